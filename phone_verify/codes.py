@@ -1,0 +1,143 @@
+"""Codes, digests, tags and secrets: everything that rests on a key.
+
+Codes of ours are derived, not stored: HMAC-SHA-256 under a server key. What a store gets is a keyed digest over
+verification id and code. Each use has a key of its own, derived from the site's secret keys, so that a digest
+leaked in one place says nothing in another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Sequence
+
+from .errors import ConfigurationError
+from .phone import DIGITS, FILLERS, PhoneNumber
+
+#: 128 bits, the least for ids and secrets (threat model, "Codes").
+_RANDOM_BYTES = 16
+_LEAST_KEY_LENGTH = 32
+_LONGEST_TYPED = 32
+
+TAG_LENGTH = 22
+_ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
+_ASCII_DIGITS = re.compile(r"[0-9]+\Z", re.ASCII)
+
+RandomBytes = Callable[[int], bytes]
+
+
+def normalise(typed: str) -> str | None:
+    """The ASCII digits of a code as typed, or None if it has anything else in it or is too long.
+
+    Persian, Arabic-Indic, Devanagari, Bengali and full-width digits count; spaces, dashes, direction and
+    zero-width marks go. Always a string: a leading zero is a digit like others.
+    """
+    if len(typed) > _LONGEST_TYPED:
+        return None
+    code = typed.translate(DIGITS).translate(FILLERS)
+    return code if _ASCII_DIGITS.match(code) else None
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of a verification id."""
+    return bool(_ID.match(text))
+
+
+def binding_digest(secret: str) -> bytes:
+    """What a store keeps of a binding's secret. The secret has 128 random bits, so no key is needed."""
+    return hashlib.sha256(b"phone_verify binding\0" + secret.encode("utf-8", "replace")).digest()
+
+
+class Keyring:
+    """The site's secret keys, newest first, and the key of the tags.
+
+    The newest signs and digests; every listed one verifies. Raises `ConfigurationError` for keys that are
+    missing or shorter than 32 characters.
+    """
+
+    def __init__(self, secret_keys: Sequence[str], tag_key: str | None = None) -> None:
+        if not secret_keys:
+            raise ConfigurationError(
+                "PHONE_VERIFY_SECRET_KEYS is empty: write at least one key of 32 characters or more, "
+                "for example the output of: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+            )
+        for name, key in [*(("PHONE_VERIFY_SECRET_KEYS", k) for k in secret_keys), ("PHONE_VERIFY_TAG_KEY", tag_key)]:
+            if key is not None and len(key) < _LEAST_KEY_LENGTH:
+                raise ConfigurationError(f"{name}: each key needs {_LEAST_KEY_LENGTH} characters or more")
+        self._code_keys = {_key_id(key): _subkey(key, "code") for key in secret_keys}
+        self._digest_keys = tuple(_subkey(key, "digest") for key in secret_keys)
+        self._tag_key = _subkey(tag_key or secret_keys[-1], "tag")
+        #: Signing keys for proofs, newest first.
+        self.proof_keys = tuple(_subkey(key, "proof") for key in secret_keys)
+        #: The secret segments of webhook URLs when none is set: the newest is given out, all are accepted.
+        self.webhook_secrets = tuple(_subkey(key, "webhook").hex()[:43] for key in secret_keys)
+        #: Names the newest key in records, without saying anything about it.
+        self.key_id = _key_id(secret_keys[0])
+
+    def __repr__(self) -> str:
+        return f"<Keyring of {len(self._digest_keys)}>"
+
+    def tag(self, phone: PhoneNumber) -> str:
+        """The keyed digest by which a phone is counted, sharded and found: 22 characters."""
+        return self._tagged("phone", phone.e164)
+
+    def bucket(self, kind: str, value: str) -> str:
+        """The name of a shared counter (`address`, `prefix`…) that does not show whose it is."""
+        return f"{kind}:{self._tagged(kind, value)}"
+
+    def knows(self, key_id: str) -> bool:
+        """Whether codes derived under this key can still be repeated."""
+        return key_id in self._code_keys
+
+    def derive(self, key_id: str, id: str, phone: PhoneNumber, purpose: str, generation: int, length: int) -> str:
+        """Our code of this verification and generation: `length` digits, the same each time, no digit likelier.
+
+        Raises KeyError if the key is no longer listed (`knows`).
+        """
+        key, span = self._code_keys[key_id], 10**length
+        ceiling = (1 << 64) - (1 << 64) % span  # numbers above would favour the low codes: drawn again
+        for block in range(256):
+            message = "\0".join(("code", id, phone.e164, purpose, str(generation), str(block))).encode()
+            number = int.from_bytes(hmac.digest(key, message, "sha256")[:8], "big")
+            if number < ceiling:
+                return str(number % span).zfill(length)
+        raise AssertionError("256 draws above the ceiling: probability below 2**-1000")
+
+    def digest(self, id: str, code: str) -> bytes:
+        """The keyed digest of a code, under the newest key: what a store keeps."""
+        return _digest(self._digest_keys[0], id, code)
+
+    def digests(self, id: str, code: str) -> tuple[bytes, ...]:
+        """One digest of a typed code for each listed key: what a store compares with."""
+        return tuple(_digest(key, id, code) for key in self._digest_keys)
+
+    def _tagged(self, kind: str, value: str) -> str:
+        return _text(hmac.digest(self._tag_key, f"{kind}\0{value}".encode(), "sha256")[:_RANDOM_BYTES])
+
+
+def new_id(tag: str, random_bytes: RandomBytes) -> str:
+    """A verification id: the phone's tag, which partitions the store, and 128 random bits."""
+    return tag + _text(random_bytes(_RANDOM_BYTES))
+
+
+def new_secret(random_bytes: RandomBytes) -> str:
+    """A binding's secret: 128 random bits as text."""
+    return _text(random_bytes(_RANDOM_BYTES))
+
+
+def _text(data: bytes) -> str:
+    return urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _subkey(key: str, use: str) -> bytes:
+    return hmac.digest(key.encode("utf-8", "surrogatepass"), f"phone_verify {use}".encode(), "sha256")
+
+
+def _key_id(key: str) -> str:
+    return _subkey(key, "id").hex()[:8]
+
+
+def _digest(key: bytes, id: str, code: str) -> bytes:
+    return hmac.digest(key, f"{id}\0{code}".encode(), "sha256")

@@ -1,0 +1,83 @@
+"""What drivers say to the outside world, as values: no sockets here.
+
+A driver's method is a generator (`Exchange`) that yields `HttpRequest` (or, the console driver, `Notice`), is
+sent the `HttpResponse`, and returns its result. Addresses, headers and bodies can hold credentials and codes,
+so none of them shows in a repr.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One HTTP request to a provider, complete but for the socket."""
+
+    method: str
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def host(self) -> str:
+        """Host and port of the request: the only part of the address that may be logged."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    @classmethod
+    def get(
+        cls, url: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> HttpRequest:
+        """A GET with `query` percent-encoded behind the address."""
+        return cls("GET", f"{url}?{urlencode(query)}" if query else url, {**(headers or {})})
+
+    @classmethod
+    def post_json(
+        cls, url: str, document: Mapping[str, object], headers: Mapping[str, str] | None = None
+    ) -> HttpRequest:
+        """A POST of one JSON object."""
+        body = json.dumps(document, ensure_ascii=False).encode()
+        return cls("POST", url, {"Content-Type": "application/json", **(headers or {})}, body)
+
+    @classmethod
+    def post_form(cls, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> HttpRequest:
+        """A POST of an HTML form, UTF-8."""
+        body = urlencode(fields).encode()
+        return cls("POST", url, {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}, body)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """The provider's answer. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the HTTP status is 2xx; a redirect is not, and is never followed."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON, or None if it is not JSON (bad encoding, nesting without end, empty)."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A text for the developer's own screen; the transport prints it to standard error."""
+
+    text: str = field(repr=False)
+
+
+Exchange = Generator[HttpRequest | Notice, HttpResponse, T]

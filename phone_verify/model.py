@@ -1,0 +1,212 @@
+"""The values that travel between caller, verifier, store and driver."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .phone import PhoneNumber
+
+
+class Channel(StrEnum):
+    """The way a proof travels."""
+
+    SMS = "sms"
+    FLASH_CALL = "flash_call"
+    INBOUND_CALL = "inbound_call"
+    VOICE = "voice"
+    TELEGRAM = "telegram"
+    WHATSAPP = "whatsapp"
+
+
+class Holder(StrEnum):
+    """Who holds the code."""
+
+    OURS = "ours"  #: we make it, the provider carries it
+    TOLD = "told"  #: the provider makes it and tells us in its answer
+    REMOTE = "remote"  #: the provider makes and checks it
+    NOBODY = "nobody"  #: there is none: the incoming call is the proof
+
+
+class Status(StrEnum):
+    """Where a verification stands; `lifecycle.py` has the moves."""
+
+    PENDING = "pending"
+    SENT = "sent"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    EXHAUSTED = "exhausted"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class Reason(StrEnum):
+    """Why an outcome is not what the caller hoped for."""
+
+    DESTINATION_NOT_ALLOWED = "destination_not_allowed"
+    NOT_CONFIGURED = "not_configured"  #: no channel at all, or none that works without more settings
+    CHANNEL_UNAVAILABLE = "channel_unavailable"  #: known, but not configured, or closed for this phone now
+    TOO_MANY_REQUESTS = "too_many_requests"
+    DELIVERY_FAILED = "delivery_failed"
+    NOT_FOUND = "not_found"  #: unknown, or shown without the secret that began it
+    CLOSED = "closed"
+    MALFORMED_CODE = "malformed_code"
+    WRONG_CODE = "wrong_code"
+    INVALID_PROOF = "invalid_proof"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"  #: a remote code that the provider cannot check now
+
+
+class Assurance(StrEnum):
+    """What a finished verification honestly claims."""
+
+    CODE = "code"  #: somebody read a code that was sent to this phone
+    CALLER_ID = "caller_id"  #: a network said that this phone called
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a driver is asked to carry: one phone, one channel, and our code or text where they are ours."""
+
+    phone: PhoneNumber
+    channel: Channel
+    life: timedelta
+    code: str | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
+    webhook_url: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the provider said when it took an order.
+
+    `code` is there for told codes only; `line` is the E.164 number the user must call, `caller_hint` the leading
+    digits of the number that rings a flash call, as far as the provider names them.
+    """
+
+    reference: str | None = None
+    code: str | None = field(default=None, repr=False)
+    line: PhoneNumber | None = None
+    caller_hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A call that arrived: who called (in E.164), which line, under which reference of the provider."""
+
+    reference: str | None
+    line: PhoneNumber | None
+    caller: PhoneNumber | None
+
+
+class CallState(StrEnum):
+    """What a provider says of an incoming call when asked."""
+
+    WAITING = "waiting"
+    CALLED = "called"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The answer to a poll: whether a call came, and from whom."""
+
+    state: CallState
+    caller: PhoneNumber | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The record of one verification, as a store keeps it.
+
+    `read_at` is the store's own time of reading; everything that depends on the time is told against it, so that
+    one clock decides. `status` is what is stored; `state` is what holds at `read_at`.
+    """
+
+    id: str
+    tag: str
+    phone: PhoneNumber
+    purpose: str
+    service: str
+    binding: bytes = field(repr=False)
+    channel: Channel
+    driver: str
+    holder: Holder
+    status: Status
+    key_id: str
+    generation: int
+    code_digest: bytes | None = field(repr=False)
+    code_length: int | None
+    short: bool
+    attempts_left: int
+    sends: int
+    locale: str | None
+    created_at: datetime
+    expires_at: datetime
+    resend_at: datetime
+    read_at: datetime
+    reference: str | None = None
+    line: PhoneNumber | None = None
+    caller_hint: str | None = None
+    closed_at: datetime | None = None
+    redeemed: bool = False
+    polled_at: datetime | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether it can still be proven at `read_at`."""
+        return self.status in (Status.PENDING, Status.SENT) and self.read_at < self.expires_at
+
+    @property
+    def state(self) -> Status:
+        """The status at `read_at`: an open one past its end has expired, whoever noticed."""
+        if self.status in (Status.PENDING, Status.SENT) and self.read_at >= self.expires_at:
+            return Status.EXPIRED
+        return self.status
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When it stopped being open, or None while it is."""
+        if self.closed_at is not None:
+            return self.closed_at
+        return None if self.open else self.expires_at
+
+    @property
+    def assurance(self) -> Assurance:
+        """What the proof honestly claims."""
+        return Assurance.CALLER_ID if self.holder is Holder.NOBODY else Assurance.CODE
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the caller is told: a verification, or the reason why not, or both.
+
+    `secret` is there once, after a successful start. `proof` is the signed token of a finished verification, as
+    long as it can be redeemed. `channels` are those that a resend would accept.
+    """
+
+    reason: Reason | None = None
+    verification: Verification | None = None
+    retry_after: timedelta | None = None
+    secret: str | None = field(default=None, repr=False)
+    proof: str | None = field(default=None, repr=False)
+    channels: Sequence[Channel] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the caller got what was asked for."""
+        return self.reason is None
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemed:
+    """A proof that was accepted, once: this phone was verified for this purpose, with this assurance."""
+
+    phone: PhoneNumber
+    purpose: str
+    service: str
+    channel: Channel
+    assurance: Assurance
+    verification_id: str
+    verified_at: datetime

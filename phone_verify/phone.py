@@ -1,0 +1,149 @@
+"""Phone numbers: one normaliser for storage, budgets and matching alike.
+
+Inside, a number is a `PhoneNumber` in E.164. The reading of numbers and their validity are the `phonenumbers`
+library's; what is added here is what may stand around the digits as typed, and which ranges cost money or
+reach nobody whatever the metadata calls them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from .errors import InvalidPhoneError
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber as Parsed
+
+#: Zeros of the decimal digits that keyboards of our users type: ASCII's own, Arabic-Indic, Persian, Devanagari,
+#: Bengali, full-width. Anything else that looks like a digit (superscript, circled, styled) is refused.
+_ZEROS = (0x0660, 0x06F0, 0x0966, 0x09E6, 0xFF10)
+DIGITS = {zero + n: str(n) for zero in _ZEROS for n in range(10)}
+
+#: What people, keyboards and copied text put between digits: spaces, dashes, direction marks, zero-width marks.
+_SPACES = "\t\n\r\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_DASHES = "-\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+_MARKS = "\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+FILLERS = {ord(c): None for c in _SPACES + _DASHES + _MARKS}
+
+_TYPED = DIGITS | FILLERS | {ord(c): None for c in "()./"} | {0xFF0B: "+"}
+_SHAPE = re.compile(r"\+?[0-9]{3,17}\Z", re.ASCII)
+_LONGEST_TEXT = 64
+
+#: Satellite, international networks and shared services, which metadata partly calls mobile
+#: (ITU list of assigned country codes); and the digit spellings of a hidden caller ("ANONYMOUS" on a keypad).
+_BLOCKED_PREFIXES = ("+800", "+808", "+870", "+878", "+881", "+882", "+883", "+888", "+979")
+HIDDEN_CALLER_DIGITS = frozenset({"+266696687", "+86282452253", "+2562533", "+7378742833"})
+
+
+class Kind(StrEnum):
+    """What sort of number it is, as far as a verification cares."""
+
+    MOBILE = "mobile"
+    FIXED = "fixed"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class PhoneNumber:
+    """A phone number in E.164. Its repr and str are masked; `e164` is the number itself."""
+
+    e164: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, text: str, region: str | None = None) -> PhoneNumber:
+        """The number typed as `text`, in E.164.
+
+        `region` (ISO 3166, upper case) reads numbers typed in national form; without it `+` is needed. Raises
+        `InvalidPhoneError` for anything that is not a valid number: letters, extensions, `tel:` parameters, short and
+        emergency numbers among it. Idempotent: parsing the result gives the result.
+        """
+        return _parse(text, region) if len(text) <= _LONGEST_TEXT else _refuse()
+
+    @cached_property
+    def _parsed(self) -> Parsed:
+        import phonenumbers
+
+        return phonenumbers.parse(self.e164)
+
+    @property
+    def calling_code(self) -> str:
+        """The country calling code without plus: `98`."""
+        return str(self._parsed.country_code)
+
+    @property
+    def national(self) -> str:
+        """The significant national number, leading zeros that belong to it kept: `9120000000`."""
+        return self.e164[1 + len(self.calling_code) :]
+
+    @cached_property
+    def region(self) -> str | None:
+        """The region the number belongs to (`IR`), or None where it belongs to none."""
+        import phonenumbers
+
+        return phonenumbers.region_code_for_number(self._parsed)
+
+    @cached_property
+    def kind(self) -> Kind:
+        """Mobile, fixed, or refused: premium, shared-cost, personal, toll-free, pager, satellite and the like."""
+        import phonenumbers
+        from phonenumbers import PhoneNumberType as Type
+
+        if self.e164.startswith(_BLOCKED_PREFIXES) or self.e164 in HIDDEN_CALLER_DIGITS:
+            return Kind.REFUSED
+        match phonenumbers.number_type(self._parsed):
+            case Type.MOBILE | Type.FIXED_LINE_OR_MOBILE | Type.VOIP:
+                return Kind.MOBILE
+            case Type.FIXED_LINE:
+                return Kind.FIXED
+            case _:
+                return Kind.REFUSED
+
+    @property
+    def prefix(self) -> str:
+        """The number without its last four digits: the range a pumping attack walks through."""
+        return self.e164[:-4]
+
+    @property
+    def hint(self) -> str:
+        """Calling code, bullets, last two digits: enough for the owner to know it again, for nobody else."""
+        return f"+{self.calling_code} {'•' * (len(self.national) - 2)}{self.e164[-2:]}"
+
+    def __repr__(self) -> str:
+        return f"<PhoneNumber {self.hint}>"
+
+    __str__ = __repr__
+
+
+def is_region(text: str) -> bool:
+    """Whether `text` is a region of the numbering plans: an ISO 3166 code in capitals."""
+    import phonenumbers
+
+    return text in phonenumbers.SUPPORTED_REGIONS
+
+
+def _refuse() -> PhoneNumber:
+    raise InvalidPhoneError(
+        "This is not a phone number we can use. Write it with its country code, like +98 912 000 0000."
+    )
+
+
+@lru_cache(maxsize=1024)
+def _parse(text: str, region: str | None) -> PhoneNumber:
+    import phonenumbers
+
+    # Checked before phonenumbers sees it: that library is made to find a number in almost anything, letters,
+    # extensions and parameters included.
+    plain = text.translate(_TYPED)
+    if not _SHAPE.match(plain):
+        return _refuse()
+    try:
+        parsed = phonenumbers.parse(plain, region)
+    except phonenumbers.NumberParseException:
+        return _refuse()
+    if parsed.extension or not phonenumbers.is_valid_number(parsed):
+        return _refuse()
+    return PhoneNumber(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))

@@ -1,0 +1,113 @@
+"""What a site allows: lengths, lives, tries and sends. Frozen, and refuses nonsense when it is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from .errors import ConfigurationError
+from .model import Channel, Holder
+from .phone import is_region
+
+#: NIST SP 800-63B-4 section 3.1.3.2: no code lives longer than ten minutes. Not configurable upwards.
+HARD_LIFE = timedelta(seconds=600)
+HARD_RESEND_DELAY = timedelta(seconds=600)
+
+#: Four digits have 13.3 bits, NIST asks for six digits: fewer digits get fewer tries, a shorter life and a lower
+#: ceiling of failures in a row (threat model, section 4, "Flash call").
+SHORT_BELOW = 6
+SHORT_ATTEMPTS = 3
+SHORT_LIFE = timedelta(seconds=180)
+SHORT_FAILURES = 10
+
+FAILURE_MEMORY = timedelta(hours=1)
+SEND_WINDOW = timedelta(hours=1)
+
+_RANGES: dict[str, tuple[Any, Any]] = {
+    "code_length": (4, 8),
+    "ttl": (timedelta(seconds=30), HARD_LIFE),
+    "max_attempts": (1, 10),
+    "resend_after": (timedelta(0), HARD_RESEND_DELAY),
+    "max_failures": (1, 100),
+}
+_COUNTS = ("sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_per_prefix", "sends_per_hour_total")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The rules of one service. Every number is a ceiling: the smaller of it and the channel's own counts.
+
+    `code_length` is a wish: a driver of our codes that carries only shorter ones uses its longest. A limit of
+    sends of 0 is no limit. Raises `ConfigurationError` for a value outside its range.
+    """
+
+    code_length: int = 6
+    ttl: timedelta = timedelta(seconds=300)
+    max_attempts: int = 5
+    resend_after: timedelta = timedelta(seconds=60)
+    max_failures: int = 20
+    sends_per_hour: int = 5
+    sends_per_hour_per_address: int = 100
+    sends_per_hour_per_prefix: int = 50
+    sends_per_hour_total: int = 1000
+    region: str | None = None
+    allowed_regions: frozenset[str] | None = None
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _RANGES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ConfigurationError(f"PHONE_VERIFY_{name.upper()} must be from {_plain(low)} to {_plain(high)}")
+        for name in _COUNTS:
+            if getattr(self, name) < 0:
+                raise ConfigurationError(f"PHONE_VERIFY_{name.upper()} must be 0 (no limit) or more")
+        for region in [*([self.region] if self.region else []), *(self.allowed_regions or ())]:
+            if not is_region(region):
+                raise ConfigurationError(f"{region!r} is no region: write ISO 3166 codes in capitals, like IR or RU")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one driver on one channel makes of the policy."""
+
+    holder: Holder
+    code_length: int | None
+    short: bool
+    attempts: int
+    life: timedelta
+
+
+def plan(
+    policy: Policy,
+    holder: Holder,
+    *,
+    longest: int | None = None,
+    shortest: int | None = None,
+    known: int | None = None,
+    cap: timedelta | None = None,
+) -> Plan:
+    """The ceilings under which a code of this kind runs.
+
+    `longest` and `shortest` are the lengths a driver of our codes can carry, `known` the length of a told or
+    remote code where it is known beforehand (an unknown one counts as short), `cap` the provider's own life.
+    """
+    length = known
+    if holder is Holder.OURS:
+        length = max(min(policy.code_length, longest or policy.code_length), shortest or 0)
+    short = holder is not Holder.NOBODY and (length is None or length < SHORT_BELOW)
+    life = min(policy.ttl, HARD_LIFE, cap or HARD_LIFE, SHORT_LIFE if short else HARD_LIFE)
+    attempts = min(policy.max_attempts, SHORT_ATTEMPTS) if short else policy.max_attempts
+    return Plan(holder, length, short, attempts, life)
+
+
+def resend_delay(resend_after: timedelta, sends: int) -> timedelta:
+    """How long after the `sends`-th send the next one must wait: doubled each time, ten minutes at most."""
+    return min(resend_after * (1 << min(sends - 1, 10)), HARD_RESEND_DELAY)
+
+
+#: Channels that reach a fixed line.
+VOICE_CHANNELS = frozenset({Channel.VOICE, Channel.INBOUND_CALL})
+
+
+def _plain(value: int | timedelta) -> str:
+    return f"{value.total_seconds():.0f} seconds" if isinstance(value, timedelta) else str(value)

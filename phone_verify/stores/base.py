@@ -1,0 +1,112 @@
+"""What a store promises. Every verb is one indivisible step; a store never sees a code.
+
+What is indivisible belongs to one phone, whose tag begins every verification id: a store may shard by it.
+`now` is None in production, and the store's server decides the time inside the step (memory and SQLite: the
+process clock); tests pass a `ManualClock`'s. Records come back with `read_at`, the time of the step.
+
+Every verb raises `StoreError` when the store cannot answer, and then has either done the whole step or none of
+it. The methods are coroutines so that one text of the flows serves blocking and async sites alike; those of a
+blocking store never suspend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from ..lifecycle import Attachment, Limits, Opening, Quota, Refused, Spent
+from ..model import Event, Status, Verification
+
+#: How long a closed record is kept: for reports, and so that a line can rest.
+KEPT = timedelta(hours=24)
+#: How many records that are over each start removes, so that a table stays bounded without a cron job.
+SWEPT_PER_START = 2
+
+
+class Store(Protocol):
+    """A keeper of verifications and counters."""
+
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
+        """Count one send under each of these shared quotas: all, or none and which says when.
+
+        Returns the end of each window counted in, for `uncount`.
+        """
+        ...
+
+    async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        """Give back what `count` took, to the very windows it was taken from."""
+        ...
+
+    async def open(
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
+    ) -> Verification | Refused:
+        """Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why."""
+        ...
+
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+        """Put a receipt on an open record. Never refills attempts, never lengthens a life.
+
+        Refused with `CLOSED`, or with `LINE_TAKEN`, which has closed the record as failed.
+        """
+        ...
+
+    async def spend(
+        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+    ) -> Spent | Refused:
+        """Take an attempt, compare, close when right or out of attempts, count or clear failures.
+
+        Unbound, closed, nothing to compare with, other length, too many failures: says which, takes nothing.
+        """
+        ...
+
+    async def reopen(
+        self,
+        id: str,
+        binding: bytes,
+        short: bool,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        resend_after: timedelta,
+        now: datetime | None,
+    ) -> Verification | Refused:
+        """Count one more send of an open record and put off the next; or do nothing and say why."""
+        ...
+
+    async def settle(self, id: str, status: Status, now: datetime | None) -> bool:
+        """Close an open record; true for exactly one caller. Closing as verified clears the failures."""
+        ...
+
+    async def forgive(self, id: str, now: datetime | None) -> None:
+        """Take back the failure counted for a remote code that the provider never judged."""
+        ...
+
+    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+        """Verify the one open claim of the phone with this tag that this call proves, or none.
+
+        A call that could prove two claims proves none.
+        """
+        ...
+
+    async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
+        """Return the open claim of the phone with this tag that has this reference of this driver."""
+        ...
+
+    async def get(self, id: str, now: datetime | None) -> Verification | None:
+        """Return the record, or None."""
+        ...
+
+    async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
+        """Take the right to ask the provider about an open claim: at most once in three seconds.
+
+        `binding` is None where a webhook asks.
+        """
+        ...
+
+    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
+        """Burn the proof of a verified record and return the record: exactly once, within five minutes."""
+        ...
+
+    async def purge(self, limit: int, now: datetime | None) -> int:
+        """Drop at most `limit` records and counters that are over; returns how many went."""
+        ...

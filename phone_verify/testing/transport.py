@@ -1,0 +1,50 @@
+"""Answers instead of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from ..exchange import Exchange, HttpRequest, HttpResponse, Notice
+from ..exchange import T as Result
+
+Answer = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]
+
+
+class FakeTransport:
+    """Hands over prepared answers in order and keeps the requests. An exception in the list is raised."""
+
+    def __init__(self, answers: Iterable[Answer] = ()) -> None:
+        self.answers = list(answers)
+        self.requests: list[HttpRequest] = []
+        self.notices: list[Notice] = []
+
+    async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
+        """Answer with the next prepared answer; a notice is kept and answered with an empty 200."""
+        if isinstance(request, Notice):
+            self.notices.append(request)
+            return HttpResponse(200)
+        self.requests.append(request)
+        if not self.answers:
+            raise AssertionError(f"no answer left for {request.method} to {request.host}")
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer if isinstance(answer, HttpResponse) else answer(request)
+
+
+def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result, list[HttpRequest | Notice]]:
+    """Run a driver's exchange against these answers: its result, and what it asked."""
+    asked: list[HttpRequest | Notice] = []
+    remaining = list(answers)
+    try:
+        request = next(exchange)
+        while True:
+            asked.append(request)
+            if isinstance(request, Notice):
+                request = exchange.send(HttpResponse(200))
+            elif remaining:
+                request = exchange.send(remaining.pop(0))
+            else:
+                raise AssertionError(f"the driver asked once more than there are answers: {request!r}")
+    except StopIteration as stop:
+        return stop.value, asked
