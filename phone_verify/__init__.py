@@ -1,3 +1,58 @@
-"""Verify that a phone is somebody's: by SMS code, flash call or inbound call, through any provider."""
+"""Verify that a phone is somebody's: by SMS code, flash call or inbound call, through any provider.
+
+    site = build(Settings.read(environ=os.environ))
+    outcome = site.verifier.start(PhoneNumber.parse("+989120000000"))
+    outcome = site.verifier.check(outcome.verification.id, outcome.secret, "482913")
+
+The names below are what most programs need; each is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .config import Settings, build
+    from .errors import ConfigurationError, InvalidPhoneError, PhoneVerifyError, ProviderError, StoreError
+    from .model import Channel, Outcome, Reason, Status, Verification
+    from .phone import PhoneNumber
+    from .policy import Policy
+    from .verifier import Verifier
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "config": ("Settings", "build"),
+    "errors": ("ConfigurationError", "InvalidPhoneError", "PhoneVerifyError", "ProviderError", "StoreError"),
+    "model": ("Channel", "Outcome", "Reason", "Status", "Verification"),
+    "phone": ("PhoneNumber",),
+    "policy": ("Policy",),
+    "verifier": ("Verifier",),
+}
+
+__all__ = [
+    "Channel",
+    "ConfigurationError",
+    "InvalidPhoneError",
+    "Outcome",
+    "PhoneNumber",
+    "PhoneVerifyError",
+    "Policy",
+    "ProviderError",
+    "Reason",
+    "Settings",
+    "Status",
+    "StoreError",
+    "Verification",
+    "Verifier",
+    "build",
+]
+
+
+def __getattr__(name: str) -> object:
+    # A site that only runs migrations should not pay for HTTP, signing and number plans.
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f".{module}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

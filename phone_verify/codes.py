@@ -22,7 +22,6 @@ _LEAST_KEY_LENGTH = 32
 _LONGEST_TYPED = 32
 
 TAG_LENGTH = 22
-_ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
 _ASCII_DIGITS = re.compile(r"[0-9]+\Z", re.ASCII)
 
 RandomBytes = Callable[[int], bytes]
@@ -38,11 +37,6 @@ def normalise(typed: str) -> str | None:
         return None
     code = typed.translate(DIGITS).translate(FILLERS)
     return code if _ASCII_DIGITS.match(code) else None
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` has the form of a verification id."""
-    return bool(_ID.match(text))
 
 
 def binding_digest(secret: str) -> bytes:

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 
 from .model import Channel, Event, Holder, Status, Verification
 from .phone import PhoneNumber
@@ -175,9 +177,9 @@ def uncounted(window: Window | None, ends_at: datetime) -> Window | None:
 
 def locked(failures: Failures | None, limits: Limits, short: bool, now: datetime) -> Refused | None:
     """The refusal that wrong answers in a row have earned, if any; an hour without one clears them."""
-    if failures is None or failures.last_at + FAILURE_MEMORY <= now:
+    if failures is None or forgets_at(failures) <= now:
         return None
-    wait = failures.last_at + FAILURE_MEMORY - now
+    wait = forgets_at(failures) - now
     if failures.count >= limits.failures:
         return Refused(Refusal.FAILURES, wait)
     if short and failures.count >= limits.short_failures:
@@ -185,9 +187,14 @@ def locked(failures: Failures | None, limits: Limits, short: bool, now: datetime
     return None
 
 
+def forgets_at(failures: Failures) -> datetime:
+    """When wrong answers are forgotten if no other follows."""
+    return failures.last_at + FAILURE_MEMORY
+
+
 def failed_once_more(failures: Failures | None, now: datetime) -> Failures:
     """The count after another wrong answer."""
-    if failures is None or failures.last_at + FAILURE_MEMORY <= now:
+    if failures is None or forgets_at(failures) <= now:
         return Failures(1, now)
     return Failures(failures.count + 1, now)
 
@@ -255,7 +262,7 @@ def opened(
         for sibling in siblings
         if sibling.purpose == opening.purpose
         and sibling.service == opening.service
-        and replace(sibling, read_at=now).open
+        and _with(sibling, read_at=now).open
         and _among(sibling.binding, opening.shown)
     ]
     return Opened(record, ended, counts)
@@ -266,19 +273,22 @@ def attached(
 ) -> Verification | Refused:
     """The record with the receipt on it; attempts and end never rise.
 
-    A closed record takes no receipt. A line that another claim of the phone holds, or held within the last
-    minute, closes this one as failed (in the refusal's record), unless that claim's binding was shown.
+    A closed record takes no receipt, and one that a later order has overtaken changes nothing. A line that another
+    claim of the phone holds, or held within the last minute, closes this one as failed (in the refusal's record),
+    unless that claim's binding was shown.
     """
-    record = replace(record, read_at=now)
+    record = _with(record, read_at=now)
     if not record.open:
         return Refused(Refusal.CLOSED, record=record)
+    if attachment.generation < record.generation:
+        return record
     if attachment.line is not None and any(
         _holds_line(sibling, attachment.line, now) and not _among(sibling.binding, attachment.shown)
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
         return Refused(Refusal.LINE_TAKEN, record=_closed(record, Status.FAILED, now))
-    return replace(
+    return _with(
         record,
         status=Status.SENT if record.status is Status.SENT else attachment.status,
         channel=attachment.channel,
@@ -325,7 +335,7 @@ def spent(
     lock = locked(failures, limits, record.short, now)
     if lock is not None:
         return replace(lock, record=record)
-    taken = replace(record, attempts_left=record.attempts_left - 1)
+    taken = _with(record, attempts_left=record.attempts_left - 1)
     if remote:
         return Spent(Answer.TAKEN, taken, failed_once_more(failures, now))
     if _among(record.code_digest or b"", digests):
@@ -362,14 +372,14 @@ def reopened(
     if lock is not None:
         return replace(lock, record=record)
     sends = record.sends + 1
-    return replace(record, sends=sends, resend_at=now + resend_delay(resend_after, sends)), counts
+    return _with(record, sends=sends, resend_at=now + resend_delay(resend_after, sends)), counts
 
 
 def settled(record: Verification | None, status: Status, now: datetime) -> Verification | None:
     """The record closed as `status`, or None if it is not there or not open: one caller gets it."""
     if record is None:
         return None
-    record = replace(record, read_at=now)
+    record = _with(record, read_at=now)
     if not may_move(record.state, status):
         return None
     return _closed(record, status, now)
@@ -389,22 +399,43 @@ def proven_by(record: Verification, driver: str, event: Event) -> bool:
     return event.line is not None and record.line == event.line
 
 
+def claimed(records: Iterable[Verification], driver: str, event: Event, now: datetime) -> Verification | None:
+    """The one claim among a phone's records that this call proves, verified; a call that fits two proves none."""
+    proven = [r for r in (_with(record, read_at=now) for record in records) if proven_by(r, driver, event)]
+    return _closed(proven[0], Status.VERIFIED, now) if len(proven) == 1 else None
+
+
+def found(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
+    """The one open claim among a phone's records that has this reference of this driver."""
+    same = [
+        r
+        for r in (_with(record, read_at=now) for record in records)
+        if r.open and r.holder is Holder.NOBODY and r.driver == driver and r.reference == reference
+    ]
+    return same[0] if len(same) == 1 else None
+
+
 def poll_due(record: Verification | None, binding: bytes | None, now: datetime) -> Verification | None:
     """The record marked as polled now, or None if it may not be: not open, not bound, or polled just before."""
     if record is None:
         return None
-    record = replace(record, read_at=now) if binding is None else _bound(record, binding, now)
+    record = _with(record, read_at=now) if binding is None else _bound(record, binding, now)
     if record is None or not record.open or record.holder is not Holder.NOBODY:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
         return None
-    return replace(record, polled_at=now)
+    return _with(record, polled_at=now)
 
 
 def proof_due(record: Verification | None, binding: bytes, now: datetime) -> Verification | None:
-    """The verified record as its proof's holder sees it, or None: not bound, too old, or redeemed before."""
+    """The verified record with its proof burnt, or None: not bound, too old, or burnt before."""
     record = _bound(record, binding, now)
-    return record if record is not None and has_proof(record) else None
+    return _with(record, redeemed=True) if record is not None and has_proof(record) else None
+
+
+def read(record: Verification, now: datetime) -> Verification:
+    """The record as it stands at `now`."""
+    return _with(record, read_at=now)
 
 
 def has_proof(record: Verification) -> bool:
@@ -420,11 +451,11 @@ def has_proof(record: Verification) -> bool:
 def _bound(record: Verification | None, binding: bytes, now: datetime) -> Verification | None:
     if record is None or not hmac.compare_digest(record.binding, binding):
         return None
-    return replace(record, read_at=now)
+    return _with(record, read_at=now)
 
 
 def _closed(record: Verification, status: Status, now: datetime) -> Verification:
-    return replace(record, status=status, closed_at=now, read_at=now)
+    return _with(record, status=status, closed_at=now, read_at=now)
 
 
 def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) -> Sequence[Window] | Refused:
@@ -440,10 +471,23 @@ def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) 
 def _holds_line(record: Verification, line: PhoneNumber, now: datetime) -> bool:
     if record.line != line:
         return False
-    ended = replace(record, read_at=now).ended_at
+    ended = _with(record, read_at=now).ended_at
     return ended is None or now < ended + LINE_REST
 
 
 def _among(digest: bytes, digests: Collection[bytes]) -> bool:
     # Every one is compared, so that the time does not tell which key it was.
     return sum(hmac.compare_digest(digest, other) for other in digests) > 0
+
+
+_NAMES = tuple(field.name for field in fields(Verification))
+_PLACES = {name: place for place, name in enumerate(_NAMES)}
+_VALUES = attrgetter(*_NAMES)
+
+
+def _with(record: Verification, **changes: Any) -> Verification:
+    # `dataclasses.replace` costs three times as much on a record of this size, and a check makes several copies.
+    values = list(_VALUES(record))
+    for name, value in changes.items():
+        values[_PLACES[name]] = value
+    return Verification(*values)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from .phone import PhoneNumber
+
+_ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of a verification id: the phone's tag, and 128 random bits."""
+    return bool(_ID.match(text))
 
 
 class Channel(StrEnum):
@@ -98,6 +106,21 @@ class Event:
     reference: str | None
     line: PhoneNumber | None
     caller: PhoneNumber | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A webhook as it came in: every parameter of query and form in order, and the raw bytes."""
+
+    method: str
+    parameters: Sequence[tuple[str, str]] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+    def once(self, *names: str) -> str | None:
+        """The value of the parameter known under these names, or None if it is absent, empty or repeated."""
+        values = [value for name, value in self.parameters if name in names]
+        return values[0] if len(values) == 1 and values[0] else None
 
 
 class CallState(StrEnum):

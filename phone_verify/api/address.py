@@ -1,0 +1,32 @@
+"""The client's address, as far as configured proxies make it known."""
+
+from __future__ import annotations
+
+from ipaddress import IPv6Address, IPv6Network, ip_address
+
+
+def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
+    """The address that sends are counted by: IPv4 whole, IPv6 by its /64; None where there is none (a Unix socket).
+
+    With n trusted proxies the n-th address from the right of `X-Forwarded-For` counts; with fewer entries, or an
+    unreadable one, the peer's.
+    """
+    if trusted_proxies > 0 and forwarded_for:
+        entries = forwarded_for.split(",")
+        if len(entries) >= trusted_proxies:
+            named = _bucket(entries[-trusted_proxies].strip())
+            if named is not None:
+                return named
+    return _bucket(peer or "")
+
+
+def _bucket(text: str) -> str | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return str(address.ipv4_mapped)
+        return str(IPv6Network((int(address), 64), strict=False))
+    return str(address)

@@ -1,0 +1,69 @@
+"""Reading a JSON body: an object of texts, nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+
+from .call import Call, Reply
+from .problems import invalid, problem
+
+_LONGEST_TEXT = 1024
+_JSON = re.compile(r"application/json\s*(;.*)?\Z", re.IGNORECASE | re.DOTALL)
+
+
+class _RepeatedError(ValueError):
+    pass
+
+
+def read(
+    call: Call, required: Collection[str], optional: Collection[str] = (), *, may_be_empty: bool = False
+) -> dict[str, str] | Reply:
+    """The fields of the body, every value a text; or the problem with it.
+
+    Refused, in this order: another media type (415), too long (413), no JSON object, unknown or repeated fields,
+    missing ones, values that are not texts (400, with the fields named).
+    """
+    empty = call.body is not None and not call.body.strip()
+    if not (empty and may_be_empty) and not _JSON.match(call.headers.get("content-type", "")):
+        return problem(415, "unsupported_media_type", "Send the body as application/json.")
+    if call.body is None:
+        return problem(413, "too_large", "The body is too long.")
+    if empty and may_be_empty:
+        return {}
+    try:
+        document = json.loads(call.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refused)
+    except _RepeatedError as error:
+        return invalid("A field is there twice.", str(error))
+    except (ValueError, RecursionError):
+        return invalid("The body is not valid JSON in UTF-8.")
+    if not isinstance(document, dict):
+        return invalid("The body must be a JSON object.")
+    if unknown := [name for name in document if name not in required and name not in optional]:
+        return invalid("Unknown fields.", *(_named(name) for name in unknown))
+    if missing := [name for name in required if name not in document]:
+        return invalid("Required fields are missing.", *missing)
+    if wrong := [name for name, value in document.items() if not isinstance(value, str)]:
+        return invalid("These fields must be strings.", *wrong)
+    if long := [name for name, value in document.items() if len(value) > _LONGEST_TEXT]:
+        return invalid("These fields are too long.", *long)
+    return document
+
+
+def _unique(items: list[tuple[str, object]]) -> dict[str, object]:
+    document: dict[str, object] = {}
+    for name, value in items:
+        if name in document:
+            raise _RepeatedError(_named(name))
+        document[name] = value
+    return document
+
+
+def _refused(constant: str) -> object:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _named(name: str) -> str:
+    # An unknown name comes back to its sender, short and in characters that any encoding can carry.
+    return name[:64].encode("ascii", "backslashreplace").decode()

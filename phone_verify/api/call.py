@@ -1,0 +1,69 @@
+"""A request and an answer, without a framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..model import Redeemed
+
+BODY_LIMIT = 16 * 1024
+WEBHOOK_LIMIT = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class SessionUser:
+    """Who is signed in: the site's id as text, and the own number in E.164 where the site knows it."""
+
+    id: str
+    phone: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request under the mount point.
+
+    `path` is what follows the mount, percent-decoded, without a leading slash; header names are lower case; `body` is
+    None when it is longer than `body_limit(path)` allows; `peer` is the address of the connection, `user` who is
+    signed in; `multiprocess` is what WSGI says of the server.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: str = field(default="", repr=False)
+    body: bytes | None = field(default=b"", repr=False)
+    cookie: str = field(default="", repr=False)
+    peer: str | None = None
+    user: SessionUser | None = None
+    multiprocess: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer: JSON in `document`, or `text`; `cookie` is the new value of our own cookie, None leaves it."""
+
+    status: int
+    document: Mapping[str, object] | None = field(default=None, repr=False)
+    text: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookie: str | None = field(default=None, repr=False)
+
+    @property
+    def content_type(self) -> str | None:
+        """The media type of the body, or None without one."""
+        if self.document is not None:
+            return "application/problem+json" if self.status >= 400 else "application/json"
+        return "text/plain; charset=utf-8" if self.text is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """The proof is good and burnt: the adapter signs this phone's user in, and answers by `signed_in`."""
+
+    redeemed: Redeemed
+
+
+@dataclass(frozen=True, slots=True)
+class SignOut:
+    """The adapter signs the user out, and answers by `signed_out`."""

@@ -1,0 +1,24 @@
+"""The OpenAPI description, read once from `openapi.yaml` and served as JSON."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from .call import Call, Reply
+from .site import Site
+
+
+@cache
+def openapi() -> dict[str, Any]:
+    """The description of the API, OpenAPI 3.1."""
+    import yaml
+
+    document: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("openapi.yaml").read_text("utf-8"))
+    return document
+
+
+def show(site: Site, call: Call) -> Reply:
+    """GET v1/openapi.json."""
+    return Reply(200, openapi())

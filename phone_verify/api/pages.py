@@ -1,0 +1,264 @@
+"""The flow of the pages, without a framework: what was submitted in, what to show out.
+
+An adapter reads its form into a mapping, calls one of these, and renders a `LoginPage` or `CodePage` by the
+template of that name, follows a `Redirect`, or signs in on a `SignIn`. The pages hold their binding in the same
+cookie as the API, so that a script on the page can ask the API about what the page shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from ..errors import InvalidPhoneError, StoreError
+from ..model import Channel, Holder, Outcome, Reason, Status, Verification
+from ..phone import PhoneNumber
+from ..web.texts import CHANNELS, PAGE, REASONS, attempts_left, duration, spoken
+from . import views
+from .address import client_address
+from .binding import Pairs, pairs, secrets_shown, with_pair, without_pair
+from .call import Call, SignIn
+from .problems import refusal, unavailable
+from .session import SIGN_IN_PURPOSES
+from .site import Site
+
+PURPOSE = "login"
+_LONGEST_FIELD = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A channel to choose."""
+
+    value: str
+    label: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPage:
+    """Where the number is typed. `status` and `headers` are the response's."""
+
+    choices: Sequence[Choice]
+    phone: str = field(default="", repr=False)
+    next: str = ""
+    error: str = ""
+    configured: bool = True
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookie: str | None = field(default=None, repr=False)
+    text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CodePage:
+    """Where the code is typed, or the number to call is shown.
+
+    `kind` is `code`, `flash_call`, `inbound_call` or `over`. `poll_path` is the API call, under the mount, that tells
+    how the verification stands.
+    """
+
+    kind: str
+    phone_hint: str
+    site_name: str
+    lead: str = ""
+    code_length: int | None = None
+    caller_hint: str | None = None
+    dial: Mapping[str, str] | None = None
+    dial_spoken: str = ""
+    expires_in: int = 0
+    expires_text: str = ""
+    resend_in: int = 0
+    resend_text: str = ""
+    choices: Sequence[Choice] = ()
+    poll_path: str = ""
+    next: str = ""
+    error: str = ""
+    notice: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cookie: str | None = field(default=None, repr=False)
+    text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
+
+    @property
+    def code_places(self) -> range:
+        """One item for each digit that is asked for: templates can repeat, but not count."""
+        return range(self.code_length or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """Go to the page of this name (`login`, `code`), with the new cookie and `next` kept."""
+
+    to: str
+    next: str = ""
+    cookie: str | None = field(default=None, repr=False)
+
+
+def show_login(site: Site, call: Call, next: str = "") -> LoginPage:
+    """The empty login page."""
+    return _login(site, next=next)
+
+
+def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage | Redirect:
+    """Start a verification and go to its page; one that is live already is shown again instead of sending."""
+    phone_text, next, word = _field(form, "phone"), _field(form, "next"), _field(form, "channel")
+    page = replace(_login(site, next=next, chosen=word), phone=phone_text)
+    if call.multiprocess:
+        site.many_processes()
+    if not page.configured:
+        return replace(page, status=503)
+    try:
+        phone = PhoneNumber.parse(phone_text, site.verifier.policy.region)
+    except InvalidPhoneError as error:
+        return replace(page, error=str(error), status=400)
+    if word and word not in [choice.value for choice in page.choices]:
+        return replace(page, error=REASONS[Reason.CHANNEL_UNAVAILABLE], status=409)
+    channel = Channel(word) if word else None
+    try:
+        live = site.verifier.live(phone, PURPOSE, pairs(call.cookie))
+        if live is not None and channel in (None, live.channel):
+            return Redirect("code", next, with_pair(call.cookie, live.id, dict(pairs(call.cookie))[live.id]))
+        outcome = site.verifier.start(
+            phone, purpose=PURPOSE, channel=channel, address=_address(site, call), shown=secrets_shown(call)
+        )
+    except StoreError:
+        return replace(page, error=PAGE["unavailable"], status=503, headers=unavailable().headers)
+    if outcome.verification is None or outcome.secret is None:
+        reply = refusal(outcome)
+        return replace(page, error=_told(outcome), status=reply.status, headers=reply.headers)
+    return Redirect("code", next, with_pair(call.cookie, outcome.verification.id, outcome.secret))
+
+
+def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn:
+    """The page of the newest verification that this browser holds."""
+    return _submit_code(site, call, {"next": next[:_LONGEST_FIELD]})
+
+
+def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn:
+    """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`)."""
+    return _submit_code(site, call, {**form, "submitted": "1"})
+
+
+def refused_login(site: Site, call: Call, sign_in: SignIn, next: str = "") -> LoginPage:
+    """The login page for somebody whom the site does not let in."""
+    page = replace(_login(site, next=next), error=PAGE["login_refused"], status=403)
+    return replace(page, cookie=without_pair(call.cookie, sign_in.redeemed.verification_id))
+
+
+def forgotten(call: Call, sign_in: SignIn) -> str:
+    """The cookie's value after signing in."""
+    return without_pair(call.cookie, sign_in.redeemed.verification_id)
+
+
+def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn:
+    next, held = _field(form, "next"), pairs(call.cookie)
+    if not held:
+        return Redirect("login", next)
+    if call.multiprocess:
+        site.many_processes()
+    try:
+        return _answered(site, call, held, form, next)
+    except StoreError:
+        reply = unavailable()
+        return CodePage(
+            "over", "", site.name, next=next, error=PAGE["unavailable"], status=reply.status, headers=reply.headers
+        )
+
+
+def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str) -> CodePage | Redirect | SignIn:
+    id, secret = held[0]
+    if "submitted" not in form or "called" in form:
+        outcome = site.verifier.poll(id, secret)
+    elif "resend" in form:
+        word = _field(form, "channel")
+        channel = Channel(word) if word in set(Channel) else None
+        outcome = site.verifier.resend(id, secret, channel=channel, address=_address(site, call))
+    else:
+        outcome = site.verifier.check(id, secret, _field(form, "code"))
+    if outcome.proof is not None:
+        redeemed = site.verifier.redeem(outcome.proof, [secret], SIGN_IN_PURPOSES)
+        if redeemed is not None:
+            return SignIn(redeemed)
+    record = outcome.verification
+    if record is None or record.purpose not in SIGN_IN_PURPOSES:
+        if outcome.reason in (None, Reason.NOT_FOUND):
+            return Redirect("login", next, without_pair(call.cookie, id))
+        # A refusal that says nothing of the verification: show it with how the verification stands.
+        standing = site.verifier.poll(id, secret)
+        outcome = replace(outcome, verification=standing.verification, channels=standing.channels)
+        record = outcome.verification
+        if record is None:
+            return Redirect("login", next, without_pair(call.cookie, id))
+    return _code(site, record, outcome, next, sent="resend" in form, called="called" in form)
+
+
+def _login(site: Site, *, next: str, chosen: str = "") -> LoginPage:
+    channels = site.verifier.channels
+    wanted = chosen if chosen in channels else (channels[0] if channels else "")
+    choices = [Choice(c.value, CHANNELS[c], c == wanted) for c in channels]
+    error = "" if choices else REASONS[Reason.NOT_CONFIGURED]
+    return LoginPage(choices, next=next, error=error, configured=bool(choices))
+
+
+def _code(site: Site, record: Verification, outcome: Outcome, next: str, *, sent: bool, called: bool) -> CodePage:
+    status, headers = 200, {}
+    if outcome.reason is not None:
+        reply = refusal(outcome)
+        status, headers = reply.status, dict(reply.headers)
+    if not record.open:
+        error = PAGE["exhausted"] if record.state is Status.EXHAUSTED else PAGE["over"]
+        return CodePage("over", record.phone.hint, site.name, next=next, error=error, status=status, headers=headers)
+    kind = "inbound_call" if record.holder is Holder.NOBODY else "code"
+    if record.channel is Channel.FLASH_CALL:
+        kind = "flash_call"
+    notice = ""
+    if outcome.ok and sent:
+        notice = PAGE[f"sent_again_{kind}"]
+    elif outcome.ok and called:
+        notice = PAGE["no_call_yet"]
+    expires_in = views.seconds_left(record, record.expires_at)
+    resend_in = views.seconds_left(record, record.resend_at)
+    dial = views.dial(record)
+    choices = [Choice(c.value, CHANNELS[c], c is record.channel) for c in outcome.channels if c is not record.channel]
+    return CodePage(
+        kind,
+        record.phone.hint,
+        site.name,
+        lead=PAGE[f"lead_{kind}"],
+        code_length=record.code_length,
+        caller_hint=record.caller_hint if kind == "flash_call" else None,
+        dial=dial,
+        dial_spoken=spoken(record.line) if dial and record.line else "",
+        expires_in=expires_in,
+        expires_text=duration(timedelta(seconds=expires_in)),
+        resend_in=resend_in,
+        resend_text=duration(timedelta(seconds=resend_in)),
+        choices=choices,
+        poll_path=f"v1/verifications/{record.id}",
+        next=next,
+        error=_told(outcome),
+        notice=notice,
+        status=status,
+        headers=headers,
+    )
+
+
+def _told(outcome: Outcome) -> str:
+    if outcome.reason is None:
+        return ""
+    text = REASONS[outcome.reason]
+    if outcome.reason is Reason.WRONG_CODE and outcome.verification is not None:
+        text = f"{text} {attempts_left(outcome.verification.attempts_left)}"
+    if outcome.reason is Reason.TOO_MANY_REQUESTS and outcome.retry_after is not None:
+        text = f"{text} {PAGE['wait']} {duration(outcome.retry_after)}."
+    return text
+
+
+def _field(form: Mapping[str, str], name: str) -> str:
+    return form.get(name, "")[:_LONGEST_FIELD].strip()
+
+
+def _address(site: Site, call: Call) -> str | None:
+    return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)

@@ -1,0 +1,69 @@
+"""Which function answers which call, and what holds for all of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..errors import StoreError
+from . import description, session, verifications, webhooks
+from .call import BODY_LIMIT, WEBHOOK_LIMIT, Call, Reply, SignIn, SignOut
+from .problems import problem, unavailable
+from .site import Site
+
+log = logging.getLogger("phone_verify")
+
+Handler = Callable[..., Reply | SignIn | SignOut]
+
+_ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
+    (r"v1/verifications", {"POST": verifications.start}),
+    (r"v1/verifications/(?P<id>[^/]+)", {"GET": verifications.look, "DELETE": verifications.cancel}),
+    (r"v1/verifications/(?P<id>[^/]+)/check", {"POST": verifications.check}),
+    (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
+    (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
+    (r"v1/openapi\.json", {"GET": description.show}),
+    (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
+)
+
+
+def body_limit(path: str) -> int:
+    """How many bytes of a body to this path are read; a longer one makes `Call.body` None."""
+    return WEBHOOK_LIMIT if path.startswith("webhooks/") else BODY_LIMIT
+
+
+def handle(site: Site, call: Call) -> Reply | SignIn | SignOut:
+    """Answer a call. Never raises: a store that is down is 503, a fault of ours is 500 and in the log."""
+    if call.multiprocess:
+        site.many_processes()
+    try:
+        return _private(_dispatched(site, call))
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
+        return _private(unavailable())
+    except Exception:
+        log.exception("a fault of phone_verify's own; nothing was accepted")
+        return _private(problem(500, "internal_error", "Something went wrong on our side."))
+
+
+def _dispatched(site: Site, call: Call) -> Reply | SignIn | SignOut:
+    for pattern, handlers in _ROUTES:
+        match = re.fullmatch(pattern, call.path)
+        if match is None:
+            continue
+        allowed = [*handlers]
+        if "GET" in handlers and call.path.startswith("v1/"):
+            allowed.append("HEAD")  # not for webhooks: their GET has an effect
+        if call.method not in allowed:
+            return problem(405, "method_not_allowed", "This call does not exist here.", allow=allowed)
+        arguments: dict[str, Any] = match.groupdict()
+        return handlers["GET" if call.method == "HEAD" else call.method](site, call, **arguments)
+    return problem(404, "not_found", "There is nothing here.")
+
+
+def _private(answer: Reply | SignIn | SignOut) -> Reply | SignIn | SignOut:
+    if isinstance(answer, Reply):
+        return replace(answer, headers={"Cache-Control": "no-store", **answer.headers})
+    return answer

@@ -1,0 +1,28 @@
+"""What an adapter has of a configured site: finished objects, made once at start-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from ..verifier import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A verifier, and what the web side needs to know of the configuration."""
+
+    verifier: Verifier
+    name: str = ""
+    #: `https://site.example`, or None: never taken from a request.
+    public_url: str | None = None
+    #: Accepted in webhook addresses; the first is the one that providers are given.
+    webhook_secrets: Sequence[str] = field(default=(), repr=False)
+    trusted_proxies: int = 0
+    #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
+    many_processes: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether cookies are for https only."""
+        return self.public_url is not None and self.public_url.startswith("https://")

@@ -1,0 +1,106 @@
+"""`v1/verifications`: start, look, check, resend, cancel."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from ..errors import InvalidPhoneError
+from ..model import Channel, Outcome
+from ..phone import PhoneNumber, is_region
+from . import bodies
+from .address import client_address
+from .binding import secret_for, secrets_shown, with_pair
+from .call import Call, Reply
+from .forgery import cross_site
+from .problems import invalid, problem, refusal
+from .site import Site
+from .views import verification
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
+
+
+def start(site: Site, call: Call) -> Reply:
+    """POST v1/verifications: 201 with the verification and, this once, its secret."""
+    fields = bodies.read(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
+    if isinstance(fields, Reply):
+        return fields
+    purpose = fields.get("purpose", "login")
+    if wrong := [name for name, fits in _FORMS.items() if name in fields and not fits(fields[name])]:
+        return invalid("These fields have no value that exists.", *wrong)
+    if forged := cross_site(call, site.public_url):
+        return forged
+    try:
+        phone = PhoneNumber.parse(fields["phone"], fields.get("region") or site.verifier.policy.region)
+    except InvalidPhoneError as error:
+        return problem(400, "invalid_phone", str(error), fields=["phone"])
+    outcome = site.verifier.start(
+        phone,
+        purpose=purpose,
+        channel=Channel(fields["channel"]) if "channel" in fields else None,
+        locale=fields.get("locale"),
+        address=_address(site, call),
+        shown=secrets_shown(call),
+    )
+    if not outcome.ok or outcome.verification is None or outcome.secret is None:
+        return refusal(outcome)
+    cookie = with_pair(call.cookie, outcome.verification.id, outcome.secret)
+    return Reply(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie)
+
+
+def look(site: Site, call: Call, id: str) -> Reply:
+    """GET v1/verifications/{id}: 200; asks the provider of an open inbound call, every three seconds at most."""
+    return _answer(site.verifier.poll(id, secret_for(call, id)))
+
+
+def check(site: Site, call: Call, id: str) -> Reply:
+    """POST v1/verifications/{id}/check: 200 with the proof, or 422 with the attempts left."""
+    fields = bodies.read(call, ["code"])
+    if isinstance(fields, Reply):
+        return fields
+    if forged := cross_site(call, site.public_url):
+        return forged
+    return _answer(site.verifier.check(id, secret_for(call, id), fields["code"]))
+
+
+def resend(site: Site, call: Call, id: str) -> Reply:
+    """POST v1/verifications/{id}/resend: 200."""
+    fields = bodies.read(call, [], ["channel"], may_be_empty=True)
+    if isinstance(fields, Reply):
+        return fields
+    if "channel" in fields and not _FORMS["channel"](fields["channel"]):
+        return invalid("There is no such channel.", "channel")
+    if forged := cross_site(call, site.public_url):
+        return forged
+    channel = Channel(fields["channel"]) if "channel" in fields else None
+    address = _address(site, call)
+    return _answer(site.verifier.resend(id, secret_for(call, id), channel=channel, address=address))
+
+
+def cancel(site: Site, call: Call, id: str) -> Reply:
+    """DELETE v1/verifications/{id}: 204, also when it is over already."""
+    if forged := cross_site(call, site.public_url):
+        return forged
+    outcome = site.verifier.cancel(id, secret_for(call, id))
+    return Reply(204) if outcome.ok else refusal(outcome)
+
+
+def _answer(outcome: Outcome) -> Reply:
+    return Reply(200, verification(outcome)) if outcome.ok else refusal(outcome)
+
+
+def _address(site: Site, call: Call) -> str | None:
+    return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)
+
+
+def _is_name(text: str) -> bool:
+    return bool(_NAME.match(text))
+
+
+#: What the optional fields must look like. An unknown `locale` falls back and is no fault.
+_FORMS: dict[str, Callable[[str], bool]] = {
+    "region": is_region,
+    "purpose": _is_name,
+    "channel": lambda text: text in {channel.value for channel in Channel},
+    "service": lambda text: text == "default",
+}

@@ -1,0 +1,331 @@
+"""Settings into finished objects: the one place that knows the names `PHONE_VERIFY_…`.
+
+`Settings.read` takes a mapping (an adapter's settings, lower-case names without the prefix) and the environment,
+which fills what the mapping leaves out. `build` makes the site. Everything that cannot work is refused here, at
+start-up, by a `ConfigurationError` that names the setting and says what to write.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from .api.site import Site
+from .codes import Keyring
+from .drivers.base import Dsn, Starts, is_loopback
+from .drivers.dsn import load_driver, parse_dsn
+from .errors import ConfigurationError
+from .model import Channel
+from .policy import Policy
+from .routing import Router
+from .stores.base import OfOneProcess, Store
+from .transport import BlockingTransport, Transport
+from .verifier import Parts, Verifier
+from .web.texts import message_writer
+
+PREFIX = "PHONE_VERIFY_"
+DEFAULT_SANDBOX_PORT = 8025
+
+#: The variables that hold DSNs, in the order in which drivers are named and channels preferred.
+CHANNEL_NAMES = ("sms", "flash_call", "inbound_call", "voice", "telegram", "whatsapp")
+_NUMBERS = (
+    "code_length",
+    "max_attempts",
+    "max_failures",
+    "sends_per_hour",
+    "sends_per_hour_per_address",
+    "sends_per_hour_per_prefix",
+    "sends_per_hour_total",
+    "trusted_proxies",
+)
+_SECONDS = ("ttl", "resend_after")
+_LISTS = ("channels", "secret_keys", "allowed_regions")
+_TEXTS = ("store", "tag_key", "region", "webhook_secret", "public_url", "site_name")
+KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS)
+
+#: What `sandbox://` stands for on each channel.
+_SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", "telegram": "telefon-ip"}
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
+_URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
+_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, read and typed. DSNs and keys do not show in the repr."""
+
+    dsns: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    policy: Policy = field(default_factory=Policy)
+    channels: Sequence[Channel] = ()
+    store: str | None = field(default=None, repr=False)
+    secret_keys: Sequence[str] = field(default=(), repr=False)
+    tag_key: str | None = field(default=None, repr=False)
+    webhook_secret: str | None = field(default=None, repr=False)
+    public_url: str | None = None
+    site_name: str = ""
+    trusted_proxies: int = 0
+
+    @classmethod
+    def read(cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings of `values`, with the environment's where `values` has none. Refuses unknown names."""
+        values = dict(values or {})
+        if unknown := [name for name in values if name not in KNOWN]:
+            raise ConfigurationError(
+                f"unknown setting {PREFIX}{unknown[0].upper()}; known are: "
+                + ", ".join(f"{PREFIX}{name.upper()}" for name in KNOWN)
+            )
+        for name in KNOWN:
+            text = (environ or {}).get(PREFIX + name.upper(), "")
+            if values.get(name) is None and text.strip():
+                values[name] = text
+        given = {name: value for name, value in values.items() if value is not None}
+        numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
+        trusted_proxies = numbers.pop("trusted_proxies", 0)
+        if trusted_proxies < 0:
+            raise ConfigurationError(f"{PREFIX}TRUSTED_PROXIES must be 0 or more")
+        seconds: dict[str, Any] = {name: _seconds(name, given[name]) for name in _SECONDS if name in given}
+        allowed = _list("allowed_regions", given)
+        policy = Policy(
+            region=_text("region", given),
+            allowed_regions=frozenset(allowed) if allowed else None,
+            **{**numbers, **seconds},
+        )
+        public_url = _public_url(_text("public_url", given))
+        webhook_secret = _text("webhook_secret", given)
+        if webhook_secret is not None and not _URL_SAFE.match(webhook_secret):
+            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET stands in URLs: use letters, digits, - and _ only")
+        return cls(
+            dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
+            policy=policy,
+            channels=[_channel(word) for word in _list("channels", given)],
+            store=_text("store", given),
+            secret_keys=_list("secret_keys", given),
+            tag_key=_text("tag_key", given),
+            webhook_secret=webhook_secret,
+            public_url=public_url,
+            site_name=_text("site_name", given) or (_host_of(public_url) or ""),
+            trusted_proxies=trusted_proxies,
+        )
+
+
+def build(
+    settings: Settings,
+    *,
+    framework_keys: Sequence[str] = (),
+    stores: Mapping[str, Callable[[str], Store]] | None = None,
+    default_store: str = "memory:",
+    webhook_path: Callable[[str, str], str] | None = None,
+    transport: Transport | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Site:
+    """The site that these settings describe.
+
+    `framework_keys` sign where no secret keys are set; `stores` adds an adapter's own store schemes;
+    `webhook_path(driver, secret)` is the path under which the adapter receives webhooks.
+    """
+    keys = settings.secret_keys or list(framework_keys)
+    keyring = Keyring(keys, settings.tag_key)
+    ticks = time.monotonic
+    router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
+    secrets = [settings.webhook_secret] if settings.webhook_secret else list(keyring.webhook_secrets)
+
+    def webhook_url(driver: str) -> str | None:
+        if settings.public_url is None or webhook_path is None:
+            return None
+        return settings.public_url + webhook_path(driver, secrets[0])
+
+    store = open_store(settings.store or default_store, stores or {})
+
+    def many_processes() -> None:
+        if isinstance(store, OfOneProcess):
+            store.refuse(
+                f"the server runs several processes, and memory counts for each of them alone; set {PREFIX}STORE"
+            )
+
+    parts = Parts(
+        policy=settings.policy,
+        keyring=keyring,
+        store=store,
+        transport=transport or BlockingTransport(),
+        router=router,
+        texts=message_writer(settings.site_name, _host_of(settings.public_url)),
+        audience=settings.public_url or "default",
+        webhook_url=webhook_url,
+        clock=clock,
+        ticks=ticks,
+    )
+    return Site(
+        verifier=Verifier(parts),
+        name=settings.site_name,
+        public_url=settings.public_url,
+        webhook_secrets=secrets,
+        trusted_proxies=settings.trusted_proxies,
+        many_processes=many_processes,
+    )
+
+
+def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence[Starts]]:
+    """The drivers of these DSNs by channel, in order of failover.
+
+    One DSN text is one driver, however many channels it serves; further ones of a scheme are `scheme-2`,
+    `scheme-3` in order of appearance, unless the DSN names them.
+    """
+    made: dict[tuple[str, str], Starts] = {}
+    named: dict[str, Starts] = {}
+    by_channel: dict[Channel, list[Starts]] = {}
+    for name in CHANNEL_NAMES:
+        channel, setting = Channel(name), PREFIX + name.upper()
+        for text in dsns.get(name, ()):
+            dsn = _expanded(parse_dsn(text, setting), name)
+            key = (text, dsn.scheme)
+            if key not in made:
+                driver_name = _driver_name(dsn, named)
+                made[key] = named[driver_name] = load_driver(replace(dsn, options={**dsn.options, "name": driver_name}))
+            driver = made[key]
+            if channel not in driver.abilities:
+                able = ", ".join(driver.abilities)
+                raise ConfigurationError(f"{setting}: {dsn.scheme}:// does not carry {channel}; it carries {able}")
+            if driver not in by_channel.setdefault(channel, []):
+                by_channel[channel].append(driver)
+    return by_channel
+
+
+def open_store(url: str, own: Mapping[str, Callable[[str], Store]]) -> Store:
+    """The store that a URL names: one of the adapter's `own` schemes, or one of ours."""
+    scheme = url.partition(":")[0]
+    openers = {**_STORES, **own}
+    if scheme not in openers:
+        known = ", ".join(f"{name}:" for name in openers)
+        raise ConfigurationError(f"{PREFIX}STORE: there is no store {scheme!r} here; known are {known}")
+    return openers[scheme](url)
+
+
+def _open_memory(url: str) -> Store:
+    from .stores.memory import MemoryStore
+
+    return MemoryStore()
+
+
+def _open_sql(url: str) -> Store:
+    try:
+        from .stores.sql import SqlStore
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{PREFIX}STORE: this store needs SQLAlchemy: pip install 'phone-verify[sql]' ({error.name} is missing)"
+        ) from None
+    return SqlStore.from_url(url)
+
+
+_STORES: Mapping[str, Callable[[str], Store]] = {
+    "memory": _open_memory,
+    "sqlite": _open_sql,
+    "postgresql": _open_sql,
+    "mysql": _open_sql,
+}
+
+
+def _expanded(dsn: Dsn, channel: str) -> Dsn:
+    if dsn.scheme != "sandbox":
+        return dsn
+    if not is_loopback(dsn.host or "") or dsn.credentials or dsn.base_path:
+        raise ConfigurationError(
+            f"{dsn.setting}: write sandbox://127.0.0.1:{DEFAULT_SANDBOX_PORT}; it is for this machine"
+        )
+    if unknown := [name for name in dsn.options if name not in ("timeout", "name")]:
+        raise ConfigurationError(f"{dsn.setting}: sandbox:// knows the options timeout and name, not {unknown[0]!r}")
+    if channel not in _SANDBOX:
+        raise ConfigurationError(
+            f"{dsn.setting}: sandbox:// does not carry {channel}; it carries {', '.join(_SANDBOX)}"
+        )
+    scheme = _SANDBOX[channel]
+    # Any number may be tried at the sandbox, also those of countries that the provider does not serve.
+    options = {**dsn.options, "tls": "off", "foreign": "digits"}
+    if "name" in options:
+        options["name"] = f"{options['name']}-{scheme}"
+    return Dsn(scheme, ("SANDBOX",), dsn.host, dsn.port or DEFAULT_SANDBOX_PORT, "", options, dsn.setting)
+
+
+def _driver_name(dsn: Dsn, taken: Mapping[str, object]) -> str:
+    if wanted := dsn.options.get("name"):
+        if not _NAME.match(wanted):
+            raise ConfigurationError(f"{dsn.setting}: option 'name': write small letters, digits and -")
+        if wanted in taken:
+            raise ConfigurationError(f"{dsn.setting}: two drivers are named {wanted!r}; give each its own name")
+        return wanted
+    candidates = [dsn.scheme, *(f"{dsn.scheme}-{n}" for n in range(2, len(taken) + 3))]
+    return next(name for name in candidates if name not in taken)
+
+
+def _text(name: str, given: Mapping[str, object]) -> str | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{PREFIX}{name.upper()} must be a text")
+    return value.strip() or None
+
+
+def _list(name: str, given: Mapping[str, object]) -> list[str]:
+    value = given.get(name)
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(word, str) for word in value):
+        return list(value)
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be a list of texts, or one text with commas")
+
+
+def _dsns(name: str, value: object) -> list[str]:
+    if isinstance(value, str):
+        return value.split()
+    if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
+        return [text.strip() for text in value if text.strip()]
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be DSNs, separated by white space, or a list of them")
+
+
+def _number(name: str, value: object) -> int:
+    if isinstance(value, str) and re.match(r"-?[0-9]{1,9}\Z", value.strip(), re.ASCII):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be a whole number")
+
+
+def _seconds(name: str, value: object) -> timedelta:
+    return value if isinstance(value, timedelta) else timedelta(seconds=_number(name, value))
+
+
+def _channel(word: str) -> Channel:
+    try:
+        return Channel(word)
+    except ValueError:
+        raise ConfigurationError(
+            f"{PREFIX}CHANNELS: there is no channel {word!r}; known are {', '.join(Channel)}"
+        ) from None
+
+
+def _public_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: write scheme and host only, like https://site.example")
+    try:
+        url = urlsplit(text.lower())
+        port = url.port
+    except ValueError:
+        raise refusal from None
+    if url.scheme not in ("http", "https") or not _HOST.fullmatch(url.netloc.removesuffix(f":{port}")):
+        raise refusal
+    if url.path not in ("", "/") or url.query or url.fragment:
+        raise refusal
+    return f"{url.scheme}://{url.netloc}"
+
+
+def _host_of(public_url: str | None) -> str | None:
+    return urlsplit(public_url).hostname if public_url else None

@@ -1,0 +1,657 @@
+"""Start, resend, check, poll, receive, cancel, redeem: the order of I/O, and nothing else.
+
+The flows are written once, as coroutines over a `Store` and a `Transport`. `Verifier` runs them to their end
+without an event loop, over roles that never suspend. What is allowed is decided in `lifecycle.py` inside the
+store's steps; which driver carries an order, in `routing.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from .codes import Keyring, RandomBytes, binding_digest, new_id, new_secret, normalise
+from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Retries, Starts
+from .errors import ProviderError, Trouble, UnclearError
+from .exchange import Exchange, HttpResponse
+from .lifecycle import (
+    Answer,
+    Attachment,
+    Limits,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+    has_proof,
+)
+from .model import (
+    CallState,
+    Channel,
+    Event,
+    Holder,
+    Order,
+    Outcome,
+    Reason,
+    Receipt,
+    Redeemed,
+    Sighting,
+    Status,
+    Verification,
+    WebhookRequest,
+    is_id,
+)
+from .phone import Kind, PhoneNumber
+from .policy import VOICE_CHANNELS, Plan, Policy, plan
+from .proof import Proofs
+from .routing import Router
+from .stores.base import Store
+from .transport import Transport
+
+log = logging.getLogger("phone_verify")
+
+#: A whole start with failover takes no longer (design, "time-outs").
+WHOLE_START = 20.0
+#: A browser shows the last five secrets in its cookie, and one in the header; more are not looked at.
+MOST_SHOWN = 6
+
+T = TypeVar("T")
+
+
+#: Writes the message that carries a code of ours: channel, code, life, locale.
+Texts = Callable[[Channel, str, timedelta, str | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
+
+    `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
+    URL, or None where the site has no public address.
+    """
+
+    policy: Policy
+    keyring: Keyring
+    store: Store
+    transport: Transport
+    router: Router
+    texts: Texts
+    audience: str = "default"
+    webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
+    clock: Callable[[], datetime] | None = None
+    ticks: Callable[[], float] = time.monotonic
+    random_bytes: RandomBytes = os.urandom
+
+
+class Flows:
+    """The flows, as coroutines. `Verifier` has the same methods, blocking."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
+        self._store, self._transport, self._parts = parts.store, parts.transport, parts
+        self._proofs = Proofs(parts.keyring, parts.audience)
+        self._limits = Limits.of(parts.policy)
+
+    async def start(
+        self,
+        phone: PhoneNumber,
+        *,
+        purpose: str = "login",
+        channel: Channel | None = None,
+        locale: str | None = None,
+        address: str | None = None,
+        shown: Collection[str] = (),
+    ) -> Outcome:
+        """Send a code, place a call or name a line; the outcome holds the verification and its secret.
+
+        With no `channel` the first of the preferred ones that can serve. `address` is the client's, for the quota
+        of senders; `shown` are secrets of the same browser: its live verification of this phone and purpose ends.
+        Refusals: destination not allowed, not configured, channel unavailable, too many requests, delivery failed.
+        """
+        if refusal := self._refused_destination(phone, channel):
+            return Outcome(refusal)
+        shared = self._shared_quotas(phone, address)
+        windows = await self._store.count(shared, self._now())
+        if isinstance(windows, Refused):
+            return _throttled(windows)
+        bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
+        secret = new_secret(self._parts.random_bytes)
+
+        async def open_with(channel: Channel, driver: Starts) -> Verification | Refused:
+            opening = self._opening(phone, purpose, channel, driver, locale, secret, bindings)
+            return await self._store.open(opening, self._phone_quotas(phone), self._limits, self._now())
+
+        way = await self._let_in(phone, [channel] if channel else self.router.channels, open_with)
+        if isinstance(way, Refused):
+            await self._store.uncount(shared, windows, self._now())
+            return _throttled(way)
+        outcome = await self._carry(way, bindings, again=False)
+        return replace(outcome, secret=secret) if outcome.ok else outcome
+
+    async def resend(
+        self, id: str, secret: str, *, channel: Channel | None = None, address: str | None = None
+    ) -> Outcome:
+        """Send once more, on another channel if one is named. Never refills attempts, never lengthens a life.
+
+        Refusals: not found, closed, channel unavailable, too many requests, delivery failed (the code sent before
+        stays good).
+        """
+        found = await self._bound(id, secret)
+        if isinstance(found, Outcome):
+            return found
+        if not found.open:
+            return self._told(found, Reason.CLOSED)
+        others = (c for c in self.router.channels if c is not found.channel)
+        channels = [channel] if channel else [found.channel, *others]
+        if not any(self.router.serves(c, found.phone) for c in channels):
+            return self._told(found, Reason.CHANNEL_UNAVAILABLE)
+        shared = self._shared_quotas(found.phone, address)
+        windows = await self._store.count(shared, self._now())
+        if isinstance(windows, Refused):
+            return replace(_throttled(windows), verification=found)
+        binding, quotas = binding_digest(secret), self._phone_quotas(found.phone)
+
+        async def reopen_with(channel: Channel, driver: Starts) -> Verification | Refused:
+            short = self._plan(driver, channel).short
+            return await self._store.reopen(
+                id, binding, short, quotas, self._limits, self.policy.resend_after, self._now()
+            )
+
+        way = await self._let_in(found.phone, channels, reopen_with, known=found.driver)
+        if not isinstance(way, Refused):
+            return await self._carry(way, [binding], again=True)
+        await self._store.uncount(shared, windows, self._now())
+        if way.why is Refusal.CLOSED:
+            return self._told(way.record, Reason.CLOSED)
+        if way.why is Refusal.UNBOUND:
+            return Outcome(Reason.NOT_FOUND)
+        return replace(_throttled(way), verification=way.record)
+
+    async def check(self, id: str, secret: str, typed: str) -> Outcome:
+        """Judge a code as typed; the outcome of a right one holds the proof.
+
+        Refusals: not found, closed, malformed code (no attempt spent), too many requests, wrong code, provider
+        unavailable (a remote code that nobody can judge now; the attempt is spent).
+        """
+        if not is_id(id):
+            return Outcome(Reason.NOT_FOUND)
+        code = normalise(typed) or ""
+        digests = self.keyring.digests(id, code)
+        spent = await self._store.spend(id, binding_digest(secret), digests, len(code), self._limits, self._now())
+        if isinstance(spent, Refused):
+            match spent.why:
+                case Refusal.UNBOUND:
+                    return Outcome(Reason.NOT_FOUND)
+                case Refusal.CLOSED:
+                    return self._told(spent.record, Reason.CLOSED)
+                case Refusal.NO_CODE | Refusal.OTHER_LENGTH:
+                    return self._told(spent.record, Reason.MALFORMED_CODE)
+                case _:
+                    return Outcome(Reason.TOO_MANY_REQUESTS, spent.record, spent.retry_after)
+        if spent.answer is Answer.TAKEN:
+            return await self._check_remotely(spent, code)
+        return self._told(spent.record, None if spent.answer is Answer.RIGHT else Reason.WRONG_CODE)
+
+    async def poll(self, id: str, secret: str) -> Outcome:
+        """Return how a verification stands; an open inbound call is asked after, every three seconds at most."""
+        found = await self._bound(id, secret)
+        if isinstance(found, Outcome):
+            return found
+        binding = binding_digest(secret)
+        if self._may_be_asked(found) and await self._store.may_poll(id, binding, self._now()):
+            await self._ask(found)
+            found = await self._store.get(id, self._now()) or found
+        return self._told(found)
+
+    async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
+        """Take a webhook that showed its secret; True if it proved a claim.
+
+        Where the provider can be asked, the event only makes us ask, and the answer decides.
+        """
+        driver = self.router.drivers().get(driver_name)
+        event = driver.read(request) if isinstance(driver, ReadsWebhooks) else None
+        if driver is None or event is None or event.caller is None:
+            return False
+        tag = self.keyring.tag(event.caller)
+        if not isinstance(driver, Polls):
+            return await self._store.claim(driver_name, tag, event, self._now()) is not None
+        if event.reference is None:
+            return False
+        record = await self._store.find(driver_name, tag, event.reference, self._now())
+        if record is None or not await self._store.may_poll(record.id, None, self._now()):
+            return False
+        return await self._ask(record)
+
+    async def cancel(self, id: str, secret: str) -> Outcome:
+        """End a verification that is still open; one that is over stays as it is."""
+        found = await self._bound(id, secret)
+        if isinstance(found, Outcome):
+            return found
+        await self._store.settle(id, Status.CANCELLED, self._now())
+        return Outcome()
+
+    async def redeem(self, proof: str, secrets: Collection[str], purposes: Collection[str]) -> Redeemed | None:
+        """Burn a proof for one of these purposes: what it proved, or None for any that is not good.
+
+        Good once, within five minutes, and only together with the secret of its verification.
+        """
+        id = self._proofs.read(proof, purposes, self._now() or datetime.now(UTC))
+        if id is None:
+            return None
+        for secret in list(secrets)[:MOST_SHOWN]:
+            record = await self._store.redeem(id, binding_digest(secret), self._now())
+            if record is not None and record.closed_at is not None:
+                return Redeemed(
+                    record.phone, record.purpose, record.service, record.channel, record.assurance, id, record.closed_at
+                )
+        return None
+
+    async def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
+        """Return the open verification of this phone and purpose among the (id, secret) pairs held, if any."""
+        tag = self.keyring.tag(phone)
+        for id, secret in held[:MOST_SHOWN]:
+            if id.startswith(tag):
+                found = await self._bound(id, secret)
+                if isinstance(found, Verification) and found.open and found.purpose == purpose:
+                    return found
+        return None
+
+    async def purge(self, limit: int = 1000) -> int:
+        """Drop at most `limit` records and counters that are over; how many went."""
+        return await self._store.purge(limit, self._now())
+
+    # The order to a provider, and what comes of it.
+
+    async def _let_in(
+        self,
+        phone: PhoneNumber,
+        channels: Sequence[Channel],
+        step: Callable[[Channel, Starts], Awaitable[Verification | Refused]],
+        known: str | None = None,
+    ) -> _Way | Refused:
+        """Find the first of these channels on which the store lets the order in.
+
+        Once short codes turn out to be closed for this phone, only drivers of longer codes are tried.
+        """
+        refused = Refused(Refusal.SHORT_CODES_CLOSED)
+        closed = False
+        for channel in channels:
+            # The one that carried the last order knows it best: only it can retry by its own reference.
+            drivers = sorted(self.router.route(channel, phone), key=lambda driver: driver.name != known)
+            longer = [driver for driver in drivers if not self._plan(driver, channel).short]
+            for able in (drivers, longer):
+                if not able or (closed and able is drivers):
+                    continue
+                record = await step(channel, able[0])
+                if not isinstance(record, Refused):
+                    return _Way(record, channel, able)
+                if record.why is not Refusal.SHORT_CODES_CLOSED:
+                    return record
+                refused, closed = record, True
+        return refused
+
+    async def _carry(self, way: _Way, shown: Sequence[bytes], *, again: bool) -> Outcome:
+        """Hand the order to the drivers in turn, until one takes it or the end is unclear."""
+        record, channel, drivers = way.record, way.channel, way.drivers
+        deadline = self._parts.ticks() + WHOLE_START
+        for driver in drivers:
+            if self._parts.ticks() >= deadline:
+                break
+            fresh = _Code.of(self, record, channel, driver, again=again)
+            order = self._order(record, channel, driver, fresh)
+            try:
+                if again and isinstance(driver, Retries) and record.driver == driver.name and record.reference:
+                    receipt = await self._run(driver.retry(order, record.reference), driver, deadline)
+                else:
+                    receipt = await self._run(driver.start(order), driver, deadline)
+            except ProviderError as error:
+                log.warning("%s refused a %s order: %s", driver.name, channel, error)
+                if error.trouble is Trouble.BAD_NUMBER:
+                    break
+                if error.trouble is Trouble.TRANSIENT:
+                    self.router.failed(driver)
+                continue
+            except UnclearError as error:
+                log.warning("%s left a %s order unclear: %s", driver.name, channel, error)
+                self.router.failed(driver)
+                if fresh.plan.holder in (Holder.TOLD, Holder.NOBODY):
+                    break  # nothing can prove it any more
+                return await self._attach(record, channel, driver, fresh, Receipt(), Status.PENDING, shown)
+            self.router.carried(driver)
+            if fresh.plan.holder is Holder.NOBODY and receipt.line is None:
+                break
+            if fresh.plan.holder is Holder.TOLD and receipt.code is None:
+                break
+            return await self._attach(record, channel, driver, fresh, receipt, Status.SENT, shown)
+        if again:
+            return self._told(await self._store.get(record.id, self._now()), Reason.DELIVERY_FAILED)
+        await self._store.settle(record.id, Status.FAILED, self._now())
+        return Outcome(Reason.DELIVERY_FAILED)
+
+    async def _attach(
+        self,
+        record: Verification,
+        channel: Channel,
+        driver: Starts,
+        fresh: _Code,
+        receipt: Receipt,
+        status: Status,
+        shown: Sequence[bytes],
+    ) -> Outcome:
+        digest, length = fresh.digest, fresh.plan.code_length
+        if receipt.code is not None and fresh.plan.holder is Holder.TOLD:
+            digest, length = self.keyring.digest(record.id, receipt.code), len(receipt.code)
+        attachment = Attachment(
+            status=status,
+            channel=channel,
+            driver=driver.name,
+            plan=fresh.plan,
+            key_id=fresh.key_id,
+            generation=fresh.generation,
+            code_digest=digest,
+            code_length=length,
+            reference=receipt.reference,
+            line=receipt.line,
+            caller_hint=receipt.caller_hint,
+            shown=shown,
+        )
+        attached = await self._store.attach(record.id, attachment, self._now())
+        if not isinstance(attached, Refused):
+            return self._told(attached)
+        if attached.why is Refusal.LINE_TAKEN:
+            return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
+        return self._told(attached.record, Reason.CLOSED)
+
+    async def _run(self, exchange: Exchange[T], driver: Starts, deadline: float) -> T:
+        """Run a driver's exchange over the transport, within the driver's time-out and the whole order's."""
+        try:
+            request = next(exchange)
+            while True:
+                seconds = min(driver.timeout.total_seconds(), deadline - self._parts.ticks())
+                if seconds <= 0:
+                    raise UnclearError("the time for the whole order is over")
+                response: HttpResponse = await self._transport.send(request, seconds)
+                request = exchange.send(response)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _check_remotely(self, spent: Spent, code: str) -> Outcome:
+        record = spent.record
+        driver = self.router.drivers().get(record.driver)
+        right: bool | None = None
+        if isinstance(driver, ChecksRemotely):
+            try:
+                right = await self._run(
+                    driver.check(record.phone, code), driver, self._parts.ticks() + driver.timeout.total_seconds()
+                )
+            except (ProviderError, UnclearError) as error:
+                log.warning("%s could not check a code: %s", driver.name, error)
+        if right and not await self._store.settle(record.id, Status.VERIFIED, self._now()):
+            return self._told(await self._store.get(record.id, self._now()), Reason.CLOSED)
+        if right is None:
+            await self._store.forgive(record.id, self._now())
+        if not right and record.attempts_left == 0:
+            await self._store.settle(record.id, Status.EXHAUSTED, self._now())
+        told = self._told(await self._store.get(record.id, self._now()))
+        if right is None:
+            return replace(told, reason=Reason.PROVIDER_UNAVAILABLE)
+        return told if right else replace(told, reason=Reason.WRONG_CODE)
+
+    def _may_be_asked(self, record: Verification) -> bool:
+        driver = self.router.drivers().get(record.driver)
+        return record.open and record.holder is Holder.NOBODY and bool(record.reference) and isinstance(driver, Polls)
+
+    async def _ask(self, record: Verification) -> bool:
+        """Ask the provider about an open claim and settle what it says; True if the call has come."""
+        driver = self.router.drivers().get(record.driver)
+        if not isinstance(driver, Polls) or record.reference is None:
+            return False
+        try:
+            sighting: Sighting = await self._run(
+                driver.poll(record.reference), driver, self._parts.ticks() + driver.timeout.total_seconds()
+            )
+        except (ProviderError, UnclearError) as error:
+            log.warning("%s could not say whether a call came: %s", driver.name, error)
+            return False
+        if sighting.state is CallState.CALLED and sighting.caller == record.phone:
+            # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
+            event = Event(record.reference, None, sighting.caller)
+            return await self._store.claim(driver.name, record.tag, event, self._now()) is not None
+        if sighting.state is CallState.EXPIRED:
+            await self._store.settle(record.id, Status.EXPIRED, self._now())
+        return False
+
+    # Small parts of the flows.
+
+    def _now(self) -> datetime | None:
+        return self._parts.clock() if self._parts.clock else None
+
+    async def _bound(self, id: str, secret: str) -> Verification | Outcome:
+        record = await self._store.get(id, self._now()) if is_id(id) else None
+        if record is None or record.binding != binding_digest(secret):
+            return Outcome(Reason.NOT_FOUND)
+        return record
+
+    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> Reason | None:
+        allowed = self.policy.allowed_regions
+        if phone.kind is Kind.REFUSED or (allowed is not None and phone.region not in allowed):
+            return Reason.DESTINATION_NOT_ALLOWED
+        if phone.kind is Kind.FIXED and channel is not None and channel not in VOICE_CHANNELS:
+            return Reason.DESTINATION_NOT_ALLOWED
+        if not self.router.channels:
+            return Reason.NOT_CONFIGURED
+        if channel is not None and channel not in self.router.channels:
+            return Reason.CHANNEL_UNAVAILABLE
+        if not any(self.router.serves(c, phone) for c in ([channel] if channel else self.router.channels)):
+            return Reason.DESTINATION_NOT_ALLOWED
+        return None
+
+    def _plan(self, driver: Starts, channel: Channel) -> Plan:
+        ability = driver.abilities[channel]
+        return plan(
+            self.policy,
+            ability.holder,
+            longest=ability.longest,
+            shortest=ability.shortest,
+            known=ability.known,
+            cap=ability.cap,
+        )
+
+    def _opening(
+        self,
+        phone: PhoneNumber,
+        purpose: str,
+        channel: Channel,
+        driver: Starts,
+        locale: str | None,
+        secret: str,
+        shown: Sequence[bytes],
+    ) -> Opening:
+        tag = self.keyring.tag(phone)
+        id = new_id(tag, self._parts.random_bytes)
+        planned = self._plan(driver, channel)
+        key_id = self.keyring.key_id
+        digest = None
+        if planned.holder is Holder.OURS and planned.code_length:
+            code = self.keyring.derive(key_id, id, phone, purpose, 1, planned.code_length)
+            digest = self.keyring.digest(id, code)
+        return Opening(
+            id=id,
+            tag=tag,
+            phone=phone,
+            purpose=purpose,
+            service="default",
+            binding=binding_digest(secret),
+            channel=channel,
+            driver=driver.name,
+            plan=planned,
+            key_id=key_id,
+            code_digest=digest,
+            locale=locale,
+            resend_after=self.policy.resend_after,
+            shown=shown,
+        )
+
+    def _order(self, record: Verification, channel: Channel, driver: Starts, fresh: _Code) -> Order:
+        life = min(record.expires_at - record.read_at, fresh.plan.life)
+        text = self._parts.texts(channel, fresh.code, life, record.locale) if fresh.code else None
+        wants_webhook = isinstance(driver, ReadsWebhooks) and fresh.plan.holder is Holder.NOBODY
+        webhook_url = self._parts.webhook_url(driver.name) if wants_webhook else None
+        return Order(record.phone, channel, life, fresh.code, text, webhook_url)
+
+    def _phone_quotas(self, phone: PhoneNumber) -> Sequence[Quota]:
+        limit = self.policy.sends_per_hour
+        return [Quota(f"sends:{self.keyring.tag(phone)}", limit)] if limit else []
+
+    def _shared_quotas(self, phone: PhoneNumber, address: str | None) -> Sequence[Quota]:
+        policy, bucket = self.policy, self.keyring.bucket
+        wanted = [
+            (bucket("address", address) if address else None, policy.sends_per_hour_per_address),
+            (bucket("prefix", phone.prefix), policy.sends_per_hour_per_prefix),
+            ("total", policy.sends_per_hour_total),
+        ]
+        return [Quota(key, limit) for key, limit in wanted if key is not None and limit]
+
+    def _told(self, record: Verification | None, reason: Reason | None = None) -> Outcome:
+        """The outcome for the holder of the binding."""
+        if record is None:
+            return Outcome(reason or Reason.NOT_FOUND)
+        proof = None
+        if has_proof(record) and record.closed_at is not None:
+            proof = self._proofs.sign(record.id, record.purpose, record.closed_at)
+        channels = [c for c in self.router.channels if self.router.serves(c, record.phone)] if record.open else []
+        return Outcome(reason, record, proof=proof, channels=channels)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A record that the store let in, and who may carry its order."""
+
+    record: Verification
+    channel: Channel
+    drivers: Sequence[Starts]
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """The code an order carries: repeated where it can be, else of a new generation."""
+
+    plan: Plan
+    key_id: str
+    generation: int
+    code: str | None = field(repr=False)
+    digest: bytes | None = field(repr=False)
+
+    @classmethod
+    def of(cls, flows: Flows, record: Verification, channel: Channel, driver: Starts, *, again: bool) -> _Code:
+        planned, keyring = flows._plan(driver, channel), flows.keyring
+        same = (
+            planned.holder is Holder.OURS
+            and record.holder is Holder.OURS
+            and record.channel is channel
+            and record.code_length == planned.code_length
+            and keyring.knows(record.key_id)
+        )
+        key_id = record.key_id if same else keyring.key_id
+        first_told = not again and planned.holder in (Holder.TOLD, Holder.REMOTE, Holder.NOBODY)
+        generation = record.generation if same or first_told else record.generation + 1
+        if planned.holder is not Holder.OURS or planned.code_length is None:
+            return cls(planned, key_id, generation, None, None)
+        code = keyring.derive(key_id, record.id, record.phone, record.purpose, generation, planned.code_length)
+        digest = record.code_digest if same else keyring.digest(record.id, code)
+        return cls(planned, key_id, generation, code, digest)
+
+
+def _throttled(refused: Refused) -> Outcome:
+    if refused.why is Refusal.SHORT_CODES_CLOSED:
+        return Outcome(Reason.CHANNEL_UNAVAILABLE)
+    return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after)
+
+
+def run(flow: Coroutine[Any, Any, T]) -> T:
+    """Run a flow to its end without an event loop. Its store and transport must never suspend."""
+    try:
+        flow.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    flow.close()
+    raise RuntimeError("a blocking Verifier was given an async store or transport: give it blocking ones")
+
+
+class Verifier:
+    """The flows, blocking: what Django and Flask use under WSGI. Thread-safe; make one and keep it.
+
+    The contract of each method is the one of `Flows`.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._flows = Flows(parts)
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self._flows.policy
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """The channels in use, the preferred one first."""
+        return self._flows.router.channels
+
+    @property
+    def drivers(self) -> Mapping[str, Starts]:
+        """Every driver by its name."""
+        return self._flows.router.drivers()
+
+    def start(
+        self,
+        phone: PhoneNumber,
+        *,
+        purpose: str = "login",
+        channel: Channel | None = None,
+        locale: str | None = None,
+        address: str | None = None,
+        shown: Collection[str] = (),
+    ) -> Outcome:
+        """See `Flows.start`."""
+        return run(
+            self._flows.start(phone, purpose=purpose, channel=channel, locale=locale, address=address, shown=shown)
+        )
+
+    def resend(self, id: str, secret: str, *, channel: Channel | None = None, address: str | None = None) -> Outcome:
+        """See `Flows.resend`."""
+        return run(self._flows.resend(id, secret, channel=channel, address=address))
+
+    def check(self, id: str, secret: str, typed: str) -> Outcome:
+        """See `Flows.check`."""
+        return run(self._flows.check(id, secret, typed))
+
+    def poll(self, id: str, secret: str) -> Outcome:
+        """See `Flows.poll`."""
+        return run(self._flows.poll(id, secret))
+
+    def receive(self, driver_name: str, request: WebhookRequest) -> bool:
+        """See `Flows.receive`."""
+        return run(self._flows.receive(driver_name, request))
+
+    def cancel(self, id: str, secret: str) -> Outcome:
+        """See `Flows.cancel`."""
+        return run(self._flows.cancel(id, secret))
+
+    def redeem(self, proof: str, secrets: Collection[str], purposes: Collection[str]) -> Redeemed | None:
+        """See `Flows.redeem`."""
+        return run(self._flows.redeem(proof, secrets, purposes))
+
+    def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
+        """See `Flows.live`."""
+        return run(self._flows.live(phone, purpose, held))
+
+    def purge(self, limit: int = 1000) -> int:
+        """See `Store.purge`."""
+        return run(self._flows.purge(limit))

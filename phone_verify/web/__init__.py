@@ -1,0 +1,1 @@
+"""What both adapters show: texts, style sheet, script, QR. Nothing here knows a framework."""

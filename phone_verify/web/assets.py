@@ -1,0 +1,16 @@
+"""The style sheet and the script, served by both adapters under their mount: no build step, no static files app."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+_TYPES = {"phone_verify.css": "text/css; charset=utf-8", "phone_verify.js": "text/javascript; charset=utf-8"}
+
+
+@cache
+def asset(name: str) -> tuple[bytes, str] | None:
+    """Content and media type of one of our files, or None if there is no such file."""
+    if name not in _TYPES:
+        return None
+    return files(__package__).joinpath("static", name).read_bytes(), _TYPES[name]

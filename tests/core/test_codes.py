@@ -1,0 +1,118 @@
+"""Codes, digests, tags and secrets."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.codes import Keyring, binding_digest, new_id, new_secret, normalise
+from phone_verify.errors import ConfigurationError
+from phone_verify.model import is_id
+from phone_verify.phone import PhoneNumber
+
+OLD, NEW, TAG = "o" * 32, "n" * 32, "t" * 32
+PHONE = PhoneNumber("+989120000000")
+
+
+@pytest.fixture
+def ring() -> Keyring:
+    return Keyring([NEW, OLD], TAG)
+
+
+def test_a_code_depends_on_everything_it_is_bound_to(ring: Keyring) -> None:
+    base = (ring.key_id, "id", PHONE, "login", 1, 8)
+    other_phone, old_key = PhoneNumber("+989120000001"), Keyring([OLD]).key_id
+    others = [
+        (old_key, *base[1:]), (base[0], "di", *base[2:]), (*base[:2], other_phone, *base[3:]),
+        (*base[:3], "signup", *base[4:]), (*base[:4], 2, 8),
+    ]  # fmt: skip
+    code = ring.derive(*base)
+    assert ring.derive(*base) == code
+    assert code not in {ring.derive(*other) for other in others}
+
+
+@pytest.mark.parametrize("length", [4, 5, 6, 7, 8])
+def test_codes_keep_leading_zeros(ring: Keyring, length: int) -> None:
+    codes = [ring.derive(ring.key_id, f"id{n}", PHONE, "login", 1, length) for n in range(300)]
+    assert {len(code) for code in codes} == {length}
+    assert any(code.startswith("0") for code in codes)
+    assert all(code.isascii() and code.isdigit() for code in codes)
+
+
+def test_no_digit_is_likelier(ring: Keyring) -> None:
+    counts = Counter("".join(ring.derive(ring.key_id, f"id{n}", PHONE, "login", 1, 8) for n in range(4000)))
+    # 32,000 digits: the standard deviation of each count is 54; five of them are 1 in a million.
+    assert all(abs(count - 3200) < 270 for count in counts.values())
+
+
+def test_digests_of_every_listed_key_are_compared(ring: Keyring) -> None:
+    old = Keyring([OLD], TAG)
+    assert old.digest("id", "123456") in ring.digests("id", "123456")
+    assert ring.digest("id", "123456") == ring.digests("id", "123456")[0]
+    assert old.digest("id", "123456") not in Keyring([NEW], TAG).digests("id", "123456")
+    assert ring.digest("id", "123456") not in ring.digests("id2", "123456")
+
+
+def test_codes_of_a_listed_key_can_be_repeated(ring: Keyring) -> None:
+    old = Keyring([OLD], TAG)
+    assert ring.knows(old.key_id)
+    assert ring.derive(old.key_id, "id", PHONE, "login", 1, 6) == old.derive(old.key_id, "id", PHONE, "login", 1, 6)
+    assert not Keyring([NEW], TAG).knows(old.key_id)
+
+
+def test_tags_do_not_turn_with_the_keys(ring: Keyring) -> None:
+    assert ring.tag(PHONE) == Keyring(["x" * 32], TAG).tag(PHONE)
+    assert Keyring([NEW, OLD]).tag(PHONE) == Keyring([OLD]).tag(PHONE)  # the last key, when none is set
+    assert ring.tag(PHONE) != Keyring([NEW, OLD], "T" * 32).tag(PHONE)
+    assert ring.bucket("address", "192.0.2.1") != ring.bucket("prefix", "192.0.2.1")
+    assert "192" not in ring.bucket("address", "192.0.2.1")
+
+
+def test_a_key_shows_nowhere(ring: Keyring) -> None:
+    shown = repr(ring) + ring.key_id
+    assert NEW[:8] not in shown
+    assert OLD[:8] not in shown
+
+
+@pytest.mark.parametrize(("keys", "tag"), [([], None), (["short"], None), ([NEW, "short"], None), ([NEW], "short")])
+def test_weak_keys_are_refused_without_being_shown(keys: list[str], tag: str | None) -> None:
+    with pytest.raises(ConfigurationError, match="PHONE_VERIFY_") as refused:
+        Keyring(keys, tag)
+    assert "'short'" not in str(refused.value)
+
+
+def test_ids_hold_the_tag_and_128_bits(ring: Keyring) -> None:
+    tag = ring.tag(PHONE)
+    ids = {new_id(tag, os.urandom) for _ in range(100)}
+    assert len(ids) == 100
+    assert all(is_id(id) and id.startswith(tag) for id in ids)
+    assert len(new_secret(os.urandom)) == 22
+    assert binding_digest("a") != binding_digest("b")
+    assert binding_digest("\ud800") == binding_digest("\ud800")
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("012345", "012345"), ("۰۱۲۳۴۵", "012345"), ("٠١٢٣٤٥", "012345"), ("०१२३४५", "012345"), ("০১২৩৪৫", "012345"),
+        ("０１２３４５", "012345"), (" 012-345\u200f", "012345"), ("012\u00a0345", "012345"), ("12", "12"),
+        ("", None), (" ", None), ("12345a", None), ("²³", None), ("①②", None), ("𝟏𝟐", None), ("+1", None), ("1_2", None),
+        ("1.5", None), ("1" * 33, None), ("Ⅻ", None), ("\ud800", None), ("1\x00", None),
+    ],
+    ids=ascii,
+)  # fmt: skip
+def test_codes_as_typed(typed: str, code: str | None) -> None:
+    assert normalise(typed) == code
+
+
+@given(st.text(max_size=40))
+def test_a_normalised_code_is_ascii_digits_and_stays_itself(typed: str) -> None:
+    code = normalise(typed)
+    if code is not None:
+        assert code
+        assert set(code) <= set("0123456789")
+        assert normalise(code) == code

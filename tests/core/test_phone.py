@@ -1,0 +1,117 @@
+"""Numbers as typed, and which of them are refused."""
+
+from __future__ import annotations
+
+import phonenumbers
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.errors import InvalidPhoneError
+from phone_verify.phone import HIDDEN_CALLER_DIGITS, Kind, PhoneNumber, is_region
+
+TYPED = [
+    ("+989120000000", None),
+    ("+98 912 000 0000", None),
+    ("+98-912-000-0000", None),
+    ("+98 (912) 000.0000", None),
+    ("۰۹۱۲۰۰۰۰۰۰۰", "IR"),
+    ("٠٩١٢٠٠٠٠٠٠٠", "IR"),
+    ("０９１２０００００００", "IR"),
+    ("\u202a+98\u00a0912\u2011000\u200b0000\u202c", None),
+    ("＋989120000000", None),
+    ("0912 000 0000", "IR"),
+    ("\ufeff00989120000000", "IR"),
+]
+
+
+@pytest.mark.parametrize(("text", "region"), TYPED, ids=[ascii(text) for text, _ in TYPED])
+def test_every_usual_writing_is_one_number(text: str, region: str | None) -> None:
+    assert PhoneNumber.parse(text, region) == PhoneNumber("+989120000000")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "+", "09120000000", "112", "+98", "+9891200", "+98912000000000", "+98912FLOWERS", "+989120000000 ext 5",
+     "+989120000000x5", "+989120000000;ext=5", "tel:+989120000000", "+989120000000#5", "²" * 12, "①" * 12, "++989120000000",
+     "98+9120000000", "+98912_000_0000", "True", "\x00+989120000000", "\ud800", "+98912000000" + "0" * 500, "𝟗" * 12],
+    ids=ascii,
+)  # fmt: skip
+def test_what_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPhoneError) as refused:
+        PhoneNumber.parse(text)
+    assert len(text) < 5 or text not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("+989120000000", Kind.MOBILE),
+        ("+79000000000", Kind.MOBILE),
+        ("+12025550123", Kind.MOBILE),  # a plan where fixed and mobile look alike
+        ("+982188776655", Kind.FIXED),
+        ("+18005550123", Kind.REFUSED),  # toll-free
+        ("+19005550123", Kind.REFUSED),  # premium
+        ("+447012345678", Kind.REFUSED),  # personal
+        ("+870773111632", Kind.REFUSED),  # satellite
+        ("+881612345678", Kind.REFUSED),
+        ("+883510001234567", Kind.REFUSED),  # international networks
+        ("+979123456789", Kind.REFUSED),  # international premium
+        ("+80012345678", Kind.REFUSED),
+    ],
+)
+def test_expensive_and_odd_ranges_are_refused(text: str, kind: Kind) -> None:
+    try:
+        phone = PhoneNumber.parse(text)
+    except InvalidPhoneError:
+        assert kind is Kind.REFUSED
+    else:
+        assert phone.kind is kind
+
+
+def test_hidden_callers_are_never_mobile_numbers() -> None:
+    assert all(PhoneNumber(digits).kind is Kind.REFUSED for digits in HIDDEN_CALLER_DIGITS)
+
+
+def test_no_text_of_it_shows_the_number() -> None:
+    phone = PhoneNumber.parse("+989120000017")
+    assert phone.hint == "+98 ••••••••17"
+    for shown in (repr(phone), str(phone), f"{phone}", f"{[phone]}"):
+        assert "17" in shown
+        assert "912" not in shown
+
+
+def test_parts_of_a_number() -> None:
+    phone = PhoneNumber.parse("+989120000017")
+    assert (phone.calling_code, phone.national, phone.region, phone.prefix) == ("98", "9120000017", "IR", "+98912000")
+    assert PhoneNumber.parse("+390612345678").national == "0612345678"
+
+
+@pytest.mark.parametrize(("text", "known"), [("IR", True), ("RU", True), ("UK", False), ("ir", False), ("", False)])
+def test_regions_are_those_of_the_numbering_plans(text: str, known: bool) -> None:
+    assert is_region(text) is known
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_number_or_refused_and_reading_is_idempotent(text: str) -> None:
+    try:
+        phone = PhoneNumber.parse(text, "IR")
+    except InvalidPhoneError:
+        return
+    assert PhoneNumber.parse(phone.e164) == phone
+
+
+@given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)), st.integers(0, 10**12))
+def test_reading_is_idempotent_in_every_region(region: str, digits: int) -> None:
+    example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    if example is None:
+        return
+    national = phonenumbers.national_significant_number(example)
+    varied = national[:-4] + str(digits)[-4:].zfill(4)
+    try:
+        phone = PhoneNumber.parse(f"+{example.country_code}{varied}")
+    except InvalidPhoneError:
+        return
+    assert PhoneNumber.parse(phone.e164) == phone
+    assert PhoneNumber.parse(phone.e164, region) == phone
+    assert phone.e164 == f"+{phone.calling_code}{phone.national}"

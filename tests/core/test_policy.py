@@ -1,0 +1,97 @@
+"""What a site allows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from phone_verify.errors import ConfigurationError
+from phone_verify.model import Holder
+from phone_verify.policy import Policy, plan, resend_delay
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+@pytest.mark.parametrize(
+    ("field", "low", "high"),
+    [
+        ("code_length", 4, 8),
+        ("ttl", seconds(30), seconds(600)),
+        ("max_attempts", 1, 10),
+        ("resend_after", seconds(0), seconds(600)),
+        ("max_failures", 1, 100),
+    ],
+)
+def test_values_outside_their_range_are_refused(field: str, low: object, high: object) -> None:
+    step = seconds(1) if isinstance(low, timedelta) else 1
+    for good in (low, high):
+        Policy(**{field: good})
+    for bad in (low - step, high + step):
+        with pytest.raises(ConfigurationError, match=f"PHONE_VERIFY_{field.upper()} must be from"):
+            Policy(**{field: bad})
+
+
+@pytest.mark.parametrize("field", ["sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_total"])
+def test_a_limit_of_sends_is_not_negative(field: str) -> None:
+    Policy(**{field: 0})
+    with pytest.raises(ConfigurationError, match=f"PHONE_VERIFY_{field.upper()}"):
+        Policy(**{field: -1})
+
+
+@pytest.mark.parametrize("region", ["UK", "ir", "IRN", ""])
+def test_regions_must_exist(region: str) -> None:
+    with pytest.raises(ConfigurationError, match="region"):
+        Policy(allowed_regions=frozenset({region}))
+
+
+def test_a_policy_does_not_change() -> None:
+    with pytest.raises(AttributeError):
+        Policy().ttl = seconds(1)
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    policy = Policy()
+    assert (policy.code_length, policy.ttl, policy.max_attempts) == (6, seconds(300), 5)
+    assert (policy.resend_after, policy.max_failures) == (seconds(60), 20)
+    assert (policy.sends_per_hour, policy.sends_per_hour_per_address) == (5, 100)
+    assert (policy.sends_per_hour_per_prefix, policy.sends_per_hour_total) == (50, 1000)
+
+
+def test_our_code_takes_the_wished_length_where_it_can() -> None:
+    assert plan(Policy(), Holder.OURS, shortest=4, longest=8).code_length == 6
+    assert plan(Policy(code_length=8), Holder.OURS).code_length == 8
+    shorter = plan(Policy(), Holder.OURS, longest=4)
+    assert (shorter.code_length, shorter.short) == (4, True)
+
+
+def test_short_codes_have_three_tries_and_three_minutes() -> None:
+    for short in (
+        plan(Policy(code_length=5), Holder.OURS),
+        plan(Policy(), Holder.TOLD),  # length not known beforehand
+        plan(Policy(), Holder.REMOTE, known=5),
+    ):
+        assert (short.short, short.attempts, short.life) == (True, 3, seconds(180))
+    long = plan(Policy(), Holder.TOLD, known=6)
+    assert (long.short, long.attempts, long.life) == (False, 5, seconds(300))
+
+
+def test_the_smaller_ceiling_counts() -> None:
+    strict = Policy(max_attempts=2, ttl=seconds(60))
+    assert plan(strict, Holder.TOLD).attempts == 2
+    assert plan(strict, Holder.TOLD).life == seconds(60)
+    assert plan(Policy(ttl=seconds(600)), Holder.NOBODY, cap=seconds(120)).life == seconds(120)
+    assert plan(Policy(ttl=seconds(600)), Holder.OURS, cap=seconds(900)).life == seconds(600)
+
+
+def test_a_call_without_code_is_not_short() -> None:
+    assert plan(Policy(), Holder.NOBODY).short is False
+
+
+def test_each_resend_waits_twice_as_long_up_to_ten_minutes() -> None:
+    waits = [resend_delay(seconds(60), n).total_seconds() for n in range(1, 8)]
+    assert waits == [60, 120, 240, 480, 600, 600, 600]
+    assert resend_delay(seconds(0), 5) == seconds(0)
+    assert resend_delay(seconds(600), 10**6) == seconds(600)

@@ -1,0 +1,73 @@
+"""Proofs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from itsdangerous import URLSafeTimedSerializer
+
+from phone_verify.codes import Keyring
+from phone_verify.proof import Proofs
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+ID = "A" * 44
+OLD, NEW = "o" * 32, "n" * 32
+
+
+def later(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def proofs() -> Proofs:
+    return Proofs(Keyring([NEW, OLD]), "https://site.example")
+
+
+def test_a_proof_names_the_verification_and_is_the_same_each_time(proofs: Proofs) -> None:
+    proof = proofs.sign(ID, "login", NOW)
+    assert proofs.sign(ID, "login", NOW) == proof
+    assert proofs.read(proof, ["signup", "login"], later(10)) == ID
+
+
+def test_another_purpose_audience_or_key_is_refused(proofs: Proofs) -> None:
+    proof = proofs.sign(ID, "login", NOW)
+    assert proofs.read(proof, ["change_phone", "signup"], NOW) is None
+    assert proofs.read(proof, [], NOW) is None
+    assert Proofs(Keyring([NEW, OLD]), "https://other.example").read(proof, ["login"], NOW) is None
+    assert Proofs(Keyring([OLD]), "https://site.example").read(proof, ["login"], NOW) is None
+
+
+def test_an_old_key_verifies_while_it_is_listed_and_only_then(proofs: Proofs) -> None:
+    proof = Proofs(Keyring([OLD]), "https://site.example").sign(ID, "login", NOW)
+    assert proofs.read(proof, ["login"], NOW) == ID
+    assert Proofs(Keyring([NEW]), "https://site.example").read(proof, ["login"], NOW) is None
+
+
+@pytest.mark.parametrize(("age", "good"), [(-31, False), (-29, True), (0, True), (299, True), (331, False)])
+def test_age_counts_with_thirty_seconds_of_leeway(proofs: Proofs, age: float, good: bool) -> None:
+    read = proofs.read(proofs.sign(ID, "login", NOW), ["login"], later(age))
+    assert (read == ID) is good
+
+
+@pytest.mark.parametrize("document", [None, [], "x", {"v": 1, "a": "https://site.example"}, {"v": "short"}, {}])
+def test_signed_nonsense_is_refused(proofs: Proofs, document: object) -> None:
+    proof = proofs.sign(ID, "login", NOW)
+    serializer = proofs._serializer("login", NOW)
+    assert isinstance(serializer, URLSafeTimedSerializer)
+    assert proofs.read(serializer.dumps(document), ["login"], NOW) is None
+    assert proofs.read(proof + "x", ["login"], NOW) is None
+
+
+@given(st.text(max_size=200))
+def test_no_text_is_more_than_refused(text: str) -> None:
+    assert Proofs(Keyring([NEW]), "a").read(text, ["login"], NOW) is None
+
+
+def test_a_proof_shows_no_phone(proofs: Proofs) -> None:
+    from itsdangerous.encoding import base64_decode
+
+    payload = base64_decode(proofs.sign(ID, "login", NOW).split(".")[0])
+    assert b"912" not in payload

@@ -1,0 +1,576 @@
+"""What a site must do, told once: every function here is a scenario that runs on every target.
+
+A scenario gets a `Stage`: browsers of the site under test, and the phone network it talks to. Times are not moved
+here; the site under test is configured with `PHONE_VERIFY_RESEND_AFTER=0` and without shared quotas (`SETTINGS`).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import jsonschema
+
+from phone_verify.api.description import openapi
+from phone_verify.sandbox import SandboxServer
+
+from .clients import Answer, Browser, Carrier
+
+#: How a site under test is configured, next to the DSNs of the sandbox.
+SETTINGS = {
+    "resend_after": "0",
+    "sends_per_hour": "5",
+    "sends_per_hour_per_address": "0",
+    "sends_per_hour_per_prefix": "0",
+    "sends_per_hour_total": "0",
+    "max_attempts": "3",
+    "allowed_regions": "IR,RU",
+}
+
+_numbers = itertools.count(1000)
+
+
+@dataclass
+class Stage:
+    """A site under test and its phone network."""
+
+    carrier: Callable[[], Carrier]
+    sandbox: SandboxServer
+
+    def browser(self) -> Browser:
+        """A new visitor, without cookies."""
+        return Browser(self.carrier())
+
+    def phone(self) -> str:
+        """A number nobody has used before: invented, of the first Iranian mobile range."""
+        return f"+98912000{next(_numbers) % 10000:04d}"
+
+    def code(self, phone: str) -> str:
+        """The newest code that arrived at this handset."""
+        answer = self._network().send("GET", f"/api/handsets/{quote(phone)}/code?wait=5", b"", {})
+        assert answer.status == 200, answer.text
+        code = answer.json()["code"]
+        assert isinstance(code, str)
+        return code
+
+    def dial(self, phone: str, number: str, **more: object) -> Any:
+        """The handset calls a number."""
+        answer = Browser(self._network(), f"/api/handsets/{quote(phone)}/").call(
+            "POST", "dial", {"number": number, **more}
+        )
+        assert answer.status == 200, answer.text
+        return answer.json()
+
+    def arrived(self, phone: str) -> int:
+        """How many messages and calls have reached this handset."""
+        answer = self._network().send("GET", f"/api/handsets/{quote(phone)}", b"", {})
+        if answer.status == 404:
+            return 0
+        handset = answer.json()
+        return len(handset["messages"]) + len(handset["calls"])
+
+    def _network(self) -> Carrier:
+        from .clients import HttpCarrier
+
+        return HttpCarrier(self.sandbox.url)
+
+
+def wrong(code: str) -> str:
+    """Another code of the same length."""
+    return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))
+
+
+def start(browser: Browser, phone: str, **fields: str) -> dict[str, Any]:
+    """A start that succeeds."""
+    answer = browser.call("POST", "v1/verifications", {"phone": phone, **fields})
+    conforms(answer, 201, "StartedVerification")
+    document = answer.json()
+    assert isinstance(document, dict)
+    return document
+
+
+def conforms(answer: Answer, status: int, schema: str) -> None:
+    """The answer has this status, and its body is as the description says."""
+    assert answer.status == status, (answer.status, answer.text)
+    assert answer.headers["cache-control"] == "no-store"
+    description = openapi()
+    jsonschema.validate(
+        answer.json(), {"$ref": f"#/components/schemas/{schema}", "components": description["components"]}
+    )
+
+
+def refused(answer: Answer, status: int, code: str, **more: object) -> dict[str, Any]:
+    """The answer is this problem, in full form."""
+    conforms(answer, status, "Problem")
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert (document["status"], document["code"]) == (status, code), document
+    assert more.items() <= document.items(), document
+    if status in (429, 503):
+        assert int(answer.headers["retry-after"]) == document["retry_after"]
+    return dict(document)
+
+
+def sms_to_session(stage: Stage) -> None:
+    """A code by SMS, a wrong try, the right one, the proof, the session, and out again."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="sms")
+    assert begun["status"] == "sent"
+    assert begun["code_length"] == 6
+    assert begun["attempts_left"] == 3
+    assert 0 < begun["expires_in"] <= 300
+    assert begun["phone_hint"].startswith("+98 ")
+    assert phone[3:-2] not in str(begun)
+    id, code = begun["id"], stage.code(phone)
+    refused(
+        browser.call("POST", f"v1/verifications/{id}/check", {"code": wrong(code)}), 422, "wrong_code", attempts_left=2
+    )
+    answer = browser.call("POST", f"v1/verifications/{id}/check", {"code": code})
+    conforms(answer, 200, "Verification")
+    proof = answer.json()["proof"]
+    assert answer.json()["status"] == "verified"
+    assert browser.call("GET", f"v1/verifications/{id}").json()["proof"] == proof
+    refused(browser.call("GET", "v1/session"), 401, "not_signed_in")
+    answer = browser.call("POST", "v1/session", {"proof": proof})
+    conforms(answer, 200, "SignedIn")
+    assert answer.json()["user"]["phone"] == phone
+    assert answer.json()["created"] is True
+    refused(browser.call("POST", "v1/session", {"proof": proof}), 400, "invalid_proof")
+    answer = browser.call("GET", "v1/session")
+    conforms(answer, 200, "Session")
+    assert answer.json()["user"]["phone"] == phone
+    assert browser.call("DELETE", "v1/session").status == 204
+    refused(browser.call("GET", "v1/session"), 401, "not_signed_in")
+
+
+def a_known_number_is_the_same_user(stage: Stage) -> None:
+    """Signing in again, from another browser, with header instead of cookie: the same user, not a new one."""
+    phone, users = stage.phone(), []
+    for _ in range(2):
+        browser, client = stage.browser(), stage.browser()
+        begun = start(browser, phone, channel="sms")
+        secret = begun["secret"]
+        path = f"v1/verifications/{begun['id']}"
+        proof = client.call("POST", f"{path}/check", {"code": stage.code(phone)}, secret=secret).json()["proof"]
+        answer = client.call("POST", "v1/session", {"proof": proof}, secret=secret)
+        conforms(answer, 200, "SignedIn")
+        users.append(answer.json())
+    assert users[0]["user"] == users[1]["user"]
+    assert [user["created"] for user in users] == [True, False]
+
+
+def flash_call_to_session(stage: Stage) -> None:
+    """The end of the calling number is the code; it is short, and runs under the short-code policy."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="flash_call")
+    assert begun["attempts_left"] == 3
+    assert begun["expires_in"] <= 180
+    code = stage.code(phone)
+    assert begun["code_length"] == len(code)
+    assert begun["caller_hint"]
+    answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": code})
+    conforms(answer, 200, "Verification")
+    assert browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}).status == 200
+
+
+def inbound_call_to_session(stage: Stage) -> None:
+    """The user calls the number we show; only the browser that began can use it."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="inbound_call")
+    dial = begun["dial"]
+    assert dial["uri"] == f"tel:{dial['number']}"
+    assert dial["qr"].startswith("data:image/svg+xml")
+    assert begun["code_length"] is None
+    assert begun["attempts_left"] is None
+    assert begun["expires_in"] <= 120
+    path = f"v1/verifications/{begun['id']}"
+    refused(browser.call("POST", f"{path}/check", {"code": "1234"}), 400, "invalid_request", fields=["code"])
+    stage.dial(phone, dial["number"])
+    answer = browser.call("GET", path)
+    conforms(answer, 200, "Verification")
+    assert answer.json()["status"] == "verified"
+    refused(stage.browser().call("POST", "v1/session", {"proof": answer.json()["proof"]}), 400, "invalid_proof")
+    assert browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}).status == 200
+
+
+def a_call_from_another_phone_proves_nothing(stage: Stage) -> None:
+    """A foreign or hidden caller on the right line leaves the claim open."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="inbound_call")
+    stage.dial(stage.phone(), begun["dial"]["number"])
+    assert browser.call("GET", f"v1/verifications/{begun['id']}").json()["status"] == "sent"
+
+
+def another_binding_sees_nothing(stage: Stage) -> None:
+    """Without the secret, or with a wrong one, everything is the same 404, and nothing is spent."""
+    browser, stranger, phone = stage.browser(), stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="sms")
+    path, code = f"v1/verifications/{begun['id']}", stage.code(phone)
+    unknown = f"v1/verifications/{'A' * 44}"
+    bodies = set()
+    for secret in (None, "x" * 22, ""):
+        for target in (path, unknown, "v1/verifications/short"):
+            answer = stranger.call("GET", target, secret=secret)
+            refused(answer, 404, "not_found")
+            bodies.add(answer.body)
+            for action, document in (("check", {"code": code}), ("resend", {})):
+                answer = stranger.call("POST", f"{target}/{action}", document, secret=secret)
+                refused(answer, 404, "not_found")
+                bodies.add(answer.body)
+            bodies.add(stranger.call("DELETE", target, secret=secret).body)
+    assert len(bodies) == 1
+    refused(browser.call("GET", path, secret="x" * 22), 404, "not_found")
+    assert browser.call("GET", path).json()["attempts_left"] == 3
+    assert stage.arrived(phone) == 1
+
+
+def a_strangers_start_changes_nothing(stage: Stage) -> None:
+    """Two browsers start for one phone: both live; one browser's second start ends its own first."""
+    browser, stranger, phone = stage.browser(), stage.browser(), stage.phone()
+    first, foreign = start(browser, phone, channel="sms"), start(stranger, phone, channel="sms")
+    second = start(browser, phone, channel="sms")
+    assert browser.call("GET", f"v1/verifications/{first['id']}").json()["status"] == "cancelled"
+    assert browser.call("GET", f"v1/verifications/{second['id']}").json()["status"] == "sent"
+    assert stranger.call("GET", f"v1/verifications/{foreign['id']}").json()["status"] == "sent"
+
+
+def attempts_run_out(stage: Stage) -> None:
+    """The last wrong answer says so and closes; after that the right one is too late."""
+    browser, phone = stage.browser(), stage.phone()
+    path = f"v1/verifications/{start(browser, phone, channel='sms')['id']}"
+    code = stage.code(phone)
+    for left in (2, 1, 0):
+        answer = browser.call("POST", f"{path}/check", {"code": wrong(code)})
+        refused(answer, 422, "wrong_code", attempts_left=left)
+    late = browser.call("POST", f"{path}/check", {"code": code})
+    refused(late, 410, "closed", verification_status="exhausted")
+    assert browser.call("GET", path).json()["status"] == "exhausted"
+    refused(browser.call("POST", f"{path}/resend"), 410, "closed", verification_status="exhausted")
+
+
+def a_right_code_is_good_once(stage: Stage) -> None:
+    """The same right code again is 410."""
+    browser, phone = stage.browser(), stage.phone()
+    path = f"v1/verifications/{start(browser, phone, channel='sms')['id']}"
+    code = stage.code(phone)
+    assert browser.call("POST", f"{path}/check", {"code": code}).status == 200
+    again = browser.call("POST", f"{path}/check", {"code": code})
+    refused(again, 410, "closed", verification_status="verified")
+
+
+def codes_as_people_type_them(stage: Stage) -> None:
+    """Digits of five scripts, spaces, dashes and marks are read; a malformed code costs nothing."""
+    for zero in ("۰", "٠", "０", "०", "০"):
+        browser, phone = stage.browser(), stage.phone()
+        begun = start(browser, phone, channel="sms")
+        path, code = f"v1/verifications/{begun['id']}", stage.code(phone)
+        for malformed in (
+            "",
+            " ",
+            code[:5],
+            code + "0",
+            "²" * 6,
+            "①" * 6,
+            "12a456",
+            "+12345",
+            "1" * 33,
+            "𝟙" * 6,
+            "\ud800",
+        ):
+            answer = browser.call("POST", f"{path}/check", {"code": malformed})
+            refused(answer, 400, "invalid_request", fields=["code"])
+        assert browser.call("GET", path).json()["attempts_left"] == 3
+        typed = "".join(chr(ord(zero) + int(digit)) for digit in code)
+        typed = f"\u200f{typed[:3]} -\u00a0{typed[3:]}\u200b"
+        assert browser.call("POST", f"{path}/check", {"code": typed}).status == 200
+
+
+def wrong_types_lose_nothing(stage: Stage) -> None:
+    """Every wrong body is a clear 4xx that names the fields, and spends nothing."""
+    browser, phone = stage.browser(), stage.phone()
+    path = f"v1/verifications/{start(browser, phone, channel='sms')['id']}"
+    for value in (None, True, 123456, 1.5, [], {}, ["123456"]):
+        refused(browser.call("POST", f"{path}/check", {"code": value}), 400, "invalid_request", fields=["code"])
+        refused(browser.call("POST", "v1/verifications", {"phone": value}), 400, "invalid_request", fields=["phone"])
+        refused(browser.call("POST", "v1/session", {"proof": value}), 400, "invalid_request", fields=["proof"])
+        refused(browser.call("POST", f"{path}/resend", {"channel": value}), 400, "invalid_request", fields=["channel"])
+    refused(browser.call("POST", f"{path}/check", {}), 400, "invalid_request", fields=["code"])
+    refused(browser.call("POST", f"{path}/check", {"code": "1", "x": "y"}), 400, "invalid_request", fields=["x"])
+    for body in (
+        b"",
+        b"[]",
+        b'"code"',
+        b"{",
+        b"\xff\xfe",
+        b"NaN",
+        b'{"code": "1", "code": "2"}',
+        b"[" * 10000,
+        b"null",
+    ):
+        refused(browser.call("POST", f"{path}/check", body=body), 400, "invalid_request")
+    long = b'{"code": "' + b"1" * 17000 + b'"}'
+    refused(browser.call("POST", f"{path}/check", body=long), 413, "too_large")
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""):
+        answer = browser.call("POST", f"{path}/check", body=b'{"code": "123456"}', headers={"Content-Type": kind})
+        refused(answer, 415, "unsupported_media_type")
+    for fields in (
+        {"channel": "pigeon"},
+        {"purpose": "Log in"},
+        {"service": "other"},
+        {"region": "XX"},
+        {"purpose": ""},
+    ):
+        answer = browser.call("POST", "v1/verifications", {"phone": phone, **fields})
+        refused(answer, 400, "invalid_request", fields=list(fields))
+    assert browser.call("GET", path).json()["attempts_left"] == 3
+    assert stage.arrived(phone) == 1
+
+
+def numbers_that_are_refused(stage: Stage) -> None:
+    """What is no number is 400; a number elsewhere, or of a refused kind, is 403; nothing is sent."""
+    browser = stage.browser()
+    for text in (
+        "",
+        "0912",
+        "112",
+        "+98912000000x5",
+        "+98-912-FLOWERS",
+        "tel:+989120000000",
+        "+989120000000;ext=5",
+        "²" * 11,
+    ):
+        refused(browser.call("POST", "v1/verifications", {"phone": text}), 400, "invalid_phone")
+    for text in ("+12025550123", "+881612345678", "+982100000000"):
+        answer = browser.call("POST", "v1/verifications", {"phone": text, "channel": "sms"})
+        assert answer.status in (400, 403), answer.text
+    refused(browser.call("POST", "v1/verifications", {"phone": "+12025550123"}), 403, "destination_not_allowed")
+    refused(
+        browser.call("POST", "v1/verifications", {"phone": "+982188776655", "channel": "sms"}),
+        403,
+        "destination_not_allowed",
+    )
+    refused(
+        browser.call("POST", "v1/verifications", {"phone": stage.phone(), "channel": "voice"}),
+        409,
+        "channel_unavailable",
+    )
+
+
+def numbers_as_people_type_them(stage: Stage) -> None:
+    """Persian digits, spaces and direction marks are the same number."""
+    phone = stage.phone()
+    typed = "\u202a+" + "".join(chr(0x06F0 + int(digit)) for digit in phone[1:3]) + f" {phone[3:6]}-{phone[6:]}\u202c"
+    start(stage.browser(), typed, channel="sms")
+    assert stage.arrived(phone) == 1
+
+
+def sends_are_limited(stage: Stage) -> None:
+    """Five sends an hour for one phone, over browsers and channels, start or resend; the sixth says when."""
+    phone = stage.phone()
+    for channel in ("sms", "flash_call", "inbound_call"):
+        browser = stage.browser()
+        begun = start(browser, phone, channel=channel)
+    for _ in range(2):
+        assert browser.call("POST", f"v1/verifications/{begun['id']}/resend", {"channel": "sms"}).status == 200
+    sent = stage.arrived(phone)
+    refused(browser.call("POST", f"v1/verifications/{begun['id']}/resend", {}), 429, "too_many_requests")
+    answer = stage.browser().call("POST", "v1/verifications", {"phone": phone})
+    assert 0 < refused(answer, 429, "too_many_requests")["retry_after"] <= 3600
+    assert stage.arrived(phone) == sent
+
+
+def a_resend_repeats_and_never_refills(stage: Stage) -> None:
+    """The same code again on the same channel, a new one on another; attempts and end never rise."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="sms")
+    path, code = f"v1/verifications/{begun['id']}", stage.code(phone)
+    refused(browser.call("POST", f"{path}/check", {"code": wrong(code)}), 422, "wrong_code", attempts_left=2)
+    answer = browser.call("POST", f"{path}/resend")
+    conforms(answer, 200, "Verification")
+    assert answer.json()["attempts_left"] == 2
+    assert answer.json()["expires_in"] <= begun["expires_in"]
+    assert stage.code(phone) == code
+    answer = browser.call("POST", f"{path}/resend", {"channel": "flash_call"})
+    assert answer.json()["channel"] == "flash_call"
+    assert answer.json()["attempts_left"] == 2
+    assert answer.json()["expires_in"] <= 180
+    flash = stage.code(phone)
+    assert browser.call("POST", f"{path}/check", {"code": flash}).status == 200
+
+
+def cancelling_ends_it(stage: Stage) -> None:
+    """DELETE is 204, again too; a check after it is 410."""
+    browser, phone = stage.browser(), stage.phone()
+    path = f"v1/verifications/{start(browser, phone, channel='sms')['id']}"
+    assert [browser.call("DELETE", path).status for _ in range(2)] == [204, 204]
+    late = browser.call("POST", f"{path}/check", {"code": stage.code(phone)})
+    refused(late, 410, "closed", verification_status="cancelled")
+    assert browser.call("GET", path).json()["channels"] == []
+
+
+def a_proof_is_for_its_purpose(stage: Stage) -> None:
+    """A proof earned for another purpose signs nobody in; nonsense neither."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="sms", purpose="change_phone")
+    answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
+    for proof in (answer.json()["proof"], "", "x", "a.b.c", "é" * 50, "x" * 1000):
+        refused(browser.call("POST", "v1/session", {"proof": proof}), 400, "invalid_proof")
+
+
+def other_sites_are_refused(stage: Stage) -> None:
+    """What a browser says comes from elsewhere changes nothing; clients that show the header may."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="sms")
+    path = f"v1/verifications/{begun['id']}"
+    code = stage.code(phone)
+    for headers in (
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+    ):
+        refused(browser.call("POST", "v1/verifications", {"phone": phone}, headers=headers), 403, "cross_site")
+        refused(browser.call("POST", f"{path}/check", {"code": code}, headers=headers), 403, "cross_site")
+        refused(browser.call("POST", f"{path}/resend", {}, headers=headers), 403, "cross_site")
+        refused(browser.call("POST", "v1/session", {"proof": "x"}, headers=headers), 403, "cross_site")
+        refused(browser.call("DELETE", "v1/session", headers=headers), 403, "cross_site")
+        refused(browser.call("DELETE", path, headers=headers), 403, "cross_site")
+    assert browser.call("GET", path, headers={"Sec-Fetch-Site": "cross-site"}).status == 200
+    shown = browser.call(
+        "POST", f"{path}/check", {"code": code}, secret=begun["secret"], headers={"Sec-Fetch-Site": "cross-site"}
+    )
+    assert shown.status == 200
+    assert stage.arrived(phone) == 1
+
+
+def unknown_calls_are_problems(stage: Stage) -> None:
+    """404 and 405 are problem bodies too; 405 names what is allowed."""
+    browser = stage.browser()
+    for path in ("v1/", "v1/verifications/", "v1/nothing", "v1/verifications/a/b/c", "webhooks/amoot/wrong-secret"):
+        refused(browser.call("GET", path), 404, "not_found")
+    for method, path in (("PUT", "v1/verifications"), ("GET", "v1/verifications"), ("PATCH", "v1/session")):
+        answer = browser.call(method, path)
+        refused(answer, 405, "method_not_allowed")
+        assert "POST" in answer.headers["allow"]
+    answer = browser.call("GET", "v1/openapi.json")
+    assert answer.status == 200
+    assert answer.json()["openapi"].startswith("3.1")
+
+
+def cookies_are_kept_close(stage: Stage) -> None:
+    """Our cookie is HttpOnly and Lax, of the mount only, and holds the last five."""
+    browser = stage.browser()
+    answers = [browser.call("POST", "v1/verifications", {"phone": stage.phone(), "channel": "sms"}) for _ in range(6)]
+    line = answers[-1].cookies["phone_verify"]
+    flags = {part.strip().lower() for part in line.split(";")[1:]}
+    assert {"httponly", "samesite=lax", "path=/phone/"} <= flags
+    assert line.split(";")[0].count("~") == 4
+    assert browser.call("GET", f"v1/verifications/{answers[0].json()['id']}").status == 404
+    assert browser.call("GET", f"v1/verifications/{answers[1].json()['id']}").status == 200
+
+
+def pages_sign_in_by_code(stage: Stage) -> None:
+    """The pages, without JavaScript: number, wrong code, right code, `next`, the home page, out."""
+    browser, phone = stage.browser(), stage.phone()
+    assert phone not in browser.get("/").text
+    answer = browser.post_form("/phone/login/?next=/%3Fhello", phone=phone, channel="sms", next="/?hello")
+    assert answer.status in (302, 303), answer.text
+    assert answer.location.startswith("/phone/code/")
+    assert answer.headers["cache-control"].find("no-store") >= 0
+    code_path, code = answer.location, stage.code(phone)
+    page = browser.get(code_path)
+    assert page.status == 200
+    assert phone not in page.text
+    assert browser.post_form(code_path, code=wrong(code), next="/?hello").status == 422
+    answer = browser.post_form(code_path, code=code, next="/?hello")
+    assert answer.status in (302, 303), answer.text
+    assert answer.location == "/?hello"
+    assert phone in browser.get("/").text
+    assert browser.post_form("/phone/logout/").status in (302, 303)
+    assert phone not in browser.get("/").text
+
+
+def pages_sign_in_by_call(stage: Stage) -> None:
+    """The page shows the number to call, and goes on once the call has come."""
+    browser, phone = stage.browser(), stage.phone()
+    assert browser.post_form("/phone/login/", phone=phone, channel="inbound_call").status in (302, 303)
+    page = browser.get("/phone/code/")
+    number = page.text.partition('href="tel:')[2].partition('"')[0]
+    assert number.startswith("+")
+    stage.dial(phone, number)
+    answer = browser.post_form("/phone/code/", called="1")
+    assert answer.status in (200, 302, 303), answer.text
+    assert phone in browser.get("/").text
+
+
+def a_page_shows_the_live_one_again(stage: Stage) -> None:
+    """Submitting the same number twice sends once."""
+    browser, phone = stage.browser(), stage.phone()
+    for _ in range(2):
+        answer = browser.post_form("/phone/login/", phone=phone, channel="sms")
+        assert answer.location.startswith("/phone/code/")
+    assert stage.arrived(phone) == 1
+
+
+def forged_forms_are_refused(stage: Stage) -> None:
+    """A form without the framework's token changes nothing."""
+    browser, phone = stage.browser(), stage.phone()
+    body = f"phone=%2B{phone[1:]}&channel=sms".encode()
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = browser._carrier.send("POST", "/phone/login/", body, headers)
+    assert answer.status in (400, 403)
+    assert stage.arrived(phone) == 0
+
+
+def next_stays_on_the_site(stage: Stage) -> None:
+    """No `next` leads to another host."""
+    for target in (
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "http:evil.example",
+    ):
+        browser, phone = stage.browser(), stage.phone()
+        browser.post_form("/phone/login/", phone=phone, channel="sms", next=target)
+        answer = browser.post_form("/phone/code/", code=stage.code(phone), next=target)
+        assert answer.status in (302, 303)
+        assert "evil" not in answer.headers["location"]
+        assert answer.location.startswith("/")
+
+
+#: Every scenario, by its name.
+SCENARIOS: dict[str, Callable[[Stage], None]] = {
+    scenario.__name__: scenario
+    for scenario in (
+        sms_to_session,
+        a_known_number_is_the_same_user,
+        flash_call_to_session,
+        inbound_call_to_session,
+        a_call_from_another_phone_proves_nothing,
+        another_binding_sees_nothing,
+        a_strangers_start_changes_nothing,
+        attempts_run_out,
+        a_right_code_is_good_once,
+        codes_as_people_type_them,
+        wrong_types_lose_nothing,
+        numbers_that_are_refused,
+        numbers_as_people_type_them,
+        sends_are_limited,
+        a_resend_repeats_and_never_refills,
+        cancelling_ends_it,
+        a_proof_is_for_its_purpose,
+        other_sites_are_refused,
+        unknown_calls_are_problems,
+        cookies_are_kept_close,
+        pages_sign_in_by_code,
+        pages_sign_in_by_call,
+        a_page_shows_the_live_one_again,
+        forged_forms_are_refused,
+        next_stays_on_the_site,
+    )
+}
