@@ -1,0 +1,186 @@
+"""The sandbox as a WSGI application: providers, test API and page behind one guard."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.routing import Map, RequestRedirect, Rule
+from werkzeug.wrappers import Request, Response
+
+from phone_verify.sandbox import control, page
+from phone_verify.sandbox.control import Problem
+from phone_verify.sandbox.faults import Faults
+from phone_verify.sandbox.guard import is_cross_site, is_known_host
+from phone_verify.sandbox.journal import MASK, Entry, Journal, masked
+from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.protocols import PROVIDERS
+from phone_verify.sandbox.protocols.base import Answer, Provider, RefusedError, Route, UnreadableError, Visit
+from phone_verify.sandbox.webhooks import AskUrl, asker
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+logger = logging.getLogger(__name__)
+
+MAX_BODY = 64 * 1024
+#: A provider that hangs gives up after this long: longer than any client's patience.
+HANG = 120.0
+_JOURNALED_HEADERS: Final = ("Content-Type", "Authorization")
+
+Endpoint = Callable[["Sandbox", Request, Mapping[str, str]], Response]
+
+
+class _BoundedRequest(Request):
+    max_content_length = MAX_BODY
+    max_form_memory_size = MAX_BODY
+    max_form_parts = 100
+
+
+class Sandbox:
+    """A phone network with its providers, as a WSGI application.
+
+    `hosts` are names beside the loopback ones under which it may be reached, and whose webhooks it may call.
+    `pause` is how it waits when a fault says so; by default for real, and no longer than until `close`.
+    """
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        *,
+        hosts: Iterable[str] = (),
+        pause: Callable[[float], object] | None = None,
+        ask_url: AskUrl | None = None,
+    ) -> None:
+        self.network = network or Network()
+        self.faults = Faults()
+        self.journal = Journal()
+        self.streams = threading.BoundedSemaphore(control.MAX_STREAMS)
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
+        self.ask_url = ask_url or asker(self._hosts)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """Answer one request. A fault that hangs ends in ConnectionAbortedError, on which servers just hang up."""
+        request = _BoundedRequest(environ)
+        response = self._respond(request)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response(environ, start_response)
+
+    def close(self) -> None:
+        """End all waiting, so that a server can stop."""
+        self._closing.set()
+        self.network.close()
+
+    def _respond(self, request: Request) -> Response:
+        try:
+            if not is_known_host(request.headers.get("Host"), self._hosts):
+                raise Problem(HTTPStatus.FORBIDDEN, "this sandbox answers to loopback names only")
+            endpoint, path = self._find(request)
+            return endpoint(self, request, path)
+        except Problem as problem:
+            return problem.answer
+        except HTTPException as error:
+            return Problem(HTTPStatus(error.code or 500), error.description or "").answer
+
+    def _find(self, request: Request) -> tuple[Endpoint, Mapping[str, str]]:
+        adapter = _url_map().bind_to_environ(request.environ)
+        try:
+            endpoint, path = adapter.match()
+        except MethodNotAllowed as error:
+            allowed = ", ".join(sorted(set(error.valid_methods or ()) - {"HEAD"}))
+            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"send {allowed}", allow=allowed) from error
+        except (NotFound, RequestRedirect) as error:
+            raise Problem(HTTPStatus.NOT_FOUND, "nothing is here") from error
+        return endpoint, path
+
+    def serve(self, provider: Provider, route: Route, request: Request, path: Mapping[str, str]) -> Response:
+        """Answer one request to a provider, with whatever goes wrong."""
+        # Werkzeug lets HEAD through with GET, but asking for a call by HEAD would still ring.
+        if request.method != route.method:
+            raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"send {route.method}", allow=route.method)
+        _refuse_cross_site(request)
+        visit = Visit(provider, request, path, self.network, self.faults)
+        answer = self._visited(visit, route)
+        self._journal(visit, route, None if visit.fault.hang else answer.status)
+        if visit.fault.delay:
+            self._pause(visit.fault.delay)
+        if visit.fault.hang:
+            self._pause(HANG)
+            raise ConnectionAbortedError("a fault lets this request hang")
+        text = answer.text
+        return Response(
+            text[: len(text) // 2] if visit.fault.malformed else text,
+            status=answer.status,
+            content_type=answer.content_type,
+        )
+
+    def _visited(self, visit: Visit, route: Route) -> Answer:
+        try:
+            return route.handler(visit)
+        except RefusedError as refusal:
+            return visit.provider.refuse(visit, refusal.name)
+        except UnreadableError:
+            return visit.provider.refuse(visit, visit.provider.unreadable)
+
+    def _journal(self, visit: Visit, route: Route, status: int | None) -> None:
+        provider, request = visit.provider, visit.request
+        path = route.path
+        for name, value in visit.path.items():
+            path = path.replace(f"<{name}>", MASK if name in provider.secrets else value[:100])
+        headers = {name: request.headers[name][:200] for name in _JOURNALED_HEADERS if name in request.headers}
+        self.journal.add(
+            Entry(
+                at=self.network.now(),
+                provider=provider.name,
+                method=request.method,
+                path=path,
+                status=status,
+                headers={name: MASK if name == "Authorization" else value for name, value in headers.items()},
+                params=masked(visit.params, provider.secrets),
+            )
+        )
+        self.network.touch()
+        # The pattern, not the path: it holds neither token nor number.
+        logger.info("%s %s %s -> %s", provider.name, request.method, route.path, status or "no answer")
+
+
+def _refuse_cross_site(request: Request) -> None:
+    if is_cross_site(request):
+        raise Problem(HTTPStatus.FORBIDDEN, "another site's page may not use this sandbox")
+
+
+def _paged(route: page.PageRoute) -> Endpoint:
+    return lambda sandbox, request, path: route.handler(request)
+
+
+def _controlled(route: control.ControlRoute) -> Endpoint:
+    def handle(sandbox: Sandbox, request: Request, path: Mapping[str, str]) -> Response:
+        if request.method != "GET":
+            _refuse_cross_site(request)
+        return route.handler(sandbox, request, path)
+
+    return handle
+
+
+def _provided(provider: Provider, route: Route) -> Endpoint:
+    return lambda sandbox, request, path: sandbox.serve(provider, route, request, path)
+
+
+@cache
+def _url_map() -> Map:
+    """Build the table of all paths. It knows no sandbox, so that one table serves all of them."""
+    rules = [Rule(route.path, methods=[route.method], endpoint=_paged(route)) for route in page.ROUTES]
+    rules += [Rule(route.path, methods=[route.method], endpoint=_controlled(route)) for route in control.ROUTES]
+    rules += [
+        Rule(path, methods=[route.method], endpoint=_provided(provider, route), strict_slashes=route.exact_slash)
+        for provider in PROVIDERS.values()
+        for route in provider.routes
+        # Each protocol also stands under the provider's name, for those whose paths collide.
+        for path in (route.path, f"/{provider.name}{route.path}")
+    ]
+    return Map(rules, merge_slashes=False, strict_slashes=False)

@@ -1,0 +1,58 @@
+"""A handset calls a number: who hears of it, and what the caller hears."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from phone_verify.sandbox.faults import Faults
+from phone_verify.sandbox.network import Network, Wait
+from phone_verify.sandbox.protocols.base import Provider
+from phone_verify.sandbox.webhooks import AskUrl
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One wait that heard of the call, and the HTTP statuses its webhook answered with (None: no answer)."""
+
+    wait: Wait
+    webhooks: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dialled:
+    """What a call came to. `busy` is the tone of a provider's line; without it the number doesn't exist."""
+
+    number: str
+    busy: bool
+    reports: tuple[Report, ...] = ()
+
+    @property
+    def matched(self) -> bool:
+        """Whether somebody waited for exactly this caller."""
+        return any(report.wait.confirmed for report in self.reports)
+
+
+def dial(
+    phone: str,
+    number: str,
+    *,
+    network: Network,
+    faults: Faults,
+    providers: Mapping[str, Provider],
+    ask_url: AskUrl,
+    caller: str | None = None,
+    hidden: bool = False,
+) -> Dialled:
+    """Let the handset `phone` call `number`, showing `caller` in place of its own number if that is given."""
+    owner = next((provider for provider in providers.values() if number in provider.lines), None)
+    network.note_dialled(phone, number, provider=owner.name if owner else "", busy=owner is not None)
+    if owner is None:
+        return Dialled(number, busy=False)
+    fault = faults.find(owner.name, phone)
+    if fault.lose:
+        return Dialled(number, busy=True)
+    shown = "" if hidden or fault.hidden_caller else fault.foreign_caller or caller or phone
+    reports = []
+    for wait in network.call_line(number, shown=shown, dialled_by=phone):
+        url = owner.hook_url(wait)
+        reports.append(Report(wait, tuple(ask_url(url) for _ in range(fault.copies)) if url else ()))
+    return Dialled(number, busy=True, reports=tuple(reports))

@@ -1,0 +1,189 @@
+"""The chaos switch: what the network does wrong, per provider and, if wished, for one phone only.
+
+A fault is a value read from JSON by `read_fault`, which refuses what it doesn't know, and kept in `Faults`. The one
+set for a phone stands before the one set for its whole provider.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any, Protocol
+
+from phone_verify.sandbox.numbers import read_number
+
+MAX_FAULTS = 200
+LONGEST_DELAY = 60.0
+MOST_TIMES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong. The default is a network on a good day."""
+
+    #: Answer with this error of the provider; nothing is delivered.
+    refuse: str | None = None
+    #: Answer this many seconds late.
+    delay: float = 0.0
+    #: Do everything, but never answer.
+    hang: bool = False
+    #: Accept, but let nothing arrive: no text, no ring, no report of a call.
+    lose: bool = False
+    #: Deliver, and report, twice.
+    double: bool = False
+    #: Answer with broken JSON.
+    malformed: bool = False
+    #: Report this number in place of the one that called.
+    foreign_caller: str | None = None
+    #: Hide the calling number, whichever side calls.
+    hidden_caller: bool = False
+    #: Go away by itself after this many requests.
+    times: int | None = None
+    #: Which of its known dialects the provider speaks.
+    variants: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def copies(self) -> int:
+        """How often a message or call arrives."""
+        return 0 if self.lose else 2 if self.double else 1
+
+
+NO_FAULT = Fault()
+
+
+class Breakable(Protocol):
+    """What a fault must know of a provider: the errors it can answer with, and its dialects (the first is usual)."""
+
+    @property
+    def refusals(self) -> Sequence[str]: ...
+
+    @property
+    def variants(self) -> Mapping[str, Sequence[str]]: ...
+
+
+class FaultError(ValueError):
+    """The fault can't be set; `fields` says for each bad field what it may be."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("invalid fault: " + ", ".join(fields))
+        self.fields = fields
+
+
+def read_fault(wish: Mapping[str, object], provider: Breakable) -> Fault:
+    """Read a fault from JSON fields. Raises FaultError for any that is unknown, mistyped or out of range."""
+    problems: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for name, value in wish.items():
+        try:
+            values[name] = _READERS.get(name, _read_unknown)(value, provider)
+        except ValueError as error:
+            problems[name] = str(error)
+    if problems:
+        raise FaultError(problems)
+    return Fault(**values)
+
+
+class Faults:
+    """The faults that are switched on. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._set: dict[tuple[str, str | None], Fault] = {}
+
+    def put(self, provider: str, phone: str | None, fault: Fault) -> None:
+        """Switch a fault on, in place of an earlier one for the same provider and phone."""
+        with self._lock:
+            self._set.pop((provider, phone), None)
+            self._set[provider, phone] = fault
+            while len(self._set) > MAX_FAULTS:
+                del self._set[next(iter(self._set))]
+
+    def remove(self, provider: str, phone: str | None) -> None:
+        """Switch one fault off."""
+        with self._lock:
+            self._set.pop((provider, phone), None)
+
+    def clear(self) -> None:
+        """Switch everything off."""
+        with self._lock:
+            self._set.clear()
+
+    def all(self) -> tuple[tuple[str, str | None, Fault], ...]:
+        """Return provider, phone and fault of all that are on."""
+        with self._lock:
+            return tuple((provider, phone, fault) for (provider, phone), fault in self._set.items())
+
+    def find(self, provider: str, phone: str | None) -> Fault:
+        """Return what goes wrong for this phone at this provider, without using it up."""
+        with self._lock:
+            return self._set.get(self._key(provider, phone), NO_FAULT)
+
+    def take(self, provider: str, phone: str | None) -> Fault:
+        """Like `find`, for one request: a fault with `times` is used up by one."""
+        with self._lock:
+            key = self._key(provider, phone)
+            fault = self._set.get(key, NO_FAULT)
+            if fault.times == 1:
+                del self._set[key]
+            elif fault.times:
+                self._set[key] = replace(fault, times=fault.times - 1)
+            return fault
+
+    def _key(self, provider: str, phone: str | None) -> tuple[str, str | None]:
+        return (provider, phone) if (provider, phone) in self._set else (provider, None)
+
+
+def _read_switch(value: object, provider: Breakable) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError("true or false")
+
+
+def _read_refusal(value: object, provider: Breakable) -> str | None:
+    if value is None or (isinstance(value, str) and value in provider.refusals):
+        return value
+    raise ValueError("null or one of: " + ", ".join(provider.refusals))
+
+
+def _read_delay(value: object, provider: Breakable) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_DELAY:
+        return float(value)
+    raise ValueError(f"seconds, 0 to {LONGEST_DELAY:g}")
+
+
+def _read_times(value: object, provider: Breakable) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_TIMES):
+        return value
+    raise ValueError(f"null or a whole number, 1 to {MOST_TIMES}")
+
+
+def _read_foreign_caller(value: object, provider: Breakable) -> str | None:
+    phone = read_number(value)
+    if value is None or phone is not None:
+        return phone
+    raise ValueError("null or a phone number with its country code")
+
+
+def _read_variants(value: object, provider: Breakable) -> Mapping[str, str]:
+    known = provider.variants
+    if isinstance(value, dict) and all(choice in known.get(name, ()) for name, choice in value.items()):
+        return MappingProxyType(dict(value))
+    raise ValueError("an object of: " + "; ".join(f"{name} = {' or '.join(known[name])}" for name in known))
+
+
+def _read_unknown(value: object, provider: Breakable) -> None:
+    raise ValueError("not known")
+
+
+_READERS: Mapping[str, Callable[[object, Breakable], object]] = {
+    "refuse": _read_refusal,
+    "delay": _read_delay,
+    "hang": _read_switch,
+    "lose": _read_switch,
+    "double": _read_switch,
+    "malformed": _read_switch,
+    "foreign_caller": _read_foreign_caller,
+    "hidden_caller": _read_switch,
+    "times": _read_times,
+    "variants": _read_variants,
+}

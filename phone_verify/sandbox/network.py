@@ -1,0 +1,381 @@
+"""The phone network in memory: handsets, what arrives at them, and calls that providers wait for.
+
+Nothing here knows HTTP or a provider's protocol. Phones and lines are E.164 strings, times are aware UTC, and
+everything is bounded: the oldest goes when a cap is reached. One lock guards all state; `Network.changed` lets a
+reader sleep until something has happened.
+"""
+
+import random
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal, TypeVar
+
+MAX_HANDSETS = 50
+MAX_ITEMS_PER_HANDSET = 50
+MAX_WAITS = 500
+MAX_DISPATCHES = 1000
+
+#: How long a handset rings: a flash call is dropped before anyone would answer.
+RING = timedelta(seconds=10)
+
+Channel = Literal["sms", "telegram", "flash_call"]
+
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A text that arrived at a handset."""
+
+    id: int
+    at: datetime
+    provider: str
+    channel: Channel
+    sender: str
+    text: str = field(repr=False)
+    code: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call that a handset received (`in`) or made (`out`). `number` is the other end, empty when hidden."""
+
+    id: int
+    at: datetime
+    provider: str
+    direction: Literal["in", "out"]
+    number: str = field(repr=False)
+    code: str = field(repr=False)
+    rings_until: datetime
+    busy: bool = False
+
+    def ringing_for(self, now: datetime) -> float:
+        """Seconds that this call still rings, 0 when it is over."""
+        return max(0.0, (self.rings_until - now).total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class Handset:
+    """A phone as it stood at one moment. Messages and calls come newest first."""
+
+    phone: str
+    added_at: datetime
+    messages: tuple[Message, ...]
+    calls: tuple[Call, ...]
+
+    @property
+    def newest_code(self) -> Message | Call | None:
+        """The newest thing whose code the owner of this phone can read."""
+        everything: tuple[Message | Call, ...] = (*self.messages, *self.calls)
+        coded = [item for item in everything if item.code]
+        return max(coded, key=lambda item: item.id, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Something a provider undertook to deliver, whether it arrived or not. The provider's own records show it."""
+
+    id: int
+    provider: str
+    phone: str
+    channel: Channel
+    at: datetime
+    settled_at: datetime
+    arrived: bool
+    number: str = field(repr=False)
+    code: str = field(repr=False)
+
+    def state(self, now: datetime) -> Literal["done", "failed", "unknown"]:
+        """What a provider's report says about it; `unknown` until it is settled."""
+        if now < self.settled_at:
+            return "unknown"
+        return "done" if self.arrived else "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """A provider waits for `phone` to call `line`. `caller` is who did call: None nobody yet, empty when hidden."""
+
+    id: int
+    provider: str
+    phone: str
+    line: str
+    opened_at: datetime
+    expires_at: datetime
+    webhook: str | None = field(default=None, repr=False)
+    caller: str | None = None
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the awaited phone itself has called."""
+        return self.caller == self.phone
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether a call would still count."""
+        return now < self.expires_at and not self.confirmed
+
+
+class _Memory:
+    """The changing side of a handset; read and written under the network's lock only."""
+
+    def __init__(self, order: int, added_at: datetime) -> None:
+        self.order = order
+        self.added_at = added_at
+        self.messages: deque[Message] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
+        self.calls: deque[Call] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Network:
+    """All handsets, dispatches and waits of one sandbox. Safe to share between threads."""
+
+    def __init__(self, *, now: Callable[[], datetime] = _utc_now, chance: random.Random | None = None) -> None:
+        self.now = now
+        self.chance = chance or random.SystemRandom()
+        self._happened = threading.Condition()
+        self._version = 0
+        self._closed = False
+        self._last_id = 0
+        self._memories: OrderedDict[str, _Memory] = OrderedDict()
+        self._dispatches: OrderedDict[int, Dispatch] = OrderedDict()
+        self._waits: OrderedDict[int, Wait] = OrderedDict()
+
+    def add_handset(self, phone: str) -> Handset:
+        """Give `phone` a handset, or return the one it has."""
+        with self._happened:
+            memory = self._memory(phone)
+            self._changed()
+            return _snapshot(phone, memory)
+
+    def handset(self, phone: str) -> Handset | None:
+        """Return the handset of `phone` as it is now, None when it has none."""
+        with self._happened:
+            memory = self._memories.get(phone)
+            return _snapshot(phone, memory) if memory else None
+
+    def handsets(self) -> tuple[Handset, ...]:
+        """Return every handset, the one added last first."""
+        with self._happened:
+            newest_first = sorted(self._memories.items(), key=lambda item: item[1].order, reverse=True)
+            return tuple(_snapshot(phone, memory) for phone, memory in newest_first)
+
+    def clear(self) -> None:
+        """Forget all handsets, dispatches and waits."""
+        with self._happened:
+            self._memories.clear()
+            self._dispatches.clear()
+            self._waits.clear()
+            self._changed()
+
+    def send_message(
+        self,
+        phone: str,
+        *,
+        provider: str,
+        channel: Channel,
+        sender: str,
+        text: str,
+        code: str,
+        copies: int = 1,
+    ) -> Dispatch:
+        """Deliver a text `copies` times; none at all means that it got lost on the way."""
+        with self._happened:
+            dispatch = self._dispatch(phone, provider, channel, arrived=copies > 0, number="", code=code)
+            for _ in range(copies):
+                message = Message(self._next_id(), dispatch.at, provider, channel, sender, text, code)
+                self._memory(phone).messages.appendleft(message)
+            self._changed()
+            return dispatch
+
+    def place_call(
+        self,
+        phone: str,
+        *,
+        provider: str,
+        number: str,
+        code: str,
+        copies: int = 1,
+        hidden: bool = False,
+        settles_after: timedelta = timedelta(0),
+    ) -> Dispatch:
+        """Ring `phone` from `number`, whose last digits are `code`. A hidden number shows neither."""
+        with self._happened:
+            dispatch = self._dispatch(
+                phone,
+                provider,
+                "flash_call",
+                arrived=copies > 0,
+                number=number,
+                code=code,
+                settles_after=settles_after,
+            )
+            shown, readable = ("", "") if hidden else (number, code)
+            for _ in range(copies):
+                call = Call(self._next_id(), dispatch.at, provider, "in", shown, readable, dispatch.at + RING)
+                self._memory(phone).calls.appendleft(call)
+            self._changed()
+            return dispatch
+
+    def note_dialled(self, phone: str, number: str, *, provider: str, busy: bool) -> None:
+        """Put a call that `phone` made into its list of calls."""
+        with self._happened:
+            now = self.now()
+            call = Call(self._next_id(), now, provider, "out", number, "", now, busy)
+            self._memory(phone).calls.appendleft(call)
+            self._changed()
+
+    def open_wait(
+        self,
+        phone: str,
+        *,
+        provider: str,
+        lines: Sequence[str],
+        life: timedelta,
+        webhook: str | None = None,
+    ) -> Wait:
+        """Wait for `phone` to call one of `lines`, drawn at random.
+
+        A line that this phone was given lately is drawn only when all were: providers with a large pool hardly
+        ever repeat a number to the same person.
+        """
+        with self._happened:
+            now = self.now()
+            taken = {wait.line for wait in self._waits.values() if wait.phone == phone}
+            fresh = [line for line in lines if line not in taken]
+            line = self.chance.choice(fresh or lines)
+            wait = Wait(self._next_id(), provider, phone, line, now, now + life, webhook)
+            self._waits[wait.id] = wait
+            _trim(self._waits, MAX_WAITS)
+            self._memory(phone)
+            self._changed()
+            return wait
+
+    def wait(self, wait_id: int) -> Wait | None:
+        """Return a wait by its id, open or over."""
+        with self._happened:
+            return self._waits.get(wait_id)
+
+    def call_line(self, line: str, *, shown: str, dialled_by: str) -> tuple[Wait, ...]:
+        """A call reaches `line`, showing the number `shown` (empty: hidden). Return the waits it was reported to.
+
+        Those who wait for exactly this caller hear of it. Failing them, one other wait on the line does (the
+        dialling phone's own before a stranger's): providers do report callers that nobody asked for.
+        """
+        with self._happened:
+            now = self.now()
+            on_line = [wait for wait in self._waits.values() if wait.line == line and wait.is_open(now)]
+            reached = (
+                [wait for wait in on_line if wait.phone == shown]
+                or [wait for wait in on_line if wait.phone == dialled_by][-1:]
+                or on_line[-1:]
+            )
+            told = tuple(replace(wait, caller=shown) for wait in reached)
+            self._waits.update((wait.id, wait) for wait in told)
+            self._changed()
+            return told
+
+    def dispatch(self, dispatch_id: int) -> Dispatch | None:
+        """Return what was dispatched under this id."""
+        with self._happened:
+            return self._dispatches.get(dispatch_id)
+
+    def dispatches(self, provider: str | None = None) -> tuple[Dispatch, ...]:
+        """Return all dispatches, or one provider's, newest first."""
+        with self._happened:
+            kept = tuple(reversed(self._dispatches.values()))
+        return tuple(dispatch for dispatch in kept if provider in (None, dispatch.provider))
+
+    @property
+    def version(self) -> int:
+        """A number that grows with every change."""
+        with self._happened:
+            return self._version
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        with self._happened:
+            return self._closed
+
+    def changed(self, since: int, timeout: float) -> int:
+        """Sleep until the version differs from `since`, at most `timeout` seconds; return the version."""
+        with self._happened:
+            self._happened.wait_for(lambda: self._closed or self._version != since, timeout)
+            return self._version
+
+    def await_code(self, phone: str, *, after: int, timeout: float) -> Message | Call | None:
+        """Return the newest readable code of `phone` whose id is above `after`; wait up to `timeout` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            version = self.version
+            handset = self.handset(phone)
+            newest = handset.newest_code if handset else None
+            if newest and newest.id > after:
+                return newest
+            left = deadline - time.monotonic()
+            if left <= 0 or self.closed:
+                return None
+            self.changed(version, left)
+
+    def touch(self) -> None:
+        """Tell those who sleep in `changed` that something beside the network has changed."""
+        with self._happened:
+            self._changed()
+
+    def close(self) -> None:
+        """Wake every sleeper; the network stays readable."""
+        with self._happened:
+            self._closed = True
+            self._happened.notify_all()
+
+    def _memory(self, phone: str) -> _Memory:
+        memory = self._memories.get(phone)
+        if memory is None:
+            memory = self._memories[phone] = _Memory(self._next_id(), self.now())
+        self._memories.move_to_end(phone)
+        _trim(self._memories, MAX_HANDSETS)
+        return memory
+
+    def _dispatch(
+        self,
+        phone: str,
+        provider: str,
+        channel: Channel,
+        *,
+        arrived: bool,
+        number: str,
+        code: str,
+        settles_after: timedelta = timedelta(0),
+    ) -> Dispatch:
+        now = self.now()
+        dispatch = Dispatch(self._next_id(), provider, phone, channel, now, now + settles_after, arrived, number, code)
+        self._dispatches[dispatch.id] = dispatch
+        _trim(self._dispatches, MAX_DISPATCHES)
+        # A handset appears even when nothing reaches it: its owner sees that it stays silent.
+        self._memory(phone)
+        return dispatch
+
+    def _next_id(self) -> int:
+        self._last_id += 1
+        return self._last_id
+
+    def _changed(self) -> None:
+        self._version += 1
+        self._happened.notify_all()
+
+
+def _snapshot(phone: str, memory: _Memory) -> Handset:
+    return Handset(phone, memory.added_at, tuple(memory.messages), tuple(memory.calls))
+
+
+def _trim(kept: OrderedDict[_Key, _Value], most: int) -> None:
+    while len(kept) > most:
+        kept.popitem(last=False)

@@ -1,0 +1,92 @@
+"""Phone numbers as providers write them on the wire, turned into E.164 and back.
+
+A sandbox must swallow every writing that a real provider swallows, so the rules here go by shape alone: whether
+a number is really given out to somebody is for the program under test to know.
+"""
+
+import re
+from dataclasses import dataclass
+
+_GROUPING = re.compile(r"[ \u00a0().\-]")
+_DIGITS = re.compile(r"(?P<prefix>\+|00)?(?P<digits>[0-9]{5,15})", re.ASCII)
+_E164_LENGTHS = range(8, 16)
+_LONGEST_WRITING = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one country writes its numbers: `trunk` before `length` national digits, the first of them in `leading`."""
+
+    country: str
+    trunk: str
+    leading: str
+    length: int = 10
+
+    def to_e164(self, written: object) -> str | None:
+        """Read a number in any usual writing, this country's national ones included; None when it is none."""
+        parts = _split(written)
+        if parts is None:
+            return None
+        explicit, digits = parts
+        if explicit:
+            return _e164(digits)
+        if self._is_national(digits):
+            return f"+{self.country}{digits}"
+        if digits.startswith(self.trunk) and self._is_national(digits.removeprefix(self.trunk)):
+            return f"+{self.country}{digits.removeprefix(self.trunk)}"
+        return _e164(digits)
+
+    def with_trunk(self, phone: str) -> str:
+        """Write an E.164 number as this country dials it; another country's number keeps its own code."""
+        return self._written(phone, self.trunk)
+
+    def bare(self, phone: str) -> str:
+        """Write an E.164 number by its national digits alone; another country's number keeps its own code."""
+        return self._written(phone, "")
+
+    def _written(self, phone: str, prefix: str) -> str:
+        national = phone.removeprefix(f"+{self.country}")
+        if national != phone and len(national) == self.length:
+            return prefix + national
+        return phone.removeprefix("+")
+
+    def _is_national(self, digits: str) -> bool:
+        return len(digits) == self.length and digits[0] in self.leading
+
+
+IRAN = Plan("98", trunk="0", leading="9")
+RUSSIA = Plan("7", trunk="8", leading="3456789")
+
+
+def read_number(written: object) -> str | None:
+    """Read a number that comes with no provider to say which country is meant; None when it is none.
+
+    Full national forms (`09…`, `8…` with eleven digits) are understood, because they can't be anything else. Ten
+    digits alone could be Iranian or Russian, so those need their country code.
+    """
+    parts = _split(written)
+    if parts is None:
+        return None
+    explicit, digits = parts
+    if not explicit:
+        for plan in (IRAN, RUSSIA):
+            if digits.startswith(plan.trunk) and len(digits) == plan.length + len(plan.trunk):
+                return plan.to_e164(digits)
+        if len(digits) == IRAN.length and digits[0] in IRAN.leading:
+            return None
+    return _e164(digits)
+
+
+def _split(written: object) -> tuple[bool, str] | None:
+    """Tell whether the country code is explicit, and the digits."""
+    if isinstance(written, int) and not isinstance(written, bool):
+        # Not str(): the text of a hostile integer can be larger than Python is willing to make.
+        written = f"{written}" if 0 < written < 10**15 else ""
+    if not isinstance(written, str) or len(written) > _LONGEST_WRITING:
+        return None
+    match = _DIGITS.fullmatch(_GROUPING.sub("", written))
+    return (match["prefix"] is not None, match["digits"]) if match else None
+
+
+def _e164(digits: str) -> str | None:
+    return f"+{digits}" if len(digits) in _E164_LENGTHS and digits[0] != "0" else None

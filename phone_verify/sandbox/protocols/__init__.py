@@ -1,0 +1,19 @@
+"""The providers the sandbox can stand in for. A new one is a module beside this one and a row here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from phone_verify.sandbox.protocols import amoot, ferzz, telefon_ip
+from phone_verify.sandbox.protocols.base import Provider
+
+PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
+    {
+        provider.name: provider
+        for provider in (
+            amoot.PROVIDER,
+            ferzz.PROVIDER,
+            telefon_ip.PROVIDER,
+        )
+    }
+)

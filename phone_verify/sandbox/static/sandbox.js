@@ -1,0 +1,414 @@
+// Shows the handsets and keeps them live. All state is the sandbox's; the page asks for it again at each change event.
+"use strict";
+
+const byId = (id) => document.getElementById(id);
+const handsets = new Map(); // phone -> what the page made for it
+let seen = null; // highest id that was announced; null until the first look
+let known = {}; // what each provider can be told to do wrong
+
+async function ask(method, path, body) {
+  const init = { method };
+  if (body !== undefined) {
+    init.headers = { "Content-Type": "application/json" };
+    init.body = JSON.stringify(body);
+  }
+  const response = await fetch(path, init);
+  if (response.status === 204) return null;
+  const answer = await response.json();
+  if (!response.ok) {
+    const fields = Object.entries(answer.fields || {}).map(([name, what]) => `${name}: ${what}`);
+    throw new Error([answer.detail, ...fields].join("; "));
+  }
+  return answer;
+}
+
+async function attempt(action) {
+  const trouble = byId("trouble");
+  try {
+    trouble.hidden = true;
+    return await action();
+  } catch (error) {
+    trouble.textContent = error.message;
+    trouble.hidden = false;
+    return undefined;
+  }
+}
+
+function element(tag, className, ...children) {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...children);
+  return made;
+}
+
+function icon(name) {
+  const space = "http://www.w3.org/2000/svg";
+  const svg = document.createElementNS(space, "svg");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(space, "use");
+  use.setAttribute("href", `#icon-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+// Groups digits by three and keeps the digits of the code apart: "+98 990 000 " and "3563".
+function spread(number, code = "") {
+  const head = code && number.endsWith(code) ? number.slice(0, -code.length) : number;
+  const [, country, rest] = head.match(/^(\+(?:98|7)|\+)?(.*)$/);
+  const grouped = code
+    ? rest.replace(/(\d{3})(?=\d)/g, "$1 ")
+    : rest.replace(/(\d{3})(?=\d{3})/g, "$1 ");
+  const gap = country && country !== "+" ? " " : "";
+  return { head: `${country || ""}${gap}${grouped}`, tail: head === number ? "" : code };
+}
+
+function numberElement(number, code) {
+  const { head, tail } = spread(number, code);
+  const made = element("bdi", "digits", head);
+  if (tail) made.append(" ", element("strong", "", tail));
+  return made;
+}
+
+function copyButton(code) {
+  const button = element("button", "copy", "Copy");
+  button.type = "button";
+  button.setAttribute("aria-label", `Copy the code ${code.split("").join(" ")}`);
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(code);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+  return button;
+}
+
+function time(at) {
+  const made = element("time", "", new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }));
+  made.dateTime = at;
+  return made;
+}
+
+const title = (provider) => (known[provider] ? known[provider].title : provider);
+
+function messageElement(message) {
+  const way = message.channel === "telegram" ? "Telegram" : "SMS";
+  const bubble = element("div", "bubble");
+  bubble.dir = "auto";
+  const at = message.code ? message.text.indexOf(message.code) : -1;
+  if (at < 0) bubble.append(message.text);
+  else {
+    bubble.append(message.text.slice(0, at), element("strong", "", message.code), message.text.slice(at + message.code.length));
+  }
+  const meta = element("div", "meta", element("b", "", message.sender), ` ${way}`, time(message.at));
+  const foot = element("div", "foot", element("span", "via", `through ${title(message.provider)}`));
+  if (message.code) foot.append(copyButton(message.code));
+  return element("li", `item message ${message.channel}`, meta, bubble, foot);
+}
+
+function callElement(call) {
+  const incoming = call.direction === "in";
+  const what = incoming ? "Missed call" : call.busy ? "You called, busy" : "You called, no such number";
+  const number = call.number ? numberElement(call.number, call.code) : element("span", "digits", "Hidden number");
+  const body = element("div", "", element("div", "meta", what, time(call.at)), number);
+  if (call.code) {
+    body.append(element("div", "foot", element("span", "via", `last ${call.code.length} digits`), copyButton(call.code)));
+  }
+  return element("li", `item call-item ${incoming ? "missed" : "out"}`, element("span", "disc", icon(incoming ? "missed" : "out")), body);
+}
+
+function makeTabs(tabs, panels, chosen) {
+  const choose = (index, focus) => {
+    tabs.forEach((tab, each) => {
+      tab.setAttribute("aria-selected", String(each === index));
+      tab.tabIndex = each === index ? 0 : -1;
+      panels[each].hidden = each !== index;
+    });
+    if (focus) tabs[index].focus();
+    if (chosen) chosen(index);
+  };
+  tabs.forEach((tab, index) => {
+    tab.addEventListener("click", () => choose(index, false));
+    tab.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      if (step) choose((index + step + tabs.length) % tabs.length, true);
+    });
+  });
+  return choose;
+}
+
+function makeHandset(phone) {
+  const article = byId("handset").content.firstElementChild.cloneNode(true);
+  const find = (selector) => article.querySelector(selector);
+  const key = phone.slice(1);
+  const own = find(".own");
+  own.id = `own-${key}`;
+  own.append(numberElement(phone));
+  article.setAttribute("aria-labelledby", own.id);
+
+  const tabs = [...article.querySelectorAll('[role="tab"]')];
+  const panels = [...article.querySelectorAll('[role="tabpanel"]')];
+  tabs.forEach((tab, index) => {
+    tab.id = `tab-${index}-${key}`;
+    panels[index].id = `panel-${index}-${key}`;
+    tab.setAttribute("aria-controls", panels[index].id);
+    panels[index].setAttribute("aria-labelledby", tab.id);
+  });
+  const choose = makeTabs(tabs, panels);
+
+  const number = find(".number");
+  for (const digit of "123456789*0+") {
+    const button = element("button", "", digit);
+    button.type = "button";
+    button.addEventListener("click", () => { number.value += digit; });
+    find(".keys").append(button);
+  }
+  find(".erase").addEventListener("click", () => { number.value = number.value.slice(0, -1); });
+  find("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    call(phone, article);
+  });
+
+  const shown = { article, choose, rejected: 0, timer: 0, calls: [] };
+  find(".reject").addEventListener("click", () => {
+    shown.rejected = Math.max(0, ...shown.calls.map((each) => each.id));
+    ring(shown);
+  });
+  return shown;
+}
+
+async function call(phone, article) {
+  const find = (selector) => article.querySelector(selector);
+  const result = find(".result");
+  const body = { number: find(".number").value, hidden: find(".hide").checked };
+  const caller = find(".caller").value.trim();
+  if (caller) body.caller = caller;
+  result.className = "result";
+  result.textContent = "Calling…";
+  try {
+    const answer = await ask("POST", `/api/handsets/${encodeURIComponent(phone)}/dial`, body);
+    result.classList.add(answer.matched ? "good" : "bad");
+    if (!answer.busy) result.textContent = "No such number.";
+    else if (answer.matched) result.textContent = "Busy, as it should be: your call was recognised.";
+    else if (answer.waits.length) result.textContent = "Busy. The provider saw another number call.";
+    else result.textContent = "Busy, but nobody waits for this call.";
+  } catch (error) {
+    result.classList.add("bad");
+    result.textContent = error.message;
+  }
+}
+
+// Shows the newest call that still rings, and comes back when it is over.
+function ring(shown) {
+  clearTimeout(shown.timer);
+  const overlay = shown.article.querySelector(".ringing");
+  const left = (each) => each.until - performance.now();
+  const live = shown.calls.find((each) => each.id > shown.rejected && left(each) > 0);
+  overlay.hidden = !live;
+  if (!live) return;
+  const who = live.number ? numberElement(live.number, live.code) : element("span", "digits", "Hidden number");
+  overlay.querySelector(".who").replaceChildren(who);
+  overlay.querySelector(".hint").textContent = live.code ? "The last digits are the code. No need to answer." : "The number is hidden, so there is no code to read.";
+  shown.timer = setTimeout(() => ring(shown), left(live));
+}
+
+function fill(shown, handset) {
+  const items = [
+    ...handset.messages.map((message) => ({ id: message.id, made: () => messageElement(message) })),
+    ...handset.calls.map((each) => ({ id: each.id, made: () => callElement(each) })),
+  ].sort((one, other) => other.id - one.id);
+  const list = shown.article.querySelector("ol");
+  const signature = items.map((item) => item.id).join();
+  if (list.dataset.signature !== signature) {
+    list.dataset.signature = signature;
+    list.replaceChildren(...items.map((item) => item.made()));
+    shown.article.querySelector(".inbox").scrollTop = 0;
+  }
+  shown.article.querySelector(".empty").hidden = items.length > 0;
+  shown.calls = handset.calls
+    .filter((each) => each.ringing_for > 0)
+    .map((each) => ({ ...each, until: performance.now() + each.ringing_for * 1000 }));
+  ring(shown);
+}
+
+// Says what is new, for those who listen, and brings its handset into view.
+function announce(list) {
+  const arrived = list.flatMap((handset) => [
+    ...handset.messages.map((message) => ({ id: message.id, handset, text: `${message.sender}: ${message.text}` })),
+    ...handset.calls.filter((each) => each.direction === "in").map((each) => ({
+      id: each.id, handset, text: each.number ? `call from ${each.number.split("").join(" ")}` : "call from a hidden number",
+    })),
+  ]);
+  const newest = Math.max(0, ...arrived.map((item) => item.id));
+  if (seen !== null && newest > seen) {
+    const item = arrived.find((each) => each.id === newest);
+    byId("news").textContent = `Handset ${spread(item.handset.phone).head}: ${item.text}`;
+    const shown = handsets.get(item.handset.phone);
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    // Whoever is busy with this handset is not interrupted.
+    if (!shown.article.contains(document.activeElement)) {
+      shown.choose(0, false);
+      shown.article.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest", inline: "nearest" });
+    }
+  }
+  seen = newest;
+}
+
+function showHandsets(list) {
+  const phones = new Set(list.map((handset) => handset.phone));
+  for (const [phone, shown] of handsets) {
+    if (phones.has(phone)) continue;
+    clearTimeout(shown.timer);
+    shown.article.remove();
+    handsets.delete(phone);
+  }
+  // Newest first. Only new handsets are inserted, so that focus and scrolling stay where they are.
+  [...list].reverse().forEach((handset) => {
+    if (!handsets.has(handset.phone)) {
+      const shown = makeHandset(handset.phone);
+      handsets.set(handset.phone, shown);
+      byId("handsets").prepend(shown.article);
+    }
+    fill(handsets.get(handset.phone), handset);
+  });
+  byId("nobody").hidden = list.length > 0;
+  announce(list);
+  tick();
+}
+
+function tick() {
+  const now = new Date().toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  document.querySelectorAll(".clock").forEach((clock) => { clock.textContent = now; });
+}
+
+function options(select, pairs) {
+  const before = select.value;
+  select.replaceChildren(...pairs.map(([value, text]) => {
+    const option = element("option", "", text);
+    option.value = value;
+    return option;
+  }));
+  if (pairs.some(([value]) => value === before)) select.value = before;
+}
+
+function showDialects() {
+  const form = byId("fault");
+  const provider = known[form.elements.provider.value];
+  if (!provider) return;
+  options(form.elements.refuse, [["", "nothing"], ...provider.refuse.map((name) => [name, name])]);
+  byId("variants").replaceChildren(...Object.entries(provider.variants).map(([name, choices]) => {
+    const select = element("select");
+    select.dataset.variant = name;
+    options(select, choices.map((choice) => [choice, choice]));
+    return element("label", "", `${name.replace("_", " ")} `, select);
+  }));
+}
+
+function describe(fault) {
+  const parts = [];
+  if (fault.refuse) parts.push(`refuses with ${fault.refuse}`);
+  if (fault.delay) parts.push(`answers ${fault.delay} s late`);
+  if (fault.hang) parts.push("hangs");
+  if (fault.lose) parts.push("loses everything");
+  if (fault.double) parts.push("delivers twice");
+  if (fault.malformed) parts.push("answers broken JSON");
+  if (fault.hidden_caller) parts.push("hides the caller");
+  if (fault.foreign_caller) parts.push(`reports ${fault.foreign_caller} as the caller`);
+  for (const [name, choice] of Object.entries(fault.variants)) parts.push(`${name.replace("_", " ")}: ${choice}`);
+  if (fault.times) parts.push(`for ${fault.times} more`);
+  return parts.join(", ") || "works as ever";
+}
+
+function learn(providers) {
+  if (Object.keys(known).length) return;
+  known = providers;
+  options(byId("fault").elements.provider, Object.entries(known).map(([name, each]) => [name, each.title]));
+  showDialects();
+}
+
+function showFaults(faults) {
+  options(byId("fault").elements.phone, [["", "every phone"], ...[...handsets.keys()].map((phone) => [phone, spread(phone).head])]);
+  byId("faults").replaceChildren(...faults.map((fault) => {
+    const button = element("button", "plain", "Mend");
+    button.type = "button";
+    const query = new URLSearchParams(fault.phone ? { provider: fault.provider, phone: fault.phone } : { provider: fault.provider });
+    button.addEventListener("click", () => attempt(() => ask("DELETE", `/api/faults?${query}`)));
+    const where = fault.phone ? `${title(fault.provider)}, ${spread(fault.phone).head}` : title(fault.provider);
+    return element("li", "", element("span", "", element("b", "", where), ` ${describe(fault)}`), button);
+  }));
+  byId("chaos-count").textContent = faults.length;
+  byId("chaos-count").hidden = faults.length === 0;
+}
+
+async function setFault(event) {
+  event.preventDefault();
+  const fields = byId("fault").elements;
+  const fault = { provider: fields.provider.value, delay: Number(fields.delay.value), variants: {} };
+  for (const name of ["phone", "refuse", "foreign_caller"]) if (fields[name].value) fault[name] = fields[name].value;
+  for (const name of ["hang", "lose", "double", "malformed", "hidden_caller"]) fault[name] = fields[name].checked;
+  if (fields.times.value) fault.times = Number(fields.times.value);
+  byId("variants").querySelectorAll("select").forEach((select) => {
+    if (select.selectedIndex > 0) fault.variants[select.dataset.variant] = select.value;
+  });
+  if (await attempt(() => ask("PUT", "/api/faults", fault))) {
+    byId("fault").reset();
+    fields.provider.value = fault.provider;
+    showDialects();
+  }
+}
+
+// One refresh at a time; changes that come meanwhile cause exactly one more.
+let refreshing = false;
+let stale = false;
+async function refresh() {
+  if (refreshing) { stale = true; return; }
+  refreshing = true;
+  do {
+    stale = false;
+    // A failure to ask is the event stream's to report: it knows when the sandbox is back.
+    const answers = await Promise.all([ask("GET", "/api/faults"), ask("GET", "/api/handsets")]).catch(() => null);
+    if (answers) {
+      const [faults, phones] = answers;
+      learn(faults.known);
+      showHandsets(phones.handsets);
+      showFaults(faults.faults);
+    }
+  } while (stale);
+  refreshing = false;
+}
+
+function follow() {
+  const link = byId("link");
+  const stream = new EventSource("/api/events");
+  stream.addEventListener("change", () => {
+    link.textContent = "Live";
+    link.className = "link live";
+    refresh();
+  });
+  stream.addEventListener("error", () => {
+    link.textContent = "Reconnecting…";
+    link.className = "link";
+    if (stream.readyState === EventSource.CLOSED) { stream.close(); setTimeout(follow, 2000); }
+  });
+}
+
+const addHandset = (phone) => attempt(() => ask("POST", "/api/handsets", { phone }));
+
+byId("add").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  if (await addHandset(byId("add-phone").value)) byId("add").reset();
+});
+byId("clear").addEventListener("click", () => attempt(() => ask("DELETE", "/api/handsets")));
+document.querySelectorAll("[data-phone]").forEach((button) => button.addEventListener("click", () => addHandset(button.dataset.phone)));
+byId("fault").addEventListener("submit", setFault);
+byId("fault").elements.provider.addEventListener("change", showDialects);
+byId("dsn").textContent = ["SMS", "FLASH_CALL", "INBOUND_CALL"].map((channel) => `PHONE_VERIFY_${channel}=sandbox://${location.host}`).join("\n");
+
+const siteTabs = [...document.querySelectorAll(".site-bar [role='tab']")];
+if (siteTabs.length) {
+  const panels = [...document.querySelectorAll(".site")];
+  const alone = (index) => { byId("site-alone").href = panels[index].querySelector("iframe").src; };
+  makeTabs(siteTabs, panels, alone);
+  alone(0);
+}
+
+setInterval(tick, 20000);
+follow();

@@ -1,0 +1,118 @@
+"""The API's small parts: addresses, bindings, forged requests, texts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.api import binding, bodies
+from phone_verify.api.address import client_address
+from phone_verify.api.call import Call, Reply
+from phone_verify.api.forgery import cross_site
+from phone_verify.model import Channel
+from phone_verify.web.qr import svg_data_uri
+from phone_verify.web.texts import message_writer
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "address"),
+    [
+        ("192.0.2.1", "198.51.100.1", 0, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.1", 1, "198.51.100.1"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 1, "198.51.100.1"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 2, "203.0.113.9"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 3, "192.0.2.1"),
+        ("192.0.2.1", "nonsense", 1, "192.0.2.1"),
+        ("192.0.2.1", "", 1, "192.0.2.1"),
+        ("192.0.2.1", None, 1, "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", None, 0, "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", None, 0, "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", None, 0, "192.0.2.1"),
+        ("192.0.2.1", "2001:db8::1", 1, "2001:db8::/64"),
+        ("", None, 0, None),
+        (None, None, 0, None),
+    ],
+)
+def test_the_address_that_counts(peer: str | None, forwarded: str | None, proxies: int, address: str | None) -> None:
+    assert client_address(peer, forwarded, proxies) == address
+
+
+def pair(n: int) -> tuple[str, str]:
+    return f"{n}".rjust(44, "A"), f"{n}".rjust(22, "s")
+
+
+def test_the_cookie_holds_the_last_five() -> None:
+    cookie = ""
+    for n in range(7):
+        cookie = binding.with_pair(cookie, *pair(n))
+    assert binding.pairs(cookie) == [pair(n) for n in (6, 5, 4, 3, 2)]
+    assert binding.pairs(binding.with_pair(cookie, *pair(3)))[0] == pair(3)
+    assert binding.pairs(binding.without_pair(cookie, pair(6)[0])) == [pair(n) for n in (5, 4, 3, 2)]
+
+
+@given(st.text(max_size=300))
+def test_no_cookie_is_more_than_unread(text: str) -> None:
+    assert binding.pairs(text) == [] or all(len(id) == 44 and len(secret) == 22 for id, secret in binding.pairs(text))
+
+
+def test_the_header_comes_before_the_cookie() -> None:
+    id, secret = pair(1)
+    cookie = binding.with_pair("", id, secret)
+    assert binding.secret_for(Call("GET", "", cookie=cookie), id) == secret
+    assert binding.secret_for(Call("GET", "", {"verification-secret": "other"}, cookie=cookie), id) == "other"
+    assert binding.secret_for(Call("GET", "", {"verification-secret": ""}, cookie=cookie), id) == ""
+
+
+PUBLIC = "https://site.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({}, False),
+        ({"sec-fetch-site": "same-origin"}, False),
+        ({"sec-fetch-site": "none"}, False),
+        ({"sec-fetch-site": "same-site"}, True),
+        ({"sec-fetch-site": "cross-site"}, True),
+        ({"sec-fetch-site": ""}, True),
+        ({"sec-fetch-site": "cross-site", "origin": PUBLIC}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "https://evil.example"}, False),
+        ({"origin": PUBLIC}, False),
+        ({"origin": "https://internal:8000"}, False),
+        ({"origin": "http://internal:8000"}, False),
+        ({"origin": "https://internal"}, True),
+        ({"origin": "https://site.example.evil.example"}, True),
+        ({"origin": "null"}, True),
+        ({"origin": ""}, True),
+        ({"origin": "https://[bad"}, True),
+        ({"origin": "https://evil.example", "verification-secret": "x"}, False),
+        ({"origin": "https://evil.example", "verification-secret": ""}, True),
+    ],
+)
+def test_requests_from_elsewhere(headers: dict[str, str], refused: bool) -> None:
+    answer = cross_site(Call("POST", "", {"host": "internal:8000", **headers}), PUBLIC)
+    assert (answer is not None) is refused
+
+
+@given(st.binary(max_size=200))
+def test_no_body_is_more_than_refused(body: bytes) -> None:
+    read = bodies.read(Call("POST", "", {"content-type": "application/json"}, body=body), ["code"])
+    assert isinstance(read, Reply) or set(read) == {"code"}
+
+
+def test_the_sms_ends_in_the_origin_bound_line() -> None:
+    life = timedelta(seconds=300)
+    text = message_writer("Shop", "shop.example")(Channel.SMS, "012345", life, None)
+    assert text.splitlines()[-1] == "@shop.example #012345"
+    assert "Shop" in text.splitlines()[0]
+    assert "@" not in message_writer("Shop", None)(Channel.SMS, "012345", life, None)
+    assert "@" not in message_writer("Shop", "shop.example")(Channel.TELEGRAM, "012345", life, None)
+
+
+def test_a_qr_is_a_picture_of_ours() -> None:
+    uri = svg_data_uri("tel:+79990000001")
+    assert uri.startswith("data:image/svg+xml")
+    assert "http://" not in uri.replace("http://www.w3.org", "").replace("http%3A//www.w3.org", "")

@@ -1,0 +1,170 @@
+"""Settings into finished objects, and every refusal at start-up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phone_verify.config import KNOWN, Settings, build, load_drivers
+from phone_verify.errors import ConfigurationError
+from phone_verify.model import Channel
+from phone_verify.stores.memory import MemoryStore
+
+KEY = "k" * 32
+
+
+def site(**values: Any) -> Any:
+    return build(Settings.read({"secret_keys": [KEY], "store": "memory:", **values}))
+
+
+def names(**dsns: str) -> dict[str, list[str]]:
+    by_channel = load_drivers({channel: text.split() for channel, text in dsns.items()})
+    return {channel.value: [driver.name for driver in drivers] for channel, drivers in by_channel.items()}
+
+
+def test_the_environment_speaks_for_itself() -> None:
+    environ = {
+        "PHONE_VERIFY_SMS": "amoot://T1@default\n amoot://T2@default",
+        "PHONE_VERIFY_FLASH_CALL": "ferzz://K@default",
+        "PHONE_VERIFY_CHANNELS": "flash_call, sms",
+        "PHONE_VERIFY_SECRET_KEYS": f"{KEY},{KEY}2",
+        "PHONE_VERIFY_ALLOWED_REGIONS": "IR,RU",
+        "PHONE_VERIFY_REGION": "IR",
+        "PHONE_VERIFY_TTL": "120",
+        "PHONE_VERIFY_MAX_ATTEMPTS": "4",
+        "PHONE_VERIFY_PUBLIC_URL": "https://Site.Example/",
+        "PHONE_VERIFY_TRUSTED_PROXIES": "2",
+        "PHONE_VERIFY_SITE_NAME": "",
+        "PHONE_VERIFY_STORE": "memory:",
+        "PATH": "/bin",
+    }
+    settings = Settings.read(environ=environ)
+    assert settings.policy.ttl == timedelta(seconds=120)
+    assert settings.policy.max_attempts == 4
+    assert settings.policy.allowed_regions == {"IR", "RU"}
+    assert settings.site_name == "site.example"
+    made = build(settings)
+    assert made.public_url == "https://site.example"
+    assert made.secure_cookies
+    assert made.trusted_proxies == 2
+    assert list(made.verifier.channels) == [Channel.FLASH_CALL, Channel.SMS]
+    assert set(made.verifier.drivers) == {"amoot", "amoot-2", "ferzz"}
+
+
+def test_a_mapping_wins_over_the_environment() -> None:
+    environ = {"PHONE_VERIFY_TTL": "120", "PHONE_VERIFY_MAX_ATTEMPTS": "2"}
+    settings = Settings.read({"ttl": 90, "max_attempts": None, "allowed_regions": ["IR"]}, environ)
+    assert (settings.policy.ttl, settings.policy.max_attempts) == (timedelta(seconds=90), 2)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"colour": "red"}, "unknown setting PHONE_VERIFY_COLOUR"),
+        ({"ttl": "soon"}, "PHONE_VERIFY_TTL must be a whole number"),
+        ({"ttl": "29"}, "PHONE_VERIFY_TTL must be from 30 seconds to 600 seconds"),
+        ({"max_attempts": True}, "PHONE_VERIFY_MAX_ATTEMPTS must be a whole number"),
+        ({"code_length": 9}, "PHONE_VERIFY_CODE_LENGTH must be from 4 to 8"),
+        ({"max_failures": "101"}, "PHONE_VERIFY_MAX_FAILURES"),
+        ({"resend_after": -1}, "PHONE_VERIFY_RESEND_AFTER"),
+        ({"sends_per_hour": "-1"}, "PHONE_VERIFY_SENDS_PER_HOUR"),
+        ({"trusted_proxies": "-1"}, "PHONE_VERIFY_TRUSTED_PROXIES"),
+        ({"channels": "sms,pigeon"}, "no channel 'pigeon'"),
+        ({"channels": "voice"}, "PHONE_VERIFY_VOICE"),
+        ({"region": "UK"}, "'UK' is no region"),
+        ({"allowed_regions": "IR,iran"}, "'iran' is no region"),
+        ({"public_url": "site.example"}, "PHONE_VERIFY_PUBLIC_URL"),
+        ({"public_url": "https://site.example/path"}, "PHONE_VERIFY_PUBLIC_URL"),
+        ({"public_url": "https://user@site.example"}, "PHONE_VERIFY_PUBLIC_URL"),
+        ({"public_url": "https://site.example:99999"}, "PHONE_VERIFY_PUBLIC_URL"),
+        ({"webhook_secret": "a/b"}, "PHONE_VERIFY_WEBHOOK_SECRET"),
+        ({"store": "mongo://x"}, "PHONE_VERIFY_STORE: there is no store 'mongo'"),
+        ({"store": 5}, "PHONE_VERIFY_STORE must be a text"),
+        ({"secret_keys": ["short"]}, "PHONE_VERIFY_SECRET_KEYS"),
+        ({"secret_keys": []}, "PHONE_VERIFY_SECRET_KEYS is empty"),
+        ({"sms": 5}, "PHONE_VERIFY_SMS must be DSNs"),
+        ({"sms": "pigeon://T@default"}, "pigeon"),
+        ({"sms": "ferzz://K@default"}, "does not carry sms"),
+        ({"sms": "sandbox://sandbox.example:8025"}, "sandbox://127.0.0.1:8025"),
+        ({"sms": "sandbox://127.0.0.1:8025?tls=on"}, "options timeout and name"),
+        ({"voice": "sandbox://127.0.0.1:8025"}, "does not carry voice"),
+        ({"sms": "amoot://T@default?name=a amoot://U@default?name=a"}, "two drivers are named 'a'"),
+        ({"sms": "amoot://T@default?name=A/B"}, "option 'name'"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_name(values: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        site(**values)
+    assert says in str(refused.value)
+
+
+def test_no_refusal_shows_a_credential() -> None:
+    for text in (
+        "ferzz://S3CRET@default",
+        "amoot://S3CRET@default?x=y",
+        "amoot://S3CRET@[bad",
+        "pigeon://S3CRET@default",
+    ):
+        with pytest.raises(ConfigurationError) as refused:
+            site(sms=text)
+        assert "S3CRET" not in str(refused.value)
+        assert refused.value.__cause__ is None
+    assert "S3CRET" not in repr(Settings.read({"sms": "amoot://S3CRET@default", "secret_keys": ["S3CRET" * 9]}))
+
+
+def test_one_dsn_is_one_driver_and_others_are_numbered() -> None:
+    one = "telefon-ip://T@default"
+    assert names(flash_call=one, inbound_call=one) == {"flash_call": ["telefon-ip"], "inbound_call": ["telefon-ip"]}
+    assert names(sms="amoot://A@default telefon-ip://X@default amoot://B@default", telegram=one) == {
+        "sms": ["amoot", "telefon-ip", "amoot-2"],
+        "telegram": ["telefon-ip-2"],
+    }
+    assert names(sms="amoot://A@default?name=main amoot://B@default") == {"sms": ["main", "amoot"]}
+
+
+def test_the_sandbox_stands_for_real_drivers() -> None:
+    dsn = "sandbox://127.0.0.1:8025"
+    assert names(sms=dsn, flash_call=dsn, inbound_call=dsn, telegram=dsn) == {
+        "sms": ["amoot"],
+        "flash_call": ["ferzz"],
+        "inbound_call": ["telefon-ip"],
+        "telegram": ["telefon-ip"],
+    }
+
+
+def test_framework_keys_sign_where_no_others_are_set() -> None:
+    made = build(Settings.read({"store": "memory:"}), framework_keys=[KEY])
+    again = build(Settings.read({"store": "memory:", "secret_keys": KEY}))
+    assert list(made.webhook_secrets) == list(again.webhook_secrets)
+    assert all(len(secret) == 43 for secret in made.webhook_secrets)
+    with pytest.raises(ConfigurationError, match="PHONE_VERIFY_SECRET_KEYS is empty"):
+        build(Settings.read({"store": "memory:"}))
+
+
+def test_webhook_secrets_are_those_of_every_key_unless_one_is_set() -> None:
+    assert len(site(secret_keys=[KEY, "l" * 32]).webhook_secrets) == 2
+    assert list(site(webhook_secret="mine-123").webhook_secrets) == ["mine-123"]
+
+
+def test_an_adapters_own_store() -> None:
+    seen: list[str] = []
+
+    def open_own(url: str) -> MemoryStore:
+        seen.append(url)
+        return MemoryStore()
+
+    build(Settings.read({"secret_keys": KEY}), stores={"orm": open_own}, default_store="orm:")
+    assert seen == ["orm:"]
+
+
+def test_a_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
+    site(store=f"sqlite:///{tmp_path}/x.sqlite3")
+    with pytest.raises(ConfigurationError, match="memory:"):
+        site(store="sqlite://")
+
+
+def test_every_setting_of_the_contract_is_known() -> None:
+    assert len(KNOWN) == len(set(KNOWN)) == 25

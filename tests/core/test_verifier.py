@@ -1,0 +1,838 @@
+"""The flows, over the memory store, with small drivers of our own: one for each way of holding a code."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from phone_verify.codes import Keyring
+from phone_verify.drivers.base import Ability, Starts
+from phone_verify.errors import ProviderError, StoreError, Trouble, UnclearError
+from phone_verify.exchange import Exchange, HttpRequest
+from phone_verify.model import (
+    CallState,
+    Channel,
+    Event,
+    Holder,
+    Order,
+    Outcome,
+    Reason,
+    Receipt,
+    Sighting,
+    Status,
+    WebhookRequest,
+)
+from phone_verify.phone import PhoneNumber
+from phone_verify.policy import Policy
+from phone_verify.routing import Router
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.verifier import Parts, Verifier, run
+
+PHONE = PhoneNumber("+989120000000")
+LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
+SMS, FLASH, CALL, VOICE = Channel.SMS, Channel.FLASH_CALL, Channel.INBOUND_CALL, Channel.VOICE
+REFUSED = ProviderError(Trouble.BALANCE, "no credit")
+DOWN = ProviderError(Trouble.TRANSIENT, "cannot connect")
+UNCLEAR = UnclearError("time-out")
+
+
+@dataclass
+class Driver:
+    """Carries what it is told to: each `results` entry is one order's end."""
+
+    name: str
+    channel: Channel
+    ability: Ability
+    results: list[Any] = field(default_factory=list)
+    orders: list[Order] = field(default_factory=list)
+    timeout: timedelta = timedelta(seconds=10)
+    on_start: Callable[[], None] = lambda: None
+    reachable: bool = True
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        return {self.channel: self.ability}
+
+    def reaches(self, phone: PhoneNumber) -> bool:
+        return self.reachable
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        self.orders.append(order)
+        self.on_start()
+        result = self.results.pop(0) if self.results else Receipt()
+        if isinstance(result, Exception):
+            raise result
+        return result
+        yield HttpRequest.get("http://nobody")
+
+    @property
+    def codes(self) -> list[str]:
+        return [order.code or "" for order in self.orders]
+
+
+class Caller(Driver):
+    """Names lines to call; can be asked, and told, whether the call came."""
+
+    def __init__(self, results: Iterable[Any], sightings: Iterable[Any] = ()) -> None:
+        super().__init__("caller", CALL, Ability(Holder.NOBODY, cap=timedelta(seconds=120)), list(results))
+        self.sightings, self.polls = list(sightings), 0
+
+    def poll(self, reference: str) -> Exchange[Sighting]:
+        self.polls += 1
+        result = self.sightings.pop(0) if self.sightings else Sighting(CallState.WAITING)
+        if isinstance(result, Exception):
+            raise result
+        return result
+        yield HttpRequest.get("http://nobody")
+
+    def read(self, request: WebhookRequest) -> Event | None:
+        return event_of(request)
+
+
+class DeafCaller(Driver):
+    """Names lines to call and reports the call by webhook; cannot be asked."""
+
+    def __init__(self, *results: Receipt) -> None:
+        super().__init__("deaf", CALL, Ability(Holder.NOBODY), list(results))
+
+    def read(self, request: WebhookRequest) -> Event | None:
+        return event_of(request)
+
+
+class Remote(Driver):
+    """Sends five digits of its own and checks them itself."""
+
+    def __init__(self, *answers: Any) -> None:
+        super().__init__("remote", SMS, Ability(Holder.REMOTE, known=5))
+        self.answers, self.asked = list(answers), 0
+
+    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+        self.asked += 1
+        result = self.answers.pop(0)
+        if isinstance(result, Exception):
+            raise result
+        return bool(result)
+        yield HttpRequest.get("http://nobody")
+
+
+def event_of(request: WebhookRequest) -> Event | None:
+    caller, line = request.once("caller"), request.once("line")
+    return Event(request.once("id"), PhoneNumber(line) if line else None, PhoneNumber(caller) if caller else None)
+
+
+def webhook(**parameters: str) -> WebhookRequest:
+    return WebhookRequest("GET", list(parameters.items()), {}, b"")
+
+
+def sms(*results: Any, name: str = "sms-1", **more: Any) -> Driver:
+    return Driver(name, SMS, Ability(Holder.OURS), list(results), **more)
+
+
+def flash(*codes: str | Exception, name: str = "flash-1") -> Driver:
+    results = [code if isinstance(code, Exception) else Receipt("r", code, caller_hint="099") for code in codes]
+    return Driver(name, FLASH, Ability(Holder.TOLD), results)
+
+
+class Bench:
+    """A verifier over drivers of ours, its clock, and short words for what the tests do."""
+
+    def __init__(self, *drivers: Driver, store: Any = None, keys: Sequence[str] = ("k" * 32,), **policy: Any) -> None:
+        self.clock, self.ticks = ManualClock(), 0.0
+        by_channel: dict[Channel, list[Starts]] = {}
+        for driver in drivers:
+            by_channel.setdefault(driver.channel, []).append(driver)
+        self.store = store or MemoryStore()
+        self.parts = Parts(
+            policy=Policy(**{"sends_per_hour": 0, **policy}),
+            keyring=Keyring(list(keys), "t" * 32),
+            store=self.store,
+            transport=FakeTransport(),
+            router=Router(by_channel, ticks=lambda: self.ticks),
+            texts=lambda channel, code, life, locale: f"code {code}",
+            clock=self.clock,
+            ticks=lambda: self.ticks,
+        )
+        self.verifier = Verifier(self.parts)
+
+    def start(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> Outcome:
+        return self.verifier.start(phone, channel=channel, **more)
+
+    def begun(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> tuple[str, str]:
+        outcome = self.start(channel, phone, **more)
+        assert outcome.ok, outcome
+        assert outcome.verification is not None
+        assert outcome.secret is not None
+        return outcome.verification.id, outcome.secret
+
+    def fail(self, times: int, channel: Channel = SMS, purpose: str = "login") -> None:
+        """Give this many wrong answers, over as many verifications as it takes."""
+        while times:
+            id, secret = self.begun(channel, purpose=purpose)
+            while times:
+                outcome = self.verifier.check(id, secret, "000000" if channel is SMS else "0000")
+                if outcome.reason is not Reason.WRONG_CODE:
+                    break
+                times -= 1
+
+
+def wrong(code: str) -> str:
+    return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))
+
+
+# Failover
+
+
+def test_a_refusal_moves_on_to_the_next_driver() -> None:
+    first, second = sms(REFUSED, DOWN), sms(name="sms-2")
+    bench = Bench(first, second)
+    for _ in range(2):
+        id, secret = bench.begun()
+        assert bench.verifier.check(id, secret, second.codes[-1]).ok
+    assert first.codes == second.codes  # the same code: whichever comes first works
+
+
+def test_when_nobody_takes_it_the_record_fails_and_nothing_is_open() -> None:
+    bench = Bench(sms(REFUSED), sms(DOWN, name="sms-2"))
+    outcome = bench.start()
+    assert outcome.reason is Reason.DELIVERY_FAILED
+    assert outcome.secret is None
+    (record,) = bench.store._records.values() if hasattr(bench.store, "_records") else [None]
+    assert record is None or record.status is Status.FAILED
+
+
+def test_a_bad_number_is_not_failed_over() -> None:
+    second = sms(name="sms-2")
+    assert Bench(sms(ProviderError(Trouble.BAD_NUMBER)), second).start().reason is Reason.DELIVERY_FAILED
+    assert second.orders == []
+
+
+def test_an_unclear_end_is_never_failed_over_and_our_code_stays_good() -> None:
+    first, second = sms(UNCLEAR), sms(name="sms-2")
+    bench = Bench(first, second)
+    outcome = bench.start()
+    assert outcome.ok
+    assert outcome.verification is not None
+    assert outcome.verification.status is Status.PENDING
+    assert second.orders == []
+    assert bench.verifier.check(outcome.verification.id, outcome.secret or "", first.codes[0]).ok
+
+
+def test_an_unclear_end_of_a_remote_code_stays_usable() -> None:
+    remote = Remote(True)
+    remote.results = [UNCLEAR]
+    bench = Bench(remote)
+    id, secret = bench.begun()
+    assert bench.verifier.check(id, secret, "12345").ok
+
+
+@pytest.mark.parametrize("driver", [flash(UNCLEAR), Caller([UNCLEAR])], ids=["told", "nobody"])
+def test_an_unclear_end_that_nothing_can_prove_fails(driver: Driver) -> None:
+    assert Bench(
+        driver, replace(driver, name="second", results=[]) if type(driver) is Driver else driver
+    ).start().reason is (Reason.DELIVERY_FAILED)
+    assert len(driver.orders) == 1
+
+
+def test_a_receipt_without_what_it_must_hold_fails() -> None:
+    told = flash()
+    told.results = [Receipt("r")]
+    assert Bench(told).start().reason is Reason.DELIVERY_FAILED
+    assert Bench(Caller([Receipt("r")])).start().reason is Reason.DELIVERY_FAILED
+
+
+def test_a_whole_start_takes_twenty_seconds_at_most() -> None:
+    second = sms(name="sms-2")
+    first = sms(DOWN)
+    bench = Bench(first, second)
+
+    def slow() -> None:
+        bench.ticks += 20
+
+    first.on_start = slow
+    assert bench.start().reason is Reason.DELIVERY_FAILED
+    assert second.orders == []
+
+
+def test_a_failing_driver_is_put_last_for_a_while_and_never_left_out() -> None:
+    first, second = sms(*[DOWN] * 5), sms(name="sms-2")
+    bench = Bench(first, second)
+    for _ in range(6):
+        bench.begun()
+    assert (len(first.orders), len(second.orders)) == (5, 6)
+    bench.ticks += 31
+    bench.begun()
+    assert (len(first.orders), len(second.orders)) == (6, 6)
+
+
+def test_failover_to_a_driver_of_shorter_codes_gives_a_short_code() -> None:
+    short = Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))
+    bench = Bench(sms(REFUSED), short)
+    outcome = bench.start()
+    assert outcome.verification is not None
+    record = outcome.verification
+    assert (record.code_length, record.attempts_left, record.short) == (4, 3, True)
+    assert record.expires_at - record.created_at <= timedelta(seconds=180)
+    assert bench.verifier.check(record.id, outcome.secret or "", short.codes[0]).ok
+
+
+# Choosing the channel
+
+
+def test_the_first_preferred_channel_that_can_serve() -> None:
+    unreaching = Driver("sms-1", SMS, Ability(Holder.OURS), reachable=False)
+    ringing = flash("1234")
+    outcome = Bench(unreaching, ringing).start()
+    assert outcome.verification is not None
+    assert outcome.verification.channel is FLASH
+
+
+@pytest.mark.parametrize(
+    ("phone", "channel", "reason"),
+    [
+        ("+982188776655", SMS, Reason.DESTINATION_NOT_ALLOWED),
+        ("+982188776655", None, Reason.DESTINATION_NOT_ALLOWED),
+        ("+982188776655", VOICE, Reason.CHANNEL_UNAVAILABLE),
+        ("+881612345678", SMS, Reason.DESTINATION_NOT_ALLOWED),
+        ("+79000000000", SMS, Reason.DESTINATION_NOT_ALLOWED),
+        ("+989120000000", FLASH, Reason.CHANNEL_UNAVAILABLE),
+    ],
+)
+def test_destinations_and_channels_that_are_refused(phone: str, channel: Channel | None, reason: Reason) -> None:
+    driver = sms()
+    bench = Bench(driver, allowed_regions=frozenset({"IR"}))
+    assert bench.start(channel, PhoneNumber(phone)).reason is reason
+    assert driver.orders == []
+
+
+def test_a_fixed_line_may_call_us() -> None:
+    bench = Bench(sms(), Caller([Receipt("r", line=LINE)]))
+    outcome = bench.start(None, PhoneNumber("+982188776655"))
+    assert outcome.verification is not None
+    assert outcome.verification.channel is CALL
+
+
+def test_without_any_channel_nothing_can_start() -> None:
+    assert Bench().start().reason is Reason.NOT_CONFIGURED
+
+
+# Wrong answers
+
+
+def test_wrong_answers_in_a_row_close_the_phone_whatever_is_opened_anew() -> None:
+    bench = Bench(sms(), max_failures=7)
+    bench.fail(7)
+    other = bench.start()
+    assert other.reason is Reason.TOO_MANY_REQUESTS
+    assert other.retry_after == timedelta(hours=1)
+    bench.clock.move(3599)
+    assert bench.start().reason is Reason.TOO_MANY_REQUESTS
+    bench.clock.move(1)
+    bench.begun()
+
+
+def test_at_the_limit_nothing_is_compared_and_nothing_sent() -> None:
+    driver = sms()
+    bench = Bench(driver, max_failures=5)
+    id, secret = bench.begun()
+    code = driver.codes[-1]
+    bench.fail(5)
+    sent = len(driver.orders)
+    assert bench.verifier.check(id, secret, code).reason is Reason.TOO_MANY_REQUESTS
+    bench.clock.move(60)
+    assert bench.verifier.resend(id, secret).reason is Reason.TOO_MANY_REQUESTS
+    assert len(driver.orders) == sent
+    assert bench.verifier.poll(id, secret).verification.attempts_left == 5  # type: ignore[union-attr]
+
+
+def test_other_phones_and_purposes_are_not_touched() -> None:
+    bench = Bench(sms(), max_failures=5)
+    bench.fail(5)
+    bench.begun(phone=PhoneNumber("+989120000001"))
+    bench.begun(purpose="signup")
+
+
+def test_only_success_with_that_phone_and_purpose_clears_the_count() -> None:
+    driver = sms()
+    bench = Bench(driver, max_failures=6)
+    bench.fail(4)
+    id, secret = bench.begun(purpose="signup")
+    assert bench.verifier.check(id, secret, driver.codes[-1]).ok
+    bench.fail(1)
+    id, secret = bench.begun()
+    assert bench.verifier.check(id, secret, driver.codes[-1]).ok
+    bench.fail(5)
+    bench.begun()
+
+
+def test_a_malformed_code_is_no_failure() -> None:
+    bench = Bench(sms())
+    id, secret = bench.begun()
+    for typed in ("", "12345", "1234567", "abcdef", "１２３"):
+        assert bench.verifier.check(id, secret, typed).reason is Reason.MALFORMED_CODE
+    assert bench.verifier.poll(id, secret).verification.attempts_left == 5  # type: ignore[union-attr]
+
+
+def test_ten_failures_close_short_codes_only() -> None:
+    ringing, written = flash(*["1234"] * 9), sms()
+    bench = Bench(ringing, written)
+    id, secret = bench.begun(FLASH)
+    bench.fail(10, FLASH)
+    assert bench.start(FLASH).reason is Reason.CHANNEL_UNAVAILABLE
+    late = bench.verifier.check(id, secret, "1234")
+    assert late.reason is Reason.TOO_MANY_REQUESTS
+    rings = len(ringing.orders)
+    id, secret = bench.begun()  # no channel named: the next preferred one serves
+    assert (len(ringing.orders), len(written.orders)) == (rings, 1)
+    assert bench.verifier.resend(id, secret, channel=FLASH).reason in (
+        Reason.CHANNEL_UNAVAILABLE,
+        Reason.TOO_MANY_REQUESTS,
+    )
+    bench.clock.move(60)
+    assert bench.verifier.resend(id, secret, channel=FLASH).reason is Reason.CHANNEL_UNAVAILABLE
+    assert bench.verifier.check(id, secret, written.codes[0]).ok
+    bench.begun(FLASH)
+
+
+# Sends
+
+
+def test_every_order_counts_one_and_failover_counts_once() -> None:
+    bench = Bench(sms(REFUSED, REFUSED), sms(name="sms-2"), sends_per_hour=3)
+    for _ in range(3):
+        bench.begun()
+    refused = bench.start()
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+    assert refused.retry_after == timedelta(hours=1)
+    bench.clock.move(3600)
+    bench.begun()
+
+
+def test_a_failed_send_is_not_given_back() -> None:
+    bench = Bench(sms(*[REFUSED] * 9), sends_per_hour=2)
+    assert [bench.start().reason for _ in range(3)] == [
+        Reason.DELIVERY_FAILED, Reason.DELIVERY_FAILED, Reason.TOO_MANY_REQUESTS,
+    ]  # fmt: skip
+
+
+def test_a_refused_start_gives_the_shared_counts_back() -> None:
+    bench = Bench(sms(), sends_per_hour=1, sends_per_hour_total=2)
+    bench.begun()
+    for _ in range(5):
+        assert bench.start().reason is Reason.TOO_MANY_REQUESTS
+    bench.begun(phone=PhoneNumber("+989120000001"))
+    assert bench.start(phone=PhoneNumber("+989120000002")).reason is Reason.TOO_MANY_REQUESTS
+
+
+@pytest.mark.parametrize("quota", ["sends_per_hour_per_address", "sends_per_hour_per_prefix", "sends_per_hour_total"])
+def test_quotas_that_span_phones(quota: str) -> None:
+    driver = sms()
+    bench = Bench(driver, **{quota: 3})
+    for n in range(5):
+        bench.start(phone=PhoneNumber(f"+98912000000{n}"), address="192.0.2.1")
+    assert len(driver.orders) == 3
+
+
+# Resend
+
+
+def test_a_resend_repeats_our_code_and_waits_twice_as_long_each_time() -> None:
+    driver = sms()
+    bench = Bench(driver, ttl=timedelta(seconds=600))
+    id, secret = bench.begun()
+    for wait in (60, 120, 240):
+        early = bench.verifier.resend(id, secret)
+        assert (early.reason, early.retry_after) == (Reason.TOO_MANY_REQUESTS, timedelta(seconds=wait))
+        bench.clock.move(wait - 1)
+        assert bench.verifier.resend(id, secret).retry_after == timedelta(seconds=1)
+        bench.clock.move(1)
+        assert bench.verifier.resend(id, secret).ok
+    assert len(set(driver.codes)) == 1
+    assert len(driver.codes) == 4
+
+
+def test_a_resend_refills_and_lengthens_nothing() -> None:
+    driver = sms()
+    bench = Bench(driver, resend_after=timedelta(0))
+    id, secret = bench.begun()
+    bench.verifier.check(id, secret, wrong(driver.codes[0]))
+    bench.clock.move(100)
+    record = bench.verifier.resend(id, secret).verification
+    assert record is not None
+    assert (record.attempts_left, record.expires_at - record.read_at) == (4, timedelta(seconds=200))
+    bench.clock.move(200)
+    assert bench.verifier.resend(id, secret).reason is Reason.CLOSED
+
+
+def test_another_channel_is_a_new_code_and_the_old_one_dies() -> None:
+    written, ringing = sms(), flash("1234")
+    bench = Bench(written, ringing, resend_after=timedelta(0))
+    id, secret = bench.begun(SMS)
+    record = bench.verifier.resend(id, secret, channel=FLASH).verification
+    assert record is not None
+    assert (record.channel, record.code_length, record.attempts_left) == (FLASH, 4, 3)
+    assert record.expires_at - record.read_at == timedelta(seconds=180)
+    assert bench.verifier.check(id, secret, written.codes[0]).reason is Reason.MALFORMED_CODE  # six digits, not four
+    record = bench.verifier.resend(id, secret, channel=SMS).verification
+    assert record is not None
+    assert record.attempts_left == 3
+    assert written.codes[1] != written.codes[0]
+    assert bench.verifier.check(id, secret, written.codes[1]).ok
+
+
+@pytest.mark.parametrize("end", [REFUSED, DOWN, UNCLEAR, ProviderError(Trouble.BAD_NUMBER)])
+def test_the_old_code_stays_good_when_the_new_one_cannot_come(end: Exception) -> None:
+    written, ringing = sms(), flash(end)
+    bench = Bench(written, ringing, resend_after=timedelta(0))
+    id, secret = bench.begun(SMS)
+    assert bench.verifier.resend(id, secret, channel=FLASH).reason is Reason.DELIVERY_FAILED
+    assert bench.verifier.check(id, secret, written.codes[0]).ok
+
+
+def test_calling_again_is_a_new_code() -> None:
+    ringing = flash("1111", "2222")
+    bench = Bench(ringing, resend_after=timedelta(0))
+    id, secret = bench.begun(FLASH)
+    assert bench.verifier.resend(id, secret).ok
+    assert bench.verifier.check(id, secret, "1111").reason is Reason.WRONG_CODE
+    assert bench.verifier.check(id, secret, "2222").ok
+
+
+def test_a_resend_knows_its_binding_and_its_channels() -> None:
+    bench = Bench(sms(), resend_after=timedelta(0))
+    id, secret = bench.begun()
+    assert bench.verifier.resend(id, "x" * 22).reason is Reason.NOT_FOUND
+    assert bench.verifier.resend("A" * 44, secret).reason is Reason.NOT_FOUND
+    assert bench.verifier.resend(id, secret, channel=VOICE).reason is Reason.CHANNEL_UNAVAILABLE
+
+
+# Inbound calls
+
+
+def test_a_poll_that_sees_the_right_caller_proves_it() -> None:
+    caller = Caller([Receipt("7", line=LINE)], [Sighting(CallState.WAITING), Sighting(CallState.CALLED, PHONE)])
+    bench = Bench(caller)
+    id, secret = bench.begun()
+    assert bench.verifier.poll(id, secret).verification.state is Status.SENT  # type: ignore[union-attr]
+    assert bench.verifier.poll(id, secret).verification.state is Status.SENT  # type: ignore[union-attr]
+    assert caller.polls == 1  # three seconds have not passed
+    bench.clock.move(3)
+    outcome = bench.verifier.poll(id, secret)
+    assert outcome.verification is not None
+    assert outcome.verification.state is Status.VERIFIED
+    assert outcome.verification.assurance == "caller_id"
+    assert bench.verifier.redeem(outcome.proof or "", [secret], ["login"]) is not None
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        Sighting(CallState.CALLED, PhoneNumber("+989120000001")),
+        Sighting(CallState.CALLED, PhoneNumber("+79120000000")),  # the same last ten digits
+        Sighting(CallState.CALLED, None),
+        UNCLEAR,
+        DOWN,
+    ],
+)
+def test_another_caller_proves_nothing(seen: Any) -> None:
+    bench = Bench(Caller([Receipt("7", line=LINE)], [seen]))
+    id, secret = bench.begun()
+    outcome = bench.verifier.poll(id, secret)
+    assert outcome.verification is not None
+    assert outcome.verification.state is Status.SENT
+
+
+def test_a_line_that_the_provider_has_ended_is_over() -> None:
+    bench = Bench(Caller([Receipt("7", line=LINE)], [Sighting(CallState.EXPIRED)]))
+    id, secret = bench.begun()
+    assert bench.verifier.poll(id, secret).verification.state is Status.EXPIRED  # type: ignore[union-attr]
+
+
+def test_a_claim_lives_as_long_as_the_provider_keeps_the_line() -> None:
+    caller = Caller([Receipt("7", line=LINE)], [Sighting(CallState.CALLED, PHONE)])
+    bench = Bench(caller)
+    id, secret = bench.begun()
+    bench.clock.move(120)
+    assert bench.verifier.poll(id, secret).verification.state is Status.EXPIRED  # type: ignore[union-attr]
+    assert caller.polls == 0
+
+
+def test_a_webhook_makes_us_ask_where_we_can() -> None:
+    caller = Caller([Receipt("7", line=LINE)], [Sighting(CallState.WAITING), Sighting(CallState.CALLED, PHONE)])
+    bench = Bench(caller)
+    id, secret = bench.begun()
+    told = webhook(id="7", caller=PHONE.e164)
+    assert bench.verifier.receive("caller", told) is False  # asked, and the provider knows of no call
+    assert bench.verifier.receive("caller", told) is False  # asked just before
+    assert caller.polls == 1
+    bench.clock.move(3)
+    assert bench.verifier.receive("caller", told) is True
+    assert bench.verifier.receive("caller", told) is False
+    assert bench.verifier.poll(id, secret).verification.state is Status.VERIFIED  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "proves"),
+    [
+        ({"id": "7", "caller": PHONE.e164}, True),
+        ({"line": LINE.e164, "caller": PHONE.e164}, True),
+        ({"id": "8", "caller": PHONE.e164, "line": LINE.e164}, False),  # unknown reference: never retried as a pair
+        ({"line": OTHER_LINE.e164, "caller": PHONE.e164}, False),
+        ({"caller": PHONE.e164}, False),
+        ({"id": "7", "line": LINE.e164}, False),
+        ({"id": "7", "caller": "+989120000001"}, False),
+        ({}, False),
+    ],
+)
+def test_a_webhook_that_must_be_believed(parameters: dict[str, str], proves: bool) -> None:
+    bench = Bench(DeafCaller(Receipt("7", line=LINE)))
+    bench.begun()
+    assert bench.verifier.receive("deaf", webhook(**parameters)) is proves
+
+
+def test_a_repeated_parameter_proves_nothing() -> None:
+    bench = Bench(DeafCaller(Receipt("7", line=LINE)))
+    bench.begun()
+    twice = WebhookRequest("GET", [("id", "7"), ("caller", PHONE.e164), ("caller", "+989120000001")], {}, b"")
+    assert bench.verifier.receive("deaf", twice) is False
+    assert bench.verifier.receive("sms-1", webhook(id="7", caller=PHONE.e164)) is False
+
+
+def test_an_event_is_looked_up_within_its_driver() -> None:
+    bench = Bench(DeafCaller(Receipt("7", line=LINE)))
+    bench.begun()
+    assert bench.verifier.receive("other", webhook(id="7", caller=PHONE.e164)) is False
+
+
+def test_one_phone_holds_a_line_once() -> None:
+    bench = Bench(Caller([Receipt(str(n), line=LINE) for n in range(9)]))
+    first, _ = bench.begun()
+    second = bench.start()
+    assert second.reason is Reason.CHANNEL_UNAVAILABLE
+    assert second.verification is not None
+    assert second.verification.status is Status.FAILED
+    bench.begun(phone=PhoneNumber("+989120000001"))  # different phones share a line freely
+    assert first != second.verification.id
+
+
+def test_a_line_rests_for_a_minute_unless_its_holder_comes_back() -> None:
+    bench = Bench(Caller([Receipt(str(n), line=LINE) for n in range(9)]))
+    id, secret = bench.begun()
+    bench.verifier.cancel(id, secret)
+    assert bench.start().reason is Reason.CHANNEL_UNAVAILABLE
+    id, secret = bench.begun(shown=[secret])
+    bench.verifier.cancel(id, secret)
+    bench.clock.move(59)
+    assert bench.start().reason is Reason.CHANNEL_UNAVAILABLE
+    bench.clock.move(61)
+    bench.begun()
+
+
+def test_a_line_conflict_on_resend_closes_the_claim() -> None:
+    receipts = [Receipt("1", line=LINE), Receipt("2", line=OTHER_LINE), Receipt("3", line=LINE)]
+    bench = Bench(Caller(receipts), resend_after=timedelta(0))
+    bench.begun()
+    id, secret = bench.begun()
+    conflict = bench.verifier.resend(id, secret)
+    assert conflict.reason is Reason.CHANNEL_UNAVAILABLE
+    assert bench.verifier.poll(id, secret).verification.state is Status.FAILED  # type: ignore[union-attr]
+
+
+def test_a_resend_takes_a_new_line_and_the_old_call_is_too_late() -> None:
+    bench = Bench(DeafCaller(Receipt("1", line=LINE), Receipt("2", line=OTHER_LINE)), resend_after=timedelta(0))
+    id, secret = bench.begun()
+    assert bench.verifier.resend(id, secret).verification.line == OTHER_LINE  # type: ignore[union-attr]
+    assert bench.verifier.receive("deaf", webhook(id="1", caller=PHONE.e164)) is False
+    assert bench.verifier.receive("deaf", webhook(id="2", caller=PHONE.e164)) is True
+
+
+def test_a_code_means_nothing_to_a_call() -> None:
+    bench = Bench(Caller([Receipt("7", line=LINE)]))
+    id, secret = bench.begun()
+    assert bench.verifier.check(id, secret, "1234").reason is Reason.MALFORMED_CODE
+    assert bench.verifier.check(id, secret, "").reason is Reason.MALFORMED_CODE
+
+
+# Remote codes
+
+
+def test_a_remote_code_is_judged_by_the_provider_after_the_attempt_is_taken() -> None:
+    remote = Remote(False, True)
+    bench = Bench(remote)
+    id, secret = bench.begun()
+    first = bench.verifier.check(id, secret, "11111")
+    assert first.reason is Reason.WRONG_CODE
+    assert first.verification is not None
+    assert first.verification.attempts_left == 2
+    assert bench.verifier.check(id, secret, "22222").ok
+    assert bench.verifier.check(id, secret, "22222").reason is Reason.CLOSED
+    assert remote.asked == 2
+
+
+def test_a_provider_that_cannot_judge_costs_the_attempt_and_no_failure() -> None:
+    remote = Remote(*[DOWN, UNCLEAR, DOWN] * 2, True)
+    bench = Bench(remote, max_failures=3)
+    for _ in range(2):
+        id, secret = bench.begun()
+        for _ in range(3):
+            assert bench.verifier.check(id, secret, "11111").reason is Reason.PROVIDER_UNAVAILABLE
+        closed = bench.verifier.check(id, secret, "11111")
+        assert closed.reason is Reason.CLOSED
+        assert closed.verification is not None
+        assert closed.verification.state is Status.EXHAUSTED
+    id, secret = bench.begun()
+    assert bench.verifier.check(id, secret, "11111").ok
+
+
+def test_wrong_remote_codes_count_over_verifications() -> None:
+    remote = Remote(*[False] * 9)
+    bench = Bench(remote, max_failures=4)
+    for tries in (3, 1):
+        id, secret = bench.begun()
+        for _ in range(tries):
+            assert bench.verifier.check(id, secret, "11111").reason is Reason.WRONG_CODE
+    assert bench.verifier.check(id, secret, "11111").reason is Reason.TOO_MANY_REQUESTS
+    assert remote.asked == 4
+
+
+# Binding, proofs, keys
+
+
+def test_a_start_ends_the_same_browsers_live_one_only() -> None:
+    bench = Bench(sms())
+    mine, secret = bench.begun()
+    foreign, foreign_secret = bench.begun()
+    signup, signup_secret = bench.begun(purpose="signup", shown=[secret])
+    bench.begun(shown=[secret, "x" * 22])
+    assert bench.verifier.poll(mine, secret).verification.state is Status.CANCELLED  # type: ignore[union-attr]
+    assert bench.verifier.poll(foreign, foreign_secret).verification.state is Status.SENT  # type: ignore[union-attr]
+    assert bench.verifier.poll(signup, signup_secret).verification.state is Status.SENT  # type: ignore[union-attr]
+
+
+def test_a_proof_is_shown_until_it_is_redeemed_or_old_and_is_good_once() -> None:
+    driver = sms()
+    bench = Bench(driver)
+    id, secret = bench.begun()
+    proof = bench.verifier.check(id, secret, driver.codes[0]).proof
+    assert proof
+    assert bench.verifier.poll(id, secret).proof == proof
+    assert bench.verifier.redeem(proof, ["x" * 22], ["login"]) is None
+    assert bench.verifier.redeem(proof, [secret], ["signup"]) is None
+    assert bench.verifier.redeem(proof, [], ["login"]) is None
+    redeemed = bench.verifier.redeem(proof, ["x" * 22, secret], ["login"])
+    assert redeemed is not None
+    assert (redeemed.phone, redeemed.purpose, redeemed.assurance) == (PHONE, "login", "code")
+    assert bench.verifier.redeem(proof, [secret], ["login"]) is None
+    assert bench.verifier.poll(id, secret).proof is None
+
+
+def test_a_proof_is_good_for_five_minutes() -> None:
+    driver = sms()
+    bench = Bench(driver)
+    id, secret = bench.begun()
+    proof = bench.verifier.check(id, secret, driver.codes[0]).proof or ""
+    bench.clock.move(300)
+    assert bench.verifier.poll(id, secret).proof is None
+    assert bench.verifier.redeem(proof, [secret], ["login"]) is None
+
+
+def test_codes_of_an_old_key_work_while_it_is_listed_and_only_then() -> None:
+    driver = sms()
+    old = Bench(driver, keys=["o" * 32], resend_after=timedelta(0))
+    both = Bench(driver, store=old.store, keys=["n" * 32, "o" * 32], resend_after=timedelta(0))
+    only_new = Bench(driver, store=old.store, keys=["n" * 32])
+    id, secret = old.begun()
+    assert both.verifier.resend(id, secret).ok
+    assert driver.codes[1] == driver.codes[0]
+    assert only_new.verifier.check(id, secret, driver.codes[0]).reason is Reason.WRONG_CODE
+    assert both.verifier.check(id, secret, driver.codes[0]).ok
+
+
+def test_a_resend_after_the_old_key_has_gone_is_a_new_code() -> None:
+    driver = sms()
+    old = Bench(driver, keys=["o" * 32])
+    new = Bench(driver, store=old.store, keys=["n" * 32], resend_after=timedelta(0))
+    id, secret = old.begun()
+    new.clock.move(60)
+    assert new.verifier.resend(id, secret).ok
+    assert new.verifier.check(id, secret, driver.codes[1]).ok
+
+
+def test_a_live_verification_is_found_by_its_holder() -> None:
+    bench = Bench(sms())
+    id, secret = bench.begun()
+    assert bench.verifier.live(PHONE, "login", [(id, secret)]) is not None
+    assert bench.verifier.live(PHONE, "signup", [(id, secret)]) is None
+    assert bench.verifier.live(PHONE, "login", [(id, "x" * 22)]) is None
+    assert bench.verifier.live(PhoneNumber("+989120000001"), "login", [(id, secret)]) is None
+    bench.verifier.cancel(id, secret)
+    assert bench.verifier.live(PHONE, "login", [(id, secret)]) is None
+
+
+# When things break
+
+
+class BrokenStore(MemoryStore):
+    """Fails at one verb."""
+
+    def __init__(self, verb: str) -> None:
+        super().__init__()
+
+        async def fail(*_: Any, **__: Any) -> Any:
+            raise StoreError("down")
+
+        setattr(self, verb, fail)
+
+
+@pytest.mark.parametrize("verb", ["count", "open"])
+def test_a_store_that_is_down_sends_nothing(verb: str) -> None:
+    driver = sms()
+    with pytest.raises(StoreError):
+        Bench(driver, store=BrokenStore(verb)).start()
+    assert driver.orders == []
+
+
+def test_a_code_delivered_before_a_crash_still_works() -> None:
+    driver = sms()
+    store = BrokenStore("attach")
+    bench = Bench(driver, store=store)
+    secrets: list[bytes] = [b"i" * 16, b"s" * 16]
+    bench.verifier = Verifier(replace(bench.parts, random_bytes=lambda _: secrets.pop()))
+    with pytest.raises(StoreError):
+        bench.start()
+    from phone_verify.codes import new_id, new_secret
+
+    id = new_id(bench.parts.keyring.tag(PHONE), lambda _: b"i" * 16)
+    assert bench.verifier.check(id, new_secret(lambda _: b"s" * 16), driver.codes[0]).ok
+
+
+def test_a_flow_that_suspends_is_a_clear_error() -> None:
+    import asyncio
+
+    async def suspends() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="blocking"):
+        run(suspends())
+
+
+def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    driver = sms(REFUSED, UNCLEAR)
+    bench = Bench(driver, resend_after=timedelta(0))
+    bench.start()
+    outcome = bench.start()
+    assert outcome.verification is not None
+    id, secret = outcome.verification.id, outcome.secret or ""
+    bench.verifier.resend(id, secret)
+    right = bench.verifier.check(id, secret, driver.codes[-1])
+    shown = caplog.text + repr(outcome) + repr(right) + repr(driver.orders) + repr(bench.parts)
+    assert "refused" in caplog.text
+    for secret_text in (PHONE.e164[1:], PHONE.national, *driver.codes, secret, right.proof or "-", "k" * 32):
+        assert secret_text not in shown

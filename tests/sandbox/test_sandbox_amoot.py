@@ -1,0 +1,222 @@
+"""Amoot's protocol, as its fact sheet tells it."""
+
+import json
+from typing import Any
+
+import pytest
+from werkzeug.test import Client
+
+from phone_verify.sandbox import Fault, Sandbox
+from phone_verify.sandbox.protocols.amoot import PROVIDER
+
+PHONE = "+989120000000"
+SEND = "/rest/SendQuickOTP"
+TOKEN = {"Authorization": "TOKEN"}
+
+
+def form(client: Client, path: str = SEND, headers: dict[str, str] | None = None, **fields: object) -> Any:
+    response = client.post(path, data=fields, headers=TOKEN if headers is None else headers)
+    assert response.status_code == 200
+    return response.get_json()
+
+
+def send(client: Client, **fields: object) -> Any:
+    return form(client, **{"Mobile": "9120000000", "CodeLength": "6", "OptionalCode": "482193", **fields})  # type: ignore[arg-type]
+
+
+def arrived(sandbox: Sandbox, phone: str = PHONE) -> list[str]:
+    handset = sandbox.network.handset(phone)
+    return [message.text for message in handset.messages] if handset else []
+
+
+def test_a_code_of_ours_arrives(client: Client, sandbox: Sandbox) -> None:
+    assert send(client) == {
+        "Status": "Success",
+        "Data": {"Status": "Success", "MessageID": 600000001, "Mobile": 9120000000, "Code": "482193"},
+    }
+    assert arrived(sandbox) == ["Your code is 482193"]
+
+
+@pytest.mark.parametrize("length", range(4, 9))
+def test_a_code_is_made_when_none_is_given(client: Client, sandbox: Sandbox, length: int) -> None:
+    code = send(client, CodeLength=str(length), OptionalCode="")["Data"]["Code"]
+    assert len(code) == length
+    assert code.isdecimal()
+    assert arrived(sandbox) == [f"Your code is {code}"]
+
+
+def test_a_made_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"digits": "leading_zero"}))
+    assert send(client, OptionalCode="")["Data"]["Code"].startswith("0")
+
+
+@pytest.mark.parametrize("mobile", ["9120000000", "09120000000", "989120000000", "+989120000000", "0098 912 000 0000"])
+def test_the_mobile_may_be_written_in_every_usual_way(client: Client, sandbox: Sandbox, mobile: str) -> None:
+    assert send(client, Mobile=mobile)["Data"]["Mobile"] == 9120000000
+    assert len(arrived(sandbox)) == 1
+
+
+def test_everything_may_stand_in_the_query(client: Client, sandbox: Sandbox) -> None:
+    query = {"Token": "TOKEN", "Mobile": "9120000000", "CodeLength": "4", "OptionalCode": ""}
+    assert client.get(SEND, query_string=query).get_json()["Status"] == "Success"
+    assert len(arrived(sandbox)) == 1
+
+
+def test_json_is_read_with_its_types(client: Client) -> None:
+    body = {"Token": "TOKEN", "Mobile": 9120000000, "CodeLength": 4, "OptionalCode": "0417"}
+    assert client.post(SEND, json=body).get_json()["Data"]["Code"] == "0417"
+
+
+def test_names_are_not_case_sensitive(client: Client) -> None:
+    fields = {"token": "TOKEN", "MOBILE": "9120000000", "codelength": "4", "optionalCode": "0417"}
+    assert form(client, headers={}, **fields)["Status"] == "Success"
+
+
+def test_the_path_works_under_the_provider_name_and_with_a_slash(client: Client) -> None:
+    for path in ("/amoot/rest/SendQuickOTP", "/rest/SendQuickOTP/"):
+        assert form(client, path, Mobile="9120000000", CodeLength="4")["Status"] == "Success"
+
+
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        ({"Mobile": ""}, "Mobile_Empty"),
+        ({"Mobile": "12"}, "Mobile_Invalid"),
+        ({"Mobile": "abc"}, "Mobile_Invalid"),
+        ({"CodeLength": ""}, "Length_Invalid"),
+        ({"CodeLength": "3"}, "Length_Invalid"),
+        ({"CodeLength": "9"}, "Length_Exceeded"),
+        ({"CodeLength": "six"}, "Length_Invalid"),
+        ({"CodeLength": "-5"}, "Length_Invalid"),
+        ({"CodeLength": "9" * 5000}, "Length_Invalid"),
+        ({"OptionalCode": "12345"}, "Length_Invalid"),
+        ({"OptionalCode": "12 456"}, "Failed"),
+        ({"OptionalCode": "۱۲۳۴۵۶"}, "Failed"),
+    ],
+)
+def test_bad_parameters_have_their_status(
+    client: Client, sandbox: Sandbox, fields: dict[str, object], status: str
+) -> None:
+    assert send(client, **fields) == {"Status": status, "Data": None}
+    assert arrived(sandbox) == []
+
+
+@pytest.mark.parametrize(
+    ("token", "status"),
+    [
+        ("WRONG", "Token_Invalid"),
+        ("EXPIRED", "Token_Expired"),
+        ("INACTIVE", "Token_Disabled"),
+        ("NO-CREDIT", "CreditNotEnough"),
+        ("", "Token_NotExists"),
+    ],
+)
+def test_some_tokens_mean_trouble(client: Client, sandbox: Sandbox, token: str, status: str) -> None:
+    assert send(client, headers={"Authorization": token})["Status"] == status
+    assert send(client, headers={}, Token=token)["Status"] == status
+    assert arrived(sandbox) == []
+
+
+@pytest.mark.parametrize("name", PROVIDER.refusals)
+def test_every_status_can_be_had_by_name_and_by_number(client: Client, sandbox: Sandbox, name: str) -> None:
+    sandbox.faults.put("amoot", None, Fault(refuse=name))
+    assert send(client) == {"Status": name, "Data": None}
+    sandbox.faults.put("amoot", None, Fault(refuse=name, variants={"status": "number", "data": "list"}))
+    answer = send(client)
+    assert answer["Data"] == []
+    unlisted = ("DailyLimit_Exceeded", "FilterMessage_Reject", "Insufficient_Credit", "Line_Not_Active")
+    assert answer["Status"] == name if name in unlisted else isinstance(answer["Status"], int)
+
+
+def test_status_as_a_number(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"status": "number"}))
+    answer = send(client)
+    assert (answer["Status"], answer["Data"]["Status"]) == (1, 1)
+
+
+def test_data_as_a_list(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"data": "list"}))
+    assert [item["Code"] for item in send(client)["Data"]] == ["482193"]
+
+
+def test_data_at_the_top(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"data": "top"}))
+    answer = send(client)
+    assert (answer["Status"], answer["Code"]) == ("Success", "482193")
+    assert "Data" not in answer
+
+
+def test_code_as_a_number_loses_its_leading_zero(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"code": "number"}))
+    assert send(client, OptionalCode="048219")["Data"]["Code"] == 48219
+    assert arrived(sandbox) == ["Your code is 048219"]
+
+
+def test_account_status(client: Client, sandbox: Sandbox) -> None:
+    answer = form(client, "/rest/AccountStatus")
+    assert (answer["Status"], answer["RemaindCredit"]) == ("Success", 25000)
+    sandbox.faults.put("amoot", None, Fault(refuse="User_Disabled"))
+    answer = form(client, "/rest/AccountStatus")
+    assert (answer["Status"], answer["RemaindCredit"], answer["AccountName"]) == ("User_Disabled", 0, None)
+
+
+def test_delivery_tells_what_arrived(client: Client, sandbox: Sandbox) -> None:
+    arrived_id = send(client)["Data"]["MessageID"]
+    sandbox.faults.put("amoot", PHONE, Fault(lose=True))
+    lost_id = send(client)["Data"]["MessageID"]
+    answer = form(client, "/rest/GetDelivery", MessageID=str(arrived_id))
+    assert answer == {
+        "Status": "Success",
+        "Data": {
+            "MessageID": arrived_id,
+            "DeliveryType": 1,
+            "Cost": 0,
+            "RegDateTime": "2026-01-02T15:30:00.000",
+            "SendDateTime": "2026-01-02T15:30:00.000",
+        },
+    }
+    assert form(client, "/rest/GetDelivery", MessageID=str(lost_id))["Data"]["DeliveryType"] == 2
+
+
+@pytest.mark.parametrize("message_id", ["", "0", "600000009", "x", "-1", "9" * 100])
+def test_delivery_of_an_unknown_message_fails(client: Client, message_id: str) -> None:
+    assert form(client, "/rest/GetDelivery", MessageID=message_id) == {"Status": "Failed", "Data": None}
+
+
+def test_lost_and_doubled_messages(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", PHONE, Fault(lose=True))
+    assert send(client)["Status"] == "Success"
+    assert arrived(sandbox) == []
+    sandbox.faults.put("amoot", PHONE, Fault(double=True))
+    send(client)
+    assert arrived(sandbox) == ["Your code is 482193"] * 2
+
+
+def test_a_delay_comes_after_delivery(client: Client, sandbox: Sandbox, pauses: list[float]) -> None:
+    sandbox.faults.put("amoot", None, Fault(delay=11))
+    send(client)
+    assert pauses == [11]
+    assert len(arrived(sandbox)) == 1
+
+
+def test_a_hanging_request_is_delivered_and_never_answered(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(hang=True))
+    with pytest.raises(ConnectionAbortedError):
+        send(client)
+    assert len(arrived(sandbox)) == 1
+
+
+def test_broken_json(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(malformed=True))
+    response = client.post(SEND, data={"Mobile": "9120000000", "CodeLength": "4"}, headers=TOKEN)
+    assert response.status_code == 200
+    with pytest.raises(ValueError, match=r"delimiter|Unterminated|Expecting"):
+        json.loads(response.data)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"nonsense", b"\xff\xfe", b"[" * 60_000, b'{"Mobile": ' + b"9" * 5000 + b"}"]
+)
+def test_unreadable_json_fails_politely(client: Client, body: bytes) -> None:
+    response = client.post(SEND, data=body, content_type="application/json", headers=TOKEN)
+    assert (response.status_code, response.get_json()["Status"]) == (200, "Failed")

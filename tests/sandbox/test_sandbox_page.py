@@ -1,0 +1,82 @@
+"""The pages: what they may load, and what may be shown beside them."""
+
+import re
+
+import pytest
+from werkzeug.test import Client
+
+
+def test_the_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
+    response = client.get("/")
+    policy = response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-src" not in policy
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)|https?://", response.text)
+
+
+@pytest.mark.parametrize(
+    ("path", "mimetype"),
+    [
+        ("/static/sandbox.css", "text/css"),
+        ("/static/sandbox.js", "text/javascript"),
+        ("/static/icon.svg", "image/svg+xml"),
+    ],
+)
+def test_static_files(client: Client, path: str, mimetype: str) -> None:
+    response = client.get(path)
+    assert (response.status_code, response.mimetype) == (200, mimetype)
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_the_api_page_tells_every_call(client: Client) -> None:
+    text = client.get("/api/").text
+    for path in ("/api/handsets/{phone}/code", "/api/faults", "/api/requests", "/api/events"):
+        assert path in text
+
+
+def test_beside_frames_exactly_the_named_sites(client: Client) -> None:
+    query = {
+        "site": "http://127.0.0.1:8000/phone/login/?next=/",
+        "name": "Django",
+        "site2": "http://localhost:8001",
+        "name2": "Flask",
+    }
+    response = client.get("/beside", query_string=query)
+    policy = response.headers["Content-Security-Policy"]
+    assert policy.endswith("frame-src http://127.0.0.1:8000 http://localhost:8001")
+    assert 'src="http://127.0.0.1:8000/phone/login/?next=/"' in response.text
+    assert 'src="http://localhost:8001/"' in response.text
+    assert ">Django</button>" in response.text
+
+
+def test_a_name_is_only_text(client: Client) -> None:
+    response = client.get("/beside", query_string={"site": "http://127.0.0.1:8000/", "name": '"><script>x</script>'})
+    assert "<script>x" not in response.text
+
+
+@pytest.mark.parametrize(
+    "site",
+    [
+        "",
+        "http://evil.example/",
+        "https://127.0.0.1/",
+        "javascript:alert(1)",
+        "http://127.0.0.1@evil.example/",
+        "http://evil.example\\@127.0.0.1/",
+        "http://127.0.0.1;script-src *",
+        "http://localhost *.evil.example/",
+        "http://x;y.localhost/",
+        "http://127.0.0.1:port/",
+        "//127.0.0.1/",
+        "http://[::2]/",
+    ],
+)
+def test_only_plain_http_sites_on_this_machine_are_shown(client: Client, site: str) -> None:
+    response = client.get("/beside", query_string={"site": site})
+    assert response.status_code == 400
+
+
+def test_a_site_cannot_break_out_of_its_attribute(client: Client) -> None:
+    response = client.get("/beside", query_string={"site": 'http://127.0.0.1:8000/"onload="x'})
+    assert '"onload' not in response.text
