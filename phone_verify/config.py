@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from .api.site import Site
 from .codes import Keyring
+from .delivery import Parts
 from .drivers.base import Dsn, Starts, is_loopback
 from .drivers.dsn import load_driver, parse_dsn
 from .errors import ConfigurationError
@@ -25,7 +26,7 @@ from .policy import Policy
 from .routing import Router
 from .stores.base import OfOneProcess, Store
 from .transport import BlockingTransport, Transport
-from .verifier import Parts, Verifier
+from .verifier import Verifier
 from .web.texts import message_writer
 
 PREFIX = "PHONE_VERIFY_"

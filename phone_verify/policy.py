@@ -61,9 +61,12 @@ class Policy:
         for name in _COUNTS:
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"PHONE_VERIFY_{name.upper()} must be 0 (no limit) or more")
-        for region in [*([self.region] if self.region else []), *(self.allowed_regions or ())]:
+        regions = [("ALLOWED_REGIONS", region) for region in self.allowed_regions or ()]
+        for name, region in [*regions, *([("REGION", self.region)] if self.region else [])]:
             if not is_region(region):
-                raise ConfigurationError(f"{region!r} is no region: write ISO 3166 codes in capitals, like IR or RU")
+                raise ConfigurationError(
+                    f"PHONE_VERIFY_{name}: {region!r} is no region; write ISO 3166 codes in capitals, like IR or RU"
+                )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,84 +8,39 @@ store's steps; which driver carries an order, in `routing.py`.
 from __future__ import annotations
 
 import logging
-import os
-import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from .codes import Keyring, RandomBytes, binding_digest, new_id, new_secret, normalise
-from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Retries, Starts
-from .errors import ProviderError, Trouble, UnclearError
-from .exchange import Exchange, HttpResponse
-from .lifecycle import (
-    Answer,
-    Attachment,
-    Limits,
-    Opening,
-    Quota,
-    Refusal,
-    Refused,
-    Spent,
-    has_proof,
-)
+from .codes import binding_digest, new_id, new_secret, normalise
+from .delivery import Delivery, Parts, Way
+from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts
+from .errors import ProviderError, UnclearError
+from .lifecycle import Answer, Limits, Opening, Quota, Refusal, Refused, Spent, has_proof
 from .model import (
     CallState,
     Channel,
     Event,
     Holder,
-    Order,
     Outcome,
     Reason,
-    Receipt,
     Redeemed,
-    Sighting,
     Status,
     Verification,
     WebhookRequest,
     is_id,
 )
 from .phone import Kind, PhoneNumber
-from .policy import VOICE_CHANNELS, Plan, Policy, plan
+from .policy import VOICE_CHANNELS, Policy
 from .proof import Proofs
-from .routing import Router
-from .stores.base import Store
-from .transport import Transport
 
 log = logging.getLogger("phone_verify")
 
-#: A whole start with failover takes no longer (design, "time-outs").
-WHOLE_START = 20.0
 #: A browser shows the last five secrets in its cookie, and one in the header; more are not looked at.
 MOST_SHOWN = 6
 
 T = TypeVar("T")
-
-
-#: Writes the message that carries a code of ours: channel, code, life, locale.
-Texts = Callable[[Channel, str, timedelta, str | None], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
-
-    `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
-    URL, or None where the site has no public address.
-    """
-
-    policy: Policy
-    keyring: Keyring
-    store: Store
-    transport: Transport
-    router: Router
-    texts: Texts
-    audience: str = "default"
-    webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
-    clock: Callable[[], datetime] | None = None
-    ticks: Callable[[], float] = time.monotonic
-    random_bytes: RandomBytes = os.urandom
 
 
 class Flows:
@@ -93,7 +48,7 @@ class Flows:
 
     def __init__(self, parts: Parts) -> None:
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
-        self._store, self._transport, self._parts = parts.store, parts.transport, parts
+        self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
         self._proofs = Proofs(parts.keyring, parts.audience)
         self._limits = Limits.of(parts.policy)
 
@@ -130,7 +85,9 @@ class Flows:
         if isinstance(way, Refused):
             await self._store.uncount(shared, windows, self._now())
             return _throttled(way)
-        outcome = await self._carry(way, bindings, again=False)
+        outcome = self._carried(await self._delivery.carry(way, bindings, again=False))
+        if outcome.reason is Reason.DELIVERY_FAILED:
+            await self._store.settle(way.record.id, Status.FAILED, self._now())
         return replace(outcome, secret=secret) if outcome.ok else outcome
 
     async def resend(
@@ -157,14 +114,17 @@ class Flows:
         binding, quotas = binding_digest(secret), self._phone_quotas(found.phone)
 
         async def reopen_with(channel: Channel, driver: Starts) -> Verification | Refused:
-            short = self._plan(driver, channel).short
+            short = self._delivery.plan(driver, channel).short
             return await self._store.reopen(
                 id, binding, short, quotas, self._limits, self.policy.resend_after, self._now()
             )
 
         way = await self._let_in(found.phone, channels, reopen_with, known=found.driver)
         if not isinstance(way, Refused):
-            return await self._carry(way, [binding], again=True)
+            outcome = self._carried(await self._delivery.carry(way, [binding], again=True))
+            if outcome.reason is Reason.DELIVERY_FAILED:
+                return self._told(await self._store.get(id, self._now()), Reason.DELIVERY_FAILED)
+            return outcome
         await self._store.uncount(shared, windows, self._now())
         if way.why is Refusal.CLOSED:
             return self._told(way.record, Reason.CLOSED)
@@ -265,15 +225,13 @@ class Flows:
         """Drop at most `limit` records and counters that are over; how many went."""
         return await self._store.purge(limit, self._now())
 
-    # The order to a provider, and what comes of it.
-
     async def _let_in(
         self,
         phone: PhoneNumber,
         channels: Sequence[Channel],
         step: Callable[[Channel, Starts], Awaitable[Verification | Refused]],
         known: str | None = None,
-    ) -> _Way | Refused:
+    ) -> Way | Refused:
         """Find the first of these channels on which the store lets the order in.
 
         Once short codes turn out to be closed for this phone, only drivers of longer codes are tried.
@@ -283,103 +241,27 @@ class Flows:
         for channel in channels:
             # The one that carried the last order knows it best: only it can retry by its own reference.
             drivers = sorted(self.router.route(channel, phone), key=lambda driver: driver.name != known)
-            longer = [driver for driver in drivers if not self._plan(driver, channel).short]
+            longer = [driver for driver in drivers if not self._delivery.plan(driver, channel).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
                     continue
                 record = await step(channel, able[0])
                 if not isinstance(record, Refused):
-                    return _Way(record, channel, able)
+                    return Way(record, channel, able)
                 if record.why is not Refusal.SHORT_CODES_CLOSED:
                     return record
                 refused, closed = record, True
         return refused
 
-    async def _carry(self, way: _Way, shown: Sequence[bytes], *, again: bool) -> Outcome:
-        """Hand the order to the drivers in turn, until one takes it or the end is unclear."""
-        record, channel, drivers = way.record, way.channel, way.drivers
-        deadline = self._parts.ticks() + WHOLE_START
-        for driver in drivers:
-            if self._parts.ticks() >= deadline:
-                break
-            fresh = _Code.of(self, record, channel, driver, again=again)
-            order = self._order(record, channel, driver, fresh)
-            try:
-                if again and isinstance(driver, Retries) and record.driver == driver.name and record.reference:
-                    receipt = await self._run(driver.retry(order, record.reference), driver, deadline)
-                else:
-                    receipt = await self._run(driver.start(order), driver, deadline)
-            except ProviderError as error:
-                log.warning("%s refused a %s order: %s", driver.name, channel, error)
-                if error.trouble is Trouble.BAD_NUMBER:
-                    break
-                if error.trouble is Trouble.TRANSIENT:
-                    self.router.failed(driver)
-                continue
-            except UnclearError as error:
-                log.warning("%s left a %s order unclear: %s", driver.name, channel, error)
-                self.router.failed(driver)
-                if fresh.plan.holder in (Holder.TOLD, Holder.NOBODY):
-                    break  # nothing can prove it any more
-                return await self._attach(record, channel, driver, fresh, Receipt(), Status.PENDING, shown)
-            self.router.carried(driver)
-            if fresh.plan.holder is Holder.NOBODY and receipt.line is None:
-                break
-            if fresh.plan.holder is Holder.TOLD and receipt.code is None:
-                break
-            return await self._attach(record, channel, driver, fresh, receipt, Status.SENT, shown)
-        if again:
-            return self._told(await self._store.get(record.id, self._now()), Reason.DELIVERY_FAILED)
-        await self._store.settle(record.id, Status.FAILED, self._now())
-        return Outcome(Reason.DELIVERY_FAILED)
-
-    async def _attach(
-        self,
-        record: Verification,
-        channel: Channel,
-        driver: Starts,
-        fresh: _Code,
-        receipt: Receipt,
-        status: Status,
-        shown: Sequence[bytes],
-    ) -> Outcome:
-        digest, length = fresh.digest, fresh.plan.code_length
-        if receipt.code is not None and fresh.plan.holder is Holder.TOLD:
-            digest, length = self.keyring.digest(record.id, receipt.code), len(receipt.code)
-        attachment = Attachment(
-            status=status,
-            channel=channel,
-            driver=driver.name,
-            plan=fresh.plan,
-            key_id=fresh.key_id,
-            generation=fresh.generation,
-            code_digest=digest,
-            code_length=length,
-            reference=receipt.reference,
-            line=receipt.line,
-            caller_hint=receipt.caller_hint,
-            shown=shown,
-        )
-        attached = await self._store.attach(record.id, attachment, self._now())
+    def _carried(self, attached: Verification | Refused | None) -> Outcome:
+        """The outcome of an order that was handed to the drivers."""
+        if attached is None:
+            return Outcome(Reason.DELIVERY_FAILED)
         if not isinstance(attached, Refused):
             return self._told(attached)
         if attached.why is Refusal.LINE_TAKEN:
             return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
         return self._told(attached.record, Reason.CLOSED)
-
-    async def _run(self, exchange: Exchange[T], driver: Starts, deadline: float) -> T:
-        """Run a driver's exchange over the transport, within the driver's time-out and the whole order's."""
-        try:
-            request = next(exchange)
-            while True:
-                seconds = min(driver.timeout.total_seconds(), deadline - self._parts.ticks())
-                if seconds <= 0:
-                    raise UnclearError("the time for the whole order is over")
-                response: HttpResponse = await self._transport.send(request, seconds)
-                request = exchange.send(response)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
 
     async def _check_remotely(self, spent: Spent, code: str) -> Outcome:
         record = spent.record
@@ -387,9 +269,7 @@ class Flows:
         right: bool | None = None
         if isinstance(driver, ChecksRemotely):
             try:
-                right = await self._run(
-                    driver.check(record.phone, code), driver, self._parts.ticks() + driver.timeout.total_seconds()
-                )
+                right = await self._delivery.converse(driver.check(record.phone, code), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
         if right and not await self._store.settle(record.id, Status.VERIFIED, self._now()):
@@ -413,9 +293,7 @@ class Flows:
         if not isinstance(driver, Polls) or record.reference is None:
             return False
         try:
-            sighting: Sighting = await self._run(
-                driver.poll(record.reference), driver, self._parts.ticks() + driver.timeout.total_seconds()
-            )
+            sighting = await self._delivery.converse(driver.poll(record.reference), driver)
         except (ProviderError, UnclearError) as error:
             log.warning("%s could not say whether a call came: %s", driver.name, error)
             return False
@@ -430,7 +308,7 @@ class Flows:
     # Small parts of the flows.
 
     def _now(self) -> datetime | None:
-        return self._parts.clock() if self._parts.clock else None
+        return self._parts.now()
 
     async def _bound(self, id: str, secret: str) -> Verification | Outcome:
         record = await self._store.get(id, self._now()) if is_id(id) else None
@@ -452,17 +330,6 @@ class Flows:
             return Reason.DESTINATION_NOT_ALLOWED
         return None
 
-    def _plan(self, driver: Starts, channel: Channel) -> Plan:
-        ability = driver.abilities[channel]
-        return plan(
-            self.policy,
-            ability.holder,
-            longest=ability.longest,
-            shortest=ability.shortest,
-            known=ability.known,
-            cap=ability.cap,
-        )
-
     def _opening(
         self,
         phone: PhoneNumber,
@@ -475,7 +342,7 @@ class Flows:
     ) -> Opening:
         tag = self.keyring.tag(phone)
         id = new_id(tag, self._parts.random_bytes)
-        planned = self._plan(driver, channel)
+        planned = self._delivery.plan(driver, channel)
         key_id = self.keyring.key_id
         digest = None
         if planned.holder is Holder.OURS and planned.code_length:
@@ -497,13 +364,6 @@ class Flows:
             resend_after=self.policy.resend_after,
             shown=shown,
         )
-
-    def _order(self, record: Verification, channel: Channel, driver: Starts, fresh: _Code) -> Order:
-        life = min(record.expires_at - record.read_at, fresh.plan.life)
-        text = self._parts.texts(channel, fresh.code, life, record.locale) if fresh.code else None
-        wants_webhook = isinstance(driver, ReadsWebhooks) and fresh.plan.holder is Holder.NOBODY
-        webhook_url = self._parts.webhook_url(driver.name) if wants_webhook else None
-        return Order(record.phone, channel, life, fresh.code, text, webhook_url)
 
     def _phone_quotas(self, phone: PhoneNumber) -> Sequence[Quota]:
         limit = self.policy.sends_per_hour
@@ -527,45 +387,6 @@ class Flows:
             proof = self._proofs.sign(record.id, record.purpose, record.closed_at)
         channels = [c for c in self.router.channels if self.router.serves(c, record.phone)] if record.open else []
         return Outcome(reason, record, proof=proof, channels=channels)
-
-
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """A record that the store let in, and who may carry its order."""
-
-    record: Verification
-    channel: Channel
-    drivers: Sequence[Starts]
-
-
-@dataclass(frozen=True, slots=True)
-class _Code:
-    """The code an order carries: repeated where it can be, else of a new generation."""
-
-    plan: Plan
-    key_id: str
-    generation: int
-    code: str | None = field(repr=False)
-    digest: bytes | None = field(repr=False)
-
-    @classmethod
-    def of(cls, flows: Flows, record: Verification, channel: Channel, driver: Starts, *, again: bool) -> _Code:
-        planned, keyring = flows._plan(driver, channel), flows.keyring
-        same = (
-            planned.holder is Holder.OURS
-            and record.holder is Holder.OURS
-            and record.channel is channel
-            and record.code_length == planned.code_length
-            and keyring.knows(record.key_id)
-        )
-        key_id = record.key_id if same else keyring.key_id
-        first_told = not again and planned.holder in (Holder.TOLD, Holder.REMOTE, Holder.NOBODY)
-        generation = record.generation if same or first_told else record.generation + 1
-        if planned.holder is not Holder.OURS or planned.code_length is None:
-            return cls(planned, key_id, generation, None, None)
-        code = keyring.derive(key_id, record.id, record.phone, record.purpose, generation, planned.code_length)
-        digest = record.code_digest if same else keyring.digest(record.id, code)
-        return cls(planned, key_id, generation, code, digest)
 
 
 def _throttled(refused: Refused) -> Outcome:

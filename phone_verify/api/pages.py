@@ -44,6 +44,7 @@ class LoginPage:
     phone: str = field(default="", repr=False)
     next: str = ""
     error: str = ""
+    notice: str = ""
     configured: bool = True
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -55,8 +56,8 @@ class LoginPage:
 class CodePage:
     """Where the code is typed, or the number to call is shown.
 
-    `kind` is `code`, `flash_call`, `inbound_call` or `over`. `poll_path` is the API call, under the mount, that tells
-    how the verification stands.
+    `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or `over`. `poll_path` is
+    the API call, under the mount, that tells how the verification stands.
     """
 
     kind: str
@@ -177,7 +178,7 @@ def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next
         outcome = site.verifier.resend(id, secret, channel=channel, address=_address(site, call))
     else:
         outcome = site.verifier.check(id, secret, _field(form, "code"))
-    if outcome.proof is not None:
+    if outcome.proof is not None and "submitted" in form:  # looking at a page signs nobody in
         redeemed = site.verifier.redeem(outcome.proof, [secret], SIGN_IN_PURPOSES)
         if redeemed is not None:
             return SignIn(redeemed)
@@ -207,6 +208,9 @@ def _code(site: Site, record: Verification, outcome: Outcome, next: str, *, sent
     if outcome.reason is not None:
         reply = refusal(outcome)
         status, headers = reply.status, dict(reply.headers)
+    if outcome.proof is not None:
+        lead = PAGE["lead_proven"]
+        return CodePage("proven", record.phone.hint, site.name, lead=lead, next=next)
     if not record.open:
         error = PAGE["exhausted"] if record.state is Status.EXHAUSTED else PAGE["over"]
         return CodePage("over", record.phone.hint, site.name, next=next, error=error, status=status, headers=headers)

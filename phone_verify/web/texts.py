@@ -64,6 +64,7 @@ PAGE = {
     "lead_held": "Call the number below first. Then the code comes to",
     "lead_flash_call": "We are ringing this number for a moment. Do not answer:",
     "lead_inbound_call": "Call the number below from",
+    "lead_proven": "This number is confirmed:",
     "code": "Code",
     "last_digits": "Last digits",
     "caller": "The call comes from a number like this. Type its last digits:",

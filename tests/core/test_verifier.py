@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from phone_verify.codes import Keyring
+from phone_verify.delivery import Parts
 from phone_verify.drivers.base import Ability, Starts
 from phone_verify.errors import ProviderError, StoreError, Trouble, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest
@@ -33,7 +34,7 @@ from phone_verify.routing import Router
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Parts, Verifier, run
+from phone_verify.verifier import Verifier, run
 
 PHONE = PhoneNumber("+989120000000")
 LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
@@ -199,12 +200,18 @@ def test_a_refusal_moves_on_to_the_next_driver() -> None:
 
 
 def test_when_nobody_takes_it_the_record_fails_and_nothing_is_open() -> None:
-    bench = Bench(sms(REFUSED), sms(DOWN, name="sms-2"))
+    bench, settled = Bench(sms(REFUSED), sms(DOWN, name="sms-2")), []
+    settle = bench.store.settle
+
+    async def seen(id: str, status: Status, now: Any) -> bool:
+        settled.append(status)
+        return await settle(id, status, now)
+
+    bench.store.settle = seen
     outcome = bench.start()
     assert outcome.reason is Reason.DELIVERY_FAILED
     assert outcome.secret is None
-    (record,) = bench.store._records.values() if hasattr(bench.store, "_records") else [None]
-    assert record is None or record.status is Status.FAILED
+    assert settled == [Status.FAILED]
 
 
 def test_a_bad_number_is_not_failed_over() -> None:

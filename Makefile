@@ -1,0 +1,25 @@
+# Short names for the README's commands and for what .ci/run does besides.
+PYTHON ?= python3
+PIP = .venv/bin/pip install -q -c constraints.txt
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+demo: .venv/bin/pip  ## both example sites beside the handsets
+	$(PIP) -e '.[demo]'
+	.venv/bin/phone-verify demo
+
+test: .venv/bin/pip  ## the tests
+	$(PIP) -e '.[test]'
+	.venv/bin/pytest
+
+lint: .venv/bin/pip  ## formatting and types
+	$(PIP) -e '.[lint]'
+	.venv/bin/ruff format --check .
+	.venv/bin/ruff check .
+	.venv/bin/mypy
+
+ci:  ## everything, from nothing
+	.ci/run
+
+.PHONY: demo test lint ci

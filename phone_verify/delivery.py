@@ -1,0 +1,216 @@
+"""Hands an order to the drivers in turn, and puts what comes of it on the record.
+
+The order of failover comes from `routing.py`; what a refusal and an unclear end mean for each way of holding a
+code is decided here, once.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from .codes import Keyring, RandomBytes
+from .drivers.base import ReadsWebhooks, Retries, Starts
+from .errors import ProviderError, Trouble, UnclearError
+from .exchange import Exchange, HttpResponse
+from .lifecycle import Attachment, Refused
+from .model import Channel, Holder, Order, Receipt, Status, Verification
+from .policy import Plan, Policy, plan
+from .routing import Router
+from .stores.base import Store
+from .transport import Transport
+
+log = logging.getLogger("phone_verify")
+
+#: A whole start with failover takes no longer (design, "time-outs").
+WHOLE_START = 20.0
+
+T = TypeVar("T")
+
+#: Writes the message that carries a code of ours: channel, code, life, locale.
+Texts = Callable[[Channel, str, timedelta, str | None], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
+
+    `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
+    URL, or None where the site has no public address.
+    """
+
+    policy: Policy
+    keyring: Keyring
+    store: Store
+    transport: Transport
+    router: Router
+    texts: Texts
+    audience: str = "default"
+    webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
+    clock: Callable[[], datetime] | None = None
+    ticks: Callable[[], float] = time.monotonic
+    random_bytes: RandomBytes = os.urandom
+
+    def now(self) -> datetime | None:
+        """The time that stores are given: None, so that theirs counts, unless a clock was set."""
+        return self.clock() if self.clock else None
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A record that the store let in, and who may carry its order, in turn."""
+
+    record: Verification
+    channel: Channel
+    drivers: Sequence[Starts]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code of one order: repeated where it can be, else of a new generation. None where it is not ours."""
+
+    plan: Plan
+    key_id: str
+    generation: int
+    text: str | None = field(default=None, repr=False)
+    digest: bytes | None = field(default=None, repr=False)
+
+
+class Delivery:
+    """Carries orders to providers."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def plan(self, driver: Starts, channel: Channel) -> Plan:
+        """The ceilings under which this driver's codes on this channel run."""
+        ability = driver.abilities[channel]
+        return plan(
+            self._parts.policy,
+            ability.holder,
+            longest=ability.longest,
+            shortest=ability.shortest,
+            known=ability.known,
+            cap=ability.cap,
+        )
+
+    async def carry(self, way: Way, shown: Sequence[bytes], *, again: bool) -> Verification | Refused | None:
+        """Hand the order to the drivers in turn, until one takes it or the end is unclear.
+
+        Returns the record with the receipt on it; the store's refusal to attach it (closed meanwhile, or the line
+        is taken); or None where nobody carried it. `again` is a resend.
+        """
+        record, channel = way.record, way.channel
+        deadline = self._parts.ticks() + WHOLE_START
+        for driver in way.drivers:
+            if self._parts.ticks() >= deadline:
+                break
+            code = self._code(record, channel, driver, again=again)
+            order = self._order(record, channel, driver, code)
+            try:
+                if again and isinstance(driver, Retries) and record.driver == driver.name and record.reference:
+                    receipt = await self.converse(driver.retry(order, record.reference), driver, deadline)
+                else:
+                    receipt = await self.converse(driver.start(order), driver, deadline)
+            except ProviderError as error:
+                log.warning("%s refused a %s order: %s", driver.name, channel, error)
+                if error.trouble is Trouble.BAD_NUMBER:
+                    break  # another provider would only be paid for the same mistake
+                if error.trouble is Trouble.TRANSIENT:
+                    self._parts.router.failed(driver)
+                continue
+            except UnclearError as error:
+                log.warning("%s left a %s order unclear: %s", driver.name, channel, error)
+                self._parts.router.failed(driver)
+                if code.plan.holder in (Holder.TOLD, Holder.NOBODY):
+                    break  # nothing can prove it any more
+                return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
+            self._parts.router.carried(driver)
+            if not _proves(receipt, code.plan.holder):
+                log.warning("%s took a %s order and did not say what would prove it", driver.name, channel)
+                break
+            return await self._attach(record, channel, driver, code, receipt, Status.SENT, shown)
+        return None
+
+    async def converse(self, exchange: Exchange[T], driver: Starts, deadline: float | None = None) -> T:
+        """Run a driver's exchange over the transport, within the driver's time-out and the deadline (in ticks)."""
+        answer_seconds = driver.timeout.total_seconds()
+        if deadline is None:
+            deadline = self._parts.ticks() + answer_seconds
+        try:
+            request = next(exchange)
+            while True:
+                seconds = min(answer_seconds, deadline - self._parts.ticks())
+                if seconds <= 0:
+                    raise UnclearError("the time for the whole order is over")
+                response: HttpResponse = await self._parts.transport.send(request, seconds)
+                request = exchange.send(response)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _attach(
+        self,
+        record: Verification,
+        channel: Channel,
+        driver: Starts,
+        code: Code,
+        receipt: Receipt,
+        status: Status,
+        shown: Sequence[bytes],
+    ) -> Verification | Refused:
+        digest, length = code.digest, code.plan.code_length
+        if receipt.code is not None and code.plan.holder is Holder.TOLD:
+            digest, length = self._parts.keyring.digest(record.id, receipt.code), len(receipt.code)
+        attachment = Attachment(
+            status=status,
+            channel=channel,
+            driver=driver.name,
+            plan=code.plan,
+            key_id=code.key_id,
+            generation=code.generation,
+            code_digest=digest,
+            code_length=length,
+            reference=receipt.reference,
+            line=receipt.line,
+            caller_hint=receipt.caller_hint,
+            shown=shown,
+        )
+        return await self._parts.store.attach(record.id, attachment, self._parts.now())
+
+    def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool) -> Code:
+        planned, keyring = self.plan(driver, channel), self._parts.keyring
+        repeated = (
+            planned.holder is Holder.OURS
+            and record.holder is Holder.OURS
+            and record.channel is channel
+            and record.code_length == planned.code_length
+            and keyring.knows(record.key_id)
+        )
+        first = not again and planned.holder is record.holder and planned.holder is not Holder.OURS
+        key_id = record.key_id if repeated else keyring.key_id
+        generation = record.generation if repeated or first else record.generation + 1
+        if planned.holder is not Holder.OURS or planned.code_length is None:
+            return Code(planned, key_id, generation)
+        text = keyring.derive(key_id, record.id, record.phone, record.purpose, generation, planned.code_length)
+        # The digest on the record stays as it is, so that a rotation in between changes nothing.
+        digest = record.code_digest if repeated else keyring.digest(record.id, text)
+        return Code(planned, key_id, generation, text, digest)
+
+    def _order(self, record: Verification, channel: Channel, driver: Starts, code: Code) -> Order:
+        life = min(record.expires_at - record.read_at, code.plan.life)
+        text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
+        told_by_webhook = isinstance(driver, ReadsWebhooks) and code.plan.holder is Holder.NOBODY
+        webhook_url = self._parts.webhook_url(driver.name) if told_by_webhook else None
+        return Order(record.phone, channel, life, code.text, text, webhook_url)
+
+
+def _proves(receipt: Receipt, holder: Holder) -> bool:
+    if holder is Holder.TOLD:
+        return receipt.code is not None
+    return holder is not Holder.NOBODY or receipt.line is not None

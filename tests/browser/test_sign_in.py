@@ -1,0 +1,131 @@
+"""A visitor with a real browser signs in on both example sites, by each channel, reading what the handset shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phone_verify.sandbox import SandboxServer
+from tests.clients import HttpCarrier
+from tests.scenarios import Stage
+from tests.servers import environment, gunicorn
+
+pytestmark = pytest.mark.browser
+playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+#: No look-ups of Chromium's own, and no sandbox of its own where the tests run as root in a container.
+FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--no-first-run", "--disable-quic"]  # fmt: skip
+PHONE_SIZE = {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module", params=["django", "flask"])
+def site(
+    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    data = tmp_path_factory.mktemp(request.param)
+    settings = {"store": f"sqlite:///{data / 'store.sqlite3'}"} if request.param == "flask" else {}
+    with gunicorn(request.param, environment(data, sandbox.dsn, {**settings, "sends_per_hour_per_prefix": "0"})) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def playwright() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(params=[True, False], ids=["script", "no script"])
+def page(request: pytest.FixtureRequest, playwright: Any, chromium: str, tmp_path: Path) -> Iterator[Any]:
+    """A tab of a browser with a profile of its own. What the page's console complains of fails the test."""
+    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    context = playwright.chromium.launch_persistent_context(
+        tmp_path / "profile",
+        executable_path=chromium,
+        args=flags,
+        viewport=PHONE_SIZE,
+        java_script_enabled=request.param,
+    )
+    tab = context.new_page()
+    tab.set_default_timeout(15_000)
+    complaints: list[str] = []
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.on("console", lambda message: complaints.append(_complaint(message)))
+    yield tab
+    context.close()
+    assert list(filter(None, complaints)) == []
+
+
+def _complaint(message: Any) -> str:
+    """What the console complains of, but for what a test does on purpose: a wrong code, and no icon."""
+    expected = "422" in message.text or message.location.get("url", "").endswith("/favicon.ico")
+    return "" if message.type != "error" or expected else str(message.text)
+
+
+@pytest.fixture
+def stage(sandbox: SandboxServer) -> Stage:
+    return Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
+
+
+def begin(page: Any, site: str, phone: str, channel: str) -> None:
+    page.goto(f"{site}/")
+    page.get_by_role("link", name="Sign in").click()
+    page.get_by_label("Mobile number").fill(phone)
+    page.locator(f"input[name=channel][value={channel}]").check()
+    page.get_by_role("button", name="Continue").click()
+    page.wait_for_url("**/phone/code/**")
+
+
+def is_signed_in(page: Any, site: str, phone: str) -> None:
+    page.wait_for_url(f"{site}/")
+    assert phone in page.inner_text("body")
+
+
+def test_by_sms(page: Any, site: str, stage: Stage) -> None:
+    phone = stage.phone()
+    begin(page, site, phone, "sms")
+    code = stage.code(phone)
+    field = page.locator("input[name=code]")
+    assert field.get_attribute("autocomplete") == "one-time-code"
+    assert field.get_attribute("inputmode") == "numeric"
+    field.fill(str((int(code) + 1) % 10**6).zfill(6))
+    page.get_by_role("button", name="Confirm").click()
+    assert "not right" in page.get_by_role("alert").inner_text()
+    persian = "".join(chr(0x06F0 + int(digit)) for digit in code)
+    page.locator("input[name=code]").fill(persian)
+    page.get_by_role("button", name="Confirm").click()
+    is_signed_in(page, site, phone)
+
+
+def test_by_flash_call(page: Any, site: str, stage: Stage) -> None:
+    phone = stage.phone()
+    begin(page, site, phone, "flash_call")
+    page.locator("input[name=code]").fill(stage.code(phone))
+    page.get_by_role("button", name="Confirm").click()
+    is_signed_in(page, site, phone)
+
+
+def test_by_calling_a_number(page: Any, site: str, stage: Stage, request: pytest.FixtureRequest) -> None:
+    phone = stage.phone()
+    begin(page, site, phone, "inbound_call")
+    href = page.locator('a[href^="tel:"]').first.get_attribute("href")
+    assert page.locator('img[src^="data:image/svg+xml"]').count() == 1
+    stage.dial(phone, href.removeprefix("tel:"))
+    if "no script" in request.node.name:
+        # A provider is asked every three seconds at most, so the first click may come too early: as for a person.
+        for _ in range(8):
+            page.get_by_role("button", name="I have called").click()
+            page.wait_for_load_state()
+            if "/phone/code/" not in page.url:
+                break
+            page.wait_for_timeout(1000)
+    is_signed_in(page, site, phone)  # with the script, the page notices the call by itself
+    page.get_by_role("link", name="Sign out").or_(page.get_by_role("button", name="Sign out")).first.click()
+    if "/phone/logout/" in page.url:
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url(f"{site}/**")
+    assert phone not in page.inner_text("body")

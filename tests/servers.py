@@ -1,0 +1,64 @@
+"""The example sites as they run in production: under gunicorn, in processes of their own, configured by environment."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "example_projects"
+FOLDERS = {"django": EXAMPLES / "django_site", "flask": EXAMPLES / "flask_site"}
+_START_SECONDS = 60.0
+
+
+def environment(data: Path, dsn: str | None, settings: Mapping[str, str]) -> dict[str, str]:
+    """An environment for an example site that keeps all it writes in `data`; `dsn` serves three channels."""
+    channels = ("SMS", "FLASH_CALL", "INBOUND_CALL") if dsn else ()
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
+        "DATABASE_URL": f"sqlite:///{data / 'site.sqlite3'}",
+        "SECRET_KEY": "a-secret-key-for-tests-and-nothing-else-0123456789",
+        **{f"PHONE_VERIFY_{channel}": dsn or "" for channel in channels},
+        **{f"PHONE_VERIFY_{name.upper()}": value for name, value in settings.items()},
+    }
+
+
+@contextmanager
+def gunicorn(framework: str, env: Mapping[str, str], workers: int = 2) -> Iterator[str]:
+    """A running example site: its address. Ends with the block; what it printed is shown if it did not start."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "gunicorn", "wsgi:application", "--bind", f"127.0.0.1:{port}",
+               "--workers", str(workers), "--threads", "4", "--log-level", "warning",
+               "--no-control-socket"]  # fmt: skip
+    server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=subprocess.PIPE, text=True)
+    try:
+        _await(server, port)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.send_signal(signal.SIGTERM)
+        try:
+            _, printed = server.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            _, printed = server.communicate()
+        sys.stderr.write(printed)
+
+
+def _await(server: subprocess.Popen[str], port: int) -> None:
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        if server.poll() is not None:
+            raise RuntimeError("the site did not start; what it printed is in the captured standard error")
+        time.sleep(0.05)
+    raise RuntimeError(f"the site did not answer within {_START_SECONDS:.0f} seconds")

@@ -1,0 +1,277 @@
+"""The templates of the two adapters: one text, two engines, no word and no style of their own."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jinja2
+import markupsafe
+import pytest
+from django.template import Context, Engine
+from django.utils.safestring import mark_safe
+
+from phone_verify.api.pages import Choice, CodePage, LoginPage
+from phone_verify.web.assets import asset
+from phone_verify.web.qr import svg_data_uri
+from phone_verify.web.texts import PAGE
+
+ROOT = Path(__file__).parent.parent
+OF_DJANGO = ROOT / "phone_verify_django" / "templates"
+OF_FLASK = ROOT / "phone_verify_flask" / "templates"
+NAMES = sorted(path.name for path in (OF_DJANGO / "phone_verify").iterdir())
+SOURCES = {name: (OF_DJANGO / "phone_verify" / name).read_text() for name in NAMES}
+
+URLS = {name: f"/phone/{name}/" for name in ("login", "code", "logout")} | {
+    "style": "/phone/static/phone_verify.css",
+    "script": "/phone/static/phone_verify.js",
+    "mount": "/phone/",
+}
+CSRF = '<input type="hidden" name="csrf_token" value="made-up">'
+NEXT = "/basket?a=1&b='2'"
+
+SMS = Choice("sms", "Text me a code", chosen=True)
+RING = Choice("flash_call", "Ring me", chosen=False)
+DIAL = {"number": "+982100000000", "uri": "tel:+982100000000", "qr": svg_data_uri("tel:+982100000000")}
+
+LOGIN = LoginPage([SMS, RING], next=NEXT)
+CODE = CodePage(
+    "code",
+    "+98 ••••••••00",
+    "Example Shop",
+    lead=PAGE["lead_code"],
+    code_length=6,
+    expires_in=180,
+    expires_text="3 minutes",
+    choices=[RING],
+    poll_path="v1/verifications/made-up",
+    next=NEXT,
+)
+INBOUND = replace(CODE, kind="inbound_call", code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
+
+PAGES = {
+    "login": ("login.html", LOGIN),
+    "login, one way": ("login.html", replace(LOGIN, choices=[SMS], next="")),
+    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", status=400)),
+    "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
+    "code": ("code.html", CODE),
+    "code, wrong": ("code.html", replace(CODE, error="That code is not right.", status=422)),
+    "code, sent again": ("code.html", replace(CODE, notice="Sent again.", resend_in=60, resend_text="60 seconds")),
+    "code, held back": ("code.html", replace(CODE, dial=DIAL, dial_spoken="+98 21 0000 0000")),
+    "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
+    "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
+    "inbound call": ("code.html", INBOUND),
+    "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["over"])),
+    "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
+    "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
+}
+every_page = pytest.mark.parametrize("kind", PAGES)
+every_template = pytest.mark.parametrize("name", NAMES)
+
+
+class Parts(HTMLParser):
+    """A page as what the browser makes of it: tags with their attributes, and texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.all: list[object] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.all.append((tag, attrs))
+
+    def handle_endtag(self, tag: str) -> None:
+        self.all.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if data.strip():
+            self.texts.append(" ".join(data.split()))
+            self.all.append(self.texts[-1])
+
+    def find(self, tag: str, **attributes: str) -> list[dict[str, str | None]]:
+        return [a for name, a in self.tags if name == tag and attributes.items() <= a.items()]
+
+
+def context(page: object) -> dict[str, object]:
+    return {"page": page, "urls": URLS, "site_name": "Example Shop", "lang": "en", "dir": "ltr"}
+
+
+def by_django(name: str, page: object) -> str:
+    # Without localisation Django's engine needs no settings.
+    values = Context({**context(page), "csrf_field": mark_safe(CSRF)}, use_l10n=False)
+    return Engine(dirs=[OF_DJANGO]).get_template(f"phone_verify/{name}").render(values)
+
+
+def by_jinja(name: str, page: object) -> str:
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(OF_FLASK), autoescape=True)
+    template = environment.get_template(f"phone_verify/{name}")
+    return template.render(**context(page), csrf_field=markupsafe.Markup(CSRF))
+
+
+def page_of(kind: str) -> Parts:
+    return Parts(by_jinja(*PAGES[kind]))
+
+
+def test_both_adapters_have_the_same_templates():
+    assert NAMES == ["base.html", "code.html", "login.html", "logout.html"]
+    assert {path.name: path.read_text() for path in (OF_FLASK / "phone_verify").iterdir()} == SOURCES
+
+
+@every_page
+def test_both_engines_make_the_same_page(kind):
+    name, page = PAGES[kind]
+    assert Parts(by_django(name, page)).all == Parts(by_jinja(name, page)).all
+
+
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_what_a_visitor_typed_is_escaped(render):
+    nasty = "\"'><script>alert(1)</script>"
+    text = render("login.html", replace(LOGIN, phone=nasty, next=nasty, error=nasty))
+    parts = Parts(text)
+    assert parts.find("input", name="phone", value=nasty)
+    assert len(parts.find("input", name="next", value=nasty)) == 1
+    assert len(parts.find("script")) == 1
+    assert nasty in parts.texts
+
+
+@every_template
+def test_templates_keep_to_what_both_engines_know(name):
+    text = SOURCES[name]
+    words = re.findall(r"{%\s*(\w+)", text)
+    assert set(words) <= {"extends", "block", "endblock", "if", "elif", "else", "endif", "for", "endfor", "include"}
+    assert set(re.findall(r"\|\s*(\w+:?)", " ".join(re.findall(r"{[{%].*?[}%]}", text)))) <= {"urlencode"}
+    assert "loop" not in text
+    assert not re.search(r"{{[^}]*[(\[]", text)
+
+
+@every_template
+def test_templates_hold_no_words_of_their_own(name):
+    bare = Parts(re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", "", SOURCES[name]))
+    spoken = [attributes.get(a) or "" for _, attributes in bare.tags for a in ("alt", "aria-label", "title", "value")]
+    assert not [text for text in bare.texts + spoken if re.search(r"[^\W\d_]", text)]
+    assert not [attributes for _, attributes in bare.tags if "placeholder" in attributes]
+
+
+def test_every_text_that_a_template_names_is_there():
+    named = set(re.findall(r"page\.text\.(\w+)", "".join(SOURCES.values())))
+    assert named <= set(PAGE)
+    # Jinja2 looks for an attribute before it looks for a key.
+    assert not [key for key in PAGE if hasattr(PAGE, key)]
+
+
+@every_page
+def test_pages_pass_a_strict_content_security_policy(kind):
+    parts = page_of(kind)
+    assert not parts.find("style")
+    assert [attributes["src"] for attributes in parts.find("script")] == [URLS["script"]]
+    assert [a["href"] for a in parts.find("link")] == [URLS["style"]]
+    for _, attributes in parts.tags:
+        assert "style" not in attributes
+        assert not [name for name in attributes if name.startswith("on")]
+    assert all((a["src"] or "").startswith("data:image/svg+xml") for a in parts.find("img"))
+
+
+@every_page
+def test_every_form_is_posted_with_its_token_and_its_next(kind):
+    parts = page_of(kind)
+    forms = parts.find("form")
+    assert all(form["method"] == "post" and form["action"] in URLS.values() for form in forms)
+    assert len(parts.find("input", name="csrf_token")) == len(parts.find("input", name="next")) == len(forms)
+
+
+@every_page
+def test_ids_are_unique_and_what_refers_to_them_finds_them(kind):
+    parts = page_of(kind)
+    ids = [attributes["id"] for _, attributes in parts.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    for _, attributes in parts.tags:
+        assert set((attributes.get("aria-describedby") or "").split()) <= set(ids)
+        assert attributes.get("for", ids[0] if ids else None) in [*ids, None]
+
+
+@pytest.mark.parametrize(("kind", "field"), [("login, refused", "phone"), ("code, wrong", "code")])
+def test_an_error_is_announced_and_belongs_to_its_field(kind, field):
+    parts = page_of(kind)
+    assert parts.find("p", id="pv-error", role="alert")
+    [found] = parts.find("input", name=field)
+    assert found["aria-invalid"] == "true"
+    assert "pv-error" in (found["aria-describedby"] or "").split()
+
+
+def test_a_refused_resend_does_not_call_the_code_wrong():
+    parts = Parts(by_jinja("code.html", replace(CODE, error="Too many tries.", status=429)))
+    assert "aria-invalid" not in parts.find("input", name="code")[0]
+
+
+def test_a_notice_is_a_status():
+    assert page_of("code, sent again").find("p", role="status")
+
+
+def test_the_way_is_asked_only_where_there_is_a_choice():
+    assert [a["value"] for a in page_of("login").find("input", type="radio")] == ["sms", "flash_call"]
+    assert [a["value"] for a in page_of("login").find("input", type="radio") if "checked" in a] == ["sms"]
+    assert not page_of("login, one way").find("input", type="radio")
+    assert not page_of("login, not configured").find("form")
+
+
+def test_the_code_is_one_field_that_phones_can_fill():
+    for kind in ("code", "flash call"):
+        [field] = page_of(kind).find("input", name="code")
+        assert (field["autocomplete"], field["inputmode"], field["dir"]) == ("one-time-code", "numeric", "ltr")
+        assert "maxlength" not in field
+    # A message is what the browser may wait for; a call is not.
+    assert "data-pv-otp" in page_of("code").find("input", name="code")[0]
+    assert "data-pv-otp" not in page_of("flash call").find("input", name="code")[0]
+
+
+def test_the_calling_number_is_drawn_with_its_end_open():
+    parts = page_of("flash call")
+    assert "+749500" in parts.texts
+    assert len([a for _, a in parts.tags if "data-pv-place" in a]) == 4
+
+
+def test_an_inbound_call_shows_link_picture_and_button_and_is_followed():
+    parts = page_of("inbound call")
+    assert parts.find("a", href="tel:+982100000000")
+    assert parts.find("img", src=DIAL["qr"])
+    assert parts.find("input", name="called", value="1")
+    assert not parts.find("input", name="code")
+    assert parts.find("div", **{"data-pv-poll": "/phone/v1/verifications/made-up"})
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PAGES if kind != "inbound call"])
+def test_only_an_inbound_call_is_followed(kind):
+    assert not [a for _, a in page_of(kind).tags if "data-pv-poll" in a]
+
+
+def test_a_channel_can_be_changed_and_next_is_kept():
+    parts = page_of("code")
+    assert len(parts.find("input", name="resend", value="1")) == 2
+    assert parts.find("input", type="hidden", name="channel", value="flash_call")
+    assert parts.find("a", href="/phone/login/?next=/basket%3Fa%3D1%26b%3D%272%27")
+
+
+@every_template
+def test_a_site_can_override_block_by_block(name):
+    blocks = set(re.findall(r"{% block (\w+) %}", SOURCES[name]))
+    assert {"title", "content"} <= blocks
+    if name == "base.html":
+        assert {"head", "header", "heading", "messages", "footer"} <= blocks
+
+
+def test_style_sheet_and_script_are_small_and_lay_out_both_directions():
+    style, script = asset("phone_verify.css"), asset("phone_verify.js")
+    assert style is not None
+    assert script is not None
+    assert len(style[0]) < 12_000
+    assert len(script[0]) < 8_000
+    sided = r"(?<![\w-])(left|right|(margin|padding|border)-(left|right)[\w-]*)\s*:|text-align:\s*(left|right)"
+    assert not re.search(sided, style[0].decode())
+    # Nothing comes from elsewhere.
+    assert not re.search(r"url\(|@import|https?:", style[0].decode())
