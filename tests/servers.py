@@ -17,13 +17,15 @@ FOLDERS = {"django": EXAMPLES / "django_site", "flask": EXAMPLES / "flask_site"}
 _START_SECONDS = 60.0
 
 
-def environment(data: Path, dsn: str | None, settings: Mapping[str, str]) -> dict[str, str]:
+def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[str, str]) -> dict[str, str]:
     """An environment for an example site that keeps all it writes in `data`; `dsn` serves three channels."""
     channels = ("SMS", "FLASH_CALL", "INBOUND_CALL") if dsn else ()
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
         "DATABASE_URL": f"sqlite:///{data / 'site.sqlite3'}",
         "SECRET_KEY": "a-secret-key-for-tests-and-nothing-else-0123456789",
+        # Django's default is its own database; Flask's would be in the example's own folder.
+        **({"PHONE_VERIFY_STORE": f"sqlite:///{data / 'verifications.sqlite3'}"} if framework == "flask" else {}),
         **{f"PHONE_VERIFY_{channel}": dsn or "" for channel in channels},
         **{f"PHONE_VERIFY_{name.upper()}": value for name, value in settings.items()},
     }

@@ -49,7 +49,7 @@ MAY_SEE: dict[str, set[str]] = {
 }  # fmt: skip
 ADAPTERS_SEE = {"config", "verifier", "api", "proof", "web", "errors", "model"}
 #: The Django adapter is also a store, by the contract of stores.
-STORE_SEES = {"errors", "phone", "model", "policy", "lifecycle", "stores.base"}
+STORE_SEES = {"errors", "phone", "model", "policy", "codes", "lifecycle", "stores.base"}
 FRAMEWORKS = {"django", "flask", "flask_login", "flask_wtf"}
 
 

@@ -63,6 +63,7 @@ PAGES = {
     "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
     "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
     "inbound call": ("code.html", INBOUND),
+    "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
     "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["over"])),
     "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
     "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
@@ -243,6 +244,12 @@ def test_an_inbound_call_shows_link_picture_and_button_and_is_followed():
     assert parts.find("input", name="called", value="1")
     assert not parts.find("input", name="code")
     assert parts.find("div", **{"data-pv-poll": "/phone/v1/verifications/made-up"})
+
+
+def test_a_number_that_is_proven_leaves_one_button_to_press():
+    parts = page_of("proven")
+    assert len(parts.find("form")) == len(parts.find("button")) == len(parts.find("input", name="called")) == 1
+    assert not parts.find("input", name="code")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PAGES if kind != "inbound call"])

@@ -7,6 +7,7 @@ cookie as the API, so that a script on the page can ask the API about what the p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,6 +23,8 @@ from .call import Call, SignIn
 from .problems import refusal, unavailable
 from .session import SIGN_IN_PURPOSES
 from .site import Site
+
+log = logging.getLogger("phone_verify")
 
 PURPOSE = "login"
 _LONGEST_FIELD = 1024
@@ -50,6 +53,11 @@ class LoginPage:
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
     text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
+
+    @property
+    def several(self) -> bool:
+        """Whether there is anything to choose."""
+        return len(self.choices) > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +132,8 @@ def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage |
         outcome = site.verifier.start(
             phone, purpose=PURPOSE, channel=channel, address=_address(site, call), shown=secrets_shown(call)
         )
-    except StoreError:
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
         return replace(page, error=PAGE["unavailable"], status=503, headers=unavailable().headers)
     if outcome.verification is None or outcome.secret is None:
         reply = refusal(outcome)
@@ -161,7 +170,8 @@ def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | 
         site.many_processes()
     try:
         return _answered(site, call, held, form, next)
-    except StoreError:
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
         reply = unavailable()
         return CodePage(
             "over", "", site.name, next=next, error=PAGE["unavailable"], status=reply.status, headers=reply.headers

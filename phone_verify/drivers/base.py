@@ -10,23 +10,30 @@ What a driver can do is told by the roles it satisfies, and by its abilities, on
 
 from __future__ import annotations
 
+import base64
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import ip_address
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from urllib.parse import quote, quote_plus
 
 from ..errors import ConfigurationError, ProviderError, Trouble
 from ..exchange import Exchange, HttpResponse
 from ..model import Channel, Event, Holder, Order, Receipt, Sighting
+from ..model import WebhookRequest as WebhookRequest
 from ..phone import PhoneNumber
 
 ANSWER_TIMEOUT = timedelta(seconds=10)
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 _DETAIL_LONGEST = 200
 _SPOKEN = re.compile(r"[^\w .,:;()!?'/-]", re.UNICODE)
-_DIGIT_RUNS = re.compile(r"\d{3,}")
+#: Three digits or more, also where they stand in groups, as phone numbers do.
+_DIGIT_RUNS = re.compile(r"\d(?:[ ().-]*\d){2,}")
+_REFERENCE = re.compile(r"[!-~]{1,64}")
+#: A driver's name is a segment of its webhooks' URL.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +78,17 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 def path(text: str) -> str:
     """Read an absolute path of a URL."""
-    if not re.match(r"/[!-~]*\Z", text):
-        raise ValueError("write a path that begins with /")
+    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text):
+        raise ValueError("write a path that begins with /, of letters, digits and . _ ~ / -")
     return text
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +97,10 @@ class Dsn:
 
     scheme: str
     credentials: Sequence[str] = field(default=(), repr=False)
-    host: str | None = None
+    # A key written without its "@" stands where host and path should.
+    host: str | None = field(default=None, repr=False)
     port: int | None = None
-    base_path: str = ""
+    base_path: str = field(default="", repr=False)
     options: Mapping[str, str] = field(default_factory=dict, repr=False)
     setting: str = "DSN"
 
@@ -96,9 +112,9 @@ _COMMON = ("tls", "timeout", "name")
 class Driver:
     """What all drivers have. A subclass adds its credentials and options as fields, and the roles it plays.
 
-    `hosts` names the provider's own hosts; the first is the default. `credential_forms` lists the fields that the
-    credentials of a DSN fill, one tuple for each form. `calling_codes` is the provider's number plan: None is the
-    world.
+    `default_host` is the provider's own; None is none. `credential_forms` lists the fields that the credentials of a
+    DSN fill, one tuple for each form. `calling_codes` is the provider's number plan: None is the world. A subclass
+    refuses fields that cannot stand together in `__post_init__`, by a ValueError that says what to write.
     """
 
     scheme: ClassVar[str]
@@ -118,6 +134,10 @@ class Driver:
         """What it can carry, channel by channel."""
         raise NotImplementedError
 
+    def start(self, order: Order) -> Exchange[Receipt]:
+        """Carry the order. Raises `ProviderError` or `UnclearError`."""
+        raise NotImplementedError
+
     def reaches(self, phone: PhoneNumber) -> bool:
         """Whether the provider's number plan has this phone."""
         return self.calling_codes is None or phone.calling_code in self.calling_codes
@@ -127,12 +147,26 @@ class Driver:
         """The driver that a DSN describes. Raises `ConfigurationError` that names the setting and what to write."""
         setting = f"{dsn.setting} ({cls.scheme}://…)"
         values = cls._credentials(dsn, setting) | cls._options(dsn, setting)
-        return cls(
-            name=dsn.options.get("name", cls.scheme),
-            base_url=cls._base_url(dsn, setting),
-            timeout=_timeout(dsn, setting),
-            **values,
-        )
+        try:
+            return cls(
+                name=_name(dsn, setting, cls.scheme),
+                base_url=cls._base_url(dsn, setting),
+                timeout=_timeout(dsn, setting),
+                **values,
+            )
+        except ConfigurationError:
+            raise
+        except ValueError as error:
+            raise ConfigurationError(f"{setting}: {error}") from None
+
+    def said(self, words: object) -> str:
+        """The provider's own words, fit for a log; providers do repeat a bad key in their answer. Empty if no text."""
+        if not isinstance(words, str):
+            return ""
+        secrets = {getattr(self, name) for form in self.credential_forms for name in form}
+        for spelling in {spelling for secret in secrets if secret for spelling in _spellings(secret)}:
+            words = re.sub(re.escape(spelling), "…", words, flags=re.IGNORECASE)
+        return scrubbed(words)
 
     @classmethod
     def _credentials(cls, dsn: Dsn, setting: str) -> dict[str, Any]:
@@ -166,7 +200,7 @@ class Driver:
         host = dsn.host or cls.default_host
         if host is None:
             raise ConfigurationError(f"{setting}: write a host; this driver has no default one")
-        if tls == "off" and host not in LOOPBACK:
+        if tls == "off" and not is_loopback(host):
             raise ConfigurationError(f"{setting}: tls=off is for loopback hosts only (127.0.0.1, localhost, ::1)")
         scheme = "https" if tls == "on" else "http"
         place = f"[{host}]" if ":" in host else host
@@ -174,13 +208,51 @@ class Driver:
         return f"{scheme}://{place}{port}{dsn.base_path.rstrip('/')}"
 
 
+@dataclass(frozen=True)
+class NationalDriver(Driver):
+    """A driver whose provider documents the numbers of its own country only.
+
+    What it does with others is assumed, so the option `foreign` says: `refuse` them before any request, or send
+    their E.164 `digits` without plus. `trunk` is what the provider writes before a national number.
+    """
+
+    trunk: ClassVar[str] = ""
+    options: ClassVar[Mapping[str, Option]] = {"foreign": Option("refuse", one_of("refuse", "digits"))}
+
+    foreign: str
+
+    def reaches(self, phone: PhoneNumber) -> bool:
+        """Whether the number is of the provider's country, or foreign ones are let through."""
+        return self.foreign == "digits" or super().reaches(phone)
+
+    def written(self, phone: PhoneNumber) -> str:
+        """The number as the provider writes it. Raises `ProviderError` for one that is not reached."""
+        if not self.reaches(phone):
+            raise ProviderError(Trouble.BAD_NUMBER, "outside the provider's country")
+        return self.trunk + phone.national if super().reaches(phone) else phone.e164[1:]
+
+
+def _name(dsn: Dsn, setting: str, scheme: str) -> str:
+    name = dsn.options.get("name", scheme)
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(f"{setting}: option 'name': write up to 32 of a-z, 0-9, - and _")
+    return name
+
+
 def _timeout(dsn: Dsn, setting: str) -> timedelta:
-    text = dsn.options.get("timeout", "")
-    if not text:
+    if "timeout" not in dsn.options:
         return ANSWER_TIMEOUT
-    if not re.match(r"[0-9]{1,2}(\.[0-9]{1,3})?\Z", text) or not 0 < float(text) <= 60:
+    text = dsn.options["timeout"]
+    if not re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", text) or not 0 < float(text) <= 60:
         raise ConfigurationError(f"{setting}: option 'timeout': write seconds, more than 0 and at most 60")
     return timedelta(seconds=float(text))
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    yield secret
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
+    yield base64.b64encode(secret.encode()).decode()
 
 
 class Carrier(Protocol):
@@ -222,21 +294,6 @@ class Polls(Carrier, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookRequest:
-    """A webhook as it came in: every parameter of query and form in order, and the raw bytes."""
-
-    method: str
-    parameters: Sequence[tuple[str, str]] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    def once(self, *names: str) -> str | None:
-        """The value of the parameter known under these names, or None if it is absent, empty or repeated."""
-        values = [value for name, value in self.parameters if name in names]
-        return values[0] if len(values) == 1 and values[0] else None
-
-
 @runtime_checkable
 class ReadsWebhooks(Carrier, Protocol):
     """Is told of calls by the provider's webhook."""
@@ -255,13 +312,26 @@ class ChecksRemotely(Carrier, Protocol):
         ...
 
 
-def scrubbed(text: object) -> str:
-    """A provider's own words, fit for a log: one short line, and no run of digits longer than two."""
-    return _DIGIT_RUNS.sub("…", _SPOKEN.sub(" ", str(text))).strip()[:_DETAIL_LONGEST]
+def scrubbed(text: str) -> str:
+    """A text fit for a log: one short line, and no more than two digits in a row."""
+    return _DIGIT_RUNS.sub("…", _SPOKEN.sub(" ", text)).strip()[:_DETAIL_LONGEST]
 
 
-def trouble_of_status(response: HttpResponse) -> ProviderError:
-    """What an HTTP status outside 2xx means where the provider says no more."""
+def our_code(order: Order) -> str:
+    """The code of an order whose code is ours."""
+    if order.code is None:
+        raise ValueError(f"an order for {order.channel} came without our code")
+    return order.code
+
+
+def reference_of(value: object) -> str | None:
+    """A provider's reference as text, or None where it is absent or nothing a store could keep and find again."""
+    text = str(value) if type(value) is int else value
+    return text if isinstance(text, str) and _REFERENCE.fullmatch(text) else None
+
+
+def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:
+    """What an HTTP status outside 2xx means where the provider says no more than `said`, which is fit for a log."""
     match response.status:
         case 401 | 403:
             trouble = Trouble.CONFIGURATION
@@ -273,4 +343,4 @@ def trouble_of_status(response: HttpResponse) -> ProviderError:
             trouble = Trouble.TRANSIENT
         case _:
             trouble = Trouble.UNKNOWN
-    return ProviderError(trouble, f"HTTP {response.status}")
+    return ProviderError(trouble, f"HTTP {response.status}: {said}" if said else f"HTTP {response.status}")

@@ -13,15 +13,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from ..lifecycle import Attachment, Limits, Opening, Quota, Refused, Spent
+from ..errors import ConfigurationError
+from ..lifecycle import PROOF_LIFE, Attachment, Limits, Opening, Quota, Refused, Spent
 from ..model import Event, Status, Verification
 
-#: How long a closed record is kept: for reports, and so that a line can rest.
+#: How long a record is kept after its life, whether it was closed before or not: for reports, and so that a proof
+#: can be redeemed and a line can rest.
 KEPT = timedelta(hours=24)
 #: How many records that are over each start removes, so that a table stays bounded without a cron job.
 SWEPT_PER_START = 2
+
+
+def checked_keep(keep: timedelta) -> timedelta:
+    """Return `keep`. Raises `ConfigurationError` where records would go before their proofs do."""
+    if keep < PROOF_LIFE:
+        raise ConfigurationError(
+            f"keep must be {PROOF_LIFE.total_seconds():.0f} seconds or more: proofs live that long"
+        )
+    return keep
 
 
 class Store(Protocol):
@@ -109,4 +120,13 @@ class Store(Protocol):
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         """Drop at most `limit` records and counters that are over; returns how many went."""
+        ...
+
+
+@runtime_checkable
+class OfOneProcess(Protocol):
+    """A store that counts for one process only, and must not be used by several."""
+
+    def refuse(self, reason: str) -> None:
+        """From now on every verb raises `StoreError`; the reason is logged once."""
         ...

@@ -28,8 +28,8 @@ def site(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     data = tmp_path_factory.mktemp(request.param)
-    settings = {"store": f"sqlite:///{data / 'store.sqlite3'}"} if request.param == "flask" else {}
-    with gunicorn(request.param, environment(data, sandbox.dsn, {**settings, "sends_per_hour_per_prefix": "0"})) as url:
+    env = environment(request.param, data, sandbox.dsn, {"sends_per_hour_per_prefix": "0"})
+    with gunicorn(request.param, env) as url:
         yield url
 
 

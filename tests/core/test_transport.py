@@ -172,7 +172,7 @@ def test_no_address_is_logged(serve: Callable[..., Server], caplog: pytest.LogCa
     caplog.set_level(logging.DEBUG)
     server = serve(sends(b"HTTP/1.1 200 OK\r\nBad Header Line\r\nContent-Length: 2\r\n\r\nok"))
     with suppress(UnclearError):
-        send(HttpRequest.get(server.url))
+        send(HttpRequest.get(server.url), timeout=0.3)
     logging.getLogger("urllib3.connectionpool").debug("somebody else's message")
     assert "secret-token" not in caplog.text
     assert "somebody else's" in caplog.text

@@ -1,0 +1,67 @@
+"""What the site makes by itself when it starts for the first time, however many workers start at once."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOCK_NUMBER = 0x70686F6E  # "phon": any number will do that no other program locks in this database
+
+
+def secret_key(folder: Path) -> str:
+    """The key kept in `folder`, drawn once for all workers and readable by nobody else."""
+    path = folder / "secret_key"
+    if not path.exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, draft = tempfile.mkstemp(dir=folder)  # mode 0600
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)  # whole or not at all, and only the first one wins
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(draft)
+    return path.read_text().strip()
+
+
+def make_tables() -> None:
+    """Bring the database up to date; workers that start meanwhile wait."""
+    from django.core.management import call_command
+    from django.db import connections
+
+    with _alone():
+        call_command("migrate", interactive=False, verbosity=0)
+    connections.close_all()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    from django.db import connection
+
+    match connection.vendor:
+        case "sqlite":
+            import fcntl
+
+            path = Path(connection.settings_dict["NAME"])
+            with path.with_name(f"{path.name}.lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        case "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK_NUMBER])
+                try:
+                    yield
+                finally:
+                    cursor.execute("SELECT pg_advisory_unlock(%s)", [_LOCK_NUMBER])
+        case "mysql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT GET_LOCK(%s, 60)", [str(_LOCK_NUMBER)])
+                try:
+                    yield
+                finally:
+                    cursor.execute("SELECT RELEASE_LOCK(%s)", [str(_LOCK_NUMBER)])
+        case other:
+            raise RuntimeError(f"this site makes its tables in SQLite, PostgreSQL or MySQL, not in {other}")

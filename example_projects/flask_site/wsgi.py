@@ -1,0 +1,50 @@
+"""A Flask site with login by phone: `gunicorn wsgi:application`, or `flask --app wsgi run`.
+
+The environment alone configures it: `settings.py` reads what is the site's own, PhoneVerify the `PHONE_VERIFY_…`.
+"""
+
+import os
+
+import settings
+from accounts import Accounts
+from flask import Flask, abort, current_app, render_template, request
+from flask_login import LoginManager
+from flask_wtf import CSRFProtect
+
+from phone_verify_flask import PhoneVerify
+
+
+def create_app(environ=os.environ):
+    """The site, with its tables made."""
+    app = Flask(__name__, instance_path=str(settings.VAR))
+    app.config.update(settings.read(environ))
+    app.before_request(refuse_unknown_hosts)
+    CSRFProtect(app)
+
+    accounts = Accounts(app.config["DATABASE_URL"])
+    login_manager = LoginManager(app)
+    login_manager.login_view = "phone_verify.login"
+    login_manager.user_loader(accounts.user)
+
+    phone_verify = PhoneVerify(app)
+    phone_verify.user_for_phone(accounts.user_for_phone)
+
+    app.add_url_rule("/", view_func=home)
+    return app
+
+
+def refuse_unknown_hosts():
+    """Answer 400 to a host that is not ours.
+
+    Not by Flask's TRUSTED_HOSTS: it cannot name an IPv6 address, not even loopback's, and Flask 3.0 has none.
+    """
+    if not settings.is_allowed(request.host, current_app.config["ALLOWED_HOSTS"]):
+        abort(400)
+
+
+def home():
+    """Who is signed in."""
+    return render_template("home.html"), {"Cache-Control": "no-store"}
+
+
+application = create_app()

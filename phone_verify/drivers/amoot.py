@@ -1,0 +1,159 @@
+"""Amoot SMS (Iran): a code of ours in an SMS, through a template of the site's own panel.
+
+HTTP says nothing here: the answer is always 200, and `Status` in the body decides, by name or by number
+(provider docs, "Status codes" and SendQuickOTP). The code is always ours, so that it does not matter how the
+reply writes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from ..errors import ProviderError, Trouble, UnclearError
+from ..exchange import Exchange, HttpRequest
+from ..model import Channel, Holder, Order, Receipt
+from .base import Ability, NationalDriver, Option, one_of, our_code, reference_of, trouble_of_status
+
+_SUCCESS = {1: "Success"}
+
+#: Every other status of the provider's table. The numbers and names are the docs'; the grouping is assumed, except
+#: that a status of another method (delivery, address book, voice) can only be UNKNOWN here.
+_REFUSALS: Mapping[Trouble, Mapping[int, str]] = {
+    Trouble.BAD_NUMBER: {16: "Mobile_Empty", 101: "Mobile_Invalid"},
+    Trouble.BALANCE: {2: "AccountIsDemo", 4: "CreditNotEnough"},
+    Trouble.TRANSIENT: {0: "Failed", 500: "ServerError", -300: "System_Disabled"},
+    Trouble.CONFIGURATION: {
+        5: "LineNumber_NotExist",
+        12: "LineNumber_Empty",
+        100: "UserNameOrPassword_Invalid",
+        # The length of our code, which is a setting, not something the visitor typed.
+        120: "Length_Invalid",
+        121: "Length_Exceeded",
+        -1: "User_NotExists",
+        -102: "User_MobileNotVerified",
+        -103: "User_Disabled",
+        -104: "User_Expired",
+        -105: "User_WebServiceBanned",
+        -106: "User_NotAllowWebService",
+        -107: "User_NotAllowIP",
+        -108: "User_NotAllowMethod",
+        -109: "User_NotAllowHttp",
+        -201: "Token_NotExists",
+        -202: "Token_Invalid",
+        -203: "Token_Disabled",
+        -204: "Token_Expired",
+        -207: "Token_NotAllowIP",
+        -208: "Token_NotAllowMethod",
+    },
+    Trouble.UNKNOWN: {
+        6: "BackupLineNumber_NotExist",
+        7: "Avanak_NotAvailable",
+        10: "UserName_Empty",
+        11: "Password_Empty",
+        13: "BackupLineNumber_Empty",
+        14: "SMSMessageText_Empty",
+        15: "AvanakMessageText_Empty",
+        17: "Mobiles_Empty",
+        18: "Title_Empty",
+        19: "FirstNameOrLastName_Empty",
+        20: "URLAddress_Empty",
+        102: "Mobiles_Invalid",
+        103: "Count_Invalid",
+        104: "FromRow_Invalid",
+        105: "FromDate_Invalid",
+        106: "FromDateTime_Invalid",
+        107: "ToDate_Invalid",
+        108: "ToDateTime_Invalid",
+        109: "FromDateIsAfterThanToDate",
+        110: "FromDateTimeIsAfterThanToDateTime",
+        111: "MessageID_Invalid",
+        112: "BulkID_Invalid",
+        113: "ContactID_Invalid",
+        114: "ContactGroupID_Invalid",
+        115: "CourseID_Invalid",
+        116: "CourseGroupID_Invalid",
+        117: "URLAddress_Duplicate",
+        118: "RelayMessageDeliveryID_Invalid",
+        119: "RelayRecieveMessageID_Invalid",
+    },
+}
+_NAMES = _SUCCESS | {number: name for names in _REFUSALS.values() for number, name in names.items()}
+_TROUBLES = {name: trouble for trouble, names in _REFUSALS.items() for name in names.values()}
+
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,3})")
+_CALL = "/rest/SendQuickOTP"
+_ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}  # provider docs, CodeLength
+
+
+@dataclass(frozen=True)
+class Amoot(NationalDriver):
+    """SMS through Amoot's `SendQuickOTP`."""
+
+    scheme: ClassVar[str] = "amoot"
+    default_host: ClassVar[str | None] = "portal.amootsms.com"
+    credential_forms: ClassVar[Sequence[Sequence[str]]] = (("token",),)
+    options: ClassVar[Mapping[str, Option]] = {
+        **NationalDriver.options,
+        "auth": Option("header", one_of("header", "form")),
+    }
+    calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
+
+    token: str = field(repr=False)
+    auth: str
+
+    def __post_init__(self) -> None:
+        if self.auth == "header" and not (self.token.isascii() and self.token.isprintable()):
+            raise ValueError("a token that is not printable ASCII fits no header; write auth=form")
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        """SMS with a code of ours."""
+        return _ABILITIES
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        """Send the order's code by SMS."""
+        code = our_code(order)
+        # The server knows 912… and 0912… (provider docs and sample programs); 912… is the older of the two.
+        fields = {"Mobile": self.written(order.phone), "CodeLength": str(len(code)), "OptionalCode": code}
+        if self.auth == "form":
+            request = HttpRequest.post_form(self.base_url + _CALL, {"Token": self.token, **fields})
+        else:
+            request = HttpRequest.post_form(self.base_url + _CALL, fields, {"Authorization": self.token})
+        response = yield request
+        if not response.ok:
+            raise trouble_of_status(response)
+        return self._receipt(response.json())
+
+    def _receipt(self, document: Any) -> Receipt:
+        if not isinstance(document, dict):
+            raise UnclearError("amoot: the answer is no JSON object")
+        # The docs show `Data` as one object and as an array of them; one public client reads the top level.
+        data = document.get("Data")
+        items = [item for item in (data if isinstance(data, list) else [data]) if isinstance(item, dict)]
+        parts = [document, *items]
+        statuses = [part["Status"] for part in parts if part.get("Status") is not None]
+        names = [self._name(status) for status in statuses]
+        for name in names:
+            if name is not None and name not in _SUCCESS.values():
+                raise ProviderError(_TROUBLES.get(name, Trouble.UNKNOWN), name)
+        if not names or None in names:
+            raise UnclearError("amoot: the answer has no readable Status")
+        references = (reference_of(part.get("MessageID")) for part in reversed(parts))
+        return Receipt(reference=next(filter(None, references), None))
+
+    def _name(self, status: object) -> str | None:
+        """The name of a status given by name or number; None where it is neither."""
+        if isinstance(status, str) and _NUMBER.fullmatch(status):
+            status = int(status)
+        if type(status) is int:  # True is no status
+            # A code has four digits or more, so a smaller number may be told.
+            return _NAMES.get(status, f"unknown status {status if abs(status) < 1000 else ''}".strip())
+        if not isinstance(status, str) or not status:
+            return None
+        return status if status in _NAMES.values() else f"unknown status {self.said(status)}"
+
+
+DRIVER = Amoot

@@ -1,0 +1,40 @@
+"""SMS to standard error, for development: nothing is sent, and nothing leaves this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ..errors import ConfigurationError
+from ..exchange import Exchange, Notice
+from ..model import Channel, Holder, Order, Receipt
+from .base import Ability, Driver, Dsn, our_code
+
+_ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}
+
+
+@dataclass(frozen=True)
+class Console(Driver):
+    """Shows the message to the developer instead of sending it."""
+
+    scheme: ClassVar[str] = "console"
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        """SMS with a code of ours."""
+        return _ABILITIES
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        """Show the text of the SMS, or the bare code where there is no text."""
+        yield Notice(f"SMS to {order.phone.hint}:\n{order.text or our_code(order)}")
+        return Receipt()
+
+    @classmethod
+    def _base_url(cls, dsn: Dsn, setting: str) -> str:
+        if dsn.host or dsn.port or dsn.base_path:
+            raise ConfigurationError(f"{setting}: write console:// without a host; nothing is sent")
+        return ""
+
+
+DRIVER = Console

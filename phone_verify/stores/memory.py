@@ -1,0 +1,282 @@
+"""Verifications in the memory of one process: for development, for tests, and for a site that has no second one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from .. import lifecycle
+from ..codes import TAG_LENGTH
+from ..errors import StoreError
+from ..lifecycle import Attachment, Failures, Limits, Opening, Quota, Refusal, Refused, Spent, Window
+from ..model import Event, Status, Verification
+from .base import KEPT, SWEPT_PER_START, checked_keep
+
+log = logging.getLogger("phone_verify")
+
+
+class _Phone:
+    """What is kept of one phone."""
+
+    __slots__ = ("ends_at", "failures", "records", "windows")
+
+    def __init__(self) -> None:
+        self.records: dict[str, Verification] = {}
+        self.windows: dict[str, Window] = {}
+        self.failures: dict[str, Failures] = {}
+        #: When the last window and failure are over.
+        self.ends_at = datetime.min.replace(tzinfo=UTC)
+
+
+class MemoryStore:
+    """A store for exactly one process: a second one would double every limit, so after a fork it refuses to work.
+
+    An adapter that sees several processes in another way calls `refuse`. Records are kept for `keep` after their
+    life.
+    """
+
+    def __init__(self, *, keep: timedelta = KEPT) -> None:
+        self._keep = checked_keep(keep)
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._refusal: str | None = None
+        self._phones: dict[str, _Phone] = {}
+        self._counters: dict[str, Window] = {}
+        # What can be dropped, and from when; lives and windows differ little, so the order of arrival will do.
+        self._old_records: deque[tuple[datetime, str]] = deque()
+        self._old_phones: deque[tuple[datetime, str]] = deque()
+        self._old_counters: deque[tuple[datetime, str]] = deque()
+
+    def refuse(self, reason: str) -> None:
+        """From now on raise `StoreError`: this store cannot keep its promises here. Logs `reason` once."""
+        if self._refusal is None:
+            self._refusal = reason
+            log.error("the memory store is switched off: %s", reason)
+
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
+        now = self._begin(now)
+        with self._lock:
+            self._drop_counters(len(quotas) + 1, now)
+            windows = []
+            for quota in quotas:
+                window = lifecycle.counted(self._counters.get(quota.key), quota, now)
+                if isinstance(window, Refused):
+                    return window
+                windows.append(window)
+            for quota, window in zip(quotas, windows, strict=True):
+                old = self._counters.get(quota.key)
+                if old is None or old.ends_at != window.ends_at:
+                    self._old_counters.append((window.ends_at, quota.key))
+                self._counters[quota.key] = window
+            return [window.ends_at for window in windows]
+
+    async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        self._begin(now)
+        with self._lock:
+            for quota, ends_at in zip(quotas, windows, strict=True):
+                window = lifecycle.uncounted(self._counters.get(quota.key), ends_at)
+                if window is not None:
+                    self._counters[quota.key] = window
+
+    async def open(
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
+    ) -> Verification | Refused:
+        now = self._begin(now)
+        with self._lock:
+            self._drop_records(SWEPT_PER_START, now)
+            self._drop_phones(SWEPT_PER_START, now)
+            phone = self._phones.get(opening.tag) or _Phone()
+            opened = lifecycle.opened(
+                opening,
+                phone.records.values() if opening.shown else (),
+                [(quota, phone.windows.get(quota.key)) for quota in quotas],
+                phone.failures.get(opening.purpose),
+                limits,
+                now,
+            )
+            if isinstance(opened, Refused):
+                return opened
+            self._phones[opening.tag] = phone
+            self._count(phone, quotas, opened.windows)
+            for record in (*opened.ended, opened.record):
+                phone.records[record.id] = record
+            self._old_records.append((opened.record.expires_at + self._keep, opened.record.id))
+            return opened.record
+
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            if record is None:
+                return Refused(Refusal.CLOSED)
+            siblings = phone.records.values() if attachment.line is not None else ()
+            attached = lifecycle.attached(record, attachment, siblings, now)
+            changed = attached.record if isinstance(attached, Refused) else attached
+            if changed is not None:
+                phone.records[id] = changed
+            return attached
+
+    async def spend(
+        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+    ) -> Spent | Refused:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            failures = phone.failures.get(record.purpose) if record is not None else None
+            spent = lifecycle.spent(record, binding, digests, length, failures, limits, now)
+            if isinstance(spent, Spent):
+                phone.records[id] = spent.record
+                self._fail(phone, spent.record.purpose, spent.failures)
+            return spent
+
+    async def reopen(
+        self,
+        id: str,
+        binding: bytes,
+        short: bool,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        resend_after: timedelta,
+        now: datetime | None,
+    ) -> Verification | Refused:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            windows = [(quota, phone.windows.get(quota.key)) for quota in quotas]
+            failures = phone.failures.get(record.purpose) if record is not None else None
+            reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, now)
+            if isinstance(reopened, Refused):
+                return reopened
+            record, counts = reopened
+            self._count(phone, quotas, counts)
+            phone.records[id] = record
+            return record
+
+    async def settle(self, id: str, status: Status, now: datetime | None) -> bool:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            settled = lifecycle.settled(record, status, now)
+            if settled is not None:
+                self._close(phone, settled)
+            return settled is not None
+
+    async def forgive(self, id: str, now: datetime | None) -> None:
+        self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            if record is not None:
+                self._fail(phone, record.purpose, lifecycle.forgiven(phone.failures.get(record.purpose)))
+
+    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+        now = self._begin(now)
+        with self._lock:
+            phone = self._phones.get(tag) or _Phone()
+            claimed = lifecycle.claimed(phone.records.values(), driver, event, now)
+            if claimed is not None:
+                self._close(phone, claimed)
+            return claimed
+
+    async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
+        now = self._begin(now)
+        with self._lock:
+            phone = self._phones.get(tag) or _Phone()
+            return lifecycle.found(phone.records.values(), driver, reference, now)
+
+    async def get(self, id: str, now: datetime | None) -> Verification | None:
+        now = self._begin(now)
+        with self._lock:
+            record = self._find(id)[1]
+        return lifecycle.read(record, now) if record is not None else None
+
+    async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            due = lifecycle.poll_due(record, binding, now)
+            if due is not None:
+                phone.records[id] = due
+            return due is not None
+
+    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            due = lifecycle.proof_due(record, binding, now)
+            if due is not None:
+                phone.records[id] = due
+            return due
+
+    async def purge(self, limit: int, now: datetime | None) -> int:
+        now = self._begin(now)
+        with self._lock:
+            gone = self._drop_records(limit, now)
+            gone += self._drop_phones(limit - gone, now)
+            return gone + self._drop_counters(limit - gone, now)
+
+    def _begin(self, now: datetime | None) -> datetime:
+        # Before the lock: a fork may have happened while another thread held it.
+        if self._pid != os.getpid():
+            self.refuse("the process has forked, and each process would count for itself; set PHONE_VERIFY_STORE")
+        if self._refusal is not None:
+            raise StoreError(f"The memory store is switched off: {self._refusal}")
+        return now or datetime.now(UTC)
+
+    def _find(self, id: str) -> tuple[_Phone, Verification | None]:
+        phone = self._phones.get(id[:TAG_LENGTH]) or _Phone()
+        return phone, phone.records.get(id)
+
+    def _close(self, phone: _Phone, record: Verification) -> None:
+        phone.records[record.id] = record
+        if record.status is Status.VERIFIED:
+            self._fail(phone, record.purpose, None)
+
+    def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
+        for quota, window in zip(quotas, windows, strict=True):
+            phone.windows[quota.key] = window
+            phone.ends_at = max(phone.ends_at, window.ends_at)
+
+    def _fail(self, phone: _Phone, purpose: str, failures: Failures | None) -> None:
+        if failures is None:
+            phone.failures.pop(purpose, None)
+        else:
+            phone.failures[purpose] = failures
+            phone.ends_at = max(phone.ends_at, lifecycle.forgets_at(failures))
+
+    def _drop_records(self, limit: int, now: datetime) -> int:
+        gone = 0
+        while gone < limit and self._old_records and self._old_records[0][0] <= now:
+            id = self._old_records.popleft()[1]
+            tag = id[:TAG_LENGTH]
+            phone = self._phones[tag]
+            del phone.records[id]
+            if not phone.records:
+                self._old_phones.append((phone.ends_at, tag))
+            gone += 1
+        return gone
+
+    def _drop_phones(self, limit: int, now: datetime) -> int:
+        gone = 0
+        while gone < limit and self._old_phones and self._old_phones[0][0] <= now:
+            tag = self._old_phones.popleft()[1]
+            phone = self._phones.get(tag)
+            # One that has begun again since comes back with its last record.
+            if phone is not None and not phone.records and phone.ends_at <= now:
+                del self._phones[tag]
+                gone += 1
+        return gone
+
+    def _drop_counters(self, limit: int, now: datetime) -> int:
+        gone = 0
+        while gone < limit and self._old_counters and self._old_counters[0][0] <= now:
+            key = self._old_counters.popleft()[1]
+            window = self._counters.get(key)
+            # A key that has begun a new window since is in the queue once more.
+            if window is not None and window.ends_at <= now:
+                del self._counters[key]
+                gone += 1
+        return gone

@@ -1,0 +1,534 @@
+"""The promises of every driver, as tests. A driver's own test class subclasses `DriverSuite`:
+
+    class TestAmoot(DriverSuite):
+        driver = Amoot
+        dsn = "amoot://FAKE-TOKEN@127.0.0.1:8025/base?tls=off"
+        variants = ("auth=form",)
+        samples = Path(__file__).parent / "samples" / "amoot"
+        phone, abroad = "+989120000000", "+79000000000"
+
+`samples` is a folder of JSON files, each one conversation with the provider:
+
+    about      what is special about it
+    options    DSN options of this sample, added to `dsn`; none if absent
+    call       start (if absent), retry, poll, check or read
+    order      channel; phone (the suite's if absent), code, text, webhook_url
+    reference  of the call before, for retry and poll
+    exchange   a list of {request, response}. request is what the driver must ask: method, path (under the base path),
+               and query, headers, form or json where they matter; if absent, anything goes. response is status,
+               headers and body: JSON, or a string that is the body as it stands
+    webhook    for read: method, query and form as the provider writes them
+    expect     one of receipt, sighting, event (their fields, those that are None left out; null is no event),
+               right (true or false, for check), refusal (the word of the trouble), unclear (true)
+
+Numbers and keys in samples are invented.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ..drivers.base import (
+    ChecksRemotely,
+    Driver,
+    Polls,
+    ReadsWebhooks,
+    Retries,
+    Starts,
+)
+from ..drivers.dsn import load_driver, parse_dsn
+from ..errors import ConfigurationError, ProviderError, Trouble, UnclearError
+from ..exchange import Exchange, HttpRequest, HttpResponse, Notice
+from ..model import CallState, Channel, Event, Holder, Order, Receipt, Sighting, WebhookRequest
+from ..phone import PhoneNumber
+
+#: No driver needs more requests than this for one order.
+MOST_REQUESTS = 4
+
+NOT_2XX = (300, 301, 302, 304, 307, 308, 400, 401, 402, 403, 404, 405, 408, 409, 410, 422, 429, 500, 502, 503, 504, 599)
+
+#: Bodies that no provider means to send. None of them may count as anything.
+GARBAGE = {
+    "empty": b"",
+    "html": b"<!doctype html><title>502</title><p>Bad gateway",
+    "text": b"OK",
+    "truncated": b'{"success": true, "data": {"id": 1',
+    "no utf-8": b'{"message": "\xff\xfe"}',
+    "utf-16": '{"a": 1}'.encode("utf-16"),
+    "null": b"null",
+    "true": b"true",
+    "number": b"1",
+    "string": b'"Success"',
+    "list": b"[]",
+    "list of lists": b"[[[]], [[{}]]]",
+    "list of objects": b'[{"Status": "Success"}]',
+    "object": b"{}",
+    "nan": b"NaN",
+    "deep lists": b"[" * 100_000,
+    "deep objects": b'{"data":' * 100_000,
+    "closed deep lists": b"[" * 900 + b"]" * 900,
+    "huge number": b"1" * 5_000,
+    "huge number inside": b'{"Status": ' + b"1" * 5_000 + b"}",
+    "half a surrogate pair": rb'{"message": "\ud800", "error": "\udfff"}',
+}
+
+Result = Receipt | Sighting | bool | ProviderError | UnclearError
+
+
+class DriverSuite:
+    """What a driver must do whatever the provider answers. Subclass it and say which driver, DSN and samples."""
+
+    driver: ClassVar[type[Driver]]
+    #: With a base path, a loopback host, `tls=off` and credentials that need percent-encoding.
+    dsn: ClassVar[str]
+    #: Further options, each of which must keep all promises too.
+    variants: ClassVar[Sequence[str]] = ()
+    samples: ClassVar[Path]
+    #: A number that the driver reaches, and one that it does not, if there is one.
+    phone: ClassVar[str]
+    abroad: ClassVar[str | None] = None
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Run a test for every sample, and for every variant of the DSN."""
+        if "sample" in metafunc.fixturenames:
+            files = sorted(self.samples.glob("*.json"))
+            assert files, f"no samples in {self.samples}"
+            loaded = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+            metafunc.parametrize("sample", loaded, ids=[file.stem for file in files])
+        if "variant" in metafunc.fixturenames:
+            metafunc.parametrize("variant", ["", *self.variants])
+
+    # Roles and values
+
+    def test_every_ability_has_its_roles(self, variant: str) -> None:
+        """The roles and the abilities say the same."""
+        driver = self._driver(variant)
+        assert type(driver) is self.driver
+        assert isinstance(driver, Starts)
+        holders = {ability.holder for ability in driver.abilities.values()}
+        assert holders
+        assert (Holder.NOBODY in holders) == isinstance(driver, Polls | ReadsWebhooks)
+        assert (Holder.REMOTE in holders) == isinstance(driver, ChecksRemotely)
+        for ability in driver.abilities.values():
+            assert ability.known is None or ability.holder in (Holder.TOLD, Holder.REMOTE)
+            assert ability.shortest is None or ability.holder is Holder.OURS
+            assert ability.longest is None or 4 <= (ability.shortest or 4) <= ability.longest <= 8
+
+    def test_every_channel_has_samples(self) -> None:
+        """For each channel, one sample of success and one of refusal at least (no provider: success alone)."""
+        contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
+        driver = self._driver()
+        talks = any(sample.get("exchange") for sample in contents)
+        for channel in driver.abilities:
+            own = [s["expect"] for s in contents if s.get("order", {}).get("channel") == channel]
+            assert any("receipt" in expect for expect in own), channel
+            assert any("refusal" in expect for expect in own) or not talks, channel
+
+    def test_a_driver_is_frozen(self) -> None:
+        """No field of a driver can be changed."""
+        driver = self._driver()
+        for field in dataclasses.fields(driver):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(driver, field.name, None)
+
+    def test_a_driver_shows_no_credential(self, variant: str) -> None:
+        """Neither repr nor str shows a credential in any spelling."""
+        driver = self._driver(variant)
+        for text in (repr(driver), str(driver), f"{driver}"):
+            _assert_hidden(text, self._credentials())
+
+    def test_an_unknown_option_names_the_known_ones(self) -> None:
+        """A typo in an option is told with what there is instead."""
+        with pytest.raises(ConfigurationError, match="SETTING") as raised:
+            self._driver("no_such_option=1")
+        for name in (*self.driver.options, "tls", "timeout", "name"):
+            assert name in str(raised.value)
+        _assert_hidden(str(raised.value), self._credentials())
+
+    def test_wrong_credentials_are_told_without_showing_them(self) -> None:
+        """Too many credentials, or none where some are needed."""
+        scheme, _, rest = self.dsn.partition("://")
+        place = rest.rpartition("@")[2]
+        for credentials in (
+            "FAKE-1:FAKE-2:FAKE-3@",
+            "FAKE-1:@",
+            *(() if () in self.driver.credential_forms else ("",)),
+        ):
+            with pytest.raises(ConfigurationError, match="SETTING") as raised:
+                load_driver(parse_dsn(f"{scheme}://{credentials}{place}", "SETTING"))
+            assert "FAKE" not in str(raised.value)
+
+    def test_nothing_is_asked_for_a_number_it_does_not_reach(self) -> None:
+        """Such a number is refused as a bad one before any request, on every channel."""
+        driver = self._driver()
+        assert driver.reaches(PhoneNumber.parse(self.phone))
+        if self.abroad is None:
+            return
+        phone = PhoneNumber.parse(self.abroad)
+        assert not driver.reaches(phone)
+        for channel in driver.abilities:
+            result, asked = overhear(_start(driver, self._order({"channel": channel, "code": "4821"}, phone)), ())
+            assert asked == []
+            assert isinstance(result, ProviderError)
+            assert result.trouble is Trouble.BAD_NUMBER
+
+    # Conversations
+
+    def test_sample(self, sample: dict[str, Any]) -> None:
+        """The driver asks what the sample expects, and understands the answer."""
+        driver = self._driver(sample.get("options", ""))
+        expect = sample["expect"]
+        if "event" in expect:
+            assert isinstance(driver, ReadsWebhooks)
+            event = driver.read(_webhook(sample["webhook"]))
+            assert (event and _plain(event)) == expect["event"]
+            return
+        result, asked = overhear(self._call(driver, sample), _responses(sample))
+        assert _told(result) == expect
+        requests = [request for request in asked if isinstance(request, HttpRequest)]
+        assert len(requests) == len(sample.get("exchange", ()))
+        base_path = urlsplit(driver.base_url).path
+        for request, step in zip(requests, sample.get("exchange", ()), strict=True):
+            assert request.url.startswith(driver.base_url + "/")
+            for name, value in step.get("request", {}).items():
+                assert _asked(request, name, base_path) == value, name
+
+    def test_a_sound_result_for_every_sample(self, sample: dict[str, Any]) -> None:
+        """A receipt has what its channel needs and nothing more."""
+        if "event" not in sample["expect"]:
+            driver = self._driver(sample.get("options", ""))
+            result, _ = overhear(self._call(driver, sample), _responses(sample))
+            self._assert_sound(result, driver, sample)
+
+    def test_no_http_error_is_a_success(self, sample: dict[str, Any]) -> None:
+        """HTTP 3xx, 4xx and 5xx are refusals whatever the body says, at every step of the conversation."""
+        for driver, step, responses in self._steps(sample):
+            for status in NOT_2XX:
+                answers = [*responses]
+                answers[step] = dataclasses.replace(responses[step], status=status)
+                result, _ = overhear(self._call(driver, sample), answers)
+                match result:
+                    case Sighting():
+                        assert result.state is not CallState.CALLED, status
+                    case bool():
+                        assert result is False, status
+                    case _:
+                        assert isinstance(result, ProviderError), status
+
+    def test_garbage_is_no_success(self, sample: dict[str, Any]) -> None:
+        """A 2xx that means nothing is unclear or a refusal, and no other error."""
+        for driver, step, responses in self._steps(sample):
+            for status in (200, 201, 204):
+                for name, body in GARBAGE.items():
+                    answers = chain(responses[:step], repeat(HttpResponse(status, {}, body)))
+                    result, _ = overhear(self._call(driver, sample), answers)
+                    assert result is not True
+                    assert not isinstance(result, Receipt), name
+                    assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
+
+    def test_any_json_is_understood_or_refused(self, sample: dict[str, Any]) -> None:
+        """Whatever JSON comes, at whatever place of the reply, the result is sound or one of the two errors."""
+        for driver, step, responses in self._steps(sample):
+            self._try_any_json(driver, sample, step, responses)
+
+    def test_no_error_repeats_a_secret(self, sample: dict[str, Any]) -> None:
+        """A provider that repeats credential, code and number in its answer doesn't bring them into an error."""
+        secrets = self._secrets(sample)
+        for driver, step, responses in self._steps(sample, spoilt=True):
+            spoken = " ".join((*secrets, *chain.from_iterable(map(_spellings, self._credentials()))))
+            body = responses[step].json()
+            replies = [_with_strings(body, "{} " + spoken), _with_strings(body, spoken)]
+            replies += [dict.fromkeys(("error", "message", "detail", "Status", "code", "msg"), spoken), spoken]
+            for status in (200, 201, 400, 401, 403, 500):
+                for reply in replies:
+                    answers = [*responses]
+                    answers[step] = HttpResponse(status, {}, json.dumps(reply).encode())
+                    result, asked = overhear(self._call(driver, sample), answers)
+                    if isinstance(result, ProviderError | UnclearError):
+                        for text in (str(result), repr(result), getattr(result, "detail", "")):
+                            _assert_hidden(text, secrets)
+                    for request in asked:
+                        _assert_hidden(repr(request), secrets)
+                        assert not isinstance(request, HttpRequest) or request.host == urlsplit(driver.base_url).netloc
+
+    def test_a_repeated_parameter_proves_nothing(self, sample: dict[str, Any]) -> None:
+        """A webhook that says anything that matters twice, even the same, is no event."""
+        if not sample["expect"].get("event"):
+            return
+        driver = self._driver(sample.get("options", ""))
+        assert isinstance(driver, ReadsWebhooks)
+        request = _webhook(sample["webhook"])
+        assert driver.read(request)
+        repeated = [
+            driver.read(dataclasses.replace(request, parameters=[*request.parameters, (name, value)]))
+            for name, value in request.parameters
+            if name in self._telling(driver, request)
+        ]
+        assert repeated
+        assert not any(repeated)
+
+    # How the suite talks to the driver
+
+    def _driver(self, options: str = "") -> Driver:
+        joint = ("&" if "?" in self.dsn else "?") if options else ""
+        return load_driver(parse_dsn(self.dsn + joint + options, "SETTING"))
+
+    def _credentials(self) -> tuple[str, ...]:
+        return tuple(parse_dsn(self.dsn, "SETTING").credentials)
+
+    def _order(self, content: Mapping[str, Any], phone: PhoneNumber | None = None) -> Order:
+        return Order(
+            phone=phone or PhoneNumber.parse(content.get("phone", self.phone)),
+            channel=Channel(content["channel"]),
+            life=timedelta(seconds=120),
+            code=content.get("code"),
+            text=content.get("text"),
+            webhook_url=content.get("webhook_url"),
+        )
+
+    def _call(self, driver: Driver, sample: Mapping[str, Any]) -> Exchange[Any]:
+        match sample.get("call", "start"):
+            case "poll":
+                assert isinstance(driver, Polls)
+                return driver.poll(sample["reference"])
+            case "retry":
+                assert isinstance(driver, Retries)
+                return driver.retry(self._order(sample["order"]), sample["reference"])
+            case "check":
+                assert isinstance(driver, ChecksRemotely)
+                order = self._order(sample["order"])
+                assert order.code is not None
+                return driver.check(order.phone, order.code)
+            case _:
+                return _start(driver, self._order(sample["order"]))
+
+    def _steps(
+        self, sample: Mapping[str, Any], *, spoilt: bool = False
+    ) -> Iterator[tuple[Driver, int, list[HttpResponse]]]:
+        """The steps of a sample's conversation, if it succeeds, or if it may be one that is spoilt already."""
+        if spoilt or {"receipt", "sighting", "right"} & sample["expect"].keys():
+            responses = _responses(sample)
+            for step in range(len(responses)):
+                yield self._driver(sample.get("options", "")), step, responses
+
+    def _secrets(self, sample: Mapping[str, Any]) -> tuple[str, ...]:
+        order = sample.get("order", {})
+        phone = PhoneNumber.parse(order.get("phone", self.phone))
+        told = sample["expect"].get("receipt", {}).get("code")
+        codes = (code for code in (order.get("code"), told) if code)
+        return (*self._credentials(), phone.e164, phone.e164[1:], phone.national, *codes)
+
+    def _try_any_json(
+        self, driver: Driver, sample: Mapping[str, Any], step: int, responses: Sequence[HttpResponse]
+    ) -> None:
+        body = responses[step].json()
+        places = list(_places(body))
+
+        @settings(max_examples=60, deadline=None, database=None)
+        @given(st.sampled_from(places), _JSON, st.sampled_from((200, 200, 201, 400)))
+        def try_one(place: tuple[str | int, ...], value: object, status: int) -> None:
+            answer = HttpResponse(status, {}, json.dumps(_replaced(body, place, value)).encode())
+            result, _ = overhear(self._call(driver, sample), chain(responses[:step], repeat(answer)))
+            self._assert_sound(result, driver, sample)
+
+        try_one()
+
+    def _assert_sound(self, result: Result, driver: Driver, sample: Mapping[str, Any]) -> None:
+        match sample.get("call", "start"), result:
+            case _, ProviderError() | UnclearError():
+                assert str(result).isprintable()
+            case (("start" | "retry"), Receipt()):
+                _assert_sound_receipt(result, driver.abilities[Channel(sample["order"]["channel"])].holder)
+            case "poll", Sighting():
+                assert result.caller is None or result.state is CallState.CALLED
+            case "check", bool():
+                pass
+            case call, _:
+                raise AssertionError(f"{call} returned {result!r}")
+
+    def _telling(self, driver: ReadsWebhooks, request: WebhookRequest) -> set[str]:
+        """The parameters without which this webhook would say less."""
+        whole = driver.read(request)
+        return {
+            name
+            for name, _ in request.parameters
+            if driver.read(
+                dataclasses.replace(request, parameters=[(n, v) for n, v in request.parameters if n != name])
+            )
+            != whole
+        }
+
+
+def overhear(exchange: Exchange[Any], answers: Iterable[HttpResponse]) -> tuple[Any, list[HttpRequest | Notice]]:
+    """Run an exchange against these answers: its result or the error it raised, and what it asked."""
+    asked: list[HttpRequest | Notice] = []
+    remaining = iter(answers)
+    try:
+        request = next(exchange)
+        while True:
+            asked.append(request)
+            assert len(asked) <= MOST_REQUESTS, "the driver never stops asking"
+            if isinstance(request, Notice):
+                request = exchange.send(HttpResponse(200))
+                continue
+            answer = next(remaining, None)
+            assert answer is not None, "the driver asked once more than the sample answers"
+            request = exchange.send(answer)
+    except StopIteration as stop:
+        return stop.value, asked
+    except (ProviderError, UnclearError) as error:
+        return error, asked
+
+
+_TEXTS = st.text(max_size=20) | st.text("0123456789+ok", max_size=20) | st.sampled_from(["\ud800", "\x00", "٣٤٥٦"])
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.just(10**4000) | st.floats() | _TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def _start(driver: Driver, order: Order) -> Exchange[Receipt]:
+    assert isinstance(driver, Starts)
+    return driver.start(order)
+
+
+def _responses(sample: Mapping[str, Any]) -> list[HttpResponse]:
+    return [_response(step["response"]) for step in sample.get("exchange", ())]
+
+
+def _response(content: Mapping[str, Any]) -> HttpResponse:
+    body = content.get("body", "")
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    headers = {name.lower(): value for name, value in content.get("headers", {}).items()}
+    return HttpResponse(content["status"], headers, text.encode())
+
+
+def _webhook(content: Mapping[str, Any]) -> WebhookRequest:
+    form = content.get("form", "")
+    parameters = [*parse_qsl(content.get("query", "")), *parse_qsl(form)]
+    return WebhookRequest(content["method"], parameters, content.get("headers", {}), form.encode())
+
+
+def _asked(request: HttpRequest, name: str, base_path: str) -> object:
+    """What a request says under one of the names that a sample uses."""
+    parts = urlsplit(request.url)
+    body = request.body or b""
+    match name:
+        case "method":
+            return request.method
+        case "path":
+            return parts.path.removeprefix(base_path)
+        case "query":
+            return dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+        case "headers":
+            return dict(request.headers)
+        case "form":
+            return dict(parse_qsl(body.decode(), keep_blank_values=True))
+        case "json":
+            return json.loads(body)
+        case _:
+            raise AssertionError(f"a sample's request has no {name!r}")
+
+
+def _told(result: object) -> dict[str, object]:
+    """A result in the words of a sample's `expect`."""
+    match result:
+        case Receipt():
+            return {"receipt": _plain(result)}
+        case Sighting():
+            return {"sighting": _plain(result)}
+        case bool():
+            return {"right": result}
+        case ProviderError():
+            return {"refusal": str(result.trouble)}
+        case UnclearError():
+            return {"unclear": True}
+        case _:
+            raise AssertionError(f"no result of a driver: {result!r}")
+
+
+def _plain(value: Receipt | Sighting | Event) -> dict[str, str]:
+    fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {
+        name: content.e164 if isinstance(content, PhoneNumber) else str(content)
+        for name, content in fields.items()
+        if content is not None
+    }
+
+
+def _assert_sound_receipt(receipt: Receipt, holder: Holder) -> None:
+    assert (receipt.code is not None) == (holder is Holder.TOLD)
+    assert receipt.code is None or re.fullmatch(r"[0-9]{3,10}", receipt.code)
+    assert (receipt.line is not None) == (holder is Holder.NOBODY)
+    assert receipt.line is None or re.fullmatch(r"\+[1-9][0-9]{7,14}", receipt.line.e164)
+    assert receipt.line is None or receipt.line.hint
+    assert receipt.reference is None or re.fullmatch(r"[!-~]{1,64}", receipt.reference)
+    assert receipt.caller_hint is None or re.fullmatch(r"\+?[0-9]{1,15}", receipt.caller_hint)
+    assert not (receipt.caller_hint and receipt.code and receipt.caller_hint.endswith(receipt.code))
+    assert receipt.code is None or "code" not in repr(receipt)
+
+
+def _spellings(secret: str) -> tuple[str, ...]:
+    encoded = base64.b64encode(secret.encode()).decode()
+    return secret, quote(secret, safe=""), quote_plus(secret), encoded
+
+
+def _assert_hidden(text: str, secrets: Iterable[str]) -> None:
+    for secret in secrets:
+        for spelling in map(_letters, _spellings(secret)):
+            # The text itself would show the secret, so it is left out of the failure.
+            assert _letters(text).find(spelling) < 0, f"a secret shows in a text of {len(text)} letters"
+
+
+def _letters(text: str) -> str:
+    """Letters and digits alone: a secret whose marks became spaces is still one."""
+    return "".join(filter(str.isalnum, text)).lower()
+
+
+def _places(body: object) -> Iterator[tuple[str | int, ...]]:
+    """The way to every node of a JSON document, the whole of it first."""
+    yield ()
+    items: Iterable[tuple[str | int, object]] = ()
+    if isinstance(body, dict):
+        items = body.items()
+    elif isinstance(body, list):
+        items = enumerate(body)
+    for key, value in items:
+        for rest in _places(value):
+            yield (key, *rest)
+
+
+def _replaced(body: object, place: tuple[str | int, ...], value: object) -> object:
+    if not place:
+        return value
+    changed: Any = copy.copy(body)
+    changed[place[0]] = _replaced(changed[place[0]], place[1:], value)
+    return changed
+
+
+def _with_strings(body: object, template: str) -> object:
+    """The document with every string that says something put into `template`."""
+    match body:
+        case str() if body:
+            return template.replace("{}", body)
+        case dict():
+            return {name: _with_strings(value, template) for name, value in body.items()}
+        case list():
+            return [_with_strings(value, template) for value in body]
+        case _:
+            return body

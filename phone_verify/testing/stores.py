@@ -1,0 +1,1109 @@
+"""The suite that every store must pass: the promises of `stores/base.py`, and races with real threads.
+
+    class TestMyStore(StoreSuite):
+        @pytest.fixture
+        def store(self):
+            return MyStore(…)
+
+Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS` sets how often each race is run.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pytest
+
+from ..codes import Keyring, new_id
+from ..lifecycle import (
+    LINE_REST,
+    POLL_INTERVAL,
+    PROOF_LIFE,
+    Answer,
+    Attachment,
+    Limits,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+)
+from ..model import Channel, Event, Holder, Status, Verification
+from ..phone import PhoneNumber
+from ..policy import FAILURE_MEMORY, Plan
+from ..stores.base import KEPT, SWEPT_PER_START, Store
+from .clock import ManualClock
+
+T = TypeVar("T")
+
+ROUNDS = int(os.environ.get("PHONE_VERIFY_ROUNDS", "2"))
+
+PHONE = PhoneNumber("+989120000001")
+OTHER_PHONE = PhoneNumber("+79160000002")
+LINE = PhoneNumber("+74950000003")
+OTHER_LINE = PhoneNumber("+74950000004")
+
+BINDING = b"b" * 32
+OTHER_BINDING = b"o" * 32
+RIGHT = b"r" * 32
+WRONG = b"w" * 32
+
+LIMITS = Limits(20)
+NO_DELAY = timedelta(0)
+LIFE = timedelta(seconds=300)
+
+OURS = Plan(Holder.OURS, 6, short=False, attempts=5, life=LIFE)
+SHORT = Plan(Holder.OURS, 4, short=True, attempts=3, life=timedelta(seconds=180))
+TOLD = Plan(Holder.TOLD, None, short=True, attempts=3, life=timedelta(seconds=180))
+REMOTE = Plan(Holder.REMOTE, 6, short=False, attempts=5, life=LIFE)
+CALL = Plan(Holder.NOBODY, None, short=False, attempts=5, life=LIFE)
+
+_keyring = Keyring(["a key of the store suite, no secret"])
+
+
+def run(step: Coroutine[Any, Any, T]) -> T:
+    """Run a step of a blocking store, which never suspends, to its end."""
+    try:
+        step.send(None)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+    step.close()
+    raise AssertionError("the store suspended")
+
+
+def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:
+    """A verification to open, with the right code's digest where the code is ours."""
+    tag = _keyring.tag(phone)
+    plain = Opening(
+        id=new_id(tag, os.urandom),
+        tag=tag,
+        phone=phone,
+        purpose="login",
+        service="default",
+        binding=BINDING,
+        channel=Channel.INBOUND_CALL if plan.holder is Holder.NOBODY else Channel.SMS,
+        driver="fake",
+        plan=plan,
+        key_id="0a1b2c3d",
+        code_digest=RIGHT if plan.holder is Holder.OURS else None,
+        locale=None,
+        resend_after=timedelta(seconds=60),
+    )
+    return replace(plain, **changes)
+
+
+def attachment(opening: Opening, **changes: Any) -> Attachment:
+    """The receipt that a driver would give for this opening."""
+    plain = Attachment(
+        status=Status.SENT,
+        channel=opening.channel,
+        driver=opening.driver,
+        plan=opening.plan,
+        key_id=opening.key_id,
+        generation=1,
+        code_digest=opening.code_digest,
+        code_length=opening.plan.code_length,
+        reference=None,
+        line=None,
+        caller_hint=None,
+    )
+    return replace(plain, **changes)
+
+
+def together(count: int, step: Callable[[int], T], done: Callable[[], None] = lambda: None) -> list[T]:
+    """What `count` threads get that begin `step` at the same moment; `done` is called as each ends."""
+    barrier = threading.Barrier(count)
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            barrier.wait(30)
+            results.append(step(number))
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            errors.append(error)
+        finally:
+            done()
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
+    # A step in memory is shorter than the interpreter's usual turn, so that threads would never meet in it.
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.00001)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(interval)
+    if errors:
+        raise errors[0]
+    assert len(results) == count, "a step did not end"
+    return results
+
+
+class StoreCase:
+    """The fixtures and shorthands of both halves of the suite."""
+
+    @pytest.fixture
+    def store(self) -> Store:
+        """The store under test, empty."""
+        raise NotImplementedError("a subclass gives the `store` fixture")
+
+    @pytest.fixture
+    def stores(self, store: Store) -> Sequence[Store]:
+        """The store, and where it can be others on the same data: the threads of a race share them out."""
+        return [store]
+
+    @pytest.fixture
+    def clock(self) -> ManualClock:
+        """A clock with microseconds that no round number would keep."""
+        return ManualClock(datetime(2030, 1, 1, 12, 34, 56, 789013, tzinfo=UTC))
+
+    def thread_done(self) -> None:
+        """Called in each thread of a race as it ends: close what the store keeps per thread."""
+
+    def open(self, store: Store, clock: ManualClock, *arguments: Any, **changes: Any) -> Verification:
+        """Open a verification that no quota stands against, and return it."""
+        opened = run(store.open(opening(*arguments, **changes), [], LIMITS, clock()))
+        assert isinstance(opened, Verification)
+        return opened
+
+    def claim_on(self, store: Store, clock: ManualClock, line: PhoneNumber | None, **changes: Any) -> Verification:
+        """Open an inbound call that was given this line and the reference `ref`."""
+        reference = changes.pop("reference", "ref")
+        order = opening(changes.pop("phone", PHONE), CALL, **changes)
+        assert isinstance(run(store.open(order, [], LIMITS, clock())), Verification)
+        attached = run(store.attach(order.id, attachment(order, line=line, reference=reference), clock()))
+        assert isinstance(attached, Verification)
+        return attached
+
+    def spend(
+        self,
+        store: Store,
+        clock: ManualClock,
+        record: Verification,
+        digest: bytes,
+        limits: Limits = LIMITS,
+        length: int | None = None,
+    ) -> Spent | Refused:
+        """Guess with one digest, of the code's own length."""
+        length = record.code_length or 6 if length is None else length
+        return run(store.spend(record.id, record.binding, [digest], length, limits, clock()))
+
+    def fail(self, store: Store, clock: ManualClock, times: int, **changes: Any) -> None:
+        """Give this many wrong answers in a row, each to a verification of its own."""
+        for _ in range(times):
+            answer = self.spend(store, clock, self.open(store, clock, **changes), WRONG, Limits(1000))
+            assert isinstance(answer, Spent)
+
+    def reopen(
+        self, store: Store, clock: ManualClock, record: Verification, short: bool = False, **changes: Any
+    ) -> Verification | Refused:
+        """Ask for one more send, with a minute's delay and no quota unless one is named."""
+        return run(
+            store.reopen(
+                record.id,
+                changes.get("binding", record.binding),
+                short,
+                changes.get("quotas", []),
+                changes.get("limits", LIMITS),
+                timedelta(seconds=60),
+                clock(),
+            )
+        )
+
+    def call(
+        self, store: Store, clock: ManualClock, record: Verification, event: Event, driver: str = "fake"
+    ) -> Verification | None:
+        """Report a call about the phone of this record."""
+        return run(store.claim(driver, record.tag, event, clock()))
+
+
+class StorePromises(StoreCase):
+    """What a store promises, step by step."""
+
+    # Records.
+
+    def test_a_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
+        order = opening(locale="fa", service="shop", purpose="signup")
+        record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup")
+        assert record == Verification(
+            id=order.id,
+            tag=order.tag,
+            phone=PHONE,
+            purpose="signup",
+            service="shop",
+            binding=BINDING,
+            channel=Channel.SMS,
+            driver="fake",
+            holder=Holder.OURS,
+            status=Status.PENDING,
+            key_id="0a1b2c3d",
+            generation=1,
+            code_digest=RIGHT,
+            code_length=6,
+            short=False,
+            attempts_left=5,
+            sends=1,
+            locale="fa",
+            created_at=clock(),
+            expires_at=clock() + LIFE,
+            resend_at=clock() + timedelta(seconds=60),
+            read_at=clock(),
+        )
+        assert run(store.get(record.id, clock())) == record
+
+    def test_a_record_comes_back_with_its_receipt(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        self.open(store, clock, id=order.id)
+        clock.move(0.000001)
+        receipt = attachment(
+            order,
+            channel=Channel.FLASH_CALL,
+            driver="fake-2",
+            plan=TOLD,
+            key_id="ffffffff",
+            generation=2,
+            code_digest=WRONG,
+            code_length=4,
+            reference="Ref-7/é",
+            line=LINE,
+            caller_hint="+7495",
+        )
+        attached = run(store.attach(order.id, receipt, clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.status, attached.channel, attached.driver) == (Status.SENT, Channel.FLASH_CALL, "fake-2")
+        assert (attached.holder, attached.short, attached.key_id) == (Holder.TOLD, True, "ffffffff")
+        assert (attached.generation, attached.code_digest, attached.code_length) == (2, WRONG, 4)
+        assert (attached.reference, attached.line, attached.caller_hint) == ("Ref-7/é", LINE, "+7495")
+        assert attached.read_at == clock()
+        assert run(store.get(order.id, clock())) == attached
+
+    def test_an_unknown_id_is_none_or_refused(self, store: Store, clock: ManualClock) -> None:
+        id = opening().id
+        assert run(store.get(id, clock())) is None
+        assert run(store.attach(id, attachment(opening()), clock())) == Refused(Refusal.CLOSED)
+        assert run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, clock())) == Refused(Refusal.UNBOUND)
+        reopened = run(store.reopen(id, BINDING, False, [Quota("q", 1)], LIMITS, NO_DELAY, clock()))
+        assert reopened == Refused(Refusal.UNBOUND)
+        assert run(store.settle(id, Status.CANCELLED, clock())) is False
+        run(store.forgive(id, clock()))
+        assert run(store.may_poll(id, BINDING, clock())) is False
+        assert run(store.redeem(id, BINDING, clock())) is None
+
+    def test_ids_and_tags_are_told_apart_by_case(self, store: Store, clock: ManualClock) -> None:
+        order = opening(tag="t" * 22, id="t" * 22 + "i" * 22)
+        assert isinstance(run(store.open(order, [Quota("q", 1)], LIMITS, clock())), Verification)
+        other = replace(order, id="t" * 22 + "I" * 22)
+        assert isinstance(run(store.open(other, [Quota("Q", 1)], LIMITS, clock())), Verification)
+        another = replace(order, tag="T" * 22, id="T" * 22 + "i" * 22, plan=CALL)
+        assert isinstance(run(store.open(another, [Quota("q", 1)], LIMITS, clock())), Verification)
+        assert len({record and record.id for record in (run(store.get(o.id, clock())) for o in (order, other))}) == 2
+        assert run(store.count([Quota("k", 1)], clock())) == run(store.count([Quota("K", 1)], clock()))
+
+    def test_without_a_time_the_store_has_its_own(self, store: Store) -> None:
+        before = datetime.now(UTC)
+        order = opening()
+        opened = run(store.open(order, [], LIMITS, None))
+        assert isinstance(opened, Verification)
+        attached = run(store.attach(order.id, attachment(order), None))
+        assert isinstance(attached, Verification)
+        windows = run(store.count([Quota("k", 1)], None))
+        assert not isinstance(windows, Refused)
+        spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None))
+        assert isinstance(spent, Spent)
+        times = [opened.read_at, attached.read_at, windows[0] - timedelta(hours=1), spent.record.read_at]
+        # A database on another machine may be off by a little; one that tells another zone's time is not let off.
+        assert all(abs(time - before) < timedelta(minutes=2) for time in times)
+        assert times[0] <= times[1] <= times[3]
+
+    def test_a_record_past_its_end_has_expired(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock)
+        clock.move(299.999999)
+        assert (found := run(store.get(record.id, clock())))
+        assert found.open
+        clock.move(0.000001)
+        assert (found := run(store.get(record.id, clock())))
+        assert found.state is Status.EXPIRED
+
+    # Shared quotas.
+
+    def test_a_shared_quota_is_met_exactly_and_says_when_it_ends(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("address:a", 3)
+        ends_at = clock() + quota.window
+        for _ in range(3):
+            assert run(store.count([quota], clock())) == [ends_at]
+            clock.move(60)
+        assert run(store.count([quota], clock())) == Refused(Refusal.QUOTA, ends_at - clock())
+
+    def test_a_window_does_not_move_and_a_new_one_begins_after_it(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("address:a", 1)
+        run(store.count([quota], clock()))
+        clock.move(3599.999999)
+        assert run(store.count([quota], clock())) == Refused(Refusal.QUOTA, timedelta(microseconds=1))
+        clock.move(0.000001)
+        assert run(store.count([quota], clock())) == [clock() + quota.window]
+
+    def test_shared_quotas_are_counted_all_or_none(self, store: Store, clock: ManualClock) -> None:
+        wide, narrow = Quota("total", 3), Quota("address:a", 1)
+        assert not isinstance(run(store.count([wide, narrow], clock())), Refused)
+        for _ in range(5):
+            assert isinstance(run(store.count([wide, narrow], clock())), Refused)
+            assert isinstance(run(store.count([narrow, wide], clock())), Refused)
+        assert not isinstance(run(store.count([wide], clock())), Refused)
+        assert not isinstance(run(store.count([wide], clock())), Refused)
+        assert isinstance(run(store.count([wide], clock())), Refused)
+
+    def test_no_quotas_are_nothing_to_count(self, store: Store, clock: ManualClock) -> None:
+        assert run(store.count([], clock())) == []
+        run(store.uncount([], [], clock()))
+
+    def test_what_is_given_back_can_be_counted_again(self, store: Store, clock: ManualClock) -> None:
+        quotas = [Quota("total", 2), Quota("address:a", 1)]
+        windows = run(store.count(quotas, clock()))
+        assert not isinstance(windows, Refused)
+        run(store.uncount(quotas, windows, clock()))
+        assert not isinstance(run(store.count(quotas, clock())), Refused)
+        assert isinstance(run(store.count(quotas, clock())), Refused)
+        assert not isinstance(run(store.count(quotas[:1], clock())), Refused)
+
+    def test_nothing_is_given_back_to_a_later_window(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("address:a", 1)
+        windows = run(store.count([quota], clock()))
+        assert not isinstance(windows, Refused)
+        clock.move(3600)
+        run(store.count([quota], clock()))
+        run(store.uncount([quota], windows, clock()))
+        assert isinstance(run(store.count([quota], clock())), Refused)
+
+    def test_no_more_is_given_back_than_was_taken(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("address:a", 1)
+        windows = run(store.count([quota], clock()))
+        assert not isinstance(windows, Refused)
+        for _ in range(3):
+            run(store.uncount([quota], windows, clock()))
+        assert not isinstance(run(store.count([quota], clock())), Refused)
+        assert isinstance(run(store.count([quota], clock())), Refused)
+
+    # Opening.
+
+    def test_the_phones_quota_is_met_exactly_whatever_else_differs(self, store: Store, clock: ManualClock) -> None:
+        quota, ends_at = Quota("sends:p", 2), clock() + timedelta(hours=1)
+        first, second = opening(), opening(purpose="signup", binding=OTHER_BINDING, channel=Channel.VOICE)
+        assert isinstance(run(store.open(first, [quota], LIMITS, clock())), Verification)
+        clock.move(10)
+        assert isinstance(run(store.open(second, [quota], LIMITS, clock())), Verification)
+        third = opening(plan=CALL)
+        assert run(store.open(third, [quota], LIMITS, clock())) == Refused(Refusal.QUOTA, ends_at - clock())
+        assert run(store.get(third.id, clock())) is None
+        clock.move(3590)
+        assert isinstance(run(store.open(third, [quota], LIMITS, clock())), Verification)
+
+    def test_a_refused_start_counts_nothing_and_ends_nothing(self, store: Store, clock: ManualClock) -> None:
+        live = self.open(store, clock)
+        one, none = Quota("sends:p", 2), Quota("sends:q", 1)
+        assert isinstance(run(store.open(opening(), [one, none], LIMITS, clock())), Verification)
+        refused = run(store.open(opening(shown=[BINDING]), [one, none], LIMITS, clock()))
+        assert isinstance(refused, Refused)
+        assert isinstance(run(store.open(opening(), [one], LIMITS, clock())), Verification)
+        assert (found := run(store.get(live.id, clock())))
+        assert found.open
+
+    def test_a_start_ends_the_live_one_of_its_own_browser_only(self, store: Store, clock: ManualClock) -> None:
+        mine = self.open(store, clock)
+        others = [
+            self.open(store, clock, binding=OTHER_BINDING),
+            self.open(store, clock, purpose="signup"),
+            self.open(store, clock, service="shop"),
+            self.open(store, clock, OTHER_PHONE),
+        ]
+        clock.move(1)
+        self.open(store, clock, binding=b"n" * 32, shown=[b"u" * 32, BINDING])
+        assert (found := run(store.get(mine.id, clock())))
+        assert (found.status, found.closed_at) == (Status.CANCELLED, clock())
+        assert all((record := run(store.get(other.id, clock()))) and record.open for other in others)
+
+    def test_a_start_changes_no_record_that_is_over(self, store: Store, clock: ManualClock) -> None:
+        done, late = self.open(store, clock), self.open(store, clock)
+        self.spend(store, clock, done, RIGHT)
+        clock.move(300)
+        self.open(store, clock, shown=[BINDING])
+        assert (found := run(store.get(done.id, clock())))
+        assert found.status is Status.VERIFIED
+        assert (found := run(store.get(late.id, clock())))
+        assert (found.state, found.closed_at) == (Status.EXPIRED, None)
+
+    def test_too_many_failures_stop_starts_for_an_hour(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 3)
+        limits, last = Limits(3), clock()
+        clock.move(600)
+        order = opening(binding=OTHER_BINDING, channel=Channel.VOICE)
+        refused = run(store.open(order, [], limits, clock()))
+        assert refused == Refused(Refusal.FAILURES, last + FAILURE_MEMORY - clock())
+        assert isinstance(run(store.open(opening(OTHER_PHONE), [], limits, clock())), Verification)
+        assert isinstance(run(store.open(opening(purpose="signup"), [], limits, clock())), Verification)
+        clock.move(3000)
+        assert isinstance(run(store.open(order, [], limits, clock())), Verification)
+
+    def test_ten_failures_close_short_codes_only(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 10)
+        order = opening(plan=SHORT)
+        refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
+        assert refused == Refused(Refusal.SHORT_CODES_CLOSED, FAILURE_MEMORY)
+        assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, clock())), Verification)
+        refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.QUOTA, "of several refusals the quota is told first"
+
+    # Receipts.
+
+    def test_a_receipt_never_refills_nor_lengthens(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        record = self.open(store, clock, id=order.id)
+        self.spend(store, clock, record, WRONG)
+        clock.move(100)
+        more = replace(OURS, attempts=10, life=timedelta(seconds=600))
+        attached = run(store.attach(order.id, attachment(order, plan=more), clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.attempts_left, attached.expires_at) == (4, record.expires_at)
+        less = replace(OURS, attempts=2, life=timedelta(seconds=60))
+        attached = run(store.attach(order.id, attachment(order, plan=less, generation=2), clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.attempts_left, attached.expires_at) == (2, clock() + timedelta(seconds=60))
+        assert run(store.get(order.id, clock())) == attached
+
+    def test_an_unclear_receipt_leaves_the_status(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        self.open(store, clock, id=order.id)
+        unclear = attachment(order, status=Status.PENDING)
+        for receipt, status in [(unclear, Status.PENDING), (attachment(order), Status.SENT), (unclear, Status.SENT)]:
+            attached = run(store.attach(order.id, receipt, clock()))
+            assert isinstance(attached, Verification)
+            assert attached.status is status
+
+    @pytest.mark.parametrize("status", [Status.CANCELLED, Status.VERIFIED, Status.FAILED, None])
+    def test_a_late_receipt_changes_nothing(self, store: Store, clock: ManualClock, status: Status | None) -> None:
+        order = opening()
+        self.open(store, clock, id=order.id)
+        if status is not None:
+            run(store.settle(order.id, status, clock()))
+        clock.move(300)
+        before = run(store.get(order.id, clock()))
+        refused = run(store.attach(order.id, attachment(order, reference="late"), clock()))
+        assert refused == Refused(Refusal.CLOSED, record=before)
+        assert run(store.get(order.id, clock())) == before
+
+    def test_a_receipt_that_a_resend_has_overtaken_changes_nothing(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        self.open(store, clock, id=order.id)
+        newer = run(store.attach(order.id, attachment(order, generation=2, code_digest=b"2" * 32), clock()))
+        assert run(store.attach(order.id, attachment(order, reference="slow"), clock())) == newer
+        assert run(store.get(order.id, clock())) == newer
+
+    def test_two_claims_of_a_phone_never_hold_one_line(self, store: Store, clock: ManualClock) -> None:
+        first = self.claim_on(store, clock, LINE)
+        order = opening(plan=CALL, binding=OTHER_BINDING, purpose="signup")
+        run(store.open(order, [], LIMITS, clock()))
+        refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.LINE_TAKEN
+        assert refused.record is not None
+        assert (refused.record.status, refused.record.closed_at) == (Status.FAILED, clock())
+        assert run(store.get(order.id, clock())) == refused.record
+        assert (found := run(store.get(first.id, clock())))
+        assert found.open
+
+    def test_other_phones_and_other_lines_are_free(self, store: Store, clock: ManualClock) -> None:
+        self.claim_on(store, clock, LINE)
+        assert self.claim_on(store, clock, LINE, phone=OTHER_PHONE).line == LINE
+        assert self.claim_on(store, clock, OTHER_LINE).line == OTHER_LINE
+
+    @pytest.mark.parametrize("closed", [True, False])
+    def test_a_line_that_was_freed_rests_a_minute(self, store: Store, clock: ManualClock, closed: bool) -> None:
+        first = self.claim_on(store, clock, LINE)
+        if closed:
+            run(store.settle(first.id, Status.CANCELLED, clock()))
+        else:
+            clock.move(LIFE.total_seconds())
+        clock.move(LINE_REST.total_seconds() - 0.000001)
+        order = opening(plan=CALL, binding=OTHER_BINDING)
+        run(store.open(order, [], LIMITS, clock()))
+        refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.LINE_TAKEN
+        clock.move(0.000001)
+        assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
+
+    def test_the_browser_that_holds_a_line_may_have_it_again(self, store: Store, clock: ManualClock) -> None:
+        self.claim_on(store, clock, LINE)
+        order = opening(plan=CALL, binding=OTHER_BINDING, shown=[BINDING])
+        run(store.open(order, [], LIMITS, clock()))
+        attached = run(store.attach(order.id, attachment(order, line=LINE, shown=[BINDING]), clock()))
+        assert isinstance(attached, Verification)
+
+    # Attempts.
+
+    @pytest.mark.parametrize("sent", [True, False])
+    def test_the_right_code_verifies_once(self, store: Store, clock: ManualClock, sent: bool) -> None:
+        order = opening()
+        record = self.open(store, clock, id=order.id)
+        if sent:
+            run(store.attach(order.id, attachment(order), clock()))
+        clock.move(1)
+        spent = run(store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, clock()))
+        assert isinstance(spent, Spent)
+        assert spent.answer is Answer.RIGHT
+        assert (spent.record.status, spent.record.closed_at) == (Status.VERIFIED, clock())
+        assert spent.record.attempts_left == 4
+        assert run(store.get(order.id, clock())) == spent.record
+        again = self.spend(store, clock, record, RIGHT)
+        assert again == Refused(Refusal.CLOSED, record=spent.record)
+
+    def test_wrong_codes_take_the_attempts_and_then_close(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock)
+        for left in (4, 3, 2, 1, 0):
+            spent = self.spend(store, clock, record, WRONG)
+            assert isinstance(spent, Spent)
+            assert (spent.answer, spent.record.attempts_left) == (Answer.WRONG, left)
+            assert (spent.record.status is Status.EXHAUSTED) == (left == 0)
+            assert run(store.get(record.id, clock())) == spent.record
+        refused = self.spend(store, clock, record, RIGHT)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.CLOSED
+
+    def test_a_try_that_is_refused_takes_nothing(self, store: Store, clock: ManualClock) -> None:
+        record, call = self.open(store, clock), self.claim_on(store, clock, LINE)
+        pending_told = self.open(store, clock, plan=TOLD)
+        for digest in (RIGHT, WRONG):
+            unbound = run(store.spend(record.id, OTHER_BINDING, [digest], 6, LIMITS, clock()))
+            assert unbound == Refused(Refusal.UNBOUND)
+            for length in (0, 5, 7):
+                refused = self.spend(store, clock, record, digest, length=length)
+                assert refused == Refused(Refusal.OTHER_LENGTH, record=record)
+            for nothing in (call, pending_told):
+                refused = self.spend(store, clock, nothing, digest)
+                assert refused == Refused(Refusal.NO_CODE, record=nothing)
+        for untouched in (record, call, pending_told):
+            assert run(store.get(untouched.id, clock())) == untouched
+        order = opening(binding=OTHER_BINDING)
+        assert isinstance(run(store.open(order, [], Limits(1), clock())), Verification), "no failure was counted"
+
+    def test_a_code_does_not_outlive_its_record(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock)
+        clock.move(300)
+        refused = self.spend(store, clock, record, RIGHT)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.CLOSED
+        assert refused.record is not None
+        assert refused.record.state is Status.EXPIRED
+
+    def test_a_told_code_of_unknown_length_takes_the_length_it_came_with(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        order = opening(plan=TOLD)
+        self.open(store, clock, id=order.id, plan=TOLD)
+        attached = run(store.attach(order.id, attachment(order, code_digest=RIGHT, code_length=4), clock()))
+        assert isinstance(attached, Verification)
+        refused = self.spend(store, clock, attached, RIGHT, length=5)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.OTHER_LENGTH
+        spent = self.spend(store, clock, attached, RIGHT)
+        assert isinstance(spent, Spent)
+        assert spent.answer is Answer.RIGHT
+
+    # Remote codes.
+
+    def test_a_remote_attempt_is_taken_and_counted_before_anybody_judges(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        record = self.open(store, clock, plan=REMOTE)
+        spent = run(store.spend(record.id, BINDING, [], 6, Limits(2), clock()))
+        assert isinstance(spent, Spent)
+        assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, 4, True)
+        run(store.spend(record.id, BINDING, [], 6, Limits(2), clock()))
+        refused = run(store.spend(record.id, BINDING, [], 6, Limits(2), clock()))
+        assert isinstance(refused, Refused)
+        assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FAILURE_MEMORY)
+
+    def test_a_try_that_nobody_judged_is_forgiven_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=REMOTE)
+        for left in (4, 3, 2):
+            spent = run(store.spend(record.id, BINDING, [], 6, Limits(1), clock()))
+            assert isinstance(spent, Spent)
+            assert spent.record.attempts_left == left
+            run(store.forgive(record.id, clock()))
+        self.fail(store, clock, 2)
+        run(store.forgive(record.id, clock()))
+        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Verification)
+        assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
+
+    # Failures in a row.
+
+    def test_failures_add_up_over_all_verifications_of_a_phone(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(4)
+        records = [
+            self.open(store, clock),
+            self.open(store, clock, binding=OTHER_BINDING),
+            self.open(store, clock, channel=Channel.VOICE),
+            self.open(store, clock, plan=SHORT),
+        ]
+        other, elsewhere = self.open(store, clock, purpose="signup"), self.open(store, clock, OTHER_PHONE)
+        for record in records:
+            assert isinstance(self.spend(store, clock, record, WRONG, limits), Spent)
+        for record in records:
+            refused = self.spend(store, clock, record, RIGHT, limits)
+            assert isinstance(refused, Refused)
+            assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FAILURE_MEMORY)
+            assert refused.record is not None
+            assert refused.record.attempts_left == record.attempts_left - 1
+        assert isinstance(self.spend(store, clock, other, WRONG, limits), Spent)
+        assert isinstance(self.spend(store, clock, elsewhere, RIGHT, limits), Spent)
+
+    def test_ten_failures_stop_an_open_short_code(self, store: Store, clock: ManualClock) -> None:
+        short, long = self.open(store, clock, plan=SHORT), self.open(store, clock)
+        self.fail(store, clock, 10)
+        refused = self.spend(store, clock, short, RIGHT)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.SHORT_CODES_CLOSED
+        assert isinstance(self.spend(store, clock, long, RIGHT), Spent)
+
+    def test_refused_tries_do_not_prolong_the_hour(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 2)
+        for _ in range(3):
+            clock.move(1100)
+            assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+        clock.move(300)
+        record = self.open(store, clock)
+        spent = self.spend(store, clock, record, WRONG, Limits(2))
+        assert isinstance(spent, Spent)
+        assert spent.failures is not None
+        assert spent.failures.count == 1, "an hour without a failure clears the count"
+
+    def test_each_failure_begins_the_hour_anew(self, store: Store, clock: ManualClock) -> None:
+        for _ in range(3):
+            self.fail(store, clock, 1)
+            clock.move(3599)
+        assert isinstance(run(store.open(opening(), [], Limits(3), clock())), Refused)
+
+    def test_only_a_success_of_phone_and_purpose_clears_failures(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 2)
+        self.fail(store, clock, 2, purpose="signup")
+        self.spend(store, clock, self.open(store, clock, OTHER_PHONE), RIGHT)
+        record = self.open(store, clock, purpose="signup")
+        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+        self.spend(store, clock, record, RIGHT)
+        assert isinstance(run(store.open(opening(purpose="signup"), [], Limits(1), clock())), Verification)
+        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+
+    @pytest.mark.parametrize("status", [Status.VERIFIED, Status.CANCELLED])
+    def test_settling_as_verified_clears_failures(self, store: Store, clock: ManualClock, status: Status) -> None:
+        record = self.open(store, clock, plan=REMOTE)
+        self.fail(store, clock, 2)
+        run(store.settle(record.id, status, clock()))
+        opened = run(store.open(opening(), [], Limits(2), clock()))
+        assert isinstance(opened, Verification if status is Status.VERIFIED else Refused)
+
+    # Resends.
+
+    def test_each_resend_waits_twice_as_long(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=replace(OURS, life=timedelta(seconds=600)))
+        for sends, delay in [(2, 60), (3, 120), (4, 240)]:
+            clock.move(delay - 0.000001)
+            refused = self.reopen(store, clock, record)
+            assert isinstance(refused, Refused)
+            assert (refused.why, refused.retry_after) == (Refusal.TOO_SOON, timedelta(microseconds=1))
+            clock.move(0.000001)
+            reopened = self.reopen(store, clock, record)
+            assert isinstance(reopened, Verification)
+            assert (reopened.sends, reopened.resend_at) == (sends, clock() + timedelta(seconds=delay * 2))
+            assert run(store.get(record.id, clock())) == reopened
+
+    def test_a_resend_refills_nothing(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        record = self.open(store, clock, id=order.id)
+        for _ in range(4):
+            self.spend(store, clock, record, WRONG)
+        clock.move(60)
+        reopened = self.reopen(store, clock, record)
+        assert isinstance(reopened, Verification)
+        assert (reopened.attempts_left, reopened.expires_at) == (1, record.expires_at)
+        attached = run(store.attach(record.id, attachment(order, generation=2), clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.attempts_left, attached.expires_at) == (1, record.expires_at)
+        spent = self.spend(store, clock, record, WRONG, Limits(5))
+        assert isinstance(spent, Spent)
+        assert spent.record.status is Status.EXHAUSTED
+        assert isinstance(run(store.open(opening(), [], Limits(5), clock())), Refused)
+
+    def test_starts_and_resends_share_the_phones_quota(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("sends:p", 2)
+        record = run(store.open(opening(), [quota], LIMITS, clock()))
+        assert isinstance(record, Verification)
+        clock.move(60)
+        assert isinstance(self.reopen(store, clock, record, quotas=[quota]), Verification)
+        clock.move(120)
+        refused = self.reopen(store, clock, record, quotas=[quota])
+        assert isinstance(refused, Refused)
+        assert (refused.why, refused.retry_after) == (Refusal.QUOTA, timedelta(seconds=3600 - 180))
+        assert isinstance(run(store.open(opening(), [quota], LIMITS, clock())), Refused)
+        assert (found := run(store.get(record.id, clock())))
+        assert (found.sends, found.resend_at) == (2, clock())
+
+    def test_a_refused_resend_changes_and_counts_nothing(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("sends:p", 1)
+        record, ended = self.open(store, clock), self.open(store, clock)
+        run(store.settle(ended.id, Status.CANCELLED, clock()))
+        self.fail(store, clock, 10)
+        too_soon = self.reopen(store, clock, record, quotas=[quota])
+        clock.move(60)
+        refusals = [
+            too_soon,
+            self.reopen(store, clock, record, binding=OTHER_BINDING, quotas=[quota]),
+            self.reopen(store, clock, ended, quotas=[quota]),
+            self.reopen(store, clock, record, limits=Limits(10), quotas=[quota]),
+            self.reopen(store, clock, record, short=True, quotas=[quota]),
+        ]
+        assert [refused.why for refused in refusals if isinstance(refused, Refused)] == [
+            Refusal.TOO_SOON,
+            Refusal.UNBOUND,
+            Refusal.CLOSED,
+            Refusal.FAILURES,
+            Refusal.SHORT_CODES_CLOSED,
+        ]
+        assert run(store.get(record.id, clock())) == replace(record, read_at=clock())
+        assert isinstance(self.reopen(store, clock, record, quotas=[quota]), Verification)
+
+    # Closing.
+
+    @pytest.mark.parametrize("status", [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.CANCELLED])
+    def test_a_record_is_closed_once_and_for_all(self, store: Store, clock: ManualClock, status: Status) -> None:
+        record = self.open(store, clock)
+        assert run(store.settle(record.id, status, clock())) is True
+        closed_at = clock()
+        clock.move(1)
+        for later in Status:
+            assert run(store.settle(record.id, later, clock())) is False
+        assert run(store.get(record.id, clock())) == replace(
+            record, status=status, closed_at=closed_at, read_at=clock()
+        )
+
+    def test_a_record_past_its_end_cannot_be_closed(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=REMOTE)
+        clock.move(300)
+        assert run(store.settle(record.id, Status.VERIFIED, clock())) is False
+        assert (found := run(store.get(record.id, clock())))
+        assert found.state is Status.EXPIRED
+
+    # Calls.
+
+    def test_a_call_on_the_line_proves_the_claim_once(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        self.fail(store, clock, 2)
+        clock.move(2)
+        claimed = self.call(store, clock, record, Event(None, LINE, PHONE))
+        assert claimed == replace(record, status=Status.VERIFIED, closed_at=clock(), read_at=clock())
+        assert run(store.get(record.id, clock())) == claimed
+        assert self.call(store, clock, record, Event(None, LINE, PHONE)) is None
+        assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Verification), "a success clears failures"
+
+    def test_a_call_under_the_reference_proves_the_claim(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        assert self.call(store, clock, record, Event("ref", None, PHONE)) is not None
+
+    @pytest.mark.parametrize(
+        "event",
+        [
+            Event(None, LINE, OTHER_PHONE),
+            Event(None, LINE, None),
+            Event(None, OTHER_LINE, PHONE),
+            Event(None, None, PHONE),
+            Event("other", LINE, PHONE),
+            Event("REF", LINE, PHONE),
+            Event("", LINE, PHONE),
+            Event("ref", None, OTHER_PHONE),
+        ],
+    )
+    def test_a_call_that_does_not_fit_proves_nothing(self, store: Store, clock: ManualClock, event: Event) -> None:
+        record = self.claim_on(store, clock, LINE)
+        assert self.call(store, clock, record, event) is None
+        assert run(store.get(record.id, clock())) == record
+
+    def test_a_call_counts_within_its_driver_phone_and_life_only(self, store: Store, clock: ManualClock) -> None:
+        record, code = self.claim_on(store, clock, LINE), self.open(store, clock)
+        event = Event(None, LINE, PHONE)
+        assert self.call(store, clock, record, event, driver="another") is None
+        assert run(store.claim("fake", _keyring.tag(OTHER_PHONE), event, clock())) is None
+        clock.move(300)
+        assert self.call(store, clock, record, event) is None
+        assert (found := run(store.get(code.id, clock())))
+        assert found.status is Status.PENDING
+
+    def test_a_call_that_could_prove_two_claims_proves_none(self, store: Store, clock: ManualClock) -> None:
+        records = [self.claim_on(store, clock, line) for line in (LINE, OTHER_LINE)]
+        assert self.call(store, clock, records[0], Event("ref", None, PHONE)) is None
+        assert run(store.find("fake", records[0].tag, "ref", clock())) is None
+        assert [run(store.get(record.id, clock())) for record in records] == records
+
+    def test_a_claim_is_found_by_its_reference_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, None)
+        code = opening()
+        self.open(store, clock, id=code.id)
+        run(store.attach(code.id, attachment(code, reference="sms"), clock()))
+        assert run(store.find("fake", record.tag, "ref", clock())) == record
+        assert run(store.find("another", record.tag, "ref", clock())) is None
+        assert run(store.find("fake", record.tag, "unknown", clock())) is None
+        assert run(store.find("fake", record.tag, "sms", clock())) is None
+        assert run(store.find("fake", _keyring.tag(OTHER_PHONE), "ref", clock())) is None
+        run(store.settle(record.id, Status.CANCELLED, clock()))
+        assert run(store.find("fake", record.tag, "ref", clock())) is None
+
+    def test_a_provider_is_asked_once_in_three_seconds(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        assert run(store.may_poll(record.id, OTHER_BINDING, clock())) is False
+        assert run(store.may_poll(record.id, BINDING, clock())) is True
+        assert (found := run(store.get(record.id, clock())))
+        assert found.polled_at == clock()
+        clock.move(POLL_INTERVAL.total_seconds() - 0.000001)
+        assert run(store.may_poll(record.id, BINDING, clock())) is False
+        assert run(store.may_poll(record.id, None, clock())) is False
+        clock.move(0.000001)
+        assert run(store.may_poll(record.id, None, clock())) is True
+        assert run(store.may_poll(record.id, BINDING, clock())) is False
+
+    def test_nobody_is_asked_about_what_is_over_or_no_call(self, store: Store, clock: ManualClock) -> None:
+        code, call = self.open(store, clock), self.claim_on(store, clock, LINE)
+        assert run(store.may_poll(code.id, BINDING, clock())) is False
+        clock.move(300)
+        assert run(store.may_poll(call.id, BINDING, clock())) is False
+
+    # Proofs.
+
+    def test_a_proof_is_burnt_once_and_by_its_own_browser(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock)
+        assert run(store.redeem(record.id, BINDING, clock())) is None
+        self.spend(store, clock, record, RIGHT)
+        verified = run(store.get(record.id, clock()))
+        assert verified is not None
+        assert run(store.redeem(record.id, OTHER_BINDING, clock())) is None
+        clock.move(PROOF_LIFE.total_seconds() - 0.000001)
+        redeemed = run(store.redeem(record.id, BINDING, clock()))
+        assert redeemed == replace(verified, redeemed=True, read_at=clock())
+        assert run(store.get(record.id, clock())) == redeemed
+        assert run(store.redeem(record.id, BINDING, clock())) is None
+
+    def test_a_proof_lives_five_minutes(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock)
+        self.spend(store, clock, record, RIGHT)
+        clock.move(PROOF_LIFE.total_seconds())
+        assert run(store.redeem(record.id, BINDING, clock())) is None
+
+    @pytest.mark.parametrize("status", [Status.FAILED, Status.EXHAUSTED, Status.CANCELLED])
+    def test_only_a_verified_record_has_a_proof(self, store: Store, clock: ManualClock, status: Status) -> None:
+        record = self.open(store, clock)
+        run(store.settle(record.id, status, clock()))
+        assert run(store.redeem(record.id, BINDING, clock())) is None
+
+    # What is over.
+
+    def kept(self, store: Store, clock: ManualClock, records: Sequence[Verification]) -> int:
+        """How many of these are still there."""
+        return sum(run(store.get(record.id, clock())) is not None for record in records)
+
+    def test_records_are_kept_a_day_and_purged_in_batches(self, store: Store, clock: ManualClock) -> None:
+        records = [self.open(store, clock, PhoneNumber(f"+98912000010{n}")) for n in range(5)]
+        run(store.settle(records[0].id, Status.CANCELLED, clock()))
+        clock.move((LIFE + KEPT).total_seconds() - 1)
+        assert run(store.purge(100, clock())) == 0
+        assert self.kept(store, clock, records) == 5
+        clock.move(2)
+        assert run(store.purge(2, clock())) == 2
+        assert self.kept(store, clock, records) == 3
+        assert run(store.purge(0, clock())) == 0
+        run(store.purge(100, clock()))
+        assert self.kept(store, clock, records) == 0
+
+    def test_purging_ends_with_nothing_left(self, store: Store, clock: ManualClock) -> None:
+        for n in range(3):
+            phone = PhoneNumber(f"+98912000010{n}")
+            run(store.count([Quota("total", 9), Quota(f"address:{n}", 9)], clock()))
+            run(store.open(opening(phone), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
+            self.fail(store, clock, 1, phone=phone)
+        clock.move(3 * KEPT.total_seconds())
+        assert run(store.purge(1000, clock())) >= 3 + 4
+        assert run(store.purge(1000, clock())) == 0
+
+    def test_each_start_removes_what_is_over(self, store: Store, clock: ManualClock) -> None:
+        records = [self.open(store, clock, PhoneNumber(f"+98912000010{n}")) for n in range(2 * SWEPT_PER_START + 1)]
+        clock.move((LIFE + KEPT).total_seconds() + 1)
+        for left in (SWEPT_PER_START + 1, 1, 0):
+            self.open(store, clock)
+            assert self.kept(store, clock, records) == left
+
+    def test_what_still_counts_is_never_removed(self, store: Store, clock: ManualClock) -> None:
+        day = timedelta(days=3)
+        shared, own = Quota("total", 1, day), Quota("sends:p", 1, day)
+        run(store.count([shared], clock()))
+        live = run(store.open(opening(), [own], LIMITS, clock()))
+        assert isinstance(live, Verification)
+        clock.move((LIFE + KEPT).total_seconds() + 1)
+        self.fail(store, clock, 1)
+        for _ in range(3):
+            run(store.purge(1000, clock()))
+            self.open(store, clock, OTHER_PHONE)
+        assert isinstance(run(store.count([shared], clock())), Refused)
+        assert isinstance(run(store.open(opening(), [own], LIMITS, clock())), Refused)
+        assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
+
+
+@pytest.mark.race
+class StoreRaces(StoreCase):
+    """What a store promises when many threads begin at the same moment."""
+
+    def race(self, stores: Sequence[Store], count: int, step: Callable[[Store, int], T]) -> list[T]:
+        """What `count` threads get, which begin at the same moment and share the stores out."""
+        return together(count, lambda number: step(stores[number % len(stores)], number), self.thread_done)
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_two_hundred_guesses_at_once_get_five_attempts(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        record = self.open(stores[0], clock)
+        answers = self.race(stores, 200, lambda store, _: self.spend(store, clock, record, WRONG))
+        spent = [answer for answer in answers if isinstance(answer, Spent)]
+        assert sorted(answer.record.attempts_left for answer in spent) == [0, 1, 2, 3, 4]
+        assert (found := run(stores[0].get(record.id, clock())))
+        assert (found.status, found.attempts_left) == (Status.EXHAUSTED, 0)
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_a_right_code_given_a_hundred_times_at_once_verifies_once(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        record = self.open(stores[0], clock)
+        answers = self.race(stores, 100, lambda store, _: self.spend(store, clock, record, RIGHT))
+        assert sum(isinstance(answer, Spent) for answer in answers) == 1
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_failures_are_counted_exactly_over_many_verifications(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        records = [self.open(stores[0], clock) for _ in range(10)]
+        answers = self.race(
+            stores, 40, lambda store, number: self.spend(store, clock, records[number % 10], WRONG, Limits(7))
+        )
+        spent = [answer for answer in answers if isinstance(answer, Spent)]
+        assert sorted(answer.failures.count for answer in spent if answer.failures) == [1, 2, 3, 4, 5, 6, 7]
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_starts_at_once_meet_the_phones_quota_exactly(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        orders = [opening() for _ in range(40)]
+        quota = Quota("sends:p", 5)
+        answers = self.race(stores, 40, lambda store, number: run(store.open(orders[number], [quota], LIMITS, clock())))
+        assert sum(isinstance(answer, Verification) for answer in answers) == 5
+        assert sum(run(stores[0].get(order.id, clock())) is not None for order in orders) == 5
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_shared_quotas_at_once_are_met_exactly_all_or_none(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        total = Quota("total", 30)
+        # In both orders, as two flows might name them: a store that locks them as they come would lock up.
+        ways = [[Quota(f"address:{n}", 5), total] for n in range(4)]
+        ways += [way[::-1] for way in ways]
+        answers = self.race(stores, 80, lambda store, number: run(store.count(ways[number % 8], clock())))
+        assert sum(not isinstance(answer, Refused) for answer in answers) == 20
+        rest = [run(stores[0].count([total], clock())) for _ in range(11)]
+        assert [isinstance(answer, Refused) for answer in rest] == [False] * 10 + [True]
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_what_is_given_back_at_once_is_given_back_exactly(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        quota = Quota("total", 40)
+        windows = [run(stores[0].count([quota], clock())) for _ in range(40)].pop()
+        assert not isinstance(windows, Refused)
+
+        self.race(stores, 30, lambda store, _: run(store.uncount([quota], windows, clock())))
+        rest = [run(stores[0].count([quota], clock())) for _ in range(31)]
+        assert [isinstance(answer, Refused) for answer in rest] == [False] * 30 + [True]
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_resends_at_once_let_one_through(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
+        record = self.open(stores[0], clock)
+        clock.move(60)
+        answers = self.race(stores, 20, lambda store, _: self.reopen(store, clock, record))
+        assert sum(isinstance(answer, Verification) for answer in answers) == 1
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_of_all_at_once_one_settles_one_polls_and_one_redeems(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        record = self.claim_on(stores[0], clock, LINE)
+        polls = self.race(stores, 20, lambda store, _: run(store.may_poll(record.id, BINDING, clock())))
+        assert sum(polls) == 1
+        settles = self.race(stores, 20, lambda store, _: run(store.settle(record.id, Status.VERIFIED, clock())))
+        assert sum(settles) == 1
+        proofs = self.race(stores, 20, lambda store, _: run(store.redeem(record.id, BINDING, clock())))
+        assert sum(proof is not None for proof in proofs) == 1
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_a_call_reported_many_times_at_once_counts_once(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        record = self.claim_on(stores[0], clock, LINE)
+        calls = self.race(stores, 20, lambda store, _: self.call(store, clock, record, Event("ref", LINE, PHONE)))
+        assert sum(call is not None for call in calls) == 1
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_claims_attached_to_one_line_at_once_leave_one_holder(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        orders = [opening(plan=CALL, binding=bytes([n]) * 32, purpose=f"purpose_{n % 3}") for n in range(12)]
+        for order in orders:
+            run(stores[0].open(order, [], LIMITS, clock()))
+        answers = self.race(
+            stores,
+            12,
+            lambda store, number: run(store.attach(orders[number].id, attachment(orders[number], line=LINE), clock())),
+        )
+        assert sum(isinstance(answer, Verification) for answer in answers) == 1
+        found = [run(stores[0].get(order.id, clock())) for order in orders]
+        assert sum(record is not None and record.open for record in found) == 1
+
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_mixed_steps_on_one_phone_at_once_all_end(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        records = [self.open(stores[0], clock) for _ in range(4)]
+        old = [self.open(stores[0], clock, OTHER_PHONE) for _ in range(4)]
+
+        def step(store: Store, number: int) -> object:
+            record = records[number % 4]
+            match number % 5:
+                case 0:
+                    return run(store.open(opening(shown=[BINDING]), [Quota("sends:p", 99)], LIMITS, clock()))
+                case 1:
+                    return self.spend(store, clock, record, WRONG, Limits(1000))
+                case 2:
+                    return run(store.attach(record.id, attachment(opening(), line=LINE), clock()))
+                case 3:
+                    return run(store.claim("fake", record.tag, Event(None, LINE, PHONE), clock()))
+                case _:
+                    return self.reopen(store, clock, old[number % 4], quotas=[Quota("sends:o", 99)])
+
+        self.race(stores, 40, step)
+        assert (found := run(stores[0].get(records[0].id, clock())))
+        assert not found.open, "a start that showed its binding has ended it"
+
+
+class StoreSuite(StorePromises, StoreRaces):
+    """Subclass it and give a `store` fixture; `stores` may give several instances on the same data."""

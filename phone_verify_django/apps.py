@@ -1,0 +1,20 @@
+"""The app, by the one name in `INSTALLED_APPS`."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class PhoneVerifyConfig(AppConfig):
+    """`phone_verify_django`; its tables and namespaces are named `phone_verify`."""
+
+    name = "phone_verify_django"
+    label = "phone_verify"
+    verbose_name = "Phone verification"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Refuse settings that cannot work, now and not at the first visitor's call. Connects to nothing."""
+        from . import checks, conf  # noqa: F401 - the checks register themselves
+
+        conf.site()

@@ -1,0 +1,102 @@
+"""Django's request into a `Call`, a `Reply` into Django's response."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from django.http import HttpRequest, HttpResponse
+from django.utils.encoding import escape_uri_path
+
+from phone_verify.api import Call, Reply, SessionUser, Site, body_limit
+from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
+
+from .conf import Masked
+
+_PIECE = 16 * 1024
+
+
+def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = None) -> Call:
+    """The call of the API that this request is. Raises OSError if its body does not arrive whole."""
+    return _call(request, path, _body(request, body_limit(path)), user)
+
+
+def page_call(request: HttpRequest) -> Call:
+    """The call that a page's request is; its form is read by Django."""
+    return _call(request, "", b"", None)
+
+
+def mount_of(request: HttpRequest, path: str) -> str:
+    """The path under which our URLs are included, as this request came by it: `/phone/`."""
+    return escape_uri_path(request.path.removesuffix(path))
+
+
+def response(request: HttpRequest, site: Site, path: str, reply: Reply) -> HttpResponse:
+    """The response that says what the reply says."""
+    content = b""
+    if reply.document is not None:
+        content = json.dumps(reply.document, ensure_ascii=False).encode()
+    elif reply.text is not None:
+        content = reply.text.encode()
+    answer = HttpResponse(content, status=reply.status, content_type=reply.content_type or "text/plain")
+    if reply.content_type is None:
+        del answer.headers["Content-Type"]
+    # Django writes the path of every refusal to its log, and ours hold ids and webhook secrets.
+    answer._has_been_logged = True  # type: ignore[attr-defined]
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    finish(answer, site, mount_of(request, path), reply.headers, reply.cookie)
+    return answer
+
+
+def finish(
+    answer: HttpResponse, site: Site, mount: str, headers: Mapping[str, str] | None = None, cookie: str | None = None
+) -> None:
+    """Put headers and the new value of our cookie on a response; an empty value takes the cookie away."""
+    for name, value in (headers or {}).items():
+        answer.headers[name] = value
+    if cookie:
+        answer.set_cookie(
+            COOKIE,
+            cookie,
+            max_age=COOKIE_SECONDS,
+            path=mount,
+            secure=site.secure_cookies,
+            httponly=True,
+            samesite="Lax",
+        )
+    elif cookie is not None:
+        answer.delete_cookie(COOKIE, path=mount, samesite="Lax")
+
+
+def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> Call:
+    cookie = request.COOKIES.get(COOKIE, "")
+    if cookie:
+        request.COOKIES[COOKIE] = Masked(cookie)  # it holds secrets, and error reports list cookies
+    return Call(
+        method=request.method or "",
+        path=path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=request.META.get("QUERY_STRING", ""),
+        body=body,
+        cookie=cookie,
+        peer=request.META.get("REMOTE_ADDR") or None,
+        user=user,
+        multiprocess=bool(request.META.get("wsgi.multiprocess")),
+    )
+
+
+def _body(request: HttpRequest, limit: int) -> bytes | None:
+    """The body, or None if it is longer than `limit`: not a byte more is read, whatever Django's own limit is."""
+    stated = request.META.get("CONTENT_LENGTH") or ""
+    # A chunked body has no length; Django reads none of it, though the server says where it ends.
+    chunked = not stated and request.META.get("wsgi.input_terminated")
+    stream = request.META["wsgi.input"] if chunked else request
+    body = b""
+    while len(body) <= limit and (piece := stream.read(min(_PIECE, limit + 1 - len(body)))):
+        body += piece
+    if len(body) > limit:
+        return None
+    if stated.isdecimal() and len(body) < int(stated):
+        raise ConnectionError("the body ended before its stated length")
+    return body

@@ -1,0 +1,148 @@
+"""Settings into the site: the one module here that reads them.
+
+    PHONE_VERIFY = {"sms": "amoot://TOKEN@default", "region": "IR"}
+
+The keys are those of the environment, lower case and without `PHONE_VERIFY_`; what is left out comes from there.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db import connections
+from django.shortcuts import resolve_url
+from django.urls import reverse
+
+from phone_verify.api import Site
+from phone_verify.config import CHANNEL_NAMES, Settings, build
+from phone_verify.errors import ConfigurationError
+
+DEFAULT_STORE = "orm:"
+
+_HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
+_REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
+
+_lock = threading.Lock()
+_site: Site | None = None
+#: What a test puts in the place of the network and of the time (`testing.override`).
+_instead: dict[str, Any] = {}
+
+
+class Masked(str):
+    """A text that does not show in its repr, so that error pages and `diffsettings` do not show it either."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'********************'"
+
+
+def site() -> Site:
+    """The site that the settings describe: built once, and anew after a test has changed them.
+
+    Raises `ImproperlyConfigured` for settings that cannot work.
+    """
+    global _site
+    with _lock:
+        if _site is None:
+            _site = _built()
+        return _site
+
+
+def read() -> Settings:
+    """The settings of `PHONE_VERIFY` and the environment. Raises `ImproperlyConfigured`."""
+    try:
+        return Settings.read(_values(), os.environ)
+    except ConfigurationError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+def framework_keys() -> list[str]:
+    """Django's own keys, newest first: they sign where no keys of ours are set."""
+    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    return [key.decode("latin-1") if isinstance(key, bytes) else key for key in keys]
+
+
+def debug() -> bool:
+    """Whether this is a developer's site."""
+    return bool(settings.DEBUG)
+
+
+def after_login() -> str:
+    """Where somebody goes who has signed in and wanted nowhere else."""
+    return resolve_url(settings.LOGIN_REDIRECT_URL)
+
+
+def after_logout() -> str:
+    """Where somebody goes who has signed out and wanted nowhere else; an empty text where the site does not say."""
+    return resolve_url(settings.LOGOUT_REDIRECT_URL) if settings.LOGOUT_REDIRECT_URL else ""
+
+
+def forget(*, setting: str = "PHONE_VERIFY", **_: object) -> None:
+    """Build the site anew on its next use, if this setting has a part in it."""
+    global _site
+    if setting in _REBUILD_ON:
+        with _lock:
+            _site = None
+
+
+setting_changed.connect(forget)
+
+
+def _built() -> Site:
+    read_settings = read()
+    try:
+        return build(
+            read_settings,
+            framework_keys=[] if read_settings.secret_keys else framework_keys(),
+            stores={"orm": _open_orm},
+            default_store=DEFAULT_STORE,
+            webhook_path=webhook_path,
+            **_instead,
+        )
+    except ConfigurationError as error:
+        raise ImproperlyConfigured(str(error)) from None
+
+
+def _values() -> dict[str, object]:
+    values = getattr(settings, "PHONE_VERIFY", None)
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigurationError("PHONE_VERIFY must be a dict, like {'sms': 'console://'}")
+    for name in values:
+        if not isinstance(name, str) or name != name.lower():
+            raise ConfigurationError(f"PHONE_VERIFY: write its keys in lower case and without prefix, not {name!r}")
+    for name in _HOLD_CREDENTIALS:
+        if name in values:
+            values[name] = _masked(values[name])
+    return values
+
+
+def _masked(value: object) -> object:
+    if isinstance(value, str):
+        return Masked(value)
+    if isinstance(value, list):
+        return [_masked(item) for item in value]
+    return tuple(_masked(item) for item in value) if isinstance(value, tuple) else value
+
+
+def _open_orm(url: str) -> Any:
+    from .store import OrmStore
+
+    alias = url.partition(":")[2] or "default"
+    if alias not in connections:
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: there is no database {alias!r} in DATABASES; write orm: or orm:alias"
+        )
+    return OrmStore(using=alias)
+
+
+def webhook_path(driver: str, secret: str) -> str:
+    """The path of a webhook. Raises `NoReverseMatch` where our URLs are not included."""
+    return reverse("phone_verify:api", kwargs={"path": f"webhooks/{driver}/{secret}"})

@@ -1,0 +1,96 @@
+"""The first tables."""
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
+import phone_verify_django.fields
+
+
+class Migration(migrations.Migration):
+    initial = True
+
+    dependencies = [
+        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
+    ]
+
+    operations = [
+        migrations.CreateModel(
+            name="CounterRow",
+            fields=[
+                ("name", phone_verify_django.fields.ExactCharField(max_length=100, primary_key=True, serialize=False)),
+                ("count", models.IntegerField(default=0)),
+                ("ends_at", models.BigIntegerField(db_index=True, default=0)),
+            ],
+            options={
+                "verbose_name": "shared counter",
+                "verbose_name_plural": "shared counters",
+            },
+        ),
+        migrations.CreateModel(
+            name="PhoneRow",
+            fields=[
+                ("tag", phone_verify_django.fields.ExactCharField(max_length=22, primary_key=True, serialize=False)),
+                ("windows", models.JSONField(default=dict)),
+                ("failures", models.JSONField(default=dict)),
+                ("ends_at", models.BigIntegerField(db_index=True, default=0)),
+            ],
+            options={
+                "verbose_name": "phone's counters",
+                "verbose_name_plural": "phones' counters",
+            },
+        ),
+        migrations.CreateModel(
+            name="VerificationRow",
+            fields=[
+                ("id", phone_verify_django.fields.ExactCharField(max_length=44, primary_key=True, serialize=False)),
+                ("tag", phone_verify_django.fields.ExactCharField(max_length=22)),
+                ("phone", models.CharField(max_length=20)),
+                ("purpose", models.CharField(max_length=32)),
+                ("service", models.CharField(max_length=32)),
+                ("binding", models.BinaryField(max_length=32)),
+                ("channel", models.CharField(max_length=16)),
+                ("driver", models.CharField(max_length=64)),
+                ("holder", models.CharField(max_length=16)),
+                ("status", models.CharField(max_length=16)),
+                ("key_id", models.CharField(max_length=16)),
+                ("generation", models.IntegerField()),
+                ("code_digest", models.BinaryField(max_length=32, null=True)),
+                ("code_length", models.IntegerField(null=True)),
+                ("short", models.BooleanField()),
+                ("attempts_left", models.IntegerField()),
+                ("sends", models.IntegerField()),
+                ("locale", models.CharField(max_length=64, null=True)),
+                ("created_at", models.BigIntegerField()),
+                ("expires_at", models.BigIntegerField(db_index=True)),
+                ("resend_at", models.BigIntegerField()),
+                ("reference", models.CharField(max_length=255, null=True)),
+                ("line", models.CharField(max_length=20, null=True)),
+                ("caller_hint", models.CharField(max_length=20, null=True)),
+                ("closed_at", models.BigIntegerField(null=True)),
+                ("redeemed", models.BooleanField(default=False)),
+                ("polled_at", models.BigIntegerField(null=True)),
+            ],
+            options={
+                "verbose_name": "verification",
+                "verbose_name_plural": "verifications",
+                "indexes": [models.Index(fields=["tag"], name="phone_verify_verification_tag")],
+            },
+        ),
+        migrations.CreateModel(
+            name="VerifiedPhone",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("phone", models.CharField(max_length=16, unique=True)),
+                ("verified_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="verified_phones",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+        ),
+    ]

@@ -1,0 +1,224 @@
+"""The pages and the API under the mount.
+
+Two blueprints at one prefix: the pages are always under Flask-WTF's CSRF token, the API never is (it asks browsers
+where a request comes from, and clients without cookies for the verification's secret).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
+from flask.blueprints import BlueprintSetupState
+from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
+from markupsafe import Markup
+from werkzeug.exceptions import InternalServerError
+from werkzeug.routing import BaseConverter
+
+from phone_verify.api import SignIn, SignOut, body_limit, handle, refused, signed_in, signed_out
+from phone_verify.api import pages as flow
+from phone_verify.api.problems import invalid, problem
+from phone_verify.web.assets import asset
+from phone_verify.web.texts import PAGE
+
+from .calls import BrokenBodyError, keep, make_response, read_body, read_call
+from .login import current, safe_next, sign_in, sign_out
+from .mounted import Mounted, mounted
+
+pages = Blueprint("phone_verify", __name__, template_folder="templates")
+api = Blueprint("phone_verify_api", __name__)
+
+_STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
+_SIGN_IN_PATH = "v1/session"
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutPage:
+    """Where signing out is confirmed."""
+
+    next: str = ""
+    error: str = ""
+    notice: str = ""
+    text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
+
+
+def register(app: Flask, prefix: str, subdomain: str | None) -> None:
+    """Mount pages and API on the application."""
+    for part in (pages, api):
+        app.register_blueprint(part, url_prefix=prefix or None, subdomain=subdomain)
+
+
+# The API
+
+
+class _Rest(BaseConverter):
+    """Whatever follows, slashes among it, also nothing: below our paths every refusal is ours to tell."""
+
+    regex = r"[\s\S]*"
+    part_isolating = False
+    weight = 1000
+
+
+@api.record
+def _add_rule(state: BlueprintSetupState) -> None:
+    # Not by `add_url_rule`, which names methods: then Flask would answer others by a page, and OPTIONS by itself.
+    endpoint, rules = f"{api.name}.answer", state.app.url_map
+    rules.converters["phone_verify_rest"] = _Rest
+    path = f"{state.url_prefix or ''}/<any(v1, webhooks):part>/<phone_verify_rest:rest>"
+    rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
+    state.app.view_functions[endpoint] = _answer
+
+
+def _answer(part: str, rest: str) -> Response:
+    here, path = mounted(), f"{part}/{rest}"
+    try:
+        body = read_body(body_limit(path))
+    except BrokenBodyError:
+        return make_response(invalid("The body ended early."), here)
+    if path == _SIGN_IN_PATH and request.method == "POST":
+        here.accounts.require()  # before the proof is burnt
+    wants_user = path == _SIGN_IN_PATH and request.method in ("GET", "HEAD")
+    call = read_call(path, body=body, user=current(here.accounts) if wants_user else None)
+    answer = handle(here.site, call)
+    if isinstance(answer, SignIn):
+        entered = sign_in(here.accounts, answer.redeemed)
+        answer = refused() if entered is None else signed_in(call, answer, entered[0], created=entered[1])
+    elif isinstance(answer, SignOut):
+        sign_out()
+        answer = signed_out()
+    return make_response(answer, here)
+
+
+@api.url_value_preprocessor
+def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
+    # These run before any `before_request` function, so it does not matter which extension came first.
+    protection = current_app.extensions.get("csrf")
+    if isinstance(protection, CSRFProtect):
+        protection.exempt(api)
+
+
+@api.errorhandler(InternalServerError)
+def _failed(error: InternalServerError) -> Response:
+    # Flask has logged what the site's own functions raised.
+    return make_response(problem(500, "internal_error", "Something went wrong on our side."), mounted())
+
+
+# The pages
+
+
+@pages.before_request
+def _check_token() -> None:
+    if request.method == "POST":
+        try:
+            validate_csrf(request.form.get(_token_name()))
+        except ValueError as error:
+            raise CSRFError(str(error)) from None
+
+
+@pages.after_request
+def _set_headers(response: Response) -> Response:
+    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Frame-Options", "DENY")
+    response.headers.setdefault("Referrer-Policy", "same-origin")
+    return response
+
+
+@pages.route("/login/", methods=["GET", "POST"])
+def login() -> Response:
+    """Where the number is typed."""
+    here = mounted()
+    here.accounts.require()
+    call = read_call("login/")
+    if request.method == "POST":
+        return _shown(flow.submit_login(here.site, call, _form(here)), here)
+    return _shown(flow.show_login(here.site, call, _next(here)), here)
+
+
+@pages.route("/code/", methods=["GET", "POST"])
+def code() -> Response:
+    """Where the code is typed, or the number to call is shown."""
+    here = mounted()
+    here.accounts.require()
+    call, next = read_call("code/"), _next(here)
+    if request.method == "POST":
+        shown = flow.submit_code(here.site, call, _form(here))
+    else:
+        shown = flow.show_code(here.site, call, next)
+    if not isinstance(shown, SignIn):
+        return _shown(shown, here)
+    if sign_in(here.accounts, shown.redeemed) is None:
+        return _shown(flow.refused_login(here.site, call, shown, next), here)
+    response = _redirect(next or _root())
+    keep(response, flow.forgotten(call, shown), here)
+    return response
+
+
+@pages.route("/logout/", methods=["GET", "POST"])
+def logout() -> Response:
+    """Where signing out is confirmed: a link alone, which any site may show, signs nobody out."""
+    here = mounted()
+    if request.method == "POST":
+        sign_out()
+        return _redirect(_next(here) or _root())
+    return _rendered("logout", LogoutPage(_next(here)), here)
+
+
+@pages.route("/static/<name>")
+def static(name: str) -> Response:
+    """Our style sheet and script."""
+    found = asset(name)
+    if found is None:
+        abort(404)
+    response = current_app.response_class(found[0], content_type=found[1])
+    response.headers["Cache-Control"] = "public, max-age=3600"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.add_etag()
+    response.make_conditional(request)
+    return response
+
+
+def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) -> Response:
+    if isinstance(page, flow.Redirect):
+        response = _redirect(url_for(f"{pages.name}.{page.to}", next=page.next or None))
+    else:
+        response = _rendered("login" if isinstance(page, flow.LoginPage) else "code", page, here)
+        response.status_code = page.status
+        response.headers.update(page.headers)
+    keep(response, page.cookie, here)
+    return response
+
+
+def _rendered(name: str, page: object, here: Mounted) -> Response:
+    token = Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
+    urls = {
+        **{to: url_for(f"{pages.name}.{to}") for to in ("login", "code", "logout")},
+        "style": url_for(f"{pages.name}.static", name=_STYLE),
+        "script": url_for(f"{pages.name}.static", name=_SCRIPT),
+        "mount": here.path,
+    }
+    context = {"page": page, "urls": urls, "csrf_field": token, "site_name": here.site.name, "lang": "en", "dir": "ltr"}
+    return current_app.make_response(render_template(f"phone_verify/{name}.html", **context))
+
+
+def _redirect(to: str) -> Response:
+    # 303: whatever brought us here, go there by GET.
+    return current_app.make_response(redirect(to, 303))
+
+
+def _form(here: Mounted) -> dict[str, str]:
+    return {**request.form.to_dict(), "next": _next(here)}
+
+
+def _next(here: Mounted) -> str:
+    target = request.form.get("next") or request.args.get("next") or ""
+    return safe_next(target, request.host, here.site.public_url)
+
+
+def _root() -> str:
+    return f"{request.script_root}/"
+
+
+def _token_name() -> str:
+    name: str = current_app.config.get("WTF_CSRF_FIELD_NAME", "csrf_token")
+    return name

@@ -1,0 +1,80 @@
+"""A request of Flask's as a `Call`, and a `Reply` as a response."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Response, current_app, request
+from werkzeug.wsgi import get_input_stream
+
+from phone_verify.api import Call, Reply, SessionUser
+from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
+
+from .mounted import Mounted
+
+
+class BrokenBodyError(Exception):
+    """The body ended before it was whole."""
+
+
+def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None = None) -> Call:
+    """The current request, as a call of `path` under the mount."""
+    environ = request.environ
+    return Call(
+        method=request.method,
+        path=path,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        query=request.query_string.decode("utf-8", "replace"),
+        body=body,
+        cookie=request.cookies.get(COOKIE, ""),
+        peer=environ.get("REMOTE_ADDR"),
+        user=user,
+        multiprocess=bool(environ.get("wsgi.multiprocess")),
+    )
+
+
+def read_body(limit: int) -> bytes | None:
+    """The body of the current request, or None if it is longer than `limit`: one byte more is read at most.
+
+    Not by `request.get_data`, which answers by an HTML page where the site's MAX_CONTENT_LENGTH is smaller than ours.
+    Raises `BrokenBodyError`.
+    """
+    declared = request.content_length
+    if declared is not None and declared > limit:
+        return None
+    stream = get_input_stream(request.environ)
+    body = bytearray()
+    try:
+        while len(body) <= limit and (piece := stream.read(limit + 1 - len(body))):
+            body += piece
+    except Exception as error:  # each server has its own for a client that breaks off or talks nonsense
+        raise BrokenBodyError from error
+    return bytes(body) if len(body) <= limit else None
+
+
+def make_response(reply: Reply, mounted: Mounted) -> Response:
+    """The response that a reply is."""
+    body = json.dumps(reply.document) if reply.document is not None else reply.text
+    response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
+    if body is None:
+        del response.headers["Content-Type"]
+    response.headers.update(reply.headers)
+    response.headers.setdefault("Cache-Control", "no-store")
+    keep(response, reply.cookie, mounted)
+    return response
+
+
+def keep(response: Response, cookie: str | None, mounted: Mounted) -> None:
+    """Set our own cookie to its new value; an empty one deletes it, None leaves it."""
+    if cookie is None:
+        return
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=COOKIE_SECONDS if cookie else 0,
+        expires=None if cookie else 0,
+        path=mounted.path,
+        secure=mounted.site.secure_cookies,
+        httponly=True,
+        samesite="Lax",
+    )

@@ -1,0 +1,77 @@
+"""The extension: on one application or several, now or in an application factory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar, cast
+
+from flask import Flask
+from werkzeug.local import LocalProxy
+
+from phone_verify.errors import ConfigurationError
+from phone_verify.verifier import Verifier
+
+from . import blueprint, conf
+from .login import Accounts
+from .mounted import KEY, Mounted, mounted
+
+_UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
+_PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
+
+#: The verifier of the current application.
+current_verifier = cast("Verifier", LocalProxy(lambda: mounted().site.verifier))
+
+
+class PhoneVerify:
+    """Login by phone at `url_prefix`, for the users of Flask-Login.
+
+    Give it the application, or call `init_app` in an application factory. What belongs to an application is kept
+    there; one extension may serve several.
+    """
+
+    def __init__(self, app: Flask | None = None, url_prefix: str = "/phone", *, subdomain: str | None = None) -> None:
+        self._url_prefix, self._subdomain = url_prefix, subdomain
+        self._accounts = Accounts()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(
+        self,
+        app: Flask,
+        url_prefix: str | None = None,
+        *,
+        subdomain: str | None = None,
+        transport: Any = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        """Read the application's settings and mount the pages and the API on it.
+
+        Raises `ConfigurationError` for a setting that cannot work. `transport` and `clock` are for tests: a
+        `phone_verify.testing` FakeTransport in place of the network, a ManualClock in place of the store's own time.
+        """
+        prefix = _prefix(self._url_prefix if url_prefix is None else url_prefix)
+        site = conf.read_site(app, prefix, transport=transport, clock=clock)
+        app.extensions[KEY] = Mounted(site, self._accounts, prefix)
+        blueprint.register(app, prefix, self._subdomain if subdomain is None else subdomain)
+
+    def user_for_phone(self, find_or_make: _UserForPhone) -> _UserForPhone:
+        """Register the function that finds or makes the user of a verified `PhoneNumber`.
+
+        It returns the user, or the user and whether the account is new. None, or a user who is not active, is not let
+        in. Two requests may ask for the same new number at once: let a unique column decide.
+        """
+        self._accounts.user_for_phone = find_or_make
+        return find_or_make
+
+    def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:
+        """Register the function that says a user's own number, in E.164 or None; without it, the attribute `phone`."""
+        self._accounts.phone_for_user = phone_of
+        return phone_of
+
+
+def _prefix(text: str) -> str:
+    prefix = text.rstrip("/")
+    if (prefix and not prefix.startswith("/")) or "<" in prefix or "//" in prefix:
+        raise ConfigurationError(f"url_prefix: write a fixed path like /phone, not {text!r}")
+    return prefix

@@ -1,0 +1,117 @@
+"""Signing in and out by Flask-Login, and where to go afterwards."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import flask_login
+from flask import current_app, request, session
+
+from phone_verify.api import SessionUser
+from phone_verify.errors import ConfigurationError
+from phone_verify.model import Redeemed
+
+_LONGEST_NEXT = 1024
+_REMEMBER = "_remember"
+
+
+@dataclass(slots=True)
+class Accounts:
+    """The site's own functions between phones and users."""
+
+    user_for_phone: Callable[..., Any] | None = None
+    phone_for_user: Callable[[Any], object] = lambda user: getattr(user, "phone", None)
+
+    def require(self) -> Callable[..., Any]:
+        """The function from phone to user; if nobody can sign in yet, `ConfigurationError` says what to write."""
+        if getattr(current_app, "login_manager", None) is None:
+            raise ConfigurationError(
+                "signing in needs Flask-Login: write login_manager = LoginManager(app), and a function under "
+                "@login_manager.user_loader that returns the user of an id"
+            )
+        if self.user_for_phone is None:
+            raise ConfigurationError(
+                "signing in needs the users: write a function of a PhoneNumber that finds or makes its user and "
+                "returns (user, created), under @phone_verify.user_for_phone"
+            )
+        return self.user_for_phone
+
+    def find_or_make(self, redeemed: Redeemed) -> tuple[Any, bool]:
+        """The user of the verified phone, and whether the account is new."""
+        found = current_app.ensure_sync(self.require())(redeemed.phone)
+        return found if isinstance(found, tuple) else (found, False)
+
+    def told(self, user: Any) -> SessionUser:
+        """The user as the API tells it."""
+        phone = self.phone_for_user(user)
+        # A PhoneNumber's str is masked, as befits logs; its `e164` is the number.
+        number = getattr(phone, "e164", phone)
+        return SessionUser(str(user.get_id()), None if number is None else str(number))
+
+
+def current(accounts: Accounts) -> SessionUser | None:
+    """Who is signed in, or None; somebody who is not active any more is nobody."""
+    if getattr(current_app, "login_manager", None) is None:
+        return None
+    user = flask_login.current_user
+    return accounts.told(user) if user.is_authenticated and user.is_active else None
+
+
+def sign_in(accounts: Accounts, redeemed: Redeemed) -> tuple[SessionUser, bool] | None:
+    """Sign the user of this phone in: who, and whether the account is new. None if the site lets nobody in.
+
+    Nothing of the session before stays: not its keys, not its id where the server keeps sessions, not the "remember
+    me" of somebody else.
+    """
+    user, created = accounts.find_or_make(redeemed)
+    if user is None or not user.is_active:
+        return None
+    session.clear()
+    if _remember_cookie() in request.cookies:
+        session[_REMEMBER] = "clear"  # Flask-Login then deletes the cookie
+    flask_login.login_user(user)
+    _new_session_id()
+    return accounts.told(user), created
+
+
+def sign_out() -> None:
+    """Sign out whoever is signed in, and forget the session."""
+    if getattr(current_app, "login_manager", None) is not None:
+        flask_login.logout_user()
+    remember = session.get(_REMEMBER)
+    session.clear()
+    if remember is not None:
+        session[_REMEMBER] = remember
+
+
+def safe_next(target: str, host: str, public_url: str | None = None) -> str:
+    """The path of `target` if that is a place on this site, else an empty text.
+
+    Accepted are a path that begins with exactly one slash, and an http(s) address of this very host, of which only the
+    path is returned: whatever a browser makes of it, it stays on the site. Backslashes, which browsers read as slashes,
+    and control characters, which they drop, are refused wherever they stand.
+    """
+    if len(target) > _LONGEST_NEXT or any(c == "\\" or unicodedata.category(c) in ("Cc", "Cs") for c in target):
+        return ""
+    hosts = [host, urlsplit(public_url).netloc] if public_url else [host]
+    for origin in (f"{scheme}://{name}" for scheme in ("http", "https") for name in hosts if name):
+        if target[: len(origin)].lower() == origin.lower() and target[len(origin) :][:1] in ("", "/"):
+            target = target[len(origin) :] or "/"
+            break
+    return target if target.startswith("/") and not target.startswith("//") else ""
+
+
+def _new_session_id() -> None:
+    # Flask's own session is the cookie and has no id. Flask-Session has, and gives a new one when asked.
+    regenerate = getattr(current_app.session_interface, "regenerate", None)
+    if regenerate is not None:
+        regenerate(session)
+
+
+def _remember_cookie() -> str:
+    name: str = current_app.config.get("REMEMBER_COOKIE_NAME", flask_login.COOKIE_NAME)
+    return name

@@ -1,0 +1,99 @@
+"""Django for these tests: its settings, and a site without a network whose clock is moved by hand."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import django
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.transport import FakeTransport
+from tests.clients import Browser, DjangoCarrier
+from tests.django_adapter import settings as chosen
+
+PHONE = "+989120000000"
+
+if not settings.configured:
+    # Not by DJANGO_SETTINGS_MODULE: the processes that other tests start would inherit it.
+    settings.configure(**{name: value for name, value in vars(chosen).items() if name.isupper()})
+    django.setup()
+
+
+@dataclass
+class Network:
+    """The phone network: nothing of it is real."""
+
+    transport: FakeTransport = field(default_factory=FakeTransport)
+    clock: ManualClock = field(default_factory=ManualClock)
+
+    @property
+    def sent(self) -> int:
+        """How many messages have left."""
+        return len(self.transport.notices)
+
+    @property
+    def code(self) -> str:
+        """The code in the newest message."""
+        found = re.search(r"\b[0-9]{6}\b", self.transport.notices[-1].text)
+        assert found
+        return found.group()
+
+    @property
+    def wrong(self) -> str:
+        """Another code than that."""
+        return str((int(self.code) + 1) % 10**6).zfill(6)
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PHONE_VERIFY_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    from phone_verify_django.testing import override
+
+    network = Network()
+    with override(transport=network.transport, clock=network.clock):
+        yield network
+
+
+@pytest.fixture
+def visitor(network: Network) -> Browser:
+    """A browser that keeps cookies, at a site that checks for forgery."""
+    return Browser(DjangoCarrier())
+
+
+@pytest.fixture
+def configure(settings: Any) -> Callable[..., None]:
+    """Set `PHONE_VERIFY` to these settings."""
+
+    def set_to(**values: object) -> None:
+        settings.PHONE_VERIFY = values
+
+    return set_to
+
+
+@pytest.fixture
+def client() -> Client:
+    """A client of one process, as the memory store wants it."""
+    return Client(**{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+
+
+def verified(visitor: Browser, network: Network, phone: str = PHONE, **fields: str) -> dict[str, Any]:
+    """A finished verification by this visitor, with its proof."""
+    begun = visitor.call("POST", "v1/verifications", {"phone": phone, **fields})
+    assert begun.status == 201, begun.text
+    done = visitor.call("POST", f"v1/verifications/{begun.json()['id']}/check", {"code": network.code})
+    assert done.status == 200, done.text
+    document = done.json()
+    assert isinstance(document, dict)
+    return document

@@ -1,0 +1,44 @@
+"""A site with the app and nothing else: what the tests run, and what the type checker's plugin reads the models by."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+SECRET_KEY = "a key for tests only, and long enough for them"
+ALLOWED_HOSTS = ["testserver", "localhost", "site.example"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "phone_verify_django",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+AUTHENTICATION_BACKENDS = ["phone_verify_django.backends.PhoneBackend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+ROOT_URLCONF = "tests.django_adapter.urls"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+LOGIN_REDIRECT_URL = "home"
+PHONE_VERIFY = {"sms": "console://"}
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": ":memory:",
+        "OPTIONS": {
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode = WAL",
+        },
+        # A file: threads with connections of their own would meet table locks in memory.
+        "TEST": {"NAME": str(Path(tempfile.gettempdir()) / f"phone_verify_test_{os.getpid()}.sqlite3")},
+    }
+}
+USE_TZ = True

@@ -1,0 +1,366 @@
+"""The API through Django's test client: request in, response and database out."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import aauthenticate, authenticate, get_user_model
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.contrib.sessions.models import Session
+from django.db import OperationalError, connection
+from django.test import Client
+from django.urls import clear_script_prefix, set_script_prefix
+from django.utils import timezone
+
+from phone_verify.exchange import HttpResponse
+from phone_verify.testing.transport import FakeTransport
+from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.testing import override
+from tests.clients import Browser, DjangoCarrier
+
+from .conftest import PHONE, Network, verified
+
+Configure = Callable[..., None]
+
+pytestmark = pytest.mark.django_db
+
+
+def start(client: Client, body: object = None, **more: Any) -> Any:
+    """A start by Django's own client."""
+    content = body if isinstance(body, bytes) else json.dumps(body or {"phone": PHONE}).encode()
+    return client.generic("POST", "/phone/v1/verifications", content, content_type="application/json", **more)
+
+
+def test_a_code_signs_in_and_out(visitor: Browser, network: Network) -> None:
+    done = verified(visitor, network)
+    assert visitor.call("GET", "v1/session").json()["code"] == "not_signed_in"
+    answer = visitor.call("POST", "v1/session", {"proof": done["proof"]})
+    assert answer.status == 200
+    user = User.objects.get()
+    assert answer.json() == {"user": {"id": str(user.pk), "phone": PHONE}, "created": True}
+    assert VerifiedPhone.objects.get().user == user
+    assert not user.has_usable_password()
+    assert PHONE not in user.username
+    assert visitor.call("GET", "v1/session").json() == {"user": {"id": str(user.pk), "phone": PHONE}}
+    assert visitor.call("HEAD", "v1/session").status == 200
+    assert visitor.call("DELETE", "v1/session").status == 204
+    assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_a_second_login_finds_the_user_and_dates_the_proof(visitor: Browser, network: Network) -> None:
+    for created in (True, False):
+        network.clock.move(120)
+        answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+        assert answer.json()["created"] is created
+    assert User.objects.count() == 1
+    assert VerifiedPhone.objects.get().verified_at == network.clock()
+
+
+def test_signing_in_gives_the_session_a_new_key_and_tells_django(visitor: Browser, network: Network) -> None:
+    heard = []
+
+    def hear(sender: object, user: User, **_: object) -> None:
+        heard.append(user)
+
+    client = visitor._carrier._client  # type: ignore[attr-defined]
+    session = client.session
+    session["seen"] = "before"
+    session.save()
+    before = session.session_key
+    user_logged_in.connect(hear)
+    try:
+        visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    finally:
+        user_logged_in.disconnect(hear)
+    assert heard == [User.objects.get()]
+    assert client.session.session_key != before
+    assert not Session.objects.filter(session_key=before).exists()
+    assert PHONE not in str(dict(client.session))
+
+
+def test_an_inactive_user_stays_out(visitor: Browser, network: Network) -> None:
+    user = User.objects.create_user("gone", is_active=False)
+    VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=timezone.now())
+    proof = verified(visitor, network)["proof"]
+    answer = visitor.call("POST", "v1/session", {"proof": proof})
+    assert (answer.status, answer.json()["code"]) == (403, "login_refused")
+    assert answer.headers["cache-control"] == "no-store"
+    assert visitor.call("POST", "v1/session", {"proof": proof}).json()["code"] == "invalid_proof"
+    assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_a_user_who_is_switched_off_is_signed_in_no_more(visitor: Browser, network: Network) -> None:
+    visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    User.objects.update(is_active=False)
+    assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_a_user_without_a_phone_has_none(client: Client) -> None:
+    user = User.objects.create_user("root")
+    client.force_login(user)
+    assert client.get("/phone/v1/session").json() == {"user": {"id": str(user.pk), "phone": None}}
+
+
+def test_without_our_backend_nobody_is_made_and_the_log_says_why(
+    visitor: Browser, network: Network, settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+    answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    assert (answer.status, answer.json()["code"]) == (403, "login_refused")
+    assert "phone_verify_django.backends.PhoneBackend" in caplog.text
+    assert not get_user_model().objects.exists()
+
+
+def test_our_backend_takes_no_password() -> None:
+    User.objects.create_user("somebody", password="a password")
+    assert authenticate(username="somebody", password="a password") is None
+    assert async_to_sync(aauthenticate)(username="somebody", password="a password") is None
+
+
+def test_a_start_looks_at_no_account_and_no_session(
+    client: Client, network: Network, configure: Configure, django_assert_num_queries: Any
+) -> None:
+    configure(sms="console://", store="memory:")
+    client.cookies["sessionid"] = "somebody"
+    with django_assert_num_queries(0):
+        answer = start(client)
+    assert answer.status_code == 201
+    assert "Vary" not in answer
+
+
+def test_our_cookie_is_kept_close(visitor: Browser, network: Network) -> None:
+    cookie = visitor.call("POST", "v1/verifications", {"phone": PHONE}).cookies["phone_verify"]
+    flags = [part.strip().lower() for part in cookie.split(";")[1:]]
+    assert {"httponly", "path=/phone/", "samesite=lax", "max-age=3600"} <= set(flags)
+    assert "secure" not in flags
+
+
+def test_our_cookie_is_for_https_where_the_site_is(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", public_url="https://site.example")
+    assert "Secure" in visitor.call("POST", "v1/verifications", {"phone": PHONE}).cookies["phone_verify"]
+
+
+def test_our_cookie_goes_when_it_holds_nothing(visitor: Browser, network: Network) -> None:
+    answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    assert "Max-Age=0" in answer.cookies["phone_verify"]
+    assert "Path=/phone/" in answer.cookies["phone_verify"]
+
+
+def test_another_sites_page_changes_nothing(visitor: Browser, network: Network) -> None:
+    for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
+        answer = visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers=headers)
+        assert (answer.status, answer.json()["code"]) == (403, "cross_site")
+    assert network.sent == 0
+    assert visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers={"Origin": "http://testserver"}).status
+
+
+def test_a_body_is_read_to_its_bound_and_no_further(visitor: Browser, network: Network, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
+    assert visitor.call("POST", "v1/verifications", {"phone": PHONE}).status == 201
+    answer = visitor.call("POST", "v1/verifications", body=b'{"phone": "' + b"9" * 16 * 1024)
+    assert (answer.status, answer.json()["code"]) == (413, "too_large")
+    answer = visitor.call("POST", "webhooks/nobody/secret", body=b"x" * 65 * 1024)
+    assert (answer.status, answer.json()["code"]) == (404, "not_found")
+    assert network.sent == 1
+
+
+class Broken(BytesIO):
+    """A connection that breaks."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise OSError("the connection is gone")
+
+
+@pytest.mark.parametrize("stream", [Broken(), BytesIO()], ids=["broken", "ended"])
+def test_a_body_that_breaks_off_is_no_body(client: Client, network: Network, stream: BytesIO) -> None:
+    answer = start(client, **{"wsgi.input": stream})
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert network.sent == 0
+
+
+def test_a_chunked_body_is_read(client: Client, network: Network) -> None:
+    body = BytesIO(json.dumps({"phone": PHONE}).encode())
+    answer = start(client, **{"wsgi.input": body, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize("path", ["v1/", "v1/nothing", "v1/a/b/c/d", "webhooks/amoot", "v1/line%0Abreak"])
+def test_what_is_not_there_is_a_problem_body(visitor: Browser, path: str) -> None:
+    answer = visitor.call("GET", path)
+    assert (answer.status, answer.json()["code"]) == (404, "not_found")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_wrong_method_is_a_problem_body(visitor: Browser) -> None:
+    answer = visitor.call("PUT", "v1/verifications")
+    assert (answer.status, answer.json()["code"]) == (405, "method_not_allowed")
+    assert answer.headers["allow"] == "POST"
+
+
+def test_memory_and_several_processes_do_not_go_together(
+    network: Network, configure: Configure, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(sms="console://", store="memory:")
+    assert start(client).status_code == 201
+    for _ in range(2):
+        answer = start(client, **{"wsgi.multiprocess": True})
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer["Retry-After"]
+    assert network.sent == 1
+    assert sum("PHONE_VERIFY_STORE" in record.getMessage() for record in caplog.records if record.levelno > 30) >= 1
+
+
+def test_a_store_that_is_down_sends_nothing(client: Client, network: Network, configure: Configure) -> None:
+    configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
+    answer = start(client)
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert network.sent == 0
+
+
+def test_without_a_channel_a_start_says_so(visitor: Browser, configure: Configure) -> None:
+    configure()
+    answer = visitor.call("POST", "v1/verifications", {"phone": PHONE})
+    assert (answer.status, answer.json()["code"]) == (503, "unavailable")
+
+
+def test_a_provider_is_told_where_to_call_us(client: Client, configure: Configure) -> None:
+    """The webhook's address is the public URL and our route below it; a call to it is answered."""
+    configure(
+        inbound_call="telefon-ip://FAKE-TOKEN@default", public_url="https://site.example", webhook_secret="not-a-secret"
+    )
+    transport = FakeTransport([HttpResponse(500)])
+    with override(transport=transport):
+        set_script_prefix("/under/")  # as WSGI does; the test client does not
+        start(client, {"phone": "+79990000001"})
+        clear_script_prefix()
+        told = json.loads(transport.requests[0].body or b"")
+        assert told["webhook"] == "https://site.example/under/phone/webhooks/telefon-ip/not-a-secret"
+        answer = client.post("/phone/webhooks/telefon-ip/not-a-secret", {"event": "unknown"})
+    assert (answer.status_code, answer.content) == (200, b"OK")
+    assert client.get("/phone/webhooks/telefon-ip/another").status_code == 404
+
+
+def test_no_log_holds_a_code_a_key_or_a_number(
+    visitor: Browser, network: Network, caplog: pytest.LogCaptureFixture, settings: Any
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        begun = visitor.call("POST", "v1/verifications", {"phone": PHONE}).json()
+        codes = [network.code, network.wrong]
+        visitor.call("POST", f"v1/verifications/{begun['id']}/check", {"code": network.wrong})
+        done = visitor.call("POST", f"v1/verifications/{begun['id']}/check", {"code": network.code}).json()
+        visitor.call("POST", "v1/session", {"proof": done["proof"]})
+    ours = [record for record in caplog.records if not record.name.startswith("django.db")]
+    text = "\n".join(f"{record.getMessage()} {record.__dict__}" for record in ours)
+    for secret in (*codes, PHONE[1:], PHONE[3:], settings.SECRET_KEY, begun["secret"], done["proof"]):
+        assert secret not in text
+
+
+def test_djangos_log_holds_no_webhook_secret(
+    visitor: Browser, configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Django logs the path of every refusal; the secret of a webhook stands in its path."""
+    configure(sms="console://", webhook_secret="not-a-secret")
+    assert visitor.call("PUT", "webhooks/console/not-a-secret").status == 405
+    assert visitor.call("POST", "webhooks/console/not-a-secret", body=b"x" * 65 * 1024).status == 413
+    assert "not-a-secret" not in caplog.text
+
+
+def test_a_database_that_is_down_at_sign_in_signs_nobody_in(
+    visitor: Browser, network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: object) -> None:
+        raise OperationalError("no connection for somebody's name")
+
+    proof = verified(visitor, network)["proof"]
+    user_logged_in.connect(fail)
+    try:
+        answer = visitor.call("POST", "v1/session", {"proof": proof})
+    finally:
+        user_logged_in.disconnect(fail)
+    assert (answer.status, answer.json()["code"]) == (503, "unavailable")
+    assert "somebody" not in caplog.text
+    assert visitor.call("GET", "v1/session").status == 401
+
+
+def test_a_description_is_there(visitor: Browser) -> None:
+    assert visitor.call("GET", "v1/openapi.json").json()["openapi"].startswith("3.1")
+
+
+class TestATransactionOfTheSites:
+    """With ATOMIC_REQUESTS nothing that was spent comes back."""
+
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.fixture(autouse=True)
+    def _atomic_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+
+    def test_a_provider_is_called_outside_of_any(
+        self, visitor: Browser, network: Network, configure: Configure
+    ) -> None:
+        seen = []
+
+        def answer(_: object) -> HttpResponse:
+            seen.append(connection.in_atomic_block)
+            return HttpResponse(500)
+
+        configure(sms="amoot://FAKE@default")
+        network.transport.answers.append(answer)
+        visitor.call("POST", "v1/verifications", {"phone": PHONE})
+        assert seen == [False]
+
+    def test_an_error_after_a_wrong_code_leaves_it_counted(self, visitor: Browser, network: Network) -> None:
+        begun = visitor.call("POST", "v1/verifications", {"phone": PHONE}).json()
+        path = f"v1/verifications/{begun['id']}"
+        assert visitor.call("POST", f"{path}/check", {"code": network.wrong}).json()["attempts_left"] == 4
+        assert visitor.call("GET", path).json()["attempts_left"] == 4
+
+    def test_an_error_after_the_right_code_leaves_it_used(self, visitor: Browser, network: Network) -> None:
+        def fail(**_: object) -> None:
+            raise RuntimeError("a receiver of the site's is broken")
+
+        done = verified(visitor, network)
+        user_logged_in.connect(fail)
+        try:
+            answer = visitor.call("POST", "v1/session", {"proof": done["proof"]})
+        finally:
+            user_logged_in.disconnect(fail)
+        assert (answer.status, answer.json()["code"]) == (500, "internal_error")
+        assert visitor.call("GET", "v1/session").status == 401
+        assert visitor.call("POST", "v1/session", {"proof": done["proof"]}).json()["code"] == "invalid_proof"
+        assert (
+            visitor.call("POST", f"v1/verifications/{done['id']}/check", {"code": network.code}).json()["code"]
+            == "closed"
+        )
+
+
+def test_two_browsers_at_once_make_one_user(transactional_db: None, network: Network) -> None:
+    visitors = [Browser(DjangoCarrier()) for _ in range(4)]
+    proofs = [verified(visitor, network)["proof"] for visitor in visitors]
+    barrier, answers = threading.Barrier(len(visitors)), []
+
+    def sign_in(visitor: Browser, proof: str) -> None:
+        try:
+            barrier.wait(10)
+            answers.append(visitor.call("POST", "v1/session", {"proof": proof}))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=sign_in, args=pair) for pair in zip(visitors, proofs, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert [answer.status for answer in answers] == [200] * len(visitors)
+    assert len({answer.json()["user"]["id"] for answer in answers}) == 1
+    assert sorted(answer.json()["created"] for answer in answers) == [False, False, False, True]
+    assert User.objects.count() == VerifiedPhone.objects.count() == 1

@@ -1,0 +1,196 @@
+"""Settings: what is refused at start-up, what stays hidden, what the checks say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+import pytest
+from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
+from django.test import RequestFactory
+from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
+
+from phone_verify.errors import StoreError
+from phone_verify_django import conf
+from phone_verify_django.testing import override
+
+from .settings import SECRET_KEY
+
+ROOT = Path(__file__).parents[2]
+Configure = Callable[..., None]
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"smss": "console://"}, "PHONE_VERIFY_SMSS"),
+        ({"SMS": "console://"}, "lower case"),
+        ({"ttl": 5}, "PHONE_VERIFY_TTL"),
+        ({"sms": "nobody://x@default"}, "PHONE_VERIFY_SMS"),
+        ({"channels": "voice"}, "PHONE_VERIFY_VOICE"),
+        ({"secret_keys": "short"}, "PHONE_VERIFY_SECRET_KEYS"),
+        ({"store": "orm:elsewhere"}, "'elsewhere'"),
+        ({"store": "shelf:"}, "orm:"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_by_name(
+    configure: Configure, values: dict[str, object], said: str
+) -> None:
+    configure(**values)
+    with pytest.raises(ImproperlyConfigured) as refused:
+        conf.site()
+    assert said in str(refused.value)
+
+
+def test_settings_that_are_no_dict_are_refused(settings: Any) -> None:
+    settings.PHONE_VERIFY = "console://"
+    with pytest.raises(ImproperlyConfigured, match="dict"):
+        conf.site()
+
+
+def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
+    """Not the first visitor's call, but `django.setup()`; and no credential is in the message."""
+    program = (
+        "import django; from django.conf import settings\n"
+        f"settings.configure(SECRET_KEY={SECRET_KEY!r}, INSTALLED_APPS=['django.contrib.auth',"
+        " 'django.contrib.contenttypes', 'phone_verify_django'],"
+        " PHONE_VERIFY={'sms': 'amoot://FAKE-CREDENTIAL@default?colour=red'})\n"
+        "django.setup()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "ImproperlyConfigured: PHONE_VERIFY_SMS" in done.stderr
+    assert "colour" in done.stderr
+    assert "FAKE-CREDENTIAL" not in done.stderr.splitlines()[-1]
+
+
+def test_starting_up_opens_no_database_and_imports_no_urls() -> None:
+    program = (
+        "import sys, django; from django.conf import settings\n"
+        f"settings.configure(SECRET_KEY={SECRET_KEY!r}, ROOT_URLCONF='missing', INSTALLED_APPS=['django.contrib.auth',"
+        " 'django.contrib.contenttypes', 'phone_verify_django'], PHONE_VERIFY={'sms': 'console://'})\n"
+        "django.setup()\n"
+        "from phone_verify_django import conf; assert conf._site is not None\n"
+        "print('phone_verify_django.urls' in sys.modules, 'sqlalchemy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
+def test_the_namesake_is_refused(tmp_path: Path) -> None:
+    """Another project installs a package of our name; whichever is imported would be half of each."""
+    found = tmp_path / "django_phone_verify-1.0.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: django-phone-verify\nVersion: 1.0\n")
+    program = f"import sys; sys.path.append({str(tmp_path)!r}); import phone_verify_django"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "ImproperlyConfigured" in done.stderr
+    assert "pip uninstall django-phone-verify" in done.stderr
+
+
+def test_the_environment_fills_what_the_settings_leave_out(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHONE_VERIFY_REGION", "IR")
+    monkeypatch.setenv("PHONE_VERIFY_CODE_LENGTH", "8")
+    configure(sms="console://", code_length=7)
+    policy = conf.site().verifier.policy
+    assert (policy.region, policy.code_length) == ("IR", 7)
+
+
+def test_the_site_is_built_once_and_again_after_a_change(configure: Configure) -> None:
+    configure(sms="console://")
+    first = conf.site()
+    assert conf.site() is first
+    configure(sms="console://")
+    assert conf.site() is not first
+
+
+def test_djangos_keys_sign_with_their_fallbacks(settings: Any) -> None:
+    before = conf.site().webhook_secrets
+    settings.SECRET_KEY = "the next key for tests only, of good length"
+    settings.SECRET_KEY_FALLBACKS = [SECRET_KEY]
+    after = conf.site().webhook_secrets
+    assert len(after) == 2
+    assert list(after[1:]) == list(before)
+
+
+def test_credentials_do_not_show_on_error_pages(settings: Any) -> None:
+    credential = "FAKE-CREDENTIAL"
+    settings.DEBUG = True
+    settings.PHONE_VERIFY = {
+        "sms": [f"amoot://{credential}@default"],
+        "flash_call": f"ferzz://{credential}@default",
+        "telegram": (f"telefon-ip://{credential}@default",),
+        "store": f"sqlite:////{credential}.sqlite3",
+    }
+    conf.site()
+    shown = SafeExceptionReporterFilter().get_safe_settings()
+    assert credential not in pformat(shown)
+    assert credential not in repr(settings.PHONE_VERIFY)
+    assert settings.PHONE_VERIFY["flash_call"] == f"ferzz://{credential}@default"
+    request = RequestFactory().get("/")
+    reporter = ExceptionReporter(request, StoreError, StoreError("down"), None)
+    assert credential not in reporter.get_traceback_html()
+    assert credential not in reporter.get_traceback_text()
+
+
+def test_override_gives_back_what_was_there() -> None:
+    before = conf.site()
+    clock = object()
+    with override(clock=clock):
+        assert conf.site() is not before
+        with override(transport=object()):
+            assert conf._instead["clock"] is clock
+    assert conf._instead == {}
+
+
+def complaints() -> dict[str | None, str | None]:
+    return {found.id: found.hint for found in run_checks(tags=["phone_verify"])}
+
+
+def test_a_good_configuration_is_not_complained_about(configure: Configure) -> None:
+    configure(sms="amoot://FAKE-CREDENTIAL@default")
+    assert complaints() == {}
+
+
+@pytest.mark.parametrize(
+    ("id", "values", "hint"),
+    [
+        ("phone_verify.W001", {}, "PHONE_VERIFY_SMS"),
+        ("phone_verify.W002", {"sms": "console://"}, "DSN of a provider"),
+        ("phone_verify.W002", {"flash_call": "sandbox://127.0.0.1:8025"}, "DSN of a provider"),
+        ("phone_verify.W003", {"sms": "amoot://FAKE@default", "store": "memory:"}, "orm:"),
+        ("phone_verify.W004", {"sms": "amoot://FAKE@default", "secret_keys": ["x" * 40, "y" * 40]}, "tag_key"),
+    ],
+)
+def test_checks_say_what_to_write(configure: Configure, id: str, values: dict[str, object], hint: str) -> None:
+    configure(**values)
+    found = complaints()
+    assert list(found) == [id]
+    assert hint in (found[id] or "")
+
+
+def test_the_check_misses_the_backend(configure: Configure, settings: Any) -> None:
+    configure(sms="amoot://FAKE-CREDENTIAL@default")
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+    found = complaints()
+    assert list(found) == ["phone_verify.E001"]
+    assert "phone_verify_django.backends.PhoneBackend" in (found["phone_verify.E001"] or "")
+
+
+def test_the_check_misses_our_urls(configure: Configure, settings: Any) -> None:
+    configure(sms="amoot://FAKE-CREDENTIAL@default", public_url="https://site.example")
+    assert complaints() == {}
+    settings.ROOT_URLCONF = "tests.django_adapter.bare_urls"
+    assert "include('phone_verify_django.urls')" in (complaints()["phone_verify.E002"] or "")
+
+
+def test_a_developers_site_may_use_the_console(configure: Configure, settings: Any) -> None:
+    settings.DEBUG = True
+    configure(sms="console://")
+    assert complaints() == {}

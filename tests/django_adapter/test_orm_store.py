@@ -1,0 +1,202 @@
+"""The store in Django's database: the suite under each way a site may begin transactions, and callers' rollbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connections, transaction
+
+from phone_verify.errors import StoreError
+from phone_verify.lifecycle import Answer, Limits, Refused, Spent
+from phone_verify.model import Status, Verification
+from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
+from phone_verify_django.models import CounterRow, PhoneRow, VerificationRow
+from phone_verify_django.store import OrmStore
+
+WAL = "PRAGMA journal_mode = WAL"
+
+#: What a site may say of its database. Most say nothing, which is DEFERRED and a rollback journal.
+ROLLBACK_JOURNAL: dict[str, str] = {}
+WRITE_AHEAD = {"init_command": WAL}
+IMMEDIATE = {"init_command": WAL, "transaction_mode": "IMMEDIATE"}
+
+
+@pytest.fixture
+def options() -> dict[str, str]:
+    return ROLLBACK_JOURNAL
+
+
+@pytest.fixture
+def alias(options: dict[str, str], tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
+    """A database of its own, beside the site's usual one, with the tables of the store."""
+    own = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "site.sqlite3", "OPTIONS": options}
+    connections.settings["own"] = connections.configure_settings({"default": {}, "own": own})["own"]
+    with django_db_blocker.unblock():
+        with connections["own"].schema_editor() as editor:
+            for model in (VerificationRow, PhoneRow, CounterRow):
+                editor.create_model(model)
+        yield "own"
+        connections["own"].close()
+    del connections["own"]
+    del connections.settings["own"]
+
+
+@pytest.fixture
+def store(alias: str) -> OrmStore:
+    return OrmStore(using=alias)
+
+
+class OnTheOrm:
+    @pytest.fixture
+    def store(self, alias: str) -> OrmStore:
+        return OrmStore(using=alias)
+
+    @pytest.fixture
+    def stores(self, store: OrmStore) -> list[OrmStore]:
+        # The second stands for another process: its threads do not queue with those of the first.
+        return [store, store, store, OrmStore(using=store._using)]
+
+    def thread_done(self) -> None:
+        connections["own"].close()
+
+
+class TestOrmStore(OnTheOrm, StoreSuite):
+    pass
+
+
+@pytest.mark.parametrize("options", [WRITE_AHEAD, IMMEDIATE], ids=["WAL", "IMMEDIATE"])
+class TestOrmRaces(OnTheOrm, StoreRaces):
+    pass
+
+
+@contextmanager
+def rolled_back(block: transaction.Atomic | None = None) -> Iterator[None]:
+    """A caller's block that ends badly."""
+    with block or transaction.atomic(using="own"):
+        yield
+        transaction.set_rollback(True, using="own")
+
+
+def begun(store: OrmStore) -> Verification:
+    record = run(store.open(opening(), [], LIMITS, None))
+    assert isinstance(record, Verification)
+    return record
+
+
+@pytest.mark.parametrize("options", [WRITE_AHEAD, ROLLBACK_JOURNAL], ids=["WAL", "rollback journal"])
+def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
+    record = begun(store)
+    with rolled_back():
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.attempts_left == 4
+    assert isinstance(run(store.open(opening(), [], Limits(1), None)), Refused)
+
+
+@pytest.mark.parametrize("options", [WRITE_AHEAD, ROLLBACK_JOURNAL], ids=["WAL", "rollback journal"])
+def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
+    record = begun(store)
+    with rolled_back():
+        spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, None))
+        assert isinstance(spent, Spent)
+        assert spent.answer is Answer.RIGHT
+        assert run(store.get(record.id, None)) is not None
+        assert run(store.redeem(record.id, BINDING, None)) is not None
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert (found.status, found.redeemed) == (Status.VERIFIED, True)
+    assert "own" not in [alias for alias in vars(connections._connections) if "beside" in alias]
+
+
+def test_a_site_without_autocommit_rolls_nothing_of_ours_back(store: OrmStore) -> None:
+    record = begun(store)
+    connections["own"].set_autocommit(False)
+    run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+    connections["own"].rollback()
+    connections["own"].set_autocommit(True)
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.attempts_left == 4
+
+
+def write_in_the_block(store: OrmStore) -> None:
+    CounterRow.objects.using("own").create(name="the caller's")
+
+
+def read_in_the_block(store: OrmStore) -> None:
+    list(CounterRow.objects.using("own").all())
+
+
+@pytest.mark.parametrize(
+    ("options", "before"),
+    [(WRITE_AHEAD, write_in_the_block), (ROLLBACK_JOURNAL, read_in_the_block), (IMMEDIATE, read_in_the_block)],
+    ids=["WAL, written", "rollback journal, read", "IMMEDIATE"],
+)
+def test_where_nothing_can_be_written_beside_the_block_it_says_what_to_do(store: OrmStore, before: Any) -> None:
+    record = begun(store)
+    with transaction.atomic(using="own"):
+        before(store)
+        with pytest.raises(StoreError, match="non_atomic_requests"):
+            run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        assert CounterRow.objects.using("own").count() <= 1, "the caller's block goes on"
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.attempts_left == 5
+
+
+def test_in_a_test_case_everything_happens_in_its_transaction(store: OrmStore) -> None:
+    around = transaction.atomic(using="own")
+    around._from_testcase = True  # as django.test.TestCase does
+    with rolled_back(around):
+        record = begun(store)
+        with transaction.atomic(using="own"):
+            spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, None))
+        assert isinstance(spent, Spent)
+    assert run(store.get(record.id, None)) is None
+
+
+def test_a_step_that_breaks_off_leaves_nothing(store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    record = begun(store)
+    PhoneRow.objects.using("own").update(failures="no mapping")
+    with pytest.raises(AttributeError):
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+    PhoneRow.objects.using("own").update(failures={})
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.attempts_left == 5
+
+
+def test_errors_say_what_kind_they_are_and_none_of_the_values(store: OrmStore) -> None:
+    record = begun(store)
+    with connections["own"].schema_editor() as editor:
+        editor.delete_model(PhoneRow)
+    with pytest.raises(StoreError, match="OperationalError SQLITE_ERROR") as raised:
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+    assert raised.value.__cause__ is None
+    assert record.tag not in str(raised.value)
+
+
+@pytest.mark.parametrize("use_tz", [True, False])
+def test_times_do_not_depend_on_the_sites_time_zone(store: OrmStore, settings: Any, use_tz: bool) -> None:
+    settings.USE_TZ, settings.TIME_ZONE = use_tz, "Asia/Tehran"
+    record = begun(store)
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert (found.created_at, found.expires_at) == (record.created_at, record.expires_at)
+    assert found.created_at.utcoffset() == record.created_at.utcoffset()
+    assert found.open
+
+
+@pytest.mark.django_db
+def test_the_migrations_are_those_of_the_models() -> None:
+    call_command("makemigrations", "phone_verify", check=True, dry_run=True, verbosity=0)
+
+
+def test_its_repr_names_the_database() -> None:
+    assert repr(OrmStore(using="other")) == "<OrmStore on 'other'>"

@@ -1,0 +1,221 @@
+"""The pages through Django's test client, as a browser without JavaScript sees them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_in
+from django.core.signals import got_request_exception
+from django.db import connection
+from django.http import HttpRequest
+from django.test import Client
+from django.urls import clear_script_prefix, set_script_prefix
+from django.utils import timezone
+from django.views.debug import ExceptionReporter
+
+from phone_verify_django.models import VerifiedPhone
+from tests.clients import Browser
+
+from .conftest import PHONE, Network
+
+Configure = Callable[..., None]
+
+pytestmark = pytest.mark.django_db
+
+LOGIN, CODE, LOGOUT = "/phone/login/", "/phone/code/", "/phone/logout/"
+
+
+def test_a_code_signs_in_and_a_button_out(visitor: Browser, network: Network) -> None:
+    answer = visitor.post_form(LOGIN, phone="+98 912 000 0000")
+    assert (answer.status, answer.location) == (302, CODE)
+    page = visitor.get(CODE)
+    assert page.status == 200
+    assert PHONE not in page.text
+    assert network.code not in page.text
+    assert "no-store" in page.headers["cache-control"]
+    assert page.headers["x-frame-options"] == "DENY"
+    answer = visitor.post_form(CODE, code=network.wrong)
+    assert answer.status == 422
+    assert "4 tries are left" in answer.text
+    answer = visitor.post_form(CODE, code=network.code)
+    assert (answer.status, answer.location) == (302, "/")
+    assert "Max-Age=0" in answer.cookies["phone_verify"]
+    assert visitor.get("/").text == PHONE
+    assert visitor.get(LOGIN).status == 200
+    assert visitor.get(LOGOUT).status == 200
+    assert visitor.get("/").text == PHONE
+    assert visitor.post_form(LOGOUT).location == LOGIN
+    assert visitor.get("/").text == "nobody"
+
+
+def test_the_same_number_again_shows_the_live_verification(visitor: Browser, network: Network) -> None:
+    for _ in range(2):
+        assert visitor.post_form(LOGIN, phone=PHONE).location == CODE
+    assert network.sent == 1
+
+
+def test_a_resend_is_a_button(visitor: Browser, network: Network) -> None:
+    visitor.post_form(LOGIN, phone=PHONE)
+    answer = visitor.post_form(CODE, resend="1")
+    assert answer.status == 429
+    assert int(answer.headers["retry-after"]) == 60
+    network.clock.move(60)
+    assert visitor.post_form(CODE, resend="1").status == 200
+    assert network.sent == 2
+
+
+def test_a_page_without_a_verification_leads_to_the_login(visitor: Browser, network: Network) -> None:
+    assert visitor.get(f"{CODE}?next=/there").location == f"{LOGIN}?next=%2Fthere"
+
+
+def test_forms_need_djangos_token(visitor: Browser, network: Network) -> None:
+    for path in (LOGIN, CODE, LOGOUT):
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        assert visitor._carrier.send("POST", path, f"phone={quote(PHONE)}".encode(), form).status == 403
+    assert network.sent == 0
+
+
+def test_forms_need_the_token_without_the_middleware_too(visitor: Browser, network: Network, settings: Any) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
+    test_forms_need_djangos_token(visitor, network)
+
+
+def test_other_methods_are_refused(client: Client) -> None:
+    for path in (LOGIN, CODE, LOGOUT):
+        assert client.put(path).status_code == 405
+        assert client.head(path).status_code in (200, 302)
+
+
+@pytest.mark.parametrize("wanted", ["/there?a=b", "http://testserver/there", "there/"])
+def test_next_is_kept_to_the_end(visitor: Browser, network: Network, wanted: str) -> None:
+    assert quote(wanted, safe="") in visitor.post_form(LOGIN, phone=PHONE, next=wanted).location.replace("/?", "?")
+    answer = visitor.post_form(f"{CODE}?next={quote(wanted)}", code=network.code, next=wanted)
+    assert answer.headers["location"] == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "///evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "http:evil.example",
+        "http:///evil.example",
+        "javascript:alert(1)",
+        "\x08//evil.example",
+        "https://testserver@evil.example",
+    ],
+)
+def test_next_leads_nowhere_else(visitor: Browser, network: Network, wanted: str) -> None:
+    assert visitor.post_form(LOGIN, phone=PHONE, next=wanted).location == CODE
+    assert "evil" not in visitor.get(f"{LOGIN}?next={quote(wanted)}").text
+    answer = visitor.post_form(CODE, code=network.code, next=wanted)
+    assert answer.headers["location"] == "/"
+    assert visitor.post_form(LOGOUT, next=wanted).headers["location"] == LOGIN
+
+
+def test_next_does_not_leave_https(client: Client) -> None:
+    page = client.get(LOGIN, {"next": "http://testserver/there"}, secure=True)
+    assert "there" not in page.content.decode()
+    page = client.get(LOGIN, {"next": "https://testserver/there"}, secure=True)
+    assert "there" in page.content.decode()
+
+
+def test_an_inactive_user_stays_out(visitor: Browser, network: Network) -> None:
+    user = User.objects.create_user("gone", is_active=False)
+    VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=timezone.now())
+    visitor.post_form(LOGIN, phone=PHONE)
+    answer = visitor.post_form(CODE, code=network.code)
+    assert answer.status == 403
+    assert "cannot sign in" in answer.text
+    assert visitor.get("/").text == "nobody"
+
+
+def test_a_site_without_channels_says_so(visitor: Browser, configure: Configure) -> None:
+    configure()
+    page = visitor.get(LOGIN)
+    assert page.status == 200
+    assert "not set up" in page.text
+
+
+def test_a_store_that_is_down_says_so(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
+    answer = visitor.post_form(LOGIN, phone=PHONE)
+    assert answer.status == 503
+    assert answer.headers["retry-after"]
+    assert network.sent == 0
+
+
+def test_the_mount_is_where_the_site_stands(network: Network) -> None:
+    """Below a prefix of the server's, links, forms and cookie carry it."""
+    client = Client(SCRIPT_NAME="/under", **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+    page = client.get(LOGIN).content.decode()
+    for place in ('action="/under/phone/login/"', 'href="/under/phone/static/', 'src="/under/phone/static/'):
+        assert place in page
+    answer = client.post(LOGIN, {"phone": PHONE})
+    assert answer["Location"] == "/under/phone/code/"
+    assert answer.cookies["phone_verify"]["path"] == "/under/phone/"
+    assert "/under/phone/code/" in client.get(CODE).content.decode()
+    set_script_prefix("/under/")  # as WSGI does; the test client does not
+    answer = client.post(CODE, {"code": network.code})
+    clear_script_prefix()
+    assert answer["Location"] == "/under/"
+
+
+def test_files_are_kept_by_the_browser_until_they_change(client: Client) -> None:
+    page = client.get(LOGIN).content.decode()
+    for address in re.findall(r'(?:href|src)="(/phone/static/[^"]*)"', page):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert "immutable" in answer["Cache-Control"]
+        assert answer["X-Content-Type-Options"] == "nosniff"
+        assert client.get(address, headers={"If-None-Match": answer["ETag"]}).status_code == 304
+        assert client.get(address.partition("?")[0])["Cache-Control"] == "no-cache"
+    assert client.get("/phone/static/settings.py").status_code == 404
+    assert client.post("/phone/static/phone_verify.css").status_code == 405
+
+
+class TestAnErrorOfTheSites:
+    """What happens when something of the site's breaks just after the right code."""
+
+    pytestmark = pytest.mark.django_db(transaction=True)
+
+    @pytest.fixture(autouse=True)
+    def _broken(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+        def fail(**_: object) -> None:
+            raise RuntimeError("a receiver of the site's is broken")
+
+        monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+        user_logged_in.connect(fail)
+        yield
+        user_logged_in.disconnect(fail)
+
+    def test_the_code_stays_used_and_no_report_holds_it(self, visitor: Browser, network: Network) -> None:
+        reports = []
+
+        def report(request: HttpRequest, **_: object) -> None:
+            reporter = ExceptionReporter(request, *sys.exc_info())
+            reports.append(reporter.get_traceback_html() + reporter.get_traceback_text())
+
+        got_request_exception.connect(report)
+        visitor._carrier._client.raise_request_exception = False  # type: ignore[attr-defined]
+        answer = visitor.post_form(LOGIN, phone=PHONE)
+        binding = answer.cookies["phone_verify"].partition("=")[2].partition(";")[0]
+        assert visitor.post_form(CODE, code=network.code).status == 500
+        assert visitor.get("/").text == "nobody"
+        id = binding.partition(".")[0]
+        answer = visitor.call("POST", f"v1/verifications/{id}/check", {"code": network.code})
+        assert (answer.status, answer.json()["code"]) == (410, "closed")
+        got_request_exception.disconnect(report)
+        assert len(reports) == 1
+        assert "a receiver of the site" in reports[0]
+        for secret in (network.code, PHONE, PHONE[1:], binding, binding.partition(".")[2]):
+            assert secret not in reports[0]

@@ -1,0 +1,23 @@
+"""The scenarios that both adapters must play, through Django's test client and against the sandbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phone_verify.sandbox import SandboxServer
+from tests.clients import DjangoCarrier
+from tests.scenarios import SCENARIOS, SETTINGS, Stage
+
+
+@pytest.fixture
+def stage(sandbox: SandboxServer, settings: Any, transactional_db: None) -> Stage:
+    channels = dict.fromkeys(("sms", "flash_call", "inbound_call"), sandbox.dsn)
+    settings.PHONE_VERIFY = {**channels, **SETTINGS}
+    return Stage(DjangoCarrier, sandbox)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_scenario(name: str, stage: Stage) -> None:
+    SCENARIOS[name](stage)

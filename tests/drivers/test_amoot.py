@@ -1,0 +1,150 @@
+"""Amoot: the shared suite, and the provider's whole table of statuses."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from phone_verify.drivers.amoot import Amoot
+from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.errors import ConfigurationError, ProviderError, Trouble
+from phone_verify.exchange import HttpResponse
+from phone_verify.model import Channel, Holder, Order
+from phone_verify.phone import PhoneNumber
+from phone_verify.testing.drivers import DriverSuite, overhear
+
+
+class TestAmoot(DriverSuite):
+    driver = Amoot
+    dsn = "amoot://FAKE%2FToken%2B1@127.0.0.1:8025/base?tls=off"
+    variants = ("auth=form", "foreign=digits", "name=amoot-2&timeout=5")
+    samples = Path(__file__).parent / "samples" / "amoot"
+    phone, abroad = "+989120000000", "+79000000000"
+
+
+#: The provider's table, written down from its docs; the third column is what the grouping makes of each.
+TABLE = """
+    0 Failed transient
+    2 AccountIsDemo balance
+    4 CreditNotEnough balance
+    5 LineNumber_NotExist configuration
+    6 BackupLineNumber_NotExist unknown
+    7 Avanak_NotAvailable unknown
+    10 UserName_Empty unknown
+    11 Password_Empty unknown
+    12 LineNumber_Empty configuration
+    13 BackupLineNumber_Empty unknown
+    14 SMSMessageText_Empty unknown
+    15 AvanakMessageText_Empty unknown
+    16 Mobile_Empty bad_number
+    17 Mobiles_Empty unknown
+    18 Title_Empty unknown
+    19 FirstNameOrLastName_Empty unknown
+    20 URLAddress_Empty unknown
+    100 UserNameOrPassword_Invalid configuration
+    101 Mobile_Invalid bad_number
+    102 Mobiles_Invalid unknown
+    103 Count_Invalid unknown
+    104 FromRow_Invalid unknown
+    105 FromDate_Invalid unknown
+    106 FromDateTime_Invalid unknown
+    107 ToDate_Invalid unknown
+    108 ToDateTime_Invalid unknown
+    109 FromDateIsAfterThanToDate unknown
+    110 FromDateTimeIsAfterThanToDateTime unknown
+    111 MessageID_Invalid unknown
+    112 BulkID_Invalid unknown
+    113 ContactID_Invalid unknown
+    114 ContactGroupID_Invalid unknown
+    115 CourseID_Invalid unknown
+    116 CourseGroupID_Invalid unknown
+    117 URLAddress_Duplicate unknown
+    118 RelayMessageDeliveryID_Invalid unknown
+    119 RelayRecieveMessageID_Invalid unknown
+    120 Length_Invalid configuration
+    121 Length_Exceeded configuration
+    500 ServerError transient
+    -1 User_NotExists configuration
+    -102 User_MobileNotVerified configuration
+    -103 User_Disabled configuration
+    -104 User_Expired configuration
+    -105 User_WebServiceBanned configuration
+    -106 User_NotAllowWebService configuration
+    -107 User_NotAllowIP configuration
+    -108 User_NotAllowMethod configuration
+    -109 User_NotAllowHttp configuration
+    -201 Token_NotExists configuration
+    -202 Token_Invalid configuration
+    -203 Token_Disabled configuration
+    -204 Token_Expired configuration
+    -207 Token_NotAllowIP configuration
+    -208 Token_NotAllowMethod configuration
+    -300 System_Disabled transient
+"""
+STATUSES = [tuple(line.split()) for line in TABLE.strip().splitlines()]
+
+OTHER_NAMES = (
+    "Line_Not_Active",
+    "Insufficient_Credit",
+    "DailyLimit_Exceeded",
+    "success",
+    "Success ",
+    "Token_Something",
+)
+
+ORDER = Order(PhoneNumber("+989120000000"), Channel.SMS, timedelta(seconds=300), "482193")
+
+
+def load() -> Amoot:
+    driver = load_driver(parse_dsn("amoot://FAKE-TOKEN@default", "PHONE_VERIFY_SMS"))
+    assert isinstance(driver, Amoot)
+    return driver
+
+
+def refusal(status: str) -> ProviderError:
+    """What the driver raises for a Status, given as JSON."""
+    driver = load()
+    body = f'{{"Status": {status}, "Data": null}}'.encode()
+    result, _ = overhear(driver.start(ORDER), [HttpResponse(200, {}, body)])
+    assert isinstance(result, ProviderError)
+    return result
+
+
+@pytest.mark.parametrize(("number", "name", "trouble"), STATUSES, ids=[name for _, name, _ in STATUSES])
+def test_every_status_of_the_table(number: str, name: str, trouble: str) -> None:
+    """By name, by number and by number in a string, with the name for the log."""
+    for status in (f'"{name}"', number, f'"{number}"'):
+        error = refusal(status)
+        assert error.trouble is Trouble(trouble)
+        assert error.detail == name
+
+
+@pytest.mark.parametrize("status", [*(f'"{name}"' for name in OTHER_NAMES), "3", "-999", "12345678", '" "', '"0001"'])
+def test_a_status_outside_the_table_is_a_plain_refusal(status: str) -> None:
+    assert refusal(status).trouble is Trouble.UNKNOWN
+
+
+def test_an_unknown_number_is_told_unless_it_could_be_a_code() -> None:
+    assert "-999" in refusal("-999").detail
+    assert "482193" not in refusal("482193").detail
+
+
+def test_the_provider_s_own_host() -> None:
+    assert load().base_url == "https://portal.amootsms.com"
+
+
+def test_codes_of_four_to_eight_digits_are_ours() -> None:
+    ability = load().abilities[Channel.SMS]
+    assert (ability.holder, ability.shortest, ability.longest) == (Holder.OURS, 4, 8)
+
+
+def test_a_token_that_fits_no_header_is_refused_at_start_up() -> None:
+    with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_SMS.*auth=form") as raised:
+        load_driver(parse_dsn("amoot://%D8%B1%D9%85%D8%B2@default", "PHONE_VERIFY_SMS"))
+    assert "رمز" not in str(raised.value)
+    assert load_driver(parse_dsn("amoot://%D8%B1%D9%85%D8%B2@default?auth=form", "PHONE_VERIFY_SMS"))
+
+
+def test_an_order_without_a_code_is_a_fault_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="our code"):
+        next(load().start(Order(ORDER.phone, Channel.SMS, ORDER.life)))

@@ -1,0 +1,240 @@
+"""What every driver takes from its DSN, and how the provider's words are made fit for a log."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from phone_verify.drivers.base import (
+    Driver,
+    Dsn,
+    reference_of,
+    scrubbed,
+    trouble_of_status,
+)
+from phone_verify.drivers.dsn import load_driver, parse_dsn, schemes
+from phone_verify.drivers.ferzz import Ferzz
+from phone_verify.errors import ConfigurationError, Trouble
+from phone_verify.exchange import HttpResponse
+from phone_verify.model import WebhookRequest
+from phone_verify.phone import PhoneNumber
+
+SETTING = "PHONE_VERIFY_SMS"
+
+
+def load(dsn: str) -> Driver:
+    return load_driver(parse_dsn(dsn, SETTING))
+
+
+def told(dsn: str) -> str:
+    """The message of the error that this DSN ends in."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(dsn)
+    assert SETTING in str(raised.value)
+    assert "FAKE" not in str(raised.value)
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "base_url"),
+    [
+        ("default", "https://portal.amootsms.com"),
+        ("default:8443", "https://portal.amootsms.com:8443"),
+        ("default/x", "https://portal.amootsms.com/x"),
+        ("default/x/", "https://portal.amootsms.com/x"),
+        ("sms.example", "https://sms.example"),
+        ("SMS.example/a/b", "https://sms.example/a/b"),
+        ("127.0.0.1:8025?tls=off", "http://127.0.0.1:8025"),
+        ("127.9.8.7?tls=off", "http://127.9.8.7"),
+        ("localhost:80/x?tls=off", "http://localhost:80/x"),
+        ("[::1]:8025?tls=off", "http://[::1]:8025"),
+        ("[0:0:0:0:0:0:0:1]?tls=off", "http://[::1]"),
+        ("[2001:db8::1]", "https://[2001:db8::1]"),
+        ("127.0.0.1?tls=on", "https://127.0.0.1"),
+    ],
+)
+def test_the_address_of_a_provider(place: str, base_url: str) -> None:
+    assert load(f"amoot://FAKE-TOKEN@{place}").base_url == base_url
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "default",
+        "sms.example",
+        "10.0.0.1",
+        "0.0.0.0",
+        "[::]",
+        "[2001:db8::1]",
+        "localhost.example",
+        "127.0.0.1.example",
+    ],
+)
+def test_plain_http_is_for_loopback_hosts_only(host: str) -> None:
+    assert "loopback" in told(f"amoot://FAKE-TOKEN@{host}?tls=off")
+
+
+@pytest.mark.parametrize("value", ["", "no", "0", "OFF"])
+def test_tls_is_on_or_off(value: str) -> None:
+    assert "write on or off" in told(f"amoot://FAKE-TOKEN@127.0.0.1?tls={value}")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("3", 3), ("0.5", 0.5), ("60", 60), ("07.125", 7.125)])
+def test_a_time_out_in_seconds(text: str, seconds: float) -> None:
+    assert load(f"amoot://FAKE-TOKEN@default?timeout={text}").timeout == timedelta(seconds=seconds)
+
+
+def test_the_time_out_is_ten_seconds_if_none_is_written() -> None:
+    assert load("amoot://FAKE-TOKEN@default").timeout == timedelta(seconds=10)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0.0", "60.001", "61", "-1", "1e1", "nan", "%D9%A3", "5s", "1.2345", "inf"])
+def test_a_time_out_that_is_none(text: str) -> None:
+    assert "'timeout'" in told(f"amoot://FAKE-TOKEN@default?timeout={text}")
+
+
+@pytest.mark.parametrize("name", ["amoot-2", "sms_backup", "1", "a" * 32])
+def test_a_name(name: str) -> None:
+    assert load(f"amoot://FAKE-TOKEN@default?name={name}").name == name
+
+
+@pytest.mark.parametrize("name", ["", "Amoot", "a/b", "a%2Fb", "..", "-a", "a" * 33, "a%20b", "%D8%A2"])
+def test_a_name_that_fits_no_webhook_address(name: str) -> None:
+    assert "'name'" in told(f"amoot://FAKE-TOKEN@default?name={name}")
+
+
+def test_a_driver_is_named_by_its_scheme() -> None:
+    assert [load(f"{scheme}://FAKE@default").name for scheme in ("ferzz", "telefon-ip")] == ["ferzz", "telefon-ip"]
+
+
+@pytest.mark.parametrize("option", ["Tls=off", "tsl=off", "token=1", "retrypath=/x"])
+def test_an_unknown_option_names_the_known_ones(option: str) -> None:
+    message = told(f"ferzz://FAKE-KEY@127.0.0.1?{option}")
+    assert option.partition("=")[0] in message
+    for known in ("retry_path", "foreign", "tls", "timeout", "name"):
+        assert known in message
+
+
+@pytest.mark.parametrize("dsn", ["ferzz://default", "ferzz://@default", "ferzz://FAKE:FAKE@default", "ferzz://"])
+def test_credentials_of_another_form(dsn: str) -> None:
+    assert "ACCESS_KEY@" in told(dsn)
+
+
+def test_credentials_are_percent_decoded() -> None:
+    driver = load("ferzz://a%2Fb%3Ac%40d%25+e@default")
+    assert isinstance(driver, Ferzz)
+    assert driver.access_key == "a/b:c@d%+e"
+
+
+def test_a_driver_without_a_host_of_its_own_needs_one() -> None:
+    class Homeless(Driver):
+        scheme = "homeless"
+
+    with pytest.raises(ConfigurationError, match="write a host"):
+        Homeless.from_dsn(Dsn("homeless", setting=SETTING))
+
+
+def test_a_combination_that_a_driver_refuses_is_told_with_the_setting() -> None:
+    @dataclass(frozen=True)
+    class Strict(Driver):
+        scheme = "strict"
+        default_host = "strict.example"
+
+        def __post_init__(self) -> None:
+            raise ValueError("write something else")
+
+    with pytest.raises(ConfigurationError, match=rf"{SETTING} \(strict://…\): write something else"):
+        Strict.from_dsn(Dsn("strict", setting=SETTING))
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in schemes() if scheme != "console"])
+def test_a_national_provider_refuses_foreign_numbers_unless_told_otherwise(scheme: str) -> None:
+    calling_codes = type(load(f"{scheme}://FAKE@default")).calling_codes
+    assert calling_codes
+    for number in ("+989120000000", "+79000000000", "+4915100000000"):
+        phone = PhoneNumber(number)
+        assert load(f"{scheme}://FAKE@default").reaches(phone) == (phone.calling_code in calling_codes)
+        assert load(f"{scheme}://FAKE@default?foreign=digits").reaches(phone)
+
+
+# The provider's words
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["code 4821", "989120000000", "+98 912 000 0000", "8 (900) 000-00-00", "91 20 00 00 00", "۴۸۲۱", "a4821b"],
+)
+def test_no_run_of_digits_is_left_in_a_detail(text: str) -> None:
+    assert sum(map(str.isdigit, scrubbed(text))) < 3
+
+
+def test_a_detail_is_one_short_printable_line() -> None:
+    detail = scrubbed("bad\r\nX-Header: \x1b[31m\u202e\ud800" + "long " * 100)
+    assert detail.isprintable()
+    assert len(detail) <= 200
+    detail.encode()
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, lambda key: quote(key, safe=""), quote_plus, lambda key: b64(key)])
+def test_a_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
+    driver = load("ferzz://FAKE.key%2F1+x%20y@default")
+    said = driver.said(f"key <{spell('FAKE.key/1+x y')}> is wrong")
+    assert said.startswith("key")
+    assert said.endswith("is wrong")
+    assert "fake" not in said.lower()
+    assert b64("FAKE.key/1+x y") not in said
+
+
+@pytest.mark.parametrize("words", [None, 1, True, [], {}, ["text"]])
+def test_what_is_no_text_says_nothing(words: object) -> None:
+    assert load("ferzz://FAKE@default").said(words) == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"),
+    [
+        (301, Trouble.UNKNOWN),
+        (400, Trouble.UNKNOWN),
+        (401, Trouble.CONFIGURATION),
+        (402, Trouble.BALANCE),
+        (403, Trouble.CONFIGURATION),
+        (404, Trouble.UNKNOWN),
+        (429, Trouble.RATE),
+        (500, Trouble.TRANSIENT),
+        (503, Trouble.TRANSIENT),
+    ],
+)
+def test_the_trouble_of_an_http_status(status: int, trouble: Trouble) -> None:
+    error = trouble_of_status(HttpResponse(status), "words")
+    assert (error.trouble, error.detail) == (trouble, f"HTTP {status}: words")
+    assert trouble_of_status(HttpResponse(status)).detail == f"HTTP {status}"
+
+
+@pytest.mark.parametrize(
+    ("value", "reference"),
+    [(122760, "122760"), ("TRK-1", "TRK-1"), ("0012", "0012"), ("a" * 64, "a" * 64), (0, "0")],
+)
+def test_a_reference_is_kept_as_text(value: object, reference: str) -> None:
+    assert reference_of(value) == reference
+
+
+@pytest.mark.parametrize("value", [None, "", " ", "a b", "a" * 65, "\x00", "\ud800", "é", True, 1.5, [], {}, 10**70])
+def test_what_no_store_could_keep_is_no_reference(value: object) -> None:
+    assert reference_of(value) is None
+
+
+def test_a_parameter_counts_if_it_comes_once() -> None:
+    request = WebhookRequest("GET", [("a", "1"), ("b", "1"), ("b", "1"), ("c", ""), ("d", "1"), ("D", "2")], {}, b"")
+    assert request.once("a") == "1"
+    assert request.once("b") is None
+    assert request.once("c") is None
+    assert request.once("e") is None
+    assert request.once("d", "D") is None
+    assert "1" not in repr(request)
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()

@@ -1,0 +1,213 @@
+"""The text of a DSN."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from phone_verify import drivers
+from phone_verify.drivers.base import Dsn
+from phone_verify.drivers.dsn import load_driver, parse_dsn, schemes
+from phone_verify.errors import ConfigurationError
+
+SETTING = "PHONE_VERIFY_FLASH_CALL"
+SECRET = "s3cr3t"
+
+
+def parsed(text: str) -> tuple[object, ...]:
+    dsn = parse_dsn(text, SETTING)
+    assert dsn.setting == SETTING
+    return dsn.scheme, tuple(dsn.credentials), dsn.host, dsn.port, dsn.base_path, dict(dsn.options)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("ferzz://KEY@default", ("ferzz", ("KEY",), None, None, "", {})),
+        ("FERZZ://KEY@DEFAULT", ("ferzz", ("KEY",), None, None, "", {})),
+        ("ssms://KEY@default", ("ssms", ("KEY",), None, None, "", {})),
+        ("ssms://a%40b.example:p%3Aw@default", ("ssms", ("a@b.example", "p:w"), None, None, "", {})),
+        ("evand://ID:SECRET@default?event_id=1001", ("evand", ("ID", "SECRET"), None, None, "", {"event_id": "1001"})),
+        ("telefon-ip://T@127.0.0.1:8025/x?tls=off", ("telefon-ip", ("T",), "127.0.0.1", 8025, "/x", {"tls": "off"})),
+        ("amoot://T@[::1]:1/a/b/", ("amoot", ("T",), "::1", 1, "/a/b", {})),
+        ("amoot://T@[2001:DB8:0::1]", ("amoot", ("T",), "2001:db8::1", None, "", {})),
+        ("amoot://T@sms_box.example:65535", ("amoot", ("T",), "sms_box.example", 65535, "", {})),
+        ("amoot://T@h/", ("amoot", ("T",), "h", None, "", {})),
+        ("amoot://T@h?a=&b=x%26%C3%A9+z&c=d=e", ("amoot", ("T",), "h", None, "", {"a": "", "b": "x&é+z", "c": "d=e"})),
+        ("console://", ("console", (), None, None, "", {})),
+        ("console://?name=x", ("console", (), None, None, "", {"name": "x"})),
+        ("sandbox://127.0.0.1:8025", ("sandbox", (), "127.0.0.1", 8025, "", {})),
+    ],
+)  # fmt: skip
+def test_the_parts_of_a_dsn(text: str, parts: tuple[object, ...]) -> None:
+    assert parsed(text) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        SECRET,
+        f"{SECRET}@default",
+        f"ferzz:{SECRET}@default",
+        f"ferzz:/{SECRET}@default",
+        f"://{SECRET}@default",
+        f"1ferzz://{SECRET}@default",
+        f"fer_zz://{SECRET}@default",
+        f'"ferzz://{SECRET}@default"',
+        f" ferzz://{SECRET}@default",
+        f"ferzz://{SECRET}@default\n",
+        f"ferzz://{SECRET}\x00@default",
+        f"ferzz://{SECRET}\udcff@default",
+        f"ferzz://{SECRET}@",
+        f"ferzz://{SECRET}@:80",
+        f"ferzz://{SECRET}@?tls=off",
+        f"ferzz://{SECRET}@/x",
+        f"ferzz://{SECRET}/{SECRET}@default",
+        f"ferzz://{SECRET}?{SECRET}@default",
+        f"ferzz://{SECRET}?{SECRET}={SECRET}@default",
+        f"ferzz://{SECRET}#{SECRET}@default",
+        f"ferzz://{SECRET}@{SECRET}@default",
+        f"ferzz://{SECRET}:{SECRET}:{SECRET}@default",
+        f"ferzz://{SECRET}%@default",
+        f"ferzz://{SECRET}%zz@default",
+        f"ferzz://{SECRET}%FF@default",
+        f"ferzz://{SECRET}%0A@default",
+        f"ferzz://{SECRET}%00@default",
+        f"ferzz://{SECRET}@default#fragment",
+        f"ferzz://{SECRET}@default?tls=on#fragment",
+        f"ferzz://{SECRET}@default:",
+        f"ferzz://{SECRET}@default:0",
+        f"ferzz://{SECRET}@default:65536",
+        f"ferzz://{SECRET}@default:-1",
+        f"ferzz://{SECRET}@default:8o",
+        f"ferzz://{SECRET}@default:٨٠",
+        f"ferzz://{SECRET}@default:80:80",
+        f"ferzz://{SECRET}@::1",
+        f"ferzz://{SECRET}@[::1",
+        f"ferzz://{SECRET}@[::1]x",
+        f"ferzz://{SECRET}@[::g]",
+        f"ferzz://{SECRET}@[fe80::1%25eth0]",
+        f"ferzz://{SECRET}@[127.0.0.1]",
+        f"ferzz://{SECRET}@دامنه.example",
+        f"ferzz://{SECRET}@a%2Eb",
+        f"ferzz://{SECRET}@-a",
+        f"ferzz://{SECRET}@a;b",
+        f"ferzz://{SECRET}@default//x",
+        f"ferzz://{SECRET}@default/a//b",
+        f"ferzz://{SECRET}@default/../x",
+        f"ferzz://{SECRET}@default/./x",
+        f"ferzz://{SECRET}@default/..",
+        f"ferzz://{SECRET}@default/%2e",
+        f"ferzz://{SECRET}@default/a;b",
+        f"ferzz://{SECRET}@default?",
+        f"ferzz://{SECRET}@default?tls",
+        f"ferzz://{SECRET}@default?=off",
+        f"ferzz://{SECRET}@default?tls=off&",
+        f"ferzz://{SECRET}@default?tls=on&tls=on",
+        f"ferzz://{SECRET}@default?tls=on&%74ls=off",
+        f"ferzz://{SECRET}@default?name=%",
+        f"ferzz://{SECRET}@default?name=%0A",
+        f"ferzz://{SECRET}@default?name=a@b",
+    ],
+)
+def test_a_dsn_that_cannot_be_read_is_told_by_its_setting(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=SETTING) as raised:
+        parse_dsn(text, SETTING)
+    assert SECRET not in str(raised.value)
+    assert raised.value.__cause__ is None
+    assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (f"ferzz://{SECRET}@x@default", "%40"),
+        (f"ferzz://{SECRET}#x@default", "%23"),
+        (f"ferzz://{SECRET}/x@default", "percent-encode /"),
+        (f"ferzz://{SECRET}:x:y@default", "%3A"),
+        (f"ferzz://{SECRET}%x@default", "%25"),
+        (f"ferzz://{SECRET}@", "default"),
+        (f"ferzz://{SECRET}@default:0", "1 to 65535"),
+    ],
+)
+def test_an_error_says_what_to_write(text: str, hint: str) -> None:
+    with pytest.raises(ConfigurationError, match=hint):
+        parse_dsn(text, SETTING)
+
+
+#: Pieces of DSNs and the marks between them, so that broken ones come close to real ones.
+_PIECES = (
+    "ferzz amoot console telefon-ip base :// : / @ ? & = # % %41 %00 default 127.0.0.1 [::1] 80 tls=off name=x .. é"
+)
+_TEXTS = st.text(max_size=40) | st.lists(
+    st.sampled_from([*_PIECES.split(), "timeout=5", "foreign=digits", " ", "\n"]), max_size=12
+).map("".join)
+
+
+@settings(max_examples=1000, deadline=None, database=None)
+@given(_TEXTS)
+@example("ferzz://KEY@default")
+@example("amoot://KEY@default?auth=form")
+def test_no_text_ends_in_another_error(text: str) -> None:
+    try:
+        load_driver(parse_dsn(text, SETTING))
+    except ConfigurationError as error:
+        assert SETTING in str(error)  # noqa: PT017 - both ends are fine
+
+
+@settings(max_examples=1000, deadline=None, database=None)
+@given(
+    st.sampled_from(["ferzz", "amoot", "telefon-ip", "console", "no-such-driver"]),
+    _TEXTS,
+    _TEXTS,
+    st.sampled_from(["default", "[::1]", "default:99999", "default?nonsense=1", "default?tls=off", "", "default#x"]),
+    st.booleans(),
+)
+def test_no_error_and_no_repr_shows_a_credential(
+    scheme: str, before: str, after: str, place: str, encoded: bool
+) -> None:
+    """Whatever stands around the secret in the credential, percent-encoded as it should be, or forgotten."""
+    credential = f"{before}{SECRET}{after}"
+    if encoded:
+        credential = quote(credential, safe="", errors="replace")
+    try:
+        dsn = parse_dsn(f"{scheme}://{credential}@{place}", SETTING)
+        shown = repr(dsn)
+        assert SECRET not in shown
+        shown = repr(load_driver(dsn))
+    except ConfigurationError as error:
+        shown = str(error)
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize("scheme", ["no-such", "base", "dsn", "telefon_ip", "sandbox", "os"])
+def test_an_unknown_driver_is_told_with_the_known_ones(scheme: str) -> None:
+    with pytest.raises(ConfigurationError, match=SETTING) as raised:
+        load_driver(Dsn(scheme, (SECRET,), "127.0.0.1", setting=SETTING))
+    for known in ("amoot", "console", "ferzz", "telefon-ip"):
+        assert known in str(raised.value)
+    for other in (SECRET, "base,", "dsn,", "telefon_ip,"):
+        assert other not in str(raised.value)
+
+
+def test_every_module_is_a_driver_of_its_name() -> None:
+    """A new driver is found by its file alone."""
+    files = {file.stem.replace("_", "-") for file in Path(drivers.__path__[0]).glob("[a-z]*.py")}
+    assert files - {"base", "dsn"} == set(schemes())
+    for scheme in schemes():
+        module = __import__(f"phone_verify.drivers.{scheme.replace('-', '_')}", fromlist=["DRIVER"])
+        assert module.DRIVER.scheme == scheme
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_every_driver_has_a_page_that_names_its_options(scheme: str) -> None:
+    pages = Path(__file__).parents[2] / "docs" / "providers"
+    page = (pages / f"{scheme}.md").read_text(encoding="utf-8")
+    driver = __import__(f"phone_verify.drivers.{scheme.replace('-', '_')}", fromlist=["DRIVER"]).DRIVER
+    assert f"{scheme}://" in page
+    assert f"`{scheme}://" in (pages / "README.md").read_text(encoding="utf-8")
+    for option in driver.options:
+        assert f"| `{option}` |" in page

@@ -1,0 +1,90 @@
+"""Ferzz: the shared suite, and what its statuses and texts mean."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.drivers.ferzz import Ferzz
+from phone_verify.errors import ConfigurationError, ProviderError, Trouble
+from phone_verify.exchange import HttpResponse
+from phone_verify.model import Channel, Holder, Order
+from phone_verify.phone import PhoneNumber
+from phone_verify.testing.drivers import DriverSuite, overhear
+
+
+class TestFerzz(DriverSuite):
+    driver = Ferzz
+    dsn = "ferzz://FAKE.key%2F1@127.0.0.1:8025/base?tls=off"
+    variants = ("foreign=digits", "retry_path=/services/call/retry/")
+    samples = Path(__file__).parent / "samples" / "ferzz"
+    phone, abroad = "+989120000000", "+79000000000"
+
+
+def load() -> Ferzz:
+    driver = load_driver(parse_dsn("ferzz://FAKE-KEY@default", "PHONE_VERIFY_FLASH_CALL"))
+    assert isinstance(driver, Ferzz)
+    return driver
+
+
+def answered(status: int, message: str | None) -> object:
+    driver = load()
+    body = b"" if message is None else json.dumps({"message": message}).encode()
+    order = Order(PhoneNumber("+989120000000"), Channel.FLASH_CALL, timedelta(seconds=180))
+    return overhear(driver.start(order), [HttpResponse(status, {}, body)])[0]
+
+
+STATUSES = [
+    (400, "unknown"),
+    (401, "configuration"),
+    (402, "balance"),
+    (403, "configuration"),
+    (404, "unknown"),
+    (429, "rate"),
+    (500, "transient"),
+    (502, "transient"),
+    (503, "transient"),
+]
+
+
+@pytest.mark.parametrize(("status", "trouble"), STATUSES)
+@pytest.mark.parametrize("message", [None, "", "درخواست دچار خطا شد", "متن دیگر"])
+def test_every_http_error(status: int, trouble: str, message: str | None) -> None:
+    error = answered(status, message)
+    assert isinstance(error, ProviderError)
+    assert error.trouble is Trouble(trouble)
+    assert error.detail.startswith(f"HTTP {status}")
+    assert (message or "") in error.detail
+
+
+@pytest.mark.parametrize(
+    ("message", "trouble"),
+    [
+        ("شماره مقصد نامعتبر است", "bad_number"),
+        ("شماره تلفن اشتباه است", "bad_number"),
+        ("destination is invalid", "bad_number"),
+        ("Invalid phone", "bad_number"),
+        ("invalid token", "unknown"),
+        ("phone field is required", "unknown"),
+        ("telephone exchange", "unknown"),
+    ],
+)
+def test_a_bad_request_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
+    error = answered(400, message)
+    assert isinstance(error, ProviderError)
+    assert error.trouble is Trouble(trouble)
+
+
+def test_the_code_is_told_and_of_unknown_length() -> None:
+    driver = load()
+    assert driver.base_url == "https://flashcall-service.ferzz.ir"
+    ability = driver.abilities[Channel.FLASH_CALL]
+    assert (ability.holder, ability.known) == (Holder.TOLD, None)
+
+
+@pytest.mark.parametrize("path", ["", "services/call/retry/", "/a b", "/a?b=c", "https://other.example/"])
+def test_a_retry_path_is_a_path(path: str) -> None:
+    with pytest.raises(ConfigurationError, match="retry_path"):
+        load_driver(parse_dsn("ferzz://FAKE-KEY@default?retry_path=" + path.replace(" ", "%20"), "PHONE_VERIFY_SMS"))

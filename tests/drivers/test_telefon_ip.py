@@ -1,0 +1,124 @@
+"""Telefon-IP: the shared suite, its number plan and its abilities."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.drivers.telefon_ip import TelefonIp
+from phone_verify.errors import ConfigurationError
+from phone_verify.exchange import HttpResponse
+from phone_verify.model import CallState, Channel, Holder, Order, Sighting
+from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
+from phone_verify.testing.drivers import DriverSuite, overhear
+
+
+class TestTelefonIp(DriverSuite):
+    driver = TelefonIp
+    dsn = "telefon-ip://fake%2Ftoken%201@127.0.0.1:8025/base?tls=off"
+    variants = ("foreign=digits", "sms=on", "telegram_prefix=7")
+    samples = Path(__file__).parent / "samples" / "telefon_ip"
+    phone, abroad = "+79000000000", "+989120000000"
+
+
+def load(options: str = "") -> TelefonIp:
+    driver = load_driver(parse_dsn(f"telefon-ip://FAKE-TOKEN@default{options}", "PHONE_VERIFY_INBOUND_CALL"))
+    assert isinstance(driver, TelefonIp)
+    return driver
+
+
+def caller(reported: object, options: str = "") -> PhoneNumber | None:
+    body = json.dumps({"success": True, "error": "", "data": {"id": 7, "status": "ok", "phone": reported}}).encode()
+    sighting, _ = overhear(load(options).poll("7"), [HttpResponse(200, {}, body)])
+    assert isinstance(sighting, Sighting)
+    assert sighting.state is CallState.CALLED
+    return sighting.caller
+
+
+@pytest.mark.parametrize(
+    ("reported", "e164"),
+    [
+        ("89000000000", "+79000000000"),
+        ("79000000000", "+79000000000"),
+        ("9000000000", "+79000000000"),
+        ("+79000000000", "+79000000000"),
+        (" 89000000000 ", "+79000000000"),
+        (89000000000, "+79000000000"),
+        ("87010000000", "+77010000000"),
+        ("84950000000", "+74950000000"),
+    ],
+)
+def test_the_russian_number_plan(reported: object, e164: str) -> None:
+    assert caller(reported) == PhoneNumber(e164)
+
+
+@pytest.mark.parametrize("options", ["", "?foreign=digits"])
+@pytest.mark.parametrize(
+    "reported",
+    [
+        "anonymous",
+        "Restricted",
+        "private",
+        "unknown",
+        "hidden",
+        "-",
+        "0",
+        "890000000",
+        "890000000000",
+        "8900000000O",
+        "8 900 000 00 00",
+        "٨٩٠٠٠٠٠٠٠٠٠",
+        "²9000000000",
+        "89000000000;ext=1",
+        "++79000000000",
+        *(number[1:] for number in sorted(HIDDEN_CALLER_DIGITS)),
+        *sorted(HIDDEN_CALLER_DIGITS),
+    ],
+)
+def test_a_caller_who_is_no_number_matches_nobody(reported: str, options: str) -> None:
+    assert caller(reported, options) is None
+
+
+@pytest.mark.parametrize(
+    ("reported", "refuse", "digits"),
+    [
+        ("989120000000", None, "+989120000000"),
+        ("+989120000000", "+989120000000", "+989120000000"),
+        ("9613123456", None, "+9613123456"),  # Lebanon; not +7 961 312 34 56
+        ("84912345678", "+74912345678", "+84912345678"),  # the provider's own form, unless foreign numbers are let in
+    ],
+)
+def test_callers_from_abroad(reported: str, refuse: str | None, digits: str) -> None:
+    assert caller(reported) == (refuse and PhoneNumber(refuse))
+    assert caller(reported, "?foreign=digits") == PhoneNumber(digits)
+
+
+def test_the_bounds_of_every_channel() -> None:
+    """The provider's lives and code lengths; a told code's length is not known beforehand."""
+    abilities = load().abilities
+    assert {channel: (a.holder, a.shortest, a.longest, a.known) for channel, a in abilities.items()} == {
+        Channel.INBOUND_CALL: (Holder.NOBODY, None, None, None),
+        Channel.FLASH_CALL: (Holder.TOLD, None, None, None),
+        Channel.SMS: (Holder.OURS, 4, 4, None),
+        Channel.TELEGRAM: (Holder.OURS, 4, 4, None),
+    }
+    assert abilities[Channel.INBOUND_CALL].cap == timedelta(seconds=120)
+    assert abilities[Channel.TELEGRAM].cap == timedelta(seconds=90)
+
+
+def test_the_provider_s_own_host() -> None:
+    assert load().base_url == "https://api.telefon-ip.ru"
+
+
+def test_a_channel_it_does_not_carry_is_a_fault_of_the_caller() -> None:
+    order = Order(PhoneNumber("+79000000000"), Channel.VOICE, timedelta(seconds=60), "4821")
+    with pytest.raises(ValueError, match="voice"):
+        next(load().start(order))
+
+
+@pytest.mark.parametrize("option", ["sms=yes", "telegram_prefix=9", "foreign=all"])
+def test_an_option_that_cannot_be_read_is_told(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
+        load("?" + option)

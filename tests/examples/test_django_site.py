@@ -1,0 +1,149 @@
+"""The Django example site, as its readers run it: gunicorn with two workers, and a sandbox for a phone network."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from phone_verify.sandbox import SandboxServer
+from tests.clients import Browser, HttpCarrier
+
+pytest.importorskip("gunicorn")
+pytest.importorskip("dj_database_url")
+
+ROOT = Path(__file__).parents[2]
+PHONE = "+989120000000"
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the example: it keeps its data beside itself."""
+    copy = tmp_path / "django_site"
+    shutil.copytree(
+        ROOT / "example_projects" / "django_site", copy, ignore=shutil.ignore_patterns("var", "__pycache__")
+    )
+    return copy
+
+
+def environment(**more: str) -> Mapping[str, str]:
+    ours = ("PHONE_VERIFY_", "DJANGO_", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **more}
+
+
+@contextmanager
+def serving(folder: Path, **more: str) -> Iterator[str]:
+    """The site under gunicorn with two workers; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--workers", "2", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    command = [sys.executable, "-m", "gunicorn", "wsgi:application", *options]
+    log = (folder / "log").open("w")
+    site = subprocess.Popen(command, cwd=folder, env=environment(**more), stdout=log, stderr=log)
+    try:
+        url, end = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE
+        while True:
+            with socket.socket() as probe:
+                probe.settimeout(1)
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            assert site.poll() is None, (folder / "log").read_text()
+            assert time.monotonic() < end, (folder / "log").read_text()
+            time.sleep(0.05)
+        yield url
+    finally:
+        site.terminate()
+        site.wait(PATIENCE)
+        log.close()
+
+
+def test_a_visitor_signs_in_by_sms(folder: Path) -> None:
+    """From an empty folder: two workers make tables and key at once, then a code goes all the way."""
+    with SandboxServer() as sandbox, serving(folder, PHONE_VERIFY_SMS=sandbox.dsn) as url:
+        visitor, handset = Browser(HttpCarrier(url)), HttpCarrier(sandbox.url)
+        assert "Sign in" in visitor.get("/").text
+        answer = visitor.post_form("/phone/login/?next=/", phone=PHONE, next="/")
+        assert answer.status == 302, (folder / "log").read_text()
+        message = handset.send("GET", f"/api/handsets/{quote(PHONE)}/code?wait=10", b"", {}).json()
+        answer = visitor.post_form(answer.location, code=message["code"], next="/")
+        assert (answer.status, answer.location) == (302, "/")
+        assert "Secure" not in answer.cookies["sessionid"]
+        home = visitor.get("/")
+        assert PHONE in home.text
+        assert home.headers["x-frame-options"] == "DENY"
+        # Both workers know the session: they have the same key and the same tables.
+        assert all(PHONE in visitor.get("/").text for _ in range(10))
+        assert visitor.call("GET", "v1/session").json()["user"]["phone"] == PHONE
+        assert visitor.post_form("/phone/logout/").location == "/"
+        assert PHONE not in visitor.get("/").text
+        log = (folder / "log").read_text()
+        assert "Traceback" not in log
+        assert PHONE not in log
+        assert message["code"] not in log
+    key = folder / "var" / "secret_key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    assert len(key.read_text()) >= 50
+    assert sorted(path.name for path in (folder / "var").iterdir() if path.name.startswith("tmp")) == []
+
+
+def test_without_a_channel_the_site_says_so(folder: Path, tmp_path: Path) -> None:
+    database = tmp_path / "elsewhere.sqlite3"
+    more = {
+        "DATABASE_URL": f"sqlite:///{database}",
+        "SECRET_KEY": "a key for tests only, and long enough for them",
+        "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
+        "ALLOWED_HOSTS": "site.example, 127.0.0.1",
+    }
+    with serving(folder, **more) as url:
+        visitor = Browser(HttpCarrier(url))
+        page = visitor.get("/phone/login/")
+        assert page.status == 200
+        assert "not set up" in page.text
+        assert "Secure" in visitor.get("/phone/logout/").cookies["csrftoken"]
+        assert visitor.get("/", headers={"Host": "localhost"}).status == 400
+        answer = visitor.call("POST", "v1/verifications", {"phone": PHONE})
+        assert (answer.status, answer.json()["code"]) == (503, "unavailable")
+    assert database.exists()
+    assert not (folder / "var").exists()
+
+
+def test_a_wrong_setting_stops_the_start(folder: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import wsgi"],
+        cwd=folder,
+        env=environment(PHONE_VERIFY_TTL="5"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "PHONE_VERIFY_TTL" in done.stderr
+
+
+def test_djangos_own_checks_have_nothing_to_say(folder: Path) -> None:
+    """Also no migration is missing, and the commands run from the folder."""
+    for command in (["check", "--fail-level", "WARNING"], ["makemigrations", "--check", "--dry-run"]):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "manage.py", *command],
+            cwd=folder,
+            env=environment(PHONE_VERIFY_SMS="console://", DEBUG="1"),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,147 @@
+"""Small Flask sites for tests: users in a dict, SMS to a transport that keeps them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import Flask, session
+from flask_login import LoginManager, UserMixin, current_user
+from werkzeug.test import TestResponse
+
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.transport import FakeTransport
+from phone_verify_flask import PhoneVerify
+
+PHONE = "+989120000000"
+KEY = "a-key-for-tests-only-0123456789abcdef"
+
+
+class User(UserMixin):
+    """A user kept in a dict."""
+
+    def __init__(self, id: str, phone: str) -> None:
+        self.id, self.phone, self.active = id, phone, True
+
+    @property
+    def is_active(self) -> bool:
+        return self.active
+
+
+@dataclass
+class Made:
+    """A site under test, and what stands around it."""
+
+    app: Flask
+    transport: FakeTransport = field(default_factory=FakeTransport)
+    clock: ManualClock = field(default_factory=ManualClock)
+    users: dict[str, User] = field(default_factory=dict)
+    #: What the site was asked about accounts, in order.
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def code(self) -> str:
+        """The code of the newest SMS."""
+        found = re.search(r"code is ([0-9]{6})\.", self.transport.notices[-1].text)
+        assert found
+        return found.group(1)
+
+    @property
+    def wrong_code(self) -> str:
+        return str((int(self.code) + 1) % 10**6).zfill(6)
+
+    def find_or_make(self, phone: Any) -> tuple[User, bool]:
+        self.asked.append("find or make")
+        for user in self.users.values():
+            if user.phone == phone.e164:
+                return user, False
+        user = User(f"u{len(self.users)}", phone.e164)
+        self.users[user.id] = user
+        return user, True
+
+    def load(self, id: str) -> User | None:
+        self.asked.append("load")
+        return self.users.get(id)
+
+
+def make(
+    name: str = "site",
+    *,
+    url_prefix: str | None = None,
+    subdomain: str | None = None,
+    extension: PhoneVerify | None = None,
+    before: Callable[[Flask], object] = lambda app: None,
+    **config: Any,
+) -> Made:
+    """A site with a page that says who is signed in; `config` has its settings, `before` prepares the application."""
+    app = Flask(name, subdomain_matching=subdomain is not None)
+    app.config.update(
+        {
+            "SECRET_KEY": KEY,
+            "PHONE_VERIFY_STORE": "memory:",
+            "PHONE_VERIFY_SMS": "console://",
+            "TESTING": True,
+            **config,
+        }
+    )
+    made = Made(app)
+    before(app)
+    LoginManager(app).user_loader(made.load)
+    phone_verify = extension or PhoneVerify()
+    phone_verify.init_app(app, url_prefix, subdomain=subdomain, transport=made.transport, clock=made.clock)
+    phone_verify.user_for_phone(made.find_or_make)
+
+    @app.get("/")
+    def home() -> str:
+        session["seen"] = "before"
+        return str(current_user.phone) if current_user.is_authenticated else "nobody"
+
+    @app.get("/session")
+    def keys() -> list[str]:
+        return sorted(session)
+
+    return made
+
+
+def token(page: TestResponse) -> str:
+    """The token against forged forms, as the page holds it."""
+    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found.group(1)
+
+
+def submit(client: Any, path: str, **fields: str) -> TestResponse:
+    """Submit a form of the page at `path`."""
+    fields["csrf_token"] = token(client.get(path))
+    response: TestResponse = client.post(path, data=fields)
+    return response
+
+
+def start(client: Any, phone: str = PHONE, **more: Any) -> Any:
+    """A start by the API that succeeds: its document."""
+    response = client.post("/phone/v1/verifications", json={"phone": phone}, **more)
+    assert response.status_code == 201, response.text
+    return response.json
+
+
+def proof(client: Any, made: Made, phone: str = PHONE) -> str:
+    """The proof of a phone, by the API."""
+    id = start(client, phone)["id"]
+    response = client.post(f"/phone/v1/verifications/{id}/check", json={"code": made.code})
+    assert response.status_code == 200, response.text
+    return str(response.json["proof"])
+
+
+def cookie_line(response: TestResponse, name: str) -> str | None:
+    """The Set-Cookie line of this name."""
+    return next((line for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")), None)
+
+
+def is_problem(response: TestResponse, status: int, code: str) -> bool:
+    """Whether the answer is this problem, in full form."""
+    assert response.content_type == "application/problem+json", response.text
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.json is not None
+    return (response.status_code, response.json["status"], response.json["code"]) == (status, status, code)

@@ -1,0 +1,368 @@
+"""What the adapter itself owes the JSON API: bodies, methods, errors, cookies, forgery."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask, abort, request
+from flask_wtf import CSRFProtect
+
+from phone_verify.api.binding import COOKIE
+from phone_verify.errors import StoreError
+
+from .sites import PHONE, cookie_line, is_problem, make, proof, start
+
+VERIFICATIONS = "/phone/v1/verifications"
+SESSION = "/phone/v1/session"
+
+
+def test_from_start_to_session_and_out() -> None:
+    made = make()
+    client = made.app.test_client()
+    answer = client.post(SESSION, json={"proof": proof(client, made)})
+    assert answer.status_code == 200
+    assert answer.json == {"user": {"id": "u0", "phone": PHONE}, "created": True}
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert client.get(SESSION).json == {"user": {"id": "u0", "phone": PHONE}}
+    assert client.get("/").text == PHONE
+    answer = client.delete(SESSION)
+    assert (answer.status_code, answer.data) == (204, b"")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Content-Type" not in answer.headers
+    assert is_problem(client.get(SESSION), 401, "not_signed_in")
+
+
+def test_a_start_and_a_check_look_at_no_account_and_no_session() -> None:
+    made = make()
+    client = made.app.test_client()
+    proof(client, made)
+    assert made.asked == []
+    signed_in = made.app.test_client()
+    signed_in.post(SESSION, json={"proof": proof(signed_in, made)})
+    made.asked.clear()
+    answer = signed_in.post(VERIFICATIONS, json={"phone": PHONE})
+    assert answer.status_code == 201
+    assert made.asked == []
+    signed_in.get(SESSION)
+    assert made.asked == ["load"]
+
+
+def test_an_inactive_user_is_refused_and_nobody_once_signed_in() -> None:
+    made = make()
+    client = made.app.test_client()
+    client.post(SESSION, json={"proof": proof(client, made)})
+    made.users["u0"].active = False
+    assert is_problem(client.get(SESSION), 401, "not_signed_in")
+    other = made.app.test_client()
+    assert is_problem(other.post(SESSION, json={"proof": proof(other, made)}), 403, "login_refused")
+    assert other.get("/").text == "nobody"
+
+
+def test_a_site_may_close_sign_up() -> None:
+    """A function that finds nobody and makes nobody returns None, or None and False."""
+    for nobody in (None, (None, False)):
+        made = make()
+        made.app.extensions["phone_verify"].accounts.user_for_phone = lambda phone, nobody=nobody: nobody
+        client = made.app.test_client()
+        assert is_problem(client.post(SESSION, json={"proof": proof(client, made)}), 403, "login_refused")
+
+
+@pytest.mark.parametrize("phone_of", [lambda user: None, lambda user: "+989120000009"])
+def test_a_site_may_say_what_a_users_number_is(phone_of: Callable[[Any], str | None]) -> None:
+    made = make()
+    made.app.extensions["phone_verify"].accounts.phone_for_user = phone_of
+    client = made.app.test_client()
+    client.post(SESSION, json={"proof": proof(client, made)})
+    assert client.get(SESSION).json == {"user": {"id": "u0", "phone": phone_of(None)}}
+
+
+def test_a_user_without_the_flag_is_not_new() -> None:
+    made = make()
+    accounts = made.app.extensions["phone_verify"].accounts
+    accounts.user_for_phone = lambda phone: made.find_or_make(phone)[0]
+    client = made.app.test_client()
+    assert client.post(SESSION, json={"proof": proof(client, made)}).json["created"] is False
+
+
+# Methods and paths
+
+
+@pytest.mark.parametrize(
+    "path", ["v1/", "v1/nothing", "v1//verifications", "v1/verifications/", "v1/a\nb", "webhooks/"]
+)
+def test_an_unknown_path_is_a_problem(path: str) -> None:
+    client = make().app.test_client()
+    for method in ("GET", "POST", "OPTIONS", "BREW"):
+        assert is_problem(client.open(f"/phone/{path}", method=method), 404, "not_found")
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "PATCH", "DELETE", "GET", "HEAD", "TRACE", "BREW"])
+def test_an_unknown_method_is_a_problem(method: str) -> None:
+    answer = make().app.test_client().open(VERIFICATIONS, method=method)
+    assert answer.status_code == 405
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["Allow"] == "POST"
+
+
+def test_head_is_get_without_the_body() -> None:
+    client = make().app.test_client()
+    answer = client.head("/phone/v1/openapi.json")
+    assert (answer.status_code, answer.data) == (200, b"")
+    assert client.head(SESSION).status_code == 401
+
+
+def test_our_paths_hide_nothing_of_the_site() -> None:
+    """A site's rule that takes everything keeps everything else."""
+
+    def prepare(app: Flask) -> None:
+        app.add_url_rule("/<path:rest>", "everything", lambda rest: rest)
+
+    client = make(before=prepare).app.test_client()
+    assert client.get("/phone/other").text == "phone/other"
+    assert is_problem(client.get("/phone/v1/x"), 404, "not_found")
+    assert client.get("/phone/login/").status_code == 200
+
+
+# Bodies
+
+
+@pytest.mark.parametrize("config", [{}, {"MAX_CONTENT_LENGTH": 10}, {"MAX_CONTENT_LENGTH": 10**9}])
+def test_our_own_bound_holds_whatever_the_sites_is(config: dict[str, int]) -> None:
+    made = make(**config)
+    client = made.app.test_client()
+    start(client)
+    just = b'{"phone": "%s"}' % (b"x" * (16 * 1024 - 13))
+    assert len(just) == 16 * 1024
+    for body, status, code in ((just, 400, "invalid_request"), (just + b" ", 413, "too_large")):
+        answer = client.post(VERIFICATIONS, data=body, content_type="application/json")
+        assert is_problem(answer, status, code)
+    path = "/phone/webhooks/console/" + made.app.extensions["phone_verify"].site.webhook_secrets[0]
+    assert client.post(path, data=b"x" * 64 * 1024, content_type="text/plain").text == "OK"
+    assert is_problem(client.post(path, data=b"x" * (64 * 1024 + 1), content_type="text/plain"), 413, "too_large")
+
+
+class Counting(io.RawIOBase):
+    """A body without end that counts what is read of it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        size = min(len(buffer), 1000)
+        buffer[:size] = b"x" * size
+        self.count += size
+        return size
+
+
+def test_a_body_without_end_is_not_read_to_its_end() -> None:
+    made, body = make(), Counting()
+    answer = made.app.test_client().post(
+        VERIFICATIONS,
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={"wsgi.input": body, "wsgi.input_terminated": True},
+    )
+    assert is_problem(answer, 413, "too_large")
+    assert body.count == 16 * 1024 + 1
+
+
+def test_a_body_that_says_it_is_too_long_is_not_read() -> None:
+    made, body = make(), Counting()
+    answer = made.app.test_client().post(
+        VERIFICATIONS,
+        content_type="application/json",
+        environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": str(10**9)},
+    )
+    assert is_problem(answer, 413, "too_large")
+    assert body.count == 0
+
+
+def test_a_chunked_body_is_read() -> None:
+    made = make()
+    answer = made.app.test_client().post(
+        VERIFICATIONS,
+        content_type="application/json",
+        headers={"Transfer-Encoding": "chunked"},
+        environ_overrides={
+            "wsgi.input": io.BytesIO(b'{"phone": "%s"}' % PHONE.encode()),
+            "wsgi.input_terminated": True,
+        },
+    )
+    assert answer.status_code == 201
+
+
+class Broken(io.RawIOBase):
+    """A body that a server cannot make sense of; each server has errors of its own."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        raise RuntimeError("invalid chunk size")
+
+
+@pytest.mark.parametrize("body", [io.BytesIO(b""), io.BytesIO(b"{"), Broken()])
+def test_a_body_that_breaks_off_is_a_problem(body: io.IOBase) -> None:
+    made = make()
+    client = made.app.test_client()
+    id = start(client)["id"]
+    answer = client.post(
+        f"{VERIFICATIONS}/{id}/resend",
+        content_type="application/json",
+        environ_overrides={"wsgi.input": body, "CONTENT_LENGTH": "20"},
+    )
+    assert is_problem(answer, 400, "invalid_request")
+    assert len(made.transport.notices) == 1
+
+
+# Errors
+
+
+def test_what_the_sites_own_function_raises_is_a_problem_and_in_the_sites_log(caplog: pytest.LogCaptureFixture) -> None:
+    made = make(TESTING=False)
+    made.app.extensions["phone_verify"].accounts.user_for_phone = lambda phone: 1 / 0
+    client = made.app.test_client()
+    assert is_problem(client.post(SESSION, json={"proof": proof(client, made)}), 500, "internal_error")
+    assert "ZeroDivisionError" in caplog.text
+    assert client.get("/").text == "nobody"
+
+
+def test_a_sites_own_handlers_do_not_reach_the_api() -> None:
+    def prepare(app: Flask) -> None:
+        for status in (404, 405, 413, 500):
+            app.register_error_handler(status, lambda error: ("<h1>our own page</h1>", error.code))
+
+    client = make(before=prepare).app.test_client()
+    assert is_problem(client.get("/phone/v1/x"), 404, "not_found")
+    assert is_problem(client.get(VERIFICATIONS), 405, "method_not_allowed")
+    assert is_problem(client.post(VERIFICATIONS, data=b"x" * 20000, content_type="application/json"), 413, "too_large")
+    assert client.get("/phone/nothing").text == "<h1>our own page</h1>"
+
+
+def test_a_site_may_still_close_its_door() -> None:
+    def prepare(app: Flask) -> None:
+        app.before_request(lambda: abort(418) if request.headers.get("X-Robot") else None)
+
+    client = make(before=prepare).app.test_client()
+    assert client.get(SESSION, headers={"X-Robot": "yes"}).status_code == 418
+
+
+def test_a_store_that_is_down_is_503_and_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make()
+    store = made.app.extensions["phone_verify"].site.verifier._flows._store
+    client = made.app.test_client()
+    id = start(client)["id"]
+
+    async def down(*args: object) -> None:
+        raise StoreError("no answer")
+
+    for verb in ("count", "open", "spend", "get", "redeem"):
+        monkeypatch.setattr(store, verb, down)
+    answers = [
+        client.post(VERIFICATIONS, json={"phone": PHONE}),
+        client.post(f"{VERIFICATIONS}/{id}/check", json={"code": made.code}),
+        client.post(f"{VERIFICATIONS}/{id}/resend"),
+        client.get(f"{VERIFICATIONS}/{id}"),
+    ]
+    for answer in answers:
+        assert is_problem(answer, 503, "unavailable")
+        assert int(answer.headers["Retry-After"]) > 0
+    assert len(made.transport.notices) == 1
+
+
+def test_memory_is_refused_where_there_are_several_processes(caplog: pytest.LogCaptureFixture) -> None:
+    made = make()
+    client = made.app.test_client()
+    for _ in range(2):
+        answer = client.post(VERIFICATIONS, json={"phone": PHONE}, environ_overrides={"wsgi.multiprocess": True})
+        assert is_problem(answer, 503, "unavailable")
+    assert not made.transport.notices
+    told = [record.getMessage() for record in caplog.records if record.module == "memory"]
+    assert len(told) == 1
+    assert "PHONE_VERIFY_STORE" in told[0]
+
+
+# Forgery
+
+
+@pytest.mark.parametrize("when", ["before", "after", "never"])
+def test_the_api_needs_no_token(when: str) -> None:
+    made = make(before=CSRFProtect if when == "before" else lambda app: None)
+    if when == "after":
+        CSRFProtect(made.app)
+    client = made.app.test_client()
+    assert client.post(SESSION, json={"proof": proof(client, made)}).status_code == 200
+    assert client.delete(SESSION).status_code == 204
+    path = "/phone/webhooks/console/" + made.app.extensions["phone_verify"].site.webhook_secrets[0]
+    assert client.post(path, data={"a": "b"}).text == "OK"
+
+
+def test_the_rest_of_the_site_stays_protected() -> None:
+    made = make(before=CSRFProtect)
+    made.app.add_url_rule("/order", "order", lambda: "ordered", methods=["POST"])
+    client = made.app.test_client()
+    start(client)
+    assert client.post("/order").status_code == 400
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
+def test_another_site_is_refused(headers: dict[str, str]) -> None:
+    made = make()
+    client = made.app.test_client()
+    assert is_problem(client.post(VERIFICATIONS, json={"phone": PHONE}, headers=headers), 403, "cross_site")
+    client.post(SESSION, json={"proof": proof(client, made)})
+    assert is_problem(client.delete(SESSION, headers=headers), 403, "cross_site")
+    assert client.get("/").text == PHONE
+
+
+@pytest.mark.parametrize("origin", ["http://localhost", "https://public.example"])
+def test_our_own_pages_are_let_in(origin: str) -> None:
+    made = make(PHONE_VERIFY_PUBLIC_URL="https://public.example")
+    start(made.app.test_client(), headers={"Origin": origin})
+
+
+# Cookie and address
+
+
+def test_our_cookie_is_dropped_when_it_is_empty() -> None:
+    made = make()
+    client = made.app.test_client()
+    answer = client.post(SESSION, json={"proof": proof(client, made)})
+    line = cookie_line(answer, COOKIE)
+    assert line is not None
+    assert "Max-Age=0" in line
+    assert client.get_cookie(COOKIE, path="/phone/") is None
+
+
+def test_other_verifications_stay_in_the_cookie() -> None:
+    made = make()
+    client = made.app.test_client()
+    other = start(client, "+989120000001")["id"]
+    client.post(SESSION, json={"proof": proof(client, made)})
+    cookie = client.get_cookie(COOKIE, path="/phone/")
+    assert cookie is not None
+    assert cookie.value.startswith(other)
+
+
+def test_the_address_is_the_peers_unless_proxies_are_trusted() -> None:
+    def starts(trusted: int) -> list[int]:
+        made = make(PHONE_VERIFY_TRUSTED_PROXIES=trusted, PHONE_VERIFY_SENDS_PER_HOUR_PER_ADDRESS=1)
+        client = made.app.test_client()
+        return [
+            client.post(
+                VERIFICATIONS,
+                json={"phone": f"+98912000000{n}"},
+                headers={"X-Forwarded-For": f"192.0.2.{n}"},
+                environ_overrides={"REMOTE_ADDR": "198.51.100.1"},
+            ).status_code
+            for n in range(2)
+        ]
+
+    assert starts(0) == [201, 429]
+    assert starts(1) == [201, 201]

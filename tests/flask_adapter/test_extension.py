@@ -1,0 +1,239 @@
+"""The extension on one application and on several, its settings, and where it is mounted."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from phone_verify.api.binding import COOKIE
+from phone_verify.errors import ConfigurationError
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.verifier import Verifier
+from phone_verify_flask import PhoneVerify, current_verifier
+
+from .sites import KEY, PHONE, Made, cookie_line, is_problem, make, start, submit
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_an_application_factory_and_two_applications_of_one_extension() -> None:
+    phone_verify = PhoneVerify()
+    first = make("first", extension=phone_verify, PHONE_VERIFY_CODE_LENGTH=6)
+    second = make("second", extension=phone_verify, url_prefix="/verify", PHONE_VERIFY_MAX_ATTEMPTS=2)
+    one, two = first.app.test_client(), second.app.test_client()
+    assert start(one)["attempts_left"] == 5
+    answer = two.post("/verify/v1/verifications", json={"phone": PHONE})
+    assert answer.json["attempts_left"] == 2
+    assert (len(first.transport.notices), len(second.transport.notices)) == (1, 1)
+    assert one.get("/verify/login/").status_code == two.get("/phone/login/").status_code == 404
+    # The records of one application are unknown to the other.
+    path, secret = f"v1/verifications/{answer.json['id']}", {"Verification-Secret": answer.json["secret"]}
+    assert two.get(f"/verify/{path}", headers=secret).status_code == 200
+    assert is_problem(one.get(f"/phone/{path}", headers=secret), 404, "not_found")
+
+
+def test_the_constructor_takes_the_application_too() -> None:
+    app = Flask("site")
+    app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="memory:")
+    PhoneVerify(app, "/here/")
+    assert is_problem(app.test_client().get("/here/v1/x"), 404, "not_found")
+
+
+def test_the_verifier_of_the_current_application() -> None:
+    first, second = make("first"), make("second", PHONE_VERIFY_MAX_ATTEMPTS=2)
+    with first.app.app_context():
+        assert current_verifier.policy.max_attempts == 5
+        assert isinstance(current_verifier, Verifier)
+        with second.app.app_context():
+            assert current_verifier.policy.max_attempts == 2
+    with Flask("without").app_context(), pytest.raises(RuntimeError, match=r"PhoneVerify\(app\)"):
+        _ = current_verifier.policy
+
+
+def test_decorators_leave_the_functions_as_they_are() -> None:
+    phone_verify = PhoneVerify()
+
+    @phone_verify.user_for_phone
+    def find(phone: Any) -> None: ...
+
+    @phone_verify.phone_for_user
+    def phone_of(user: Any) -> None: ...
+
+    assert (find.__name__, phone_of.__name__) == ("find", "phone_of")
+
+
+# Settings
+
+
+def test_settings_come_from_the_application_and_then_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHONE_VERIFY_MAX_ATTEMPTS", "2")
+    monkeypatch.setenv("PHONE_VERIFY_TTL", "120")
+    made = make(PHONE_VERIFY_MAX_ATTEMPTS=3)
+    begun = start(made.app.test_client())
+    assert (begun["attempts_left"], begun["expires_in"]) == (3, 120)
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        ({"PHONE_VERIFY_SMSS": "console://"}, "PHONE_VERIFY_SMSS"),
+        ({"PHONE_VERIFY_SMS": "carrier-pigeon://x"}, "PHONE_VERIFY_SMS"),
+        ({"PHONE_VERIFY_CODE_LENGTH": 3}, "PHONE_VERIFY_CODE_LENGTH"),
+        ({"PHONE_VERIFY_TTL": "long"}, "PHONE_VERIFY_TTL"),
+        ({"PHONE_VERIFY_STORE": "floppy:"}, "PHONE_VERIFY_STORE"),
+        ({"PHONE_VERIFY_STORE": "orm:"}, "PHONE_VERIFY_STORE"),
+        ({"PHONE_VERIFY_PUBLIC_URL": "https://site.example/path"}, "PHONE_VERIFY_PUBLIC_URL"),
+        ({"PHONE_VERIFY_CHANNELS": "pigeon"}, "PHONE_VERIFY_CHANNELS"),
+        ({"PHONE_VERIFY_REGION": "Iran"}, "PHONE_VERIFY_REGION"),
+        ({"SECRET_KEY": "dev"}, "SECRET_KEY"),
+        ({"SECRET_KEY": None}, "PHONE_VERIFY_SECRET_KEYS"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_refused_at_start_up_by_its_name(config: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        make(**config)
+
+
+@pytest.mark.parametrize("prefix", ["phone", "/<lang>/phone", "//evil.example"])
+def test_a_mount_that_cannot_work_is_refused(prefix: str) -> None:
+    with pytest.raises(ConfigurationError, match="url_prefix"):
+        make(url_prefix=prefix)
+
+
+def test_a_rotated_key_of_flasks_still_verifies(tmp_path: Path) -> None:
+    store = f"sqlite:///{tmp_path / 'store.sqlite3'}"
+    old = make(PHONE_VERIFY_STORE=store)
+    begun = start(old.app.test_client())
+    new = make(PHONE_VERIFY_STORE=store, SECRET_KEY=b"another-key-for-tests-only-987654", SECRET_KEY_FALLBACKS=[KEY])
+    client, shown = new.app.test_client(), {"Verification-Secret": begun["secret"]}
+    answer = client.post(f"/phone/v1/verifications/{begun['id']}/check", json={"code": old.code}, headers=shown)
+    assert answer.status_code == 200
+    assert client.post("/phone/v1/session", json={"proof": answer.json["proof"]}, headers=shown).status_code == 200
+
+
+def test_the_default_store_is_a_file_in_the_instance_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "on demand"
+    app = Flask("site", instance_path=str(folder))
+    app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_SMS="console://")
+    PhoneVerify().init_app(app, transport=FakeTransport())
+    start(app.test_client())
+    assert (folder / "phone_verify.sqlite3").stat().st_size > 0
+
+
+def test_a_named_store_makes_no_instance_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "instance"
+    app = Flask("site", instance_path=str(folder))
+    app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="memory:")
+    PhoneVerify(app)
+    assert not folder.exists()
+
+
+def test_an_instance_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    app = Flask("site", instance_path=str(tmp_path / "file" / "instance"))
+    app.config.update(SECRET_KEY=KEY)
+    with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_STORE.*instance_path"):
+        PhoneVerify(app)
+
+
+# Where it is mounted
+
+
+def webhook_url(made: Made, driver: str = "telefon-ip") -> str | None:
+    return made.app.extensions["phone_verify"].site.verifier._flows._parts.webhook_url(driver)
+
+
+def test_providers_are_given_the_address_of_the_mount() -> None:
+    secret = {"PHONE_VERIFY_WEBHOOK_SECRET": "sesame", "PHONE_VERIFY_PUBLIC_URL": "https://site.example"}
+    assert webhook_url(make(**secret)) == "https://site.example/phone/webhooks/telefon-ip/sesame"
+    mounted = make(APPLICATION_ROOT="/shop", url_prefix="/verify", **secret)
+    assert webhook_url(mounted) == "https://site.example/shop/verify/webhooks/telefon-ip/sesame"
+    assert webhook_url(make(PHONE_VERIFY_WEBHOOK_SECRET="sesame")) is None
+
+
+def test_below_another_application() -> None:
+    """SCRIPT_NAME is part of every link, of `next` by default, and of the cookie's path."""
+    made = make()
+    client = made.app.test_client()
+    below = {"base_url": "http://localhost/shop"}
+
+    def send(path: str, **fields: str) -> Any:
+        page = client.get(path, **below).text
+        assert 'href="/shop/phone/static/phone_verify.css"' in page
+        fields["csrf_token"] = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+        return client.post(path, data=fields, **below)
+
+    answer = send("/phone/login/", phone=PHONE)
+    assert answer.location == "/shop/phone/code/"
+    line = cookie_line(answer, COOKIE)
+    assert line is not None
+    assert "Path=/shop/phone/;" in f"{line};"
+    answer = send("/phone/code/", code=made.code)
+    assert answer.location == "/shop/"
+    assert client.get("/", **below).text == PHONE
+
+
+def test_at_the_root() -> None:
+    made = make(url_prefix="/")
+    client = made.app.test_client()
+    answer = submit(client, "/login/", phone=PHONE)
+    assert answer.location == "/code/"
+    line = cookie_line(answer, COOKIE)
+    assert line is not None
+    assert "Path=/;" in f"{line};"
+    assert submit(client, "/code/", code=made.code).location == "/"
+    assert is_problem(client.get("/v1/nothing"), 404, "not_found")
+
+
+def test_on_a_subdomain() -> None:
+    made = make(subdomain="id", SERVER_NAME="site.example")
+    client = made.app.test_client()
+    there: dict[str, Any] = {"base_url": "http://id.site.example"}
+    assert client.get("/phone/login/").status_code == 404
+    page = client.get("/phone/login/?next=/a", **there).text
+    assert 'action="/phone/login/"' in page
+    data = {"phone": PHONE, "csrf_token": page.partition('name="csrf_token" value="')[2].partition('"')[0]}
+    assert client.post("/phone/login/", data=data, **there).location == "/phone/code/"
+    assert is_problem(client.put("/phone/v1/verifications", **there), 405, "method_not_allowed")
+
+
+def test_the_page_is_flask_logins_login_view() -> None:
+    made = make()
+    login_manager = made.app.login_manager  # type: ignore[attr-defined]
+    login_manager.login_view = "phone_verify.login"
+    made.app.add_url_rule("/orders", "orders", lambda: login_manager.unauthorized())
+    client = made.app.test_client()
+    answer = client.get("/orders?tab=open")
+    assert answer.location.startswith("/phone/login/?next=")
+    page = client.get(answer.location)
+    assert 'name="next" value="/orders?tab=open"' in page.text
+
+
+# Imports
+
+
+def test_the_namesake_is_found_before_the_core_is_imported(tmp_path: Path) -> None:
+    info = tmp_path / "django_phone_verify-3.0.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: django-phone-verify\nVersion: 3.0.0\n")
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "try:\n    import phone_verify_flask\n"
+        "except ImportError as error:\n    print(error, 'phone_verify' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "pip uninstall django-phone-verify" in done.stdout
+    assert done.stdout.strip().endswith("False")
+
+
+def test_importing_touches_no_application() -> None:
+    program = "import phone_verify_flask, flask, threading; print(bool(flask.current_app), threading.active_count())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "1"]

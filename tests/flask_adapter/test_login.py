@@ -1,0 +1,280 @@
+"""The session before and after: what goes, what stays, and what an old copy is worth."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+from urllib.parse import parse_qs
+
+import flask_login
+import pytest
+from flask import Flask, session
+from flask.sessions import SecureCookieSessionInterface
+from werkzeug.test import Client
+
+from phone_verify.api.binding import COOKIE
+from phone_verify.errors import ConfigurationError
+from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.testing.transport import FakeTransport
+from phone_verify_flask import PhoneVerify
+
+from .sites import KEY, PHONE, Made, is_problem, make, proof, start, submit
+
+SESSION = "/phone/v1/session"
+
+
+def by_api(made: Made, client: Any) -> None:
+    assert client.post(SESSION, json={"proof": proof(client, made)}).status_code == 200
+
+
+def by_pages(made: Made, client: Any) -> None:
+    submit(client, "/phone/login/", phone=PHONE)
+    assert submit(client, "/phone/code/", code=made.code).status_code == 303
+
+
+WAYS = pytest.mark.parametrize("way", [by_api, by_pages])
+
+
+@WAYS
+def test_nothing_of_the_session_before_stays(way: Any) -> None:
+    made = make()
+    client = made.app.test_client()
+    client.get("/")
+    assert "seen" in client.get("/session").json
+    with client.session_transaction() as before:
+        before["cart"] = "7"
+        before["_user_id"] = "somebody"
+    way(made, client)
+    keys = client.get("/session").json
+    assert "cart" not in keys
+    assert "csrf_token" not in keys
+    assert client.get("/").text == PHONE
+
+
+@WAYS
+def test_an_old_copy_of_the_session_cookie_gains_nothing(way: Any) -> None:
+    made = make()
+    client, thief = made.app.test_client(), made.app.test_client()
+    client.get("/")
+    client.get("/phone/login/")
+    old = client.get_cookie("session")
+    assert old is not None
+    way(made, client)
+    new = client.get_cookie("session")
+    assert new is not None
+    assert new.value != old.value
+    thief.set_cookie("session", old.value)
+    assert thief.get("/").text == "nobody"
+
+
+def test_no_code_and_no_count_is_in_the_session() -> None:
+    """Putting an old cookie back gives no try back: what counts is in the store."""
+    made = make(PHONE_VERIFY_MAX_ATTEMPTS=2)
+    client = made.app.test_client()
+    submit(client, "/phone/login/", phone=PHONE)
+    session_before, ours = client.get_cookie("session"), client.get_cookie(COOKIE, path="/phone/")
+    assert session_before is not None
+    assert ours is not None
+    for left in ("One try is left", "No tries are left|Too many wrong codes"):
+        client.set_cookie("session", session_before.value)
+        client.set_cookie(COOKIE, ours.value, path="/phone/")
+        assert re.search(left, submit(client, "/phone/code/", code=made.wrong_code).text)
+    client.set_cookie("session", session_before.value)
+    submit_again = client.get("/phone/code/")
+    assert "csrf_token" not in submit_again.text
+    assert client.get("/").text == "nobody"
+
+
+def test_another_users_remember_me_does_not_outlive_a_sign_in() -> None:
+    made = make()
+
+    @made.app.get("/remember")
+    def remember() -> str:
+        flask_login.login_user(made.users["u0"], remember=True)
+        return "remembered"
+
+    client = made.app.test_client()
+    by_api(made, client)
+    client.get("/remember")
+    assert client.get_cookie("remember_token") is not None
+    other = "+989120000001"
+    client.post(SESSION, json={"proof": proof(client, made, other)})
+    assert client.get_cookie("remember_token") is None
+    client.delete_cookie("session")
+    assert client.get("/").text == "nobody"
+
+
+def test_signing_out_forgets_the_session_and_the_remember_me() -> None:
+    made = make()
+
+    @made.app.get("/remember")
+    def remember() -> str:
+        flask_login.login_user(made.users["u0"], remember=True)
+        session["cart"] = "7"
+        return "remembered"
+
+    client = made.app.test_client()
+    for leave in (lambda: client.delete(SESSION), lambda: submit(client, "/phone/logout/")):
+        by_api(made, client)
+        client.get("/remember")
+        leave()
+        assert client.get_cookie("remember_token") is None
+        assert "cart" not in client.get("/session").json
+        assert client.get("/").text == "nobody"
+
+
+def test_a_session_kept_by_the_server_gets_a_new_id() -> None:
+    """As Flask-Session does it: the interface gives one when asked, and only for a session that holds something."""
+
+    class Interface(SecureCookieSessionInterface):
+        regenerated: list[dict[str, Any]]
+
+        def regenerate(self, session: Any) -> None:
+            self.regenerated.append(dict(session))
+
+    made = make()
+    interface = Interface()
+    interface.regenerated = []
+    made.app.session_interface = interface
+    by_api(made, made.app.test_client())
+    assert [kept["_user_id"] for kept in interface.regenerated] == ["u0"]
+
+
+def test_a_refused_sign_in_leaves_the_session_as_it_was() -> None:
+    made = make()
+    client = made.app.test_client()
+    by_api(made, client)
+    made.find_or_make(type("Phone", (), {"e164": "+989120000001"})())[0].active = False
+    answer = client.post(SESSION, json={"proof": proof(client, made, "+989120000001")})
+    assert is_problem(answer, 403, "login_refused")
+    assert client.get("/").text == PHONE
+
+
+def test_a_proof_signs_in_once() -> None:
+    made = make()
+    client = made.app.test_client()
+    good = proof(client, made)
+    assert client.post(SESSION, json={"proof": good}).status_code == 200
+    client.delete(SESSION)
+    assert is_problem(client.post(SESSION, json={"proof": good}), 400, "invalid_proof")
+
+
+@pytest.mark.race
+def test_of_many_at_once_one_proof_signs_in_one(tmp_path: Any) -> None:
+    made = make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
+    client = made.app.test_client()
+    good = proof(client, made)
+    cookie = client.get_cookie(COOKIE, path="/phone/")
+    assert cookie is not None
+    gate, statuses = threading.Barrier(8), []
+
+    def try_once() -> None:
+        other: Client = made.app.test_client()
+        other.set_cookie(COOKIE, cookie.value, path="/phone/")
+        gate.wait(10)
+        statuses.append(other.post(SESSION, json={"proof": good}).status_code)
+
+    threads = [threading.Thread(target=try_once) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(statuses) == [200, *[400] * 7]
+
+
+# What has to be written before anybody can sign in
+
+
+def test_without_users_the_error_says_what_to_write() -> None:
+    made = make()
+    made.app.extensions["phone_verify"].accounts.user_for_phone = None
+    client = made.app.test_client()
+    for ask in (
+        lambda: client.get("/phone/login/"),
+        lambda: client.get("/phone/code/"),
+        lambda: client.post(SESSION, json={"proof": "x"}),
+    ):
+        with pytest.raises(ConfigurationError, match=r"@phone_verify\.user_for_phone"):
+            ask()
+
+
+def test_without_flask_login_the_error_says_what_to_write() -> None:
+    app = Flask("site")
+    app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="memory:", PHONE_VERIFY_SMS="console://", TESTING=True)
+    phone_verify = PhoneVerify()
+    phone_verify.init_app(app, transport=FakeTransport())
+    phone_verify.user_for_phone(lambda phone: None)
+    client = app.test_client()
+    with pytest.raises(ConfigurationError, match=r"LoginManager\(app\)"):
+        client.get("/phone/login/")
+    # Verifying a number needs no users.
+    start(client)
+    assert is_problem(client.get(SESSION), 401, "not_signed_in")
+    assert client.delete(SESSION).status_code == 204
+
+
+def test_a_proof_is_not_burnt_while_nobody_can_sign_in() -> None:
+    made = make(TESTING=False)
+    client = made.app.test_client()
+    good = proof(client, made)
+    accounts = made.app.extensions["phone_verify"].accounts
+    find_or_make, accounts.user_for_phone = accounts.user_for_phone, None
+    assert is_problem(client.post(SESSION, json={"proof": good}), 500, "internal_error")
+    accounts.user_for_phone = find_or_make
+    assert client.post(SESSION, json={"proof": good}).status_code == 200
+
+
+# What a login leaves behind
+
+
+def test_no_code_key_or_number_of_a_whole_login_is_in_the_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    caplog.set_level("DEBUG")
+    made = make(
+        TESTING=False,
+        PHONE_VERIFY_SMS="amoot://SECRET-TOKEN@default",
+        PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}",
+        PHONE_VERIFY_RESEND_AFTER=0,
+    )
+    codes = []
+
+    def deliver(request: HttpRequest) -> HttpResponse:
+        fields = parse_qs((request.body or b"").decode())
+        codes.append(fields["OptionalCode"][0])
+        return HttpResponse(200, {}, b'{"Status": "Success", "Data": {"MessageID": 600000001}}')
+
+    def refuse(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(500, {}, b"cannot send " + (request.body or b""))
+
+    made.transport.answers = [refuse, deliver, deliver, deliver]
+    client = made.app.test_client()
+    assert submit(client, "/phone/login/", phone=PHONE).status_code == 502
+    assert submit(client, "/phone/login/", phone=PHONE).status_code == 303
+    submit(client, "/phone/code/", resend="1")
+    submit(client, "/phone/code/", code=str((int(codes[-1]) + 1) % 10**6).zfill(6))
+    assert submit(client, "/phone/code/", code=codes[-1]).status_code == 303
+    client.post("/phone/login/", data={"phone": PHONE})
+    begun = start(client)
+    answer = client.post(f"/phone/v1/verifications/{begun['id']}/check", json={"code": codes[-1]})
+    good = answer.json["proof"]
+    client.post(SESSION, json={"proof": good})
+    client.post(SESSION, json={"proof": good})
+    made.app.extensions["phone_verify"].accounts.user_for_phone = None
+    client.post(SESSION, json={"proof": good})
+    submit(client, "/phone/logout/")
+    site = made.app.extensions["phone_verify"].site
+    written = " ".join(f"{record.getMessage()} {record.exc_text} {vars(record)}" for record in caplog.records)
+    written += repr(made.app.extensions["phone_verify"]) + "".join(capfd.readouterr())
+    assert "amoot" in written
+    for secret in (
+        PHONE[3:],
+        "SECRET-TOKEN",
+        KEY,
+        begun["secret"],
+        good,
+        *codes,
+        *site.webhook_secrets,
+    ):
+        assert secret not in written

@@ -1,0 +1,162 @@
+"""The pages: login, code, logout, and the files they show."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+from flask_wtf import CSRFProtect
+
+from phone_verify.api.binding import COOKIE
+
+from .sites import PHONE, Made, cookie_line, make, submit
+
+
+def test_login_by_code_from_end_to_end() -> None:
+    made = make()
+    client = made.app.test_client()
+    answer = submit(client, "/phone/login/", phone="+98 912 000 0000")
+    assert (answer.status_code, answer.location) == (303, "/phone/code/")
+    page = client.get("/phone/code/")
+    assert page.status_code == 200
+    assert PHONE not in page.text
+    assert "+98 ••••••••00" in page.text
+    wrong = submit(client, "/phone/code/", code=made.wrong_code)
+    assert wrong.status_code == 422
+    assert "4 tries are left" in wrong.text
+    answer = submit(client, "/phone/code/", code=made.code)
+    assert (answer.status_code, answer.location) == (303, "/")
+    assert client.get("/").text == PHONE
+    assert client.get("/phone/code/").location == "/phone/login/"
+
+
+def test_every_page_is_kept_by_nobody_and_framed_by_nobody() -> None:
+    made = make()
+    client = made.app.test_client()
+    answers = [
+        client.get("/phone/login/"),
+        client.post("/phone/login/", data={"phone": PHONE}),
+        submit(client, "/phone/login/", phone=PHONE),
+        client.get("/phone/code/"),
+        submit(client, "/phone/code/", code=made.code),
+        client.get("/phone/code/"),
+        client.get("/phone/logout/"),
+        submit(client, "/phone/logout/"),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 400, 303, 200, 303, 303, 200, 303]
+    for answer in answers:
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Frame-Options"] == "DENY"
+        assert answer.headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", ["/phone/login/", "/phone/code/", "/phone/logout/"])
+@pytest.mark.parametrize("with_csrf_protect", [False, True])
+@pytest.mark.parametrize("enabled", [True, False])
+def test_a_form_without_the_token_changes_nothing(path: str, with_csrf_protect: bool, enabled: bool) -> None:
+    """Whether or not the site itself uses CSRFProtect, or has switched it off."""
+    made = make(before=CSRFProtect if with_csrf_protect else lambda app: None, WTF_CSRF_ENABLED=enabled)
+    client, stranger = made.app.test_client(), made.app.test_client()
+    sign_in(made, client)
+    made.transport.notices.clear()
+    foreign = client.get("/phone/logout/").text.partition('name="csrf_token" value="')[2].partition('"')[0]
+    for data in ({}, {"csrf_token": ""}, {"csrf_token": "x"}, {"csrf_token": foreign}):
+        sender = stranger if data.get("csrf_token") == foreign else client
+        answer = sender.post(path, data={"phone": PHONE, "code": "123456", **data})
+        assert answer.status_code == 400
+    assert not made.transport.notices
+    assert client.get("/").text == PHONE
+
+
+def test_the_tokens_name_is_the_sites() -> None:
+    made = make(WTF_CSRF_FIELD_NAME="sesame")
+    client = made.app.test_client()
+    page = client.get("/phone/login/").text
+    value = page.partition('name="sesame" value="')[2].partition('"')[0]
+    assert client.post("/phone/login/", data={"sesame": value, "phone": PHONE}).status_code == 303
+
+
+def test_a_link_signs_nobody_out() -> None:
+    made = make()
+    client = made.app.test_client()
+    sign_in(made, client)
+    for method in ("GET", "HEAD"):
+        assert client.open("/phone/logout/", method=method).status_code == 200
+        assert client.get("/").text == PHONE
+    assert submit(client, "/phone/logout/", next="/bye").location == "/bye"
+    assert client.get("/").text == "nobody"
+
+
+def test_an_inactive_user_is_refused() -> None:
+    made = make()
+    client, other = made.app.test_client(), made.app.test_client()
+    sign_in(made, other)
+    made.users["u0"].active = False
+    submit(client, "/phone/login/", phone=PHONE)
+    answer = submit(client, "/phone/code/", code=made.code)
+    assert answer.status_code == 403
+    assert "This number cannot sign in here." in answer.text
+    assert client.get("/").text == "nobody"
+    assert client.get("/phone/code/").location == "/phone/login/"
+
+
+def test_a_site_without_channels_says_so() -> None:
+    made = make(PHONE_VERIFY_SMS=None)
+    client = made.app.test_client()
+    page = client.get("/phone/login/")
+    assert page.status_code == 200
+    assert "not set up" in page.text
+    assert "<form" not in page.text
+
+
+def test_our_cookie_holds_the_binding_and_is_dropped_at_sign_in() -> None:
+    made = make(PHONE_VERIFY_PUBLIC_URL="https://site.example")
+    client = made.app.test_client()
+    line = cookie_line(submit(client, "/phone/login/", phone=PHONE), COOKIE)
+    assert line is not None
+    flags = {flag.strip() for flag in line.split(";")[1:]}
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/phone/", "Max-Age=3600"} <= flags
+    line = cookie_line(submit(client, "/phone/code/", code=made.code), COOKIE)
+    assert line is not None
+    assert line.startswith(f"{COOKIE}=;")
+    assert {"Max-Age=0", "Path=/phone/", "Secure", "HttpOnly"} <= {flag.strip() for flag in line.split(";")[1:]}
+    assert client.get_cookie(COOKIE, path="/phone/") is None
+
+
+def test_cookies_go_by_http_where_the_site_does() -> None:
+    made = make(PHONE_VERIFY_PUBLIC_URL="http://site.example")
+    line = cookie_line(submit(made.app.test_client(), "/phone/login/", phone=PHONE), COOKIE)
+    assert line is not None
+    assert "Secure" not in line
+
+
+@pytest.mark.parametrize("name", ["phone_verify.css", "phone_verify.js"])
+def test_style_and_script_are_served_and_kept(name: str) -> None:
+    client = make().app.test_client()
+    assert f"/phone/static/{name}" in client.get("/phone/login/").text
+    answer = client.get(f"/phone/static/{name}")
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "public, max-age=3600"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Set-Cookie" not in answer.headers
+    again = client.get(f"/phone/static/{name}", headers={"If-None-Match": answer.headers["ETag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize("name", ["other.css", "..%2f__init__.py", "%2e%2e/__init__.py"])
+def test_nothing_else_is_served(name: str) -> None:
+    assert make().app.test_client().get(f"/phone/static/{name}").status_code == 404
+
+
+def test_a_sites_own_template_is_taken_instead(tmp_path: object) -> None:
+    from jinja2 import DictLoader
+
+    def prepare(app: Flask) -> None:
+        app.jinja_loader = DictLoader({"phone_verify/login.html": "mine: {{ urls.login }} {{ site_name }} {{ lang }}"})
+
+    made = make(before=prepare, PHONE_VERIFY_SITE_NAME="Bakery")
+    assert made.app.test_client().get("/phone/login/").text == "mine: /phone/login/ Bakery en"
+
+
+def sign_in(made: Made, client: object) -> None:
+    submit(client, "/phone/login/", phone=PHONE)
+    assert submit(client, "/phone/code/", code=made.code).status_code == 303

@@ -1,0 +1,47 @@
+"""The scenarios that both adapters must play, against Flask and the sandbox, over the default store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask_login import LoginManager, current_user
+
+from phone_verify.sandbox import SandboxServer
+from phone_verify_flask import PhoneVerify
+from tests.clients import FlaskCarrier
+from tests.flask_adapter.sites import KEY, Made
+from tests.scenarios import SCENARIOS, SETTINGS, Stage
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[SandboxServer]:
+    with SandboxServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def stage(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Stage:
+    folder: Path = tmp_path_factory.mktemp("instance")
+    app = Flask("site", instance_path=str(folder / "made by us"))
+    app.config["SECRET_KEY"] = KEY
+    for name, value in SETTINGS.items():
+        app.config[f"PHONE_VERIFY_{name.upper()}"] = value
+    for channel in ("SMS", "FLASH_CALL", "INBOUND_CALL"):
+        app.config[f"PHONE_VERIFY_{channel}"] = sandbox.dsn
+    made = Made(app)
+    LoginManager(app).user_loader(made.load)
+    PhoneVerify(app).user_for_phone(made.find_or_make)
+
+    @app.get("/")
+    def home() -> str:
+        return str(current_user.phone) if current_user.is_authenticated else "nobody"
+
+    return Stage(lambda: FlaskCarrier(app), sandbox)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS.keys())
+def test_scenario(scenario: Callable[[Stage], None], stage: Stage) -> None:
+    scenario(stage)

@@ -1,0 +1,108 @@
+"""The store in memory: the suite, its bounds, and its refusal to be more than one process."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import warnings
+from datetime import timedelta
+
+import pytest
+
+from phone_verify.errors import ConfigurationError, StoreError
+from phone_verify.lifecycle import Quota
+from phone_verify.phone import PhoneNumber
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.stores import LIMITS, WRONG, StoreSuite, opening, run
+
+
+class TestMemoryStore(StoreSuite):
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+    def test_its_size_follows_what_is_live_not_what_has_been(self, store: MemoryStore, clock: ManualClock) -> None:
+        largest = 0
+        for number in range(4000):
+            quotas = [Quota("total", 10**6), Quota(f"address:{number}", 9), Quota(f"prefix:{number}", 9)]
+            windows = run(store.count(quotas, clock()))
+            if number % 3 == 0:
+                run(store.uncount(quotas, windows, clock()))
+            phone = PhoneNumber(f"+98912{number:07}")
+            record = run(store.open(opening(phone), [Quota(f"sends:{number}", 9)], LIMITS, clock()))
+            if number % 2 == 0:
+                run(store.spend(record.id, record.binding, [WRONG], 6, LIMITS, clock()))
+            clock.move(300)
+            largest = max(largest, held(store))
+        # Three hundred starts in the day and the life that records are kept, each in two places.
+        assert largest < 1000
+
+    def test_refused_starts_leave_nothing_behind(self, store: MemoryStore, clock: ManualClock) -> None:
+        quota = Quota("total", 5)
+        for _ in range(500):
+            windows = run(store.count([quota], clock()))
+            run(store.uncount([quota], windows, clock()))
+        assert held(store) < 5
+
+
+def held(store: MemoryStore) -> int:
+    """How many things the store holds on to."""
+    return sum(len(part) for part in vars(store).values() if hasattr(part, "__len__") and not isinstance(part, str))
+
+
+def test_records_must_be_kept_as_long_as_their_proofs() -> None:
+    with pytest.raises(ConfigurationError, match="keep"):
+        MemoryStore(keep=timedelta(seconds=299))
+
+
+def test_it_can_be_told_that_it_is_not_alone(caplog: pytest.LogCaptureFixture) -> None:
+    store = MemoryStore()
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    with caplog.at_level(logging.ERROR, "phone_verify"):
+        store.refuse("the server runs several processes")
+        store.refuse("and says so with each request")
+    assert len(caplog.records) == 1
+    for step in (
+        lambda: store.count([], None),
+        lambda: store.uncount([], [], None),
+        lambda: store.open(opening(), [], LIMITS, None),
+        lambda: store.spend(order.id, order.binding, [], 6, LIMITS, None),
+        lambda: store.get(order.id, None),
+        lambda: store.purge(1, None),
+    ):
+        with pytest.raises(StoreError, match="several processes"):
+            run(step())
+
+
+def in_child(store: MemoryStore, sender) -> None:
+    lines = []
+    logging.getLogger("phone_verify").addHandler(handler := logging.Handler())
+    handler.emit = lambda record: lines.append(record.getMessage())
+    refused = 0
+    for _ in range(3):
+        try:
+            run(store.get("x" * 44, None))
+        except StoreError:
+            refused += 1
+    sender.send((refused, lines))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_is_refused_even_while_a_thread_is_in_the_store() -> None:
+    store = MemoryStore()
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    with store._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = context.Process(target=in_child, args=(store, sender))
+        child.start()
+    assert receiver.poll(30)
+    refused, lines = receiver.recv()
+    child.join(30)
+    assert refused == 3
+    assert len(lines) == 1
+    assert "forked" in lines[0]
+    assert run(store.get("x" * 44, None)) is None, "the parent goes on"

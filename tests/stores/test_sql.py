@@ -1,0 +1,279 @@
+"""The SQL store on SQLite files: the suite, several processes at once, forks, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import multiprocessing
+import os
+import signal
+import sqlite3
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+
+from phone_verify.errors import ConfigurationError, StoreError
+from phone_verify.lifecycle import Quota, Refused, Spent
+from phone_verify.model import Status, Verification
+from phone_verify.stores import sql
+from phone_verify.stores.sql import SqlStore
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "store.sqlite3"
+
+
+@pytest.fixture
+def store(path: Path) -> SqlStore:
+    return SqlStore.from_url(f"sqlite:///{path}")
+
+
+class TestSqliteStore(StoreSuite):
+    @pytest.fixture
+    def store(self, path: Path) -> SqlStore:
+        return SqlStore.from_url(f"sqlite:///{path}")
+
+    @pytest.fixture
+    def stores(self, store: SqlStore, path: Path) -> list[SqlStore]:
+        # The second stands for another process: its threads do not queue with those of the first.
+        return [store, store, store, SqlStore.from_url(f"sqlite:///{path}")]
+
+    def test_a_step_that_breaks_off_leaves_nothing(
+        self, store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        live, quota = self.open(store, clock), Quota("sends:p", 1)
+
+        def break_off(*_: object) -> None:
+            raise sqlite3.OperationalError("disk I/O error")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store._statements, "insert", break_off)
+            with pytest.raises(StoreError):
+                run(store.open(opening(shown=[BINDING]), [quota], LIMITS, clock()))
+        assert run(store.get(live.id, clock())) == live
+        assert isinstance(run(store.open(opening(), [quota], LIMITS, clock())), Verification)
+
+
+def in_processes(work: Callable[[int], object], count: int) -> list[Any]:
+    """What `count` forked processes get that begin `work` at the same moment."""
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(count), context.SimpleQueue()
+
+    def child(number: int) -> None:
+        barrier.wait(60)
+        try:
+            results.put(work(number))
+        except StoreError as error:
+            results.put(error)
+
+    children = [context.Process(target=child, args=(number,)) for number in range(count)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what is tested
+        for process in children:
+            process.start()
+    answers = [results.get() for _ in children]
+    for process in children:
+        process.join(60)
+    return answers
+
+
+@forks
+@pytest.mark.race
+@pytest.mark.parametrize("_", range(ROUNDS))
+def test_processes_that_share_a_file_keep_the_limit_together(store: SqlStore, _: int) -> None:
+    record = run(store.open(opening(), [], LIMITS, None))
+    assert isinstance(record, Verification)
+
+    def guess(_: int) -> list[int]:
+        answers = [run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None)) for _ in range(10)]
+        return [answer.record.attempts_left for answer in answers if isinstance(answer, Spent)]
+
+    taken = in_processes(guess, 8)
+    assert sorted(left for some in taken for left in some) == [0, 1, 2, 3, 4]
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.status is Status.EXHAUSTED
+
+
+@forks
+@pytest.mark.race
+@pytest.mark.parametrize("_", range(ROUNDS))
+def test_processes_that_start_at_once_make_the_tables_together(path: Path, _: int) -> None:
+    quota = Quota("total", 100)
+    answers = in_processes(lambda _: run(SqlStore.from_url(f"sqlite:///{path}").count([quota], None)), 8)
+    assert not [answer for answer in answers if isinstance(answer, (Refused, Exception))]
+    with sqlite3.connect(path) as connection:
+        assert connection.execute("SELECT count FROM phone_verify_counter").fetchall() == [(8,)]
+    connection.close()
+
+
+@forks
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files cannot be listed here")
+def test_no_connection_is_open_while_the_process_forks(store: SqlStore, path: Path) -> None:
+    run(store.open(opening(), [], LIMITS, None))
+    assert str(path) in open_files()
+    assert [files for files in in_processes(lambda _: open_files(), 1) if str(path) in files] == []
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+
+
+def open_files() -> list[str]:
+    files = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            files.append(os.readlink(f"/proc/self/fd/{number}"))
+        except OSError:
+            continue  # the one that lists the directory
+    return files
+
+
+@forks
+def test_a_fork_waits_for_the_step_of_another_thread(store: SqlStore) -> None:
+    record = run(store.open(opening(), [], LIMITS, None))
+    assert isinstance(record, Verification)
+    done = threading.Event()
+
+    def read_on() -> None:
+        while not done.is_set():
+            run(store.get(record.id, None))
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    try:
+        for _ in range(5):
+            (found,) = in_processes(lambda _: run(store.get(record.id, None)), 1)
+            assert found.id == record.id
+    finally:
+        done.set()
+        reader.join(60)
+
+
+@forks
+def test_an_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
+    record = run(store.open(opening(), [], LIMITS, None))
+    assert isinstance(record, Verification)
+
+    def spend_and_die() -> None:
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = multiprocessing.get_context("fork").Process(target=spend_and_die)
+        child.start()
+    child.join(60)
+    assert child.exitcode == -signal.SIGKILL
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.attempts_left == 4
+
+
+def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "WAIT", 0.05)
+    store = SqlStore.from_url(f"sqlite:///{path}")
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreError, match="SQLITE_BUSY"):
+        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None))
+    assert run(store.get(order.id, None)) is not None, "reading goes on"
+    other.close()
+    assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent)
+
+
+def test_threads_that_wait_too_long_for_each_other_are_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(store.get("x" * 44, None))
+    monkeypatch.setattr(sql, "WAIT", 0.05)
+    with store._gate, pytest.raises(StoreError, match="too busy"):
+        run(store.get("x" * 44, None))
+
+
+def test_errors_say_what_kind_they_are_and_none_of_the_values(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    store = SqlStore.from_url(f"sqlite:///{path}", create_tables=False)
+    order = opening()
+    with caplog.at_level(logging.DEBUG), pytest.raises(StoreError, match="OperationalError SQLITE_ERROR") as raised:
+        run(store.open(order, [], LIMITS, None))
+    assert raised.value.__cause__ is None
+    assert order.id not in f"{raised.value}{caplog.text}"
+
+
+def test_a_directory_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
+    store = SqlStore.from_url(f"sqlite:///{tmp_path}/nowhere/store.sqlite3")
+    with pytest.raises(StoreError, match="SQLITE_CANTOPEN"):
+        run(store.get("x" * 44, None))
+
+
+def test_sqlite_writes_ahead_and_keeps_its_file_when_the_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = SqlStore.from_url("sqlite:///relative.sqlite3")
+    monkeypatch.chdir("/")
+    run(store.get("x" * 44, None))
+    with store._engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000
+    assert (tmp_path / "relative.sqlite3").exists()
+
+
+def test_a_site_may_make_the_tables_itself(path: Path) -> None:
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    sql.metadata.create_all(engine)
+    engine.dispose()
+    assert set(sql.metadata.tables) == {"phone_verify_verification", "phone_verify_phone", "phone_verify_counter"}
+    store = SqlStore.from_url(f"sqlite:///{path}", create_tables=False)
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+
+
+@pytest.mark.parametrize(
+    "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&cache=shared&uri=true"]
+)
+def test_sqlite_without_a_file_is_refused(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="memory:"):
+        SqlStore.from_url(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["oracle://user:hunter2@db/x", "user:hunter2@db", "postgresql://user:hunter2@db:port/x"]
+)
+def test_a_url_of_another_kind_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="PHONE_VERIFY_STORE") as raised:
+        SqlStore.from_url(url)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [("postgresql://u:hunter2@db/x", "psycopg", "sql,postgresql"), ("mysql://u:hunter2@db/x", "pymysql", "sql,mysql")],
+)
+def test_a_missing_package_is_named_by_its_extra(
+    url: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigurationError) as raised:
+        SqlStore.from_url(url)
+    assert f"pip install 'phone-verify[{extra}]'" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_missing_sqlalchemy_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.delitem(sys.modules, "phone_verify.stores.sql")
+    with pytest.raises(ConfigurationError, match=r"phone-verify\[sql\]"):
+        importlib.import_module("phone_verify.stores.sql")
+
+
+def test_its_repr_shows_no_address(store: SqlStore) -> None:
+    assert repr(store) == "<SqlStore on sqlite>"
