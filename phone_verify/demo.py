@@ -45,7 +45,9 @@ class Demo:
         """The page that shows the sites beside the handsets."""
         if self._sandbox is None:
             raise DemoError("the demo is not running")
-        sites = {f"site{n}" if n > 1 else "site": f"{url}/" for n, url in enumerate(self.site_urls.values(), 1)}
+        sites = {}
+        for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
+            sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
         return f"{self._sandbox.url}/beside?{urlencode(sites)}"
 
     @property

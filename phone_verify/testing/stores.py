@@ -526,6 +526,13 @@ class StorePromises(StoreCase):
         assert self.claim_on(store, clock, LINE, phone=OTHER_PHONE).line == LINE
         assert self.claim_on(store, clock, OTHER_LINE).line == OTHER_LINE
 
+    def test_a_claim_may_be_given_its_own_line_again(self, store: Store, clock: ManualClock) -> None:
+        order = opening(plan=CALL)
+        run(store.open(order, [], LIMITS, clock()))
+        for generation in (1, 1, 2):
+            again = attachment(order, line=LINE, generation=generation)
+            assert isinstance(run(store.attach(order.id, again, clock())), Verification)
+
     @pytest.mark.parametrize("closed", [True, False])
     def test_a_line_that_was_freed_rests_a_minute(self, store: Store, clock: ManualClock, closed: bool) -> None:
         first = self.claim_on(store, clock, LINE)
@@ -836,6 +843,12 @@ class StorePromises(StoreCase):
         assert self.call(store, clock, record, event) is None
         assert run(store.get(record.id, clock())) == record
 
+    def test_a_claim_without_a_line_is_proven_by_its_reference_only(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, None)
+        for event in (Event(None, None, PHONE), Event(None, LINE, PHONE)):
+            assert self.call(store, clock, record, event) is None
+        assert self.call(store, clock, record, Event("ref", LINE, PHONE)) is not None
+
     def test_a_call_counts_within_its_driver_phone_and_life_only(self, store: Store, clock: ManualClock) -> None:
         record, code = self.claim_on(store, clock, LINE), self.open(store, clock)
         event = Event(None, LINE, PHONE)
@@ -963,7 +976,6 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
 
 
-@pytest.mark.race
 class StoreRaces(StoreCase):
     """What a store promises when many threads begin at the same moment."""
 
@@ -971,6 +983,7 @@ class StoreRaces(StoreCase):
         """What `count` threads get, which begin at the same moment and share the stores out."""
         return together(count, lambda number: step(stores[number % len(stores)], number), self.thread_done)
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_two_hundred_guesses_at_once_get_five_attempts(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -982,6 +995,7 @@ class StoreRaces(StoreCase):
         assert (found := run(stores[0].get(record.id, clock())))
         assert (found.status, found.attempts_left) == (Status.EXHAUSTED, 0)
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_a_right_code_given_a_hundred_times_at_once_verifies_once(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -990,6 +1004,7 @@ class StoreRaces(StoreCase):
         answers = self.race(stores, 100, lambda store, _: self.spend(store, clock, record, RIGHT))
         assert sum(isinstance(answer, Spent) for answer in answers) == 1
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_failures_are_counted_exactly_over_many_verifications(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1001,6 +1016,7 @@ class StoreRaces(StoreCase):
         spent = [answer for answer in answers if isinstance(answer, Spent)]
         assert sorted(answer.failures.count for answer in spent if answer.failures) == [1, 2, 3, 4, 5, 6, 7]
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_starts_at_once_meet_the_phones_quota_exactly(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1011,6 +1027,7 @@ class StoreRaces(StoreCase):
         assert sum(isinstance(answer, Verification) for answer in answers) == 5
         assert sum(run(stores[0].get(order.id, clock())) is not None for order in orders) == 5
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_shared_quotas_at_once_are_met_exactly_all_or_none(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1024,6 +1041,7 @@ class StoreRaces(StoreCase):
         rest = [run(stores[0].count([total], clock())) for _ in range(11)]
         assert [isinstance(answer, Refused) for answer in rest] == [False] * 10 + [True]
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_what_is_given_back_at_once_is_given_back_exactly(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1036,6 +1054,7 @@ class StoreRaces(StoreCase):
         rest = [run(stores[0].count([quota], clock())) for _ in range(31)]
         assert [isinstance(answer, Refused) for answer in rest] == [False] * 30 + [True]
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_resends_at_once_let_one_through(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
         record = self.open(stores[0], clock)
@@ -1043,6 +1062,7 @@ class StoreRaces(StoreCase):
         answers = self.race(stores, 20, lambda store, _: self.reopen(store, clock, record))
         assert sum(isinstance(answer, Verification) for answer in answers) == 1
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_of_all_at_once_one_settles_one_polls_and_one_redeems(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1055,6 +1075,7 @@ class StoreRaces(StoreCase):
         proofs = self.race(stores, 20, lambda store, _: run(store.redeem(record.id, BINDING, clock())))
         assert sum(proof is not None for proof in proofs) == 1
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_a_call_reported_many_times_at_once_counts_once(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1063,6 +1084,7 @@ class StoreRaces(StoreCase):
         calls = self.race(stores, 20, lambda store, _: self.call(store, clock, record, Event("ref", LINE, PHONE)))
         assert sum(call is not None for call in calls) == 1
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_claims_attached_to_one_line_at_once_leave_one_holder(
         self, stores: Sequence[Store], clock: ManualClock, _: int
@@ -1079,6 +1101,7 @@ class StoreRaces(StoreCase):
         found = [run(stores[0].get(order.id, clock())) for order in orders]
         assert sum(record is not None and record.open for record in found) == 1
 
+    @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
     def test_mixed_steps_on_one_phone_at_once_all_end(
         self, stores: Sequence[Store], clock: ManualClock, _: int

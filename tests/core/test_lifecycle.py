@@ -1,0 +1,342 @@
+"""The rules of a verification's life: what never happens, whatever is asked in whatever order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from phone_verify import lifecycle
+from phone_verify.lifecycle import (
+    Answer,
+    Attachment,
+    Failures,
+    Limits,
+    Opened,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+    Window,
+)
+from phone_verify.model import Channel, Event, Holder, Status, Verification
+from phone_verify.phone import PhoneNumber
+from phone_verify.policy import FAILURE_MEMORY, SHORT_FAILURES, Plan, Policy
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+PHONE = PhoneNumber("+989120000001")
+LINES = [PhoneNumber("+74950000003"), PhoneNumber("+74950000004")]
+MINE, NOT_MINE = b"m" * 32, b"n" * 32
+RIGHT, WRONG = b"r" * 32, b"w" * 32
+FINAL = [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.EXPIRED, Status.CANCELLED]
+
+
+def plan(holder: Holder = Holder.OURS, **changes: object) -> Plan:
+    length = 6 if holder in (Holder.OURS, Holder.REMOTE) else None
+    plain = Plan(holder, length, short=holder is Holder.TOLD, attempts=5, life=timedelta(seconds=300))
+    return replace(plain, **changes)
+
+
+def begun(holder: Holder = Holder.OURS, now: datetime = NOW, **changes: object) -> Verification:
+    opening = Opening(
+        id="i" * 44,
+        tag="i" * 22,
+        phone=PHONE,
+        purpose="login",
+        service="default",
+        binding=MINE,
+        channel=Channel.SMS,
+        driver="fake",
+        plan=plan(holder),
+        key_id="0a1b2c3d",
+        code_digest=RIGHT if holder is Holder.OURS else None,
+        locale=None,
+        resend_after=timedelta(seconds=60),
+    )
+    opened = lifecycle.opened(opening, [], [], None, Limits(20), now)
+    assert isinstance(opened, Opened)
+    return replace(opened.record, **changes)
+
+
+def receipt(holder: Holder, **changes: object) -> Attachment:
+    plain = Attachment(
+        status=Status.SENT,
+        channel=Channel.SMS,
+        driver="fake",
+        plan=plan(holder),
+        key_id="0a1b2c3d",
+        generation=1,
+        code_digest=RIGHT if holder in (Holder.OURS, Holder.TOLD) else None,
+        code_length=6 if holder is not Holder.NOBODY else None,
+        reference="ref",
+        line=LINES[0] if holder is Holder.NOBODY else None,
+        caller_hint=None,
+    )
+    return replace(plain, **changes)
+
+
+# A life is a series of steps, each some time after the one before it; the store keeps what each returns.
+
+holders = st.sampled_from(Holder)
+bindings = st.sampled_from([MINE, MINE, MINE, NOT_MINE])
+receipts = st.builds(
+    lambda holder, status, generation, attempts, seconds, line: receipt(
+        holder,
+        status=status,
+        generation=generation,
+        plan=plan(holder, attempts=attempts, life=timedelta(seconds=seconds)),
+        line=line,
+    ),
+    holders,
+    st.sampled_from([Status.PENDING, Status.SENT]),
+    st.integers(1, 3),
+    st.integers(1, 10),
+    st.integers(30, 600),
+    st.sampled_from([None, *LINES]),
+)
+
+
+@dataclass
+class Life:
+    record: Verification
+    failures: Failures | None = None
+
+    def attach(self, now: datetime, receipt: Attachment) -> None:
+        attached = lifecycle.attached(self.record, receipt, [], now)
+        self.keep(attached.record if isinstance(attached, Refused) else attached)
+
+    def spend(self, now: datetime, binding: bytes, digest: bytes) -> None:
+        length = self.record.code_length or 6
+        spent = lifecycle.spent(self.record, binding, [digest], length, self.failures, Limits(20), now)
+        if isinstance(spent, Spent):
+            self.keep(spent.record)
+            self.failures = spent.failures
+
+    def reopen(self, now: datetime, binding: bytes) -> None:
+        reopened = lifecycle.reopened(self.record, binding, False, [], self.failures, Limits(20), timedelta(0), now)
+        self.keep(None if isinstance(reopened, Refused) else reopened[0])
+
+    def settle(self, now: datetime, status: Status) -> None:
+        self.keep(lifecycle.settled(self.record, status, now))
+
+    def call(self, now: datetime, line: PhoneNumber) -> None:
+        self.keep(lifecycle.claimed([self.record], "fake", Event(None, line, PHONE), now))
+
+    def poll(self, now: datetime, binding: bytes) -> None:
+        self.keep(lifecycle.poll_due(self.record, binding, now))
+
+    def redeem(self, now: datetime, binding: bytes) -> None:
+        self.keep(lifecycle.proof_due(self.record, binding, now))
+
+    def keep(self, record: Verification | None) -> None:
+        self.record = record or self.record
+
+
+steps = st.one_of(
+    st.tuples(st.just(Life.attach), receipts),
+    st.tuples(st.just(Life.spend), bindings, st.sampled_from([RIGHT, WRONG, WRONG])),
+    st.tuples(st.just(Life.reopen), bindings),
+    st.tuples(st.just(Life.settle), st.sampled_from(FINAL)),
+    st.tuples(st.just(Life.call), st.sampled_from(LINES)),
+    st.tuples(st.just(Life.poll), bindings),
+    st.tuples(st.just(Life.redeem), bindings),
+)
+series = st.lists(st.tuples(st.sampled_from([0, 1, 5, 60, 200]), steps), max_size=15)
+
+
+def lived(holder: Holder, series: list[tuple[int, tuple]]) -> list[tuple[datetime, Verification]]:
+    """The record after each step, with the time of the step."""
+    life, now = Life(begun(holder)), NOW
+    records = [(now, life.record)]
+    for seconds, (step, *arguments) in series:
+        now += timedelta(seconds=seconds)
+        step(life, now, *arguments)
+        records.append((now, life.record))
+    return records
+
+
+@settings(deadline=None)
+@given(holders, series)
+def test_no_final_state_is_ever_left(holder: Holder, series: list) -> None:
+    records = lived(holder, series)
+    for (_, before), (now, after) in pairwise(records):
+        if lifecycle.read(before, now).state in FINAL:
+            burnt = replace(before, redeemed=after.redeemed, read_at=after.read_at)
+            assert after == burnt, "a record that is over changes in nothing but its proof"
+        elif after.status is not before.status:
+            assert lifecycle.may_move(before.status, after.status)
+
+
+@settings(deadline=None)
+@given(holders, series)
+def test_attempts_and_end_never_rise_and_sends_never_fall(holder: Holder, series: list) -> None:
+    records = [record for _, record in lived(holder, series)]
+    for before, after in pairwise(records):
+        assert 0 <= after.attempts_left <= before.attempts_left
+        assert after.expires_at <= before.expires_at
+        assert before.sends <= after.sends <= before.sends + 1
+        assert before.generation <= after.generation
+        assert before.redeemed <= after.redeemed
+        for fixed in ("id", "tag", "phone", "purpose", "service", "binding", "locale", "created_at"):
+            assert getattr(after, fixed) == getattr(before, fixed)
+
+
+@settings(deadline=None)
+@given(holders, series)
+def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: Holder, series: list) -> None:
+    for now, record in lived(holder, series):
+        assert (record.status in FINAL) == (record.closed_at is not None)
+        if record.status in FINAL:
+            assert record.closed_at is not None
+            assert record.closed_at < record.expires_at
+        if record.redeemed:
+            assert record.status is Status.VERIFIED
+        assert lifecycle.read(record, now).ended_at is None or lifecycle.read(record, now).state in FINAL
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 5000), st.booleans()), max_size=40), st.integers(1, 10))
+def test_failures_in_a_row_never_pass_the_limit(tries: list[tuple[int, bool]], limit: int) -> None:
+    now, failures, in_a_row, last = NOW, None, 0, NOW
+    for seconds, right in tries:
+        now += timedelta(seconds=seconds)
+        if now - last >= FAILURE_MEMORY:
+            in_a_row = 0
+        # Each on a verification of its own: a new code never resets the count.
+        spent = lifecycle.spent(begun(now=now), MINE, [RIGHT if right else WRONG], 6, failures, Limits(limit), now)
+        assert isinstance(spent, Refused) == (in_a_row >= limit)
+        if isinstance(spent, Spent):
+            in_a_row, last = (0, last) if right else (in_a_row + 1, now)
+            failures = spent.failures
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 3000), max_size=40), st.integers(1, 5))
+def test_a_window_never_holds_more_than_its_limit(gaps: list[int], limit: int) -> None:
+    now, window, quota = NOW, None, Quota("q", limit)
+    begun_at, counted = NOW, 0
+    for seconds in gaps:
+        now += timedelta(seconds=seconds)
+        if window is None or now >= begun_at + quota.window:
+            begun_at, counted = now, 0
+        new = lifecycle.counted(window, quota, now)
+        assert isinstance(new, Refused) == (counted == limit)
+        if isinstance(new, Window):
+            window, counted = new, counted + 1
+            assert (window.count, window.ends_at) == (counted, begun_at + quota.window)
+        else:
+            assert new.retry_after == begun_at + quota.window - now
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 700), max_size=8))
+def test_each_resend_waits_twice_as_long_up_to_ten_minutes(waits: list[int]) -> None:
+    record, now, resend_after = begun(expires_at=NOW + timedelta(days=1)), NOW, timedelta(seconds=60)
+    last = NOW
+    for wait in waits:
+        now += timedelta(seconds=wait)
+        due = last + min(resend_after * 2 ** (record.sends - 1), timedelta(seconds=600))
+        reopened = lifecycle.reopened(record, MINE, False, [], None, Limits(20), resend_after, now)
+        assert isinstance(reopened, Refused) == (now < due)
+        if not isinstance(reopened, Refused):
+            (record, _), last = reopened, now
+
+
+@pytest.mark.parametrize("status", FINAL)
+def test_final_states_have_no_moves(status: Status) -> None:
+    assert not any(lifecycle.may_move(status, new) for new in Status)
+
+
+def test_a_pending_record_may_become_anything_and_a_sent_one_anything_but_pending() -> None:
+    assert {new for new in Status if lifecycle.may_move(Status.PENDING, new)} == set(Status) - {Status.PENDING}
+    assert {new for new in Status if lifecycle.may_move(Status.SENT, new)} >= set(FINAL)
+    assert not lifecycle.may_move(Status.SENT, Status.PENDING)
+
+
+@pytest.mark.parametrize("binding", [NOT_MINE, b"", MINE[:-1]])
+def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -> None:
+    record, limits = begun(), Limits(20)
+    unbound = Refused(Refusal.UNBOUND)
+    for known in (record, None):
+        assert lifecycle.spent(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
+        assert lifecycle.reopened(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
+        assert lifecycle.proof_due(known, binding, NOW) is None
+        assert lifecycle.poll_due(known, binding, NOW) is None
+
+
+@pytest.mark.parametrize("digests", [[], [b""], [WRONG], [RIGHT[:-1]]])
+def test_what_is_not_the_digest_is_wrong(digests: list[bytes]) -> None:
+    spent = lifecycle.spent(begun(), MINE, digests, 6, None, Limits(20), NOW)
+    assert isinstance(spent, Spent)
+    assert spent.answer is Answer.WRONG
+
+
+@pytest.mark.parametrize("digests", [[], [b""], [RIGHT]])
+def test_a_missing_code_matches_nothing_not_even_an_empty_one(digests: list[bytes]) -> None:
+    for holder in (Holder.OURS, Holder.TOLD, Holder.NOBODY):
+        record = begun(holder, code_digest=None, code_length=None)
+        spent = lifecycle.spent(record, MINE, digests, 6, None, Limits(20), NOW)
+        assert isinstance(spent, Refused)
+        assert spent.why is Refusal.NO_CODE
+
+
+def test_what_is_no_code_at_all_is_never_judged_whatever_the_length() -> None:
+    for record in (begun(Holder.REMOTE, code_length=None), begun(code_length=None)):
+        refused = lifecycle.spent(record, MINE, [RIGHT], 0, None, Limits(20), NOW)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.OTHER_LENGTH
+        assert isinstance(lifecycle.spent(record, MINE, [RIGHT], 4, None, Limits(20), NOW), Spent)
+
+
+def test_any_listed_keys_digest_is_right() -> None:
+    for digests in ([RIGHT, WRONG], [WRONG, RIGHT]):
+        spent = lifecycle.spent(begun(), MINE, digests, 6, None, Limits(20), NOW)
+        assert isinstance(spent, Spent)
+        assert spent.answer is Answer.RIGHT
+
+
+def test_the_remote_codes_last_attempt_leaves_it_open_for_the_provider_to_judge() -> None:
+    spent = lifecycle.spent(begun(Holder.REMOTE, attempts_left=1), MINE, [], 6, None, Limits(20), NOW)
+    assert isinstance(spent, Spent)
+    assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, 0, True)
+    again = lifecycle.spent(spent.record, MINE, [], 6, None, Limits(20), NOW)
+    assert isinstance(again, Refused)
+    assert again.why is Refusal.CLOSED
+    assert lifecycle.settled(spent.record, Status.VERIFIED, NOW) is not None
+
+
+def test_short_codes_have_the_lower_ceiling() -> None:
+    failures, limits = Failures(SHORT_FAILURES, NOW), Limits.of(Policy())
+    refused = lifecycle.locked(failures, limits, True, NOW)
+    assert refused == Refused(Refusal.SHORT_CODES_CLOSED, FAILURE_MEMORY)
+    assert lifecycle.locked(failures, limits, False, NOW) is None
+    assert lifecycle.locked(replace(failures, count=SHORT_FAILURES - 1), limits, True, NOW) is None
+    assert lifecycle.locked(failures, Limits(5), True, NOW) == Refused(Refusal.FAILURES, FAILURE_MEMORY)
+
+
+def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
+    assert lifecycle.forgiven(Failures(3, NOW)) == Failures(2, NOW)
+    assert lifecycle.forgiven(Failures(1, NOW)) is None
+    assert lifecycle.forgiven(None) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "closed", "taken"),
+    [(0, False, True), (359, False, True), (360, False, False), (59, True, True), (60, True, False)],
+)
+def test_a_line_is_held_for_its_claims_life_and_a_minute(seconds: int, closed: bool, taken: bool) -> None:
+    holder = begun(Holder.NOBODY, line=LINES[0], id="h" * 44, binding=NOT_MINE)
+    if closed:
+        ended = lifecycle.settled(holder, Status.CANCELLED, NOW)
+        assert ended is not None
+        holder = ended
+    now = NOW + timedelta(seconds=seconds)
+    attached = lifecycle.attached(begun(Holder.NOBODY, now), receipt(Holder.NOBODY), [holder], now)
+    assert isinstance(attached, Refused) == taken
+    shown = receipt(Holder.NOBODY, shown=[NOT_MINE])
+    assert isinstance(lifecycle.attached(begun(Holder.NOBODY, now), shown, [holder], now), Verification)
