@@ -43,19 +43,17 @@ class Demo:
     @property
     def url(self) -> str:
         """The page that shows the sites beside the handsets."""
-        if self._sandbox is None:
-            raise DemoError("the demo is not running")
         sites = {}
         for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
             sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
-        return f"{self._sandbox.url}/beside?{urlencode(sites)}"
+        return f"{self.sandbox.url}/beside?{urlencode(sites)}"
 
     @property
-    def sandbox_url(self) -> str:
-        """Where the handsets are."""
+    def sandbox(self) -> SandboxServer:
+        """The phone network. Raises `DemoError` outside `with`."""
         if self._sandbox is None:
             raise DemoError("the demo is not running")
-        return self._sandbox.url
+        return self._sandbox
 
     @property
     def site_urls(self) -> dict[str, str]:
@@ -75,7 +73,7 @@ class Demo:
         self._data = tempfile.TemporaryDirectory(prefix="phone_verify_demo_")
         try:
             for name, folder in folders.items():
-                self._sites[name] = self._start(name, folder)
+                self._sites[name] = self._start(name, folder, Path(self._data.name))
             for name, url in self.site_urls.items():
                 self._await(name)
                 self._say(f"{name.capitalize():6} site    {url}/")
@@ -108,13 +106,10 @@ class Demo:
         ended = ", ".join(name for name, site in self._sites.items() if site.poll() is not None)
         raise DemoError(f"the {ended} site has ended; its own messages are above")
 
-    def _start(self, name: str, folder: Path) -> subprocess.Popen[bytes]:
-        if self._sandbox is None or self._data is None:
-            raise DemoError("the demo is not running")
-        data = Path(self._data.name)
+    def _start(self, name: str, folder: Path, data: Path) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PHONE_VERIFY_")}
         environment |= {
-            f"PHONE_VERIFY_{channel}": self._sandbox.dsn for channel in ("SMS", "FLASH_CALL", "INBOUND_CALL")
+            f"PHONE_VERIFY_{channel}": self.sandbox.dsn for channel in ("SMS", "FLASH_CALL", "INBOUND_CALL")
         }
         environment |= {
             "DATABASE_URL": f"sqlite:///{data / name}.sqlite3",
@@ -134,7 +129,7 @@ class Demo:
             "phone_verify.demo",
             str(folder),
             str(self._site_ports[name]),
-            self._sandbox.url,
+            self.sandbox.url,
         ]
         return subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter and our own arguments
 
