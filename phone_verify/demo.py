@@ -43,7 +43,7 @@ class Demo:
     @property
     def url(self) -> str:
         """The page that shows the sites beside the handsets."""
-        sites = {}
+        sites: dict[str, str] = {}
         for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
             sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
         return f"{self.sandbox.url}/beside?{urlencode(sites)}"
