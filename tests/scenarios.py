@@ -364,8 +364,10 @@ def numbers_as_people_type_them(stage: Stage) -> None:
     """Persian digits, spaces and direction marks are the same number."""
     phone = stage.phone()
     typed = "\u202a+" + "".join(chr(0x06F0 + int(digit)) for digit in phone[1:3]) + f" {phone[3:6]}-{phone[6:]}\u202c"
-    start(stage.browser(), typed, channel="sms")
+    start(stage.browser(), typed, channel="sms", locale="fa-IR")
     assert stage.arrived(phone) == 1
+    for locale in ("xx", "", "not a language", "\x00", "x" * 1000, "\ud800"):
+        start(stage.browser(), stage.phone(), channel="sms", locale=locale)
 
 
 def sends_are_limited(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from .site import Site
 from .views import verification
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
+_LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,3}\Z", re.ASCII)
 
 
 def start(site: Site, call: Call) -> Reply:
@@ -38,7 +39,7 @@ def start(site: Site, call: Call) -> Reply:
         phone,
         purpose=purpose,
         channel=Channel(fields["channel"]) if "channel" in fields else None,
-        locale=fields.get("locale"),
+        locale=_locale(fields.get("locale", "")),
         address=_address(site, call),
         shown=secrets_shown(call),
     )
@@ -93,11 +94,16 @@ def _address(site: Site, call: Call) -> str | None:
     return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)
 
 
+def _locale(text: str) -> str | None:
+    """The language tag, or None for what is none: an unknown one falls back and is no fault."""
+    return text if _LOCALE.match(text) else None
+
+
 def _is_name(text: str) -> bool:
     return bool(_NAME.match(text))
 
 
-#: What the optional fields must look like. An unknown `locale` falls back and is no fault.
+#: What the optional fields must look like.
 _FORMS: dict[str, Callable[[str], bool]] = {
     "region": is_region,
     "purpose": _is_name,
