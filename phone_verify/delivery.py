@@ -118,21 +118,21 @@ class Delivery:
                 else:
                     receipt = await self.converse(driver.start(order), driver, deadline)
             except ProviderError as error:
-                log.warning("%s refused a %s order: %s", driver.name, channel, error)
+                log.warning("%s refused an order by %s: %s", driver.name, channel, error)
                 if error.trouble is Trouble.BAD_NUMBER:
                     break  # another provider would only be paid for the same mistake
                 if error.trouble is Trouble.TRANSIENT:
                     self._parts.router.failed(driver)
                 continue
             except UnclearError as error:
-                log.warning("%s left a %s order unclear: %s", driver.name, channel, error)
+                log.warning("%s left an order by %s unclear: %s", driver.name, channel, error)
                 self._parts.router.failed(driver)
                 if code.plan.holder in (Holder.TOLD, Holder.NOBODY):
                     break  # nothing can prove it any more
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
             self._parts.router.carried(driver)
             if not _proves(receipt, code.plan.holder):
-                log.warning("%s took a %s order and did not say what would prove it", driver.name, channel)
+                log.warning("%s took an order by %s and did not say what would prove it", driver.name, channel)
                 break
             return await self._attach(record, channel, driver, code, receipt, Status.SENT, shown)
         return None

@@ -20,7 +20,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import condition, require_http_methods, require_safe
 
-from phone_verify.api import Call, Reply, SignIn, SignOut, Site, handle, pages, refused, signed_in, signed_out
+from phone_verify.api import Reply, SignIn, SignOut, Site, handle, pages, refused, signed_in, signed_out
 from phone_verify.api.problems import invalid, problem, unavailable
 from phone_verify.web.assets import asset
 from phone_verify.web.texts import PAGE
@@ -82,10 +82,8 @@ def code(request: HttpRequest) -> HttpResponse:
     if not isinstance(answer, SignIn):
         return _shown(request, site, "code/", answer)
     if accounts.sign_in(request, answer.redeemed) is None:
-        return _shown(request, site, "code/", pages.refused_login(site, call, answer, next))
-    response = HttpResponseRedirect(next or conf.after_login())
-    calls.finish(response, site, calls.mount_of(request, "code/"), cookie=pages.forgotten(call, answer))
-    return response
+        return _shown(request, site, "code/", pages.refused_login(site, next))
+    return HttpResponseRedirect(next or conf.after_login())
 
 
 @_page
@@ -131,7 +129,7 @@ def _reply(request: HttpRequest, site: Site, path: str) -> Reply:
     if isinstance(answer, Reply):
         return answer
     try:
-        return _done(request, call, answer)
+        return _done(request, answer)
     except DatabaseError as error:
         return _database_down(error)
     except Exception:
@@ -139,12 +137,12 @@ def _reply(request: HttpRequest, site: Site, path: str) -> Reply:
         return problem(500, "internal_error", "Something went wrong on our side.")
 
 
-def _done(request: HttpRequest, call: Call, answer: SignIn | SignOut) -> Reply:
+def _done(request: HttpRequest, answer: SignIn | SignOut) -> Reply:
     if isinstance(answer, SignOut):
         django_logout(request)
         return signed_out()
     account = accounts.sign_in(request, answer.redeemed)
-    return refused() if account is None else signed_in(call, answer, account.user, created=account.created)
+    return refused() if account is None else signed_in(account.user, created=account.created)
 
 
 def _database_down(error: DatabaseError) -> Reply:

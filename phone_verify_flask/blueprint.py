@@ -83,7 +83,7 @@ def _answer(part: str, rest: str) -> Response:
     answer = handle(here.site, call)
     if isinstance(answer, SignIn):
         entered = sign_in(here.accounts, answer.redeemed)
-        answer = refused() if entered is None else signed_in(call, answer, entered[0], created=entered[1])
+        answer = refused() if entered is None else signed_in(entered[0], created=entered[1])
     elif isinstance(answer, SignOut):
         sign_out()
         answer = signed_out()
@@ -148,10 +148,8 @@ def code() -> Response:
     if not isinstance(shown, SignIn):
         return _shown(shown, here)
     if sign_in(here.accounts, shown.redeemed) is None:
-        return _shown(flow.refused_login(here.site, call, shown, next), here)
-    response = _redirect(next or _root())
-    keep(response, flow.forgotten(call, shown), here)
-    return response
+        return _shown(flow.refused_login(here.site, next), here)
+    return _redirect(next or _root())
 
 
 @pages.route("/logout/", methods=["GET", "POST"])

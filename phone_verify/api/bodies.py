@@ -9,7 +9,6 @@ from collections.abc import Collection
 from .call import Call, Reply
 from .problems import invalid, problem
 
-_LONGEST_TEXT = 1024
 _JSON = re.compile(r"application/json\s*(;.*)?\Z", re.IGNORECASE | re.DOTALL)
 
 
@@ -46,8 +45,6 @@ def read(
         return invalid("Required fields are missing.", *missing)
     if wrong := [name for name, value in document.items() if not isinstance(value, str)]:
         return invalid("These fields must be strings.", *wrong)
-    if long := [name for name, value in document.items() if len(value) > _LONGEST_TEXT]:
-        return invalid("These fields are too long.", *long)
     return document
 
 

@@ -151,15 +151,9 @@ def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | R
     return _submit_code(site, call, {**form, "submitted": "1"})
 
 
-def refused_login(site: Site, call: Call, sign_in: SignIn, next: str = "") -> LoginPage:
+def refused_login(site: Site, next: str = "") -> LoginPage:
     """The login page for somebody whom the site does not let in."""
-    page = replace(_login(site, next=next), error=PAGE["login_refused"], status=403)
-    return replace(page, cookie=without_pair(call.cookie, sign_in.redeemed.verification_id))
-
-
-def forgotten(call: Call, sign_in: SignIn) -> str:
-    """The cookie's value after signing in."""
-    return without_pair(call.cookie, sign_in.redeemed.verification_id)
+    return replace(_login(site, next=next), error=PAGE["login_refused"], status=403)
 
 
 def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn:
@@ -202,6 +196,8 @@ def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next
         record = outcome.verification
         if record is None:
             return Redirect("login", next, without_pair(call.cookie, id))
+    if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
+        return Redirect("login", next)  # its proof has been used
     return _code(site, record, outcome, next, sent="resend" in form, called="called" in form)
 
 

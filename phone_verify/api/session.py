@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import bodies
-from .binding import HEADER, secrets_shown, without_pair
+from .binding import HEADER, secrets_shown
 from .call import Call, Reply, SessionUser, SignIn, SignOut
 from .forgery import cross_site
 from .problems import problem
@@ -40,10 +40,9 @@ def delete(site: Site, call: Call) -> Reply | SignOut:
     return cross_site(call, site.public_url) or SignOut()
 
 
-def signed_in(call: Call, sign_in: SignIn, user: SessionUser, *, created: bool) -> Reply:
-    """The reply after the adapter has signed the user in; our cookie forgets the verification."""
-    cookie = without_pair(call.cookie, sign_in.redeemed.verification_id)
-    return Reply(200, {"user": _user(user), "created": created}, cookie=cookie)
+def signed_in(user: SessionUser, *, created: bool) -> Reply:
+    """The reply after the adapter has signed the user in."""
+    return Reply(200, {"user": _user(user), "created": created})
 
 
 def refused() -> Reply:

@@ -5,6 +5,10 @@
         def store(self):
             return MyStore(…)
 
+        @pytest.fixture
+        def forgetful(self):
+            return MyStore(…, keep=PROOF_LIFE)
+
 Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS` sets how often each race is run.
 """
 
@@ -161,6 +165,11 @@ class StoreCase:
     def stores(self, store: Store) -> Sequence[Store]:
         """The store, and where it can be others on the same data: the threads of a race share them out."""
         return [store]
+
+    @pytest.fixture
+    def forgetful(self) -> Store:
+        """A store of the same kind that keeps records no longer than their proofs: `keep` is five minutes."""
+        raise NotImplementedError("a subclass gives the `forgetful` fixture")
 
     @pytest.fixture
     def clock(self) -> ManualClock:
@@ -960,20 +969,35 @@ class StorePromises(StoreCase):
             self.open(store, clock)
             assert self.kept(store, clock, records) == left
 
-    def test_what_still_counts_is_never_removed(self, store: Store, clock: ManualClock) -> None:
-        day = timedelta(days=3)
-        shared, own = Quota("total", 1, day), Quota("sends:p", 1, day)
-        run(store.count([shared], clock()))
-        live = run(store.open(opening(), [own], LIMITS, clock()))
-        assert isinstance(live, Verification)
-        clock.move((LIFE + KEPT).total_seconds() + 1)
-        self.fail(store, clock, 1)
-        for _ in range(3):
-            run(store.purge(1000, clock()))
-            self.open(store, clock, OTHER_PHONE)
-        assert isinstance(run(store.count([shared], clock())), Refused)
-        assert isinstance(run(store.open(opening(), [own], LIMITS, clock())), Refused)
-        assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
+    def test_what_is_over_does_not_pile_up(self, store: Store, clock: ManualClock) -> None:
+        for n in range(30):
+            run(store.count([Quota("total", 99), Quota(f"address:{n}", 9), Quota(f"prefix:{n}", 9)], clock()))
+            order = opening(PhoneNumber(f"+9891200001{n:02}"))
+            run(store.open(order, [Quota(f"sends:{n}", 9)], LIMITS, clock()))
+            clock.move(2 * KEPT.total_seconds())
+        # Of each start there were a record, a phone's counters and two counters of its own.
+        assert run(store.purge(1000, clock())) <= 20
+
+    def test_what_still_counts_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
+        shared, own = Quota("total", 1), Quota("sends:p", 1)
+        run(forgetful.count([shared], clock()))
+        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Verification)
+        self.fail(forgetful, clock, 1, phone=OTHER_PHONE)
+        for _ in range(5):
+            clock.move(600)
+            run(forgetful.purge(1000, clock()))
+            self.open(forgetful, clock, PhoneNumber("+989120000009"))
+        assert isinstance(run(forgetful.count([shared], clock())), Refused)
+        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Refused)
+        assert isinstance(run(forgetful.open(opening(OTHER_PHONE), [], Limits(1), clock())), Refused)
+
+    def test_a_record_is_kept_as_long_as_its_proof(self, forgetful: Store, clock: ManualClock) -> None:
+        record = self.open(forgetful, clock)
+        clock.move(LIFE.total_seconds() - 1)
+        self.spend(forgetful, clock, record, RIGHT)
+        clock.move(PROOF_LIFE.total_seconds() - 1)
+        run(forgetful.purge(1000, clock()))
+        assert run(forgetful.redeem(record.id, BINDING, clock())) is not None
 
 
 class StoreRaces(StoreCase):
@@ -1129,4 +1153,4 @@ class StoreRaces(StoreCase):
 
 
 class StoreSuite(StorePromises, StoreRaces):
-    """Subclass it and give a `store` fixture; `stores` may give several instances on the same data."""
+    """Subclass it and give the fixtures `store` and `forgetful`; `stores` may give several on the same data."""

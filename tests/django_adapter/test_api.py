@@ -149,7 +149,9 @@ def test_our_cookie_is_for_https_where_the_site_is(visitor: Browser, network: Ne
 
 
 def test_our_cookie_goes_when_it_holds_nothing(visitor: Browser, network: Network) -> None:
-    answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    stale = {"Cookie": f"phone_verify={'A' * 44}.{'s' * 22}"}  # of a verification that was purged long ago
+    answer = visitor.get("/phone/code/", stale)
+    assert (answer.status, answer.location) == (302, "/phone/login/")
     assert "Max-Age=0" in answer.cookies["phone_verify"]
     assert "Path=/phone/" in answer.cookies["phone_verify"]
 

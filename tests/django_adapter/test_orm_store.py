@@ -12,8 +12,9 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import Answer, Limits, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
+from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
 from phone_verify_django.models import CounterRow, PhoneRow, VerificationRow
 from phone_verify_django.store import OrmStore
@@ -66,7 +67,17 @@ class OnTheOrm:
 
 
 class TestOrmStore(OnTheOrm, StoreSuite):
-    pass
+    @pytest.fixture
+    def forgetful(self, alias: str) -> OrmStore:
+        return OrmStore(using=alias, keep=PROOF_LIFE)
+
+    def test_a_phones_row_forgets_what_is_over(self, store: OrmStore, clock: ManualClock) -> None:
+        for n in range(5):
+            self.fail(store, clock, 1, purpose=f"purpose_{n}")
+            run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
+            clock.move(4000)
+        phone = PhoneRow.objects.using("own").get()
+        assert (len(phone.windows), len(phone.failures)) == (1, 1)
 
 
 @pytest.mark.parametrize("options", [WRITE_AHEAD, IMMEDIATE], ids=["WAL", "IMMEDIATE"])

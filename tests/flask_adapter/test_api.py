@@ -136,7 +136,7 @@ def test_our_own_bound_holds_whatever_the_sites_is(config: dict[str, int]) -> No
     start(client)
     just = b'{"phone": "%s"}' % (b"x" * (16 * 1024 - 13))
     assert len(just) == 16 * 1024
-    for body, status, code in ((just, 400, "invalid_request"), (just + b" ", 413, "too_large")):
+    for body, status, code in ((just, 400, "invalid_phone"), (just + b" ", 413, "too_large")):
         answer = client.post(VERIFICATIONS, data=body, content_type="application/json")
         assert is_problem(answer, status, code)
     path = "/phone/webhooks/console/" + made.app.extensions["phone_verify"].site.webhook_secrets[0]
@@ -331,9 +331,10 @@ def test_our_own_pages_are_let_in(origin: str) -> None:
 
 
 def test_our_cookie_is_dropped_when_it_is_empty() -> None:
-    made = make()
-    client = made.app.test_client()
-    answer = client.post(SESSION, json={"proof": proof(client, made)})
+    client = make().app.test_client()
+    client.set_cookie(COOKIE, f"{'A' * 44}.{'s' * 22}", path="/phone/")  # of a verification purged long ago
+    answer = client.get("/phone/code/")
+    assert answer.location == "/phone/login/"
     line = cookie_line(answer, COOKIE)
     assert line is not None
     assert "Max-Age=0" in line
@@ -345,9 +346,7 @@ def test_other_verifications_stay_in_the_cookie() -> None:
     client = made.app.test_client()
     other = start(client, "+989120000001")["id"]
     client.post(SESSION, json={"proof": proof(client, made)})
-    cookie = client.get_cookie(COOKIE, path="/phone/")
-    assert cookie is not None
-    assert cookie.value.startswith(other)
+    assert client.get(f"{VERIFICATIONS}/{other}").status_code == 200
 
 
 def test_the_address_is_the_peers_unless_proxies_are_trusted() -> None:

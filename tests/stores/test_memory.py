@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import Quota
+from phone_verify.lifecycle import PROOF_LIFE, Quota
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
@@ -22,6 +22,10 @@ class TestMemoryStore(StoreSuite):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()
+
+    @pytest.fixture
+    def forgetful(self) -> MemoryStore:
+        return MemoryStore(keep=PROOF_LIFE)
 
     def test_its_size_follows_what_is_live_not_what_has_been(self, store: MemoryStore, clock: ManualClock) -> None:
         largest = 0

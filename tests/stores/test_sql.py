@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import logging
 import multiprocessing
 import os
@@ -19,7 +20,7 @@ import pytest
 import sqlalchemy
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import Quota, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
 from phone_verify.stores import sql
 from phone_verify.stores.sql import SqlStore
@@ -48,6 +49,19 @@ class TestSqliteStore(StoreSuite):
     def stores(self, store: SqlStore, path: Path) -> list[SqlStore]:
         # The second stands for another process: its threads do not queue with those of the first.
         return [store, store, store, SqlStore.from_url(f"sqlite:///{path}")]
+
+    @pytest.fixture
+    def forgetful(self, path: Path) -> SqlStore:
+        return SqlStore.from_url(f"sqlite:///{path}", keep=PROOF_LIFE)
+
+    def test_a_phones_row_forgets_what_is_over(self, store: SqlStore, clock: ManualClock) -> None:
+        for n in range(5):
+            self.fail(store, clock, 1, purpose=f"purpose_{n}")
+            run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
+            clock.move(4000)
+        with store._engine.connect() as connection:
+            windows, failures = connection.execute(sqlalchemy.select(sql.PHONE.c.windows, sql.PHONE.c.failures)).one()
+        assert (len(json.loads(windows)), len(json.loads(failures))) == (1, 1)
 
     def test_a_step_that_breaks_off_leaves_nothing(
         self, store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
