@@ -199,9 +199,9 @@ def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence
 
 def open_store(url: str, own: Mapping[str, Callable[[str], Store]]) -> Store:
     """The store that a URL names: one of the adapter's `own` schemes, or one of ours."""
-    scheme = url.partition(":")[0]
+    scheme, colon, _ = url.partition(":")
     openers = {**_STORES, **own}
-    if scheme not in openers:
+    if not colon or scheme not in openers:
         known = ", ".join(f"{name}:" for name in openers)
         raise ConfigurationError(f"{PREFIX}STORE: there is no store {scheme!r} here; known are {known}")
     return openers[scheme](url)
@@ -253,7 +253,8 @@ def _expanded(dsn: Dsn, channel: str) -> Dsn:
 
 
 def _driver_name(dsn: Dsn, taken: Mapping[str, object]) -> str:
-    if wanted := dsn.options.get("name"):
+    wanted = dsn.options.get("name")
+    if wanted is not None:
         if not _NAME.match(wanted):
             raise ConfigurationError(f"{dsn.setting}: option 'name': write small letters, digits and -")
         if wanted in taken:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from .codes import Keyring, RandomBytes
 from .drivers.base import ReadsWebhooks, Retries, Starts
 from .errors import ProviderError, Trouble, UnclearError
-from .exchange import Exchange, HttpResponse
+from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .lifecycle import Attachment, Refused
 from .model import Channel, Holder, Order, Receipt, Status, Verification
 from .policy import Plan, Policy, plan
@@ -121,16 +121,12 @@ class Delivery:
                 log.warning("%s refused an order by %s: %s", driver.name, channel, error)
                 if error.trouble is Trouble.BAD_NUMBER:
                     break  # another provider would only be paid for the same mistake
-                if error.trouble is Trouble.TRANSIENT:
-                    self._parts.router.failed(driver)
                 continue
             except UnclearError as error:
                 log.warning("%s left an order by %s unclear: %s", driver.name, channel, error)
-                self._parts.router.failed(driver)
                 if code.plan.holder in (Holder.TOLD, Holder.NOBODY):
                     break  # nothing can prove it any more
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
-            self._parts.router.carried(driver)
             if not _proves(receipt, code.plan.holder):
                 log.warning("%s took an order by %s and did not say what would prove it", driver.name, channel)
                 break
@@ -148,11 +144,19 @@ class Delivery:
                 seconds = min(answer_seconds, deadline - self._parts.ticks())
                 if seconds <= 0:
                     raise UnclearError("the time for the whole order is over")
-                response: HttpResponse = await self._parts.transport.send(request, seconds)
-                request = exchange.send(response)
+                request = exchange.send(await self._sent(request, driver, seconds))
         except StopIteration as stop:
             result: T = stop.value
             return result
+
+    async def _sent(self, request: HttpRequest | Notice, driver: Starts, seconds: float) -> HttpResponse:
+        try:
+            response = await self._parts.transport.send(request, seconds)
+        except (ProviderError, UnclearError):
+            self._parts.router.unreachable(driver)
+            raise
+        self._parts.router.answered(driver)
+        return response
 
     async def _attach(
         self,

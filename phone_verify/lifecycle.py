@@ -274,8 +274,8 @@ def attached(
     """The record with the receipt on it; attempts and end never rise.
 
     A closed record takes no receipt, and one that a later order has overtaken changes nothing. A line that another
-    claim of the phone holds, or held within the last minute, closes this one as failed (in the refusal's record),
-    unless that claim's binding was shown.
+    claim of the phone holds closes this one as failed (in the refusal's record); so does one that it held within
+    the last minute, unless that claim's binding was shown.
     """
     record = _with(record, read_at=now)
     if not record.open:
@@ -283,7 +283,7 @@ def attached(
     if attachment.generation < record.generation:
         return record
     if attachment.line is not None and any(
-        _holds_line(sibling, attachment.line, now) and not _among(sibling.binding, attachment.shown)
+        _holds_line(sibling, attachment.line, attachment.shown, now)
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
@@ -468,11 +468,12 @@ def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) 
     return counts
 
 
-def _holds_line(record: Verification, line: PhoneNumber, now: datetime) -> bool:
+def _holds_line(record: Verification, line: PhoneNumber, shown: Collection[bytes], now: datetime) -> bool:
     if record.line != line:
         return False
     ended = _with(record, read_at=now).ended_at
-    return ended is None or now < ended + LINE_REST
+    # A live claim holds its line whoever asks: one call must not prove two of them.
+    return ended is None or (now < ended + LINE_REST and not _among(record.binding, shown))
 
 
 def _among(digest: bytes, digests: Collection[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""Which driver carries an order: the configured order of failover, with what keeps failing put last.
+"""Which driver carries an order: the configured order of failover, with what cannot be reached put last.
 
 The breaker is advisory and per process: it only reorders, never forbids, so that one process's bad luck cannot
 close a channel.
@@ -15,7 +15,8 @@ from .model import Channel
 from .phone import Kind, PhoneNumber
 from .policy import VOICE_CHANNELS
 
-_FAILURES_TO_TRIP = 5
+#: Silences in a row. Refusals do not count: they come at once, and keep nobody waiting.
+_SILENCES_TO_TRIP = 5
 _TRIPPED_SECONDS = 30.0
 
 
@@ -40,7 +41,7 @@ class Router:
         self.channels: Sequence[Channel] = tuple(preference or self._drivers)
         self._by_name = {driver.name: driver for carriers in self._drivers.values() for driver in carriers}
         self._ticks = ticks
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._silences: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
     def drivers(self) -> Mapping[str, Starts]:
@@ -58,17 +59,17 @@ class Router:
         able = [driver for driver in self._drivers[channel] if driver.reaches(phone)]
         return sorted(able, key=self._tripped)
 
-    def failed(self, driver: Starts) -> None:
-        """Remember that this driver could not be reached or broke down."""
+    def unreachable(self, driver: Starts) -> None:
+        """Remember that this driver's provider could not be reached, or did not answer in time."""
         with self._lock:
-            count, _ = self._failures.get(driver.name, (0, 0.0))
-            self._failures[driver.name] = (count + 1, self._ticks())
+            count, _ = self._silences.get(driver.name, (0, 0.0))
+            self._silences[driver.name] = (count + 1, self._ticks())
 
-    def carried(self, driver: Starts) -> None:
-        """Forget this driver's failures: it works."""
+    def answered(self, driver: Starts) -> None:
+        """Forget the silences: this driver's provider answers, whatever it says."""
         with self._lock:
-            self._failures.pop(driver.name, None)
+            self._silences.pop(driver.name, None)
 
     def _tripped(self, driver: Starts) -> bool:
-        count, last = self._failures.get(driver.name, (0, 0.0))
-        return count >= _FAILURES_TO_TRIP and self._ticks() - last < _TRIPPED_SECONDS
+        count, last = self._silences.get(driver.name, (0, 0.0))
+        return count >= _SILENCES_TO_TRIP and self._ticks() - last < _TRIPPED_SECONDS

@@ -59,10 +59,10 @@ class Option:
 
 
 def flag(text: str) -> bool:
-    """Read `on` or `off`."""
-    if text not in ("on", "off"):
+    """Read `on` or `off`; `true` and `false`, which some providers' own parameters say, are the same."""
+    if text not in ("on", "off", "true", "false"):
         raise ValueError("write on or off")
-    return text == "on"
+    return text in ("on", "true")
 
 
 def one_of(*words: str) -> Callable[[str], str]:

@@ -980,9 +980,9 @@ class StorePromises(StoreCase):
 
     def test_what_still_counts_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
         shared, own = Quota("total", 1), Quota("sends:p", 1)
+        self.fail(forgetful, clock, 1, phone=OTHER_PHONE)
         run(forgetful.count([shared], clock()))
         assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Verification)
-        self.fail(forgetful, clock, 1, phone=OTHER_PHONE)
         for _ in range(5):
             clock.move(600)
             run(forgetful.purge(1000, clock()))

@@ -82,6 +82,8 @@ def test_a_mapping_wins_over_the_environment() -> None:
         ({"public_url": "https://site.example:99999"}, "PHONE_VERIFY_PUBLIC_URL"),
         ({"webhook_secret": "a/b"}, "PHONE_VERIFY_WEBHOOK_SECRET"),
         ({"store": "mongo://x"}, "PHONE_VERIFY_STORE: there is no store 'mongo'"),
+        ({"store": "memory"}, "PHONE_VERIFY_STORE: there is no store 'memory'"),
+        ({"sms": "amoot://T@default?name="}, "name"),
         ({"store": 5}, "PHONE_VERIFY_STORE must be a text"),
         ({"secret_keys": ["short"]}, "PHONE_VERIFY_SECRET_KEYS"),
         ({"secret_keys": []}, "PHONE_VERIFY_SECRET_KEYS is empty"),

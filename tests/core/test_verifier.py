@@ -14,7 +14,7 @@ from phone_verify.codes import Keyring
 from phone_verify.delivery import Parts
 from phone_verify.drivers.base import Ability, Starts
 from phone_verify.errors import ProviderError, StoreError, Trouble, UnclearError
-from phone_verify.exchange import Exchange, HttpRequest
+from phone_verify.exchange import Exchange, HttpRequest, HttpResponse
 from phone_verify.model import (
     CallState,
     Channel,
@@ -267,15 +267,26 @@ def test_a_whole_start_takes_twenty_seconds_at_most() -> None:
     assert second.orders == []
 
 
-def test_a_failing_driver_is_put_last_for_a_while_and_never_left_out() -> None:
-    first, second = sms(*[DOWN] * 5), sms(name="sms-2")
+class Asking(Driver):
+    """Puts one request to its provider."""
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        self.orders.append(order)
+        yield HttpRequest.get("http://provider.invalid")
+        return Receipt()
+
+
+@pytest.mark.parametrize(("end", "put_last"), [(DOWN, True), (UNCLEAR, True), (HttpResponse(500), False)])
+def test_a_silent_provider_is_put_last_for_a_while_and_never_left_out(end: Any, put_last: bool) -> None:
+    first, second = Asking("sms-1", SMS, Ability(Holder.OURS)), sms(name="sms-2")
     bench = Bench(first, second)
+    bench.parts.transport.answers = [end] * 5 + [HttpResponse(200)] * 3  # type: ignore[attr-defined]
     for _ in range(6):
         bench.begun()
-    assert (len(first.orders), len(second.orders)) == (5, 6)
+    assert len(first.orders) == (5 if put_last else 6)
     bench.ticks += 31
     bench.begun()
-    assert (len(first.orders), len(second.orders)) == (6, 6)
+    assert len(first.orders) == (6 if put_last else 7)
 
 
 def test_failover_to_a_driver_of_shorter_codes_gives_a_short_code() -> None:
@@ -626,6 +637,13 @@ def test_one_phone_holds_a_line_once() -> None:
     assert second.verification.status is Status.FAILED
     bench.begun(phone=PhoneNumber("+989120000001"))  # different phones share a line freely
     assert first != second.verification.id
+
+
+def test_a_live_claim_holds_its_line_also_against_its_own_browser() -> None:
+    bench = Bench(Caller([Receipt(str(n), line=LINE) for n in range(9)]))
+    _, secret = bench.begun()
+    assert bench.start(purpose="signup", shown=[secret]).reason is Reason.CHANNEL_UNAVAILABLE
+    bench.begun(shown=[secret])  # for the same purpose the old one ends first
 
 
 def test_a_line_rests_for_a_minute_unless_its_holder_comes_back() -> None:

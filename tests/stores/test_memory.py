@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Quota
+from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused
+from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
@@ -49,6 +50,28 @@ class TestMemoryStore(StoreSuite):
             windows = run(store.count([quota], clock()))
             run(store.uncount([quota], windows, clock()))
         assert held(store) < 5
+
+    def test_a_phone_that_began_anew_is_not_dropped_for_what_it_was(
+        self, forgetful: MemoryStore, clock: ManualClock
+    ) -> None:
+        for minutes, key in [(30, "first"), (15, "second"), (16, "")]:
+            run(forgetful.open(opening(), [Quota(key, 1)] if key else [], LIMITS, clock()))
+            clock.move(minutes * 60)
+            run(forgetful.purge(1000, clock()))
+        # The first window is over, the second is not.
+        assert isinstance(run(forgetful.open(opening(), [Quota("first", 1)], LIMITS, clock())), Verification)
+        assert isinstance(run(forgetful.open(opening(), [Quota("second", 1)], LIMITS, clock())), Refused)
+
+    def test_a_counter_that_began_anew_is_not_dropped_for_what_it_was(
+        self, store: MemoryStore, clock: ManualClock
+    ) -> None:
+        others = [Quota(f"address:{n}", 1) for n in range(20)]
+        for quota in [*others, Quota("total", 1)]:
+            run(store.count([quota], clock()))
+        clock.move(3600)
+        run(store.count([Quota("total", 1)], clock()))
+        run(store.purge(1000, clock()))
+        assert isinstance(run(store.count([Quota("total", 1)], clock())), Refused)
 
 
 def held(store: MemoryStore) -> int:
@@ -101,7 +124,7 @@ def test_a_forked_process_is_refused_even_while_a_thread_is_in_the_store() -> No
     context = multiprocessing.get_context("fork")
     with store._lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = context.Process(target=in_child, args=(store, sender))
+        child = context.Process(target=in_child, args=(store, sender), daemon=True)
         child.start()
     assert receiver.poll(30)
     refused, lines = receiver.recv()
