@@ -214,12 +214,8 @@ def _open_memory(url: str) -> Store:
 
 
 def _open_sql(url: str) -> Store:
-    try:
-        from .stores.sql import SqlStore
-    except ImportError as error:
-        raise ConfigurationError(
-            f"{PREFIX}STORE: this store needs SQLAlchemy: pip install 'phone-verify[sql]' ({error.name} is missing)"
-        ) from None
+    from .stores.sql import SqlStore
+
     return SqlStore.from_url(url)
 
 

@@ -33,6 +33,8 @@ MOVES: dict[Status, frozenset[Status]] = {
 
 #: A line that was freed rests: a call dialled for the last claim must not prove the next one.
 LINE_REST = timedelta(seconds=60)
+#: Enough for the resends that quotas and delays let through in a minute, and few enough for a column.
+_MOST_FREED = 6
 POLL_INTERVAL = timedelta(seconds=3)
 PROOF_LIFE = timedelta(minutes=5)
 
@@ -120,6 +122,8 @@ class Opening:
     code_digest: bytes | None = field(repr=False)
     locale: str | None
     resend_after: timedelta
+    #: Whether any driver that may carry it has short codes, also one that only failover would reach.
+    short: bool
     #: Bindings that the caller showed: live ones of the same phone and purpose end with this start.
     shown: Collection[bytes] = field(default=(), repr=False)
 
@@ -139,6 +143,8 @@ class Attachment:
     reference: str | None
     line: PhoneNumber | None
     caller_hint: str | None
+    #: Which of the record's sends this answers.
+    sends: int
     shown: Collection[bytes] = field(default=(), repr=False)
 
 
@@ -192,6 +198,11 @@ def forgets_at(failures: Failures) -> datetime:
     return failures.last_at + FAILURE_MEMORY
 
 
+def failing(failures: Failures | None, now: datetime) -> int:
+    """How many wrong answers in a row are remembered."""
+    return 0 if failures is None or forgets_at(failures) <= now else failures.count
+
+
 def failed_once_more(failures: Failures | None, now: datetime) -> Failures:
     """The count after another wrong answer."""
     if failures is None or forgets_at(failures) <= now:
@@ -225,7 +236,7 @@ def opened(
 
     `siblings` are the records of the same phone. A quota is reported before short codes that are closed.
     """
-    lock = locked(failures, limits, opening.plan.short, now)
+    lock = locked(failures, limits, opening.short, now)
     if lock is not None and lock.why is Refusal.FAILURES:
         return lock
     counts = _all_counted(windows, now)
@@ -256,6 +267,7 @@ def opened(
         expires_at=now + opening.plan.life,
         resend_at=now + resend_delay(opening.resend_after, 1),
         read_at=now,
+        failures=failing(failures, now),
     )
     ended = [
         _closed(sibling, Status.CANCELLED, now)
@@ -280,7 +292,7 @@ def attached(
     record = _with(record, read_at=now)
     if not record.open:
         return Refused(Refusal.CLOSED, record=record)
-    if attachment.generation < record.generation:
+    if attachment.sends < record.answered:
         return record
     if attachment.line is not None and any(
         _holds_line(sibling, attachment.line, attachment.shown, now)
@@ -304,6 +316,8 @@ def attached(
         reference=attachment.reference,
         line=attachment.line,
         caller_hint=attachment.caller_hint,
+        answered=attachment.sends,
+        freed=_freed(record, attachment.line, now),
     )
 
 
@@ -335,14 +349,15 @@ def spent(
     lock = locked(failures, limits, record.short, now)
     if lock is not None:
         return replace(lock, record=record)
-    taken = _with(record, attempts_left=record.attempts_left - 1)
+    failed = failed_once_more(failures, now)
+    taken = _with(record, attempts_left=record.attempts_left - 1, failures=failed.count)
     if remote:
-        return Spent(Answer.TAKEN, taken, failed_once_more(failures, now))
+        return Spent(Answer.TAKEN, taken, failed)
     if _among(record.code_digest or b"", digests):
-        return Spent(Answer.RIGHT, _closed(taken, Status.VERIFIED, now), None)
+        return Spent(Answer.RIGHT, _closed(_with(taken, failures=0), Status.VERIFIED, now), None)
     if taken.attempts_left == 0:
         taken = _closed(taken, Status.EXHAUSTED, now)
-    return Spent(Answer.WRONG, taken, failed_once_more(failures, now))
+    return Spent(Answer.WRONG, taken, failed)
 
 
 def reopened(
@@ -372,12 +387,19 @@ def reopened(
     if lock is not None:
         return replace(lock, record=record)
     sends = record.sends + 1
-    return _with(record, sends=sends, resend_at=now + resend_delay(resend_after, sends)), counts
+    resend_at = now + resend_delay(resend_after, sends)
+    return _with(record, sends=sends, resend_at=resend_at, failures=failing(failures, now)), counts
 
 
-def settled(record: Verification | None, status: Status, now: datetime) -> Verification | None:
-    """The record closed as `status`, or None if it is not there or not open: one caller gets it."""
-    if record is None:
+def settled(
+    record: Verification | None, status: Status, now: datetime, generation: int | None = None
+) -> Verification | None:
+    """The record closed as `status`, or None if it is not there or not open: one caller gets it.
+
+    With a `generation` only if that is still the present one: what a provider says of an old line or code does not
+    touch the new one.
+    """
+    if record is None or (generation is not None and record.generation != generation):
         return None
     record = _with(record, read_at=now)
     if not may_move(record.state, status):
@@ -415,16 +437,20 @@ def found(records: Iterable[Verification], driver: str, reference: str, now: dat
     return same[0] if len(same) == 1 else None
 
 
-def poll_due(record: Verification | None, binding: bytes | None, now: datetime) -> Verification | None:
-    """The record marked as polled now, or None if it may not be: not open, not bound, or polled just before."""
+def poll_due(record: Verification | None, binding: bytes | None, now: datetime) -> tuple[bool, Verification] | None:
+    """Whether the provider may be asked now, and the record that remembers it; None where nothing is to remember.
+
+    Not if it is not open, not bound, or was polled just before. A webhook (no binding) that comes too soon has news
+    all the same: the next look asks at once.
+    """
     if record is None:
         return None
     record = _with(record, read_at=now) if binding is None else _bound(record, binding, now)
     if record is None or not record.open or record.holder is not Holder.NOBODY:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
-        return None
-    return _with(record, polled_at=now)
+        return (False, _with(record, polled_at=None)) if binding is None else None
+    return True, _with(record, polled_at=now)
 
 
 def proof_due(record: Verification | None, binding: bytes, now: datetime) -> Verification | None:
@@ -433,9 +459,9 @@ def proof_due(record: Verification | None, binding: bytes, now: datetime) -> Ver
     return _with(record, redeemed=True) if record is not None and has_proof(record) else None
 
 
-def read(record: Verification, now: datetime) -> Verification:
-    """The record as it stands at `now`."""
-    return _with(record, read_at=now)
+def read(record: Verification, failures: Failures | None, now: datetime) -> Verification:
+    """The record as it stands at `now`, with the failures of its phone and purpose."""
+    return _with(record, read_at=now, failures=failing(failures, now))
 
 
 def has_proof(record: Verification) -> bool:
@@ -469,11 +495,25 @@ def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) 
 
 
 def _holds_line(record: Verification, line: PhoneNumber, shown: Collection[bytes], now: datetime) -> bool:
-    if record.line != line:
-        return False
-    ended = _with(record, read_at=now).ended_at
-    # A live claim holds its line whoever asks: one call must not prove two of them.
-    return ended is None or (now < ended + LINE_REST and not _among(record.binding, shown))
+    if record.line == line and _with(record, read_at=now).open:
+        return True  # a live claim holds its line whoever asks: one call must not prove two of them
+    ended = record.closed_at or record.expires_at
+    given_up = [ended] if record.line == line else []
+    given_up += [at for old, at in _freed_lines(record) if old == line.e164]
+    return any(now < at + LINE_REST for at in given_up) and not _among(record.binding, shown)
+
+
+def _freed(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
+    """The lines that a record has given up within the last minute, once it holds `line`."""
+    freed = [(old, at) for old, at in _freed_lines(record) if now < at + LINE_REST]
+    if record.line is not None and record.line != line:
+        freed.append((record.line.e164, now))
+    return " ".join(f"{old}@{at.isoformat()}" for old, at in freed[-_MOST_FREED:])
+
+
+def _freed_lines(record: Verification) -> list[tuple[str, datetime]]:
+    entries = (entry.partition("@") for entry in record.freed.split())
+    return [(old, datetime.fromisoformat(at)) for old, _, at in entries]
 
 
 def _among(digest: bytes, digests: Collection[bytes]) -> bool:

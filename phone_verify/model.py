@@ -175,6 +175,9 @@ class Verification:
     closed_at: datetime | None = None
     redeemed: bool = False
     polled_at: datetime | None = None
+    answered: int = 0  #: which of its sends the receipt on it belongs to
+    freed: str = ""  #: lines it held before, and when it gave them up; for `lifecycle` to read
+    failures: int = 0  #: wrong answers in a row of its phone and purpose; not part of what is stored
 
     @property
     def open(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from itsdangerous import BadData, TimestampSigner, URLSafeTimedSerializer
 
@@ -35,40 +36,38 @@ class Proofs:
 
     def read(self, proof: str, purposes: Iterable[str], now: datetime) -> str | None:
         """The id of the verification proven, or None: wrong signature, purpose, audience or age."""
-        if len(proof) > _LONGEST:
+        if len(proof) > _LONGEST or not proof.isascii():
             return None
         return next((id for purpose in purposes if (id := self._read(proof, purpose, now)) is not None), None)
 
     def _read(self, proof: str, purpose: str, now: datetime) -> str | None:
         serializer = self._serializer(purpose, now + LEEWAY)
         try:
-            document, signed_at = serializer.loads(
-                proof, max_age=int((PROOF_LIFE + LEEWAY).total_seconds()), return_timestamp=True
-            )
+            # An age below zero is refused as well: a proof from beyond the leeway.
+            document = serializer.loads(proof, max_age=int((PROOF_LIFE + LEEWAY).total_seconds()))
         except BadData:
             return None
-        if not isinstance(document, dict) or signed_at > now + LEEWAY or document.get("a") != self._audience:
+        if not isinstance(document, dict) or document.get("a") != self._audience:
             return None
         id = document.get("v")
         return id if isinstance(id, str) and is_id(id) else None
 
     def _serializer(self, purpose: str, at: datetime) -> URLSafeTimedSerializer:
+        stamp = int(at.astimezone(UTC).timestamp())
         return URLSafeTimedSerializer(
             self._keys,
             salt=f"phone_verify.proof.{purpose}",
-            signer=_StampedAt.at(at),
-            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
+            signer=_StampedSigner,
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256, "stamp": stamp},
         )
 
 
-class _StampedAt(TimestampSigner):
+class _StampedSigner(TimestampSigner):
     """A signer whose time is given, not read."""
 
-    stamp = 0
-
-    @classmethod
-    def at(cls, moment: datetime) -> type[_StampedAt]:
-        return type("_StampedAtMoment", (cls,), {"stamp": int(moment.astimezone(UTC).timestamp())})
+    def __init__(self, *args: Any, stamp: int, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._stamp = stamp
 
     def get_timestamp(self) -> int:
-        return self.stamp
+        return self._stamp

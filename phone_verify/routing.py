@@ -16,7 +16,7 @@ from .phone import Kind, PhoneNumber
 from .policy import VOICE_CHANNELS
 
 #: Silences in a row. Refusals do not count: they come at once, and keep nobody waiting.
-_SILENCES_TO_TRIP = 5
+_SILENCES_TO_TRIP = 20
 _TRIPPED_SECONDS = 30.0
 
 
@@ -37,8 +37,10 @@ class Router:
                     f"PHONE_VERIFY_CHANNELS names {channel}, but no driver carries it: "
                     f"set PHONE_VERIFY_{channel.upper()} or leave {channel} out"
                 )
-        #: The channels in use, the preferred one first.
-        self.channels: Sequence[Channel] = tuple(preference or self._drivers)
+        #: What serves where no channel is named, in this order.
+        self.preferred: Sequence[Channel] = tuple(dict.fromkeys(preference or self._drivers))
+        #: Every channel in use, the preferred ones first.
+        self.channels: Sequence[Channel] = tuple(dict.fromkeys([*self.preferred, *self._drivers]))
         self._by_name = {driver.name: driver for carriers in self._drivers.values() for driver in carriers}
         self._ticks = ticks
         self._silences: dict[str, tuple[int, float]] = {}

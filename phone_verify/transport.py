@@ -114,7 +114,9 @@ class _Watch:
         return getattr(cls._here, "watch", None)
 
     def request_leaves(self, sock: socket.socket | None) -> None:
-        """From here on the provider may have seen the request."""
+        """From here on the provider may have seen the request. Raises TimeoutError if it is too late to send it."""
+        if self.expired:
+            raise TimeoutError  # a slow name server took all of the time
         self.sent, self._sock = True, sock
 
     def _shut(self) -> None:

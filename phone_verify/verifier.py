@@ -7,6 +7,7 @@ store's steps; which driver carries an order, in `routing.py`.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
@@ -77,11 +78,11 @@ class Flows:
         bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
         secret = new_secret(self._parts.random_bytes)
 
-        async def open_with(channel: Channel, driver: Starts) -> Verification | Refused:
-            opening = self._opening(phone, purpose, channel, driver, locale, secret, bindings)
+        async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
+            opening = self._opening(phone, purpose, channel, driver, locale, secret, bindings, short)
             return await self._store.open(opening, self._phone_quotas(phone), self._limits, self._now())
 
-        way = await self._let_in(phone, [channel] if channel else self.router.channels, open_with)
+        way = await self._let_in(phone, [channel] if channel else self.router.preferred, open_with)
         if isinstance(way, Refused):
             await self._store.uncount(shared, windows, self._now())
             return _throttled(way)
@@ -103,7 +104,7 @@ class Flows:
             return found
         if not found.open:
             return self._told(found, Reason.CLOSED)
-        others = (c for c in self.router.channels if c is not found.channel)
+        others = (c for c in self.router.preferred if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
         if not any(self.router.serves(c, found.phone) for c in channels):
             return self._told(found, Reason.CHANNEL_UNAVAILABLE)
@@ -113,8 +114,7 @@ class Flows:
             return replace(_throttled(windows), verification=found)
         binding, quotas = binding_digest(secret), self._phone_quotas(found.phone)
 
-        async def reopen_with(channel: Channel, driver: Starts) -> Verification | Refused:
-            short = self._delivery.plan(driver, channel).short
+        async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
             return await self._store.reopen(
                 id, binding, short, quotas, self._limits, self.policy.resend_after, self._now()
             )
@@ -167,6 +167,11 @@ class Flows:
             await self._ask(found)
             found = await self._store.get(id, self._now()) or found
         return self._told(found)
+
+    async def look(self, id: str, secret: str) -> Outcome:
+        """Return how a verification stands, without asking a provider."""
+        found = await self._bound(id, secret)
+        return found if isinstance(found, Outcome) else self._told(found)
 
     async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """Take a webhook that showed its secret; True if it proved a claim.
@@ -229,7 +234,7 @@ class Flows:
         self,
         phone: PhoneNumber,
         channels: Sequence[Channel],
-        step: Callable[[Channel, Starts], Awaitable[Verification | Refused]],
+        step: Callable[[Channel, Starts, bool], Awaitable[Verification | Refused]],
         known: str | None = None,
     ) -> Way | Refused:
         """Find the first of these channels on which the store lets the order in.
@@ -245,7 +250,9 @@ class Flows:
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
                     continue
-                record = await step(channel, able[0])
+                # Also of a driver that only failover would reach: its code could not be used.
+                short = len(longer) < len(able)
+                record = await step(channel, able[0], short)
                 if not isinstance(record, Refused):
                     return Way(record, channel, able)
                 if record.why is not Refusal.SHORT_CODES_CLOSED:
@@ -272,12 +279,12 @@ class Flows:
                 right = await self._delivery.converse(driver.check(record.phone, code), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
-        if right and not await self._store.settle(record.id, Status.VERIFIED, self._now()):
+        if right and not await self._store.settle(record.id, Status.VERIFIED, self._now(), record.generation):
             return self._told(await self._store.get(record.id, self._now()), Reason.CLOSED)
         if right is None:
             await self._store.forgive(record.id, self._now())
         if not right and record.attempts_left == 0:
-            await self._store.settle(record.id, Status.EXHAUSTED, self._now())
+            await self._store.settle(record.id, Status.EXHAUSTED, self._now(), record.generation)
         told = self._told(await self._store.get(record.id, self._now()))
         if right is None:
             return replace(told, reason=Reason.PROVIDER_UNAVAILABLE)
@@ -302,7 +309,7 @@ class Flows:
             event = Event(record.reference, None, sighting.caller)
             return await self._store.claim(driver.name, record.tag, event, self._now()) is not None
         if sighting.state is CallState.EXPIRED:
-            await self._store.settle(record.id, Status.EXPIRED, self._now())
+            await self._store.settle(record.id, Status.EXPIRED, self._now(), record.generation)
         return False
 
     # Small parts of the flows.
@@ -312,7 +319,7 @@ class Flows:
 
     async def _bound(self, id: str, secret: str) -> Verification | Outcome:
         record = await self._store.get(id, self._now()) if is_id(id) else None
-        if record is None or record.binding != binding_digest(secret):
+        if record is None or not hmac.compare_digest(record.binding, binding_digest(secret)):
             return Outcome(Reason.NOT_FOUND)
         return record
 
@@ -326,7 +333,7 @@ class Flows:
             return Reason.NOT_CONFIGURED
         if channel is not None and channel not in self.router.channels:
             return Reason.CHANNEL_UNAVAILABLE
-        if not any(self.router.serves(c, phone) for c in ([channel] if channel else self.router.channels)):
+        if not any(self.router.serves(c, phone) for c in ([channel] if channel else self.router.preferred)):
             return Reason.DESTINATION_NOT_ALLOWED
         return None
 
@@ -339,6 +346,7 @@ class Flows:
         locale: str | None,
         secret: str,
         shown: Sequence[bytes],
+        short: bool,
     ) -> Opening:
         tag = self.keyring.tag(phone)
         id = new_id(tag, self._parts.random_bytes)
@@ -362,6 +370,7 @@ class Flows:
             code_digest=digest,
             locale=locale,
             resend_after=self.policy.resend_after,
+            short=short,
             shown=shown,
         )
 
@@ -385,8 +394,19 @@ class Flows:
         proof = None
         if has_proof(record) and record.closed_at is not None:
             proof = self._proofs.sign(record.id, record.purpose, record.closed_at)
-        channels = [c for c in self.router.channels if self.router.serves(c, record.phone)] if record.open else []
-        return Outcome(reason, record, proof=proof, channels=channels)
+        return Outcome(reason, record, proof=proof, channels=self._resendable(record))
+
+    def _resendable(self, record: Verification) -> Sequence[Channel]:
+        """The channels that a resend would accept, delay and quotas left aside."""
+        if not record.open or record.failures >= self._limits.failures:
+            return []
+        short_closed = record.failures >= self._limits.short_failures
+
+        def serves(channel: Channel) -> bool:
+            drivers = self.router.route(channel, record.phone)
+            return any(not (short_closed and self._delivery.plan(driver, channel).short) for driver in drivers)
+
+        return [channel for channel in self.router.channels if serves(channel)]
 
 
 def _throttled(refused: Refused) -> Outcome:
@@ -456,6 +476,10 @@ class Verifier:
     def poll(self, id: str, secret: str) -> Outcome:
         """See `Flows.poll`."""
         return run(self._flows.poll(id, secret))
+
+    def look(self, id: str, secret: str) -> Outcome:
+        """See `Flows.look`."""
+        return run(self._flows.look(id, secret))
 
     def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """See `Flows.receive`."""

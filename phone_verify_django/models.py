@@ -52,6 +52,8 @@ class VerificationRow(models.Model):
     closed_at = models.BigIntegerField(null=True)
     redeemed = models.BooleanField(default=False)
     polled_at = models.BigIntegerField(null=True)
+    answered = models.IntegerField(default=0)
+    freed = models.CharField(max_length=512, default="")
 
     class Meta:
         verbose_name = "verification"

@@ -38,11 +38,12 @@ T = TypeVar("T")
 
 #: How long a thread waits for the threads before it, in seconds.
 _WAIT = 5.0
-#: A step that failed at once may be run again; one that has waited has used up its time.
+#: A step that failed at once may be run again; one that has waited has used up its time, in seconds.
 _AT_ONCE = 2.0
+_MOST_AGAIN = 4
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS = [field.name for field in fields(Verification) if field.name != "read_at"]
+_FIELDS = [field.name for field in fields(Verification) if field.name not in ("read_at", "failures")]
 
 
 class OrmStore:
@@ -124,6 +125,7 @@ class OrmStore:
                 return Refused(Refusal.CLOSED)
             by_line = attachment.line is not None
             siblings = _siblings(using, phone.tag, at - lifecycle.LINE_REST) if by_line else ()
+            record = lifecycle.read(record, _failures(phone, record.purpose), at)
             attached = lifecycle.attached(record, attachment, siblings, at)
             if not isinstance(attached, Refused):
                 _write(using, attached, *_RECEIPT)
@@ -174,10 +176,10 @@ class OrmStore:
 
         return self._transact(step)
 
-    async def settle(self, id: str, status: Status, now: datetime | None) -> bool:
+    async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         def step(using: str) -> bool:
             phone, at = _hold(using, id[:TAG_LENGTH], now)
-            settled = lifecycle.settled(_read(using, id, at), status, at)
+            settled = lifecycle.settled(_read(using, id, at), status, at, generation)
             if settled is not None:
                 _close(using, phone, settled, at)
             return settled is not None
@@ -211,15 +213,22 @@ class OrmStore:
         return self._transact(step, write=False)
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
-        return self._transact(lambda using: _read(using, id, now), write=False)
+        def step(using: str) -> Verification | None:
+            record = _read(using, id, now)
+            if record is None:
+                return None
+            phone = PhoneRow.objects.using(using).filter(pk=record.tag).first() or PhoneRow(tag=record.tag)
+            return lifecycle.read(record, _failures(phone, record.purpose), record.read_at)
+
+        return self._transact(step, write=False)
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         def step(using: str) -> bool:
             _, at = _hold(using, id[:TAG_LENGTH], now)
             due = lifecycle.poll_due(_read(using, id, at), binding, at)
             if due is not None:
-                _write(using, due, "polled_at")
-            return due is not None
+                _write(using, due[1], "polled_at")
+            return due is not None and due[0]
 
         return self._transact(step)
 
@@ -278,15 +287,16 @@ class OrmStore:
             gate.release()
 
     def _transact(self, step: Callable[[str], T], *, write: bool = True) -> T:
-        with self._queue(), _connection(self._using) as using:
-            beside = using != self._using
-            try:
+        beside = False
+        try:
+            with self._queue(), _connection(self._using) as using:
+                beside = using != self._using
                 return _run(step, using, write)
-            except Error as error:
-                if beside and connections[using].vendor == "sqlite":
-                    raise StoreError(_BESIDE_A_BLOCK) from None
-                # The error's own text may hold values of the statement.
-                raise StoreError(f"The database could not do the step: {_name(error)}") from None
+        except Error as error:
+            if beside and connections[self._using].vendor == "sqlite":
+                raise StoreError(_BESIDE_A_BLOCK) from None
+            # The error's own text may hold values of the statement.
+            raise StoreError(f"The database could not do the step: {_name(error)}") from None
 
 
 _BESIDE_A_BLOCK = (
@@ -299,25 +309,26 @@ _BESIDE_A_BLOCK = (
 def _run(step: Callable[[str], T], using: str, write: bool) -> T:
     """Run a step in a transaction of its own.
 
-    It is run once more where the connection turned out to be dead, or the server chose it to end a deadlock: if it
-    had not come to its commit, then surely nothing of it was done.
+    A server's error is met by running it again, a few times and at once: the connection may have died while it was
+    idle, or the step was chosen to end a deadlock. What had not come to its commit has surely not been done.
     """
     connection = connections[using]
-    once_more = connection.vendor != "sqlite" and not connection.in_atomic_block
-    begun, stepped = time.monotonic(), False
-    try:
-        with transaction.atomic(using=using):
-            if write and connection.vendor == "sqlite":
-                _take_write_lock(connection)
-            result = step(using)
-            stepped = True
-    except (InterfaceError, OperationalError):
-        if stepped or not once_more or time.monotonic() - begun > _AT_ONCE:
-            raise
-        connection.close()
-        with transaction.atomic(using=using):
-            result = step(using)
-    return result
+    again = 0 if connection.vendor == "sqlite" or connection.in_atomic_block else _MOST_AGAIN
+    begun = time.monotonic()
+    while True:
+        stepped = False
+        try:
+            with transaction.atomic(using=using):
+                if write and connection.vendor == "sqlite":
+                    _take_write_lock(connection)
+                result = step(using)
+                stepped = True
+            return result
+        except (InterfaceError, OperationalError):
+            if stepped or not again or time.monotonic() - begun > _AT_ONCE:
+                raise
+            again -= 1
+            connection.close_if_unusable_or_obsolete()
 
 
 def _take_write_lock(connection: BaseDatabaseWrapper) -> None:
@@ -472,6 +483,8 @@ _RECEIPT = (
     "reference",
     "line",
     "caller_hint",
+    "answered",
+    "freed",
 )
 
 

@@ -418,10 +418,19 @@ def cancelling_ends_it(stage: Stage) -> None:
 def a_proof_is_for_its_purpose(stage: Stage) -> None:
     """A proof earned for another purpose signs nobody in; nonsense neither."""
     browser, phone = stage.browser(), stage.phone()
-    begun = start(browser, phone, channel="sms", purpose="change_phone")
-    answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
-    for proof in (answer.json()["proof"], "", "x", "a.b.c", "é" * 50, "x" * 5000):
+    for purpose in ("change_phone", "confirm", "second_factor"):
+        begun = start(browser, phone, channel="sms", purpose=purpose)
+        answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
+        refused(browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}), 400, "invalid_proof")
+        # Nor does the page, which leaves such a verification alone.
+        assert browser.get("/phone/code/").location.startswith("/phone/login/")
+        assert browser.call("GET", f"v1/verifications/{begun['id']}").json()["proof"] is not None
+    for proof in ("", "x", "a.b.c", "é" * 50, "x" * 5000, "\ud800"):
         refused(browser.call("POST", "v1/session", {"proof": proof}), 400, "invalid_proof")
+    begun = start(browser, stage.phone(), channel="sms")
+    other = start(browser, stage.phone(), channel="sms")
+    answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": "1"}, secret=other["secret"])
+    refused(answer, 404, "not_found")  # a wrong header is not helped out by the cookie
 
 
 def other_sites_are_refused(stage: Stage) -> None:

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
+from .call import Call
+from .site import Site
+
+
+def call_address(site: Site, call: Call) -> str | None:
+    """The address that a call's sends are counted by."""
+    return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)
+
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
     """The address that sends are counted by: IPv4 whole, IPv6 by its /64; None where there is none (a Unix socket).

@@ -29,7 +29,7 @@ class Call:
     """
 
     method: str
-    path: str
+    path: str = field(repr=False)  # a webhook's holds its secret
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=b"", repr=False)

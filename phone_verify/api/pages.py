@@ -17,7 +17,7 @@ from ..model import Channel, Holder, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from ..web.texts import CHANNELS, PAGE, REASONS, attempts_left, duration, spoken
 from . import views
-from .address import client_address
+from .address import call_address
 from .binding import Pairs, pairs, secrets_shown, with_pair, without_pair
 from .call import Call, SignIn
 from .problems import refusal, unavailable
@@ -130,7 +130,7 @@ def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage |
         if live is not None and channel in (None, live.channel):
             return Redirect("code", next, with_pair(call.cookie, live.id, dict(pairs(call.cookie))[live.id]))
         outcome = site.verifier.start(
-            phone, purpose=PURPOSE, channel=channel, address=_address(site, call), shown=secrets_shown(call)
+            phone, purpose=PURPOSE, channel=channel, address=call_address(site, call), shown=secrets_shown(call)
         )
     except StoreError as error:
         log.error("the store did not answer: %s", error)
@@ -173,32 +173,44 @@ def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | 
 
 
 def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str) -> CodePage | Redirect | SignIn:
-    id, secret = held[0]
+    current, cookie = _current(site, call.cookie, held)
+    if current is None:
+        return Redirect("login", next, cookie)
+    id, secret = current
     if "submitted" not in form or "called" in form:
         outcome = site.verifier.poll(id, secret)
     elif "resend" in form:
         word = _field(form, "channel")
         channel = Channel(word) if word in set(Channel) else None
-        outcome = site.verifier.resend(id, secret, channel=channel, address=_address(site, call))
+        outcome = site.verifier.resend(id, secret, channel=channel, address=call_address(site, call))
     else:
         outcome = site.verifier.check(id, secret, _field(form, "code"))
     if outcome.proof is not None and "submitted" in form:  # looking at a page signs nobody in
         redeemed = site.verifier.redeem(outcome.proof, [secret], SIGN_IN_PURPOSES)
         if redeemed is not None:
             return SignIn(redeemed)
-    record = outcome.verification
-    if record is None or record.purpose not in SIGN_IN_PURPOSES:
-        if outcome.reason in (None, Reason.NOT_FOUND):
-            return Redirect("login", next, without_pair(call.cookie, id))
-        # A refusal that says nothing of the verification: show it with how the verification stands.
-        standing = site.verifier.poll(id, secret)
-        outcome = replace(outcome, verification=standing.verification, channels=standing.channels)
-        record = outcome.verification
-        if record is None:
-            return Redirect("login", next, without_pair(call.cookie, id))
+    standing = outcome if outcome.verification is not None else site.verifier.look(id, secret)
+    record = standing.verification
+    if record is None:
+        return Redirect("login", next, without_pair(call.cookie, id))
     if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
         return Redirect("login", next)  # its proof has been used
+    outcome = replace(outcome, verification=record, channels=standing.channels)
     return _code(site, record, outcome, next, sent="resend" in form, called="called" in form)
+
+
+def _current(site: Site, cookie: str, held: Pairs) -> tuple[tuple[str, str] | None, str]:
+    """The newest of the held verifications that is for signing in, and the cookie without those that are gone.
+
+    Others, begun through the API to confirm or change a number, are none of this page's business.
+    """
+    for id, secret in held:
+        record = site.verifier.look(id, secret).verification
+        if record is None:
+            cookie = without_pair(cookie, id)
+        elif record.purpose in SIGN_IN_PURPOSES:
+            return (id, secret), cookie
+    return None, cookie
 
 
 def _login(site: Site, *, next: str, chosen: str = "") -> LoginPage:
@@ -268,7 +280,3 @@ def _told(outcome: Outcome) -> str:
 
 def _field(form: Mapping[str, str], name: str) -> str:
     return form.get(name, "")[:_LONGEST_FIELD].strip()
-
-
-def _address(site: Site, call: Call) -> str | None:
-    return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)

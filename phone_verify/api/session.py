@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..model import Outcome, Reason
 from . import bodies
 from .binding import HEADER, secrets_shown
 from .call import Call, Reply, SessionUser, SignIn, SignOut
 from .forgery import cross_site
-from .problems import problem
+from .problems import problem, refusal
 from .site import Site
 
 #: What a proof must have been earned for to sign somebody in.
@@ -24,7 +25,7 @@ def create(site: Site, call: Call) -> Reply | SignIn:
     secrets = [header] if header is not None else secrets_shown(call)
     redeemed = site.verifier.redeem(fields["proof"], secrets, SIGN_IN_PURPOSES)
     if redeemed is None:
-        return problem(400, "invalid_proof", "This proof is not good, or not any more. Verify the number again.")
+        return refusal(Outcome(Reason.INVALID_PROOF))
     return SignIn(redeemed)
 
 

@@ -9,7 +9,7 @@ from ..errors import InvalidPhoneError
 from ..model import Channel, Outcome
 from ..phone import PhoneNumber, is_region
 from . import bodies
-from .address import client_address
+from .address import call_address
 from .binding import secret_for, secrets_shown, with_pair
 from .call import Call, Reply
 from .forgery import cross_site
@@ -26,6 +26,8 @@ def start(site: Site, call: Call) -> Reply:
     fields = bodies.read(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
     if isinstance(fields, Reply):
         return fields
+    if "region" in fields:
+        fields["region"] = fields["region"].upper()
     purpose = fields.get("purpose", "login")
     if wrong := [name for name, fits in _FORMS.items() if name in fields and not fits(fields[name])]:
         return invalid("These fields have no value that exists.", *wrong)
@@ -40,7 +42,7 @@ def start(site: Site, call: Call) -> Reply:
         purpose=purpose,
         channel=Channel(fields["channel"]) if "channel" in fields else None,
         locale=_locale(fields.get("locale", "")),
-        address=_address(site, call),
+        address=call_address(site, call),
         shown=secrets_shown(call),
     )
     if not outcome.ok or outcome.verification is None or outcome.secret is None:
@@ -74,7 +76,7 @@ def resend(site: Site, call: Call, id: str) -> Reply:
     if forged := cross_site(call, site.public_url):
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
-    address = _address(site, call)
+    address = call_address(site, call)
     return _answer(site.verifier.resend(id, secret_for(call, id), channel=channel, address=address))
 
 
@@ -88,10 +90,6 @@ def cancel(site: Site, call: Call, id: str) -> Reply:
 
 def _answer(outcome: Outcome) -> Reply:
     return Reply(200, verification(outcome)) if outcome.ok else refusal(outcome)
-
-
-def _address(site: Site, call: Call) -> str | None:
-    return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)
 
 
 def _locale(text: str) -> str | None:

@@ -84,8 +84,11 @@ class Store(Protocol):
         """Count one more send of an open record and put off the next; or do nothing and say why."""
         ...
 
-    async def settle(self, id: str, status: Status, now: datetime | None) -> bool:
-        """Close an open record; true for exactly one caller. Closing as verified clears the failures."""
+    async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
+        """Close an open record; true for exactly one caller. Closing as verified clears the failures.
+
+        With a `generation` only a record that is still of that one.
+        """
         ...
 
     async def forgive(self, id: str, now: datetime | None) -> None:

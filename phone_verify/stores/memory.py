@@ -156,11 +156,11 @@ class MemoryStore:
             phone.records[id] = record
             return record
 
-    async def settle(self, id: str, status: Status, now: datetime | None) -> bool:
+    async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            settled = lifecycle.settled(record, status, now)
+            settled = lifecycle.settled(record, status, now, generation)
             if settled is not None:
                 self._close(phone, settled)
             return settled is not None
@@ -190,8 +190,8 @@ class MemoryStore:
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         now = self._begin(now)
         with self._lock:
-            record = self._find(id)[1]
-        return lifecycle.read(record, now) if record is not None else None
+            phone, record = self._find(id)
+            return lifecycle.read(record, phone.failures.get(record.purpose), now) if record is not None else None
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         now = self._begin(now)
@@ -199,8 +199,8 @@ class MemoryStore:
             phone, record = self._find(id)
             due = lifecycle.poll_due(record, binding, now)
             if due is not None:
-                phone.records[id] = due
-            return due is not None
+                phone.records[id] = due[1]
+            return due is not None and due[0]
 
     async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
         now = self._begin(now)

@@ -41,7 +41,7 @@ except ImportError:
 T = TypeVar("T")
 
 #: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
-_FIELDS = tuple(field.name for field in fields(Verification))
+_FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
 
 #: How long a step waits for a connection, for a lock and for an answer, in seconds.
 WAIT = 5
@@ -88,6 +88,8 @@ VERIFICATION = sa.Table(
     sa.Column("closed_at", sa.BigInteger),
     sa.Column("redeemed", sa.SmallInteger, nullable=False),
     sa.Column("polled_at", sa.BigInteger),
+    sa.Column("answered", sa.Integer, nullable=False),
+    sa.Column("freed", _text(512), nullable=False),
     sqlite_with_rowid=False,
 )
 
@@ -159,9 +161,11 @@ class SqlStore:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7046293817)")
             else:
                 connection.exec_driver_sql(f"SELECT GET_LOCK('phone_verify tables', {WAIT})")
-            metadata.create_all(connection)
-            if name in ("mysql", "mariadb"):
-                connection.exec_driver_sql("SELECT RELEASE_LOCK('phone_verify tables')")
+            try:
+                metadata.create_all(connection)
+            finally:
+                if name in ("mysql", "mariadb"):
+                    connection.exec_driver_sql("SELECT RELEASE_LOCK('phone_verify tables')")
             connection.commit()
         self._ready = True
 
@@ -292,10 +296,10 @@ class SqlStore:
 
         return self._transact(step)
 
-    async def settle(self, id: str, status: Status, now: datetime | None) -> bool:
+    async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         def step(cursor: Any) -> bool:
             record, phone, at = self._hold(cursor, id, now)
-            settled = lifecycle.settled(record, status, at)
+            settled = lifecycle.settled(record, status, at, generation)
             if settled is not None:
                 self._close(cursor, phone, settled, at)
             return settled is not None
@@ -339,8 +343,8 @@ class SqlStore:
             record, _, at = self._hold(cursor, id, now)
             due = lifecycle.poll_due(record, binding, at)
             if due is not None:
-                self._statements.poll(cursor, due)
-            return due is not None
+                self._statements.poll(cursor, due[1])
+            return due is not None and due[0]
 
         return self._transact(step)
 
@@ -381,7 +385,8 @@ class SqlStore:
             return None, _Phone("{}", "{}", 0), now or datetime.now(UTC)
         *values, windows, failures, ends_at = row
         at = self._time(now, values[_READ_AT])
-        return _record(values, at), _Phone(windows, failures, ends_at), at
+        record, phone = _record(values, at), _Phone(windows, failures, ends_at)
+        return lifecycle.read(record, phone.failures_of(record.purpose), at), phone, at
 
     def _hold_phone(self, cursor: Any, tag: str, now: datetime | None) -> tuple[_Phone, datetime]:
         if not self._embedded:
@@ -650,6 +655,8 @@ class _Statements:
             "reference",
             "line",
             "caller_hint",
+            "answered",
+            "freed",
         )
         self.close = change("status", "closed_at")
         self.spend = change("status", "closed_at", "attempts_left")

@@ -99,6 +99,7 @@ def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Op
         code_digest=RIGHT if plan.holder is Holder.OURS else None,
         locale=None,
         resend_after=timedelta(seconds=60),
+        short=plan.short,
     )
     return replace(plain, **changes)
 
@@ -117,6 +118,7 @@ def attachment(opening: Opening, **changes: Any) -> Attachment:
         reference=None,
         line=None,
         caller_hint=None,
+        sends=1,
     )
     return replace(plain, **changes)
 
@@ -513,8 +515,11 @@ class StorePromises(StoreCase):
     def test_a_receipt_that_a_resend_has_overtaken_changes_nothing(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         self.open(store, clock, id=order.id)
-        newer = run(store.attach(order.id, attachment(order, generation=2, code_digest=b"2" * 32), clock()))
-        assert run(store.attach(order.id, attachment(order, reference="slow"), clock())) == newer
+        late = attachment(order, generation=2, sends=2, reference="slow")
+        # Both resends were given the same generation; the number of the send says which came last.
+        last = attachment(order, generation=2, sends=3, code_digest=b"2" * 32)
+        newer = run(store.attach(order.id, last, clock()))
+        assert run(store.attach(order.id, late, clock())) == newer
         assert run(store.get(order.id, clock())) == newer
 
     def test_two_claims_of_a_phone_never_hold_one_line(self, store: Store, clock: ManualClock) -> None:
@@ -538,8 +543,8 @@ class StorePromises(StoreCase):
     def test_a_claim_may_be_given_its_own_line_again(self, store: Store, clock: ManualClock) -> None:
         order = opening(plan=CALL)
         run(store.open(order, [], LIMITS, clock()))
-        for generation in (1, 1, 2):
-            again = attachment(order, line=LINE, generation=generation)
+        for sends in (1, 1, 2):
+            again = attachment(order, line=LINE, generation=sends, sends=sends)
             assert isinstance(run(store.attach(order.id, again, clock())), Verification)
 
     @pytest.mark.parametrize("closed", [True, False])
@@ -557,6 +562,48 @@ class StorePromises(StoreCase):
         assert refused.why is Refusal.LINE_TAKEN
         clock.move(0.000001)
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
+
+    @pytest.mark.parametrize("line", [OTHER_LINE, None])
+    def test_a_line_that_a_resend_gave_up_rests_a_minute(
+        self, store: Store, clock: ManualClock, line: PhoneNumber | None
+    ) -> None:
+        first = opening(plan=CALL)
+        run(store.open(first, [], LIMITS, clock()))
+        run(store.attach(first.id, attachment(first, line=LINE), clock()))
+        moved = attachment(first, line=line, generation=2, sends=2, **({} if line else {"plan": OURS}))
+        assert isinstance(run(store.attach(first.id, moved, clock())), Verification)
+        clock.move(LINE_REST.total_seconds() - 0.000001)
+        order = opening(plan=CALL, binding=OTHER_BINDING)
+        run(store.open(order, [], LIMITS, clock()))
+        refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.LINE_TAKEN
+        clock.move(0.000001)
+        assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
+
+    def test_what_is_said_of_an_old_generation_closes_nothing(self, store: Store, clock: ManualClock) -> None:
+        order = opening(plan=CALL)
+        run(store.open(order, [], LIMITS, clock()))
+        run(store.attach(order.id, attachment(order, line=LINE, generation=2, sends=2), clock()))
+        assert run(store.settle(order.id, Status.EXPIRED, clock(), 1)) is False
+        assert (found := run(store.get(order.id, clock())))
+        assert found.open
+        assert run(store.settle(order.id, Status.EXPIRED, clock(), 2)) is True
+
+    def test_a_record_tells_the_failures_of_its_phone_and_purpose(self, store: Store, clock: ManualClock) -> None:
+        first, other = self.open(store, clock), self.open(store, clock, purpose="signup")
+        for count in (1, 2):
+            spent = self.spend(store, clock, first, WRONG)
+            assert isinstance(spent, Spent)
+            assert spent.record.failures == count
+        second = self.open(store, clock, binding=OTHER_BINDING)
+        for record, failures in ((first, 2), (second, 2), (other, 0)):
+            assert (found := run(store.get(record.id, clock())))
+            assert found.failures == failures
+        assert second.failures == 2
+        clock.move(3600)
+        assert (found := run(store.get(second.id, clock())))
+        assert found.failures == 0
 
     def test_the_browser_that_holds_a_line_may_have_it_again(self, store: Store, clock: ManualClock) -> None:
         self.claim_on(store, clock, LINE)
@@ -794,7 +841,7 @@ class StorePromises(StoreCase):
             Refusal.FAILURES,
             Refusal.SHORT_CODES_CLOSED,
         ]
-        assert run(store.get(record.id, clock())) == replace(record, read_at=clock())
+        assert run(store.get(record.id, clock())) == replace(record, read_at=clock(), failures=10)
         assert isinstance(self.reopen(store, clock, record, quotas=[quota]), Verification)
 
     # Closing.
@@ -895,9 +942,16 @@ class StorePromises(StoreCase):
         assert found.polled_at == clock()
         clock.move(POLL_INTERVAL.total_seconds() - 0.000001)
         assert run(store.may_poll(record.id, BINDING, clock())) is False
-        assert run(store.may_poll(record.id, None, clock())) is False
         clock.move(0.000001)
         assert run(store.may_poll(record.id, None, clock())) is True
+        assert run(store.may_poll(record.id, BINDING, clock())) is False
+
+    def test_a_webhook_that_comes_too_soon_makes_the_next_look_ask(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        assert run(store.may_poll(record.id, BINDING, clock())) is True
+        assert run(store.may_poll(record.id, None, clock())) is False
+        assert run(store.may_poll(record.id, OTHER_BINDING, clock())) is False
+        assert run(store.may_poll(record.id, BINDING, clock())) is True
         assert run(store.may_poll(record.id, BINDING, clock())) is False
 
     def test_nobody_is_asked_about_what_is_over_or_no_call(self, store: Store, clock: ManualClock) -> None:

@@ -43,7 +43,7 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
     """
 
     def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
-        minutes = max(1, round(life.total_seconds() / 60))
+        minutes = max(1, int(life.total_seconds() // 60))
         whose = f"Your {site_name} code is" if site_name else "Your code is"
         text = f"{whose} {code}. It is good for {minutes} min. Do not tell it to anybody."
         return f"{text}\n\n@{host} #{code}" if channel is Channel.SMS and host else text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,17 @@ def test_a_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
     site(store=f"sqlite:///{tmp_path}/x.sqlite3")
     with pytest.raises(ConfigurationError, match="memory:"):
         site(store="sqlite://")
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.delitem(sys.modules, "phone_verify.stores.sql", raising=False)
+    with pytest.raises(ConfigurationError, match=re.escape("pip install 'phone-verify[sql]'")):
+        site(store="sqlite:///x.sqlite3")
+    monkeypatch.delitem(sys.modules, "sqlalchemy")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(ConfigurationError, match="postgresql"):
+        site(store="postgresql://127.0.0.1/test")
 
 
 def test_every_setting_of_the_contract_is_known() -> None:

@@ -61,7 +61,13 @@ def test_signed_nonsense_is_refused(proofs: Proofs, document: object) -> None:
     assert proofs.read(proof + "x", ["login"], NOW) is None
 
 
-@given(st.text(max_size=200))
+def test_the_signature_is_of_sha_256_under_the_newest_key(proofs: Proofs) -> None:
+    signer = proofs._serializer("login", NOW).make_signer(b"phone_verify.proof.login")
+    assert len(signer.get_signature(b"x")) == 43  # 32 bytes in base64
+    assert proofs.sign(ID, "login", NOW) == Proofs(Keyring([NEW]), "https://site.example").sign(ID, "login", NOW)
+
+
+@given(st.text(st.characters(), max_size=200) | st.just("\ud800"))
 def test_no_text_is_more_than_refused(text: str) -> None:
     assert Proofs(Keyring([NEW]), "a").read(text, ["login"], NOW) is None
 

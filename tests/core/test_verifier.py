@@ -280,13 +280,13 @@ class Asking(Driver):
 def test_a_silent_provider_is_put_last_for_a_while_and_never_left_out(end: Any, put_last: bool) -> None:
     first, second = Asking("sms-1", SMS, Ability(Holder.OURS)), sms(name="sms-2")
     bench = Bench(first, second)
-    bench.parts.transport.answers = [end] * 5 + [HttpResponse(200)] * 3  # type: ignore[attr-defined]
-    for _ in range(6):
+    bench.parts.transport.answers = [end] * 20 + [HttpResponse(200)] * 3  # type: ignore[attr-defined]
+    for _ in range(21):
         bench.begun()
-    assert len(first.orders) == (5 if put_last else 6)
+    assert len(first.orders) == (20 if put_last else 21)
     bench.ticks += 31
     bench.begun()
-    assert len(first.orders) == (6 if put_last else 7)
+    assert len(first.orders) == (21 if put_last else 22)
 
 
 def test_failover_to_a_driver_of_shorter_codes_gives_a_short_code() -> None:
