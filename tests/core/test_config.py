@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -170,15 +170,23 @@ def test_a_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
         site(store="sqlite://")
 
 
-def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
-    monkeypatch.delitem(sys.modules, "phone_verify.stores.sql", raising=False)
-    with pytest.raises(ConfigurationError, match=re.escape("pip install 'phone-verify[sql]'")):
-        site(store="sqlite:///x.sqlite3")
-    monkeypatch.delitem(sys.modules, "sqlalchemy")
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(ConfigurationError, match="postgresql"):
-        site(store="postgresql://127.0.0.1/test")
+@pytest.mark.parametrize(
+    ("package", "store", "extra"),
+    [
+        ("sqlalchemy", "sqlite:///x.sqlite3", "phone-verify[sql]"),
+        ("psycopg", "postgresql://127.0.0.1/test", "phone-verify[sql,postgresql]"),
+        ("pymysql", "mysql://127.0.0.1/test", "phone-verify[sql,mysql]"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(package: str, store: str, extra: str) -> None:
+    program = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "from phone_verify import ConfigurationError, Settings, build\n"
+        f"try: build(Settings.read({{'secret_keys': {KEY!r}, 'store': {store!r}}}))\n"
+        "except ConfigurationError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert f"pip install '{extra}'" in done.stdout
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
