@@ -22,8 +22,9 @@ import sqlalchemy
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
-from phone_verify.stores import sql
-from phone_verify.stores.sql import SqlStore
+from phone_verify.stores.sql import SqlStore, metadata, tables
+from phone_verify.stores.sql import engine as sql_engine
+from phone_verify.stores.sql import store as sql_store
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
 
@@ -60,7 +61,9 @@ class TestSqliteStore(StoreSuite):
             run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
             clock.move(4000)
         with store._engine.connect() as connection:
-            windows, failures = connection.execute(sqlalchemy.select(sql.PHONE.c.windows, sql.PHONE.c.failures)).one()
+            windows, failures = connection.execute(
+                sqlalchemy.select(tables.PHONE.c.windows, tables.PHONE.c.failures)
+            ).one()
         assert (len(json.loads(windows)), len(json.loads(failures))) == (1, 1)
 
     def test_a_step_that_breaks_off_leaves_nothing(
@@ -193,7 +196,8 @@ def test_an_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
 
 
 def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "WAIT", 0.05)
+    for module in (sql_engine, sql_store):
+        monkeypatch.setattr(module, "WAIT", 0.05)
     store = SqlStore.from_url(f"sqlite:///{path}")
     order = opening()
     run(store.open(order, [], LIMITS, None))
@@ -208,7 +212,8 @@ def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeyp
 
 def test_threads_that_wait_too_long_for_each_other_are_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store.get("x" * 44, None))
-    monkeypatch.setattr(sql, "WAIT", 0.05)
+    for module in (sql_engine, sql_store):
+        monkeypatch.setattr(module, "WAIT", 0.05)
     with store._gate, pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
 
@@ -244,9 +249,9 @@ def test_sqlite_writes_ahead_and_keeps_its_file_when_the_directory_changes(
 
 def test_a_site_may_make_the_tables_itself(path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{path}")
-    sql.metadata.create_all(engine)
+    metadata.create_all(engine)
     engine.dispose()
-    assert set(sql.metadata.tables) == {"phone_verify_verification", "phone_verify_phone", "phone_verify_counter"}
+    assert set(metadata.tables) == {"phone_verify_verification", "phone_verify_phone", "phone_verify_counter"}
     store = SqlStore.from_url(f"sqlite:///{path}", create_tables=False)
     assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
 

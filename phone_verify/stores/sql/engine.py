@@ -1,0 +1,114 @@
+"""Engines for the SQL store, each with its time-outs, and what their errors are called."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from ...errors import ConfigurationError
+
+#: How long a step waits for a connection, for a lock and for an answer, in seconds.
+WAIT = 5
+
+#: By scheme: SQLAlchemy's name for it and the extras that it needs.
+_SCHEMES = {
+    "sqlite": ("sqlite", "sql"),
+    "postgresql": ("postgresql+psycopg", "sql,postgresql"),
+    "mysql": ("mysql+pymysql", "sql,mysql"),
+}
+
+
+def engine_of(text: str) -> sa.Engine:
+    """The engine for a store's URL. Raises `ConfigurationError`."""
+    try:
+        url = sa.make_url(text)
+    except (sa.exc.ArgumentError, ValueError):
+        # Its own text would hold the password.
+        raise ConfigurationError(
+            "PHONE_VERIFY_STORE is no database URL: write sqlite:///file, postgresql://… or mysql://…"
+        ) from None
+    if url.drivername not in _SCHEMES:
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: no store is called {url.drivername!r}; SQL stores are {', '.join(_SCHEMES)}"
+        )
+    driver, extras = _SCHEMES[url.drivername]
+    options: dict[str, Any] = {"pool_timeout": WAIT, "pool_reset_on_return": None, "hide_parameters": True}
+    if url.drivername == "sqlite":
+        url = _with_file(url)
+        options |= {
+            "pool_size": 1,
+            "max_overflow": 0,
+            "connect_args": {"timeout": WAIT, "isolation_level": None, "check_same_thread": False},
+        }
+    elif url.drivername == "postgresql":
+        settings = f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s"
+        options |= {
+            "isolation_level": "READ COMMITTED",
+            "connect_args": {"connect_timeout": WAIT, "tcp_user_timeout": WAIT * 1000, "options": settings},
+        }
+    else:
+        options |= {
+            "isolation_level": "READ COMMITTED",
+            "connect_args": {
+                "connect_timeout": WAIT,
+                "read_timeout": WAIT,
+                "write_timeout": WAIT,
+                "charset": "utf8mb4",
+                "init_command": f"SET SESSION innodb_lock_wait_timeout = {WAIT - 1}",
+            },
+        }
+    try:
+        engine = sa.create_engine(url.set(drivername=driver), **options)
+    except ImportError:
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: {url.drivername} needs pip install 'phone-verify[{extras}]'"
+        ) from None
+    if url.drivername == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _with_file(url: sa.URL) -> sa.URL:
+    if url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
+        raise ConfigurationError(
+            "PHONE_VERIFY_STORE: SQLite needs a file, like sqlite:////var/lib/site/phone_verify.sqlite3; "
+            "for a store in memory write memory:"
+        )
+    # Found once: a server may change its directory after the start.
+    return url.set(database=os.path.abspath(str(url.database)))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
+    # Where several processes turn a new file to WAL at once, all but one are told "locked" without any waiting.
+    deadline = time.monotonic() + WAIT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+#: A deadlock or a conflict of transactions: PostgreSQL's SQLSTATE, MySQL's number.
+DEADLOCKS: frozenset[object] = frozenset({"40001", "40P01", 1213})
+
+
+def code_of(error: BaseException) -> object:
+    for name in ("sqlite_errorname", "sqlstate"):
+        if code := getattr(error, name, None):
+            return code
+    return error.args[0] if error.args and isinstance(error.args[0], int) else None
+
+
+def name_of(error: BaseException) -> str:
+    """The kind and the code of a database's error, without its text."""
+    cause = getattr(error, "orig", None) or error
+    code = code_of(cause)
+    return f"{type(cause).__name__} {code}" if code else type(cause).__name__

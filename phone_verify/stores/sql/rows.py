@@ -1,0 +1,114 @@
+"""Rows into values, and values into what a column keeps. Times are whole microseconds UTC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from ... import lifecycle
+from ...lifecycle import Failures, Quota, Window
+from ...model import Channel, Holder, Status, Verification
+from ...phone import PhoneNumber
+from ...policy import FAILURE_MEMORY
+from .tables import FIELDS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def time_of(micros: int) -> datetime:
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+#: What the columns that are no plain text or number are made into.
+_MADE: dict[str, Callable[[Any], object]] = {
+    "phone": PhoneNumber,
+    "channel": Channel,
+    "holder": Holder,
+    "status": Status,
+    "short": bool,
+    "created_at": time_of,
+    "expires_at": time_of,
+    "resend_at": time_of,
+    "line": PhoneNumber,
+    "closed_at": time_of,
+    "redeemed": bool,
+    "polled_at": time_of,
+}
+_PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
+READ_AT = FIELDS.index("read_at")
+
+
+def record_of(row: Sequence[Any], read_at: datetime) -> Verification:
+    values = list(row)
+    for place, made in _PLACES:
+        if values[place] is not None:
+            values[place] = made(values[place])
+    values[READ_AT] = read_at
+    return Verification(*values)
+
+
+#: How what is no plain text or number is kept.
+_KEPT_AS: dict[type, Callable[[Any], object]] = {
+    datetime: micros,
+    PhoneNumber: lambda phone: phone.e164,
+    bool: int,
+    **dict.fromkeys((Channel, Holder, Status), lambda word: word.value),
+}
+
+
+def stored(value: object) -> object:
+    kept_as = _KEPT_AS.get(type(value))
+    return kept_as(value) if kept_as else value
+
+
+class Phone:
+    """A phone's row: what its quotas and its failures have counted."""
+
+    def __init__(self, windows: str | None, failures: str | None, ends_at: int | None) -> None:
+        self._windows: dict[str, list[int]] = json.loads(windows or "{}")
+        self._failures: dict[str, list[int]] = json.loads(failures or "{}")
+        self._ends_at = ends_at or 0
+
+    def window(self, key: str) -> Window | None:
+        counted = self._windows.get(key)
+        return Window(counted[0], time_of(counted[1])) if counted else None
+
+    def failures_of(self, purpose: str) -> Failures | None:
+        counted = self._failures.get(purpose)
+        return Failures(counted[0], time_of(counted[1]) - FAILURE_MEMORY) if counted else None
+
+    def count(self, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
+        for quota, window in zip(quotas, windows, strict=True):
+            self._windows[quota.key] = [window.count, micros(window.ends_at)]
+            self.last_until(window.ends_at)
+
+    def fail(self, purpose: str, failures: Failures | None) -> bool:
+        """Put the count in its place; True if that changes anything."""
+        if failures is None:
+            return self._failures.pop(purpose, None) is not None
+        ends_at = lifecycle.forgets_at(failures)
+        self._failures[purpose] = [failures.count, micros(ends_at)]
+        self.last_until(ends_at)
+        return True
+
+    def last_until(self, time: datetime) -> None:
+        self._ends_at = max(self._ends_at, micros(time))
+
+    def row(self, at: datetime) -> dict[str, Any]:
+        now = micros(at)
+        return {
+            "windows": _json({key: counted for key, counted in self._windows.items() if counted[1] > now}),
+            "failures": _json({key: counted for key, counted in self._failures.items() if counted[1] > now}),
+            "ends_at": self._ends_at,
+        }
+
+
+NO_PHONE = (None, None, None, None)
+_json = json.JSONEncoder(separators=(",", ":")).encode

@@ -1,0 +1,82 @@
+"""The tables of the SQL store."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql, postgresql
+
+from ...codes import TAG_LENGTH
+from ...model import Verification
+
+#: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
+FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
+
+
+def _text(length: int) -> sa.String:
+    # Compared and sorted by bytes everywhere: the usual collations of MySQL take `a` and `A` for the same, and those
+    # of PostgreSQL do not keep the ids of one phone together.
+    exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
+    by_bytes = postgresql.VARCHAR(length, collation="C")
+    return sa.String(length).with_variant(exact, "mysql", "mariadb").with_variant(by_bytes, "postgresql")
+
+
+#: The tables, for a site's own migrations; such a site gives `create_tables=False`.
+metadata = sa.MetaData()
+
+#: A phone's tag begins the ids of its records, so the primary key finds them: no index, no column for it.
+VERIFICATION = sa.Table(
+    "phone_verify_verification",
+    metadata,
+    sa.Column("id", _text(44), primary_key=True),
+    sa.Column("phone", _text(20), nullable=False),
+    sa.Column("purpose", _text(32), nullable=False),
+    sa.Column("service", _text(32), nullable=False),
+    sa.Column("binding", sa.LargeBinary(32), nullable=False),
+    sa.Column("channel", _text(16), nullable=False),
+    sa.Column("driver", _text(64), nullable=False),
+    sa.Column("holder", _text(16), nullable=False),
+    sa.Column("status", _text(16), nullable=False),
+    sa.Column("key_id", _text(16), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("code_digest", sa.LargeBinary(32)),
+    sa.Column("code_length", sa.Integer),
+    sa.Column("short", sa.SmallInteger, nullable=False),
+    sa.Column("attempts_left", sa.Integer, nullable=False),
+    sa.Column("sends", sa.Integer, nullable=False),
+    sa.Column("locale", _text(64)),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("resend_at", sa.BigInteger, nullable=False),
+    sa.Column("reference", _text(255)),
+    sa.Column("line", _text(20)),
+    sa.Column("caller_hint", _text(20)),
+    sa.Column("closed_at", sa.BigInteger),
+    sa.Column("redeemed", sa.SmallInteger, nullable=False),
+    sa.Column("polled_at", sa.BigInteger),
+    sa.Column("answered", sa.Integer, nullable=False),
+    sa.Column("freed", _text(512), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: `windows` and `failures` are JSON, by quota and by purpose: how many, and when they are forgotten.
+PHONE = sa.Table(
+    "phone_verify_phone",
+    metadata,
+    sa.Column("tag", _text(TAG_LENGTH), primary_key=True),
+    sa.Column("windows", sa.Text, nullable=False),
+    sa.Column("failures", sa.Text, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+#: The quotas that span phones.
+COUNTER = sa.Table(
+    "phone_verify_counter",
+    metadata,
+    sa.Column("name", _text(100), primary_key=True),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
