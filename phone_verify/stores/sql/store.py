@@ -58,7 +58,11 @@ class SqlStore:
 
         Raises `ConfigurationError` for any other, for SQLite without a file, and for a missing package.
         """
-        return cls(engine_of(url), keep=keep, create_tables=create_tables)
+        engine = engine_of(url)
+        store = cls(engine, keep=keep, create_tables=create_tables)
+        # The engine is the store's own, and so are its connections: they are closed with it.
+        weakref.finalize(store, engine.dispose)
+        return store
 
     def __repr__(self) -> str:
         return f"<SqlStore on {self._engine.dialect.name}>"
