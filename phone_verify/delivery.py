@@ -117,7 +117,8 @@ class Delivery:
             code = self._code(record, channel, driver, again=again)
             order = self._order(record, channel, driver, code)
             try:
-                if again and isinstance(driver, Retries) and record.driver == driver.name and record.reference:
+                known = again and record.driver == driver.name and record.channel is channel
+                if known and record.reference and isinstance(driver, Retries):
                     receipt = await self.converse(driver.retry(order, record.reference), driver, deadline)
                 else:
                     receipt = await self.converse(driver.start(order), driver, deadline)

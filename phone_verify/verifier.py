@@ -280,7 +280,9 @@ class Flows:
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
         if right and not await self._store.settle(record.id, Status.VERIFIED, self._now(), record.generation):
-            return self._told(await self._store.get(record.id, self._now()), Reason.CLOSED)
+            found = await self._store.get(record.id, self._now())
+            # Still open after a resend: what was right is the code before, which died with it.
+            return self._told(found, Reason.WRONG_CODE if found is not None and found.open else Reason.CLOSED)
         if right is None:
             await self._store.forgive(record.id, self._now())
         if not right and record.attempts_left == 0:

@@ -355,3 +355,24 @@ def test_a_line_is_held_for_its_claims_life_and_a_minute(
     shown = receipt(Holder.NOBODY, shown=[NOT_MINE])
     attached = lifecycle.attached(begun(Holder.NOBODY, now), shown, [holder], now)
     assert isinstance(attached, Refused) == by_its_holder
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "seconds", "taken", "by_its_holder"),
+    [
+        (Holder.OURS, Holder.OURS, 0, False, False),  # codes that are held back until the phone calls share a line
+        (Holder.NOBODY, Holder.OURS, 0, True, False),  # who calls for a code must not prove a stranger's claim
+        (Holder.NOBODY, Holder.OURS, 300, False, False),  # a claim that is over cannot be proven any more
+        (Holder.OURS, Holder.NOBODY, 0, True, True),
+        (Holder.OURS, Holder.NOBODY, 359, True, False),
+        (Holder.OURS, Holder.NOBODY, 360, False, False),
+    ],
+)
+def test_codes_that_are_held_back_share_a_line_but_not_with_claims(
+    old: Holder, new: Holder, seconds: int, taken: bool, by_its_holder: bool
+) -> None:
+    other = begun(old, line=LINES[0], id="h" * 44, binding=NOT_MINE)
+    now = NOW + timedelta(seconds=seconds)
+    for shown, refused in (((), taken), ((NOT_MINE,), by_its_holder)):
+        attached = lifecycle.attached(begun(new, now), receipt(new, line=LINES[0], shown=shown), [other], now)
+        assert isinstance(attached, Refused) == refused

@@ -1,27 +1,25 @@
-"""The flows, over the memory store, with small drivers of our own: one for each way of holding a code."""
+"""The flows, over the memory store and small drivers."""
 
 from __future__ import annotations
 
+import hmac
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from phone_verify.codes import Keyring
-from phone_verify.delivery import Parts
-from phone_verify.drivers.base import Ability, Starts
-from phone_verify.errors import ProviderError, StoreError, Trouble, UnclearError
+from phone_verify.drivers.base import Ability
+from phone_verify.errors import ConfigurationError, ProviderError, StoreError, Trouble
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse
+from phone_verify.lifecycle import Opening
 from phone_verify.model import (
     CallState,
     Channel,
-    Event,
     Holder,
     Order,
-    Outcome,
     Reason,
     Receipt,
     Sighting,
@@ -29,163 +27,33 @@ from phone_verify.model import (
     WebhookRequest,
 )
 from phone_verify.phone import PhoneNumber
-from phone_verify.policy import Policy
-from phone_verify.routing import Router
 from phone_verify.stores.memory import MemoryStore
-from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import Verifier, run
 
-PHONE = PhoneNumber("+989120000000")
-LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
-SMS, FLASH, CALL, VOICE = Channel.SMS, Channel.FLASH_CALL, Channel.INBOUND_CALL, Channel.VOICE
-REFUSED = ProviderError(Trouble.BALANCE, "no credit")
-DOWN = ProviderError(Trouble.TRANSIENT, "cannot connect")
-UNCLEAR = UnclearError("time-out")
-
-
-@dataclass
-class Driver:
-    """Carries what it is told to: each `results` entry is one order's end."""
-
-    name: str
-    channel: Channel
-    ability: Ability
-    results: list[Any] = field(default_factory=list)
-    orders: list[Order] = field(default_factory=list)
-    timeout: timedelta = timedelta(seconds=10)
-    on_start: Callable[[], None] = lambda: None
-    reachable: bool = True
-
-    @property
-    def abilities(self) -> Mapping[Channel, Ability]:
-        return {self.channel: self.ability}
-
-    def reaches(self, phone: PhoneNumber) -> bool:
-        return self.reachable
-
-    def start(self, order: Order) -> Exchange[Receipt]:
-        self.orders.append(order)
-        self.on_start()
-        result = self.results.pop(0) if self.results else Receipt()
-        if isinstance(result, Exception):
-            raise result
-        return result
-        yield HttpRequest.get("http://nobody")
-
-    @property
-    def codes(self) -> list[str]:
-        return [order.code or "" for order in self.orders]
-
-
-class Caller(Driver):
-    """Names lines to call; can be asked, and told, whether the call came."""
-
-    def __init__(self, results: Iterable[Any], sightings: Iterable[Any] = ()) -> None:
-        super().__init__("caller", CALL, Ability(Holder.NOBODY, cap=timedelta(seconds=120)), list(results))
-        self.sightings, self.polls = list(sightings), 0
-
-    def poll(self, reference: str) -> Exchange[Sighting]:
-        self.polls += 1
-        result = self.sightings.pop(0) if self.sightings else Sighting(CallState.WAITING)
-        if isinstance(result, Exception):
-            raise result
-        return result
-        yield HttpRequest.get("http://nobody")
-
-    def read(self, request: WebhookRequest) -> Event | None:
-        return event_of(request)
-
-
-class DeafCaller(Driver):
-    """Names lines to call and reports the call by webhook; cannot be asked."""
-
-    def __init__(self, *results: Receipt) -> None:
-        super().__init__("deaf", CALL, Ability(Holder.NOBODY), list(results))
-
-    def read(self, request: WebhookRequest) -> Event | None:
-        return event_of(request)
-
-
-class Remote(Driver):
-    """Sends five digits of its own and checks them itself."""
-
-    def __init__(self, *answers: Any) -> None:
-        super().__init__("remote", SMS, Ability(Holder.REMOTE, known=5))
-        self.answers, self.asked = list(answers), 0
-
-    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
-        self.asked += 1
-        result = self.answers.pop(0)
-        if isinstance(result, Exception):
-            raise result
-        return bool(result)
-        yield HttpRequest.get("http://nobody")
-
-
-def event_of(request: WebhookRequest) -> Event | None:
-    caller, line = request.once("caller"), request.once("line")
-    return Event(request.once("id"), PhoneNumber(line) if line else None, PhoneNumber(caller) if caller else None)
-
-
-def webhook(**parameters: str) -> WebhookRequest:
-    return WebhookRequest("GET", list(parameters.items()), {}, b"")
-
-
-def sms(*results: Any, name: str = "sms-1", **more: Any) -> Driver:
-    return Driver(name, SMS, Ability(Holder.OURS), list(results), **more)
-
-
-def flash(*codes: str | Exception, name: str = "flash-1") -> Driver:
-    results = [code if isinstance(code, Exception) else Receipt("r", code, caller_hint="099") for code in codes]
-    return Driver(name, FLASH, Ability(Holder.TOLD), results)
-
-
-class Bench:
-    """A verifier over drivers of ours, its clock, and short words for what the tests do."""
-
-    def __init__(self, *drivers: Driver, store: Any = None, keys: Sequence[str] = ("k" * 32,), **policy: Any) -> None:
-        self.clock, self.ticks = ManualClock(), 0.0
-        by_channel: dict[Channel, list[Starts]] = {}
-        for driver in drivers:
-            by_channel.setdefault(driver.channel, []).append(driver)
-        self.store = store or MemoryStore()
-        self.parts = Parts(
-            policy=Policy(**{"sends_per_hour": 0, **policy}),
-            keyring=Keyring(list(keys), "t" * 32),
-            store=self.store,
-            transport=FakeTransport(),
-            router=Router(by_channel, ticks=lambda: self.ticks),
-            texts=lambda channel, code, life, locale: f"code {code}",
-            clock=self.clock,
-            ticks=lambda: self.ticks,
-        )
-        self.verifier = Verifier(self.parts)
-
-    def start(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> Outcome:
-        return self.verifier.start(phone, channel=channel, **more)
-
-    def begun(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> tuple[str, str]:
-        outcome = self.start(channel, phone, **more)
-        assert outcome.ok, outcome
-        assert outcome.verification is not None
-        assert outcome.secret is not None
-        return outcome.verification.id, outcome.secret
-
-    def fail(self, times: int, channel: Channel = SMS, purpose: str = "login") -> None:
-        """Give this many wrong answers, over as many verifications as it takes."""
-        while times:
-            id, secret = self.begun(channel, purpose=purpose)
-            while times:
-                outcome = self.verifier.check(id, secret, "000000" if channel is SMS else "0000")
-                if outcome.reason is not Reason.WRONG_CODE:
-                    break
-                times -= 1
-
-
-def wrong(code: str) -> str:
-    return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))
-
+from .bench import (
+    CALL,
+    DOWN,
+    FLASH,
+    LINE,
+    OTHER_LINE,
+    OTHER_PHONE,
+    PHONE,
+    REFUSED,
+    SMS,
+    TELEGRAM,
+    UNCLEAR,
+    VOICE,
+    Bench,
+    Caller,
+    DeafCaller,
+    Driver,
+    Remote,
+    chat,
+    flash,
+    sms,
+    webhook,
+    wrong,
+)
 
 # Failover
 
@@ -239,12 +107,14 @@ def test_an_unclear_end_of_a_remote_code_stays_usable() -> None:
     assert bench.verifier.check(id, secret, "12345").ok
 
 
-@pytest.mark.parametrize("driver", [flash(UNCLEAR), Caller([UNCLEAR])], ids=["told", "nobody"])
-def test_an_unclear_end_that_nothing_can_prove_fails(driver: Driver) -> None:
-    assert Bench(
-        driver, replace(driver, name="second", results=[]) if type(driver) is Driver else driver
-    ).start().reason is (Reason.DELIVERY_FAILED)
-    assert len(driver.orders) == 1
+@pytest.mark.parametrize("caller", [False, True], ids=["told", "nobody"])
+def test_an_unclear_end_that_nothing_can_prove_fails(caller: bool) -> None:
+    first, second = flash(UNCLEAR), flash("1234", name="second")
+    if caller:
+        first, second = Caller([UNCLEAR]), Caller([Receipt("r", line=LINE)], name="second")
+    assert Bench(first, second).start().reason is Reason.DELIVERY_FAILED
+    assert (len(first.orders), len(second.orders)) == (1, 0)
+    assert Bench(second).start().ok
 
 
 def test_a_receipt_without_what_it_must_hold_fails() -> None:
@@ -329,6 +199,66 @@ def test_destinations_and_channels_that_are_refused(phone: str, channel: Channel
     assert driver.orders == []
 
 
+def test_a_channel_that_never_reaches_the_phone_is_told_before_one_that_is_missing() -> None:
+    bench = Bench(Caller([]))
+    assert bench.start(SMS, PhoneNumber("+982188776655")).reason is Reason.DESTINATION_NOT_ALLOWED
+    assert bench.start(SMS).reason is Reason.CHANNEL_UNAVAILABLE
+
+
+def test_a_channel_outside_the_preference_serves_only_when_it_is_named() -> None:
+    unreaching, written = chat(), sms()
+    unreaching.reachable = False
+    bench = Bench(written, unreaching, preference=[TELEGRAM], resend_after=timedelta(0))
+    assert bench.start().reason is Reason.DESTINATION_NOT_ALLOWED
+    assert written.orders == []
+    bench.begun(SMS)
+    assert len(written.orders) == 1
+
+
+def test_a_channel_outside_the_preference_does_not_stand_in_for_closed_short_codes() -> None:
+    written = sms()
+    bench = Bench(flash("1234"), written, preference=[FLASH], resend_after=timedelta(0))
+    id, secret = bench.begun()
+    bench.fail(10)
+    written.orders.clear()
+    assert bench.start().reason is Reason.CHANNEL_UNAVAILABLE
+    assert bench.verifier.resend(id, secret).reason is Reason.CHANNEL_UNAVAILABLE
+    assert written.orders == []
+    assert bench.verifier.resend(id, secret, channel=SMS).verification.channel is SMS  # type: ignore[union-attr]
+
+
+def test_only_closed_short_codes_try_the_next_channel() -> None:
+    bench, opened = Bench(sms(), chat(), sends_per_hour=1), list[Channel]()
+    open_in_store = bench.store.open
+
+    async def seen(opening: Opening, *more: Any) -> Any:
+        opened.append(opening.channel)
+        return await open_in_store(opening, *more)
+
+    bench.store.open = seen
+    bench.begun()
+    assert bench.start().reason is Reason.TOO_MANY_REQUESTS
+    assert opened == [SMS, SMS]
+
+
+def test_an_outcome_lists_the_channels_that_a_resend_would_accept() -> None:
+    unreaching = Driver("voice-1", VOICE, Ability(Holder.OURS), reachable=False)
+    mixed = [sms(), Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))]
+    bench = Bench(*mixed, flash("1234"), unreaching, chat(), preference=[TELEGRAM, FLASH], max_failures=11)
+    id, secret = bench.begun()
+    bench.fail(9)
+    assert bench.verifier.look(id, secret).channels == [TELEGRAM, FLASH, SMS]
+    bench.fail(1)
+    assert bench.verifier.look(id, secret).channels == [TELEGRAM, SMS]
+    bench.fail(1)
+    assert bench.verifier.look(id, secret).channels == []
+    bench.clock.move(3600)
+    id, secret = bench.begun()
+    assert bench.verifier.look(id, secret).channels == [TELEGRAM, FLASH, SMS]
+    bench.verifier.cancel(id, secret)
+    assert bench.verifier.look(id, secret).channels == []
+
+
 def test_a_fixed_line_may_call_us() -> None:
     bench = Bench(sms(), Caller([Receipt("r", line=LINE)]))
     outcome = bench.start(None, PhoneNumber("+982188776655"))
@@ -408,10 +338,8 @@ def test_ten_failures_close_short_codes_only() -> None:
     rings = len(ringing.orders)
     id, secret = bench.begun()  # no channel named: the next preferred one serves
     assert (len(ringing.orders), len(written.orders)) == (rings, 1)
-    assert bench.verifier.resend(id, secret, channel=FLASH).reason in (
-        Reason.CHANNEL_UNAVAILABLE,
-        Reason.TOO_MANY_REQUESTS,
-    )
+    early = bench.verifier.resend(id, secret, channel=FLASH)  # the delay is told first
+    assert (early.reason, early.retry_after) == (Reason.TOO_MANY_REQUESTS, timedelta(seconds=60))
     bench.clock.move(60)
     assert bench.verifier.resend(id, secret, channel=FLASH).reason is Reason.CHANNEL_UNAVAILABLE
     assert bench.verifier.check(id, secret, written.codes[0]).ok
@@ -473,6 +401,58 @@ def test_a_resend_repeats_our_code_and_waits_twice_as_long_each_time() -> None:
         assert bench.verifier.resend(id, secret).ok
     assert len(set(driver.codes)) == 1
     assert len(driver.codes) == 4
+
+
+def test_a_resend_counts_in_the_quotas_that_span_phones() -> None:
+    driver = sms()
+    bench = Bench(driver, sends_per_hour_total=2)
+    id, secret = bench.begun()
+    bench.begun(phone=OTHER_PHONE)
+    bench.clock.move(60)
+    refused = bench.verifier.resend(id, secret)
+    assert (refused.reason, refused.retry_after) == (Reason.TOO_MANY_REQUESTS, timedelta(seconds=3540))
+    assert refused.verification is not None
+    assert len(driver.orders) == 2
+
+
+def test_a_refused_resend_gives_the_shared_counts_back() -> None:
+    bench = Bench(sms(), sends_per_hour_total=3)
+    id, secret = bench.begun()
+    for _ in range(5):
+        assert bench.verifier.resend(id, secret).retry_after == timedelta(seconds=60)
+    bench.clock.move(60)
+    assert bench.verifier.resend(id, secret).ok
+    bench.begun(phone=OTHER_PHONE)
+    assert bench.start(phone=OTHER_PHONE).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_a_resend_by_no_name_stays_on_its_channel_while_that_can_serve() -> None:
+    written = sms()
+    bench = Bench(chat(), written, resend_after=timedelta(0))
+    id, secret = bench.begun(SMS)
+    assert bench.verifier.resend(id, secret).ok
+    assert len(written.orders) == 2
+
+
+@pytest.mark.parametrize("preference", [[FLASH, TELEGRAM, SMS], [SMS, FLASH, TELEGRAM]])
+def test_a_resend_by_no_name_goes_by_the_preference_once_short_codes_are_closed(preference: list[Channel]) -> None:
+    ringing, chatted, written = flash("1234"), chat(), sms()
+    bench = Bench(ringing, chatted, written, preference=preference)
+    id, secret = bench.begun(FLASH)
+    bench.fail(10)
+    bench.clock.move(60)
+    record = bench.verifier.resend(id, secret).verification
+    assert record is not None
+    assert record.channel is next(channel for channel in preference if channel is not FLASH)
+    assert len(ringing.orders) == 1
+
+
+def test_too_many_failures_are_told_before_the_delay_of_a_resend() -> None:
+    bench = Bench(sms(), max_failures=5)
+    id, secret = bench.begun()
+    bench.fail(5)
+    early = bench.verifier.resend(id, secret)
+    assert (early.reason, early.retry_after) == (Reason.TOO_MANY_REQUESTS, timedelta(hours=1))
 
 
 def test_a_resend_refills_and_lengthens_nothing() -> None:
@@ -798,6 +778,31 @@ def test_a_live_verification_is_found_by_its_holder() -> None:
     assert bench.verifier.live(PhoneNumber("+989120000001"), "login", [(id, secret)]) is None
     bench.verifier.cancel(id, secret)
     assert bench.verifier.live(PHONE, "login", [(id, secret)]) is None
+
+
+@pytest.mark.parametrize("keys", [(["k" * 31], "t" * 32), (["k" * 32, "o" * 31], "t" * 32), (["k" * 32], "t" * 31)])
+def test_a_key_of_less_than_32_characters_is_refused(keys: tuple[list[str], str]) -> None:
+    with pytest.raises(ConfigurationError, match="32 characters"):
+        Keyring(*keys)
+
+
+def test_a_key_of_32_characters_is_enough() -> None:
+    assert Keyring(["k" * 32, "o" * 32], "t" * 32).key_id
+
+
+@pytest.mark.parametrize("length", [4, 6, 8])
+def test_numbers_that_would_favour_low_codes_are_drawn_again(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
+    ring, messages = Keyring(["k" * 32]), list[bytes]()
+    ceiling = 2**64 // 10**length * 10**length
+    draws = [2**64 - 1, ceiling, ceiling - 1, 0]
+
+    def drawn(key: bytes, message: bytes, digest: str) -> bytes:
+        messages.append(message)
+        return draws.pop(0).to_bytes(8, "big") + bytes(24)
+
+    monkeypatch.setattr(hmac, "digest", drawn)
+    assert ring.derive(ring.key_id, "id", PHONE, "login", 1, length) == "9" * length
+    assert len(set(messages)) == 3
 
 
 # When things break
