@@ -287,7 +287,8 @@ def attached(
 
     A closed record takes no receipt, and one that a later order has overtaken changes nothing. A line that another
     claim of the phone holds closes this one as failed (in the refusal's record); so does one that it held within
-    the last minute, unless that claim's binding was shown.
+    the last minute, unless that claim's binding was shown. Codes that are held back until the phone calls share their
+    lines, but not with claims: who calls for a code must not prove a stranger's claim.
     """
     record = _with(record, read_at=now)
     if not record.open:
@@ -295,7 +296,7 @@ def attached(
     if attachment.sends < record.answered:
         return record
     if attachment.line is not None and any(
-        _holds_line(sibling, attachment.line, attachment.shown, now)
+        _holds_line(sibling, attachment.line, attachment.plan.holder, attachment.shown, now)
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
@@ -494,8 +495,14 @@ def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) 
     return counts
 
 
-def _holds_line(record: Verification, line: PhoneNumber, shown: Collection[bytes], now: datetime) -> bool:
-    if record.line == line and _with(record, read_at=now).open:
+def _holds_line(
+    record: Verification, line: PhoneNumber, holder: Holder, shown: Collection[bytes], now: datetime
+) -> bool:
+    live = record.line == line and _with(record, read_at=now).open
+    if holder is not Holder.NOBODY:
+        # A code that is held back until its phone calls: the call proves nothing of it, but would prove a live claim.
+        return live and record.holder is Holder.NOBODY and not _among(record.binding, shown)
+    if live:
         return True  # a live claim holds its line whoever asks: one call must not prove two of them
     ended = record.closed_at or record.expires_at
     given_up = [ended] if record.line == line else []

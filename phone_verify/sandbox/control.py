@@ -19,6 +19,9 @@
                                           (dialects), "times" (stop after so many requests). An earlier fault
                                           of the same provider and phone is replaced
     DELETE /api/faults                    switch all off; with ?provider=, and ?phone=, only that one
+    GET    /api/webhooks                  the URLs that providers' cabinets have for incoming calls, and who has one
+    PUT    /api/webhooks                  {"provider": "ssms", "url": "http://127.0.0.1:8000/hook"}: set one; plain
+                                          http on this machine only, null for none
     GET    /api/requests                  the last 200 requests to providers, newest first, secrets masked
     GET    /api/dispatches                what providers sent: "done", "failed", or "unknown" as yet
     GET    /api/events                    server-sent events: "change" whenever any of this may differ
@@ -40,6 +43,7 @@ from werkzeug.wrappers import Request, Response
 
 from phone_verify.sandbox.dialling import Dialled, dial
 from phone_verify.sandbox.faults import Fault, FaultError, read_fault
+from phone_verify.sandbox.guard import local_site
 from phone_verify.sandbox.network import Call, Handset, Message
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.protocols import PROVIDERS
@@ -184,6 +188,25 @@ def clear_faults(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) 
     return Response(status=HTTPStatus.NO_CONTENT)
 
 
+def list_webhooks(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
+    urls = sandbox.network.webhooks()
+    return _json({"webhooks": {name: urls.get(name) for name in _with_webhook()}})
+
+
+def set_webhook(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
+    wish = _object(request)
+    name, url = wish.get("provider"), wish.get("url")
+    if name not in (known := _with_webhook()):
+        one_of = "one of: " + ", ".join(known)
+        raise Problem(HTTPStatus.BAD_REQUEST, f"provider is {one_of}", fields={"provider": one_of})
+    local = local_site(url) if isinstance(url, str) else None
+    if url is not None and local is None:
+        detail = "plain http on this machine, or null"
+        raise Problem(HTTPStatus.BAD_REQUEST, f"url is {detail}", fields={"url": detail})
+    sandbox.network.set_webhook(str(name), local[1] if local else None)
+    return list_webhooks(sandbox, request, path)
+
+
 def list_requests(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
     return _json({"requests": [entry.as_json() for entry in sandbox.journal.newest_first()]})
 
@@ -227,10 +250,16 @@ ROUTES = (
     ControlRoute("GET", "/api/faults", list_faults),
     ControlRoute("PUT", "/api/faults", set_fault),
     ControlRoute("DELETE", "/api/faults", clear_faults),
+    ControlRoute("GET", "/api/webhooks", list_webhooks),
+    ControlRoute("PUT", "/api/webhooks", set_webhook),
     ControlRoute("GET", "/api/requests", list_requests),
     ControlRoute("GET", "/api/dispatches", list_dispatches),
     ControlRoute("GET", "/api/events", events),
 )
+
+
+def _with_webhook() -> list[str]:
+    return [provider.name for provider in PROVIDERS.values() if provider.webhook_in_cabinet]
 
 
 def _changes(sandbox: "Sandbox") -> Iterator[str]:

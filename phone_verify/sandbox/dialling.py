@@ -53,6 +53,6 @@ def dial(
     shown = "" if hidden or fault.hidden_caller else fault.foreign_caller or caller or phone
     reports = []
     for wait in network.call_line(number, shown=shown, dialled_by=phone):
-        url = owner.hook_url(wait)
+        url = owner.hook_url(wait, fault)
         reports.append(Report(wait, tuple(ask_url(url) for _ in range(fault.copies)) if url else ()))
     return Dialled(number, busy=True, reports=tuple(reports))

@@ -98,6 +98,16 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A text that is delivered once its phone has called."""
+
+    sender: str
+    text: str = field(repr=False)
+    code: str = field(repr=False)
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """A provider waits for `phone` to call `line`. `caller` is who did call: None nobody yet, empty when hidden."""
 
@@ -109,6 +119,7 @@ class Wait:
     expires_at: datetime
     webhook: str | None = field(default=None, repr=False)
     caller: str | None = None
+    held: Held | None = None
 
     @property
     def confirmed(self) -> bool:
@@ -147,6 +158,20 @@ class Network:
         self._memories: OrderedDict[str, _Memory] = OrderedDict()
         self._dispatches: OrderedDict[int, Dispatch] = OrderedDict()
         self._waits: OrderedDict[int, Wait] = OrderedDict()
+        self._webhooks: dict[str, str] = {}
+
+    def set_webhook(self, provider: str, url: str | None) -> None:
+        """Keep the URL that a provider's cabinet has for incoming calls; None for none."""
+        with self._happened:
+            self._webhooks.pop(provider, None)
+            if url is not None:
+                self._webhooks[provider] = url
+            self._changed()
+
+    def webhooks(self) -> dict[str, str]:
+        """Return the URLs that the providers' cabinets have, by provider."""
+        with self._happened:
+            return dict(self._webhooks)
 
     def add_handset(self, phone: str) -> Handset:
         """Give `phone` a handset, or return the one it has."""
@@ -240,8 +265,9 @@ class Network:
         lines: Sequence[str],
         life: timedelta,
         webhook: str | None = None,
+        held: Held | None = None,
     ) -> Wait:
-        """Wait for `phone` to call one of `lines`, drawn at random.
+        """Wait for `phone` to call one of `lines`, drawn at random; then deliver what is `held` back for it.
 
         A line that this phone was given lately is drawn only when all were: providers with a large pool hardly
         ever repeat a number to the same person.
@@ -251,7 +277,7 @@ class Network:
             taken = {wait.line for wait in self._waits.values() if wait.phone == phone}
             fresh = [line for line in lines if line not in taken]
             line = self.chance.choice(fresh or lines)
-            wait = Wait(self._next_id(), provider, phone, line, now, now + life, webhook)
+            wait = Wait(self._next_id(), provider, phone, line, now, now + life, webhook, held=held)
             self._waits[wait.id] = wait
             _trim(self._waits, MAX_WAITS)
             self._memory(phone)
@@ -279,6 +305,9 @@ class Network:
             )
             told = tuple(replace(wait, caller=shown) for wait in reached)
             self._waits.update((wait.id, wait) for wait in told)
+            for wait in told:
+                if wait.held and wait.confirmed:
+                    self._release(wait, wait.held)
             self._changed()
             return told
 
@@ -362,6 +391,17 @@ class Network:
         # A handset appears even when nothing reaches it: its owner sees that it stays silent.
         self._memory(phone)
         return dispatch
+
+    def _release(self, wait: Wait, held: Held) -> None:
+        self.send_message(
+            wait.phone,
+            provider=wait.provider,
+            channel="sms",
+            sender=held.sender,
+            text=held.text,
+            code=held.code,
+            copies=held.copies,
+        )
 
     def _next_id(self) -> int:
         self._last_id += 1

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from phone_verify.sandbox.protocols import amoot, ferzz, telefon_ip
+from phone_verify.sandbox.protocols import amoot, evand, ferzz, ssms, telefon_ip
 from phone_verify.sandbox.protocols.base import Provider
 
 PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
@@ -12,7 +12,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = MappingProxyType(
         provider.name: provider
         for provider in (
             amoot.PROVIDER,
+            evand.PROVIDER,
             ferzz.PROVIDER,
+            ssms.PROVIDER,
             telefon_ip.PROVIDER,
         )
     }

@@ -13,7 +13,7 @@ from datetime import timedelta
 from werkzeug.wrappers import Request
 
 from phone_verify.sandbox.faults import NO_FAULT, Fault, Faults
-from phone_verify.sandbox.network import Channel, Dispatch, Network, Wait
+from phone_verify.sandbox.network import Channel, Dispatch, Held, Network, Wait
 
 #: Credentials with a meaning, so that errors can be tried by configuration alone. All others are welcome.
 WRONG, EXPIRED, INACTIVE, NO_CREDIT, MISSING = "WRONG", "EXPIRED", "INACTIVE", "NO-CREDIT", ""
@@ -122,8 +122,8 @@ class Visit:
             settles_after=settles_after,
         )
 
-    def open_wait(self, phone: str, *, life: timedelta, webhook: str | None) -> Wait:
-        """Wait for a phone to call one of the provider's lines."""
+    def open_wait(self, phone: str, *, life: timedelta, webhook: str | None, held: Held | None = None) -> Wait:
+        """Wait for a phone to call one of the provider's lines; then send what is held back for it."""
         lines = self.provider.lines
         return self.network.open_wait(
             phone,
@@ -131,6 +131,7 @@ class Visit:
             lines=lines[:1] if self.variant("line") == "same" else lines,
             life=life,
             webhook=webhook,
+            held=held,
         )
 
     def json_object(self) -> dict[str, object]:
@@ -167,7 +168,7 @@ class Route:
     exact_slash: bool = False
 
 
-def _no_hook(wait: Wait) -> str | None:
+def _no_hook(wait: Wait, fault: Fault) -> str | None:
     return None
 
 
@@ -192,5 +193,7 @@ class Provider:
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Numbers, in E.164, that it has users call.
     lines: tuple[str, ...] = ()
-    #: The URL to ask when a call came for this wait; None for no webhook.
-    hook_url: Callable[[Wait], str | None] = _no_hook
+    #: The URL to ask when a call came for this wait, while this fault is on; None for no webhook.
+    hook_url: Callable[[Wait, Fault], str | None] = _no_hook
+    #: Whether its cabinet has a URL for incoming calls, beside what a start may name.
+    webhook_in_cabinet: bool = False

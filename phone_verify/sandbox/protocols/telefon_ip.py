@@ -11,6 +11,7 @@ from datetime import date, timedelta, timezone
 from typing import Final
 from urllib.parse import urlencode
 
+from phone_verify.sandbox.faults import Fault
 from phone_verify.sandbox.network import Dispatch, Wait
 from phone_verify.sandbox.numbers import RUSSIA
 from phone_verify.sandbox.protocols.base import (
@@ -323,7 +324,7 @@ def _caller(caller: str | None) -> str:
     return RUSSIA.with_trunk(caller) if caller else _HIDDEN
 
 
-def _hook_url(wait: Wait) -> str | None:
+def _hook_url(wait: Wait, fault: Fault) -> str | None:
     if wait.webhook is None:
         return None
     query = urlencode({"success": "True", "phone": _caller(wait.caller), "id": _outer_id(wait.id)})

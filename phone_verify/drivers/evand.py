@@ -1,0 +1,178 @@
+"""Evand (Iran): a code in an SMS that Evand makes and checks. A token for the participant is the proof.
+
+Two hosts: one sends the code, the other gives tokens, to the site for sending and to the participant for a right code
+(the provider's blog, posts under the label "sms"). The blog's samples are cut off before the replies, so what is read
+here is OAuth2's own (RFC 6749, section 5), and marked *assumed* where even that is silent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from ..errors import ProviderError, Trouble, UnclearError
+from ..exchange import Exchange, HttpRequest, HttpResponse
+from ..model import Channel, Holder, Order, Receipt
+from ..phone import PhoneNumber
+from .base import Ability, Dsn, NationalDriver, Option, trouble_of_status
+
+#: OAuth2's errors (RFC 6749, section 5.2) that no code and no number can cause, whatever the HTTP status.
+_ERRORS = {
+    "invalid_client": Trouble.CONFIGURATION,
+    "unauthorized_client": Trouble.CONFIGURATION,
+    "unsupported_grant_type": Trouble.CONFIGURATION,
+    "invalid_scope": Trouble.CONFIGURATION,
+}
+
+#: HTTP statuses of a grant for a wrong or late code (assumed: OAuth2 says 400, other resources of this API say 422).
+_WRONG_CODE = (400, 422)
+
+#: The HTTP 422 of a send blames the number only if its text surely does: it may as well be about a missing field.
+_NUMBER_WORD = re.compile(r"شماره|تلفن|موبایل|\b(mobile|phone|number)\b", re.IGNORECASE)
+_FAULT_WORD = re.compile(
+    r"نامعتبر|معتبر نیست|معتبر نمی|اشتباه|نادرست|صحیح نیست|\b(invalid|incorrect|wrong|not valid)\b", re.IGNORECASE
+)
+
+_SEND = "/mobile/verification-codes"
+_TOKENS = "/api/oauth2/token"
+_CONNECT_HOST = "connect.evand.com"
+_TOKEN = re.compile(r"[!-~]{1,8000}")
+_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
+_PREFIX = re.compile(r"[!-~]*")
+
+#: Five digits that live two minutes (the provider's blog).
+_ABILITIES = {Channel.SMS: Ability(Holder.REMOTE, known=5, cap=timedelta(seconds=120))}
+
+
+def _field_name(text: str) -> str:
+    if not _FIELD.fullmatch(text):
+        raise ValueError("write the name of a JSON field, of letters, digits and _")
+    return text
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError("write one word of printable ASCII, or nothing")
+    return text
+
+
+@dataclass(frozen=True)
+class Evand(NationalDriver):
+    """SMS codes that Evand sends and checks, for the participants of one event."""
+
+    scheme: ClassVar[str] = "evand"
+    default_host: ClassVar[str | None] = "api.evand.com"
+    credential_forms: ClassVar[Sequence[Sequence[str]]] = (("client_id", "client_secret"),)
+    options: ClassVar[Mapping[str, Option]] = {
+        **NationalDriver.options,
+        "event_id": Option(""),
+        # No source shows the header; scripts for other resources of this API send the token alone.
+        "auth_prefix": Option("Bearer", _prefix),
+        # The body of a send is cut off in the blog; this is the name that the grant uses.
+        "mobile_field": Option("mobile", _field_name),
+    }
+    calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
+
+    client_id: str = field(repr=False)
+    client_secret: str = field(repr=False)
+    event_id: str
+    auth_prefix: str
+    mobile_field: str
+    #: As `base_url`, for tokens: a host of its own only where the DSN leaves the host to the provider.
+    token_base_url: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.event_id.strip():
+            raise ValueError("option 'event_id' is required: write ?event_id= and the id of the event")
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        """SMS with a code of five digits that the provider checks."""
+        return _ABILITIES
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        """Have a code sent; any 2xx means that it is on its way (assumed: the blog shows no reply)."""
+        mobile = self.written(order.phone)
+        token, response = yield from self._send(mobile)
+        if response.status == 401:
+            # The token ran out, or was withdrawn, since it was given: once more with a new one.
+            token, response = yield from self._send(mobile)
+        if not response.ok:
+            raise self._send_refusal(response, token)
+        return Receipt()
+
+    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+        """Whether the provider gives a token for this code. The token is dropped: it opens the participant's account.
+
+        Also False where the number belongs to no participant of the event; the provider does not tell these apart.
+        """
+        response = yield self._grant(
+            "event_mobile_verification",
+            {"mobile": self.written(phone), "mobile_verification_code": code, "event_id": self.event_id},
+        )
+        if response.ok:
+            if _token(response) is None:
+                raise UnclearError("evand: the answer to a code has no readable access_token")
+            return True
+        refusal = self._refusal(response)
+        if response.status in _WRONG_CODE and refusal.trouble is not Trouble.CONFIGURATION:
+            return False
+        raise refusal
+
+    def _send(self, mobile: str) -> Exchange[tuple[str, HttpResponse]]:
+        """One send with a token of its own: the token and the answer.
+
+        A driver is a value without clock or memory, so no token is kept from one order to the next. Keeping one would
+        save a short request beside each SMS, and cost a shared secret with an end to watch.
+        """
+        response = yield self._grant("client_credentials", {})
+        if not response.ok:
+            raise self._refusal(response)
+        token = _token(response)
+        if token is None:
+            # Nothing was sent yet, so this is a refusal, however unreadable the answer.
+            raise ProviderError(Trouble.UNKNOWN, f"HTTP {response.status} without a readable access_token")
+        authorization = f"{self.auth_prefix} {token}" if self.auth_prefix else token
+        answer = yield HttpRequest.post_json(
+            self.base_url + _SEND, {self.mobile_field: mobile}, {"Authorization": authorization}
+        )
+        return token, answer
+
+    def _grant(self, grant_type: str, fields: Mapping[str, str]) -> HttpRequest:
+        client = {"grant_type": grant_type, "client_id": self.client_id, "client_secret": self.client_secret}
+        return HttpRequest.post_json(self.token_base_url + _TOKENS, {**client, **fields})
+
+    def _send_refusal(self, response: HttpResponse, token: str) -> ProviderError:
+        refusal = self._refusal(response, token)
+        said = refusal.detail
+        if response.status == 422 and _NUMBER_WORD.search(said) and _FAULT_WORD.search(said):
+            return ProviderError(Trouble.BAD_NUMBER, said)
+        return refusal
+
+    def _refusal(self, response: HttpResponse, token: str = "") -> ProviderError:
+        document = response.json()
+        fields = document if isinstance(document, dict) else {}
+        error, message = (part if isinstance(part, str) else "" for part in map(fields.get, ("error", "message")))
+        said = f"{error} {message}"
+        refusal = trouble_of_status(response, self.said(said.replace(token, "…") if token else said))
+        return ProviderError(_ERRORS.get(error, refusal.trouble), refusal.detail)
+
+    @classmethod
+    def _options(cls, dsn: Dsn, setting: str) -> dict[str, Any]:
+        token_place = replace(dsn, host=dsn.host or _CONNECT_HOST)
+        return super()._options(dsn, setting) | {"token_base_url": cls._base_url(token_place, setting)}
+
+
+def _token(response: HttpResponse) -> str | None:
+    """The access token of an answer; None where there is none, or an error beside it."""
+    document = response.json()
+    if not isinstance(document, dict) or document.get("error"):
+        return None
+    token = document.get("access_token")
+    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
+
+
+DRIVER = Evand

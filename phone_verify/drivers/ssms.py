@@ -1,0 +1,346 @@
+"""The SSMS platform (Russia; ssms.su, sms-prosto.ru and other labels): SMS, flash call, and a call to a line.
+
+Everything is one POST to `/`, named by `method`. HTTP says nothing here: the answer is 200, and `err_code` decides,
+a string in most replies and an integer in some (public clients). The provider cannot be asked about a call: its GET
+webhook is the only word of it, and what the webhook's parameters are called is stated nowhere.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, ClassVar
+from xml.etree import ElementTree as ET
+
+from phonenumbers import NumberParseException
+
+from ..errors import InvalidPhoneError, ProviderError, Trouble, UnclearError
+from ..exchange import Exchange, HttpRequest, HttpResponse
+from ..model import Channel, Event, Holder, Order, Receipt, WebhookRequest
+from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
+from .base import Ability, NationalDriver, Option, flag, one_of, our_code, reference_of, trouble_of_status
+
+#: Every `err_code` of the labels' tables, taken together (public clients). What may be repeated, what is a setting and
+#: what cannot be reached is grouped as the clients group it, the rest by meaning (assumed).
+_TROUBLES: Mapping[int, Trouble] = {
+    number: trouble
+    for trouble, numbers in {
+        Trouble.BAD_NUMBER: (
+            29,  # operator not connected
+            40,  # cannot be delivered
+            58,  # no message was sent
+        ),
+        Trouble.BALANCE: (36,),
+        Trouble.TRANSIENT: (
+            1,  # transport failure
+            11,  # error while saving
+            19,  # general error
+            699,  # connection could not be made
+        ),
+        Trouble.CONFIGURATION: (
+            2,  # wrong login or password
+            3,  # session idle, or API switched off for this account
+            4,  # account blocked
+            5,  # unknown method
+            6,  # no such API version
+            7,  # required parameters missing
+            10,  # partner not authorised
+            15,  # action forbidden
+            16,  # wrong password
+            18,  # session expired
+            22,  # account does not exist
+            39,  # sender name not allowed
+            42,  # not logged in
+            44,  # no preset tariff
+            45,  # the cabinet's base settings are missing
+            47,  # no preset tariff
+            605,  # user blocked
+            625,  # API key not given
+            626,  # no data for this API key
+            627,  # wrong API key
+        ),
+        Trouble.UNKNOWN: (
+            35,  # text encoding differs from the declared one
+            37,  # refused as spam
+            38,  # refused as spam
+            43,  # domain taken
+            59,  # refused as spam
+            602,  # SMS does not exist
+            617,  # without text in the only table that has it
+        ),
+    }.items()
+    for number in numbers
+}
+
+#: A call is awaited for 60 to 300 seconds (public clients); our own shorter life still decides.
+_SHORTEST_WAIT, _LONGEST_WAIT = 60, 300
+
+#: The text is free, a code in the calling number has three or four digits (public clients).
+_ABILITIES = {
+    Channel.SMS: Ability(Holder.OURS),
+    Channel.FLASH_CALL: Ability(Holder.OURS, shortest=4, longest=4),
+    Channel.INBOUND_CALL: Ability(Holder.NOBODY, cap=timedelta(seconds=_LONGEST_WAIT)),
+}
+
+#: Names of the webhook's parameters, assumed: those of the reply first, then usual ones.
+_CALLER = ("waiting_call_from", "phone", "from", "caller")
+_CALLED = ("call_to_number", "to", "called")
+_ID = ("id_call", "id", "call_id")
+
+_LONGEST_XML = 64 * 1024
+_LONGEST_SENDER = 11
+_LONGEST_EXTERNAL_ID = 64
+_NUMBER = re.compile(r"-?[0-9]{1,6}")
+_DIGITS = re.compile(r"[0-9]{8,15}")
+_NATIONAL = re.compile(r"8?([0-9]{10})")
+_LINE = re.compile(r"[78]?([0-9]{10})")
+_GROUPING = re.compile(r"[ ()-]")
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_ROUTES = ("sms", "tg", "vb", "wp", "vk")
+
+
+def _short_text(longest: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if not 1 <= len(text) <= longest or not text.isprintable():
+            raise ValueError(f"write 1 to {longest} characters")
+        return text
+
+    return read
+
+
+def _route(text: str) -> str:
+    words = text.split("-")
+    if len(set(words)) < len(words) or not set(words) <= set(_ROUTES):
+        raise ValueError(f"write one of {', '.join(_ROUTES)}, or several joined by -, like tg-sms")
+    return text
+
+
+def _wait(text: str) -> int | None:
+    if text == "off":
+        return None
+    if not re.fullmatch(r"[0-9]{2,3}", text) or not _SHORTEST_WAIT <= int(text) <= _LONGEST_WAIT:
+        raise ValueError(f"write seconds, {_SHORTEST_WAIT} to {_LONGEST_WAIT}, or off")
+    return int(text)
+
+
+def _parameter(text: str) -> tuple[str, ...]:
+    if not _NAME.fullmatch(text):
+        raise ValueError("write the name of the webhook's parameter")
+    return (text,)
+
+
+@dataclass(frozen=True)
+class Ssms(NationalDriver):
+    """SMS, flash calls and inbound calls through the SSMS platform.
+
+    `call_protection` holds every SMS back until its phone has called a line, for so many seconds; the code stays the
+    proof. `hook_url` sends our webhook's URL with each wait, which one public client does; the cabinet's setting is
+    the documented way. `webhook_caller`, `webhook_called` and `webhook_id` replace the assumed names.
+    """
+
+    scheme: ClassVar[str] = "ssms"
+    default_host: ClassVar[str | None] = "ssl.bs00.ru"
+    credential_forms: ClassVar[Sequence[Sequence[str]]] = (("key",), ("email", "password"))
+    options: ClassVar[Mapping[str, Option]] = {
+        **NationalDriver.options,
+        "sender": Option(None, _short_text(_LONGEST_SENDER)),
+        "route": Option(None, _route),
+        "format": Option("json", one_of("json", "xml")),
+        "call_protection": Option(None, _wait),
+        "priority": Option(None, one_of("1", "2", "3", "4")),
+        "external_id": Option(None, _short_text(_LONGEST_EXTERNAL_ID)),
+        "hook_url": Option(False, flag),
+        "webhook_caller": Option(_CALLER, _parameter),
+        "webhook_called": Option(_CALLED, _parameter),
+        "webhook_id": Option(_ID, _parameter),
+    }
+    calling_codes: ClassVar[frozenset[str] | None] = frozenset({"7"})
+    trunk: ClassVar[str] = "7"
+
+    sender: str | None
+    route: str | None
+    format: str
+    call_protection: int | None
+    priority: str | None
+    external_id: str | None
+    hook_url: bool
+    webhook_caller: Sequence[str]
+    webhook_called: Sequence[str]
+    webhook_id: Sequence[str]
+    key: str = field(default="", repr=False)
+    email: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        names = (*self.webhook_caller, *self.webhook_called, *self.webhook_id)
+        if len(set(names)) < len(names):
+            raise ValueError("webhook_caller, webhook_called and webhook_id must be different names")
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        """Three channels: two with codes of ours, one without any."""
+        return _ABILITIES
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        """Send the text, ring from a number that ends in the code, or name the line to call."""
+        match order.channel:
+            case Channel.SMS:
+                return (yield from self._message(order))
+            case Channel.FLASH_CALL:
+                return (yield from self._flash_call(order))
+            case Channel.INBOUND_CALL:
+                return (yield from self._line(order))
+            case _:
+                raise ValueError(f"ssms carries no {order.channel}")
+
+    def read(self, request: WebhookRequest) -> Event | None:
+        """The call that a webhook reports: who called, and the id of the wait or else the line, each of them once."""
+        caller, called, id = (
+            [value for name, value in request.parameters if name in names]
+            for names in (self.webhook_caller, self.webhook_called, self.webhook_id)
+        )
+        if len(caller) != 1 or len(called) > 1 or len(id) > 1:
+            return None
+        phone = _caller_of(caller[0])
+        line = _line_of(called[0]) if called else None
+        reference = reference_of(id[0]) if id else None
+        # An id that cannot be read is an unknown one: it is not retried as a pair of line and caller.
+        if phone is None or (id and reference is None) or (reference is None and line is None):
+            return None
+        return Event(reference, line, phone)
+
+    def _message(self, order: Order) -> Exchange[Receipt]:
+        fields = {"phone": self.written(order.phone), "text": order.text or our_code(order)}
+        wait = None if self.call_protection is None else str(self.call_protection)
+        options = {
+            "sender_name": self.sender,
+            "priority": self.priority,
+            "external_id": self.external_id,
+            "route": self.route,
+            "call_protection": wait,
+        }
+        fields |= {name: value for name, value in options.items() if value is not None}
+        data = yield from self._ask("push_msg", fields)
+        line = _line_of(data.get("call_to_number")) if wait else None
+        return Receipt(reference=reference_of(data.get("id")), line=line)
+
+    def _flash_call(self, order: Order) -> Exchange[Receipt]:
+        fields = {"phone": self.written(order.phone), "text": our_code(order), "route": "pc"}
+        data = yield from self._ask("push_msg", fields)
+        return Receipt(reference=reference_of(data.get("id")))
+
+    def _line(self, order: Order) -> Exchange[Receipt]:
+        seconds = max(_SHORTEST_WAIT, math.ceil(order.life.total_seconds()))
+        fields = {"phone": self.written(order.phone), "call_protection": str(seconds)}
+        if self.hook_url and order.webhook_url is not None:
+            fields["hook_url"] = order.webhook_url
+        data = yield from self._ask("wait_call", fields)
+        reference, line = reference_of(data.get("id_call")), _line_of(data.get("call_to_number"))
+        if reference is None or line is None:
+            raise UnclearError("ssms: the answer has no readable call_to_number or id_call")
+        return Receipt(reference=reference, line=line)
+
+    def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Mapping[str, Any]]:
+        credentials = {"key": self.key} if self.key else {"email": self.email, "password": self.password}
+        form = {"method": method, **credentials, "format": self.format, **fields}
+        response = yield HttpRequest.post_form(self.base_url + "/", form)
+        answer = _Answer.of(response)
+        said = self.said(answer.text)
+        if not response.ok:
+            raise trouble_of_status(response, said)
+        if answer.err_code is None:
+            raise UnclearError("ssms: the answer has no readable err_code")
+        number = _number_of(answer.err_code)
+        if number != 0:
+            trouble = Trouble.UNKNOWN if number is None else _TROUBLES.get(number, Trouble.UNKNOWN)
+            # A code has four digits or more, so a smaller number may be told.
+            named = str(number) if number is not None and abs(number) < 1000 else "that is not known"
+            raise ProviderError(trouble, f"err_code {named}: {said}" if said else f"err_code {named}")
+        return answer.data
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """The envelope of every reply, JSON or XML, with what cannot be read left out."""
+
+    err_code: object
+    text: object = field(repr=False)
+    data: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def of(cls, response: HttpResponse) -> _Answer:
+        document = response.json()
+        if document is None:
+            document = _tree(response.body)
+        envelope = _mapping(_mapping(document).get("response"))
+        message = _mapping(envelope.get("msg"))
+        # `data` is null, absent or empty on errors (public clients).
+        return cls(message.get("err_code"), message.get("text"), _mapping(envelope.get("data")))
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _tree(body: bytes) -> object:
+    """The XML answer in the shape of the JSON one; None if it is none, too long, or declares a document type."""
+    text = body.decode("utf-8", "replace")
+    # Without a document type there are no entities but the five of XML itself.
+    if len(body) > _LONGEST_XML or "<!DOCTYPE" in text:
+        return None
+    try:
+        root = ET.fromstring(text)  # noqa: S314 - short, and without a document type
+    except ET.ParseError:
+        return None
+    return {root.tag: {part.tag: {leaf.tag: leaf.text for leaf in part} for part in root}}
+
+
+def _number_of(err_code: object) -> int | None:
+    """A code given as string or integer; one client reads what is no number as 0, which it is not."""
+    text = str(err_code) if type(err_code) is int and abs(err_code) < 10**6 else err_code
+    return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text.strip()) else None
+
+
+def _caller_of(reported: str) -> PhoneNumber | None:
+    """Who called; None for a hidden caller or one that cannot be told for sure.
+
+    The provider's form is international digits without plus. 8 or nothing before ten digits, which it accepts from
+    clients, is read as Russian only where the digits are not a whole number abroad.
+    """
+    reported = reported.strip()
+    digits = reported.removeprefix("+")
+    if not _DIGITS.fullmatch(digits) or "+" + digits in HIDDEN_CALLER_DIGITS:
+        return None
+    whole, national = _valid("+" + digits), _NATIONAL.fullmatch(digits)
+    if whole is not None or national is None or reported.startswith("+"):
+        return whole
+    return _valid("+7" + national[1])
+
+
+def _line_of(value: object) -> PhoneNumber | None:
+    """The line to call. It may be toll-free or virtual, so it need not be a number that anybody was given."""
+    text = str(value) if type(value) is int and abs(value) < 10**15 else value
+    if not isinstance(text, str):
+        return None
+    digits = _GROUPING.sub("", text).removeprefix("+")
+    if not _DIGITS.fullmatch(digits):
+        return None
+    national = _LINE.fullmatch(digits)
+    line = PhoneNumber("+7" + national[1] if national else "+" + digits)
+    try:
+        return line if line.calling_code else None
+    except NumberParseException:
+        return None
+
+
+def _valid(text: str) -> PhoneNumber | None:
+    try:
+        return PhoneNumber.parse(text)
+    except InvalidPhoneError:
+        return None
+
+
+DRIVER = Ssms

@@ -1,0 +1,354 @@
+"""Evand: the shared suite, the two hosts, the error table, and the flows with a code that the provider checks."""
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from werkzeug.test import Client
+
+from phone_verify.codes import Keyring
+from phone_verify.delivery import Parts
+from phone_verify.drivers.base import Starts
+from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.drivers.evand import Evand
+from phone_verify.errors import ConfigurationError, ProviderError, Trouble, UnclearError
+from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.model import Assurance, Channel, Holder, Order, Outcome, Reason, Status
+from phone_verify.phone import PhoneNumber
+from phone_verify.policy import Policy
+from phone_verify.routing import Router
+from phone_verify.sandbox import Fault, Network, Sandbox
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.drivers import DriverSuite, overhear
+from phone_verify.testing.transport import Answer, FakeTransport
+from phone_verify.verifier import Verifier
+
+PHONE = PhoneNumber("+989140000000")
+ORDER = Order(PHONE, Channel.SMS, timedelta(seconds=120))
+RIGHT, WRONG = "12345", "54321"
+
+
+class TestEvand(DriverSuite):
+    driver = Evand
+    dsn = "evand://FAKE%2Fclient:FAKE%2Bsecret%3A1@127.0.0.1:8025/base?tls=off&event_id=1001"
+    variants = ("foreign=digits", "auth_prefix=", "mobile_field=phone&name=evand-2&timeout=5")
+    samples = Path(__file__).parent / "samples" / "evand"
+    phone, abroad = "+989140000000", "+79000000000"
+
+
+def load(place: str = "default", options: str = "event_id=1001") -> Evand:
+    driver = load_driver(parse_dsn(f"evand://FAKE-ID:FAKE-SECRET@{place}?{options}", "PHONE_VERIFY_SMS"))
+    assert isinstance(driver, Evand)
+    return driver
+
+
+def answer(status: int, body: object = None) -> HttpResponse:
+    return HttpResponse(status, {}, b"" if body is None else json.dumps(body).encode())
+
+
+CLIENT_TOKEN = answer(200, {"access_token": "FAKE.CLIENT.TOKEN", "token_type": "Bearer", "expires_in": 3600})
+USER_TOKEN = answer(200, {"access_token": "FAKE.USER.TOKEN", "refresh_token": "FAKE.REFRESH.TOKEN"})
+WRONG_CODE = answer(400, {"error": "invalid_grant", "message": "The code is wrong."})
+DOWN = ProviderError(Trouble.TRANSIENT, "cannot connect")
+
+
+# The DSN
+
+
+def addresses(driver: Evand) -> list[str]:
+    """Where a whole verification asks: the site's token, the send, the participant's token."""
+    _, sent = overhear(driver.start(ORDER), [CLIENT_TOKEN, answer(204)])
+    _, checked = overhear(driver.check(PHONE, RIGHT), [USER_TOKEN])
+    return [request.url for request in [*sent, *checked] if isinstance(request, HttpRequest)]
+
+
+@pytest.mark.parametrize(
+    ("place", "tokens", "sends"),
+    [
+        ("default", "https://connect.evand.com", "https://api.evand.com"),
+        ("default/x", "https://connect.evand.com/x", "https://api.evand.com/x"),
+        ("default:8443", "https://connect.evand.com:8443", "https://api.evand.com:8443"),
+        ("relay.example/x", "https://relay.example/x", "https://relay.example/x"),
+        ("api.evand.com", "https://api.evand.com", "https://api.evand.com"),
+        ("connect.evand.com", "https://connect.evand.com", "https://connect.evand.com"),
+        ("[::1]:8025/x/", "https://[::1]:8025/x", "https://[::1]:8025/x"),
+    ],
+)
+def test_two_hosts_by_default_and_one_where_one_is_named(place: str, tokens: str, sends: str) -> None:
+    token = f"{tokens}/api/oauth2/token"
+    assert addresses(load(place)) == [token, f"{sends}/mobile/verification-codes", token]
+
+
+@pytest.mark.parametrize("options", ["", "?timeout=5", "?event_id=", "?event_id=%20"])
+def test_an_event_is_required(options: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_SMS.*event_id") as raised:
+        load_driver(parse_dsn(f"evand://FAKE-ID:FAKE-SECRET@default{options}", "PHONE_VERIFY_SMS"))
+    assert "FAKE" not in str(raised.value)
+
+
+@pytest.mark.parametrize("option", ["auth_prefix=a%20b", "auth_prefix=%D8%B1", "mobile_field=", "mobile_field=a.b"])
+def test_options_that_fit_no_header_or_field_are_refused(option: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"PHONE_VERIFY_SMS.*{option.partition('=')[0]}"):
+        load(options=f"event_id=1001&{option}")
+
+
+@pytest.mark.parametrize("credentials", ["FAKE-ID", "FAKE-ID:", ":FAKE-SECRET"])
+def test_id_and_secret_are_both_required(credentials: str) -> None:
+    with pytest.raises(ConfigurationError, match="CLIENT_ID:CLIENT_SECRET@"):
+        load_driver(parse_dsn(f"evand://{credentials}@default?event_id=1001", "PHONE_VERIFY_SMS"))
+
+
+def test_five_digits_for_two_minutes_that_the_provider_checks() -> None:
+    ability = load().abilities[Channel.SMS]
+    assert (ability.holder, ability.known, ability.cap) == (Holder.REMOTE, 5, timedelta(seconds=120))
+
+
+# The error table
+
+
+#: Status and body, what it means at each of the three requests. `false` is a wrong code.
+TABLE = [
+    (401, {"error": "invalid_client", "message": "m"}, "configuration", "configuration", "configuration"),
+    (400, {"error": "invalid_client", "message": "m"}, "configuration", "configuration", "configuration"),
+    (400, {"error": "unsupported_grant_type"}, "configuration", "configuration", "configuration"),
+    (400, {"error": "invalid_grant", "message": "m"}, "unknown", "unknown", "false"),
+    (422, {"error": "invalid_grant", "message": "m"}, "unknown", "unknown", "false"),
+    (422, {"message": "The mobile is invalid."}, "unknown", "bad_number", "false"),
+    (422, {"message": "The event_id field is required."}, "unknown", "unknown", "false"),
+    (422, {"message": ["mobile", "invalid"], "error": {"mobile": "invalid"}}, "unknown", "unknown", "false"),
+    (401, {"message": "Unauthenticated."}, "configuration", "configuration", "configuration"),
+    (402, None, "balance", "balance", "balance"),
+    (403, None, "configuration", "configuration", "configuration"),
+    (404, None, "unknown", "unknown", "unknown"),
+    (429, {"message": "m"}, "rate", "rate", "rate"),
+    (500, None, "transient", "transient", "transient"),
+    (503, {"access_token": "FAKE.TOKEN"}, "transient", "transient", "transient"),
+    (302, {"access_token": "FAKE.TOKEN"}, "unknown", "unknown", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "token", "send", "check"), TABLE)
+def test_every_status_at_every_request(status: int, body: object, token: str, send: str, check: str) -> None:
+    driver, refused = load(), answer(status, body)
+    meanings = [
+        overhear(driver.start(ORDER), [refused])[0],
+        overhear(driver.start(ORDER), [CLIENT_TOKEN, refused] * 2)[0],
+        overhear(driver.check(PHONE, RIGHT), [refused])[0],
+    ]
+    told = [str(m.trouble) if isinstance(m, ProviderError) else str(m).lower() for m in meanings]
+    assert told == [token, send, check]
+
+
+def test_a_fresh_token_is_asked_for_once() -> None:
+    result, asked = overhear(load().start(ORDER), [CLIENT_TOKEN, answer(401)] * 9)
+    assert isinstance(result, ProviderError)
+    assert result.trouble is Trouble.CONFIGURATION
+    assert len(asked) == 4
+
+
+def test_no_error_holds_the_token() -> None:
+    said = answer(422, {"error": "FAKE.CLIENT.TOKEN", "message": "The mobile is invalid for FAKE.CLIENT.TOKEN"})
+    result, _ = overhear(load().start(ORDER), [CLIENT_TOKEN, said])
+    assert isinstance(result, ProviderError)
+    assert result.trouble is Trouble.BAD_NUMBER
+    assert "CLIENT.TOKEN" not in str(result)
+    assert "HTTP 422" in result.detail
+
+
+# The flows, through the verifier
+
+
+class Site:
+    """A verifier over the real driver, the provider's answers, and a clock."""
+
+    def __init__(self, *answers: Answer, dsns: Sequence[str] = (), max_failures: int = 20) -> None:
+        self.clock, self.transport = ManualClock(), FakeTransport(answers)
+        drivers: list[Starts] = [load()]
+        drivers += [load_driver(parse_dsn(dsn, "PHONE_VERIFY_SMS")) for dsn in dsns]
+        self.verifier = Verifier(
+            Parts(
+                policy=Policy(max_failures=max_failures),
+                keyring=Keyring(["k" * 32]),
+                store=MemoryStore(),
+                transport=self.transport,
+                router=Router({Channel.SMS: drivers}, ticks=lambda: 0.0),
+                texts=lambda channel, code, life, locale: code,
+                clock=self.clock,
+                ticks=lambda: 0.0,
+            )
+        )
+        self.id = self.secret = ""
+
+    def begin(self) -> Outcome:
+        outcome = self.verifier.start(PHONE)
+        assert outcome.verification is not None
+        self.id, self.secret = outcome.verification.id, outcome.secret or ""
+        return outcome
+
+    def check(self, code: str, *answers: Answer) -> Outcome:
+        self.transport.answers.extend(answers)
+        return self.verifier.check(self.id, self.secret, code)
+
+
+def left(outcome: Outcome) -> tuple[Reason | None, Status, int]:
+    assert outcome.verification is not None
+    return outcome.reason, outcome.verification.state, outcome.verification.attempts_left
+
+
+def begun() -> Site:
+    site = Site(CLIENT_TOKEN, answer(200, {"data": {}}))
+    assert site.begin().ok
+    return site
+
+
+def test_from_the_start_to_the_proof() -> None:
+    site = Site(CLIENT_TOKEN, answer(200, {"data": {}}))
+    record = site.begin().verification
+    assert record is not None
+    assert (record.status, record.holder, record.code_length) == (Status.SENT, Holder.REMOTE, 5)
+    assert record.expires_at - record.created_at == timedelta(seconds=120)
+    assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, 2)
+    outcome = site.check(RIGHT, USER_TOKEN)
+    assert left(outcome) == (None, Status.VERIFIED, 1)
+    redeemed = site.verifier.redeem(outcome.proof or "", [site.secret], ["login"])
+    assert redeemed is not None
+    assert (redeemed.phone, redeemed.assurance) == (PHONE, Assurance.CODE)
+    assert site.check(RIGHT).reason is Reason.CLOSED
+
+
+def test_against_the_sandbox() -> None:
+    site = Site()
+    provider = Sandbox(Network(now=site.clock))
+
+    def ask(request: HttpRequest) -> HttpResponse:
+        place = request.url.partition(".com")[2]
+        response = Client(provider).post(place, data=request.body, headers=dict(request.headers))
+        return HttpResponse(response.status_code, {}, response.data)
+
+    provider.faults.put("evand", PHONE.e164, Fault(refuse="bad_token", times=1))
+    site.transport.answers = [ask] * 4
+    assert site.begin().ok
+    handset = provider.network.handset(PHONE.e164)
+    assert handset is not None
+    code = handset.messages[0].code
+    wrong = WRONG if code != WRONG else RIGHT
+    assert left(site.check(wrong, ask)) == (Reason.WRONG_CODE, Status.SENT, 2)
+    assert left(site.check(code, ask)) == (None, Status.VERIFIED, 1)
+
+
+def test_a_wrong_code_counts_as_a_failure_of_the_phone() -> None:
+    site = Site(max_failures=2)
+    for _ in range(2):
+        site.transport.answers = [CLIENT_TOKEN, answer(204)]
+        site.begin()
+        assert site.check(WRONG, WRONG_CODE).reason is Reason.WRONG_CODE
+        site.clock.move(60)
+    asked = len(site.transport.requests)
+    assert site.verifier.start(PHONE).reason is Reason.TOO_MANY_REQUESTS
+    assert site.check(RIGHT, USER_TOKEN).reason is Reason.TOO_MANY_REQUESTS
+    assert len(site.transport.requests) == asked
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [answer(503), answer(429), answer(401, {"error": "invalid_client"}), answer(200, {}), DOWN, UnclearError("late")],
+    ids=["503", "429", "client", "no token", "down", "time-out"],
+)
+def test_a_provider_that_cannot_judge_costs_the_attempt_and_nothing_else(trouble: Answer) -> None:
+    site = begun()
+    assert left(site.check(RIGHT, trouble)) == (Reason.PROVIDER_UNAVAILABLE, Status.SENT, 2)
+    outcome = site.check(RIGHT, USER_TOKEN)
+    assert left(outcome) == (None, Status.VERIFIED, 1)
+    assert outcome.proof
+
+
+def test_the_last_attempt() -> None:
+    site = begun()
+    for attempts in (2, 1):
+        assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, attempts)
+    assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.EXHAUSTED, 0)
+    asked = len(site.transport.requests)
+    assert site.check(RIGHT, USER_TOKEN).reason is Reason.CLOSED
+    assert len(site.transport.requests) == asked
+
+
+def test_the_last_attempt_may_be_the_right_one() -> None:
+    site = begun()
+    for _ in range(2):
+        site.check(WRONG, WRONG_CODE)
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 0)
+
+
+def test_the_last_attempt_at_a_provider_that_is_down() -> None:
+    site = begun()
+    for _ in range(2):
+        site.check(WRONG, WRONG_CODE)
+    assert left(site.check(RIGHT, DOWN)) == (Reason.PROVIDER_UNAVAILABLE, Status.EXHAUSTED, 0)
+    assert site.check(RIGHT, USER_TOKEN).reason is Reason.CLOSED
+
+
+@pytest.mark.parametrize("typed", ["", "1234", "123456", "abcde"])
+def test_a_code_of_another_form_is_not_forwarded(typed: str) -> None:
+    site = begun()
+    assert left(site.check(typed)) == (Reason.MALFORMED_CODE, Status.SENT, 3)
+
+
+def test_digits_of_another_script_are_forwarded_as_ascii() -> None:
+    site = begun()
+    assert site.check("۱۲ ۳۴۵", USER_TOKEN).ok
+    assert json.loads(site.transport.requests[-1].body or b"")["mobile_verification_code"] == RIGHT
+
+
+def test_after_two_minutes_nobody_is_asked() -> None:
+    site = begun()
+    site.clock.move(120)
+    assert site.check(RIGHT).reason is Reason.CLOSED
+
+
+def test_a_send_whose_end_is_unclear_stays_usable() -> None:
+    site = Site(CLIENT_TOKEN, UnclearError("time-out"), dsns=["amoot://FAKE-TOKEN@default"])
+    outcome = site.begin()
+    assert left(outcome) == (None, Status.PENDING, 3)
+    assert len(site.transport.requests) == 2
+    assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.PENDING, 2)
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 1)
+
+
+def test_a_resend_asks_for_another_code_and_refills_nothing() -> None:
+    site = begun()
+    site.check(WRONG, WRONG_CODE)
+    site.clock.move(60)
+    site.transport.answers = [CLIENT_TOKEN, answer(204)]
+    assert site.verifier.resend(site.id, site.secret).ok
+    assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, 1)
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 0)
+
+
+@pytest.mark.parametrize("refused", [[answer(401)], [answer(200, {})], [CLIENT_TOKEN, answer(429)], [DOWN]])
+def test_a_refusal_goes_on_to_the_next_driver(refused: list[Answer]) -> None:
+    amoot = answer(200, {"Status": "Success"})
+    site = Site(*refused, amoot, dsns=["amoot://FAKE-TOKEN@default"])
+    record = site.begin().verification
+    assert record is not None
+    assert (record.driver, record.holder) == ("amoot", Holder.OURS)
+
+
+def test_a_bad_number_does_not() -> None:
+    bad = answer(422, {"message": "The mobile is invalid."})
+    site = Site(CLIENT_TOKEN, bad, dsns=["amoot://FAKE-TOKEN@default"])
+    assert site.verifier.start(PHONE).reason is Reason.DELIVERY_FAILED
+    assert len(site.transport.requests) == 2
+
+
+def test_the_log_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    site = begun()
+    spoken = "FAKE-ID FAKE-SECRET 9140000000 12345"
+    site.check(RIGHT, answer(401, {"error": "invalid_client", "message": spoken}))
+    assert "invalid client" in caplog.text.replace("_", " ")
+    for secret in (*spoken.split(), PHONE.e164):
+        assert secret not in caplog.text
