@@ -19,10 +19,9 @@ from ipaddress import ip_address
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus
 
-from ..errors import ConfigurationError, ProviderError, Trouble
+from ..errors import ConfigurationError, InvalidPhoneError, ProviderError, Trouble
 from ..exchange import Exchange, HttpResponse
-from ..model import Channel, Event, Holder, Order, Receipt, Sighting
-from ..model import WebhookRequest as WebhookRequest
+from ..model import Channel, Event, Holder, Order, Receipt, Sighting, WebhookRequest
 from ..phone import PhoneNumber
 
 ANSWER_TIMEOUT = timedelta(seconds=10)
@@ -322,6 +321,25 @@ def our_code(order: Order) -> str:
     if order.code is None:
         raise ValueError(f"an order for {order.channel} came without our code")
     return order.code
+
+
+def number_of(text: str) -> PhoneNumber | None:
+    """The number that a provider reports of somebody, or None for what is none."""
+    try:
+        return PhoneNumber.parse(text)
+    except InvalidPhoneError:
+        return None
+
+
+def line_of(text: str) -> PhoneNumber | None:
+    """The number that a provider asks us to show: it may be toll-free or virtual, so only its country must exist."""
+    from phonenumbers import NumberParseException
+
+    line = PhoneNumber(text)
+    try:
+        return line if line.calling_code else None
+    except NumberParseException:
+        return None
 
 
 def reference_of(value: object) -> str | None:

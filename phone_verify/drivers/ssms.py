@@ -15,13 +15,22 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
-from phonenumbers import NumberParseException
-
-from ..errors import InvalidPhoneError, ProviderError, Trouble, UnclearError
+from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
 from ..model import Channel, Event, Holder, Order, Receipt, WebhookRequest
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
-from .base import Ability, NationalDriver, Option, flag, one_of, our_code, reference_of, trouble_of_status
+from .base import (
+    Ability,
+    NationalDriver,
+    Option,
+    flag,
+    line_of,
+    number_of,
+    one_of,
+    our_code,
+    reference_of,
+    trouble_of_status,
+)
 
 #: Every `err_code` of the labels' tables, taken together (public clients). What may be repeated, what is a setting and
 #: what cannot be reached is grouped as the clients group it, the rest by meaning (assumed).
@@ -314,10 +323,10 @@ def _caller_of(reported: str) -> PhoneNumber | None:
     digits = reported.removeprefix("+")
     if not _DIGITS.fullmatch(digits) or "+" + digits in HIDDEN_CALLER_DIGITS:
         return None
-    whole, national = _valid("+" + digits), _NATIONAL.fullmatch(digits)
+    whole, national = number_of("+" + digits), _NATIONAL.fullmatch(digits)
     if whole is not None or national is None or reported.startswith("+"):
         return whole
-    return _valid("+7" + national[1])
+    return number_of("+7" + national[1])
 
 
 def _line_of(value: object) -> PhoneNumber | None:
@@ -329,18 +338,7 @@ def _line_of(value: object) -> PhoneNumber | None:
     if not _DIGITS.fullmatch(digits):
         return None
     national = _LINE.fullmatch(digits)
-    line = PhoneNumber("+7" + national[1] if national else "+" + digits)
-    try:
-        return line if line.calling_code else None
-    except NumberParseException:
-        return None
-
-
-def _valid(text: str) -> PhoneNumber | None:
-    try:
-        return PhoneNumber.parse(text)
-    except InvalidPhoneError:
-        return None
+    return line_of("+7" + national[1] if national else "+" + digits)
 
 
 DRIVER = Ssms

@@ -14,9 +14,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from phonenumbers import NumberParseException
-
-from ..errors import InvalidPhoneError, ProviderError, Trouble, UnclearError
+from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
 from ..model import CallState, Channel, Event, Holder, Order, Receipt, Sighting, WebhookRequest
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
@@ -25,6 +23,8 @@ from .base import (
     NationalDriver,
     Option,
     flag,
+    line_of,
+    number_of,
     one_of,
     our_code,
     reference_of,
@@ -197,14 +197,14 @@ class TelefonIp(NationalDriver):
         digits = reported.removeprefix("+")
         if not _DIGITS.fullmatch(digits) or "+" + digits in HIDDEN_CALLER_DIGITS:
             return None
-        national, abroad = _NATIONAL.fullmatch(digits), _valid("+" + digits)
+        national, abroad = _NATIONAL.fullmatch(digits), number_of("+" + digits)
         if abroad and (self.foreign == "digits" or reported.startswith("+")):
             return abroad
         # "8" and ten digits is the provider's own form (provider docs). Ten digits alone may as well be a whole
         # number abroad (+961 3…), which must not pass for the Russian one (+7 961 3…).
         if national is None or (abroad and len(digits) == 10):
             return None
-        return _valid("+7" + national[1])
+        return number_of("+7" + national[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,18 +240,7 @@ def _line_of(value: object) -> PhoneNumber | None:
     if not _DIGITS.fullmatch(digits):
         return None
     national = _NATIONAL.fullmatch(digits)
-    line = PhoneNumber("+7" + national[1] if national else "+" + digits)
-    try:
-        return line if line.calling_code else None
-    except NumberParseException:
-        return None
-
-
-def _valid(text: str) -> PhoneNumber | None:
-    try:
-        return PhoneNumber.parse(text)
-    except InvalidPhoneError:
-        return None
+    return line_of("+7" + national[1] if national else "+" + digits)
 
 
 DRIVER = TelefonIp
