@@ -11,11 +11,11 @@ import pytest
 
 from phone_verify.sandbox import SandboxServer
 from tests.clients import HttpCarrier
+from tests.conftest import missing
 from tests.scenarios import Stage
 from tests.servers import environment, gunicorn
 
 pytestmark = pytest.mark.browser
-playwright_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
 #: No look-ups of Chromium's own, and no sandbox of its own where the tests run as root in a container.
 FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -35,7 +35,11 @@ def site(
 
 @pytest.fixture(scope="module")
 def playwright() -> Iterator[Any]:
-    with playwright_api.sync_playwright() as running:
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("Playwright")
+    with sync_playwright() as running:
         yield running
 
 
