@@ -121,8 +121,6 @@ class Driver:
     credential_forms: ClassVar[Sequence[Sequence[str]]] = ((),)
     options: ClassVar[Mapping[str, Option]] = {}
     calling_codes: ClassVar[frozenset[str] | None] = None
-    signs_webhooks: ClassVar[bool] = False
-    tells_cost: ClassVar[bool] = False
 
     name: str
     base_url: str = field(repr=False)
