@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +21,7 @@ from .delivery import Parts
 from .drivers.base import Dsn, Starts, is_loopback
 from .drivers.dsn import load_driver, parse_dsn
 from .errors import ConfigurationError
+from .fixed_codes import read_fixed_codes
 from .model import Channel
 from .policy import Policy
 from .routing import Router
@@ -45,7 +46,7 @@ _NUMBERS = (
     "trusted_proxies",
 )
 _SECONDS = ("ttl", "resend_after")
-_LISTS = ("channels", "secret_keys", "allowed_regions")
+_LISTS = ("channels", "secret_keys", "allowed_regions", "test_passcodes", "test_passcodes_in_production")
 _TEXTS = ("store", "tag_key", "region", "webhook_secret", "public_url", "site_name")
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS)
 
@@ -71,6 +72,8 @@ class Settings:
     public_url: str | None = None
     site_name: str = ""
     trusted_proxies: int = 0
+    test_passcodes: Sequence[str] = field(default=(), repr=False)
+    test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
 
     @classmethod
     def read(cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
@@ -112,6 +115,8 @@ class Settings:
             public_url=public_url,
             site_name=_text("site_name", given) or (_host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
+            test_passcodes=_list("test_passcodes", given),
+            test_passcodes_in_production=_list("test_passcodes_in_production", given),
         )
 
 
@@ -124,11 +129,13 @@ def build(
     webhook_path: Callable[[str, str], str] | None = None,
     transport: Transport | None = None,
     clock: Callable[[], datetime] | None = None,
+    production: bool = True,
 ) -> Site:
     """The site that these settings describe.
 
     `framework_keys` sign where no secret keys are set; `stores` adds an adapter's own store schemes;
-    `webhook_path(driver, secret)` is the path under which the adapter receives webhooks.
+    `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
+    need to be named twice.
     """
     keys = settings.secret_keys or list(framework_keys)
     keyring = Keyring(keys, settings.tag_key)
@@ -149,6 +156,12 @@ def build(
                 f"the server runs several processes, and memory counts for each of them alone; set {PREFIX}STORE"
             )
 
+    fixed_codes = read_fixed_codes(
+        settings.test_passcodes,
+        settings.test_passcodes_in_production,
+        production=production,
+        today=(clock() if clock else datetime.now(UTC)).date(),
+    )
     parts = Parts(
         policy=settings.policy,
         keyring=keyring,
@@ -158,6 +171,7 @@ def build(
         texts=message_writer(settings.site_name, _host_of(settings.public_url)),
         audience=settings.public_url or "default",
         webhook_url=webhook_url,
+        fixed_codes=fixed_codes,
         clock=clock,
         ticks=ticks,
     )

@@ -6,16 +6,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 from .phone import PhoneNumber
 
 _ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
+_TOKEN = re.compile(r"[!-~]{1,8000}")
 
 
 def is_id(text: str) -> bool:
     """Whether `text` has the form of a verification id: the phone's tag, and 128 random bits."""
     return bool(_ID.match(text))
+
+
+def is_token(text: str) -> bool:
+    """Whether `text` has the form of an access token: it fits into a header as it stands."""
+    return bool(_TOKEN.fullmatch(text))
 
 
 class Channel(StrEnum):
@@ -83,6 +90,8 @@ class Order:
     code: str | None = field(default=None, repr=False)
     text: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
+    #: What the user holds at the provider itself, where the provider takes that in place of the site's own credential.
+    user_token: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +115,31 @@ class Event:
     reference: str | None
     line: PhoneNumber | None
     caller: PhoneNumber | None
+
+
+class DeliveryState(StrEnum):
+    """How far a message or a call of ours came. Information for the site's owner: it proves nothing."""
+
+    OPEN = "open"  #: on its way, or the provider does not know yet
+    DELIVERED = "delivered"
+    UNDELIVERED = "undelivered"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryEvent:
+    """What a provider says of an order it took, asked or by itself: how far it came, in words fit for a log."""
+
+    reference: str | None
+    state: DeliveryState
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a provider says of the site's account there: its credential works, and what is left in which currency."""
+
+    balance: Decimal | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,3 +270,4 @@ class Redeemed:
     assurance: Assurance
     verification_id: str
     verified_at: datetime
+    by_fixed_code: bool = False  #: a test number: never let it stand for somebody with rights over others

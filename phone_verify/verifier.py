@@ -18,6 +18,7 @@ from .codes import binding_digest, new_id, new_secret, normalise
 from .delivery import Delivery, Parts, Way
 from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts
 from .errors import ProviderError, UnclearError
+from .fixed_codes import BY_FIXED_CODE, FixedCode
 from .lifecycle import Answer, Limits, Opening, Quota, Refusal, Refused, Spent, has_proof
 from .model import (
     CallState,
@@ -82,7 +83,7 @@ class Flows:
             opening = self._opening(phone, purpose, channel, driver, locale, secret, bindings, short)
             return await self._store.open(opening, self._phone_quotas(phone), self._limits, self._now())
 
-        way = await self._let_in(phone, [channel] if channel else self.router.preferred, open_with)
+        way = await self._let_in(phone, [channel] if channel else self._preferred(phone), open_with)
         if isinstance(way, Refused):
             await self._store.uncount(shared, windows, self._now())
             return _throttled(way)
@@ -104,9 +105,9 @@ class Flows:
             return found
         if not found.open:
             return self._told(found, Reason.CLOSED)
-        others = (c for c in self.router.preferred if c is not found.channel)
+        others = (c for c in self._preferred(found.phone) if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
-        if not any(self.router.serves(c, found.phone) for c in channels):
+        if not any(self._route(c, found.phone) for c in channels):
             return self._told(found, Reason.CHANNEL_UNAVAILABLE)
         shared = self._shared_quotas(found.phone, address)
         windows = await self._store.count(shared, self._now())
@@ -212,7 +213,14 @@ class Flows:
             record = await self._store.redeem(id, binding_digest(secret), self._now())
             if record is not None and record.closed_at is not None:
                 return Redeemed(
-                    record.phone, record.purpose, record.service, record.channel, record.assurance, id, record.closed_at
+                    phone=record.phone,
+                    purpose=record.purpose,
+                    service=record.service,
+                    channel=record.channel,
+                    assurance=record.assurance,
+                    verification_id=id,
+                    verified_at=record.closed_at,
+                    by_fixed_code=record.driver == BY_FIXED_CODE,
                 )
         return None
 
@@ -245,7 +253,7 @@ class Flows:
         closed = False
         for channel in channels:
             # The one that carried the last order knows it best: only it can retry by its own reference.
-            drivers = sorted(self.router.route(channel, phone), key=lambda driver: driver.name != known)
+            drivers = sorted(self._route(channel, phone), key=lambda driver: driver.name != known)
             longer = [driver for driver in drivers if not self._delivery.plan(driver, channel).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
@@ -325,7 +333,30 @@ class Flows:
             return Outcome(Reason.NOT_FOUND)
         return record
 
+    def _fixed_code(self, phone: PhoneNumber) -> FixedCode | None:
+        """The fixed code of a test number until its last day is over; None for every other phone."""
+        fixed = self._parts.fixed_codes.get(phone)
+        if fixed is None or (self._now() or datetime.now(UTC)).date() > fixed.last_day:
+            return None
+        return fixed
+
+    def _route(self, channel: Channel, phone: PhoneNumber) -> Sequence[Starts]:
+        fixed = self._fixed_code(phone)
+        if fixed is not None:
+            return [fixed] if channel in self._usable(fixed, self.router.channels) else []
+        return self.router.route(channel, phone)
+
+    def _preferred(self, phone: PhoneNumber) -> Sequence[Channel]:
+        fixed = self._fixed_code(phone)
+        return self.router.preferred if fixed is None else self._usable(fixed, self.router.preferred)
+
+    def _usable(self, fixed: FixedCode, channels: Sequence[Channel]) -> Sequence[Channel]:
+        # A site that only takes calls must let its reviewer in too: nothing is sent, so SMS need not be configured.
+        return [channel for channel in channels if channel in fixed.abilities] or [Channel.SMS]
+
     def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> Reason | None:
+        if self.router.channels and self._fixed_code(phone) is not None:
+            return None if channel is None or self._route(channel, phone) else Reason.CHANNEL_UNAVAILABLE
         allowed = self.policy.allowed_regions
         if phone.kind is Kind.REFUSED or (allowed is not None and phone.region not in allowed):
             return Reason.DESTINATION_NOT_ALLOWED
@@ -356,7 +387,7 @@ class Flows:
         key_id = self.keyring.key_id
         digest = None
         if planned.holder is Holder.OURS and planned.code_length:
-            code = self.keyring.derive(key_id, id, phone, purpose, 1, planned.code_length)
+            code = self._delivery.code_of(driver, key_id, id, phone, purpose, 1, planned.code_length)
             digest = self.keyring.digest(id, code)
         return Opening(
             id=id,
@@ -378,9 +409,12 @@ class Flows:
 
     def _phone_quotas(self, phone: PhoneNumber) -> Sequence[Quota]:
         limit = self.policy.sends_per_hour
-        return [Quota(f"sends:{self.keyring.tag(phone)}", limit)] if limit else []
+        counts = limit and self._fixed_code(phone) is None
+        return [Quota(f"sends:{self.keyring.tag(phone)}", limit)] if counts else []
 
     def _shared_quotas(self, phone: PhoneNumber, address: str | None) -> Sequence[Quota]:
+        if self._fixed_code(phone) is not None:
+            return []
         policy, bucket = self.policy, self.keyring.bucket
         wanted = [
             (bucket("address", address) if address else None, policy.sends_per_hour_per_address),
@@ -405,10 +439,10 @@ class Flows:
         short_closed = record.failures >= self._limits.short_failures
 
         def serves(channel: Channel) -> bool:
-            drivers = self.router.route(channel, record.phone)
+            drivers = self._route(channel, record.phone)
             return any(not (short_closed and self._delivery.plan(driver, channel).short) for driver in drivers)
 
-        return [channel for channel in self.router.channels if serves(channel)]
+        return [channel for channel in dict.fromkeys([*self.router.channels, record.channel]) if serves(channel)]
 
 
 def _throttled(refused: Refused) -> Outcome:

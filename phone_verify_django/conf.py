@@ -25,7 +25,7 @@ from phone_verify.errors import ConfigurationError
 DEFAULT_STORE = "orm:"
 
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
-_REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS")
+_REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG")
 
 _lock = threading.Lock()
 _site: Site | None = None
@@ -103,6 +103,7 @@ def _built() -> Site:
             stores={"orm": _open_orm},
             default_store=DEFAULT_STORE,
             webhook_path=webhook_path,
+            production=not debug(),
             **_instead,
         )
     except ConfigurationError as error:

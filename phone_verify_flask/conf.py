@@ -33,6 +33,7 @@ def read_site(app: Flask, prefix: str, **for_tests: Any) -> Site:
         framework_keys=_framework_keys(app),
         default_store="memory:" if settings.store else _store_in_instance_folder(app),
         webhook_path=lambda driver, secret: f"{root}{prefix}/webhooks/{driver}/{secret}",
+        production=not (app.debug or app.testing),
         **for_tests,
     )
 

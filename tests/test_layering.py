@@ -30,12 +30,13 @@ MAY_SEE: dict[str, set[str]] = {
     "drivers.*": {"errors", "phone", "exchange", "model", "policy", "drivers.base"},
     "stores.*": {"errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "stores.base"},
     "routing": {"errors", "phone", "model", "policy", "drivers.base"},
+    "fixed_codes": {"errors", "phone", "exchange", "model", "policy", "drivers.base"},
     "delivery": {
-        "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "routing", "transport",
+        "fixed_codes", "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "routing", "transport",
         "drivers.base", "stores.base",
     },
     "verifier": {
-        "delivery",
+        "delivery", "fixed_codes",
         "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "proof", "routing", "transport",
         "drivers.base", "stores.base",
     },

@@ -15,13 +15,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from decimal import Decimal
 from ipaddress import ip_address
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus
 
 from ..errors import ConfigurationError, InvalidPhoneError, ProviderError, Trouble
 from ..exchange import Exchange, HttpResponse
-from ..model import Channel, Event, Holder, Order, Receipt, Sighting, WebhookRequest
+from ..model import Account, Channel, DeliveryEvent, Event, Holder, Order, Receipt, Sighting, WebhookRequest
 from ..phone import PhoneNumber
 
 ANSWER_TIMEOUT = timedelta(seconds=10)
@@ -31,6 +32,7 @@ _SPOKEN = re.compile(r"[^\w .,:;()!?'/-]", re.UNICODE)
 #: Three digits or more, also where they stand in groups, as phone numbers do.
 _DIGIT_RUNS = re.compile(r"\d(?:[ ().-]*\d){2,}")
 _REFERENCE = re.compile(r"[!-~]{1,64}")
+_AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 #: A driver's name is a segment of its webhooks' URL.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -156,11 +158,14 @@ class Driver:
         except ValueError as error:
             raise ConfigurationError(f"{setting}: {error}") from None
 
-    def said(self, words: object) -> str:
-        """The provider's own words, fit for a log; providers do repeat a bad key in their answer. Empty if no text."""
+    def said(self, words: object, *tokens: str) -> str:
+        """The provider's own words, fit for a log; providers do repeat a bad key in their answer. Empty if no text.
+
+        `tokens` are secrets beside the driver's own credentials.
+        """
         if not isinstance(words, str):
             return ""
-        secrets = {getattr(self, name) for form in self.credential_forms for name in form}
+        secrets = {*tokens, *(getattr(self, name) for form in self.credential_forms for name in form)}
         for spelling in {spelling for secret in secrets if secret for spelling in _spellings(secret)}:
             words = re.sub(re.escape(spelling), "…", words, flags=re.IGNORECASE)
         return scrubbed(words)
@@ -293,10 +298,10 @@ class Polls(Carrier, Protocol):
 
 @runtime_checkable
 class ReadsWebhooks(Carrier, Protocol):
-    """Is told of calls by the provider's webhook."""
+    """Is told of calls, or of how messages fared, by the provider's webhook."""
 
-    def read(self, request: WebhookRequest) -> Event | None:
-        """The event this webhook reports, or None if it reports none that could prove anything."""
+    def read(self, request: WebhookRequest) -> Event | DeliveryEvent | None:
+        """The event this webhook reports, or None if it reports none that could mean anything."""
         ...
 
 
@@ -306,6 +311,32 @@ class ChecksRemotely(Carrier, Protocol):
 
     def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
         """Whether the code is right. Raises `ProviderError` or `UnclearError` where the provider cannot say."""
+        ...
+
+
+@runtime_checkable
+class TakesUserTokens(Carrier, Protocol):
+    """Sends with what the user holds at the provider, where an order has it; no other driver is handed such a token."""
+
+    @property
+    def takes_user_tokens(self) -> Literal[True]: ...
+
+
+@runtime_checkable
+class TellsDelivery(Carrier, Protocol):
+    """Can be asked how far an order came."""
+
+    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+        """How the order with this reference fared. Raises `ProviderError` or `UnclearError`."""
+        ...
+
+
+@runtime_checkable
+class TellsAccount(Carrier, Protocol):
+    """Can be asked for the site's account without sending anything: shows whether the credential works."""
+
+    def account(self) -> Exchange[Account]:
+        """The account of the credential. Raises `ProviderError` (configuration: it does not work) or `UnclearError`."""
         ...
 
 
@@ -344,6 +375,12 @@ def reference_of(value: object) -> str | None:
     """A provider's reference as text, or None where it is absent or nothing a store could keep and find again."""
     text = str(value) if type(value) is int else value
     return text if isinstance(text, str) and _REFERENCE.fullmatch(text) else None
+
+
+def amount_of(value: object) -> Decimal | None:
+    """A sum of money given as a number or a numeric text, or None for what is none."""
+    text = str(value) if type(value) in (int, float) else value.strip() if isinstance(value, str) else ""
+    return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 
 def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:

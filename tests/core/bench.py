@@ -12,6 +12,7 @@ from phone_verify.delivery import Parts
 from phone_verify.drivers.base import Ability, Starts
 from phone_verify.errors import ProviderError, Trouble, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest
+from phone_verify.fixed_codes import FixedCode
 from phone_verify.model import (
     CallState,
     Channel,
@@ -156,6 +157,7 @@ class Bench:
         keys: Sequence[str] = ("k" * 32,),
         preference: Sequence[Channel] = (),
         transport: Any = None,
+        fixed_codes: Mapping[PhoneNumber, FixedCode] | None = None,
         **policy: Any,
     ) -> None:
         self.clock, self.ticks = ManualClock(), 0.0
@@ -171,6 +173,7 @@ class Bench:
             transport=transport or FakeTransport(),
             router=Router(by_channel, preference, ticks=lambda: self.ticks),
             texts=lambda channel, code, life, locale: f"code {code}",
+            fixed_codes=fixed_codes or {},
             clock=self.clock,
             ticks=lambda: self.ticks,
         )

@@ -190,4 +190,4 @@ def test_a_missing_package_is_named_with_its_extra(package: str, store: str, ext
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 25
+    assert len(KNOWN) == len(set(KNOWN)) == 27

@@ -16,6 +16,7 @@ from werkzeug.test import Client
 from phone_verify.api.binding import COOKIE
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify
 
@@ -278,3 +279,37 @@ def test_no_code_key_or_number_of_a_whole_login_is_in_the_log(
         *site.webhook_secrets,
     ):
         assert secret not in written
+
+
+REVIEWER = {"PHONE_VERIFY_TEST_PASSCODES": f"{PHONE}=482193@2030-12-31"}
+
+
+def by_fixed_code(made: Made) -> Any:
+    client = made.app.test_client()
+    id = start(client)["id"]
+    checked = client.post(f"/phone/v1/verifications/{id}/check", json={"code": "482193"})
+    return client.post(SESSION, json={"proof": checked.json["proof"]})
+
+
+def test_a_reviewer_signs_in_by_a_fixed_code_that_was_never_sent() -> None:
+    made = make(**REVIEWER)
+    assert by_fixed_code(made).status_code == 200
+    assert made.transport.notices == []
+
+
+@pytest.mark.parametrize("right", ["is_staff", "is_superuser", "is_admin"])
+def test_nobody_with_rights_over_others_signs_in_by_a_fixed_code(right: str) -> None:
+    made = make(**REVIEWER)
+    user, _ = made.find_or_make(PhoneNumber(PHONE))
+    setattr(user, right, True)
+    assert is_problem(by_fixed_code(made), 403, "login_refused")
+    ordinary = make()
+    user, _ = ordinary.find_or_make(PhoneNumber(PHONE))
+    setattr(user, right, True)
+    by_api(ordinary, ordinary.app.test_client())
+
+
+def test_a_fixed_code_in_production_is_refused_at_start_up() -> None:
+    with pytest.raises(ConfigurationError, match="TEST_PASSCODES_IN_PRODUCTION"):
+        make(TESTING=False, **REVIEWER)
+    assert make(TESTING=False, PHONE_VERIFY_TEST_PASSCODES_IN_PRODUCTION=PHONE, **REVIEWER)

@@ -1,0 +1,99 @@
+"""Test numbers: phones with a fixed code and an end date, for people who review the site's app and hold no such phone.
+
+Nothing is sent to them, so no quota of sends counts them; wrong answers count as for any number. They are a door with
+a key that does not change: an application in production refuses to start with one that is not named there twice, and
+nobody who has rights over others signs in by one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+from .drivers.base import Ability
+from .errors import ConfigurationError, InvalidPhoneError
+from .exchange import Exchange, HttpRequest
+from .model import Channel, Holder, Order, Receipt
+from .phone import PhoneNumber
+from .policy import SHORT_BELOW
+
+#: Stands in a record where its driver's name stands otherwise; no DSN can give a driver this name.
+BY_FIXED_CODE = "(fixed code)"
+
+#: A review lasts weeks. What is forgotten must end by itself.
+LONGEST = timedelta(days=366)
+
+_FORM = "+12025550123=482193@2027-01-31: the number, its code of 6 to 8 digits and the last day (UTC)"
+_ENTRY = re.compile(rf"(\+[0-9]{{7,15}})=([0-9]{{{SHORT_BELOW},8}})@([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class FixedCode:
+    """A test number. It stands in the place of a driver: takes every order with a code, and carries nothing."""
+
+    phone: PhoneNumber
+    code: str = field(repr=False)
+    last_day: date
+    name: str = BY_FIXED_CODE
+    timeout: timedelta = timedelta(seconds=1)
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        """Every channel whose proof is a code."""
+        length = len(self.code)
+        ability = Ability(Holder.OURS, shortest=length, longest=length)
+        return {channel: ability for channel in Channel if channel is not Channel.INBOUND_CALL}
+
+    def reaches(self, phone: PhoneNumber) -> bool:
+        """Whether this is the number."""
+        return phone == self.phone
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        """Send nothing."""
+        return Receipt()
+        yield HttpRequest.get("")  # never reached: this is what makes it a generator, as all exchanges are
+
+
+def read_fixed_codes(
+    entries: Sequence[str], named_for_production: Collection[str], *, production: bool, today: date
+) -> Mapping[PhoneNumber, FixedCode]:
+    """The test numbers of the settings, by phone; those whose last day is over are ordinary numbers again.
+
+    Raises `ConfigurationError` for what cannot be read, ends too late, and for every number that is not named again
+    where the site is in production.
+    """
+    setting = "PHONE_VERIFY_TEST_PASSCODES"
+    named = {_phone(text, f"{setting}_IN_PRODUCTION") for text in named_for_production}
+    codes: dict[PhoneNumber, FixedCode] = {}
+    for entry in entries:
+        shape = _ENTRY.fullmatch(entry)
+        if shape is None:
+            raise ConfigurationError(f"{setting}: write {_FORM}")
+        phone, code, last_day = _phone(shape[1], setting), shape[2], _day(shape[3])
+        if phone in codes:
+            raise ConfigurationError(f"{setting}: {phone.hint} is there twice")
+        if last_day > today + LONGEST:
+            raise ConfigurationError(f"{setting}: {phone.hint}: choose a last day within {LONGEST.days} days from now")
+        if production and phone not in named:
+            raise ConfigurationError(
+                f"{setting}: {phone.hint} has a fixed code. Remove it, or, where a reviewer needs it on the real site, "
+                f"write its number in {setting}_IN_PRODUCTION too"
+            )
+        codes[phone] = FixedCode(phone, code, last_day)
+    return {phone: fixed for phone, fixed in codes.items() if today <= fixed.last_day}
+
+
+def _phone(text: str, setting: str) -> PhoneNumber:
+    try:
+        return PhoneNumber.parse(text)
+    except InvalidPhoneError:
+        raise ConfigurationError(f"{setting}: one of the numbers is not valid; write it in E.164") from None
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigurationError(f"PHONE_VERIFY_TEST_PASSCODES: there is no such day; write {_FORM}") from None

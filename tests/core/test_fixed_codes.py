@@ -1,0 +1,229 @@
+"""Test numbers: a fixed code until a day, nothing sent, nothing else made easier."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from phone_verify.config import Settings, build
+from phone_verify.errors import ConfigurationError
+from phone_verify.fixed_codes import LONGEST, FixedCode, read_fixed_codes
+from phone_verify.model import Channel, Reason
+from phone_verify.phone import PhoneNumber
+
+from .bench import CALL, FLASH, OTHER_PHONE, PHONE, SMS, TELEGRAM, Bench, Caller, chat, flash, sms, wrong
+
+CODE = "482193"
+TODAY = date(2026, 1, 1)
+REVIEWER = PhoneNumber("+12025550123")
+
+
+def bench(*drivers: Any, last_day: date | None = None, **policy: Any) -> Bench:
+    made = Bench(*drivers, **policy)
+    last_day = last_day or made.clock().date() + timedelta(days=30)
+    return Bench(*drivers, fixed_codes={PHONE: FixedCode(PHONE, CODE, last_day)}, **policy)
+
+
+def read(*entries: str, production: bool = False, named: tuple[str, ...] = ()) -> Any:
+    return read_fixed_codes(entries, named, production=production, today=TODAY)
+
+
+# What it does
+
+
+def test_the_fixed_code_proves_the_number_and_nothing_is_sent() -> None:
+    driver = sms()
+    made = bench(driver)
+    id, secret = made.begun()
+    outcome = made.verifier.check(id, secret, CODE)
+    assert outcome.ok
+    assert outcome.proof is not None
+    redeemed = made.verifier.redeem(outcome.proof, [secret], ["login"])
+    assert redeemed is not None
+    assert redeemed.by_fixed_code
+    assert driver.orders == []
+
+
+def test_every_other_number_has_a_code_of_its_own() -> None:
+    driver = sms()
+    made = bench(driver)
+    id, secret = made.begun(phone=OTHER_PHONE)
+    assert driver.codes[0] != CODE
+    assert made.verifier.check(id, secret, CODE).reason is Reason.WRONG_CODE
+    outcome = made.verifier.check(id, secret, driver.codes[0])
+    assert outcome.proof is not None
+    redeemed = made.verifier.redeem(outcome.proof, [secret], ["login"])
+    assert redeemed is not None
+    assert not redeemed.by_fixed_code
+
+
+@pytest.mark.parametrize("channel", [SMS, FLASH, TELEGRAM])
+def test_by_every_channel_with_a_code(channel: Channel) -> None:
+    drivers = [sms(), flash("1234"), chat()]
+    made = bench(*drivers)
+    id, secret = made.begun(channel)
+    found = made.verifier.look(id, secret).verification
+    assert found is not None
+    assert (found.channel, found.code_length, found.short) == (channel, 6, False)
+    assert made.verifier.check(id, secret, CODE).ok
+    assert not any(driver.orders for driver in drivers)
+
+
+def test_a_site_that_takes_calls_only_lets_its_reviewer_in() -> None:
+    made = bench(Caller([]))
+    assert made.start(CALL).reason is Reason.CHANNEL_UNAVAILABLE
+    id, secret = made.begun()
+    outcome = made.verifier.look(id, secret)
+    assert outcome.channels == [SMS]
+    assert made.verifier.check(id, secret, CODE).ok
+
+
+def test_a_channel_the_site_does_not_have_is_none_for_a_reviewer() -> None:
+    assert bench(sms()).start(TELEGRAM).reason is Reason.CHANNEL_UNAVAILABLE
+
+
+def test_a_site_without_any_channel_has_none_for_a_reviewer() -> None:
+    assert bench().start().reason is Reason.NOT_CONFIGURED
+
+
+def test_no_quota_of_sends_counts_it() -> None:
+    made = bench(
+        sms(),
+        sends_per_hour=1,
+        sends_per_hour_per_address=1,
+        sends_per_hour_per_prefix=1,
+        sends_per_hour_total=1,
+        resend_after=timedelta(0),
+    )
+    for _ in range(5):
+        id, secret = made.begun(address="192.0.2.1")
+        assert made.verifier.resend(id, secret, address="192.0.2.1").ok
+    assert made.start(phone=OTHER_PHONE, address="192.0.2.1").ok
+    assert made.start(phone=OTHER_PHONE, address="192.0.2.1").reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_regions_and_ranges_do_not_keep_it_out() -> None:
+    made = bench(sms(reachable=False), allowed_regions=frozenset({"RU"}))
+    assert made.start().ok
+    assert made.start(phone=OTHER_PHONE).reason is Reason.DESTINATION_NOT_ALLOWED
+
+
+def test_wrong_answers_count_as_for_any_number() -> None:
+    made = bench(sms(), max_failures=4, max_attempts=3, resend_after=timedelta(0))
+    id, secret = made.begun()
+    assert [made.verifier.check(id, secret, wrong(CODE)).reason for _ in range(4)] == [
+        *[Reason.WRONG_CODE] * 3,
+        Reason.CLOSED,
+    ]
+    id, secret = made.begun()
+    assert made.verifier.check(id, secret, wrong(CODE)).reason is Reason.WRONG_CODE
+    assert made.verifier.check(id, secret, CODE).reason is Reason.TOO_MANY_REQUESTS
+    assert made.start().reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_a_resend_changes_the_channel_and_keeps_the_code() -> None:
+    made = bench(sms(), chat(), resend_after=timedelta(0))
+    id, secret = made.begun(SMS)
+    assert made.verifier.resend(id, secret).ok
+    outcome = made.verifier.resend(id, secret, channel=TELEGRAM)
+    assert outcome.ok
+    assert outcome.verification is not None
+    assert outcome.verification.channel is TELEGRAM
+    assert made.verifier.check(id, secret, CODE).ok
+
+
+def test_after_its_last_day_it_is_a_number_like_any_other() -> None:
+    driver = sms()
+    made = bench(driver, last_day=Bench().clock().date())
+    made.begun()
+    assert driver.orders == []
+    made.clock.move(86400)
+    id, secret = made.begun()
+    assert len(driver.orders) == 1
+    assert driver.codes[0] != CODE
+    assert made.verifier.check(id, secret, CODE).reason is Reason.WRONG_CODE
+
+
+# How it is set
+
+
+def test_a_number_a_code_and_a_day() -> None:
+    codes = read("+12025550123=482193@2026-01-31", "+989120000000=12345678@2026-06-30")
+    assert [(fixed.phone, fixed.code, fixed.last_day) for fixed in codes.values()] == [
+        (REVIEWER, "482193", date(2026, 1, 31)),
+        (PHONE, "12345678", date(2026, 6, 30)),
+    ]
+    assert codes.keys() == {REVIEWER, PHONE}
+    assert "482193" not in repr(codes)
+    assert "2025550123" not in repr(codes)
+
+
+def test_on_its_last_day_it_is_good_and_after_it_gone() -> None:
+    assert read("+12025550123=482193@2026-01-01")
+    assert not read("+12025550123=482193@2025-12-31")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "+12025550123",
+        "+12025550123=482193",
+        "+12025550123=48219@2026-01-31",
+        "+12025550123=482193001@2026-01-31",
+        "+12025550123=48219x@2026-01-31",
+        "+12025550123=٤٨٢١٩٣@2026-01-31",
+        "+12025550123=482193@2026-02-30",
+        "+12025550123=482193@31.01.2026",
+        "+12025550123=482193@2026-01-31\n",
+        "2025550123=482193@2026-01-31",
+        "+98912=482193@2026-01-31",
+        "+*=482193@2026-01-31",
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_what_to_write(entry: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_TEST_PASSCODES.*(write)") as raised:
+        read(entry)
+    assert "48219" not in str(raised.value).replace("+12025550123=482193@2027-01-31", "")
+
+
+def test_a_day_out_of_sight_is_refused() -> None:
+    assert read(f"+12025550123=482193@{TODAY + LONGEST}")
+    with pytest.raises(ConfigurationError, match="366 days"):
+        read(f"+12025550123=482193@{TODAY + LONGEST + timedelta(days=1)}")
+
+
+def test_one_number_has_one_code() -> None:
+    with pytest.raises(ConfigurationError, match="twice"):
+        read("+12025550123=482193@2026-01-31", "+12025550123=482194@2026-01-31")
+
+
+def test_in_production_every_number_is_named_again() -> None:
+    entry, other = "+12025550123=482193@2026-01-31", "+989120000000=482193@2026-01-31"
+    with pytest.raises(ConfigurationError, match="TEST_PASSCODES_IN_PRODUCTION") as raised:
+        read(entry, other, production=True, named=("+12025550123",))
+    assert "9120000000" not in str(raised.value)
+    assert read(entry, production=True, named=("+12025550123",)).keys() == {REVIEWER}
+    with pytest.raises(ConfigurationError, match=r"IN_PRODUCTION.*E\.164"):
+        read(entry, production=True, named=("*",))
+
+
+def test_settings_reach_the_verifier_and_production_is_the_default() -> None:
+    last_day = datetime.now(UTC).date() + timedelta(days=7)
+    values = {
+        "secret_keys": ["k" * 32],
+        "store": "memory:",
+        "sms": "amoot://TOKEN@default",
+        "test_passcodes": f"+12025550123=482193@{last_day}",
+    }
+    settings = Settings.read(values)
+    assert "482193" not in repr(settings)
+    with pytest.raises(ConfigurationError, match="IN_PRODUCTION"):
+        build(settings)
+    named = Settings.read({**values, "test_passcodes_in_production": "+12025550123"})
+    for verifier in (build(settings, production=False).verifier, build(named).verifier):
+        started = verifier.start(REVIEWER)
+        assert started.verification is not None
+        assert started.secret is not None
+        assert verifier.check(started.verification.id, started.secret, "482193").ok
