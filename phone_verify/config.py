@@ -46,8 +46,15 @@ _NUMBERS = (
     "trusted_proxies",
 )
 _SECONDS = ("ttl", "resend_after")
-_LISTS = ("channels", "secret_keys", "allowed_regions", "test_passcodes", "test_passcodes_in_production")
-_TEXTS = ("store", "tag_key", "region", "webhook_secret", "public_url", "site_name")
+_LISTS = (
+    "channels",
+    "secret_keys",
+    "webhook_secret",
+    "allowed_regions",
+    "test_passcodes",
+    "test_passcodes_in_production",
+)
+_TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS)
 
 #: What `sandbox://` stands for on each channel.
@@ -68,7 +75,8 @@ class Settings:
     store: str | None = field(default=None, repr=False)
     secret_keys: Sequence[str] = field(default=(), repr=False)
     tag_key: str | None = field(default=None, repr=False)
-    webhook_secret: str | None = field(default=None, repr=False)
+    #: The newest first; a list while providers are moved from one to the next.
+    webhook_secret: Sequence[str] = field(default=(), repr=False)
     public_url: str | None = None
     site_name: str = ""
     trusted_proxies: int = 0
@@ -101,8 +109,8 @@ class Settings:
             **{**numbers, **seconds},
         )
         public_url = _public_url(_text("public_url", given))
-        webhook_secret = _text("webhook_secret", given)
-        if webhook_secret is not None and not _URL_SAFE.match(webhook_secret):
+        webhook_secret = _list("webhook_secret", given)
+        if not all(map(_URL_SAFE.match, webhook_secret)):
             raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET stands in URLs: use letters, digits, - and _ only")
         return cls(
             dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
@@ -141,7 +149,7 @@ def build(
     keyring = Keyring(keys, settings.tag_key)
     ticks = time.monotonic
     router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
-    secrets = [settings.webhook_secret] if settings.webhook_secret else list(keyring.webhook_secrets)
+    secrets = list(settings.webhook_secret or keyring.webhook_secrets)
 
     def webhook_url(driver: str) -> str | None:
         if settings.public_url is None or webhook_path is None:

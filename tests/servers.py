@@ -31,15 +31,21 @@ def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[s
     }
 
 
-@contextmanager
-def gunicorn(framework: str, env: Mapping[str, str], workers: int = 2) -> Iterator[str]:
-    """A running example site: its address. Ends with the block; what it printed is shown if it did not start."""
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        port: int = free.getsockname()[1]
+    return port
+
+
+@contextmanager
+def gunicorn(framework: str, env: Mapping[str, str], workers: int = 2, port: int | None = None) -> Iterator[str]:
+    """A running example site: its address. Ends with the block; what it printed is shown if it did not start."""
+    port = port or free_port()
     command = [sys.executable, "-m", "gunicorn", "wsgi:application", "--bind", f"127.0.0.1:{port}",
                "--workers", str(workers), "--threads", "4", "--log-level", "warning",
-               "--no-control-socket"]  # fmt: skip
+               "--no-control-socket", "--graceful-timeout", "1", "--keep-alive", "1"]  # fmt: skip
     server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=subprocess.PIPE, text=True)
     try:
         _await(server, port)

@@ -289,6 +289,11 @@ class Network:
         with self._happened:
             return self._waits.get(wait_id)
 
+    def waiting_for(self, phone: str) -> Wait | None:
+        """Return the newest wait for a call of this phone."""
+        with self._happened:
+            return next((wait for wait in reversed(self._waits.values()) if wait.phone == phone), None)
+
     def call_line(self, line: str, *, shown: str, dialled_by: str) -> tuple[Wait, ...]:
         """A call reaches `line`, showing the number `shown` (empty: hidden). Return the waits it was reported to.
 

@@ -1,0 +1,293 @@
+"""What providers tell us, over real HTTP, on both example sites: one effect or none, whatever comes and whenever.
+
+`ssms` must be believed, `telefon-ip` is asked: Russian numbers go to the one, Iranian ones to the other. One after
+the life of a claim is in drivers/test_ssms.py and core/test_verifier.py, where the clock can be moved.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import pytest
+import urllib3
+
+from phone_verify.sandbox import SandboxServer
+from phone_verify.sandbox.faults import Fault
+from phone_verify.sandbox.network import Wait
+from phone_verify.sandbox.protocols import PROVIDERS
+
+from .clients import Browser, HttpCarrier
+from .scenarios import SETTINGS, conforms
+from .servers import environment, free_port, gunicorn
+
+SECRET = "a-secret-of-webhooks-0123456789"
+_numbers = itertools.count()
+NUMBERS = {"ssms": "+790000{:05d}", "telefon-ip": "+98912001{:04d}"}
+
+
+@dataclass
+class Claim:
+    """An inbound call that a browser waits for."""
+
+    site: Site
+    browser: Browser
+    phone: str
+    id: str
+    line: str
+
+    @property
+    def status(self) -> str:
+        answer = self.browser.call("GET", f"v1/verifications/{self.id}")
+        conforms(answer, 200, "Verification")
+        return str(answer.json()["status"])
+
+    def told(self, **changes: str | None) -> dict[str, str]:
+        """The webhook's parameters when this claim's phone has called; None leaves one out."""
+        wait = replace(self.site.wait_of(self.phone), caller=self.phone, webhook="http://127.0.0.1/")
+        url = PROVIDERS[self.site.driver].hook_url(wait, Fault())
+        parameters: dict[str, str | None] = {**dict(parse_qsl(urlsplit(url or "").query)), **changes}
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def called(self) -> None:
+        """The phone calls, and no provider tells us: what comes then is the test's own."""
+        self.site.sandbox.sandbox.network.call_line(self.line, shown=self.phone, dialled_by=self.phone)
+
+
+@dataclass
+class Site:
+    """A running site, and what one provider may tell it."""
+
+    url: str
+    sandbox: SandboxServer
+    driver: str
+
+    def claim(self) -> Claim:
+        browser = Browser(HttpCarrier(self.url))
+        phone = NUMBERS[self.driver].format(next(_numbers))
+        answer = browser.call("POST", "v1/verifications", {"phone": phone, "channel": "inbound_call"})
+        conforms(answer, 201, "StartedVerification")
+        return Claim(self, browser, phone, answer.json()["id"], answer.json()["dial"]["number"])
+
+    def wait_of(self, phone: str) -> Wait:
+        wait = self.sandbox.sandbox.network.waiting_for(phone)
+        assert wait is not None
+        return wait
+
+    def hook(
+        self, parameters: dict[str, str], *, method: str = "GET", secret: str = SECRET, driver: str | None = None
+    ) -> tuple[int, str]:
+        url = f"{self.url}/phone/webhooks/{driver or self.driver}/{secret}"
+        response = urllib3.request(method, f"{url}?{urlencode(parameters)}", retries=False)
+        return response.status, response.data.decode()
+
+
+@pytest.fixture(scope="module", params=["django", "flask"])
+def running(
+    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    port = free_port()
+    address = sandbox.url.removeprefix("http://")
+    settings = {
+        **SETTINGS,
+        "inbound_call": f"ssms://KEY@{address}?tls=off {sandbox.dsn}",
+        "public_url": f"http://127.0.0.1:{port}",
+        "webhook_secret": SECRET,
+    }
+    data = tmp_path_factory.mktemp(request.param)
+    env = environment(request.param, data, sandbox.dsn, settings)
+    with gunicorn(request.param, env, port=port) as url:
+        yield url
+
+
+@pytest.fixture(scope="module", params=list(NUMBERS))
+def site(running: str, sandbox: SandboxServer, request: pytest.FixtureRequest) -> Site:
+    return Site(running, sandbox, request.param)
+
+
+#: Changes to a webhook after which it proves nothing, by the names that either provider gives its parameters.
+CHANGES: dict[str, dict[str, str | None]] = {
+    "stranger": {"waiting_call_from": "{other}", "phone": "{other}"},
+    "hidden": {"waiting_call_from": "anonymous", "phone": "anonymous"},
+    "empty caller": {"waiting_call_from": "", "phone": ""},
+    "no caller": {"waiting_call_from": None, "phone": None},
+    "unknown id": {"id_call": "100", "id": "100"},
+}
+
+
+def test_a_call_is_seen_once(site: Site) -> None:
+    claim = site.claim()
+    told = claim.told()
+    claim.called()
+    assert site.hook(told) == (200, "OK")
+    answer = claim.browser.call("GET", f"v1/verifications/{claim.id}").json()
+    assert answer["status"] == "verified"
+    assert claim.browser.call("POST", "v1/session", {"proof": answer["proof"]}).status == 200
+    # Again, doubled, late: it is over, and stays what it is.
+    assert site.hook(told) == (200, "OK")
+    answer = claim.browser.call("GET", f"v1/verifications/{claim.id}").json()
+    assert (answer["status"], answer["proof"]) == ("verified", None)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_proves_nothing_leaves_the_claim_open(site: Site, change: str) -> None:
+    claim = site.claim()
+    other, known = NUMBERS[site.driver].format(9999)[1:], claim.told()
+    changes = {name: value and value.format(other=other) for name, value in CHANGES[change].items() if name in known}
+    assert changes
+    assert site.hook(claim.told(**changes)) == (200, "OK")
+    assert claim.status == "sent"
+    claim.called()
+    site.hook(known)
+    assert claim.status == "verified"
+
+
+def test_a_webhook_of_the_sandbox_itself_arrives(site: Site) -> None:
+    """By the providers' own way to it: the cabinet of the one, the start of the other."""
+    network = Browser(HttpCarrier(site.sandbox.url), "/api/")
+    if site.driver == "ssms":
+        url = f"{site.url}/phone/webhooks/ssms/{SECRET}"
+        assert network.call("PUT", "webhooks", {"provider": "ssms", "url": url}).status < 300
+    claim = site.claim()
+    dialled = network.call("POST", f"handsets/{claim.phone}/dial", {"number": claim.line}).json()
+    assert [wait["webhooks"] for wait in dialled["waits"]] == [[200]]
+    assert claim.status == "verified"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"secret": "a-secret-of-webhooks-0123456788"},
+        {"secret": SECRET + "0"},
+        {"secret": ""},
+        {"driver": "amoot-2"},
+        {"driver": "nobody"},
+    ],
+)
+def test_a_forged_webhook_is_not_found(site: Site, where: dict[str, str]) -> None:
+    claim = site.claim()
+    told = claim.told()
+    assert site.hook(told, **where)[0] == 404  # type: ignore[arg-type]
+    assert claim.status == "sent"
+
+
+def test_the_driver_of_another_provider_knows_nothing_of_it(site: Site) -> None:
+    claim = site.claim()
+    told = claim.told()
+    other = "telefon-ip" if site.driver == "ssms" else "ssms"
+    assert site.hook(told, driver=other) == (200, "OK")
+    assert claim.status == "sent"
+
+
+def test_a_provider_that_can_be_asked_is_not_believed(site: Site) -> None:
+    """Whoever knows the URL of the webhooks still proves nothing, where the provider would say otherwise."""
+    claim = site.claim()
+    assert site.hook(claim.told()) == (200, "OK")
+    assert claim.status == ("verified" if site.driver == "ssms" else "sent")
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
+def test_a_webhook_by_a_wrong_method_is_told_the_right_ones(site: Site, method: str) -> None:
+    claim = site.claim()
+    url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode(claim.told())}"
+    answer = urllib3.request(method, url, retries=False)
+    assert answer.status == 405
+    assert {"GET", "POST"} <= set(answer.headers["Allow"].replace(",", " ").split())
+    assert claim.status == "sent"
+
+
+def test_a_huge_webhook_is_too_large_and_has_no_effect(site: Site) -> None:
+    claim = site.claim()
+    url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode(claim.told())}"
+    # Kept open, the connection would make gunicorn 27 drop others of the same worker: it resets what it cannot drain.
+    headers = {"Connection": "close"}
+    answer = urllib3.request("POST", url, body=b"x" * (64 * 1024 + 1), headers=headers, retries=False)
+    assert answer.status == 413
+    assert claim.status == "sent"
+
+
+def test_a_repeated_parameter_proves_nothing(site: Site) -> None:
+    claim = site.claim()
+    told = claim.told()
+    claim.called()
+    for name, value in told.items():
+        url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode([*told.items(), (name, value)])}"
+        assert urllib3.request("GET", url, retries=False).status == 200
+    # A look would ask the one provider that can be asked; a resend tells whether it is open without asking.
+    assert claim.browser.call("POST", f"v1/verifications/{claim.id}/resend", {}).status == 200
+
+
+def test_a_webhook_that_comes_before_the_start_has_returned_closes_no_door(site: Site) -> None:
+    phone = NUMBERS[site.driver].format(next(_numbers))
+    provider = "ssms" if site.driver == "ssms" else "telefon-ip"
+    site.sandbox.sandbox.faults.put(provider, phone, Fault(delay=1.0, times=1))
+    begun: list[Any] = []
+    browser = Browser(HttpCarrier(site.url))
+    fields = {"phone": phone, "channel": "inbound_call"}
+    starting = threading.Thread(target=lambda: begun.append(browser.call("POST", "v1/verifications", fields)))
+    starting.start()
+    end = time.monotonic() + 10
+    while site.sandbox.sandbox.network.waiting_for(phone) is None and time.monotonic() < end:
+        time.sleep(0.01)
+    claim = Claim(site, browser, phone, "", site.wait_of(phone).line)
+    claim.called()
+    early = site.hook(claim.told())
+    assert not begun, "the start was over before the webhook came"
+    starting.join()
+    assert early == (200, "OK")
+    assert begun[0].status == 201
+    claim.id = begun[0].json()["id"]
+    if site.driver == "ssms":
+        # Nobody can be asked; a provider that repeats its call proves it.
+        assert claim.status == "sent"
+        site.hook(claim.told())
+    assert claim.status == "verified"
+
+
+def test_late_calls_prove_nothing_that_was_cancelled(site: Site) -> None:
+    claim = site.claim()
+    told = claim.told()
+    assert claim.browser.call("DELETE", f"v1/verifications/{claim.id}").status == 204
+    claim.called()
+    assert site.hook(told) == (200, "OK")
+    assert claim.status == "cancelled"
+
+
+def test_webhooks_and_looks_at_once_have_one_effect(site: Site) -> None:
+    claim = site.claim()
+    told = claim.told()
+    claim.called()
+    barrier = threading.Barrier(9)
+    answers: list[Any] = []
+
+    def hook() -> None:
+        barrier.wait()
+        answers.append(site.hook(told))
+
+    def look() -> None:
+        browser = Browser(HttpCarrier(site.url))
+        barrier.wait()
+        answers.append(browser.call("GET", f"v1/verifications/{claim.id}", secret=secret).status)
+
+    secret = "a secret of nobody"
+    threads = [threading.Thread(target=hook) for _ in range(6)] + [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, answers)) == sorted(map(str, [(200, "OK")] * 6 + [404] * 3))
+    proofs = {claim.browser.call("GET", f"v1/verifications/{claim.id}").json()["proof"] for _ in range(3)}
+    assert len(proofs) == 1
+    proof = proofs.pop()
+    assert claim.browser.call("POST", "v1/session", {"proof": proof}).status == 200
+    assert claim.browser.call("POST", "v1/session", {"proof": proof}).status == 400
+
+
+def test_each_number_goes_to_the_provider_that_reaches_it(site: Site) -> None:
+    claim = site.claim()
+    assert site.wait_of(claim.phone).provider == site.driver
