@@ -126,7 +126,7 @@ class HttpCarrier:
     """Real HTTP to a server on this machine."""
 
     def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
+        self.base_url = base_url
         self._pool = urllib3.PoolManager(timeout=30, retries=False)
         self._jar: dict[str, str] = {}
 
@@ -134,7 +134,7 @@ class HttpCarrier:
         sent = dict(headers)
         if self._jar:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._jar.items())
-        response = self._pool.request(method, self._base_url + path, body=body, headers=sent, redirect=False)
+        response = self._pool.request(method, self.base_url + path, body=body, headers=sent, redirect=False)
         cookies = {}
         for line in response.headers.getlist("Set-Cookie"):
             for name, morsel in SimpleCookie(line).items():

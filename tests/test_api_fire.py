@@ -1,0 +1,127 @@
+"""The API under fire: requests drawn from its own description, good and bad, at both example sites over real HTTP.
+
+Every answer must be one that the description names: no 5xx, no undocumented refusal, no body of another form. An id and
+a secret that are really there are put in among what is drawn, so that the fire reaches what lies behind the first
+refusal. `PHONE_VERIFY_ROUNDS` draws more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+    unsupported_method,
+)
+
+from phone_verify.api.description import openapi
+from phone_verify.sandbox import SandboxServer
+
+from .clients import Browser, HttpCarrier
+from .scenarios import SETTINGS, Stage, start
+from .servers import environment, gunicorn
+
+EXAMPLES = 15 * int(os.environ.get("PHONE_VERIFY_ROUNDS", "1"))
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    unsupported_method,
+]
+OPERATIONS = {found.ok().label: found.ok() for found in schemathesis.openapi.from_dict(openapi()).get_all_operations()}
+FIRE = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.generate],  # each request costs a round trip: the failing one is shown as it was drawn
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(scope="module", params=["django", "flask"])
+def stage(
+    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    more = {
+        "sends_per_hour": "0",
+        "max_attempts": "10",
+        "max_failures": "100",
+        "webhook_secret": "a-secret-of-webhooks",
+    }
+    data = tmp_path_factory.mktemp(request.param)
+    with gunicorn(request.param, environment(request.param, data, sandbox.dsn, {**SETTINGS, **more})) as url:
+        yield Stage(lambda: HttpCarrier(url), sandbox)
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        yield session
+
+
+def fire(case: Any, stage: Stage, session: requests.Session, checks: list[Any]) -> int:
+    """The status of the answer to this request, which must be as described."""
+    carrier = stage.carrier()
+    assert isinstance(carrier, HttpCarrier)
+    answer = case.call(base_url=f"{carrier.base_url}/phone", session=session)
+    case.validate_response(answer, checks=checks)
+    return int(answer.status_code)
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_what_the_description_allows(label: str, stage: Stage, session: requests.Session) -> None:
+    @FIRE
+    @given(case=OPERATIONS[label].as_strategy(GenerationMode.POSITIVE))
+    def run(case: Any) -> None:
+        fire(case, stage, session, CHECKS)
+
+    run()
+
+
+@pytest.mark.parametrize("label", [label for label in OPERATIONS if label.startswith("POST /v1")])
+def test_what_the_description_does_not_allow(label: str, stage: Stage, session: requests.Session) -> None:
+    @FIRE
+    @given(case=OPERATIONS[label].as_strategy(GenerationMode.NEGATIVE))
+    def run(case: Any) -> None:
+        fire(case, stage, session, [*CHECKS, negative_data_rejection])
+
+    run()
+
+
+@pytest.mark.parametrize("channel", ["sms", "flash_call", "inbound_call"])
+@pytest.mark.parametrize(
+    ("label", "mode"),
+    [(label, GenerationMode.POSITIVE) for label in OPERATIONS if "{id}" in label]
+    + [(label, GenerationMode.NEGATIVE) for label in OPERATIONS if "{id}/" in label],
+)
+def test_at_a_verification_that_is_there(
+    label: str, channel: str, mode: GenerationMode, stage: Stage, session: requests.Session
+) -> None:
+    """Nothing that is drawn proves it, or is answered by anything but what the description names."""
+    browser: Browser = stage.browser()
+    begun = start(browser, stage.phone(), channel=channel)
+
+    @FIRE
+    @given(case=OPERATIONS[label].as_strategy(mode))
+    def run(case: Any) -> None:
+        case.path_parameters = {"id": begun["id"]}
+        case.headers = {**(case.headers or {}), "Verification-Secret": begun["secret"]}
+        assert fire(case, stage, session, CHECKS) != 404
+
+    run()
+    answer = browser.call("GET", f"v1/verifications/{begun['id']}")
+    assert answer.json()["proof"] is None
