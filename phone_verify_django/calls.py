@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.encoding import escape_uri_path
+from django.utils.translation import get_language
 
 from phone_verify.api import Call, Reply, SessionUser, Site, body_limit
 from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
@@ -83,6 +84,7 @@ def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser
         peer=request.META.get("REMOTE_ADDR") or None,
         user=user,
         multiprocess=bool(request.META.get("wsgi.multiprocess")),
+        language=get_language(),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -20,10 +19,9 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import condition, require_http_methods, require_safe
 
-from phone_verify.api import Reply, SignIn, SignOut, Site, handle, pages, refused, signed_in, signed_out
+from phone_verify.api import Call, Reply, SignIn, SignOut, Site, handle, pages, refused, signed_in, signed_out
 from phone_verify.api.problems import invalid, problem, unavailable
 from phone_verify.web.assets import asset
-from phone_verify.web.texts import PAGE
 
 from . import accounts, calls, conf
 
@@ -82,7 +80,7 @@ def code(request: HttpRequest) -> HttpResponse:
     if not isinstance(answer, SignIn):
         return _shown(request, site, "code/", answer)
     if accounts.sign_in(request, answer.redeemed) is None:
-        return _shown(request, site, "code/", pages.refused_login(site, next))
+        return _shown(request, site, "code/", pages.refused_login(site, call, next))
     return HttpResponseRedirect(next or conf.after_login())
 
 
@@ -91,7 +89,7 @@ def logout(request: HttpRequest) -> HttpResponse:
     """Ask on GET, sign out on POST."""
     next = _safe_next(request)
     if request.method != "POST":
-        page = SimpleNamespace(text=PAGE, next=next)
+        page = pages.show_logout(calls.page_call(request), next)
         return render(request, "phone_verify/logout.html", _context(request, conf.site(), "logout/", page))
     django_logout(request)
     return HttpResponseRedirect(next or conf.after_logout() or _urls(calls.mount_of(request, "logout/"))["login"])
@@ -129,7 +127,7 @@ def _reply(request: HttpRequest, site: Site, path: str) -> Reply:
     if isinstance(answer, Reply):
         return answer
     try:
-        return _done(request, answer)
+        return _done(request, call, answer)
     except DatabaseError as error:
         return _database_down(error)
     except Exception:
@@ -137,12 +135,12 @@ def _reply(request: HttpRequest, site: Site, path: str) -> Reply:
         return problem(500, "internal_error", "Something went wrong on our side.")
 
 
-def _done(request: HttpRequest, answer: SignIn | SignOut) -> Reply:
+def _done(request: HttpRequest, call: Call, answer: SignIn | SignOut) -> Reply:
     if isinstance(answer, SignOut):
         django_logout(request)
         return signed_out()
     account = accounts.sign_in(request, answer.redeemed)
-    return refused() if account is None else signed_in(account.user, created=account.created)
+    return refused(call) if account is None else signed_in(account.user, created=account.created)
 
 
 def _database_down(error: DatabaseError) -> Reply:
@@ -166,14 +164,14 @@ def _shown(
     return response
 
 
-def _context(request: HttpRequest, site: Site, path: str, page: object) -> dict[str, object]:
+def _context(request: HttpRequest, site: Site, path: str, page: pages.Page) -> dict[str, object]:
     return {
         "page": page,
         "urls": _urls(calls.mount_of(request, path)),
         "csrf_field": csrf_input(request),
         "site_name": site.name,
-        "lang": "en",
-        "dir": "ltr",
+        "lang": page.language.tag,
+        "dir": page.language.direction,
     }
 
 

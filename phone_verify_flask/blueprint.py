@@ -6,9 +6,6 @@ where a request comes from, and clients without cookies for the verification's s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
 from flask.blueprints import BlueprintSetupState
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
@@ -20,7 +17,6 @@ from phone_verify.api import SignIn, SignOut, body_limit, handle, refused, signe
 from phone_verify.api import pages as flow
 from phone_verify.api.problems import invalid, problem
 from phone_verify.web.assets import asset
-from phone_verify.web.texts import PAGE
 
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call
 from .login import current, safe_next, sign_in, sign_out
@@ -31,16 +27,6 @@ api = Blueprint("phone_verify_api", __name__)
 
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
 _SIGN_IN_PATH = "v1/session"
-
-
-@dataclass(frozen=True, slots=True)
-class LogoutPage:
-    """Where signing out is confirmed."""
-
-    next: str = ""
-    error: str = ""
-    notice: str = ""
-    text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
 
 
 def register(app: Flask, prefix: str, subdomain: str | None) -> None:
@@ -83,7 +69,7 @@ def _answer(part: str, rest: str) -> Response:
     answer = handle(here.site, call)
     if isinstance(answer, SignIn):
         entered = sign_in(here.accounts, answer.redeemed)
-        answer = refused() if entered is None else signed_in(entered[0], created=entered[1])
+        answer = refused(call) if entered is None else signed_in(entered[0], created=entered[1])
     elif isinstance(answer, SignOut):
         sign_out()
         answer = signed_out()
@@ -148,7 +134,7 @@ def code() -> Response:
     if not isinstance(shown, SignIn):
         return _shown(shown, here)
     if sign_in(here.accounts, shown.redeemed) is None:
-        return _shown(flow.refused_login(here.site, next), here)
+        return _shown(flow.refused_login(here.site, call, next), here)
     return _redirect(next or _root())
 
 
@@ -159,7 +145,7 @@ def logout() -> Response:
     if request.method == "POST":
         sign_out()
         return _redirect(_next(here) or _root())
-    return _rendered("logout", LogoutPage(_next(here)), here)
+    return _rendered("logout", flow.show_logout(read_call("logout/"), _next(here)), here)
 
 
 @pages.route("/static/<name>")
@@ -187,7 +173,7 @@ def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) 
     return response
 
 
-def _rendered(name: str, page: object, here: Mounted) -> Response:
+def _rendered(name: str, page: flow.Page, here: Mounted) -> Response:
     token = Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
     urls = {
         **{to: url_for(f"{pages.name}.{to}") for to in ("login", "code", "logout")},
@@ -195,7 +181,14 @@ def _rendered(name: str, page: object, here: Mounted) -> Response:
         "script": url_for(f"{pages.name}.static", name=_SCRIPT),
         "mount": here.path,
     }
-    context = {"page": page, "urls": urls, "csrf_field": token, "site_name": here.site.name, "lang": "en", "dir": "ltr"}
+    context = {
+        "page": page,
+        "urls": urls,
+        "csrf_field": token,
+        "site_name": here.site.name,
+        "lang": page.language.tag,
+        "dir": page.language.direction,
+    }
     return current_app.make_response(render_template(f"phone_verify/{name}.html", **context))
 
 

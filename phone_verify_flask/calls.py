@@ -30,6 +30,7 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
         peer=environ.get("REMOTE_ADDR"),
         user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
+        language=_language(),
     )
 
 
@@ -78,3 +79,13 @@ def keep(response: Response, cookie: str | None, mounted: Mounted) -> None:
         httponly=True,
         samesite="Lax",
     )
+
+
+def _language() -> str | None:
+    """The tag of Flask-Babel's language, where the site uses that extension."""
+    if "babel" not in current_app.extensions:
+        return None
+    from flask_babel import get_locale
+
+    locale = get_locale()
+    return str(locale) if locale is not None else None

@@ -34,6 +34,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -82,6 +83,10 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {"django": {"handlers": [], "level": "INFO"}},
 }
+
+# Of these the visitor's browser chooses; phone_verify's pages and messages follow.
+LANGUAGES = [("en", "English"), ("fa", "فارسی"), ("ru", "Русский"), ("ar", "العربية")]
+LANGUAGE_CODE = "en"
 
 USE_TZ = True
 TIME_ZONE = "UTC"

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..model import Redeemed
+from ..web.languages import ENGLISH, named, preferred
+from ..web.texts import Texts, texts_in
 
 BODY_LIMIT = 16 * 1024
 WEBHOOK_LIMIT = 64 * 1024
@@ -25,7 +27,8 @@ class Call:
 
     `path` is what follows the mount, percent-decoded, without a leading slash; header names are lower case; `body` is
     None when it is longer than `body_limit(path)` allows; `peer` is the address of the connection, `user` who is
-    signed in; `multiprocess` is what WSGI says of the server.
+    signed in; `multiprocess` is what WSGI says of the server; `language` is the tag of the language in which the site
+    itself speaks to this visitor, None where it leaves that to the browser.
     """
 
     method: str
@@ -37,6 +40,14 @@ class Call:
     peer: str | None = None
     user: SessionUser | None = None
     multiprocess: bool = False
+    language: str | None = None
+
+    @property
+    def texts(self) -> Texts:
+        """Our texts in the site's language, or else in the one that the browser likes best."""
+        if self.language is not None:
+            return texts_in(named(self.language) or ENGLISH)
+        return texts_in(preferred(self.headers.get("accept-language", "")))
 
 
 @dataclass(frozen=True, slots=True)

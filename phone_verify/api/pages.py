@@ -15,7 +15,8 @@ from datetime import timedelta
 from ..errors import InvalidPhoneError, StoreError
 from ..model import Channel, Holder, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
-from ..web.texts import CHANNELS, PAGE, REASONS, attempts_left, duration, spoken
+from ..web.languages import ENGLISH, Language
+from ..web.texts import Texts, spoken, texts_in
 from . import views
 from .address import call_address
 from .binding import Pairs, pairs, secrets_shown, with_pair, without_pair
@@ -39,20 +40,41 @@ class Choice:
     chosen: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LoginPage:
-    """Where the number is typed. `status` and `headers` are the response's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What every page has: `status`, `headers` and `cookie` are the response's."""
 
-    choices: Sequence[Choice]
-    phone: str = field(default="", repr=False)
+    texts: Texts = field(default_factory=lambda: texts_in(ENGLISH), repr=False)
     next: str = ""
     error: str = ""
     notice: str = ""
-    configured: bool = True
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
-    text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
+
+    @property
+    def text(self) -> Mapping[str, str]:
+        """The texts that templates name."""
+        return self.texts.page
+
+    @property
+    def language(self) -> Language:
+        """The language of the page."""
+        return self.texts.language
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutPage(Page):
+    """Where signing out is confirmed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginPage(Page):
+    """Where the number is typed."""
+
+    choices: Sequence[Choice]
+    phone: str = field(default="", repr=False)
+    configured: bool = True
 
     @property
     def several(self) -> bool:
@@ -61,7 +83,7 @@ class LoginPage:
 
 
 @dataclass(frozen=True, slots=True)
-class CodePage:
+class CodePage(Page):
     """Where the code is typed, or the number to call is shown.
 
     `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or `over`. `poll_path` is
@@ -82,13 +104,6 @@ class CodePage:
     resend_text: str = ""
     choices: Sequence[Choice] = ()
     poll_path: str = ""
-    next: str = ""
-    error: str = ""
-    notice: str = ""
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cookie: str | None = field(default=None, repr=False)
-    text: Mapping[str, str] = field(default_factory=lambda: PAGE, repr=False)
 
     @property
     def code_places(self) -> range:
@@ -107,37 +122,48 @@ class Redirect:
 
 def show_login(site: Site, call: Call, next: str = "") -> LoginPage:
     """The empty login page."""
-    return _login(site, next=next)
+    return _login(site, call.texts, next=next)
+
+
+def show_logout(call: Call, next: str = "") -> LogoutPage:
+    """The page that asks whether to sign out."""
+    return LogoutPage(texts=call.texts, next=next)
 
 
 def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage | Redirect:
     """Start a verification and go to its page; one that is live already is shown again instead of sending."""
     phone_text, next, word = _field(form, "phone"), _field(form, "next"), _field(form, "channel")
-    page = replace(_login(site, next=next, chosen=word), phone=phone_text)
+    texts = call.texts
+    page = replace(_login(site, texts, next=next, chosen=word), phone=phone_text)
     if call.multiprocess:
         site.many_processes()
     if not page.configured:
         return replace(page, status=503)
     try:
         phone = PhoneNumber.parse(phone_text, site.verifier.policy.region)
-    except InvalidPhoneError as error:
-        return replace(page, error=str(error), status=400)
+    except InvalidPhoneError:
+        return replace(page, error=texts.page["invalid_phone"], status=400)
     if word and word not in [choice.value for choice in page.choices]:
-        return replace(page, error=REASONS[Reason.CHANNEL_UNAVAILABLE], status=409)
+        return replace(page, error=texts.reasons[Reason.CHANNEL_UNAVAILABLE], status=409)
     channel = Channel(word) if word else None
     try:
         live = site.verifier.live(phone, PURPOSE, pairs(call.cookie))
         if live is not None and channel in (None, live.channel):
             return Redirect("code", next, with_pair(call.cookie, live.id, dict(pairs(call.cookie))[live.id]))
         outcome = site.verifier.start(
-            phone, purpose=PURPOSE, channel=channel, address=call_address(site, call), shown=secrets_shown(call)
+            phone,
+            purpose=PURPOSE,
+            channel=channel,
+            locale=texts.language.tag,
+            address=call_address(site, call),
+            shown=secrets_shown(call),
         )
     except StoreError as error:
         log.error("the store did not answer: %s", error)
-        return replace(page, error=PAGE["unavailable"], status=503, headers=unavailable().headers)
+        return replace(page, error=texts.page["unavailable"], status=503, headers=unavailable().headers)
     if outcome.verification is None or outcome.secret is None:
         reply = refusal(outcome)
-        return replace(page, error=_told(outcome), status=reply.status, headers=reply.headers)
+        return replace(page, error=_told(texts, outcome), status=reply.status, headers=reply.headers)
     return Redirect("code", next, with_pair(call.cookie, outcome.verification.id, outcome.secret))
 
 
@@ -151,9 +177,10 @@ def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | R
     return _submit_code(site, call, {**form, "submitted": "1"})
 
 
-def refused_login(site: Site, next: str = "") -> LoginPage:
+def refused_login(site: Site, call: Call, next: str = "") -> LoginPage:
     """The login page for somebody whom the site does not let in."""
-    return replace(_login(site, next=next), error=PAGE["login_refused"], status=403)
+    texts = call.texts
+    return replace(_login(site, texts, next=next), error=texts.page["login_refused"], status=403)
 
 
 def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn:
@@ -166,9 +193,16 @@ def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | 
         return _answered(site, call, held, form, next)
     except StoreError as error:
         log.error("the store did not answer: %s", error)
-        reply = unavailable()
+        texts, reply = call.texts, unavailable()
         return CodePage(
-            "over", "", site.name, next=next, error=PAGE["unavailable"], status=reply.status, headers=reply.headers
+            "over",
+            "",
+            site.name,
+            texts=texts,
+            next=next,
+            error=texts.page["unavailable"],
+            status=reply.status,
+            headers=reply.headers,
         )
 
 
@@ -196,7 +230,8 @@ def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next
     if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
         return Redirect("login", next)  # its proof has been used
     outcome = replace(outcome, verification=record, channels=standing.channels)
-    return _code(site, record, outcome, next, sent="resend" in form, called="called" in form)
+    page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
+    return replace(page, next=next)
 
 
 def _current(site: Site, cookie: str, held: Pairs) -> tuple[tuple[str, str] | None, str]:
@@ -213,68 +248,66 @@ def _current(site: Site, cookie: str, held: Pairs) -> tuple[tuple[str, str] | No
     return None, cookie
 
 
-def _login(site: Site, *, next: str, chosen: str = "") -> LoginPage:
+def _login(site: Site, texts: Texts, *, next: str, chosen: str = "") -> LoginPage:
     channels = site.verifier.channels
     wanted = chosen if chosen in channels else (channels[0] if channels else "")
-    choices = [Choice(c.value, CHANNELS[c], c == wanted) for c in channels]
-    error = "" if choices else REASONS[Reason.NOT_CONFIGURED]
-    return LoginPage(choices, next=next, error=error, configured=bool(choices))
+    choices = [Choice(c.value, texts.channels[c], c == wanted) for c in channels]
+    error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
+    return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices))
 
 
-def _code(site: Site, record: Verification, outcome: Outcome, next: str, *, sent: bool, called: bool) -> CodePage:
+def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, sent: bool, called: bool) -> CodePage:
+    bare = CodePage("over", record.phone.hint, site.name, texts=texts)
     status, headers = 200, {}
     if outcome.reason is not None:
         reply = refusal(outcome)
         status, headers = reply.status, dict(reply.headers)
     if outcome.proof is not None:
-        lead = PAGE["lead_proven"]
-        return CodePage("proven", record.phone.hint, site.name, lead=lead, next=next)
+        return replace(bare, kind="proven", lead=texts.page["lead_proven"])
     if not record.open:
-        error = PAGE["exhausted"] if record.state is Status.EXHAUSTED else PAGE["over"]
-        return CodePage("over", record.phone.hint, site.name, next=next, error=error, status=status, headers=headers)
+        error = texts.page["exhausted" if record.state is Status.EXHAUSTED else "over"]
+        return replace(bare, error=error, status=status, headers=headers)
     kind = "inbound_call" if record.holder is Holder.NOBODY else "code"
     if record.channel is Channel.FLASH_CALL:
         kind = "flash_call"
     notice = ""
     if outcome.ok and sent:
-        notice = PAGE[f"sent_again_{kind}"]
+        notice = texts.page[f"sent_again_{kind}"]
     elif outcome.ok and called:
-        notice = PAGE["no_call_yet"]
+        notice = texts.page["no_call_yet"]
     expires_in = views.seconds_left(record, record.expires_at)
     resend_in = views.seconds_left(record, record.resend_at)
     dial = views.dial(record)
-    choices = [Choice(c.value, CHANNELS[c], c is record.channel) for c in outcome.channels if c is not record.channel]
-    return CodePage(
-        kind,
-        record.phone.hint,
-        site.name,
-        lead=PAGE[f"lead_{kind}"],
+    choices = [Choice(c.value, texts.channels[c], False) for c in outcome.channels if c is not record.channel]
+    return replace(
+        bare,
+        kind=kind,
+        lead=texts.page[f"lead_{kind}"],
         code_length=record.code_length,
         caller_hint=record.caller_hint if kind == "flash_call" else None,
         dial=dial,
         dial_spoken=spoken(record.line) if dial and record.line else "",
         expires_in=expires_in,
-        expires_text=duration(timedelta(seconds=expires_in)),
+        expires_text=texts.duration(timedelta(seconds=expires_in)),
         resend_in=resend_in,
-        resend_text=duration(timedelta(seconds=resend_in)),
+        resend_text=texts.duration(timedelta(seconds=resend_in)),
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
-        next=next,
-        error=_told(outcome),
+        error=_told(texts, outcome),
         notice=notice,
         status=status,
         headers=headers,
     )
 
 
-def _told(outcome: Outcome) -> str:
+def _told(texts: Texts, outcome: Outcome) -> str:
     if outcome.reason is None:
         return ""
-    text = REASONS[outcome.reason]
+    text = texts.reasons[outcome.reason]
     if outcome.reason is Reason.WRONG_CODE and outcome.verification is not None:
-        text = f"{text} {attempts_left(outcome.verification.attempts_left)}"
+        text = f"{text} {texts.attempts_left(outcome.verification.attempts_left)}"
     if outcome.reason is Reason.TOO_MANY_REQUESTS and outcome.retry_after is not None:
-        text = f"{text} {PAGE['wait']} {duration(outcome.retry_after)}."
+        text = f"{text} {texts.wait(outcome.retry_after)}"
     return text
 
 

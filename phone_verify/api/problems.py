@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 
 from ..model import Outcome, Reason
-from ..web.texts import REASONS
-from .call import Reply
+from ..web.texts import PAGE, REASONS
+from .call import Call, Reply
 
 #: Nobody knows when a store or a provider is back: soon enough for a person, seldom enough for a machine.
 _UNAVAILABLE_RETRY = timedelta(seconds=5)
@@ -69,7 +70,7 @@ def invalid(detail: str, *fields: str) -> Reply:
 
 def unavailable() -> Reply:
     """503: the store did not answer; nothing was sent and nothing accepted."""
-    return problem(503, "unavailable", "The service cannot answer now. Try again in a moment.")
+    return problem(503, "unavailable", PAGE["unavailable"])
 
 
 def refusal(outcome: Outcome) -> Reply:
@@ -87,3 +88,11 @@ def refusal(outcome: Outcome) -> Reply:
         more["verification_status"] = record.state.value
     retry_after = outcome.retry_after if reason is Reason.TOO_MANY_REQUESTS else None
     return problem(status, code, REASONS[reason], retry_after=retry_after, more=more)
+
+
+def told(call: Call, reply: Reply) -> Reply:
+    """The reply with its `detail` in the caller's language, where that is a text for visitors; others are English."""
+    detail = (reply.document or {}).get("detail")
+    if reply.status < HTTPStatus.BAD_REQUEST or not isinstance(detail, str):
+        return reply
+    return replace(reply, document={**(reply.document or {}), "detail": call.texts.translated(detail)})

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import StoreError
 from . import description, session, verifications, webhooks
 from .call import BODY_LIMIT, WEBHOOK_LIMIT, Call, Reply, SignIn, SignOut
-from .problems import problem, unavailable
+from .problems import problem, told, unavailable
 from .site import Site
 
 log = logging.getLogger("phone_verify")
@@ -39,13 +39,13 @@ def handle(site: Site, call: Call) -> Reply | SignIn | SignOut:
     if call.multiprocess:
         site.many_processes()
     try:
-        return _private(_dispatched(site, call))
+        return _finished(call, _dispatched(site, call))
     except StoreError as error:
         log.error("the store did not answer: %s", error)
-        return _private(unavailable())
+        return _finished(call, unavailable())
     except Exception:
         log.exception("a fault of phone_verify's own; nothing was accepted")
-        return _private(problem(500, "internal_error", "Something went wrong on our side."))
+        return _finished(call, problem(500, "internal_error", "Something went wrong on our side."))
 
 
 def _dispatched(site: Site, call: Call) -> Reply | SignIn | SignOut:
@@ -63,7 +63,7 @@ def _dispatched(site: Site, call: Call) -> Reply | SignIn | SignOut:
     return problem(404, "not_found", "There is nothing here.")
 
 
-def _private(answer: Reply | SignIn | SignOut) -> Reply | SignIn | SignOut:
+def _finished(call: Call, answer: Reply | SignIn | SignOut) -> Reply | SignIn | SignOut:
     if isinstance(answer, Reply):
-        return replace(answer, headers={"Cache-Control": "no-store", **answer.headers})
+        return told(call, replace(answer, headers={"Cache-Control": "no-store", **answer.headers}))
     return answer

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from ..model import Outcome, Reason
+from ..web.texts import PAGE
 from . import bodies
 from .binding import HEADER, secrets_shown
 from .call import Call, Reply, SessionUser, SignIn, SignOut
 from .forgery import cross_site
-from .problems import problem, refusal
+from .problems import problem, refusal, told
 from .site import Site
 
 #: What a proof must have been earned for to sign somebody in.
@@ -46,9 +47,9 @@ def signed_in(user: SessionUser, *, created: bool) -> Reply:
     return Reply(200, {"user": _user(user), "created": created})
 
 
-def refused() -> Reply:
+def refused(call: Call) -> Reply:
     """The reply where the site lets this user not in: inactive, or sign-up closed."""
-    return problem(403, "login_refused", "This number cannot sign in here.")
+    return told(call, problem(403, "login_refused", PAGE["login_refused"]))
 
 
 def signed_out() -> Reply:

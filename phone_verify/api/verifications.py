@@ -8,6 +8,8 @@ from collections.abc import Callable
 from ..errors import InvalidPhoneError
 from ..model import Channel, Outcome
 from ..phone import PhoneNumber, is_region
+from ..web.languages import named
+from ..web.texts import PAGE
 from . import bodies
 from .address import call_address
 from .binding import secret_for, secrets_shown, with_pair
@@ -18,7 +20,6 @@ from .site import Site
 from .views import verification
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
-_LOCALE = re.compile(r"[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,3}\Z", re.ASCII)
 
 
 def start(site: Site, call: Call) -> Reply:
@@ -35,13 +36,14 @@ def start(site: Site, call: Call) -> Reply:
         return forged
     try:
         phone = PhoneNumber.parse(fields["phone"], fields.get("region") or site.verifier.policy.region)
-    except InvalidPhoneError as error:
-        return problem(400, "invalid_phone", str(error), fields=["phone"])
+    except InvalidPhoneError:
+        return problem(400, "invalid_phone", PAGE["invalid_phone"], fields=["phone"])
+    language = named(fields.get("locale", "")) or call.texts.language
     outcome = site.verifier.start(
         phone,
         purpose=purpose,
         channel=Channel(fields["channel"]) if "channel" in fields else None,
-        locale=_locale(fields.get("locale", "")),
+        locale=language.tag,
         address=call_address(site, call),
         shown=secrets_shown(call),
     )
@@ -90,11 +92,6 @@ def cancel(site: Site, call: Call, id: str) -> Reply:
 
 def _answer(outcome: Outcome) -> Reply:
     return Reply(200, verification(outcome)) if outcome.ok else refusal(outcome)
-
-
-def _locale(text: str) -> str | None:
-    """The language tag, or None for what is none: an unknown one falls back and is no fault."""
-    return text if _LOCALE.match(text) else None
 
 
 def _is_name(text: str) -> bool:

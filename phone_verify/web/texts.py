@@ -1,13 +1,24 @@
-"""Every text that a visitor reads and that is not in a template."""
+"""Every text that a visitor reads, in English here; `locale/` has it in the other languages.
+
+The English text is the key (gettext's msgid), so changing one here means changing it in every `.po`.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import cache
+from gettext import GNUTranslations, NullTranslations
+from importlib.resources import files
 
 from ..model import Channel, Reason
 from ..phone import PhoneNumber
+from .languages import ENGLISH, Language, named
+
+log = logging.getLogger("phone_verify")
 
 #: What a visitor is told for each reason.
 REASONS = {
@@ -34,29 +45,13 @@ CHANNELS = {
     Channel.WHATSAPP: "Send a code by WhatsApp",
 }
 
-
-def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, timedelta, str | None], str]:
-    """The function that writes the message carrying a code.
-
-    An SMS ends in the origin-bound line `@host #code`, exactly (WICG, "Origin-bound one-time codes"), where the
-    site's public host is known: phones fill the code in on that site only.
-    """
-
-    def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
-        minutes = max(1, int(life.total_seconds() // 60))
-        whose = f"Your {site_name} code is" if site_name else "Your code is"
-        text = f"{whose} {code}. It is good for {minutes} min. Do not tell it to anybody."
-        return f"{text}\n\n@{host} #{code}" if channel is Channel.SMS and host else text
-
-    return write
-
-
-#: What stands on the pages, whatever framework renders them.
+#: What stands on the pages, whatever framework renders them. A number, code or time follows where a text is open.
 PAGE = {
     "login_title": "Sign in",
     "login_lead": "Type your mobile number. We make sure that it is yours.",
     "phone": "Mobile number",
-    "phone_help": "With the country code, like +98 912 000 0000.",
+    "phone_help": "With the country code, like",
+    "invalid_phone": "This is not a phone number we can use. Write it with its country code.",
     "way": "How should we check it?",
     "continue": "Continue",
     "code_title": "Confirm your number",
@@ -90,7 +85,6 @@ PAGE = {
     "start_again": "Start again",
     "over": "This verification is over.",
     "exhausted": "Too many wrong codes. This verification is over.",
-    "wait": "Try again in",
     "unavailable": "We cannot answer now. Nothing was sent. Try again in a moment.",
     "try_again": "Try again",
     "login_refused": "This number cannot sign in here.",
@@ -100,19 +94,79 @@ PAGE = {
 }
 
 
-def attempts_left(count: int) -> str:
-    """How many tries are left, in words."""
-    if count == 0:
-        return "No tries are left."
-    return "One try is left." if count == 1 else f"{count} tries are left."
+class Texts:
+    """All texts in one language."""
+
+    def __init__(self, language: Language, catalogue: NullTranslations) -> None:
+        self.language = language
+        self._gettext, self._ngettext = catalogue.gettext, catalogue.ngettext
+        self.page: Mapping[str, str] = {key: catalogue.gettext(text) for key, text in PAGE.items()}
+        self.reasons: Mapping[Reason, str] = {reason: catalogue.gettext(text) for reason, text in REASONS.items()}
+        self.channels: Mapping[Channel, str] = {channel: catalogue.gettext(text) for channel, text in CHANNELS.items()}
+
+    def translated(self, text: str) -> str:
+        """One of our texts in this language; a text that is none of ours as it is."""
+        return self._gettext(text) if text else text
+
+    def attempts_left(self, count: int) -> str:
+        """How many tries are left, in words."""
+        if count == 0:
+            return self._gettext("No tries are left.")
+        return self._counted(self._ngettext("One try is left.", "{count} tries are left.", count), count)
+
+    def duration(self, span: timedelta) -> str:
+        """A span of time in words, rounded up to what a person cares about."""
+        seconds = max(1, math.ceil(span.total_seconds()))
+        if seconds < 90:
+            return self._counted(self._ngettext("{count} second", "{count} seconds", seconds), seconds)
+        minutes = math.ceil(seconds / 60)
+        return self._counted(self._ngettext("{count} minute", "{count} minutes", minutes), minutes)
+
+    def wait(self, span: timedelta) -> str:
+        """When to try again."""
+        return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
+
+    def message(self, code: str, life: timedelta, site_name: str) -> str:
+        """The message that carries a code, without the line that is for machines."""
+        minutes = max(1, int(life.total_seconds() // 60))
+        # Right-to-left languages write the code on a line of its own: next to a name in Latin letters it would be
+        # shown as part of that name, and invisible marks around it keep phones from finding it.
+        if site_name:
+            text = self._ngettext(
+                "Your {site} code is {code}. It is good for {count} min. Do not tell it to anybody.",
+                "Your {site} code is {code}. It is good for {count} min. Do not tell it to anybody.",
+                minutes,
+            )
+        else:
+            text = self._ngettext(
+                "Your code is {code}. It is good for {count} min. Do not tell it to anybody.",
+                "Your code is {code}. It is good for {count} min. Do not tell it to anybody.",
+                minutes,
+            )
+        return text.format(site=site_name, code=code, count=self.language.number(minutes))
+
+    def _counted(self, text: str, count: int) -> str:
+        return text.format(count=self.language.number(count))
 
 
-def duration(span: timedelta) -> str:
-    """A span of time in words, rounded up to what a person cares about."""
-    seconds = max(1, math.ceil(span.total_seconds()))
-    if seconds < 90:
-        return "1 second" if seconds == 1 else f"{seconds} seconds"
-    return f"{math.ceil(seconds / 60)} minutes"
+@cache
+def texts_in(language: Language) -> Texts:
+    """The texts in a language, read when they are first asked for."""
+    return Texts(language, NullTranslations() if language == ENGLISH else _catalogue(language))
+
+
+def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, timedelta, str | None], str]:
+    """The function that writes the message carrying a code, in the language of a locale, or in English.
+
+    An SMS ends in the origin-bound line `@host #code`, exactly (WICG, "Origin-bound one-time codes"), where the
+    site's public host is known: phones fill the code in on that site only.
+    """
+
+    def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
+        text = texts_in(named(locale or "") or ENGLISH).message(code, life, site_name)
+        return f"{text}\n\n@{host} #{code}" if channel is Channel.SMS and host else text
+
+    return write
 
 
 def spoken(line: PhoneNumber) -> str:
@@ -121,3 +175,17 @@ def spoken(line: PhoneNumber) -> str:
 
     parsed = phonenumbers.parse(line.e164)
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def _catalogue(language: Language) -> NullTranslations:
+    """The catalogue that the build has made of the language's `.po`; an empty one, and a warning, where there is none.
+
+    Not an error: a site whose texts are English is better than no site.
+    """
+    try:
+        place = files(__package__).joinpath("locale", language.tag, "LC_MESSAGES", "phone_verify.mo")
+        with place.open("rb") as file:
+            return GNUTranslations(file)
+    except (OSError, ValueError, struct.error):
+        log.warning("the texts in %r are missing and will be English: install phone-verify again", language.tag)
+        return NullTranslations()

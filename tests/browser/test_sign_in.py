@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,24 @@ def test_by_sms(page: Any, site: str, stage: Stage) -> None:
     page.locator("input[name=code]").fill(persian)
     page.get_by_role("button", name="Confirm").click()
     is_signed_in(page, site, phone)
+
+
+def test_in_persian_the_page_runs_from_the_right_and_counts_in_persian_digits(
+    page: Any, site: str, stage: Stage
+) -> None:
+    page.set_extra_http_headers({"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"})
+    page.goto(f"{site}/phone/login/")
+    page.locator("#pv-phone").fill(stage.phone())
+    page.locator("input[name=channel][value=sms]").check()
+    page.locator("button[type=submit]").click()
+    page.wait_for_url("**/phone/code/**")
+    assert page.locator("html").get_attribute("dir") == "rtl"
+    assert page.evaluate("getComputedStyle(document.querySelector('h1')).direction") == "rtl"
+    for timer in page.get_by_role("timer").all_inner_texts():
+        assert re.search("[۰-۹]", timer)
+        assert not re.search("[0-9]", timer)
+    code = page.locator("input[name=code]")
+    assert code.evaluate("field => getComputedStyle(field).direction") == "ltr"
 
 
 def test_by_flash_call(page: Any, site: str, stage: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +20,8 @@ from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
+from phone_verify.web.languages import LANGUAGES
+from phone_verify.web.texts import texts_in
 from phone_verify_django.models import VerifiedPhone
 from tests.clients import Browser
 
@@ -181,6 +184,34 @@ def test_files_are_kept_by_the_browser_until_they_change(client: Client) -> None
         assert client.get(address.partition("?")[0])["Cache-Control"] == "no-cache"
     assert client.get("/phone/static/settings.py").status_code == 404
     assert client.post("/phone/static/phone_verify.css").status_code == 405
+
+
+PERSIAN = {"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"}
+
+
+@pytest.mark.parametrize(
+    ("with_middleware", "site_speaks", "lang", "direction"),
+    [(True, "en", "fa", "rtl"), (False, "en-us", "en", "ltr"), (False, "ar", "ar", "rtl"), (False, "de", "en", "ltr")],
+)
+def test_pages_and_messages_speak_djangos_active_language(
+    network: Network, settings: Any, with_middleware: bool, site_speaks: str, lang: str, direction: str
+) -> None:
+    """Without LocaleMiddleware that is LANGUAGE_CODE, whatever the browser would like."""
+    settings.LANGUAGE_CODE = site_speaks
+    if with_middleware:
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
+    client = Client(headers=PERSIAN, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+    for path in (LOGIN, LOGOUT):
+        assert f'<html lang="{lang}" dir="{direction}">' in client.get(path).content.decode()
+    assert client.post(LOGIN, {"phone": PHONE}).status_code == 302
+    texts = texts_in(LANGUAGES[lang])
+    page = client.get(CODE).content.decode()
+    assert f'<html lang="{lang}" dir="{direction}">' in page
+    assert texts.page["lead_code"] in page
+    assert f'data-pv-digits="{LANGUAGES[lang].digits}"' in page
+    assert texts.message(network.code, timedelta(minutes=5), "") in network.transport.notices[-1].text
+    answer = client.post("/phone/v1/verifications", {"phone": "12"}, content_type="application/json")
+    assert answer.json()["detail"] == texts.page["invalid_phone"]
 
 
 class TestAnErrorOfTheSites:

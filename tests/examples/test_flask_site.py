@@ -134,7 +134,7 @@ def test_signed_in_stays_signed_in_after_a_restart(sandbox: SandboxServer, serve
     browser.post_form("/phone/code/", code=stage.code(phone))
     assert phone in browser.get("/").text
     site.stop()
-    carrier._base_url = serve(PHONE_VERIFY_SMS=sandbox.dsn).url
+    carrier.base_url = serve(PHONE_VERIFY_SMS=sandbox.dsn).url
     page = browser.get("/")
     assert f'<strong dir="ltr">{phone}</strong>' in page.text
     assert page.headers["cache-control"] == "no-store"

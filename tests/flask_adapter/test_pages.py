@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
 import pytest
 from flask import Flask
+from flask_babel import Babel
 from flask_wtf import CSRFProtect
 
 from phone_verify.api.binding import COOKIE
+from phone_verify.web.languages import LANGUAGES
+from phone_verify.web.texts import texts_in
 
 from .sites import PHONE, Made, cookie_line, make, submit
 
@@ -150,6 +157,47 @@ def test_a_sites_own_template_is_taken_instead(tmp_path: object) -> None:
 
     made = make(before=prepare, PHONE_VERIFY_SITE_NAME="Bakery")
     assert made.app.test_client().get("/phone/login/").text == "mine: /phone/login/ Bakery en"
+
+
+PERSIAN = {"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"}
+
+
+def with_babel(app: Flask) -> None:
+    """The site has chosen Russian, whatever the browser would like."""
+    Babel(app, locale_selector=lambda: "ru_RU")
+
+
+@pytest.mark.parametrize(
+    ("before", "headers", "lang", "direction"),
+    [
+        (lambda app: None, PERSIAN, "fa", "rtl"),
+        (lambda app: None, {}, "en", "ltr"),
+        (with_babel, PERSIAN, "ru", "ltr"),
+        (with_babel, {}, "ru", "ltr"),
+    ],
+    ids=["browser", "nobody", "site before browser", "site"],
+)
+def test_pages_and_messages_speak_the_sites_language_or_else_the_browsers(
+    before: Callable[[Flask], None], headers: dict[str, str], lang: str, direction: str
+) -> None:
+    made = make(before=before)
+    client = made.app.test_client()
+    page = client.get("/phone/logout/", headers=headers).text
+    assert f'<html lang="{lang}" dir="{direction}">' in page
+    page = client.get("/phone/login/", headers=headers).text
+    assert f'<html lang="{lang}" dir="{direction}">' in page
+    form = {"phone": PHONE, "csrf_token": page.partition('name="csrf_token" value="')[2].partition('"')[0]}
+    assert client.post("/phone/login/", data=form, headers=headers).status_code == 303
+    texts = texts_in(LANGUAGES[lang])
+    page = client.get("/phone/code/", headers=headers).text
+    assert f'<html lang="{lang}" dir="{direction}">' in page
+    assert texts.page["lead_code"] in page
+    assert f'data-pv-digits="{LANGUAGES[lang].digits}"' in page
+    text = made.transport.notices[-1].text
+    [code] = re.findall("[0-9]{6}", text)
+    assert texts.message(code, timedelta(minutes=5), "") in text
+    answer = client.post("/phone/v1/verifications", json={"phone": "12"}, headers=headers)
+    assert answer.json["detail"] == texts.page["invalid_phone"]
 
 
 def sign_in(made: Made, client: object) -> None:

@@ -41,11 +41,9 @@
     }
   });
 
-  const digits = (number, least) =>
-    new Intl.NumberFormat(document.documentElement.lang || undefined, {
-      minimumIntegerDigits: least,
-      useGrouping: false,
-    }).format(number);
+  // In the digits that the rest of the page is written in, which are not always those the browser would choose.
+  const numerals = place?.dataset.pvDigits || "0123456789";
+  const digits = (number, least) => String(number).padStart(least, "0").replace(/\d/g, (digit) => numerals[digit]);
 
   // The end is a point of the clock: timers stand still while a phone sleeps or a tab is hidden.
   const countDown = (timer, whenOver) => {

@@ -1,0 +1,54 @@
+"""Part of the build: makes of every `.po` the catalogue that the library reads, beside it.
+
+Catalogues are not kept in the repository. A wheel and an editable install (`pip install -e .`) make them; the tests
+make them anew each time, so that none of them can pass by an old one.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import PoFileError, read_po
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CompileCatalogues(BuildHookInterface):
+    """Hatch calls this before it collects the files of a wheel."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile; what has been compiled is ignored by git and goes into the wheel all the same."""
+        for path in compile_catalogues(Path(self.root)):
+            build_data["artifacts"].append(f"/{path.relative_to(self.root).as_posix()}")
+
+
+def compile_catalogues(root: Path) -> Iterator[Path]:
+    """Compile every `.po` below `phone_verify`; the catalogues' paths. Raises ValueError for one that is malformed."""
+    for source in sorted((root / "phone_verify").rglob("*.po")):
+        target = source.with_suffix(".mo")
+        try:
+            with source.open("rb") as file:
+                catalogue = read_po(file, abort_invalid=True)
+        except PoFileError as error:
+            raise ValueError(f"{source}, line {error.lineno}: {error}") from None
+        catalogue.creation_date = datetime(1980, 1, 1, tzinfo=UTC)  # not now: the same source makes the same wheel
+        compiled = BytesIO()
+        write_mo(compiled, catalogue)
+        if not target.exists() or target.read_bytes() != compiled.getvalue():
+            _replace(target, compiled.getvalue())
+        yield target
+
+
+def _replace(target: Path, content: bytes) -> None:
+    # Whole or not at all: a site may be reading it.
+    handle, draft = tempfile.mkstemp(dir=target.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    os.chmod(draft, 0o644)
+    os.replace(draft, target)

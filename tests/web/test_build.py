@@ -1,0 +1,70 @@
+"""What the build makes of the translations. It works on a copy, without a network."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from hatch_build import compile_catalogues
+from phone_verify.web.languages import LANGUAGES
+
+ROOT = Path(__file__).parents[2]
+PLACES = sorted(f"phone_verify/web/locale/{tag}/LC_MESSAGES/phone_verify" for tag in LANGUAGES if tag != "en")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The sources as a checkout has them."""
+    kept = shutil.ignore_patterns("*.mo", "__pycache__", "var")
+    for name in ("phone_verify", "phone_verify_django", "phone_verify_flask", "example_projects"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=kept)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def built(copy: Path, verb: str) -> Path:
+    out = copy / "dist"
+    out.mkdir(exist_ok=True)
+    program = f"import hatchling.build as build; print(build.{verb}({str(out)!r}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=copy, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return out / done.stdout.split()[-1]
+
+
+def test_a_wheel_holds_the_catalogues(copy: Path) -> None:
+    first = built(copy, "build_wheel")
+    content = first.read_bytes()
+    with zipfile.ZipFile(first) as wheel:
+        assert sorted(name for name in wheel.namelist() if name.endswith(".mo")) == [f"{place}.mo" for place in PLACES]
+        assert "hatch_build.py" not in wheel.namelist()
+    for place in PLACES:
+        (copy / f"{place}.mo").unlink()
+    # The same sources make the same wheel, also at another time.
+    assert built(copy, "build_wheel").read_bytes() == content
+    assert all(b"POT-Creation-Date: 1980-01-01" in (copy / f"{place}.mo").read_bytes() for place in PLACES)
+
+
+def test_an_editable_install_makes_the_catalogues(copy: Path) -> None:
+    built(copy, "build_editable")
+    assert all((copy / f"{place}.mo").stat().st_size > 1000 for place in PLACES)
+
+
+def test_an_old_catalogue_is_made_anew(copy: Path) -> None:
+    fresh = {path: path.read_bytes() for path in compile_catalogues(copy)}
+    old = next(iter(fresh))
+    old.write_bytes(b"older")
+    assert {path: path.read_bytes() for path in compile_catalogues(copy)} == fresh
+    assert [path for path in old.parent.iterdir() if path.suffix not in (".po", ".mo")] == []
+
+
+def test_a_translation_that_cannot_be_read_stops_the_build(copy: Path) -> None:
+    with (copy / f"{PLACES[0]}.po").open("a") as file:
+        file.write('\nmsgid "unfinished\n')
+    with pytest.raises(ValueError, match=r"phone_verify\.po, line \d+: "):
+        list(compile_catalogues(copy))

@@ -1,0 +1,87 @@
+"""Which language a visitor reads, and how it writes numbers."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.web.languages import ENGLISH, LANGUAGES, named, preferred
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_every_language_is_written_as_its_letters_are(language: object) -> None:
+    from phone_verify.web.texts import texts_in
+
+    texts = texts_in(language)  # type: ignore[arg-type]
+    ways = {unicodedata.bidirectional(letter) for letter in texts.page["login_title"] if letter.isalpha()}
+    assert ways == {"L"} if texts.language.direction == "ltr" else ways <= {"R", "AL"}
+    assert [unicodedata.digit(digit) for digit in texts.language.digits] == list(range(10))
+
+
+def test_numbers_are_written_in_the_languages_digits() -> None:
+    assert [language.number(1405) for language in LANGUAGES.values()] == ["1405", "۱۴۰۵", "1405", "١٤٠٥"]
+
+
+@pytest.mark.parametrize("tag", ["fa", "fa-IR", "fa_IR", "FA-ir", "fa-Arab-IR", "fa-AF"])
+def test_a_tag_names_its_language(tag: str) -> None:
+    assert named(tag) is LANGUAGES["fa"]
+
+
+@pytest.mark.parametrize("tag", ["", "f", "far", "fas", "x-fa", "fa IR", "fa-", "fa\n", "fa-IR\x00", "فا", "de", "*"])
+def test_what_is_not_ours_names_none(tag: str) -> None:
+    assert named(tag) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "tag"),
+    [
+        ("", "en"),
+        ("fa", "fa"),
+        ("fa-IR,fa;q=0.9,en-US;q=0.8,en;q=0.7", "fa"),
+        ("de-DE,ru;q=0.5,en;q=0.4", "ru"),
+        ("en;q=0.3, ar;q=0.8", "ar"),
+        ("ru , ar", "ru"),
+        ("ru;q=0.5,ar;q=0.5", "ru"),
+        ("ru;q=0, ar;q=0.001", "ar"),
+        ("fa;q=0", "en"),
+        ("*", "en"),
+        ("*, fa;q=0.9", "en"),
+        ("de, *;q=0.1, ru;q=0.2", "ru"),
+        ("ru ; Q=1.000", "ru"),
+        ("ru;q=2, fa;q=-1, ar;q=x, en;level=1", "en"),
+        ("fa;q=nan,ru;q=inf,ar;q=1e9", "en"),
+        (",,;;q=1,ru,", "ru"),
+        ("-" * 5000 + ",fa", "en"),
+        ("a," * 100_000 + "fa", "en"),
+    ],
+)
+def test_the_browsers_wishes_decide(header: str, tag: str) -> None:
+    assert preferred(header).tag == tag
+
+
+@given(st.text() | st.text("faruenqQ=;,.-*01 \t\x00"))
+def test_no_header_and_no_tag_is_an_error(text: str) -> None:
+    assert preferred(text) in LANGUAGES.values()
+    assert named(text) in [None, *LANGUAGES.values()]
+    assert named(text) is None or preferred(text) is named(text) or "_" in text or text.startswith(tuple(" \t"))
+
+
+def test_english_is_where_everything_falls_back() -> None:
+    assert LANGUAGES["en"] is ENGLISH
+
+
+def test_catalogues_are_read_when_they_are_first_asked_for() -> None:
+    program = (
+        "import sys, phone_verify, phone_verify.verifier\n"
+        "print('gettext' in sys.modules, 'phone_verify.web.texts' in sys.modules)\n"
+        "import phone_verify.config, phone_verify.api\n"
+        "from phone_verify.web.texts import texts_in\n"
+        "print(texts_in.cache_info().currsize)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "0"]

@@ -1,0 +1,143 @@
+"""Which language the API and the pages answer in, and which one is on the record for the messages."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from phone_verify.api import Call, Reply, Site, handle, refused
+from phone_verify.api.binding import pairs
+from phone_verify.api.pages import (
+    CodePage,
+    LoginPage,
+    Redirect,
+    refused_login,
+    show_code,
+    show_login,
+    show_logout,
+    submit_code,
+    submit_login,
+)
+from phone_verify.model import Channel
+from phone_verify.web.languages import LANGUAGES
+from phone_verify.web.texts import texts_in
+from tests.core.bench import PHONE, Bench, flash, sms, wrong
+
+FA = texts_in(LANGUAGES["fa"])
+
+
+def ask(site: Site, path: str, fields: Any, header: str = "", language: str | None = None, **more: str) -> Reply:
+    headers = {"content-type": "application/json", "accept-language": header, **more}
+    body = json.dumps(fields).encode()
+    answer = handle(site, Call("POST", f"v1/{path}", headers, body=body, language=language))
+    assert isinstance(answer, Reply)
+    assert answer.document is not None
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("field", "header", "language", "spoken"),
+    [
+        (None, "", None, "en"),
+        (None, "fa-IR,fa;q=0.9,en;q=0.8", None, "fa"),
+        (None, "fa", "ru", "ru"),  # the site has chosen
+        (None, "fa", "de", "en"),  # and speaks a language that we do not
+        ("ar-EG", "fa", "ru", "ar"),
+        ("fa_IR", "", None, "fa"),
+        ("xx", "ru", None, "ru"),
+        ("not a language", "ru", "fa", "fa"),
+        ("\ud800", "", None, "en"),
+    ],
+)
+def test_the_field_is_heard_before_the_site_and_the_site_before_the_browser(
+    field: str | None, header: str, language: str | None, spoken: str
+) -> None:
+    bench = Bench(sms())
+    fields = {"phone": PHONE.e164} | ({} if field is None else {"locale": field})
+    begun = ask(Site(bench.verifier), "verifications", fields, header, language)
+    assert begun.status == 201
+    record = bench.verifier.look(begun.document["id"], begun.document["secret"]).verification  # type: ignore[index]
+    assert record is not None
+    assert record.locale == spoken
+
+
+def test_what_a_visitor_may_be_shown_of_a_problem_is_in_the_language_and_the_rest_is_not() -> None:
+    driver = sms()
+    site = Site(Bench(driver).verifier)
+
+    def said(path: str, fields: Any, **more: str) -> tuple[object, object, object]:
+        document = ask(site, path, fields, "fa", **more).document or {}
+        return document["code"], document["title"], document["detail"]
+
+    assert said("verifications", {"phone": "12"}) == ("invalid_phone", "Bad Request", FA.page["invalid_phone"])
+    begun = ask(site, "verifications", {"phone": PHONE.e164}, "fa").document or {}
+    path, secret = f"verifications/{begun['id']}/check", {"verification-secret": str(begun["secret"])}
+    code, title, detail = said(path, {"code": wrong(driver.codes[0])}, **secret)
+    assert (code, title, detail) == ("wrong_code", HTTPStatus(422).phrase, "کد واردشده درست نیست.")
+    assert said(path, {"code": "1"}, **secret)[0] == "invalid_request"
+    assert said(path, {"code": "1"})[2] == "چنین درخواست تأییدی پیدا نشد. لطفاً از نو شروع کنید."
+    assert said(path, {"codes": "1"})[2] == "Unknown fields."
+    answer = refused(Call("POST", "v1/session", {"accept-language": "fa"}))
+    assert (answer.document or {})["detail"] == FA.page["login_refused"]
+    assert (ask(site, path, {"code": "1"}, "de").document or {})[
+        "detail"
+    ] == "There is no such verification. Start again."
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_every_page_is_in_the_language(tag: str) -> None:
+    texts, ringing, driver = texts_in(LANGUAGES[tag]), flash("1234"), sms()
+    bench = Bench(driver, ringing, resend_after=timedelta(seconds=60))
+    site = Site(bench.verifier)
+
+    def call(cookie: str = "") -> Call:
+        return Call("POST", "", {"accept-language": f"{tag}, en;q=0.5"}, cookie=cookie)
+
+    login = show_login(site, call())
+    assert (login.language, login.text["login_title"]) == (LANGUAGES[tag], texts.page["login_title"])
+    assert [choice.label for choice in login.choices] == [
+        texts.channels[Channel.SMS],
+        texts.channels[Channel.FLASH_CALL],
+    ]
+    assert show_logout(call()).text is texts.page
+    assert refused_login(site, call()).error == texts.page["login_refused"]
+    typed = submit_login(site, call(), {"phone": "12"})
+    assert isinstance(typed, LoginPage)
+    assert (typed.error, typed.language.tag) == (texts.page["invalid_phone"], tag)
+
+    begun = submit_login(site, call(), {"phone": PHONE.e164, "channel": "sms"})
+    assert isinstance(begun, Redirect)
+    cookie = begun.cookie or ""
+    record = bench.verifier.look(*pairs(cookie)[0]).verification
+    assert record is not None
+    assert record.locale == tag
+    page = show_code(site, call(cookie))
+    assert isinstance(page, CodePage)
+    assert (page.lead, page.text) == (texts.page["lead_code"], texts.page)
+    assert page.expires_text == texts.duration(timedelta(minutes=5))
+    assert page.resend_text == texts.duration(timedelta(seconds=60))
+    page = submit_code(site, call(cookie), {"code": wrong(driver.codes[0])})
+    assert isinstance(page, CodePage)
+    assert page.error.endswith(texts.attempts_left(4))
+    assert LANGUAGES[tag].number(4) in page.error
+    page = submit_code(site, call(cookie), {"resend": "1"})
+    assert isinstance(page, CodePage)
+    assert page.error.endswith(texts.wait(timedelta(seconds=60)))
+    if tag != "en":
+        shown = [page.lead, page.error, page.expires_text, *(choice.label for choice in page.choices)]
+        assert not re.search("[A-Za-z]{4}", " ".join(shown).replace("Telegram", "").replace("WhatsApp", ""))
+
+
+def test_the_numbers_that_are_dialled_and_known_again_stay_in_ascii() -> None:
+    site = Site(Bench(sms()).verifier)
+    call = Call("POST", "", {"accept-language": "fa"})
+    begun = submit_login(site, call, {"phone": PHONE.e164})
+    assert isinstance(begun, Redirect)
+    page = show_code(site, Call("GET", "", {"accept-language": "fa"}, cookie=begun.cookie or ""))
+    assert isinstance(page, CodePage)
+    assert page.phone_hint == "+98 ••••••••00"

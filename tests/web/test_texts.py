@@ -1,0 +1,263 @@
+"""What visitors read, in every language: nothing untranslated, nothing left over, messages that stay cheap."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from gettext import c2py
+from itertools import product
+from pathlib import Path
+from string import Formatter
+
+import pytest
+from babel import Locale
+from babel.messages.catalog import Catalog, Message
+from babel.messages.extract import extract_from_file
+from babel.messages.pofile import read_po
+
+from phone_verify.model import Channel, Reason
+from phone_verify.segments import segments
+from phone_verify.web import texts as module
+from phone_verify.web.languages import ENGLISH, LANGUAGES, Language
+from phone_verify.web.texts import CHANNELS, PAGE, REASONS, Texts, message_writer, texts_in
+
+LOCALE = Path(module.__file__).parent / "locale"
+TRANSLATED = [tag for tag in LANGUAGES if tag != "en"]
+FIVE_MINUTES = timedelta(minutes=5)
+
+every_language = pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+every_translation = pytest.mark.parametrize("tag", TRANSLATED)
+
+#: Every text in the source: those of the tables, and those that `gettext` and `ngettext` are called with.
+CALLED = {
+    found
+    for _, found, _, _ in extract_from_file("python", module.__file__, keywords={"_gettext": None, "_ngettext": (1, 2)})
+}
+ALL = {*REASONS.values(), *CHANNELS.values(), *PAGE.values(), *CALLED}
+
+
+def sources(tag: str) -> Catalog:
+    with (LOCALE / tag / "LC_MESSAGES" / "phone_verify.po").open("rb") as file:
+        return read_po(file, abort_invalid=True)
+
+
+def forms(message: Message) -> Sequence[str]:
+    return message.string if isinstance(message.string, tuple) else [message.string]
+
+
+def places(text: str) -> set[str]:
+    return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
+
+
+def test_every_language_has_its_folder_and_every_folder_its_language() -> None:
+    assert sorted(path.name for path in LOCALE.iterdir()) == sorted(TRANSLATED)
+    assert set(CHANNELS) == set(Channel)
+    assert set(REASONS) == set(Reason)
+
+
+def test_texts_are_found_in_the_source() -> None:
+    assert "No tries are left." in CALLED
+    assert ("{count} minute", "{count} minutes") in CALLED
+
+
+@every_translation
+def test_no_text_is_untranslated_and_none_is_left_over(tag: str) -> None:
+    found = {message.id: message for message in sources(tag) if message.id}
+    assert set(found) == ALL
+    for message in found.values():
+        assert not message.fuzzy, message.id
+        assert all(form.strip() for form in forms(message)), message.id
+        assert set(forms(message)).isdisjoint([message.id] if isinstance(message.id, str) else message.id)
+    assert not sources(tag).obsolete
+
+
+@every_translation
+def test_plural_forms_are_the_languages_own(tag: str) -> None:
+    """One form for each of the categories that Unicode's CLDR has for whole numbers of this language."""
+    catalogue, category = sources(tag), Locale(tag).plural_form
+    chosen = c2py(catalogue.plural_expr)
+    pairs = {(category(n), chosen(n)) for n in range(1000)}
+    assert len(pairs) == len(dict(pairs)) == catalogue.num_plurals
+    for message in catalogue:
+        if isinstance(message.id, tuple):
+            assert len(forms(message)) == catalogue.num_plurals, message.id
+
+
+@every_translation
+def test_a_translation_has_the_places_of_its_text(tag: str) -> None:
+    """A plural form may leave its number out only where it is for one number."""
+    catalogue = sources(tag)
+    chosen = c2py(catalogue.plural_expr)
+    counts = [[n for n in range(1, 1000) if chosen(n) == form] for form in range(catalogue.num_plurals)]
+    for message in catalogue:
+        if isinstance(message.id, str):
+            assert places(message.id) == places(str(message.string)), message.id
+        else:
+            wanted = places(message.id[1])
+            for text, meant in zip(forms(message), counts, strict=True):
+                assert wanted - ({"count"} if len(meant) <= 1 else set()) <= places(text) <= wanted, message.id
+
+
+@every_translation
+def test_a_translation_ends_as_its_text_does(tag: str) -> None:
+    """A number or time follows some texts, and other sentences follow others."""
+    for message in sources(tag):
+        for text in forms(message) if message.id else []:
+            original = message.id if isinstance(message.id, str) else message.id[0]
+            # "… to" may become "… to this number:", where the words are in another order.
+            assert (text[-1] in ".؟?…") == (original[-1] in ".?…"), text
+            assert text == text.strip()
+            assert "  " not in text
+
+
+@every_translation
+def test_catalogues_are_compiled_from_these_sources(tag: str) -> None:
+    texts = texts_in(LANGUAGES[tag])
+    for message in sources(tag):
+        if isinstance(message.id, str) and message.id:
+            assert texts.translated(message.id) == message.string
+
+
+@every_language
+def test_counts_are_words_in_the_languages_digits(language: Language) -> None:
+    texts = texts_in(language)
+    for count in range(1, 11):
+        assert _numbers(texts.attempts_left(count)) in ([], [language.number(count)])
+    for seconds in range(1, 3600, 7):
+        assert _numbers(texts.wait(timedelta(seconds=seconds))) == _numbers(texts.duration(timedelta(seconds=seconds)))
+    assert language.number(61) in texts.duration(timedelta(seconds=61))
+
+
+def test_counts_in_english() -> None:
+    texts = texts_in(ENGLISH)
+    assert [texts.attempts_left(n) for n in (0, 1, 2)] == [
+        "No tries are left.",
+        "One try is left.",
+        "2 tries are left.",
+    ]
+    spans = [timedelta(0), timedelta(seconds=1), timedelta(seconds=1.1), timedelta(seconds=89), timedelta(seconds=90)]
+    assert [texts.duration(span) for span in spans] == ["1 second", "1 second", "2 seconds", "89 seconds", "2 minutes"]
+    assert texts.wait(timedelta(hours=1)) == "Try again in 60 minutes."
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("fa", ["یک بار", "۲ بار", "۵ بار"]),
+        ("ru", ["1 попытка", "2 попытки", "5 попыток"]),
+        ("ar", ["محاولة واحدة", "محاولتان", "٥ محاولات"]),
+    ],
+)
+def test_plurals_are_those_of_the_language(tag: str, said: Sequence[str]) -> None:
+    texts = texts_in(LANGUAGES[tag])
+    for count, words in zip((1, 2, 5), said, strict=True):
+        assert words in texts.attempts_left(count)
+    assert texts_in(LANGUAGES["ru"]).duration(timedelta(seconds=21)) == "21 секунда"
+
+
+# The message
+
+
+@every_language
+def test_the_message_is_short(language: Language) -> None:
+    """With a site's name of twelve characters and the host line: one SMS in English, at most two elsewhere."""
+    for minutes in range(1, 11):
+        life = timedelta(minutes=minutes)
+        text = message_writer("Example Shop", "example-shop.com")(Channel.SMS, "012345", life, language.tag)
+        found = segments(text)
+        assert (found.encoding, found.count) == (("gsm7", 1) if language is ENGLISH else ("ucs2", 2)), (found, text)
+
+
+@every_language
+@pytest.mark.parametrize("site", ["", "Example Shop", "فروشگاه", "{code} {0} %s"])
+def test_the_code_is_there_in_ascii_digits_and_no_other_number_is(language: Language, site: str) -> None:
+    for channel in (Channel.SMS, Channel.TELEGRAM, Channel.VOICE):
+        text = message_writer(site, None)(channel, "012345", FIVE_MINUTES, language.tag)
+        assert site in text
+        assert not site or not text.startswith(site)  # its first letter would decide the direction of the whole text
+        rest = text.replace(site, "") if site else text
+        assert re.findall("[0-9]+", rest) == ["012345", *([] if language.digits[0] != "0" else ["5"])]
+        assert language.number(5) in rest
+        assert not re.search("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@every_language
+def test_the_last_line_is_for_machines(language: Language) -> None:
+    write = message_writer("Shop", "shop.example")
+    text = write(Channel.SMS, "012345", FIVE_MINUTES, language.tag)
+    assert text.endswith("\n\n@shop.example #012345")
+    assert text.count("@") == text.count("#") == 1
+    for channel in (Channel.TELEGRAM, Channel.WHATSAPP, Channel.VOICE):
+        assert "@" not in write(channel, "012345", FIVE_MINUTES, language.tag)
+    assert "@" not in message_writer("Shop", None)(Channel.SMS, "012345", FIVE_MINUTES, language.tag)
+
+
+@every_language
+def test_right_to_left_the_code_has_a_line_of_its_own(language: Language) -> None:
+    for site, minutes in product(("", "Example Shop"), range(1, 11)):
+        life = timedelta(minutes=minutes)
+        lines = message_writer(site, "shop.example")(Channel.SMS, "012345", life, language.tag).splitlines()
+        assert ("012345" in lines) == (language.direction == "rtl")
+
+
+@pytest.mark.parametrize("locale", [None, "", "xx", "de-DE", "not a language", "\x00", "x" * 1000, "\ud800"])
+def test_an_unknown_locale_is_english(locale: str | None) -> None:
+    write = message_writer("Shop", "shop.example")
+    assert write(Channel.SMS, "012345", FIVE_MINUTES, locale) == write(Channel.SMS, "012345", FIVE_MINUTES, "en")
+    assert write(Channel.SMS, "012345", FIVE_MINUTES, "en").startswith(
+        "Your Shop code is 012345. It is good for 5 min."
+    )
+
+
+# Catalogues
+
+
+def test_a_missing_or_broken_catalogue_is_english_and_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(module, "files", lambda _: tmp_path)
+    compiled = (LOCALE / "fa" / "LC_MESSAGES" / "phone_verify.mo").read_bytes()
+    broken = {"xa": None, "xb": b"", "xc": b"\0" * 64, "xd": compiled[:2000], "xe": compiled[:10]}
+    for tag, content in broken.items():
+        folder = tmp_path / "locale" / tag / "LC_MESSAGES"
+        folder.mkdir(parents=True)
+        if content is not None:
+            (folder / "phone_verify.mo").write_bytes(content)
+        texts_in.cache_clear()
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "phone_verify"):
+            for _ in range(2):
+                assert texts_in(replace(LANGUAGES["fa"], tag=tag)).page["login_title"] == "Sign in"
+        assert [record.getMessage() for record in caplog.records] == [
+            f"the texts in '{tag}' are missing and will be English: install phone-verify again"
+        ]
+    texts_in.cache_clear()
+
+
+def test_many_threads_read_the_same_texts() -> None:
+    texts_in.cache_clear()
+    barrier, read = threading.Barrier(8), []
+
+    def look(tag: str) -> None:
+        barrier.wait()
+        read.append((tag, texts_in(LANGUAGES[tag]).page["login_title"]))
+
+    threads = [threading.Thread(target=look, args=(tag,)) for tag in [*LANGUAGES] * 2]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(read) == sorted([("en", "Sign in"), ("fa", "ورود"), ("ru", "Вход"), ("ar", "تسجيل الدخول")] * 2)
+
+
+def test_a_text_that_is_none_of_ours_stays() -> None:
+    texts: Texts = texts_in(LANGUAGES["fa"])
+    assert [texts.translated(text) for text in ("", "Something else.", "{")] == ["", "Something else.", "{"]
+
+
+def _numbers(text: str) -> list[str]:
+    return re.findall(r"\d+", text)
