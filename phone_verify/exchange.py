@@ -75,9 +75,15 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A text for the developer's own screen; the transport prints it to standard error."""
+    """A text for the developer's own screen; the transport prints it to standard error.
+
+    The rest is what it tells of, for tests that catch it: the full number, the message, the code. No screen shows it.
+    """
 
     text: str = field(repr=False)
+    phone: str = field(default="", repr=False)
+    message: str = field(default="", repr=False)
+    code: str = field(default="", repr=False)
 
 
 Exchange = Generator[HttpRequest | Notice, HttpResponse, T]

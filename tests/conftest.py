@@ -5,10 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from hatch_build import compile_catalogues
 from phone_verify.sandbox import SandboxServer
+
+# `pytester` runs the plugin in a pytest of its own.
+pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
+
+
+def pytest_configure() -> None:
+    """Compile the translations: those of the last installation may be older than their sources."""
+    for _ in compile_catalogues(Path(__file__).parents[1]):
+        pass
 
 
 def missing(what: str) -> None:

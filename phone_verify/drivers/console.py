@@ -27,7 +27,9 @@ class Console(Driver):
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Show the text of the SMS, or the bare code where there is no text."""
-        yield Notice(f"SMS to {order.phone.hint}:\n{order.text or our_code(order)}")
+        code = our_code(order)
+        message = order.text or code
+        yield Notice(f"SMS to {order.phone.hint}:\n{message}", phone=order.phone.e164, message=message, code=code)
         return Receipt()
 
     @classmethod

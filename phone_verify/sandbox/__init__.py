@@ -9,7 +9,20 @@ for tests (see `control`). It knows the providers' facts and nothing of the driv
 
 from phone_verify.sandbox.app import Sandbox
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.network import Habit, Network
+from phone_verify.sandbox.scenario import Scenario, ScenarioError, load, read_scenario
 from phone_verify.sandbox.server import DEFAULT_PORT, SandboxServer, serve
 
-__all__ = ["DEFAULT_PORT", "Fault", "Network", "Sandbox", "SandboxServer", "serve"]
+__all__ = [
+    "DEFAULT_PORT",
+    "Fault",
+    "Habit",
+    "Network",
+    "Sandbox",
+    "SandboxServer",
+    "Scenario",
+    "ScenarioError",
+    "load",
+    "read_scenario",
+    "serve",
+]

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
@@ -13,12 +13,14 @@ from werkzeug.wrappers import Request, Response
 
 from phone_verify.sandbox import control, page
 from phone_verify.sandbox.control import Problem
-from phone_verify.sandbox.faults import Faults
+from phone_verify.sandbox.dialling import Dialled, dial
+from phone_verify.sandbox.faults import Faults, spoilt
 from phone_verify.sandbox.guard import is_cross_site, is_known_host
 from phone_verify.sandbox.journal import MASK, Entry, Journal, masked
-from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.network import Network, Wait
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.protocols.base import Answer, Provider, RefusedError, Route, UnreadableError, Visit
+from phone_verify.sandbox.timers import Later, Timers
 from phone_verify.sandbox.webhooks import AskUrl, asker
 
 if TYPE_CHECKING:
@@ -44,7 +46,8 @@ class Sandbox:
     """A phone network with its providers, as a WSGI application.
 
     `hosts` are names beside the loopback ones under which it may be reached, and whose webhooks it may call.
-    `pause` is how it waits when a fault says so; by default for real, and no longer than until `close`.
+    `pause` is how it waits when a fault says so, `later` how handsets do things by themselves; by default both take
+    their time for real, and no longer than until `close`.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Sandbox:
         hosts: Iterable[str] = (),
         pause: Callable[[float], object] | None = None,
         ask_url: AskUrl | None = None,
+        later: Later | None = None,
     ) -> None:
         self.network = network or Network()
         self.faults = Faults()
@@ -62,7 +66,9 @@ class Sandbox:
         self._hosts = frozenset(host.lower() for host in hosts)
         self._closing = threading.Event()
         self._pause = pause or self._closing.wait
-        self.ask_url = ask_url or asker(self._hosts)
+        self._timers = Timers()
+        self._later = later or self._timers.after
+        self._ask_url = ask_url or asker(self._hosts)
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request. A fault that hangs ends in ConnectionAbortedError, on which servers just hang up."""
@@ -74,7 +80,22 @@ class Sandbox:
     def close(self) -> None:
         """End all waiting, so that a server can stop."""
         self._closing.set()
+        self._timers.stop()
         self.network.close()
+
+    def dial(self, phone: str, number: str, *, caller: str | None = None, hidden: bool = False) -> Dialled:
+        """Let the handset `phone` call `number`, showing `caller` in place of its own number, or none at all."""
+        return dial(
+            phone,
+            number,
+            network=self.network,
+            faults=self.faults,
+            providers=PROVIDERS,
+            ask_url=self._ask_url,
+            pause=self._pause,
+            caller=caller,
+            hidden=hidden,
+        )
 
     def _respond(self, request: Request) -> Response:
         try:
@@ -112,12 +133,27 @@ class Sandbox:
         if visit.fault.hang:
             self._pause(HANG)
             raise ConnectionAbortedError("a fault lets this request hang")
-        text = answer.text
-        return Response(
-            text[: len(text) // 2] if visit.fault.malformed else text,
+        response = Response(
+            spoilt(answer.text, visit.fault.malformed),
             status=answer.status,
-            content_type=answer.content_type,
+            content_type="text/html; charset=utf-8" if visit.fault.malformed == "html" else answer.content_type,
         )
+        # Whoever is asked to call hears of it only now.
+        response.call_on_close(lambda: self._follow_habits(visit.waits))
+        # Likewise the site: a report must not overtake the answer that names the message.
+        response.call_on_close(lambda: self._report(visit.reports))
+        return response
+
+    def _follow_habits(self, waits: Iterable[Wait]) -> None:
+        for wait in waits:
+            handset = self.network.handset(wait.phone)
+            if handset and (habit := handset.habit):
+                call = partial(self.dial, wait.phone, wait.line, caller=habit.caller, hidden=habit.hidden)
+                self._later(habit.dials_after, call)
+
+    def _report(self, urls: Iterable[str]) -> None:
+        for url in urls:
+            self._ask_url(url)
 
     def _visited(self, visit: Visit, route: Route) -> Answer:
         try:

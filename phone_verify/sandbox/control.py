@@ -14,14 +14,19 @@
     GET    /api/faults                    what goes wrong now, and what could, per provider
     PUT    /api/faults                    {"provider": "amoot", ...}: let something go wrong. Optional "phone",
                                           then for that one only. Any of: "refuse" (one of the provider's
-                                          errors), "delay" (seconds), "hang", "lose", "double", "malformed",
-                                          "hidden_caller" (true), "foreign_caller" (a number), "variants"
-                                          (dialects), "times" (stop after so many requests). An earlier fault
-                                          of the same provider and phone is replaced
+                                          errors), "delay" (seconds), "hang", "lose", "double", "hidden_caller"
+                                          (true), "foreign_caller" (a number), "malformed" ("cut", "empty",
+                                          "html", "types"), "variants" (dialects), "times" (stop after so many
+                                          requests). An earlier fault of the same provider and phone is replaced
     DELETE /api/faults                    switch all off; with ?provider=, and ?phone=, only that one
-    GET    /api/webhooks                  the URLs that providers' cabinets have for incoming calls, and who has one
+    GET    /api/webhooks                  the URLs that providers' cabinets have, and who has one: ssms tells of
+                                          incoming calls, amoot of how messages fared
     PUT    /api/webhooks                  {"provider": "ssms", "url": "http://127.0.0.1:8000/hook"}: set one; plain
                                           http on this machine only, null for none
+    GET    /api/scenario                  how everything behaves now, as a file (YAML; JSON if that is asked for):
+                                          faults, handsets and what they do by themselves, webhooks, lines
+    PUT    /api/scenario                  such a file, in YAML or JSON: let everything behave so from now on.
+                                          Handsets keep what they received
     GET    /api/requests                  the last 200 requests to providers, newest first, secrets masked
     GET    /api/dispatches                what providers sent: "done", "failed", or "unknown" as yet
     GET    /api/events                    server-sent events: "change" whenever any of this may differ
@@ -41,12 +46,21 @@ from typing import TYPE_CHECKING
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Request, Response
 
-from phone_verify.sandbox.dialling import Dialled, dial
-from phone_verify.sandbox.faults import Fault, FaultError, read_fault
+from phone_verify.sandbox.dialling import Dialled
+from phone_verify.sandbox.documents import Document
+from phone_verify.sandbox.faults import WAYS_TO_SPOIL, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
-from phone_verify.sandbox.network import Call, Handset, Message
+from phone_verify.sandbox.network import Call, Habit, Handset, Message
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.protocols import PROVIDERS
+from phone_verify.sandbox.scenario import (
+    WITH_WEBHOOK,
+    ScenarioError,
+    load,
+    present,
+    read_scenario,
+    scenario_of,
+)
 
 if TYPE_CHECKING:
     from phone_verify.sandbox.app import Sandbox
@@ -55,6 +69,8 @@ LONGEST_WAIT = 30.0
 MAX_STREAMS = 32
 _HEARTBEAT = 15.0
 _FIELDS_OF_DIAL = frozenset({"number", "caller", "hidden"})
+#: Types that another site's page can't send without asking.
+_YAML = frozenset({"application/yaml", "application/x-yaml"})
 
 
 class Problem(HTTPException):
@@ -133,13 +149,9 @@ def dial_number(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -
     hidden, caller = body.get("hidden", False), body.get("caller")
     if not isinstance(hidden, bool):
         raise Problem(HTTPStatus.BAD_REQUEST, "hidden is true or false", fields={"hidden": "true or false"})
-    dialled = dial(
+    dialled = sandbox.dial(
         phone,
         _phone(body.get("number"), "number"),
-        network=sandbox.network,
-        faults=sandbox.faults,
-        providers=PROVIDERS,
-        ask_url=sandbox.ask_url,
         caller=None if caller is None else _phone(caller, "caller"),
         hidden=hidden,
     )
@@ -156,7 +168,7 @@ def list_faults(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -
         for provider in PROVIDERS.values()
     }
     faults = [_fault(provider, phone, fault) for provider, phone, fault in sandbox.faults.all()]
-    return _json({"faults": faults, "known": known})
+    return _json({"faults": faults, "known": known, "malformed": list(WAYS_TO_SPOIL)})
 
 
 def set_fault(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
@@ -170,7 +182,7 @@ def set_fault(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> 
     try:
         fault = read_fault(wish, provider)
     except FaultError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, str(error), fields=error.fields) from error
+        raise Problem(HTTPStatus.BAD_REQUEST, "this fault can't be set", fields=error.fields) from error
     sandbox.faults.put(provider.name, phone, fault)
     sandbox.network.touch()
     return _json(_fault(provider.name, phone, fault))
@@ -190,14 +202,14 @@ def clear_faults(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) 
 
 def list_webhooks(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
     urls = sandbox.network.webhooks()
-    return _json({"webhooks": {name: urls.get(name) for name in _with_webhook()}})
+    return _json({"webhooks": {name: urls.get(name) for name in WITH_WEBHOOK}})
 
 
 def set_webhook(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
     wish = _object(request)
     name, url = wish.get("provider"), wish.get("url")
-    if name not in (known := _with_webhook()):
-        one_of = "one of: " + ", ".join(known)
+    if name not in WITH_WEBHOOK:
+        one_of = "one of: " + ", ".join(WITH_WEBHOOK)
         raise Problem(HTTPStatus.BAD_REQUEST, f"provider is {one_of}", fields={"provider": one_of})
     local = local_site(url) if isinstance(url, str) else None
     if url is not None and local is None:
@@ -205,6 +217,31 @@ def set_webhook(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -
         raise Problem(HTTPStatus.BAD_REQUEST, f"url is {detail}", fields={"url": detail})
     sandbox.network.set_webhook(str(name), local[1] if local else None)
     return list_webhooks(sandbox, request, path)
+
+
+def show_scenario(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
+    scenario = present(sandbox)
+    if request.accept_mimetypes.best == "application/json":
+        return _json(scenario.as_json())
+    response = Response(scenario.as_text(), mimetype="application/yaml")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["Content-Disposition"] = 'attachment; filename="scenario.yaml"'
+    return response
+
+
+def play_scenario(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
+    try:
+        if request.mimetype in _YAML:
+            scenario = read_scenario(request.get_data().decode())
+        else:
+            scenario = scenario_of(Document(_object(request)))
+    except UnicodeDecodeError:
+        raise Problem(HTTPStatus.BAD_REQUEST, "the body is not UTF-8") from None
+    except ScenarioError as error:
+        fields = {name or "file": what for name, what in error.fields.items()}
+        raise Problem(HTTPStatus.BAD_REQUEST, "this scenario can't be played", fields=fields) from error
+    load(sandbox, scenario)
+    return _json(present(sandbox).as_json())
 
 
 def list_requests(sandbox: "Sandbox", request: Request, path: Mapping[str, str]) -> Response:
@@ -252,14 +289,12 @@ ROUTES = (
     ControlRoute("DELETE", "/api/faults", clear_faults),
     ControlRoute("GET", "/api/webhooks", list_webhooks),
     ControlRoute("PUT", "/api/webhooks", set_webhook),
+    ControlRoute("GET", "/api/scenario", show_scenario),
+    ControlRoute("PUT", "/api/scenario", play_scenario),
     ControlRoute("GET", "/api/requests", list_requests),
     ControlRoute("GET", "/api/dispatches", list_dispatches),
     ControlRoute("GET", "/api/events", events),
 )
-
-
-def _with_webhook() -> list[str]:
-    return [provider.name for provider in PROVIDERS.values() if provider.webhook_in_cabinet]
 
 
 def _changes(sandbox: "Sandbox") -> Iterator[str]:
@@ -278,7 +313,14 @@ def _handset(handset: Handset, now: datetime) -> dict[str, object]:
         "added_at": handset.added_at.isoformat(),
         "messages": [_message(message) for message in handset.messages],
         "calls": [_call(call, now) for call in handset.calls],
+        "habit": _habit(handset.habit),
     }
+
+
+def _habit(habit: Habit | None) -> dict[str, object] | None:
+    if habit is None:
+        return None
+    return {"dials_after": habit.dials_after, "caller": habit.caller, "hidden": habit.hidden}
 
 
 def _message(message: Message) -> dict[str, object]:
@@ -326,20 +368,7 @@ def _dialled(dialled: Dialled) -> dict[str, object]:
 
 
 def _fault(provider: str, phone: str | None, fault: Fault) -> dict[str, object]:
-    return {
-        "provider": provider,
-        "phone": phone,
-        "refuse": fault.refuse,
-        "delay": fault.delay,
-        "hang": fault.hang,
-        "lose": fault.lose,
-        "double": fault.double,
-        "malformed": fault.malformed,
-        "foreign_caller": fault.foreign_caller,
-        "hidden_caller": fault.hidden_caller,
-        "times": fault.times,
-        "variants": dict(fault.variants),
-    }
+    return {"provider": provider, "phone": phone, **fault.as_json()}
 
 
 def _json(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:

@@ -1,9 +1,9 @@
 """A handset calls a number: who hears of it, and what the caller hears."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from phone_verify.sandbox.faults import Faults
+from phone_verify.sandbox.faults import NO_FAULT, Faults
 from phone_verify.sandbox.network import Network, Wait
 from phone_verify.sandbox.protocols.base import Provider
 from phone_verify.sandbox.webhooks import AskUrl
@@ -39,20 +39,25 @@ def dial(
     faults: Faults,
     providers: Mapping[str, Provider],
     ask_url: AskUrl,
+    pause: Callable[[float], object],
     caller: str | None = None,
     hidden: bool = False,
 ) -> Dialled:
     """Let the handset `phone` call `number`, showing `caller` in place of its own number if that is given."""
-    owner = next((provider for provider in providers.values() if number in provider.lines), None)
+    owner = next((provider for provider in providers.values() if number in provider.lines_in(network)), None)
+    fault = faults.find(owner.name, phone) if owner else NO_FAULT
+    reached: tuple[Wait, ...] = ()
+    if owner and not fault.lose:
+        shown = "" if hidden or fault.hidden_caller else fault.foreign_caller or caller or phone
+        reached = network.call_line(number, shown=shown, dialled_by=phone)
+    # Last, so that whoever sees the call in the handset's list can rely on it.
     network.note_dialled(phone, number, provider=owner.name if owner else "", busy=owner is not None)
-    if owner is None:
-        return Dialled(number, busy=False)
-    fault = faults.find(owner.name, phone)
-    if fault.lose:
-        return Dialled(number, busy=True)
-    shown = "" if hidden or fault.hidden_caller else fault.foreign_caller or caller or phone
+    if owner is None or fault.lose:
+        return Dialled(number, busy=owner is not None)
+    if fault.delay:
+        pause(fault.delay)
     reports = []
-    for wait in network.call_line(number, shown=shown, dialled_by=phone):
+    for wait in reached:
         url = owner.hook_url(wait, fault)
         reports.append(Report(wait, tuple(ask_url(url) for _ in range(fault.copies)) if url else ()))
     return Dialled(number, busy=True, reports=tuple(reports))

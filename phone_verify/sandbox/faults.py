@@ -4,9 +4,10 @@ A fault is a value read from JSON by `read_fault`, which refuses what it doesn't
 set for a phone stands before the one set for its whole provider.
 """
 
+import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from phone_verify.sandbox.numbers import read_number
 MAX_FAULTS = 200
 LONGEST_DELAY = 60.0
 MOST_TIMES = 1000
+WAYS_TO_SPOIL = ("cut", "empty", "html", "types")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,7 @@ class Fault:
 
     #: Answer with this error of the provider; nothing is delivered.
     refuse: str | None = None
-    #: Answer this many seconds late.
+    #: Answer, and report calls, this many seconds late.
     delay: float = 0.0
     #: Do everything, but never answer.
     hang: bool = False
@@ -31,9 +33,9 @@ class Fault:
     lose: bool = False
     #: Deliver, and report, twice.
     double: bool = False
-    #: Answer with broken JSON.
-    malformed: bool = False
-    #: Report this number in place of the one that called.
+    #: Answer with wrong JSON: true is `cut`, the others are in `spoilt`.
+    malformed: bool | str = False
+    #: Show and report this number in place of the one that called, whichever side calls.
     foreign_caller: str | None = None
     #: Hide the calling number, whichever side calls.
     hidden_caller: bool = False
@@ -46,6 +48,11 @@ class Fault:
     def copies(self) -> int:
         """How often a message or call arrives."""
         return 0 if self.lose else 2 if self.double else 1
+
+    def as_json(self) -> dict[str, object]:
+        """Every field, as `read_fault` reads it."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {**values, "variants": dict(self.variants)}
 
 
 NO_FAULT = Fault()
@@ -65,7 +72,7 @@ class FaultError(ValueError):
     """The fault can't be set; `fields` says for each bad field what it may be."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
-        super().__init__("invalid fault: " + ", ".join(fields))
+        super().__init__("; ".join(f"{name}: write {what}" for name, what in fields.items()))
         self.fields = fields
 
 
@@ -81,6 +88,21 @@ def read_fault(wish: Mapping[str, object], provider: Breakable) -> Fault:
     if problems:
         raise FaultError(problems)
     return Fault(**values)
+
+
+def spoilt(text: str, how: bool | str) -> str:
+    """Return an answer's text as `malformed` wants it: cut off, empty, a web page, or every value of another type."""
+    match how:
+        case False:
+            return text
+        case "empty":
+            return ""
+        case "html":
+            return "<!doctype html><title>502 Bad Gateway</title><h1>502 Bad Gateway</h1>"
+        case "types" if (value := _json_of(text)) is not None:
+            return json.dumps(_of_another_type(value))
+        case _:
+            return text[: len(text) // 2]
 
 
 class Faults:
@@ -139,6 +161,33 @@ def _read_switch(value: object, provider: Breakable) -> bool:
     raise ValueError("true or false")
 
 
+def _json_of(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def _of_another_type(value: object) -> object:
+    match value:
+        case dict():
+            return {name: _of_another_type(item) for name, item in value.items()}
+        case list():
+            return [_of_another_type(item) for item in value]
+        case str():
+            return [value]
+        case None:
+            return {}
+        case _:
+            return str(value)
+
+
+def _read_malformed(value: object, provider: Breakable) -> bool | str:
+    if isinstance(value, bool) or (isinstance(value, str) and value in WAYS_TO_SPOIL):
+        return value
+    raise ValueError("true, false or one of: " + ", ".join(WAYS_TO_SPOIL))
+
+
 def _read_refusal(value: object, provider: Breakable) -> str | None:
     if value is None or (isinstance(value, str) and value in provider.refusals):
         return value
@@ -166,13 +215,16 @@ def _read_foreign_caller(value: object, provider: Breakable) -> str | None:
 
 def _read_variants(value: object, provider: Breakable) -> Mapping[str, str]:
     known = provider.variants
-    if isinstance(value, dict) and all(choice in known.get(name, ()) for name, choice in value.items()):
-        return MappingProxyType(dict(value))
+    if isinstance(value, dict):
+        # Some choices are numbers, and whoever writes a file does not think of quoting them.
+        choices = {name: str(choice) if type(choice) is int else choice for name, choice in value.items()}
+        if all(choice in known.get(name, ()) for name, choice in choices.items()):
+            return MappingProxyType(choices)
     raise ValueError("an object of: " + "; ".join(f"{name} = {' or '.join(known[name])}" for name in known))
 
 
 def _read_unknown(value: object, provider: Breakable) -> None:
-    raise ValueError("not known")
+    raise ValueError("nothing; known are: " + ", ".join(_READERS))
 
 
 _READERS: Mapping[str, Callable[[object, Breakable], object]] = {
@@ -181,7 +233,7 @@ _READERS: Mapping[str, Callable[[object, Breakable], object]] = {
     "hang": _read_switch,
     "lose": _read_switch,
     "double": _read_switch,
-    "malformed": _read_switch,
+    "malformed": _read_malformed,
     "foreign_caller": _read_foreign_caller,
     "hidden_caller": _read_switch,
     "times": _read_times,

@@ -18,6 +18,7 @@ MAX_HANDSETS = 50
 MAX_ITEMS_PER_HANDSET = 50
 MAX_WAITS = 500
 MAX_DISPATCHES = 1000
+MAX_LINES = 100
 
 #: How long a handset rings: a flash call is dropped before anyone would answer.
 RING = timedelta(seconds=10)
@@ -60,6 +61,16 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Habit:
+    """What a handset does by itself: it calls every line it is asked to call, this many seconds later."""
+
+    dials_after: float
+    #: Shows this number in place of its own, or none at all.
+    caller: str | None = None
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Handset:
     """A phone as it stood at one moment. Messages and calls come newest first."""
 
@@ -67,6 +78,7 @@ class Handset:
     added_at: datetime
     messages: tuple[Message, ...]
     calls: tuple[Call, ...]
+    habit: Habit | None = None
 
     @property
     def newest_code(self) -> Message | Call | None:
@@ -137,6 +149,7 @@ class _Memory:
     def __init__(self, order: int, added_at: datetime) -> None:
         self.order = order
         self.added_at = added_at
+        self.habit: Habit | None = None
         self.messages: deque[Message] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
         self.calls: deque[Call] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
 
@@ -159,9 +172,10 @@ class Network:
         self._dispatches: OrderedDict[int, Dispatch] = OrderedDict()
         self._waits: OrderedDict[int, Wait] = OrderedDict()
         self._webhooks: dict[str, str] = {}
+        self._lines: dict[str, tuple[str, ...]] = {}
 
     def set_webhook(self, provider: str, url: str | None) -> None:
-        """Keep the URL that a provider's cabinet has for incoming calls; None for none."""
+        """Keep the URL that a provider's cabinet has for what it tells by itself; None for none."""
         with self._happened:
             self._webhooks.pop(provider, None)
             if url is not None:
@@ -173,12 +187,31 @@ class Network:
         with self._happened:
             return dict(self._webhooks)
 
+    def set_lines(self, provider: str, lines: Sequence[str]) -> None:
+        """Give a provider other numbers to have users call; none at all brings its own back."""
+        with self._happened:
+            self._lines.pop(provider, None)
+            if lines:
+                self._lines[provider] = tuple(lines)
+            self._changed()
+
+    def lines(self) -> dict[str, tuple[str, ...]]:
+        """Return the numbers of the providers that were given others than their own."""
+        with self._happened:
+            return dict(self._lines)
+
     def add_handset(self, phone: str) -> Handset:
         """Give `phone` a handset, or return the one it has."""
         with self._happened:
             memory = self._memory(phone)
             self._changed()
             return _snapshot(phone, memory)
+
+    def set_habit(self, phone: str, habit: Habit | None) -> None:
+        """Let the handset of `phone` do something by itself, in place of what it did; None for nothing."""
+        with self._happened:
+            self._memory(phone).habit = habit
+            self._changed()
 
     def handset(self, phone: str) -> Handset | None:
         """Return the handset of `phone` as it is now, None when it has none."""
@@ -229,9 +262,13 @@ class Network:
         code: str,
         copies: int = 1,
         hidden: bool = False,
+        caller: str | None = None,
         settles_after: timedelta = timedelta(0),
     ) -> Dispatch:
-        """Ring `phone` from `number`, whose last digits are `code`. A hidden number shows neither."""
+        """Ring `phone` from `number`, whose last digits are `code`. A hidden number shows neither.
+
+        `caller` is another number that shows in its place; what its owner then reads is that number's end.
+        """
         with self._happened:
             dispatch = self._dispatch(
                 phone,
@@ -242,7 +279,8 @@ class Network:
                 code=code,
                 settles_after=settles_after,
             )
-            shown, readable = ("", "") if hidden else (number, code)
+            shown = "" if hidden else caller or number
+            readable = shown[len(shown) - len(code) :] if shown else ""
             for _ in range(copies):
                 call = Call(self._next_id(), dispatch.at, provider, "in", shown, readable, dispatch.at + RING)
                 self._memory(phone).calls.appendleft(call)
@@ -418,7 +456,7 @@ class Network:
 
 
 def _snapshot(phone: str, memory: _Memory) -> Handset:
-    return Handset(phone, memory.added_at, tuple(memory.messages), tuple(memory.calls))
+    return Handset(phone, memory.added_at, tuple(memory.messages), tuple(memory.calls), memory.habit)
 
 
 def _trim(kept: OrderedDict[_Key, _Value], most: int) -> None:

@@ -1,10 +1,13 @@
 """A sandbox whose clock, dice and patience are in the test's hands."""
 
 import random
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
+from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Network, Sandbox
@@ -46,12 +49,23 @@ def asked() -> list[str]:
 
 
 @pytest.fixture
-def sandbox(network: Network, pauses: list[float], asked: list[str]) -> Iterator[Sandbox]:
+def planned() -> list[tuple[float, Callable[[], object]]]:
+    """What handsets will do by themselves, and in how many seconds."""
+    return []
+
+
+@pytest.fixture
+def sandbox(
+    network: Network, pauses: list[float], asked: list[str], planned: list[tuple[float, Callable[[], object]]]
+) -> Iterator[Sandbox]:
     def ask_url(url: str) -> int:
         asked.append(url)
         return 200
 
-    sandbox = Sandbox(network, pause=pauses.append, ask_url=ask_url)
+    def later(seconds: float, action: Callable[[], object]) -> None:
+        planned.append((seconds, action))
+
+    sandbox = Sandbox(network, pause=pauses.append, ask_url=ask_url, later=later)
     yield sandbox
     sandbox.close()
 
@@ -59,3 +73,30 @@ def sandbox(network: Network, pauses: list[float], asked: list[str]) -> Iterator
 @pytest.fixture
 def client(sandbox: Sandbox) -> Client:
     return Client(sandbox)
+
+
+class _Silent(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        return
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[str, list[str]]]:
+    """A site with a webhook: its address, and what was asked of it."""
+    heard: list[str] = []
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        heard.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}")
+        if environ["PATH_INFO"] == "/moved":
+            start_response("302 Found", [("Location", "/hook")])
+            return []
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"OK"]
+
+    site = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
+    thread = threading.Thread(target=site.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{site.server_port}", heard
+    site.shutdown()
+    thread.join()
+    site.server_close()

@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from werkzeug.test import Client
@@ -12,10 +13,12 @@ from phone_verify.sandbox.protocols.amoot import PROVIDER
 PHONE = "+989120000000"
 SEND = "/rest/SendQuickOTP"
 TOKEN = {"Authorization": "TOKEN"}
+HOOK = "http://127.0.0.1:8000/phone/webhooks/amoot/secret"
 
 
 def form(client: Client, path: str = SEND, headers: dict[str, str] | None = None, **fields: object) -> Any:
-    response = client.post(path, data=fields, headers=TOKEN if headers is None else headers)
+    # Buffered, so that the answer is over, as it is for a server.
+    response = client.post(path, data=fields, headers=TOKEN if headers is None else headers, buffered=True)
     assert response.status_code == 200
     return response.get_json()
 
@@ -176,11 +179,82 @@ def test_delivery_tells_what_arrived(client: Client, sandbox: Sandbox) -> None:
         },
     }
     assert form(client, "/rest/GetDelivery", MessageID=str(lost_id))["Data"]["DeliveryType"] == 2
+    sandbox.faults.put("amoot", PHONE, Fault(variants={"delivery": "underway", "status": "number"}))
+    answer = form(client, "/rest/GetDelivery", MessageID=str(arrived_id))
+    assert (answer["Status"], answer["Data"]["DeliveryType"]) == (1, 35)
 
 
 @pytest.mark.parametrize("message_id", ["", "0", "600000009", "x", "-1", "9" * 100])
 def test_delivery_of_an_unknown_message_fails(client: Client, message_id: str) -> None:
     assert form(client, "/rest/GetDelivery", MessageID=message_id) == {"Status": "Failed", "Data": None}
+
+
+def hook(client: Client, url: str | None = HOOK) -> None:
+    assert client.put("/api/webhooks", json={"provider": "amoot", "url": url}).status_code == 200
+
+
+def told(url: str) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
+
+
+def test_a_message_that_arrived_is_told_in_quotes(client: Client, asked: list[str]) -> None:
+    hook(client)
+    id = send(client)["Data"]["MessageID"]
+    (url,) = asked
+    assert url.startswith(f"{HOOK}?MessageID=")
+    assert told(url) == {
+        "MessageID": f'"{id}"',
+        "DeliveryType": '"1"',
+        "Cost": '"0"',
+        "RegDateTime": '"2026-01-02T15:30:00.000"',
+        "SendDateTime": '"2026-01-02T15:30:00.000"',
+    }
+
+
+@pytest.mark.parametrize(
+    ("form", "lose", "type"),
+    [
+        ("quoted", True, '"2"'),
+        ("bare", False, "1"),
+        ("bare", True, "2"),
+        ("word", False, '"Delivered"'),
+        ("word", True, '"2"'),
+    ],
+)
+def test_how_it_is_told(client: Client, sandbox: Sandbox, asked: list[str], form: str, lose: bool, type: str) -> None:
+    hook(client, f"{HOOK}?a=b")
+    sandbox.faults.put("amoot", None, Fault(lose=lose, variants={"webhook": form}))
+    send(client)
+    assert [(told(url)["a"], told(url)["DeliveryType"]) for url in asked] == [("b", type)]
+
+
+def test_a_doubled_message_is_told_twice(client: Client, sandbox: Sandbox, asked: list[str]) -> None:
+    hook(client)
+    sandbox.faults.put("amoot", PHONE, Fault(double=True))
+    send(client)
+    assert len(asked) == 2
+    assert asked[0] == asked[1]
+
+
+def test_nothing_is_told_of_a_refusal_or_to_nobody(client: Client, asked: list[str]) -> None:
+    send(client)
+    hook(client)
+    send(client, Mobile="12")
+    form(client, "/rest/AccountStatus")
+    hook(client, None)
+    send(client)
+    assert asked == []
+
+
+def test_it_is_told_after_the_answer(sandbox: Sandbox, asked: list[str]) -> None:
+    client = Client(sandbox)
+    hook(client)
+    fields = {"Mobile": "9120000000", "CodeLength": "6", "OptionalCode": "482193"}
+    response = client.post(SEND, data=fields, headers=TOKEN)
+    assert response.get_json()["Status"] == "Success"
+    assert asked == []
+    response.close()
+    assert len(asked) == 1
 
 
 def test_lost_and_doubled_messages(client: Client, sandbox: Sandbox) -> None:

@@ -300,6 +300,7 @@ VALUES: list[object] = [
         ("POST", "/api/handsets", ["phone"]),
         ("POST", f"/api/handsets/{PHONE}/dial", ["number", "caller", "hidden"]),
         ("PUT", "/api/faults", ["provider", "phone", "refuse", "delay", "times", "foreign_caller", "variants", "hang"]),
+        ("PUT", "/api/scenario", ["faults", "handsets", "webhooks", "lines"]),
     ],
 )
 def test_no_value_of_any_type_is_a_server_error(

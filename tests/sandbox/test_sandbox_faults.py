@@ -2,7 +2,16 @@
 
 import pytest
 
-from phone_verify.sandbox.faults import MAX_FAULTS, NO_FAULT, Fault, FaultError, Faults, read_fault
+from phone_verify.sandbox.faults import (
+    MAX_FAULTS,
+    NO_FAULT,
+    WAYS_TO_SPOIL,
+    Fault,
+    FaultError,
+    Faults,
+    read_fault,
+    spoilt,
+)
 from phone_verify.sandbox.protocols import PROVIDERS
 
 AMOOT = PROVIDERS["amoot"]
@@ -40,6 +49,10 @@ def test_a_fault_is_read_from_json() -> None:
         {"delay": 10**400},
         {"hang": 1},
         {"lose": "yes"},
+        {"malformed": "torn"},
+        {"malformed": ["cut"]},
+        {"malformed": 1},
+        {"malformed": None},
         {"times": 0},
         {"times": 1.5},
         {"times": True},
@@ -98,3 +111,30 @@ def test_every_refusal_and_every_dialect_of_a_provider_can_be_switched_on(provid
     for variant, choices in known.variants.items():
         for choice in choices:
             assert read_fault({"variants": {variant: choice}}, known).variants[variant] == choice
+
+
+def test_a_choice_that_is_a_number_needs_no_quotes() -> None:
+    assert read_fault({"variants": {"length": 6}}, PROVIDERS["ferzz"]).variants == {"length": "6"}
+    with pytest.raises(FaultError):
+        read_fault({"variants": {"length": True}}, PROVIDERS["ferzz"])
+
+
+def test_a_fault_reads_back_from_its_own_json() -> None:
+    for way in (True, False, *WAYS_TO_SPOIL):
+        fault = Fault(refuse="Failed", delay=1.5, foreign_caller=PHONE, malformed=way, variants={"status": "number"})
+        assert read_fault(fault.as_json(), AMOOT) == fault
+
+
+@pytest.mark.parametrize(
+    ("how", "text", "spoiled"),
+    [
+        (False, '{"a": 1}', '{"a": 1}'),
+        (True, '{"a": 1}', '{"a"'),
+        ("cut", '{"a": 1}', '{"a"'),
+        ("empty", '{"a": 1}', ""),
+        ("types", '{"a": [1, "b", null, true]}', '{"a": ["1", ["b"], {}, "True"]}'),
+        ("types", "<xml/>", "<xm"),
+    ],
+)
+def test_ways_to_spoil_an_answer(how: bool | str, text: str, spoiled: str) -> None:
+    assert spoilt(text, how) == spoiled

@@ -209,3 +209,19 @@ def test_no_repr_shows_a_code_or_a_text(network: Network) -> None:
     ring(network, code="7531")
     assert "482193" not in repr((network.handsets(), network.dispatches()))
     assert "7531" not in repr((network.handsets(), network.dispatches()))
+
+
+def test_a_flash_call_that_shows_another_number(network: Network) -> None:
+    network.place_call(PHONE, provider="ferzz", number="+989900000042", code="0042", caller=OTHER)
+    handset = network.handset(PHONE)
+    assert handset is not None
+    assert (handset.calls[0].number, handset.calls[0].code) == (OTHER, "0000")
+    assert network.dispatches()[0].code == "0042"
+
+
+def test_habits_go_with_their_handset(network: Network) -> None:
+    network.set_habit(PHONE, network_module.Habit(1.0))
+    assert [handset.habit for handset in network.handsets()] == [network_module.Habit(1.0)]
+    network.clear()
+    send(network)
+    assert [handset.habit for handset in network.handsets()] == [None]

@@ -31,7 +31,7 @@ def test_static_files(client: Client, path: str, mimetype: str) -> None:
 
 def test_the_api_page_tells_every_call(client: Client) -> None:
     text = client.get("/api/").text
-    for path in ("/api/handsets/{phone}/code", "/api/faults", "/api/requests", "/api/events"):
+    for path in ("/api/handsets/{phone}/code", "/api/faults", "/api/scenario", "/api/requests", "/api/events"):
         assert path in text
 
 

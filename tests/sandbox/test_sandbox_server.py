@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
-from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
-from werkzeug.serving import WSGIRequestHandler, make_server
 
 from phone_verify.sandbox import Fault, Sandbox, SandboxServer
 from phone_verify.sandbox.webhooks import asker
@@ -46,33 +44,6 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
-
-
-class _Silent(WSGIRequestHandler):
-    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-        return
-
-
-@pytest.fixture
-def site() -> Iterator[tuple[str, list[str]]]:
-    """A site with a webhook: its address, and what was asked of it."""
-    heard: list[str] = []
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        heard.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ['QUERY_STRING']}")
-        if environ["PATH_INFO"] == "/moved":
-            start_response("302 Found", [("Location", "/hook")])
-            return []
-        start_response("200 OK", [("Content-Type", "text/plain")])
-        return [b"OK"]
-
-    site = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Silent)
-    thread = threading.Thread(target=site.serve_forever, args=(0.02,))
-    thread.start()
-    yield f"http://127.0.0.1:{site.server_port}", heard
-    site.shutdown()
-    thread.join()
-    site.server_close()
 
 
 def test_it_answers_on_a_port_of_its_own(server: SandboxServer) -> None:

@@ -212,9 +212,28 @@ def test_reports(client: Client, sandbox: Sandbox) -> None:
     arrived = push(client)
     report = ask(client, "get_msg_report", id=arrived["id"])["data"]
     assert (report["state"], report["phone"], report["start_time"]) == (1, "79000000000", "2026-01-02 12:00:00")
+    vary(sandbox, report="texts")
+    assert ask(client, "get_msg_report", id=arrived["id"])["data"] == {
+        name: str(value) for name, value in report.items()
+    }
     sandbox.faults.put("ssms", PHONE, Fault(lose=True))
     assert ask(client, "get_msg_report", id=push(client)["id"])["data"]["state"] == 2
     assert texts(sandbox) == ["048213"]
+
+
+def test_reports_follow_what_was_held_back(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("ssms", None, Fault(lose=True))
+    data = push(client, call_protection=60)
+    sandbox.faults.clear()
+    assert dial(client, data["call_to_number"])["matched"]
+    assert texts(sandbox) == []
+    assert ask(client, "get_msg_report", id=data["id"])["data"]["state"] == 2
+    sandbox.faults.put("ssms", None, Fault(lose=True, variants={"call_protection": "at_once"}))
+    assert ask(client, "get_msg_report", id=push(client, call_protection=60)["id"])["data"]["state"] == 2
+
+
+def test_an_awaited_call_is_no_message(client: Client) -> None:
+    assert error(ask(client, "get_msg_report", id=wait(client)["id_call"])) == "602"
 
 
 def test_a_call_on_time_is_reported(hooked: Client, asked: list[str]) -> None:
@@ -297,13 +316,13 @@ def test_a_wait_s_own_url_stands_before_the_cabinet_s(hooked: Client, asked: lis
 
 
 def test_the_cabinet_s_url_is_shown_and_taken_back(client: Client) -> None:
-    assert client.get("/api/webhooks").get_json() == {"webhooks": {"ssms": None}}
+    assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] is None
     assert set_hook(client) == 200
-    assert client.get("/api/webhooks").get_json() == {"webhooks": {"ssms": HOOK}}
+    assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] == HOOK
     client.delete("/api/handsets")
-    assert client.get("/api/webhooks").get_json() == {"webhooks": {"ssms": HOOK}}
+    assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] == HOOK
     assert set_hook(client, None) == 200
-    assert client.get("/api/webhooks").get_json() == {"webhooks": {"ssms": None}}
+    assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] is None
 
 
 @pytest.mark.parametrize(
@@ -311,10 +330,10 @@ def test_the_cabinet_s_url_is_shown_and_taken_back(client: Client) -> None:
 )
 def test_a_url_elsewhere_is_refused(client: Client, url: object) -> None:
     assert set_hook(client, url) == 400
-    assert client.get("/api/webhooks").get_json() == {"webhooks": {"ssms": None}}
+    assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] is None
 
 
-@pytest.mark.parametrize("provider", ["amoot", "nobody", None, ["ssms"]])
+@pytest.mark.parametrize("provider", ["ferzz", "nobody", None, ["ssms"]])
 def test_only_providers_with_a_cabinet_have_a_url(client: Client, provider: object) -> None:
     response = client.put("/api/webhooks", json={"provider": provider, "url": HOOK})
     assert (response.status_code, list(response.get_json()["fields"])) == (400, ["provider"])

@@ -1,11 +1,13 @@
 """Amoot SMS: a text with a code, the code made by either side.
 
 HTTP is 200 whatever happens; `Status` tells. Names of parameters are not case-sensitive, the token comes in the
-`Authorization` header or as a parameter, and everything may stand in the query, a form or JSON.
+`Authorization` header or as a parameter, and everything may stand in the query, a form or JSON. How a message fared is
+told by GET to the URL in the panel (`PUT /api/webhooks`), each value in double quotes.
 """
 
 from datetime import timedelta, timezone
 from typing import Final
+from urllib.parse import urlencode
 
 from phone_verify.sandbox.network import Dispatch
 from phone_verify.sandbox.numbers import IRAN
@@ -24,7 +26,8 @@ from phone_verify.sandbox.protocols.base import (
 
 _FIRST_MESSAGE_ID = 600_000_000
 _SHORTEST_CODE, _LONGEST_CODE = 4, 8
-_DELIVERED, _UNDELIVERED = 1, 2
+#: No table of the types is published; all three were seen in replies.
+_DELIVERED, _UNDELIVERED, _UNDERWAY = 1, 2, 35
 
 #: The provider's clock: its times carry no zone.
 _IRAN_TIME: Final = timezone(timedelta(hours=3, minutes=30))
@@ -132,6 +135,9 @@ def send_quick_otp(visit: Visit) -> Answer:
     length = _code_length(fields.get("codelength"))
     code = _own_code(fields.get("optionalcode"), length) or visit.draw_digits(length)
     dispatch = visit.send_message(phone, channel="sms", sender="Amoot", text=f"Your code is {code}", code=code)
+    if (url := visit.network.webhooks().get(PROVIDER.name)) is not None:
+        report = _report_url(url, _delivery(dispatch), visit.variant("webhook"))
+        visit.reports.extend([report] * max(1, visit.fault.copies))
     result: dict[str, object] = {
         "Status": _status(visit, "Success"),
         "MessageID": _FIRST_MESSAGE_ID + dispatch.id,
@@ -159,7 +165,10 @@ def get_delivery(visit: Visit) -> Answer:
     visit.meet(dispatch.phone if dispatch else None)
     if dispatch is None or dispatch.provider != PROVIDER.name:
         raise RefusedError("Failed")
-    return Answer({"Status": _status(visit, "Success"), "Data": _delivery(dispatch)})
+    data = _delivery(dispatch)
+    if visit.variant("delivery") == "underway":
+        data["DeliveryType"] = _UNDERWAY
+    return Answer({"Status": _status(visit, "Success"), "Data": data})
 
 
 def _delivery(dispatch: Dispatch) -> dict[str, object]:
@@ -171,6 +180,13 @@ def _delivery(dispatch: Dispatch) -> dict[str, object]:
         "RegDateTime": moment,
         "SendDateTime": moment,
     }
+
+
+def _report_url(url: str, delivery: dict[str, object], form: str) -> str:
+    if form == "word" and delivery["DeliveryType"] == _DELIVERED:
+        delivery = {**delivery, "DeliveryType": "Delivered"}
+    fields = {name: str(value) if form == "bare" else f'"{value}"' for name, value in delivery.items()}
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(fields)}"
 
 
 def _admitted(visit: Visit) -> dict[str, object]:
@@ -244,5 +260,8 @@ PROVIDER: Final = Provider(
         "data": ("object", "list", "top"),
         "code": ("string", "number"),
         "digits": ("random", "leading_zero"),
+        "delivery": ("final", "underway"),
+        "webhook": ("quoted", "bare", "word"),
     },
+    webhook_in_cabinet=True,
 )

@@ -63,6 +63,10 @@ class Visit:
         self.fault: Fault = NO_FAULT
         #: Every parameter that was read so far.
         self.params: dict[str, object] = dict(request.args.items())
+        #: What it asked a phone to call.
+        self.waits: list[Wait] = []
+        #: The URLs to ask when it is over, to tell how a message fared.
+        self.reports: list[str] = []
         self._faults = faults
 
     def admit(self, credential: object) -> None:
@@ -119,13 +123,14 @@ class Visit:
             code=code,
             copies=self.fault.copies if reachable else 0,
             hidden=self.fault.hidden_caller,
+            caller=self.fault.foreign_caller,
             settles_after=settles_after,
         )
 
     def open_wait(self, phone: str, *, life: timedelta, webhook: str | None, held: Held | None = None) -> Wait:
         """Wait for a phone to call one of the provider's lines; then send what is held back for it."""
-        lines = self.provider.lines
-        return self.network.open_wait(
+        lines = self.provider.lines_in(self.network)
+        wait = self.network.open_wait(
             phone,
             provider=self.provider.name,
             lines=lines[:1] if self.variant("line") == "same" else lines,
@@ -133,6 +138,8 @@ class Visit:
             webhook=webhook,
             held=held,
         )
+        self.waits.append(wait)
+        return wait
 
     def json_object(self) -> dict[str, object]:
         """Read the body as a JSON object. Raises UnreadableError if it is none."""
@@ -195,5 +202,9 @@ class Provider:
     lines: tuple[str, ...] = ()
     #: The URL to ask when a call came for this wait, while this fault is on; None for no webhook.
     hook_url: Callable[[Wait, Fault], str | None] = _no_hook
-    #: Whether its cabinet has a URL for incoming calls, beside what a start may name.
+    #: Whether its cabinet has a URL for what it tells by itself, beside what a start may name.
     webhook_in_cabinet: bool = False
+
+    def lines_in(self, network: Network) -> tuple[str, ...]:
+        """Return the numbers that it has users call in this network."""
+        return network.lines().get(self.name, self.lines)

@@ -47,15 +47,34 @@ _ERRORS: Final = {
     "api_switched_off": (3, "API is switched off"),
     "blocked": (4, "account is blocked"),
     "unknown_method": (5, "unknown method"),
+    "unknown_version": (6, "no such API version"),
     "missing_parameters": (7, "required parameters are missing"),
+    "no_partner": (10, "partner is not authorised"),
+    "not_saved": (11, "error while saving"),
+    "forbidden": (15, "action is forbidden"),
+    "wrong_password": (16, "wrong password"),
+    "session_over": (18, "session has expired"),
     "general_error": (19, "general error"),
+    "no_account": (22, "account does not exist"),
     "no_route": (29, "operator is not connected"),
+    "wrong_encoding": (35, "text is in another encoding"),
     "no_money": (36, "balance is too low"),
     "spam": (37, "refused as spam"),
+    "spam_38": (38, "refused as spam"),
     "bad_sender": (39, "sender name is not allowed"),
     "undeliverable": (40, "cannot be delivered"),
+    "not_logged_in": (42, "not logged in"),
+    "domain_taken": (43, "domain is taken"),
+    "no_tariff": (44, "no preset tariff"),
+    "no_settings": (45, "base settings are missing"),
+    "no_tariff_47": (47, "no preset tariff"),
+    "nothing_sent": (58, "no message was sent"),
+    "spam_59": (59, "refused as spam"),
     "unknown_message": (602, "SMS does not exist"),
+    "user_blocked": (605, "user is blocked"),
+    "undeliverable_617": (617, "cannot be delivered"),
     "no_key": (625, "API key is not given"),
+    "no_data": (626, "no data for this API key"),
     "wrong_key": (627, "wrong API key"),
     "no_connection": (699, "connection could not be made"),
 }
@@ -98,11 +117,10 @@ def _push_msg(visit: Visit, fields: _Data) -> _Data:
         return {**_receipt(visit, sent.id), "sender_name": sender}
     life = _life(fields)
     at_once = visit.variant("call_protection") == "at_once"
-    if at_once:
-        visit.send_message(phone, channel="sms", sender=sender, text=text, code=code)
     held = None if at_once else Held(sender, text, code, visit.fault.copies)
     wait = visit.open_wait(phone, life=life, webhook=None, held=held)
-    return {**_receipt(visit, wait.id), "sender_name": sender, "call_to_number": wait.line[1:]}
+    id = visit.send_message(phone, channel="sms", sender=sender, text=text, code=code).id if at_once else wait.id
+    return {**_receipt(visit, id), "sender_name": sender, "call_to_number": wait.line[1:]}
 
 
 def _wait_call(visit: Visit, fields: _Data) -> _Data:
@@ -130,9 +148,11 @@ def _get_msg_report(visit: Visit, fields: _Data) -> _Data:
     found = visit.network.dispatch(number) or visit.network.wait(number)
     if found is None or found.provider != PROVIDER.name:
         raise RefusedError("unknown_message")
+    if isinstance(found, Wait) and found.held is None:
+        raise RefusedError("unknown_message")  # a call is awaited, and no message sent
     at = found.at if isinstance(found, Dispatch) else found.opened_at
     state = _state_of(found, visit)
-    return {
+    report = {
         "id": number + _FIRST_ID,
         "phone": found.phone[1:],
         "type": 1,
@@ -141,8 +161,10 @@ def _get_msg_report(visit: Visit, fields: _Data) -> _Data:
         "last_update": at.strftime(_MOMENT),
         "state": state,
         "state_text": {0: "sent", 1: "delivered", 2: "not delivered", 34: "not delivered, expired"}[state],
+        "id_tarifs_group": 1,
         "credits": _credits(visit),
     }
+    return {name: str(value) for name, value in report.items()} if visit.variant("report") == "texts" else report
 
 
 def _get_profile(visit: Visit, fields: _Data) -> _Data:
@@ -151,8 +173,10 @@ def _get_profile(visit: Visit, fields: _Data) -> _Data:
         "id": 1,
         "email": "user@site.example",
         "first_name": "Sandbox",
+        "last_name": "",
         "credits": "50.00" if visit.variant("credits") == "string" else 50.0,
         "credits_used": 0,
+        "credits_name": "RUB",
         "currency": "RUB",
         "sender_name": "user",
     }
@@ -213,8 +237,8 @@ def _credits(visit: Visit) -> object:
 def _state_of(found: Dispatch | Wait, visit: Visit) -> int:
     if isinstance(found, Dispatch):
         return 1 if found.arrived else 2
-    if found.confirmed or found.held is None:
-        return 1
+    if found.confirmed:
+        return 1 if found.held and found.held.copies else 2
     return 0 if found.is_open(visit.network.now()) else 34
 
 
@@ -280,6 +304,7 @@ PROVIDER: Final = Provider(
     variants={
         "err_code": ("string", "number"),
         "credits": ("string", "number"),
+        "report": ("numbers", "texts"),
         "call_protection": ("until_called", "at_once"),
         "reply": ("full", "no_line"),
         "line": ("fresh", "same"),

@@ -9,8 +9,10 @@ let known = {}; // what each provider can be told to do wrong
 async function ask(method, path, body) {
   const init = { method };
   if (body !== undefined) {
-    init.headers = { "Content-Type": "application/json" };
-    init.body = JSON.stringify(body);
+    const isFile = body instanceof File;
+    const isYaml = isFile && !body.name.endsWith(".json");
+    init.headers = { "Content-Type": isYaml ? "application/yaml" : "application/json" };
+    init.body = isFile ? body : JSON.stringify(body);
   }
   const response = await fetch(path, init);
   if (response.status === 204) return null;
@@ -196,6 +198,11 @@ async function call(phone, article) {
   }
 }
 
+function habitText(habit) {
+  const shows = habit.hidden ? ", hiding its number" : habit.caller ? `, showing ${habit.caller}` : "";
+  return `Calls by itself after ${habit.dials_after} s${shows}`;
+}
+
 // Shows the newest call that still rings, and comes back when it is over.
 function ring(shown) {
   clearTimeout(shown.timer);
@@ -223,6 +230,9 @@ function fill(shown, handset) {
     shown.article.querySelector(".inbox").scrollTop = 0;
   }
   shown.article.querySelector(".empty").hidden = items.length > 0;
+  const habit = shown.article.querySelector(".habit");
+  habit.hidden = !handset.habit;
+  habit.textContent = handset.habit ? habitText(handset.habit) : "";
   shown.calls = handset.calls
     .filter((each) => each.ringing_for > 0)
     .map((each) => ({ ...each, until: performance.now() + each.ringing_for * 1000 }));
@@ -309,7 +319,7 @@ function describe(fault) {
   if (fault.hang) parts.push("hangs");
   if (fault.lose) parts.push("loses everything");
   if (fault.double) parts.push("delivers twice");
-  if (fault.malformed) parts.push("answers broken JSON");
+  if (fault.malformed) parts.push(`answers wrong JSON (${fault.malformed === true ? "cut" : fault.malformed})`);
   if (fault.hidden_caller) parts.push("hides the caller");
   if (fault.foreign_caller) parts.push(`reports ${fault.foreign_caller} as the caller`);
   for (const [name, choice] of Object.entries(fault.variants)) parts.push(`${name.replace("_", " ")}: ${choice}`);
@@ -317,9 +327,10 @@ function describe(fault) {
   return parts.join(", ") || "works as ever";
 }
 
-function learn(providers) {
+function learn(providers, waysToSpoil) {
   if (Object.keys(known).length) return;
   known = providers;
+  options(byId("fault").elements.malformed, [["", "no"], ...waysToSpoil.map((way) => [way, way])]);
   options(byId("fault").elements.provider, Object.entries(known).map(([name, each]) => [name, each.title]));
   showDialects();
 }
@@ -342,8 +353,8 @@ async function setFault(event) {
   event.preventDefault();
   const fields = byId("fault").elements;
   const fault = { provider: fields.provider.value, delay: Number(fields.delay.value), variants: {} };
-  for (const name of ["phone", "refuse", "foreign_caller"]) if (fields[name].value) fault[name] = fields[name].value;
-  for (const name of ["hang", "lose", "double", "malformed", "hidden_caller"]) fault[name] = fields[name].checked;
+  for (const name of ["phone", "refuse", "malformed", "foreign_caller"]) if (fields[name].value) fault[name] = fields[name].value;
+  for (const name of ["hang", "lose", "double", "hidden_caller"]) fault[name] = fields[name].checked;
   if (fields.times.value) fault.times = Number(fields.times.value);
   byId("variants").querySelectorAll("select").forEach((select) => {
     if (select.selectedIndex > 0) fault.variants[select.dataset.variant] = select.value;
@@ -353,6 +364,15 @@ async function setFault(event) {
     fields.provider.value = fault.provider;
     showDialects();
   }
+}
+
+async function loadScenario(event) {
+  const [file] = event.target.files;
+  if (!file) return;
+  const said = byId("scenario-loaded");
+  said.textContent = "";
+  if (await attempt(() => ask("PUT", "/api/scenario", file))) said.textContent = `${file.name} is loaded.`;
+  event.target.value = ""; // so that the same file can be loaded again
 }
 
 // One refresh at a time; changes that come meanwhile cause exactly one more.
@@ -367,7 +387,7 @@ async function refresh() {
     const answers = await Promise.all([ask("GET", "/api/faults"), ask("GET", "/api/handsets")]).catch(() => null);
     if (answers) {
       const [faults, phones] = answers;
-      learn(faults.known);
+      learn(faults.known, faults.malformed);
       showHandsets(phones.handsets);
       showFaults(faults.faults);
     }
@@ -399,6 +419,7 @@ byId("add").addEventListener("submit", async (event) => {
 byId("clear").addEventListener("click", () => attempt(() => ask("DELETE", "/api/handsets")));
 document.querySelectorAll("[data-phone]").forEach((button) => button.addEventListener("click", () => addHandset(button.dataset.phone)));
 byId("fault").addEventListener("submit", setFault);
+byId("scenario-file").addEventListener("change", loadScenario);
 byId("fault").elements.provider.addEventListener("change", showDialects);
 byId("dsn").textContent = ["SMS", "FLASH_CALL", "INBOUND_CALL"].map((channel) => `PHONE_VERIFY_${channel}=sandbox://${location.host}`).join("\n");
 

@@ -1,0 +1,247 @@
+"""A scenario: how the phone network behaves, as a file that can be read, kept and loaded again.
+
+faults:                                  # what goes wrong; fields as in `PUT /api/faults`
+  - provider: amoot
+    phone: "+989120000000"               # left out: with every phone
+    refuse: CreditNotEnough
+    times: 1
+handsets:                                # phones that are there from the start
+  - phone: "+79000000000"
+    dials_after: 2                       # calls every line it is asked to call, after 2 seconds
+    caller: "+79000000013"               # and shows this number, or with `hidden: true` none
+webhooks:                                # what the providers' cabinets have
+  ssms: http://127.0.0.1:8000/phone/webhooks/ssms/SECRET
+lines:                                   # numbers to have users call, in place of the provider's own
+  telefon-ip: ["+79990000001"]
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from phone_verify.sandbox.documents import Document, DocumentError, read_document, write_document
+from phone_verify.sandbox.faults import LONGEST_DELAY, MAX_FAULTS, NO_FAULT, Fault, FaultError, read_fault
+from phone_verify.sandbox.guard import local_site
+from phone_verify.sandbox.network import MAX_HANDSETS, MAX_LINES, Habit
+from phone_verify.sandbox.numbers import read_number
+from phone_verify.sandbox.protocols import PROVIDERS
+
+if TYPE_CHECKING:
+    from phone_verify.sandbox.app import Sandbox
+
+_PARTS = ("faults", "handsets", "webhooks", "lines")
+_OF_A_HANDSET = ("phone", "dials_after", "caller", "hidden")
+_PHONE = 'write a phone number with its country code, in quotes: "+989120000000"'
+_URL = "write plain http on this machine: http://127.0.0.1:8000/…"
+
+#: Providers whose cabinet has a URL for incoming calls.
+WITH_WEBHOOK = tuple(provider.name for provider in PROVIDERS.values() if provider.webhook_in_cabinet)
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """How a network behaves. Phones and lines are E.164."""
+
+    faults: tuple[tuple[str, str | None, Fault], ...] = ()
+    handsets: tuple[tuple[str, Habit | None], ...] = ()
+    webhooks: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
+    lines: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def as_json(self) -> dict[str, object]:
+        """The scenario as plain values, without what is as usual; `scenario_of` reads them."""
+        faults = [_written_fault(*each) for each in self.faults]
+        handsets = [_written_handset(*each) for each in self.handsets]
+        lines = {name: list(lines) for name, lines in self.lines.items()}
+        values = zip(_PARTS, (faults, handsets, dict(self.webhooks), lines), strict=True)
+        return {name: value for name, value in values if value}
+
+    def as_text(self) -> str:
+        """The scenario as a file; `read_scenario` reads it."""
+        return "# A scenario of the phone_verify sandbox: phone-verify sandbox --scenario FILE\n" + write_document(
+            self.as_json()
+        )
+
+
+class ScenarioError(ValueError):
+    """The scenario can't be played. `fields` says for each bad field on which line it stands and what to write."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        super().__init__("\n".join(f"{name}: {what}" if name else what for name, what in fields.items()))
+        self.fields = fields
+
+
+def read_scenario(text: str) -> Scenario:
+    """Read a scenario's file. Raises ScenarioError."""
+    try:
+        document = read_document(text)
+    except DocumentError as error:
+        raise ScenarioError({"": str(error)}) from None
+    return scenario_of(document)
+
+
+def scenario_of(document: Document) -> Scenario:
+    """Read a scenario from plain values. Raises ScenarioError."""
+    reading = _Reading(document.lines)
+    scenario = reading.scenario(document.value)
+    if reading.problems:
+        raise ScenarioError(reading.problems)
+    return scenario
+
+
+def load(sandbox: "Sandbox", scenario: Scenario) -> None:
+    """Let the network behave so, in place of how it did. Handsets that are there stay, with what they received."""
+    network = sandbox.network
+    sandbox.faults.clear()
+    for provider, phone, fault in scenario.faults:
+        sandbox.faults.put(provider, phone, fault)
+    # After the faults: the network tells those who follow it, the page among them, that something has changed.
+    for provider in PROVIDERS:
+        network.set_webhook(provider, scenario.webhooks.get(provider))
+        network.set_lines(provider, scenario.lines.get(provider, ()))
+    for handset in network.handsets():
+        network.set_habit(handset.phone, None)
+    for phone, habit in scenario.handsets:
+        network.set_habit(phone, habit)
+
+
+def present(sandbox: "Sandbox") -> Scenario:
+    """Return how the network behaves now."""
+    return Scenario(
+        faults=sandbox.faults.all(),
+        handsets=tuple((handset.phone, handset.habit) for handset in reversed(sandbox.network.handsets())),
+        webhooks=sandbox.network.webhooks(),
+        lines=sandbox.network.lines(),
+    )
+
+
+class _Reading:
+    """Reads a scenario to its end, whatever is wrong with it, so that all of it is told at once."""
+
+    def __init__(self, lines: Mapping[str, int]) -> None:
+        self._lines = lines
+        self.problems: dict[str, str] = {}
+
+    def scenario(self, value: object) -> Scenario:
+        parts = self._mapping({} if value is None else value, "", _PARTS)
+        return Scenario(
+            faults=self._faults(parts.get("faults")),
+            handsets=self._handsets(parts.get("handsets")),
+            webhooks=self._webhooks(parts.get("webhooks")),
+            lines=self._all_lines(parts.get("lines")),
+        )
+
+    def _faults(self, value: object) -> tuple[tuple[str, str | None, Fault], ...]:
+        read: dict[tuple[str, str | None], Fault] = {}
+        for path, item in self._list(value, "faults", MAX_FAULTS):
+            wish = dict(self._mapping(item, path))
+            name, written = wish.pop("provider", None), wish.pop("phone", None)
+            provider = PROVIDERS.get(name) if isinstance(name, str) else None
+            if provider is None:
+                self._refuse(f"{path}.provider", "write one of: " + ", ".join(PROVIDERS))
+                continue
+            phone = None if written is None else self._phone(written, f"{path}.phone")
+            try:
+                fault = read_fault(wish, provider)
+            except FaultError as error:
+                for field_name, what in error.fields.items():
+                    self._refuse(f"{path}.{field_name}", f"write {what}")
+                continue
+            if (provider.name, phone) in read:
+                self._refuse(path, "this provider and phone have a fault already; write both into one")
+            read[provider.name, phone] = fault
+        return tuple((provider, phone, fault) for (provider, phone), fault in read.items())
+
+    def _handsets(self, value: object) -> tuple[tuple[str, Habit | None], ...]:
+        read: dict[str, Habit | None] = {}
+        for path, item in self._list(value, "handsets", MAX_HANDSETS):
+            fields = self._mapping(item, path, _OF_A_HANDSET)
+            phone = self._phone(fields.get("phone"), f"{path}.phone")
+            if phone in read:
+                self._refuse(f"{path}.phone", "this phone is in the list already")
+            read[phone] = self._habit(fields, path)
+        return tuple(read.items())
+
+    def _habit(self, fields: Mapping[str, object], path: str) -> Habit | None:
+        seconds, caller, hidden = fields.get("dials_after"), fields.get("caller"), fields.get("hidden", False)
+        if not isinstance(hidden, bool):
+            self._refuse(f"{path}.hidden", "write true or false")
+        shown = None if caller is None else self._phone(caller, f"{path}.caller")
+        if seconds is None:
+            for name in ("caller", "hidden"):
+                if fields.get(name):
+                    self._refuse(f"{path}.{name}", "write dials_after too: without it this handset calls nobody")
+            return None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DELAY:
+            self._refuse(f"{path}.dials_after", f"write seconds, 0 to {LONGEST_DELAY:g}")
+            return None
+        return Habit(float(seconds), shown, hidden is True)
+
+    def _webhooks(self, value: object) -> Mapping[str, str]:
+        read = {}
+        for name, url in self._mapping({} if value is None else value, "webhooks", WITH_WEBHOOK).items():
+            local = local_site(url) if isinstance(url, str) else None
+            if local is None:
+                self._refuse(f"webhooks.{name}", _URL)
+            else:
+                read[name] = local[1]
+        return read
+
+    def _all_lines(self, value: object) -> Mapping[str, tuple[str, ...]]:
+        able = tuple(provider.name for provider in PROVIDERS.values() if provider.lines)
+        read: dict[str, tuple[str, ...]] = {}
+        for name, numbers in self._mapping({} if value is None else value, "lines", able).items():
+            path = f"lines.{name}"
+            read[name] = tuple(self._phone(number, each) for each, number in self._list(numbers, path, MAX_LINES))
+            if not read[name]:
+                self._refuse(path, "write at least one number")
+        # Which provider is called is told by the number alone.
+        owners: dict[str, str] = {}
+        for name in sorted(able, key=lambda name: name in read):
+            for line in read.get(name, PROVIDERS[name].lines):
+                if owners.setdefault(line, name) != name:
+                    self._refuse(f"lines.{name}", f"write numbers that {owners[line]} does not have")
+        return read
+
+    def _mapping(self, value: object, path: str, known: Sequence[str] | None = None) -> Mapping[str, object]:
+        if not isinstance(value, dict):
+            self._refuse(path, "write names with values" + (": " + ", ".join(known) if known else ""))
+            return {}
+        for name in value:
+            if known is not None and name not in known:
+                where = f"{path}.{name}" if path else str(name)
+                self._refuse(where, "not known; known are: " + ", ".join(known))
+        return {name: item for name, item in value.items() if known is None or name in known}
+
+    def _list(self, value: object, path: str, most: int) -> list[tuple[str, object]]:
+        if value is None:
+            return []
+        if not isinstance(value, list) or len(value) > most:
+            self._refuse(path, f"write a list of at most {most}")
+            return []
+        return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+
+    def _phone(self, value: object, path: str) -> str:
+        phone = read_number(value)
+        if phone is None:
+            self._refuse(path, _PHONE)
+        return phone or path
+
+    def _refuse(self, path: str, what: str) -> None:
+        line = self._lines.get(path) or self._lines.get(path.rpartition(".")[0])
+        self.problems.setdefault(path, f"line {line}: {what}" if line else what)
+
+
+def _written_fault(provider: str, phone: str | None, fault: Fault) -> dict[str, object]:
+    usual = NO_FAULT.as_json()
+    changed = {name: value for name, value in fault.as_json().items() if value != usual[name]}
+    return {"provider": provider, **({"phone": phone} if phone else {}), **changed}
+
+
+def _written_handset(phone: str, habit: Habit | None) -> dict[str, object]:
+    written: dict[str, object] = {"phone": phone}
+    if habit is not None:
+        written["dials_after"] = habit.dials_after
+        written |= {"caller": habit.caller} if habit.caller else {}
+        written |= {"hidden": True} if habit.hidden else {}
+    return written

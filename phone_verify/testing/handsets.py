@@ -1,0 +1,131 @@
+"""A sandbox in a test's hands: handsets whose codes are read and whose numbers call, and what goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..phone import PhoneNumber
+from ..sandbox import Habit, SandboxServer, load, read_scenario
+from ..sandbox.dialling import Dialled
+from ..sandbox.faults import Fault, Faults, read_fault
+from ..sandbox.journal import Entry
+from ..sandbox.network import Call, Message
+from ..sandbox.numbers import read_number
+from ..sandbox.protocols import PROVIDERS
+
+#: How many seconds a test waits for a code that is still on its way.
+PATIENCE = 5.0
+
+
+class PhoneSandbox:
+    """A phone network of one test, on a port of its own, from `with` to its end.
+
+    Give the site `dsn` for any of its channels, or the address `url` to the DSNs of real drivers.
+    """
+
+    def __init__(self) -> None:
+        self._server = SandboxServer()
+
+    @property
+    def dsn(self) -> str:
+        """The sandbox as a driver's DSN: `sandbox://127.0.0.1:PORT`, for `sms`, `flash_call` and the others."""
+        return self._server.dsn
+
+    @property
+    def url(self) -> str:
+        """Where its page and its test API are."""
+        return self._server.url
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong now; `fault` adds to it."""
+        return self._server.sandbox.faults
+
+    @property
+    def requests(self) -> Sequence[Entry]:
+        """The requests that came to its providers, the oldest first, their secrets masked."""
+        return tuple(reversed(self._server.sandbox.journal.newest_first()))
+
+    def handset(self, phone: str | PhoneNumber) -> Handset:
+        """The handset of this phone; it need not have received anything yet."""
+        return Handset(self._server, phone if isinstance(phone, PhoneNumber) else PhoneNumber.parse(phone))
+
+    def fault(self, provider: str, phone: str | PhoneNumber | None = None, **what: object) -> Fault:
+        """Let something go wrong at a provider, for every phone or this one: `fault("amoot", lose=True, times=1)`.
+
+        The fields are those of the test API. Raises ValueError for what is not known.
+        """
+        if provider not in PROVIDERS:
+            raise ValueError(f"there is no provider {provider!r}; known are: {', '.join(PROVIDERS)}")
+        number = None if phone is None else self.handset(phone).phone.e164
+        fault = read_fault(what, PROVIDERS[provider])
+        self.faults.put(provider, number, fault)
+        return fault
+
+    def play(self, scenario: str | PathLike[str]) -> None:
+        """Let everything behave as a scenario's file says. Raises ScenarioError, a ValueError."""
+        load(self._server.sandbox, read_scenario(Path(scenario).read_text("utf-8")))
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.stop()
+
+
+class Handset:
+    """One phone of a sandbox."""
+
+    def __init__(self, server: SandboxServer, phone: PhoneNumber) -> None:
+        self.phone = phone
+        self._sandbox = server.sandbox
+
+    @property
+    def messages(self) -> Sequence[Message]:
+        """The texts that arrived, the oldest first."""
+        handset = self._sandbox.network.handset(self.phone.e164)
+        return tuple(reversed(handset.messages)) if handset else ()
+
+    @property
+    def calls(self) -> Sequence[Call]:
+        """The calls that it received and made, the oldest first."""
+        handset = self._sandbox.network.handset(self.phone.e164)
+        return tuple(reversed(handset.calls)) if handset else ()
+
+    def code(self, wait: float = PATIENCE) -> str:
+        """The code that arrived last: in an SMS, in Telegram, or as the end of a calling number.
+
+        Waits up to `wait` seconds for a first one. Raises AssertionError if none comes.
+        """
+        found = self._sandbox.network.await_code(self.phone.e164, after=0, timeout=wait)
+        if found is None:
+            asked = len(self._sandbox.journal.newest_first())
+            raise AssertionError(
+                f"no code arrived at {self.phone.hint} in {wait:g} s; providers were asked {asked} times"
+                + ("" if asked else ": does the site have the sandbox's DSN?")
+            )
+        return found.code
+
+    def call(self, number: str, *, caller: str | None = None, hidden: bool = False) -> Dialled:
+        """Call a line that the site shows; webhooks are asked before this returns. `matched` says if it counted.
+
+        `caller` is another number to show, `hidden` shows none.
+        """
+        line = read_number(number.removeprefix("tel:"))
+        if line is None:
+            raise ValueError("write the number to call with its country code, or as the page's tel: link has it")
+        return self._sandbox.dial(self.phone.e164, line, caller=caller, hidden=hidden)
+
+    def calls_back(self, after: float = 0.0, *, caller: str | None = None, hidden: bool = False) -> None:
+        """From now on call every line that a site asks it to call, `after` so many seconds."""
+        self._sandbox.network.set_habit(self.phone.e164, Habit(after, caller, hidden))
+
+    def __repr__(self) -> str:
+        return f"<Handset {self.phone.hint}>"
