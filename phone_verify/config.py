@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,11 +22,13 @@ from .delivery import Parts
 from .drivers.base import Dsn, Starts, is_loopback
 from .drivers.dsn import load_driver, parse_dsn
 from .errors import ConfigurationError
+from .events import Listener
 from .fixed_codes import read_fixed_codes
 from .model import Channel
 from .policy import Policy
 from .routing import Router
 from .stores.base import OfOneProcess, Store
+from .telemetry import instrumented
 from .transport import BlockingTransport, Transport
 from .verifier import Verifier
 from .web.texts import message_writer
@@ -55,10 +58,10 @@ _LISTS = (
     "test_passcodes_in_production",
 )
 _TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
-KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS)
+KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "on_event")
 
 #: What `sandbox://` stands for on each channel.
-_SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", "telegram": "telefon-ip"}
+SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", "telegram": "telefon-ip"}
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
@@ -82,21 +85,18 @@ class Settings:
     trusted_proxies: int = 0
     test_passcodes: Sequence[str] = field(default=(), repr=False)
     test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
+    on_event: object = None
 
     @classmethod
     def read(cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
         """The settings of `values`, with the environment's where `values` has none. Refuses unknown names."""
-        values = dict(values or {})
+        values = values or {}
         if unknown := [name for name in values if name not in KNOWN]:
             raise ConfigurationError(
                 f"unknown setting {PREFIX}{unknown[0].upper()}; known are: "
                 + ", ".join(f"{PREFIX}{name.upper()}" for name in KNOWN)
             )
-        for name in KNOWN:
-            text = (environ or {}).get(PREFIX + name.upper(), "")
-            if values.get(name) is None and text.strip():
-                values[name] = text
-        given = {name: value for name, value in values.items() if value is not None}
+        given = merged(values, environ or {})
         numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
         trusted_proxies = numbers.pop("trusted_proxies", 0)
         if trusted_proxies < 0:
@@ -125,7 +125,18 @@ class Settings:
             trusted_proxies=trusted_proxies,
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
+            on_event=given.get("on_event"),
         )
+
+
+def merged(values: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
+    """What is set, unread: `values`, and the environment's where `values` has none."""
+    given = {name: value for name, value in values.items() if value is not None}
+    for name in KNOWN:
+        text = environ.get(PREFIX + name.upper(), "")
+        if name not in given and text.strip():
+            given[name] = text
+    return given
 
 
 def build(
@@ -138,12 +149,13 @@ def build(
     transport: Transport | None = None,
     clock: Callable[[], datetime] | None = None,
     production: bool = True,
+    listeners: Sequence[Listener] = (),
 ) -> Site:
     """The site that these settings describe.
 
     `framework_keys` sign where no secret keys are set; `stores` adds an adapter's own store schemes;
     `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
-    need to be named twice.
+    need to be named twice. `listeners` hear of every verb, as the one that the settings name does.
     """
     keys = settings.secret_keys or list(framework_keys)
     keyring = Keyring(keys, settings.tag_key)
@@ -180,6 +192,7 @@ def build(
         audience=settings.public_url or "default",
         webhook_url=webhook_url,
         fixed_codes=fixed_codes,
+        events=instrumented((*listeners, *_listeners(settings.on_event))),
         clock=clock,
         ticks=ticks,
     )
@@ -191,6 +204,37 @@ def build(
         trusted_proxies=settings.trusted_proxies,
         many_processes=many_processes,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a site's owner wrote, unread, and what the framework adds to it: all that a site is built from.
+
+    The arguments of `build`; those that need the framework's own settings are functions, called where they are
+    needed. Each of them may raise `ConfigurationError`. `framework` is its name, empty where there is none.
+    """
+
+    values: Mapping[str, object] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    framework: str = ""
+    framework_keys: Callable[[], Sequence[str]] = field(default=tuple, repr=False)
+    stores: Mapping[str, Callable[[str], Store]] = field(default_factory=dict)
+    default_store: Callable[[], str] = lambda: "memory:"
+    webhook_path: Callable[[str, str], str] | None = None
+    production: bool = True
+
+    def site(self, **for_tests: Any) -> Site:
+        """The site. Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`."""
+        settings = Settings.read(self.values, self.environ)
+        return build(
+            settings,
+            framework_keys=() if settings.secret_keys else self.framework_keys(),
+            stores=self.stores,
+            default_store="" if settings.store else self.default_store(),
+            webhook_path=self.webhook_path,
+            production=self.production,
+            **for_tests,
+        )
 
 
 def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence[Starts]]:
@@ -241,11 +285,23 @@ def _open_sql(url: str) -> Store:
     return SqlStore.from_url(url)
 
 
+def _open_redis(url: str) -> Store:
+    from .stores.redis import RedisStore
+
+    return RedisStore.from_url(url)
+
+
 _STORES: Mapping[str, Callable[[str], Store]] = {
     "memory": _open_memory,
     "sqlite": _open_sql,
     "postgresql": _open_sql,
     "mysql": _open_sql,
+    "redis": _open_redis,
+    "rediss": _open_redis,
+    "redis+sentinel": _open_redis,
+    "rediss+sentinel": _open_redis,
+    "redis+cluster": _open_redis,
+    "rediss+cluster": _open_redis,
 }
 
 
@@ -258,11 +314,9 @@ def _expanded(dsn: Dsn, channel: str) -> Dsn:
         )
     if unknown := [name for name in dsn.options if name not in ("timeout", "name")]:
         raise ConfigurationError(f"{dsn.setting}: sandbox:// knows the options timeout and name, not {unknown[0]!r}")
-    if channel not in _SANDBOX:
-        raise ConfigurationError(
-            f"{dsn.setting}: sandbox:// does not carry {channel}; it carries {', '.join(_SANDBOX)}"
-        )
-    scheme = _SANDBOX[channel]
+    if channel not in SANDBOX:
+        raise ConfigurationError(f"{dsn.setting}: sandbox:// does not carry {channel}; it carries {', '.join(SANDBOX)}")
+    scheme = SANDBOX[channel]
     # Any number may be tried at the sandbox, also those of countries that the provider does not serve.
     options = {**dsn.options, "tls": "off", "foreign": "digits"}
     if "name" in options:
@@ -280,6 +334,25 @@ def _driver_name(dsn: Dsn, taken: Mapping[str, object]) -> str:
         return wanted
     candidates = [dsn.scheme, *(f"{dsn.scheme}-{n}" for n in range(2, len(taken) + 3))]
     return next(name for name in candidates if name not in taken)
+
+
+def _listeners(named: object) -> Sequence[Listener]:
+    """The listener that a setting names: a function, or the dotted path of one."""
+    if named is None:
+        return ()
+    if callable(named):
+        return (named,)
+    refusal = ConfigurationError(f"{PREFIX}ON_EVENT: write the dotted path of a function, like mysite.metrics.count")
+    module, dot, name = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
+    if not dot:
+        raise refusal
+    try:
+        listener = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise refusal from error
+    if not callable(listener):
+        raise refusal
+    return (listener,)
 
 
 def _text(name: str, given: Mapping[str, object]) -> str | None:

@@ -16,8 +16,9 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from .codes import Keyring, RandomBytes
-from .drivers.base import ReadsWebhooks, Retries, Starts
+from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
 from .errors import ProviderError, Trouble, UnclearError
+from .events import Events, waited
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .fixed_codes import FixedCode
 from .lifecycle import Attachment, Refused
@@ -59,6 +60,7 @@ class Parts:
     audience: str = "default"
     webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
     fixed_codes: Mapping[PhoneNumber, FixedCode] = field(default_factory=dict)
+    events: Events = field(default_factory=Events)
     clock: Callable[[], datetime] | None = None
     ticks: Callable[[], float] = time.monotonic
     random_bytes: RandomBytes = os.urandom
@@ -114,11 +116,13 @@ class Delivery:
             return driver.code
         return self._parts.keyring.derive(key_id, id, phone, purpose, generation, length)
 
-    async def carry(self, way: Way, shown: Sequence[bytes], *, again: bool) -> Verification | Refused | None:
+    async def carry(
+        self, way: Way, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
+    ) -> Verification | Refused | None:
         """Hand the order to the drivers in turn, until one takes it or the end is unclear.
 
         Returns the record with the receipt on it; the store's refusal to attach it (closed meanwhile, or the line
-        is taken); or None where nobody carried it. `again` is a resend.
+        is taken); or None where nobody carried it. `again` is a resend. `user_token` is for the drivers that take one.
         """
         record, channel = way.record, way.channel
         deadline = self._parts.ticks() + WHOLE_START
@@ -126,7 +130,7 @@ class Delivery:
             if self._parts.ticks() >= deadline:
                 break
             code = self._code(record, channel, driver, again=again)
-            order = self._order(record, channel, driver, code)
+            order = self._order(record, channel, driver, code, user_token)
             try:
                 known = again and record.driver == driver.name and record.channel is channel
                 if known and record.reference and isinstance(driver, Retries):
@@ -150,7 +154,11 @@ class Delivery:
         return None
 
     async def converse(self, exchange: Exchange[T], driver: Starts, deadline: float | None = None) -> T:
-        """Run a driver's exchange over the transport, within the driver's time-out and the deadline (in ticks)."""
+        """Run a driver's exchange over the transport, within the driver's time-out and the deadline (in ticks).
+
+        What goes wrong with a request is thrown into the exchange: only the driver knows whether that request could
+        have sent anything.
+        """
         answer_seconds = driver.timeout.total_seconds()
         if deadline is None:
             deadline = self._parts.ticks() + answer_seconds
@@ -158,19 +166,27 @@ class Delivery:
             request = next(exchange)
             while True:
                 seconds = min(answer_seconds, deadline - self._parts.ticks())
-                if seconds <= 0:
-                    raise UnclearError("the time for the whole order is over")
-                request = exchange.send(await self._sent(request, driver, seconds))
+                try:
+                    if seconds <= 0:
+                        raise UnclearError("the time for the whole order is over")
+                    response = await self._sent(request, driver, seconds)
+                except (ProviderError, UnclearError) as error:
+                    request = exchange.throw(error)
+                else:
+                    request = exchange.send(response)
         except StopIteration as stop:
             result: T = stop.value
             return result
 
     async def _sent(self, request: HttpRequest | Notice, driver: Starts, seconds: float) -> HttpResponse:
+        began = self._parts.ticks()
         try:
             response = await self._parts.transport.send(request, seconds)
         except (ProviderError, UnclearError):
             self._parts.router.unreachable(driver)
             raise
+        finally:
+            waited(self._parts.ticks() - began)
         self._parts.router.answered(driver)
         return response
 
@@ -223,12 +239,15 @@ class Delivery:
         digest = record.code_digest if repeated else keyring.digest(record.id, text)
         return Code(planned, key_id, generation, text, digest)
 
-    def _order(self, record: Verification, channel: Channel, driver: Starts, code: Code) -> Order:
+    def _order(
+        self, record: Verification, channel: Channel, driver: Starts, code: Code, user_token: str | None
+    ) -> Order:
         life = min(record.expires_at - record.read_at, code.plan.life)
         text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
         told_by_webhook = code.plan.holder is Holder.NOBODY and isinstance(driver, ReadsWebhooks)
         webhook_url = self._parts.webhook_url(driver.name) if told_by_webhook else None
-        return Order(record.phone, channel, life, code.text, text, webhook_url)
+        token = user_token if isinstance(driver, TakesUserTokens) and driver.takes_user_tokens else None
+        return Order(record.phone, channel, life, code.text, text, webhook_url, token)
 
 
 def _proves(receipt: Receipt, holder: Holder) -> bool:

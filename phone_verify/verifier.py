@@ -12,17 +12,20 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from .codes import binding_digest, new_id, new_secret, normalise
 from .delivery import Delivery, Parts, Way
-from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts
+from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts, TellsDelivery, scrubbed
 from .errors import ProviderError, UnclearError
+from .events import UNAVAILABLE, Happened, happened, waiting
 from .fixed_codes import BY_FIXED_CODE, FixedCode
 from .lifecycle import Answer, Limits, Opening, Quota, Refusal, Refused, Spent, has_proof
 from .model import (
     CallState,
     Channel,
+    DeliveryEvent,
     Event,
     Holder,
     Outcome,
@@ -32,17 +35,45 @@ from .model import (
     Verification,
     WebhookRequest,
     is_id,
+    is_token,
 )
 from .phone import Kind, PhoneNumber
 from .policy import VOICE_CHANNELS, Policy
 from .proof import Proofs
+from .spraying import Spraying
 
 log = logging.getLogger("phone_verify")
 
 #: A browser shows the last five secrets in its cookie, and one in the header; more are not looked at.
 MOST_SHOWN = 6
 
+P = ParamSpec("P")
 T = TypeVar("T")
+_Flow: TypeAlias = "Callable[Concatenate[Flows, P], Coroutine[Any, Any, T]]"
+
+
+def _verb(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
+    """Tell the events how this verb ended, and how long it and its providers took."""
+
+    def around(flow: _Flow[P, T]) -> _Flow[P, T]:
+        @wraps(flow)
+        async def told(self: Flows, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            events, ticks = self._parts.events, self._parts.ticks
+            if not events.heard:
+                return await flow(self, *args, **kwargs)
+            phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
+            with events.span(name), waiting() as waits:
+                began, record = ticks(), Happened(name, UNAVAILABLE, phone=phone.hint if phone else None)
+                try:
+                    result = await flow(self, *args, **kwargs)
+                    record = happened(name, result, phone, self.keyring.tag(phone) if phone else None)
+                finally:
+                    events.tell(replace(record, seconds=ticks() - began, provider_seconds=sum(waits)))
+                return result
+
+        return told
+
+    return around
 
 
 class Flows:
@@ -53,7 +84,9 @@ class Flows:
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
         self._proofs = Proofs(parts.keyring, parts.audience)
         self._limits = Limits.of(parts.policy)
+        self._spraying = Spraying(parts.ticks)
 
+    @_verb("start")
     async def start(
         self,
         phone: PhoneNumber,
@@ -63,13 +96,16 @@ class Flows:
         locale: str | None = None,
         address: str | None = None,
         shown: Collection[str] = (),
+        user_token: str | None = None,
     ) -> Outcome:
         """Send a code, place a call or name a line; the outcome holds the verification and its secret.
 
         With no `channel` the first of the preferred ones that can serve. `address` is the client's, for the quota
         of senders; `shown` are secrets of the same browser: its live verification of this phone and purpose ends.
+        `user_token` is what the user holds at the provider, for a driver that sends with it (evand); no other sees it.
         Refusals: destination not allowed, not configured, channel unavailable, too many requests, delivery failed.
         """
+        _require_token(user_token)
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
         shared = self._shared_quotas(phone, address)
@@ -87,19 +123,27 @@ class Flows:
         if isinstance(way, Refused):
             await self._store.uncount(shared, windows, self._now())
             return _throttled(way)
-        outcome = self._carried(await self._delivery.carry(way, bindings, again=False))
+        outcome = self._carried(await self._delivery.carry(way, bindings, again=False, user_token=user_token))
         if outcome.reason is Reason.DELIVERY_FAILED:
             await self._store.settle(way.record.id, Status.FAILED, self._now())
         return replace(outcome, secret=secret) if outcome.ok else outcome
 
+    @_verb("resend")
     async def resend(
-        self, id: str, secret: str, *, channel: Channel | None = None, address: str | None = None
+        self,
+        id: str,
+        secret: str,
+        *,
+        channel: Channel | None = None,
+        address: str | None = None,
+        user_token: str | None = None,
     ) -> Outcome:
         """Send once more, on another channel if one is named. Never refills attempts, never lengthens a life.
 
         Refusals: not found, closed, channel unavailable, too many requests, delivery failed (the code sent before
         stays good).
         """
+        _require_token(user_token)
         found = await self._bound(id, secret)
         if isinstance(found, Outcome):
             return found
@@ -122,7 +166,7 @@ class Flows:
 
         way = await self._let_in(found.phone, channels, reopen_with, known=found.driver)
         if not isinstance(way, Refused):
-            outcome = self._carried(await self._delivery.carry(way, [binding], again=True))
+            outcome = self._carried(await self._delivery.carry(way, [binding], again=True, user_token=user_token))
             if outcome.reason is Reason.DELIVERY_FAILED:
                 return self._told(await self._store.get(id, self._now()), Reason.DELIVERY_FAILED)
             return outcome
@@ -133,6 +177,7 @@ class Flows:
             return Outcome(Reason.NOT_FOUND)
         return replace(_throttled(way), verification=way.record)
 
+    @_verb("check")
     async def check(self, id: str, secret: str, typed: str) -> Outcome:
         """Judge a code as typed; the outcome of a right one holds the proof.
 
@@ -155,9 +200,14 @@ class Flows:
                 case _:
                     return Outcome(Reason.TOO_MANY_REQUESTS, spent.record, spent.retry_after)
         if spent.answer is Answer.TAKEN:
-            return await self._check_remotely(spent, code)
-        return self._told(spent.record, None if spent.answer is Answer.RIGHT else Reason.WRONG_CODE)
+            outcome = await self._check_remotely(spent, code)
+        else:
+            outcome = self._told(spent.record, None if spent.answer is Answer.RIGHT else Reason.WRONG_CODE)
+        if spent.record.short and outcome.reason in (None, Reason.WRONG_CODE):
+            self._watch_short_codes(right=outcome.ok)
+        return outcome
 
+    @_verb("poll")
     async def poll(self, id: str, secret: str) -> Outcome:
         """Return how a verification stands; an open inbound call is asked after, every three seconds at most."""
         found = await self._bound(id, secret)
@@ -174,13 +224,19 @@ class Flows:
         found = await self._bound(id, secret)
         return found if isinstance(found, Outcome) else self._told(found)
 
+    @_verb("receive")
     async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """Take a webhook that showed its secret; True if it proved a claim.
 
-        Where the provider can be asked, the event only makes us ask, and the answer decides.
+        Where the provider can be asked, the event only makes us ask, and the answer decides. How a message fared is
+        only logged.
         """
         driver = self.router.drivers().get(driver_name)
         event = driver.read(request) if isinstance(driver, ReadsWebhooks) else None
+        if isinstance(event, DeliveryEvent):
+            # Without its reference, which may be a number as well as a phone's is.
+            log.info("%s told how an order fared: %s", driver_name, f"{event.state} {scrubbed(event.said)}".rstrip())
+            return False
         if driver is None or event is None or event.caller is None:
             return False
         tag = self.keyring.tag(event.caller)
@@ -193,6 +249,24 @@ class Flows:
             return False
         return await self._ask(record)
 
+    async def delivery(self, id: str) -> DeliveryEvent | None:
+        """Ask the provider how far the last order of a verification came; None where it cannot be asked or cannot say.
+
+        For the site's own code: nobody shows a secret here. What comes back proves nothing and changes nothing.
+        """
+        record = await self._store.get(id, self._now()) if is_id(id) else None
+        if record is None or record.reference is None or record.holder is Holder.NOBODY:
+            return None  # of an awaited call nothing was sent
+        driver = self.router.drivers().get(record.driver)
+        if not isinstance(driver, TellsDelivery):
+            return None
+        try:
+            return await self._delivery.converse(driver.delivery(record.reference), driver)
+        except (ProviderError, UnclearError) as error:
+            log.warning("%s could not say how an order fared: %s", driver.name, error)
+            return None
+
+    @_verb("cancel")
     async def cancel(self, id: str, secret: str) -> Outcome:
         """End a verification that is still open; one that is over stays as it is."""
         found = await self._bound(id, secret)
@@ -201,6 +275,7 @@ class Flows:
         await self._store.settle(id, Status.CANCELLED, self._now())
         return Outcome()
 
+    @_verb("redeem")
     async def redeem(self, proof: str, secrets: Collection[str], purposes: Collection[str]) -> Redeemed | None:
         """Burn a proof for one of these purposes: what it proved, or None for any that is not good.
 
@@ -250,7 +325,7 @@ class Flows:
         Once short codes turn out to be closed for this phone, only drivers of longer codes are tried.
         """
         refused = Refused(Refusal.SHORT_CODES_CLOSED)
-        closed = False
+        closed = self._spraying.off
         for channel in channels:
             # The one that carried the last order knows it best: only it can retry by its own reference.
             drivers = sorted(self._route(channel, phone), key=lambda driver: driver.name != known)
@@ -332,6 +407,13 @@ class Flows:
         if record is None or not hmac.compare_digest(record.binding, binding_digest(secret)):
             return Outcome(Reason.NOT_FOUND)
         return record
+
+    def _watch_short_codes(self, *, right: bool) -> None:
+        if self._spraying.answered(right=right):
+            log.warning(
+                "too many wrong answers to short codes: somebody tries numbers in turn; they are off for a while"
+            )
+            self._parts.events.tell(Happened("short_codes_off", "spraying"))
 
     def _fixed_code(self, phone: PhoneNumber) -> FixedCode | None:
         """The fixed code of a test number until its last day is over; None for every other phone."""
@@ -436,13 +518,18 @@ class Flows:
         """The channels that a resend would accept, delay and quotas left aside."""
         if not record.open or record.failures >= self._limits.failures:
             return []
-        short_closed = record.failures >= self._limits.short_failures
+        short_closed = record.failures >= self._limits.short_failures or self._spraying.off
 
         def serves(channel: Channel) -> bool:
             drivers = self._route(channel, record.phone)
             return any(not (short_closed and self._delivery.plan(driver, channel).short) for driver in drivers)
 
         return [channel for channel in dict.fromkeys([*self.router.channels, record.channel]) if serves(channel)]
+
+
+def _require_token(user_token: str | None) -> None:
+    if user_token is not None and not is_token(user_token):
+        raise ValueError("user_token: give 1 to 8000 printable ASCII characters without spaces, or None")
 
 
 def _throttled(refused: Refused) -> Outcome:
@@ -495,15 +582,32 @@ class Verifier:
         locale: str | None = None,
         address: str | None = None,
         shown: Collection[str] = (),
+        user_token: str | None = None,
     ) -> Outcome:
         """See `Flows.start`."""
         return run(
-            self._flows.start(phone, purpose=purpose, channel=channel, locale=locale, address=address, shown=shown)
+            self._flows.start(
+                phone,
+                purpose=purpose,
+                channel=channel,
+                locale=locale,
+                address=address,
+                shown=shown,
+                user_token=user_token,
+            )
         )
 
-    def resend(self, id: str, secret: str, *, channel: Channel | None = None, address: str | None = None) -> Outcome:
+    def resend(
+        self,
+        id: str,
+        secret: str,
+        *,
+        channel: Channel | None = None,
+        address: str | None = None,
+        user_token: str | None = None,
+    ) -> Outcome:
         """See `Flows.resend`."""
-        return run(self._flows.resend(id, secret, channel=channel, address=address))
+        return run(self._flows.resend(id, secret, channel=channel, address=address, user_token=user_token))
 
     def check(self, id: str, secret: str, typed: str) -> Outcome:
         """See `Flows.check`."""
@@ -520,6 +624,10 @@ class Verifier:
     def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """See `Flows.receive`."""
         return run(self._flows.receive(driver_name, request))
+
+    def delivery(self, id: str) -> DeliveryEvent | None:
+        """See `Flows.delivery`."""
+        return run(self._flows.delivery(id))
 
     def cancel(self, id: str, secret: str) -> Outcome:
         """See `Flows.cancel`."""

@@ -2,7 +2,7 @@
 
 HTTP says nothing here: the answer is always 200, and `Status` in the body decides, by name or by number
 (provider docs, "Status codes" and SendQuickOTP). The code is always ours, so that it does not matter how the
-reply writes it.
+reply writes it. How a message fared can be asked, or comes by a webhook without a signature; neither proves anything.
 """
 
 from __future__ import annotations
@@ -14,8 +14,17 @@ from typing import Any, ClassVar
 
 from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest
-from ..model import Channel, Holder, Order, Receipt
-from .base import Ability, NationalDriver, Option, one_of, our_code, reference_of, trouble_of_status
+from ..model import Account, Channel, DeliveryEvent, DeliveryState, Holder, Order, Receipt, WebhookRequest
+from .base import (
+    Ability,
+    NationalDriver,
+    Option,
+    amount_of,
+    one_of,
+    our_code,
+    reference_of,
+    trouble_of_status,
+)
 
 _SUCCESS = {1: "Success"}
 
@@ -84,7 +93,10 @@ _NAMES = _SUCCESS | {number: name for names in _REFUSALS.values() for number, na
 _TROUBLES = {name: trouble for trouble, names in _REFUSALS.items() for name in names.values()}
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,3})")
-_CALL = "/rest/SendQuickOTP"
+#: The only values of `DeliveryType` whose meaning is known, the first assumed: no table of them is published.
+_DELIVERED = ("1", "Delivered")
+_MESSAGE_ID = re.compile(r"[1-9][0-9]{0,18}")
+_QUOTED = re.compile(r'"(.*)"', re.DOTALL)
 _ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}  # provider docs, CodeLength
 
 
@@ -118,16 +130,50 @@ class Amoot(NationalDriver):
         code = our_code(order)
         # The server knows 912… and 0912… (provider docs and sample programs); 912… is the older of the two.
         fields = {"Mobile": self.written(order.phone), "CodeLength": str(len(code)), "OptionalCode": code}
+        parts = yield from self._ask("SendQuickOTP", fields)
+        references = (reference_of(part.get("MessageID")) for part in reversed(parts))
+        return Receipt(reference=next(filter(None, references), None))
+
+    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+        """Ask `GetDelivery`. What is not surely delivered is open: the docs have no table of the types."""
+        parts = yield from self._ask("GetDelivery", {"MessageID": reference})
+        told: Mapping[str, Any] = next((part for part in reversed(parts) if "DeliveryType" in part), {})
+        if reference_of(told.get("MessageID", reference)) != reference:
+            raise UnclearError("amoot: the answer is about another message")
+        kind = told.get("DeliveryType")
+        if type(kind) is not int and (not isinstance(kind, str) or not kind.strip()):
+            raise UnclearError("amoot: the answer has no readable DeliveryType")
+        return self._event(reference, str(kind))
+
+    def read(self, request: WebhookRequest) -> DeliveryEvent | None:
+        """How a message fared. Integrators saw a GET with each value in double quotes, the docs say POST."""
+        id, kind = (_unquoted(request.once(name)) for name in ("MessageID", "DeliveryType"))
+        if not _MESSAGE_ID.fullmatch(id) or not kind:
+            return None
+        return self._event(id, kind)
+
+    def account(self) -> Exchange[Account]:
+        """The credit by `AccountStatus`, in rials."""
+        parts = yield from self._ask("AccountStatus", {})
+        return Account(amount_of(parts[0].get("RemaindCredit")), "IRR")  # their spelling
+
+    def _event(self, reference: str, kind: str) -> DeliveryEvent:
+        if kind in _DELIVERED:
+            return DeliveryEvent(reference, DeliveryState.DELIVERED)
+        return DeliveryEvent(reference, DeliveryState.OPEN, f"other ({self.said(kind)})")
+
+    def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Sequence[Mapping[str, Any]]]:
+        """Call a method: the answer, and what its `Data` holds. Raises unless every Status in it is a success."""
+        url = f"{self.base_url}/rest/{method}"
         if self.auth == "form":
-            request = HttpRequest.post_form(self.base_url + _CALL, {"Token": self.token, **fields})
+            response = yield HttpRequest.post_form(url, {"Token": self.token, **fields})
         else:
-            request = HttpRequest.post_form(self.base_url + _CALL, fields, {"Authorization": self.token})
-        response = yield request
+            response = yield HttpRequest.post_form(url, fields, {"Authorization": self.token})
         if not response.ok:
             raise trouble_of_status(response)
-        return self._receipt(response.json())
+        return self._parts(response.json())
 
-    def _receipt(self, document: Any) -> Receipt:
+    def _parts(self, document: Any) -> Sequence[Mapping[str, Any]]:
         if not isinstance(document, dict):
             raise UnclearError("amoot: the answer is no JSON object")
         # The docs show `Data` as one object and as an array of them; one public client reads the top level.
@@ -141,8 +187,7 @@ class Amoot(NationalDriver):
                 raise ProviderError(_TROUBLES.get(name, Trouble.UNKNOWN), name)
         if not names or None in names:
             raise UnclearError("amoot: the answer has no readable Status")
-        references = (reference_of(part.get("MessageID")) for part in reversed(parts))
-        return Receipt(reference=next(filter(None, references), None))
+        return parts
 
     def _name(self, status: object) -> str | None:
         """The name of a status given by name or number; None where it is neither."""
@@ -154,6 +199,11 @@ class Amoot(NationalDriver):
         if not isinstance(status, str) or not status:
             return None
         return status if status in _NAMES.values() else f"unknown status {self.said(status)}"
+
+
+def _unquoted(value: str | None) -> str:
+    quoted = _QUOTED.fullmatch(value or "")
+    return quoted[1] if quoted else value or ""
 
 
 DRIVER = Amoot

@@ -3,7 +3,8 @@
 No sockets, clock, settings or retry loop in a driver. A method yields an `HttpRequest`, is sent the
 `HttpResponse`, and returns its result. It raises `ProviderError` where the provider definitely refused (any
 HTTP status outside 2xx is a refusal), and `UnclearError` where a 2xx cannot be read. Neither says a code, a
-key, a full number or an address.
+key, a full number or an address. Where no answer came, one of the two is raised at the `yield`; a driver lets
+it pass, unless it knows that this request could not have sent anything.
 
 What a driver can do is told by the roles it satisfies, and by its abilities, one for each channel.
 """
@@ -17,8 +18,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import ip_address
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
-from urllib.parse import quote, quote_plus
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from urllib.parse import quote, quote_plus, urlsplit
 
 from ..errors import ConfigurationError, InvalidPhoneError, ProviderError, Trouble
 from ..exchange import Exchange, HttpResponse
@@ -28,7 +29,7 @@ from ..phone import PhoneNumber
 ANSWER_TIMEOUT = timedelta(seconds=10)
 
 _DETAIL_LONGEST = 200
-_SPOKEN = re.compile(r"[^\w .,:;()!?'/-]", re.UNICODE)
+_SPOKEN = re.compile(r"[^\w .,:;()!?'…/-]", re.UNICODE)
 #: Three digits or more, also where they stand in groups, as phone numbers do.
 _DIGIT_RUNS = re.compile(r"\d(?:[ ().-]*\d){2,}")
 _REFERENCE = re.compile(r"[!-~]{1,64}")
@@ -53,10 +54,14 @@ class Ability:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A DSN option: how its text is read, and the value without it. `read` raises ValueError saying what to write."""
+    """A DSN option: how its text is read, and the value without it. `read` raises ValueError saying what to write.
+
+    `example` is there for an option that no DSN can do without: what a DSN that shows the form has for it.
+    """
 
     default: Any
     read: Callable[[str], Any] = str
+    example: str | None = None
 
 
 def flag(text: str) -> bool:
@@ -106,7 +111,8 @@ class Dsn:
     setting: str = "DSN"
 
 
-_COMMON = ("tls", "timeout", "name")
+#: The options that every driver knows.
+COMMON_OPTIONS = ("tls", "timeout", "name")
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,21 @@ class Driver:
     def reaches(self, phone: PhoneNumber) -> bool:
         """Whether the provider's number plan has this phone."""
         return self.calling_codes is None or phone.calling_code in self.calling_codes
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether nothing that it sends leaves this machine: nobody pays for it, and no phone gets it."""
+        return not self.base_url or is_loopback(urlsplit(self.base_url).hostname or "")
+
+    @classmethod
+    def example_dsns(cls) -> Sequence[str]:
+        """How a DSN of this driver is written, once for each form of its credentials."""
+        needed = [f"{name}={option.example}" for name, option in cls.options.items() if option.example is not None]
+        query = "?" + "&".join(needed) if needed else ""
+        return [
+            f"{cls.scheme}://{':'.join(name.upper() for name in form)}@default{query}" if form else f"{cls.scheme}://"
+            for form in cls.credential_forms
+        ]
 
     @classmethod
     def from_dsn(cls, dsn: Dsn) -> Self:
@@ -182,7 +203,7 @@ class Driver:
 
     @classmethod
     def _options(cls, dsn: Dsn, setting: str) -> dict[str, Any]:
-        known = [*cls.options, *_COMMON]
+        known = [*cls.options, *COMMON_OPTIONS]
         for name in dsn.options:
             if name not in known:
                 raise ConfigurationError(f"{setting}: unknown option {name!r}; it knows: {', '.join(known)}")
@@ -319,7 +340,7 @@ class TakesUserTokens(Carrier, Protocol):
     """Sends with what the user holds at the provider, where an order has it; no other driver is handed such a token."""
 
     @property
-    def takes_user_tokens(self) -> Literal[True]: ...
+    def takes_user_tokens(self) -> bool: ...
 
 
 @runtime_checkable
@@ -342,7 +363,7 @@ class TellsAccount(Carrier, Protocol):
 
 def scrubbed(text: str) -> str:
     """A text fit for a log: one short line, and no more than two digits in a row."""
-    return _DIGIT_RUNS.sub("…", _SPOKEN.sub(" ", text)).strip()[:_DETAIL_LONGEST]
+    return _DIGIT_RUNS.sub("…", _SPOKEN.sub(" ", text)).strip()[:_DETAIL_LONGEST].rstrip()
 
 
 def our_code(order: Order) -> str:
@@ -379,7 +400,7 @@ def reference_of(value: object) -> str | None:
 
 def amount_of(value: object) -> Decimal | None:
     """A sum of money given as a number or a numeric text, or None for what is none."""
-    text = str(value) if type(value) in (int, float) else value.strip() if isinstance(value, str) else ""
+    text = str(value) if isinstance(value, int | float) else value.strip() if isinstance(value, str) else ""
     return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 

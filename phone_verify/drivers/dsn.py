@@ -46,8 +46,13 @@ def load_driver(dsn: Dsn) -> Driver:
     known = schemes()
     if dsn.scheme not in known:
         raise ConfigurationError(f"{dsn.setting}: unknown driver {dsn.scheme!r}; there are: {', '.join(known)}")
-    driver: type[Driver] = import_module(f"{drivers.__name__}.{dsn.scheme.replace('-', '_')}").DRIVER
-    return driver.from_dsn(dsn)
+    return driver_class(dsn.scheme).from_dsn(dsn)
+
+
+def driver_class(scheme: str) -> type[Driver]:
+    """The driver of one of the `schemes`."""
+    driver: type[Driver] = import_module(f"{drivers.__name__}.{scheme.replace('-', '_')}").DRIVER
+    return driver
 
 
 def schemes() -> list[str]:

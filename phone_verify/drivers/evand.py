@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import Channel, Holder, Order, Receipt
+from ..model import Account, Channel, Holder, Order, Receipt, is_token
 from ..phone import PhoneNumber
 from .base import Ability, Dsn, NationalDriver, Option, trouble_of_status
 
@@ -39,7 +39,6 @@ _FAULT_WORD = re.compile(
 _SEND = "/mobile/verification-codes"
 _TOKENS = "/api/oauth2/token"
 _CONNECT_HOST = "connect.evand.com"
-_TOKEN = re.compile(r"[!-~]{1,8000}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PREFIX = re.compile(r"[!-~]*")
 
@@ -68,13 +67,14 @@ class Evand(NationalDriver):
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("client_id", "client_secret"),)
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
-        "event_id": Option(""),
+        "event_id": Option("", example="1001"),
         # No source shows the header; scripts for other resources of this API send the token alone.
         "auth_prefix": Option("Bearer", _prefix),
         # The body of a send is cut off in the blog; this is the name that the grant uses.
         "mobile_field": Option("mobile", _field_name),
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
+    takes_user_tokens: ClassVar[bool] = True
 
     client_id: str = field(repr=False)
     client_secret: str = field(repr=False)
@@ -94,14 +94,21 @@ class Evand(NationalDriver):
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Have a code sent; any 2xx means that it is on its way (assumed: the blog shows no reply)."""
+        """Have a code sent; any 2xx means that it is on its way (assumed: the blog shows no reply).
+
+        The user's own token is taken where the order has one, else one of the site's. A driver is a value without
+        clock or memory, so no token is kept from one order to the next: keeping one would save a short request beside
+        each SMS, and cost a shared secret with an end to watch.
+        """
         mobile = self.written(order.phone)
-        token, response = yield from self._send(mobile)
+        tokens = [order.user_token or (yield from self._client_token())]
+        response = yield self._send(mobile, tokens[-1])
         if response.status == 401:
-            # The token ran out, or was withdrawn, since it was given: once more with a new one.
-            token, response = yield from self._send(mobile)
+            # The token ran out, or was withdrawn, since it was given: once more with a new one of the site's.
+            tokens.append((yield from self._client_token(*tokens)))
+            response = yield self._send(mobile, tokens[-1])
         if not response.ok:
-            raise self._send_refusal(response, token)
+            raise self._send_refusal(response, *tokens)
         return Receipt()
 
     def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
@@ -122,42 +129,46 @@ class Evand(NationalDriver):
             return False
         raise refusal
 
-    def _send(self, mobile: str) -> Exchange[tuple[str, HttpResponse]]:
-        """One send with a token of its own: the token and the answer.
+    def account(self) -> Exchange[Account]:
+        """Whether the credentials get a token; the provider tells nothing of money."""
+        yield from self._client_token()
+        return Account()
 
-        A driver is a value without clock or memory, so no token is kept from one order to the next. Keeping one would
-        save a short request beside each SMS, and cost a shared secret with an end to watch.
-        """
-        response = yield self._grant("client_credentials", {})
+    def _client_token(self, *tokens: str) -> Exchange[str]:
+        """A token of the site's, after these. Nothing was sent yet, so whatever goes wrong here is a refusal."""
+        try:
+            response = yield self._grant("client_credentials", {})
+        except UnclearError as error:
+            raise ProviderError(Trouble.TRANSIENT, f"no token: {error}") from None
         if not response.ok:
-            raise self._refusal(response)
+            raise self._refusal(response, *tokens)
         token = _token(response)
         if token is None:
-            # Nothing was sent yet, so this is a refusal, however unreadable the answer.
             raise ProviderError(Trouble.UNKNOWN, f"HTTP {response.status} without a readable access_token")
+        return token
+
+    def _send(self, mobile: str, token: str) -> HttpRequest:
         authorization = f"{self.auth_prefix} {token}" if self.auth_prefix else token
-        answer = yield HttpRequest.post_json(
+        return HttpRequest.post_json(
             self.base_url + _SEND, {self.mobile_field: mobile}, {"Authorization": authorization}
         )
-        return token, answer
 
     def _grant(self, grant_type: str, fields: Mapping[str, str]) -> HttpRequest:
         client = {"grant_type": grant_type, "client_id": self.client_id, "client_secret": self.client_secret}
         return HttpRequest.post_json(self.token_base_url + _TOKENS, {**client, **fields})
 
-    def _send_refusal(self, response: HttpResponse, token: str) -> ProviderError:
-        refusal = self._refusal(response, token)
+    def _send_refusal(self, response: HttpResponse, *tokens: str) -> ProviderError:
+        refusal = self._refusal(response, *tokens)
         said = refusal.detail
         if response.status == 422 and _NUMBER_WORD.search(said) and _FAULT_WORD.search(said):
             return ProviderError(Trouble.BAD_NUMBER, said)
         return refusal
 
-    def _refusal(self, response: HttpResponse, token: str = "") -> ProviderError:
+    def _refusal(self, response: HttpResponse, *tokens: str) -> ProviderError:
         document = response.json()
         fields = document if isinstance(document, dict) else {}
         error, message = (part if isinstance(part, str) else "" for part in map(fields.get, ("error", "message")))
-        said = f"{error} {message}"
-        refusal = trouble_of_status(response, self.said(said.replace(token, "…") if token else said))
+        refusal = trouble_of_status(response, self.said(f"{error} {message}", *tokens))
         return ProviderError(_ERRORS.get(error, refusal.trouble), refusal.detail)
 
     @classmethod
@@ -172,7 +183,7 @@ def _token(response: HttpResponse) -> str | None:
     if not isinstance(document, dict) or document.get("error"):
         return None
     token = document.get("access_token")
-    return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None
+    return token if isinstance(token, str) and is_token(token) else None
 
 
 DRIVER = Evand

@@ -17,12 +17,13 @@ from xml.etree import ElementTree as ET
 
 from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import Channel, Event, Holder, Order, Receipt, WebhookRequest
+from ..model import Account, Channel, DeliveryEvent, DeliveryState, Event, Holder, Order, Receipt, WebhookRequest
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from .base import (
     Ability,
     NationalDriver,
     Option,
+    amount_of,
     flag,
     line_of,
     number_of,
@@ -84,6 +85,12 @@ _TROUBLES: Mapping[int, Trouble] = {
     for number in numbers
 }
 
+#: `state` of a message report is a set of bits (public clients): 1 delivered, 2 not delivered, 4 accepted by the
+#: operator, 8 accepted by the centre, 16 declined by the centre, 32 undeliverable; 0 is on its way.
+_ACCEPTED, _FAILED, _DELIVERED = 4 | 8, 2 | 16 | 32, 1
+#: Begins the text of a message that was rejected, whatever the state beside it (platform's table of states).
+_REJECTED = "645"
+
 #: A call is awaited for 60 to 300 seconds (public clients); our own shorter life still decides.
 _SHORTEST_WAIT, _LONGEST_WAIT = 60, 300
 
@@ -108,6 +115,7 @@ _NATIONAL = re.compile(r"8?([0-9]{10})")
 _LINE = re.compile(r"[78]?([0-9]{10})")
 _GROUPING = re.compile(r"[ ()-]")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _ROUTES = ("sms", "tg", "vb", "wp", "vk")
 
 
@@ -221,6 +229,26 @@ class Ssms(NationalDriver):
             return None
         return Event(reference, line, phone)
 
+    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+        """Ask `get_msg_report`. Delivered is only what has no sign of the contrary."""
+        data = yield from self._ask("get_msg_report", {"id": reference})
+        if reference_of(data.get("id", reference)) != reference:
+            raise UnclearError("ssms: the report is about another message")
+        state = _number_of(data.get("state"))
+        if state is None or state < 0:
+            raise UnclearError("ssms: the report has no readable state")
+        text = data.get("state_text")
+        said = f"state {state}" if state < 64 else "other state"
+        words = f"{said}: {self.said(text)}" if self.said(text) else said
+        return DeliveryEvent(reference, _delivery_of(state, text), words)
+
+    def account(self) -> Exchange[Account]:
+        """The money left by `get_profile`; its currency only where that is a code like RUB."""
+        data = yield from self._ask("get_profile", {})
+        currency = data.get("currency")
+        known = currency if isinstance(currency, str) and _CURRENCY.fullmatch(currency) else None
+        return Account(amount_of(data.get("credits")), known)
+
     def _message(self, order: Order) -> Exchange[Receipt]:
         fields = {"phone": self.written(order.phone), "text": order.text or our_code(order)}
         wait = None if self.call_protection is None else str(self.call_protection)
@@ -311,6 +339,14 @@ def _number_of(err_code: object) -> int | None:
     """A code given as string or integer; one client reads what is no number as 0, which it is not."""
     text = str(err_code) if type(err_code) is int and abs(err_code) < 10**6 else err_code
     return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text.strip()) else None
+
+
+def _delivery_of(state: int, text: object) -> DeliveryState:
+    rejected = isinstance(text, str) and text.strip().startswith(_REJECTED)
+    if state & _FAILED or rejected:
+        return DeliveryState.UNDELIVERED
+    known = state & ~_ACCEPTED == _DELIVERED
+    return DeliveryState.DELIVERED if known else DeliveryState.OPEN
 
 
 def _caller_of(reported: str) -> PhoneNumber | None:

@@ -16,12 +16,25 @@ from urllib.parse import quote
 
 from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import CallState, Channel, Event, Holder, Order, Receipt, Sighting, WebhookRequest
+from ..model import (
+    Account,
+    CallState,
+    Channel,
+    DeliveryEvent,
+    DeliveryState,
+    Event,
+    Holder,
+    Order,
+    Receipt,
+    Sighting,
+    WebhookRequest,
+)
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from .base import (
     Ability,
     NationalDriver,
     Option,
+    amount_of,
     flag,
     line_of,
     number_of,
@@ -45,6 +58,9 @@ _TEXTS = (
 #: word before (public clients). Without it, a phone in the reply is the call (provider docs).
 _CALLED = ("ok", "success")
 _OVER = ("expire", "timeout")
+
+#: `status` of `get_status`; True is 1 and False is 0. Any other value is open.
+_STATES = {1: DeliveryState.DELIVERED, 0: DeliveryState.UNDELIVERED}
 
 #: The provider's lives: a line 120 s (Back Calls), a code in Telegram 90 s (TG Code). Its own codes have any length,
 #: ours at most four digits (SMS Code), in Telegram exactly four.
@@ -129,6 +145,20 @@ class TelefonIp(NationalDriver):
         if success is None or success.lower() != "true" or caller is None or known is None:
             return None
         return Event(reference=known, line=None, caller=caller)
+
+    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+        """Ask `get_status`. The docs have 1 and public clients a boolean; what a failed one says is assumed."""
+        data = yield from self._ask(HttpRequest.get(self._url("get_status", reference) + "/"))
+        status = data.get("status")
+        if status is None or reference_of(data.get("id", reference)) != reference:
+            raise UnclearError("telefon-ip: the answer has no status, or is about another order")
+        state = _STATES.get(status) if type(status) in (bool, int) else None
+        return DeliveryEvent(reference, state or DeliveryState.OPEN, self.said(data.get("status_info")))
+
+    def account(self) -> Exchange[Account]:
+        """The money left by `get_balance`. No source names the currency: roubles are assumed."""
+        data = yield from self._ask(HttpRequest.get(self._url("get_balance") + "/"))
+        return Account(amount_of(data.get("balance")), "RUB")
 
     def _line(self, order: Order) -> Exchange[Receipt]:
         phone = self.written(order.phone)

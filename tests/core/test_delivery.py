@@ -9,12 +9,30 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.drivers.base import Ability
+from phone_verify.errors import ProviderError, Trouble, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, Notice
 from phone_verify.model import CallState, Channel, Holder, Order, Reason, Receipt, Sighting, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 
-from .bench import CALL, FLASH, LINE, PHONE, REFUSED, SMS, TELEGRAM, Bench, Caller, Driver, Remote, chat, flash, sms
+from .bench import (
+    CALL,
+    DOWN,
+    FLASH,
+    LINE,
+    PHONE,
+    REFUSED,
+    SMS,
+    TELEGRAM,
+    UNCLEAR,
+    Bench,
+    Caller,
+    Driver,
+    Remote,
+    chat,
+    flash,
+    sms,
+)
 
 # The code
 
@@ -228,6 +246,94 @@ def test_a_check_takes_as_long_as_one_answer_in_all() -> None:
     id, secret = bench.begun()
     assert bench.verifier.check(id, secret, "12345").reason is Reason.PROVIDER_UNAVAILABLE
     assert transport.allowed == [10, 3, 10]
+
+
+# What goes wrong with a request
+
+
+class Prepared(Driver):
+    """Asks for leave before it sends, and knows that a lost leave has sent nothing."""
+
+    def start(self, order: Order) -> Exchange[Receipt]:
+        self.orders.append(order)
+        self.on_start()
+        try:
+            yield HttpRequest.get("http://leave.invalid")
+        except UnclearError:
+            raise ProviderError(Trouble.TRANSIENT, "no leave") from None
+        yield HttpRequest.get("http://send.invalid")
+        return Receipt("r")
+
+
+@pytest.mark.parametrize("lost", [UNCLEAR, DOWN], ids=["unclear", "down"])
+def test_a_driver_may_say_that_a_lost_answer_has_sent_nothing(lost: Exception) -> None:
+    second = sms(name="sms-2")
+    bench = Bench(Prepared("sms-1", SMS, Ability(Holder.OURS)), second, transport=FakeTransport([lost]))
+    record = bench.start().verification
+    assert record is not None
+    assert (record.driver, record.status) == ("sms-2", Status.SENT)
+
+
+def test_a_lost_answer_to_the_send_itself_stays_unclear() -> None:
+    second, transport = sms(name="sms-2"), FakeTransport([HttpResponse(200), UNCLEAR])
+    record = Bench(Prepared("sms-1", SMS, Ability(Holder.OURS)), second, transport=transport).start().verification
+    assert record is not None
+    assert (record.driver, record.status) == ("sms-1", Status.PENDING)
+    assert second.orders == []
+
+
+def test_time_that_is_over_before_anything_was_sent_is_a_refusal() -> None:
+    transport, prepared = Slow(), Prepared("sms-1", SMS, Ability(Holder.OURS))
+    bench = slow_bench(transport, prepared)
+    prepared.on_start = lambda: transport.pass_time(20)
+    assert bench.start().reason is Reason.DELIVERY_FAILED
+    assert transport.allowed == []
+
+
+# A token of the user's
+
+
+class TakesTokens(Driver):
+    """Sends with what the user holds at the provider."""
+
+    takes_user_tokens = True
+
+
+def test_a_users_token_reaches_only_the_drivers_that_take_one() -> None:
+    other, taker, last = sms(REFUSED), TakesTokens("sms-2", SMS, Ability(Holder.OURS), [REFUSED]), sms(name="sms-3")
+    bench = Bench(other, taker, last, resend_after=timedelta(0))
+    id, secret = bench.begun(user_token="FAKE.TOKEN")
+    assert [driver.orders[-1].user_token for driver in (other, taker, last)] == [None, "FAKE.TOKEN", None]
+    last.results, other.results = [REFUSED], [REFUSED]
+    assert bench.verifier.resend(id, secret, user_token="FAKE.SECOND").ok
+    assert [driver.orders[-1].user_token for driver in (other, taker, last)] == [None, "FAKE.SECOND", None]
+
+
+def test_a_driver_may_say_that_it_takes_none() -> None:
+    other = TakesTokens("sms-1", SMS, Ability(Holder.OURS))
+    other.takes_user_tokens = False
+    Bench(other).begun(user_token="FAKE.TOKEN")
+    assert other.orders[0].user_token is None
+
+
+def test_without_a_users_token_there_is_none() -> None:
+    taker = TakesTokens("sms-1", SMS, Ability(Holder.OURS))
+    Bench(taker).begun()
+    assert taker.orders[0].user_token is None
+
+
+@pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Header: b", "é", "a" * 8001])
+def test_a_users_token_that_fits_no_header_is_refused_at_once(token: str) -> None:
+    taker = TakesTokens("sms-1", SMS, Ability(Holder.OURS))
+    bench = Bench(taker, resend_after=timedelta(0))
+    with pytest.raises(ValueError, match="user_token") as raised:
+        bench.start(user_token=token)
+    assert not token or token not in str(raised.value)
+    assert taker.orders == []
+    id, secret = bench.begun()
+    with pytest.raises(ValueError, match="user_token"):
+        bench.verifier.resend(id, secret, user_token=token)
+    assert len(taker.orders) == 1
 
 
 # What comes late

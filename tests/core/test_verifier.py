@@ -18,6 +18,8 @@ from phone_verify.lifecycle import Opening
 from phone_verify.model import (
     CallState,
     Channel,
+    DeliveryEvent,
+    DeliveryState,
     Holder,
     Order,
     Reason,
@@ -28,6 +30,7 @@ from phone_verify.model import (
 )
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import Verifier, run
 
 from .bench import (
@@ -866,3 +869,145 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> 
     assert "refused" in caplog.text
     for secret_text in (PHONE.e164[1:], PHONE.national, *driver.codes, secret, right.proof or "-", "k" * 32):
         assert secret_text not in shown
+
+
+# How an order fared
+
+
+class Teller(Driver):
+    """Can be asked how an order fared; its webhooks tell the same."""
+
+    def __init__(self, *tellings: Any, ability: Ability | None = None) -> None:
+        super().__init__("teller", SMS, ability or Ability(Holder.OURS), [Receipt("600000001")])
+        self.tellings, self.asked = list(tellings), list[str]()
+
+    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+        self.asked.append(reference)
+        yield HttpRequest.get("http://teller.invalid")
+        state = self.tellings.pop(0)
+        if isinstance(state, Exception):
+            raise state
+        return DeliveryEvent(reference, state, "words")
+
+    def read(self, request: WebhookRequest) -> DeliveryEvent | None:
+        said = request.once("said") or ""
+        return DeliveryEvent("600000001", DeliveryState.DELIVERED, said) if request.once("id") else None
+
+
+def answering(*answers: Any) -> FakeTransport:
+    return FakeTransport(answers or [HttpResponse(200)] * 9)
+
+
+@pytest.mark.parametrize("state", list(DeliveryState))
+def test_the_last_order_is_asked_after(state: DeliveryState) -> None:
+    teller = Teller(state)
+    bench = Bench(teller, transport=answering())
+    id, secret = bench.begun()
+    before = bench.verifier.look(id, secret)
+    assert bench.verifier.delivery(id) == DeliveryEvent("600000001", state, "words")
+    assert teller.asked == ["600000001"]
+    assert bench.verifier.look(id, secret) == before
+
+
+def test_after_a_resend_its_own_order_is_asked_after() -> None:
+    teller = Teller(DeliveryState.OPEN)
+    teller.results = [Receipt("1"), Receipt("2")]
+    bench = Bench(teller, transport=answering(), resend_after=timedelta(0))
+    id, secret = bench.begun()
+    bench.verifier.resend(id, secret)
+    assert bench.verifier.delivery(id) is not None
+    assert teller.asked == ["2"]
+
+
+def test_a_finished_verification_may_be_asked_after() -> None:
+    teller = Teller(DeliveryState.DELIVERED)
+    bench = Bench(teller, transport=answering())
+    id, secret = bench.begun()
+    assert bench.verifier.check(id, secret, teller.codes[0]).ok
+    assert bench.verifier.delivery(id) is not None
+
+
+def test_where_nobody_can_be_asked_nobody_is() -> None:
+    teller = Teller()
+    bench = Bench(teller, transport=answering())
+    teller.results = [Receipt()]
+    id, _ = bench.begun()
+    assert bench.verifier.delivery(id) is None  # without a reference
+    teller.results = [UNCLEAR]
+    id, _ = bench.begun()
+    assert bench.verifier.delivery(id) is None
+    for unknown in ("", "x", "A" * 44, id[:-1], id + "A"):
+        assert bench.verifier.delivery(unknown) is None
+    assert teller.asked == []
+    strict = Bench(teller, store=BrokenStore("get"))
+    assert strict.verifier.delivery("no id at all") is None  # nor is the store
+    silent = Bench(sms(Receipt("7")))
+    assert silent.verifier.delivery(silent.begun()[0]) is None
+
+
+def test_of_an_awaited_call_nothing_was_delivered() -> None:
+    class CallTeller(Caller):
+        def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+            raise AssertionError("asked")
+            yield HttpRequest.get("http://teller.invalid")
+
+    bench = Bench(CallTeller([Receipt("7", line=LINE)]))
+    assert bench.verifier.delivery(bench.begun()[0]) is None
+
+
+def test_a_driver_that_is_gone_is_not_asked() -> None:
+    teller = Teller()
+    bench = Bench(teller, transport=answering())
+    id, _ = bench.begun()
+    assert Bench(sms(), store=bench.store).verifier.delivery(id) is None
+    assert teller.asked == []
+
+
+@pytest.mark.parametrize("trouble", [REFUSED, UNCLEAR], ids=["refused", "unclear"])
+def test_a_provider_that_cannot_say_is_logged(trouble: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Teller(trouble), transport=answering())
+    id, secret = bench.begun()
+    assert bench.verifier.delivery(id) is None
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (
+        logging.WARNING,
+        f"teller could not say how an order fared: {trouble}",
+    )
+    assert bench.verifier.look(id, secret).ok
+
+
+def test_a_provider_that_is_down_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(Teller(), transport=answering(DOWN))
+    id, _ = bench.begun()
+    assert bench.verifier.delivery(id) is None
+    assert "cannot connect" in caplog.text
+
+
+def test_a_webhook_about_an_order_touches_no_verification(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    store = MemoryStore()
+    bench = Bench(Teller(), store=store, transport=answering(AssertionError("asked")))
+    id, secret = bench.begun()
+    before = bench.verifier.look(id, secret)
+    said = f"to {PHONE.e164[1:]}\nforged: line 482193"
+    assert bench.verifier.receive("teller", webhook(id="600000001", said=said)) is False
+    assert bench.verifier.look(id, secret) == before
+    (record,) = of_the_library(caplog)
+    assert (record.levelno, record.getMessage()) == (
+        logging.INFO,
+        "teller told how an order fared: delivered to … forged: line …",
+    )
+    assert bench.verifier.receive("teller", webhook(said="nothing")) is False
+    assert len(of_the_library(caplog)) == 1
+
+
+def of_the_library(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    """What was logged, but for the one record a verb."""
+    return [record for record in caplog.records if record.name == "phone_verify"]
+
+
+def test_a_webhook_about_an_order_without_words_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    assert Bench(Teller()).verifier.receive("teller", webhook(id="600000001")) is False
+    (record,) = of_the_library(caplog)
+    assert record.getMessage() == "teller told how an order fared: delivered"
