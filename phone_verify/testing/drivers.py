@@ -11,16 +11,17 @@
 
     about      what is special about it
     options    DSN options of this sample, added to `dsn`; none if absent
-    call       start (if absent), retry, poll, check or read
-    order      channel; phone (the suite's if absent), code, text, webhook_url
-    reference  of the call before, for retry and poll
+    call       start (if absent), retry, poll, check, read, delivery or account
+    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token
+    reference  of the order before, for retry, poll and delivery
     exchange   a list of {request, response, read}. request is what the driver must ask: method, path (under the base
                path), and query, headers, form or json where they matter; if absent, anything goes. response is status,
                headers and body: JSON, or a string that is the body as it stands. read is false where the body of a
                2xx says nothing, and so must change nothing
     webhook    for read: method, query and form as the provider writes them
     expect     one of receipt, sighting, event (their fields, those that are None left out; null is no event),
-               right (true or false, for check), refusal (the word of the trouble), unclear (true)
+               delivery and account (likewise; delivery for read too), right (true or false, for check), refusal (the
+               word of the trouble), unclear (true)
 
 Numbers and keys in samples are invented.
 """
@@ -50,11 +51,27 @@ from ..drivers.base import (
     ReadsWebhooks,
     Retries,
     Starts,
+    TakesUserTokens,
+    TellsAccount,
+    TellsDelivery,
+    scrubbed,
 )
 from ..drivers.dsn import load_driver, parse_dsn
 from ..errors import ConfigurationError, ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse, Notice
-from ..model import CallState, Channel, Event, Holder, Order, Receipt, Sighting, WebhookRequest
+from ..model import (
+    Account,
+    CallState,
+    Channel,
+    DeliveryEvent,
+    DeliveryState,
+    Event,
+    Holder,
+    Order,
+    Receipt,
+    Sighting,
+    WebhookRequest,
+)
 from ..phone import PhoneNumber
 
 #: No driver needs more requests than this for one order.
@@ -87,7 +104,12 @@ GARBAGE = {
     "half a surrogate pair": rb'{"message": "\ud800", "error": "\udfff"}',
 }
 
-Result = Receipt | Sighting | bool | ProviderError | UnclearError
+Result = Receipt | Sighting | bool | DeliveryEvent | Account | ProviderError | UnclearError
+
+#: What a sample of success expects, and so what is spoilt to see it fail.
+_SUCCESSES = {"receipt", "sighting", "right", "delivery", "account"}
+#: The calls that carry no order: an answer that is lost leaves nothing in doubt.
+_QUESTIONS = {"poll", "check", "delivery", "account"}
 
 
 class DriverSuite:
@@ -122,7 +144,9 @@ class DriverSuite:
         assert isinstance(driver, Starts)
         holders = {ability.holder for ability in driver.abilities.values()}
         assert holders
-        assert (Holder.NOBODY in holders) == isinstance(driver, Polls | ReadsWebhooks)
+        # A webhook may also be told of nothing but how messages fared.
+        assert isinstance(driver, Polls | ReadsWebhooks) or Holder.NOBODY not in holders
+        assert Holder.NOBODY in holders or not isinstance(driver, Polls)
         assert (Holder.REMOTE in holders) == isinstance(driver, ChecksRemotely)
         for ability in driver.abilities.values():
             assert ability.known is None or ability.holder in (Holder.TOLD, Holder.REMOTE)
@@ -146,6 +170,23 @@ class DriverSuite:
             if ability.holder is Holder.REMOTE:
                 own = [s["expect"].get("right") for s in contents if s.get("order", {}).get("channel") == channel]
                 assert {True, False} <= set(own), channel
+
+    def test_every_role_beside_the_order_has_samples(self) -> None:
+        """For delivery and account one sample of success and one of refusal; for webhooks one that counts, one not."""
+        contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
+        driver = self._driver()
+        for call, role in (("delivery", TellsDelivery), ("account", TellsAccount)):
+            own = [sample["expect"] for sample in contents if sample.get("call") == call]
+            if isinstance(driver, role):
+                assert {call, "refusal"} <= {word for expect in own for word in expect}, call
+        if isinstance(driver, TellsDelivery):
+            told = {sample["expect"].get("delivery", {}).get("state") for sample in contents}
+            assert {DeliveryState.DELIVERED, DeliveryState.OPEN} <= told
+        if isinstance(driver, ReadsWebhooks):
+            reads = [sample["expect"] for sample in contents if "webhook" in sample]
+            assert {False, True} == {any(expect.values()) for expect in reads}
+        if isinstance(driver, TakesUserTokens):
+            assert any("user_token" in sample.get("order", {}) for sample in contents)
 
     def test_a_driver_is_frozen(self) -> None:
         """No field of a driver can be changed."""
@@ -206,10 +247,10 @@ class DriverSuite:
         """The driver asks what the sample expects, and understands the answer."""
         driver = self._driver(sample.get("options", ""))
         expect = sample["expect"]
-        if "event" in expect:
+        if "webhook" in sample:
             assert isinstance(driver, ReadsWebhooks)
             event = driver.read(_webhook(sample["webhook"]))
-            assert (event and _plain(event)) == expect["event"]
+            assert ({"event": None} if event is None else _told(event)) == expect
             return
         result, asked = overhear(self._call(driver, sample), _responses(sample))
         assert _told(result) == expect
@@ -223,7 +264,7 @@ class DriverSuite:
 
     def test_a_sound_result_for_every_sample(self, sample: dict[str, Any]) -> None:
         """A receipt has what its channel needs and nothing more."""
-        if "event" not in sample["expect"]:
+        if "webhook" not in sample:
             driver = self._driver(sample.get("options", ""))
             result, _ = overhear(self._call(driver, sample), _responses(sample))
             self._assert_sound(result, driver, sample)
@@ -243,6 +284,16 @@ class DriverSuite:
                     case _:
                         assert isinstance(result, ProviderError), status
 
+    def test_a_lost_answer_is_no_success(self, sample: dict[str, Any]) -> None:
+        """No answer to a request is a refusal or unclear; unclear for sure where that request may carry the order."""
+        for driver, step, responses in self._steps(sample):
+            asks, last = sample.get("call") in _QUESTIONS, step + 1 == len(responses)
+            for lost in (ProviderError(Trouble.TRANSIENT, "down"), UnclearError("late")):
+                result, _ = overhear(self._call(driver, sample), chain(responses[:step], repeat(lost)))
+                assert isinstance(result, ProviderError | UnclearError)
+                if last and not asks:
+                    assert type(result) is type(lost)
+
     def test_garbage_is_no_success(self, sample: dict[str, Any]) -> None:
         """A 2xx that means nothing is unclear or a refusal, and no other error."""
         for driver, step, responses in self._steps(sample):
@@ -253,7 +304,7 @@ class DriverSuite:
                     answers = chain(responses[:step], repeat(HttpResponse(status, {}, body)))
                     result, _ = overhear(self._call(driver, sample), answers)
                     assert result is not True
-                    assert not isinstance(result, Receipt), name
+                    assert not isinstance(result, Receipt | DeliveryEvent | Account), name
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
     def test_a_body_that_is_not_read_changes_nothing(self, sample: dict[str, Any]) -> None:
@@ -286,7 +337,7 @@ class DriverSuite:
                     spoken_in = HttpResponse(status, {}, json.dumps(reply).encode())
                     answers = chain(responses[:step], [spoken_in], responses[step + 1 :], repeat(spoken_in))
                     result, asked = overhear(self._call(driver, sample), answers)
-                    if isinstance(result, ProviderError | UnclearError):
+                    if isinstance(result, ProviderError | UnclearError | DeliveryEvent):
                         for text in (str(result), repr(result), getattr(result, "detail", "")):
                             _assert_hidden(text, secrets)
                     for request in asked:
@@ -295,7 +346,7 @@ class DriverSuite:
 
     def test_a_repeated_parameter_proves_nothing(self, sample: dict[str, Any]) -> None:
         """A webhook that says anything that matters twice, even the same, is no event."""
-        if not sample["expect"].get("event"):
+        if "webhook" not in sample or not any(sample["expect"].values()):
             return
         driver = self._driver(sample.get("options", ""))
         assert isinstance(driver, ReadsWebhooks)
@@ -326,6 +377,7 @@ class DriverSuite:
             code=content.get("code"),
             text=content.get("text"),
             webhook_url=content.get("webhook_url"),
+            user_token=content.get("user_token"),
         )
 
     def _call(self, driver: Driver, sample: Mapping[str, Any]) -> Exchange[Any]:
@@ -341,6 +393,12 @@ class DriverSuite:
                 order = self._order(sample["order"])
                 assert order.code is not None
                 return driver.check(order.phone, order.code)
+            case "delivery":
+                assert isinstance(driver, TellsDelivery)
+                return driver.delivery(sample["reference"])
+            case "account":
+                assert isinstance(driver, TellsAccount)
+                return driver.account()
             case _:
                 return _start(driver, self._order(sample["order"]))
 
@@ -348,7 +406,7 @@ class DriverSuite:
         self, sample: Mapping[str, Any], *, spoilt: bool = False
     ) -> Iterator[tuple[Driver, int, list[HttpResponse]]]:
         """The steps of a sample's conversation, if it succeeds, or if it may be one that is spoilt already."""
-        if spoilt or {"receipt", "sighting", "right"} & sample["expect"].keys():
+        if spoilt or _SUCCESSES & sample["expect"].keys():
             responses = _responses(sample)
             for step, response in enumerate(responses):
                 if not response.ok and step + 1 < len(responses):
@@ -359,8 +417,8 @@ class DriverSuite:
         order = sample.get("order", {})
         phone = PhoneNumber.parse(order.get("phone", self.phone))
         told = sample["expect"].get("receipt", {}).get("code")
-        codes = (code for code in (order.get("code"), told) if code)
-        return (*self._credentials(), phone.e164, phone.e164[1:], phone.national, *codes)
+        shared = (secret for secret in (order.get("code"), told, order.get("user_token")) if secret)
+        return (*self._credentials(), phone.e164, phone.e164[1:], phone.national, *shared)
 
     def _try_any_json(
         self, driver: Driver, sample: Mapping[str, Any], step: int, responses: Sequence[HttpResponse]
@@ -387,6 +445,12 @@ class DriverSuite:
                 assert result.caller is None or result.state is CallState.CALLED
             case "check", bool():
                 pass
+            case "delivery", DeliveryEvent():
+                assert result.reference == sample["reference"]
+                assert result.said == scrubbed(result.said)
+            case "account", Account():
+                assert result.balance is None or result.balance.is_finite()
+                assert result.currency is None or re.fullmatch(r"[A-Z]{3}", result.currency)
             case call, _:
                 raise AssertionError(f"{call} returned {result!r}")
 
@@ -403,8 +467,13 @@ class DriverSuite:
         }
 
 
-def overhear(exchange: Exchange[Any], answers: Iterable[HttpResponse]) -> tuple[Any, list[HttpRequest | Notice]]:
-    """Run an exchange against these answers: its result or the error it raised, and what it asked."""
+def overhear(
+    exchange: Exchange[Any], answers: Iterable[HttpResponse | ProviderError | UnclearError]
+) -> tuple[Any, list[HttpRequest | Notice]]:
+    """Run an exchange against these answers: its result or the error it raised, and what it asked.
+
+    An error among the answers is what the transport raised in place of one.
+    """
     asked: list[HttpRequest | Notice] = []
     remaining = iter(answers)
     try:
@@ -417,7 +486,7 @@ def overhear(exchange: Exchange[Any], answers: Iterable[HttpResponse]) -> tuple[
                 continue
             answer = next(remaining, None)
             assert answer is not None, "the driver asked once more than the sample answers"
-            request = exchange.send(answer)
+            request = exchange.send(answer) if isinstance(answer, HttpResponse) else exchange.throw(answer)
     except StopIteration as stop:
         return stop.value, asked
     except (ProviderError, UnclearError) as error:
@@ -486,6 +555,12 @@ def _told(result: object) -> dict[str, object]:
             return {"receipt": _plain(result)}
         case Sighting():
             return {"sighting": _plain(result)}
+        case Event():
+            return {"event": _plain(result)}
+        case DeliveryEvent():
+            return {"delivery": _plain(result)}
+        case Account():
+            return {"account": _plain(result)}
         case bool():
             return {"right": result}
         case ProviderError():
@@ -496,12 +571,12 @@ def _told(result: object) -> dict[str, object]:
             raise AssertionError(f"no result of a driver: {result!r}")
 
 
-def _plain(value: Receipt | Sighting | Event) -> dict[str, str]:
+def _plain(value: Receipt | Sighting | Event | DeliveryEvent | Account) -> dict[str, str]:
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return {
         name: content.e164 if isinstance(content, PhoneNumber) else str(content)
         for name, content in fields.items()
-        if content is not None
+        if content not in (None, "")
     }
 
 

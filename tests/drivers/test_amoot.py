@@ -1,15 +1,19 @@
 """Amoot: the shared suite, and the provider's whole table of statuses."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from phone_verify.drivers.amoot import Amoot
+from phone_verify.drivers.base import scrubbed
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, ProviderError, Trouble
 from phone_verify.exchange import HttpResponse
-from phone_verify.model import Channel, Holder, Order
+from phone_verify.model import Channel, DeliveryState, Holder, Order, WebhookRequest
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
 
@@ -126,7 +130,33 @@ def test_a_status_outside_the_table_is_a_plain_refusal(status: str) -> None:
 
 def test_an_unknown_number_is_told_unless_it_could_be_a_code() -> None:
     assert "-999" in refusal("-999").detail
-    assert "482193" not in refusal("482193").detail
+    assert "999" in refusal("999").detail
+    for status in ("482193", "1000"):
+        assert refusal(status).detail == "unknown status"
+
+
+_VALUES = st.text(max_size=30) | st.text('"1Delivered 0', max_size=14) | st.sampled_from(["1", "600000001", '"1"'])
+
+
+@settings(max_examples=300, deadline=None, database=None)
+@given(st.lists(st.tuples(st.sampled_from(["MessageID", "DeliveryType", "Cost", "messageid"]), _VALUES), max_size=6))
+def test_no_webhook_is_more_than_it_says(parameters: list[tuple[str, str]]) -> None:
+    event = load().read(WebhookRequest("GET", parameters, {}, b""))
+    if event is None:
+        return
+    said = {name: value.strip().strip('"').strip() for name, value in parameters}
+    assert [name for name, _ in parameters].count("MessageID") == 1
+    assert [name for name, _ in parameters].count("DeliveryType") == 1
+    assert event.reference == said["MessageID"]
+    assert event.state is not DeliveryState.DELIVERED or said["DeliveryType"] in ("1", "Delivered")
+    assert event.state is not DeliveryState.UNDELIVERED
+    assert event.said == scrubbed(event.said)
+
+
+def test_a_webhook_that_repeats_the_token_does_not_bring_it_into_the_log() -> None:
+    event = load().read(WebhookRequest("GET", [("MessageID", "7"), ("DeliveryType", "bad FAKE-TOKEN")], {}, b""))
+    assert event is not None
+    assert event.said == "other (bad …)"
 
 
 def test_the_provider_s_own_host() -> None:
@@ -143,6 +173,8 @@ def test_a_token_that_fits_no_header_is_refused_at_start_up() -> None:
         load_driver(parse_dsn("amoot://%D8%B1%D9%85%D8%B2@default", "PHONE_VERIFY_SMS"))
     assert "رمز" not in str(raised.value)
     assert load_driver(parse_dsn("amoot://%D8%B1%D9%85%D8%B2@default?auth=form", "PHONE_VERIFY_SMS"))
+    with pytest.raises(ValueError, match="auth=form"):
+        replace(load(), token="FAKE\x7fTOKEN")
 
 
 def test_an_order_without_a_code_is_a_fault_of_the_caller() -> None:

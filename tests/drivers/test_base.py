@@ -4,6 +4,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from phone_verify.drivers.base import (
     Driver,
     Dsn,
+    amount_of,
     reference_of,
     scrubbed,
     trouble_of_status,
@@ -19,7 +21,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn, schemes
 from phone_verify.drivers.ferzz import Ferzz
 from phone_verify.errors import ConfigurationError, Trouble
 from phone_verify.exchange import HttpResponse
-from phone_verify.model import WebhookRequest
+from phone_verify.model import WebhookRequest, is_token
 from phone_verify.phone import PhoneNumber
 
 SETTING = "PHONE_VERIFY_SMS"
@@ -229,6 +231,59 @@ def test_a_reference_is_kept_as_text(value: object, reference: str) -> None:
 @pytest.mark.parametrize("value", [None, "", " ", "a b", "a" * 65, "\x00", "\ud800", "é", True, 1.5, [], {}, 10**70])
 def test_what_no_store_could_keep_is_no_reference(value: object) -> None:
     assert reference_of(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "amount"),
+    [(25000, "25000"), (0, "0"), (5.0, "5.0"), (-0.4, "-0.4"), ("50.00", "50.00"), (" -3 ", "-3"), ("0.2", "0.2")],
+)
+def test_a_sum_of_money(value: object, amount: str) -> None:
+    assert amount_of(value) == Decimal(amount)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        True,
+        "",
+        "-",
+        "1e9",
+        1e300,
+        1e-9,
+        "NaN",
+        float("nan"),
+        float("inf"),
+        "1,5",
+        "٥",
+        "5.",
+        ".5",
+        "+5",
+        10**15,
+        [5],
+    ],
+)
+def test_what_is_no_sum_of_money(value: object) -> None:
+    assert amount_of(value) is None
+
+
+def test_further_secrets_are_taken_out_of_the_provider_s_words() -> None:
+    driver = load("ferzz://FAKE@default")
+    assert driver.said("a b+c d b%2Bc e", "b+c") == "a … d … e"
+    assert driver.said("a b+c d") == "a b c d"
+
+
+def test_scrubbing_twice_changes_nothing() -> None:
+    for text in ("+98 912 000 0000 is off", "a\nb…c", "x" * 199 + " y" + "z" * 300, "…\u202e 12 345 6"):
+        once = scrubbed(text)
+        assert scrubbed(once) == once
+
+
+@pytest.mark.parametrize("token", ["", " ", "a b", "a\n", "a\x00", "é", "a" * 8001])
+def test_what_fits_no_header_is_no_token(token: str) -> None:
+    assert not is_token(token)
+    assert is_token("FAKE.TOKEN/+=~!")
+    assert is_token("a" * 8000)
 
 
 def test_a_parameter_counts_if_it_comes_once() -> None:

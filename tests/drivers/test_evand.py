@@ -115,6 +115,8 @@ TABLE = [
     (401, {"error": "invalid_client", "message": "m"}, "configuration", "configuration", "configuration"),
     (400, {"error": "invalid_client", "message": "m"}, "configuration", "configuration", "configuration"),
     (400, {"error": "unsupported_grant_type"}, "configuration", "configuration", "configuration"),
+    (400, {"error": "unauthorized_client"}, "configuration", "configuration", "configuration"),
+    (422, {"error": "invalid_scope"}, "configuration", "configuration", "configuration"),
     (400, {"error": "invalid_grant", "message": "m"}, "unknown", "unknown", "false"),
     (422, {"error": "invalid_grant", "message": "m"}, "unknown", "unknown", "false"),
     (422, {"message": "The mobile is invalid."}, "unknown", "bad_number", "false"),
@@ -141,6 +143,30 @@ def test_every_status_at_every_request(status: int, body: object, token: str, se
     ]
     told = [str(m.trouble) if isinstance(m, ProviderError) else str(m).lower() for m in meanings]
     assert told == [token, send, check]
+
+
+@pytest.mark.parametrize(
+    ("message", "trouble"),
+    [
+        ("شماره نامعتبر است", "bad_number"),
+        ("تلفن معتبر نیست", "bad_number"),
+        ("موبایل معتبر نمی‌باشد", "bad_number"),
+        ("شماره اشتباه است", "bad_number"),
+        ("شماره نادرست است", "bad_number"),
+        ("شماره صحیح نیست", "bad_number"),
+        ("phone is incorrect", "bad_number"),
+        ("number is wrong", "bad_number"),
+        ("the mobile is not valid", "bad_number"),
+        ("شماره الزامی است", "unknown"),
+        ("نامعتبر است", "unknown"),
+        ("automobile invalid", "unknown"),
+        ("the mobile was invalidated", "unknown"),
+    ],
+)
+def test_a_422_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
+    result, _ = overhear(load().start(ORDER), [CLIENT_TOKEN, answer(422, {"message": message})])
+    assert isinstance(result, ProviderError)
+    assert result.trouble is Trouble(trouble)
 
 
 def test_a_fresh_token_is_asked_for_once() -> None:
@@ -183,8 +209,8 @@ class Site:
         )
         self.id = self.secret = ""
 
-    def begin(self) -> Outcome:
-        outcome = self.verifier.start(PHONE)
+    def begin(self, user_token: str | None = None) -> Outcome:
+        outcome = self.verifier.start(PHONE, user_token=user_token)
         assert outcome.verification is not None
         self.id, self.secret = outcome.verification.id, outcome.secret or ""
         return outcome
@@ -316,6 +342,63 @@ def test_a_send_whose_end_is_unclear_stays_usable() -> None:
     assert len(site.transport.requests) == 2
     assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.PENDING, 2)
     assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 1)
+
+
+@pytest.mark.parametrize("lost", [UnclearError("time-out"), DOWN], ids=["time-out", "down"])
+@pytest.mark.parametrize("before", [[], [CLIENT_TOKEN, answer(401)]], ids=["first", "fresh"])
+def test_a_token_that_does_not_come_goes_on_to_the_next_driver(before: list[Answer], lost: Answer) -> None:
+    """Nothing was sent yet, so another provider is not paid twice."""
+    site = Site(*before, lost, answer(200, {"Status": "Success"}), dsns=["amoot://FAKE-TOKEN@default"])
+    record = site.begin().verification
+    assert record is not None
+    assert (record.driver, record.status) == ("amoot", Status.SENT)
+    assert "amootsms" in site.transport.requests[-1].host
+
+
+def test_a_lost_token_is_told_as_what_it_is() -> None:
+    result, _ = overhear(load().start(ORDER), [UnclearError("no whole answer from connect.evand.com: TimeoutError")])
+    assert isinstance(result, ProviderError)
+    assert result.trouble is Trouble.TRANSIENT
+    assert "connect.evand.com" in result.detail
+
+
+def test_a_users_token_stands_in_for_the_site_s() -> None:
+    site = Site(answer(204))
+    assert left(site.begin(user_token="FAKE.USER.TOKEN")) == (None, Status.SENT, 3)
+    (sent,) = site.transport.requests
+    assert sent.headers["Authorization"] == "Bearer FAKE.USER.TOKEN"
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
+
+
+def test_a_users_token_goes_along_with_a_resend() -> None:
+    site = begun()
+    site.clock.move(60)
+    site.transport.answers = [answer(204)]
+    assert site.verifier.resend(site.id, site.secret, user_token="FAKE.USER.TOKEN").ok
+    assert site.transport.requests[-1].headers["Authorization"] == "Bearer FAKE.USER.TOKEN"
+
+
+def test_a_users_token_that_ran_out_is_followed_by_one_of_the_site_s() -> None:
+    site = Site(answer(401), CLIENT_TOKEN, answer(204))
+    assert left(site.begin(user_token="FAKE.USER.TOKEN")) == (None, Status.SENT, 3)
+    headers = [request.headers.get("Authorization") for request in site.transport.requests]
+    assert headers == ["Bearer FAKE.USER.TOKEN", None, "Bearer FAKE.CLIENT.TOKEN"]
+
+
+def test_a_users_token_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    token = "FAKE.USER+TOKEN/1"
+    spoken = answer(422, {"error": token, "message": f"{token} FAKE.USER%2BTOKEN%2F1"})
+    amoot = answer(200, {"Status": "Success", "Data": None})
+    site = Site(spoken, amoot, dsns=["amoot://FAKE-TOKEN@default"])
+    outcome = site.begin(user_token=token)
+    assert "refused an order" in caplog.text
+    order = Order(PHONE, Channel.SMS, ORDER.life, user_token=token)
+    shown = "".join(map(repr, (outcome, site.transport.requests, order))) + caplog.text
+    assert "USER" not in shown
+    other = site.transport.requests[-1]
+    assert "amootsms" in other.host
+    assert "USER" not in f"{other.url} {other.headers} {other.body!r}"
 
 
 def test_a_resend_asks_for_another_code_and_refills_nothing() -> None:

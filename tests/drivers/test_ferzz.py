@@ -9,7 +9,7 @@ import pytest
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ferzz import Ferzz
 from phone_verify.errors import ConfigurationError, ProviderError, Trouble
-from phone_verify.exchange import HttpResponse
+from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.model import Channel, Holder, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
@@ -77,11 +77,48 @@ def test_a_bad_request_blames_the_number_only_if_it_says_so(message: str, troubl
     assert error.trouble is Trouble(trouble)
 
 
+@pytest.mark.parametrize(("status", "trouble"), [(401, "configuration"), (422, "unknown"), (500, "transient")])
+def test_any_other_error_does_not_blame_the_number(status: int, trouble: str) -> None:
+    error = answered(status, "شماره مقصد نامعتبر است")
+    assert isinstance(error, ProviderError)
+    assert error.trouble is Trouble(trouble)
+
+
+@pytest.mark.parametrize("message", [None, 7, ["درخواست دچار خطا شد"], {"a": "b"}, "درخواست دچار خطا شد "])
+def test_a_call_without_a_code_is_refused_whatever_its_message_is(message: object) -> None:
+    body = json.dumps({"message": message, "code": ""}).encode()
+    order = Order(PhoneNumber("+989120000000"), Channel.FLASH_CALL, timedelta(seconds=180))
+    error, _ = overhear(load().start(order), [HttpResponse(200, {}, body)])
+    assert isinstance(error, ProviderError)
+    assert error.trouble is (Trouble.TRANSIENT if isinstance(message, str) else Trouble.UNKNOWN)
+
+
 def test_the_code_is_told_and_of_unknown_length() -> None:
     driver = load()
     assert driver.base_url == "https://flashcall-service.ferzz.ir"
     ability = driver.abilities[Channel.FLASH_CALL]
     assert (ability.holder, ability.known) == (Holder.TOLD, None)
+
+
+HOSTS = ("flashcall-service.ferzz.ir", "flash-call2.liara.run", "flash-call.liara.run", "api.ferzz.ir")
+
+
+@pytest.mark.parametrize("host", ["default", *HOSTS])
+@pytest.mark.parametrize("retry_path", [None, "/services/call/retry/"])
+def test_every_host_that_was_seen_has_the_same_paths(host: str, retry_path: str | None) -> None:
+    """The vendor moved twice, and a public client uses a fourth host: the DSN's host is enough to follow."""
+    options = f"?retry_path={retry_path}" if retry_path else ""
+    driver = load_driver(parse_dsn(f"ferzz://FAKE-KEY@{host}{options}", "PHONE_VERIFY_FLASH_CALL"))
+    assert isinstance(driver, Ferzz)
+    real = HOSTS[0] if host == "default" else host
+    answer = HttpResponse(200, {}, json.dumps({"code": "3563", "tracking_code": "TRK-1"}).encode())
+    order = Order(PhoneNumber("+989120000000"), Channel.FLASH_CALL, timedelta(seconds=180))
+    _, (call,) = overhear(driver.start(order), [answer])
+    _, (again,) = overhear(driver.retry(order, "TRK-1"), [answer])
+    assert isinstance(call, HttpRequest)
+    assert isinstance(again, HttpRequest)
+    assert call.url == f"https://{real}/services/call/call/"
+    assert again.url == f"https://{real}{retry_path or '/services/call/call/'}"
 
 
 @pytest.mark.parametrize("path", ["", "services/call/retry/", "/a b", "/a?b=c", "https://other.example/"])

@@ -16,7 +16,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ssms import Ssms
 from phone_verify.errors import ConfigurationError, ProviderError, Trouble, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
-from phone_verify.model import Channel, Holder, Order, WebhookRequest
+from phone_verify.model import Channel, DeliveryEvent, Holder, Order, WebhookRequest
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear
@@ -151,6 +151,17 @@ def test_a_call_is_awaited_for_our_own_life_in_the_provider_s_bounds(seconds: fl
     assert asked(load(), order(Channel.INBOUND_CALL, seconds), data)["call_protection"] == sent
 
 
+@pytest.mark.parametrize("state", [*range(128), 1025, 999_999])
+def test_every_state_of_a_report(state: int) -> None:
+    """The table's single states, and the first generation's bits where they stand together; as number and text."""
+    failed = any(state & bit for bit in (2, 16, 32))
+    expected = "undelivered" if failed else "delivered" if state in (1, 5, 9, 13) else "open"
+    for written in (state, str(state)):
+        result, _ = overhear(load().delivery("7"), [answer("0", {"id": 7, "state": written})])
+        assert isinstance(result, DeliveryEvent)
+        assert result.state == expected
+
+
 def test_the_bounds_of_every_channel() -> None:
     abilities = load().abilities
     assert {channel: (a.holder, a.shortest, a.longest, a.cap) for channel, a in abilities.items()} == {
@@ -180,6 +191,9 @@ def test_a_text_that_is_missing_is_the_code_alone() -> None:
         "call_protection=59",
         "call_protection=301",
         "call_protection=on",
+        "call_protection=0060",
+        "call_protection=%2060",
+        "call_protection=%D9%A6%D9%A0",
         "sender=",
         "sender=TwelveLetter",
         "route=pc",
@@ -188,6 +202,7 @@ def test_a_text_that_is_missing_is_the_code_alone() -> None:
         "format=html",
         "priority=5",
         "external_id=",
+        "external_id=" + 65 * "x",
         "hook_url=1",
         "webhook_caller=",
         "webhook_id=a%20b",
@@ -199,6 +214,21 @@ def test_a_text_that_is_missing_is_the_code_alone() -> None:
 def test_an_option_that_cannot_be_read_is_told(option: str) -> None:
     with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
         load("?" + option)
+
+
+@pytest.mark.parametrize("route", ["sms", "tg", "vb", "wp", "vk", "tg-sms", "vb-wp-vk-sms"])
+def test_every_route_is_sent_as_written(route: str) -> None:
+    assert asked(load(f"?route={route}"), order())["route"] == route
+
+
+@pytest.mark.parametrize("seconds", [60, 61, 300])
+def test_a_message_is_held_back_as_long_as_the_option_says(seconds: int) -> None:
+    assert asked(load(f"?call_protection={seconds}"), order())["call_protection"] == str(seconds)
+
+
+@pytest.mark.parametrize("format", ["json", "xml"])
+def test_both_formats_may_be_named(format: str) -> None:
+    assert asked(load(f"?format={format}"), order())["format"] == format
 
 
 def test_call_protection_can_be_switched_off() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.telefon_ip import TelefonIp
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, ProviderError
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import CallState, Channel, Holder, Order, Sighting
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
@@ -69,6 +69,7 @@ def test_the_russian_number_plan(reported: object, e164: str) -> None:
         "890000000000",
         "8900000000O",
         "8 900 000 00 00",
+        "+7 900 000 00 00",
         "٨٩٠٠٠٠٠٠٠٠٠",
         "²9000000000",
         "89000000000;ext=1",
@@ -93,6 +94,17 @@ def test_a_caller_who_is_no_number_matches_nobody(reported: str, options: str) -
 def test_callers_from_abroad(reported: str, refuse: str | None, digits: str) -> None:
     assert caller(reported) == (refuse and PhoneNumber(refuse))
     assert caller(reported, "?foreign=digits") == PhoneNumber(digits)
+
+
+@pytest.mark.parametrize(
+    ("status", "trouble"), [(401, "configuration"), (404, "unknown"), (429, "rate"), (500, "transient")]
+)
+def test_a_text_decides_only_where_the_status_does_not(status: int, trouble: str) -> None:
+    body = json.dumps({"success": False, "error": "phone is not valid, token", "data": {}}).encode()
+    order = Order(PhoneNumber("+79000000000"), Channel.SMS, timedelta(seconds=60), "4821")
+    error, _ = overhear(load().start(order), [HttpResponse(status, {}, body)])
+    assert isinstance(error, ProviderError)
+    assert error.trouble == trouble
 
 
 def test_the_bounds_of_every_channel() -> None:

@@ -1,0 +1,302 @@
+"""Every driver against the sandbox's reading of its provider's protocol, over real HTTP."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, TypeVar
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from phone_verify.api.call import Call, Reply
+from phone_verify.api.routes import handle
+from phone_verify.api.site import Site
+from phone_verify.config import Settings, build
+from phone_verify.drivers.base import TellsAccount
+from phone_verify.errors import ProviderError, Trouble
+from phone_verify.exchange import Exchange
+from phone_verify.model import Account, DeliveryState, Outcome, Status
+from phone_verify.phone import PhoneNumber
+from phone_verify.sandbox import Fault, SandboxServer
+from phone_verify.testing.clock import ManualClock
+from phone_verify.transport import BlockingTransport
+from phone_verify.verifier import run
+
+IRANIAN, RUSSIAN, STRANGER = map(PhoneNumber, ("+989120000000", "+79000000000", "+79000000013"))
+SECRET = "hook-secret"
+
+#: Driver, credentials, channel, and how a message that did not arrive is told; None where nobody can be asked.
+SENDS = [
+    ("amoot", "TOKEN", "sms", IRANIAN, DeliveryState.OPEN),
+    ("ssms", "KEY", "sms", RUSSIAN, DeliveryState.UNDELIVERED),
+    ("ssms", "KEY", "flash_call", RUSSIAN, DeliveryState.UNDELIVERED),
+    ("telefon-ip", "TOKEN", "sms", RUSSIAN, DeliveryState.UNDELIVERED),
+    ("telefon-ip", "TOKEN", "telegram", RUSSIAN, DeliveryState.UNDELIVERED),
+    ("telefon-ip", "TOKEN", "flash_call", RUSSIAN, DeliveryState.UNDELIVERED),
+    ("ferzz", "KEY", "flash_call", IRANIAN, None),
+    ("evand", "ID:SECRET", "sms", IRANIAN, None),
+]
+IDS = [f"{driver}-{channel}" for driver, _, channel, _, _ in SENDS]
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def server() -> Iterator[SandboxServer]:
+    with SandboxServer() as server:
+        yield server
+
+
+class _Silent(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        return
+
+
+class Hooks:
+    """A site's webhooks on a real port; `heard` is set once one was answered, and `statuses` has how."""
+
+    def __init__(self) -> None:
+        self.heard, self.statuses = threading.Event(), list[int]()
+        self.site: Site | None = None
+        self.url = ""
+
+    def lead(self, site: Site, driver: str, server: SandboxServer) -> None:
+        """Let the provider's webhooks come to this site."""
+        self.site = site
+        server.sandbox.network.set_webhook(driver, f"{self.url}/webhooks/{driver}/{SECRET}")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        assert self.site is not None
+        call = Call(environ["REQUEST_METHOD"], environ["PATH_INFO"][1:], query=environ["QUERY_STRING"])
+        reply = handle(self.site, call)
+        assert isinstance(reply, Reply)
+        self.statuses.append(reply.status)
+        self.heard.set()
+        start_response(f"{reply.status} Told", [("Content-Type", "text/plain")])
+        return [(reply.text or "").encode()]
+
+
+@pytest.fixture
+def hooks() -> Iterator[Hooks]:
+    hooks = Hooks()
+    server = make_server("127.0.0.1", 0, hooks, threaded=True, request_handler=_Silent)
+    hooks.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield hooks
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+class Bench:
+    """A site with one driver on one channel, pointed at the sandbox."""
+
+    def __init__(self, server: SandboxServer, driver: str, credentials: str, channel: str, options: str = "") -> None:
+        place = server.url.removeprefix("http://")
+        event = "&event_id=1001" if driver == "evand" else ""
+        dsn = f"{driver}://{credentials}@{place}?tls=off{event}{options}"
+        settings = {"store": "memory:", "secret_keys": "k" * 32, "webhook_secret": SECRET, "resend_after": 0}
+        self.clock = ManualClock()
+        self.site = build(Settings.read({**settings, channel: dsn}), clock=self.clock)
+        self.server, self.verifier = server, self.site.verifier
+        self.driver = self.verifier.drivers[driver]
+
+    def begin(self, phone: PhoneNumber, **more: Any) -> Outcome:
+        outcome = self.verifier.start(phone, **more)
+        assert outcome.ok, outcome
+        assert outcome.verification is not None
+        self.id, self.secret = outcome.verification.id, outcome.secret or ""
+        return outcome
+
+    def line(self, phone: PhoneNumber) -> str:
+        record = self.begin(phone).verification
+        assert record is not None
+        assert record.line is not None
+        return record.line.e164
+
+    def code(self, phone: PhoneNumber) -> str:
+        handset = self.server.sandbox.network.handset(phone.e164)
+        assert handset is not None
+        assert handset.newest_code is not None
+        return handset.newest_code.code
+
+    def account(self) -> Account:
+        assert isinstance(self.driver, TellsAccount)
+        return talk(self.driver.account())
+
+
+def talk(exchange: Exchange[T]) -> T:
+    """What an exchange comes to over real HTTP."""
+    transport = BlockingTransport()
+    try:
+        request = next(exchange)
+        while True:
+            request = exchange.send(run(transport.send(request, 5)))
+    except StopIteration as stop:
+        result: T = stop.value
+        return result
+
+
+@pytest.mark.parametrize(("driver", "credentials", "channel", "phone", "lost"), SENDS, ids=IDS)
+def test_a_code_arrives_and_verifies(
+    server: SandboxServer, driver: str, credentials: str, channel: str, phone: PhoneNumber, lost: DeliveryState | None
+) -> None:
+    bench = Bench(server, driver, credentials, channel)
+    bench.begin(phone)
+    delivery = bench.verifier.delivery(bench.id)
+    assert (delivery and delivery.state) == (lost and DeliveryState.DELIVERED)
+    outcome = bench.verifier.check(bench.id, bench.secret, bench.code(phone))
+    assert outcome.ok
+    assert outcome.proof
+
+
+@pytest.mark.parametrize(
+    ("driver", "variants", "phone", "state"),
+    [
+        ("amoot", {"delivery": "underway"}, IRANIAN, DeliveryState.OPEN),
+        ("amoot", {"status": "number", "data": "list"}, IRANIAN, DeliveryState.DELIVERED),
+        ("ssms", {"report": "texts", "err_code": "number"}, RUSSIAN, DeliveryState.DELIVERED),
+        ("telefon-ip", {"status": "boolean"}, RUSSIAN, DeliveryState.DELIVERED),
+    ],
+)
+def test_every_dialect_of_a_report(
+    server: SandboxServer, driver: str, variants: dict[str, str], phone: PhoneNumber, state: DeliveryState
+) -> None:
+    server.sandbox.faults.put(driver, None, Fault(variants=variants))
+    bench = Bench(server, driver, "KEY", "sms")
+    bench.begin(phone)
+    delivery = bench.verifier.delivery(bench.id)
+    assert delivery is not None
+    assert delivery.state is state
+
+
+@pytest.mark.parametrize("options", ["", "&format=xml"])
+def test_a_report_as_xml(server: SandboxServer, options: str) -> None:
+    bench = Bench(server, "ssms", "KEY", "sms", options)
+    bench.begin(RUSSIAN)
+    delivery = bench.verifier.delivery(bench.id)
+    assert delivery is not None
+    assert (delivery.state, delivery.said) == (DeliveryState.DELIVERED, "state 1: delivered")
+    assert bench.account() == Account(Decimal("50.00"), "RUB")
+
+
+@pytest.mark.parametrize(("driver", "credentials", "channel", "phone", "lost"), SENDS, ids=IDS)
+def test_a_code_that_is_lost_is_not_delivered(
+    server: SandboxServer, driver: str, credentials: str, channel: str, phone: PhoneNumber, lost: DeliveryState | None
+) -> None:
+    server.sandbox.faults.put(driver, None, Fault(lose=True))
+    bench = Bench(server, driver, credentials, channel)
+    bench.begin(phone)
+    delivery = bench.verifier.delivery(bench.id)
+    assert (delivery and delivery.state) == lost
+
+
+def test_an_sms_that_is_held_back_is_open_until_its_phone_has_called(server: SandboxServer) -> None:
+    bench = Bench(server, "ssms", "KEY", "sms", "&call_protection=60")
+    line = bench.line(RUSSIAN)
+    asked = bench.verifier.delivery(bench.id)
+    assert asked is not None
+    assert asked.state is DeliveryState.OPEN
+    server.sandbox.dial(RUSSIAN.e164, line)
+    asked = bench.verifier.delivery(bench.id)
+    assert asked is not None
+    assert asked.state is DeliveryState.DELIVERED
+    assert bench.verifier.check(bench.id, bench.secret, bench.code(RUSSIAN)).ok
+
+
+@pytest.mark.parametrize(
+    ("driver", "credentials", "channel", "account"),
+    [
+        ("amoot", "TOKEN", "sms", Account(Decimal(25000), "IRR")),
+        ("ssms", "KEY", "sms", Account(Decimal("50.00"), "RUB")),
+        ("telefon-ip", "TOKEN", "sms", Account(Decimal("5.0"), "RUB")),
+        ("evand", "ID:SECRET", "sms", Account()),
+    ],
+)
+def test_the_account(server: SandboxServer, driver: str, credentials: str, channel: str, account: Account) -> None:
+    assert Bench(server, driver, credentials, channel).account() == account
+    wrong = credentials.replace("SECRET", "WRONG") if ":" in credentials else "WRONG"
+    with pytest.raises(ProviderError) as raised:
+        Bench(server, driver, wrong, channel).account()
+    assert raised.value.trouble is Trouble.CONFIGURATION
+    assert server.sandbox.network.dispatches() == ()
+
+
+def test_a_call_that_is_asked_after_proves_the_phone(server: SandboxServer) -> None:
+    bench = Bench(server, "telefon-ip", "TOKEN", "inbound_call")
+    line = bench.line(RUSSIAN)
+    for caller, status in ((STRANGER, Status.SENT), (RUSSIAN, Status.VERIFIED)):
+        server.sandbox.dial(caller.e164, line)
+        bench.clock.move(3)
+        outcome = bench.verifier.poll(bench.id, bench.secret)
+        assert outcome.verification is not None
+        assert outcome.verification.status is status
+    assert outcome.proof
+    assert bench.verifier.delivery(bench.id) is None
+
+
+def test_a_call_that_is_told_proves_the_phone(server: SandboxServer, hooks: Hooks) -> None:
+    bench = Bench(server, "ssms", "KEY", "inbound_call")
+    hooks.lead(bench.site, "ssms", server)
+    line = bench.line(RUSSIAN)
+    for caller, status in ((STRANGER, Status.SENT), (RUSSIAN, Status.VERIFIED)):
+        server.sandbox.dial(caller.e164, line)
+        outcome = bench.verifier.look(bench.id, bench.secret)
+        assert outcome.verification is not None
+        assert outcome.verification.status is status
+    assert outcome.proof
+    assert bench.verifier.delivery(bench.id) is None
+
+
+@pytest.mark.parametrize(
+    ("lose", "form", "told"),
+    [
+        (False, "quoted", "delivered"),
+        (False, "bare", "delivered"),
+        (False, "word", "delivered"),
+        (True, "quoted", "open other (2)"),
+    ],
+)
+def test_a_message_that_fared_is_told_and_proves_nothing(
+    server: SandboxServer, hooks: Hooks, caplog: pytest.LogCaptureFixture, lose: bool, form: str, told: str
+) -> None:
+    caplog.set_level(logging.INFO, "phone_verify")
+    bench = Bench(server, "amoot", "TOKEN", "sms")
+    hooks.lead(bench.site, "amoot", server)
+    server.sandbox.faults.put("amoot", None, Fault(lose=lose, variants={"webhook": form}))
+    bench.begin(IRANIAN)
+    assert hooks.heard.wait(5)
+    assert hooks.statuses == [200]
+    assert f"amoot told how an order fared: {told}" in caplog.messages
+    outcome = bench.verifier.look(bench.id, bench.secret)
+    assert outcome.verification is not None
+    assert outcome.verification.status is Status.SENT
+
+
+def test_a_ring_again_comes_from_another_number(server: SandboxServer) -> None:
+    bench = Bench(server, "ferzz", "KEY", "flash_call", "&retry_path=/services/call/retry/")
+    bench.begin(IRANIAN)
+    old = bench.code(IRANIAN)
+    assert bench.verifier.resend(bench.id, bench.secret).ok
+    handset = server.sandbox.network.handset(IRANIAN.e164)
+    assert handset is not None
+    assert len({call.number for call in handset.calls}) == 2
+    new = bench.code(IRANIAN)
+    assert not bench.verifier.check(bench.id, bench.secret, old).ok
+    assert bench.verifier.check(bench.id, bench.secret, new).ok
+
+
+def test_a_users_own_token_sends_and_a_stale_one_is_replaced(server: SandboxServer) -> None:
+    bench = Bench(server, "evand", "ID:SECRET", "sms")
+    bench.begin(IRANIAN, user_token="SANDBOX.USER.99999999999.0")
+    asked = [entry.path for entry in server.sandbox.journal.newest_first()]
+    assert asked == ["/mobile/verification-codes"]
+    assert bench.verifier.resend(bench.id, bench.secret, user_token="SANDBOX.USER.1.0").ok
+    asked = [entry.path for entry in server.sandbox.journal.newest_first()]
+    assert asked[:3] == ["/mobile/verification-codes", "/api/oauth2/token", "/mobile/verification-codes"]
+    assert bench.verifier.check(bench.id, bench.secret, bench.code(IRANIAN)).ok
