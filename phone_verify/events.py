@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from .codes import TAG_LENGTH
 from .model import Outcome, Redeemed, Verification
 from .phone import PhoneNumber
 
@@ -93,7 +94,12 @@ def happened(verb: str, result: object, phone: PhoneNumber | None, tag: str | No
             facts = {} if record is None else _facts(record)
             outcome = OK if reason is None else reason.value
         case Redeemed():
-            facts = {"channel": result.channel, "purpose": result.purpose, "phone": result.phone.hint}
+            facts = {
+                "channel": result.channel.value,
+                "purpose": result.purpose,
+                "phone": result.phone.hint,
+                "tag": result.verification_id[:TAG_LENGTH],
+            }
             outcome = OK
         case bool() | None:
             # A webhook that proves nothing, and a proof that is not good, say no more.

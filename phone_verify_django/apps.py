@@ -17,4 +17,4 @@ class PhoneVerifyConfig(AppConfig):
         """Refuse settings that cannot work, now and not at the first visitor's call. Connects to nothing."""
         from . import checks, conf  # noqa: F401 - the checks register themselves
 
-        conf.site()
+        conf.at_start()

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core import checks
-from django.urls import NoReverseMatch
+
+from phone_verify.errors import ConfigurationError
 
 from . import accounts, conf
 
@@ -67,6 +68,6 @@ def _complaints() -> Iterator[checks.CheckMessage]:
 def _mounted() -> bool:
     try:
         conf.webhook_path("driver", "secret")
-    except NoReverseMatch:
+    except ConfigurationError:
         return False
     return True

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from django.conf import settings
@@ -16,10 +19,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import connections
 from django.shortcuts import resolve_url
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from phone_verify.api import Site
-from phone_verify.config import CHANNEL_NAMES, Settings, build
+from phone_verify.config import CHANNEL_NAMES, Given, Settings
 from phone_verify.errors import ConfigurationError
 
 DEFAULT_STORE = "orm:"
@@ -31,6 +34,7 @@ _lock = threading.Lock()
 _site: Site | None = None
 #: What a test puts in the place of the network and of the time (`testing.override`).
 _instead: dict[str, Any] = {}
+_looked_at: ContextVar[bool] = ContextVar("phone_verify_django.conf.looked_at", default=False)
 
 
 class Masked(str):
@@ -54,12 +58,42 @@ def site() -> Site:
         return _site
 
 
+def at_start() -> None:
+    """Refuse settings that cannot work, unless somebody is looking at them."""
+    if not _looked_at.get():
+        site()
+
+
+@contextmanager
+def looked_at() -> Iterator[None]:
+    """Within it Django starts with settings that cannot work, too: for who says what is wrong with them."""
+    token = _looked_at.set(True)
+    try:
+        yield
+    finally:
+        _looked_at.reset(token)
+
+
 def read() -> Settings:
     """The settings of `PHONE_VERIFY` and the environment. Raises `ImproperlyConfigured`."""
     try:
         return Settings.read(_values(), os.environ)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
+
+
+def given() -> Given:
+    """What the settings say, unread. Raises `ConfigurationError` where `PHONE_VERIFY` has another form."""
+    return Given(
+        values=_values(),
+        environ=os.environ,
+        framework="Django",
+        framework_keys=_framework_keys,
+        stores={"orm": _open_orm},
+        default_store=lambda: DEFAULT_STORE,
+        webhook_path=webhook_path,
+        production=not debug(),
+    )
 
 
 def framework_keys() -> list[str]:
@@ -95,19 +129,17 @@ setting_changed.connect(forget)
 
 
 def _built() -> Site:
-    read_settings = read()
     try:
-        return build(
-            read_settings,
-            framework_keys=[] if read_settings.secret_keys else framework_keys(),
-            stores={"orm": _open_orm},
-            default_store=DEFAULT_STORE,
-            webhook_path=webhook_path,
-            production=not debug(),
-            **_instead,
-        )
+        return given().site(**_instead)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
+
+
+def _framework_keys() -> list[str]:
+    try:
+        return framework_keys()
+    except ImproperlyConfigured as error:  # Django's word for an empty SECRET_KEY
+        raise ConfigurationError(str(error)) from None
 
 
 def _values() -> dict[str, object]:
@@ -145,5 +177,11 @@ def _open_orm(url: str) -> Any:
 
 
 def webhook_path(driver: str, secret: str) -> str:
-    """The path of a webhook. Raises `NoReverseMatch` where our URLs are not included."""
-    return reverse("phone_verify:api", kwargs={"path": f"webhooks/{driver}/{secret}"})
+    """The path of a webhook. Raises `ConfigurationError` where our URLs are not included."""
+    try:
+        return reverse("phone_verify:api", kwargs={"path": f"webhooks/{driver}/{secret}"})
+    except NoReverseMatch:
+        raise ConfigurationError(
+            "the site's URLs do not include ours: write path('phone/', include('phone_verify_django.urls')) in your "
+            "root URLconf, outside of other namespaces"
+        ) from None

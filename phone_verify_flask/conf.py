@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -14,28 +17,51 @@ from phone_verify.errors import ConfigurationError
 
 STORE_FILE = "phone_verify.sqlite3"
 
+_seen: ContextVar[list[config.Given] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
+
 
 def read_site(app: Flask, prefix: str, **for_tests: Any) -> Site:
     """The site that the application's settings describe, mounted at `prefix`.
 
     Raises `ConfigurationError` for a setting that is unknown or cannot work.
     """
-    given = {
-        name.removeprefix(config.PREFIX).lower(): value
-        for name, value in app.config.items()
-        if name.startswith(config.PREFIX)
-    }
-    settings = config.Settings.read(given, os.environ)
+    found = given(app, prefix)
+    if (seen := _seen.get()) is not None:
+        seen.append(found)
+    return found.site(**for_tests)
+
+
+def given(app: Flask, prefix: str) -> config.Given:
+    """What the application's settings say, unread."""
     # A provider asks from outside any request, so nobody but the setting knows where the application is mounted.
     root = app.config["APPLICATION_ROOT"].rstrip("/")
-    return config.build(
-        settings,
-        framework_keys=_framework_keys(app),
-        default_store="memory:" if settings.store else _store_in_instance_folder(app),
+    return config.Given(
+        values={
+            name.removeprefix(config.PREFIX).lower(): value
+            for name, value in app.config.items()
+            if name.startswith(config.PREFIX)
+        },
+        environ=os.environ,
+        framework="Flask",
+        framework_keys=lambda: _framework_keys(app),
+        default_store=lambda: _store_in_instance_folder(app),
         webhook_path=lambda driver, secret: f"{root}{prefix}/webhooks/{driver}/{secret}",
         production=not (app.debug or app.testing),
-        **for_tests,
     )
+
+
+@contextmanager
+def watching() -> Iterator[list[config.Given]]:
+    """Within it the settings of every site that is made are kept, also of one that is refused.
+
+    For who looks at an application from outside: one whose settings cannot work is never finished, and nobody gets it.
+    """
+    seen: list[config.Given] = []
+    token = _seen.set(seen)
+    try:
+        yield seen
+    finally:
+        _seen.reset(token)
 
 
 def _framework_keys(app: Flask) -> list[str]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pty
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import pytest
 import urllib3
 
+from phone_verify.catalogue import Entry, entries
+from phone_verify.config import load_drivers
 from phone_verify.demo import Demo, DemoError, framed
+from phone_verify.drivers.dsn import schemes
+from phone_verify.model import Channel
 from phone_verify.sandbox import SandboxServer
 
 from .clients import HttpCarrier
@@ -50,11 +59,27 @@ def command(*words: str) -> Iterator[subprocess.Popen[str]]:
         running.communicate(timeout=20)
 
 
-def answer(*words: str, without: str | None = None) -> tuple[int, str]:
-    """How a command ends at once, and what it says; `without` a package that is then missing."""
+def answer(
+    *words: str, without: str | None = None, folder: Path | None = None, typed: str | None = None, **environ: str
+) -> tuple[int, str]:
+    """How a command ends, and what it says; `without` a package that is then missing, `typed` at its input."""
     program = f"import sys; sys.modules[{without!r}] = None\nfrom phone_verify.cli import main; main()"
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        cwd=folder,
+        env=environment(**environ),
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     return done.returncode, done.stdout + done.stderr
+
+
+def environment(**ours: str) -> dict[str, str]:
+    """This process's environment with no site in it, and the variables `ours`."""
+    sites = ("PHONE_VERIFY_", "DJANGO_SETTINGS_MODULE", "FLASK_APP", "DATABASE_URL", "SECRET_KEY", "COLUMNS")
+    return {name: value for name, value in os.environ.items() if not name.startswith(sites)} | ours
 
 
 def line_with(running: subprocess.Popen[str], what: str) -> str:
@@ -92,6 +117,8 @@ def test_a_taken_port_and_a_foreign_host_are_said_plainly() -> None:
     ("click", ["demo"], "phone-verify[cli]"),
     ("werkzeug", ["sandbox"], "phone-verify[sandbox]"),
     ("werkzeug", ["demo"], "phone-verify[demo]"),
+    ("django", ["doctor", "--django", "settings"], "phone-verify[django]"),
+    ("flask", ["doctor", "--flask", "app:app"], "phone-verify[flask]"),
 ])  # fmt: skip
 def test_a_missing_extra_is_named(package: str, words: list[str], extra: str) -> None:
     status, said = answer(*words, without=package)
@@ -139,3 +166,364 @@ def test_only_the_handsets_page_may_frame_a_site() -> None:
     seen: list[tuple[str, str]] = []
     framed(application, "http://127.0.0.1:8025")({}, lambda status, headers: seen.extend(headers))
     assert seen == [("X", "y"), ("Content-Security-Policy", "frame-ancestors http://127.0.0.1:8025")]
+
+
+def test_the_drivers_are_shown_with_all_they_can_do() -> None:
+    status, said = answer("drivers")
+    assert status == 0
+    assert max(map(len, said.splitlines())) <= 100
+    for entry in entries():
+        row = next(line for line in said.splitlines() if line.split()[:1] == [entry.scheme])
+        assert all(role in row for role in entry.roles)
+        assert all(dsn in said for dsn in entry.dsns)
+        assert all(channel in said for channel in entry.abilities)
+        assert all(option in said for option in (*entry.options, *entry.required))
+    assert {entry.scheme for entry in entries()} == {*schemes(), "sandbox"}
+
+
+def test_the_drivers_as_json_say_what_the_drivers_say() -> None:
+    status, said = answer("drivers", "--json")
+    assert status == 0
+    by_scheme = {document["driver"]: document for document in json.loads(said)}
+    ssms = by_scheme["ssms"]
+    assert ssms["channels"]["inbound_call"] == {
+        "code": "none", "shortest": None, "longest": None, "life_seconds": 300.0,
+    }  # fmt: skip
+    assert ssms["channels"]["flash_call"]["longest"] == 4
+    assert ssms["regions"] == ["KZ", "RU"]
+    assert ssms["options"]["format"] == "json"
+    assert ssms["options"]["hook_url"] == "off"
+    assert by_scheme["evand"]["required"] == ["event_id"]
+    assert by_scheme["evand"]["channels"]["sms"]["shortest"] == 5
+    assert "poll" in by_scheme["telefon-ip"]["roles"]
+    assert by_scheme["console"]["regions"] is None
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.scheme)
+def test_every_dsn_that_is_shown_is_one_that_works(entry: Entry) -> None:
+    for dsn in entry.dsns:
+        for channel in entry.abilities:
+            assert list(load_drivers({channel.value: [dsn]})) == [Channel(channel)]
+
+
+SOUND = {
+    "PHONE_VERIFY_SMS": "console://",
+    "PHONE_VERIFY_SECRET_KEYS": "hunter2" * 7,
+    "PHONE_VERIFY_STORE": "memory:",
+    "PHONE_VERIFY_REGION": "IR",
+    "PHONE_VERIFY_ALLOWED_REGIONS": "IR",
+}
+
+
+def test_the_doctor_ends_with_1_where_there_is_an_error_and_with_0_where_there_is_none(tmp_path: Path) -> None:
+    status, said = answer("doctor", folder=tmp_path, **SOUND)
+    assert status == 0
+    assert "no errors" in said
+    status, said = answer("doctor", folder=tmp_path, **{**SOUND, "PHONE_VERIFY_SMS": "amoot://hunter2:hunter2@default"})
+    assert status == 1
+    assert "PHONE_VERIFY_SMS=amoot://TOKEN@default" in said
+    assert "hunter2" not in said
+    assert "Traceback" not in said
+
+
+def test_the_doctor_asks_the_providers_unless_offline(sandbox: SandboxServer, tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    settings = {**SOUND, "PHONE_VERIFY_SMS": f"{sandbox.dsn} amoot://hunter2@127.0.0.1:{nobody}?tls=off"}
+    status, said = answer("doctor", folder=tmp_path, **settings)
+    assert status == 1
+    assert "Asking amoot for its account" in said
+    assert "amoot: the credential works, balance" in said
+    assert "amoot-2 could not be asked" in said
+    assert "hunter2" not in said
+    status, said = answer("doctor", "--offline", folder=tmp_path, **settings)
+    assert status == 0
+    assert "Asking" not in said
+
+
+def test_the_doctor_shows_webhook_secrets_only_when_asked(tmp_path: Path) -> None:
+    settings = {
+        **SOUND,
+        "PHONE_VERIFY_INBOUND_CALL": "ssms://K@default",
+        "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
+        "PHONE_VERIFY_WEBHOOK_SECRET": "hunter3" * 4,
+    }
+    _, masked = answer("doctor", "--offline", folder=tmp_path, **settings)
+    assert "/webhooks/ssms/SECRET" in masked
+    assert "hunter3" not in masked
+    _, shown = answer("doctor", "--offline", "--show-webhook-urls", folder=tmp_path, **settings)
+    assert "https://site.example/phone/webhooks/ssms/" + "hunter3" * 4 in shown
+
+
+DJANGO_SETTINGS = """
+SECRET_KEY = "hunter2" * 7
+USE_TZ = True
+DEBUG = False
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "phone_verify_django"]
+AUTHENTICATION_BACKENDS = ["phone_verify_django.backends.PhoneBackend"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "site.sqlite3"}}
+ROOT_URLCONF = "routes"
+PHONE_VERIFY = {"sms": "console://", "region": "IR", "allowed_regions": ["IR"], "public_url": "https://site.example"}
+"""
+DJANGO_ROUTES = """
+from django.urls import include, path
+urlpatterns = [path("tel/", include("phone_verify_django.urls"))]
+"""
+MANAGE = """
+import os, sys
+from django.core.management import execute_from_command_line
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "chosen")
+execute_from_command_line(sys.argv)
+"""
+
+
+def django_site(folder: Path, more: str = "", routes: str = DJANGO_ROUTES) -> Path:
+    """A Django project in this folder, `more` being the end of its settings."""
+    (folder / "chosen.py").write_text(DJANGO_SETTINGS + more)
+    (folder / "routes.py").write_text(routes)
+    (folder / "manage.py").write_text(MANAGE)
+    return folder
+
+
+def test_the_doctor_reads_a_django_site_with_its_store_and_its_mount(tmp_path: Path) -> None:
+    folder = django_site(tmp_path, "PHONE_VERIFY['inbound_call'] = 'ssms://hunter2@127.0.0.1:1?tls=off'\n")
+    status, said = answer("doctor", "--django", "chosen", folder=folder)
+    assert status == 1
+    assert "store does not answer" in said
+    assert "manage.py migrate" in said
+    assert "https://site.example/tel/webhooks/ssms/SECRET" in said
+    assert "hunter2" not in said
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, env=environment(), check=True)
+    for words, environ in (
+        (["--django", "chosen"], {}),
+        ([], {}),  # manage.py is here
+        ([], {"DJANGO_SETTINGS_MODULE": "chosen"}),
+    ):
+        _, said = answer("doctor", *words, folder=folder, **environ)
+        assert "The store answers" in said
+        assert "Django's own SECRET_KEY" in said
+        assert words or "The Django site of chosen" in said
+    _, said = answer("doctor", "--environment", folder=folder)
+    assert "No channel is configured" in said
+
+
+def test_the_doctor_tells_every_mistake_of_a_django_site_that_does_not_start(tmp_path: Path) -> None:
+    more = "PHONE_VERIFY.update(sms='nonsense', ttl=5, tll=6)\nAUTHENTICATION_BACKENDS = []\nSECRET_KEY = 'hunter2'\n"
+    folder = django_site(tmp_path, more, routes="urlpatterns = []")
+    status, said = answer("doctor", folder=folder)
+    assert status == 1
+    assert "Traceback" not in said
+    for words in ("PHONE_VERIFY_SMS", "30 seconds to 600", "PHONE_VERIFY_TLL", "32 characters"):
+        assert words in said
+    assert "hunter2" not in said
+    more = "AUTHENTICATION_BACKENDS = ['django.contrib.auth.backends.ModelBackend']\n"
+    status, said = answer("doctor", folder=django_site(tmp_path, more, "urlpatterns = []"))
+    assert status == 1
+    assert "Nobody can sign in by phone" in said
+    assert "Providers cannot be told where to call this site" in said
+    status, said = answer("doctor", folder=django_site(tmp_path, "AUTHENTICATION_BACKENDS = []\n"))
+    assert status == 1
+    assert "No authentication backends" in said
+    status, said = answer("doctor", folder=django_site(tmp_path, "PHONE_VERIFY = {'SMS': 'hunter2'}\n"))
+    assert status == 1
+    assert "lower case" in said
+    status, said = answer("doctor", folder=django_site(tmp_path, "SECRET_KEY = ''\n"))
+    assert status == 1
+    assert "SECRET_KEY setting must not be empty" in said
+
+
+FLASK_SITE = """
+from flask import Flask
+from flask_login import LoginManager
+from phone_verify_flask import PhoneVerify
+
+def create_app(region="IR"):
+    app = Flask(__name__)
+    app.config.update(SECRET_KEY="hunter2" * 7, PHONE_VERIFY_SMS="console://", PHONE_VERIFY_REGION=region)
+    app.config.update(PHONE_VERIFY_ALLOWED_REGIONS=["IR"], PHONE_VERIFY_PUBLIC_URL="https://site.example", **MORE)
+    LoginManager(app)
+    PhoneVerify(app, url_prefix="/tel")
+    return app
+"""
+
+
+def test_the_doctor_reads_a_flask_application_or_its_factory(tmp_path: Path) -> None:
+    more = {"PHONE_VERIFY_INBOUND_CALL": "ssms://hunter2@127.0.0.1:1?tls=off"}
+    (tmp_path / "site5.py").write_text(f"MORE = {more!r}\n{FLASK_SITE}\napp = create_app()\n")
+    for words, environ in (
+        (["--flask", "site5:app"], {}),
+        (["--flask", "site5:create_app"], {}),
+        (["--flask", "site5:create_app('IR')"], {}),
+        ([], {"FLASK_APP": "site5"}),
+    ):
+        _, said = answer("doctor", *words, folder=tmp_path, **environ)
+        assert "Flask's own SECRET_KEY" in said
+        assert "The store's file is made when it is first needed." in said
+        assert "https://site.example/tel/webhooks/ssms/SECRET" in said
+        assert "hunter2" not in said
+    assert not (tmp_path / "instance" / "phone_verify.sqlite3").exists()
+
+
+def test_the_doctor_tells_every_mistake_of_a_flask_site_that_does_not_start(tmp_path: Path) -> None:
+    more = {"PHONE_VERIFY_SMS": "nonsense", "PHONE_VERIFY_TTL": 5, "PHONE_VERIFY_TLL": 6}
+    program = FLASK_SITE.replace('PHONE_VERIFY_SMS="console://", ', "")
+    (tmp_path / "site5.py").write_text(f"MORE = {more!r}\n{program}\napp = create_app()\n")
+    status, said = answer("doctor", "--flask", "site5:app", folder=tmp_path)
+    assert status == 1
+    for words in ("PHONE_VERIFY_SMS", "30 seconds to 600", "PHONE_VERIFY_TLL"):
+        assert words in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("words", "program", "told"), [
+    (["--django", "nowhere"], "", "there is no module nowhere"),
+    (["--django", "site5"], "raise RuntimeError('hunter2')", "RuntimeError in"),
+    (["--django", "site5"], "SECRET_KEY = 'hunter2'", "add 'phone_verify_django' to INSTALLED_APPS"),
+    (["--flask", "nowhere:app"], "", "Could not import 'nowhere'"),
+    (["--flask", "site5:app"], "raise RuntimeError('hunter2')", "RuntimeError in"),
+    (["--flask", "site5:app"], "import hunter2", "cannot load"),
+    (["--flask", "site5:other"], "", "Failed to find attribute 'other'"),
+    (["--flask", "site5:app"], "from flask import Flask\napp = Flask(__name__)", "write PhoneVerify(app)"),
+    (["--flask", "site5:app", "--environment"], "", "name one site"),
+])  # fmt: skip
+def test_a_site_that_cannot_be_loaded_is_said_plainly(
+    words: list[str], program: str, told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "site5.py").write_text(program)
+    status, said = answer("doctor", *words, folder=tmp_path)
+    assert status != 0
+    assert told in said
+    assert "Traceback" not in said
+    assert "'hunter2'" not in said
+
+
+def code_at(sandbox: SandboxServer, phone: str) -> str:
+    """The newest code at this handset, when it is there."""
+    found = urllib3.request("GET", f"{sandbox.url}/api/handsets/{quote(phone)}/code?wait=10", timeout=20)
+    assert found.status == 200
+    return str(found.json()["code"])
+
+
+@contextmanager
+def sending(*words: str, folder: Path, terminal: int | None = None, **environ: str) -> Iterator[subprocess.Popen[str]]:
+    """`phone-verify send` with these words; `terminal` is what it is told to take for one."""
+    program = "from phone_verify.cli import main; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, "send", *words],
+        cwd=folder,
+        env=environment(**environ),
+        stdin=subprocess.PIPE if terminal is None else terminal,
+        stdout=subprocess.PIPE if terminal is None else terminal,
+        stderr=subprocess.STDOUT if terminal is None else terminal,
+        text=True,
+    )
+    try:
+        yield running
+    finally:
+        running.kill()
+        running.communicate(timeout=20)
+
+
+def test_send_verifies_a_number_and_shows_no_code(sandbox: SandboxServer, tmp_path: Path) -> None:
+    phone, settings = "+989121110001", {"PHONE_VERIFY_SMS": sandbox.dsn, "PHONE_VERIFY_REGION": "IR"}
+    with sending("0912 111 0001", folder=tmp_path, **settings) as running:
+        code = code_at(sandbox, phone)
+        said, _ = running.communicate(f"0\n{code}\n", timeout=30)
+        assert running.returncode == 0
+    assert "no try was spent" in said
+    assert "Verified: +98 ••••••••01, by sms through amoot" in said
+    assert code not in said
+    assert phone not in said
+
+
+def test_send_ends_with_1_when_the_input_is_over(sandbox: SandboxServer, tmp_path: Path) -> None:
+    status, said = answer("send", "+989121110002", folder=tmp_path, typed="000\n", PHONE_VERIFY_SMS=sandbox.dsn)
+    assert status == 1
+    assert "The input is over: cancelled." in said
+
+
+def test_send_is_cancelled_by_ctrl_c(sandbox: SandboxServer, tmp_path: Path) -> None:
+    with sending("+989121110003", folder=tmp_path, PHONE_VERIFY_SMS=sandbox.dsn) as running:
+        code_at(sandbox, "+989121110003")
+        line_with(running, "The code has 6 digits")
+        running.send_signal(signal.SIGINT)
+        assert running.stdout is not None
+        said = running.stdout.read()
+        assert running.wait(timeout=20) == 130
+    assert "Cancelled." in said
+    assert "Traceback" not in said
+
+
+def test_send_asks_before_it_costs_money(tmp_path: Path) -> None:
+    settings = {"PHONE_VERIFY_SMS": "amoot://hunter2@127.0.0.2:1 amoot://hunter2@default"}
+    for typed in ("n\n", "\n", ""):
+        status, said = answer("send", "+989121110004", folder=tmp_path, typed=typed, **settings)
+        assert status == 1
+        assert "sms to +98 ••••••••04, through amoot, then, if it refuses, amoot-2? It may cost money" in said
+        assert "Starting" not in said
+
+
+def test_send_tells_what_providers_refuse_and_why_nothing_came(tmp_path: Path) -> None:
+    (nobody,) = free_ports(1)
+    settings = {"PHONE_VERIFY_SMS": f"amoot://hunter2@127.0.0.1:{nobody}?tls=off"}
+    status, said = answer("send", "+989121110005", folder=tmp_path, **settings)
+    assert status == 1
+    assert "amoot refused an order by sms: transient: cannot connect" in said
+    assert "no provider took it" in said
+    assert "hunter2" not in said
+    assert "+989121110005" not in said
+
+
+@pytest.mark.parametrize(("words", "environ", "told"), [
+    (["12"], {}, "not a phone number"),
+    (["0912 111 0006"], {}, "not a phone number"),
+    (["+989121110006"], {"PHONE_VERIFY_SMS": ""}, "no channel is configured"),
+    (["+989121110006"], {"PHONE_VERIFY_SMS": "nonsense"}, "phone-verify doctor"),
+    (["+989121110006"], {"PHONE_VERIFY_STORE": "sqlite:///x.sqlite3"}, "PHONE_VERIFY_SECRET_KEYS is empty"),
+    (["+989121110006", "--channel", "voice"], {}, "no driver is configured for this way"),
+    (["+989121110006", "--channel", "pigeon"], {}, "'pigeon' is not one of"),
+    (["+989121110006", "--locale", "xx"], {}, "we speak en, fa"),
+])  # fmt: skip
+def test_send_says_plainly_what_cannot_be_done(
+    words: list[str], environ: dict[str, str], told: str, tmp_path: Path
+) -> None:
+    status, said = answer("send", *words, folder=tmp_path, **{"PHONE_VERIFY_SMS": "console://", **environ})
+    assert status != 0
+    assert told in said
+    assert "Traceback" not in said
+
+
+def test_send_uses_the_store_of_the_django_site(sandbox: SandboxServer, tmp_path: Path) -> None:
+    folder = django_site(tmp_path, f"PHONE_VERIFY['sms'] = {sandbox.dsn!r}\n")
+    status, said = answer("send", "+989121110007", folder=folder)
+    assert status == 1
+    assert "The store does not answer" in said
+    subprocess.run([sys.executable, "manage.py", "migrate", "-v", "0"], cwd=folder, env=environment(), check=True)
+    with sending("09121110007", "--django", "chosen", folder=folder) as running:
+        said, _ = running.communicate(f"{code_at(sandbox, '+989121110007')}\n", timeout=30)
+        assert running.returncode == 0
+
+
+def test_at_a_terminal_an_incoming_call_is_counted_down_under_its_qr_code(
+    sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    phone = "+79001110008"
+    ours, theirs = pty.openpty()
+    with sending(phone, folder=tmp_path, terminal=theirs, PHONE_VERIFY_INBOUND_CALL=sandbox.dsn) as running:
+        os.close(theirs)
+        screen = shown(ours, lambda text: "1:59" in text)
+        assert "\r\x1b[K" in screen
+        assert "█" in screen
+        (line,) = re.findall(r"^    (\+[0-9]+)", screen, re.MULTILINE)
+        urllib3.request("POST", f"{sandbox.url}/api/handsets/{quote(phone)}/dial", json={"number": line}, timeout=10)
+        assert "Verified" in shown(ours, lambda text: "Verified" in text)
+        assert running.wait(timeout=20) == 0
+    os.close(ours)
+
+
+def shown(terminal: int, enough: Callable[[str], bool]) -> str:
+    """What appears at a terminal, until it is enough."""
+    text = b""
+    while not enough(text.decode("utf-8", "replace")):
+        assert select.select([terminal], [], [], 20)[0], text
+        text += os.read(terminal, 4096)
+    return text.decode("utf-8", "replace")

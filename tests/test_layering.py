@@ -32,7 +32,7 @@ MAY_SEE: dict[str, set[str]] = {
     "stores.*": {"errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "stores.base"},
     "routing": {"errors", "phone", "model", "policy", "drivers.base"},
     "fixed_codes": {"errors", "phone", "exchange", "model", "policy", "drivers.base"},
-    "events": {"errors", "phone", "model"},
+    "events": {"errors", "phone", "model", "codes"},
     "telemetry": {"events"},
     "spraying": set(),
     "delivery": {

@@ -22,7 +22,7 @@ from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import Verifier
 
-from .bench import CALL, FLASH, LINE, PHONE, REFUSED, SMS, Bench, DeafCaller, flash, sms, webhook, wrong
+from .bench import CALL, FLASH, LINE, PHONE, REFUSED, SMS, Bench, DeafCaller, Driver, flash, sms, webhook, wrong
 
 
 class Listening:
@@ -72,10 +72,15 @@ def test_every_verb_is_one_record() -> None:
 
 def test_a_record_says_what_and_whose_without_saying_who() -> None:
     listening = Listening(sms())
-    id, _ = listening.bench.begun()
+    id, secret = listening.bench.begun()
     (started,) = listening.heard
     assert (started.channel, started.driver, started.purpose, started.status) == ("sms", "sms-1", "login", "sent")
     assert started.phone == PHONE.hint
+    driver = listening.bench.parts.router.drivers()["sms-1"]
+    assert isinstance(driver, Driver)
+    proof = listening.bench.verifier.check(id, secret, driver.codes[0]).proof or ""
+    assert listening.bench.verifier.redeem(proof, [secret], ["login"])
+    assert listening.heard[-1].tag == started.tag
     assert id.startswith(started.tag or "-")
     assert PHONE.e164[3:-2] not in repr(started) + str(started)
 

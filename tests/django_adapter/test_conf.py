@@ -16,6 +16,7 @@ from django.test import RequestFactory
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from phone_verify.errors import StoreError
+from phone_verify.testing.clock import ManualClock
 from phone_verify_django import conf
 from phone_verify_django.testing import override
 
@@ -141,7 +142,7 @@ def test_credentials_do_not_show_on_error_pages(settings: Any) -> None:
 
 def test_override_gives_back_what_was_there() -> None:
     before = conf.site()
-    clock = object()
+    clock = ManualClock()
     with override(clock=clock):
         assert conf.site() is not before
         with override(transport=object()):

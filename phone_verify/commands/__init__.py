@@ -1,0 +1,11 @@
+"""The commands of `phone-verify`, one module each."""
+
+from __future__ import annotations
+
+from .demo import demo
+from .doctor import doctor
+from .drivers import drivers
+from .sandbox import sandbox
+from .send import send
+
+COMMANDS = (demo, doctor, drivers, sandbox, send)

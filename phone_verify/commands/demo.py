@@ -1,0 +1,28 @@
+"""`phone-verify demo`."""
+
+from __future__ import annotations
+
+import click
+
+from .extras import needed
+
+
+@click.command()
+@click.option("--port", default=8025, show_default=True, type=click.IntRange(1, 65535), help="Of the handsets.")
+@click.option("--django-port", default=8000, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--flask-port", default=8001, show_default=True, type=click.IntRange(1, 65535))
+@click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
+def demo(port: int, django_port: int, flask_port: int, browser: bool) -> None:
+    """Run the Django and the Flask example site beside a sandbox: sign in without any account anywhere."""
+    with needed("demo"):
+        from ..demo import Demo, DemoError
+    try:
+        with Demo(port, {"django": django_port, "flask": flask_port}, say=click.echo) as running:
+            click.echo(f"\nOpen {running.url}\n(Ctrl-C stops everything; nothing is kept)")
+            if browser:
+                click.launch(running.url)
+            running.wait()
+    except DemoError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Stopped.")

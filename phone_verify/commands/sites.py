@@ -1,0 +1,143 @@
+"""Which site a command looks at: a Django project, a Flask application, or the environment alone."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any
+
+import click
+
+from ..config import Given
+from ..doctor import Finding, Level
+from ..errors import ConfigurationError
+
+_MANAGED = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site as a command sees it: what its owner wrote, or None where that cannot be had; and what is wrong beside."""
+
+    given: Given | None
+    faults: Sequence[Finding] = ()
+
+
+def of_a_site(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that name a site, and the `Site` as its argument `site`."""
+
+    @click.option("--django", metavar="SETTINGS_MODULE", help="The Django project with these settings.")
+    @click.option("--flask", metavar="MODULE:APP", help="The Flask application, or the factory that makes it.")
+    @click.option("--environment", is_flag=True, help="The variables PHONE_VERIFY_… alone.")
+    @functools.wraps(command)
+    def found(*, django: str | None, flask: str | None, environment: bool, **rest: Any) -> None:
+        if sum(map(bool, (django, flask, environment))) > 1:
+            raise click.UsageError("name one site: --django, --flask or --environment")
+        command(site=_find(django, flask, environment=environment), **rest)
+
+    return found
+
+
+def _find(django: str | None, flask: str | None, *, environment: bool) -> Site:
+    if django is None and flask is None and not environment:
+        django, flask, why = _here()
+        if why:
+            click.echo(f"{why} (--environment: the variables PHONE_VERIFY_… alone)", err=True)
+    if django is not None:
+        return _django(django)
+    return _flask(flask) if flask is not None else Site(Given(environ=os.environ))
+
+
+def _here() -> tuple[str | None, str | None, str]:
+    """The Django settings or the Flask application that this folder or the environment means, and why."""
+    if module := os.environ.get("DJANGO_SETTINGS_MODULE"):
+        return module, None, f"The Django site of {module}: DJANGO_SETTINGS_MODULE is set."
+    if application := os.environ.get("FLASK_APP"):
+        return None, application, f"The Flask site of {application}: FLASK_APP is set."
+    manage = Path("manage.py")
+    if manage.is_file() and (named := _MANAGED.search(manage.read_text("utf-8", "replace"))):
+        return named[1], None, f"The Django site of {named[1]}: manage.py is here."
+    return None, None, ""
+
+
+def _django(module: str) -> Site:
+    with _loading("django", f"the Django settings {module}"):
+        import django
+        from django.apps import apps
+        from django.core.exceptions import ImproperlyConfigured
+
+        os.environ["DJANGO_SETTINGS_MODULE"] = module
+        sys.path.insert(0, os.getcwd())
+        from phone_verify_django import conf
+
+        with conf.looked_at():
+            django.setup()
+        if not apps.is_installed("phone_verify_django"):
+            raise click.ClickException(f"{module} has no phone_verify: add 'phone_verify_django' to INSTALLED_APPS")
+        from phone_verify_django.checks import check_settings
+
+        try:
+            given = conf.given()
+        except ConfigurationError as error:
+            return Site(None, [Finding(Level.ERROR, "", str(error))])
+        try:
+            conf.read()
+        except ImproperlyConfigured:  # the doctor tells of each setting that cannot be read
+            return Site(given)
+        try:
+            errors = [message for message in check_settings() if message.is_serious()]
+        except ImproperlyConfigured as error:  # of Django's own settings
+            return Site(given, [Finding(Level.ERROR, "", str(error))])
+        if any(message.id == "phone_verify.E002" for message in errors):
+            given = replace(given, webhook_path=None)
+        return Site(given, [Finding(Level.ERROR, "", message.msg, message.hint or "") for message in errors])
+
+
+def _flask(target: str) -> Site:
+    with _loading("flask", f"the Flask application {target}"):
+        from flask.cli import ScriptInfo
+
+        from phone_verify_flask import conf
+
+        refusal = ""
+        with conf.watching() as seen:
+            try:
+                ScriptInfo(app_import_path=target).load_app()
+            except ConfigurationError as error:
+                refusal = str(error)
+        if seen:
+            return Site(seen[-1])
+        if refusal:
+            return Site(None, [Finding(Level.ERROR, "", refusal)])
+        raise click.ClickException(
+            f"{target} has no phone_verify: write PhoneVerify(app) where you make the application"
+        )
+
+
+@contextmanager
+def _loading(framework: str, what: str) -> Iterator[None]:
+    """Whatever a site's own code raises, told in a line; its text is shown only where it cannot hold a secret."""
+    try:
+        yield
+    except click.UsageError as error:  # Flask's own word that there is no application
+        raise click.ClickException(f"cannot load {what}: {error.message.strip().splitlines()[0]}") from None
+    except click.ClickException:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and error.name.partition(".")[0] == framework:
+            extra = f"pip install 'phone-verify[{framework}]'"
+            raise click.ClickException(f"{what} needs {framework}: {extra}, or add --environment") from None
+        raise click.ClickException(f"cannot load {what}: there is no module {error.name}") from None
+    except Exception as error:  # noqa: BLE001 - a site's own code may raise anything
+        place = extract_tb(error.__traceback__)[-1]
+        kind = type(error).__name__
+        raise click.ClickException(
+            f"cannot load {what}: {kind} in {place.filename}, line {place.lineno}; import it by hand to see all of it"
+        ) from None

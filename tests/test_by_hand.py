@@ -1,0 +1,277 @@
+"""One verification by hand, against a real sandbox: time is moved by hand, and a script types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from phone_verify.by_hand import costs, verify
+from phone_verify.config import Settings, build, load_drivers
+from phone_verify.errors import ProviderError, Trouble, UnclearError
+from phone_verify.exchange import HttpResponse
+from phone_verify.model import Channel, Status
+from phone_verify.phone import PhoneNumber
+from phone_verify.routing import Router
+from phone_verify.sandbox import SandboxServer
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.transport import BlockingTransport
+from phone_verify.verifier import run
+
+from .scenarios import Stage, wrong
+
+#: What a person does next: types a line, lets seconds pass, does something elsewhere, presses Ctrl-C.
+Step = str | int | Callable[[], object] | BaseException
+
+
+class Script:
+    """A terminal at which everything goes by a script. When that is over, nobody types, and time goes on."""
+
+    def __init__(self, clock: ManualClock, *steps: Step) -> None:
+        self.lines: list[str] = []
+        self.statuses: list[str] = []
+        self.prompts: set[str] = set()
+        self._clock, self._steps = clock, list(steps)
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def status(self, text: str) -> None:
+        self.statuses.append(text)
+
+    def ask(self, prompt: str, seconds: float | None = None) -> str | None:
+        self.prompts.add(prompt)
+        return self.pause(seconds or 0)
+
+    def pause(self, seconds: float) -> str | None:
+        if self._steps and isinstance(self._steps[0], str):
+            return str(self._steps.pop(0))
+        self._clock.move(seconds)
+        if self._steps:
+            step = self._steps.pop(0)
+            if isinstance(step, BaseException):
+                raise step
+            if isinstance(step, int):
+                if step > 1:
+                    self._steps.insert(0, step - 1)
+            elif callable(step):
+                step()
+        return None
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+class Bench:
+    """A site on the sandbox, with a clock that is moved by hand."""
+
+    def __init__(self, sandbox: SandboxServer, transport: Any = None, **settings: Any) -> None:
+        self.clock = ManualClock()
+        self.stage = Stage(lambda: pytest.fail("no browser here"), sandbox)
+        self.store = Kept()
+        values = {"secret_keys": "k" * 32, "store": "kept:", "resend_after": "0", "flash_call": sandbox.dsn,
+                  "sms": sandbox.dsn, "inbound_call": sandbox.dsn, **settings}  # fmt: skip
+        self.settings = Settings.read({name: value for name, value in values.items() if value is not None})
+        self.verifier = build(
+            self.settings,
+            stores={"kept": lambda _: self.store},
+            clock=self.clock,
+            transport=transport or BlockingTransport(),
+        ).verifier
+
+    def run(self, phone: str, channel: str, *steps: Step, locale: str | None = None) -> tuple[bool, Script]:
+        script = Script(self.clock, *steps)
+        number = PhoneNumber.parse(phone)
+        try:
+            return verify(self.verifier, number, script, channel=Channel(channel), locale=locale), script
+        except (KeyboardInterrupt, EOFError):
+            return False, script
+
+
+class Kept(MemoryStore):
+    """A store that remembers which verifications were opened in it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: list[str] = []
+
+    async def open(self, *args: Any) -> Any:
+        self.opened.append(args[0].id)
+        return await super().open(*args)
+
+
+@pytest.fixture
+def bench(sandbox: SandboxServer) -> Bench:
+    return Bench(sandbox)
+
+
+def typing(script: Script, text: Callable[[], str]) -> Callable[[], None]:
+    return lambda: script._steps.insert(0, text())
+
+
+def run_with(bench: Bench, phone: str, channel: str, plan: Callable[[Script], list[Step]]) -> tuple[bool, Script]:
+    """Run with a script that can type what has arrived at the handset meanwhile."""
+    script = Script(bench.clock)
+    script._steps = plan(script)
+    return verify(bench.verifier, PhoneNumber.parse(phone), script, channel=Channel(channel), locale=None), script
+
+
+@pytest.mark.parametrize("channel", ["sms", "flash_call"])
+def test_the_code_that_arrives_verifies_and_is_never_shown(bench: Bench, channel: str) -> None:
+    phone = bench.stage.phone()
+    codes: list[str] = []
+
+    def arrived() -> str:
+        codes.append(bench.stage.code(phone))
+        return codes[-1]
+
+    verified, script = run_with(bench, phone, channel, lambda script: [1, typing(script, arrived)])
+    assert verified
+    assert "Verified" in script.text
+    assert f"by {channel} through" in script.text
+    everything = script.text + "".join(script.prompts)
+    assert codes[0] not in everything
+    assert phone not in everything
+    if channel == "flash_call":
+        assert "last 4 digits of the calling number, which begins with" in script.text
+
+
+def test_wrong_codes_are_counted_down_to_the_end(bench: Bench) -> None:
+    phone = bench.stage.phone()
+
+    def arrived_wrong() -> str:
+        return wrong(bench.stage.code(phone))
+
+    verified, script = run_with(
+        bench, phone, "sms", lambda script: ["12", *[typing(script, arrived_wrong) for _ in range(5)]]
+    )
+    assert not verified
+    assert "6 digits and nothing else; no try was spent" in script.text
+    assert [line for line in script.lines if "not the code" in line] == [
+        f"That is not the code. Tries left: {left}." for left in (4, 3, 2, 1, 0)
+    ]
+    assert script.lines[-1] == "Not verified: no tries are left."
+
+
+def test_r_sends_again_and_says_when_it_is_too_early(sandbox: SandboxServer) -> None:
+    bench = Bench(sandbox, resend_after="30")
+    phone = bench.stage.phone()
+    verified, script = run_with(
+        bench, phone, "sms", lambda script: ["r", 31, "R", typing(script, lambda: bench.stage.code(phone))]
+    )
+    assert verified
+    assert "Not sent again" in script.text
+    assert "Try again in 30 s" in script.text
+    assert script.text.count("Sent by sms through amoot") == 2
+    assert bench.stage.arrived(phone) == 2
+
+
+def test_the_time_runs_out(bench: Bench) -> None:
+    verified, script = bench.run(bench.stage.phone(), "sms")
+    assert not verified
+    assert script.lines[-1] == "Not verified: the time is over."
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), EOFError()])
+def test_whoever_gives_up_leaves_nothing_open(bench: Bench, end: BaseException) -> None:
+    script = Script(bench.clock, 1, end)
+    with pytest.raises(type(end)):
+        verify(bench.verifier, PhoneNumber.parse(bench.stage.phone()), script, channel=Channel.SMS, locale=None)
+    (id,) = bench.store.opened
+    record = run(bench.store.get(id, bench.clock()))
+    assert record is not None
+    assert record.state is Status.CANCELLED
+
+
+def test_an_incoming_call_is_asked_after_and_counted_down(bench: Bench) -> None:
+    phone = "+79000001234"
+
+    def plan(script: Script) -> list[Step]:
+        def call() -> None:
+            (line,) = (text.split()[0] for text in script.lines if text.startswith("    +"))
+            bench.stage.dial(phone, line)
+
+        return [4, "no code is asked for here", call]
+
+    verified, script = run_with(bench, phone, "inbound_call", plan)
+    assert verified
+    assert "assurance: caller_id" in script.text
+    assert "█" in script.text
+    assert "2:00" in script.statuses[0]
+    assert any("1:57" in status for status in script.statuses)
+    assert phone not in script.text
+
+
+def test_another_line_can_be_asked_for(bench: Bench) -> None:
+    verified, script = bench.run("+79000001235", "inbound_call", 1, "r")
+    assert not verified
+    lines = [text for text in script.lines if text.startswith("    +")]
+    assert len(set(lines)) == 2
+    assert script.lines[-1] == "Not verified: the time is over."
+
+
+def test_a_provider_that_only_calls_back_is_said_to_need_the_site(sandbox: SandboxServer) -> None:
+    port = sandbox.dsn.rpartition(":")[2]
+    bench = Bench(sandbox, inbound_call=f"ssms://SANDBOX@127.0.0.1:{port}?tls=off&foreign=digits")
+    _, script = bench.run("+79000001236", "inbound_call", 1, KeyboardInterrupt())
+    assert "webhook only, and no webhook reaches this command" in script.text
+
+
+def test_delivery_is_looked_up_while_waiting(bench: Bench) -> None:
+    _, script = bench.run(bench.stage.phone(), "sms", 20, KeyboardInterrupt())
+    assert [line for line in script.lines if "says of the message" in line] == ["amoot says of the message: delivered."]
+
+
+def test_a_provider_that_cannot_say_is_asked_once(sandbox: SandboxServer) -> None:
+    sent = HttpResponse(200, body=b'{"Status": "Success", "Data": {"MessageID": 5}}')
+    transport = FakeTransport([sent, ProviderError(Trouble.TRANSIENT, "away")])
+    bench = Bench(sandbox, transport, sms="amoot://T@default", flash_call=None, inbound_call=None)
+    _, script = bench.run(bench.stage.phone(), "sms", 60, KeyboardInterrupt())
+    assert len(transport.requests) == 2
+    assert "says of the message" not in script.text
+
+
+@pytest.mark.parametrize(("settings", "answers", "phone", "channel", "words"), [
+    ({}, [], "+982112345678", "sms", "refused"),
+    ({"allowed_regions": "RU"}, [], "+989120000000", "sms", "ALLOWED_REGIONS"),
+    ({}, [], "+989120000000", "voice", "no driver is configured for this way"),
+    ({"sms": "amoot://T@default"}, [HttpResponse(503)], "+989120000000", "sms", "no provider took it"),
+    ({"sends_per_hour": "1"}, None, "+989120000000", "sms", "Try again in 60 min"),
+])  # fmt: skip
+def test_what_is_refused_is_said_and_why(
+    sandbox: SandboxServer, settings: dict[str, str], answers: Any, phone: str, channel: str, words: str
+) -> None:
+    bench = Bench(sandbox, FakeTransport(answers) if answers is not None else None, **settings)
+    if answers is None:
+        bench.run(phone, channel, 1, KeyboardInterrupt())
+    verified, script = bench.run(phone, channel)
+    assert not verified
+    assert script.lines[-1].startswith("Not sent: ")
+    assert words in script.lines[-1]
+
+
+def test_an_unclear_end_is_told_as_such(sandbox: SandboxServer) -> None:
+    bench = Bench(sandbox, FakeTransport([UnclearError("lost")]), sms="amoot://T@default")
+    _, script = bench.run(bench.stage.phone(), "sms", 1, KeyboardInterrupt())
+    assert "Perhaps sent by sms" in script.text
+    assert "may arrive" in script.text
+
+
+def test_only_what_leaves_the_machine_costs() -> None:
+    def asked(phone: str, channel: Channel | None = None, **dsns: str) -> str | None:
+        router = Router(load_drivers({name: text.split() for name, text in dsns.items()}), ticks=lambda: 0.0)
+        return costs(router, PhoneNumber.parse(phone), channel)
+
+    phone = "+989120000000"
+    assert asked(phone, sms="console://") is None
+    assert asked(phone, sms="sandbox://127.0.0.1:8025") is None
+    told = asked(phone, sms="amoot://T1@default amoot://T2@default")
+    assert told == "sms to +98 ••••••••00, through amoot, then, if it refuses, amoot-2"
+    assert asked(phone, sms="console:// amoot://T@default") is not None
+    assert asked(phone, sms="console://", flash_call="ferzz://K@default") is None
+    assert "flash_call" in (asked(phone, Channel.FLASH_CALL, sms="console://", flash_call="ferzz://K@default") or "")
+    assert asked("+79000000000", sms="amoot://T@default") is None

@@ -1,0 +1,341 @@
+"""What the doctor says of every mistake, and that it shows no secret."""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phone_verify.codes import Keyring
+from phone_verify.config import KNOWN, Given, Settings
+from phone_verify.doctor import Finding, Level, count, examine
+from phone_verify.errors import ConfigurationError, ProviderError, StoreError, Trouble, UnclearError
+from phone_verify.exchange import HttpResponse
+from phone_verify.sandbox import SandboxServer
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.transport import BlockingTransport
+
+KEY = "k" * 48
+TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+
+#: A site of which nothing bad can be said.
+SOUND = {
+    "sms": "amoot://TOKEN@default",
+    "secret_keys": KEY,
+    "store": "sqlite:///there_is_no_such_file.sqlite3",
+    "public_url": "https://site.example",
+    "region": "IR",
+    "allowed_regions": "IR",
+    "trusted_proxies": "1",
+}
+
+
+def examined(change: dict[str, Any] | None = None, **of_given: Any) -> list[Finding]:
+    """What is found, offline, when the sound site is changed; None leaves a setting out."""
+    values = {name: value for name, value in {**SOUND, **(change or {})}.items() if value is not None}
+    environ = {f"PHONE_VERIFY_{name.upper()}": value for name, value in values.items()}
+    return list(examine(Given(environ=environ, **of_given)))
+
+
+def about(findings: list[Finding], setting: str, level: Level) -> str:
+    """The text of the one finding of this level about this setting."""
+    found = [each for each in findings if each.setting == setting and each.level is level]
+    assert len(found) == 1, [each.text() for each in findings]
+    return found[0].text(10_000)
+
+
+def bad(findings: list[Finding]) -> list[str]:
+    return [each.text() for each in findings if each.level in (Level.ERROR, Level.WARNING)]
+
+
+def test_of_a_sound_site_nothing_bad_is_said() -> None:
+    findings = examined()
+    assert bad(findings) == []
+    assert count(findings) == "no errors, no warnings"
+    assert any(each.level is Level.OK and "sms by amoot" in each.says for each in findings)
+
+
+@pytest.mark.parametrize(("change", "level", "setting", "words"), [
+    ({"sms": None}, Level.ERROR, "", ["No channel is configured", "PHONE_VERIFY_SMS=console://"]),
+    ({"sms": "amoot://x"}, Level.ERROR, "SMS", ["credentials", "PHONE_VERIFY_SMS=amoot://TOKEN@default"]),
+    ({"sms": "amot://T@default"}, Level.ERROR, "SMS", ["there are: amoot", "phone-verify drivers"]),
+    ({"sms": "evand://A:B@default"}, Level.ERROR, "SMS", ["evand://CLIENT_ID:CLIENT_SECRET@default?event_id=1001"]),
+    ({"sms": "amoot://T@default amoot://U@default?speed=1"}, Level.ERROR, "SMS", ["DSN 2 of 2", "unknown option"]),
+    ({"sms": "amoot://T@default?name=a amoot://U@default?name=a"}, Level.ERROR, "SMS", ["DSN 2 of 2", "named 'a'"]),
+    ({"channels": "voice,sms"}, Level.ERROR, "CHANNELS", ["names voice", "PHONE_VERIFY_VOICE="]),
+    ({"flash_call": "ferzz://K@default", "channels": "sms"}, Level.NOTE, "CHANNELS", ["flash_call"]),
+    ({"sms": None, "flash_call": "ferzz://K@default"}, Level.WARNING, "FLASH_CALL", ["Short codes are the only channel",
+        "3 tries and 180 seconds", "10 wrong"]),
+    ({"code_length": "4"}, Level.WARNING, "CODE_LENGTH", ["Short codes are the only channel", "CODE_LENGTH=6"]),
+    ({"flash_call": "ferzz://K@default"}, Level.NOTE, "FLASH_CALL", ["ferzz", "3 tries"]),
+    ({"sms": "console://"}, Level.WARNING, "SMS", ["development", "console", "DSN of a provider"]),
+    ({"sms": "sandbox://127.0.0.1:8025"}, Level.WARNING, "SMS", ["development", "amoot"]),
+    ({"public_url": None}, Level.WARNING, "PUBLIC_URL", ["@host", "https://your.site"]),
+    ({"public_url": "http://site.example:81"}, Level.ERROR, "PUBLIC_URL", ["plain HTTP", "https://site.example:81"]),
+    ({"public_url": "http://127.0.0.1:8000"}, Level.NOTE, "PUBLIC_URL", ["this machine"]),
+    ({"public_url": "site.example"}, Level.ERROR, "PUBLIC_URL", ["https://site.example"]),
+    ({"secret_keys": None}, Level.WARNING, "SECRET_KEYS", ["--django", "token_urlsafe"]),
+    ({"secret_keys": f"{KEY},short", "tag_key": KEY}, Level.ERROR, "SECRET_KEYS", ["Key 2 of 2", "32 characters"]),
+    ({"tag_key": "short"}, Level.ERROR, "TAG_KEY", ["32 characters", "token_urlsafe"]),
+    ({"secret_keys": f"{KEY},{KEY}2"}, Level.WARNING, "TAG_KEY", ["not set", "last of the secret keys"]),
+    ({"store": "memory:"}, Level.WARNING, "STORE", ["memory of one process", "sqlite:////"]),
+    ({"store": None}, Level.NOTE, "STORE", ["Django", "instance folder"]),
+    ({"store": "mongodb://x"}, Level.ERROR, "STORE", ["no store 'mongodb'", "memory:"]),
+    ({"store": "sqlite:////there/is/none/x"}, Level.ERROR, "STORE", ["no folder", "mkdir -p /there/is/none"]),
+    ({"region": None}, Level.NOTE, "REGION", ["must type numbers with +", "PHONE_VERIFY_REGION=IR"]),
+    ({"region": "RU"}, Level.WARNING, "REGION", ["refused", "Add RU"]),
+    ({"region": "XX"}, Level.ERROR, "REGION", ["ISO 3166"]),
+    ({"allowed_regions": None}, Level.WARNING, "ALLOWED_REGIONS", ["reach IR only", "pumping", "REGIONS=IR,"]),
+    ({"allowed_regions": None, "sms": "amoot://T@default?foreign=digits"}, Level.WARNING, "ALLOWED_REGIONS",
+        ["any country", "pumping"]),
+    ({"allowed_regions": "IR,RU"}, Level.WARNING, "ALLOWED_REGIONS", ["allows RU", "no configured driver"]),
+    ({"sends_per_hour": "0"}, Level.WARNING, "SENDS_PER_HOUR", ["no limit", "SENDS_PER_HOUR=5"]),
+    ({"sends_per_hour_per_address": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_ADDRESS", ["no limit"]),
+    ({"sends_per_hour_per_prefix": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_PREFIX", ["no limit", "pumping"]),
+    ({"sends_per_hour_total": "0"}, Level.WARNING, "SENDS_PER_HOUR_TOTAL", ["no limit", "bill"]),
+    ({"trusted_proxies": None}, Level.NOTE, "TRUSTED_PROXIES", ["proxy", "how many"]),
+    ({}, Level.NOTE, "TRUSTED_PROXIES", ["number 1 from the right"]),
+    ({"ttl": "5"}, Level.ERROR, "TTL", ["30 seconds to 600"]),
+    ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["no such setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),
+    ({"webhook_secret": "s3cr3t"}, Level.WARNING, "WEBHOOK_SECRET", ["fewer than 22"]),
+    ({"inbound_call": "ssms://K@default"}, Level.WARNING, "WEBHOOK_SECRET", ["ssms", "webhook only"]),
+    ({"test_passcodes": "nonsense"}, Level.ERROR, "TEST_PASSCODES", ["Entry 1", "+12025550123=482193@"]),
+    ({"test_passcodes": f"+12025550123=482193@{TOMORROW}"}, Level.ERROR, "TEST_PASSCODES", ["fixed code"]),
+    ({"test_passcodes": f"+12025550123=482193@{TOMORROW}", "test_passcodes_in_production": "+12025550123"},
+        Level.WARNING, "TEST_PASSCODES", ["fixed code until", "Remove it"]),
+    ({"test_passcodes": "+12025550123=482193@2020-01-01", "test_passcodes_in_production": "+12025550123"},
+        Level.NOTE, "TEST_PASSCODES", ["Entry 1 is over"]),
+])  # fmt: skip
+def test_each_mistake_is_told_with_what_to_write(
+    change: dict[str, Any], level: Level, setting: str, words: list[str]
+) -> None:
+    text = about(examined(change), f"PHONE_VERIFY_{setting}" if setting else "", level)
+    assert all(word in text for word in words), text
+
+
+def test_every_mistake_is_told_and_the_worst_first() -> None:
+    findings = examined(
+        {
+            "sms": "amoot:// nonsense console://",
+            "flash_call": "ferzz://K@default?x=y",
+            "ttl": "5",
+            "code_length": "12",
+            "region": "XX",
+            "public_url": "ftp://x",
+            "secret_keys": "a,b",
+            "channels": "sms,carrier_pigeon",
+            "sends_per_hour": "0",
+        }
+    )
+    errors = [each.setting.removeprefix("PHONE_VERIFY_") for each in findings if each.level is Level.ERROR]
+    assert sorted(errors) == sorted(
+        ["SMS", "SMS", "FLASH_CALL", "TTL", "CODE_LENGTH", "REGION", "PUBLIC_URL", "SECRET_KEYS", "SECRET_KEYS",
+         "CHANNELS"]
+    )  # fmt: skip
+    levels = [list(Level).index(each.level) for each in findings]
+    assert levels == sorted(levels)
+    assert count(findings).startswith("10 errors, ")
+
+
+def refused_alone(name: str) -> bool:
+    try:
+        Settings.read({name: object()})
+    except ConfigurationError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("name", [name for name in KNOWN if refused_alone(name)])
+def test_every_setting_can_be_wrong_and_hides_no_other(name: str) -> None:
+    other, value = ("ttl", 5) if name != "ttl" else ("max_attempts", 50)
+    findings = examine(Given(values={name: object(), other: value}))
+    told = {each.setting for each in findings if each.level is Level.ERROR}
+    assert {f"PHONE_VERIFY_{name.upper()}", f"PHONE_VERIFY_{other.upper()}"} <= told
+
+
+def test_an_unknown_key_of_a_site_is_an_error_and_of_the_environment_a_warning() -> None:
+    findings = list(examine(Given(values={**SOUND, "smss": "x"})))
+    assert "mean PHONE_VERIFY_SMS?" in about(findings, "PHONE_VERIFY_SMSS", Level.ERROR)
+
+
+def test_no_secret_is_shown() -> None:
+    planted = {
+        "sms": "amoot://hunter2amoot@127.0.0.1:1?tls=off ssms://hunter2mail:hunter2pass@default:hunter2 hunter2bare",
+        "flash_call": "ferzz://hunter2/key@default",
+        "inbound_call": "ssms://hunter2key@127.0.0.1:1?tls=off",
+        "secret_keys": f"hunter2first{KEY},hunter2second",
+        "tag_key": "hunter2tag",
+        "webhook_secret": "hunter2hook",
+        "store": "postgresql://user:hunter2store@127.0.0.1:1/x",
+        "test_passcodes": f"+12025550177=660066@{TOMORROW},+12025550178=771177@2099-01-01,hunter2entry",
+    }
+    values = {**SOUND, **planted}
+    environ = {f"PHONE_VERIFY_{name.upper()}": value for name, value in values.items()}
+    said: list[str] = []
+    told = [each.text() for each in examine(Given(environ=environ), transport=BlockingTransport(), say=said.append)]
+    text = "\n".join(told + said)
+    for secret in ("hunter2", "660066", "771177", "2025550177", "2025550178"):
+        assert secret not in text
+    assert "amoot could not be asked" in text
+    assert "PHONE_VERIFY_STORE" in text
+
+
+def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
+    secret = "s" * 30
+    environ = {
+        "PHONE_VERIFY_INBOUND_CALL": "ssms://K@default",
+        "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
+        "PHONE_VERIFY_SECRET_KEYS": KEY,
+    }
+    given = Given(environ=environ, webhook_path=lambda driver, segment: f"/tel/webhooks/{driver}/{segment}")
+    masked = about(list(examine(given)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
+    assert "https://site.example/tel/webhooks/ssms/SECRET" in masked
+    assert "--show-webhook-urls" in masked
+    derived = about(list(examine(given, show_webhook_urls=True)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
+    assert f"/ssms/{Keyring([KEY]).webhook_secrets[0]}" in derived
+    environ["PHONE_VERIFY_WEBHOOK_SECRET"] = f"{secret},old"
+    shown = about(list(examine(given, show_webhook_urls=True)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
+    assert f"https://site.example/tel/webhooks/ssms/{secret}" in shown
+    usual = list(examine(Given(environ=environ)))
+    assert "/phone/webhooks/ssms/SECRET (if the site is mounted at /phone/)" in about(
+        usual, "PHONE_VERIFY_INBOUND_CALL", Level.NOTE
+    )
+    del environ["PHONE_VERIFY_PUBLIC_URL"]
+    lost = [each.text(10_000) for each in examine(given) if each.setting == "PHONE_VERIFY_PUBLIC_URL"]
+    assert any("cabinet of ssms" in text for text in lost)
+
+
+def test_a_site_that_does_not_mount_us_is_told_so() -> None:
+    def nowhere(driver: str, secret: str) -> str:
+        raise ConfigurationError("the site's URLs do not include ours: write path(…)")
+
+    given = Given(values={**SOUND, "inbound_call": "telefon-ip://T@default"}, webhook_path=nowhere)
+    errors = [each for each in examine(given) if each.level is Level.ERROR]
+    assert errors
+    assert all("do not include ours" in each.says for each in errors)
+
+
+def test_what_only_the_start_refuses_is_told_too() -> None:
+    def no_folder() -> str:
+        raise ConfigurationError("PHONE_VERIFY_STORE: the instance folder cannot be made")
+
+    given = Given(values={**SOUND, "store": None}, framework="Flask", default_store=no_folder)
+    assert "Instance folder" not in about(list(examine(given)), "PHONE_VERIFY_STORE", Level.ERROR)
+    twice = f"+12025550123=482193@{TOMORROW}"
+    given = Given(values={**SOUND, "test_passcodes": [twice, twice]}, production=False)
+    assert "there twice" in about(list(examine(given)), "", Level.ERROR)
+
+
+def test_a_framework_lends_its_keys_and_its_store() -> None:
+    def no_key() -> list[str]:
+        raise ConfigurationError("The SECRET_KEY setting must not be empty.")
+
+    bare = {**SOUND, "secret_keys": None}
+    with_key = list(examine(Given(values=bare, framework="Flask", framework_keys=lambda: [KEY])))
+    assert bad(with_key) == []
+    assert any("Flask's own SECRET_KEY" in each.says for each in with_key)
+    short = list(examine(Given(values=bare, framework="Flask", framework_keys=lambda: ["short"])))
+    assert "32 characters" in about(short, "SECRET_KEY", Level.ERROR)
+    none = list(examine(Given(values=bare, framework="Flask")))
+    assert "no key to sign with" in about(none, "PHONE_VERIFY_SECRET_KEYS", Level.ERROR)
+    empty = list(examine(Given(values=bare, framework="Django", framework_keys=no_key)))
+    assert "must not be empty" in about(empty, "SECRET_KEY", Level.ERROR)
+
+
+def test_on_a_developers_site_practice_drivers_and_memory_are_fine() -> None:
+    findings = examined({"sms": "console://", "store": "memory:"}, production=False)
+    assert not any("development" in text or "memory" in text for text in bad(findings))
+    assert "development" in about(findings, "PHONE_VERIFY_SMS", Level.NOTE)
+
+
+class Unreachable:
+    """A store whose database is away."""
+
+    async def get(self, id: str, now: datetime | None) -> None:
+        raise StoreError("The database could not do the step: OperationalError")
+
+
+def asked(values: dict[str, Any], *answers: Any, **of_given: Any) -> tuple[list[Finding], list[str], FakeTransport]:
+    """What is found when the providers answer like this, and what is said meanwhile."""
+    said: list[str] = []
+    transport = FakeTransport(answers)
+    given = Given(values={**SOUND, **values}, **of_given)
+    return list(examine(given, transport=transport, say=said.append)), said, transport
+
+
+def test_a_store_that_is_away_is_told_and_one_that_answers_too(tmp_path: Path) -> None:
+    away, said, _ = asked(
+        {"sms": "console://", "store": "own:"}, framework="Django", stores={"own": lambda _: Unreachable()}
+    )
+    assert "OperationalError" in about(away, "PHONE_VERIFY_STORE", Level.ERROR)
+    assert "migrate" in about(away, "PHONE_VERIFY_STORE", Level.ERROR)
+    assert said == ["Asking the store…"]
+    file = tmp_path / "x.sqlite3"
+    to_be, _, _ = asked({"sms": "console://", "store": f"sqlite:///{file}"})
+    assert any("made when it is first needed" in each.says for each in to_be)
+    assert not file.exists()
+    file.touch()
+    there, _, _ = asked({"sms": "console://", "store": f"sqlite:///{file}"})
+    assert any(each.says == "The store answers." for each in there)
+    file.write_bytes(b"no database at all, but some other file" * 100)
+    broken, _, _ = asked({"sms": "console://", "store": f"sqlite:///{file}"})
+    assert "does not answer" in about(broken, "PHONE_VERIFY_STORE", Level.ERROR)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    findings = examined({"store": f"sqlite:///{tmp_path}/x.sqlite3"})
+    assert "may not write" in about(findings, "PHONE_VERIFY_STORE", Level.ERROR)
+
+
+@pytest.mark.parametrize(("answer", "level", "words"), [
+    (ProviderError(Trouble.TRANSIENT, "cannot connect to x: NewConnectionError"), Level.ERROR,
+        ["could not be asked", "can connect to that host", "PHONE_VERIFY_SMS"]),
+    (UnclearError("no whole answer from x: ReadTimeoutError"), Level.WARNING,
+        ["no answer that could be read", "ReadTimeoutError", "phone-verify send"]),
+    (HttpResponse(401), Level.ERROR, ["refused the credential", "HTTP 401", "Check PHONE_VERIFY_SMS"]),
+    (HttpResponse(402), Level.ERROR, ["no money", "Pay the provider"]),
+    (HttpResponse(429), Level.WARNING, ["too often", "later"]),
+    (HttpResponse(503), Level.ERROR, ["could not be asked", "HTTP 503"]),
+    (HttpResponse(404), Level.WARNING, ["nobody documents", "HTTP 404"]),
+])  # fmt: skip
+def test_what_a_provider_says_is_told_in_plain_words(answer: Any, level: Level, words: list[str]) -> None:
+    findings, said, transport = asked({}, answer)
+    text = about(findings, "PHONE_VERIFY_SMS", level)
+    assert all(word in text for word in words), text
+    assert said == ["Asking amoot for its account…"]
+    assert len(transport.requests) == 1
+
+
+def test_drivers_that_cannot_be_asked_are_named_and_nobody_is_asked_offline() -> None:
+    findings, said, transport = asked({"sms": "console://", "flash_call": "ferzz://K@default"})
+    told = [each.text(10_000) for each in findings if each.setting == "PHONE_VERIFY_FLASH_CALL"]
+    assert any("ferzz cannot be asked without sending" in text and "phone-verify send" in text for text in told)
+    assert said == []
+    assert transport.requests == []
+    assert transport.notices == []
+    assert not any("ferzz cannot be asked" in each.says for each in examined({"flash_call": "ferzz://K@default"}))
+
+
+def test_the_sandbox_is_asked_over_real_http_and_nothing_is_sent(sandbox: SandboxServer) -> None:
+    values = {"sms": sandbox.dsn, "inbound_call": sandbox.dsn}
+    before = sandbox.sandbox.network.handsets()
+    findings = list(examine(Given(values={**SOUND, **values}), transport=BlockingTransport()))
+    works = [each.says for each in findings if each.level is Level.OK and "the credential works" in each.says]
+    assert [text.partition(":")[0] for text in works] == ["amoot", "telefon-ip"]
+    assert "balance" in works[0]
+    assert sandbox.sandbox.network.handsets() == before
+
+
+def test_a_finding_is_wrapped_and_breaks_no_address() -> None:
+    address = "https://site.example/" + "a" * 120
+    text = Finding(Level.WARNING, "PHONE_VERIFY_X", "word " * 40, f"Write {address}").text(60)
+    lines = text.splitlines()
+    assert lines[0] == "warning  PHONE_VERIFY_X"
+    assert all(len(line) <= 60 for line in lines if address not in line)
+    assert address in text
+    assert Finding(Level.OK, "", "Fine.").text() == "ok       Fine."
