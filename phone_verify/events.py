@@ -95,7 +95,7 @@ def happened(verb: str, result: object, phone: PhoneNumber | None, tag: str | No
             outcome = OK if reason is None else reason.value
         case Redeemed():
             facts = {
-                "channel": result.channel.value,
+                "channel": str(result.channel),
                 "purpose": result.purpose,
                 "phone": result.phone.hint,
                 "tag": result.verification_id[:TAG_LENGTH],
@@ -115,7 +115,7 @@ def happened(verb: str, result: object, phone: PhoneNumber | None, tag: str | No
 
 def _facts(record: Verification) -> dict[str, Any]:
     return {
-        "channel": record.channel.value,
+        "channel": str(record.channel),
         "driver": record.driver,
         "purpose": record.purpose,
         "status": record.state.value,

@@ -106,6 +106,7 @@ class Flows:
         Refusals: destination not allowed, not configured, channel unavailable, too many requests, delivery failed.
         """
         _require_token(user_token)
+        channel = None if channel is None else Channel(channel)
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
         shared = self._shared_quotas(phone, address)
@@ -144,6 +145,7 @@ class Flows:
         stays good).
         """
         _require_token(user_token)
+        channel = None if channel is None else Channel(channel)
         found = await self._bound(id, secret)
         if isinstance(found, Outcome):
             return found
@@ -308,6 +310,10 @@ class Flows:
                 if isinstance(found, Verification) and found.open and found.purpose == purpose:
                     return found
         return None
+
+    async def end(self, id: str) -> bool:
+        """End an open verification for the site's owner, who shows no secret; whether it was open."""
+        return is_id(id) and await self._store.settle(id, Status.CANCELLED, self._now())
 
     async def purge(self, limit: int = 1000) -> int:
         """Drop at most `limit` records and counters that are over; how many went."""
@@ -573,6 +579,10 @@ class Verifier:
         """Every driver by its name."""
         return self._flows.router.drivers()
 
+    def tag(self, phone: PhoneNumber) -> str:
+        """The keyed digest by which a phone is counted and found; it begins the id of every verification of it."""
+        return self._flows.keyring.tag(phone)
+
     def start(
         self,
         phone: PhoneNumber,
@@ -640,6 +650,10 @@ class Verifier:
     def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
         """See `Flows.live`."""
         return run(self._flows.live(phone, purpose, held))
+
+    def end(self, id: str) -> bool:
+        """See `Flows.end`."""
+        return run(self._flows.end(id))
 
     def purge(self, limit: int = 1000) -> int:
         """See `Store.purge`."""

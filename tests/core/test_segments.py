@@ -82,5 +82,7 @@ def test_parts_hold_the_units_and_are_not_many_more_than_needed(text: str) -> No
 
 @given(st.text(max_size=300), st.text(max_size=300))
 def test_a_longer_text_never_takes_less(text: str, more: str) -> None:
-    assert segments(text).count <= segments(text + more).count
-    assert segments(text).units <= segments(text + more).units
+    one, longer = segments(text), segments(text + more)
+    assert one.count <= longer.count
+    # The units of the two alphabets are not the same: what takes two septets is one unit of UTF-16.
+    assert one.encoding != longer.encoding or one.units <= longer.units

@@ -1011,3 +1011,15 @@ def test_a_webhook_about_an_order_without_words_is_one_line(caplog: pytest.LogCa
     assert Bench(Teller()).verifier.receive("teller", webhook(id="600000001")) is False
     (record,) = of_the_library(caplog)
     assert record.getMessage() == "teller told how an order fared: delivered"
+
+
+def test_a_channel_may_be_a_word() -> None:
+    bench = Bench(sms(), chat(), resend_after=timedelta(0))
+    started = bench.verifier.start(PHONE, channel="telegram")  # type: ignore[arg-type]
+    assert started.verification is not None
+    assert started.verification.channel is TELEGRAM
+    moved = bench.verifier.resend(started.verification.id, started.secret or "", channel="sms")  # type: ignore[arg-type]
+    assert moved.verification is not None
+    assert moved.verification.channel is SMS
+    with pytest.raises(ValueError, match="pigeon"):
+        bench.verifier.start(PHONE, channel="pigeon")  # type: ignore[arg-type]
