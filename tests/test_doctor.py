@@ -340,3 +340,17 @@ def test_a_finding_is_wrapped_and_breaks_no_address() -> None:
     assert all(len(line) <= 60 for line in lines if address not in line)
     assert address in text
     assert Finding(Level.OK, "", "Fine.").text() == "ok       Fine."
+
+
+EVAND = "evand://CLIENT:SECRET@default?event_id=1001"
+
+
+def test_the_segments_of_a_message_are_counted_in_every_language() -> None:
+    usual = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "site_name": "Lake"}
+    (note,) = [each for each in examined(usual) if "segments" in each.says]
+    assert note.level is Level.NOTE
+    assert "en 1, fa 2, ru 2, ar 2" in note.says
+    long = about(examined({**usual, "site_name": "A very long name " * 8}), "PHONE_VERIFY_SITE_NAME", Level.WARNING)
+    assert "segments" in long
+    assert "shorter" in long
+    assert not [each for each in examined({"sms": EVAND}) if "segments" in each.says]

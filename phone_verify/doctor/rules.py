@@ -10,9 +10,12 @@ from ..config import CHANNEL_NAMES, KNOWN, PREFIX
 from ..drivers.base import Driver, Polls, ReadsWebhooks, is_loopback
 from ..errors import ConfigurationError
 from ..fixed_codes import read_fixed_codes
-from ..model import Channel
+from ..model import Channel, Holder
 from ..phone import PhoneNumber
 from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Policy
+from ..segments import segments
+from ..web.languages import LANGUAGES
+from ..web.texts import message_writer
 from .finding import Finding, Level
 from .reading import WRITE_A_KEY, Reading, fault, setting, unknown
 
@@ -22,6 +25,9 @@ _WRITE_A_SEGMENT = "Write the output of: python -c 'import secrets; print(secret
 
 #: Where the documentation mounts the site's pages: told where no framework says where they are.
 _USUAL_MOUNT = "/phone"
+
+#: Texts in Persian, Russian and Arabic take two at best, with the origin-bound line.
+_MANY_SEGMENTS = 2
 
 #: What it means that a limit of sends is 0.
 _UNLIMITED = {
@@ -240,6 +246,24 @@ def _limits(reading: Reading) -> Iterator[Finding]:
             yield Finding(Level.WARNING, setting(name), says, advice)
 
 
+def _segments(reading: Reading) -> Iterator[Finding]:
+    """What one message costs: operators count segments, and a longer name or host takes one more."""
+    settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
+    if not any(driver.abilities[Channel.SMS].holder is Holder.OURS for driver in drivers):
+        return
+    host = urlsplit(settings.public_url).hostname if settings.public_url else None
+    write = message_writer(settings.site_name, host)
+    code = "0" * settings.policy.code_length
+    takes = {tag: segments(write(Channel.SMS, code, settings.policy.ttl, tag)).count for tag in LANGUAGES}
+    counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
+    says = f"One SMS with our text takes so many segments, each of which is paid: {counted}."
+    if max(takes.values()) > _MANY_SEGMENTS:
+        advice = f"Write a shorter {setting('site_name')}; the host of {setting('public_url')} counts too."
+        yield Finding(Level.WARNING, setting("site_name"), says, advice)
+    else:
+        yield Finding(Level.NOTE, "", says)
+
+
 def _proxies(reading: Reading) -> Iterator[Finding]:
     n, name = reading.settings.trusted_proxies, setting("trusted_proxies")
     if n == 0:
@@ -284,6 +308,7 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _webhooks,
     _regions,
     _limits,
+    _segments,
     _proxies,
     _test_numbers,
 )
