@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from .codes import TAG_LENGTH
 from .model import Outcome, Redeemed, Verification
@@ -59,31 +59,47 @@ class Happened:
 
 #: Hears of every verb.
 Listener = Callable[[Happened], object]
-#: Gives the span of a verb, within which everything it does is traced.
-Tracer = Callable[[str], AbstractContextManager[object]]
+
+
+class Telemetry(Protocol):
+    """What measures and traces verbs, where the site has set that up."""
+
+    @property
+    def on(self) -> bool: ...
+    def span(self, verb: str) -> AbstractContextManager[object]: ...
+    def count(self, happened: Happened) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Tells the log and the listeners. A listener that fails is logged, and stops nothing."""
+    """Tells the log, the listeners and the telemetry. A listener that fails is logged, and stops nothing."""
 
     listeners: Sequence[Listener] = ()
-    span: Tracer = lambda verb: nullcontext()
+    telemetry: Telemetry | None = None
 
     @property
     def heard(self) -> bool:
         """Whether anybody listens; where nobody does, nothing needs to be put together."""
-        return bool(self.listeners) or events_log.isEnabledFor(logging.INFO)
+        return bool(self.listeners) or events_log.isEnabledFor(logging.INFO) or self._measured
+
+    def span(self, verb: str) -> AbstractContextManager[object]:
+        """What everything that a verb does happens within."""
+        return self.telemetry.span(verb) if self.telemetry is not None and self._measured else nullcontext()
 
     def tell(self, happened: Happened) -> None:
         """Hand a record to everybody."""
         if events_log.isEnabledFor(logging.INFO):
             events_log.info("%s", happened, extra={"phone_verify": asdict(happened)})
-        for listener in self.listeners:
+        measures = [self.telemetry.count] if self.telemetry is not None and self._measured else []
+        for listener in [*self.listeners, *measures]:
             try:
                 listener(happened)
             except Exception:  # a listener is somebody else's code, and a login must not hang on it
                 log.exception("a listener of phone_verify's events failed")
+
+    @property
+    def _measured(self) -> bool:
+        return self.telemetry is not None and self.telemetry.on
 
 
 def happened(verb: str, result: object, phone: PhoneNumber | None, tag: str | None) -> Happened:

@@ -19,6 +19,19 @@ from .base import KEPT, SWEPT_PER_START, checked_keep
 log = logging.getLogger("phone_verify")
 
 
+#: Counts the forks that made this process. `os.getpid` would be a system call in every step.
+_process = 0
+
+
+def _forked() -> None:
+    global _process
+    _process += 1
+
+
+if hasattr(os, "register_at_fork"):  # where there are forks
+    os.register_at_fork(after_in_child=_forked)
+
+
 class _Phone:
     """What is kept of one phone."""
 
@@ -42,7 +55,7 @@ class MemoryStore:
     def __init__(self, *, keep: timedelta = KEPT) -> None:
         self._keep = checked_keep(keep)
         self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._born = _process
         self._refusal: str | None = None
         self._phones: dict[str, _Phone] = {}
         self._counters: dict[str, Window] = {}
@@ -218,9 +231,15 @@ class MemoryStore:
             gone += self._drop_phones(limit - gone, now)
             return gone + self._drop_counters(limit - gone, now)
 
+    async def erase(self, tag: str, now: datetime | None) -> int:
+        self._begin(now)
+        with self._lock:
+            phone = self._phones.pop(tag, None)
+            return len(phone.records) if phone is not None else 0
+
     def _begin(self, now: datetime | None) -> datetime:
         # Before the lock: a fork may have happened while another thread held it.
-        if self._pid != os.getpid():
+        if self._born != _process:
             self.refuse("the process has forked, and each process would count for itself; set PHONE_VERIFY_STORE")
         if self._refusal is not None:
             raise StoreError(f"The memory store is switched off: {self._refusal}")
@@ -252,8 +271,9 @@ class MemoryStore:
         while gone < limit and self._old_records and self._old_records[0][0] <= now:
             id = self._old_records.popleft()[1]
             tag = id[:TAG_LENGTH]
-            phone = self._phones[tag]
-            del phone.records[id]
+            phone = self._phones.get(tag)
+            if phone is None or phone.records.pop(id, None) is None:
+                continue  # erased
             if not phone.records:
                 self._old_phones.append((phone.ends_at, tag))
             gone += 1
