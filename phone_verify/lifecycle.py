@@ -21,7 +21,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from .model import Channel, Event, Holder, Status, Verification
+from .model import CLOCK_SLACK, Channel, Event, Holder, Status, Verification
 from .phone import PhoneNumber
 from .policy import FAILURE_MEMORY, SEND_WINDOW, SHORT_FAILURES, Plan, Policy, resend_delay
 
@@ -350,13 +350,15 @@ def spent(
     lock = locked(failures, limits, record.short, now)
     if lock is not None:
         return replace(lock, record=record)
+    left = record.attempts_left - 1
+    if not remote and _among(record.code_digest or b"", digests):
+        right = _with(record, attempts_left=left, failures=0, status=Status.VERIFIED, closed_at=now)
+        return Spent(Answer.RIGHT, right, None)
     failed = failed_once_more(failures, now)
-    taken = _with(record, attempts_left=record.attempts_left - 1, failures=failed.count)
+    taken = _with(record, attempts_left=left, failures=failed.count)
     if remote:
         return Spent(Answer.TAKEN, taken, failed)
-    if _among(record.code_digest or b"", digests):
-        return Spent(Answer.RIGHT, _closed(_with(taken, failures=0), Status.VERIFIED, now), None)
-    if taken.attempts_left == 0:
+    if left == 0:
         taken = _closed(taken, Status.EXHAUSTED, now)
     return Spent(Answer.WRONG, taken, failed)
 
@@ -471,7 +473,7 @@ def has_proof(record: Verification) -> bool:
         record.status is Status.VERIFIED
         and not record.redeemed
         and record.closed_at is not None
-        and record.read_at < record.closed_at + PROOF_LIFE
+        and record.closed_at - CLOCK_SLACK <= record.read_at < record.closed_at + PROOF_LIFE
     )
 
 

@@ -59,7 +59,7 @@ class Router:
         if channel not in self.channels or (phone.kind is not Kind.MOBILE and channel not in VOICE_CHANNELS):
             return ()
         able = [driver for driver in self._drivers[channel] if driver.reaches(phone)]
-        return sorted(able, key=self._tripped)
+        return sorted(able, key=self._tripped) if len(able) > 1 else able
 
     def unreachable(self, driver: Starts) -> None:
         """Remember that this driver's provider could not be reached, or did not answer in time."""
