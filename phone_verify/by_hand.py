@@ -6,9 +6,10 @@ Time and input come in through `Terminal`, so that it runs as well in a test as 
 from __future__ import annotations
 
 import io
+import logging
 import math
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Protocol
 
@@ -69,6 +70,35 @@ def costs(router: Router, phone: PhoneNumber, channel: Channel | None) -> str | 
                 return None
             return f"{each} to {phone.hint}, through {_in_turn([driver.name for driver in drivers])}"
     return None
+
+
+def agreed(terminal: Terminal, cost: str) -> bool:
+    """Whether somebody at the terminal wants this to be sent."""
+    answer = terminal.ask(f"Send {cost}? It may cost money. [y/N] ")
+    return answer is not None and answer.strip().lower() in ("y", "yes")
+
+
+@contextmanager
+def troubles_told(terminal: Terminal) -> Iterator[None]:
+    """What providers refuse is in the log, without secrets: within this it is shown as it happens, and once."""
+    log = logging.getLogger("phone_verify")
+    handler, propagate = _Said(terminal), log.propagate
+    log.addHandler(handler)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagate
+
+
+class _Said(logging.Handler):
+    def __init__(self, terminal: Terminal) -> None:
+        super().__init__(logging.WARNING)
+        self._terminal = terminal
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._terminal.say(record.getMessage())
 
 
 def verify(

@@ -1,68 +1,164 @@
-"""What `manage.py check` says of the settings. What cannot work at all has been refused at start-up already."""
+"""What `manage.py check` says: what the doctor finds, with settings named as in Django, and what he does not look at.
+
+Without `--deploy` it says what cannot work and what works otherwise than meant; with it also what a site should have
+that meets its visitors.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from django.apps import apps
+from django.conf import settings
 from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
 
+from phone_verify.config import PREFIX, Given
+from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
 from . import accounts, conf
 
+#: The doctor's rules, by the numbers that `SILENCED_SYSTEM_CHECKS` knows them by.
+ALWAYS = {"settings": 3, "refused": 4, "misspelt": 10, "channels": 11, "practice": 12, "store": 13, "keys": 14}
+DEPLOYED = {
+    "short_codes": 20,
+    "public_url": 21,
+    "webhooks": 22,
+    "regions": 23,
+    "limits": 24,
+    "test_numbers": 25,
+    "segments": 26,
+}
+
+_NAME = re.compile(rf"{PREFIX}([A-Z_]+)(?:=(\S+?)(?=[,.]?(?:\s|$)))?")
+
 
 @checks.register("phone_verify")
 def check_settings(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
-    """Every complaint about the settings."""
+    """What Django's own settings lack."""
     return list(_complaints())
 
 
+@checks.register("phone_verify")
+def check_configuration(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """What cannot work, or works otherwise than meant."""
+    return list(_examined(ALWAYS))
+
+
+@checks.register("phone_verify", deploy=True)
+def check_deployment(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
+    """What a site should have in production."""
+    return [*_examined(DEPLOYED), *_sessions()]
+
+
+def examined_by_us() -> tuple[Given, list[checks.CheckMessage]]:
+    """What the settings say, fit for the doctor, and what he does not look at. Raises `ConfigurationError`."""
+    given = conf.given()
+    complaints = check_settings()
+    if any(message.id == "phone_verify.E002" for message in complaints):
+        given = replace(given, webhook_path=None)
+    return given, complaints
+
+
 def _complaints() -> Iterator[checks.CheckMessage]:
-    settings = conf.read()
-    dsns = [dsn for texts in settings.dsns.values() for dsn in texts]
-    keys = settings.secret_keys or conf.framework_keys()
-    if accounts.backend_missing():
+    try:
+        backend_missing = accounts.backend_missing()
+    except ImproperlyConfigured:  # no backend at all
+        backend_missing = True
+    if backend_missing:
         yield checks.Error(
             "Nobody can sign in by phone: AUTHENTICATION_BACKENDS does not name our backend.",
             hint="Add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS, "
             "beside 'django.contrib.auth.backends.ModelBackend' if passwords are to work too.",
             id="phone_verify.E001",
         )
-    if settings.public_url is not None and not _mounted():
+    if _public_url_is_set() and not _mounted():
         yield checks.Error(
             "Providers cannot be told where to call this site: our URLs are not included.",
             hint="Write path('phone/', include('phone_verify_django.urls')) in your root URLconf, "
             "outside of other namespaces.",
             id="phone_verify.E002",
         )
-    if not dsns:
-        yield checks.Warning(
-            "No channel is configured: every start is answered with 503.",
-            hint="Set PHONE_VERIFY = {'sms': 'console://'} for development, or the environment variable "
-            "PHONE_VERIFY_SMS to the DSN of a provider.",
-            id="phone_verify.W001",
+    if apps.is_installed("phone_verify_django.otp"):
+        from .otp.apps import complaints
+
+        yield from complaints()
+
+
+def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
+    try:
+        given, _ = examined_by_us()
+        findings: Collection[Finding] = examine(given)
+    except ConfigurationError as error:
+        given, findings = Given(), [Finding(Level.ERROR, "", str(error), rule="settings")]
+    starts = _starts(given)
+    for finding in findings:
+        if finding.rule not in rules or finding.level not in (Level.ERROR, Level.WARNING):
+            continue
+        # An error stops `migrate` and `runserver`: a site that starts is not held up, but where it was asked about.
+        is_error = finding.level is Level.ERROR and not (starts and rules is ALWAYS)
+        kind, letter = (checks.Error, "E") if is_error else (checks.Warning, "W")
+        says = f"{finding.setting}: {finding.says}" if finding.setting else finding.says
+        yield kind(
+            _in_django(says, given),
+            hint=_in_django(finding.advice, given) or None,
+            id=f"phone_verify.{letter}{rules[finding.rule]:03}",
         )
-    if not conf.debug() and any(dsn.startswith(("console://", "sandbox://")) for dsn in dsns):
+
+
+def _starts(given: Given) -> bool:
+    try:
+        given.site()
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _in_django(text: str, given: Given) -> str:
+    """The text with our settings named as they are written in Django, but for those that come from the environment."""
+
+    def named(match: re.Match[str]) -> str:
+        name, value = match[1].lower(), match[2]
+        if match[0].partition("=")[0] in given.environ and name not in given.values:
+            return match[0]
+        place = f"PHONE_VERIFY[{name!r}]"
+        if value is None:
+            return place
+        # A number, or a word of the sentence, stands as it is.
+        return f"{place} = {value if value.isdigit() or (value.islower() and value.isalpha()) else repr(value)}"
+
+    return _NAME.sub(named, text)
+
+
+def _sessions() -> Iterable[checks.CheckMessage]:
+    engine = settings.SESSION_ENGINE
+    if engine == "django.contrib.sessions.backends.signed_cookies":
         yield checks.Warning(
-            "A driver for development carries codes while DEBUG is False: they reach no phone.",
-            hint="Replace console:// and sandbox:// in PHONE_VERIFY by the DSN of a provider.",
-            id="phone_verify.W002",
+            "Sessions are kept in the visitors' cookies: whoever holds one reads what is in it, and can use it again "
+            "after signing out, with the proofs of a phone that it speaks of.",
+            hint="Write SESSION_ENGINE = 'django.contrib.sessions.backends.db', or 'cached_db'.",
+            id="phone_verify.W030",
         )
-    if (settings.store or conf.DEFAULT_STORE).startswith("memory:"):
+    cache = settings.CACHES.get(settings.SESSION_CACHE_ALIAS, {}).get("BACKEND", "")
+    if engine == "django.contrib.sessions.backends.cache" and cache.endswith((".LocMemCache", ".DummyCache")):
         yield checks.Warning(
-            "Verifications are kept in the memory of one process.",
-            hint="Leave PHONE_VERIFY['store'] out, or set it to 'orm:' or the URL of a database: with several "
-            "processes the memory store answers 503.",
-            id="phone_verify.W003",
+            "Sessions are kept in the memory of one process: with several workers, who has signed in at one is a "
+            "stranger to the next.",
+            hint="Write SESSION_ENGINE = 'django.contrib.sessions.backends.db', or a cache that all workers share "
+            f"into CACHES[{settings.SESSION_CACHE_ALIAS!r}].",
+            id="phone_verify.W031",
         )
-    if settings.tag_key is None and len(keys) > 1:
-        yield checks.Warning(
-            "Several secret keys are listed and PHONE_VERIFY['tag_key'] is not set: when the last key is dropped, "
-            "counters and verifications of every phone are lost.",
-            hint="Set PHONE_VERIFY['tag_key'] to the present last secret key, before the list is first shortened.",
-            id="phone_verify.W004",
-        )
+
+
+def _public_url_is_set() -> bool:
+    try:
+        return conf.read().public_url is not None
+    except (ConfigurationError, ImproperlyConfigured):  # the doctor says what is wrong
+        return False
 
 
 def _mounted() -> bool:

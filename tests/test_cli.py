@@ -322,7 +322,7 @@ def test_the_doctor_tells_every_mistake_of_a_django_site_that_does_not_start(tmp
     assert "Providers cannot be told where to call this site" in said
     status, said = answer("doctor", folder=django_site(tmp_path, "AUTHENTICATION_BACKENDS = []\n"))
     assert status == 1
-    assert "No authentication backends" in said
+    assert "Nobody can sign in by phone" in said
     status, said = answer("doctor", folder=django_site(tmp_path, "PHONE_VERIFY = {'SMS': 'hunter2'}\n"))
     assert status == 1
     assert "lower case" in said

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from secrets import token_urlsafe
 
@@ -15,11 +12,11 @@ import click
 from .. import by_hand
 from ..config import Given, Settings, load_drivers
 from ..errors import ConfigurationError, InvalidPhoneError, StoreError
+from ..keyboard import ScreenAndKeyboard
 from ..model import Channel
 from ..phone import PhoneNumber
 from ..routing import Router
 from ..web.languages import LANGUAGES, named
-from .keyboard import ScreenAndKeyboard
 from .sites import Site, of_a_site
 
 #: As shells tell that Ctrl-C ended a program.
@@ -58,9 +55,9 @@ def send(site: Site, number: str, channel: str | None, region: str | None, local
     wanted = Channel(channel) if channel else None
     terminal = ScreenAndKeyboard()
     try:
-        with _troubles_told(terminal):
+        with by_hand.troubles_told(terminal):
             cost = by_hand.costs(router, phone, wanted)
-            if cost and not yes and not _agreed(terminal, cost):
+            if cost and not yes and not by_hand.agreed(terminal, cost):
                 raise click.ClickException("nothing was sent")
             verified = by_hand.verify(verifier, phone, terminal, channel=wanted, locale=locale)
     except StoreError as error:
@@ -80,31 +77,3 @@ def _with_keys(given: Given) -> Given:
     settings = Settings.read(given.values, given.environ)
     alone = not given.framework and (settings.store or given.default_store()).startswith("memory:")
     return replace(given, framework_keys=lambda: [token_urlsafe(48)]) if alone else given
-
-
-def _agreed(terminal: ScreenAndKeyboard, cost: str) -> bool:
-    answer = terminal.ask(f"Send {cost}? It may cost money. [y/N] ")
-    return answer is not None and answer.strip().lower() in ("y", "yes")
-
-
-@contextmanager
-def _troubles_told(terminal: ScreenAndKeyboard) -> Iterator[None]:
-    """What providers refuse is in the log, without secrets: here it is shown as it happens, and once."""
-    log = logging.getLogger("phone_verify")
-    handler, propagate = _Said(terminal), log.propagate
-    log.addHandler(handler)
-    log.propagate = False
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.propagate = propagate
-
-
-class _Said(logging.Handler):
-    def __init__(self, terminal: ScreenAndKeyboard) -> None:
-        super().__init__(logging.WARNING)
-        self._terminal = terminal
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._terminal.say(record.getMessage())

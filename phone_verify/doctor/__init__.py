@@ -6,7 +6,8 @@ providers that can be asked without sending anything. It shows no key, no creden
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from ..config import Given
 from ..errors import ConfigurationError
@@ -33,13 +34,19 @@ def examine(
     is masked unless they are to be shown.
     """
     reading = Reading.of(given, show_webhook_urls=show_webhook_urls)
-    findings = [*reading.faults, *(finding for rule in RULES for finding in rule(reading))]
-    findings += store(reading, say if transport else None)
+    findings = _by("settings", reading.faults)
+    for rule in RULES:
+        findings += _by(rule.__name__.strip("_"), rule(reading))
+    findings += _by("store", store(reading, say if transport else None))
     if transport:
-        findings += accounts(reading, transport, say)
+        findings += _by("accounts", accounts(reading, transport, say))
     if reading.keys and not any(finding.level is Level.ERROR for finding in findings):
-        findings += _refused(given)
+        findings += _by("refused", _refused(given))
     return sorted(findings, key=lambda finding: list(Level).index(finding.level))
+
+
+def _by(rule: str, findings: Iterable[Finding]) -> list[Finding]:
+    return [replace(finding, rule=rule) for finding in findings]
 
 
 def _refused(given: Given) -> Sequence[Finding]:

@@ -25,6 +25,8 @@ class Finding:
     setting: str
     says: str
     advice: str = ""
+    #: The rule that found it, by which a site may silence it.
+    rule: str = ""
 
     def text(self, width: int = 100) -> str:
         """The finding as lines of text, the first of which begins with the level."""

@@ -162,11 +162,15 @@ def test_a_good_configuration_is_not_complained_about(configure: Configure) -> N
 @pytest.mark.parametrize(
     ("id", "values", "hint"),
     [
-        ("phone_verify.W001", {}, "PHONE_VERIFY_SMS"),
-        ("phone_verify.W002", {"sms": "console://"}, "DSN of a provider"),
-        ("phone_verify.W002", {"flash_call": "sandbox://127.0.0.1:8025"}, "DSN of a provider"),
-        ("phone_verify.W003", {"sms": "amoot://FAKE@default", "store": "memory:"}, "orm:"),
-        ("phone_verify.W004", {"sms": "amoot://FAKE@default", "secret_keys": ["x" * 40, "y" * 40]}, "tag_key"),
+        ("phone_verify.W011", {}, "PHONE_VERIFY['sms'] = 'console://'"),
+        ("phone_verify.W012", {"sms": "console://"}, "DSN of a provider"),
+        ("phone_verify.W012", {"flash_call": "sandbox://127.0.0.1:8025"}, "DSN of a provider"),
+        ("phone_verify.W013", {"sms": "amoot://FAKE@default", "store": "memory:"}, "orm:"),
+        (
+            "phone_verify.W014",
+            {"sms": "amoot://FAKE@default", "secret_keys": ["x" * 40, "y" * 40]},
+            "the last of the secret keys",
+        ),
     ],
 )
 def test_checks_say_what_to_write(configure: Configure, id: str, values: dict[str, object], hint: str) -> None:

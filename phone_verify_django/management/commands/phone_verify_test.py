@@ -1,0 +1,63 @@
+"""`manage.py phone_verify_test NUMBER`."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from collections.abc import Callable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from phone_verify import Channel, InvalidPhoneError, PhoneNumber, StoreError, by_hand
+from phone_verify.config import load_drivers
+from phone_verify.keyboard import ScreenAndKeyboard
+from phone_verify.routing import Router
+from phone_verify.web.languages import LANGUAGES
+
+from ... import conf
+
+
+class Command(BaseCommand):
+    """One verification by hand, under the settings of this site."""
+
+    help = (
+        "Verify NUMBER by hand: send a code, place a call or name a line, and wait for the proof. Asks first where "
+        "that may cost money. Ends with an error if the number was not verified."
+    )
+    #: Where it asks and tells.
+    terminal: Callable[[], by_hand.Terminal] = ScreenAndKeyboard
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Those of `phone-verify send`."""
+        parser.add_argument("number")
+        channels = [channel.value for channel in Channel]
+        parser.add_argument("--channel", choices=channels, help="The preferred one if not named.")
+        parser.add_argument("--region", help="Of a number in national form, like IR; the setting region if not named.")
+        parser.add_argument("--locale", choices=list(LANGUAGES), help="The language of the message.")
+        parser.add_argument("--yes", action="store_true", help="Send without asking first.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Ask, send, and follow it to its end."""
+        settings, verifier = conf.read(), conf.site().verifier
+        try:
+            phone = PhoneNumber.parse(options["number"], options["region"] or settings.policy.region)
+        except InvalidPhoneError as error:
+            raise CommandError(str(error)) from None
+        channel = Channel(options["channel"]) if options["channel"] else None
+        router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
+        terminal = type(self).terminal()
+        try:
+            with by_hand.troubles_told(terminal):
+                cost = by_hand.costs(router, phone, channel)
+                if cost and not options["yes"] and not by_hand.agreed(terminal, cost):
+                    raise CommandError("nothing was sent")
+                verified = by_hand.verify(verifier, phone, terminal, channel=channel, locale=options["locale"])
+        except StoreError as error:
+            raise CommandError(f"the store does not answer: {error}") from None
+        except EOFError:
+            raise CommandError("the input is over: cancelled") from None
+        except KeyboardInterrupt:
+            raise CommandError("cancelled", returncode=130) from None
+        if not verified:
+            raise CommandError("not verified")

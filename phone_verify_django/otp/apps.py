@@ -1,0 +1,54 @@
+"""The app of the device, with a table of its own that nobody gets unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from .. import conf
+
+#: Each needs those before it.
+_MIDDLEWARE = (
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "phone_verify_django.otp.middleware.PhoneFactorMiddleware",
+)
+_IN_ORDER = ", ".join(_MIDDLEWARE)
+MIDDLEWARE_MISSING = (
+    "phone_verify_django.otp needs three lines in MIDDLEWARE, in this order, so that the phone by which somebody has "
+    f"signed in is not the second factor too: {_IN_ORDER}"
+)
+
+
+class PhoneVerifyOtpConfig(AppConfig):
+    """`phone_verify_django.otp`; its table is named `phone_verify_otp_phonedevice`."""
+
+    name = "phone_verify_django.otp"
+    label = "phone_verify_otp"
+    verbose_name = _("Second factor by phone")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Refuse to start where a phone that was used to sign in could be the second factor too."""
+        from . import first_factor
+
+        first_factor.watch()
+        if not conf.are_looked_at() and not middleware_is_there():
+            raise ImproperlyConfigured(MIDDLEWARE_MISSING)
+
+
+def middleware_is_there() -> bool:
+    """Whether all of it is in the settings, and in order."""
+    places = [list(settings.MIDDLEWARE).index(name) for name in _MIDDLEWARE if name in settings.MIDDLEWARE]
+    return len(places) == len(_MIDDLEWARE) and places == sorted(places)
+
+
+def complaints() -> Iterator[checks.CheckMessage]:
+    """What the start refuses otherwise, for `phone_verify_django.checks`."""
+    if not middleware_is_there():
+        yield checks.Error(MIDDLEWARE_MISSING, hint=_IN_ORDER, id="phone_verify_otp.E001")

@@ -1,0 +1,58 @@
+"""What keeps a phone from being both factors of one session, whichever view has verified the device."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
+from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
+from django_otp import DEVICE_ID_SESSION_KEY
+
+from . import first_factor
+from .models import PhoneDevice
+
+
+class PhoneFactorMiddleware:
+    """Takes back the verification by a `PhoneDevice` whose phone the user has signed in by.
+
+    It stands after `django_otp.middleware.OTPMiddleware`. Sessions are read only when somebody asks who the user is.
+    """
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self._get_response = get_response
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
+        """Answer the request, with a user whose second factor is another than the first."""
+        request.user = SimpleLazyObject(partial(_looked_at, request, request.user))  # type: ignore[assignment]
+        request.auser = partial(_alooked_at, request, request.auser)
+        if self._is_async:
+            return self._answer(request)
+        with first_factor.serving(request):
+            response: HttpResponse = self._get_response(request)
+            return response
+
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        with first_factor.serving(request):
+            response: HttpResponse = await self._get_response(request)
+            return response
+
+
+def _looked_at(request: HttpRequest, user: Any) -> Any:
+    device = getattr(user, "otp_device", None)
+    if isinstance(device, PhoneDevice) and first_factor.is_used_in(request.session, device.number):
+        request.session.pop(DEVICE_ID_SESSION_KEY, None)
+        user.otp_device = None
+    return user
+
+
+async def _alooked_at(request: HttpRequest, auser: Callable[[], Awaitable[Any]]) -> Any:
+    return await sync_to_async(_looked_at)(request, await auser())

@@ -1,0 +1,189 @@
+"""The device: a phone that gets a code."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+from django_otp.models import CooldownMixin, Device, ThrottlingMixin, TimestampMixin
+
+from phone_verify import (
+    Channel,
+    InvalidPhoneError,
+    Outcome,
+    PhoneNumber,
+    Reason,
+    StoreError,
+    Verification,
+    Verifier,
+)
+from phone_verify.web.languages import ENGLISH, named
+from phone_verify.web.texts import Texts, spoken, texts_in
+
+from .. import conf
+from ..backends import has_rights_over_others
+from ..store import joining_on_sqlite
+from . import first_factor
+
+log = logging.getLogger("phone_verify")
+
+PURPOSE = "second_factor"
+
+_SAME_PHONE = _("You have signed in by this phone, so it cannot be the second factor too. Use another device.")
+
+
+class ChallengeError(Exception):
+    """No code was sent; the text tells the user why."""
+
+
+class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # type: ignore[misc]
+    """A phone as a second factor: a code comes by SMS, call or messenger, and the user types it.
+
+    Codes are made, kept and compared as everywhere in this library: the row holds no code. It holds which
+    verification is under way, and the secret that shows that it was begun here; without the code both are good for
+    nothing. The site's quotas and limits of wrong answers hold beside django-otp's cool-down and throttling.
+    """
+
+    phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
+    verification_id = models.CharField(max_length=44, blank=True, default="", editable=False)
+    secret = models.CharField(max_length=22, blank=True, default="", editable=False)
+
+    class Meta:
+        verbose_name = _("phone device")
+        verbose_name_plural = _("phone devices")
+        constraints = (models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_otp_one_device_a_phone"),)
+
+    def __str__(self) -> str:
+        return f"phone device {self.pk} of user {self.user_id}"  # not the number: this text goes into logs
+
+    def clean(self) -> None:
+        """Read the number as it was typed."""
+        super().clean()
+        try:
+            self.phone = PhoneNumber.parse(self.phone, conf.site().verifier.policy.region).e164
+        except InvalidPhoneError as error:
+            raise ValidationError({"phone": str(error)}) from None
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save; a device without a name is called by as much of its number as may be shown.
+
+        Raises `InvalidPhoneError` for a new device whose number is none.
+        """
+        if self._state.adding:
+            self.phone = PhoneNumber.parse(self.phone, conf.site().verifier.policy.region).e164
+        self.name: str = self.name or self.number.hint
+        super().save(*args, **kwargs)
+
+    @property
+    def number(self) -> PhoneNumber:
+        """The number, as a value that does not show in logs."""
+        return PhoneNumber(self.phone)
+
+    def generate_challenge(self) -> str:
+        """Send a code, or the same once more while it is good; the text tells the user where it went, or when to try.
+
+        Raises `ChallengeError` where nothing can be sent.
+        """
+        texts = _texts()
+        if first_factor.is_used(self.number):
+            raise ChallengeError(_SAME_PHONE)
+        allowed, why = self.generate_is_allowed()
+        if not allowed:
+            return texts.wait(why["next_generation_at"] - timezone.now())
+        try:
+            with joining_on_sqlite():
+                outcome = self._sent(conf.site().verifier, texts)
+        except StoreError as error:
+            log.error("no second factor was sent: %s", error)
+            raise ChallengeError(texts.page["unavailable"]) from None
+        if outcome.verification is None or outcome.reason is not None:
+            raise ChallengeError(_why_not(outcome, texts))
+        self.cooldown_set()
+        return _told(outcome.verification, texts)
+
+    def verify_is_allowed(self) -> tuple[bool, dict[str, Any] | None]:
+        """Whether a code may be tried now; not where the user has signed in by this very phone."""
+        if first_factor.is_used(self.number):
+            return False, {"error_message": _SAME_PHONE}
+        allowed: tuple[bool, dict[str, Any] | None] = super().verify_is_allowed()
+        return allowed
+
+    def verify_token(self, token: object) -> bool:
+        """Judge a code as typed. A right one is good once."""
+        if not self.verify_is_allowed()[0]:
+            return False
+        try:
+            with joining_on_sqlite():
+                proven = self._is_proven_by(str(token))
+        except StoreError as error:
+            log.error("no second factor can be checked: %s", error)
+            return False
+        if not proven:
+            self.throttle_increment()
+            return False
+        self.verification_id = self.secret = ""
+        self.throttle_reset(commit=False)
+        self.cooldown_reset(commit=False)
+        self.set_last_used_timestamp()
+        return True
+
+    def get_cooldown_duration(self) -> float:
+        """The `resend_after` of `PHONE_VERIFY`, in seconds."""
+        return conf.site().verifier.policy.resend_after.total_seconds()
+
+    def get_throttle_factor(self) -> float:
+        """One: after a wrong code the next may be tried in 1, 2, 4, 8… seconds."""
+        return 1
+
+    def _sent(self, verifier: Verifier, texts: Texts) -> Outcome:
+        """Send once more what is under way, or else begin anew, by the first way that ends in a code to type."""
+        begun = verifier.look(self.verification_id, self.secret).verification
+        if begun is not None and begun.open and begun.phone == self.number:
+            outcome = verifier.resend(begun.id, self.secret, channel=begun.channel)
+            if outcome.reason not in (Reason.CLOSED, Reason.CHANNEL_UNAVAILABLE):
+                return outcome
+        outcome = Outcome(Reason.NOT_CONFIGURED)
+        for channel in verifier.channels:
+            if channel is Channel.INBOUND_CALL:
+                continue
+            outcome = verifier.start(
+                self.number, purpose=PURPOSE, channel=channel, locale=texts.language.tag, shown=[self.secret]
+            )
+            if outcome.reason not in (Reason.CHANNEL_UNAVAILABLE, Reason.DESTINATION_NOT_ALLOWED):
+                break
+        if outcome.verification is not None and outcome.secret is not None:
+            self.verification_id, self.secret = outcome.verification.id, outcome.secret
+        return outcome
+
+    def _is_proven_by(self, typed: str) -> bool:
+        verifier = conf.site().verifier
+        proof = verifier.check(self.verification_id, self.secret, typed).proof
+        redeemed = verifier.redeem(proof, [self.secret], [PURPOSE]) if proof else None
+        # The number may have been changed since the code was sent.
+        if redeemed is None or redeemed.phone != self.number:
+            return False
+        return not (redeemed.by_fixed_code and has_rights_over_others(self.user))
+
+
+def _texts() -> Texts:
+    return texts_in(named(get_language() or "") or ENGLISH)
+
+
+def _told(record: Verification, texts: Texts) -> str:
+    """Where the code went, and what to do."""
+    if record.line is not None:
+        return f"{texts.page['lead_held']} {record.phone.hint}: {spoken(record.line)}"
+    if record.channel is Channel.FLASH_CALL:
+        return f"{texts.page['lead_flash_call']} {record.phone.hint}. {texts.page['caller_unknown']}"
+    return f"{texts.page['lead_code']} {record.phone.hint}"
+
+
+def _why_not(outcome: Outcome, texts: Texts) -> str:
+    if outcome.retry_after is not None:
+        return texts.wait(outcome.retry_after)
+    return texts.reasons[outcome.reason or Reason.DELIVERY_FAILED]

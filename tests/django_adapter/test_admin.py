@@ -1,0 +1,316 @@
+"""The admin: what it shows and hides, what it lets whom do, and a test sent from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import quote
+from django.contrib.auth.models import Permission, User
+from django.core.checks import run_checks
+from django.db import connection
+from django.test import Client
+
+from phone_verify import PhoneNumber, Status
+from phone_verify.exchange import HttpResponse
+from phone_verify_django import conf
+from phone_verify_django.models import VerificationRow, VerifiedPhone
+from phone_verify_django.send_test import _HELD
+
+from .conftest import PHONE, Network
+
+OTHER = "+989120000001"
+HINT = "+98 ••••••••00"
+PASSWORD = "a password of nobody's"
+LIST = "/admin/phone_verify/verificationrow/"
+PHONES = "/admin/phone_verify/verifiedphone/"
+SEND = f"{LIST}send-test/"
+Configure = Callable[..., None]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.django_adapter.admin_urls")]
+
+
+@pytest.fixture(autouse=True)
+def _passwords(settings: Any) -> None:
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "django.contrib.auth.backends.ModelBackend"]
+
+
+@pytest.fixture(autouse=True)
+def _now(network: Network) -> None:
+    """The admin says what is open by the time of the process, as the store does in production."""
+    network.clock._now = datetime.now(UTC)
+
+
+@pytest.fixture
+def browser() -> Client:
+    return Client(enforce_csrf_checks=False, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+
+
+def staff(browser: Client, *permissions: str) -> User:
+    """Sign somebody in who may do these things and nothing else."""
+    user = User.objects.create_user("staff", password=PASSWORD, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    assert user.user_permissions.count() == len(permissions)
+    assert browser.login(username="staff", password=PASSWORD)
+    return user
+
+
+def text(answer: Any) -> str:
+    assert answer.status_code == 200
+    return str(answer.content.decode())
+
+
+def started(phone: str = PHONE, purpose: str = "login") -> VerificationRow:
+    outcome = conf.site().verifier.start(PhoneNumber(phone), purpose=purpose)
+    assert outcome.verification is not None
+    return VerificationRow.objects.get(pk=outcome.verification.id)
+
+
+def rows(page: str) -> list[str]:
+    return re.findall(r'class="field-hint[^"]*">(.*?)</t[hd]>', page)
+
+
+def nothing_secret(page: str, network: Network, row: VerificationRow) -> None:
+    shown = [PHONE, PHONE[1:], row.phone, row.phone[1:], network.code]
+    shown += [bytes(value).hex() for value in (row.binding, row.code_digest or b"?")]
+    shown += [str(bytes(value)) for value in (row.binding, row.code_digest or b"?")]
+    for hidden in (*shown, row.key_id):
+        assert hidden not in page
+
+
+def test_verifications_are_masked_and_cannot_be_changed(browser: Client, network: Network) -> None:
+    staff(browser, "view_verificationrow")
+    row = started()
+    page = text(browser.get(LIST))
+    assert len(rows(page)) == 1
+    assert HINT in page
+    nothing_secret(page, network, row)
+    place = f"{LIST}{quote(row.pk)}/change/"
+    page = text(browser.get(place))
+    assert HINT in page
+    nothing_secret(page, network, row)
+    assert 'name="_save"' not in page
+    assert browser.post(place, {"attempts_left": "10"}).status_code == 403
+    assert browser.get(f"{LIST}add/").status_code == 403
+    assert browser.get(f"{LIST}{quote(row.pk)}/delete/").status_code == 403
+    text(browser.get(f"{LIST}{quote(row.pk)}/history/"))
+
+
+def test_a_full_number_is_found_by_its_tag_and_stands_in_no_address(browser: Client, network: Network) -> None:
+    staff(browser, "view_verificationrow")
+    started()
+    started(OTHER)
+    assert len(rows(text(browser.get(LIST)))) == 2
+    answer = browser.post(f"{LIST}search/", {"number": "+98 912 000-0000"})
+    assert answer.status_code == 302
+    assert "912" not in answer["Location"]
+    page = text(browser.get(f"{LIST}{answer['Location'].removeprefix('../')}"))
+    assert len(rows(page)) == 1
+    assert quote(VerificationRow.objects.get(phone=PHONE).pk) in page
+    answer = browser.post(f"{LIST}search/", {"number": "+989120000009"})
+    assert rows(text(browser.get(f"{LIST}{answer['Location'].removeprefix('../')}"))) == []
+
+
+@pytest.mark.parametrize("typed", ["9120000000", "", "x" * 5000, "+98912", "%", "' OR 1=1", "\0"])
+def test_what_is_no_full_number_finds_nothing(browser: Client, network: Network, typed: str) -> None:
+    """Above all not the end or the middle of one."""
+    staff(browser, "view_verificationrow")
+    started()
+    answer = browser.post(f"{LIST}search/", {"number": typed})
+    assert answer["Location"] == "../"
+    assert "not a phone number" in text(browser.get(LIST))
+
+
+def test_searching_needs_the_permission_and_a_post(browser: Client) -> None:
+    staff(browser, "view_verifiedphone")
+    assert browser.post(f"{LIST}search/", {"number": PHONE}).status_code == 403
+    assert browser.get(f"{PHONES}search/").status_code == 405
+    assert Client().post(f"{LIST}search/", {"number": PHONE}).status_code == 302
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(User.objects.get())
+    assert strict.post(f"{PHONES}search/", {"number": PHONE}).status_code == 403
+
+
+def test_filters(browser: Client, network: Network) -> None:
+    staff(browser, "view_verificationrow")
+    started()
+    over, late = started(OTHER, "signup"), started("+989120000002")
+    VerificationRow.objects.filter(pk=over.pk).update(status="exhausted", channel="voice")
+    VerificationRow.objects.filter(pk=late.pk).update(expires_at=10**15, created_at=10**15 - 1)
+    ends = {
+        "state=open": "00",
+        "state=exhausted": "01",
+        "state=expired": "02",
+        "channel=voice": "01",
+        "purpose=signup": "01",
+    }
+    for query, end in ends.items():
+        found = rows(text(browser.get(f"{LIST}?{query}")))
+        assert len(found) == 1
+        assert f"••{end}" in found[0]
+    assert len(rows(text(browser.get(f"{LIST}?within=600")))) == 2
+    assert len(rows(text(browser.get(f"{LIST}?within=nonsense")))) == 3
+    assert "expired" in text(browser.get(f"{LIST}?state=expired"))
+
+
+def test_open_ones_can_be_ended(browser: Client, network: Network) -> None:
+    staff(browser, "view_verificationrow", "change_verificationrow")
+    row, other = started(), started(OTHER)
+    VerificationRow.objects.filter(pk=other.pk).update(status="verified")
+    page = text(browser.get(LIST))
+    assert "End the selected ones" in page
+    ends = {"action": "end", "_selected_action": [row.pk, other.pk]}
+    assert "1 verification was ended." in text(browser.post(LIST, ends, follow=True))
+    states = dict(VerificationRow.objects.values_list("phone", "status"))
+    assert states == {PHONE: Status.CANCELLED, OTHER: Status.VERIFIED}
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["sent verification by sms"]
+
+
+def test_who_may_only_look_ends_and_sends_nothing(browser: Client, network: Network) -> None:
+    staff(browser, "view_verificationrow")
+    row = started()
+    page = text(browser.get(LIST))
+    assert "End the selected ones" not in page
+    assert "Send a test" not in page
+    browser.post(LIST, {"action": "end", "_selected_action": [row.pk]})
+    assert VerificationRow.objects.get().status == "sent"
+    assert browser.get(SEND).status_code == 403
+    assert browser.post(SEND, {"start": "1", "number": PHONE}).status_code == 403
+    assert network.sent == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_ended_stays_so_under_atomic_requests(
+    browser: Client, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    staff(browser, "view_verificationrow", "change_verificationrow", "add_verificationrow")
+    row = started()
+    browser.post(LIST, {"action": "end", "_selected_action": [row.pk]})
+    assert VerificationRow.objects.get().status == "cancelled"
+    browser.post(SEND, {"start": "1", "number": OTHER})
+    assert network.sent == 2
+
+
+def test_another_store_is_not_listed_and_can_be_tried(
+    browser: Client, network: Network, configure: Configure, tmp_path: Any
+) -> None:
+    staff(browser, "view_verificationrow", "add_verificationrow")
+    configure(sms="console://", store=f"sqlite:///{tmp_path}/verifications.sqlite3")
+    page = text(browser.get(LIST))
+    assert "only Django&#x27;s own store is listed" in page
+    browser.post(SEND, {"start": "1", "number": PHONE})
+    assert HINT in text(browser.get(SEND))
+    assert rows(text(browser.get(LIST))) == []
+
+
+# Verified phones.
+
+
+def test_verified_phones(browser: Client) -> None:
+    user = staff(browser, "view_verifiedphone", "delete_verifiedphone")
+    other = User.objects.create_user("somebody")
+    row = VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=datetime.now(UTC))
+    VerifiedPhone.objects.create(user=other, phone=OTHER, verified_at=datetime.now(UTC))
+    page = text(browser.get(PHONES))
+    assert len(rows(page)) == 2
+    one = text(browser.get(f"{PHONES}{row.pk}/change/"))
+    for shown in (page, one):
+        assert HINT in shown
+        assert PHONE[1:] not in shown
+    for typed, end in ((PHONE, "00"), ("someb", "01"), ("STAFF", "00")):
+        answer = browser.post(f"{PHONES}search/", {"number": typed})
+        assert "912" not in answer["Location"]
+        found = rows(text(browser.get(f"{PHONES}{answer['Location'].removeprefix('../')}")))
+        assert len(found) == 1
+        assert f"••{end}" in found[0]
+    answer = browser.post(f"{PHONES}search/", {"number": "+989120000009"})
+    assert rows(text(browser.get(f"{PHONES}{answer['Location'].removeprefix('../')}"))) == []
+    answer = browser.post(f"{PHONES}search/", {"number": "+98912000"})
+    assert answer["Location"] == "../"
+    assert browser.get(f"{PHONES}add/").status_code == 403
+    assert browser.post(f"{PHONES}{row.pk}/change/", {"user": other.pk}).status_code == 403
+    assert browser.post(f"{PHONES}{row.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert VerifiedPhone.objects.get().phone == OTHER
+    assert PHONE not in str(list(LogEntry.objects.values_list("object_repr", "change_message")))
+
+
+# A test.
+
+
+def test_a_test_by_code(browser: Client, network: Network) -> None:
+    staff(browser, "add_verificationrow")
+    page = text(browser.get(SEND))
+    assert 'name="start"' in page
+    assert browser.post(SEND, {"start": "1", "number": "+98 912 000 0000", "channel": "sms"}).status_code == 302
+    row = VerificationRow.objects.get()
+    assert (row.purpose, row.channel) == ("confirm", "sms")
+    page = text(browser.get(SEND))
+    assert HINT in page
+    assert "5 tries left" in page
+    nothing_secret(page, network, row)
+    page = text(browser.post(SEND, {"check": "1", "code": network.wrong}, follow=True))
+    assert "That code is not right." in page
+    assert "4 tries left" in page
+    page = text(browser.post(SEND, {"again": "1"}, follow=True))
+    assert "Try again in" in page
+    page = text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
+    assert "verified" in page
+    assert 'name="code"' not in page
+    assert 'name="start"' in text(browser.post(SEND, {"anew": "1"}, follow=True))
+
+
+def test_a_test_can_be_ended(browser: Client, network: Network) -> None:
+    staff(browser, "add_verificationrow")
+    browser.post(SEND, {"start": "1", "number": PHONE})
+    assert "cancelled" in text(browser.post(SEND, {"end": "1"}, follow=True))
+
+
+def test_a_test_by_an_incoming_call_shows_the_number_to_call(
+    browser: Client, network: Network, configure: Configure
+) -> None:
+    configure(inbound_call="telefon-ip://TOKEN@default")
+    staff(browser, "add_verificationrow")
+    line = b'{"success": true, "error": "", "data": {"auth_phone": "79990000001", "id": 122760}}'
+    network.transport.answers += [HttpResponse(200, {}, line), HttpResponse(200)]
+    browser.post(SEND, {"start": "1", "number": "+79000000000"})
+    page = text(browser.get(SEND))
+    assert "+79990000001" in page
+    assert "data:image/svg+xml" in page
+    assert 'name="code"' not in page
+
+
+@pytest.mark.parametrize("fields", [{"number": "nonsense"}, {"number": ""}, {"number": PHONE, "channel": "voice"}, {}])
+def test_a_test_that_cannot_be_sent_is_told_in_the_form(
+    browser: Client, network: Network, fields: dict[str, str]
+) -> None:
+    staff(browser, "add_verificationrow")
+    page = text(browser.post(SEND, {"start": "1", **fields}))
+    assert "errorlist" in page
+    assert network.sent == 0
+
+
+def test_a_refusal_is_told(browser: Client, network: Network, configure: Configure) -> None:
+    staff(browser, "add_verificationrow")
+    configure()
+    assert "not set up" in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
+    configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
+    assert "The store does not answer." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
+
+
+def test_what_a_session_holds_of_a_test_that_is_gone_goes_too(browser: Client, network: Network) -> None:
+    staff(browser, "add_verificationrow")
+    browser.post(SEND, {"start": "1", "number": PHONE})
+    VerificationRow.objects.all().delete()
+    assert 'name="start"' in text(browser.get(SEND))
+    assert _HELD not in browser.session
+    for button in ("check", "again", "end"):
+        assert "There is no such verification" in text(browser.post(SEND, {button: "1", "code": "1"}, follow=True))
+
+
+def test_djangos_own_checks_of_an_admin_are_silent() -> None:
+    assert run_checks(tags=["admin"]) == []

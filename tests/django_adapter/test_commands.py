@@ -1,0 +1,260 @@
+"""The management commands."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from phone_verify import PhoneNumber
+from phone_verify.exchange import HttpResponse
+from phone_verify_django import conf
+from phone_verify_django.management.commands import phone_verify_test
+from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
+from phone_verify_django.otp.models import PhoneDevice
+
+from .conftest import PHONE, Network
+from .settings import SECRET_KEY
+from .test_checks import manage
+
+OTHER = "+989120000001"
+Configure = Callable[..., None]
+
+pytestmark = pytest.mark.django_db
+
+
+def said(*words: str, **options: Any) -> str:
+    out = io.StringIO()
+    call_command(*words, stdout=out, stderr=out, no_color=True, **options)
+    return out.getvalue()
+
+
+def started(phone: str = PHONE) -> None:
+    assert conf.site().verifier.start(PhoneNumber(phone)).ok
+
+
+# purge
+
+
+def test_purge_drops_what_is_over(network: Network) -> None:
+    for n in range(5):
+        started(f"+98912000000{n}")
+    assert "0 verifications" in said("phone_verify_purge")
+    network.clock.move(2 * 24 * 3600)
+    assert "were dropped" in said("phone_verify_purge")
+    assert (VerificationRow.objects.count(), PhoneRow.objects.count()) == (0, 0)
+    assert said("phone_verify_purge", verbosity=0) == ""
+
+
+def test_purge_goes_on_until_nothing_is_left(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    from phone_verify_django.management.commands import phone_verify_purge
+
+    for n in range(5):
+        started(f"+98912000000{n}")
+    network.clock.move(2 * 24 * 3600)
+    monkeypatch.setattr(phone_verify_purge, "_BATCH", 2)
+    said("phone_verify_purge")
+    assert VerificationRow.objects.count() == 0
+
+
+def down(configure: Configure) -> None:
+    configure(sms="console://", store="memory:")
+    conf.site().many_processes()
+
+
+def test_purge_says_that_the_store_is_down(configure: Configure) -> None:
+    down(configure)
+    with pytest.raises(CommandError, match="did not answer"):
+        said("phone_verify_purge")
+
+
+# doctor
+
+
+def test_the_doctor_of_a_sound_site(configure: Configure) -> None:
+    configure(sms="amoot://FAKE-CREDENTIAL@default", public_url="https://site.example", allowed_regions="IR")
+    told = said("phone_verify_doctor", offline=True)
+    assert "no errors, no warnings" in told
+    assert "sms by amoot" in told
+    assert "FAKE-CREDENTIAL" not in told
+
+
+def test_the_doctor_asks_the_store(configure: Configure) -> None:
+    configure(sms="console://")
+    assert "The store answers." in said("phone_verify_doctor")
+
+
+def test_the_doctor_ends_with_an_error(configure: Configure, settings: Any) -> None:
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
+    settings.ROOT_URLCONF = "tests.django_adapter.bare_urls"
+    configure(sms="amoot://FAKE@default", public_url="https://site.example")
+    out = io.StringIO()
+    with pytest.raises(CommandError, match="cannot work"):
+        call_command("phone_verify_doctor", offline=True, stdout=out)
+    assert "Nobody can sign in by phone" in out.getvalue()
+    assert "2 errors" in out.getvalue()
+    settings.MIDDLEWARE = []
+    out = io.StringIO()
+    with pytest.raises(CommandError):
+        call_command("phone_verify_doctor", offline=True, stdout=out)
+    assert "PhoneFactorMiddleware" in out.getvalue()
+    settings.PHONE_VERIFY = "console://"
+    with pytest.raises(CommandError):
+        said("phone_verify_doctor", offline=True)
+
+
+def test_the_doctor_runs_where_the_site_does_not_start() -> None:
+    done = manage("phone_verify_doctor", "--offline")
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    for words in ("PHONE_VERIFY_SMS", "PHONE_VERIFY_TTL", "PHONE_VERIFY_TTLL"):
+        assert words in done.stdout
+    assert SECRET_KEY not in done.stdout
+
+
+# test
+
+
+class Script:
+    """A terminal at which these lines are typed, one at each question."""
+
+    def __init__(self, *typed: Any) -> None:
+        self.typed, self.lines = list(typed), list[str]()
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    def status(self, text: str) -> None:
+        self.lines.append(text)
+
+    def ask(self, prompt: str, seconds: float | None = None) -> str | None:
+        self.lines.append(prompt)
+        next_ = self.typed.pop(0)
+        if isinstance(next_, type):
+            raise next_
+        return str(next_() if callable(next_) else next_)
+
+    def pause(self, seconds: float) -> str | None:
+        return self.ask("", seconds)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
+    def sits(*typed: Any) -> Script:
+        script = Script(*typed)
+        monkeypatch.setattr(phone_verify_test.Command, "terminal", staticmethod(lambda: script))
+        return script
+
+    return sits
+
+
+def test_a_verification_by_hand(network: Network, at: Callable[..., Script]) -> None:
+    script = at(lambda: network.wrong, lambda: network.code)
+    said("phone_verify_test", PHONE)
+    told = "\n".join(script.lines)
+    assert "That is not the code" in told
+    assert "Verified: +98 ••••••••00" in told
+    assert PHONE not in told
+    assert VerificationRow.objects.get().purpose == "by_hand"
+
+
+def test_what_costs_money_is_asked_first(network: Network, configure: Configure, at: Callable[..., Script]) -> None:
+    configure(sms="amoot://FAKE@default", region="IR")
+    script = at("n")
+    with pytest.raises(CommandError, match="nothing was sent"):
+        said("phone_verify_test", "09120000000")
+    assert "It may cost money" in script.lines[-1]
+    assert network.transport.requests == []
+    network.transport.answers.append(HttpResponse(500))
+    script = at()
+    with pytest.raises(CommandError, match="not verified"):
+        said("phone_verify_test", "09120000000", yes=True)
+    assert any("amoot" in line for line in script.lines)
+
+
+@pytest.mark.parametrize(
+    ("ends", "why", "code"), [(EOFError, "input is over", 1), (KeyboardInterrupt, "cancelled", 130)]
+)
+def test_giving_up_cancels(network: Network, at: Callable[..., Script], ends: type, why: str, code: int) -> None:
+    at(ends)
+    with pytest.raises(CommandError, match=why) as raised:
+        said("phone_verify_test", PHONE, channel="sms", locale="fa")
+    assert raised.value.returncode == code
+    assert VerificationRow.objects.get().status == "cancelled"
+    assert VerificationRow.objects.get().locale == "fa"
+
+
+def test_what_cannot_be_tried_is_said(configure: Configure, at: Callable[..., Script]) -> None:
+    at()
+    with pytest.raises(CommandError, match="not a phone number"):
+        said("phone_verify_test", "nonsense")
+    down(configure)
+    with pytest.raises(CommandError, match="the store does not answer"):
+        said("phone_verify_test", PHONE)
+
+
+# erase
+
+
+@pytest.fixture
+def known(network: Network) -> User:
+    """Somebody of whom everything is kept that we keep."""
+    user = User.objects.create_user("somebody")
+    VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=datetime.now(UTC))
+    VerifiedPhone.objects.create(user=user, phone=OTHER, verified_at=datetime.now(UTC))
+    PhoneDevice.objects.create(user=user, phone=PHONE)
+    started()
+    started()
+    started(OTHER)
+    return user
+
+
+def test_erase_counts_first(known: User) -> None:
+    told = said("phone_verify_erase", PHONE)
+    for line in ("verifications and their counters: 2", "verified numbers: 1", "devices: 1", "Nothing was erased"):
+        assert line in told
+    assert "--yes" in told
+    assert PHONE not in told
+    assert VerifiedPhone.objects.count() == 2
+    assert VerificationRow.objects.count() == 3
+
+
+def test_erase_leaves_nothing_of_the_number_and_all_of_others(known: User) -> None:
+    assert "is erased" in said("phone_verify_erase", "0912 000 0000", region="IR", yes=True)
+    tag = conf.site().verifier.tag(PhoneNumber(PHONE))
+    assert not VerifiedPhone.objects.filter(phone=PHONE).exists()
+    assert not PhoneDevice.objects.exists()
+    assert not VerificationRow.objects.filter(tag=tag).exists()
+    assert not PhoneRow.objects.filter(tag=tag).exists()
+    assert VerifiedPhone.objects.get().phone == OTHER
+    assert VerificationRow.objects.get().phone == OTHER
+    assert PhoneRow.objects.count() == 1
+    assert User.objects.get() == known
+
+
+def test_erase_tells_of_a_user_whose_name_is_the_number(network: Network) -> None:
+    user = User.objects.create_user(PHONE)
+    assert f"The name of user {user.pk} is this number" in said("phone_verify_erase", PHONE, yes=True)
+
+
+def test_erase_in_another_store(configure: Configure, tmp_path: Any, network: Network) -> None:
+    configure(sms="console://", store="memory:")
+    started()
+    assert "what the store has" in said("phone_verify_erase", PHONE)
+    VerifiedPhone.objects.create(user=User.objects.create_user("x"), phone=PHONE, verified_at=datetime.now(UTC))
+    said("phone_verify_erase", PHONE, yes=True)
+    assert not VerifiedPhone.objects.exists()
+
+
+def test_erase_erases_nothing_where_the_store_is_down(known: User, configure: Configure) -> None:
+    down(configure)
+    with pytest.raises(CommandError, match="nothing was erased"):
+        said("phone_verify_erase", PHONE, yes=True)
+    assert VerifiedPhone.objects.count() == 2
+    with pytest.raises(CommandError, match="not a phone number"):
+        said("phone_verify_erase", "nonsense", yes=True)

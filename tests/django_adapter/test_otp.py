@@ -1,0 +1,586 @@
+"""A phone as django-otp's second factor: its own suites of devices, its forms, its admin site."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.checks import run_checks
+from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.db import IntegrityError, connections, transaction
+from django.test import AsyncClient, Client
+from django_otp import DEVICE_ID_SESSION_KEY, match_token, verify_token
+from django_otp.forms import OTPAuthenticationForm
+from django_otp.test_utils import CooldownTestMixin, ThrottlingTestMixin, TimestampTestMixin
+from django_otp.test_utils import TestCase as OtpTestCase
+
+from phone_verify import InvalidPhoneError, PhoneNumber
+from phone_verify.exchange import HttpResponse
+from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
+from phone_verify_django.otp import first_factor
+from phone_verify_django.otp.models import ChallengeError, PhoneDevice
+from phone_verify_django.testing import override
+
+from .conftest import PHONE, Network
+from .settings import SECRET_KEY
+
+ROOT = Path(__file__).parents[2]
+OTHER = "+989120000001"
+PASSWORD = "a password of nobody's"
+Configure = Callable[..., None]
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.django_adapter.admin_urls")]
+
+
+# django-otp's own promises of a device. It moves the time of the whole process, so the store lives by that too.
+
+
+class ADevice:
+    """What its suites ask of who uses them."""
+
+    network: Network
+    device: Any
+
+    @pytest.fixture(autouse=True)
+    def _site(self, settings: Any) -> Iterator[None]:
+        settings.PHONE_VERIFY = {"sms": "console://", "resend_after": 10}
+        type(self).network = Network()
+        with override(transport=self.network.transport):
+            yield
+
+    def setUp(self) -> None:
+        self.device = User.objects.create_user("alice").phonedevice_set.create(phone=PHONE)
+
+    def valid_token(self) -> str:
+        if not self.network.sent:
+            self.device.generate_challenge()
+        return self.network.code
+
+    def invalid_token(self) -> int:
+        return -1
+
+
+class TestThrottling(ADevice, ThrottlingTestMixin, OtpTestCase):
+    pass
+
+
+class TestCooldown(ADevice, CooldownTestMixin, OtpTestCase):
+    pass
+
+
+class TestTimestamps(ADevice, TimestampTestMixin, OtpTestCase):
+    pass
+
+
+# Ours.
+
+
+@pytest.fixture(autouse=True)
+def _passwords(settings: Any) -> None:
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "django.contrib.auth.backends.ModelBackend"]
+
+
+@pytest.fixture
+def alice() -> User:
+    return User.objects.create_user("alice", password=PASSWORD)
+
+
+@pytest.fixture
+def device(alice: User, network: Network) -> PhoneDevice:
+    return PhoneDevice.objects.create(user=alice, phone=PHONE)
+
+
+def rested(device: PhoneDevice) -> PhoneDevice:
+    """The device as if its cool-down and throttling were over: django-otp reads the time of the process."""
+    PhoneDevice.objects.update(
+        last_generated_timestamp=None, throttling_failure_timestamp=None, throttling_failure_count=0
+    )
+    device.refresh_from_db()
+    return device
+
+
+def test_a_code_is_sent_and_proves_once(device: PhoneDevice, network: Network, alice: User) -> None:
+    assert device.is_interactive()
+    assert device.generate_challenge() == "We sent a code to +98 ••••••••00"
+    assert network.sent == 1
+    assert verify_token(alice, device.persistent_id, network.wrong) is None
+    rested(device)
+    assert verify_token(alice, device.persistent_id, network.code) == device
+    assert verify_token(alice, device.persistent_id, network.code) is None
+    assert VerificationRow.objects.get().purpose == "second_factor"
+    assert VerificationRow.objects.get().redeemed
+
+
+def test_digits_of_any_keyboard_count(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    assert device.verify_token(network.code.translate({48 + n: 0x06F0 + n for n in range(10)}))
+
+
+@pytest.mark.parametrize("typed", ["", "12", "x" * 5000, "²²²²²²", "\0", None, 0, "123456\n654321"])
+def test_what_is_no_code_proves_nothing_and_spends_no_attempt(
+    device: PhoneDevice, network: Network, typed: object
+) -> None:
+    device.generate_challenge()
+    assert not device.verify_token(typed)
+    assert VerificationRow.objects.get().attempts_left == 5
+
+
+def test_without_a_challenge_nothing_proves(device: PhoneDevice) -> None:
+    assert not device.verify_token("")
+    assert not rested(device).verify_token("000000")
+
+
+def test_the_row_holds_no_code(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    row = PhoneDevice.objects.values().get()
+    assert network.code not in str(row)
+    assert PHONE not in repr(device)
+
+
+def test_asking_again_repeats_the_code_of_the_same_verification(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    first, verification = network.code, device.verification_id
+    assert not device.verify_token(network.wrong)
+    assert "Try again in" in device.generate_challenge()
+    assert network.sent == 1
+    network.clock.move(60)
+    rested(device).generate_challenge()
+    assert network.sent == 2
+    assert (network.code, device.verification_id) == (first, verification)
+    assert VerificationRow.objects.get().attempts_left == 4
+    assert device.verify_token(first)
+
+
+def test_after_its_life_a_new_one_begins(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    first = network.code
+    network.clock.move(301)
+    assert not device.verify_token(first)
+    rested(device).generate_challenge()
+    assert network.code != first
+    assert device.verify_token(network.code)
+
+
+def test_the_sites_own_limits_hold_too(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    """However often django-otp's counters are set back: the phone's failures and sends are counted in the store."""
+    configure(sms="console://", max_failures=4, sends_per_hour=3)
+    device.generate_challenge()
+    for _ in range(4):
+        assert not rested(device).verify_token(network.wrong)
+    assert not rested(device).verify_token(network.code)
+    network.clock.move(3601)
+    for _ in range(3):
+        network.clock.move(301)
+        rested(device).generate_challenge()
+    network.clock.move(301)
+    with pytest.raises(ChallengeError, match="Try again in"):
+        rested(device).generate_challenge()
+
+
+def test_a_wrong_answer_here_closes_no_login(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    device.verify_token(network.wrong)
+    assert list(PhoneRow.objects.get().failures) == ["second_factor"]
+
+
+def test_a_code_of_a_login_is_no_second_factor(device: PhoneDevice, network: Network, visitor: Any) -> None:
+    visitor.call("POST", "v1/verifications", {"phone": PHONE})
+    assert not device.verify_token(network.code)
+    device = rested(device)
+    device.generate_challenge()
+    row = VerificationRow.objects.get(purpose="second_factor")
+    checked = visitor.call("POST", f"v1/verifications/{row.id}/check", {"code": network.code}, secret=device.secret)
+    assert visitor.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=device.secret).status == 400
+
+
+def test_a_number_that_was_changed_since_proves_nothing(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    PhoneDevice.objects.update(phone=OTHER)
+    device.refresh_from_db()
+    assert not device.verify_token(network.code)
+    rested(device).generate_challenge()
+    assert VerificationRow.objects.count() == 2
+    assert device.verify_token(network.code)
+
+
+def test_a_code_goes_to_the_number_as_it_is_now(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    PhoneDevice.objects.update(phone=OTHER)
+    network.clock.move(60)
+    rested(device).generate_challenge()
+    assert network.transport.notices[-1].phone == OTHER
+
+
+def test_a_right_code_clears_what_was_counted_and_held(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    device.verify_token(network.wrong)
+    PhoneDevice.objects.update(throttling_failure_timestamp=datetime(2020, 1, 1, tzinfo=UTC))
+    device.refresh_from_db()
+    assert device.verify_token(network.code)
+    row = PhoneDevice.objects.get()
+    assert (row.throttling_failure_count, row.throttling_failure_timestamp, row.last_generated_timestamp) == (
+        0,
+        None,
+        None,
+    )
+    assert (row.verification_id, row.secret) == ("", "")
+
+
+def test_where_short_codes_are_closed_no_call_is_asked_for(
+    device: PhoneDevice, network: Network, configure: Configure
+) -> None:
+    """As a login would, which can do without a code."""
+    configure(flash_call="ssms://KEY@default", inbound_call="telefon-ip://TOKEN@default", max_failures=20)
+    PhoneDevice.objects.update(phone="+79000000000")
+    body = {"response": {"msg": {"err_code": "0"}, "data": {"id": 1, "code": "3563"}}}
+    network.transport.answers.append(HttpResponse(200, {}, json.dumps(body).encode()))
+    rested(device).generate_challenge()
+    in_an_hour = int((network.clock().timestamp() + 3600) * 1_000_000)
+    PhoneRow.objects.update(failures={"second_factor": [10, in_an_hour]})
+    network.clock.move(60)
+    with pytest.raises(ChallengeError, match="not available"):
+        rested(device).generate_challenge()
+    assert len(network.transport.requests) == 1
+
+
+def test_an_incoming_call_is_never_chosen(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    """There is no code to type."""
+    configure(inbound_call="telefon-ip://TOKEN@default", sms="console://", channels="inbound_call,sms")
+    device.generate_challenge()
+    assert VerificationRow.objects.get().channel == "sms"
+    configure(inbound_call="telefon-ip://TOKEN@default")
+    PhoneDevice.objects.update(phone=OTHER, last_generated_timestamp=None)
+    with pytest.raises(ChallengeError, match="not set up"):
+        PhoneDevice.objects.get().generate_challenge()
+
+
+def test_a_flash_call_says_what_to_type(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    configure(flash_call="ferzz://KEY@default")
+    body = {"message": "ok", "code": "3563", "tracking_code": "TRK-0000000001", "head_number": "0990000"}
+    network.transport.answers.append(HttpResponse(200, {}, json.dumps(body).encode()))
+    told = device.generate_challenge()
+    assert "Do not answer" in told
+    assert "last digits" in told
+    assert device.verify_token("3563")
+
+
+def test_a_refusal_is_told_and_starts_no_cool_down(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    configure(sms="amoot://TOKEN@default")
+    network.transport.answers.append(HttpResponse(500))
+    with pytest.raises(ChallengeError, match="could not reach"):
+        device.generate_challenge()
+    assert PhoneDevice.objects.get().last_generated_timestamp is None
+    configure(sms="console://")
+    device.generate_challenge()
+    assert device.verify_token(network.code)
+
+
+def test_a_store_that_is_down_proves_nothing(
+    device: PhoneDevice, configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
+    with pytest.raises(ChallengeError, match="cannot answer now"):
+        device.generate_challenge()
+    device.verification_id, device.secret = "A" * 44, "s" * 22
+    assert not device.verify_token("123456")
+    assert device.throttling_failure_count == 0
+    assert "no second factor can be checked" in caplog.text
+
+
+def test_messages_speak_djangos_language(device: PhoneDevice, settings: Any, network: Network) -> None:
+    settings.LANGUAGE_CODE = "ru"
+    assert "Мы отправили" in device.generate_challenge() or "код" in device.generate_challenge().lower()
+    assert VerificationRow.objects.get().locale == "ru"
+
+
+def test_a_number_is_read_when_the_device_is_made(alice: User, configure: Configure) -> None:
+    configure(sms="console://", region="IR")
+    device = PhoneDevice.objects.create(user=alice, phone="0912 000 0000")
+    assert (device.phone, device.name) == (PHONE, "+98 ••••••••00")
+    with pytest.raises(InvalidPhoneError):
+        PhoneDevice.objects.create(user=alice, phone="nonsense")
+    with pytest.raises(ValidationError, match="not a phone number"):
+        PhoneDevice(user=alice, name="x", phone="nonsense").full_clean()
+    with pytest.raises(IntegrityError), transaction.atomic():
+        PhoneDevice.objects.create(user=alice, phone=PHONE)
+
+
+def test_the_fixed_code_of_a_test_number_is_nobodys_with_rights(
+    device: PhoneDevice, alice: User, configure: Configure, network: Network
+) -> None:
+    fixed = f"{PHONE}=482193@{network.clock().date()}"
+    configure(sms="console://", test_passcodes=fixed, test_passcodes_in_production=PHONE)
+    device.generate_challenge()
+    assert device.verify_token("482193")
+    User.objects.update(is_staff=True)
+    device = PhoneDevice.objects.get()
+    device.generate_challenge()
+    assert not device.verify_token("482193")
+
+
+# Its login form and its admin site.
+
+
+@pytest.fixture
+def browser(network: Network) -> Client:
+    return Client(headers={"host": "testserver"}, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+
+
+def test_the_login_form(device: PhoneDevice, network: Network) -> None:
+    fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id}
+    form = OTPAuthenticationForm(None, {**fields, "otp_challenge": "1"})
+    assert not form.is_valid()
+    assert "We sent a code to +98 ••••••••00" in str(form.errors)
+    form = OTPAuthenticationForm(None, {**fields, "otp_token": network.wrong})
+    assert not form.is_valid()
+    rested(device)
+    form = OTPAuthenticationForm(None, {**fields, "otp_token": network.code})
+    assert form.is_valid()
+    assert form.get_user().otp_device == device
+
+
+def test_the_admin_site(device: PhoneDevice, network: Network, browser: Client) -> None:
+    User.objects.update(is_staff=True, is_superuser=True)
+    fields = {"username": "alice", "password": PASSWORD, "next": "/otpadmin/"}
+    page = browser.post("/otpadmin/login/", fields).content.decode()
+    assert "+98 ••••••••00" in page
+    fields["otp_device"] = device.persistent_id
+    page = browser.post("/otpadmin/login/", {**fields, "otp_challenge": "1"}).content.decode()
+    assert "We sent a code to" in page
+    answer = browser.post("/otpadmin/login/", {**fields, "otp_token": network.code})
+    assert answer["Location"] == "/otpadmin/"
+    assert browser.get("/otpadmin/").status_code == 200
+
+
+def test_a_refused_challenge_is_told_in_the_form(device: PhoneDevice, configure: Configure) -> None:
+    configure()
+    fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id, "otp_challenge": "1"}
+    form = OTPAuthenticationForm(None, fields)
+    assert not form.is_valid()
+    assert "not set up" in str(form.errors)
+
+
+@pytest.fixture
+def begin_in() -> Iterator[Callable[[str], None]]:
+    """Let SQLite's transactions begin in this mode."""
+    default = connections["default"]
+
+    def set_to(mode: str) -> None:
+        default.ensure_connection()
+        default.transaction_mode = mode  # type: ignore[attr-defined]
+
+    yield set_to
+    set_to("IMMEDIATE")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("mode", ["IMMEDIATE", "DEFERRED"])
+def test_the_form_works_in_its_own_transaction(
+    alice: User, network: Network, mode: str, begin_in: Callable[[str], None]
+) -> None:
+    """django-otp holds a transaction around every device. On SQLite nothing can be written beside that one."""
+    begin_in(mode)
+    device = PhoneDevice.objects.create(user=alice, phone=PHONE)
+    fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id}
+    form = OTPAuthenticationForm(None, {**fields, "otp_challenge": "1"})
+    assert not form.is_valid()
+    assert "We sent a code to" in str(form.errors)
+    assert not OTPAuthenticationForm(None, {**fields, "otp_token": network.wrong}).is_valid()
+    assert VerificationRow.objects.get().attempts_left == 4
+    rested(device)
+    assert OTPAuthenticationForm(None, {**fields, "otp_token": network.code}).is_valid()
+    assert match_token(alice, network.code) is None
+
+
+# The phone that somebody has signed in by.
+
+
+def enter_by_phone(browser: Client, network: Network, phone: str = PHONE) -> None:
+    browser.post("/phone/login/", {"phone": phone})
+    assert browser.post("/phone/code/", {"code": network.code}).status_code == 302
+
+
+def challenge(browser: Client, device: PhoneDevice) -> str:
+    page = browser.post("/second/", {"otp_device": device.persistent_id, "otp_challenge": "1", "next": "/treasure/"})
+    return page.content.decode()
+
+
+def answer_with(browser: Client, device: PhoneDevice, code: str) -> Any:
+    return browser.post("/second/", {"otp_device": device.persistent_id, "otp_token": code, "next": "/treasure/"})
+
+
+@pytest.fixture
+def phone_user(network: Network) -> User:
+    user = User.objects.create_user("by_phone", password=PASSWORD)
+    for phone in (PHONE, OTHER):
+        VerifiedPhone.objects.create(user=user, phone=phone, verified_at=datetime.now(UTC))
+    return user
+
+
+def test_a_phone_used_to_sign_in_is_not_the_second_factor(browser: Client, network: Network, phone_user: User) -> None:
+    same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
+    enter_by_phone(browser, network)
+    sent = network.sent
+    assert "You have signed in by this phone" in challenge(browser, same)
+    assert network.sent == sent
+    # A code that was asked for elsewhere does not help.
+    same.generate_challenge()
+    page = answer_with(browser, same, network.code).content.decode()
+    assert "You have signed in by this phone" in page
+    assert browser.get("/treasure/").status_code == 302
+    assert PhoneDevice.objects.get().throttling_failure_count == 0
+
+
+def test_another_phone_is(browser: Client, network: Network, phone_user: User) -> None:
+    other = PhoneDevice.objects.create(user=phone_user, phone=OTHER)
+    enter_by_phone(browser, network)
+    assert "We sent a code to" in challenge(browser, other)
+    assert answer_with(browser, other, network.code).status_code == 302
+    assert browser.get("/treasure/").content == b"treasure"
+
+
+def test_the_same_phone_is_after_a_password(browser: Client, network: Network, phone_user: User) -> None:
+    same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
+    assert browser.login(username="by_phone", password=PASSWORD)
+    challenge(browser, same)
+    assert answer_with(browser, same, network.code).status_code == 302
+    assert browser.get("/treasure/").content == b"treasure"
+
+
+def test_changing_the_number_meanwhile_does_not_help(browser: Client, network: Network, phone_user: User) -> None:
+    same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
+    enter_by_phone(browser, network)
+    VerifiedPhone.objects.filter(phone=PHONE).delete()
+    assert "You have signed in by this phone" in challenge(browser, same)
+
+
+def test_a_verification_from_elsewhere_is_taken_back(browser: Client, network: Network, phone_user: User) -> None:
+    """A site's own view may have put the device into the session without asking it."""
+    same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
+    enter_by_phone(browser, network)
+    session = browser.session
+    session[DEVICE_ID_SESSION_KEY] = same.persistent_id
+    session.save()
+    assert browser.get("/treasure/").status_code == 302
+    assert DEVICE_ID_SESSION_KEY not in browser.session
+
+
+async def _who(cookie: str) -> str:
+    client = AsyncClient()
+    client.cookies["sessionid"] = cookie
+    return (await client.get("/who/")).content.decode()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("phone", "verified"), [(PHONE, "False"), (OTHER, "True")])
+def test_so_it_is_under_asgi(browser: Client, network: Network, phone_user: User, phone: str, verified: str) -> None:
+    from asgiref.sync import async_to_sync
+
+    device = PhoneDevice.objects.create(user=phone_user, phone=phone)
+    enter_by_phone(browser, network)
+    session = browser.session
+    session[DEVICE_ID_SESSION_KEY] = device.persistent_id
+    session.save()
+    assert async_to_sync(_who)(browser.cookies["sessionid"].value) == verified
+
+
+def test_a_session_that_does_not_say_by_which_phone_counts_as_by_this_one(
+    browser: Client, network: Network, phone_user: User
+) -> None:
+    """One from before the app was installed."""
+    other = PhoneDevice.objects.create(user=phone_user, phone=OTHER)
+    enter_by_phone(browser, network)
+    session = browser.session
+    del session[first_factor.SESSION_KEY]
+    session.save()
+    assert "You have signed in by this phone" in challenge(browser, other)
+
+
+def test_the_session_holds_no_number(browser: Client, network: Network, phone_user: User) -> None:
+    enter_by_phone(browser, network)
+    assert PHONE.lstrip("+") not in str(dict(browser.session.items()))
+
+
+def test_a_session_of_a_backend_that_is_gone_is_nobodys() -> None:
+    session: Any = {"_auth_user_backend": "gone.Backend"}
+    assert not first_factor.is_used_in(session, PhoneNumber(PHONE))
+
+
+# Setting it up.
+
+SETUP = (
+    "import sys, django; sys.argv = sys.argv[1:]; from django.conf import settings\n"
+    f"settings.configure(SECRET_KEY={SECRET_KEY!r}, INSTALLED_APPS=['django.contrib.auth',"
+    " 'django.contrib.contenttypes', 'django_otp', 'phone_verify_django', 'phone_verify_django.otp'],"
+    " PHONE_VERIFY={{'sms': 'console://'}}, MIDDLEWARE={middleware})\n"
+    "django.setup()"
+)
+OURS = "phone_verify_django.otp.middleware.PhoneFactorMiddleware"
+THEIRS = "django_otp.middleware.OTPMiddleware"
+AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+
+@pytest.mark.parametrize(
+    ("middleware", "works"), [([AUTH, THEIRS], False), ([AUTH, OURS, THEIRS], False), ([AUTH, THEIRS, OURS], True)]
+)
+def test_without_its_middleware_the_site_does_not_start(middleware: list[str], works: bool) -> None:
+    program = SETUP.format(middleware=middleware)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode == 0) is works, done.stderr
+    assert works or OURS in done.stderr.splitlines()[-1]
+
+
+def test_the_check_says_what_is_missing(settings: Any) -> None:
+    settings.MIDDLEWARE = [AUTH, THEIRS]
+    found = {message.id: message.hint for message in run_checks(tags=["phone_verify"])}
+    assert OURS in (found["phone_verify_otp.E001"] or "")
+
+
+def test_the_migrations_are_whole() -> None:
+    call_command("makemigrations", "phone_verify_otp", check=True, dry_run=True, verbosity=0)
+
+
+# Its admin.
+
+
+@pytest.fixture
+def keeper(browser: Client) -> Client:
+    User.objects.create_superuser("keeper", password=PASSWORD)
+    assert browser.login(username="keeper", password=PASSWORD)
+    return browser
+
+
+def test_devices_in_the_admin(keeper: Client, device: PhoneDevice, network: Network, alice: User) -> None:
+    device.generate_challenge()
+    place = "/admin/phone_verify_otp/phonedevice/"
+    for page in (place, f"{place}?q=alice", f"{place}{device.pk}/change/"):
+        text = keeper.get(page).content.decode()
+        assert "+98 ••••••••00" in text
+        for hidden in (PHONE, PHONE[1:], device.secret, device.verification_id):
+            assert hidden not in text
+    answer = keeper.post(f"{place}add/", {"user": alice.pk, "name": "", "phone": "nonsense", "confirmed": "on"})
+    assert "not a phone number" in answer.content.decode()
+    answer = keeper.post(f"{place}add/", {"user": alice.pk, "name": "new", "phone": "+98 912 000 0001"})
+    assert answer.status_code == 302
+    assert PhoneDevice.objects.get(name="new").phone == OTHER
+    answer = keeper.post(f"{place}{device.pk}/change/", {"user": alice.pk, "name": "mine", "phone": OTHER})
+    assert answer.status_code == 302
+    changed = PhoneDevice.objects.get(name="mine")
+    assert (changed.phone, changed.confirmed) == (PHONE, False)
+
+
+def test_nothing_of_it_is_logged(device: PhoneDevice, network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "phone_verify")
+    device.generate_challenge()
+    device.verify_token(network.wrong)
+    for hidden in (PHONE, network.code, device.secret):
+        assert hidden not in caplog.text
