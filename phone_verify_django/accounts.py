@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.contrib.auth import authenticate, get_backends, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in
 from django.db import DataError, IntegrityError, router, transaction
+from django.dispatch import receiver
 from django.http import HttpRequest
 
 from phone_verify.api import SessionUser
@@ -18,6 +21,9 @@ from phone_verify.model import Redeemed
 from .models import VerifiedPhone
 
 log = logging.getLogger("phone_verify")
+
+#: In the session: when its user signed in, in seconds since 1970.
+SIGNED_IN_AT = "phone_verify_signed_in_at"
 
 #: A user model that is known by one of these fields is known by the number itself, any other by a name of no meaning.
 _PHONE_FIELDS = ("phone", "phone_number", "mobile", "mobile_number", "msisdn")
@@ -62,6 +68,40 @@ def phone_of(user: AbstractBaseUser) -> str | None:
     """The user's verified number in E.164, the newest if there are several, or None."""
     phones = VerifiedPhone.objects.filter(user_id=user.pk).order_by("-verified_at")
     return phones.values_list("phone", flat=True).first()
+
+
+def signed_in_for(request: HttpRequest) -> timedelta | None:
+    """How long ago this session's user signed in, in whatever way; None where nobody can tell."""
+    since = request.session.get(SIGNED_IN_AT)
+    return timedelta(seconds=time.time() - since) if isinstance(since, int) else None
+
+
+def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
+    """Give the signed-in user this number; None where it is somebody else's.
+
+    `change_phone` drops the numbers that the user had, `confirm` keeps them. The session gets a new key.
+    """
+    id, phone, model = str(request.user.pk), redeemed.phone.e164, get_user_model()
+    own, changes = VerifiedPhone.objects.filter(user_id=id), redeemed.purpose == "change_phone"
+    try:
+        with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
+            if changes:
+                own.exclude(phone=phone).delete()
+            if not own.filter(phone=phone).update(verified_at=redeemed.verified_at):
+                VerifiedPhone.objects.create(user_id=id, phone=phone, verified_at=redeemed.verified_at)
+            if changes and model.USERNAME_FIELD in _PHONE_FIELDS:
+                model._default_manager.filter(pk=id).update(**{model.USERNAME_FIELD: phone})
+    except (IntegrityError, DataError):
+        return None
+    request.session.cycle_key()
+    return SessionUser(id, phone)
+
+
+@receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")
+def _remember_when(request: HttpRequest | None, **_: object) -> None:
+    # Django keeps no such time of its own but `last_login`, which is of all sessions of the user.
+    if hasattr(request, "session"):
+        request.session[SIGNED_IN_AT] = int(time.time())  # type: ignore[union-attr]
 
 
 def backend_missing() -> bool:

@@ -6,27 +6,46 @@ where a request comes from, and clients without cookies for the verification's s
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
 from flask.blueprints import BlueprintSetupState
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
 from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import BaseConverter
 
-from phone_verify.api import SignIn, SignOut, body_limit, handle, refused, signed_in, signed_out
+from phone_verify.api import (
+    Reply,
+    SetPhone,
+    SignIn,
+    SignOut,
+    body_limit,
+    handle,
+    invalid_proof,
+    phone_set,
+    phone_taken,
+    refused,
+    signed_in,
+    signed_out,
+)
 from phone_verify.api import pages as flow
 from phone_verify.api.problems import invalid, problem
+from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call
-from .login import current, safe_next, sign_in, sign_out
+from .login import current, has_rights_over_others, safe_next, set_phone, sign_in, sign_out, signed_in_for
 from .mounted import Mounted, mounted
 
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
 api = Blueprint("phone_verify_api", __name__)
 
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
-_SIGN_IN_PATH = "v1/session"
+_SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
+#: The calls that need to know who is signed in; all others look at no session.
+_ASK_WHO = ((_SIGN_IN_PATH, "GET"), (_SIGN_IN_PATH, "HEAD"), (_PHONE_PATH, "PUT"))
 
 
 def register(app: Flask, prefix: str, subdomain: str | None) -> None:
@@ -64,16 +83,29 @@ def _answer(part: str, rest: str) -> Response:
         return make_response(invalid("The body ended early."), here)
     if path == _SIGN_IN_PATH and request.method == "POST":
         here.accounts.require()  # before the proof is burnt
-    wants_user = path == _SIGN_IN_PATH and request.method in ("GET", "HEAD")
-    call = read_call(path, body=body, user=current(here.accounts) if wants_user else None)
+    call = read_call(path, body=body)
+    if (path, request.method) in _ASK_WHO:
+        user = current(here.accounts)
+        call = replace(call, user=user, signed_in_for=signed_in_for() if user else None)
+        if user is not None and path == _PHONE_PATH:
+            here.accounts.require_set_phone()
     answer = handle(here.site, call)
     if isinstance(answer, SignIn):
         entered = sign_in(here.accounts, answer.redeemed)
         answer = refused(call) if entered is None else signed_in(entered[0], created=entered[1])
+    elif isinstance(answer, SetPhone):
+        answer = _phone_set(here, answer.redeemed)
     elif isinstance(answer, SignOut):
         sign_out()
         answer = signed_out()
     return make_response(answer, here)
+
+
+def _phone_set(here: Mounted, redeemed: Redeemed) -> Reply:
+    if redeemed.by_fixed_code and has_rights_over_others(current_user):
+        return invalid_proof()
+    user = set_phone(here.accounts, redeemed)
+    return phone_taken() if user is None else phone_set(user)
 
 
 @api.url_value_preprocessor

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
+import flask_login
 from flask import Flask
 from werkzeug.local import LocalProxy
 
@@ -13,10 +14,11 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.verifier import Verifier
 
 from . import blueprint, conf
-from .login import Accounts
+from .login import Accounts, remember_when
 from .mounted import KEY, Mounted, mounted
 
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
+_SetPhone = TypeVar("_SetPhone", bound=Callable[[Any, Any], object])
 _PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
 
 #: The verifier of the current application.
@@ -53,6 +55,7 @@ class PhoneVerify:
         prefix = _prefix(self._url_prefix if url_prefix is None else url_prefix)
         site = conf.read_site(app, prefix, transport=transport, clock=clock)
         app.extensions[KEY] = Mounted(site, self._accounts, prefix)
+        flask_login.user_logged_in.connect(remember_when, app)
         blueprint.register(app, prefix, self._subdomain if subdomain is None else subdomain)
 
     def user_for_phone(self, find_or_make: _UserForPhone) -> _UserForPhone:
@@ -63,6 +66,14 @@ class PhoneVerify:
         """
         self._accounts.user_for_phone = find_or_make
         return find_or_make
+
+    def set_phone_for_user(self, set_phone: _SetPhone) -> _SetPhone:
+        """Register the function that gives a user another verified number: of the user and the `PhoneNumber`.
+
+        It returns whether it could; False where somebody else has the number, which a unique column should decide.
+        """
+        self._accounts.set_phone = set_phone
+        return set_phone
 
     def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:
         """Register the function that says a user's own number, in E.164 or None; without it, the attribute `phone`."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import flask_login
-from flask import current_app, request, session
+from flask import Flask, current_app, request, session
 
 from phone_verify.api import SessionUser
 from phone_verify.errors import ConfigurationError
@@ -17,6 +19,7 @@ from phone_verify.model import Redeemed
 
 _LONGEST_NEXT = 1024
 _REMEMBER = "_remember"
+_SIGNED_IN_AT = "_phone_verify_signed_in_at"
 #: Whoever has one of these does not sign in by the fixed code of a test number. Flask has no name of its own for them.
 _RIGHTS = ("is_staff", "is_superuser", "is_admin")
 
@@ -27,6 +30,7 @@ class Accounts:
 
     user_for_phone: Callable[..., Any] | None = None
     phone_for_user: Callable[[Any], object] = lambda user: getattr(user, "phone", None)
+    set_phone: Callable[[Any, Any], object] | None = None
 
     def require(self) -> Callable[..., Any]:
         """The function from phone to user; if nobody can sign in yet, `ConfigurationError` says what to write."""
@@ -41,6 +45,16 @@ class Accounts:
                 "returns (user, created), under @phone_verify.user_for_phone"
             )
         return self.user_for_phone
+
+    def require_set_phone(self) -> Callable[[Any, Any], object]:
+        """The function that gives a user a number; without one, `ConfigurationError` says what to write."""
+        if self.set_phone is None:
+            raise ConfigurationError(
+                "changing numbers needs the users: write a function of a user and a PhoneNumber that gives the user "
+                "that number and returns whether it could (False: somebody else has it), under "
+                "@phone_verify.set_phone_for_user"
+            )
+        return self.set_phone
 
     def find_or_make(self, redeemed: Redeemed) -> tuple[Any, bool]:
         """The user of the verified phone, and whether the account is new."""
@@ -72,7 +86,7 @@ def sign_in(accounts: Accounts, redeemed: Redeemed) -> tuple[SessionUser, bool] 
     user, created = accounts.find_or_make(redeemed)
     if user is None or not user.is_active:
         return None
-    if redeemed.by_fixed_code and any(getattr(user, right, False) for right in _RIGHTS):
+    if redeemed.by_fixed_code and has_rights_over_others(user):
         return None
     session.clear()
     if _remember_cookie() in request.cookies:
@@ -80,6 +94,26 @@ def sign_in(accounts: Accounts, redeemed: Redeemed) -> tuple[SessionUser, bool] 
     flask_login.login_user(user)
     _new_session_id()
     return accounts.told(user), created
+
+
+def signed_in_for() -> timedelta | None:
+    """How long ago this session's user signed in; None for who was only remembered, or where nobody can tell."""
+    since = session.get(_SIGNED_IN_AT)
+    return timedelta(seconds=time.time() - since) if isinstance(since, int) else None
+
+
+def remember_when(app: Flask, **_: object) -> None:
+    """Note in the session that its user has just signed in, in whatever way."""
+    session[_SIGNED_IN_AT] = int(time.time())
+
+
+def set_phone(accounts: Accounts, redeemed: Redeemed) -> SessionUser | None:
+    """Give the signed-in user this number; None where it is somebody else's."""
+    user = flask_login.current_user._get_current_object()
+    if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed.phone):
+        return None
+    _new_session_id()
+    return SessionUser(str(user.get_id()), redeemed.phone.e164)
 
 
 def sign_out() -> None:
@@ -90,6 +124,11 @@ def sign_out() -> None:
     session.clear()
     if remember is not None:
         session[_REMEMBER] = remember
+
+
+def has_rights_over_others(user: Any) -> bool:
+    """Whether the fixed code of a test number must not stand for this user."""
+    return any(getattr(user, right, False) for right in _RIGHTS)
 
 
 def safe_next(target: str, host: str, public_url: str | None = None) -> str:

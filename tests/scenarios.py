@@ -433,6 +433,80 @@ def a_proof_is_for_its_purpose(stage: Stage) -> None:
     refused(answer, 404, "not_found")  # a wrong header is not helped out by the cookie
 
 
+def signed_in(stage: Stage, browser: Browser) -> str:
+    """Sign a new number in: the number."""
+    phone = stage.phone()
+    proof = proven(stage, browser, phone, "login")
+    assert browser.call("POST", "v1/session", {"proof": proof}).status == 200
+    return phone
+
+
+def proven(stage: Stage, browser: Browser, phone: str, purpose: str) -> str:
+    """A proof of this phone for this purpose."""
+    id = start(browser, phone, channel="sms", purpose=purpose)["id"]
+    answer = browser.call("POST", f"v1/verifications/{id}/check", {"code": stage.code(phone)})
+    conforms(answer, 200, "Verification")
+    return str(answer.json()["proof"])
+
+
+def a_user_changes_the_number(stage: Stage) -> None:
+    """With a proof of the new one; the old one is nobody's then, and the proof is used up."""
+    browser = stage.browser()
+    old, new = signed_in(stage, browser), stage.phone()
+    proof = proven(stage, browser, new, "change_phone")
+    answer = browser.call("PUT", "v1/session/phone", {"proof": proof})
+    conforms(answer, 200, "Session")
+    user = answer.json()["user"]
+    assert user["phone"] == new
+    assert browser.call("GET", "v1/session").json()["user"] == user
+    refused(browser.call("PUT", "v1/session/phone", {"proof": proof}), 400, "invalid_proof")
+    # Who signs in by the new number is the same user, who does by the old one somebody else.
+    for phone, same in ((new, True), (old, False)):
+        visitor = stage.browser()
+        answer = visitor.call("POST", "v1/session", {"proof": proven(stage, visitor, phone, "login")})
+        assert (answer.json()["user"]["id"] == user["id"]) is same
+
+
+def a_user_confirms_the_number(stage: Stage) -> None:
+    """The one that the user has already."""
+    browser = stage.browser()
+    phone = signed_in(stage, browser)
+    answer = browser.call("PUT", "v1/session/phone", {"proof": proven(stage, browser, phone, "confirm")})
+    conforms(answer, 200, "Session")
+    assert answer.json()["user"]["phone"] == phone
+
+
+def a_number_of_somebody_else_is_taken(stage: Stage) -> None:
+    """Both stay what they were."""
+    owner, browser = stage.browser(), stage.browser()
+    owned, own = signed_in(stage, owner), signed_in(stage, browser)
+    for purpose in ("change_phone", "confirm"):
+        proof = proven(stage, browser, owned, purpose)
+        refused(browser.call("PUT", "v1/session/phone", {"proof": proof}), 409, "phone_taken")
+    assert browser.call("GET", "v1/session").json()["user"]["phone"] == own
+    assert owner.call("GET", "v1/session").json()["user"]["phone"] == owned
+
+
+def a_number_is_not_changed_by_any_proof(stage: Stage) -> None:
+    """Not by a login's, not without being signed in, not with somebody else's binding, not by another site."""
+    browser, stranger = stage.browser(), stage.browser()
+    phone = signed_in(stage, browser)
+    proof = proven(stage, stranger, stage.phone(), "change_phone")
+    refused(stranger.call("PUT", "v1/session/phone", {"proof": proof}), 401, "not_signed_in")
+    refused(browser.call("PUT", "v1/session/phone", {"proof": proof}), 400, "invalid_proof")
+    login = proven(stage, browser, stage.phone(), "login")
+    refused(browser.call("PUT", "v1/session/phone", {"proof": login}), 400, "invalid_proof")
+    change = proven(stage, browser, stage.phone(), "change_phone")
+    refused(browser.call("POST", "v1/session", {"proof": change}), 400, "invalid_proof")
+    headers = {"Sec-Fetch-Site": "cross-site"}
+    refused(browser.call("PUT", "v1/session/phone", {"proof": change}, headers=headers), 403, "cross_site")
+    refused(browser.call("PUT", "v1/session/phone", {"proof": 7}), 400, "invalid_request", fields=["proof"])
+    refused(browser.call("POST", "v1/session/phone", {"proof": change}), 405, "method_not_allowed")
+    assert browser.call("GET", "v1/session").json()["user"]["phone"] == phone
+    # None of this has used it up.
+    assert browser.call("PUT", "v1/session/phone", {"proof": change}).status == 200
+
+
 def other_sites_are_refused(stage: Stage) -> None:
     """What a browser says comes from elsewhere changes nothing; clients that show the header may."""
     browser, phone = stage.browser(), stage.phone()
@@ -583,6 +657,10 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         a_resend_repeats_and_never_refills,
         cancelling_ends_it,
         a_proof_is_for_its_purpose,
+        a_user_changes_the_number,
+        a_user_confirms_the_number,
+        a_number_of_somebody_else_is_taken,
+        a_number_is_not_changed_by_any_proof,
         other_sites_are_refused,
         unknown_calls_are_problems,
         cookies_are_kept_close,

@@ -37,6 +37,16 @@ class Accounts:
         with Session(self._engine) as database:
             return database.get(User, int(id)) if id.isdecimal() else None
 
+    def set_phone(self, user, phone):
+        """Give a user this verified number; False if somebody else has it."""
+        with Session(self._engine) as database:
+            database.get(User, user.id).phone = phone.e164
+            try:
+                database.commit()
+            except IntegrityError:
+                return False
+        return True
+
     def user_for_phone(self, phone):
         """The user of this verified number, made if there is none, and whether it is new."""
         wanted = select(User).where(User.phone == phone.e164)

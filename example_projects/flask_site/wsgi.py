@@ -28,6 +28,7 @@ def create_app(environ=os.environ):
 
     phone_verify = PhoneVerify(app)
     phone_verify.user_for_phone(accounts.user_for_phone)
+    phone_verify.set_phone_for_user(accounts.set_phone)
 
     app.add_url_rule("/", view_func=home)
     return app

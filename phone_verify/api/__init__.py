@@ -1,26 +1,33 @@
 """The JSON API and the flow of the pages, as plain functions from value to value.
 
-An adapter turns its request into a `Call`, hands it to `handle`, and turns the `Reply` into its response. Where
-the answer is a `SignIn` or `SignOut`, it does that in its own framework's way and asks `signed_in`, `refused` or
-`signed_out` for the reply.
+An adapter turns its request into a `Call`, hands it to `handle` (or awaits `ahandle`), and turns the `Reply` into
+its response. Where the answer is a `SignIn`, `SetPhone` or `SignOut`, it does that in its own framework's way and
+asks `signed_in`, `phone_set`, `signed_out` or one of the refusals for the reply.
 """
 
-from .call import BODY_LIMIT, WEBHOOK_LIMIT, Call, Reply, SessionUser, SignIn, SignOut
-from .routes import body_limit, handle
-from .session import refused, signed_in, signed_out
+from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
+from .routes import ahandle, answered, body_limit, handle
+from .session import invalid_proof, phone_set, phone_taken, refused, signed_in, signed_out
 from .site import Site
 
 __all__ = [
     "BODY_LIMIT",
     "WEBHOOK_LIMIT",
+    "Answer",
     "Call",
     "Reply",
     "SessionUser",
+    "SetPhone",
     "SignIn",
     "SignOut",
     "Site",
+    "ahandle",
+    "answered",
     "body_limit",
     "handle",
+    "invalid_proof",
+    "phone_set",
+    "phone_taken",
     "refused",
     "signed_in",
     "signed_out",

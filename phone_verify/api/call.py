@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from ..model import Redeemed
 from ..web.languages import ENGLISH, named, preferred
@@ -27,8 +28,9 @@ class Call:
 
     `path` is what follows the mount, percent-decoded, without a leading slash; header names are lower case; `body` is
     None when it is longer than `body_limit(path)` allows; `peer` is the address of the connection, `user` who is
-    signed in; `multiprocess` is what WSGI says of the server; `language` is the tag of the language in which the site
-    itself speaks to this visitor, None where it leaves that to the browser.
+    signed in, `signed_in_for` since when (None where nobody can tell); `multiprocess` is what WSGI says of the
+    server; `language` is the tag of the language in which the site itself speaks to this visitor, None where it leaves
+    that to the browser.
     """
 
     method: str
@@ -39,6 +41,7 @@ class Call:
     cookie: str = field(default="", repr=False)
     peer: str | None = None
     user: SessionUser | None = None
+    signed_in_for: timedelta | None = None
     multiprocess: bool = False
     language: str | None = None
 
@@ -76,5 +79,16 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class SetPhone:
+    """The proof is good and burnt: the adapter makes this phone the user's; `phone_set` or `phone_taken` answers."""
+
+    redeemed: Redeemed
+
+
+@dataclass(frozen=True, slots=True)
 class SignOut:
     """The adapter signs the user out, and answers by `signed_out`."""
+
+
+#: What a call comes to: a reply, or what the adapter must do before there is one.
+Answer = Reply | SignIn | SetPhone | SignOut

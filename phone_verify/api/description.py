@@ -6,6 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ..verifier import Flows
 from .call import Call, Reply
 from .site import Site
 
@@ -19,6 +20,6 @@ def openapi() -> dict[str, Any]:
     return document
 
 
-def show(site: Site, call: Call) -> Reply:
+async def show(site: Site, flows: Flows, call: Call) -> Reply:
     """GET v1/openapi.json."""
     return Reply(200, openapi())

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ..errors import StoreError
+from ..verifier import Flows, run
 from . import description, session, verifications, webhooks
-from .call import BODY_LIMIT, WEBHOOK_LIMIT, Call, Reply, SignIn, SignOut
+from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply
 from .problems import problem, told, unavailable
 from .site import Site
 
 log = logging.getLogger("phone_verify")
 
-Handler = Callable[..., Reply | SignIn | SignOut]
+Handler = Callable[..., Coroutine[Any, Any, Answer]]
 
 _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications", {"POST": verifications.start}),
@@ -24,6 +25,7 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications/(?P<id>[^/]+)/check", {"POST": verifications.check}),
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
+    (r"v1/session/phone", {"PUT": session.set_phone}),
     (r"v1/openapi\.json", {"GET": description.show}),
     (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
 )
@@ -34,12 +36,22 @@ def body_limit(path: str) -> int:
     return WEBHOOK_LIMIT if path.startswith("webhooks/") else BODY_LIMIT
 
 
-def handle(site: Site, call: Call) -> Reply | SignIn | SignOut:
+def handle(site: Site, call: Call) -> Answer:
     """Answer a call. Never raises: a store that is down is 503, a fault of ours is 500 and in the log."""
+    return run(answered(site, site.verifier.flows, call))
+
+
+async def ahandle(site: Site, call: Call) -> Answer:
+    """As `handle`, by the site's async verifier."""
+    return await answered(site, site.async_verifier, call)
+
+
+async def answered(site: Site, flows: Flows, call: Call) -> Answer:
+    """As `handle`, by these flows of the site."""
     if call.multiprocess:
         site.many_processes()
     try:
-        return _finished(call, _dispatched(site, call))
+        return _finished(call, await _dispatched(site, flows, call))
     except StoreError as error:
         log.error("the store did not answer: %s", error)
         return _finished(call, unavailable())
@@ -48,7 +60,7 @@ def handle(site: Site, call: Call) -> Reply | SignIn | SignOut:
         return _finished(call, problem(500, "internal_error", "Something went wrong on our side."))
 
 
-def _dispatched(site: Site, call: Call) -> Reply | SignIn | SignOut:
+async def _dispatched(site: Site, flows: Flows, call: Call) -> Answer:
     for pattern, handlers in _ROUTES:
         match = re.fullmatch(pattern, call.path)
         if match is None:
@@ -59,11 +71,11 @@ def _dispatched(site: Site, call: Call) -> Reply | SignIn | SignOut:
         if call.method not in allowed:
             return problem(405, "method_not_allowed", "This call does not exist here.", allow=allowed)
         arguments: dict[str, Any] = match.groupdict()
-        return handlers["GET" if call.method == "HEAD" else call.method](site, call, **arguments)
+        return await handlers["GET" if call.method == "HEAD" else call.method](site, flows, call, **arguments)
     return problem(404, "not_found", "There is nothing here.")
 
 
-def _finished(call: Call, answer: Reply | SignIn | SignOut) -> Reply | SignIn | SignOut:
+def _finished(call: Call, answer: Answer) -> Answer:
     if isinstance(answer, Reply):
         return told(call, replace(answer, headers={"Cache-Control": "no-store", **answer.headers}))
     return answer

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ..verifier import Verifier
+from ..errors import ConfigurationError
+from ..verifier import AsyncVerifier, Verifier
+
+
+def _no_async_verifier() -> AsyncVerifier:
+    raise ConfigurationError("this site was made without an async verifier: give it one as `awaiting`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +26,16 @@ class Site:
     trusted_proxies: int = 0
     #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
     many_processes: Callable[[], None] = field(default=lambda: None, repr=False)
+    #: Makes the async verifier when it is first asked for: a blocking site pays nothing for it.
+    awaiting: Callable[[], AsyncVerifier] = field(default=_no_async_verifier, repr=False)
+
+    @property
+    def async_verifier(self) -> AsyncVerifier:
+        """The verifier to be awaited, over the same records and counters.
+
+        Raises `ConfigurationError` where the extra `async` is not installed.
+        """
+        return self.awaiting()
 
     @property
     def secure_cookies(self) -> bool:

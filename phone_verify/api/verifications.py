@@ -8,6 +8,7 @@ from collections.abc import Callable
 from ..errors import InvalidPhoneError
 from ..model import Channel, Outcome
 from ..phone import PhoneNumber, is_region
+from ..verifier import Flows
 from ..web.languages import named
 from ..web.texts import PAGE
 from . import bodies
@@ -22,7 +23,7 @@ from .views import verification
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
 
 
-def start(site: Site, call: Call) -> Reply:
+async def start(site: Site, flows: Flows, call: Call) -> Reply:
     """POST v1/verifications: 201 with the verification and, this once, its secret."""
     fields = bodies.read(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
     if isinstance(fields, Reply):
@@ -35,11 +36,11 @@ def start(site: Site, call: Call) -> Reply:
     if forged := cross_site(call, site.public_url):
         return forged
     try:
-        phone = PhoneNumber.parse(fields["phone"], fields.get("region") or site.verifier.policy.region)
+        phone = PhoneNumber.parse(fields["phone"], fields.get("region") or flows.policy.region)
     except InvalidPhoneError:
         return problem(400, "invalid_phone", PAGE["invalid_phone"], fields=["phone"])
     language = named(fields.get("locale", "")) or call.texts.language
-    outcome = site.verifier.start(
+    outcome = await flows.start(
         phone,
         purpose=purpose,
         channel=Channel(fields["channel"]) if "channel" in fields else None,
@@ -53,22 +54,22 @@ def start(site: Site, call: Call) -> Reply:
     return Reply(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie)
 
 
-def look(site: Site, call: Call, id: str) -> Reply:
+async def look(site: Site, flows: Flows, call: Call, id: str) -> Reply:
     """GET v1/verifications/{id}: 200; asks the provider of an open inbound call, every three seconds at most."""
-    return _answer(site.verifier.poll(id, secret_for(call, id)))
+    return _answer(await flows.poll(id, secret_for(call, id)))
 
 
-def check(site: Site, call: Call, id: str) -> Reply:
+async def check(site: Site, flows: Flows, call: Call, id: str) -> Reply:
     """POST v1/verifications/{id}/check: 200 with the proof, or 422 with the attempts left."""
     fields = bodies.read(call, ["code"])
     if isinstance(fields, Reply):
         return fields
     if forged := cross_site(call, site.public_url):
         return forged
-    return _answer(site.verifier.check(id, secret_for(call, id), fields["code"]))
+    return _answer(await flows.check(id, secret_for(call, id), fields["code"]))
 
 
-def resend(site: Site, call: Call, id: str) -> Reply:
+async def resend(site: Site, flows: Flows, call: Call, id: str) -> Reply:
     """POST v1/verifications/{id}/resend: 200."""
     fields = bodies.read(call, [], ["channel"], may_be_empty=True)
     if isinstance(fields, Reply):
@@ -79,14 +80,14 @@ def resend(site: Site, call: Call, id: str) -> Reply:
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
     address = call_address(site, call)
-    return _answer(site.verifier.resend(id, secret_for(call, id), channel=channel, address=address))
+    return _answer(await flows.resend(id, secret_for(call, id), channel=channel, address=address))
 
 
-def cancel(site: Site, call: Call, id: str) -> Reply:
+async def cancel(site: Site, flows: Flows, call: Call, id: str) -> Reply:
     """DELETE v1/verifications/{id}: 204, also when it is over already."""
     if forged := cross_site(call, site.public_url):
         return forged
-    outcome = site.verifier.cancel(id, secret_for(call, id))
+    outcome = await flows.cancel(id, secret_for(call, id))
     return Reply(204) if outcome.ok else refusal(outcome)
 
 

@@ -6,6 +6,7 @@ import hmac
 from urllib.parse import parse_qsl
 
 from ..model import WebhookRequest
+from ..verifier import Flows
 from .call import Call, Reply
 from .problems import problem
 from .site import Site
@@ -13,18 +14,18 @@ from .site import Site
 _MOST_PARAMETERS = 100
 
 
-def receive(site: Site, call: Call, driver: str, secret: str) -> Reply:
+async def receive(site: Site, flows: Flows, call: Call, driver: str, secret: str) -> Reply:
     """200 `OK`, also for events that are unknown or came before: a provider repeats what is not taken."""
     shown = secret.encode("utf-8", "surrogatepass")
     known = sum(hmac.compare_digest(shown, good.encode()) for good in site.webhook_secrets)
-    if not known or driver not in site.verifier.drivers:
+    if not known or driver not in flows.drivers:
         return problem(404, "not_found", "There is nothing here.")
     if call.body is None:
         return problem(413, "too_large", "The body is too long.")
     parameters = _parameters(call.query)
     if call.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         parameters = [*parameters, *_parameters(call.body.decode("utf-8", "replace"))]
-    site.verifier.receive(driver, WebhookRequest(call.method, parameters, call.headers, call.body))
+    await flows.receive(driver, WebhookRequest(call.method, parameters, call.headers, call.body))
     return Reply(200, text="OK")
 
 

@@ -61,6 +61,12 @@ class Made:
         self.users[user.id] = user
         return user, True
 
+    def set_phone(self, user: User, phone: Any) -> bool:
+        if any(other.phone == phone.e164 for other in self.users.values() if other.id != user.id):
+            return False
+        user.phone = phone.e164
+        return True
+
     def load(self, id: str) -> User | None:
         self.asked.append("load")
         return self.users.get(id)
@@ -92,6 +98,7 @@ def make(
     phone_verify = extension or PhoneVerify()
     phone_verify.init_app(app, url_prefix, subdomain=subdomain, transport=made.transport, clock=made.clock)
     phone_verify.user_for_phone(made.find_or_make)
+    phone_verify.set_phone_for_user(made.set_phone)
 
     @app.get("/")
     def home() -> str:
@@ -119,16 +126,16 @@ def submit(client: Any, path: str, **fields: str) -> TestResponse:
     return response
 
 
-def start(client: Any, phone: str = PHONE, **more: Any) -> Any:
+def start(client: Any, phone: str = PHONE, purpose: str = "login", **more: Any) -> Any:
     """A start by the API that succeeds: its document."""
-    response = client.post("/phone/v1/verifications", json={"phone": phone}, **more)
+    response = client.post("/phone/v1/verifications", json={"phone": phone, "purpose": purpose}, **more)
     assert response.status_code == 201, response.text
     return response.json
 
 
-def proof(client: Any, made: Made, phone: str = PHONE) -> str:
+def proof(client: Any, made: Made, phone: str = PHONE, purpose: str = "login") -> str:
     """The proof of a phone, by the API."""
-    id = start(client, phone)["id"]
+    id = start(client, phone, purpose)["id"]
     response = client.post(f"/phone/v1/verifications/{id}/check", json={"code": made.code})
     assert response.status_code == 200, response.text
     return str(response.json["proof"])

@@ -313,3 +313,48 @@ def test_a_fixed_code_in_production_is_refused_at_start_up() -> None:
     with pytest.raises(ConfigurationError, match="TEST_PASSCODES_IN_PRODUCTION"):
         make(TESTING=False, **REVIEWER)
     assert make(TESTING=False, PHONE_VERIFY_TEST_PASSCODES_IN_PRODUCTION=PHONE, **REVIEWER)
+
+
+def change(made: Made, client: Any, phone: str = "+989120000007", purpose: str = "change_phone") -> Any:
+    return client.put(f"{SESSION}/phone", json={"proof": proof(client, made, phone, purpose=purpose)})
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(840, 200), (901, 403), (None, 403)])
+def test_who_signed_in_long_ago_signs_in_again_before_the_number_changes(seconds: int | None, status: int) -> None:
+    made = make()
+    client = made.app.test_client()
+    by_api(made, client)
+    with client.session_transaction() as kept:
+        kept["_phone_verify_signed_in_at"] -= seconds or 0
+        if seconds is None:
+            del kept["_phone_verify_signed_in_at"]
+    response = change(made, client)
+    assert response.status_code == status
+    assert (client.get("/").text == PHONE) is (status == 403)
+    if status == 403:
+        assert is_problem(response, 403, "reauthentication_required")
+
+
+def test_without_the_site_s_own_function_no_proof_is_burnt() -> None:
+    made = make()
+    client = made.app.test_client()
+    by_api(made, client)
+    accounts = made.app.extensions["phone_verify"].accounts
+    kept, accounts.set_phone = accounts.set_phone, None
+    proven = proof(client, made, "+989120000007", purpose="change_phone")
+    with pytest.raises(ConfigurationError, match="set_phone_for_user"):
+        client.put(f"{SESSION}/phone", json={"proof": proven})
+    accounts.set_phone = kept
+    assert client.put(f"{SESSION}/phone", json={"proof": proven}).status_code == 200
+
+
+def test_a_fixed_code_gives_no_number_to_staff() -> None:
+    new = "+989120000007"
+    made = make(PHONE_VERIFY_TEST_PASSCODES=f"{new}=482193@2030-12-31")
+    client = made.app.test_client()
+    by_api(made, client)
+    next(iter(made.users.values())).is_staff = True  # type: ignore[attr-defined]
+    id = client.post("/phone/v1/verifications", json={"phone": new, "purpose": "change_phone"}).json["id"]
+    checked = client.post(f"/phone/v1/verifications/{id}/check", json={"code": "482193"})
+    response = client.put(f"{SESSION}/phone", json={"proof": checked.json["proof"]})
+    assert is_problem(response, 400, "invalid_proof")

@@ -33,7 +33,9 @@ def stage(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> S
         app.config[f"PHONE_VERIFY_{channel}"] = sandbox.dsn
     made = Made(app)
     LoginManager(app).user_loader(made.load)
-    PhoneVerify(app).user_for_phone(made.find_or_make)
+    phone_verify = PhoneVerify(app)
+    phone_verify.user_for_phone(made.find_or_make)
+    phone_verify.set_phone_for_user(made.set_phone)
 
     @app.get("/")
     def home() -> str:

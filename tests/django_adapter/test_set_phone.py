@@ -1,0 +1,90 @@
+"""A signed-in user's number on Django: what the scenarios, which cannot move a session's time, leave out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from phone_verify_django.accounts import SIGNED_IN_AT
+from phone_verify_django.models import VerifiedPhone
+from tests.clients import Answer, Browser
+
+from .conftest import PHONE, Network, verified
+
+NEW = "+989120000007"
+
+pytestmark = pytest.mark.django_db
+
+
+def sign_in(visitor: Browser, network: Network) -> None:
+    assert visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]}).status == 200
+
+
+def change(visitor: Browser, network: Network, purpose: str = "change_phone", phone: str = NEW) -> Answer:
+    network.clock.move(120)
+    proof = verified(visitor, network, phone, purpose=purpose)["proof"]
+    return visitor.call("PUT", "v1/session/phone", {"proof": proof})
+
+
+def age(seconds: int | None) -> None:
+    """Let the one session be of somebody who signed in so long ago."""
+    session = Session.objects.get().get_decoded()
+    store = Session.get_session_store_class()
+    if seconds is None:
+        del session[SIGNED_IN_AT]
+    else:
+        session[SIGNED_IN_AT] -= seconds
+    Session.objects.update(session_data=store().encode(session))
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(840, 200), (901, 403), (None, 403)])
+def test_who_signed_in_long_ago_signs_in_again(
+    visitor: Browser, network: Network, seconds: int | None, status: int
+) -> None:
+    sign_in(visitor, network)
+    age(seconds)
+    answer = change(visitor, network)
+    assert answer.status == status
+    if status == 403:
+        assert answer.json()["code"] == "reauthentication_required"
+        assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
+
+
+def test_a_login_in_another_way_counts_as_recent(client: Client) -> None:
+    client.force_login(User.objects.create_user("somebody"))
+    assert SIGNED_IN_AT in client.session
+
+
+def test_a_change_drops_the_old_number_and_a_confirmation_keeps_it(visitor: Browser, network: Network) -> None:
+    sign_in(visitor, network)
+    assert change(visitor, network, "confirm").status == 200
+    assert {found.phone for found in VerifiedPhone.objects.all()} == {PHONE, NEW}
+    assert change(visitor, network, phone="+989120000008").status == 200
+    assert [found.phone for found in VerifiedPhone.objects.all()] == ["+989120000008"]
+    assert User.objects.count() == 1
+
+
+def test_the_session_gets_a_new_key(visitor: Browser, network: Network) -> None:
+    sign_in(visitor, network)
+    before = Session.objects.get().session_key
+    assert change(visitor, network).status == 200
+    assert Session.objects.get().session_key != before
+    assert visitor.call("GET", "v1/session").status == 200
+
+
+def test_a_fixed_code_gives_no_number_to_staff(
+    visitor: Browser, network: Network, configure: Callable[..., None]
+) -> None:
+    sign_in(visitor, network)
+    User.objects.update(is_staff=True)
+    configure(sms="console://", test_passcodes=f"{NEW}=482193@2030-12-31", test_passcodes_in_production=NEW)
+    begun = visitor.call("POST", "v1/verifications", {"phone": NEW, "purpose": "change_phone"}).json()
+    proof = visitor.call("POST", f"v1/verifications/{begun['id']}/check", {"code": "482193"}).json()["proof"]
+    answer = visitor.call("PUT", "v1/session/phone", {"proof": proof})
+    assert (answer.status, answer.json()["code"]) == (400, "invalid_proof")
+    assert not VerifiedPhone.objects.filter(phone=NEW, verified_at__lte=timezone.now()).exists()
