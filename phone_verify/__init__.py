@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .model import Channel, Outcome, Reason, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
-    from .verifier import Verifier
+    from .verifier import AsyncVerifier, Verifier
 
 __version__ = "0.1.0"
 
@@ -28,10 +28,11 @@ _HOMES = {
     "model": ("Channel", "Outcome", "Reason", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
-    "verifier": ("Verifier",),
+    "verifier": ("AsyncVerifier", "Verifier"),
 }
 
 __all__ = [
+    "AsyncVerifier",
     "Channel",
     "ConfigurationError",
     "InvalidPhoneError",

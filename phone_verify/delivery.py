@@ -26,6 +26,7 @@ from .model import Channel, Holder, Order, Receipt, Status, Verification
 from .phone import PhoneNumber
 from .policy import Plan, Policy, plan
 from .routing import Router
+from .spraying import Spraying
 from .stores.base import Store
 from .transport import Transport
 
@@ -48,7 +49,7 @@ class Parts:
     """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
 
     `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
-    URL, or None where the site has no public address.
+    URL, or None where the site has no public address; `spraying` is for verifiers that watch together.
     """
 
     policy: Policy
@@ -61,6 +62,7 @@ class Parts:
     webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
     fixed_codes: Mapping[PhoneNumber, FixedCode] = field(default_factory=dict)
     events: Events = field(default_factory=Events)
+    spraying: Spraying | None = None
     clock: Callable[[], datetime] | None = None
     ticks: Callable[[], float] = time.monotonic
     random_bytes: RandomBytes = os.urandom
@@ -95,9 +97,18 @@ class Delivery:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._plans: dict[tuple[str, Channel], Plan] = {}
 
     def plan(self, driver: Starts, channel: Channel) -> Plan:
         """The ceilings under which this driver's codes on this channel run."""
+        if isinstance(driver, FixedCode):  # all of them have one name
+            return self._planned(driver, channel)
+        known = self._plans.get((driver.name, channel))
+        if known is None:
+            known = self._plans[driver.name, channel] = self._planned(driver, channel)
+        return known
+
+    def _planned(self, driver: Starts, channel: Channel) -> Plan:
         ability = driver.abilities[channel]
         return plan(
             self._parts.policy,
@@ -246,7 +257,8 @@ class Delivery:
         text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
         told_by_webhook = code.plan.holder is Holder.NOBODY and isinstance(driver, ReadsWebhooks)
         webhook_url = self._parts.webhook_url(driver.name) if told_by_webhook else None
-        token = user_token if isinstance(driver, TakesUserTokens) and driver.takes_user_tokens else None
+        takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens
+        token = user_token if takes else None
         return Order(record.phone, channel, life, code.text, text, webhook_url, token)
 
 

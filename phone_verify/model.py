@@ -11,6 +11,10 @@ from enum import StrEnum
 
 from .phone import PhoneNumber
 
+#: How far the clocks of two workers may be apart. A time further ahead than this is one from before the clock was put
+#: back: nobody knows how long ago that was, so it counts as over.
+CLOCK_SLACK = timedelta(seconds=5)
+
 _ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
 _TOKEN = re.compile(r"[!-~]{1,8000}")
 
@@ -216,14 +220,18 @@ class Verification:
     @property
     def open(self) -> bool:
         """Whether it can still be proven at `read_at`."""
-        return self.status in (Status.PENDING, Status.SENT) and self.read_at < self.expires_at
+        return self.status in (Status.PENDING, Status.SENT) and self._in_time
 
     @property
     def state(self) -> Status:
         """The status at `read_at`: an open one past its end has expired, whoever noticed."""
-        if self.status in (Status.PENDING, Status.SENT) and self.read_at >= self.expires_at:
+        if self.status in (Status.PENDING, Status.SENT) and not self._in_time:
             return Status.EXPIRED
         return self.status
+
+    @property
+    def _in_time(self) -> bool:
+        return self.created_at - CLOCK_SLACK <= self.read_at < self.expires_at
 
     @property
     def ended_at(self) -> datetime | None:

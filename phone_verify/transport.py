@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 CONNECT_TIMEOUT = 3.0
-_LONGEST_BODY = 256 * 1024
+LONGEST_BODY = 256 * 1024
+#: What each request has, unless the driver sets its own.
+HEADERS = {"User-Agent": "phone_verify", "Accept-Encoding": "identity"}
 _PIECE = 16 * 1024
 
 #: Answers a request in the place of the network, or lets it pass by None.
@@ -55,7 +57,23 @@ def intercepted(by: Interceptor) -> Iterator[None]:
         _interceptor = before
 
 
-class BlockingTransport:
+class HttpTransport:
+    """A `Transport` over the network; what is not meant for the network does not reach it."""
+
+    async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
+        """See `Transport`."""
+        if _interceptor is not None and (answer := _interceptor(request)) is not None:
+            return answer
+        if isinstance(request, Notice):
+            print(request.text, file=sys.stderr, flush=True)  # noqa: T201 - this is what a notice is for
+            return HttpResponse(200)
+        return await self._exchanged(request, timeout)
+
+    async def _exchanged(self, request: HttpRequest, timeout: float) -> HttpResponse:
+        raise NotImplementedError
+
+
+class BlockingTransport(HttpTransport):
     """HTTP by urllib3: pooled, thread-safe, certificates checked. Connections are not carried over a fork."""
 
     def __init__(self) -> None:
@@ -63,13 +81,8 @@ class BlockingTransport:
         self._owner = 0
         self._lock = threading.Lock()
 
-    async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
-        """See `Transport`. Never suspends."""
-        if _interceptor is not None and (answer := _interceptor(request)) is not None:
-            return answer
-        if isinstance(request, Notice):
-            print(request.text, file=sys.stderr, flush=True)  # noqa: T201 - this is what a notice is for
-            return HttpResponse(200)
+    async def _exchanged(self, request: HttpRequest, timeout: float) -> HttpResponse:
+        """Never suspends."""
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
@@ -79,7 +92,7 @@ class BlockingTransport:
                     request.method,
                     request.url,
                     body=request.body,
-                    headers={"User-Agent": "phone_verify", "Accept-Encoding": "identity", **request.headers},
+                    headers={**HEADERS, **request.headers},
                     timeout=Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
                     redirect=False,
                     retries=False,
@@ -189,7 +202,7 @@ def _read(response: BaseHTTPResponse) -> bytes | None:
     body = b""
     while piece := response.read(_PIECE):
         body += piece
-        if len(body) > _LONGEST_BODY:
+        if len(body) > LONGEST_BODY:
             response.close()
             return None
     response.release_conn()

@@ -1,8 +1,8 @@
 """Start, resend, check, poll, receive, cancel, redeem: the order of I/O, and nothing else.
 
 The flows are written once, as coroutines over a `Store` and a `Transport`. `Verifier` runs them to their end
-without an event loop, over roles that never suspend. What is allowed is decided in `lifecycle.py` inside the
-store's steps; which driver carries an order, in `routing.py`.
+without an event loop, over roles that never suspend; `AsyncVerifier` is there to be awaited. What is allowed is
+decided in `lifecycle.py` inside the store's steps; which driver carries an order, in `routing.py`.
 """
 
 from __future__ import annotations
@@ -77,14 +77,28 @@ def _verb(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
 
 
 class Flows:
-    """The flows, as coroutines. `Verifier` has the same methods, blocking."""
+    """The flows, as coroutines: the one text that both verifiers run."""
 
     def __init__(self, parts: Parts) -> None:
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
         self._proofs = Proofs(parts.keyring, parts.audience)
         self._limits = Limits.of(parts.policy)
-        self._spraying = Spraying(parts.ticks)
+        self._spraying = parts.spraying or Spraying(parts.ticks)
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """The channels in use, the preferred one first."""
+        return self.router.channels
+
+    @property
+    def drivers(self) -> Mapping[str, Starts]:
+        """Every driver by its name."""
+        return self.router.drivers()
+
+    def tag(self, phone: PhoneNumber) -> str:
+        """The keyed digest by which a phone is counted and found; it begins the id of every verification of it."""
+        return self.keyring.tag(phone)
 
     @_verb("start")
     async def start(
@@ -114,11 +128,12 @@ class Flows:
         if isinstance(windows, Refused):
             return _throttled(windows)
         bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
-        secret = new_secret(self._parts.random_bytes)
+        secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
+        quotas = self._phone_quotas(tag, phone)
 
         async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
-            opening = self._opening(phone, purpose, channel, driver, locale, secret, bindings, short)
-            return await self._store.open(opening, self._phone_quotas(phone), self._limits, self._now())
+            opening = self._opening(tag, phone, purpose, channel, driver, locale, secret, bindings, short)
+            return await self._store.open(opening, quotas, self._limits, self._now())
 
         way = await self._let_in(phone, [channel] if channel else self._preferred(phone), open_with)
         if isinstance(way, Refused):
@@ -159,7 +174,7 @@ class Flows:
         windows = await self._store.count(shared, self._now())
         if isinstance(windows, Refused):
             return replace(_throttled(windows), verification=found)
-        binding, quotas = binding_digest(secret), self._phone_quotas(found.phone)
+        binding, quotas = binding_digest(secret), self._phone_quotas(found.tag, found.phone)
 
         async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
             return await self._store.reopen(
@@ -319,6 +334,10 @@ class Flows:
         """Drop at most `limit` records and counters that are over; how many went."""
         return await self._store.purge(limit, self._now())
 
+    async def erase(self, phone: PhoneNumber) -> int:
+        """Drop all that the store keeps of a phone, counters too; how many verifications went."""
+        return await self._store.erase(self.keyring.tag(phone), self._now())
+
     async def _let_in(
         self,
         phone: PhoneNumber,
@@ -460,6 +479,7 @@ class Flows:
 
     def _opening(
         self,
+        tag: str,
         phone: PhoneNumber,
         purpose: str,
         channel: Channel,
@@ -469,7 +489,6 @@ class Flows:
         shown: Sequence[bytes],
         short: bool,
     ) -> Opening:
-        tag = self.keyring.tag(phone)
         id = new_id(tag, self._parts.random_bytes)
         planned = self._delivery.plan(driver, channel)
         key_id = self.keyring.key_id
@@ -495,10 +514,10 @@ class Flows:
             shown=shown,
         )
 
-    def _phone_quotas(self, phone: PhoneNumber) -> Sequence[Quota]:
+    def _phone_quotas(self, tag: str, phone: PhoneNumber) -> Sequence[Quota]:
         limit = self.policy.sends_per_hour
         counts = limit and self._fixed_code(phone) is None
-        return [Quota(f"sends:{self.keyring.tag(phone)}", limit)] if counts else []
+        return [Quota(f"sends:{tag}", limit)] if counts else []
 
     def _shared_quotas(self, phone: PhoneNumber, address: str | None) -> Sequence[Quota]:
         if self._fixed_code(phone) is not None:
@@ -571,17 +590,22 @@ class Verifier:
 
     @property
     def channels(self) -> Sequence[Channel]:
-        """The channels in use, the preferred one first."""
-        return self._flows.router.channels
+        """See `Flows.channels`."""
+        return self._flows.channels
 
     @property
     def drivers(self) -> Mapping[str, Starts]:
-        """Every driver by its name."""
-        return self._flows.router.drivers()
+        """See `Flows.drivers`."""
+        return self._flows.drivers
+
+    @property
+    def flows(self) -> Flows:
+        """The flows that this verifier runs, for a caller that runs them together with coroutines of its own."""
+        return self._flows
 
     def tag(self, phone: PhoneNumber) -> str:
-        """The keyed digest by which a phone is counted and found; it begins the id of every verification of it."""
-        return self._flows.keyring.tag(phone)
+        """See `Flows.tag`."""
+        return self._flows.tag(phone)
 
     def start(
         self,
@@ -658,3 +682,15 @@ class Verifier:
     def purge(self, limit: int = 1000) -> int:
         """See `Store.purge`."""
         return run(self._flows.purge(limit))
+
+    def erase(self, phone: PhoneNumber) -> int:
+        """See `Flows.erase`."""
+        return run(self._flows.erase(phone))
+
+
+class AsyncVerifier(Flows):
+    """The flows, to be awaited: what async sites use. Make one and keep it; event loops and tasks may share it.
+
+    Its store and transport must not block the event loop. A flow that is cancelled leaves what a crash would leave: a
+    record that expires.
+    """

@@ -7,17 +7,23 @@ The keys are those of the environment, lower case and without `PHONE_VERIFY_`; w
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import cache
+from importlib.util import find_spec
+from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
-from django.db import connections
+from django.db import close_old_connections, connections
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, reverse
 
@@ -25,9 +31,15 @@ from phone_verify.api import Site
 from phone_verify.config import CHANNEL_NAMES, Given, Settings
 from phone_verify.errors import ConfigurationError
 
+log = logging.getLogger("phone_verify")
+
+T = TypeVar("T")
+
 DEFAULT_STORE = "orm:"
 
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
+#: The commands that say what is wrong with settings, as they stand in `sys.argv`.
+_LOOKING = (["check"], ["phone_verify_doctor"])
 _REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG")
 
 _lock = threading.Lock()
@@ -60,8 +72,13 @@ def site() -> Site:
 
 def at_start() -> None:
     """Refuse settings that cannot work, unless somebody is looking at them."""
-    if not _looked_at.get():
+    if not are_looked_at():
         site()
+
+
+def are_looked_at() -> bool:
+    """Whether Django is to start with settings that cannot work, too: for who says what is wrong with them."""
+    return _looked_at.get() or sys.argv[1:2] in _LOOKING
 
 
 @contextmanager
@@ -93,7 +110,26 @@ def given() -> Given:
         default_store=lambda: DEFAULT_STORE,
         webhook_path=webhook_path,
         production=not debug(),
+        in_thread=_in_thread,
     )
+
+
+def orm_alias() -> str | None:
+    """The database in which Django's own store keeps its rows; None where the site has another store."""
+    scheme, _, alias = (read().store or DEFAULT_STORE).partition(":")
+    return (alias or "default") if scheme == "orm" else None
+
+
+@cache
+def can_await() -> bool:
+    """Whether what the API needs under ASGI is installed; the log says once if not."""
+    found = find_spec("aiohttp") is not None
+    if not found:
+        log.warning(
+            "the API runs in threads, one for each request under way: for many at once install aiohttp by "
+            "pip install 'phone-verify[async]'"
+        )
+    return found
 
 
 def framework_keys() -> list[str]:
@@ -163,6 +199,27 @@ def _masked(value: object) -> object:
     if isinstance(value, list):
         return [_masked(item) for item in value]
     return tuple(_masked(item) for item in value) if isinstance(value, tuple) else value
+
+
+async def _in_thread(step: Callable[[], T]) -> T:
+    """What a step of the store returns.
+
+    Not in the thread that Django gives to each request: five hundred requests that wait for a provider would hold
+    five hundred connections to the database. A few threads serve them all, and keep connections as CONN_MAX_AGE says.
+    """
+    if hasattr(mail, "outbox"):  # Django's test environment: only the thread of the test sees what its case has done
+        return await sync_to_async(step)()
+    from asyncio import to_thread
+
+    return await to_thread(_like_a_request, step)
+
+
+def _like_a_request(step: Callable[[], T]) -> T:
+    close_old_connections()
+    try:
+        return step()
+    finally:
+        close_old_connections()
 
 
 def _open_orm(url: str) -> Any:

@@ -1,8 +1,33 @@
 """Everything below the mount: `path("phone/", include("phone_verify_django.urls"))`."""
 
-from django.urls import path, re_path
+import asyncio
 
-from . import views
+from django.urls import ResolverMatch, URLPattern, path
+from django.urls.resolvers import RegexPattern
+
+from . import conf, views
+
+
+class _Api(URLPattern):
+    """One address for two views: the async one where a task asks for it, as Django's ASGI handler does.
+
+    Not an async view alone: under WSGI Django would run it in a thread and an event loop of its own, anew for each
+    request.
+    """
+
+    def resolve(self, path: str) -> ResolverMatch | None:
+        match = super().resolve(path)
+        if match is not None and _in_a_task() and conf.can_await():
+            match.func = views.aapi
+        return match
+
+
+def _in_a_task() -> bool:
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
 
 app_name = "phone_verify"
 
@@ -12,5 +37,5 @@ urlpatterns = [
     path("logout/", views.logout, name="logout"),
     path("static/<str:name>", views.static, name="static"),
     # All of it to one view, so that what does not exist there is a problem body too.
-    re_path(r"^(?P<path>(?:v1|webhooks)/[\s\S]*)\Z", views.api, name="api"),
+    _Api(RegexPattern(r"^(?P<path>(?:v1|webhooks)/[\s\S]*)\Z", name="api", is_endpoint=True), views.api, name="api"),
 ]

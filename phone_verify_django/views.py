@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth import logout as django_logout
 from django.db import DatabaseError, connections, transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
@@ -19,15 +21,33 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import condition, require_http_methods, require_safe
 
-from phone_verify.api import Call, Reply, SignIn, SignOut, Site, handle, pages, refused, signed_in, signed_out
+from phone_verify.api import (
+    Call,
+    Reply,
+    SetPhone,
+    SignIn,
+    SignOut,
+    Site,
+    answered,
+    invalid_proof,
+    pages,
+    phone_set,
+    phone_taken,
+    refused,
+    signed_in,
+    signed_out,
+)
 from phone_verify.api.problems import invalid, problem, unavailable
+from phone_verify.verifier import Flows, run
 from phone_verify.web.assets import asset
 
 from . import accounts, calls, conf
+from .backends import has_rights_over_others
 
 log = logging.getLogger("phone_verify")
 
-View = TypeVar("View", bound=Callable[..., HttpResponse])
+View = TypeVar("View", bound=Callable[..., Any])
+T = TypeVar("T")
 
 _YEAR = 365 * 24 * 3600
 
@@ -48,14 +68,25 @@ def _page(view: View) -> View:
     return result
 
 
-@_outside_transactions
-@csrf_exempt
-@sensitive_post_parameters()
-@sensitive_variables()
+def _call(view: View) -> View:
+    """What holds for every call of the API. Forgery is refused by the API's own rule; no token is needed."""
+    decorated: Any = csrf_exempt(sensitive_post_parameters()(sensitive_variables()(view)))
+    result: View = _outside_transactions(decorated)
+    return result
+
+
+@_call
 def api(request: HttpRequest, path: str) -> HttpResponse:
-    """Every call under `v1/` and `webhooks/`. Forgery is refused by the API's own rule; no token is needed."""
+    """Every call under `v1/` and `webhooks/`."""
     site = conf.site()
-    return calls.response(request, site, path, _reply(request, site, path))
+    return calls.response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
+
+
+@_call
+async def aapi(request: HttpRequest, path: str) -> HttpResponse:
+    """As `api`, awaited: no thread waits for a provider. `urls` says which of the two is called."""
+    site = conf.site()
+    return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
 
 
 @_page
@@ -114,20 +145,36 @@ def static(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def _reply(request: HttpRequest, site: Site, path: str) -> Reply:
+class _Runs(Protocol):
+    """Runs what asks the database of accounts and sessions."""
+
+    async def __call__(self, function: Callable[..., T], *args: Any) -> T: ...
+
+
+async def _here(function: Callable[..., T], *args: Any) -> T:
+    return function(*args)
+
+
+async def _in_thread(function: Callable[..., T], *args: Any) -> T:
+    return await sync_to_async(function)(*args)
+
+
+async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs: _Runs) -> Reply:
     # Nothing else needs to know who is signed in: a start looks at no session and no account.
-    asks_who = path == "v1/session" and request.method in ("GET", "HEAD")
+    asks_who = (path, request.method) in (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
     try:
-        call = calls.read_call(request, path, user=accounts.signed_in(request) if asks_who else None)
+        call = calls.read_call(request, path)
+        if asks_who:
+            call = await runs(_with_user, request, call)
     except OSError:
         return invalid("The body did not arrive whole.")
     except DatabaseError as error:
         return _database_down(error)
-    answer = handle(site, call)
+    answer = await answered(site, flows, call)
     if isinstance(answer, Reply):
         return answer
     try:
-        return _done(request, call, answer)
+        return await runs(_done, request, call, answer)
     except DatabaseError as error:
         return _database_down(error)
     except Exception:
@@ -135,10 +182,20 @@ def _reply(request: HttpRequest, site: Site, path: str) -> Reply:
         return problem(500, "internal_error", "Something went wrong on our side.")
 
 
-def _done(request: HttpRequest, call: Call, answer: SignIn | SignOut) -> Reply:
+def _with_user(request: HttpRequest, call: Call) -> Call:
+    user = accounts.signed_in(request)
+    return replace(call, user=user, signed_in_for=accounts.signed_in_for(request) if user else None)
+
+
+def _done(request: HttpRequest, call: Call, answer: SignIn | SetPhone | SignOut) -> Reply:
     if isinstance(answer, SignOut):
         django_logout(request)
         return signed_out()
+    if isinstance(answer, SetPhone):
+        if answer.redeemed.by_fixed_code and has_rights_over_others(request.user):
+            return invalid_proof()
+        user = accounts.set_phone(request, answer.redeemed)
+        return phone_taken() if user is None else phone_set(user)
     account = accounts.sign_in(request, answer.redeemed)
     return refused(call) if account is None else signed_in(account.user, created=account.created)
 

@@ -110,6 +110,29 @@ class DjangoCarrier:
         return Answer(response.status_code, {k.lower(): v for k, v in response.items()}, content, cookies)
 
 
+class AsyncDjangoCarrier:
+    """Django's test client through its ASGI handler, each request in an event loop of its own."""
+
+    def __init__(self) -> None:
+        from django.test import AsyncClient
+
+        self._client = AsyncClient(enforce_csrf_checks=True)
+
+    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        from asgiref.sync import async_to_sync
+
+        kind = headers.get("Content-Type", "")
+        rest = {name: value for name, value in headers.items() if name != "Content-Type" or not body}
+        self._client.cookies.load(rest.pop("Cookie", ""))
+
+        async def respond() -> Any:
+            return await self._client.generic(method, path, body, content_type=kind, headers=rest)
+
+        response = async_to_sync(respond)()
+        cookies = {name: morsel.OutputString() for name, morsel in response.cookies.items()}
+        return Answer(response.status_code, {k.lower(): v for k, v in response.items()}, response.content, cookies)
+
+
 class FlaskCarrier:
     """Flask's test client."""
 

@@ -1,4 +1,4 @@
-"""The example sites as they run in production: under gunicorn, in processes of their own, configured by environment."""
+"""The example sites as they run in production: under a server, in processes of their own, configured by environment."""
 
 from __future__ import annotations
 
@@ -46,6 +46,22 @@ def gunicorn(framework: str, env: Mapping[str, str], workers: int = 2, port: int
     command = [sys.executable, "-m", "gunicorn", "wsgi:application", "--bind", f"127.0.0.1:{port}",
                "--workers", str(workers), "--threads", "4", "--log-level", "warning",
                "--no-control-socket", "--graceful-timeout", "1", "--keep-alive", "1"]  # fmt: skip
+    with _running(command, framework, env, port) as url:
+        yield url
+
+
+@contextmanager
+def uvicorn(framework: str, env: Mapping[str, str]) -> Iterator[str]:
+    """As `gunicorn`, under ASGI: one process with one event loop."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "asgi:application", "--host", "127.0.0.1", "--port", str(port),
+               "--log-level", "warning", "--no-proxy-headers", "--timeout-graceful-shutdown", "1"]  # fmt: skip
+    with _running(command, framework, env, port) as url:
+        yield url
+
+
+@contextmanager
+def _running(command: list[str], framework: str, env: Mapping[str, str], port: int) -> Iterator[str]:
     server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=subprocess.PIPE, text=True)
     try:
         _await(server, port)

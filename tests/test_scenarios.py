@@ -1,4 +1,6 @@
-"""Every scenario over real HTTP, on both example sites as they run in production: under gunicorn with two workers.
+"""Every scenario over real HTTP, on both example sites as they run in production.
+
+Under gunicorn with two workers, and under uvicorn: Django's own ASGI, Flask by asgiref's adapter.
 
 `django_adapter/test_scenarios.py` and `flask_adapter/test_scenarios.py` run the same ones through the frameworks' test
 clients.
@@ -14,15 +16,19 @@ from phone_verify.sandbox import SandboxServer
 
 from .clients import HttpCarrier
 from .scenarios import SCENARIOS, SETTINGS, Stage
-from .servers import environment, gunicorn
+from .servers import environment, gunicorn, uvicorn
 
 
-@pytest.fixture(scope="module", params=["django", "flask"])
+TARGETS = [("django", gunicorn), ("flask", gunicorn), ("django", uvicorn), ("flask", uvicorn)]
+
+
+@pytest.fixture(scope="module", params=TARGETS, ids=["django", "flask", "django-asgi", "flask-asgi"])
 def stage(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    data = tmp_path_factory.mktemp(request.param)
-    with gunicorn(request.param, environment(request.param, data, sandbox.dsn, SETTINGS)) as url:
+    framework, server = request.param
+    data = tmp_path_factory.mktemp(framework)
+    with server(framework, environment(framework, data, sandbox.dsn, SETTINGS)) as url:
         yield Stage(lambda: HttpCarrier(url), sandbox)
 
 

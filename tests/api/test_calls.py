@@ -1,4 +1,4 @@
-"""The JSON API over the memory store and small drivers, without a framework."""
+"""The JSON API, blocking and awaited, over the memory store and small drivers, without a framework."""
 
 from __future__ import annotations
 
@@ -10,35 +10,45 @@ from urllib.parse import urlencode
 
 import pytest
 
-from phone_verify.api import Call, Reply, SignIn, Site, handle
+from phone_verify.api import Call, Reply, SignIn, Site, ahandle, handle
 from phone_verify.api.binding import with_pair
 from phone_verify.api.views import dial, seconds_left, verification
 from phone_verify.model import Receipt, Status
+from phone_verify.verifier import Verifier
 from tests.core.bench import (
     CALL,
     FLASH,
     LINE,
     PHONE,
     SMS,
+    AsyncFace,
     Bench,
     Caller,
     DeafCaller,
     Driver,
+    awaited,
     flash,
     sms,
 )
 
 OLD, NEW = "old-secret", "new-secret"
 
+pytestmark = pytest.mark.usefixtures("face")
+
 
 def site(bench: Bench) -> Site:
-    return Site(bench.verifier, webhook_secrets=(NEW, OLD))
+    return Site(bench.verifier, webhook_secrets=(NEW, OLD), awaiting=lambda: AsyncFace(bench.parts).flows)
+
+
+def handled(site: Site, call: Call) -> Any:
+    return handle(site, call) if Bench.face is Verifier else awaited(ahandle(site, call))
 
 
 def ask(site: Site, method: str, path: str, fields: Any = None, **more: Any) -> Reply | SignIn:
     headers = {"content-type": "application/json", **more.pop("headers", {})}
     body = b"" if fields is None else json.dumps(fields).encode()
-    answer = handle(site, Call(method, path, headers, body=body, **more))
+    call = Call(method, path, headers, body=body, **more)
+    answer = handled(site, call)
     assert isinstance(answer, Reply | SignIn)
     return answer
 
@@ -104,7 +114,7 @@ def rung(secret: str = NEW, driver: str = "deaf", method: str = "GET", parameter
     where: dict[str, Any] = {"query": urlencode(fields)}
     if form:
         where = {"body": urlencode(fields).encode(), "headers": {"content-type": "application/x-www-form-urlencoded"}}
-    answer = handle(site(bench), Call(method, f"webhooks/{driver}/{secret}", **where))
+    answer = handled(site(bench), Call(method, f"webhooks/{driver}/{secret}", **where))
     assert isinstance(answer, Reply)
     record = bench.verifier.look(id, holder).verification
     assert record is not None
@@ -156,7 +166,7 @@ def test_only_get_and_post_report_a_call(method: str) -> None:
 def test_head_is_allowed_where_get_has_no_effect() -> None:
     bench = Bench(sms())
     id, secret = bench.begun()
-    answer = handle(site(bench), Call("HEAD", f"v1/verifications/{id}", cookie=with_pair("", id, secret)))
+    answer = handled(site(bench), Call("HEAD", f"v1/verifications/{id}", cookie=with_pair("", id, secret)))
     assert isinstance(answer, Reply)
     assert answer.status == 200
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import asyncio
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from phone_verify.codes import Keyring
 from phone_verify.delivery import Parts
@@ -31,7 +33,7 @@ from phone_verify.routing import Router
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier import AsyncVerifier, Verifier
 
 PHONE, OTHER_PHONE = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
@@ -147,8 +149,50 @@ def flash(*codes: str | Exception, name: str = "flash-1") -> Driver:
     return Driver(name, FLASH, Ability(Holder.TOLD), results)
 
 
+class Suspending:
+    """A store or transport that suspends at each call, before and after it has done its work."""
+
+    def __init__(self, role: Any) -> None:
+        self._role = role
+
+    def __getattr__(self, name: str) -> Any:
+        async def suspending(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0)
+            result = await getattr(self._role, name)(*args, **kwargs)
+            await asyncio.sleep(0)
+            return result
+
+        return suspending
+
+
+def awaited(flow: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns that suspends as often as it likes, and waits for nothing."""
+    while True:
+        try:
+            flow.send(None)
+        except StopIteration as stop:
+            return stop.value
+
+
+class AsyncFace:
+    """An `AsyncVerifier` over roles that suspend, with the methods of the blocking one."""
+
+    def __init__(self, parts: Parts) -> None:
+        roles = {"store": Suspending(parts.store), "transport": Suspending(parts.transport)}
+        self.flows = AsyncVerifier(replace(parts, **roles))
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.flows, name)
+        return (
+            (lambda *args, **kwargs: awaited(found(*args, **kwargs))) if inspect.iscoroutinefunction(found) else found
+        )
+
+
 class Bench:
     """A verifier over drivers of ours, its clock, and short words for what the tests do."""
+
+    #: Makes the verifier; the fixture `face` changes it.
+    face: ClassVar[Callable[[Parts], Any]] = Verifier
 
     def __init__(
         self,
@@ -177,7 +221,7 @@ class Bench:
             clock=self.clock,
             ticks=lambda: self.ticks,
         )
-        self.verifier = Verifier(self.parts)
+        self.verifier: Verifier = Bench.face(self.parts)
 
     def start(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> Outcome:
         return self.verifier.start(phone, channel=channel, **more)

@@ -34,6 +34,8 @@ from .bench import (
     sms,
 )
 
+pytestmark = pytest.mark.usefixtures("face")
+
 # The code
 
 

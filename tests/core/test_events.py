@@ -20,9 +20,10 @@ from phone_verify.model import Reason, Receipt
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
 
 from .bench import CALL, FLASH, LINE, PHONE, REFUSED, SMS, Bench, DeafCaller, Driver, flash, sms, webhook, wrong
+
+pytestmark = pytest.mark.usefixtures("face")
 
 
 class Listening:
@@ -32,7 +33,7 @@ class Listening:
         self.bench = Bench(*drivers, **more)
         self.heard: list[Happened] = []
         self.bench.parts = replace(self.bench.parts, events=Events((self.heard.append,)))
-        self.bench.verifier = Verifier(self.bench.parts)
+        self.bench.verifier = Bench.face(self.bench.parts)
 
     @property
     def told(self) -> list[tuple[str, str]]:
@@ -138,7 +139,7 @@ def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -
     heard: list[Happened] = []
     bench = Bench(sms())
     bench.parts = replace(bench.parts, events=Events((broken, heard.append)))
-    bench.verifier = Verifier(bench.parts)
+    bench.verifier = Bench.face(bench.parts)
     bench.begun()
     assert len(heard) == 1
     assert "metrics are down" in caplog.text

@@ -15,6 +15,8 @@ from phone_verify.phone import PhoneNumber
 
 from .bench import CALL, FLASH, OTHER_PHONE, PHONE, SMS, TELEGRAM, Bench, Caller, chat, flash, sms, wrong
 
+pytestmark = pytest.mark.usefixtures("face")
+
 CODE = "482193"
 TODAY = date(2026, 1, 1)
 REVIEWER = PhoneNumber("+12025550123")

@@ -1,84 +1,49 @@
-"""The blocking transport against real sockets that misbehave."""
+"""Both transports against real sockets that misbehave: the same promises, whichever client does the HTTP."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Protocol
 
 import pytest
 
+from phone_verify.async_transport import AsyncTransport
 from phone_verify.errors import ProviderError, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.transport import BlockingTransport
+from phone_verify.transport import BlockingTransport, intercepted
 from phone_verify.verifier import run
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+from .sockets import OK, Server, sends
 
 
-class Server:
-    """Answers each connection by what `answer` does with the socket, after the request has come."""
+class Send(Protocol):
+    """Sends one request by the transport under test, the same one all through a test."""
 
-    def __init__(self, answer: Callable[[socket.socket], None]) -> None:
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self._answer = answer
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._socket.getsockname()[1]}/secret-token/09120000000"
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                self.connections += 1
-                self._open.append(connection)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
-        with suppress(OSError):
-            while request := connection.recv(65536):
-                self.requests.append(request)
-                self._answer(connection)
-
-    def close(self) -> None:
-        for each in [self._socket, *self._open]:
-            each.close()
+    def __call__(self, request: HttpRequest | Notice, timeout: float = 5) -> HttpResponse: ...
 
 
-@pytest.fixture
-def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], Server]]:
-    servers: list[Server] = []
+@pytest.fixture(params=["blocking", "async"])
+def send(request: pytest.FixtureRequest) -> Iterator[Send]:
+    if request.param == "blocking":
+        blocking = BlockingTransport()
+        yield lambda request, timeout=5: run(blocking.send(request, timeout))
+        return
+    transport, pid = AsyncTransport(), os.getpid()
+    with asyncio.Runner() as runner:
 
-    def new(answer: Callable[[socket.socket], None]) -> Server:
-        servers.append(Server(answer))
-        return servers[-1]
+        def send_in_a_loop(request: HttpRequest | Notice, timeout: float = 5) -> HttpResponse:
+            sending = transport.send(request, timeout)
+            return runner.run(sending) if os.getpid() == pid else asyncio.run(sending)
 
-    yield new
-    for server in servers:
-        server.close()
-
-
-def send(request: HttpRequest | Notice, timeout: float = 5, transport: BlockingTransport | None = None) -> HttpResponse:
-    return run((transport or BlockingTransport()).send(request, timeout))
-
-
-def sends(*pieces: bytes, close: bool = False) -> Callable[[socket.socket], None]:
-    def answer(connection: socket.socket) -> None:
-        for piece in pieces:
-            connection.sendall(piece)
-        if close:
-            connection.close()
-
-    return answer
+        yield send_in_a_loop
 
 
 def drips(head: bytes) -> Callable[[socket.socket], None]:
@@ -94,7 +59,7 @@ def drips(head: bytes) -> Callable[[socket.socket], None]:
     return answer
 
 
-def test_an_answer_comes_back_whole(serve: Callable[..., Server]) -> None:
+def test_an_answer_comes_back_whole(send: Send, serve: Callable[..., Server]) -> None:
     def answer(connection: socket.socket) -> None:
         # Head and body may come in two pieces; only the whole request is answered.
         if b"".join(server.requests).endswith(b"a=%C3%A4"):
@@ -106,14 +71,94 @@ def test_an_answer_comes_back_whole(serve: Callable[..., Server]) -> None:
     assert b"Authorization: x" in server.requests[0]
 
 
-def test_connections_are_reused(serve: Callable[..., Server]) -> None:
-    server, transport = serve(sends(OK)), BlockingTransport()
+def test_connections_are_reused(send: Send, serve: Callable[..., Server]) -> None:
+    server = serve(sends(OK))
     for _ in range(3):
-        send(HttpRequest.get(server.url), transport=transport)
+        send(HttpRequest.get(server.url))
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
-def test_redirects_are_not_followed(serve: Callable[..., Server]) -> None:
+def test_a_request_is_sent_once_even_where_a_kept_connection_dies_on_it(
+    send: Send, serve: Callable[..., Server]
+) -> None:
+    """Some providers begin a call by GET, which HTTP clients like to repeat."""
+
+    def answer(connection: socket.socket) -> None:
+        if len(server.requests) == 1:
+            connection.sendall(OK)
+        else:
+            connection.close()
+
+    server = serve(answer)
+    send(HttpRequest.get(server.url))
+    with pytest.raises(UnclearError):
+        send(HttpRequest.get(server.url))
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        HttpRequest.get,
+        lambda url: HttpRequest.post_json(url, {"a": "ä"}, {"X-Key": "k"}),
+        lambda url: HttpRequest("POST", url),
+    ],
+    ids=["get", "json", "no body"],
+)
+def test_a_provider_sees_what_the_driver_said(
+    send: Send, serve: Callable[..., Server], request_: Callable[[str], HttpRequest]
+) -> None:
+    server = serve(lambda connection: connection.sendall(OK) if whole(server) else None)
+    request = request_(server.url + "?a=b%20c+d%2F%C3%A4&e=")
+    send(request)
+    head, _, body = b"".join(server.requests).partition(b"\r\n\r\n")
+    line, *fields = head.decode().split("\r\n")
+    expected = {"host": server.url.split("/")[2], "user-agent": "phone_verify", "accept-encoding": "identity"}
+    expected |= {name.lower(): value for name, value in request.headers.items()}
+    if request.method == "POST":
+        expected["content-length"] = str(len(request.body or b""))
+    assert line == f"{request.method} /secret-token/09120000000?a=b%20c+d%2F%C3%A4&e= HTTP/1.1"
+    assert dict(field.lower().split(": ", 1) for field in fields) == expected
+    assert body == (request.body or b"")
+
+
+def whole(server: Server) -> bool:
+    """Whether the request has come to its end."""
+    head, end, body = b"".join(server.requests).partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: ([0-9]+)", head)
+    return bool(end) and len(body) == int(length.group(1) if length else 0)
+
+
+def test_no_cookies_are_kept(send: Send, serve: Callable[..., Server]) -> None:
+    server = serve(sends(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nok"))
+    for _ in range(2):
+        send(HttpRequest.get(server.url.replace("127.0.0.1", "localhost")))
+    assert b"cookie" not in b"".join(server.requests).lower()
+
+
+def test_headers_come_back_as_they_are(send: Send, serve: Callable[..., Server]) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nX-Name: \xe4\r\nX-Twice: 1\r\nX-TWICE: 2\r\nContent-Length: 2\r\n\r\nok"
+    headers = send(HttpRequest.get(serve(sends(answer)).url)).headers
+    assert dict(headers) == {"x-name": "ä", "x-twice": "2", "content-length": "2"}
+
+
+def test_a_test_may_stand_in_the_place_of_the_network(send: Send, serve: Callable[..., Server]) -> None:
+    server, asked = serve(sends(OK)), []
+
+    def answer(request: HttpRequest | Notice) -> HttpResponse | None:
+        asked.append(request)
+        return HttpResponse(201) if len(asked) < 3 else None
+
+    request = HttpRequest.get(server.url)
+    with intercepted(answer):
+        assert send(request).status == send(Notice("hello")).status == 201
+        assert server.requests == []
+        assert send(request).status == 200
+    assert send(request).status == 200
+    assert len(asked) == 3
+
+
+def test_redirects_are_not_followed(send: Send, serve: Callable[..., Server]) -> None:
     target = serve(sends(OK))
     server = serve(sends(f"HTTP/1.1 302 Found\r\nLocation: {target.url}\r\nContent-Length: 0\r\n\r\n".encode()))
     assert send(HttpRequest.get(server.url)).status == 302
@@ -130,7 +175,9 @@ def test_redirects_are_not_followed(serve: Callable[..., Server]) -> None:
     ],
     ids=["closed", "garbage", "cut", "endless"],
 )
-def test_no_whole_answer_is_unclear(serve: Callable[..., Server], answer: Callable[[socket.socket], None]) -> None:
+def test_no_whole_answer_is_unclear(
+    send: Send, serve: Callable[..., Server], answer: Callable[[socket.socket], None]
+) -> None:
     with pytest.raises(UnclearError) as error:
         send(HttpRequest.get(serve(answer).url))
     assert "secret" not in str(error.value)
@@ -146,14 +193,16 @@ def test_no_whole_answer_is_unclear(serve: Callable[..., Server], answer: Callab
     ],
     ids=["silent", "head", "body", "body without length"],
 )
-def test_the_whole_exchange_is_bounded(serve: Callable[..., Server], answer: Callable[[socket.socket], None]) -> None:
+def test_the_whole_exchange_is_bounded(
+    send: Send, serve: Callable[..., Server], answer: Callable[[socket.socket], None]
+) -> None:
     begun = time.monotonic()
     with pytest.raises(UnclearError):
         send(HttpRequest.get(serve(answer).url), timeout=0.3)
     assert time.monotonic() - begun < 3
 
 
-def test_what_never_left_is_a_refusal() -> None:
+def test_what_never_left_is_a_refusal(send: Send) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     for url in (f"http://127.0.0.1:{port}/secret-token", "http://nobody.invalid/secret-token"):
@@ -163,12 +212,25 @@ def test_what_never_left_is_a_refusal() -> None:
         assert "secret" not in str(error.value)
 
 
-def test_a_server_without_tls_is_a_refusal(serve: Callable[..., Server]) -> None:
+def test_a_connection_that_takes_too_long_is_a_refusal(send: Send) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        waiting = [socket.socket() for _ in range(3)]
+        for each in waiting:  # nobody accepts, and the queue is short
+            each.setblocking(False)
+            each.connect_ex(address)
+        with pytest.raises(ProviderError):
+            send(HttpRequest.get(f"http://127.0.0.1:{address[1]}/"), timeout=0.3)
+        for each in waiting:
+            each.close()
+
+
+def test_a_server_without_tls_is_a_refusal(send: Send, serve: Callable[..., Server]) -> None:
     with pytest.raises(ProviderError):
         send(HttpRequest.get(serve(sends(OK)).url.replace("http:", "https:")))
 
 
-def test_no_address_is_logged(serve: Callable[..., Server], caplog: pytest.LogCaptureFixture) -> None:
+def test_no_address_is_logged(send: Send, serve: Callable[..., Server], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server = serve(sends(b"HTTP/1.1 200 OK\r\nBad Header Line\r\nContent-Length: 2\r\n\r\nok"))
     with suppress(UnclearError):
@@ -178,26 +240,28 @@ def test_no_address_is_logged(serve: Callable[..., Server], caplog: pytest.LogCa
     assert "somebody else's" in caplog.text
 
 
-def test_proxies_of_the_environment_are_not_used(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_used(
+    send: Send, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     assert send(HttpRequest.get(serve(sends(OK)).url)).body == b"ok"
 
 
-def test_a_fork_does_not_share_connections(serve: Callable[..., Server]) -> None:
-    server, transport = serve(sends(OK)), BlockingTransport()
-    send(HttpRequest.get(server.url), transport=transport)
+def test_a_fork_does_not_share_connections(send: Send, serve: Callable[..., Server]) -> None:
+    server = serve(sends(OK))
+    send(HttpRequest.get(server.url))
     child = os.fork()
     if child == 0:
         status = 1
         with suppress(BaseException):
-            status = 0 if send(HttpRequest.get(server.url), transport=transport).body == b"ok" else 1
+            status = 0 if send(HttpRequest.get(server.url)).body == b"ok" else 1
         os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert server.connections == 2
 
 
-def test_a_notice_goes_to_the_developers_screen(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_notice_goes_to_the_developers_screen(send: Send, capsys: pytest.CaptureFixture[str]) -> None:
     assert send(Notice("your code is 123456")).ok
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "your code is 123456\n")

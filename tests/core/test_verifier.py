@@ -1,4 +1,4 @@
-"""The flows, over the memory store and small drivers."""
+"""The flows, blocking and awaited, over the memory store and small drivers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from phone_verify.model import (
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier, run
+from phone_verify.verifier import run
 
 from .bench import (
     CALL,
@@ -57,6 +57,8 @@ from .bench import (
     webhook,
     wrong,
 )
+
+pytestmark = pytest.mark.usefixtures("face")
 
 # Failover
 
@@ -836,7 +838,7 @@ def test_a_code_delivered_before_a_crash_still_works() -> None:
     store = BrokenStore("attach")
     bench = Bench(driver, store=store)
     secrets: list[bytes] = [b"i" * 16, b"s" * 16]
-    bench.verifier = Verifier(replace(bench.parts, random_bytes=lambda _: secrets.pop()))
+    bench.verifier = Bench.face(replace(bench.parts, random_bytes=lambda _: secrets.pop()))
     with pytest.raises(StoreError):
         bench.start()
     from phone_verify.codes import new_id, new_secret

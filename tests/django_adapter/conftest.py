@@ -15,7 +15,7 @@ from django.test import Client
 
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from tests.clients import Browser, DjangoCarrier
+from tests.clients import AsyncDjangoCarrier, Browser, DjangoCarrier
 from tests.django_adapter import settings as chosen
 
 PHONE = "+989120000000"
@@ -66,10 +66,10 @@ def network() -> Iterator[Network]:
         yield network
 
 
-@pytest.fixture
-def visitor(network: Network) -> Browser:
-    """A browser that keeps cookies, at a site that checks for forgery."""
-    return Browser(DjangoCarrier())
+@pytest.fixture(params=[DjangoCarrier, AsyncDjangoCarrier], ids=["wsgi", "asgi"])
+def visitor(request: pytest.FixtureRequest, network: Network) -> Browser:
+    """A browser that keeps cookies, at a site that checks for forgery, under either kind of server."""
+    return Browser(request.param())
 
 
 @pytest.fixture

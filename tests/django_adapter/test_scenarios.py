@@ -1,4 +1,4 @@
-"""The scenarios that both adapters must play, through Django's test client and against the sandbox."""
+"""The scenarios that both adapters must play, through Django's test clients and against the sandbox."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from phone_verify.sandbox import SandboxServer
-from tests.clients import DjangoCarrier
+from tests.clients import AsyncDjangoCarrier, DjangoCarrier
 from tests.scenarios import SCENARIOS, SETTINGS, Stage
 
 
-@pytest.fixture
-def stage(sandbox: SandboxServer, settings: Any, transactional_db: None) -> Stage:
+@pytest.fixture(params=[DjangoCarrier, AsyncDjangoCarrier], ids=["wsgi", "asgi"])
+def stage(request: pytest.FixtureRequest, sandbox: SandboxServer, settings: Any, transactional_db: None) -> Stage:
     channels = dict.fromkeys(("sms", "flash_call", "inbound_call"), sandbox.dsn)
     settings.PHONE_VERIFY = {**channels, **SETTINGS}
-    return Stage(DjangoCarrier, sandbox)
+    return Stage(request.param, sandbox)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -1,0 +1,15 @@
+"""The site as an ASGI application: run `uvicorn asgi:application` in this folder."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+application = get_asgi_application()
+
+from first_start import make_tables  # noqa: E402 - needs a Django that is set up
+
+# In a thread: servers import this module inside their event loop, where Django lets nobody ask a database.
+with ThreadPoolExecutor(1) as apart:
+    apart.submit(make_tables).result()

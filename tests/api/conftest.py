@@ -1,0 +1,5 @@
+"""The faces of the verifier, as in the tests of the core."""
+
+from tests.core.conftest import face
+
+__all__ = ["face"]

@@ -1,0 +1,159 @@
+"""What the async transport promises besides: many at once, cancelling, several event loops, closing."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+
+from phone_verify.async_transport import AsyncTransport
+from phone_verify.errors import ConfigurationError
+from phone_verify.exchange import HttpRequest, HttpResponse
+
+from .sockets import OK, Server, sends
+
+Serve = Callable[[Callable[[socket.socket], None]], Server]
+
+
+def echo(text: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
+
+
+def test_a_cancelled_request_leaves_no_reply_for_the_next(serve: Serve) -> None:
+    """The first is cancelled after it was sent; its answer comes late, when another request is under way."""
+    late = threading.Event()
+    asked: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        asked.append(server.requests[-1].split()[1].rpartition(b"/")[2])
+        name = asked[-1]
+        if name == b"first":
+            late.wait(5)
+        with suppress(OSError):
+            connection.sendall(echo(name))
+
+    server = serve(answer)
+
+    async def both() -> list[HttpResponse]:
+        transport = AsyncTransport()
+        await transport.send(HttpRequest.get(f"{server.url}/kept"), 5)
+        first = asyncio.create_task(transport.send(HttpRequest.get(f"{server.url}/first"), 5))
+        while len(asked) < 2:
+            await asyncio.sleep(0)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        late.set()
+        return [await transport.send(HttpRequest.get(f"{server.url}/{name}"), 5) for name in ("second", "third")]
+
+    assert [response.body for response in asyncio.run(both())] == [b"second", b"third"]
+    assert server.connections == 2  # the first one's was kept from before, and was closed
+
+
+def test_a_request_that_ran_out_of_time_leaves_no_reply_either(serve: Serve) -> None:
+    late = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        if server.connections == 1:
+            late.wait(5)
+        with suppress(OSError):
+            connection.sendall(echo(b"%d" % server.connections))
+
+    server = serve(answer)
+
+    async def both() -> bytes:
+        transport = AsyncTransport()
+        with pytest.raises(Exception, match="no whole answer"):
+            await transport.send(HttpRequest.get(server.url), 0.1)
+        late.set()
+        return (await transport.send(HttpRequest.get(server.url), 5)).body
+
+    assert asyncio.run(both()) == b"2"
+
+
+def test_many_at_once_wait_together() -> None:
+    """Nobody is answered before the last has asked: a queue anywhere would wait for ever."""
+    everybody = 200
+
+    async def all_at_once() -> None:
+        asked = 0
+        came = asyncio.Event()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            with suppress(asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                asked += 1
+                if asked == everybody:
+                    came.set()
+                await came.wait()
+                writer.write(OK)
+                await reader.read()  # until the client closes
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=everybody)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        transport = AsyncTransport()
+        found = await asyncio.gather(*(transport.send(HttpRequest.get(url), 10) for _ in range(everybody)))
+        assert all(response.body == b"ok" for response in found)
+        await transport.aclose()
+        server.close()
+
+    asyncio.run(all_at_once())
+
+
+def test_each_event_loop_has_connections_of_its_own_which_end_with_it(serve: Serve) -> None:
+    server, transport = serve(sends(OK)), AsyncTransport()
+
+    async def twice() -> None:
+        for _ in range(2):
+            assert (await transport.send(HttpRequest.get(server.url), 5)).ok
+
+    threads = [threading.Thread(target=asyncio.run, args=(twice(),)) for _ in range(3)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        gc.collect()
+    assert (server.connections, len(server.requests)) == (3, 6)
+    assert transport._open == {}
+
+
+def test_a_loop_that_nobody_shut_down_is_forgotten_once_it_is_closed(serve: Serve) -> None:
+    server, transport = serve(sends(OK)), AsyncTransport()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(transport.send(HttpRequest.get(server.url), 5))
+    (kept,) = transport._open.values()
+    loop.run_until_complete(kept.session.close())  # what is left open would warn, as everything does in Python
+    loop.close()
+    asyncio.run(transport.send(HttpRequest.get(server.url), 5))
+    assert transport._open == {}
+
+
+def test_closing_ends_the_connections_and_the_next_request_opens_new_ones(serve: Serve) -> None:
+    server, transport = serve(sends(OK)), AsyncTransport()
+
+    async def use() -> None:
+        await transport.aclose()  # nothing is open yet
+        for connections in (1, 2):
+            await transport.send(HttpRequest.get(server.url), 5)
+            await transport.send(HttpRequest.get(server.url), 5)
+            assert server.connections == connections
+            await transport.aclose()
+
+    asyncio.run(use())
+
+
+def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    with pytest.raises(ConfigurationError, match=r"phone-verify\[async\]"):
+        AsyncTransport()

@@ -1,0 +1,163 @@
+"""The async verifier: the same words as the blocking one's, many flows side by side, and flows that are cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from phone_verify.config import Settings, build, open_async_store
+from phone_verify.errors import ConfigurationError
+from phone_verify.exchange import HttpRequest, HttpResponse, Notice
+from phone_verify.model import Reason, Status
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.threads import ThreadedStore
+from phone_verify.verifier import AsyncVerifier, Verifier
+
+from .bench import OTHER_PHONE, PHONE, AsyncFace, Bench, flash, sms, wrong
+
+
+def test_both_verifiers_have_the_same_methods() -> None:
+    """But for `flows`, by which the blocking one gives its own."""
+
+    def methods(kind: type) -> dict[str, Any]:
+        return {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
+
+    blocking, awaited = methods(Verifier), methods(AsyncVerifier)
+    blocking.pop("flows")
+    assert blocking.keys() - {"policy"} == awaited.keys()
+    for name, method in awaited.items():
+        if callable(method):
+            assert inspect.signature(method) == inspect.signature(blocking[name]), name
+
+
+def test_flows_side_by_side_keep_every_limit() -> None:
+    """Each flow lets the others go on at each of its steps."""
+    driver = sms()
+    bench = Bench(driver, sends_per_hour=5, max_attempts=3)
+    verifier = AsyncFace(bench.parts).flows
+
+    async def race() -> None:
+        begun = await asyncio.gather(*(verifier.start(PHONE) for _ in range(20)))
+        assert sum(outcome.ok for outcome in begun) == 5
+        assert {outcome.reason for outcome in begun} == {None, Reason.TOO_MANY_REQUESTS}
+        outcome = next(outcome for outcome in begun if outcome.ok)
+        assert outcome.verification is not None
+        id, secret = outcome.verification.id, outcome.secret or ""
+        guess = wrong(driver.codes[0])
+        guesses = await asyncio.gather(*(verifier.check(id, secret, guess) for _ in range(20)))
+        assert sum(guess.reason is Reason.WRONG_CODE for guess in guesses) == 3
+        other = await verifier.start(OTHER_PHONE)
+        assert other.verification is not None
+        id, secret = other.verification.id, other.secret or ""
+        rights = await asyncio.gather(*(verifier.check(id, secret, driver.codes[-1]) for _ in range(20)))
+        (right,) = [outcome for outcome in rights if outcome.ok]
+        proofs = await asyncio.gather(*(verifier.redeem(right.proof or "", [secret], ["login"]) for _ in range(20)))
+        assert sum(proof is not None for proof in proofs) == 1
+
+    asyncio.run(race())
+
+
+class HangsOnce(FakeTransport):
+    """Never answers the first request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
+        if not self.asked.is_set():
+            self.asked.set()
+            await asyncio.Event().wait()
+        return await super().send(request, timeout)
+
+
+def test_a_cancelled_start_leaves_a_record_that_harms_nobody() -> None:
+    """It counts as sent, since the message may be on its way, and nobody was given its secret."""
+    transport = HangsOnce()
+    settings = Settings.read({"sms": "console://", "sends_per_hour": "2"})
+    verifier = build(settings, framework_keys=["k" * 32], transport=transport).async_verifier
+
+    async def flows() -> None:
+        cancelled = asyncio.create_task(verifier.start(PHONE))
+        await transport.asked.wait()
+        cancelled.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
+        outcome = await verifier.start(PHONE)
+        assert outcome.verification is not None
+        id, secret = outcome.verification.id, outcome.secret or ""
+        assert (await verifier.check(id, secret, transport.notices[-1].code)).ok
+        assert (await verifier.start(PHONE)).reason is Reason.TOO_MANY_REQUESTS
+
+    asyncio.run(flows())
+
+
+def test_both_faces_of_a_site_share_records_and_counters() -> None:
+    transport = FakeTransport()
+    site = build(
+        Settings.read({"sms": "console://", "sends_per_hour": "2"}), framework_keys=["k" * 32], transport=transport
+    )
+    begun = site.verifier.start(PHONE)
+    assert begun.verification is not None
+    id, secret, code = begun.verification.id, begun.secret or "", transport.notices[0].code
+
+    async def go_on() -> None:
+        assert (await site.async_verifier.check(id, secret, wrong(code))).reason is Reason.WRONG_CODE
+        assert (await site.async_verifier.check(id, secret, code)).ok
+        assert (await site.async_verifier.start(PHONE)).ok
+        assert (await site.async_verifier.start(PHONE)).reason is Reason.TOO_MANY_REQUESTS
+
+    asyncio.run(go_on())
+    assert site.async_verifier is site.async_verifier
+    found = site.verifier.look(id, secret).verification
+    assert found is not None
+    assert found.status is Status.VERIFIED
+
+
+def test_both_faces_of_a_site_watch_for_spraying_together() -> None:
+    site = build(
+        Settings.read({"flash_call": "ssms://NAME:KEY@default"}), framework_keys=["k" * 32], transport=FakeTransport()
+    )
+    assert site.verifier.flows._spraying is site.async_verifier._spraying
+    blocking, awaited = Bench(flash("1234")), Bench(flash("1234"))
+    assert blocking.verifier.flows._spraying is not awaited.verifier.flows._spraying
+
+
+@pytest.mark.parametrize("url", ["memory:", "sqlite:///a.sqlite3", "orm:"])
+def test_a_blocking_store_runs_in_threads_and_memory_needs_none(url: str) -> None:
+    store = MemoryStore()
+    awaited = open_async_store(url, store)
+    assert awaited is store if url == "memory:" else isinstance(awaited, ThreadedStore)
+
+
+def test_redis_has_an_async_client_of_its_own() -> None:
+    from phone_verify.stores.redis import AsyncRedisStore
+
+    for url in ("redis://localhost:6379/0", "rediss://localhost", "redis+sentinel://localhost/service"):
+        assert isinstance(open_async_store(url, MemoryStore()), AsyncRedisStore)
+
+
+def test_a_site_without_the_extra_is_blocking_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "aiohttp", None)
+    site = build(Settings.read({"sms": "console://"}), framework_keys=["k" * 32])
+    assert site.verifier.start(PHONE).ok
+    with pytest.raises(ConfigurationError, match=r"phone-verify\[async\]"):
+        _ = site.async_verifier
+
+
+def test_a_blocking_site_loads_nothing_for_async() -> None:
+    program = (
+        "import sys, phone_verify.config as c\n"
+        "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k' * 32])\n"
+        "from phone_verify.phone import PhoneNumber\n"
+        "assert site.verifier.start(PhoneNumber('+989120000000')).ok\n"
+        "print(sorted({'aiohttp', 'asyncio', 'phone_verify.async_transport'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,161 @@
+"""Under ASGI the API is awaited, whatever store it has; under WSGI it runs as ever."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
+from django.db import connections
+from django.test import AsyncClient, Client
+from django.urls import resolve
+
+from phone_verify.exchange import HttpRequest, HttpResponse, Notice
+from phone_verify.testing.transport import FakeTransport
+from phone_verify_django import conf, views
+from phone_verify_django.models import VerificationRow
+from phone_verify_django.testing import override
+
+from .conftest import PHONE, Network
+
+START = "/phone/v1/verifications"
+
+
+class Watched(FakeTransport):
+    """Does something at each request before it answers."""
+
+    def __init__(self, meanwhile: Callable[[], Coroutine[Any, Any, object]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
+        await self._meanwhile()
+        return await super().send(request, timeout)
+
+
+def started(client: AsyncClient | Client) -> Any:
+    return client.post(START, {"phone": PHONE}, content_type="application/json")
+
+
+async def suspends() -> None:
+    await asyncio.sleep(0)
+
+
+def awaited_start() -> Any:
+    async def respond() -> Any:
+        return await started(AsyncClient())
+
+    return async_to_sync(respond)()
+
+
+@pytest.mark.django_db
+def test_under_asgi_no_thread_waits_for_the_provider() -> None:
+    with override(transport=Watched(suspends)):
+        assert awaited_start().status_code == 201
+
+
+@pytest.mark.django_db
+def test_under_wsgi_there_is_no_event_loop(client: Client) -> None:
+    async def look() -> None:
+        with pytest.raises(RuntimeError, match="no running event loop"):
+            asyncio.get_running_loop()
+
+    with override(transport=Watched(look)):
+        assert started(client).status_code == 201
+
+
+@pytest.mark.django_db
+def test_without_the_extra_a_thread_waits_and_the_log_says_what_to_install(
+    network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(conf, "find_spec", lambda name: None)
+    conf.can_await.cache_clear()
+    try:
+        for _ in range(2):
+            assert awaited_start().status_code == 201
+    finally:
+        conf.can_await.cache_clear()
+    assert caplog.text.count("phone-verify[async]") == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_connection_to_the_database_is_held_while_a_provider_is_waited_for() -> None:
+    held = []
+
+    def connected() -> list[str]:
+        return [each.alias for each in connections.all(initialized_only=True) if each.connection is not None]
+
+    async def look() -> None:
+        held.append(await sync_to_async(connected)())
+
+    with override(transport=Watched(look)):
+        assert awaited_start().status_code == 201
+    assert held == [[]]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("store", ["orm:", "sqlite:///{}/verifications.sqlite3"])
+def test_a_visitor_who_leaves_is_not_waited_for_and_the_next_is_answered(
+    settings: Any, store: str, tmp_path: Path
+) -> None:
+    settings.PHONE_VERIFY = {"sms": "console://", "store": store.format(tmp_path)}
+    asked, cancelled = asyncio.Event(), []
+
+    async def first_hangs() -> None:
+        if asked.is_set():
+            return
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.append(True)
+            raise
+
+    async def visit() -> int:
+        body = json.dumps({"phone": PHONE}).encode()
+        headers = [
+            (b"host", b"testserver"),
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": START,
+                 "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "server": None}  # fmt: skip
+        leaving = ApplicationCommunicator(get_asgi_application(), scope)
+        await leaving.send_input({"type": "http.request", "body": body})
+        await asyncio.wait_for(asked.wait(), 10)
+        await leaving.send_input({"type": "http.disconnect"})
+        await leaving.wait()
+        answer: Any = await started(AsyncClient())
+        return int(answer.status_code)
+
+    transport = Watched(first_hangs)
+    with override(transport=transport):
+        assert async_to_sync(visit)() == 201
+    assert cancelled == [True]
+    assert len(transport.notices) == 1
+    if store == "orm:":  # what was begun is there, harmless, and the second beside it
+        assert sorted(VerificationRow.objects.values_list("status", flat=True)) == ["pending", "sent"]
+
+
+@pytest.mark.parametrize("in_task", [True, False])
+def test_only_a_task_is_given_the_async_view(in_task: bool) -> None:
+    """Browser drivers keep an event loop in the thread of the test, where blocking calls are made as ever."""
+    found = []
+
+    async def in_a_loop() -> None:
+        if in_task:
+            found.append(resolve(START).func)
+            return
+        asyncio.get_running_loop().call_soon(lambda: found.append(resolve(START).func))
+        await asyncio.sleep(0)
+
+    asyncio.run(in_a_loop())
+    assert found == [views.aapi if in_task else views.api]
+    assert resolve(START).func is views.api
+    assert resolve(START).view_name == "phone_verify:api"
