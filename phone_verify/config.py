@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,15 +23,17 @@ from .delivery import Parts
 from .drivers.base import Dsn, Starts, is_loopback
 from .drivers.dsn import load_driver, parse_dsn
 from .errors import ConfigurationError
-from .events import Listener
+from .events import Events, Listener
 from .fixed_codes import read_fixed_codes
 from .model import Channel
 from .policy import Policy
 from .routing import Router
+from .spraying import Spraying
 from .stores.base import OfOneProcess, Store
-from .telemetry import instrumented
+from .telemetry import telemetry
+from .threads import InThread, ThreadedStore
 from .transport import BlockingTransport, Transport
-from .verifier import Verifier
+from .verifier import AsyncVerifier, Verifier
 from .web.texts import message_writer
 
 PREFIX = "PHONE_VERIFY_"
@@ -150,12 +153,14 @@ def build(
     clock: Callable[[], datetime] | None = None,
     production: bool = True,
     listeners: Sequence[Listener] = (),
+    in_thread: InThread | None = None,
 ) -> Site:
     """The site that these settings describe.
 
     `framework_keys` sign where no secret keys are set; `stores` adds an adapter's own store schemes;
     `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
-    need to be named twice. `listeners` hear of every verb, as the one that the settings name does.
+    need to be named twice. `listeners` hear of every verb, as the one that the settings name does. `in_thread` runs
+    the steps of a blocking store for the async verifier; without it, `asyncio.to_thread`.
     """
     keys = settings.secret_keys or list(framework_keys)
     keyring = Keyring(keys, settings.tag_key)
@@ -168,7 +173,8 @@ def build(
             return None
         return settings.public_url + webhook_path(driver, secrets[0])
 
-    store = open_store(settings.store or default_store, stores or {})
+    store_url = settings.store or default_store
+    store = open_store(store_url, stores or {})
 
     def many_processes() -> None:
         if isinstance(store, OfOneProcess):
@@ -192,10 +198,19 @@ def build(
         audience=settings.public_url or "default",
         webhook_url=webhook_url,
         fixed_codes=fixed_codes,
-        events=instrumented((*listeners, *_listeners(settings.on_event))),
+        events=Events((*listeners, *_listeners(settings.on_event)), telemetry()),
+        spraying=Spraying(ticks),
         clock=clock,
         ticks=ticks,
     )
+
+    @cache
+    def awaiting() -> AsyncVerifier:
+        from .async_transport import AsyncTransport
+
+        async_store = open_async_store(store_url, store, in_thread)
+        return AsyncVerifier(replace(parts, store=async_store, transport=transport or AsyncTransport()))
+
     return Site(
         verifier=Verifier(parts),
         name=settings.site_name,
@@ -203,6 +218,7 @@ def build(
         webhook_secrets=secrets,
         trusted_proxies=settings.trusted_proxies,
         many_processes=many_processes,
+        awaiting=awaiting,
     )
 
 
@@ -222,6 +238,7 @@ class Given:
     default_store: Callable[[], str] = lambda: "memory:"
     webhook_path: Callable[[str, str], str] | None = None
     production: bool = True
+    in_thread: InThread | None = None
 
     def site(self, **for_tests: Any) -> Site:
         """The site. Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`."""
@@ -233,6 +250,7 @@ class Given:
             default_store="" if settings.store else self.default_store(),
             webhook_path=self.webhook_path,
             production=self.production,
+            in_thread=self.in_thread,
             **for_tests,
         )
 
@@ -273,6 +291,16 @@ def open_store(url: str, own: Mapping[str, Callable[[str], Store]]) -> Store:
     return openers[scheme](url)
 
 
+def open_async_store(url: str, store: Store, in_thread: InThread | None = None) -> Store:
+    """The same store for coroutines: `store` is the blocking one that this URL names."""
+    scheme = url.partition(":")[0]
+    if scheme in _ASYNC_STORES:
+        return _ASYNC_STORES[scheme](url, store)
+    from asyncio import to_thread
+
+    return ThreadedStore(store, in_thread or to_thread)
+
+
 def _open_memory(url: str) -> Store:
     from .stores.memory import MemoryStore
 
@@ -302,6 +330,19 @@ _STORES: Mapping[str, Callable[[str], Store]] = {
     "rediss+sentinel": _open_redis,
     "redis+cluster": _open_redis,
     "rediss+cluster": _open_redis,
+}
+
+
+def _open_async_redis(url: str, _: Store) -> Store:
+    from .stores.redis import AsyncRedisStore
+
+    return AsyncRedisStore.from_url(url)
+
+
+#: The stores that coroutines use in another way than through worker threads.
+_ASYNC_STORES: Mapping[str, Callable[[str, Store], Store]] = {
+    "memory": lambda _, store: store,  # a step takes microseconds, and there can be one of it only
+    **{scheme: _open_async_redis for scheme, opened in _STORES.items() if opened is _open_redis},
 }
 
 

@@ -18,9 +18,8 @@ from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import SyncToAsync, sync_to_async
 from django.conf import settings
-from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
@@ -207,7 +206,8 @@ async def _in_thread(step: Callable[[], T]) -> T:
     Not in the thread that Django gives to each request: five hundred requests that wait for a provider would hold
     five hundred connections to the database. A few threads serve them all, and keep connections as CONN_MAX_AGE says.
     """
-    if hasattr(mail, "outbox"):  # Django's test environment: only the thread of the test sees what its case has done
+    if SyncToAsync.thread_sensitive_context.get(None) is None:
+        # No server gave a thread, so that Django would use the main one: a test case's, which alone sees its block.
         return await sync_to_async(step)()
     from asyncio import to_thread
 

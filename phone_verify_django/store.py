@@ -14,9 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from itertools import cycle
 from typing import Any, TypeVar
 
@@ -41,6 +43,8 @@ _WAIT = 5.0
 #: A step that failed at once may be run again; one that has waited has used up its time, in seconds.
 _AT_ONCE = 2.0
 _MOST_AGAIN = 4
+#: How many rows one transaction of `purge` drops at most, so that nobody waits for it.
+_BATCH = 500
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIELDS = [field.name for field in fields(Verification) if field.name not in ("read_at", "failures")]
@@ -243,11 +247,23 @@ class OrmStore:
         return self._transact(step)
 
     async def purge(self, limit: int, now: datetime | None) -> int:
+        gone = 0
+        for model, over in ((VerificationRow, "expires_at"), (PhoneRow, "ends_at"), (CounterRow, "ends_at")):
+            dropped = _BATCH
+            while dropped == _BATCH and gone < limit:
+                most = min(_BATCH, limit - gone)
+                dropped = self._transact(partial(self._drop_now, model, over, most, now))
+                gone += dropped
+        return gone
+
+    def _drop_now(self, model: type[models.Model], over: str, limit: int, now: datetime | None, using: str) -> int:
+        return self._drop(using, model, over, limit, now or _server_time(using))
+
+    async def erase(self, tag: str, now: datetime | None) -> int:
         def step(using: str) -> int:
-            at = now or _server_time(using)
-            gone = 0
-            for model, over in ((VerificationRow, "expires_at"), (PhoneRow, "ends_at"), (CounterRow, "ends_at")):
-                gone += self._drop(using, model, over, limit - gone, at)
+            _hold(using, tag, now)
+            gone, _ = VerificationRow.objects.using(using).filter(tag=tag).delete()
+            PhoneRow.objects.using(using).filter(pk=tag).delete()
             return gone
 
         return self._transact(step)
@@ -313,7 +329,8 @@ def _run(step: Callable[[str], T], using: str, write: bool) -> T:
     idle, or the step was chosen to end a deadlock. What had not come to its commit has surely not been done.
     """
     connection = connections[using]
-    again = 0 if connection.vendor == "sqlite" or connection.in_atomic_block else _MOST_AGAIN
+    outermost = not connection.in_atomic_block
+    again = _MOST_AGAIN if outermost and connection.vendor != "sqlite" else 0
     begun = time.monotonic()
     while True:
         stepped = False
@@ -321,6 +338,8 @@ def _run(step: Callable[[str], T], using: str, write: bool) -> T:
             with transaction.atomic(using=using):
                 if write and connection.vendor == "sqlite":
                     _take_write_lock(connection)
+                if outermost and connection.vendor in _SERVER_TIME:
+                    _read_committed(connection)
                 result = step(using)
                 stepped = True
             return result
@@ -338,13 +357,37 @@ def _take_write_lock(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(f"UPDATE {table} SET ends_at = ends_at WHERE tag = ''")  # noqa: S608 - our own table's name
 
 
+_joins: ContextVar[bool] = ContextVar("phone_verify_django.store.joins", default=False)
+
+
+@contextmanager
+def joining_on_sqlite() -> Iterator[None]:
+    """Within it a step on SQLite, where nothing can be written beside the caller's block, becomes part of that block.
+
+    For a caller whose block is committed whatever the steps say.
+    """
+    token = _joins.set(True)
+    try:
+        yield
+    finally:
+        _joins.reset(token)
+
+
+def _read_committed(connection: BaseDatabaseWrapper) -> None:
+    # A site may have chosen more; then steps that waited for each other would fail instead.
+    if "isolation_level" in connection.settings_dict["OPTIONS"]:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
 @contextmanager
 def _connection(using: str) -> Iterator[str]:
     """The alias of a connection whose transactions are not the caller's: `using`, or a second one beside a block."""
     outer = connections[using]
     blocks = outer.atomic_blocks
     # A test case's block stands for the whole test, which sees nothing of what another connection does.
-    if getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit():
+    joins = _joins.get() and outer.vendor == "sqlite"
+    if joins or (getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit()):
         yield using
         return
     beside = f"{using} beside a block"

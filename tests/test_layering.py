@@ -28,6 +28,7 @@ MAY_SEE: dict[str, set[str]] = {
     "drivers.dsn": {"errors", "drivers.base", "drivers.*"},
     "stores.base": {"errors", "phone", "exchange", "model", "policy", "lifecycle"},
     "transport": {"errors", "exchange", "model"},
+    "async_transport": {"errors", "exchange", "model", "transport"},
     "drivers.*": {"errors", "phone", "exchange", "model", "policy", "drivers.base"},
     "stores.*": {"errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "stores.base"},
     "routing": {"errors", "phone", "model", "policy", "drivers.base"},
@@ -36,14 +37,15 @@ MAY_SEE: dict[str, set[str]] = {
     "telemetry": {"events"},
     "spraying": set(),
     "delivery": {
-        "events", "fixed_codes", "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "routing", "transport",
-        "drivers.base", "stores.base",
+        "events", "spraying", "fixed_codes", "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle",
+        "routing", "transport", "drivers.base", "stores.base",
     },
     "verifier": {
         "delivery", "events", "fixed_codes", "spraying",
         "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "proof", "routing", "transport",
         "drivers.base", "stores.base",
     },
+    "threads": {"model", "lifecycle", "stores.base", "verifier"},
     "web": {"errors", "phone", "model"},
     "api": {"errors", "phone", "model", "proof", "verifier", "web"},
     "sandbox": {"phone"},
@@ -52,14 +54,17 @@ MAY_SEE: dict[str, set[str]] = {
     "catalogue": {"model", "config", "drivers.base", "drivers.dsn"},
     "doctor": {
         "errors", "phone", "exchange", "model", "policy", "codes", "routing", "transport", "delivery", "verifier",
-        "fixed_codes", "drivers.base", "drivers.dsn", "stores.base", "stores.*", "config",
+        "fixed_codes", "drivers.base", "drivers.dsn", "stores.base", "stores.*", "config", "segments", "web",
     },
     "by_hand": {"errors", "phone", "model", "routing", "verifier", "drivers.base"},
+    "keyboard": set(),
     "demo": {"sandbox"},
     "commands": {"*"},
     "cli": {"*"},
 }  # fmt: skip
 ADAPTERS_SEE = {"config", "verifier", "api", "proof", "web", "errors", "model"}
+#: Its commands and checks say what is wrong, and try things out by hand.
+COMMANDS_SEE = ADAPTERS_SEE | {"doctor", "by_hand", "keyboard", "routing", "transport"}
 #: The Django adapter is also a store, by the contract of stores.
 STORE_SEES = {"errors", "phone", "model", "policy", "codes", "lifecycle", "stores.base"}
 FRAMEWORKS = {"django", "flask", "flask_login", "flask_wtf"}
@@ -131,6 +136,8 @@ def test_adapters_see_the_core_and_not_each_other(adapter: str) -> None:
     assert found
     for module, path in found:
         allowed = STORE_SEES if module in (f"{adapter}.store", f"{adapter}.models") else ADAPTERS_SEE
+        if module.startswith((f"{adapter}.management", f"{adapter}.checks")):
+            allowed = COMMANDS_SEE
         for name in imports(module, path):
             top = name.split(".")[0]
             assert top not in foreign | {other}, f"{module} imports {name}"

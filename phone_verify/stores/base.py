@@ -125,6 +125,10 @@ class Store(Protocol):
         """Drop at most `limit` records and counters that are over; returns how many went."""
         ...
 
+    async def erase(self, tag: str, now: datetime | None) -> int:
+        """Drop all that is kept of the phone with this tag, open or over, counters too; returns how many records went."""
+        ...
+
 
 @runtime_checkable
 class OfOneProcess(Protocol):

@@ -9,7 +9,8 @@
         def forgetful(self):
             return MyStore(…, keep=PROOF_LIFE)
 
-Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS` sets how often each race is run.
+A store whose server gives everything an end of its own leaves out `StoreSweeping`: it subclasses `StorePromises` and
+`StoreRaces`. Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS` sets how often each race is run.
 """
 
 from __future__ import annotations
@@ -236,6 +237,10 @@ class StoreCase:
     ) -> Verification | None:
         """Report a call about the phone of this record."""
         return run(store.claim(driver, record.tag, event, clock()))
+
+    def kept(self, store: Store, clock: ManualClock, records: Sequence[Verification]) -> int:
+        """How many of these are still there."""
+        return sum(run(store.get(record.id, clock())) is not None for record in records)
 
 
 class StorePromises(StoreCase):
@@ -696,6 +701,17 @@ class StorePromises(StoreCase):
         assert isinstance(refused, Refused)
         assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FAILURE_MEMORY)
 
+    def test_the_attempts_of_a_remote_code_run_out_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
+        for left in (1, 0):
+            spent = run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+            assert isinstance(spent, Spent)
+            assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, left, True)
+        refused = run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.CLOSED
+        assert run(store.settle(record.id, Status.VERIFIED, clock())) is True, "the last one may have been right"
+
     def test_a_try_that_nobody_judged_is_forgiven_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         for left in (4, 3, 2):
@@ -989,9 +1005,54 @@ class StorePromises(StoreCase):
 
     # What is over.
 
-    def kept(self, store: Store, clock: ManualClock, records: Sequence[Verification]) -> int:
-        """How many of these are still there."""
-        return sum(run(store.get(record.id, clock())) is not None for record in records)
+    def test_what_still_counts_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
+        shared, own = Quota("total", 1), Quota("sends:p", 1)
+        self.fail(forgetful, clock, 1, phone=OTHER_PHONE)
+        run(forgetful.count([shared], clock()))
+        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Verification)
+        for _ in range(5):
+            clock.move(600)
+            run(forgetful.purge(1000, clock()))
+            self.open(forgetful, clock, PhoneNumber("+989120000009"))
+        assert isinstance(run(forgetful.count([shared], clock())), Refused)
+        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Refused)
+        assert isinstance(run(forgetful.open(opening(OTHER_PHONE), [], Limits(1), clock())), Refused)
+
+    def test_a_record_is_kept_as_long_as_its_proof(self, forgetful: Store, clock: ManualClock) -> None:
+        record = self.open(forgetful, clock)
+        clock.move(LIFE.total_seconds() - 1)
+        self.spend(forgetful, clock, record, RIGHT)
+        clock.move(PROOF_LIFE.total_seconds() - 1)
+        run(forgetful.purge(1000, clock()))
+        assert run(forgetful.redeem(record.id, BINDING, clock())) is not None
+
+    def test_erasing_leaves_nothing_of_a_phone_and_all_of_others(self, store: Store, clock: ManualClock) -> None:
+        own = Quota("sends:p", 1)
+        records = [self.open(store, clock), self.open(store, clock), self.open(store, clock, OTHER_PHONE)]
+        self.fail(store, clock, 2)
+        self.fail(store, clock, 2, phone=OTHER_PHONE)
+        assert isinstance(run(store.open(opening(), [own], LIMITS, clock())), Verification)
+        kept = self.kept(store, clock, records)
+        assert run(store.erase(records[0].tag, clock())) >= 3
+        assert self.kept(store, clock, records) == kept - 2
+        assert run(store.get(records[2].id, clock())) is not None
+        assert run(store.erase(records[0].tag, clock())) == 0
+        assert isinstance(run(store.open(opening(), [own], Limits(2), clock())), Verification)
+        assert isinstance(run(store.open(opening(OTHER_PHONE), [], Limits(2), clock())), Refused)
+
+    def test_after_erasing_a_store_goes_on(self, store: Store, clock: ManualClock) -> None:
+        first = self.open(store, clock)
+        run(store.erase(first.tag, clock()))
+        assert isinstance(self.spend(store, clock, first, RIGHT), Refused)
+        again = self.open(store, clock)
+        clock.move((LIFE + KEPT).total_seconds() + 1)
+        run(store.purge(1000, clock()))
+        assert self.kept(store, clock, [first, again]) == 0
+        assert isinstance(self.spend(store, clock, self.open(store, clock), RIGHT), Spent)
+
+
+class StoreSweeping(StoreCase):
+    """What a store promises that removes by itself what is over; one whose server gives everything an end does not."""
 
     def test_records_are_kept_a_day_and_purged_in_batches(self, store: Store, clock: ManualClock) -> None:
         records = [self.open(store, clock, PhoneNumber(f"+98912000010{n}")) for n in range(5)]
@@ -1031,27 +1092,6 @@ class StorePromises(StoreCase):
             clock.move(2 * KEPT.total_seconds())
         # Of each start there were a record, a phone's counters and two counters of its own.
         assert run(store.purge(1000, clock())) <= 20
-
-    def test_what_still_counts_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
-        shared, own = Quota("total", 1), Quota("sends:p", 1)
-        self.fail(forgetful, clock, 1, phone=OTHER_PHONE)
-        run(forgetful.count([shared], clock()))
-        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Verification)
-        for _ in range(5):
-            clock.move(600)
-            run(forgetful.purge(1000, clock()))
-            self.open(forgetful, clock, PhoneNumber("+989120000009"))
-        assert isinstance(run(forgetful.count([shared], clock())), Refused)
-        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Refused)
-        assert isinstance(run(forgetful.open(opening(OTHER_PHONE), [], Limits(1), clock())), Refused)
-
-    def test_a_record_is_kept_as_long_as_its_proof(self, forgetful: Store, clock: ManualClock) -> None:
-        record = self.open(forgetful, clock)
-        clock.move(LIFE.total_seconds() - 1)
-        self.spend(forgetful, clock, record, RIGHT)
-        clock.move(PROOF_LIFE.total_seconds() - 1)
-        run(forgetful.purge(1000, clock()))
-        assert run(forgetful.redeem(record.id, BINDING, clock())) is not None
 
 
 class StoreRaces(StoreCase):
@@ -1206,5 +1246,5 @@ class StoreRaces(StoreCase):
         assert not found.open, "a start that showed its binding has ended it"
 
 
-class StoreSuite(StorePromises, StoreRaces):
+class StoreSuite(StorePromises, StoreSweeping, StoreRaces):
     """Subclass it and give the fixtures `store` and `forgetful`; `stores` may give several on the same data."""

@@ -16,8 +16,9 @@ from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, S
 from phone_verify.model import Status, Verification
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
-from phone_verify_django.models import CounterRow, PhoneRow, VerificationRow
+from phone_verify_django.models import CounterRow, PhoneRow
 from phone_verify_django.store import OrmStore
+from tests.django_adapter.databases import make_tables, registered
 
 WAL = "PRAGMA journal_mode = WAL"
 
@@ -34,17 +35,11 @@ def options() -> dict[str, str]:
 
 @pytest.fixture
 def alias(options: dict[str, str], tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
-    """A database of its own, beside the site's usual one, with the tables of the store."""
+    """An SQLite file of the test's own, beside the site's usual database."""
     own = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "site.sqlite3", "OPTIONS": options}
-    connections.settings["own"] = connections.configure_settings({"default": {}, "own": own})["own"]
-    with django_db_blocker.unblock():
-        with connections["own"].schema_editor() as editor:
-            for model in (VerificationRow, PhoneRow, CounterRow):
-                editor.create_model(model)
-        yield "own"
-        connections["own"].close()
-    del connections["own"]
-    del connections.settings["own"]
+    with registered("own", own, django_db_blocker) as alias:
+        make_tables(alias)
+        yield alias
 
 
 @pytest.fixture

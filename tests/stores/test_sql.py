@@ -24,7 +24,7 @@ from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
 from phone_verify.stores.sql import SqlStore, metadata, tables
 from phone_verify.stores.sql import engine as sql_engine
-from phone_verify.stores.sql import store as sql_store
+from phone_verify.stores.sql import turns as sql_turns
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
 
@@ -60,7 +60,7 @@ class TestSqliteStore(StoreSuite):
             self.fail(store, clock, 1, purpose=f"purpose_{n}")
             run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
             clock.move(4000)
-        with store._engine.connect() as connection:
+        with store._turns.engine.connect() as connection:
             windows, failures = connection.execute(
                 sqlalchemy.select(tables.PHONE.c.windows, tables.PHONE.c.failures)
             ).one()
@@ -71,11 +71,12 @@ class TestSqliteStore(StoreSuite):
     ) -> None:
         live, quota = self.open(store, clock), Quota("sends:p", 1)
 
-        def break_off(*_: object) -> None:
+        def break_off(*_: object, **__: object) -> None:
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as patch:
-            patch.setattr(store._statements, "insert", break_off)
+            for opened in store._writes.openings:
+                patch.setattr(opened, "_insert", break_off)
             with pytest.raises(StoreError):
                 run(store.open(opening(shown=[BINDING]), [quota], LIMITS, clock()))
         assert run(store.get(live.id, clock())) == live
@@ -196,7 +197,7 @@ def test_an_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
 
 
 def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sql_engine, sql_store):
+    for module in (sql_engine, sql_turns):
         monkeypatch.setattr(module, "WAIT", 0.05)
     store = SqlStore.from_url(f"sqlite:///{path}")
     order = opening()
@@ -212,9 +213,9 @@ def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeyp
 
 def test_threads_that_wait_too_long_for_each_other_are_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store.get("x" * 44, None))
-    for module in (sql_engine, sql_store):
+    for module in (sql_engine, sql_turns):
         monkeypatch.setattr(module, "WAIT", 0.05)
-    with store._gate, pytest.raises(StoreError, match="too busy"):
+    with store._turns._gate, pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
 
 
@@ -240,7 +241,7 @@ def test_sqlite_writes_ahead_and_keeps_its_file_when_the_directory_changes(
     store = SqlStore.from_url("sqlite:///relative.sqlite3")
     monkeypatch.chdir("/")
     run(store.get("x" * 44, None))
-    with store._engine.connect() as connection:
+    with store._turns.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000

@@ -45,20 +45,19 @@ def engine_of(text: str) -> sa.Engine:
             "connect_args": {"timeout": WAIT, "isolation_level": None, "check_same_thread": False},
         }
     elif url.drivername == "postgresql":
-        settings = f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s"
+        settings = f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s -c plan_cache_mode=force_generic_plan"
         options |= {
-            "isolation_level": "READ COMMITTED",
+            "isolation_level": "AUTOCOMMIT",
             "connect_args": {"connect_timeout": WAIT, "tcp_user_timeout": WAIT * 1000, "options": settings},
         }
     else:
         options |= {
-            "isolation_level": "READ COMMITTED",
+            "isolation_level": "AUTOCOMMIT",
             "connect_args": {
                 "connect_timeout": WAIT,
                 "read_timeout": WAIT,
                 "write_timeout": WAIT,
                 "charset": "utf8mb4",
-                "init_command": f"SET SESSION innodb_lock_wait_timeout = {WAIT - 1}",
             },
         }
     try:
@@ -67,8 +66,11 @@ def engine_of(text: str) -> sa.Engine:
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: {url.drivername} needs pip install 'phone-verify[{extras}]'"
         ) from None
-    if url.drivername == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "connect", _PREPARATIONS[url.drivername])
+    if url.drivername == "postgresql":
+        from . import postgresql
+
+        postgresql.watch(engine, patience=WAIT + 1)
     return engine
 
 
@@ -94,6 +96,20 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
                 raise
             time.sleep(0.01)
     connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _prepare_mysql(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {WAIT - 1}")
+
+
+def _prepare_postgresql(connection: Any, _: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
+
+
+_PREPARATIONS = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql, "mysql": _prepare_mysql}
 
 
 #: A deadlock or a conflict of transactions: PostgreSQL's SQLSTATE, MySQL's number.

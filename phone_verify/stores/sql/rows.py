@@ -69,12 +69,17 @@ def stored(value: object) -> object:
 
 
 class Phone:
-    """A phone's row: what its quotas and its failures have counted."""
+    """A phone's row as it was read: what its quotas and its failures have counted. All None where there is no row."""
 
-    def __init__(self, windows: str | None, failures: str | None, ends_at: int | None) -> None:
+    def __init__(self, tag: str, row: Sequence[Any] = (None, None, None, None)) -> None:
+        windows, failures, ends_at, version = row
+        self.tag = tag
+        #: False where writing it would change nothing.
+        self.changed = False
         self._windows: dict[str, list[int]] = json.loads(windows or "{}")
         self._failures: dict[str, list[int]] = json.loads(failures or "{}")
-        self._ends_at = ends_at or 0
+        self._ends_at: int = ends_at or 0
+        self._version: int | None = version
 
     def window(self, key: str) -> Window | None:
         counted = self._windows.get(key)
@@ -89,26 +94,32 @@ class Phone:
             self._windows[quota.key] = [window.count, micros(window.ends_at)]
             self.last_until(window.ends_at)
 
-    def fail(self, purpose: str, failures: Failures | None) -> bool:
-        """Put the count in its place; True if that changes anything."""
+    def fail(self, purpose: str, failures: Failures | None) -> None:
         if failures is None:
-            return self._failures.pop(purpose, None) is not None
+            self.changed |= self._failures.pop(purpose, None) is not None
+            return
         ends_at = lifecycle.forgets_at(failures)
         self._failures[purpose] = [failures.count, micros(ends_at)]
         self.last_until(ends_at)
-        return True
 
     def last_until(self, time: datetime) -> None:
         self._ends_at = max(self._ends_at, micros(time))
+        self.changed = True
 
     def row(self, at: datetime) -> dict[str, Any]:
+        """What is written, and the version that must still be there.
+
+        A row begins with the time as its version, so that none comes back that a deleted row had.
+        """
         now = micros(at)
         return {
+            "tag": self.tag,
             "windows": _json({key: counted for key, counted in self._windows.items() if counted[1] > now}),
             "failures": _json({key: counted for key, counted in self._failures.items() if counted[1] > now}),
             "ends_at": self._ends_at,
+            "old_version": -1 if self._version is None else self._version,
+            "version": now if self._version is None else self._version + 1,
         }
 
 
-NO_PHONE = (None, None, None, None)
 _json = json.JSONEncoder(separators=(",", ":")).encode

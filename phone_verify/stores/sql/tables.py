@@ -60,7 +60,8 @@ VERIFICATION = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: `windows` and `failures` are JSON, by quota and by purpose: how many, and when they are forgotten.
+#: `windows` and `failures` are JSON, by quota and by purpose: how many, and when they are forgotten. On a server every
+#: step on the phone makes a new `version`.
 PHONE = sa.Table(
     "phone_verify_phone",
     metadata,
@@ -68,6 +69,7 @@ PHONE = sa.Table(
     sa.Column("windows", sa.Text, nullable=False),
     sa.Column("failures", sa.Text, nullable=False),
     sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+    sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -1,0 +1,155 @@
+"""Records as the scripts keep them, and back: texts, each with a NUL after it. Times are microseconds UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from ...codes import TAG_LENGTH
+from ...lifecycle import Attachment, Opening
+from ...model import Channel, Holder, Status, Verification
+from ...phone import PhoneNumber
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_CHANNELS = {channel.value: channel for channel in Channel}
+_HOLDERS = {holder.value: holder for holder in Holder}
+_STATUSES = {status.value: status for status in Status}
+
+
+def micros(time: datetime) -> int:
+    return (time - _EPOCH) // _MICROSECOND
+
+
+def microseconds(span: timedelta) -> int:
+    return span // _MICROSECOND
+
+
+def time_of(micros: str) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(micros))
+
+
+def plain(text: str) -> str:
+    """The text without NULs, so that it can stand among others. Equal texts stay equal, others stay apart."""
+    return text.replace("\\", "\\b").replace("\0", "\\0") if "\0" in text or "\\" in text else text
+
+
+def was_plain(text: str) -> str:
+    """The text that `plain` was given."""
+    return text.replace("\\0", "\0").replace("\\b", "\\")
+
+
+def optional(text: str | None) -> str:
+    """A text that may be missing."""
+    return "" if text is None else f"={plain(text)}"
+
+
+def number(number: int | None) -> str:
+    return "" if number is None else str(number)
+
+
+def flag(flag: bool) -> str:
+    return "1" if flag else ""
+
+
+def digest(digest: bytes | None) -> str:
+    return "" if digest is None else digest.hex()
+
+
+def opening_values(opening: Opening) -> tuple[str, ...]:
+    """A new record up to its times, which are the server's to say."""
+    return (
+        plain(opening.id),
+        opening.phone.e164,
+        plain(opening.purpose),
+        plain(opening.service),
+        opening.binding.hex(),
+        optional(opening.locale),
+        opening.channel.value,
+        plain(opening.driver),
+        opening.plan.holder.value,
+        plain(opening.key_id),
+        "1",  # generation
+        digest(opening.code_digest),
+        number(opening.plan.code_length),
+        flag(opening.plan.short),
+        "",  # reference
+        "",  # line
+        "",  # caller_hint
+        "0",  # answered
+        "pending",
+        str(opening.plan.attempts),
+        "1",  # sends
+        "",  # redeemed
+        "",  # freed
+    )
+
+
+def receipt_values(attachment: Attachment) -> tuple[str, ...]:
+    """What a receipt puts on a record, in the order in which the script wants it."""
+    return (
+        str(attachment.sends),
+        attachment.status.value,
+        optional(attachment.line.e164 if attachment.line is not None else None),
+        attachment.plan.holder.value,
+        str(attachment.plan.attempts),
+        str(microseconds(attachment.plan.life)),
+        attachment.channel.value,
+        plain(attachment.driver),
+        plain(attachment.key_id),
+        str(attachment.generation),
+        digest(attachment.code_digest),
+        number(attachment.code_length),
+        flag(attachment.plan.short),
+        optional(attachment.reference),
+        optional(attachment.caller_hint),
+    )
+
+
+def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verification:
+    """The record that a script returned, as it stood at `read_at`."""
+    (
+        id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
+        code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
+        created_at, expires_at, resend_at, closed_at, polled_at, _,
+    ) = values  # fmt: skip
+    return Verification(
+        id=id,
+        tag=id[:TAG_LENGTH],
+        phone=PhoneNumber(phone),
+        purpose=purpose,
+        service=service,
+        binding=bytes.fromhex(binding),
+        channel=_CHANNELS[channel],
+        driver=driver,
+        holder=_HOLDERS[holder],
+        status=_STATUSES[status],
+        key_id=key_id,
+        generation=int(generation),
+        code_digest=bytes.fromhex(code_digest) if code_digest else None,
+        code_length=int(code_length) if code_length else None,
+        short=bool(short),
+        attempts_left=int(attempts_left),
+        sends=int(sends),
+        locale=locale[1:] if locale else None,
+        created_at=time_of(created_at),
+        expires_at=time_of(expires_at),
+        resend_at=time_of(resend_at),
+        read_at=read_at,
+        reference=reference[1:] if reference else None,
+        line=PhoneNumber(line[1:]) if line else None,
+        caller_hint=caller_hint[1:] if caller_hint else None,
+        closed_at=time_of(closed_at) if closed_at else None,
+        redeemed=bool(redeemed),
+        polled_at=time_of(polled_at) if polled_at else None,
+        answered=int(answered),
+        freed=_freed(freed) if freed else "",
+        failures=failures,
+    )
+
+
+def _freed(lines: str) -> str:
+    # The scripts have no calendar; `lifecycle` writes these times as dates.
+    entries = (entry.partition("@") for entry in lines.split())
+    return " ".join(f"{line}@{time_of(at).isoformat()}" for line, _, at in entries)

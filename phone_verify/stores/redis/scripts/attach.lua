@@ -1,0 +1,75 @@
+-- needs records failures siblings
+-- Put a receipt on an open record: never refills attempts, never lengthens a life. A line that another claim of the
+-- phone holds closes the record as failed.
+local id, sends, status, line, holder, attempts, life = unpack(asked, 4, 10)
+local record, text = read(id)
+if not record then
+  return answer('closed')
+end
+local failures = failing(record.purpose)
+if not is_open(record) then
+  return answer('closed', text, failures)
+end
+if tonumber(sends) < tonumber(record.answered) then
+  return answer('done', text, failures)  -- a later send has overtaken this receipt
+end
+
+-- What a resend gave up is kept as "line@time line@time".
+local function freed_lines(of)
+  local lines = {}
+  for freed, time in string.gmatch(of.freed, '(%S+)@(%d+)') do
+    lines[#lines + 1] = {line = freed, at = tonumber(time)}
+  end
+  return lines
+end
+
+if line ~= '' then
+  local shown = shown_from(20)
+  local function holds_line(sibling)
+    local same = sibling.line == line
+    local live = same and is_open(sibling)
+    if holder ~= 'nobody' then
+      -- A code that is held back until its phone calls: the call would prove a live claim as well.
+      return live and sibling.holder == 'nobody' and not shown[sibling.binding]
+    end
+    if live then
+      return true
+    end
+    local ended_at = sibling.closed_at ~= '' and sibling.closed_at or sibling.expires_at
+    local rests = same and now < ended_at + LINE_REST
+    for _, freed in ipairs(freed_lines(sibling)) do
+      rests = rests or ('=' .. freed.line == line and now < freed.at + LINE_REST)
+    end
+    return rests and not shown[sibling.binding]
+  end
+  local index = redis.call('HGET', KEYS[1], 'index') or ''
+  for _, sibling in ipairs(siblings(index, now - LINE_REST)) do
+    if sibling.id ~= id and sibling.phone == record.phone and holds_line(sibling) then
+      close(record, 'failed')
+      return answer('line_taken', write(record), failures)
+    end
+  end
+end
+
+local freed = {}
+for _, old in ipairs(freed_lines(record)) do
+  if now < old.at + LINE_REST then
+    freed[#freed + 1] = old.line .. '@' .. text_of(old.at)
+  end
+end
+if record.line ~= '' and record.line ~= line then
+  freed[#freed + 1] = string.sub(record.line, 2) .. '@' .. now_text
+end
+record.freed = table.concat(freed, ' ', math.max(1, #freed - MOST_FREED + 1))
+
+if record.status == 'pending' then
+  record.status = status
+end
+record.attempts_left = math.min(record.attempts_left, attempts)
+if now + life < tonumber(record.expires_at) then
+  record.expires_at = text_of(now + life)
+end
+record.answered, record.line, record.holder = sends, line, holder
+record.channel, record.driver, record.key_id, record.generation, record.code_digest, record.code_length, record.short,
+  record.reference, record.caller_hint = unpack(asked, 11, 19)
+return answer('done', write(record), failures)

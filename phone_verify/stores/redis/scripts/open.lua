@@ -1,0 +1,68 @@
+-- needs records counters failures siblings
+-- Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why.
+local id, purpose, service = asked[4], asked[6], asked[7]
+local values = table.concat(asked, '\0', 4, 26)
+local life, delay, short, most, most_short, quotas = unpack(asked, 27, 32)
+local first_quota, first_shown = 33, 33 + 3 * quotas
+
+local failures, rest = failing(purpose)
+local why, wait = locked(failures, rest, most, most_short, short)
+if why == 'failures' then
+  return answer(why, nil, nil, wait)
+end
+
+local names = {'index'}
+for n = first_quota, first_shown - 1, 3 do
+  names[#names + 1] = 's' .. asked[n]
+end
+local kept = redis.call('HMGET', KEYS[1], unpack(names))
+-- Nothing stands behind the times: it is neither closed nor polled.
+local ends_at = text_of(now + life)
+local record = table.concat({values, now_text, ends_at, text_of(now + delay), '', '', ''}, '\0')
+local fields = {'r' .. id, record}
+local longest = life + keep
+for n = 2, #names do
+  local at = first_quota + 3 * (n - 2)
+  local window, window_rest = counted(kept[n], asked[at + 1], asked[at + 2])
+  if not window then
+    return answer('quota', nil, nil, window_rest)
+  end
+  fields[#fields + 1], fields[#fields + 2] = names[n], window
+  longest = math.max(longest, window_rest)
+end
+if why then
+  return answer(why, nil, nil, wait)
+end
+
+local index = kept[1] or ''
+if first_shown <= #asked then
+  local shown = shown_from(first_shown)
+  for _, sibling in ipairs(siblings(index, now)) do
+    if sibling.purpose == purpose and sibling.service == service and is_open(sibling) and shown[sibling.binding] then
+      close(sibling, 'cancelled')
+      fields[#fields + 1], fields[#fields + 2] = 'r' .. sibling.id, stored(sibling)
+    end
+  end
+end
+
+-- A phone that starts every day never lets its key end, so each start takes some of what is over with it.
+local over, swept = {}, 0
+while swept < SWEPT_PER_START and #index > 0
+    and tonumber(string.sub(index, ID_LENGTH + 1, ENTRY_LENGTH)) + keep <= now do
+  local name = 'r' .. string.sub(index, 1, ID_LENGTH)
+  local text = redis.call('HGET', KEYS[1], name)
+  local old_purpose = text and record_of(text).purpose or purpose
+  if old_purpose ~= purpose and failing(old_purpose) == 0 then
+    over[#over + 1] = 'f' .. old_purpose
+  end
+  over[#over + 1], swept = name, swept + 1
+  index = string.sub(index, ENTRY_LENGTH + 1)
+end
+fields[#fields + 1], fields[#fields + 2] = 'index', index .. id .. ends_at
+
+redis.call('HSET', KEYS[1], unpack(fields))
+if #over > 0 then
+  redis.call('HDEL', KEYS[1], unpack(over))
+end
+hold(longest)
+return answer('done', record, failures)

@@ -1,0 +1,66 @@
+-- Records. Every value is a text, or a small number.
+
+local function record_of(text)
+  local id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
+    code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
+    created_at, expires_at, resend_at, closed_at, polled_at = struct.unpack('ssssssssssssssssssssssssssss', text)
+  return {
+    id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
+    channel = channel, driver = driver, holder = holder, key_id = key_id, generation = generation,
+    code_digest = code_digest, code_length = code_length, short = short, reference = reference, line = line,
+    caller_hint = caller_hint, answered = answered, status = status, attempts_left = attempts_left, sends = sends,
+    redeemed = redeemed, freed = freed, created_at = created_at, expires_at = expires_at, resend_at = resend_at,
+    closed_at = closed_at, polled_at = polled_at,
+  }
+end
+
+local function stored(record)
+  return table.concat({
+    record.id, record.phone, record.purpose, record.service, record.binding, record.locale, record.channel,
+    record.driver, record.holder, record.key_id, record.generation, record.code_digest, record.code_length,
+    record.short, record.reference, record.line, record.caller_hint, record.answered, record.status,
+    record.attempts_left, record.sends, record.redeemed, record.freed, record.created_at, record.expires_at,
+    record.resend_at, record.closed_at, record.polled_at, '',
+  }, '\0')
+end
+
+local function is_open(record)
+  return (record.status == 'pending' or record.status == 'sent') and now < tonumber(record.expires_at)
+end
+
+local function close(record, status)
+  record.status, record.closed_at = status, now_text
+end
+
+-- The record with this id, and as it is stored; nil when there is none, or when its time to be kept is over.
+local function read(id)
+  local text = redis.call('HGET', KEYS[1], 'r' .. id)
+  local record = text and record_of(text)
+  if not record or tonumber(record.expires_at) + keep <= now then
+    return nil
+  end
+  return record, text
+end
+
+local function write(record)
+  local text = stored(record)
+  redis.call('HSET', KEYS[1], 'r' .. record.id, text)
+  return text
+end
+
+-- Let the phone's key live this long at least.
+local function hold(micros)
+  local millis = math.ceil(micros / 1000)
+  if redis.call('PTTL', KEYS[1]) < millis then
+    redis.call('PEXPIRE', KEYS[1], millis)
+  end
+end
+
+-- The values asked from this one on.
+local function shown_from(first)
+  local shown = {}
+  for n = first, #asked do
+    shown[asked[n]] = true
+  end
+  return shown
+end

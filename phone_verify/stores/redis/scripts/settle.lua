@@ -1,0 +1,14 @@
+-- needs records
+-- Close an open record, of this generation if one is named. Closing as verified clears the failures.
+local id, status, generation = unpack(asked, 4, 6)
+local record = read(id)
+if not record or (generation ~= '' and generation ~= record.generation) or not is_open(record)
+    or status == 'pending' then
+  return answer('refused')
+end
+close(record, status)
+write(record)
+if status == 'verified' then
+  redis.call('HDEL', KEYS[1], 'f' .. record.purpose)
+end
+return answer('done')

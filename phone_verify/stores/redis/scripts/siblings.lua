@@ -1,0 +1,24 @@
+-- The other records of a phone, by its index.
+
+local ID_LENGTH, ENTRY_LENGTH = 44, 60
+
+-- The records of the phone whose life was not over at `since`.
+local function siblings(index, since)
+  local names = {}
+  for at = #index - ENTRY_LENGTH + 1, 1, -ENTRY_LENGTH do
+    local expires_at = tonumber(string.sub(index, at + ID_LENGTH, at + ENTRY_LENGTH - 1))
+    if expires_at + HARD_LIFE <= since then
+      break  -- what was opened before this one is over as well: no life is longer
+    end
+    if since < expires_at then
+      names[#names + 1] = 'r' .. string.sub(index, at, at + ID_LENGTH - 1)
+    end
+  end
+  local records = {}
+  if #names > 0 then
+    for _, text in ipairs(redis.call('HMGET', KEYS[1], unpack(names))) do
+      records[#records + 1] = text and record_of(text) or nil
+    end
+  end
+  return records
+end

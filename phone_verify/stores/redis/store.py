@@ -1,0 +1,354 @@
+"""The Redis stores: each verb is one script, run on the server that holds the phone."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
+
+from ...codes import TAG_LENGTH
+from ...errors import StoreError
+from ...lifecycle import Answer, Attachment, Failures, Limits, Opening, Quota, Refusal, Refused, Spent
+from ...model import Event, Status, Verification
+from ...policy import resend_delay
+from ..base import KEPT, checked_keep
+from .address import Address, read_address
+from .clients import ERRORS, Async, Blocking, blocking, explained
+from .records import (
+    digest,
+    flag,
+    micros,
+    microseconds,
+    number,
+    opening_values,
+    optional,
+    plain,
+    receipt_values,
+    record_of,
+    time_of,
+    was_plain,
+)
+from .scripts import Script, scripts
+
+log = logging.getLogger("phone_verify")
+
+#: Tells each call of this process from every other.
+_calls = count()
+
+_ANSWERS = {answer.value: answer for answer in Answer}
+
+
+class _Reply(NamedTuple):
+    """What a script answers, after the mark of the call."""
+
+    word: str
+    read_at: datetime
+    failures: int
+    retry_after: int
+    values: Sequence[str]
+
+    @property
+    def done(self) -> bool:
+        return self.word == "done"
+
+    def found(self) -> Verification:
+        return record_of(self.values, self.read_at, self.failures)
+
+    def read(self) -> Verification | None:
+        return self.found() if len(self.values) > 1 else None
+
+    def refused(self) -> Refused:
+        wait = timedelta(microseconds=self.retry_after) if self.retry_after else None
+        return Refused(Refusal(self.word), wait, self.read())
+
+
+class _Verbs:
+    """The verbs, over whatever sends a command."""
+
+    def __init__(self, address: Address, keep: timedelta) -> None:
+        self._address = address
+        self._keep = str(microseconds(checked_keep(keep)))
+        self._scripts = scripts()
+        self._examined = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} on {self._address.kind.value}>"
+
+    async def examine(self) -> Sequence[str]:
+        """What is wrong with how the server is set up, a line for each; logged once at the first step."""
+        try:
+            servers = await self._memory()
+        except NoPermissionError:
+            return ["Redis does not let its user see INFO: make sure that its maxmemory-policy is noeviction"]
+        except ERRORS as error:
+            raise StoreError(explained(error)) from None
+        policies = {str(server["maxmemory_policy"]) for server in servers if server.get("maxmemory")}
+        return [
+            f"Redis may drop counters when its memory is full (maxmemory-policy {policy}): limits would begin anew; "
+            "set maxmemory-policy noeviction"
+            for policy in sorted(policies - {"noeviction"})
+        ]
+
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
+        if not quotas:
+            return []
+        numbers = [str(n) for quota in quotas for n in (quota.limit, microseconds(quota.window))]
+        reply = await self._step("count", self._shared_keys(quotas), "shared", now, *numbers)
+        return [time_of(end) for end in reply.values[:-1]] if reply.done else reply.refused()
+
+    async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        if quotas:
+            ends = [str(micros(end)) for end in windows]
+            await self._step("uncount", self._shared_keys(quotas), "shared", now, *ends)
+
+    async def open(
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
+    ) -> Verification | Refused:
+        reply = await self._step(
+            "open",
+            [self._phone_key(opening.tag)],
+            opening.id,
+            now,
+            *opening_values(opening),
+            str(microseconds(opening.plan.life)),
+            str(microseconds(resend_delay(opening.resend_after, 1))),
+            flag(opening.short),
+            *_limits(limits),
+            str(len(quotas)),
+            *_quotas(quotas),
+            *(binding.hex() for binding in opening.shown),
+        )
+        return reply.found() if reply.done else reply.refused()
+
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+        shown = (binding.hex() for binding in attachment.shown)
+        reply = await self._on_record("attach", id, now, *receipt_values(attachment), *shown)
+        return reply.found() if reply.done else reply.refused()
+
+    async def spend(
+        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+    ) -> Spent | Refused:
+        reply = await self._on_record(
+            "spend", id, now, binding.hex(), str(length), *_limits(limits), *(digest.hex() for digest in digests)
+        )
+        answer = _ANSWERS.get(reply.word)
+        if answer is None:
+            return reply.refused()
+        failures = Failures(reply.failures, reply.read_at) if reply.failures else None
+        return Spent(answer, reply.found(), failures)
+
+    async def reopen(
+        self,
+        id: str,
+        binding: bytes,
+        short: bool,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        resend_after: timedelta,
+        now: datetime | None,
+    ) -> Verification | Refused:
+        delay = str(microseconds(resend_after))
+        reply = await self._on_record(
+            "reopen", id, now, binding.hex(), flag(short), *_limits(limits), delay, *_quotas(quotas)
+        )
+        return reply.found() if reply.done else reply.refused()
+
+    async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
+        return (await self._on_record("settle", id, now, status.value, number(generation))).done
+
+    async def forgive(self, id: str, now: datetime | None) -> None:
+        await self._on_record("forgive", id, now)
+
+    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+        told = (
+            event.caller.e164 if event.caller is not None else "",
+            optional(event.reference),
+            optional(event.line.e164 if event.line is not None else None),
+        )
+        return (await self._step("claim", [self._phone_key(tag)], tag, now, plain(driver), *told)).read()
+
+    async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
+        told = (plain(driver), optional(reference))
+        return (await self._step("find", [self._phone_key(tag)], tag, now, *told)).read()
+
+    async def get(self, id: str, now: datetime | None) -> Verification | None:
+        return (await self._on_record("get", id, now)).read()
+
+    async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
+        return (await self._on_record("may_poll", id, now, digest(binding))).done
+
+    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
+        return (await self._on_record("redeem", id, now, binding.hex())).read()
+
+    async def purge(self, limit: int, now: datetime | None) -> int:
+        """Nothing: every key has its own end, and the server keeps to it."""
+        return 0
+
+    async def erase(self, tag: str, now: datetime | None) -> int:
+        return int((await self._step("erase", [self._phone_key(tag)], tag, now)).values[0])
+
+    # The parts of a step.
+
+    async def _on_record(self, verb: str, id: str, now: datetime | None, *values: str) -> _Reply:
+        return await self._step(verb, [self._phone_key(id[:TAG_LENGTH])], id, now, plain(id), *values)
+
+    async def _step(self, verb: str, keys: Sequence[bytes], subject: str, now: datetime | None, *values: str) -> _Reply:
+        if not self._examined:
+            await self._report()
+        mark = f"{plain(subject)} {next(_calls)}"
+        time = "" if now is None else str(micros(now))
+        asked = "\0".join((mark, time, self._keep, *values, "")).encode("utf-8", "surrogatepass")
+        count = len(values) + 3
+        answer = await self._evaluated(self._scripts[verb], b"%d" % len(keys), *keys, b"%d" % count, asked)
+        text = answer.decode("utf-8", "surrogatepass") if isinstance(answer, bytes) else ""
+        # A connection that a cancelled call left out of step would give one caller the answer to another.
+        if not text.startswith(f"{mark}\0"):
+            await self._forget()
+            raise StoreError("The Redis store got the answer to another call; its connections are given up")
+        _, word, read_at, failures, retry_after, *told = text.split("\0")
+        if "\\" in text:
+            told = [was_plain(value) for value in told]
+        return _Reply(word, time_of(read_at), int(failures), int(retry_after), told)
+
+    async def _evaluated(self, script: Script, *arguments: bytes) -> Any:
+        try:
+            try:
+                return await self._run(script, *arguments)
+            except ReadOnlyError:
+                # Refused at its first write. A primary that was made a replica keeps its connections open; new ones
+                # may lead to the server that took its place.
+                await self._forget()
+                return await self._run(script, *arguments)
+        except ERRORS as error:
+            raise StoreError(explained(error)) from None
+
+    async def _run(self, script: Script, *arguments: bytes) -> Any:
+        try:
+            return await self._ask(b"EVALSHA", script.sha, *arguments)
+        except NoScriptError:
+            # A server forgets its scripts when it starts, and each node of a Cluster has its own.
+            return await self._ask(b"EVAL", script.text, *arguments)
+
+    async def _report(self) -> None:
+        self._examined = True  # before the answer: the steps of a busy start need not all ask
+        try:
+            faults = await self.examine()
+        except StoreError:
+            self._examined = False
+            raise
+        for fault in faults:
+            log.warning(fault)
+
+    def _phone_key(self, tag: str) -> bytes:
+        return f"{self._address.prefix}:{{{tag}}}".encode("utf-8", "surrogatepass")
+
+    def _shared_keys(self, quotas: Sequence[Quota]) -> list[bytes]:
+        return [f"{self._address.prefix}:{{shared}}:{quota.key}".encode("utf-8", "surrogatepass") for quota in quotas]
+
+    async def _ask(self, *command: bytes) -> Any:
+        """Send a command and return its answer, or raise one of `ERRORS`. Never sends it twice."""
+        raise NotImplementedError
+
+    async def _memory(self) -> list[dict[str, Any]]:
+        """What INFO says of the memory of each server."""
+        raise NotImplementedError
+
+    async def _forget(self) -> None:
+        """Give the connections up: the next command makes new ones."""
+        raise NotImplementedError
+
+
+class RedisStore(_Verbs):
+    """A store in a Redis that other processes use as well, for blocking sites. `from_url` finds it.
+
+    Threads may share it, and a process that has forked goes on with connections of its own. Records are kept for
+    `keep` after their life.
+    """
+
+    def __init__(self, address: Address, *, keep: timedelta = KEPT) -> None:
+        super().__init__(address, keep)
+        self._servers: Blocking | None = None
+        self._begin()
+
+    @classmethod
+    def from_url(cls, url: str, *, keep: timedelta = KEPT) -> RedisStore:
+        """Return a store for `redis://…`, `redis+sentinel://…/service` or `redis+cluster://…`; with TLS, `rediss…`.
+
+        Raises `ConfigurationError` for any other. Connects at the first step.
+        """
+        return cls(read_address(url), keep=keep)
+
+    async def _ask(self, *command: bytes) -> Any:
+        return self._connected().ask(*command)
+
+    async def _memory(self) -> list[dict[str, Any]]:
+        return self._connected().memory()
+
+    async def _forget(self) -> None:
+        self._servers = None
+
+    def _begin(self) -> None:
+        self._pid, self._lock, self._servers = os.getpid(), threading.Lock(), None
+
+    def _connected(self) -> Blocking:
+        if self._pid != os.getpid():
+            self._begin()  # the parent's connections stay its own, and a thread of it may have held the lock
+        servers = self._servers
+        if servers is None:
+            with self._lock:
+                servers = self._servers = self._servers or blocking(self._address)
+        return servers
+
+
+class AsyncRedisStore(_Verbs):
+    """The same store for async sites: each event loop has connections of its own."""
+
+    def __init__(self, address: Address, *, keep: timedelta = KEPT) -> None:
+        super().__init__(address, keep)
+        self._servers: dict[asyncio.AbstractEventLoop, Async] = {}
+
+    @classmethod
+    def from_url(cls, url: str, *, keep: timedelta = KEPT) -> AsyncRedisStore:
+        """As `RedisStore.from_url`."""
+        return cls(read_address(url), keep=keep)
+
+    async def aclose(self) -> None:
+        """Close the connections of the running event loop."""
+        await self._forget()
+
+    async def _ask(self, *command: bytes) -> Any:
+        return await self._connected().ask(*command)
+
+    async def _memory(self) -> list[dict[str, Any]]:
+        return await self._connected().memory()
+
+    async def _forget(self) -> None:
+        servers = self._servers.pop(asyncio.get_running_loop(), None)
+        if servers is not None:
+            await servers.aclose()
+
+    def _connected(self) -> Async:
+        loop = asyncio.get_running_loop()
+        servers = self._servers.get(loop)
+        if servers is None:
+            self._servers = {loop: servers for loop, servers in self._servers.items() if not loop.is_closed()}
+            servers = self._servers[loop] = Async(self._address)
+        return servers
+
+
+def _quotas(quotas: Sequence[Quota]) -> Iterator[str]:
+    for quota in quotas:
+        yield plain(quota.key)
+        yield str(quota.limit)
+        yield str(microseconds(quota.window))
+
+
+def _limits(limits: Limits) -> tuple[str, str]:
+    return str(limits.failures), str(limits.short_failures)

@@ -1,0 +1,952 @@
+"""The Redis store on servers of the tests' own: the suite, every way of standing together, and every bad day.
+
+`PHONE_VERIFY_TEST_REDIS` names a server for the suite instead (a Valkey, another version): its keys have a prefix of
+their own and are deleted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import logging
+import multiprocessing
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import trustme
+
+from phone_verify.config import open_store
+from phone_verify.errors import ConfigurationError, StoreError
+from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Opening, Quota, Refused, Spent
+from phone_verify.model import Event, Status, Verification
+from phone_verify.phone import PhoneNumber
+from phone_verify.stores.base import KEPT
+from phone_verify.stores.redis import AsyncRedisStore, RedisStore
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.stores import (
+    BINDING,
+    CALL,
+    LIFE,
+    LIMITS,
+    LINE,
+    RIGHT,
+    WRONG,
+    StorePromises,
+    StoreRaces,
+    attachment,
+    opening,
+    run,
+    together,
+)
+from tests.stores.redis_servers import HOST, Forwarder, RedisServer, cluster, free_port, running, sentinel, until
+
+PHONE_IN_CLEAR = "9120000001"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that nothing bad happens to."""
+    with running(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer]]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[RedisServer]:
+    """A server to be cruel to."""
+    with running(RedisServer(tmp_path / "own")) as server:
+        yield server
+
+
+def with_prefix(url: str) -> str:
+    """This URL, for an empty store. Races on a busy machine may wait longer than a visitor should."""
+    return f"{url}?timeout=20&prefix=test-{uuid.uuid4().hex}"
+
+
+def forget(client: Any, url: str) -> None:
+    """Delete a test's keys, each of which has its end."""
+    for key in list(client.scan_iter(f"{url.rpartition('=')[2]}:*", count=1000)):
+        assert client.pttl(key) > 0, f"{key!r} would stay for ever"
+        client.delete(key)
+
+
+class OnRedis(StorePromises, StoreRaces):
+    @pytest.fixture
+    def store(self, url: str) -> RedisStore:
+        return RedisStore.from_url(url)
+
+    @pytest.fixture
+    def stores(self, store: RedisStore, url: str) -> list[RedisStore]:
+        return [store, store, RedisStore.from_url(url)]
+
+    @pytest.fixture
+    def forgetful(self, url: str) -> RedisStore:
+        return RedisStore.from_url(url, keep=PROOF_LIFE)
+
+    def test_records_are_kept_a_day_and_then_gone(self, store: RedisStore, clock: ManualClock) -> None:
+        records = [self.open(store, clock), self.claim_on(store, clock, LINE)]
+        run(store.settle(records[0].id, Status.VERIFIED, clock()))
+        clock.move((LIFE + KEPT).total_seconds() - 0.000001)
+        assert self.kept(store, clock, records) == 2
+        clock.move(0.000001)
+        assert self.kept(store, clock, records) == 0
+        assert run(store.spend(records[1].id, BINDING, [RIGHT], 6, LIMITS, clock())) == run(
+            store.spend("x" * 44, BINDING, [RIGHT], 6, LIMITS, clock())
+        )
+
+    def test_a_short_life_does_not_hide_a_longer_one_that_began_before(
+        self, store: RedisStore, clock: ManualClock
+    ) -> None:
+        long = self.claim_on(store, clock, LINE)
+        short = self.open(store, clock, plan=replace(CALL, life=timedelta(seconds=60)))
+        clock.move(120)
+        assert isinstance(run(store.attach(short.id, attachment(opening(), line=LINE), clock())), Refused)
+        assert run(store.find("fake", long.tag, "ref", clock())) is not None
+        self.open(store, clock, shown=[BINDING])
+        assert (found := run(store.get(long.id, clock())))
+        assert found.status is Status.CANCELLED
+
+    @pytest.mark.parametrize("text", ["", "\0", "\\0", "\\b\0\\", "a\nb", "\ud83d", "\udc00 half", "=", "سلام"])
+    def test_any_text_of_a_provider_comes_back_as_it_was(
+        self, store: RedisStore, clock: ManualClock, text: str
+    ) -> None:
+        record = self.claim_on(store, clock, LINE, reference=text, locale=text, purpose=f"p{text}")
+        assert (record.reference, record.locale, record.purpose) == (text, text, f"p{text}")
+        assert run(store.find("fake", record.tag, text, clock())) == record
+        self.fail(store, clock, 1, purpose=f"p{text}")
+        refused = run(store.open(opening(purpose=f"p{text}"), [], Limits(1), clock()))
+        assert isinstance(refused, Refused)
+        assert not isinstance(run(store.count([Quota(text, 1)], clock())), Refused)
+        assert isinstance(run(store.count([Quota(text, 1)], clock())), Refused)
+
+    @pytest.mark.parametrize("id", ["", "}", "{}", "index", "\0" * 44, "\ud83d" * 44, "x" * 1000])
+    def test_any_text_may_be_asked_for(self, store: RedisStore, clock: ManualClock, id: str) -> None:
+        assert run(store.get(id, clock())) is None
+        assert isinstance(run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, clock())), Refused)
+
+
+class TestRedisStore(OnRedis):
+    @pytest.fixture
+    def url(self, request: pytest.FixtureRequest) -> Iterator[str]:
+        named = os.environ.get("PHONE_VERIFY_TEST_REDIS")
+        url = with_prefix(named or request.getfixturevalue("server").url)
+        yield url
+        with redis.Redis.from_url(url.partition("?")[0]) as client:
+            forget(client, url)
+
+
+class TestRedisStoreOnACluster(OnRedis):
+    @pytest.fixture
+    def url(self, nodes: list[RedisServer]) -> Iterator[str]:
+        url = with_prefix(f"redis+cluster://{nodes[0].host},{nodes[1].host}")
+        yield url
+        for node in nodes:
+            with node.client() as client:
+                forget(client, url)
+
+
+class InALoop:
+    """An async store for blocking callers: its steps run in an event loop of another thread."""
+
+    def __init__(self, store: AsyncRedisStore, loop: asyncio.AbstractEventLoop) -> None:
+        self._store, self._loop = store, loop
+
+    def __getattr__(self, verb: str) -> Any:
+        async def step(*arguments: Any) -> Any:
+            return asyncio.run_coroutine_threadsafe(getattr(self._store, verb)(*arguments), self._loop).result(60)
+
+        return step
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(30)
+    loop.close()
+
+
+class TestAsyncRedisStore(OnRedis):
+    @pytest.fixture
+    def make(self, url: str, loop: asyncio.AbstractEventLoop) -> Iterator[Callable[..., Any]]:
+        made = []
+
+        def make(**options: Any) -> Any:
+            made.append(InALoop(AsyncRedisStore.from_url(url, **options), loop))
+            return made[-1]
+
+        yield make
+        for store in made:
+            run(store.aclose())
+
+    @pytest.fixture
+    def url(self, server: RedisServer) -> Iterator[str]:
+        url = with_prefix(server.url)
+        yield url
+        with server.client() as client:
+            forget(client, url)
+
+    @pytest.fixture
+    def store(self, make: Callable[..., Any]) -> Any:
+        return make()
+
+    @pytest.fixture
+    def stores(self, store: Any, make: Callable[..., Any]) -> list[Any]:
+        return [store, store, make()]
+
+    @pytest.fixture
+    def forgetful(self, make: Callable[..., Any]) -> Any:
+        return make(keep=PROOF_LIFE)
+
+
+# What every way of standing together must do; the suite runs on two of them.
+
+
+def one_login(store: Any, phone: str = "+989120000001") -> Verification:
+    """Count, open, attach, a wrong guess, the right one, and the proof burnt."""
+    order = opening(PhoneNumber(phone))
+    assert not isinstance(run(store.count([Quota("total", 1000), Quota("address:a", 1000)], None)), Refused)
+    assert isinstance(run(store.open(order, [Quota("sends:p", 1000)], LIMITS, None)), Verification)
+    assert isinstance(run(store.attach(order.id, attachment(order, line=LINE), None)), Verification)
+    assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None))
+    assert isinstance(spent, Spent)
+    assert spent.answer is Answer.RIGHT
+    assert run(store.redeem(order.id, BINDING, None)) is not None
+    assert run(store.erase("nobody", None)) == 0
+    return spent.record
+
+
+#: What docs/stores.md tells to give a user of the store's own.
+ACL = [
+    "on", ">p@ss:w/rd", "resetchannels", "~phone_verify:*", "-@all", "+evalsha", "+eval", "+time", "+pttl", "+pexpire",
+    "+hget", "+hmget", "+hstrlen", "+hset", "+hdel", "+del", "+get", "+mget", "+set", "+info", "+select",
+]  # fmt: skip
+
+
+def test_a_user_needs_only_the_commands_that_the_documentation_names(own: RedisServer) -> None:
+    with own.client() as client:
+        client.execute_command("ACL", "SETUSER", "site", *ACL)
+        client.execute_command("ACL", "SETUSER", "default", "off")
+    store = RedisStore.from_url(f"redis://site:p%40ss%3Aw%2Frd@{own.host}/1")
+    one_login(store)
+    assert run(store.examine()) == []
+    named = (Path(__file__).parents[2] / "docs" / "stores.md").read_text("utf-8")
+    assert " ".join(ACL[3:]) in named
+
+
+@pytest.mark.parametrize(
+    ("login", "meaning"),
+    [("site:hunter2", "user or password"), ("nobody:hunter2", "user or password"), ("", "user or password")],
+)
+def test_a_wrong_login_is_told_without_the_password(own: RedisServer, login: str, meaning: str) -> None:
+    with own.client() as client:
+        client.execute_command("ACL", "SETUSER", "site", *ACL)
+        client.execute_command("ACL", "SETUSER", "default", "off")
+    store = RedisStore.from_url(f"redis://{login}{'@' if login else ''}{own.host}/0")
+    with pytest.raises(StoreError, match=meaning) as raised:
+        run(store.get("x" * 44, None))
+    assert "hunter2" not in f"{raised.value}{raised.value.__cause__}{store!r}"
+
+
+def test_a_forbidden_command_is_told_and_info_may_be_forbidden(own: RedisServer, caplog: Any) -> None:
+    with own.client() as client:
+        client.execute_command("ACL", "SETUSER", "site", *ACL, "-info", "-hset")
+    store = RedisStore.from_url(f"redis://site:p%40ss%3Aw%2Frd@{own.host}/0")
+    with pytest.raises(StoreError, match="ACL forbids"):
+        run(store.open(opening(), [], LIMITS, None))
+    assert "noeviction" in caplog.text
+    assert run(store.get("x" * 44, None)) is None
+
+
+def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    certificate = authority.issue_cert(HOST)
+    certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    other.cert_pem.write_to_path(tmp_path / "other.pem")
+    tls_port = free_port()
+    server = RedisServer(
+        tmp_path / "tls",
+        *("--tls-port", str(tls_port), "--tls-cert-file", str(tmp_path / "cert.pem")),
+        *("--tls-key-file", str(tmp_path / "key.pem"), "--tls-ca-cert-file", str(tmp_path / "ca.pem")),
+        *("--tls-auth-clients", "no"),
+    )
+    with running(server):
+        url = f"rediss://{HOST}:{tls_port}/0"
+        one_login(RedisStore.from_url(f"{url}?ssl_ca_certs={tmp_path}/ca.pem"))
+        for authorities in ("", f"?ssl_ca_certs={tmp_path}/other.pem"):
+            with pytest.raises(StoreError, match="no connection"):
+                run(RedisStore.from_url(url + authorities).get("x" * 44, None))
+        other_name = RedisStore.from_url(f"rediss://localhost:{tls_port}/0?ssl_ca_certs={tmp_path}/ca.pem")
+        with pytest.raises(StoreError, match="no connection"):
+            run(other_name.get("x" * 44, None))
+
+
+def test_an_async_store_finds_sentinels_and_clusters_too(
+    tmp_path: Path, nodes: list[RedisServer], loop: asyncio.AbstractEventLoop
+) -> None:
+    with sentinel(tmp_path) as (_, _, watcher):
+        for url in (f"redis+sentinel://{watcher.host}/phones", f"redis+cluster://{nodes[0].host}"):
+            store: Any = InALoop(AsyncRedisStore.from_url(url), loop)
+            for n in range(10, 16):
+                one_login(store, f"+9891200000{n}")
+            assert run(store.examine()) == []
+            run(store.aclose())
+
+
+def test_sentinels_lead_to_the_new_primary(tmp_path: Path) -> None:
+    with sentinel(tmp_path) as (primary, replica, watcher):
+        store = RedisStore.from_url(f"redis+sentinel://{watcher.host},{HOST}:1/phones")
+        record = one_login(store)
+        with primary.client() as client:
+            client.wait(1, 5000)
+        primary.kill()
+        began = time.monotonic()
+        with pytest.raises(StoreError):
+            run(store.get(record.id, None))
+        assert time.monotonic() - began < 5, "a visitor is not kept waiting"
+
+        def found() -> object:
+            with suppress(StoreError):
+                return run(store.get(record.id, None))
+
+        until(found, "the failover")
+        assert found() is not None
+        one_login(store)
+        with replica.client() as client:
+            assert client.info("replication")["role"] == "master"
+
+
+def test_a_service_that_the_sentinels_do_not_know_is_a_store_error(tmp_path: Path) -> None:
+    with sentinel(tmp_path) as (_, _, watcher):
+        store = RedisStore.from_url(f"redis+sentinel://{watcher.host}/unknown")
+        with pytest.raises(StoreError, match="no connection"):
+            run(store.get("x" * 44, None))
+
+
+def key_of(order: Opening | Verification) -> str:
+    return f"phone_verify:{{{order.tag}}}"
+
+
+def owner(nodes: list[RedisServer], order: Opening) -> RedisServer:
+    """The node that holds this phone, as the nodes' slots were given out."""
+    return nodes[redis.cluster.key_slot(key_of(order).encode()) * 3 // 16384]
+
+
+def test_a_slot_may_move_to_another_node_at_any_time(nodes: list[RedisServer]) -> None:
+    store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}")
+    order = opening(PhoneNumber("+989120000077"))
+    record = run(store.open(order, [], LIMITS, None))
+    assert isinstance(record, Verification)
+    clients = [node.client() for node in nodes]
+    names = [client.execute_command("CLUSTER", "MYID").decode() for client in clients]
+    slot = clients[0].execute_command("CLUSTER", "KEYSLOT", key_of(order))
+    source = next(n for n, client in enumerate(clients) if client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 9))
+    target = (source + 1) % 3
+
+    def guess(left: int) -> None:
+        spent = run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+        assert isinstance(spent, Spent)
+        assert spent.record.attempts_left == left
+
+    clients[target].execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", names[source])
+    clients[source].execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", names[target])
+    guess(4)
+    clients[source].execute_command("MIGRATE", HOST, nodes[target].port, key_of(order), 0, 5000)
+    guess(3)
+    for client in clients:
+        client.execute_command("CLUSTER", "SETSLOT", slot, "NODE", names[target])
+    guess(2)
+    for client in clients:
+        client.close()
+
+
+def test_a_cluster_without_a_node_is_a_store_error_until_it_is_back(tmp_path: Path, caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    with cluster(tmp_path) as nodes:
+        store = RedisStore.from_url(f"redis+cluster://{nodes[0].host},{nodes[1].host}?timeout=1")
+        phones = [f"+9891200000{n}" for n in range(10, 30)]
+        for phone in phones:
+            one_login(store, phone)
+        nodes[2].kill()
+        lost = opening(PhoneNumber(phones[0]))
+        while owner(nodes, lost) is not nodes[2]:
+            lost = opening(PhoneNumber(f"+98912{random.randrange(10**7):07}"))
+        with pytest.raises(StoreError) as raised:
+            run(store.open(lost, [], LIMITS, None))
+        assert lost.phone.e164[1:] not in f"{raised.value}{caplog.text}"
+        nodes[2].start()
+
+        def back() -> bool:
+            with suppress(StoreError):
+                return all(one_login(store, phone) for phone in phones)
+            return False
+
+        until(back, "the Cluster's recovery")
+
+
+def test_a_node_of_a_cluster_that_is_named_alone_says_what_to_write(nodes: list[RedisServer]) -> None:
+    order = opening()
+    other = next(node for node in nodes if node is not owner(nodes, order))
+    with pytest.raises(StoreError, match=r"redis\+cluster://"):
+        run(RedisStore.from_url(other.url).open(order, [], LIMITS, None))
+
+
+# Round trips and ends.
+
+_INSIDE = {"time", "hget", "hmget", "hstrlen", "hset", "hdel", "del", "get", "mget", "set", "pttl", "pexpire"}
+
+
+def calls(client: Any) -> dict[str, int]:
+    """How often each command was called from outside since the last look."""
+    told = client.info("commandstats")
+    client.config_resetstat()
+    counts = {name.removeprefix("cmdstat_"): told[name]["calls"] for name in told}
+    return {name: n for name, n in counts.items() if name not in {*_INSIDE, "info", "config|resetstat"}}
+
+
+def start_of(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
+    return [
+        lambda: store.count([Quota("total", 9), Quota("address:a", 9)], None),
+        lambda: store.open(order, [Quota("sends:p", 9), Quota("more", 9)], LIMITS, None),
+        lambda: store.attach(order.id, attachment(order, line=LINE), None),
+    ]
+
+
+def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
+    return [
+        lambda: store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, None),
+        lambda: store.get(order.id, None),
+        lambda: store.reopen(order.id, BINDING, False, [Quota("q", 1)], LIMITS, timedelta(0), None),
+        lambda: store.may_poll(order.id, BINDING, None),
+        lambda: store.find("fake", order.tag, "ref", None),
+        lambda: store.claim("fake", order.tag, Event(None, LINE, order.phone), None),
+        lambda: store.settle(order.id, Status.VERIFIED, None),
+        lambda: store.redeem(order.id, BINDING, None),
+        lambda: store.forgive(order.id, None),
+        lambda: store.erase(order.tag, None),
+        lambda: store.uncount([Quota("total", 9)], [datetime.now(UTC)], None),
+    ]
+
+
+def test_a_start_is_three_round_trips_and_every_other_verb_one(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    first, second = opening(plan=CALL), opening(plan=CALL, shown=[BINDING, b"o" * 32])
+    for step in start_of(store, first) + other_steps(store, first):
+        run(step())  # each script is sent in full once
+    with own.client() as client:
+        calls(client)
+        for step in start_of(store, second):
+            run(step())
+        assert calls(client) == {"evalsha": 3}
+        for step in other_steps(store, second):
+            run(step())
+            assert calls(client) == {"evalsha": 1}
+        run(store.purge(100, None))
+        run(store.count([], None))
+        assert calls(client) == {}
+
+
+def test_keys_end_with_what_they_hold(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    order = opening()
+    run(store.open(order, [Quota("sends:p", 9)], LIMITS, None))
+    total = [Quota("total", 9, timedelta(minutes=5))]
+    windows = run(store.count(total, None))
+    assert not isinstance(windows, Refused)
+    run(store.uncount(total, windows, None))
+    with own.client() as client:
+        ends = {key.decode(): client.pttl(key) / 1000 for key in client.scan_iter()}
+        assert ends[key_of(order)] == pytest.approx((LIFE + KEPT).total_seconds(), abs=20)
+        assert ends["phone_verify:{shared}:total"] == pytest.approx(300, abs=20)
+        assert len(ends) == 2
+
+
+def test_a_window_longer_than_a_record_is_kept_keeps_its_phone(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url, keep=PROOF_LIFE)
+    order, week = opening(), Quota("sends:p", 1, timedelta(days=7))
+    run(store.open(order, [week], LIMITS, None))
+    run(store.open(opening(), [], LIMITS, None))
+    with own.client() as client:
+        assert client.pttl(key_of(order)) / 1000 == pytest.approx(7 * 86400, abs=20)
+    short = opening(PhoneNumber("+989120000002"))
+    opened = run(store.open(short, [], LIMITS, None))
+    assert isinstance(opened, Verification)
+    run(store.spend(short.id, BINDING, [WRONG], 6, LIMITS, None))
+    with own.client() as client:
+        assert client.pttl(key_of(short)) / 1000 == pytest.approx(3600, abs=20), "the failure's hour"
+        assert isinstance(
+            run(store.reopen(short.id, BINDING, False, [week], LIMITS, LIFE, opened.resend_at)), Verification
+        )
+        assert client.pttl(key_of(short)) / 1000 == pytest.approx(7 * 86400, abs=20)
+
+
+def test_a_phone_that_starts_every_day_holds_what_is_live_only(own: RedisServer) -> None:
+    store, clock = RedisStore.from_url(own.url), ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+    for n in range(40):
+        order = opening(purpose=f"purpose_{n}")
+        run(store.open(order, [Quota("sends:p", 9)], LIMITS, clock()))
+        run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, clock()))
+        clock.move(KEPT.total_seconds() / 2)
+    with own.client() as client:
+        fields = [field.decode() for field in client.hkeys(key_of(order))]
+        index = client.hget(key_of(order), "index")
+    assert len([field for field in fields if field[0] == "r"]) <= 4
+    assert len([field for field in fields if field[0] == "f"]) <= 4
+    assert len(index) <= 4 * 60
+    assert len(fields) <= 10
+
+
+# Bad days.
+
+
+def test_a_server_that_forgot_the_scripts_is_told_again(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    order = opening()
+    with own.client() as client:
+        steps: list[Callable[[], Any]] = [
+            lambda: store.count([Quota("total", 9)], None),
+            lambda: store.open(order, [], LIMITS, None),
+            lambda: store.attach(order.id, attachment(order), None),
+            lambda: store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None),
+        ]
+        for step in steps:
+            client.script_flush()
+            run(step())
+    found = run(store.get(order.id, None))
+    assert found is not None
+    assert found.attempts_left == 4, "and did the step once"
+
+
+def test_a_killed_server_is_a_clean_error_at_once_and_comes_back(own: RedisServer, caplog: Any) -> None:
+    caplog.set_level(logging.DEBUG)
+    store = RedisStore.from_url(own.url)
+    record = one_login(store)
+    own.kill()
+    began = time.monotonic()
+    for step in (lambda: store.get(record.id, None), lambda: store.open(opening(), [], LIMITS, None)):
+        with pytest.raises(StoreError, match="no connection") as raised:
+            run(step())
+        assert raised.value.__cause__ is None
+        assert record.id not in str(raised.value)
+    assert time.monotonic() - began < 2
+    own.start()
+    assert run(store.get(record.id, None)) is None, "its memory is gone, and nobody says otherwise"
+    one_login(store)
+    assert PHONE_IN_CLEAR not in caplog.text
+    assert BINDING.hex() not in caplog.text
+
+
+def test_a_restart_between_two_steps_goes_unnoticed(tmp_path: Path) -> None:
+    with running(RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")) as server:
+        store = RedisStore.from_url(server.url)
+        order = opening()
+        run(store.open(order, [Quota("sends:p", 1)], LIMITS, None))
+        run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+        server.kill()
+        server.start()
+        spent = run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+        assert isinstance(spent, Spent)
+        assert spent.record.attempts_left == 3, "what was written to disk still counts"
+        assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, None)), Refused)
+
+
+def test_a_replica_takes_nothing_and_says_so(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    with own.client() as client:
+        client.replicaof(HOST, free_port())
+        for step in (
+            lambda: store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None),
+            lambda: store.open(opening(), [], LIMITS, None),
+            lambda: store.count([Quota("total", 1)], None),
+        ):
+            with pytest.raises(StoreError, match="replica"):
+                run(step())
+        client.replicaof("NO", "ONE")
+    found = run(store.get(order.id, None))
+    assert found is not None
+    assert found.attempts_left == 5
+    assert not isinstance(run(store.count([Quota("total", 1)], None)), Refused)
+
+
+def test_where_a_new_primary_took_the_place_it_is_found_by_a_new_connection(own: RedisServer, tmp_path: Path) -> None:
+    with running(RedisServer(tmp_path / "new")) as new, Forwarder(own.port) as place:
+        store = RedisStore.from_url(f"redis://{HOST}:{place.port}/0")
+        one_login(store)
+        with own.client() as client:
+            client.replicaof(HOST, free_port())
+        place.target = new.port
+        one_login(store)
+
+
+def test_a_server_without_memory_does_none_of_the_step(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    order, quota = opening(), Quota("sends:p", 2)
+    run(store.open(order, [quota], LIMITS, None))
+    record = run(store.get(order.id, None))
+    with own.client() as client:
+        client.config_set("maxmemory", "1mb")
+        for step in (
+            lambda: store.open(opening(shown=[BINDING]), [quota], LIMITS, None),
+            lambda: store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None),
+            lambda: store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None),
+            lambda: store.settle(order.id, Status.VERIFIED, None),
+            lambda: store.attach(order.id, attachment(order), None),
+            lambda: store.count([Quota("total", 1)], None),
+        ):
+            with pytest.raises(StoreError, match="out of memory"):
+                run(step())
+        client.config_set("maxmemory", "0")
+    found = run(store.get(order.id, None))
+    assert found is not None
+    assert record is not None
+    assert (found.status, found.attempts_left, found.failures) == (record.status, 5, 0)
+    assert not isinstance(run(store.count([Quota("total", 1)], None)), Refused)
+    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification)
+
+
+def test_a_server_that_is_still_loading_is_told_apart(tmp_path: Path) -> None:
+    slowly = ("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
+    with running(RedisServer(tmp_path, "--dbfilename", "dump.rdb")) as server:
+        with server.client() as client:
+            with client.pipeline() as pipe:
+                for n in range(2000):
+                    pipe.set(f"other:{n}", "x" * 1500)
+                pipe.execute()
+            client.save()
+        server.kill()
+        server.start(*slowly, wait=False)
+        store = RedisStore.from_url(server.url)
+
+        def listening() -> bool:
+            with suppress(redis.BusyLoadingError), server.client() as client:
+                client.ping()
+                return False
+            return True
+
+        until(listening, "the server's loading")
+        with pytest.raises(StoreError, match="loading"):
+            run(store.get("x" * 44, None))
+
+
+def test_a_silent_server_is_waited_for_shortly_and_its_late_answer_is_nobodys(own: RedisServer) -> None:
+    store = RedisStore.from_url(f"{own.url}?timeout=0.3")
+    first, second = opening(), opening()
+    for order in (first, second):
+        run(store.open(order, [], LIMITS, None))
+    own.freeze()
+    began = time.monotonic()
+    with pytest.raises(StoreError, match="in time"):
+        run(store.spend(first.id, BINDING, [WRONG], 6, LIMITS, None))
+    assert time.monotonic() - began < 2
+    own.thaw()
+    found = run(store.get(second.id, None))
+    assert found is not None
+    assert found.id == second.id
+    # Nobody can tell whether it was done; it was not done twice.
+    found = run(store.get(first.id, None))
+    assert found is not None
+    assert found.attempts_left in (4, 5)
+
+
+@pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore])
+def test_an_answer_that_was_lost_is_not_asked_for_again(
+    own: RedisServer, loop: asyncio.AbstractEventLoop, kind: type[RedisStore | AsyncRedisStore]
+) -> None:
+    with Forwarder(own.port) as place:
+        made: Any = kind.from_url(f"redis://{HOST}:{place.port}/0")
+        store = InALoop(made, loop) if isinstance(made, AsyncRedisStore) else made
+        order = opening()
+        run(store.open(order, [], LIMITS, None))
+        run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+        place.answers_to_lose = 1
+        with pytest.raises(StoreError, match="no connection"):
+            run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+        found = run(store.get(order.id, None))
+        assert found is not None
+        assert found.attempts_left == 3, "taken once"
+        if made is not store:
+            run(store.aclose())
+
+
+def test_connections_are_closed_with_their_store(own: RedisServer) -> None:
+    def visits() -> None:
+        store = RedisStore.from_url(own.url)
+        together(10, lambda _: one_login(store))
+
+    with warnings.catch_warnings(record=True) as warned, own.client() as client:
+        warnings.simplefilter("always")
+        visits()
+        gc.collect()
+        until(lambda: client.info("clients")["connected_clients"] == 1, "the end of the store's connections")
+    assert [str(warning.message) for warning in warned] == []
+
+
+def test_a_cluster_is_not_asked_again_either(nodes: list[RedisServer]) -> None:
+    store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}?timeout=0.3&prefix=test-{uuid.uuid4().hex}")
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+    for node in nodes:
+        node.freeze()
+    began = time.monotonic()
+    with pytest.raises(StoreError):
+        run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+    assert time.monotonic() - began < 5
+    for node in nodes:
+        node.thaw()
+
+    def found() -> Verification | None:
+        with suppress(StoreError):
+            return run(store.get(order.id, None))
+        return None
+
+    until(found, "the Cluster's recovery")
+    assert (record := found()) is not None
+    assert record.attempts_left in (3, 4)
+
+
+class OutOfStep(RedisStore):
+    """A store whose connection once gives the answer to the call before."""
+
+    late = False
+
+    async def _ask(self, *command: bytes) -> Any:
+        answer, last = await super()._ask(*command), vars(self).get("_last")
+        self._last = answer
+        return last if self.late else answer
+
+
+def test_the_answer_to_another_call_is_refused(own: RedisServer) -> None:
+    store = OutOfStep.from_url(own.url)
+    first, second = opening(), opening()
+    for order in (first, second):
+        run(store.open(order, [], LIMITS, None))
+    run(store.get(first.id, None))
+    store.late = True
+    for id in (second.id, first.id):
+        with pytest.raises(StoreError, match="another call"):
+            run(store.get(id, None))
+    store.late = False
+    found = run(store.get(second.id, None))
+    assert found is not None
+    assert found.id == second.id
+
+
+def test_a_cancelled_call_leaves_no_answer_to_the_next(own: RedisServer) -> None:
+    async def visit(store: AsyncRedisStore, id: str, patience: float) -> str | None:
+        try:
+            async with asyncio.timeout(patience):
+                found = await store.get(id, None)
+        except TimeoutError:
+            return None
+        assert found is not None
+        assert found.id == id
+        return id
+
+    async def all_visits(place: Forwarder) -> list[str | None]:
+        store = AsyncRedisStore.from_url(f"redis://{HOST}:{place.port}/0")
+        orders = [opening() for _ in range(20)]
+        for order in orders:
+            await store.open(order, [], LIMITS, None)
+        place.delay = 0.01
+        drawn = random.Random(7)
+        patience = [drawn.uniform(0.001, 0.06) if n % 2 else 30 for n in range(300)]
+        visits = [visit(store, drawn.choice(orders).id, seconds) for seconds in patience]
+        results = await asyncio.gather(*visits)
+        place.delay = 0
+        results += [await visit(store, order.id, 30) for order in orders]
+        await store.aclose()
+        return results
+
+    with Forwarder(own.port) as place:
+        results = asyncio.run(all_visits(place))
+    assert results.count(None) > 20, "some were cancelled"
+    assert len(results) - results.count(None) >= 170, "and no patient one"
+
+
+def test_an_async_store_serves_one_loop_after_another(own: RedisServer) -> None:
+    store = AsyncRedisStore.from_url(own.url)
+    order = opening()
+
+    async def start() -> object:
+        try:
+            return await store.open(order, [], LIMITS, None)
+        finally:
+            await store.aclose()
+
+    async def look() -> Verification | None:
+        try:
+            return await store.get(order.id, None)
+        finally:
+            await store.aclose()
+
+    asyncio.run(start())
+    found = asyncio.run(look())
+    assert found is not None
+    assert found.id == order.id
+
+
+def test_many_coroutines_at_once_share_a_few_connections(own: RedisServer) -> None:
+    store = AsyncRedisStore.from_url(f"{own.url}?timeout=20")
+
+    async def many() -> list[object]:
+        windows = await asyncio.gather(*(store.count([Quota("total", 600)], None) for _ in range(1000)))
+        with own.client() as client:
+            assert client.info("clients")["connected_clients"] <= 60
+        await store.aclose()
+        return windows
+
+    assert sum(not isinstance(windows, Refused) for windows in asyncio.run(many())) == 600
+
+
+# Start-up.
+
+
+def test_an_eviction_policy_that_may_drop_counters_is_reported_once(own: RedisServer, caplog: Any) -> None:
+    with own.client() as client:
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "volatile-lru")
+        for _ in range(2):
+            store = RedisStore.from_url(own.url)
+            assert caplog.text == "", "nothing is asked before the first step"
+            one_login(store)
+            one_login(store)
+            warned = [record.getMessage() for record in caplog.records]
+            assert len(warned) == 1
+            assert "volatile-lru" in warned[0]
+            assert run(store.examine()) == warned
+            caplog.clear()
+        client.config_set("maxmemory-policy", "noeviction")
+        assert run(RedisStore.from_url(own.url).examine()) == []
+        client.config_set("maxmemory-policy", "allkeys-lru")
+        client.config_set("maxmemory", "0")
+        assert run(RedisStore.from_url(own.url).examine()) == [], "without a limit nothing is dropped"
+
+
+def test_every_node_of_a_cluster_is_examined(nodes: list[RedisServer]) -> None:
+    store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}")
+    assert run(store.examine()) == []
+    with nodes[2].client() as client:
+        client.config_set("maxmemory", "100mb")
+        client.config_set("maxmemory-policy", "allkeys-random")
+        (fault,) = run(store.examine())
+        client.config_set("maxmemory", "0")
+    assert "allkeys-random" in fault
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_has_connections_of_its_own(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    orders = [opening() for _ in range(2)]
+    for order in orders:
+        run(store.open(order, [], LIMITS, None))
+    context = multiprocessing.get_context("fork")
+    answers = context.SimpleQueue()
+
+    def child(number: int) -> None:
+        found = [run(store.get(orders[number % 2].id, None)) for _ in range(50)]
+        answers.put({record.id for record in found if record} == {orders[number % 2].id})
+
+    with store._lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the lock is held, as another thread might hold it
+        children = [context.Process(target=child, args=(number,)) for number in range(4)]
+        for process in children:
+            process.start()
+    results = [answers.get() for _ in children]
+    for process in children:
+        process.join(60)
+    assert results == [True] * 4
+    assert run(store.get(orders[0].id, None)) is not None, "and the parent's still work"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://host:port/0",
+        "redis://user:hunter2@host:99999/0",
+        "redis://user:hunter2@host:0/0",
+        "redis://host/zero",
+        "redis://host/-1",
+        "redis://ho st/0",
+        "redis://one:6379,two:6379/0",
+        "redis://user:hunter2@host/0?colour=red",
+        "redis://host?timeout=soon",
+        "redis://host?timeout=0",
+        "redis://host?timeout=nan",
+        "redis://host?prefix={x}",
+        "redis://host?prefix=",
+        "redis://host?ssl_ca_certs=/etc/hosts",
+        "rediss://host?ssl_ca_certs=/nowhere/hunter2.pem",
+        "rediss://host?ssl_cert_reqs=none",
+        "redis+sentinel://host:26379",
+        "redis+sentinel://host:26379/",
+        "redis+cluster://host:6379/1",
+        "redis+cluster://host:6379,/0",
+        "redis+cluster://host?sentinel_password=hunter2",
+        "redis+unix://host",
+        "redis:host",
+    ],
+)
+def test_a_url_that_cannot_work_is_refused_without_showing_it(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="PHONE_VERIFY_STORE") as raised:
+        RedisStore.from_url(url)
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://[::1]:6379/3",
+        "rediss://user:hunter2@host",
+        "redis+sentinel://:hunter2@a,b:26380,[::1]/phones/2?sentinel_username=u&sentinel_password=hunter2",
+        "rediss+sentinel://a/phones",
+        "redis+cluster://a:1,b:2",
+        "rediss+cluster://user:hunter2@a:1/0",
+    ],
+)
+def test_a_store_is_opened_by_its_url_without_connecting(url: str) -> None:
+    store = open_store(url, {})
+    assert isinstance(store, RedisStore)
+    assert "hunter2" not in f"{store!r}{store._address!r}"
+
+
+def test_records_must_be_kept_as_long_as_their_proofs() -> None:
+    with pytest.raises(ConfigurationError, match="keep"):
+        RedisStore.from_url("redis://localhost", keep=timedelta(seconds=299))
+
+
+def test_a_missing_redis_py_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "phone_verify.stores.redis")
+    with pytest.raises(ConfigurationError, match=r"phone-verify\[redis\]"):
+        importlib.import_module("phone_verify.stores.redis")
