@@ -63,11 +63,9 @@ class PhoneNumber:
         """
         return _parse(text, region) if len(text) <= _LONGEST_TEXT else _refuse()
 
-    @cached_property
+    @property
     def _parsed(self) -> Parsed:
-        import phonenumbers
-
-        return phonenumbers.parse(self.e164)
+        return _known(self.e164)
 
     @property
     def calling_code(self) -> str:
@@ -86,21 +84,10 @@ class PhoneNumber:
 
         return phonenumbers.region_code_for_number(self._parsed)
 
-    @cached_property
+    @property
     def kind(self) -> Kind:
         """Mobile, fixed, or refused: premium, shared-cost, personal, toll-free, pager, satellite and the like."""
-        import phonenumbers
-        from phonenumbers import PhoneNumberType as Type
-
-        if self.e164.startswith(_BLOCKED_PREFIXES) or self.e164 in HIDDEN_CALLER_DIGITS:
-            return Kind.REFUSED
-        match phonenumbers.number_type(self._parsed):
-            case Type.MOBILE | Type.FIXED_LINE_OR_MOBILE | Type.VOIP:
-                return Kind.MOBILE
-            case Type.FIXED_LINE:
-                return Kind.FIXED
-            case _:
-                return Kind.REFUSED
+        return _kind(self.e164)
 
     @property
     def prefix(self) -> str:
@@ -129,6 +116,31 @@ def _refuse() -> PhoneNumber:
     raise InvalidPhoneError(
         "This is not a phone number we can use. Write it with its country code, like +98 912 000 0000."
     )
+
+
+# A store gives a record's number back as a new value, several times in one verification: what it takes to know a
+# number is remembered by its text.
+@lru_cache(maxsize=4096)
+def _known(e164: str) -> Parsed:
+    import phonenumbers
+
+    return phonenumbers.parse(e164)
+
+
+@lru_cache(maxsize=4096)
+def _kind(e164: str) -> Kind:
+    import phonenumbers
+    from phonenumbers import PhoneNumberType as Type
+
+    if e164.startswith(_BLOCKED_PREFIXES) or e164 in HIDDEN_CALLER_DIGITS:
+        return Kind.REFUSED
+    match phonenumbers.number_type(_known(e164)):
+        case Type.MOBILE | Type.FIXED_LINE_OR_MOBILE | Type.VOIP:
+            return Kind.MOBILE
+        case Type.FIXED_LINE:
+            return Kind.FIXED
+        case _:
+            return Kind.REFUSED
 
 
 @lru_cache(maxsize=1024)
