@@ -18,7 +18,6 @@ from .clients import HttpCarrier
 from .scenarios import SCENARIOS, SETTINGS, Stage
 from .servers import environment, gunicorn, uvicorn
 
-
 TARGETS = [("django", gunicorn), ("flask", gunicorn), ("django", uvicorn), ("flask", uvicorn)]
 
 

@@ -6,6 +6,7 @@ from .demo import demo
 from .doctor import doctor
 from .drivers import drivers
 from .sandbox import sandbox
+from .schema import schema
 from .send import send
 
-COMMANDS = (demo, doctor, drivers, sandbox, send)
+COMMANDS = (demo, doctor, drivers, sandbox, schema, send)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
 from django.db import connections
+from django.db.backends.signals import connection_created
 from django.test import AsyncClient, Client
 from django.urls import resolve
 
@@ -84,19 +87,65 @@ def test_without_the_extra_a_thread_waits_and_the_log_says_what_to_install(
     assert caplog.text.count("phone-verify[async]") == 1
 
 
-@pytest.mark.django_db(transaction=True)
-def test_no_connection_to_the_database_is_held_while_a_provider_is_waited_for() -> None:
-    held = []
+class Visit:
+    """A start at Django's real ASGI application, which gives each request a thread of its own."""
 
-    def connected() -> list[str]:
-        return [each.alias for each in connections.all(initialized_only=True) if each.connection is not None]
+    def __init__(self) -> None:
+        self._body = json.dumps({"phone": PHONE}).encode()
+        length = b"%d" % len(self._body)
+        headers = [(b"host", b"testserver"), (b"content-type", b"application/json"), (b"content-length", length)]
+        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": START,
+                 "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "server": None}  # fmt: skip
+        self._application = ApplicationCommunicator(get_asgi_application(), scope)
+
+    async def begin(self) -> None:
+        await self._application.send_input({"type": "http.request", "body": self._body})
+
+    async def leave(self) -> None:
+        await self._application.send_input({"type": "http.disconnect"})
+        await self._application.wait()
+
+    async def status(self) -> int:
+        found: int = (await self._application.receive_output(10))["status"]
+        await self._application.receive_output(10)
+        await self._application.wait()
+        return found
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("max_age", "kept"), [(0, False), (60, True)])
+def test_a_few_threads_hold_the_connections_however_many_requests_wait(
+    monkeypatch: pytest.MonkeyPatch, max_age: int, kept: bool
+) -> None:
+    """None in the thread that Django gives to the request; in ours as CONN_MAX_AGE says."""
+    monkeypatch.setitem(connections.settings["default"], "CONN_MAX_AGE", max_age)
+    held, connected = [], []
+
+    def open_here() -> bool:
+        return any(each.connection is not None for each in connections.all(initialized_only=True))
+
+    def note(**_: object) -> None:
+        connected.append(threading.current_thread().name)
 
     async def look() -> None:
-        held.append(await sync_to_async(connected)())
+        held.append((await sync_to_async(open_here)(), await asyncio.to_thread(open_here)))
 
-    with override(transport=Watched(look)):
-        assert awaited_start().status_code == 201
-    assert held == [[]]
+    async def visit() -> int:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1, "ours"))
+        visit = Visit()
+        await visit.begin()
+        status = await visit.status()
+        await asyncio.to_thread(connections.close_all)
+        return status
+
+    connection_created.connect(note)
+    try:
+        with override(transport=Watched(look)):
+            assert asyncio.run(visit()) == 201
+    finally:
+        connection_created.disconnect(note)
+    assert held == [(False, kept)]
+    assert set(connected) == {"ours_0"}
 
 
 @pytest.mark.django_db(transaction=True)
@@ -117,26 +166,17 @@ def test_a_visitor_who_leaves_is_not_waited_for_and_the_next_is_answered(
             cancelled.append(True)
             raise
 
-    async def visit() -> int:
-        body = json.dumps({"phone": PHONE}).encode()
-        headers = [
-            (b"host", b"testserver"),
-            (b"content-type", b"application/json"),
-            (b"content-length", b"%d" % len(body)),
-        ]
-        scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": START,
-                 "query_string": b"", "headers": headers, "client": ("127.0.0.1", 1), "server": None}  # fmt: skip
-        leaving = ApplicationCommunicator(get_asgi_application(), scope)
-        await leaving.send_input({"type": "http.request", "body": body})
+    async def visits() -> int:
+        leaving, staying = Visit(), Visit()
+        await leaving.begin()
         await asyncio.wait_for(asked.wait(), 10)
-        await leaving.send_input({"type": "http.disconnect"})
-        await leaving.wait()
-        answer: Any = await started(AsyncClient())
-        return int(answer.status_code)
+        await leaving.leave()
+        await staying.begin()
+        return await staying.status()
 
     transport = Watched(first_hangs)
     with override(transport=transport):
-        assert async_to_sync(visit)() == 201
+        assert asyncio.run(visits()) == 201
     assert cancelled == [True]
     assert len(transport.notices) == 1
     if store == "orm:":  # what was begun is there, harmless, and the second beside it

@@ -1,0 +1,56 @@
+"""One command, a readable table, JSON beside it.
+
+python -m benchmarks                 everything but a million rows, some minutes
+python -m benchmarks --kept 1000000  the growth to a million, some more
+python -m benchmarks cycles http     these parts only
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from . import cycles, growth, hot_row, http, space
+from .measure import Figure, table
+from .servers import Servers
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="*", help="memory, cycles, http, growth, space, hot_row, imports; all if none")
+    parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
+    parser.add_argument("--kept", type=int, default=100_000, help="how many kept verifications the growth goes to")
+    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go as JSON")
+    chosen = parser.parse_args()
+    servers, rounds = Servers.found(), chosen.rounds
+    parts: dict[str, Callable[[], Iterator[Figure]]] = {
+        "imports": lambda: cycles.imports(rounds),
+        "memory": lambda: cycles.memory(rounds),
+        "cycles": lambda: cycles.on_servers(rounds, servers),
+        "http": lambda: http.figures(rounds, servers),
+        "growth": lambda: growth.figures(rounds, servers, chosen.kept),
+        "space": lambda: space.figures(servers),
+        "hot_row": lambda: hot_row.figures(max(3, rounds // 3), servers),
+    }
+    if unknown := [name for name in chosen.parts if name not in parts]:
+        parser.error(f"there is no part {unknown[0]!r}; there are: {', '.join(parts)}")
+    figures = []
+    for name in chosen.parts or parts:
+        print(f"{name}…", file=sys.stderr, flush=True)
+        for figure in parts[name]():
+            print(f"  {figure.name}: {figure.value:.2f} {figure.unit} {figure.verdict}", file=sys.stderr, flush=True)
+            figures.append(figure)
+    print(table(figures))
+    about = {"python": platform.python_version(), "machine": platform.machine(), "servers": asdict(servers)}
+    document = {**about, "figures": [{**asdict(figure), "verdict": figure.verdict} for figure in figures]}
+    chosen.json.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+
+
+main()

@@ -1,0 +1,57 @@
+"""The verifiers that are measured: all quotas on, nothing sent, a phone of its own for each cycle."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from phone_verify.config import Settings, build
+from phone_verify.phone import PhoneNumber
+from phone_verify.stores.base import Store
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.verifier import Verifier
+
+KEY = "a-key-for-benchmarks-0123456789abcdef"
+#: High enough never to refuse; the counting is what costs.
+QUOTAS = dict.fromkeys(
+    ("sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_per_prefix", "sends_per_hour_total"), 10**9
+)
+_CODE = re.compile(r"[0-9]{6}")
+
+
+class Cycle:
+    """Start and check, again and again, over one store."""
+
+    def __init__(self, url: str, own: dict[str, Store] | None = None) -> None:
+        self.transport = FakeTransport()
+        settings = Settings.read({"sms": "console://", "store": url, "secret_keys": [KEY], **QUOTAS})
+        stores = {scheme: (lambda _, store=store: store) for scheme, store in (own or {}).items()}
+        self.verifier: Verifier = build(settings, transport=self.transport, stores=stores).verifier
+        self._phones = itertools.cycle(PHONES)
+
+    def start(self, phone: PhoneNumber | None = None) -> tuple[str, str, str]:
+        """One start: id, secret and code."""
+        outcome = self.verifier.start(phone or next(self._phones), address="192.0.2.1")
+        assert outcome.verification is not None
+        assert outcome.secret is not None
+        found = _CODE.search(self.transport.notices.pop().text)
+        assert found
+        return outcome.verification.id, outcome.secret, found.group()
+
+    def check(self, id: str, secret: str, code: str) -> None:
+        """The right code."""
+        assert self.verifier.check(id, secret, code).proof
+
+    def __call__(self, times: int) -> None:
+        for _ in range(times):
+            self.check(*self.start())
+
+
+def parsed(number: int) -> PhoneNumber:
+    """A phone whose number is parsed already: the reading of numbers is the same for whatever library."""
+    phone = PhoneNumber(f"+98912{number % 10_000_000:07d}")
+    _ = phone.kind, phone.region
+    return phone
+
+
+PHONES = [parsed(number) for number in range(2000)]

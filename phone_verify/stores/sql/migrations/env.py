@@ -1,0 +1,14 @@
+"""Alembic runs this; `schema.py` gives it the connection."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from phone_verify.stores.sql.schema import VERSION_TABLE
+from phone_verify.stores.sql.tables import metadata
+
+context.configure(
+    connection=context.config.attributes["connection"], target_metadata=metadata, version_table=VERSION_TABLE
+)
+with context.begin_transaction():
+    context.run_migrations()

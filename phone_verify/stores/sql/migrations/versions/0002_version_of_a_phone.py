@@ -1,0 +1,15 @@
+"""A phone's row has a version, by which a step sees that another came between."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    op.add_column(
+        "phone_verify_phone", sa.Column("version", sa.BigInteger, nullable=False, server_default=sa.text("0"))
+    )

@@ -1,0 +1,116 @@
+"""Making the tables, and bringing them up to date: Alembic's revisions, in the folder `migrations`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import sqlalchemy as sa
+
+from ...errors import ConfigurationError, StoreError
+from .engine import WAIT, engine_of, name_of
+from .tables import PHONE
+
+#: The newest revision, for which this version of the package is written.
+HEAD = "0002"
+#: Where the revision of the tables is kept. A site's own Alembic has its own table for that.
+VERSION_TABLE = "phone_verify_schema"
+
+#: The revision of tables that were made before there were revisions.
+_FIRST = "0001"
+_COMMAND = "phone-verify schema"
+#: Alembic keeps in the module what it works on.
+_one_at_a_time = threading.Lock()
+
+
+def upgrade(url: str) -> tuple[str | None, str]:
+    """Make the tables of a database, or bring them up to date; returns the revisions before and after.
+
+    Raises `ConfigurationError` for a URL of no SQL store, `StoreError` where the database cannot do it.
+    """
+    engine = engine_of(url)
+    try:
+        return Schema(engine).upgrade(), HEAD
+    except sa.exc.SQLAlchemyError as error:
+        raise StoreError(f"The database could not make the tables: {name_of(error)}") from None
+    finally:
+        engine.dispose()
+
+
+class Schema:
+    """The tables in one database."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+
+    def ready(self) -> None:
+        """See to it that the tables can be used: missing ones are made, those in an SQLite file brought up to date.
+
+        On a server an upgrade is the site owner's step: older workers may still be running. Raises `StoreError`,
+        which says so. Any number may call it at once.
+        """
+        with self._engine.connect() as connection:
+            if (_revision(connection) or "") >= HEAD:
+                return
+        with self._changing() as connection:
+            found = _revision(connection)
+            if found is None or self._engine.dialect.name == "sqlite":
+                _upgrade(connection, found)
+            elif found < HEAD:
+                raise StoreError(f"The tables are of revision {found}, and {HEAD} is needed: run `{_COMMAND}`")
+
+    def upgrade(self) -> str | None:
+        """Make the tables or bring them up to date, and return the revision before. Any number may do so at once."""
+        with self._changing() as connection:
+            found = _revision(connection)
+            _upgrade(connection, found)
+        return found
+
+    @contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        with _one_at_a_time, self._engine.connect() as connection, _locked(connection):
+            yield connection
+
+
+def _upgrade(connection: sa.Connection, found: str | None) -> None:
+    try:
+        from alembic import command
+        from alembic.config import Config
+    except ImportError:
+        raise ConfigurationError("An SQL store needs Alembic: pip install 'phone-verify[sql]'") from None
+    config = Config()
+    config.set_main_option("script_location", f"{__package__}:migrations")
+    config.attributes["connection"] = connection
+    if found is not None and not sa.inspect(connection).has_table(VERSION_TABLE):
+        command.stamp(config, _FIRST)
+    if found is None or found < HEAD:
+        command.upgrade(config, HEAD)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    inspector = sa.inspect(connection)
+    if inspector.has_table(VERSION_TABLE):
+        version: sa.ColumnClause[str] = sa.column("version_num")
+        return connection.execute(sa.select(version).select_from(sa.table(VERSION_TABLE))).scalar()
+    return _FIRST if inspector.has_table(PHONE.name) else None
+
+
+@contextmanager
+def _locked(connection: sa.Connection) -> Iterator[None]:
+    """One process at a time, in a transaction where the database has one for tables."""
+    name = connection.dialect.name
+    if name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    elif name == "postgresql":
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7046293817)")
+    elif not connection.exec_driver_sql(f"SELECT GET_LOCK('phone_verify tables', {2 * WAIT})").scalar():
+        raise StoreError("Another process makes the tables, and has not ended in time")
+    try:
+        yield
+        connection.commit()
+    finally:
+        connection.rollback()
+        if name in ("mysql", "mariadb"):
+            connection.exec_driver_sql("SELECT RELEASE_LOCK('phone_verify tables')")

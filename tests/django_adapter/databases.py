@@ -1,0 +1,71 @@
+"""Databases of a test's own, beside the site's usual one, with the tables of the store."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from typing import Any
+
+import django
+import sqlalchemy as sa
+from django.conf import settings
+from django.db import connections
+
+from tests.django_adapter import settings as chosen
+
+WRITE_AHEAD = {"init_command": "PRAGMA journal_mode = WAL"}
+_ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.backends.mysql"}
+
+
+def settings_of(url: str) -> dict[str, Any]:
+    """What `DATABASES` says of the database with this store URL."""
+    parts = sa.make_url(url)
+    if parts.drivername == "mysql" and importlib.util.find_spec("MySQLdb") is None:
+        # Django is made for mysqlclient, which has to be compiled; PyMySQL can stand in for it.
+        import pymysql
+
+        pymysql.install_as_MySQLdb()
+    return {
+        "ENGINE": _ENGINES[parts.drivername],
+        "NAME": parts.database,
+        "USER": parts.username,
+        "PASSWORD": parts.password or "",
+        "HOST": parts.host,
+        "PORT": parts.port or "",
+    }
+
+
+@contextmanager
+def registered(alias: str, given: dict[str, Any], blocker: Any) -> Iterator[str]:
+    """This alias, for as long as a test runs."""
+    connections.settings[alias] = connections.configure_settings({"default": {}, alias: given})[alias]
+    try:
+        # There is nobody who blocks where Django is used by these tests alone.
+        with blocker.unblock() if blocker else nullcontext():
+            yield alias
+            connections[alias].close()
+    finally:
+        with suppress(AttributeError):  # it was never used
+            del connections[alias]
+        del connections.settings[alias]
+
+
+def tables() -> list[Any]:
+    """The models of the store."""
+    from phone_verify_django.models import CounterRow, PhoneRow, VerificationRow
+
+    return [VerificationRow, PhoneRow, CounterRow]
+
+
+def make_tables(alias: str) -> None:
+    with connections[alias].schema_editor() as editor:
+        for model in tables():
+            editor.create_model(model)
+
+
+def configure() -> None:
+    """Set Django up with the settings of these tests, where nothing has done so yet."""
+    if not settings.configured:
+        settings.configure(**{name: value for name, value in vars(chosen).items() if name.isupper()})
+        django.setup()

@@ -1,0 +1,233 @@
+"""The store in Django's database on PostgreSQL and MariaDB: the suite, callers' blocks, lost connections, purging."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from django.db import connections, transaction
+
+from phone_verify.errors import StoreError
+from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, Spent
+from phone_verify.model import Status, Verification
+from phone_verify.phone import PhoneNumber
+from phone_verify.stores.base import KEPT, Store
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run, together
+from phone_verify_django.models import CounterRow, VerificationRow
+from phone_verify_django.store import OrmStore
+from tests.django_adapter.databases import make_tables, registered, settings_of, tables
+from tests.stores import servers
+
+#: In Django every thread has a connection of its own, and a server has room for a hundred.
+MOST_THREADS = 40
+
+
+@pytest.fixture(scope="module", params=servers.KINDS)
+def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[str]:
+    """The URL of a database of this run's own, with the tables."""
+    with servers.database(request.param) as url:
+        with registered("own", settings_of(url), django_db_blocker) as alias:
+            make_tables(alias)
+        yield url
+
+
+@pytest.fixture
+def options() -> dict[str, Any]:
+    """What the site says of its database beside its address."""
+    return {}
+
+
+@pytest.fixture
+def alias(database: str, options: dict[str, Any], django_db_blocker: Any) -> Iterator[str]:
+    """A name for it, empty."""
+    own = {**settings_of(database), "OPTIONS": options}
+    with registered("own", own, django_db_blocker) as alias:
+        for model in tables():
+            model._default_manager.using(alias).all().delete()
+        yield alias
+
+
+@pytest.fixture
+def store(alias: str) -> OrmStore:
+    return OrmStore(using=alias)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+def leave() -> None:
+    """What a thread does as it ends."""
+    connections["own"].close()
+
+
+class OnServers:
+    @pytest.fixture
+    def store(self, alias: str) -> OrmStore:
+        return OrmStore(using=alias)
+
+    def race(self, stores: Sequence[Store], count: int, step: Callable[[Store, int], Any]) -> list[Any]:
+        threads = min(count, MOST_THREADS)
+
+        def share(first: int) -> list[Any]:
+            return [step(stores[0], number) for number in range(first, count, threads)]
+
+        return [answer for answers in together(threads, share, leave) for answer in answers]
+
+
+class TestServers(OnServers, StoreSuite):
+    @pytest.fixture
+    def forgetful(self, alias: str) -> OrmStore:
+        return OrmStore(using=alias, keep=PROOF_LIFE)
+
+
+class TestStrictSites(OnServers, StoreRaces):
+    """A site that has chosen the strictest transactions for itself."""
+
+    @pytest.fixture
+    def options(self, database: str) -> dict[str, Any]:
+        if database.startswith("mysql"):
+            return {"isolation_level": "serializable"}
+        from django.db.backends.postgresql.psycopg_any import IsolationLevel
+
+        return {"isolation_level": IsolationLevel.SERIALIZABLE.value}
+
+
+def begun(store: OrmStore) -> Verification:
+    record = run(store.open(opening(), [], LIMITS, None))
+    assert isinstance(record, Verification)
+    return record
+
+
+@contextmanager
+def rolled_back() -> Iterator[None]:
+    """A caller's block that has read and written, and ends badly."""
+    with transaction.atomic(using="own"):
+        CounterRow.objects.using("own").create(name="the caller's")
+        yield
+        assert CounterRow.objects.using("own").count() >= 1, "the caller's block goes on"
+        transaction.set_rollback(True, using="own")
+    assert not CounterRow.objects.using("own").filter(name="the caller's").exists()
+
+
+def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
+    record = begun(store)
+    with rolled_back():
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert found.attempts_left == 4
+    assert isinstance(run(store.open(opening(), [], Limits(1), None)), Refused)
+
+
+def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
+    record = begun(store)
+    with rolled_back():
+        spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, None))
+        assert isinstance(spent, Spent)
+        assert spent.answer is Answer.RIGHT
+        assert run(store.redeem(record.id, BINDING, None)) is not None
+    found = run(store.get(record.id, None))
+    assert found is not None
+    assert (found.status, found.redeemed) == (Status.VERIFIED, True)
+
+
+def test_a_start_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
+    own, shared = Quota("own", 1), Quota("total", 1)
+    with rolled_back():
+        run(store.count([shared], None))
+        run(store.open(opening(), [own], LIMITS, None))
+    assert isinstance(run(store.count([shared], None)), Refused)
+    assert isinstance(run(store.open(opening(), [own], LIMITS, None)), Refused)
+
+
+ORDER = opening()
+VERBS: dict[str, Callable[[OrmStore, ManualClock], Any]] = {
+    "count": lambda store, clock: run(store.count([Quota("total", 9)], clock())),
+    "open": lambda store, clock: run(store.open(opening(id=ORDER.tag + "x" * 22), [Quota("own", 9)], LIMITS, clock())),
+    "spend wrong": lambda store, clock: run(store.spend(ORDER.id, BINDING, [WRONG], 6, LIMITS, clock())),
+    "spend right": lambda store, clock: run(store.spend(ORDER.id, BINDING, [RIGHT], 6, LIMITS, clock())),
+    "settle": lambda store, clock: run(store.settle(ORDER.id, Status.VERIFIED, clock())),
+}
+
+
+def kept() -> list[Any]:
+    return [list(model._default_manager.using("own").order_by("pk").values_list()) for model in tables()]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_server_that_ends_the_connection_does_all_or_nothing(
+    database: str, store: OrmStore, clock: ManualClock, verb: str
+) -> None:
+    connection = connections["own"]
+
+    def prepare() -> list[Any]:
+        for model in tables():
+            model._default_manager.using("own").all().delete()
+        assert isinstance(run(store.open(ORDER, [], LIMITS, clock())), Verification)
+        return kept()
+
+    prepare()
+    VERBS[verb](store, clock)
+    done = kept()
+    for number in itertools.count(1):
+        undone = prepare()
+        left = iter(range(number - 1, -1, -1))
+
+        def kill(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+            if next(left, None) == 0:  # noqa: B023 - called in this turn
+                if connection.vendor == "postgresql":
+                    servers.end(database, connection.connection.info.backend_pid)
+                else:
+                    servers.end(database, connection.connection.thread_id())
+            return execute(sql, params, many, context)
+
+        with connection.execute_wrapper(kill), suppress(StoreError):
+            VERBS[verb](store, clock)
+            undone = done
+        assert kept() == undone
+        if next(left, None) is not None:
+            assert number > 3
+            return
+
+
+def test_purging_and_sweeping_disturb_nobody(store: OrmStore, clock: ManualClock) -> None:
+    for n in range(60):
+        run(store.count([Quota(f"address:{n}", 9)], clock()))
+        run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
+    clock.move(3 * KEPT.total_seconds())
+
+    def work(number: int) -> None:
+        if number < 2:
+            while run(store.purge(10, clock())):
+                pass
+            return
+        for n in range(10):
+            assert not isinstance(run(store.count([Quota(f"address:{n}", 999)], clock())), Refused)
+            order = opening(PhoneNumber(f"+9891200{n:05}"))
+            assert isinstance(run(store.open(order, [Quota("own", 99)], LIMITS, clock())), Verification)
+            assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, clock())), Spent)
+
+    together(8, work, leave)
+    run(store.purge(1000, clock()))
+    assert set(VerificationRow.objects.using("own").values_list("status", flat=True)) == {"verified"}
+    assert VerificationRow.objects.using("own").count() == 60
+
+
+def test_a_purge_is_done_in_small_transactions(
+    store: OrmStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phone_verify_django.store._BATCH", 3)
+    for n in range(10):
+        run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
+    clock.move(3 * KEPT.total_seconds())
+    taken: list[int] = []
+    transact = store._transact
+    monkeypatch.setattr(store, "_transact", lambda step: taken.append(gone := transact(step)) or gone)
+    assert run(store.purge(12, clock())) == 12
+    assert taken == [3, 3, 3, 1, 2]

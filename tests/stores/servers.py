@@ -1,0 +1,253 @@
+"""PostgreSQL and MariaDB for the tests: databases of a run's own on the machine's servers, and private servers.
+
+The machine's servers are where `PHONE_VERIFY_TEST_POSTGRESQL` and `PHONE_VERIFY_TEST_MYSQL` say, as store URLs, or on
+the usual ports of the loopback. Where none answers, a run starts its own from the installed programs.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from phone_verify.stores.sql.engine import engine_of
+from tests.conftest import missing
+
+HOST = "127.0.0.1"
+KINDS = ("postgresql", "mysql")
+_URLS = {
+    "postgresql": os.environ.get("PHONE_VERIFY_TEST_POSTGRESQL", f"postgresql://postgres@{HOST}:5432/test"),
+    "mysql": os.environ.get("PHONE_VERIFY_TEST_MYSQL", f"mysql://root@{HOST}:3306/test"),
+}
+
+
+@contextmanager
+def database(kind: str) -> Iterator[str]:
+    """The store URL of an empty database, dropped at the end. Skips where neither a server nor its programs are."""
+    home = _home(kind)
+    name = f"phone_verify_test_{os.getpid()}_{secrets.token_hex(4)}"
+    execute(home, f"CREATE DATABASE {name}")
+    url = sa.make_url(home).set(database=name).render_as_string(hide_password=False)
+    try:
+        yield url
+    finally:
+        _engine(url).dispose()
+        # Connections that a killed process left behind do not hold it.
+        execute(home, f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
+
+
+def execute(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
+    """Run statements beside whatever is tested; returns the rows of the last."""
+    with _engine(url).connect() as connection:
+        for statement in statements:
+            result = connection.exec_driver_sql(statement)
+        return list(result) if result.returns_rows else []
+
+
+def end(url: str, connection: int) -> None:
+    """End a connection from the server's side, by its number there."""
+    if url.startswith("mysql"):
+        execute(url, f"KILL {connection}")
+        return
+    execute(url, f"SELECT pg_terminate_backend({connection})")
+    while execute(url, f"SELECT 1 FROM pg_stat_activity WHERE pid = {connection}"):
+        time.sleep(0.001)
+
+
+@cache
+def _engine(url: str) -> sa.Engine:
+    return engine_of(url)
+
+
+@cache
+def _home(kind: str) -> str:
+    """The URL of the machine's server, or of a private one for the whole run."""
+    try:
+        execute(_URLS[kind], "SELECT 1")
+    except sa.exc.OperationalError:
+        stack = ExitStack()
+        url = stack.enter_context(private(kind)).url
+        atexit.register(stack.close)
+        return url
+    return _URLS[kind]
+
+
+@contextmanager
+def private(kind: str) -> Iterator[PrivateServer]:
+    """A server of the test's own, running, and gone at the end. Skips where its programs are not installed."""
+    # Not pytest's own folders: those are closed to the user whom the server runs as.
+    with tempfile.TemporaryDirectory(prefix="phone_verify_server_") as folder:
+        server: PrivateServer = {"postgresql": PrivatePostgresql, "mysql": PrivateMariadb}[kind](Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class PrivateServer:
+    """A server on a free port that a test may stop, freeze and kill."""
+
+    kind: str
+    #: The user whom the server runs as where the tests are root's: servers refuse to be root's.
+    user: str
+
+    def __init__(self, folder: Path) -> None:
+        with closing(socket.socket()) as probe:
+            probe.bind((HOST, 0))
+            self.port = probe.getsockname()[1]
+        self.folder = folder
+        self._data = folder / "data"
+        self._user = self.user if os.getuid() == 0 else None
+        if self._user is not None:
+            shutil.chown(folder, self._user)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        raise NotImplementedError
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start it, again if need be, and wait until it answers."""
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(self.command(), user=self._user, stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                execute(self.url, "SELECT 1")
+                return
+            except sa.exc.OperationalError:
+                assert time.monotonic() < deadline, f"{self.kind} did not start"
+                time.sleep(0.05)
+
+    def freeze(self) -> None:
+        """Let it hold its connections and answer nothing, also to new ones."""
+        self._signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it as an administrator in a hurry does: what was going on is given up."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            self.wake()
+            self._process.send_signal(signal.SIGINT if self.kind == "postgresql" else signal.SIGTERM)
+            self._process.wait(60)
+        _engine(self.url).dispose()
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        main = self._process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        for process in (main, *map(int, children)):
+            os.kill(process, number)
+
+
+class PrivatePostgresql(PrivateServer):
+    kind, user = "postgresql", "postgres"
+
+    def __init__(self, folder: Path) -> None:
+        self._programs = _programs("initdb", "PostgreSQL", *sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1:])
+        super().__init__(folder)
+        make = [self._programs / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"]
+        subprocess.run(make, user=self._user, check=True, capture_output=True, timeout=120)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://postgres@{HOST}:{self.port}/postgres"
+
+    def command(self) -> list[str]:
+        options = [f"port={self.port}", f"listen_addresses={HOST}", "unix_socket_directories=", "fsync=off"]
+        return [str(self._programs / "postgres"), "-D", str(self._data), *(f"-c{option}" for option in options)]
+
+
+class PrivateMariadb(PrivateServer):
+    kind, user = "mysql", "mysql"
+
+    def __init__(self, folder: Path) -> None:
+        self._programs = _programs("mariadbd", "MariaDB", Path("/usr/sbin"))
+        super().__init__(folder)
+        make = [
+            _programs("mariadb-install-db", "MariaDB") / "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={self._data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ]
+        subprocess.run(make, user=self._user, check=True, capture_output=True, timeout=120)
+
+    @property
+    def url(self) -> str:
+        return f"mysql://root@{HOST}:{self.port}/mysql"
+
+    def command(self) -> list[str]:
+        options = [
+            f"--datadir={self._data}",
+            f"--port={self.port}",
+            f"--bind-address={HOST}",
+            f"--socket={self.folder}/socket",
+        ]
+        return [str(self._programs / "mariadbd"), "--no-defaults", *options, "--innodb-flush-log-at-trx-commit=0"]
+
+
+def _programs(program: str, package: str, *others: Path) -> Path:
+    """The folder that holds a server's programs; distributions keep some of them outside the path."""
+    for folder in (*(Path(path) for path in os.get_exec_path()), *others):
+        if os.access(folder / program, os.X_OK):
+            return folder
+    missing(f"{program} of {package}")
+    raise AssertionError
+
+
+class Wire:
+    """A way to a server, which can lose an answer: the server has done what it was told, and nobody hears of it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listener = socket.create_server((HOST, 0))
+        self.port = self._listener.getsockname()[1]
+        #: How many more answers come through; None for all.
+        self.answers: int | None = None
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                server = socket.create_connection((HOST, self._port))
+                threading.Thread(target=self._carry, args=(client, server), daemon=True).start()
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server, suppress(OSError):
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    data = source.recv(65536)
+                    if source is server and self.answers is not None:
+                        if self.answers == 0:
+                            self.answers = None
+                            return
+                        self.answers -= 1
+                    if not data:
+                        return
+                    (server if source is client else client).sendall(data)
+
+    def close(self) -> None:
+        self._listener.close()

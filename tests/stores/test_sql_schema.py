@@ -1,0 +1,179 @@
+"""How the SQL store's tables are made and brought up to date."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from click.testing import CliRunner
+
+from phone_verify.commands.schema import schema as schema_command
+from phone_verify.errors import ConfigurationError, StoreError
+from phone_verify.lifecycle import Quota, Spent
+from phone_verify.model import Verification
+from phone_verify.stores.sql import SqlStore, metadata, schema
+from phone_verify.stores.sql.engine import engine_of
+from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, opening, run, together
+from tests.stores import servers
+
+
+@pytest.fixture(params=["sqlite", *servers.KINDS])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a new database without tables."""
+    with ExitStack() as stack:
+        if request.param == "sqlite":
+            yield f"sqlite:///{tmp_path}/store.sqlite3"
+        else:
+            yield stack.enter_context(servers.database(request.param))
+
+
+def first_tables(url: str) -> None:
+    """Make the tables as they were before there were revisions."""
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        config = Config()
+        config.set_main_option("script_location", "phone_verify.stores.sql:migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(f"DROP TABLE {schema.VERSION_TABLE}")
+        connection.commit()
+    engine.dispose()
+
+
+def works(url: str) -> bool:
+    store, order = SqlStore.from_url(url), opening()
+    opened = run(store.open(order, [Quota("own", 5)], LIMITS, None))
+    return isinstance(opened, Verification) and isinstance(
+        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent
+    )
+
+
+def test_one_command_makes_the_tables_and_says_what_it_did(url: str) -> None:
+    assert schema.upgrade(url) == (None, schema.HEAD)
+    assert schema.upgrade(url) == (schema.HEAD, schema.HEAD)
+    assert works(url)
+
+
+def same_type(_: object, __: object, ___: object, ____: object, known: object) -> bool | None:
+    # MariaDB makes TINYBLOB of BLOB(32).
+    return False if isinstance(known, sa.LargeBinary) else None
+
+
+def test_the_revisions_lead_to_the_tables_that_the_code_knows(url: str) -> None:
+    schema.upgrade(url)
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        options = {"version_table": schema.VERSION_TABLE, "compare_type": same_type}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+    engine.dispose()
+    config = Config()
+    config.set_main_option("script_location", "phone_verify.stores.sql:migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.HEAD
+
+
+def test_ids_and_tags_are_compared_by_their_bytes(url: str) -> None:
+    schema.upgrade(url)
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        tag = metadata.tables["phone_verify_phone"]
+        for name in ("a", "A", "á"):
+            connection.execute(tag.insert().values(tag=name, windows="{}", failures="{}", ends_at=0))
+        connection.commit()
+    engine.dispose()
+
+
+@pytest.mark.race
+def test_workers_that_start_at_once_make_the_tables_together(url: str) -> None:
+    quota = Quota("total", 100)
+    together(8, lambda _: run(SqlStore.from_url(url).count([quota], None)))
+    assert servers.execute(url, "SELECT count FROM phone_verify_counter") == [(8,)]
+
+
+def test_tables_from_before_there_were_revisions(url: str) -> None:
+    """An SQLite file is brought up to date by itself; for a server the owner says when."""
+    first_tables(url)
+    if not url.startswith("sqlite"):
+        with pytest.raises(StoreError, match="phone-verify schema"):
+            works(url)
+        assert schema.upgrade(url) == ("0001", schema.HEAD)
+    assert works(url)
+    assert schema.upgrade(url) == (schema.HEAD, schema.HEAD)
+
+
+def test_what_was_kept_survives_an_upgrade(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.sqlite3"
+    first_tables(url)
+    servers.execute(url, "INSERT INTO phone_verify_phone VALUES ('x', '{}', '{}', 7)")
+    schema.upgrade(url)
+    assert servers.execute(url, "SELECT tag, ends_at, version FROM phone_verify_phone") == [("x", 7, 0)]
+
+
+def test_a_newer_database_is_left_alone(url: str) -> None:
+    schema.upgrade(url)
+    servers.execute(url, f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
+    assert works(url)
+    assert schema.upgrade(url) == ("9999", schema.HEAD)
+
+
+def test_a_site_may_make_the_tables_itself(url: str) -> None:
+    with pytest.raises(StoreError):
+        run(SqlStore.from_url(url, create_tables=False).get("x" * 44, None))
+    engine = engine_of(url)
+    metadata.create_all(engine)
+    engine.dispose()
+    store = SqlStore.from_url(url, create_tables=False)
+    assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
+
+
+def test_a_missing_alembic_is_named_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "alembic", None)
+    with pytest.raises(ConfigurationError, match=r"phone-verify\[sql\]"):
+        schema.upgrade(f"sqlite:///{tmp_path}/store.sqlite3")
+
+
+def test_a_database_that_cannot_is_a_store_error() -> None:
+    with pytest.raises(StoreError) as raised:
+        schema.upgrade(f"postgresql://someone:hunter2@{servers.HOST}:1/x")
+    assert "hunter2" not in str(raised.value)
+    assert sa.exc.SQLAlchemyError.__name__ not in str(raised.value)
+
+
+def ran(store: str) -> tuple[int, str]:
+    done = CliRunner().invoke(schema_command, ["--environment"], env={"PHONE_VERIFY_STORE": store})
+    return done.exit_code, done.output
+
+
+def test_the_command_says_what_it_did(url: str) -> None:
+    assert ran(url) == (0, f"The tables are made, in revision {schema.HEAD}.\n")
+    assert ran(url) == (0, f"The tables are of revision {schema.HEAD} already.\n")
+
+
+def test_the_command_upgrades(url: str) -> None:
+    first_tables(url)
+    assert ran(url) == (0, f"The tables were of revision 0001, and are of {schema.HEAD} now.\n")
+
+
+@pytest.mark.parametrize(
+    ("store", "said"),
+    [
+        ("memory:", "has no tables"),
+        ("orm:", "manage.py migrate"),
+        ("redis://someone:hunter2@h/0", "has no tables"),
+        ("sqlite:///", "SQLite needs a file"),
+        ("postgresql://someone:hunter2@127.0.0.1:1/x", "could not make the tables"),
+    ],
+)
+def test_the_command_says_what_is_wrong(store: str, said: str) -> None:
+    status, output = ran(store)
+    assert status == 1
+    assert said in output
+    assert "hunter2" not in output

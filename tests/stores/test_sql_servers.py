@@ -1,0 +1,230 @@
+"""The SQL store on PostgreSQL and MariaDB: the suite, isolation, whose clock counts, purging beside traffic."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta, tzinfo
+from unittest.mock import ANY
+
+import pytest
+import sqlalchemy as sa
+
+from phone_verify.errors import StoreError
+from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
+from phone_verify.model import Status, Verification
+from phone_verify.phone import PhoneNumber
+from phone_verify.stores.base import KEPT
+from phone_verify.stores.sql import SqlStore, metadata, turns
+from phone_verify.stores.sql.schema import upgrade
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.stores import BINDING, LIMITS, NO_DELAY, RIGHT, WRONG, StoreSuite, opening, run, together
+from tests.stores import servers
+
+
+@pytest.fixture(scope="module", params=servers.KINDS)
+def database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a database of this run's own, with the tables."""
+    with servers.database(request.param) as url:
+        upgrade(url)
+        yield url
+
+
+@pytest.fixture
+def url(database: str) -> str:
+    """The same, empty."""
+    servers.execute(database, *(f"DELETE FROM {table}" for table in metadata.tables))
+    return database
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def store(url: str) -> SqlStore:
+    return SqlStore.from_url(url)
+
+
+class TestServers(StoreSuite):
+    @pytest.fixture
+    def store(self, url: str) -> SqlStore:
+        return SqlStore.from_url(url)
+
+    @pytest.fixture
+    def stores(self, url: str) -> list[SqlStore]:
+        # Each has connections of its own, as processes have.
+        return [SqlStore.from_url(url) for _ in range(2)]
+
+    @pytest.fixture
+    def forgetful(self, url: str) -> SqlStore:
+        return SqlStore.from_url(url, keep=PROOF_LIFE)
+
+
+class TestHeld(TestServers):
+    """Every step as after being overtaken: only in a transaction that holds the phone."""
+
+    @pytest.fixture(autouse=True)
+    def _held(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("phone_verify.stores.sql.store.GUARDED", turns.HELD)
+
+
+def test_its_connections_read_what_is_committed(url: str, store: SqlStore) -> None:
+    """Also where the server's own default is another."""
+    name = sa.make_url(url).database
+    if url.startswith("postgresql"):
+        servers.execute(url, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+        ask = "SHOW transaction_isolation"
+    else:
+        ask = "SELECT @@tx_isolation"
+    with store._turns.engine.connect() as connection:
+        level = connection.exec_driver_sql(ask).scalar_one()
+    assert level.lower().replace("-", " ") == "read committed"
+
+
+class _Off(datetime):
+    """The clock of a process that is wrong."""
+
+    by = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + cls.by
+
+
+@pytest.mark.parametrize("seconds", [2, -2, 3600, -3600, 86400 * 3])
+def test_the_servers_clock_counts_and_no_workers(
+    url: str, store: SqlStore, seconds: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose clock is wrong does what the others do, and they notice nothing."""
+    orders = [opening(), opening(PhoneNumber("+79160000002"))]
+    wrong = SqlStore.from_url(url)
+    quota = Quota("total", 2)
+
+    def elsewhere(step: object) -> object:
+        with monkeypatch.context() as patch:
+            patch.setattr(_Off, "by", timedelta(seconds=seconds))
+            patch.setattr(turns, "datetime", _Off)
+            patch.setattr(turns.time, "time_ns", lambda: int(_Off.now().timestamp() * 10**9))
+            return run(step)  # type: ignore[arg-type]
+
+    assert not isinstance(elsewhere(wrong.count([quota], None)), Refused)
+    assert not isinstance(run(store.count([quota], None)), Refused)
+    assert isinstance(elsewhere(wrong.count([quota], None)), Refused)
+    opened = elsewhere(wrong.open(orders[0], [Quota("own", 1)], LIMITS, None))
+    here = run(store.open(orders[1], [], LIMITS, None))
+    assert isinstance(opened, Verification)
+    assert isinstance(here, Verification)
+    assert timedelta(0) <= here.created_at - opened.created_at < timedelta(seconds=5)
+    assert isinstance(run(store.spend(orders[0].id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    spent = elsewhere(wrong.spend(orders[0].id, BINDING, [RIGHT], 6, LIMITS, None))
+    assert isinstance(spent, Spent)
+    assert spent.record.closed_at is not None
+    assert abs(spent.record.closed_at - here.created_at) < timedelta(seconds=5)
+    redeemed = elsewhere(wrong.redeem(orders[0].id, BINDING, None))
+    assert isinstance(redeemed, Verification)
+    assert elsewhere(wrong.purge(100, None)) == 0
+
+
+def test_purging_and_sweeping_disturb_nobody(url: str, store: SqlStore, clock: ManualClock) -> None:
+    """Starts, checks and two purges at once on a table full of old rows: none fails, and what lives stays."""
+    for n in range(120):
+        run(store.count([Quota(f"address:{n}", 9)], clock()))
+        run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
+    clock.move(3 * KEPT.total_seconds())
+    stores = [store, SqlStore.from_url(url)]
+    live: list[str] = []
+
+    def traffic(number: int) -> None:
+        for n in range(20):
+            phone = PhoneNumber(f"+9891200{n:05}")  # one that has an old row, of a record and of counters
+            assert not isinstance(run(stores[number % 2].count([Quota(f"address:{n}", 999)], clock())), Refused)
+            order = opening(phone)
+            assert isinstance(run(stores[number % 2].open(order, [Quota("own", 99)], LIMITS, clock())), Verification)
+            live.append(order.id)
+            assert isinstance(run(stores[number % 2].spend(order.id, BINDING, [RIGHT], 6, LIMITS, clock())), Spent)
+
+    def work(number: int) -> None:
+        if number >= 2:
+            traffic(number)
+        else:
+            while run(stores[number].purge(10, clock())):
+                pass
+
+    together(8, work)
+    assert sum(run(store.purge(1000, clock())) for _ in range(3)) == 0
+    found = [run(store.get(id, clock())) for id in live]
+    assert {record.status for record in found if record is not None} == {Status.VERIFIED}
+    assert None not in found
+
+
+def test_a_purge_is_done_in_small_transactions(
+    store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phone_verify.stores.sql.store.BATCH", 3)
+    for n in range(10):
+        run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
+    clock.move(3 * KEPT.total_seconds())
+    taken: list[int] = []
+    take = store._turns.take
+    monkeypatch.setattr(store._turns, "take", lambda *arguments: taken.append(n := take(*arguments)) or n)
+    assert run(store.purge(12, clock())) == 12
+    assert taken == [3, 3, 3, 1, 2]
+
+
+def test_a_server_that_is_not_there_is_a_store_error_without_its_address(url: str) -> None:
+    parts = sa.make_url(url)
+    away = parts.set(port=1, username="someone", password="hunter2").render_as_string(hide_password=False)
+    with pytest.raises(StoreError) as raised:
+        run(SqlStore.from_url(away).get("x" * 44, None))
+    assert raised.value.__cause__ is None
+    assert not {"hunter2", "someone", "127.0.0.1"} & set(str(raised.value).replace("'", " ").split())
+
+
+def test_a_phone_that_is_held_too_long_is_a_store_error(
+    url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("phone_verify.stores.sql.engine.WAIT", 2)
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    hurried = SqlStore.from_url(url)
+    with store._turns.engine.connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql("SELECT tag FROM phone_verify_phone FOR UPDATE")
+        with pytest.raises(StoreError):
+            run(hurried.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+        assert run(hurried.get(order.id, None)) is not None, "reading goes on"
+        connection.rollback()
+    spent = run(hurried.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+    assert isinstance(spent, Spent)
+    assert spent.record.attempts_left == 4
+
+
+def test_a_step_that_is_overtaken_is_done_again(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its reading and its writing another one spends an attempt: neither is lost."""
+    order = opening(resend_after=NO_DELAY)
+    run(store.open(order, [], LIMITS, None))
+    write = store._writes.reopen
+    met = threading.Event()
+
+    def overtaken(*arguments: object) -> bool:
+        if not met.is_set():
+            met.set()
+            assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(store._writes, "reopen", overtaken)
+    again = run(store.reopen(order.id, BINDING, False, [], LIMITS, NO_DELAY, None))
+    assert isinstance(again, Verification)
+    assert (again.attempts_left, again.failures, again.sends) == (4, 1, 2)
+    assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
+
+
+def test_a_phone_whose_row_is_gone_can_still_be_written(url: str, store: SqlStore) -> None:
+    order = opening()
+    run(store.open(order, [], LIMITS, None))
+    servers.execute(url, "DELETE FROM phone_verify_phone")
+    assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent)
