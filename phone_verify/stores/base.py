@@ -126,7 +126,7 @@ class Store(Protocol):
         ...
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        """Drop all that is kept of the phone with this tag, open or over, counters too; returns how many records went."""
+        """Drop all that is kept of the phone with this tag, counters too; returns how many records went."""
         ...
 
 
