@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -161,3 +163,13 @@ def test_a_blocking_site_loads_nothing_for_async() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_program_of_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "async.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.setenv("SECRET_KEY", "k" * 32)
+    monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
+    names: dict[str, Any] = {}
+    exec(program, names)
+    assert asyncio.run(names["start"](PHONE.e164)).ok

@@ -1,0 +1,113 @@
+"""Both example sites under uvicorn, one process each, with a provider that answers when it is let."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from .clients import Answer, Browser, HttpCarrier
+from .scenarios import SETTINGS
+from .servers import environment, uvicorn
+
+_OK = b'{"Status":"Success","Data":{"MessageID":1}}'
+
+
+class Provider(ThreadingHTTPServer):
+    """Answers an order once as many are under way as it waits for."""
+
+    daemon_threads, request_queue_size = True, 128
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Order)
+        self.asked = threading.Semaphore(0)
+        self.together = threading.Barrier(1)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def dsn(self) -> str:
+        return f"amoot://TOKEN@127.0.0.1:{self.server_port}?tls=off"
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever has left is not answered."""
+
+
+class _Order(BaseHTTPRequestHandler):
+    server: Provider
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.asked.release()
+        self.server.together.wait(20)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(_OK)))
+        self.end_headers()
+        self.wfile.write(_OK)
+
+    def log_message(self, *_: object) -> None:
+        """Nothing is printed."""
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    provider = Provider()
+    yield provider
+    provider.shutdown()
+    provider.server_close()
+
+
+@pytest.fixture(params=["django", "flask"])
+def url(request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = tmp_path_factory.mktemp(request.param)
+    with uvicorn(request.param, environment(request.param, data, None, {**SETTINGS, "sms": provider.dsn})) as url:
+        yield url
+
+
+def start(url: str, number: int) -> Answer:
+    return Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": f"+98912000{number:04}"})
+
+
+def test_starts_at_once_wait_together(url: str, provider: Provider) -> None:
+    """The provider answers nobody before all have asked."""
+    count = 20
+    provider.together = threading.Barrier(count)
+    with ThreadPoolExecutor(count) as visitors:
+        answers = list(visitors.map(lambda number: start(url, number), range(count)))
+    assert [answer.status for answer in answers] == [201] * count
+    assert {answer.json()["status"] for answer in answers} == {"sent"}
+
+
+def test_a_visitor_who_leaves_leaves_no_reply_for_the_next(url: str, provider: Provider) -> None:
+    provider.together = threading.Barrier(2)
+    host = urlsplit(url)
+    body = json.dumps({"phone": "+989120001000"}).encode()
+    head = f"POST /phone/v1/verifications HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host.hostname or "", host.port or 0)) as leaving:
+        leaving.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        assert provider.asked.acquire(timeout=20)
+    answer = start(url, 2000)  # both are answered now, and the first answer has nobody to go to
+    assert answer.status == 201
+    assert answer.json()["phone_hint"].endswith("00")
+    provider.together = threading.Barrier(1)
+    for number in (2001, 2002):
+        answer = start(url, number)
+        assert (answer.status, answer.json()["status"]) == (201, "sent")
+        assert answer.json()["phone_hint"].endswith(f"{number % 100:02}")
+
+
+def test_a_body_in_chunks_is_read(url: str, provider: Provider) -> None:
+    host, body = urlsplit(url), json.dumps({"phone": "+989120003000"}).encode()
+    head = f"POST /phone/v1/verifications HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host.hostname or "", host.port or 0), timeout=20) as connection, suppress(OSError):
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:5], body[5:], b""))
+        connection.sendall(f"{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode() + chunks)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 201"), answer
