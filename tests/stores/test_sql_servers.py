@@ -19,7 +19,18 @@ from phone_verify.stores.base import KEPT
 from phone_verify.stores.sql import SqlStore, metadata, turns
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import BINDING, LIMITS, NO_DELAY, RIGHT, WRONG, StoreSuite, opening, run, together
+from phone_verify.testing.stores import (
+    BINDING,
+    LIMITS,
+    NO_DELAY,
+    RIGHT,
+    WRONG,
+    StorePromises,
+    StoreSuite,
+    opening,
+    run,
+    together,
+)
 from tests.stores import servers
 
 
@@ -48,7 +59,7 @@ def store(url: str) -> SqlStore:
     return SqlStore.from_url(url)
 
 
-class TestServers(StoreSuite):
+class OnServers:
     @pytest.fixture
     def store(self, url: str) -> SqlStore:
         return SqlStore.from_url(url)
@@ -63,7 +74,11 @@ class TestServers(StoreSuite):
         return SqlStore.from_url(url, keep=PROOF_LIFE)
 
 
-class TestHeld(TestServers):
+class TestServers(OnServers, StoreSuite):
+    pass
+
+
+class TestHeld(OnServers, StorePromises):
     """Every step as after being overtaken: only in a transaction that holds the phone."""
 
     @pytest.fixture(autouse=True)

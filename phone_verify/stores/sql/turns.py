@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
+from ...lifecycle import Refused
 from ...model import Verification
 from .engine import DEADLOCKS, WAIT, code_of, name_of
 from .rows import READ_AT, Phone, micros, record_of, time_of
@@ -42,6 +43,7 @@ class Turn:
         self.alone = alone
         #: Whether something was sent that may have been done even if no answer comes.
         self.unclear = False
+        self.wrote = False
         self._reads, self._now, self._server = reads, now, server
         self._holds = server and not alone
 
@@ -100,6 +102,7 @@ class Turn:
 
     def write(self, write: Callable[..., bool], *values: Any) -> None:
         """Write what the step has decided. Raises `Overtaken`."""
+        self.wrote = True
         self.unclear = self.alone  # then this is the commit, too
         if not write(self.cursor, *values):
             raise Overtaken
@@ -170,8 +173,11 @@ class Turns:
                 turn.cursor.execute(self._begin)
             result = step(turn)
             if not alone:
-                turn.unclear = True
-                connection.commit()
+                if isinstance(result, Refused) and not turn.wrote:
+                    connection.rollback()  # a commit would wait for the disk, for the sake of locks
+                else:
+                    turn.unclear = True
+                    connection.commit()
             turn.cursor.close()
         except Overtaken:
             raise
