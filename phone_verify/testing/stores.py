@@ -997,6 +997,29 @@ class StorePromises(StoreCase):
         clock.move(PROOF_LIFE.total_seconds())
         assert run(store.redeem(record.id, BINDING, clock())) is None
 
+    def test_a_clock_set_back_an_hour_lengthens_no_life(self, store: Store, clock: ManualClock) -> None:
+        """What was begun, or proven, in a future that is not there any more is over."""
+        code, proven = self.open(store, clock), self.open(store, clock, OTHER_PHONE)
+        claim = self.claim_on(store, clock, LINE, phone=PhoneNumber("+989120000005"))
+        self.spend(store, clock, proven, RIGHT)
+        clock.move(-3600)
+        refused = self.spend(store, clock, code, RIGHT)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.CLOSED
+        assert run(store.redeem(proven.id, BINDING, clock())) is None
+        assert self.call(store, clock, claim, Event(claim.reference, claim.line, claim.phone)) is None
+        found = run(store.get(code.id, clock()))
+        assert found is None or found.state is Status.EXPIRED
+
+    def test_clocks_that_differ_by_two_seconds_make_no_difference(self, store: Store, clock: ManualClock) -> None:
+        code, proven = self.open(store, clock), self.open(store, clock, OTHER_PHONE)
+        self.spend(store, clock, proven, RIGHT)
+        clock.move(-2)
+        assert run(store.redeem(proven.id, BINDING, clock())) is not None
+        spent = self.spend(store, clock, code, RIGHT)
+        assert isinstance(spent, Spent)
+        assert spent.answer is Answer.RIGHT
+
     @pytest.mark.parametrize("status", [Status.FAILED, Status.EXHAUSTED, Status.CANCELLED])
     def test_only_a_verified_record_has_a_proof(self, store: Store, clock: ManualClock, status: Status) -> None:
         record = self.open(store, clock)

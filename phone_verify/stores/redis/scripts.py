@@ -9,11 +9,12 @@ from datetime import timedelta
 from functools import cache
 from importlib.resources import files
 
-from ... import lifecycle, policy
+from ... import lifecycle, model, policy
 from ..base import SWEPT_PER_START
 
 #: The numbers of the Python rules, under the names that the scripts use; durations in microseconds.
 _NUMBERS = {
+    "CLOCK_SLACK": model.CLOCK_SLACK,
     "FAILURE_MEMORY": policy.FAILURE_MEMORY,
     "HARD_LIFE": policy.HARD_LIFE,
     "HARD_RESEND_DELAY": policy.HARD_RESEND_DELAY,

@@ -26,6 +26,7 @@ end
 
 local function is_open(record)
   return (record.status == 'pending' or record.status == 'sent') and now < tonumber(record.expires_at)
+    and tonumber(record.created_at) - CLOCK_SLACK <= now
 end
 
 local function close(record, status)
