@@ -7,7 +7,7 @@ there. Redis gets real ones through the store's own scripts, in a pipeline of se
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import sqlalchemy as sa
@@ -49,34 +49,33 @@ def _sql(name: str, url: str, rounds: int, most: int) -> Figure:
 def _multiply(url: str, copies: int) -> None:
     """Copy every row of every table so often, under keys of their own."""
     from phone_verify.stores.sql.engine import engine_of
+    from phone_verify.stores.sql.tables import PHONE, VERIFICATION
 
     engine = engine_of(url)
     with engine.begin() as connection:
-        inspector = sa.inspect(connection)
-        for table in inspector.get_table_names():
-            if not table.startswith("phone_verify") or table.endswith("version"):
-                continue
-            columns = [column["name"] for column in inspector.get_columns(table)]
-            keys = set(inspector.get_pk_constraint(table)["constrained_columns"])
-            _copy(connection, table, columns, keys, copies)
+        for table in (VERIFICATION, PHONE):
+            _copy(connection, table, copies)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name in ("postgresql", "sqlite"):
             connection.execute(sa.text("ANALYZE"))
     engine.dispose()
 
 
-def _copy(connection: sa.Connection, table: str, columns: Sequence[str], keys: set[str], copies: int) -> None:
-    # A key keeps its length and gets the number of its copy at its end; a tag in another column goes with it.
+def _copy(connection: sa.Connection, table: sa.Table, copies: int) -> None:
+    """A key keeps its length and gets the number of its copy at its end; the tag in another column goes with it."""
     length = 12
-    joined = "CONCAT(SUBSTR({0}, 1, LENGTH({0}) - {1}), :n)" if connection.dialect.name == "mysql" else (
-        "SUBSTR({0}, 1, LENGTH({0}) - {1}) || :n"
-    )  # fmt: skip
-    changed = {*keys, "tag"} & set(columns)
-    chosen = ", ".join(joined.format(name, length) if name in changed else name for name in columns)
-    statement = sa.text(f"INSERT INTO {table} ({', '.join(columns)}) SELECT {chosen} FROM seeds_of_{table}")
-    connection.execute(sa.text(f"CREATE TEMPORARY TABLE seeds_of_{table} AS SELECT * FROM {table}"))
+    joined = "SUBSTR({0}, 1, LENGTH({0}) - {1}) || :n"
+    if connection.dialect.name in ("mysql", "mariadb"):
+        joined = "CONCAT(SUBSTR({0}, 1, LENGTH({0}) - {1}), :n)"
+    names = [column.name for column in table.columns]
+    changed = {"tag", *(column.name for column in table.primary_key)}
+    quoted = {name: connection.dialect.identifier_preparer.quote(name) for name in names}
+    chosen = ", ".join(joined.format(quoted[name], length) if name in changed else quoted[name] for name in names)
+    statement = sa.text(f"INSERT INTO {table.name} ({', '.join(quoted.values())}) SELECT {chosen} FROM seeds_of_it")
+    connection.execute(sa.text(f"CREATE TEMPORARY TABLE seeds_of_it AS SELECT * FROM {table.name}"))
     for copy in range(copies):
         connection.execute(statement, {"n": f"{copy:0{length}d}"})
+    connection.execute(sa.text("DROP TABLE seeds_of_it"))
 
 
 def _redis(url: str, rounds: int, most: int) -> Figure:
