@@ -154,7 +154,8 @@ class HttpCarrier:
         self._jar: dict[str, str] = {}
 
     def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        sent = dict(headers)
+        # A server ends connections that were idle; one that is ended just now would fail the request.
+        sent = {"Connection": "close", **headers}
         if self._jar:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._jar.items())
         response = self._pool.request(method, self.base_url + path, body=body, headers=sent, redirect=False)
