@@ -65,6 +65,8 @@ class Keyring:
         self._tag_key = _subkey(tag_key or secret_keys[-1], "tag")
         #: Signing keys for proofs, newest first.
         self.proof_keys = tuple(_subkey(key, "proof") for key in secret_keys)
+        #: Signing keys for the cookie of known browsers, newest first.
+        self.known_browser_keys = tuple(_subkey(key, "known browser") for key in secret_keys)
         #: The secret segments of webhook URLs when none is set: the newest is given out, all are accepted.
         self.webhook_secrets = tuple(_subkey(key, "webhook").hex()[:43] for key in secret_keys)
         #: Names the newest key in records, without saying anything about it.

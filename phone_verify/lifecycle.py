@@ -21,7 +21,7 @@ from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from .model import CLOCK_SLACK, Channel, Event, Holder, Status, Verification
+from .model import CLOCK_SLACK, Channel, Event, Holder, Status, Verification, budget
 from .phone import PhoneNumber
 from .policy import FAILURE_MEMORY, SEND_WINDOW, SHORT_FAILURES, Plan, Policy, resend_delay
 
@@ -86,7 +86,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """Wrong answers in a row of one phone and purpose, and the time of the last."""
+    """Wrong answers in a row under one budget of a phone, and the time of the last."""
 
     count: int
     last_at: datetime
@@ -126,6 +126,13 @@ class Opening:
     short: bool
     #: Bindings that the caller showed: live ones of the same phone and purpose end with this start.
     shown: Collection[bytes] = field(default=(), repr=False)
+    #: Whether a browser asks that has signed in by this phone before: its wrong answers are counted apart.
+    known: bool = False
+
+    @property
+    def budget(self) -> str:
+        """The name under which its wrong answers are counted for its phone."""
+        return budget(self.purpose, known=self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +274,7 @@ def opened(
         expires_at=now + opening.plan.life,
         resend_at=now + resend_delay(opening.resend_after, 1),
         read_at=now,
+        known=opening.known,
         failures=failing(failures, now),
     )
     ended = [

@@ -29,6 +29,11 @@ def is_token(text: str) -> bool:
     return bool(_TOKEN.fullmatch(text))
 
 
+def budget(purpose: str, *, known: bool) -> str:
+    """The name under which a phone's wrong answers for a purpose are counted; known browsers have one of their own."""
+    return f"{purpose}+known" if known else purpose
+
+
 class Channel(StrEnum):
     """The way a proof travels."""
 
@@ -215,7 +220,13 @@ class Verification:
     polled_at: datetime | None = None
     answered: int = 0  #: which of its sends the receipt on it belongs to
     freed: str = ""  #: lines it held before, and when it gave them up; for `lifecycle` to read
-    failures: int = 0  #: wrong answers in a row of its phone and purpose; not part of what is stored
+    known: bool = False  #: begun by a browser that has signed in by this phone before
+    failures: int = 0  #: wrong answers in a row under its `budget`; not part of what is stored
+
+    @property
+    def budget(self) -> str:
+        """The name under which its wrong answers are counted for its phone."""
+        return budget(self.purpose, known=self.known)
 
     @property
     def open(self) -> bool:

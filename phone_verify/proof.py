@@ -7,16 +7,15 @@ That it is used once, and only by the binding that earned it, is the store's par
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
 
-from itsdangerous import BadData, TimestampSigner
+from itsdangerous import BadData
 
 from .codes import Keyring
 from .lifecycle import PROOF_LIFE
 from .model import is_id
+from .signing import StampedSigner
 
 #: Clocks of two machines of one site may differ by so much (threat model: at most 30 s).
 LEEWAY = timedelta(seconds=30)
@@ -27,7 +26,7 @@ class Proofs:
     """Signs and reads the proofs of one audience. The newest key signs, every listed one verifies."""
 
     def __init__(self, keyring: Keyring, audience: str) -> None:
-        self._keys = [*reversed(keyring.proof_keys)]  # itsdangerous signs with the last
+        self._keys = keyring.proof_keys
         self._audience = audience
 
     def sign(self, id: str, purpose: str, verified_at: datetime) -> str:
@@ -49,22 +48,5 @@ class Proofs:
         id = signed.decode()
         return id if is_id(id) else None
 
-    def _signer(self, purpose: str, at: datetime) -> _StampedSigner:
-        return _StampedSigner(
-            self._keys,
-            salt=f"phone_verify.proof.{purpose}\0{self._audience}",
-            key_derivation="hmac",
-            digest_method=hashlib.sha256,
-            stamp=int(at.timestamp()),
-        )
-
-
-class _StampedSigner(TimestampSigner):
-    """A signer whose time is given, not read."""
-
-    def __init__(self, *args: Any, stamp: int, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._stamp = stamp
-
-    def get_timestamp(self) -> int:
-        return self._stamp
+    def _signer(self, purpose: str, at: datetime) -> StampedSigner:
+        return StampedSigner(self._keys, f"phone_verify.proof.{purpose}\0{self._audience}", at)

@@ -21,6 +21,7 @@ from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts, TellsDel
 from .errors import ProviderError, UnclearError
 from .events import UNAVAILABLE, Happened, happened, waiting
 from .fixed_codes import BY_FIXED_CODE, FixedCode
+from .known_browser import KnownBrowsers
 from .lifecycle import Answer, Limits, Opening, Quota, Refusal, Refused, Spent, has_proof
 from .model import (
     CallState,
@@ -83,6 +84,7 @@ class Flows:
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
         self._proofs = Proofs(parts.keyring, parts.audience)
+        self._known_browsers = KnownBrowsers(parts.keyring, parts.audience)
         self._limits = Limits.of(parts.policy)
         self._spraying = parts.spraying or Spraying(parts.ticks)
 
@@ -100,6 +102,13 @@ class Flows:
         """The keyed digest by which a phone is counted and found; it begins the id of every verification of it."""
         return self.keyring.tag(phone)
 
+    def known_after(self, known_browser: str, phone: PhoneNumber) -> str:
+        """What a browser that has just signed in by this phone is given to show with its next starts, for 180 days.
+
+        `known_browser` is what it showed until now, or an empty text.
+        """
+        return self._known_browsers.signed(known_browser, self.keyring.tag(phone), self._now() or datetime.now(UTC))
+
     @_verb("start")
     async def start(
         self,
@@ -110,12 +119,14 @@ class Flows:
         locale: str | None = None,
         address: str | None = None,
         shown: Collection[str] = (),
+        known_browser: str = "",
         user_token: str | None = None,
     ) -> Outcome:
         """Send a code, place a call or name a line; the outcome holds the verification and its secret.
 
         With no `channel` the first of the preferred ones that can serve. `address` is the client's, for the quota
         of senders; `shown` are secrets of the same browser: its live verification of this phone and purpose ends.
+        `known_browser` is what `known_after` gave this browser: its sends and wrong answers then count apart.
         `user_token` is what the user holds at the provider, for a driver that sends with it (evand); no other sees it.
         Refusals: destination not allowed, not configured, channel unavailable, too many requests, delivery failed.
         """
@@ -129,10 +140,11 @@ class Flows:
             return _throttled(windows)
         bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        quotas = self._phone_quotas(tag, phone)
+        known = self._known_browsers.knows(known_browser, tag, self._now() or datetime.now(UTC))
+        quotas = self._phone_quotas(tag, phone, known=known)
 
         async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
-            opening = self._opening(tag, phone, purpose, channel, driver, locale, secret, bindings, short)
+            opening = self._opening(tag, phone, purpose, channel, driver, locale, secret, bindings, short, known)
             return await self._store.open(opening, quotas, self._limits, self._now())
 
         way = await self._let_in(phone, [channel] if channel else self._preferred(phone), open_with)
@@ -174,7 +186,7 @@ class Flows:
         windows = await self._store.count(shared, self._now())
         if isinstance(windows, Refused):
             return replace(_throttled(windows), verification=found)
-        binding, quotas = binding_digest(secret), self._phone_quotas(found.tag, found.phone)
+        binding, quotas = binding_digest(secret), self._phone_quotas(found.tag, found.phone, known=found.known)
 
         async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
             return await self._store.reopen(
@@ -488,6 +500,7 @@ class Flows:
         secret: str,
         shown: Sequence[bytes],
         short: bool,
+        known: bool,
     ) -> Opening:
         id = new_id(tag, self._parts.random_bytes)
         planned = self._delivery.plan(driver, channel)
@@ -512,12 +525,13 @@ class Flows:
             resend_after=self.policy.resend_after,
             short=short,
             shown=shown,
+            known=known,
         )
 
-    def _phone_quotas(self, tag: str, phone: PhoneNumber) -> Sequence[Quota]:
+    def _phone_quotas(self, tag: str, phone: PhoneNumber, *, known: bool) -> Sequence[Quota]:
         limit = self.policy.sends_per_hour
         counts = limit and self._fixed_code(phone) is None
-        return [Quota(f"sends:{tag}", limit)] if counts else []
+        return [Quota(f"sends:known:{tag}" if known else f"sends:{tag}", limit)] if counts else []
 
     def _shared_quotas(self, phone: PhoneNumber, address: str | None) -> Sequence[Quota]:
         if self._fixed_code(phone) is not None:
@@ -607,6 +621,10 @@ class Verifier:
         """See `Flows.tag`."""
         return self._flows.tag(phone)
 
+    def known_after(self, known_browser: str, phone: PhoneNumber) -> str:
+        """See `Flows.known_after`."""
+        return self._flows.known_after(known_browser, phone)
+
     def start(
         self,
         phone: PhoneNumber,
@@ -616,6 +634,7 @@ class Verifier:
         locale: str | None = None,
         address: str | None = None,
         shown: Collection[str] = (),
+        known_browser: str = "",
         user_token: str | None = None,
     ) -> Outcome:
         """See `Flows.start`."""
@@ -627,6 +646,7 @@ class Verifier:
                 locale=locale,
                 address=address,
                 shown=shown,
+                known_browser=known_browser,
                 user_token=user_token,
             )
         )

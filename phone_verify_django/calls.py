@@ -11,6 +11,7 @@ from django.utils.translation import get_language
 
 from phone_verify.api import Call, Reply, SessionUser, Site, body_limit
 from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
+from phone_verify.api.known import KNOWN_COOKIE, KNOWN_COOKIE_SECONDS
 
 from .conf import Masked
 
@@ -46,7 +47,9 @@ def response(request: HttpRequest, site: Site, path: str, reply: Reply) -> HttpR
     answer._has_been_logged = True  # type: ignore[attr-defined]
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Content-Type-Options"] = "nosniff"
-    finish(answer, site, mount_of(request, path), reply.headers, reply.cookie)
+    mount = mount_of(request, path)
+    finish(answer, site, mount, reply.headers, reply.cookie)
+    remember(answer, site, mount, reply.known_cookie)
     return answer
 
 
@@ -70,10 +73,22 @@ def finish(
         answer.delete_cookie(COOKIE, path=mount, samesite="Lax")
 
 
+def remember(answer: HttpResponse, site: Site, mount: str, known_cookie: str | None) -> None:
+    """Let the browser show from now on that it has signed in; None leaves it as it is."""
+    if known_cookie is not None:
+        answer.set_cookie(
+            KNOWN_COOKIE,
+            known_cookie,
+            max_age=KNOWN_COOKIE_SECONDS,
+            path=mount,
+            secure=site.secure_cookies,
+            httponly=True,
+            samesite="Lax",
+        )
+
+
 def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> Call:
-    cookie = request.COOKIES.get(COOKIE, "")
-    if cookie:
-        request.COOKIES[COOKIE] = Masked(cookie)  # it holds secrets, and error reports list cookies
+    cookie, known_cookie = (_taken(request, name) for name in (COOKIE, KNOWN_COOKIE))
     return Call(
         method=request.method or "",
         path=path,
@@ -81,11 +96,19 @@ def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser
         query=request.META.get("QUERY_STRING", ""),
         body=body,
         cookie=cookie,
+        known_cookie=known_cookie,
         peer=request.META.get("REMOTE_ADDR") or None,
         user=user,
         multiprocess=bool(request.META.get("wsgi.multiprocess")),
         language=get_language(),
     )
+
+
+def _taken(request: HttpRequest, name: str) -> str:
+    value: str = request.COOKIES.get(name, "")
+    if value:
+        request.COOKIES[name] = Masked(value)  # it holds secrets, and error reports list cookies
+    return value
 
 
 def _body(request: HttpRequest, limit: int) -> bytes | None:

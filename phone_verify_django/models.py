@@ -54,6 +54,7 @@ class VerificationRow(models.Model):
     polled_at = models.BigIntegerField(null=True)
     answered = models.IntegerField(default=0)
     freed = models.CharField(max_length=512, default="")
+    known = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = "verification"
@@ -68,7 +69,7 @@ class VerificationRow(models.Model):
 class PhoneRow(models.Model):
     """What is counted of one phone; every step on the phone locks this row.
 
-    `windows` and `failures` hold, by quota and by purpose, how many and when they are forgotten.
+    `windows` and `failures` hold, by quota and by budget, how many and when they are forgotten.
     """
 
     tag = ExactCharField(primary_key=True, max_length=22)

@@ -102,7 +102,7 @@ class OrmStore:
                 opening,
                 _siblings(using, opening.tag, at) if opening.shown else (),
                 [(quota, _window(phone, quota.key)) for quota in quotas],
-                _failures(phone, opening.purpose),
+                _failures(phone, opening.budget),
                 limits,
                 at,
             )
@@ -129,7 +129,7 @@ class OrmStore:
                 return Refused(Refusal.CLOSED)
             by_line = attachment.line is not None
             siblings = _siblings(using, phone.tag, at - lifecycle.LINE_REST) if by_line else ()
-            record = lifecycle.read(record, _failures(phone, record.purpose), at)
+            record = lifecycle.read(record, _failures(phone, record.budget), at)
             attached = lifecycle.attached(record, attachment, siblings, at)
             if not isinstance(attached, Refused):
                 _write(using, attached, *_RECEIPT)
@@ -145,7 +145,7 @@ class OrmStore:
         def step(using: str) -> Spent | Refused:
             phone, at = _hold(using, id[:TAG_LENGTH], now)
             record = _read(using, id, at)
-            failures = _failures(phone, record.purpose) if record is not None else None
+            failures = _failures(phone, record.budget) if record is not None else None
             spent = lifecycle.spent(record, binding, digests, length, failures, limits, at)
             if isinstance(spent, Spent):
                 _write(using, spent.record, "status", "closed_at", "attempts_left")
@@ -168,7 +168,7 @@ class OrmStore:
             phone, at = _hold(using, id[:TAG_LENGTH], now)
             record = _read(using, id, at)
             windows = [(quota, _window(phone, quota.key)) for quota in quotas]
-            failures = _failures(phone, record.purpose) if record is not None else None
+            failures = _failures(phone, record.budget) if record is not None else None
             reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, at)
             if isinstance(reopened, Refused):
                 return reopened
@@ -195,7 +195,7 @@ class OrmStore:
             phone, at = _hold(using, id[:TAG_LENGTH], now)
             record = _read(using, id, at)
             if record is not None:
-                _fail(using, phone, record, lifecycle.forgiven(_failures(phone, record.purpose)), at)
+                _fail(using, phone, record, lifecycle.forgiven(_failures(phone, record.budget)), at)
 
         self._transact(step)
 
@@ -222,7 +222,7 @@ class OrmStore:
             if record is None:
                 return None
             phone = PhoneRow.objects.using(using).filter(pk=record.tag).first() or PhoneRow(tag=record.tag)
-            return lifecycle.read(record, _failures(phone, record.purpose), record.read_at)
+            return lifecycle.read(record, _failures(phone, record.budget), record.read_at)
 
         return self._transact(step, write=False)
 
@@ -462,17 +462,17 @@ def _count(phone: PhoneRow, quotas: Sequence[Quota], windows: Sequence[Window]) 
         phone.ends_at = max(phone.ends_at, _micros(window.ends_at))
 
 
-def _failures(phone: PhoneRow, purpose: str) -> Failures | None:
-    counted = phone.failures.get(purpose)
+def _failures(phone: PhoneRow, budget: str) -> Failures | None:
+    counted = phone.failures.get(budget)
     return Failures(counted[0], _time(counted[1]) - FAILURE_MEMORY) if counted else None
 
 
 def _fail(using: str, phone: PhoneRow, record: Verification, failures: Failures | None, at: datetime) -> None:
     if failures is not None:
         ends_at = _micros(lifecycle.forgets_at(failures))
-        phone.failures[record.purpose] = [failures.count, ends_at]
+        phone.failures[record.budget] = [failures.count, ends_at]
         phone.ends_at = max(phone.ends_at, ends_at)
-    elif phone.failures.pop(record.purpose, None) is None:
+    elif phone.failures.pop(record.budget, None) is None:
         return
     _save(using, phone, at)
 

@@ -30,6 +30,7 @@ from phone_verify.api import (
     Site,
     answered,
     invalid_proof,
+    known_cookie,
     pages,
     phone_set,
     phone_taken,
@@ -112,7 +113,9 @@ def code(request: HttpRequest) -> HttpResponse:
         return _shown(request, site, "code/", answer)
     if accounts.sign_in(request, answer.redeemed) is None:
         return _shown(request, site, "code/", pages.refused_login(site, call, next))
-    return HttpResponseRedirect(next or conf.after_login())
+    response = HttpResponseRedirect(next or conf.after_login())
+    calls.remember(response, site, calls.mount_of(request, "code/"), known_cookie(site, call, answer.redeemed))
+    return response
 
 
 @_page
@@ -174,7 +177,7 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs
     if isinstance(answer, Reply):
         return answer
     try:
-        return await runs(_done, request, call, answer)
+        return await runs(_done, request, site, call, answer)
     except DatabaseError as error:
         return _database_down(error)
     except Exception:
@@ -187,7 +190,7 @@ def _with_user(request: HttpRequest, call: Call) -> Call:
     return replace(call, user=user, signed_in_for=accounts.signed_in_for(request) if user else None)
 
 
-def _done(request: HttpRequest, call: Call, answer: SignIn | SetPhone | SignOut) -> Reply:
+def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhone | SignOut) -> Reply:
     if isinstance(answer, SignOut):
         django_logout(request)
         return signed_out()
@@ -197,7 +200,9 @@ def _done(request: HttpRequest, call: Call, answer: SignIn | SetPhone | SignOut)
         user = accounts.set_phone(request, answer.redeemed)
         return phone_taken() if user is None else phone_set(user)
     account = accounts.sign_in(request, answer.redeemed)
-    return refused(call) if account is None else signed_in(account.user, created=account.created)
+    if account is None:
+        return refused(call)
+    return signed_in(site, call, answer.redeemed, account.user, created=account.created)
 
 
 def _database_down(error: DatabaseError) -> Reply:

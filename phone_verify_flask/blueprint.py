@@ -24,6 +24,7 @@ from phone_verify.api import (
     body_limit,
     handle,
     invalid_proof,
+    known_cookie,
     phone_set,
     phone_taken,
     refused,
@@ -35,7 +36,7 @@ from phone_verify.api.problems import invalid, problem
 from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
-from .calls import BrokenBodyError, keep, make_response, read_body, read_call
+from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
 from .login import current, has_rights_over_others, safe_next, set_phone, sign_in, sign_out, signed_in_for
 from .mounted import Mounted, mounted
 
@@ -92,7 +93,10 @@ def _answer(part: str, rest: str) -> Response:
     answer = handle(here.site, call)
     if isinstance(answer, SignIn):
         entered = sign_in(here.accounts, answer.redeemed)
-        answer = refused(call) if entered is None else signed_in(entered[0], created=entered[1])
+        if entered is None:
+            answer = refused(call)
+        else:
+            answer = signed_in(here.site, call, answer.redeemed, entered[0], created=entered[1])
     elif isinstance(answer, SetPhone):
         answer = _phone_set(here, answer.redeemed)
     elif isinstance(answer, SignOut):
@@ -167,7 +171,9 @@ def code() -> Response:
         return _shown(shown, here)
     if sign_in(here.accounts, shown.redeemed) is None:
         return _shown(flow.refused_login(here.site, call, next), here)
-    return _redirect(next or _root())
+    response = _redirect(next or _root())
+    remember(response, known_cookie(here.site, call, shown.redeemed), here)
+    return response
 
 
 @pages.route("/logout/", methods=["GET", "POST"])

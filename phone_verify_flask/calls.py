@@ -9,6 +9,7 @@ from werkzeug.wsgi import get_input_stream
 
 from phone_verify.api import Call, Reply, SessionUser
 from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
+from phone_verify.api.known import KNOWN_COOKIE, KNOWN_COOKIE_SECONDS
 
 from .mounted import Mounted
 
@@ -27,6 +28,7 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
         cookie=request.cookies.get(COOKIE, ""),
+        known_cookie=request.cookies.get(KNOWN_COOKIE, ""),
         peer=environ.get("REMOTE_ADDR"),
         user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
@@ -62,6 +64,7 @@ def make_response(reply: Reply, mounted: Mounted) -> Response:
     response.headers.update(reply.headers)
     response.headers.setdefault("Cache-Control", "no-store")
     keep(response, reply.cookie, mounted)
+    remember(response, reply.known_cookie, mounted)
     return response
 
 
@@ -79,6 +82,20 @@ def keep(response: Response, cookie: str | None, mounted: Mounted) -> None:
         httponly=True,
         samesite="Lax",
     )
+
+
+def remember(response: Response, known_cookie: str | None, mounted: Mounted) -> None:
+    """Let the browser show from now on that it has signed in; None leaves it as it is."""
+    if known_cookie is not None:
+        response.set_cookie(
+            KNOWN_COOKIE,
+            known_cookie,
+            max_age=KNOWN_COOKIE_SECONDS,
+            path=mounted.path,
+            secure=mounted.site.secure_cookies,
+            httponly=True,
+            samesite="Lax",
+        )
 
 
 def _language() -> str | None:

@@ -560,6 +560,60 @@ def cookies_are_kept_close(stage: Stage) -> None:
     assert browser.call("GET", f"v1/verifications/{answers[1].json()['id']}").status == 200
 
 
+def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
+    """Who has signed in here before gets in when strangers have used up the phone's sends; their limits are alike."""
+    browser, phone = stage.browser(), stage.phone()
+    begun = start(browser, phone, channel="sms")
+    checked = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
+    assert "phone_verify_known" not in checked.cookies, "only signing in makes a browser known"
+    entered = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]})
+    line = entered.cookies["phone_verify_known"]
+    flags = {part.strip().lower() for part in line.split(";")[1:]}
+    assert {"httponly", "samesite=lax", "path=/phone/", "max-age=15552000"} <= flags
+    assert phone[1:] not in line
+    for _ in range(4):
+        start(stage.browser(), phone, channel="sms")
+    stranger = stage.browser()
+    refused(stranger.call("POST", "v1/verifications", {"phone": phone}), 429, "too_many_requests")
+    for _ in range(5):
+        again = start(browser, phone, channel="sms")
+    refused(browser.call("POST", "v1/verifications", {"phone": phone}), 429, "too_many_requests")
+    other = stage.phone()
+    for _ in range(5):
+        start(stage.browser(), other, channel="sms")
+    refused(browser.call("POST", "v1/verifications", {"phone": other}), 429, "too_many_requests")
+    browser.call("DELETE", "v1/session")
+    checked = browser.call("POST", f"v1/verifications/{again['id']}/check", {"code": stage.code(phone)})
+    assert browser.call("POST", "v1/session", {"proof": checked.json()["proof"]}).json()["created"] is False
+
+
+def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
+    """Twelve wrong answers of strangers close short codes to them, not to who has signed in by the pages before."""
+    browser, phone = stage.browser(), stage.phone()
+    code_path = browser.post_form("/phone/login/", phone=phone, channel="sms").location
+    answer = browser.post_form(code_path, code=stage.code(phone))
+    assert "phone_verify_known" in answer.cookies
+    assert browser.post_form("/phone/logout/").status in (302, 303)
+    for _ in range(4):
+        stranger = stage.browser()
+        path = f"v1/verifications/{start(stranger, phone, channel='sms')['id']}"
+        code = stage.code(phone)
+        for left in (2, 1, 0):
+            refused(
+                stranger.call("POST", f"{path}/check", {"code": wrong(code)}), 422, "wrong_code", attempts_left=left
+            )
+    refused(
+        stage.browser().call("POST", "v1/verifications", {"phone": phone, "channel": "flash_call"}),
+        429,
+        "too_many_requests",
+    )
+    known = start(browser, phone, channel="flash_call")
+    path = f"v1/verifications/{known['id']}"
+    assert "flash_call" in browser.call("GET", path).json()["channels"]
+    checked = browser.call("POST", f"{path}/check", {"code": stage.code(phone)})
+    assert checked.status == 200, "the strangers' wrong answers closed short codes for them alone"
+
+
 def pages_sign_in_by_code(stage: Stage) -> None:
     """The pages, without JavaScript: number, wrong code, right code, `next`, the home page, out."""
     browser, phone = stage.browser(), stage.phone()
@@ -664,6 +718,8 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         other_sites_are_refused,
         unknown_calls_are_problems,
         cookies_are_kept_close,
+        a_known_browser_has_a_budget_of_its_own,
+        strangers_wrong_answers_close_no_known_browser_out,
         pages_sign_in_by_code,
         pages_sign_in_by_call,
         a_page_shows_the_live_one_again,

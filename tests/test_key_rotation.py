@@ -141,6 +141,27 @@ def test_rotation_from_an_old_key_to_a_new_one(house: House) -> None:
         assert open_one.sign_in(open_one.proof(code_of(open_one.phone))).status == 200
 
 
+def test_a_browser_stays_known_while_the_key_of_its_cookie_is_listed(house: House) -> None:
+    with house.running(OLD, TAG):
+        known, other = house.begin(), house.begin()
+        for begun in (known, other):
+            assert begun.sign_in(begun.proof(house.stage.code(begun.phone))).status == 200
+            for _ in range(4):
+                start(house.stage.browser(), begun.phone, channel="sms")
+            house.assert_spent(begun.phone)
+
+    with house.running(f"{NEW},{OLD}", TAG):
+        house.assert_spent(known.phone)
+        again = start(known.browser, known.phone, channel="sms")
+        code = house.stage.code(known.phone)
+        begun = Begun(known.browser, known.phone, again["id"])
+        assert begun.sign_in(begun.proof(code)).status == 200  # and has a cookie under the new key
+
+    with house.running(NEW, TAG):
+        start(known.browser, known.phone, channel="sms")
+        refused(other.browser.call("POST", "v1/verifications", {"phone": other.phone}), 429, "too_many_requests")
+
+
 def test_without_a_tag_key_the_last_of_the_list_counts(house: House) -> None:
     with house.running(OLD, ""):
         spent = house.spend_sends()

@@ -6,6 +6,7 @@ asks `signed_in`, `phone_set`, `signed_out` or one of the refusals for the reply
 """
 
 from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
+from .known import known_cookie
 from .routes import ahandle, answered, body_limit, handle
 from .session import invalid_proof, phone_set, phone_taken, refused, signed_in, signed_out
 from .site import Site
@@ -26,6 +27,7 @@ __all__ = [
     "body_limit",
     "handle",
     "invalid_proof",
+    "known_cookie",
     "phone_set",
     "phone_taken",
     "refused",

@@ -27,7 +27,8 @@ class Call:
     """One request under the mount point.
 
     `path` is what follows the mount, percent-decoded, without a leading slash; header names are lower case; `body` is
-    None when it is longer than `body_limit(path)` allows; `peer` is the address of the connection, `user` who is
+    None when it is longer than `body_limit(path)` allows; `cookie` holds what this browser began, `known_cookie` that
+    it has signed in before; `peer` is the address of the connection, `user` who is
     signed in, `signed_in_for` since when (None where nobody can tell); `multiprocess` is what WSGI says of the
     server; `language` is the tag of the language in which the site itself speaks to this visitor, None where it leaves
     that to the browser.
@@ -39,6 +40,7 @@ class Call:
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=b"", repr=False)
     cookie: str = field(default="", repr=False)
+    known_cookie: str = field(default="", repr=False)
     peer: str | None = None
     user: SessionUser | None = None
     signed_in_for: timedelta | None = None
@@ -55,13 +57,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer: JSON in `document`, or `text`; `cookie` is the new value of our own cookie, None leaves it."""
+    """The answer: JSON in `document`, or `text`; `cookie` and `known_cookie` are new values of ours, or None."""
 
     status: int
     document: Mapping[str, object] | None = field(default=None, repr=False)
     text: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
+    known_cookie: str | None = field(default=None, repr=False)
 
     @property
     def content_type(self) -> str | None:
@@ -73,9 +76,13 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """The proof is good and burnt: the adapter signs this phone's user in, and answers by `signed_in`."""
+    """The proof is good and burnt: the adapter signs this phone's user in, and answers by `signed_in`.
+
+    `remember` is what the visitor answered to staying signed in on this device; None where nobody asked.
+    """
 
     redeemed: Redeemed
+    remember: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

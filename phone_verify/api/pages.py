@@ -157,6 +157,7 @@ def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage |
             locale=texts.language.tag,
             address=call_address(site, call),
             shown=secrets_shown(call),
+            known_browser=call.known_cookie,
         )
     except StoreError as error:
         log.error("the store did not answer: %s", error)

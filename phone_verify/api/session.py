@@ -12,6 +12,7 @@ from . import bodies
 from .binding import HEADER, secrets_shown
 from .call import Call, Reply, SessionUser, SetPhone, SignIn, SignOut
 from .forgery import cross_site
+from .known import known_cookie
 from .problems import problem, refusal, told
 from .site import Site
 
@@ -61,9 +62,10 @@ async def delete(site: Site, flows: Flows, call: Call) -> Reply | SignOut:
     return cross_site(call, site.public_url) or SignOut()
 
 
-def signed_in(user: SessionUser, *, created: bool) -> Reply:
-    """The reply after the adapter has signed the user in."""
-    return Reply(200, {"user": _user(user), "created": created})
+def signed_in(site: Site, call: Call, redeemed: Redeemed, user: SessionUser, *, created: bool) -> Reply:
+    """The reply after the adapter has signed the user in. From now on it knows this browser."""
+    document = {"user": _user(user), "created": created}
+    return Reply(200, document, known_cookie=known_cookie(site, call, redeemed))
 
 
 def refused(call: Call) -> Reply:

@@ -47,6 +47,7 @@ async def start(site: Site, flows: Flows, call: Call) -> Reply:
         locale=language.tag,
         address=call_address(site, call),
         shown=secrets_shown(call),
+        known_browser=call.known_cookie,
     )
     if not outcome.ok or outcome.verification is None or outcome.secret is None:
         return refusal(outcome)

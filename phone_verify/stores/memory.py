@@ -107,7 +107,7 @@ class MemoryStore:
                 opening,
                 phone.records.values() if opening.shown else (),
                 [(quota, phone.windows.get(quota.key)) for quota in quotas],
-                phone.failures.get(opening.purpose),
+                phone.failures.get(opening.budget),
                 limits,
                 now,
             )
@@ -139,11 +139,11 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            failures = phone.failures.get(record.purpose) if record is not None else None
+            failures = phone.failures.get(record.budget) if record is not None else None
             spent = lifecycle.spent(record, binding, digests, length, failures, limits, now)
             if isinstance(spent, Spent):
                 phone.records[id] = spent.record
-                self._fail(phone, spent.record.purpose, spent.failures)
+                self._fail(phone, spent.record.budget, spent.failures)
             return spent
 
     async def reopen(
@@ -160,7 +160,7 @@ class MemoryStore:
         with self._lock:
             phone, record = self._find(id)
             windows = [(quota, phone.windows.get(quota.key)) for quota in quotas]
-            failures = phone.failures.get(record.purpose) if record is not None else None
+            failures = phone.failures.get(record.budget) if record is not None else None
             reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, now)
             if isinstance(reopened, Refused):
                 return reopened
@@ -183,7 +183,7 @@ class MemoryStore:
         with self._lock:
             phone, record = self._find(id)
             if record is not None:
-                self._fail(phone, record.purpose, lifecycle.forgiven(phone.failures.get(record.purpose)))
+                self._fail(phone, record.budget, lifecycle.forgiven(phone.failures.get(record.budget)))
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         now = self._begin(now)
@@ -204,7 +204,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            return lifecycle.read(record, phone.failures.get(record.purpose), now) if record is not None else None
+            return lifecycle.read(record, phone.failures.get(record.budget), now) if record is not None else None
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         now = self._begin(now)
@@ -252,18 +252,18 @@ class MemoryStore:
     def _close(self, phone: _Phone, record: Verification) -> None:
         phone.records[record.id] = record
         if record.status is Status.VERIFIED:
-            self._fail(phone, record.purpose, None)
+            self._fail(phone, record.budget, None)
 
     def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
         for quota, window in zip(quotas, windows, strict=True):
             phone.windows[quota.key] = window
             phone.ends_at = max(phone.ends_at, window.ends_at)
 
-    def _fail(self, phone: _Phone, purpose: str, failures: Failures | None) -> None:
+    def _fail(self, phone: _Phone, budget: str, failures: Failures | None) -> None:
         if failures is None:
-            phone.failures.pop(purpose, None)
+            phone.failures.pop(budget, None)
         else:
-            phone.failures[purpose] = failures
+            phone.failures[budget] = failures
             phone.ends_at = max(phone.ends_at, lifecycle.forgets_at(failures))
 
     def _drop_records(self, limit: int, now: datetime) -> int:

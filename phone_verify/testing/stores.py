@@ -249,8 +249,8 @@ class StorePromises(StoreCase):
     # Records.
 
     def test_a_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
-        order = opening(locale="fa", service="shop", purpose="signup")
-        record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup")
+        order = opening()
+        record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", known=True)
         assert record == Verification(
             id=order.id,
             tag=order.tag,
@@ -274,6 +274,7 @@ class StorePromises(StoreCase):
             expires_at=clock() + LIFE,
             resend_at=clock() + timedelta(seconds=60),
             read_at=clock(),
+            known=True,
         )
         assert run(store.get(record.id, clock())) == record
 
@@ -781,6 +782,59 @@ class StorePromises(StoreCase):
         self.spend(store, clock, record, RIGHT)
         assert isinstance(run(store.open(opening(purpose="signup"), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_known_browsers_fail_under_a_budget_of_their_own(
+        self, store: Store, clock: ManualClock, known: bool
+    ) -> None:
+        def lets_in(known: bool) -> bool:
+            return isinstance(run(store.open(opening(known=known), [], Limits(2), clock())), Verification)
+
+        record, other = self.open(store, clock, known=known), self.open(store, clock, known=not known)
+        late = self.open(store, clock, known=known)
+        self.fail(store, clock, 2, known=known)
+        assert (lets_in(known), lets_in(not known)) == (False, True)
+        refused = self.spend(store, clock, record, RIGHT, Limits(2))
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.FAILURES
+        again = self.reopen(store, clock, record, limits=Limits(2))
+        assert isinstance(again, Refused)
+        assert again.why is Refusal.FAILURES
+        for found, failures in ((record, 2), (other, 0)):
+            assert (seen := run(store.get(found.id, clock())))
+            assert (seen.failures, seen.known) == (failures, found.known)
+        assert isinstance(self.spend(store, clock, other, RIGHT, Limits(2)), Spent)
+        assert lets_in(known) is False
+        assert isinstance(self.spend(store, clock, late, RIGHT), Spent)
+        assert lets_in(known) is True
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_what_a_call_or_a_provider_settles_clears_its_own_budget(
+        self, store: Store, clock: ManualClock, known: bool
+    ) -> None:
+        for settles in (False, True):
+            self.fail(store, clock, 2, known=True)
+            self.fail(store, clock, 2)
+            clock.move(61)  # the line has rested
+            claim = self.claim_on(store, clock, LINE, known=known)
+            if settles:
+                assert run(store.settle(claim.id, Status.VERIFIED, clock()))
+            else:
+                assert self.call(store, clock, claim, Event("ref", LINE, PHONE))
+            for other in (False, True):
+                opened = run(store.open(opening(known=other), [], Limits(2), clock()))
+                assert isinstance(opened, Verification if other is known else Refused)
+
+    @pytest.mark.parametrize("known", [False, True])
+    def test_a_try_that_nobody_judged_is_forgiven_in_its_own_budget(
+        self, store: Store, clock: ManualClock, known: bool
+    ) -> None:
+        self.fail(store, clock, 1, known=not known)
+        record = self.open(store, clock, plan=REMOTE, known=known)
+        self.spend(store, clock, record, WRONG)
+        run(store.forgive(record.id, clock()))
+        assert isinstance(run(store.open(opening(known=known), [], Limits(1), clock())), Verification)
+        assert isinstance(run(store.open(opening(known=not known), [], Limits(1), clock())), Refused)
 
     @pytest.mark.parametrize("status", [Status.VERIFIED, Status.CANCELLED])
     def test_settling_as_verified_clears_failures(self, store: Store, clock: ManualClock, status: Status) -> None:

@@ -83,6 +83,7 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
         "1",  # sends
         "",  # redeemed
         "",  # freed
+        flag(opening.known),
     )
 
 
@@ -112,7 +113,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verifi
     (
         id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
         code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
-        created_at, expires_at, resend_at, closed_at, polled_at, _,
+        known, created_at, expires_at, resend_at, closed_at, polled_at, _,
     ) = values  # fmt: skip
     return Verification(
         id=id,
@@ -145,6 +146,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verifi
         polled_at=time_of(polled_at) if polled_at else None,
         answered=int(answered),
         freed=_freed(freed) if freed else "",
+        known=bool(known),
         failures=failures,
     )
 

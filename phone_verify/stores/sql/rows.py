@@ -40,6 +40,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "closed_at": time_of,
     "redeemed": bool,
     "polled_at": time_of,
+    "known": bool,
 }
 _PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
 READ_AT = FIELDS.index("read_at")
@@ -85,8 +86,8 @@ class Phone:
         counted = self._windows.get(key)
         return Window(counted[0], time_of(counted[1])) if counted else None
 
-    def failures_of(self, purpose: str) -> Failures | None:
-        counted = self._failures.get(purpose)
+    def failures_of(self, budget: str) -> Failures | None:
+        counted = self._failures.get(budget)
         return Failures(counted[0], time_of(counted[1]) - FAILURE_MEMORY) if counted else None
 
     def count(self, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
@@ -94,12 +95,12 @@ class Phone:
             self._windows[quota.key] = [window.count, micros(window.ends_at)]
             self.last_until(window.ends_at)
 
-    def fail(self, purpose: str, failures: Failures | None) -> None:
+    def fail(self, budget: str, failures: Failures | None) -> None:
         if failures is None:
-            self.changed |= self._failures.pop(purpose, None) is not None
+            self.changed |= self._failures.pop(budget, None) is not None
             return
         ends_at = lifecycle.forgets_at(failures)
-        self._failures[purpose] = [failures.count, micros(ends_at)]
+        self._failures[budget] = [failures.count, micros(ends_at)]
         self.last_until(ends_at)
 
     def last_until(self, time: datetime) -> None:

@@ -108,7 +108,7 @@ class SqlStore:
                 opening,
                 turn.siblings(opening.tag, at) if opening.shown else (),
                 [(quota, phone.window(quota.key)) for quota in quotas],
-                phone.failures_of(opening.purpose),
+                phone.failures_of(opening.budget),
                 limits,
                 at,
             )
@@ -144,10 +144,10 @@ class SqlStore:
     ) -> Spent | Refused:
         def step(turn: Turn) -> Spent | Refused:
             record, phone, at = turn.record(id)
-            failures = phone.failures_of(record.purpose) if record is not None else None
+            failures = phone.failures_of(record.budget) if record is not None else None
             spent = lifecycle.spent(record, binding, digests, length, failures, limits, at)
             if isinstance(spent, Spent):
-                phone.fail(spent.record.purpose, spent.failures)
+                phone.fail(spent.record.budget, spent.failures)
                 turn.write(self._writes.spend, phone, spent.record, at)
             return spent
 
@@ -167,7 +167,7 @@ class SqlStore:
         def step(turn: Turn) -> Verification | Refused:
             record, phone, at = turn.record(id)
             windows = [(quota, phone.window(quota.key)) for quota in quotas]
-            failures = phone.failures_of(record.purpose) if record is not None else None
+            failures = phone.failures_of(record.budget) if record is not None else None
             reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, at)
             if isinstance(reopened, Refused):
                 return reopened
@@ -192,7 +192,7 @@ class SqlStore:
         def step(turn: Turn) -> None:
             record, phone, at = turn.record(id)
             if record is not None:
-                phone.fail(record.purpose, lifecycle.forgiven(phone.failures_of(record.purpose)))
+                phone.fail(record.budget, lifecycle.forgiven(phone.failures_of(record.budget)))
                 if phone.changed:
                     turn.write(self._writes.forgive, phone, record, at)
 
@@ -263,5 +263,5 @@ class SqlStore:
 
     def _close(self, turn: Turn, phone: Phone, record: Verification, at: datetime) -> None:
         if record.status is Status.VERIFIED:
-            phone.fail(record.purpose, None)
+            phone.fail(record.budget, None)
         turn.write(self._writes.close, phone, record, at)

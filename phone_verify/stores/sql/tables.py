@@ -57,10 +57,11 @@ VERIFICATION = sa.Table(
     sa.Column("polled_at", sa.BigInteger),
     sa.Column("answered", sa.Integer, nullable=False),
     sa.Column("freed", _text(512), nullable=False),
+    sa.Column("known", sa.SmallInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
-#: `windows` and `failures` are JSON, by quota and by purpose: how many, and when they are forgotten. On a server every
+#: `windows` and `failures` are JSON, by quota and by budget: how many, and when they are forgotten. On a server every
 #: step on the phone makes a new `version`.
 PHONE = sa.Table(
     "phone_verify_phone",

@@ -68,7 +68,7 @@ class Turn:
         *values, windows, failures, ends_at, version = row
         at = self.time(values[READ_AT])
         record, phone = record_of(values, at), Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
-        return lifecycle.read(record, phone.failures_of(record.purpose), at), phone, at
+        return lifecycle.read(record, phone.failures_of(record.budget), at), phone, at
 
     def _record(self, id: str) -> Sequence[Any] | None:
         tag = id[:TAG_LENGTH]

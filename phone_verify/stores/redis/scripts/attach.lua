@@ -6,7 +6,7 @@ local record, text = read(id)
 if not record then
   return answer('closed')
 end
-local failures = failing(record.purpose)
+local failures = failing(budget(record))
 if not is_open(record) then
   return answer('closed', text, failures)
 end

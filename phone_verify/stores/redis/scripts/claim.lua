@@ -23,5 +23,5 @@ end
 local record = fitting[1]
 close(record, 'verified')
 local text = write(record)
-redis.call('HDEL', KEYS[1], 'f' .. record.purpose)
+redis.call('HDEL', KEYS[1], 'f' .. budget(record))
 return answer('done', text)

@@ -3,7 +3,7 @@
 -- One key holds one phone, a hash with its tag as hash tag:
 --   r<id>        a record: its values in the order below, each with a NUL after it
 --   s<quota>     the sends counted under one of the phone's own quotas: "count ends_at"
---   f<purpose>   its wrong answers in a row: "count last_at"
+--   f<budget>    its wrong answers in a row: "count last_at"
 --   index        sixty characters for each record in the order of opening: its id, and when its life ends
 -- One key that moves as a whole is what a Cluster can move between its nodes at any time, and what a script may touch.
 --

@@ -1,8 +1,8 @@
--- Wrong answers in a row of a phone and purpose: "count last_at".
+-- Wrong answers in a row under one budget of a phone: "count last_at".
 
 -- How many are remembered, and for how long yet.
-local function failing(purpose)
-  local text = redis.call('HGET', KEYS[1], 'f' .. purpose)
+local function failing(budget)
+  local text = redis.call('HGET', KEYS[1], 'f' .. budget)
   if not text then
     return 0
   end

@@ -1,7 +1,7 @@
 -- needs records failures
--- The record as it stands, with the failures of its phone and purpose.
+-- The record as it stands, with the failures under its budget.
 local record, text = read(asked[4])
 if not record then
   return answer('none')
 end
-return answer('done', text, (failing(record.purpose)))
+return answer('done', text, (failing(budget(record))))

@@ -1,11 +1,12 @@
 -- needs records counters failures siblings
 -- Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why.
 local id, purpose, service = asked[4], asked[6], asked[7]
-local values = table.concat(asked, '\0', 4, 26)
-local life, delay, short, most, most_short, quotas = unpack(asked, 27, 32)
-local first_quota, first_shown = 33, 33 + 3 * quotas
+local counted_as = budget({purpose = purpose, known = asked[27]})
+local values = table.concat(asked, '\0', 4, 27)
+local life, delay, short, most, most_short, quotas = unpack(asked, 28, 33)
+local first_quota, first_shown = 34, 34 + 3 * quotas
 
-local failures, rest = failing(purpose)
+local failures, rest = failing(counted_as)
 local why, wait = locked(failures, rest, most, most_short, short)
 if why == 'failures' then
   return answer(why, nil, nil, wait)
@@ -51,9 +52,9 @@ while swept < SWEPT_PER_START and #index > 0
     and tonumber(string.sub(index, ID_LENGTH + 1, ENTRY_LENGTH)) + keep <= now do
   local name = 'r' .. string.sub(index, 1, ID_LENGTH)
   local text = redis.call('HGET', KEYS[1], name)
-  local old_purpose = text and record_of(text).purpose or purpose
-  if old_purpose ~= purpose and failing(old_purpose) == 0 then
-    over[#over + 1] = 'f' .. old_purpose
+  local old_budget = text and budget(record_of(text)) or counted_as
+  if old_budget ~= counted_as and failing(old_budget) == 0 then
+    over[#over + 1] = 'f' .. old_budget
   end
   over[#over + 1], swept = name, swept + 1
   index = string.sub(index, ENTRY_LENGTH + 1)

@@ -7,4 +7,4 @@ if not record or record.binding ~= binding or record.status ~= 'verified' or rec
   return answer('none')
 end
 record.redeemed = '1'
-return answer('done', write(record), (failing(record.purpose)))
+return answer('done', write(record), (failing(budget(record))))

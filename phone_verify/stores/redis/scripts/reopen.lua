@@ -5,7 +5,7 @@ local record, text = read(id)
 if not record or record.binding ~= binding then
   return answer('unbound')
 end
-local failures, rest = failing(record.purpose)
+local failures, rest = failing(budget(record))
 local function refused(why, wait)
   return answer(why, text, failures, wait)
 end

@@ -9,6 +9,6 @@ end
 close(record, status)
 write(record)
 if status == 'verified' then
-  redis.call('HDEL', KEYS[1], 'f' .. record.purpose)
+  redis.call('HDEL', KEYS[1], 'f' .. budget(record))
 end
 return answer('done')

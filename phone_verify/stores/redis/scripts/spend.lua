@@ -5,7 +5,7 @@ local record, text = read(id)
 if not record or record.binding ~= binding then
   return answer('unbound')
 end
-local failures, rest = failing(record.purpose)
+local failures, rest = failing(budget(record))
 local function refused(why, wait)
   return answer(why, text, failures, wait)
 end
@@ -31,7 +31,7 @@ if not remote and shown_from(9)[record.code_digest] then
   close(record, 'verified')
   text = write(record)
   if failures > 0 then
-    redis.call('HDEL', KEYS[1], 'f' .. record.purpose)
+    redis.call('HDEL', KEYS[1], 'f' .. budget(record))
   end
   return answer('right', text)
 end
@@ -39,6 +39,6 @@ if not remote and attempts_left == 1 then
   close(record, 'exhausted')
 end
 text = stored(record)
-redis.call('HSET', KEYS[1], 'r' .. id, text, 'f' .. record.purpose, failures + 1 .. ' ' .. now_text)
+redis.call('HSET', KEYS[1], 'r' .. id, text, 'f' .. budget(record), failures + 1 .. ' ' .. now_text)
 hold(FAILURE_MEMORY)
 return answer(remote and 'taken' or 'wrong', text, failures + 1)

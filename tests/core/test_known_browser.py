@@ -1,0 +1,120 @@
+"""The text that a known browser shows: whose it is, how long it is good, and what it is worth."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.codes import Keyring
+from phone_verify.known_browser import KNOWN_FOR, KnownBrowsers
+from phone_verify.model import Reason
+from phone_verify.phone import PhoneNumber
+from phone_verify.proof import Proofs
+
+from .bench import FLASH, OTHER_PHONE, PHONE, Bench, flash, sms
+
+OLD, NEW, TAG = "an-old-secret-key-0123456789abcdef", "the-new-secret-key-0123456789abcdef", "t" * 32
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+PHONES = [PhoneNumber(f"+98912000000{n}") for n in range(5)]
+KEYRING = Keyring([OLD], TAG)
+TAGS = [KEYRING.tag(phone) for phone in PHONES]
+KNOWN = KnownBrowsers(KEYRING, "https://site.example")
+
+
+def test_it_is_good_for_its_phone_for_180_days() -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    assert KNOWN.knows(shown, TAGS[0], NOW)
+    assert not KNOWN.knows(shown, TAGS[1], NOW)
+    assert timedelta(days=180) == KNOWN_FOR
+    assert KNOWN.knows(shown, TAGS[0], NOW + KNOWN_FOR - timedelta(seconds=1))
+    assert not KNOWN.knows(shown, TAGS[0], NOW + KNOWN_FOR + timedelta(seconds=1))
+    assert not KNOWN.knows(shown, TAGS[0], NOW - timedelta(seconds=31)), "from the future"
+
+
+def test_it_holds_no_number() -> None:
+    assert PHONES[0].e164[1:] not in KNOWN.signed("", TAGS[0], NOW)
+
+
+def test_it_keeps_the_last_three_phones_each_with_its_own_age() -> None:
+    shown = ""
+    for day, tag in enumerate(TAGS[:4]):
+        shown = KNOWN.signed(shown, tag, NOW + timedelta(days=day))
+    assert [KNOWN.knows(shown, tag, NOW + timedelta(days=4)) for tag in TAGS] == [False, True, True, True, False]
+    shown = KNOWN.signed(shown, TAGS[3], NOW + timedelta(days=100))
+    late = NOW + timedelta(days=181, hours=12)
+    assert [KNOWN.knows(shown, tag, late) for tag in TAGS] == [False, False, True, True, False]
+    assert len(shown) < 400, "every request carries it"
+
+
+def test_keys_change() -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    both, later = (KnownBrowsers(Keyring(keys, TAG), "https://site.example") for keys in ([NEW, OLD], [NEW]))
+    assert both.knows(shown, TAGS[0], NOW)
+    assert not later.knows(shown, TAGS[0], NOW)
+    assert later.knows(both.signed(shown, TAGS[1], NOW), TAGS[1], NOW)
+
+
+def test_it_is_of_one_site_and_no_other_signature_of_ours_stands_for_it() -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    assert not KnownBrowsers(KEYRING, "https://other.example").knows(shown, TAGS[0], NOW)
+    assert not KNOWN.knows(Proofs(KEYRING, "https://site.example").sign(TAGS[0], "login", NOW), TAGS[0], NOW)
+
+
+@given(st.text(max_size=1100))
+def test_any_text_at_all_is_borne(shown: str) -> None:
+    assert not KNOWN.knows(shown, TAGS[0], NOW)
+    assert KNOWN.knows(KNOWN.signed(shown, TAGS[0], NOW), TAGS[0], NOW)
+
+
+@pytest.mark.parametrize("place", range(0, 56, 5))
+def test_a_changed_letter_makes_it_worthless(place: int) -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    changed = "A" if shown[place] != "A" else "B"
+    assert not KNOWN.knows(shown[:place] + changed + shown[place + 1 :], TAGS[0], NOW)
+
+
+def test_known_browsers_and_strangers_have_the_same_limits_apart() -> None:
+    bench = Bench(sms(), sends_per_hour=2)
+    shown = bench.verifier.known_after("", PHONE)
+    for known_browser in ("", shown):
+        for _ in range(2):
+            assert bench.verifier.start(PHONE, known_browser=known_browser).ok
+        assert bench.verifier.start(PHONE, known_browser=known_browser).reason is Reason.TOO_MANY_REQUESTS
+    for _ in range(2):
+        assert bench.verifier.start(OTHER_PHONE, known_browser=shown).ok
+    assert bench.verifier.start(OTHER_PHONE, known_browser=shown).reason is Reason.TOO_MANY_REQUESTS, "another phone's"
+
+
+def test_a_resend_counts_where_its_start_did() -> None:
+    bench = Bench(sms(), sends_per_hour=2, resend_after=timedelta(0))
+    shown = bench.verifier.known_after("", PHONE)
+    for _ in range(2):
+        assert bench.verifier.start(PHONE).ok
+    started = bench.verifier.start(PHONE, known_browser=shown)
+    assert started.verification is not None
+    assert bench.verifier.resend(started.verification.id, started.secret or "").ok
+    refused = bench.verifier.resend(started.verification.id, started.secret or "")
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_quotas_that_span_phones_make_no_difference() -> None:
+    bench = Bench(sms(), sends_per_hour_total=1)
+    assert bench.verifier.start(PHONE).ok
+    refused = bench.verifier.start(PHONE, known_browser=bench.verifier.known_after("", PHONE))
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_it_shortens_no_step_and_ends_with_the_time() -> None:
+    bench = Bench(flash("1234", "1234", "1234"), sends_per_hour=1)
+    shown = bench.verifier.known_after("", PHONE)
+    started = bench.verifier.start(PHONE, known_browser=shown)
+    assert started.verification is not None
+    assert (started.verification.attempts_left, started.proof) == (3, None)
+    assert started.verification.channel is FLASH
+    bench.clock.move(KNOWN_FOR.total_seconds() + 31)
+    again = bench.verifier.start(PHONE, known_browser=shown)
+    assert again.verification is not None
+    assert again.verification.known is False
