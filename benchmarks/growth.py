@@ -1,53 +1,79 @@
 """Whether a cycle slows down where much is kept: 10³ to 10⁶ verifications, half of them open and half over.
 
-The rows are copies of real ones, multiplied by the database itself: what is measured is the cycle, not how they came
-there. Redis gets real ones through the store's own scripts, in a pipeline of several connections.
+Both are kept at once, and their cycles are timed in turn. What is added are copies of real records, multiplied by the
+database itself: what is measured is the cycle, not how they came there.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 
 import sqlalchemy as sa
 
-from .measure import Figure, median_seconds
+from phone_verify.model import Status
+from phone_verify.phone import PhoneNumber
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.stores import LIMITS, opening, run
+
+from .measure import Figure, in_turn
 from .servers import Servers
 from .sites import Cycle, parsed
 
 _CYCLES = 40
 _SEEDS = 1000
+#: How many copies one statement makes of every seed.
+_AT_ONCE = 20
 
 
 def figures(rounds: int, servers: Servers, most: int) -> Iterator[Figure]:
     """For each store, the cycle at `most` kept verifications in times of the cycle at a thousand."""
+    yield _memory(rounds, most)
     with tempfile.TemporaryDirectory() as folder:
-        yield _sql("SQLite", f"sqlite:///{folder}/ours.sqlite3", rounds, most)
+        yield _grown(
+            "SQLite", f"sqlite:///{folder}/few.sqlite3", f"sqlite:///{folder}/many.sqlite3", _rows, rounds, most
+        )
     if servers.postgresql:
-        with servers.fresh_postgresql() as url:
-            yield _sql("PostgreSQL", url, rounds, most)
+        with servers.fresh_postgresql() as few, servers.fresh_postgresql() as many:
+            yield _grown("PostgreSQL", few, many, _rows, rounds, most)
     if servers.mariadb:
-        with servers.fresh_mariadb() as url:
-            yield _sql("MariaDB", url, rounds, most)
+        with servers.fresh_mariadb() as few, servers.fresh_mariadb() as many:
+            yield _grown("MariaDB", few, many, _rows, rounds, most)
     if servers.redis:
-        with servers.fresh_redis() as url:
-            yield _redis(url, rounds, most)
+        with servers.fresh_redis(14) as few, servers.fresh_redis() as many:
+            yield _grown("Redis", few, many, _keys, rounds, most)
 
 
-def _sql(name: str, url: str, rounds: int, most: int) -> Figure:
-    cycle = Cycle(url)
-    for number in range(_SEEDS):
-        started = cycle.start(parsed(1_000_000 + number))
-        if number % 2:
-            cycle.check(*started)
-    few = _seconds(cycle, rounds)
-    _multiply(url, most // _SEEDS - 1)
-    return _figure(name, few, _seconds(cycle, rounds), most)
+def _memory(rounds: int, most: int) -> Figure:
+    few, many = MemoryStore(), MemoryStore()
+    for store, kept in ((few, _SEEDS), (many, most)):
+        for number in range(kept):
+            order = opening(PhoneNumber(f"+98912{1_000_000 + number:07d}"))
+            run(store.open(order, [], LIMITS, None))
+            if number % 2:
+                run(store.settle(order.id, Status.VERIFIED, None))
+    return _figure("memory", Cycle("own:", {"own": few}), Cycle("own:", {"own": many}), rounds, most)
 
 
-def _multiply(url: str, copies: int) -> None:
-    """Copy every row of every table so often, under keys of their own."""
+def _grown(name: str, few: str, many: str, multiply: Callable[[str, int], None], rounds: int, most: int) -> Figure:
+    cycles = [Cycle(url) for url in (few, many)]
+    for cycle in cycles:
+        for number in range(_SEEDS):
+            started = cycle.start(parsed(1_000_000 + number))
+            if number % 2:
+                cycle.check(*started)
+    multiply(many, most // _SEEDS - 1)
+    return _figure(name, *cycles, rounds, most)
+
+
+def _figure(name: str, few: Cycle, many: Cycle, rounds: int, most: int) -> Figure:
+    at_few, at_many, ratio = in_turn(lambda: few(_CYCLES), lambda: many(_CYCLES), rounds)
+    notes = {"cycle_us_at_1000": at_few / _CYCLES * 1e6, f"cycle_us_at_{most}": at_many / _CYCLES * 1e6}
+    return Figure(f"{name}, from 10³ to {most:,} kept", ratio, "×", bar=1.5, mark=1.2, notes=notes)
+
+
+def _rows(url: str, copies: int) -> None:
+    """Copy every row of the phones and their records so often, under keys of their own."""
     from phone_verify.stores.sql.engine import engine_of
     from phone_verify.stores.sql.tables import PHONE, VERIFICATION
 
@@ -58,48 +84,45 @@ def _multiply(url: str, copies: int) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name in ("postgresql", "sqlite"):
             connection.execute(sa.text("ANALYZE"))
+        if engine.dialect.name == "sqlite":
+            connection.execute(sa.text("PRAGMA wal_checkpoint(TRUNCATE)"))
     engine.dispose()
 
 
 def _copy(connection: sa.Connection, table: sa.Table, copies: int) -> None:
     """A key keeps its length and gets the number of its copy at its end; the tag in another column goes with it."""
     length = 12
-    joined = "SUBSTR({0}, 1, LENGTH({0}) - {1}) || :n"
+    joined = "SUBSTR({0}, 1, LENGTH({0}) - {1}) || copy_of_it.number"
     if connection.dialect.name in ("mysql", "mariadb"):
-        joined = "CONCAT(SUBSTR({0}, 1, LENGTH({0}) - {1}), :n)"
+        joined = "CONCAT(SUBSTR({0}, 1, LENGTH({0}) - {1}), copy_of_it.number)"
     names = [column.name for column in table.columns]
     changed = {"tag", *(column.name for column in table.primary_key)}
     quoted = {name: connection.dialect.identifier_preparer.quote(name) for name in names}
     chosen = ", ".join(joined.format(quoted[name], length) if name in changed else quoted[name] for name in names)
-    statement = sa.text(f"INSERT INTO {table.name} ({', '.join(quoted.values())}) SELECT {chosen} FROM seeds_of_it")
-    connection.execute(sa.text(f"CREATE TEMPORARY TABLE seeds_of_it AS SELECT * FROM {table.name}"))
-    for copy in range(copies):
-        connection.execute(statement, {"n": f"{copy:0{length}d}"})
-    connection.execute(sa.text("DROP TABLE seeds_of_it"))
+    # In the order of the key, which comes first, and in parts that no time-out cuts off.
+    statement = sa.text(
+        f"INSERT INTO {table.name} ({', '.join(quoted.values())}) SELECT {chosen} FROM seed_of_it "
+        "CROSS JOIN copy_of_it WHERE copy_of_it.number >= :first AND copy_of_it.number < :last ORDER BY 1"
+    )
+    connection.execute(sa.text(f"CREATE TEMPORARY TABLE seed_of_it AS SELECT * FROM {table.name}"))
+    connection.execute(sa.text(f"CREATE TEMPORARY TABLE copy_of_it (number CHAR({length}))"))
+    numbers = [{"number": f"{number:0{length}d}"} for number in range(copies + 1)]
+    connection.execute(sa.text("INSERT INTO copy_of_it VALUES (:number)"), numbers[:-1])
+    for first in range(0, copies, _AT_ONCE):
+        last = min(first + _AT_ONCE, copies)
+        connection.execute(statement, {"first": numbers[first]["number"], "last": numbers[last]["number"]})
+    connection.execute(sa.text("DROP TABLE seed_of_it"))
+    connection.execute(sa.text("DROP TABLE copy_of_it"))
 
 
-def _redis(url: str, rounds: int, most: int) -> Figure:
-    cycle = Cycle(url)
-    few = _grown(cycle, 0, 1000, rounds)
-    return _figure("Redis", few, _grown(cycle, 1000, most, rounds), most)
+def _keys(url: str, copies: int) -> None:
+    """Copy the key of every phone so often; what it holds stays as it is."""
+    import redis
 
-
-def _grown(cycle: Cycle, first: int, until: int, rounds: int) -> float:
-    def fill(numbers: range) -> None:
-        for number in numbers:
-            cycle.verifier.start(parsed(2_000_000 + number))
-            cycle.transport.notices.clear()
-
-    step = 1000
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(fill, [range(n, min(n + step, until)) for n in range(first, until, step)]))
-    return _seconds(cycle, rounds)
-
-
-def _seconds(cycle: Cycle, rounds: int) -> float:
-    return median_seconds(lambda: cycle(_CYCLES), rounds) / _CYCLES
-
-
-def _figure(name: str, few: float, many: float, most: int) -> Figure:
-    notes = {"cycle_us_at_1000": few * 1e6, f"cycle_us_at_{most}": many * 1e6}
-    return Figure(f"{name}, from 10³ to {most:,} kept", many / few, "×", bar=1.5, mark=1.2, notes=notes)
+    server = redis.Redis.from_url(url)
+    phones = [key for key in server.scan_iter("phone_verify:*", count=1000) if b"{shared}" not in key]
+    for number in range(copies):
+        with server.pipeline(transaction=False) as pipe:
+            for key in phones:
+                pipe.copy(key, key.removesuffix(b"}")[:-12] + b"%012d}" % number)
+            pipe.execute()

@@ -49,17 +49,17 @@ class Servers:
                 cursor.execute(f"DROP DATABASE {name}")
 
     @contextmanager
-    def fresh_redis(self) -> Iterator[str]:
-        """Database 15, emptied before and after."""
+    def fresh_redis(self, database: int = 15) -> Iterator[str]:
+        """One of the last databases, emptied before and after."""
         import redis
 
-        url = "redis://127.0.0.1:6379/15"
+        url = f"redis://127.0.0.1:6379/{database}"
         server = redis.Redis.from_url(url)
-        server.flushdb()
+        server.flushdb(asynchronous=True)
         try:
             yield url
         finally:
-            server.flushdb()
+            server.flushdb(asynchronous=True)
 
 
 def _answers(port: int) -> bool:

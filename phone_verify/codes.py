@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections.abc import Callable, Sequence
 
 from .errors import ConfigurationError
@@ -22,6 +22,7 @@ _LEAST_KEY_LENGTH = 32
 _LONGEST_TYPED = 32
 
 TAG_LENGTH = 22
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ASCII_DIGITS = re.compile(r"[0-9]+\Z", re.ASCII)
 
 RandomBytes = Callable[[int], bytes]
@@ -35,7 +36,7 @@ def normalise(typed: str) -> str | None:
     """
     if len(typed) > _LONGEST_TYPED:
         return None
-    code = typed.translate(DIGITS).translate(FILLERS)
+    code = typed if typed.isascii() and typed.isdigit() else typed.translate(DIGITS).translate(FILLERS)
     return code if _ASCII_DIGITS.match(code) else None
 
 
@@ -124,7 +125,8 @@ def new_secret(random_bytes: RandomBytes) -> str:
 
 
 def _text(data: bytes) -> str:
-    return urlsafe_b64encode(data).rstrip(b"=").decode()
+    # `urlsafe_b64encode` does the same in twice the time, and a start needs six.
+    return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 
 def _subkey(key: str, use: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from .codes import Keyring, RandomBytes
 from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
-from .errors import ProviderError, Trouble, UnclearError
+from .errors import ProviderError, StoreError, Trouble, UnclearError
 from .events import Events, waited
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .fixed_codes import FixedCode
@@ -229,7 +229,14 @@ class Delivery:
             sends=record.sends,
             shown=shown,
         )
-        return await self._parts.store.attach(record.id, attachment, self._parts.now())
+        try:
+            return await self._parts.store.attach(record.id, attachment, self._parts.now())
+        except StoreError as error:
+            if not _proven_without(record, attachment):
+                raise
+            # The message is out and paid for: whoever holds it may use it once the store is back.
+            log.error("the store did not take what %s said of an order: %s", driver.name, error)
+            return record
 
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool) -> Code:
         planned, keyring = self.plan(driver, channel), self._parts.keyring
@@ -260,6 +267,19 @@ class Delivery:
         takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens
         token = user_token if takes else None
         return Order(record.phone, channel, life, code.text, text, webhook_url, token)
+
+
+def _proven_without(record: Verification, attachment: Attachment) -> bool:
+    """Whether the record can prove what was sent as it stands: nothing that the receipt says is needed for that."""
+    same = (record.driver, record.channel, record.holder, record.generation, record.code_digest, record.code_length)
+    return attachment.line is None and same == (
+        attachment.driver,
+        attachment.channel,
+        attachment.plan.holder,
+        attachment.generation,
+        attachment.code_digest,
+        attachment.code_length,
+    )
 
 
 def _proves(receipt: Receipt, holder: Holder) -> bool:

@@ -217,6 +217,14 @@ def failed_once_more(failures: Failures | None, now: datetime) -> Failures:
     return Failures(failures.count + 1, now)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verification after its provider's word on an answer, and whether it is this word that proved it."""
+
+    record: Verification
+    proven: bool
+
+
 def forgiven(failures: Failures | None) -> Failures | None:
     """The count without the try that nobody judged; the time of the last stays."""
     return Failures(failures.count - 1, failures.last_at) if failures and failures.count > 1 else None
@@ -282,7 +290,7 @@ def opened(
         for sibling in siblings
         if sibling.purpose == opening.purpose
         and sibling.service == opening.service
-        and _with(sibling, read_at=now).open
+        and sibling.open_at(now)
         and _among(sibling.binding, opening.shown)
     ]
     return Opened(record, ended, counts)
@@ -298,11 +306,10 @@ def attached(
     the last minute, unless that claim's binding was shown. Codes that are held back until the phone calls share their
     lines, but not with claims: who calls for a code must not prove a stranger's claim.
     """
-    record = _with(record, read_at=now)
-    if not record.open:
-        return Refused(Refusal.CLOSED, record=record)
+    if not record.open_at(now):
+        return Refused(Refusal.CLOSED, record=_with(record, read_at=now))
     if attachment.sends < record.answered:
-        return record
+        return _with(record, read_at=now)
     if attachment.line is not None and any(
         _holds_line(sibling, attachment.line, attachment.plan.holder, attachment.shown, now)
         for sibling in siblings
@@ -327,6 +334,7 @@ def attached(
         caller_hint=attachment.caller_hint,
         answered=attachment.sends,
         freed=_freed(record, attachment.line, now),
+        read_at=now,
     )
 
 
@@ -343,7 +351,7 @@ def spent(
 
     `digests` are of the typed code, one for each listed key; `length` is its length, 0 where what was typed is no
     code at all. A remote code's attempt is counted as a failure at once, so that no burst overtakes the limit;
-    `settled` as verified clears it, `forgiven` takes it back where the provider never judged.
+    `judged` clears it where the answer is right, and takes it back where nobody could judge.
     """
     record = _bound(record, binding, now)
     if record is None:
@@ -365,10 +373,32 @@ def spent(
     failed = failed_once_more(failures, now)
     taken = _with(record, attempts_left=left, failures=failed.count)
     if remote:
-        return Spent(Answer.TAKEN, taken, failed)
+        return Spent(Answer.TAKEN, _with(taken, unjudged=record.unjudged + 1), failed)
     if left == 0:
         taken = _closed(taken, Status.EXHAUSTED, now)
     return Spent(Answer.WRONG, taken, failed)
+
+
+def judged(
+    record: Verification | None, right: bool | None, generation: int, failures: Failures | None, now: datetime
+) -> tuple[Judged, Failures | None] | None:
+    """What a provider's word makes of a record, and of the failures; None where there is no record.
+
+    `right` is None where nobody could judge: then the failure that was counted is taken back, the attempt is not. What
+    is said of another generation is said of a code that has died, and decides nothing. The record is exhausted once no
+    attempt is left and none is still with the provider: a slow right answer is not thrown away for a quick wrong one.
+    """
+    if record is None:
+        return None
+    record = _with(record, read_at=now, unjudged=max(record.unjudged - 1, 0))
+    present = record.open and record.generation == generation
+    if right and present:
+        return Judged(_with(_closed(record, Status.VERIFIED, now), failures=0), proven=True), None
+    if right is None:
+        failures = forgiven(failures)
+    if present and record.attempts_left == 0 and record.unjudged == 0:
+        record = _closed(record, Status.EXHAUSTED, now)
+    return Judged(_with(record, failures=failing(failures, now)), proven=False), failures
 
 
 def reopened(
@@ -508,7 +538,7 @@ def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) 
 def _holds_line(
     record: Verification, line: PhoneNumber, holder: Holder, shown: Collection[bytes], now: datetime
 ) -> bool:
-    live = record.line == line and _with(record, read_at=now).open
+    live = record.line == line and record.open_at(now)
     if holder is not Holder.NOBODY:
         # A code that is held back until its phone calls: the call proves nothing of it, but would prove a live claim.
         return live and record.holder is Holder.NOBODY and not _among(record.binding, shown)

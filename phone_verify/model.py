@@ -221,6 +221,7 @@ class Verification:
     answered: int = 0  #: which of its sends the receipt on it belongs to
     freed: str = ""  #: lines it held before, and when it gave them up; for `lifecycle` to read
     known: bool = False  #: begun by a browser that has signed in by this phone before
+    unjudged: int = 0  #: answers to a remote code that were taken, and of which the provider has said nothing yet
     failures: int = 0  #: wrong answers in a row under its `budget`; not part of what is stored
 
     @property
@@ -231,18 +232,21 @@ class Verification:
     @property
     def open(self) -> bool:
         """Whether it can still be proven at `read_at`."""
-        return self.status in (Status.PENDING, Status.SENT) and self._in_time
+        return self.open_at(self.read_at)
+
+    def open_at(self, time: datetime) -> bool:
+        """Whether it can still be proven at that time."""
+        return self.status in (Status.PENDING, Status.SENT) and self._in_time(time)
 
     @property
     def state(self) -> Status:
         """The status at `read_at`: an open one past its end has expired, whoever noticed."""
-        if self.status in (Status.PENDING, Status.SENT) and not self._in_time:
+        if self.status in (Status.PENDING, Status.SENT) and not self._in_time(self.read_at):
             return Status.EXPIRED
         return self.status
 
-    @property
-    def _in_time(self) -> bool:
-        return self.created_at - CLOCK_SLACK <= self.read_at < self.expires_at
+    def _in_time(self, time: datetime) -> bool:
+        return self.created_at - CLOCK_SLACK <= time < self.expires_at
 
     @property
     def ended_at(self) -> datetime | None:

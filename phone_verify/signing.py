@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from itsdangerous import TimestampSigner
+from itsdangerous.encoding import want_bytes
 
 
 class StampedSigner(TimestampSigner):
@@ -21,3 +24,12 @@ class StampedSigner(TimestampSigner):
 
     def get_timestamp(self) -> int:
         return self._stamp
+
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        # The same as itsdangerous derives, once: a signer lives for one text only.
+        return _derived(self.secret_keys[-1] if secret_key is None else want_bytes(secret_key), self.salt)
+
+
+@lru_cache(maxsize=256)
+def _derived(key: bytes, salt: bytes) -> bytes:
+    return hmac.digest(key, salt, "sha256")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from .lifecycle import Attachment, Limits, Opening, Quota, Refused, Spent
+from .lifecycle import Attachment, Judged, Limits, Opening, Quota, Refused, Spent
 from .model import Event, Status, Verification
 from .stores.base import Store
 from .verifier import run
@@ -71,8 +71,8 @@ class ThreadedStore:
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         return await self._in_thread(lambda: run(self._store.settle(id, status, now, generation)))
 
-    async def forgive(self, id: str, now: datetime | None) -> None:
-        await self._in_thread(lambda: run(self._store.forgive(id, now)))
+    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+        return await self._in_thread(lambda: run(self._store.judge(id, right, generation, now)))
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         return await self._in_thread(lambda: run(self._store.claim(driver, tag, event, now)))

@@ -266,7 +266,7 @@ class Flows:
             # Without its reference, which may be a number as well as a phone's is.
             log.info("%s told how an order fared: %s", driver_name, f"{event.state} {scrubbed(event.said)}".rstrip())
             return False
-        if driver is None or event is None or event.caller is None:
+        if driver is None or event is None or event.caller is None or _repeats(request):
             return False
         tag = self.keyring.tag(event.caller)
         if not isinstance(driver, Polls):
@@ -399,18 +399,16 @@ class Flows:
                 right = await self._delivery.converse(driver.check(record.phone, code), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
-        if right and not await self._store.settle(record.id, Status.VERIFIED, self._now(), record.generation):
-            found = await self._store.get(record.id, self._now())
-            # Still open after a resend: what was right is the code before, which died with it.
-            return self._told(found, Reason.WRONG_CODE if found is not None and found.open else Reason.CLOSED)
+        judged = await self._store.judge(record.id, right, record.generation, self._now())
+        if judged is None:
+            return Outcome(Reason.NOT_FOUND)
+        if judged.proven:
+            return self._told(judged.record)
         if right is None:
-            await self._store.forgive(record.id, self._now())
-        if not right and record.attempts_left == 0:
-            await self._store.settle(record.id, Status.EXHAUSTED, self._now(), record.generation)
-        told = self._told(await self._store.get(record.id, self._now()))
-        if right is None:
-            return replace(told, reason=Reason.PROVIDER_UNAVAILABLE)
-        return told if right else replace(told, reason=Reason.WRONG_CODE)
+            return self._told(judged.record, Reason.PROVIDER_UNAVAILABLE)
+        # Right, and still open after a resend: that was the code before, which died with it.
+        late = right and not judged.record.open
+        return self._told(judged.record, Reason.CLOSED if late else Reason.WRONG_CODE)
 
     def _may_be_asked(self, record: Verification) -> bool:
         driver = self.router.drivers().get(record.driver)
@@ -454,7 +452,7 @@ class Flows:
 
     def _fixed_code(self, phone: PhoneNumber) -> FixedCode | None:
         """The fixed code of a test number until its last day is over; None for every other phone."""
-        fixed = self._parts.fixed_codes.get(phone)
+        fixed = self._parts.fixed_codes.get(phone) if self._parts.fixed_codes else None
         if fixed is None or (self._now() or datetime.now(UTC)).date() > fixed.last_day:
             return None
         return fixed
@@ -569,6 +567,12 @@ class Flows:
 def _require_token(user_token: str | None) -> None:
     if user_token is not None and not is_token(user_token):
         raise ValueError("user_token: give 1 to 8000 printable ASCII characters without spaces, or None")
+
+
+def _repeats(request: WebhookRequest) -> bool:
+    """Whether a webhook says something twice, even what its driver does not read: nobody knows what was meant."""
+    names = [name for name, _ in request.parameters]
+    return len(set(names)) < len(names)
 
 
 def _throttled(refused: Refused) -> Outcome:

@@ -16,13 +16,14 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
-from ..lifecycle import PROOF_LIFE, Attachment, Limits, Opening, Quota, Refused, Spent
+from ..lifecycle import PROOF_LIFE, Attachment, Judged, Limits, Opening, Quota, Refused, Spent
 from ..model import Event, Status, Verification
 
 #: How long a record is kept after its life, whether it was closed before or not: for reports, and so that a proof
 #: can be redeemed and a line can rest.
 KEPT = timedelta(hours=24)
-#: How many records that are over each start removes, so that a table stays bounded without a cron job.
+#: How many records that are over a start removes, so that a table stays bounded without a cron job. A store may let
+#: one start in a few do it for all.
 SWEPT_PER_START = 2
 
 
@@ -91,8 +92,12 @@ class Store(Protocol):
         """
         ...
 
-    async def forgive(self, id: str, now: datetime | None) -> None:
-        """Take back the failure counted for a remote code that the provider never judged."""
+    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+        """Take a provider's word on an answer to a remote code that `spend` let through; None: nobody could judge.
+
+        Right, and of this generation: closes as verified and clears the failures. Not right: closes as exhausted once
+        no attempt is left and none is still with the provider. None: takes the counted failure back as well.
+        """
         ...
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:

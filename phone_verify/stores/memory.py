@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from .. import lifecycle
 from ..codes import TAG_LENGTH
 from ..errors import StoreError
-from ..lifecycle import Attachment, Failures, Limits, Opening, Quota, Refusal, Refused, Spent, Window
+from ..lifecycle import Attachment, Failures, Judged, Limits, Opening, Quota, Refusal, Refused, Spent, Window
 from ..model import Event, Status, Verification
 from .base import KEPT, SWEPT_PER_START, checked_keep
 
@@ -178,12 +178,18 @@ class MemoryStore:
                 self._close(phone, settled)
             return settled is not None
 
-    async def forgive(self, id: str, now: datetime | None) -> None:
-        self._begin(now)
+    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+        now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            if record is not None:
-                self._fail(phone, record.budget, lifecycle.forgiven(phone.failures.get(record.budget)))
+            failures = phone.failures.get(record.budget) if record is not None else None
+            judged = lifecycle.judged(record, right, generation, failures, now)
+            if judged is None:
+                return None
+            found, failures = judged
+            phone.records[id] = found.record
+            self._fail(phone, found.record.budget, failures)
+            return found
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         now = self._begin(now)

@@ -312,7 +312,7 @@ class StorePromises(StoreCase):
         reopened = run(store.reopen(id, BINDING, False, [Quota("q", 1)], LIMITS, NO_DELAY, clock()))
         assert reopened == Refused(Refusal.UNBOUND)
         assert run(store.settle(id, Status.CANCELLED, clock())) is False
-        run(store.forgive(id, clock()))
+        assert run(store.judge(id, True, 1, clock())) is None
         assert run(store.may_poll(id, BINDING, clock())) is False
         assert run(store.redeem(id, BINDING, clock())) is None
 
@@ -711,7 +711,61 @@ class StorePromises(StoreCase):
         refused = run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
         assert isinstance(refused, Refused)
         assert refused.why is Refusal.CLOSED
-        assert run(store.settle(record.id, Status.VERIFIED, clock())) is True, "the last one may have been right"
+        judged = run(store.judge(record.id, True, 1, clock()))
+        assert judged is not None
+        assert judged.proven, "the last one may have been right"
+
+    @pytest.mark.parametrize("order", [(True, False, False), (False, True, False), (False, False, True)])
+    def test_a_right_answer_to_a_remote_code_counts_whenever_its_provider_speaks(
+        self, store: Store, clock: ManualClock, order: tuple[bool, ...]
+    ) -> None:
+        record = self.open(store, clock, plan=replace(REMOTE, attempts=3))
+        for _ in order:
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        proven = []
+        for right in order:
+            judged = run(store.judge(record.id, right, 1, clock()))
+            assert judged is not None
+            proven.append(judged.proven)
+        assert proven == [*order]
+        assert (found := run(store.get(record.id, clock())))
+        assert (found.status, found.failures) == (Status.VERIFIED, 0)
+        assert run(store.redeem(record.id, BINDING, clock())) is not None
+
+    def test_a_remote_code_is_proven_by_one_answer(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=REMOTE)
+        for _ in range(2):
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        judged = [run(store.judge(record.id, True, 1, clock())) for _ in range(2)]
+        assert [one and one.proven for one in judged] == [True, False]
+
+    def test_a_remote_code_is_exhausted_by_the_last_word(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
+        for _ in range(2):
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        for right, status, failures in ((None, Status.PENDING, 1), (False, Status.EXHAUSTED, 1)):
+            judged = run(store.judge(record.id, right, 1, clock()))
+            assert judged is not None
+            assert (judged.record.status, judged.record.failures, judged.proven) == (status, failures, False)
+            assert run(store.get(record.id, clock())) == judged.record
+        late = run(store.judge(record.id, True, 1, clock()))
+        assert late is not None
+        assert (late.record.status, late.proven) == (Status.EXHAUSTED, False), "nothing leaves a final state"
+
+    def test_a_right_answer_to_a_code_that_has_died_proves_nothing(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
+        run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        receipt = attachment(opening(plan=REMOTE), generation=2)
+        assert isinstance(run(store.attach(record.id, receipt, clock())), Verification)
+        run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        for right in (True, False):
+            dead = run(store.judge(record.id, right, 1, clock()))
+            assert dead is not None
+            assert (dead.record.open, dead.proven) == (True, False)
+        clock.move(LIFE.total_seconds())
+        over = run(store.judge(record.id, True, 2, clock()))
+        assert over is not None
+        assert over.proven is False
 
     def test_a_try_that_nobody_judged_is_forgiven_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
@@ -719,9 +773,11 @@ class StorePromises(StoreCase):
             spent = run(store.spend(record.id, BINDING, [], 6, Limits(1), clock()))
             assert isinstance(spent, Spent)
             assert spent.record.attempts_left == left
-            run(store.forgive(record.id, clock()))
+            judged = run(store.judge(record.id, None, 1, clock()))
+            assert judged is not None
+            assert (judged.proven, judged.record.attempts_left, judged.record.failures) == (False, left, 0)
         self.fail(store, clock, 2)
-        run(store.forgive(record.id, clock()))
+        run(store.judge(record.id, None, 1, clock()))
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
 
@@ -832,7 +888,7 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 1, known=not known)
         record = self.open(store, clock, plan=REMOTE, known=known)
         self.spend(store, clock, record, WRONG)
-        run(store.forgive(record.id, clock()))
+        run(store.judge(record.id, None, 1, clock()))
         assert isinstance(run(store.open(opening(known=known), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(known=not known), [], Limits(1), clock())), Refused)
 
@@ -1127,6 +1183,87 @@ class StorePromises(StoreCase):
         assert self.kept(store, clock, [first, again]) == 0
         assert isinstance(self.spend(store, clock, self.open(store, clock), RIGHT), Spent)
 
+    def test_a_start_that_sweeps_forgets_no_failure_that_still_counts(
+        self, forgetful: Store, clock: ManualClock
+    ) -> None:
+        for _ in range(3 * SWEPT_PER_START):
+            self.open(forgetful, clock)
+        clock.move((LIFE + PROOF_LIFE).total_seconds() + 1)
+        record = self.open(forgetful, clock)
+        assert isinstance(self.spend(forgetful, clock, record, WRONG), Spent)
+        for _ in range(3):
+            self.open(forgetful, clock, purpose="signup")
+        assert (found := run(forgetful.get(record.id, clock())))
+        assert found.failures == 1
+
+    def test_nothing_is_settled_as_pending(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock)
+        assert run(store.settle(record.id, Status.PENDING, clock())) is False
+        assert run(store.get(record.id, clock())) == record
+
+    # What must hold whatever a receipt says.
+
+    @pytest.mark.parametrize("plan", [CALL, REMOTE])
+    def test_no_digest_proves_what_is_not_ours_to_judge(self, store: Store, clock: ManualClock, plan: Plan) -> None:
+        order = opening(plan=plan)
+        run(store.open(order, [], LIMITS, clock()))
+        record = run(store.attach(order.id, attachment(order, code_digest=RIGHT), clock()))
+        assert isinstance(record, Verification)
+        answer = self.spend(store, clock, record, RIGHT)
+        if plan is CALL:
+            assert answer == Refused(Refusal.NO_CODE, record=record)
+        else:
+            assert isinstance(answer, Spent)
+            assert answer.answer is Answer.TAKEN
+        assert (found := run(store.get(order.id, clock())))
+        assert found.open
+
+    def test_what_is_no_code_at_all_takes_nothing_where_no_length_is_known(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        record = self.open(store, clock, plan=replace(REMOTE, code_length=None))
+        assert self.spend(store, clock, record, WRONG, length=0) == Refused(Refusal.OTHER_LENGTH, record=record)
+        assert run(store.get(record.id, clock())) == record
+
+    def test_codes_held_back_until_a_call_share_a_line_but_not_with_a_strangers_claim(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        def held_back(*shown: bytes) -> Verification | Refused:
+            order = opening(binding=OTHER_BINDING)
+            run(store.open(order, [], LIMITS, clock()))
+            return run(store.attach(order.id, attachment(order, line=LINE, shown=shown), clock()))
+
+        assert isinstance(held_back(), Verification)
+        assert isinstance(held_back(), Verification)
+        assert self.claim_on(store, clock, OTHER_LINE).line == OTHER_LINE
+        order = opening(plan=CALL, purpose="signup")
+        run(store.open(order, [], LIMITS, clock()))
+        refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
+        assert isinstance(refused, Refused), "who calls for the code would prove the claim"
+        assert refused.why is Refusal.LINE_TAKEN
+        claim = self.claim_on(store, clock, LINE, phone=OTHER_PHONE)
+        order = opening(OTHER_PHONE, binding=OTHER_BINDING)
+        for shown in ([], [claim.binding]):
+            again = replace(order, id=opening(OTHER_PHONE).id)
+            run(store.open(again, [], LIMITS, clock()))
+            answer = run(store.attach(again.id, attachment(again, line=LINE, shown=shown), clock()))
+            assert isinstance(answer, Verification if shown else Refused)
+
+    def test_a_bounded_number_of_lines_rests_that_one_claim_gave_up(self, store: Store, clock: ManualClock) -> None:
+        lines = [PhoneNumber(f"+7495000001{n}") for n in range(9)]
+        order = opening(plan=CALL)
+        run(store.open(order, [], LIMITS, clock()))
+        for line in lines:
+            assert isinstance(run(store.attach(order.id, attachment(order, line=line), clock())), Verification)
+        resting = []
+        for line in lines:
+            other = opening(plan=CALL, binding=OTHER_BINDING)
+            run(store.open(other, [], LIMITS, clock()))
+            answer = run(store.attach(other.id, attachment(other, line=line), clock()))
+            resting.append(isinstance(answer, Refused))
+            run(store.settle(other.id, Status.CANCELLED, clock()))
+        assert resting == [False] * 2 + [True] * 7
+
 
 class StoreSweeping(StoreCase):
     """What a store promises that removes by itself what is over; one whose server gives everything an end does not."""
@@ -1154,12 +1291,16 @@ class StoreSweeping(StoreCase):
         assert run(store.purge(1000, clock())) >= 3 + 4
         assert run(store.purge(1000, clock())) == 0
 
-    def test_each_start_removes_what_is_over(self, store: Store, clock: ManualClock) -> None:
-        records = [self.open(store, clock, PhoneNumber(f"+98912000010{n}")) for n in range(2 * SWEPT_PER_START + 1)]
+    def test_starts_remove_what_is_over(self, store: Store, clock: ManualClock) -> None:
+        starts = 8
+        phones = [PhoneNumber(f"+98912000010{n:02}") for n in range(starts * SWEPT_PER_START)]
+        records = [self.open(store, clock, phone) for phone in phones]
         clock.move((LIFE + KEPT).total_seconds() + 1)
-        for left in (SWEPT_PER_START + 1, 1, 0):
+        self.open(store, clock)
+        assert self.kept(store, clock, records) >= len(records) - starts * SWEPT_PER_START / 2, "few at a time"
+        for _ in range(starts - 1):
             self.open(store, clock)
-            assert self.kept(store, clock, records) == left
+        assert self.kept(store, clock, records) == 0
 
     def test_what_is_over_does_not_pile_up(self, store: Store, clock: ManualClock) -> None:
         for n in range(30):

@@ -604,6 +604,8 @@ def test_a_repeated_parameter_proves_nothing() -> None:
     bench.begun()
     twice = WebhookRequest("GET", [("id", "7"), ("caller", PHONE.e164), ("caller", "+989120000001")], {}, b"")
     assert bench.verifier.receive("deaf", twice) is False
+    unread = WebhookRequest("GET", [("id", "7"), ("caller", PHONE.e164), ("x", "1"), ("x", "1")], {}, b"")
+    assert bench.verifier.receive("deaf", unread) is False
     assert bench.verifier.receive("sms-1", webhook(id="7", caller=PHONE.e164)) is False
 
 
@@ -698,6 +700,23 @@ def test_a_provider_that_cannot_judge_costs_the_attempt_and_no_failure() -> None
         assert closed.verification.state is Status.EXHAUSTED
     id, secret = bench.begun()
     assert bench.verifier.check(id, secret, "11111").ok
+
+
+def test_a_slow_right_answer_of_a_provider_is_not_thrown_away_for_a_quick_wrong_one() -> None:
+    remote = Remote(False, False, True)
+    bench = Bench(remote, max_attempts=3)
+    id, secret = bench.begun()
+    quick: list[Any] = []
+
+    def meanwhile() -> None:
+        remote.on_check = lambda: None
+        quick.extend(bench.verifier.check(id, secret, "00000") for _ in range(2))
+
+    remote.on_check = meanwhile
+    slow = bench.verifier.check(id, secret, "12345")
+    assert [outcome.reason for outcome in quick] == [Reason.WRONG_CODE] * 2
+    assert slow.ok
+    assert slow.proof is not None
 
 
 def test_wrong_remote_codes_count_over_verifications() -> None:
@@ -833,18 +852,52 @@ def test_a_store_that_is_down_sends_nothing(verb: str) -> None:
     assert driver.orders == []
 
 
+class KilledError(BaseException):
+    """The process ends here."""
+
+
 def test_a_code_delivered_before_a_crash_still_works() -> None:
-    driver = sms()
-    store = BrokenStore("attach")
-    bench = Bench(driver, store=store)
-    secrets: list[bytes] = [b"i" * 16, b"s" * 16]
-    bench.verifier = Bench.face(replace(bench.parts, random_bytes=lambda _: secrets.pop()))
-    with pytest.raises(StoreError):
-        bench.start()
     from phone_verify.codes import new_id, new_secret
 
+    class Killing(MemoryStore):
+        async def attach(self, *_: Any) -> Any:
+            raise KilledError
+
+    driver = sms()
+    bench = Bench(driver, store=Killing())
+    secrets: list[bytes] = [b"i" * 16, b"s" * 16]
+    bench.verifier = Bench.face(replace(bench.parts, random_bytes=lambda _: secrets.pop()))
+    with pytest.raises(KilledError):
+        bench.start()
     id = new_id(bench.parts.keyring.tag(PHONE), lambda _: b"i" * 16)
     assert bench.verifier.check(id, new_secret(lambda _: b"s" * 16), driver.codes[0]).ok
+
+
+@pytest.mark.parametrize("make", [sms, lambda: Remote(True)], ids=["ours", "remote"])
+def test_a_store_that_goes_down_after_the_send_wastes_no_message(make: Any) -> None:
+    driver = make()
+    bench = Bench(driver, store=BrokenStore("attach"))
+    outcome = bench.start()
+    assert outcome.verification is not None
+    assert (outcome.reason, outcome.verification.status) == (None, Status.PENDING)
+    code = driver.codes[0] or "12345"
+    assert bench.verifier.check(outcome.verification.id, outcome.secret or "", code).ok
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: flash("1234"), lambda: Caller([Receipt("ref", line=LINE)]), lambda: sms(Receipt("ref", line=LINE))],
+    ids=["told", "a call", "held back until a call"],
+)
+def test_what_only_the_receipt_can_prove_is_not_begun_without_the_store(make: Any) -> None:
+    with pytest.raises(StoreError):
+        Bench(make(), store=BrokenStore("attach")).start()
+
+
+def test_another_code_than_the_records_is_not_told_without_the_store() -> None:
+    shorter = Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))
+    with pytest.raises(StoreError):
+        Bench(sms(REFUSED), shorter, store=BrokenStore("attach")).start()
 
 
 def test_a_flow_that_suspends_is_a_clear_error() -> None:

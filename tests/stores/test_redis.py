@@ -36,6 +36,7 @@ from phone_verify.model import Event, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT
 from phone_verify.stores.redis import AsyncRedisStore, RedisStore
+from phone_verify.stores.redis.clients import explained
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,
@@ -282,6 +283,20 @@ def test_a_forbidden_command_is_told_and_info_may_be_forbidden(own: RedisServer,
     assert run(store.get("x" * 44, None)) is None
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The user executing the script can't run this command or subcommand script: 9b53, on @user_script:1.",
+        "ACL failure in script: User site has no permissions to run the 'hset' command script: on @user_script:1.",
+    ],
+    ids=["Redis 7.0", "Valkey"],
+)
+def test_a_command_forbidden_within_a_script_is_told_whatever_the_servers_words(text: str) -> None:
+    told = explained(redis.ResponseError(text))
+    assert "its ACL forbids the user a command" in told
+    assert "site" not in told
+
+
 def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path: Path) -> None:
     authority, other = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert(HOST)
@@ -448,7 +463,7 @@ def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
         lambda: store.claim("fake", order.tag, Event(None, LINE, order.phone), None),
         lambda: store.settle(order.id, Status.VERIFIED, None),
         lambda: store.redeem(order.id, BINDING, None),
-        lambda: store.forgive(order.id, None),
+        lambda: store.judge(order.id, False, 1, None),
         lambda: store.erase(order.tag, None),
         lambda: store.uncount([Quota("total", 9)], [datetime.now(UTC)], None),
     ]
@@ -814,6 +829,58 @@ def test_an_async_store_serves_one_loop_after_another(own: RedisServer) -> None:
     assert found.id == order.id
 
 
+def test_connections_end_with_their_event_loop(own: RedisServer) -> None:
+    store = AsyncRedisStore.from_url(own.url)
+
+    async def visits() -> None:
+        await asyncio.gather(*(store.get("x" * 44, None) for _ in range(4)))
+
+    with warnings.catch_warnings(record=True) as warned, own.client() as client:
+        warnings.simplefilter("always")
+        for _ in range(50):
+            asyncio.run(visits())
+            assert not store._servers._open
+        gc.collect()
+        until(lambda: len(client.client_list()) == 1, "the end of the loops' connections")
+    assert [str(warning.message) for warning in warned] == []
+
+
+# Python tells of every socket that such a loop leaves.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_nothing_is_kept_of_loops_that_were_closed_without_a_shutdown(own: RedisServer) -> None:
+    store = AsyncRedisStore.from_url(own.url)
+    for _ in range(10):
+        loop = asyncio.new_event_loop()
+        assert loop.run_until_complete(store.get("x" * 44, None)) is None
+        loop.close()
+        assert list(store._servers._open) == [loop]
+    del store, loop
+
+    def all_gone() -> bool:
+        gc.collect()
+        with own.client() as client:
+            return len(client.client_list()) == 1
+
+    until(all_gone, "the end of the loops' connections")
+
+
+def test_steps_that_wait_survive_connections_given_up_meanwhile(own: RedisServer) -> None:
+    async def visits(place: Forwarder) -> None:
+        store = AsyncRedisStore.from_url(f"redis://{HOST}:{place.port}/0")
+        await asyncio.gather(*(store.get("x" * 44, None) for _ in range(5)))
+        place.delay = 0.02
+        steps = [asyncio.create_task(store.get("x" * 44, None)) for _ in range(5)]
+        await asyncio.sleep(0)
+        await asyncio.gather(*(store.aclose() for _ in range(3)))
+        for answer in await asyncio.gather(*steps, return_exceptions=True):
+            assert answer is None or isinstance(answer, StoreError)
+        assert await store.get("x" * 44, None) is None
+        await store.aclose()
+
+    with Forwarder(own.port) as place:
+        asyncio.run(visits(place))
+
+
 def test_many_coroutines_at_once_share_a_few_connections(own: RedisServer) -> None:
     store = AsyncRedisStore.from_url(f"{own.url}?timeout=20")
 
@@ -842,7 +909,7 @@ def test_an_eviction_policy_that_may_drop_counters_is_reported_once(own: RedisSe
             warned = [record.getMessage() for record in caplog.records]
             assert len(warned) == 1
             assert "volatile-lru" in warned[0]
-            assert run(store.examine()) == warned
+            assert [" ".join(fault) for fault in run(store.examine())] == warned
             caplog.clear()
         client.config_set("maxmemory-policy", "noeviction")
         assert run(RedisStore.from_url(own.url).examine()) == []
@@ -857,7 +924,7 @@ def test_every_node_of_a_cluster_is_examined(nodes: list[RedisServer]) -> None:
     with nodes[2].client() as client:
         client.config_set("maxmemory", "100mb")
         client.config_set("maxmemory-policy", "allkeys-random")
-        (fault,) = run(store.examine())
+        ((fault, _),) = run(store.examine())
         client.config_set("maxmemory", "0")
     assert "allkeys-random" in fault
 

@@ -75,8 +75,8 @@ class TestSqliteStore(StoreSuite):
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as patch:
-            for opened in store._writes.openings:
-                patch.setattr(opened, "_insert", break_off)
+            for start in store._writes.starts:
+                patch.setattr(start.held, "_insert", break_off)
             with pytest.raises(StoreError):
                 run(store.open(opening(shown=[BINDING]), [quota], LIMITS, clock()))
         assert run(store.get(live.id, clock())) == live

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import Quota, Spent
 from phone_verify.model import Event, Status, Verification
-from phone_verify.stores.sql import SqlStore, metadata, statements, turns
+from phone_verify.stores.rows import turns, verbs
+from phone_verify.stores.sql import SqlStore, metadata, statements
 from phone_verify.stores.sql import engine as sql_engine
-from phone_verify.stores.sql import store as sql_store
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
@@ -75,7 +75,7 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
         lambda store, clock: run(store.reopen(CODE.id, BINDING, False, OWN, LIMITS, NO_DELAY, clock())),
     ),
     "settle": (nothing, lambda store, clock: run(store.settle(FAR.id, Status.VERIFIED, clock()))),
-    "forgive": (nothing, lambda store, clock: run(store.forgive(FAR.id, clock()))),
+    "judge": (nothing, lambda store, clock: run(store.judge(FAR.id, True, 1, clock()))),
     "claim": (
         after_attach,
         lambda store, clock: run(store.claim("fake", CLAIM.tag, Event("ref", LINE, PHONE), clock())),
@@ -96,7 +96,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Steps are tried alone first, or, as after being overtaken, only in a transaction."""
     if request.param == "held":
-        monkeypatch.setattr(sql_store, "GUARDED", turns.HELD)
+        monkeypatch.setattr(verbs, "GUARDED", turns.HELD)
     return str(request.param)
 
 

@@ -16,7 +16,8 @@ from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT
-from phone_verify.stores.sql import SqlStore, metadata, turns
+from phone_verify.stores.rows import turns
+from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
@@ -27,6 +28,7 @@ from phone_verify.testing.stores import (
     WRONG,
     StorePromises,
     StoreSuite,
+    attachment,
     opening,
     run,
     together,
@@ -83,7 +85,7 @@ class TestHeld(OnServers, StorePromises):
 
     @pytest.fixture(autouse=True)
     def _held(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("phone_verify.stores.sql.store.GUARDED", turns.HELD)
+        monkeypatch.setattr("phone_verify.stores.rows.verbs.GUARDED", turns.HELD)
 
 
 def test_its_connections_read_what_is_committed(url: str, store: SqlStore) -> None:
@@ -178,7 +180,7 @@ def test_purging_and_sweeping_disturb_nobody(url: str, store: SqlStore, clock: M
 def test_a_purge_is_done_in_small_transactions(
     store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("phone_verify.stores.sql.store.BATCH", 3)
+    monkeypatch.setattr("phone_verify.stores.rows.verbs.BATCH", 3)
     for n in range(10):
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
     clock.move(3 * KEPT.total_seconds())
@@ -235,6 +237,27 @@ def test_a_step_that_is_overtaken_is_done_again(store: SqlStore, monkeypatch: py
     assert isinstance(again, Verification)
     assert (again.attempts_left, again.failures, again.sends) == (4, 1, 2)
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
+
+
+def test_a_receipt_does_not_undo_what_came_before_it(url: str, store: SqlStore) -> None:
+    """The process that wrote the start remembers it; another one has spent an attempt since."""
+    order, other = opening(), SqlStore.from_url(url)
+    record = run(store.open(order, [], LIMITS, None))
+    assert isinstance(record, Verification)
+    assert isinstance(run(other.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    sent = run(store.attach(order.id, attachment(order), None))
+    assert isinstance(sent, Verification)
+    assert (sent.attempts_left, sent.failures, sent.status) == (record.attempts_left - 1, 1, Status.SENT)
+    assert run(store.get(order.id, None)) == replace(sent, read_at=ANY)
+
+
+def test_a_start_counts_on_what_another_process_has_counted(url: str, store: SqlStore) -> None:
+    """A start that knows the time takes the phone for a new one at first."""
+    quota, other = Quota("own", 2), SqlStore.from_url(url)
+    for each in (store, other):
+        run(each.count([Quota("total", 9)], None))
+        assert isinstance(run(each.open(opening(), [quota], LIMITS, None)), Verification)
+    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Refused)
 
 
 def test_a_phone_whose_row_is_gone_can_still_be_written(url: str, store: SqlStore) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import redis
@@ -42,6 +45,9 @@ _MEANINGS: dict[type[BaseException], str] = {
     OSError: "there is no connection to it",
 }
 
+#: What servers call a forbidden command within a script: Redis to 7.0, and those after it with Valkey.
+_FORBIDDEN = re.compile(r"can't run this command|ACL failure in script")
+
 
 def explained(error: BaseException) -> str:
     """What the error means, in a line without any value of the command or the URL."""
@@ -51,7 +57,7 @@ def explained(error: BaseException) -> str:
 def _meaning(error: BaseException) -> str:
     text = str(error)
     kinds = type(error).__mro__
-    if "can't run this command" in text:  # what a server calls a forbidden command within a script
+    if _FORBIDDEN.search(text):
         kinds = (exceptions.NoPermissionError,)
     elif text.startswith("MOVED "):  # not every version of redis-py tells it apart
         kinds = (exceptions.MovedError,)
@@ -172,7 +178,49 @@ class Async:
     async def aclose(self) -> None:
         """Close the connections."""
         for one in (self._client, *(() if self._clustered else _watchers(self._client))):
-            await one.aclose()
+            with suppress(*ERRORS):  # given up, whatever the server says to it
+                await one.aclose()
+
+
+class OfLoops:
+    """`Async` servers for each event loop that asks. Their connections end with the loop, or by `aclose`."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._open: dict[asyncio.AbstractEventLoop, _Kept] = {}
+
+    async def here(self) -> Async:
+        """Those of the running loop."""
+        loop = asyncio.get_running_loop()
+        kept = self._open.get(loop)
+        if kept is None:
+            for other in list(self._open):
+                if other.is_closed():  # without any shutdown; the collector closes what it left
+                    self._open.pop(other, None)
+            end = self._while_it_runs(loop)
+            kept = self._open[loop] = _Kept(await anext(end), end)
+        return kept.servers
+
+    async def aclose(self) -> None:
+        """Close the connections of the running loop; the next step opens new ones."""
+        kept = self._open.get(asyncio.get_running_loop())
+        if kept is not None:
+            await kept.end.aclose()
+
+    async def _while_it_runs(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Async, None]:
+        # A generator, because loops close those that they have begun when they shut down; there is no other hook.
+        servers = Async(self._address)
+        try:
+            yield servers
+        finally:
+            self._open.pop(loop, None)
+            await servers.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    servers: Async
+    end: AsyncGenerator[Async, None]
 
 
 def _watchers(client: Any) -> list[Any]:

@@ -84,6 +84,7 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
         "",  # redeemed
         "",  # freed
         flag(opening.known),
+        "0",  # unjudged
     )
 
 
@@ -113,7 +114,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verifi
     (
         id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
         code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
-        known, created_at, expires_at, resend_at, closed_at, polled_at, _,
+        known, unjudged, created_at, expires_at, resend_at, closed_at, polled_at, _,
     ) = values  # fmt: skip
     return Verification(
         id=id,
@@ -147,6 +148,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verifi
         answered=int(answered),
         freed=_freed(freed) if freed else "",
         known=bool(known),
+        unjudged=int(unjudged),
         failures=failures,
     )
 

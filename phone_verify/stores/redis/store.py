@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
@@ -15,12 +14,12 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
-from ...lifecycle import Answer, Attachment, Failures, Limits, Opening, Quota, Refusal, Refused, Spent
+from ...lifecycle import Answer, Attachment, Failures, Judged, Limits, Opening, Quota, Refusal, Refused, Spent
 from ...model import Event, Status, Verification
 from ...policy import resend_delay
 from ..base import KEPT, checked_keep
 from .address import Address, read_address
-from .clients import ERRORS, Async, Blocking, blocking, explained
+from .clients import ERRORS, Blocking, OfLoops, blocking, explained
 from .records import (
     digest,
     flag,
@@ -43,6 +42,11 @@ log = logging.getLogger("phone_verify")
 _calls = count()
 
 _ANSWERS = {answer.value: answer for answer in Answer}
+
+_NO_INFO = (
+    "Redis does not let its user see INFO: nobody knows whether it drops counters when its memory is full.",
+    "Give that user +info, or see that redis.conf has: maxmemory-policy noeviction",
+)
 
 
 class _Reply(NamedTuple):
@@ -81,18 +85,22 @@ class _Verbs:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} on {self._address.kind.value}>"
 
-    async def examine(self) -> Sequence[str]:
-        """What is wrong with how the server is set up, a line for each; logged once at the first step."""
+    async def examine(self) -> Sequence[tuple[str, str]]:
+        """What is wrong with how the server is set up, and what to write; the first step logs it, if nobody asked."""
         try:
             servers = await self._memory()
         except NoPermissionError:
-            return ["Redis does not let its user see INFO: make sure that its maxmemory-policy is noeviction"]
+            self._examined = True
+            return [_NO_INFO]
         except ERRORS as error:
             raise StoreError(explained(error)) from None
+        self._examined = True
         policies = {str(server["maxmemory_policy"]) for server in servers if server.get("maxmemory")}
         return [
-            f"Redis may drop counters when its memory is full (maxmemory-policy {policy}): limits would begin anew; "
-            "set maxmemory-policy noeviction"
+            (
+                f"Redis may drop counters when its memory is full (maxmemory-policy {policy}): limits begin anew.",
+                "Write in redis.conf, and by CONFIG SET for now: maxmemory-policy noeviction",
+            )
             for policy in sorted(policies - {"noeviction"})
         ]
 
@@ -163,8 +171,11 @@ class _Verbs:
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         return (await self._on_record("settle", id, now, status.value, number(generation))).done
 
-    async def forgive(self, id: str, now: datetime | None) -> None:
-        await self._on_record("forgive", id, now)
+    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+        word = "unknown" if right is None else "right" if right else "wrong"
+        reply = await self._on_record("judge", id, now, word, str(generation))
+        record = reply.read()
+        return Judged(record, proven=reply.word == "proven") if record is not None else None
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         told = (
@@ -243,8 +254,8 @@ class _Verbs:
         except StoreError:
             self._examined = False
             raise
-        for fault in faults:
-            log.warning(fault)
+        for says, advice in faults:
+            log.warning("%s %s", says, advice)
 
     def _phone_key(self, tag: str) -> bytes:
         return f"{self._address.prefix}:{{{tag}}}".encode("utf-8", "surrogatepass")
@@ -308,11 +319,11 @@ class RedisStore(_Verbs):
 
 
 class AsyncRedisStore(_Verbs):
-    """The same store for async sites: each event loop has connections of its own."""
+    """The same store for async sites: each event loop has connections of its own, which end with it."""
 
     def __init__(self, address: Address, *, keep: timedelta = KEPT) -> None:
         super().__init__(address, keep)
-        self._servers: dict[asyncio.AbstractEventLoop, Async] = {}
+        self._servers = OfLoops(address)
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = KEPT) -> AsyncRedisStore:
@@ -320,27 +331,17 @@ class AsyncRedisStore(_Verbs):
         return cls(read_address(url), keep=keep)
 
     async def aclose(self) -> None:
-        """Close the connections of the running event loop."""
-        await self._forget()
+        """Close the connections of the running event loop, before it ends."""
+        await self._servers.aclose()
 
     async def _ask(self, *command: bytes) -> Any:
-        return await self._connected().ask(*command)
+        return await (await self._servers.here()).ask(*command)
 
     async def _memory(self) -> list[dict[str, Any]]:
-        return await self._connected().memory()
+        return await (await self._servers.here()).memory()
 
     async def _forget(self) -> None:
-        servers = self._servers.pop(asyncio.get_running_loop(), None)
-        if servers is not None:
-            await servers.aclose()
-
-    def _connected(self) -> Async:
-        loop = asyncio.get_running_loop()
-        servers = self._servers.get(loop)
-        if servers is None:
-            self._servers = {loop: servers for loop, servers in self._servers.items() if not loop.is_closed()}
-            servers = self._servers[loop] = Async(self._address)
-        return servers
+        await self._servers.aclose()
 
 
 def _quotas(quotas: Sequence[Quota]) -> Iterator[str]:

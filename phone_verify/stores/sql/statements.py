@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...codes import TAG_LENGTH
-from .tables import FIELDS, PHONE, VERIFICATION
+from ..rows.turns import Statement
+from ..rows.values import FIELDS
+from .tables import PHONE, VERIFICATION
 
 
 class Prepared:
@@ -28,7 +30,7 @@ class Prepared:
         return cursor
 
 
-class Reads:
+class EngineReads:
     """The statements that read a phone and its records, and the one that holds a phone."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
@@ -40,19 +42,21 @@ class Reads:
         columns = [elsewhere[name] if name in elsewhere else record[name] for name in FIELDS]
         counted = (phone.windows, phone.failures, phone.ends_at, phone.version)
         #: Makes the phone's row if there is none; nobody else can change it until the transaction ends.
-        self.hold = Prepared(upsert(dialect.name, PHONE, [bound(PHONE)], "tag"), dialect)
-        self.time = Prepared(sa.select(now), dialect)
+        self.hold: Statement = Prepared(upsert(dialect.name, PHONE, [bound(PHONE)], "tag"), dialect)
+        self.time: Statement = Prepared(sa.select(now), dialect)
         one = sa.select(sa.literal_column("1")).subquery("one")
         # The time comes also where there is no phone.
-        self.phone = Prepared(sa.select(now, *counted).select_from(one.outerjoin(PHONE, phone.tag == this)), dialect)
+        self.phone: Statement = Prepared(
+            sa.select(now, *counted).select_from(one.outerjoin(PHONE, phone.tag == this)), dialect
+        )
         of_phone: sa.BindParameter[str] = sa.bindparam("of_phone")
         found = sa.select(*columns, *counted).where(record.id == this)
         either = found.select_from(VERIFICATION.outerjoin(PHONE, phone.tag == of_phone))
-        self.record = Prepared(either, dialect)
+        self.record: Statement = Prepared(either, dialect)
         # The phone's row first, as everywhere: no two steps wait for each other.
         both = found.select_from(PHONE.join(VERIFICATION, phone.tag == of_phone)).with_for_update()
-        self.held_record = Prepared(both, dialect)
-        self.siblings = Prepared(
+        self.held_record: Statement = Prepared(both, dialect)
+        self.siblings: Statement = Prepared(
             sa.select(*columns).where(
                 record.id >= this, record.id < sa.bindparam("beyond"), record.expires_at > sa.bindparam("since")
             ),

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql
 
 from ...codes import TAG_LENGTH
-from ...model import Verification
-
-#: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
-FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
 
 
 def _text(length: int) -> sa.String:
@@ -58,6 +52,7 @@ VERIFICATION = sa.Table(
     sa.Column("answered", sa.Integer, nullable=False),
     sa.Column("freed", _text(512), nullable=False),
     sa.Column("known", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("unjudged", sa.Integer, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

@@ -2,9 +2,9 @@
 -- Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why.
 local id, purpose, service = asked[4], asked[6], asked[7]
 local counted_as = budget({purpose = purpose, known = asked[27]})
-local values = table.concat(asked, '\0', 4, 27)
-local life, delay, short, most, most_short, quotas = unpack(asked, 28, 33)
-local first_quota, first_shown = 34, 34 + 3 * quotas
+local values = table.concat(asked, '\0', 4, 28)
+local life, delay, short, most, most_short, quotas = unpack(asked, 29, 34)
+local first_quota, first_shown = 35, 35 + 3 * quotas
 
 local failures, rest = failing(counted_as)
 local why, wait = locked(failures, rest, most, most_short, short)

@@ -3,13 +3,13 @@
 local function record_of(text)
   local id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
     code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed, known,
-    created_at, expires_at, resend_at, closed_at, polled_at = struct.unpack('sssssssssssssssssssssssssssss', text)
+    unjudged, created_at, expires_at, resend_at, closed_at, polled_at = struct.unpack('ssssssssssssssssssssssssssssss', text)
   return {
     id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
     channel = channel, driver = driver, holder = holder, key_id = key_id, generation = generation,
     code_digest = code_digest, code_length = code_length, short = short, reference = reference, line = line,
     caller_hint = caller_hint, answered = answered, status = status, attempts_left = attempts_left, sends = sends,
-    redeemed = redeemed, freed = freed, known = known, created_at = created_at, expires_at = expires_at, resend_at = resend_at,
+    redeemed = redeemed, freed = freed, known = known, unjudged = unjudged, created_at = created_at, expires_at = expires_at, resend_at = resend_at,
     closed_at = closed_at, polled_at = polled_at,
   }
 end
@@ -19,7 +19,7 @@ local function stored(record)
     record.id, record.phone, record.purpose, record.service, record.binding, record.locale, record.channel,
     record.driver, record.holder, record.key_id, record.generation, record.code_digest, record.code_length,
     record.short, record.reference, record.line, record.caller_hint, record.answered, record.status,
-    record.attempts_left, record.sends, record.redeemed, record.freed, record.known, record.created_at, record.expires_at,
+    record.attempts_left, record.sends, record.redeemed, record.freed, record.known, record.unjudged, record.created_at, record.expires_at,
     record.resend_at, record.closed_at, record.polled_at, '',
   }, '\0')
 end

@@ -38,6 +38,9 @@ end
 if not remote and attempts_left == 1 then
   close(record, 'exhausted')
 end
+if remote then
+  record.unjudged = record.unjudged + 1
+end
 text = stored(record)
 redis.call('HSET', KEYS[1], 'r' .. id, text, 'f' .. budget(record), failures + 1 .. ' ' .. now_text)
 hold(FAILURE_MEMORY)

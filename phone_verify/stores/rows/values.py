@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,9 @@ from ...lifecycle import Failures, Quota, Window
 from ...model import Channel, Holder, Status, Verification
 from ...phone import PhoneNumber
 from ...policy import FAILURE_MEMORY
-from .tables import FIELDS
+
+#: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
+FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -29,9 +32,11 @@ def time_of(micros: int) -> datetime:
 #: What the columns that are no plain text or number are made into.
 _MADE: dict[str, Callable[[Any], object]] = {
     "phone": PhoneNumber,
+    "binding": bytes,
     "channel": Channel,
     "holder": Holder,
     "status": Status,
+    "code_digest": bytes,
     "short": bool,
     "created_at": time_of,
     "expires_at": time_of,
@@ -69,6 +74,11 @@ def stored(value: object) -> object:
     return kept_as(value) if kept_as else value
 
 
+def stored_fields(record: Verification, names: Iterable[str]) -> dict[str, object]:
+    """These fields of a record, as they are kept."""
+    return {name: stored(getattr(record, name)) for name in names}
+
+
 class Phone:
     """A phone's row as it was read: what its quotas and its failures have counted. All None where there is no row."""
 
@@ -80,7 +90,7 @@ class Phone:
         self._windows: dict[str, list[int]] = json.loads(windows or "{}")
         self._failures: dict[str, list[int]] = json.loads(failures or "{}")
         self._ends_at: int = ends_at or 0
-        self._version: int | None = version
+        self.version: int | None = version
 
     def window(self, key: str) -> Window | None:
         counted = self._windows.get(key)
@@ -118,8 +128,8 @@ class Phone:
             "windows": _json({key: counted for key, counted in self._windows.items() if counted[1] > now}),
             "failures": _json({key: counted for key, counted in self._failures.items() if counted[1] > now}),
             "ends_at": self._ends_at,
-            "old_version": -1 if self._version is None else self._version,
-            "version": now if self._version is None else self._version + 1,
+            "old_version": -1 if self.version is None else self.version,
+            "version": now if self.version is None else self.version + 1,
         }
 
 

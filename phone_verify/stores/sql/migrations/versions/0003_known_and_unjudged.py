@@ -1,0 +1,14 @@
+"""A verification tells whether a known browser began it, and how many answers are with its provider."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    for name, kind in (("known", sa.SmallInteger), ("unjudged", sa.Integer)):
+        op.add_column("phone_verify_verification", sa.Column(name, kind, nullable=False, server_default=sa.text("0")))

@@ -1,0 +1,18 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("phone_verify", "0001_initial")]
+
+    operations = [
+        migrations.AddField(
+            model_name="verificationrow",
+            name="known",
+            field=models.BooleanField(default=False),
+        ),
+        migrations.AddField(
+            model_name="verificationrow",
+            name="unjudged",
+            field=models.IntegerField(default=0),
+        ),
+    ]

@@ -1,0 +1,33 @@
+"""The store in Django's own database: the verbs of every store in SQL tables, over the tables of our models.
+
+A step is one transaction that first locks the row of the phone; SQLite has no such lock: there a step takes the one
+write lock before anything is read, whatever `transaction_mode` the site has set. PostgreSQL, where a round trip costs
+more than what it asks, first tries a step in two statements, of which the second writes nothing if another step came
+between.
+
+What a step has written stays, even if the caller's transaction is rolled back: inside a site's own atomic block the
+step runs over a second connection to the same database.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from phone_verify.stores.base import KEPT
+from phone_verify.stores.rows.verbs import RowStore
+
+from .turns import ConnectionTurns, joining_on_sqlite
+
+__all__ = ["OrmStore", "joining_on_sqlite"]
+
+
+class OrmStore(RowStore):
+    """A store in one of the site's databases, by its alias. Records are kept for `keep` after their life."""
+
+    def __init__(self, using: str = "default", *, keep: timedelta = KEPT) -> None:
+        self._using = using
+        turns = ConnectionTurns(using)
+        super().__init__(turns, turns.writes, keep)
+
+    def __repr__(self) -> str:
+        return f"<OrmStore on {self._using!r}>"

@@ -1,0 +1,263 @@
+"""The statements of a step, written once in the words of one database; tables and columns are those of the models.
+
+Django's own queries are put together anew each time, which takes longer than a database needs to answer them. These
+run through Django's cursor, so that a site's query log and its wrappers see them all the same.
+"""
+
+# ruff: noqa: S608 - what is put into the texts are names of our own tables, quoted; values are always bound
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models.constants import OnConflict
+
+from phone_verify.errors import StoreError
+from phone_verify.stores.rows.turns import Statement
+from phone_verify.stores.rows.values import FIELDS
+from phone_verify.stores.rows.writes import CLOSED, STORED, Change, Counters, Old, Open, OpenAtOnce, Start, Table
+
+from ..models import CounterRow, PhoneRow, VerificationRow
+
+#: Taken when the statement runs, not when its transaction began. SQLite's is the process's own.
+_SERVER_TIME = {
+    "sqlite": "0",
+    "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)",
+    "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
+}
+_WITHOUT_WAITING = "set_config('synchronous_commit', 'off', true)"
+_COUNTED = ("windows", "failures", "ends_at")
+#: PostgreSQL's, for values that come as text and as a number.
+_CASTS = {"JSONField": "::jsonb", "BooleanField": "::integer::boolean"}
+_NAMED = re.compile(r"%\((\w+)\)s")
+
+
+class Prepared:
+    """A statement with named values, `%(tag)s`, that runs on a cursor and gives it back."""
+
+    def __init__(self, text: str) -> None:
+        self._order = _NAMED.findall(text)
+        self._text = _NAMED.sub("%s", text)
+
+    def __call__(self, cursor: Any, **values: Any) -> Any:
+        cursor.execute(self._text, [values[name] for name in self._order])
+        return cursor
+
+
+class _Table:
+    """A model's table and columns, quoted; under a short name in statements that read several."""
+
+    def __init__(self, model: type[models.Model], connection: BaseDatabaseWrapper, short: str) -> None:
+        self._model, self._connection, self._short = model, connection, short
+        self._quote = connection.ops.quote_name
+        self.name = self._quote(model._meta.db_table)
+        self.key = "name" if model is CounterRow else "id" if model is VerificationRow else "tag"
+        #: When a row is over.
+        self.over = "expires_at" if model is VerificationRow else "ends_at"
+
+    def column(self, name: str) -> str:
+        return self._quote(self._column(name))
+
+    def of(self, name: str) -> str:
+        """A column, with the table's short name."""
+        return f"{self._short}.{self.column(name)}"
+
+    def columns(self, names: Iterable[str]) -> str:
+        return ", ".join(map(self.column, names))
+
+    def value(self, name: str) -> str:
+        """A value for a column. What is kept as JSON comes as text, and what is true or false as 1 or 0."""
+        cast = _CASTS.get(self._field(name).get_internal_type(), "") if self._connection.vendor == "postgresql" else ""
+        return f"%({name})s{cast}"
+
+    def values(self, names: Iterable[str]) -> str:
+        return ", ".join(map(self.value, names))
+
+    def changes(self, names: Iterable[str]) -> str:
+        return ", ".join(f"{self.column(name)} = {self.value(name)}" for name in names)
+
+    def upsert(self, names: Sequence[str], rows: Sequence[str], changed: Iterable[str], short: str = "") -> str:
+        """Insert rows, or change these columns of those that are there already; either way they are locked."""
+        suffix = self._connection.ops.on_conflict_suffix_sql(
+            [self._field(name) for name in names],
+            OnConflict.UPDATE,
+            [self._column(name) for name in changed],
+            [self._column(self.key)],
+        )
+        values = ", ".join(f"({row})" for row in rows)
+        return f"INSERT INTO {self.name}{short} ({self.columns(names)}) VALUES {values} {suffix}"
+
+    def old(self, limit: str, condition: str = "", locking: str = "") -> str:
+        """The keys of the rows that are over, the oldest first."""
+        over = self.column(self.over)
+        return (
+            f"SELECT {self.column(self.key)} FROM {self.name} WHERE {over} <= %(before)s{condition} "
+            f"ORDER BY {over} LIMIT {limit}{locking}"
+        )
+
+    def _field(self, name: str) -> Any:
+        return self._model._meta.get_field(name)
+
+    def _column(self, name: str) -> str:
+        column: str = self._field(name).column
+        return column
+
+
+class _Tables:
+    """The three tables in one database, and what its words are for the server's time and a row's version."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.vendor = connection.vendor
+        if self.vendor not in _SERVER_TIME:
+            raise StoreError(
+                f"The store in Django's database works on SQLite, PostgreSQL, MariaDB and MySQL, not on {self.vendor}: "
+                "name another one in PHONE_VERIFY['store']"
+            )
+        self.now = _SERVER_TIME[self.vendor]
+        #: PostgreSQL numbers the versions of each row; elsewhere nobody comes between.
+        self.version = "p.xmin::text::bigint" if self.vendor == "postgresql" else "0"
+        self.record = _Table(VerificationRow, connection, "r")
+        self.phone = _Table(PhoneRow, connection, "p")
+        self.counter = _Table(CounterRow, connection, "c")
+
+    def __getitem__(self, table: Table) -> _Table:
+        return {Table.VERIFICATION: self.record, Table.PHONE: self.phone, Table.COUNTER: self.counter}[table]
+
+
+class ConnectionReads:
+    """The statements that read; see `Reads`."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        tables = _Tables(connection)
+        now, r, p = tables.now, tables.record, tables.phone
+        fields = ", ".join(now if name == "read_at" else r.of(name) for name in FIELDS)
+        counted = f"{', '.join(map(p.of, _COUNTED))}, {tables.version}"
+        of_phone, this = f"{p.of('tag')} = %(of_phone)s", f"{r.of('id')} = %(this)s"
+        names = ("tag", *_COUNTED)
+        self.hold: Statement = Prepared(p.upsert(names, [p.values(names)], ["tag"]))
+        self.time: Statement = Prepared(f"SELECT {now}")
+        # The time comes also where there is no phone.
+        self.phone: Statement = Prepared(
+            f"SELECT {now}, {counted} FROM (SELECT 1 AS one) AS one LEFT JOIN {p.name} AS p ON {p.of('tag')} = %(this)s"
+        )
+        self.record: Statement = Prepared(
+            f"SELECT {fields}, {counted} FROM {r.name} AS r LEFT JOIN {p.name} AS p ON {of_phone} WHERE {this}"
+        )
+        # The phone's row first, as everywhere: no two steps wait for each other.
+        self.held_record: Statement = Prepared(
+            f"SELECT {fields}, {counted} FROM {p.name} AS p JOIN {r.name} AS r ON {of_phone} WHERE {this} FOR UPDATE"
+        )
+        self.siblings: Statement = Prepared(
+            f"SELECT {fields} FROM {r.name} AS r WHERE {r.of('tag')} = %(this)s AND {r.of('expires_at')} > %(since)s"
+        )
+
+
+class ConnectionWords:
+    """The statements that change; see `Words`."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._tables = _Tables(connection)
+        self._vendor = self._tables.vendor
+        # Nobody waits in order to tidy up.
+        skips = connection.features.has_select_for_update_skip_locked
+        self._skip_locked = " FOR UPDATE SKIP LOCKED" if skips else ""
+
+    @property
+    def at_once(self) -> bool:
+        return self._vendor == "postgresql"
+
+    def change(self, names: Sequence[str], *, lazy: bool = False) -> Change:
+        r, p = self._tables.record, self._tables.phone
+        this = f"{r.column('id')} = %(this)s"
+        if self._vendor != "postgresql":
+            return Change(names, Prepared(f"UPDATE {r.name} SET {r.changes(names)} WHERE {this}"), self._upsert_phone())
+        returning = f" RETURNING {_WITHOUT_WAITING}" if lazy else ""
+        return Change(
+            names,
+            Prepared(
+                f"WITH held AS (UPDATE {p.name} AS p SET {p.changes(_COUNTED)} "
+                f"WHERE {p.of('tag')} = %(of_phone)s AND {self._as_read} RETURNING {p.of('tag')}) "
+                f"UPDATE {r.name} SET {r.changes(names)} FROM held WHERE {this}{returning}"
+            ),
+        )
+
+    def start(self, swept: Mapping[Table, int]) -> Start:
+        r = self._tables.record
+        held = Open(
+            self._upsert_phone(),
+            Prepared(f"UPDATE {r.name} SET {r.changes(CLOSED)} WHERE {r.column('id')} = %(this)s"),
+            Prepared(f"INSERT INTO {r.name} ({r.columns(STORED)}) VALUES ({r.values(STORED)})"),
+            [(self.old(table), most) for table, most in swept.items()],
+        )
+        return Start(held, OpenAtOnce(Prepared(self._start(swept))) if self.at_once else None)
+
+    def old(self, table: Table) -> Old:
+        t = self._tables[table]
+        rows, key = t.old("%(most)s", locking=self._skip_locked), t.column(t.key)
+        if self._vendor == "mysql":  # takes no LIMIT inside IN
+            return Old(Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows))
+        return Old(Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"))
+
+    def counters(self, count: int) -> Counters:
+        c, numbers = self._tables.counter, range(count)
+        names = ", ".join(f"%(name{n})s" for n in numbers)
+        columns = ("name", "count", "ends_at")
+        name, counted, ends_at = map(c.column, columns)
+        empty = [f"%(name{n})s, 0, 0" for n in numbers]
+        full = [f"%(name{n})s, %(count{n})s, %(ends_at{n})s" for n in numbers]
+        room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in numbers)
+        return Counters(
+            hold=Prepared(c.upsert(columns, empty, ["name"])),
+            read=Prepared(
+                f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name} WHERE {name} IN ({names})"
+            ),
+            write=Prepared(c.upsert(columns, full, ["count", "ends_at"])),
+            # Nothing is sent before the start is written, which does wait for the disk.
+            one_more=Prepared(
+                f"WITH held AS (SELECT {name} FROM {c.name} "
+                f"WHERE ({room}) AND {ends_at} > COALESCE(%(at)s::bigint, {self._tables.now}) "
+                f"ORDER BY {name} FOR UPDATE) "
+                f"UPDATE {c.name} SET {counted} = {counted} + 1 "
+                f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {count} "
+                f"RETURNING {name}, {ends_at}, {self._tables.now}, {_WITHOUT_WAITING}"
+            ),
+        )
+
+    def uncount(self) -> Statement:
+        c = self._tables.counter
+        name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
+        return Prepared(
+            f"UPDATE {c.name} SET {counted} = {counted} - 1 "
+            f"WHERE {name} = %(this)s AND {ends_at} = %(then)s AND {counted} > 0"
+        )
+
+    def erase(self) -> Sequence[Statement]:
+        tables = (self._tables.record, self._tables.phone)
+        return [Prepared(f"DELETE FROM {t.name} WHERE {t.column('tag')} = %(this)s") for t in tables]
+
+    def _upsert_phone(self) -> Statement:
+        p, names = self._tables.phone, ("tag", *_COUNTED)
+        return Prepared(p.upsert(names, [p.values(names)], _COUNTED))
+
+    @property
+    def _as_read(self) -> str:
+        """That the phone's row is still the one that was read."""
+        return f"{self._tables.version} = %(old_version)s"
+
+    def _start(self, swept: Mapping[Table, int]) -> str:
+        """A whole start, for PostgreSQL; writes nothing if another step came between."""
+        r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)
+        counted = p.upsert(names, [p.values(names)], _COUNTED, " AS p")
+        parts = [f"held AS ({counted} WHERE {self._as_read} RETURNING {self._tables.version} AS version)"]
+        for table, most in swept.items():
+            t = self._tables[table]
+            # This phone's own row may be over; it is being written here, and must not be dropped as well.
+            mine = f" AND {p.column('tag')} <> %(tag)s" if table is Table.PHONE else ""
+            rows = t.old(str(most), mine, self._skip_locked)
+            parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.column(t.key)} IN ({rows}))")
+        start = f"INSERT INTO {r.name} ({r.columns(STORED)}) SELECT {r.values(STORED)} FROM held"
+        return f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)"

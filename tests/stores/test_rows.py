@@ -1,0 +1,66 @@
+"""What a process may know of a server without asking, and that nothing rests on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from phone_verify.model import Verification
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.stores.rows import turns
+from phone_verify.stores.rows.turns import Memory
+from phone_verify.stores.rows.values import Phone, micros
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.stores import LIMITS, opening, run
+
+HEARD = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+class Ticks:
+    """A monotonic clock, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
+    ticks = Ticks()
+    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=ticks))
+    return ticks
+
+
+def test_the_servers_time_goes_on_for_a_second(ticks: Ticks) -> None:
+    memory = Memory()
+    assert memory.time() is None
+    memory.hear(micros(HEARD), ticks())
+    ticks.now += 0.5
+    assert memory.time() == HEARD + timedelta(seconds=0.5)
+    ticks.now += 0.5
+    assert memory.time() is None
+
+
+def test_a_time_that_was_long_on_its_way_is_not_remembered(ticks: Ticks) -> None:
+    memory, asked = Memory(), ticks()
+    ticks.now += 0.2
+    memory.hear(micros(HEARD), asked)
+    assert memory.time() is None
+
+
+def test_starts_are_given_out_once_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_MOST_STARTS", 2)
+    memory, store, clock = Memory(), MemoryStore(), ManualClock()
+    records = [run(store.open(opening(), [], LIMITS, clock())) for _ in range(3)]
+    for record in records:
+        assert isinstance(record, Verification)
+        memory.keep(record, Phone(record.tag))
+    first, second, third = [record.id for record in records if isinstance(record, Verification)]
+    assert memory.start(first) is None
+    assert memory.start(second) is not None
+    assert memory.start(second) is None
+    assert memory.start(third) is not None
