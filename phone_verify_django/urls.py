@@ -5,7 +5,7 @@ import asyncio
 from django.urls import ResolverMatch, URLPattern, path
 from django.urls.resolvers import RegexPattern
 
-from . import conf, views
+from . import conf, signup, views
 
 
 class _Api(URLPattern):
@@ -32,10 +32,14 @@ def _in_a_task() -> bool:
 app_name = "phone_verify"
 
 urlpatterns = [
-    path("login/", views.login, name="login"),
-    path("code/", views.code, name="code"),
-    path("logout/", views.logout, name="logout"),
+    path("login/", views.LoginView.as_view(), name="login"),
+    path("code/", views.CodeView.as_view(), name="code"),
+    path("signup/", signup.SignUpView.as_view(), name="signup"),
+    path("verify/", views.VerifyView.as_view(), name="verify"),
+    path("logout/", views.LogoutView.as_view(), name="logout"),
     path("static/<str:name>", views.static, name="static"),
     # All of it to one view, so that what does not exist there is a problem body too.
-    _Api(RegexPattern(r"^(?P<path>(?:v1|webhooks)/[\s\S]*)\Z", name="api", is_endpoint=True), views.api, name="api"),
+    _Api(
+        RegexPattern(r"^(?P<path>(?:v1|webhooks)(?:/[\s\S]*)?)\Z", name="api", is_endpoint=True), views.api, name="api"
+    ),
 ]

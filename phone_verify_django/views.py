@@ -6,20 +6,26 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar
+from functools import cached_property
+from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import logout as django_logout
+from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connections, transaction
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http.response import HttpResponseBase
+from django.shortcuts import render, resolve_url
 from django.template.backends.utils import csrf_input
+from django.urls import reverse
+from django.utils.decorators import classonlymethod
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 from django.views.decorators.http import condition, require_http_methods, require_safe
+from django.views.generic import View
 
 from phone_verify.api import (
     Call,
@@ -29,8 +35,10 @@ from phone_verify.api import (
     SignOut,
     Site,
     answered,
+    asks_who,
     invalid_proof,
     known_cookie,
+    newcomer,
     pages,
     phone_set,
     phone_taken,
@@ -39,40 +47,42 @@ from phone_verify.api import (
     signed_out,
 )
 from phone_verify.api.problems import invalid, problem, unavailable
+from phone_verify.model import Redeemed
 from phone_verify.verifier import Flows, run
 from phone_verify.web.assets import asset
 
-from . import accounts, calls, conf
+from . import accounts, calls, conf, forms, newcomers
 from .backends import has_rights_over_others
+from .recent import note_check
 
 log = logging.getLogger("phone_verify")
 
-View = TypeVar("View", bound=Callable[..., Any])
+ViewFunction = TypeVar("ViewFunction", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _YEAR = 365 * 24 * 3600
 
 
-def _outside_transactions(view: View) -> View:
+def _outside_transactions(view: ViewFunction) -> ViewFunction:
     """With ATOMIC_REQUESTS an error after a wrong or right code would give the attempt, or the code, back."""
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
 
 
-def _page(view: View) -> View:
+def _page(view: ViewFunction) -> ViewFunction:
     """What holds for every page: forms only from our own pages, nothing kept in caches, no code in error reports."""
-    decorated: Any = sensitive_variables()(view)
+    decorated: Any = login_not_required(sensitive_variables()(view))
     decorated = require_http_methods(["GET", "HEAD", "POST"])(decorated)
     decorated = sensitive_post_parameters()(csrf_protect(never_cache(decorated)))
-    result: View = _outside_transactions(decorated)
+    result: ViewFunction = _outside_transactions(decorated)
     return result
 
 
-def _call(view: View) -> View:
+def _call(view: ViewFunction) -> ViewFunction:
     """What holds for every call of the API. Forgery is refused by the API's own rule; no token is needed."""
-    decorated: Any = csrf_exempt(sensitive_post_parameters()(sensitive_variables()(view)))
-    result: View = _outside_transactions(decorated)
+    decorated: Any = login_not_required(csrf_exempt(sensitive_post_parameters()(sensitive_variables()(view))))
+    result: ViewFunction = _outside_transactions(decorated)
     return result
 
 
@@ -90,43 +100,260 @@ async def aapi(request: HttpRequest, path: str) -> HttpResponse:
     return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
 
 
-@_page
-def login(request: HttpRequest) -> HttpResponse:
+class PageView(View):
+    """What the pages share. A view of the site's own takes the place of one of ours where its path comes first:
+
+        path("phone/login/", OurLoginView.as_view()),
+        path("phone/", include("phone_verify_django.urls")),
+
+    What holds for every page is put around the view by `as_view`, so that no subclass can lose it: forms only from our
+    own pages, nothing kept in caches, no code in error reports, no transaction around a check.
+    """
+
+    template_name = ""
+    #: The form in the template's context; fields and rules that a site adds are asked before ours.
+    form_class: type[forms.PageForm] | None = None
+    #: Where to go when it is done and the visitor wanted nowhere else: an address or the name of one.
+    success_url: str | None = None
+    extra_context: Mapping[str, Any] | None = None
+    #: The path below the mount.
+    path: ClassVar[str]
+
+    @classonlymethod
+    def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:  # noqa: N805 - Django's kind of classmethod
+        """The view function."""
+        return _page(super().as_view(**initkwargs))
+
+    @cached_property
+    def site(self) -> Site:
+        """The site that the settings describe."""
+        return conf.site()
+
+    @cached_property
+    def call(self) -> Call:
+        """The request as the core reads it, without who is signed in."""
+        return calls.page_call(self.request)
+
+    @cached_property
+    def users_call(self) -> Call:
+        """The request as the core reads it, with who is signed in."""
+        return _with_user(self.request, self.call)
+
+    @cached_property
+    def urls(self) -> Mapping[str, str]:
+        """The addresses that the templates name."""
+        return _urls(_mount(self.request, self.path))
+
+    @cached_property
+    def next(self) -> str:
+        """Where the visitor wanted to go, if that is on this site."""
+        return _safe_next(self.request)
+
+    def get_success_url(self) -> str:
+        """Where to go when it is done."""
+        return self.next or (resolve_url(self.success_url) if self.success_url else self.get_default_success_url())
+
+    def get_default_success_url(self) -> str:
+        """Where to go when it is done, and neither the visitor nor the view has said so."""
+        return conf.after_login()
+
+    def get_form_class(self) -> type[forms.PageForm] | None:
+        """The form's class, or None for a page without."""
+        return self.form_class
+
+    def get_form(self, page: pages.Page | None = None, data: QueryDict | None = None) -> forms.PageForm | None:
+        """The form: to be shown on this page, or to read what was posted, or both."""
+        made = self.get_form_class()
+        return made(data, texts=self.call.texts, page=page, **self.get_form_kwargs()) if made else None
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """What a form of the site's own is made with, besides."""
+        return {}
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """What the template is shown with; `page` is the core's."""
+        return {**_context(self.request, self.site, self.urls, kwargs["page"]), "view": self, **kwargs,
+                **(self.extra_context or {})}  # fmt: skip
+
+    def shown(self, page: pages.Page, form: forms.PageForm | None = None) -> HttpResponse:
+        """The page as a response."""
+        form = form if form is not None else self.get_form(page)
+        return self.rendered(page, self.get_context_data(page=page, form=form))
+
+    def get_template_name(self, page: pages.Page) -> str:
+        """The template for what the core shows, which may be another page than this view's."""
+        return self.template_name
+
+    def rendered(self, page: pages.Page, context: dict[str, Any]) -> HttpResponse:
+        """The page as a response, with this context."""
+        response = render(self.request, self.get_template_name(page), context, status=page.status)
+        calls.finish(response, self.site, self.urls["mount"], page.headers, page.cookie)
+        return response
+
+    def entered(self, redeemed: Redeemed, remember: bool | None) -> HttpResponse:
+        """Whoever has just signed in by this proof goes on, and the browser keeps what it may."""
+        request = self.request
+        note_check(request)
+        if remember is not None:
+            request.session.set_expiry(request.session.get_session_cookie_age() if remember else 0)
+        response = HttpResponseRedirect(self.get_success_url())
+        known = known_cookie(self.site, self.call, redeemed)
+        calls.remember(response, self.site, self.urls["mount"], known)
+        return response
+
+    def answered(self, answer: pages.Page | pages.Redirect) -> HttpResponse:
+        """What the core answered, as a response."""
+        if isinstance(answer, pages.Redirect):
+            response: HttpResponse = HttpResponseRedirect(answer.address(self.urls))
+            calls.finish(response, self.site, self.urls["mount"], cookie=answer.cookie)
+            return response
+        if self.request.method != "POST":
+            return self.shown(answer)
+        form = self.get_form(answer, self.request.POST)
+        if form is not None and answer.error and form.is_valid():
+            about_field = answer.status in (400, 422) and form.main_field in form.fields
+            form.add_error(form.main_field if about_field else None, answer.error)
+        return self.shown(answer, form)
+
+    def refused(self, page: pages.Page | pages.Redirect, form: forms.PageForm) -> HttpResponse:
+        """The page again, where a rule of the site's own form was not met."""
+        if isinstance(page, pages.Redirect):
+            return self.answered(page)
+        error = next(iter(form.errors.values()))[0]
+        page = replace(page, error=str(error), status=400)
+        return self.shown(page, self.get_form(page, self.request.POST))
+
+    def fields(self, form: forms.PageForm | None) -> dict[str, str]:
+        """What was posted, for the core: as the form has cleaned it, where there is one."""
+        cleaned = form.cleaned_data if form is not None else {}
+        texts = {name: value for name, value in cleaned.items() if isinstance(value, str)}
+        return {**self.request.POST.dict(), **texts, "next": self.next}
+
+
+class LoginView(PageView):
     """Type the number, and choose the way."""
-    site, call, next = conf.site(), calls.page_call(request), _safe_next(request)
-    if request.method == "POST":
-        answer = pages.submit_login(site, call, {**request.POST.dict(), "next": next})
-    else:
-        answer = pages.show_login(site, call, next)
-    return _shown(request, site, "login/", answer)
+
+    template_name = "phone_verify/login.html"
+    form_class = forms.PhoneForm
+    #: Whether somebody who is signed in already goes on at once.
+    redirect_authenticated_user = False
+    path = "login/"
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Show or take the form, unless there is nothing to sign in for."""
+        # Whoever comes from `verify/` was sent here to sign in again.
+        again = self.next.partition("?")[0] == self.urls["verify"]
+        if self.redirect_authenticated_user and not again and request.user.is_authenticated:
+            to = self.get_success_url()
+            if to == request.path:
+                raise ValueError("LOGIN_REDIRECT_URL, or success_url, leads back to the login page: name another page")
+            return HttpResponseRedirect(to)
+        return super().dispatch(request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The empty page."""
+        return self.answered(pages.show_login(self.site, self.call, self.next))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Send, and go to the page of the code."""
+        form = self.get_form(data=request.POST)
+        if form is not None and not form.is_valid():
+            return self.refused(pages.show_login(self.site, self.call, self.next), form)
+        return self.answered(pages.submit_login(self.site, self.call, self.fields(form)))
 
 
-@_page
-def code(request: HttpRequest) -> HttpResponse:
-    """Type the code, or call the number, and be signed in."""
-    site, call, next = conf.site(), calls.page_call(request), _safe_next(request)
-    if request.method == "POST":
-        answer = pages.submit_code(site, call, {**request.POST.dict(), "next": next})
-    else:
-        answer = pages.show_code(site, call, next)
-    if not isinstance(answer, SignIn):
-        return _shown(request, site, "code/", answer)
-    if accounts.sign_in(request, answer.redeemed) is None:
-        return _shown(request, site, "code/", pages.refused_login(site, call, next))
-    response = HttpResponseRedirect(next or conf.after_login())
-    calls.remember(response, site, calls.mount_of(request, "code/"), known_cookie(site, call, answer.redeemed))
-    return response
+class CodeView(PageView):
+    """Type the code, or call the number: be signed in, or be given the number."""
+
+    template_name = "phone_verify/code.html"
+    #: For what is said after the code: that the site does not let somebody in, that the number is somebody else's.
+    login_template_name = LoginView.template_name
+    verify_template_name = "phone_verify/verify.html"
+    form_class = forms.CodeForm
+    path = "code/"
+
+    def get_template_name(self, page: pages.Page) -> str:
+        """The template for what the core shows."""
+        if isinstance(page, pages.VerifyPage):
+            return self.verify_template_name
+        return self.login_template_name if isinstance(page, pages.LoginPage) else self.template_name
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """How the verification stands."""
+        return self._carried_out(pages.show_code(self.site, self.users_call, self.next))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Judge the code, or send again, or look whether the call came."""
+        form = self.get_form(data=request.POST) if "code" in request.POST else None
+        if form is not None and not form.is_valid():
+            page = pages.show_code(self.site, self.users_call, self.next)
+            if isinstance(page, (pages.CodePage, pages.Redirect)):
+                return self.refused(page, form)
+        return self._carried_out(pages.submit_code(self.site, self.users_call, self.fields(form)))
+
+    def sign_in(self, answer: SignIn) -> HttpResponse:
+        """Sign the phone's user in, and go on. The proof is burnt."""
+        request = self.request
+        if newcomers.wait(request, answer.redeemed, answer.remember):
+            query = f"?{urlencode({'next': self.next})}" if self.next else ""
+            return HttpResponseRedirect(self.urls["signup"] + query)
+        if accounts.sign_in(request, answer.redeemed) is None:
+            return self.shown(pages.refused_login(self.site, self.call, self.next))
+        return self.entered(answer.redeemed, answer.remember)
+
+    def set_phone(self, answer: SetPhone) -> HttpResponse:
+        """Give the number to whoever is signed in, and go on. The proof is burnt."""
+        request = self.request
+        if answer.redeemed.by_fixed_code and has_rights_over_others(request.user):
+            return self.answered(pages.refused_phone(self.site, self.users_call, self.next))
+        if accounts.set_phone(request, answer.redeemed) is None:
+            return self.answered(pages.taken_phone(self.site, self.users_call, self.next))
+        note_check(request)
+        return HttpResponseRedirect(self.next or self.urls["verify"])
+
+    def _carried_out(self, answer: pages.Page | pages.Redirect | SignIn | SetPhone) -> HttpResponse:
+        if isinstance(answer, SignIn):
+            return self.sign_in(answer)
+        return self.set_phone(answer) if isinstance(answer, SetPhone) else self.answered(answer)
 
 
-@_page
-def logout(request: HttpRequest) -> HttpResponse:
+class VerifyView(PageView):
+    """Whoever is signed in confirms the number, or changes it."""
+
+    template_name = "phone_verify/verify.html"
+    form_class = forms.PhoneForm
+    path = "verify/"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The own number, and a field for another."""
+        return self.answered(pages.show_verify(self.site, self.users_call, self.next))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Send, and go to the page of the code."""
+        form = self.get_form(data=request.POST) if "confirm" not in request.POST else None
+        if form is not None and not form.is_valid():
+            return self.refused(pages.show_verify(self.site, self.users_call, self.next), form)
+        return self.answered(pages.submit_verify(self.site, self.users_call, self.fields(form)))
+
+
+class LogoutView(PageView):
     """Ask on GET, sign out on POST."""
-    next = _safe_next(request)
-    if request.method != "POST":
-        page = pages.show_logout(calls.page_call(request), next)
-        return render(request, "phone_verify/logout.html", _context(request, conf.site(), "logout/", page))
-    django_logout(request)
-    return HttpResponseRedirect(next or conf.after_logout() or _urls(calls.mount_of(request, "logout/"))["login"])
+
+    template_name = "phone_verify/logout.html"
+    path = "logout/"
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The question: a link alone, which any site may show, signs nobody out."""
+        return self.shown(pages.show_logout(self.call, self.next))
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Sign out."""
+        django_logout(request)
+        return HttpResponseRedirect(self.get_success_url())
+
+    def get_default_success_url(self) -> str:
+        """Where the settings say, or the login page."""
+        return conf.after_logout() or self.urls["login"]
 
 
 def _etag(request: HttpRequest, name: str) -> str | None:
@@ -134,6 +361,7 @@ def _etag(request: HttpRequest, name: str) -> str | None:
     return f'"{version}"' if version else None
 
 
+@login_not_required
 @require_safe
 @condition(etag_func=_etag)
 def static(request: HttpRequest, name: str) -> HttpResponse:
@@ -163,11 +391,9 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 
 
 async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs: _Runs) -> Reply:
-    # Nothing else needs to know who is signed in: a start looks at no session and no account.
-    asks_who = (path, request.method) in (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
     try:
         call = calls.read_call(request, path)
-        if asks_who:
+        if asks_who(path, call.method):
             call = await runs(_with_user, request, call)
     except OSError:
         return invalid("The body did not arrive whole.")
@@ -198,10 +424,14 @@ def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhon
         if answer.redeemed.by_fixed_code and has_rights_over_others(request.user):
             return invalid_proof()
         user = accounts.set_phone(request, answer.redeemed)
-        return phone_taken() if user is None else phone_set(user)
+        if user is None:
+            return phone_taken()
+        note_check(request)
+        return phone_set(user)
     account = accounts.sign_in(request, answer.redeemed)
     if account is None:
-        return refused(call)
+        return newcomer(call) if newcomers.wait(request, answer.redeemed) else refused(call)
+    note_check(request)
     return signed_in(site, call, answer.redeemed, account.user, created=account.created)
 
 
@@ -211,25 +441,10 @@ def _database_down(error: DatabaseError) -> Reply:
     return unavailable()
 
 
-def _shown(
-    request: HttpRequest, site: Site, path: str, answer: pages.LoginPage | pages.CodePage | pages.Redirect
-) -> HttpResponse:
-    mount = calls.mount_of(request, path)
-    if isinstance(answer, pages.Redirect):
-        query = f"?{urlencode({'next': answer.next})}" if answer.next else ""
-        response: HttpResponse = HttpResponseRedirect(_urls(mount)[answer.to] + query)
-        calls.finish(response, site, mount, cookie=answer.cookie)
-        return response
-    template = "phone_verify/login.html" if isinstance(answer, pages.LoginPage) else "phone_verify/code.html"
-    response = render(request, template, _context(request, site, path, answer), status=answer.status)
-    calls.finish(response, site, mount, answer.headers, answer.cookie)
-    return response
-
-
-def _context(request: HttpRequest, site: Site, path: str, page: pages.Page) -> dict[str, object]:
+def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: pages.Page) -> dict[str, object]:
     return {
         "page": page,
-        "urls": _urls(calls.mount_of(request, path)),
+        "urls": urls,
         "csrf_field": csrf_input(request),
         "site_name": site.name,
         "lang": page.language.tag,
@@ -237,11 +452,19 @@ def _context(request: HttpRequest, site: Site, path: str, page: pages.Page) -> d
     }
 
 
+def _mount(request: HttpRequest, path: str) -> str:
+    """Where our URLs are included; for a view that a site has put elsewhere, by the name of one of them."""
+    if request.path.endswith(f"/{path}"):
+        return calls.mount_of(request, path)
+    return reverse("phone_verify:login").removesuffix("login/")
+
+
 def _urls(mount: str) -> Mapping[str, str]:
     files = {"style": "phone_verify.css", "script": "phone_verify.js"}
     return {
         "mount": mount,
-        **{name: f"{mount}{name}/" for name in ("login", "code", "logout")},
+        **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
+        "sign_in": conf.sign_in_url(),
         **{kind: f"{mount}static/{name}?v={_version(name)}" for kind, name in files.items()},
     }
 

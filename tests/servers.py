@@ -40,10 +40,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def gunicorn(framework: str, env: Mapping[str, str], workers: int = 2, port: int | None = None) -> Iterator[str]:
+def gunicorn(
+    framework: str,
+    env: Mapping[str, str],
+    workers: int = 2,
+    port: int | None = None,
+    application: str = "wsgi:application",
+) -> Iterator[str]:
     """A running example site: its address. Ends with the block; what it printed is shown if it did not start."""
     port = port or free_port()
-    command = [sys.executable, "-m", "gunicorn", "wsgi:application", "--bind", f"127.0.0.1:{port}",
+    command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}",
                "--workers", str(workers), "--threads", "4", "--log-level", "warning",
                "--no-control-socket", "--graceful-timeout", "1", "--keep-alive", "1"]  # fmt: skip
     with _running(command, framework, env, port) as url:

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import jinja2
 import markupsafe
@@ -13,7 +14,7 @@ import pytest
 from django.template import Context, Engine
 from django.utils.safestring import mark_safe
 
-from phone_verify.api.pages import Choice, CodePage, LoginPage
+from phone_verify.api.pages import Choice, CodePage, LoginPage, NumberHelp, VerifyPage
 from phone_verify.web.assets import asset
 from phone_verify.web.qr import svg_data_uri
 from phone_verify.web.texts import PAGE
@@ -21,10 +22,13 @@ from phone_verify.web.texts import PAGE
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
 OF_FLASK = ROOT / "phone_verify_flask" / "templates"
-NAMES = sorted(path.name for path in (OF_DJANGO / "phone_verify").iterdir())
+#: Those of one framework alone: they show a form of its kind.
+DJANGOS_ALONE = {"signup.html"}
+NAMES = sorted({path.name for path in (OF_DJANGO / "phone_verify").iterdir()} - DJANGOS_ALONE)
 SOURCES = {name: (OF_DJANGO / "phone_verify" / name).read_text() for name in NAMES}
 
-URLS = {name: f"/phone/{name}/" for name in ("login", "code", "logout")} | {
+URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout")} | {
+    "sign_in": "/accounts/login/",
     "style": "/phone/static/phone_verify.css",
     "script": "/phone/static/phone_verify.js",
     "mount": "/phone/",
@@ -48,7 +52,9 @@ CODE = CodePage(
     choices=[RING],
     poll_path="v1/verifications/made-up",
     next=NEXT,
+    asks_remember=True,
 )
+VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••••00")
 INBOUND = replace(CODE, kind="inbound_call", code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
 
 PAGES = {
@@ -66,8 +72,33 @@ PAGES = {
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
     "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["over"])),
     "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
+    "code, to change": ("code.html", replace(CODE, begun_at="verify", asks_remember=False)),
+    "over, to change": ("code.html", CodePage("over", "", "", next=NEXT, error=PAGE["over"], begun_at="verify")),
+    "login, in a region": ("login.html", replace(LOGIN, number=NumberHelp("0912 345 6789", local=True))),
+    "verify": ("verify.html", VERIFY),
+    "verify, done": ("verify.html", replace(VERIFY, next="", notice=PAGE["number_confirmed"])),
+    "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
+    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", status=400)),
+    "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"], status=409)),
+    "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False)),
+    "verify, must sign in": ("verify.html", replace(VERIFY, may_change=False, error="Sign in again.", status=403)),
+    "verify, no number, refused": (
+        "verify.html",
+        replace(VERIFY, phone_hint="", error=PAGE["invalid_phone"], status=400),
+    ),
+    "verify, no number, must sign in": (
+        "verify.html",
+        replace(VERIFY, phone_hint="", may_change=False, error=PAGE["sign_in_again"], status=403),
+    ),
+    "verify, not configured, no number": (
+        "verify.html",
+        replace(VERIFY, phone_hint="", choices=[], configured=False, error="Not set up."),
+    ),
+    "verify, not configured": ("verify.html", replace(VERIFY, choices=[], configured=False, error="Not set up.")),
     "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
 }
+#: What several pages show alike.
+PARTS = ("choices.html", "number.html", "remember.html")
 every_page = pytest.mark.parametrize("kind", PAGES)
 every_template = pytest.mark.parametrize("name", NAMES)
 
@@ -120,8 +151,11 @@ def page_of(kind: str) -> Parts:
 
 
 def test_both_adapters_have_the_same_templates():
-    assert NAMES == ["base.html", "code.html", "login.html", "logout.html"]
-    assert {path.name: path.read_text() for path in (OF_FLASK / "phone_verify").iterdir()} == SOURCES
+    pages = ["base.html", "code.html", "login.html", "logout.html", "verify.html"]
+    assert sorted([*pages, *PARTS]) == NAMES
+    of_flask = {path.name: path.read_text() for path in (OF_FLASK / "phone_verify").iterdir()}
+    del of_flask["macros.html"]  # what Django has as template tags
+    assert of_flask == SOURCES
 
 
 @every_page
@@ -156,7 +190,10 @@ def test_templates_hold_no_words_of_their_own(name):
     bare = Parts(re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", "", SOURCES[name]))
     spoken = [attributes.get(a) or "" for _, attributes in bare.tags for a in ("alt", "aria-label", "title", "value")]
     assert not [text for text in bare.texts + spoken if re.search(r"[^\W\d_]", text)]
-    assert not [attributes for _, attributes in bare.tags if "placeholder" in attributes]
+    # A placeholder is an example of a number.
+    assert not [
+        text for _, attributes in bare.tags if re.search(r"[^\W_]", text := attributes.get("placeholder") or "")
+    ]
 
 
 def test_every_text_that_a_template_names_is_there():
@@ -205,6 +242,22 @@ def test_an_error_is_announced_and_belongs_to_its_field(kind, field):
     assert "pv-error" in (found["aria-describedby"] or "").split()
 
 
+@every_page
+def test_an_error_is_told_once_and_so_is_a_notice(kind):
+    page = PAGES[kind][1]
+    parts = page_of(kind)
+    for told, kind_of in ((getattr(page, "error", ""), "pv-error"), (getattr(page, "notice", ""), "pv-notice")):
+        assert parts.texts.count(told) == (1 if told else 0)
+        assert len(parts.find("p", **{"class": f"pv-message {kind_of}"})) == bool(told)
+
+
+def test_what_was_wrong_with_another_number_is_told_where_it_was_typed():
+    text = by_jinja(*PAGES["verify, refused"])
+    assert text.index("<details") < text.index('id="pv-error"') < text.index('name="phone"')
+    text = by_jinja(*PAGES["verify, taken"])
+    assert text.index('id="pv-error"') < text.index("<form")
+
+
 def test_a_refused_resend_does_not_call_the_code_wrong():
     parts = Parts(by_jinja("code.html", replace(CODE, error="Too many tries.", status=429)))
     assert "aria-invalid" not in parts.find("input", name="code")[0]
@@ -237,6 +290,63 @@ def test_the_calling_number_is_drawn_with_its_end_open():
     assert len([a for _, a in parts.tags if "data-pv-place" in a]) == 4
 
 
+@pytest.mark.parametrize(("kind", "form"), [("code", "code"), ("inbound call", "called"), ("proven", "called")])
+def test_a_form_that_signs_in_asks_once_whether_to_stay(kind, form):
+    name, page = PAGES[kind]
+    text = by_jinja(name, replace(page, asks_remember=True))
+    asked = Parts(text)
+    assert len(asked.find("input", name="asks_remember", value="1")) == 1
+    [box] = asked.find("input", type="checkbox", name="remember", value="1")
+    assert "checked" in box
+    [signing_in] = [part for part in re.findall("<form.*?</form>", text, re.S) if 'name="remember"' in part]
+    assert f'name="{form}"' in signing_in
+    [box] = Parts(by_jinja(name, replace(page, asks_remember=True, remember=False))).find("input", name="remember")
+    assert "checked" not in box
+
+
+def test_nobody_is_asked_to_stay_who_is_signed_in_already():
+    assert not page_of("code, to change").find("input", name="remember")
+    assert not page_of("code, to change").find("input", name="asks_remember")
+
+
+def test_the_own_number_is_one_button_and_another_one_a_field():
+    parts = page_of("verify")
+    assert [a["value"] for a in parts.find("input", name="confirm")] == ["1"]
+    assert len(parts.find("input", name="phone")) == 1
+    assert "open" not in parts.find("details")[0]
+    assert "open" in page_of("verify, refused").find("details")[0]
+    assert not page_of("verify, no number").find("input", name="confirm")
+    assert not page_of("verify, no number").find("details")
+
+
+@pytest.mark.parametrize("kind", ["verify, signed in long ago", "verify, must sign in"])
+def test_who_signed_in_long_ago_finds_the_way_back_through_the_sites_own_login(kind):
+    parts = page_of(kind)
+    assert not parts.find("input", name="phone")
+    assert len(parts.find("input", name="confirm")) == 1
+    [link] = parts.find("a")
+    address = urlsplit(link["href"] or "")
+    assert address.path == "/accounts/login/"
+    back = urlsplit(parse_qs(address.query)["next"][0])
+    assert back.path == "/phone/verify/"
+    assert parse_qs(back.query) == {"next": [NEXT]}
+
+
+def test_what_was_begun_at_the_own_number_leads_back_there():
+    for kind in ("code, to change", "over, to change"):
+        assert [a["href"] for a in page_of(kind).find("a")] == ["/phone/verify/?next=/basket%3Fa%3D1%26b%3D%272%27"]
+
+
+def test_a_number_is_shown_as_people_write_it_here():
+    for kind, example in (("login", "+98 912 000 0000"), ("login, in a region", "0912 345 6789")):
+        parts = page_of(kind)
+        [field] = parts.find("input", name="phone")
+        assert field["placeholder"] == example
+        assert example in parts.texts
+        assert (field["type"], field["inputmode"], field["autocomplete"], field["dir"]) == ("tel", "tel", "tel", "ltr")
+        assert (PAGE["phone_abroad"] in parts.texts) == (kind == "login, in a region")
+
+
 def test_an_inbound_call_shows_link_picture_and_button_and_is_followed():
     parts = page_of("inbound call")
     assert parts.find("a", href="tel:+982100000000")
@@ -267,9 +377,16 @@ def test_a_channel_can_be_changed_and_next_is_kept():
 @every_template
 def test_a_site_can_override_block_by_block(name):
     blocks = set(re.findall(r"{% block (\w+) %}", SOURCES[name]))
+    if name in PARTS:
+        assert not blocks  # a file of its own
+        return
     assert {"title", "content"} <= blocks
     if name == "base.html":
-        assert {"head", "header", "heading", "messages", "footer"} <= blocks
+        assert {"head", "style", "script", "header", "heading", "messages", "footer"} <= blocks
+    else:
+        assert {"heading", "form", "submit", "help"} <= blocks
+    if name in ("login.html", "verify.html"):
+        assert {"number", "choices"} <= blocks
 
 
 def test_style_sheet_and_script_are_small_and_lay_out_both_directions():

@@ -7,8 +7,8 @@ asks `signed_in`, `phone_set`, `signed_out` or one of the refusals for the reply
 
 from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
 from .known import known_cookie
-from .routes import ahandle, answered, body_limit, handle
-from .session import invalid_proof, phone_set, phone_taken, refused, signed_in, signed_out
+from .routes import ahandle, answered, asks_who, body_limit, handle
+from .session import invalid_proof, newcomer, phone_set, phone_taken, refused, signed_in, signed_out
 from .site import Site
 
 __all__ = [
@@ -24,10 +24,12 @@ __all__ = [
     "Site",
     "ahandle",
     "answered",
+    "asks_who",
     "body_limit",
     "handle",
     "invalid_proof",
     "known_cookie",
+    "newcomer",
     "phone_set",
     "phone_taken",
     "refused",

@@ -1,123 +1,60 @@
 """The flow of the pages, without a framework: what was submitted in, what to show out.
 
-An adapter reads its form into a mapping, calls one of these, and renders a `LoginPage` or `CodePage` by the
-template of that name, follows a `Redirect`, or signs in on a `SignIn`. The pages hold their binding in the same
-cookie as the API, so that a script on the page can ask the API about what the page shows.
+An adapter reads its form into a mapping, calls one of these, and renders a `LoginPage`, `CodePage` or `VerifyPage` by
+the template of that name, follows a `Redirect`, signs in on a `SignIn`, or gives the number to whoever is signed in on
+a `SetPhone`. The pages hold their binding in the same cookie as the API, so that a script on the page can ask the API
+about what the page shows.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from ..errors import InvalidPhoneError, StoreError
 from ..model import Channel, Holder, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
-from ..web.languages import ENGLISH, Language
-from ..web.texts import Texts, spoken, texts_in
+from ..web.texts import Texts, example_number, spoken
 from . import views
 from .address import call_address
 from .binding import Pairs, pairs, secrets_shown, with_pair, without_pair
-from .call import Call, SignIn
+from .call import Call, SetPhone, SignIn
+from .page_values import Choice, CodePage, LoginPage, LogoutPage, NumberHelp, Page, PageName, Redirect, VerifyPage
 from .problems import refusal, unavailable
-from .session import SIGN_IN_PURPOSES
+from .session import PHONE_PURPOSES, RECENT, SIGN_IN_PURPOSES
 from .site import Site
+
+__all__ = [
+    "PURPOSE",
+    "Choice",
+    "CodePage",
+    "LoginPage",
+    "LogoutPage",
+    "NumberHelp",
+    "Page",
+    "Redirect",
+    "VerifyPage",
+    "refused_login",
+    "refused_phone",
+    "show_code",
+    "show_login",
+    "show_logout",
+    "show_verify",
+    "submit_code",
+    "submit_login",
+    "submit_verify",
+    "taken_phone",
+]
 
 log = logging.getLogger("phone_verify")
 
 PURPOSE = "login"
 _LONGEST_FIELD = 1024
 
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """A channel to choose."""
-
-    value: str
-    label: str
-    chosen: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """What every page has: `status`, `headers` and `cookie` are the response's."""
-
-    texts: Texts = field(default_factory=lambda: texts_in(ENGLISH), repr=False)
-    next: str = ""
-    error: str = ""
-    notice: str = ""
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    cookie: str | None = field(default=None, repr=False)
-
-    @property
-    def text(self) -> Mapping[str, str]:
-        """The texts that templates name."""
-        return self.texts.page
-
-    @property
-    def language(self) -> Language:
-        """The language of the page."""
-        return self.texts.language
-
-
-@dataclass(frozen=True, slots=True)
-class LogoutPage(Page):
-    """Where signing out is confirmed."""
-
-
-@dataclass(frozen=True, slots=True)
-class LoginPage(Page):
-    """Where the number is typed."""
-
-    choices: Sequence[Choice]
-    phone: str = field(default="", repr=False)
-    configured: bool = True
-
-    @property
-    def several(self) -> bool:
-        """Whether there is anything to choose."""
-        return len(self.choices) > 1
-
-
-@dataclass(frozen=True, slots=True)
-class CodePage(Page):
-    """Where the code is typed, or the number to call is shown.
-
-    `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or `over`. `poll_path` is
-    the API call, under the mount, that tells how the verification stands.
-    """
-
-    kind: str
-    phone_hint: str
-    site_name: str
-    lead: str = ""
-    code_length: int | None = None
-    caller_hint: str | None = None
-    dial: Mapping[str, str] | None = None
-    dial_spoken: str = ""
-    expires_in: int = 0
-    expires_text: str = ""
-    resend_in: int = 0
-    resend_text: str = ""
-    choices: Sequence[Choice] = ()
-    poll_path: str = ""
-
-    @property
-    def code_places(self) -> range:
-        """One item for each digit that is asked for: templates can repeat, but not count."""
-        return range(self.code_length or 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Redirect:
-    """Go to the page of this name (`login`, `code`), with the new cookie and `next` kept."""
-
-    to: str
-    next: str = ""
-    cookie: str | None = field(default=None, repr=False)
+P = TypeVar("P", LoginPage, VerifyPage)
 
 
 def show_login(site: Site, call: Call, next: str = "") -> LoginPage:
@@ -132,49 +69,65 @@ def show_logout(call: Call, next: str = "") -> LogoutPage:
 
 def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage | Redirect:
     """Start a verification and go to its page; one that is live already is shown again instead of sending."""
-    phone_text, next, word = _field(form, "phone"), _field(form, "next"), _field(form, "channel")
-    texts = call.texts
-    page = replace(_login(site, texts, next=next, chosen=word), phone=phone_text)
-    if call.multiprocess:
-        site.many_processes()
-    if not page.configured:
-        return replace(page, status=503)
+    phone_text, word = _field(form, "phone"), _field(form, "channel")
+    page = replace(_login(site, call.texts, next=_field(form, "next"), chosen=word), phone=phone_text)
+    phone = _typed(site, page, phone_text)
+    return _begun(site, call, page, phone, PURPOSE, word) if isinstance(phone, PhoneNumber) else phone
+
+
+def show_verify(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page on which somebody who is signed in confirms or changes the number."""
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    page = _verify(site, call, next=next)
     try:
-        phone = PhoneNumber.parse(phone_text, site.verifier.policy.region)
-    except InvalidPhoneError:
-        return replace(page, error=texts.page["invalid_phone"], status=400)
-    if word and word not in [choice.value for choice in page.choices]:
-        return replace(page, error=texts.reasons[Reason.CHANNEL_UNAVAILABLE], status=409)
-    channel = Channel(word) if word else None
-    try:
-        live = site.verifier.live(phone, PURPOSE, pairs(call.cookie))
-        if live is not None and channel in (None, live.channel):
-            return Redirect("code", next, with_pair(call.cookie, live.id, dict(pairs(call.cookie))[live.id]))
-        outcome = site.verifier.start(
-            phone,
-            purpose=PURPOSE,
-            channel=channel,
-            locale=texts.language.tag,
-            address=call_address(site, call),
-            shown=secrets_shown(call),
-            known_browser=call.known_cookie,
-        )
+        # Whoever wants to go on to another page is here to confirm it once more.
+        if not next and _has_just_confirmed(site, call):
+            return replace(page, notice=page.text["number_confirmed"])
     except StoreError as error:
-        log.error("the store did not answer: %s", error)
-        return replace(page, error=texts.page["unavailable"], status=503, headers=unavailable().headers)
-    if outcome.verification is None or outcome.secret is None:
-        reply = refusal(outcome)
-        return replace(page, error=_told(texts, outcome), status=reply.status, headers=reply.headers)
-    return Redirect("code", next, with_pair(call.cookie, outcome.verification.id, outcome.secret))
+        return _down(page, error)
+    return page
 
 
-def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn:
-    """The page of the newest verification that this browser holds."""
+def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage | Redirect:
+    """Send to the own number (`confirm`), or to the one in `phone`, which becomes the user's once it is proven."""
+    next, phone_text, word = _field(form, "next"), _field(form, "phone"), _field(form, "channel")
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    own = _own_number(call)
+    page = _verify(site, call, next=next, chosen=word)
+    if "confirm" not in form or own is None:
+        page = replace(page, phone=phone_text)
+        phone = _typed(site, page, phone_text)
+        if not isinstance(phone, PhoneNumber):
+            return phone
+    else:
+        phone = own
+    if not _may_have(call, phone):
+        return replace(page, error=page.text["sign_in_again"], status=403)
+    return _begun(site, call, page, phone, "confirm" if own in (None, phone) else "change_phone", word)
+
+
+def taken_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page for somebody who has proven a number that is another user's."""
+    return _refused_number(site, call, next, "phone_taken", 409)
+
+
+def refused_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page for somebody whose proof must not give a number: a test number's fixed code, and rights over others."""
+    return _refused_number(site, call, next, "phone_refused", 400)
+
+
+def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn | SetPhone:
+    """The page of the newest verification that this browser holds: to sign in, or for the own number."""
     return _submit_code(site, call, {"next": next[:_LONGEST_FIELD]})
 
 
-def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn:
-    """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`)."""
+def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone:
+    """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`).
+
+    A form that asks whether to stay signed in says so by `asks_remember`, and the answer is its box `remember`.
+    """
     return _submit_code(site, call, {**form, "submitted": "1"})
 
 
@@ -184,7 +137,91 @@ def refused_login(site: Site, call: Call, next: str = "") -> LoginPage:
     return replace(_login(site, texts, next=next), error=texts.page["login_refused"], status=403)
 
 
-def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn:
+def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
+    """The number that was typed, or the page that says what is wrong with it."""
+    if not page.configured:
+        return replace(page, status=503)
+    try:
+        return PhoneNumber.parse(text, site.verifier.policy.region)
+    except InvalidPhoneError:
+        return replace(page, error=page.text["invalid_phone"], status=400)
+
+
+def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
+    """Start a verification, or find the live one, and go to its page."""
+    texts = call.texts
+    if not page.configured:
+        return replace(page, status=503)
+    if word and word not in [choice.value for choice in page.choices]:
+        return replace(page, error=texts.reasons[Reason.CHANNEL_UNAVAILABLE], status=409)
+    channel = Channel(word) if word else None
+    if call.multiprocess:
+        site.many_processes()
+    try:
+        live = site.verifier.live(phone, purpose, pairs(call.cookie))
+        if live is not None and channel in (None, live.channel):
+            return Redirect("code", page.next, with_pair(call.cookie, live.id, dict(pairs(call.cookie))[live.id]))
+        outcome = site.verifier.start(
+            phone,
+            purpose=purpose,
+            channel=channel,
+            locale=texts.language.tag,
+            address=call_address(site, call),
+            shown=secrets_shown(call),
+            known_browser=call.known_cookie,
+        )
+    except StoreError as error:
+        return _down(page, error)
+    if outcome.verification is None or outcome.secret is None:
+        reply = refusal(outcome)
+        return replace(page, error=texts.refusal(outcome), status=reply.status, headers=reply.headers)
+    return Redirect("code", page.next, with_pair(call.cookie, outcome.verification.id, outcome.secret))
+
+
+def _down(page: P, error: StoreError) -> P:
+    log.error("the store did not answer: %s", error)
+    return replace(page, error=page.text["unavailable"], status=503, headers=unavailable().headers)
+
+
+def _own_number(call: Call) -> PhoneNumber | None:
+    """The number of who is signed in; None for what the site keeps there and is no number."""
+    if call.user is None or call.user.phone is None:
+        return None
+    try:
+        return PhoneNumber.parse(call.user.phone)
+    except InvalidPhoneError:
+        return None
+
+
+def _may_have(call: Call, phone: PhoneNumber) -> bool:
+    """Whether who is signed in may be given this number: the own one always, another one soon after signing in."""
+    return phone == _own_number(call) or _signed_in_lately(call)
+
+
+def _signed_in_lately(call: Call) -> bool:
+    return call.signed_in_for is not None and call.signed_in_for <= RECENT
+
+
+def _has_just_confirmed(site: Site, call: Call) -> bool:
+    """Whether the newest verification of this browser has given, or confirmed, the number of who is signed in."""
+    for id, secret in pairs(call.cookie)[:1]:
+        record = site.verifier.look(id, secret).verification
+        return record is not None and record.redeemed and _is_for_number(record) and record.phone == _own_number(call)
+    return False
+
+
+def _is_for_number(record: Verification) -> bool:
+    return record.purpose in PHONE_PURPOSES
+
+
+def _refused_number(site: Site, call: Call, next: str, text: str, status: int) -> VerifyPage | Redirect:
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    page = _verify(site, call, next=next)
+    return replace(page, error=page.text[text], status=status)
+
+
+def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone:
     next, held = _field(form, "next"), pairs(call.cookie)
     if not held:
         return Redirect("login", next)
@@ -207,11 +244,17 @@ def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | 
         )
 
 
-def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str) -> CodePage | Redirect | SignIn:
-    current, cookie = _current(site, call.cookie, held)
+def _answered(
+    site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str
+) -> CodePage | Redirect | SignIn | SetPhone:
+    current, cookie = _current(site, call, held)
     if current is None:
         return Redirect("login", next, cookie)
-    id, secret = current
+    id, secret, record = current
+    purposes = (record.purpose,)
+    changes = _is_for_number(record)
+    if changes and not _may_have(call, record.phone):
+        return Redirect("verify", next, cookie)  # which says to sign in again
     if "submitted" not in form or "called" in form:
         outcome = site.verifier.poll(id, secret)
     elif "resend" in form:
@@ -220,41 +263,73 @@ def _answered(site: Site, call: Call, held: Pairs, form: Mapping[str, str], next
         outcome = site.verifier.resend(id, secret, channel=channel, address=call_address(site, call))
     else:
         outcome = site.verifier.check(id, secret, _field(form, "code"))
+    stays = bool(_field(form, "remember")) if _field(form, "asks_remember") else None
     if outcome.proof is not None and "submitted" in form:  # looking at a page signs nobody in
-        redeemed = site.verifier.redeem(outcome.proof, [secret], SIGN_IN_PURPOSES)
+        redeemed = site.verifier.redeem(outcome.proof, [secret], purposes)
         if redeemed is not None:
-            return SignIn(redeemed)
+            return SetPhone(redeemed) if changes else SignIn(redeemed, stays)
+    begun_at: PageName = "verify" if changes else "login"
     standing = outcome if outcome.verification is not None else site.verifier.look(id, secret)
+    if standing.verification is None:
+        return Redirect(begun_at, next, without_pair(call.cookie, id))
     record = standing.verification
-    if record is None:
-        return Redirect("login", next, without_pair(call.cookie, id))
     if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
-        return Redirect("login", next)  # its proof has been used
+        return Redirect(begun_at, next)  # its proof has been used
     outcome = replace(outcome, verification=record, channels=standing.channels)
     page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
-    return replace(page, next=next)
+    return replace(page, next=next, begun_at=begun_at, asks_remember=not changes, remember=stays is not False)
 
 
-def _current(site: Site, cookie: str, held: Pairs) -> tuple[tuple[str, str] | None, str]:
-    """The newest of the held verifications that is for signing in, and the cookie without those that are gone.
+def _current(site: Site, call: Call, held: Pairs) -> tuple[tuple[str, str, Verification] | None, str]:
+    """The newest of the held verifications that the pages are for, and the cookie without those that are gone.
 
-    Others, begun through the API to confirm or change a number, are none of this page's business.
+    Those are to sign in, and for somebody who is signed in also to confirm or change the number. Others, begun through
+    the API, are none of the pages' business.
     """
+    cookie = call.cookie
+    purposes = SIGN_IN_PURPOSES + (PHONE_PURPOSES if call.user is not None else ())
     for id, secret in held:
         record = site.verifier.look(id, secret).verification
         if record is None:
             cookie = without_pair(cookie, id)
-        elif record.purpose in SIGN_IN_PURPOSES:
-            return (id, secret), cookie
+        elif record.purpose in purposes:
+            return (id, secret, record), cookie
     return None, cookie
 
 
 def _login(site: Site, texts: Texts, *, next: str, chosen: str = "") -> LoginPage:
+    choices = _choices(site, texts, chosen)
+    error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
+    return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=_number_help(site))
+
+
+def _verify(site: Site, call: Call, *, next: str, chosen: str = "") -> VerifyPage:
+    own, texts = _own_number(call), call.texts
+    choices = _choices(site, texts, chosen)
+    return VerifyPage(
+        choices,
+        texts=texts,
+        next=next,
+        error="" if choices else texts.page["checks_not_set_up"],
+        configured=bool(choices),
+        number=_number_help(site),
+        phone_hint=own.hint if own is not None else "",
+        may_change=_signed_in_lately(call),
+    )
+
+
+def _choices(site: Site, texts: Texts, chosen: str) -> list[Choice]:
     channels = site.verifier.channels
     wanted = chosen if chosen in channels else (channels[0] if channels else "")
-    choices = [Choice(c.value, texts.channels[c], c == wanted) for c in channels]
-    error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
-    return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices))
+    return [Choice(c.value, texts.channels[c], c == wanted) for c in channels]
+
+
+def _number_help(site: Site) -> NumberHelp:
+    region, allowed = site.verifier.policy.region, site.verifier.policy.allowed_regions
+    example = example_number(region) if region else None
+    if example is None:
+        return NumberHelp()
+    return NumberHelp(example, local=True, abroad=allowed is None or bool(allowed - {region}))
 
 
 def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, sent: bool, called: bool) -> CodePage:
@@ -294,22 +369,11 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         resend_text=texts.duration(timedelta(seconds=resend_in)),
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
-        error=_told(texts, outcome),
+        error=texts.refusal(outcome),
         notice=notice,
         status=status,
         headers=headers,
     )
-
-
-def _told(texts: Texts, outcome: Outcome) -> str:
-    if outcome.reason is None:
-        return ""
-    text = texts.reasons[outcome.reason]
-    if outcome.reason is Reason.WRONG_CODE and outcome.verification is not None:
-        text = f"{text} {texts.attempts_left(outcome.verification.attempts_left)}"
-    if outcome.reason is Reason.TOO_MANY_REQUESTS and outcome.retry_after is not None:
-        text = f"{text} {texts.wait(outcome.retry_after)}"
-    return text
 
 
 def _field(form: Mapping[str, str], name: str) -> str:

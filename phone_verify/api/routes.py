@@ -31,6 +31,15 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
 )
 
 
+#: The calls that need to know who is signed in.
+_ASK_WHO = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
+
+
+def asks_who(path: str, method: str) -> bool:
+    """Whether an adapter has to say in the `Call` who is signed in; all others look at no session and no account."""
+    return (path, method) in _ASK_WHO
+
+
 def body_limit(path: str) -> int:
     """How many bytes of a body to this path are read; a longer one makes `Call.body` None."""
     return WEBHOOK_LIMIT if path.startswith("webhooks/") else BODY_LIMIT

@@ -73,6 +73,11 @@ def refused(call: Call) -> Reply:
     return told(call, problem(403, "login_refused", PAGE["login_refused"]))
 
 
+def newcomer(call: Call) -> Reply:
+    """The reply where a new user fills in a form of the site's before there is an account."""
+    return told(call, problem(403, "login_refused", PAGE["signup_first"]))
+
+
 def phone_set(user: SessionUser) -> Reply:
     """The reply after the user has the number."""
     return Reply(200, {"user": _user(user)})

@@ -14,7 +14,7 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 
-from ..model import Channel, Reason
+from ..model import Channel, Outcome, Reason
 from ..phone import PhoneNumber
 from .languages import ENGLISH, Language, named
 
@@ -51,6 +51,8 @@ PAGE = {
     "login_lead": "Type your mobile number. We make sure that it is yours.",
     "phone": "Mobile number",
     "phone_help": "With the country code, like",
+    "phone_example": "For example",
+    "phone_abroad": "A number of another country begins with + and its country code.",
     "invalid_phone": "This is not a phone number we can use. Write it with its country code.",
     "way": "How should we check it?",
     "continue": "Continue",
@@ -88,6 +90,22 @@ PAGE = {
     "unavailable": "We cannot answer now. Nothing was sent. Try again in a moment.",
     "try_again": "Try again",
     "login_refused": "This number cannot sign in here.",
+    "signup_title": "Create your account",
+    "signup": "Create account",
+    "signup_first": "This number is new here. Create your account on the page for signing up.",
+    "remember": "Stay signed in on this device",
+    "verify_title": "Your mobile number",
+    "own_number": "We check that this number is still yours:",
+    "check_number": "Check this number",
+    "change_number": "Change the number",
+    "change_lead": "The new number takes the place of the old one once you have confirmed it.",
+    "new_number": "New mobile number",
+    "number_confirmed": "Your number is confirmed.",
+    "phone_taken": "Somebody else has this number.",
+    "phone_refused": "This proof cannot give you the number. Ask the site for help.",
+    "sign_in_again": "You signed in a while ago. Sign in again before you enter another number.",
+    "sign_in_again_button": "Sign in again",
+    "checks_not_set_up": "Checking numbers is not set up on this site yet.",
     "logout_title": "Sign out",
     "logout_lead": "Do you want to sign out?",
     "logout": "Sign out",
@@ -125,6 +143,17 @@ class Texts:
     def wait(self, span: timedelta) -> str:
         """When to try again."""
         return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
+
+    def refusal(self, outcome: Outcome) -> str:
+        """Why not, with the tries that are left or when to try again; empty for what is not refused."""
+        if outcome.reason is None:
+            return ""
+        told, record = [self.reasons[outcome.reason]], outcome.verification
+        if outcome.reason is Reason.WRONG_CODE and record is not None:
+            told.append(self.attempts_left(record.attempts_left))
+        if outcome.retry_after is not None:
+            told.append(self.wait(outcome.retry_after))
+        return " ".join(told)
 
     def message(self, code: str, life: timedelta, site_name: str) -> str:
         """The message that carries a code, without the line that is for machines."""
@@ -175,6 +204,17 @@ def spoken(line: PhoneNumber) -> str:
 
     parsed = phonenumbers.parse(line.e164)
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+@cache
+def example_number(region: str) -> str | None:
+    """A mobile number as people of a region write it (`0912 345 6789`), or None where no such is known."""
+    import phonenumbers
+
+    example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+    if example is None:
+        return None
+    return phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
 
 
 def _catalogue(language: Language) -> NullTranslations:

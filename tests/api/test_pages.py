@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from phone_verify.api import Call, SignIn, Site
+from phone_verify.api import Call, SessionUser, SetPhone, SignIn, Site
 from phone_verify.api.binding import pairs, with_pair
-from phone_verify.api.pages import CodePage, LoginPage, Redirect, show_code, submit_code, submit_login
-from tests.core.bench import FLASH, PHONE, SMS, Bench, Driver, chat, flash, sms, wrong
+from phone_verify.api.pages import (
+    CodePage,
+    LoginPage,
+    NumberHelp,
+    Redirect,
+    VerifyPage,
+    refused_phone,
+    show_code,
+    show_login,
+    show_verify,
+    submit_code,
+    submit_login,
+    submit_verify,
+    taken_phone,
+)
+from phone_verify.errors import StoreError
+from phone_verify.stores.memory import MemoryStore
+from tests.core.bench import FLASH, OTHER_PHONE, PHONE, SMS, Bench, Driver, chat, flash, sms, wrong
 
 
 class Visitor:
@@ -28,7 +45,7 @@ class Visitor:
         self.cookie = answer.cookie if answer.cookie is not None else self.cookie
         return answer
 
-    def code(self, **form: str) -> CodePage | Redirect | SignIn:
+    def code(self, **form: str) -> CodePage | Redirect | SignIn | SetPhone:
         return submit_code(self.site, self.call, form)
 
     def held(self, id: str, secret: str) -> None:
@@ -153,3 +170,250 @@ def test_short_codes_that_are_closed_leave_the_login_page_where_it_is() -> None:
     assert page.status == 409
     assert isinstance(visitor.login("sms"), Redirect)
     assert visitor.bench.verifier.look(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
+
+
+# The own number
+
+
+class User(Visitor):
+    """Somebody who is signed in, with a number or without."""
+
+    def __init__(self, *drivers: Driver, phone: str | None = PHONE.e164, minutes: float | None = 1, **policy: object):
+        super().__init__(*drivers)
+        self.site = replace(self.site, verifier=Bench(*drivers, resend_after=timedelta(0), **policy).verifier)
+        self.user: SessionUser | None = SessionUser("1", phone)
+        self.signed_in_for = None if minutes is None else timedelta(minutes=minutes)
+
+    @property
+    def call(self) -> Call:
+        return Call("POST", "", cookie=self.cookie, user=self.user, signed_in_for=self.signed_in_for)
+
+    def verify(self, **form: str) -> VerifyPage | Redirect:
+        answer = submit_verify(self.site, self.call, form)
+        self.cookie = answer.cookie if answer.cookie is not None else self.cookie
+        return answer
+
+    def shown(self, next: str = "") -> VerifyPage:
+        page = show_verify(self.site, self.call, next)
+        assert isinstance(page, VerifyPage)
+        return page
+
+
+def test_the_own_number_is_confirmed_by_a_button_and_shown_as_a_hint() -> None:
+    written = sms()
+    user = User(written)
+    page = user.shown()
+    assert page.phone_hint == PHONE.hint
+    assert PHONE.e164 not in repr(page)
+    assert user.verify(confirm="1", next="/there") == Redirect("code", "/there", user.cookie)
+    assert [order.phone for order in written.orders] == [PHONE]
+    answer = user.code(code=written.codes[0], next="/there")
+    assert isinstance(answer, SetPhone)
+    assert (answer.redeemed.phone, answer.redeemed.purpose) == (PHONE, "confirm")
+
+
+@pytest.mark.parametrize(
+    ("own", "typed", "purpose"),
+    [
+        (PHONE.e164, OTHER_PHONE.e164, "change_phone"),
+        (PHONE.e164, " ۰۹۱۲ ۰۰۰ ۰۰۰۱", "change_phone"),
+        (PHONE.e164, PHONE.e164, "confirm"),  # typed, but the own one
+        (None, OTHER_PHONE.e164, "confirm"),
+        ("no number", OTHER_PHONE.e164, "confirm"),
+    ],
+)
+def test_another_number_is_typed(own: str | None, typed: str, purpose: str) -> None:
+    written = sms()
+    user = User(written, phone=own, region="IR")
+    assert isinstance(user.verify(phone=typed), Redirect)
+    page = show_code(user.site, user.call)
+    assert isinstance(page, CodePage)
+    assert (page.begun_at, page.asks_remember) == ("verify", False)
+    answer = user.code(code=written.codes[0])
+    assert isinstance(answer, SetPhone)
+    assert (answer.redeemed.phone, answer.redeemed.purpose) == (written.orders[0].phone, purpose)
+
+
+def test_who_has_no_number_types_one() -> None:
+    written = sms()
+    page = User(written, phone=None).verify(confirm="1")
+    assert isinstance(page, VerifyPage)
+    assert (page.status, page.phone_hint) == (400, "")
+    assert written.orders == []
+
+
+def test_nobody_is_sent_to_sign_in_and_back() -> None:
+    user = User(sms())
+    user.user = None
+    for answer in (show_verify(user.site, user.call, "/there?a=b"), user.verify(confirm="1", next="/there?a=b")):
+        assert isinstance(answer, Redirect)
+        urls = {"login": "/p/login/", "verify": "/p/verify/", "code": "/p/code/"}
+        assert answer.address(urls) == "/p/login/?next=%2Fp%2Fverify%2F%3Fnext%3D%252Fthere%253Fa%253Db"
+        own = answer.address({**urls, "sign_in": "/accounts/login/?by=phone"})
+        assert own.startswith("/accounts/login/?by=phone&next=%2Fp%2Fverify%2F%3Fnext")
+    for refuse in (taken_phone, refused_phone):
+        assert isinstance(refuse(user.site, user.call), Redirect)
+
+
+@pytest.mark.parametrize("minutes", [15.1, None])
+@pytest.mark.parametrize("own", [PHONE.e164, None])
+def test_who_signed_in_long_ago_gets_no_other_number(minutes: float | None, own: str | None) -> None:
+    written = sms()
+    user = User(written, phone=own, minutes=minutes)
+    assert not user.shown().may_change
+    page = user.verify(phone=OTHER_PHONE.e164)
+    assert isinstance(page, VerifyPage)
+    assert page.status == 403
+    assert page.error == page.text["sign_in_again"]
+    assert written.orders == []
+
+
+def test_who_signed_in_long_ago_confirms_the_own_number() -> None:
+    written = sms()
+    user = User(written, minutes=None)
+    assert isinstance(user.verify(confirm="1"), Redirect)
+    assert isinstance(user.code(code=written.codes[0]), SetPhone)
+
+
+@pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
+def test_a_session_grown_old_gets_no_number_that_was_begun_through_the_api(purpose: str) -> None:
+    """Whoever finds an open session must not make their own number the user's."""
+    written = sms()
+    user = User(written, minutes=16)
+    bench = Bench(written, resend_after=timedelta(0))
+    user.site = replace(user.site, verifier=bench.verifier)
+    id, secret = bench.begun(phone=OTHER_PHONE, purpose=purpose)
+    user.held(id, secret)
+    code = written.codes[0]
+    for form in ({"code": code}, {"called": "1"}, {"resend": "1"}):
+        answer = user.code(**form)
+        assert isinstance(answer, Redirect)
+        assert answer.to == "verify"
+    assert isinstance(show_code(user.site, user.call), Redirect)
+    proof = bench.verifier.check(id, secret, code).proof  # neither judged nor burnt above
+    assert proof is not None
+    assert isinstance(user.code(called="1"), Redirect)
+    assert bench.verifier.redeem(proof, [secret], [purpose]) is not None
+
+
+@pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
+def test_nobody_signed_in_is_given_no_number(purpose: str) -> None:
+    written = sms()
+    user = User(written, phone=None)
+    user.verify(phone=PHONE.e164)
+    user.user = None
+    answer = user.code(code=written.codes[0])
+    assert isinstance(answer, Redirect)
+    assert answer.to == "login"
+
+
+def test_a_live_verification_of_the_own_number_is_shown_instead_of_sent_again() -> None:
+    written = sms()
+    user = User(written)
+    for _ in range(2):
+        assert isinstance(user.verify(confirm="1"), Redirect)
+    assert len(written.orders) == len(pairs(user.cookie)) == 1
+    user.verify(phone=OTHER_PHONE.e164)
+    assert len(written.orders) == 2
+    user.verify(phone=OTHER_PHONE.e164)
+    assert len(written.orders) == 2
+
+
+def test_what_is_done_is_said_where_nothing_else_is_wanted() -> None:
+    written = sms()
+    user = User(written)
+    assert user.shown().notice == ""
+    user.verify(confirm="1")
+    assert user.shown().notice == ""
+    assert isinstance(user.code(code=written.codes[0]), SetPhone)
+    assert user.shown().notice == user.shown().text["number_confirmed"]
+    assert user.shown("/there").notice == ""
+    assert show_code(user.site, user.call) == Redirect("verify")
+    user.user = SessionUser("2", OTHER_PHONE.e164)
+    assert user.shown().notice == ""
+
+
+def test_a_number_that_is_not_given_says_why() -> None:
+    user = User(sms())
+    taken, refused = taken_phone(user.site, user.call, "/a"), refused_phone(user.site, user.call, "/a")
+    assert isinstance(taken, VerifyPage)
+    assert isinstance(refused, VerifyPage)
+    assert [(page.status, page.next, bool(page.error)) for page in (taken, refused)] == [
+        (409, "/a", True),
+        (400, "/a", True),
+    ]
+
+
+def test_what_cannot_be_sent_to_stays_on_the_page() -> None:
+    written = sms()
+    user = User(written)
+    for typed, status in (("", 400), ("x" * 5000, 400), ("\x00", 400), ("+870772000000", 403)):
+        page = user.verify(phone=typed)
+        assert isinstance(page, VerifyPage)
+        assert (page.status, bool(page.error), page.refused) == (status, True, bool(typed))
+    page = user.verify(confirm="1", channel="voice")
+    assert isinstance(page, VerifyPage)
+    assert page.status == 409
+    page = User().verify(confirm="1")
+    assert isinstance(page, VerifyPage)
+    assert (page.status, page.configured) == (503, False)
+    assert written.orders == []
+
+
+class DownStore(MemoryStore):
+    """Does not answer."""
+
+    async def get(self, *args: object) -> None:  # type: ignore[override]
+        raise StoreError("down")
+
+    async def count(self, *args: object) -> None:  # type: ignore[override]
+        raise StoreError("down")
+
+
+def test_a_store_that_is_down_says_so_on_the_page_of_the_own_number() -> None:
+    user = User(sms(), store=DownStore())
+    user.held("A" * 44, "A" * 22)
+    for page in (show_verify(user.site, user.call), user.verify(confirm="1")):
+        assert isinstance(page, VerifyPage)
+        assert page.status == 503
+        assert page.headers["Retry-After"]
+
+
+# Whether to stay
+
+
+@pytest.mark.parametrize(
+    ("form", "wish"),
+    [({}, None), ({"asks_remember": "1"}, False), ({"asks_remember": "1", "remember": "1"}, True)],
+)
+def test_a_wish_to_stay_signed_in_goes_along(form: dict[str, str], wish: bool | None) -> None:
+    written = sms()
+    visitor = Visitor(written)
+    visitor.login()
+    page = visitor.code(code=wrong(written.codes[0]), **form)
+    assert isinstance(page, CodePage)
+    assert (page.asks_remember, page.remember) == (True, wish is not False)
+    answer = visitor.code(code=written.codes[0], **form)
+    assert isinstance(answer, SignIn)
+    assert answer.remember is wish
+
+
+# How a number is written
+
+
+@pytest.mark.parametrize(
+    ("policy", "help"),
+    [
+        ({}, NumberHelp("+98 912 000 0000", local=False, abroad=True)),
+        ({"region": "IR"}, NumberHelp("0912 345 6789", local=True, abroad=True)),
+        (
+            {"region": "RU", "allowed_regions": frozenset({"RU"})},
+            NumberHelp("8 (912) 345-67-89", local=True, abroad=False),
+        ),
+        ({"region": "RU", "allowed_regions": frozenset({"RU", "KZ"})}, NumberHelp("8 (912) 345-67-89", True, True)),
+    ],
+)
+def test_numbers_are_asked_for_as_people_write_them_here(policy: dict[str, object], help: NumberHelp) -> None:
+    user = User(sms(), **policy)
+    assert show_login(user.site, user.call).number == user.shown().number == help
+    assert isinstance(user.verify(phone=help.example), Redirect)

@@ -2,78 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from phone_verify.sandbox import SandboxServer
-from tests.clients import HttpCarrier
-from tests.conftest import missing
 from tests.scenarios import Stage
-from tests.servers import environment, gunicorn
 
 pytestmark = pytest.mark.browser
-
-#: No look-ups of Chromium's own, and no sandbox of its own where the tests run as root in a container.
-FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--no-first-run", "--disable-quic"]  # fmt: skip
-PHONE_SIZE = {"width": 390, "height": 844}
-
-
-@pytest.fixture(scope="module", params=["django", "flask"])
-def site(
-    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    data = tmp_path_factory.mktemp(request.param)
-    env = environment(request.param, data, sandbox.dsn, {"sends_per_hour_per_prefix": "0"})
-    with gunicorn(request.param, env) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def playwright() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("Playwright")
-    with sync_playwright() as running:
-        yield running
-
-
-@pytest.fixture(params=[True, False], ids=["script", "no script"])
-def page(request: pytest.FixtureRequest, playwright: Any, chromium: str, tmp_path: Path) -> Iterator[Any]:
-    """A tab of a browser with a profile of its own. What the page's console complains of fails the test."""
-    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
-    context = playwright.chromium.launch_persistent_context(
-        tmp_path / "profile",
-        executable_path=chromium,
-        args=flags,
-        viewport=PHONE_SIZE,
-        java_script_enabled=request.param,
-    )
-    tab = context.new_page()
-    tab.set_default_timeout(15_000)
-    complaints: list[str] = []
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("console", lambda message: complaints.append(_complaint(message)))
-    yield tab
-    context.close()
-    assert list(filter(None, complaints)) == []
-
-
-def _complaint(message: Any) -> str:
-    """What the console complains of, but for what a test does on purpose: a wrong code, and no icon."""
-    expected = "422" in message.text or message.location.get("url", "").endswith("/favicon.ico")
-    return "" if message.type != "error" or expected else str(message.text)
-
-
-@pytest.fixture
-def stage(sandbox: SandboxServer) -> Stage:
-    return Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
 
 
 def begin(page: Any, site: str, phone: str, channel: str) -> None:

@@ -20,6 +20,14 @@
     first("[aria-busy]")?.removeAttribute("aria-busy");
   };
 
+  // The box stands in the form that signs in; the page that answers another one shows it as the visitor left it.
+  const box = first("[data-pv-remember]");
+  const keepWish = (form) => {
+    for (const name of box && box.form !== form ? ["asks_remember", ...(box.checked ? ["remember"] : [])] : []) {
+      form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value: "1" }));
+    }
+  };
+
   // Two clicks must not start two verifications. An answer that never comes must not leave a dead form behind.
   for (const form of document.querySelectorAll("[data-pv-form]")) {
     form.addEventListener("submit", (event) => {
@@ -29,6 +37,7 @@
       }
       leaving = true;
       form.setAttribute("aria-busy", "true");
+      keepWish(form);
       setTimeout(stay, 20000);
     });
   }

@@ -1,0 +1,91 @@
+"""One browser for a module, a fresh profile for each test, and the example sites behind a strict policy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phone_verify.sandbox import SandboxServer
+from tests.clients import HttpCarrier
+from tests.conftest import missing
+from tests.scenarios import Stage
+from tests.servers import environment, gunicorn
+
+#: No look-ups of Chromium's own, and no sandbox of its own where the tests run as root in a container.
+FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--no-first-run", "--disable-quic"]  # fmt: skip
+PHONE_SIZE = {"width": 390, "height": 844}
+DESKTOP_SIZE = {"width": 1280, "height": 900}
+
+#: A tab with a profile of its own, for so long as the block lasts.
+Tabs = Callable[..., Any]
+
+
+@pytest.fixture(scope="module", params=["django", "flask"])
+def site(
+    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """An example site: its address."""
+    data = tmp_path_factory.mktemp(request.param)
+    env = environment(request.param, data, sandbox.dsn, {"sends_per_hour_per_prefix": "0"})
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with gunicorn(request.param, env, application="tests.browser.strict:application") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
+    """A running Chromium."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("Playwright")
+    flags = [*FLAGS, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as running:
+        started = running.chromium.launch(executable_path=chromium, args=flags)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def tabs(browser: Any) -> Tabs:
+    """Opens tabs. What a tab's console complains of, a violated policy among it, fails the test."""
+
+    @contextmanager
+    def open_tab(**options: Any) -> Iterator[Any]:
+        context = browser.new_context(**{"viewport": PHONE_SIZE, **options})
+        tab = context.new_page()
+        tab.set_default_timeout(15_000)
+        complaints: list[str] = []
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
+        tab.on("console", lambda message: complaints.append(_complaint(message)))
+        yield tab
+        context.close()
+        assert list(filter(None, complaints)) == []
+
+    return open_tab
+
+
+@pytest.fixture(params=[True, False], ids=["script", "no script"])
+def page(request: pytest.FixtureRequest, tabs: Tabs) -> Iterator[Any]:
+    """A tab on a phone, with and without JavaScript."""
+    with tabs(java_script_enabled=request.param) as tab:
+        yield tab
+
+
+@pytest.fixture
+def stage(sandbox: SandboxServer) -> Stage:
+    """Numbers of this test's own, and what their handsets show."""
+    return Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
+
+
+def _complaint(message: Any) -> str:
+    """What the console complains of, but for what a test does on purpose, and no icon."""
+    refused = any(f"status of {status}" in message.text for status in (400, 403, 409, 422))
+    expected = refused or message.location.get("url", "").endswith("/favicon.ico")
+    return "" if message.type != "error" or expected else str(message.text)

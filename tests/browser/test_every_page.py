@@ -1,0 +1,157 @@
+"""Every page in every state, as a browser has it: nothing for axe to find, nothing against the strictest policy.
+
+The pages come from the templates themselves, since some states (a store that is down) take long to reach on a site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from phone_verify.web.assets import asset
+from phone_verify.web.languages import LANGUAGES
+from phone_verify.web.texts import texts_in
+from tests.conftest import missing
+from tests.test_templates import PAGES, by_jinja
+
+from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs
+from .signing_up import sign_up_page
+from .strict import POLICY
+
+pytestmark = pytest.mark.browser
+
+HOST = "http://pages.invalid"
+OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
+#: To a browser these look like others of the list.
+ALIKE = {
+    "login, one way",
+    "code, to change",
+    "over, to change",
+    "no answer",
+    "flash call, number unknown",
+    "verify, taken",
+    "verify, not configured",
+    "verify, not configured, no number",
+    "verify, no number, refused",
+    "verify, no number, must sign in",
+}
+#: One of each kind for the other direction, colours and size.
+TURNED = [
+    "login",
+    "code, wrong",
+    "flash call",
+    "inbound call",
+    "over",
+    "verify",
+    "verify, refused",
+    "verify, signed in long ago",
+    "logout",
+]
+
+
+def in_language(kind: str, tag: str) -> str:
+    """The page of this state, its fixed texts in this language."""
+    name, page = PAGES[kind]
+    texts = texts_in(LANGUAGES[tag])
+    if not is_dataclass(page):
+        return by_jinja(name, {**page, "text": texts.page}).replace('lang="en"', f'lang="{tag}"')  # type: ignore[dict-item]
+    spoken = [field for field in ("error", "notice", "lead") if hasattr(page, field)]
+    said = {field: texts.translated(getattr(page, field)) for field in spoken}
+    choices = [replace(choice, label=texts.translated(choice.label)) for choice in page.choices]  # type: ignore[attr-defined]
+    shown = by_jinja(name, replace(page, texts=texts, choices=choices, **said))
+    return shown.replace('<html lang="en" dir="ltr">', f'<html lang="{tag}" dir="{LANGUAGES[tag].direction}">')
+
+
+def serve(tab: Any, contents: dict[str, str]) -> None:
+    """Answer the tab's requests: the page by its language and state, and our two files, all behind the policy."""
+
+    def answer(route: Any) -> None:
+        path = route.request.url.removeprefix(HOST).partition("?")[0]
+        body, kind = contents.get(path, "").encode(), "text/html; charset=utf-8"
+        if not body:
+            body, kind = asset(path.rpartition("/")[2]) or (b'{"status": "sent"}', "application/json")
+        route.fulfill(body=body, headers={"Content-Type": kind, "Content-Security-Policy": POLICY})
+
+    tab.route("**/*", answer)
+
+
+@pytest.fixture(scope="module")
+def tab(tabs: Tabs) -> Iterator[Any]:
+    with tabs(viewport=PHONE_SIZE, color_scheme="light") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def wide_dark_tab(tabs: Tabs) -> Iterator[Any]:
+    with tabs(viewport=DESKTOP_SIZE, color_scheme="dark") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def axe() -> Any:
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        missing("axe-playwright-python")
+    return Axe()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PAGES if kind not in ALIKE])
+def test_nothing_is_wrong_with_a_page(tab: Any, axe: Any, kind: str) -> None:
+    is_fine(tab, axe, in_language(kind, "en"))
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_nothing_is_wrong_from_the_right_and_in_the_dark(wide_dark_tab: Any, axe: Any, kind: str) -> None:
+    is_fine(wide_dark_tab, axe, in_language(kind, "fa"))
+
+
+@pytest.mark.parametrize("posted", [None, {"email": "x"}], ids=["empty", "refused"])
+def test_nothing_is_wrong_where_a_new_user_fills_in_a_form(
+    tab: Any, wide_dark_tab: Any, axe: Any, posted: dict[str, str] | None
+) -> None:
+    is_fine(tab, axe, sign_up_page("en", posted))
+    is_fine(wide_dark_tab, axe, sign_up_page("fa", posted))
+
+
+def is_fine(tab: Any, axe: Any, page: str) -> None:
+    serve(tab, {"/page": page})
+    complaints: list[str] = []
+
+    def hear(message: Any) -> None:
+        complaints.append(message.text)
+
+    tab.on("console", hear)
+    tab.goto(f"{HOST}/page")
+    found = axe.run(tab, options=OPTIONS)
+    tab.remove_listener("console", hear)
+    assert complaints == []
+    assert found.violations_count == 0, found.generate_report()
+    # Nothing is cut off, and nobody scrolls sideways.
+    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def test_the_script_keeps_a_cleared_box_when_sending_again(tab: Any) -> None:
+    serve(tab, {"/page": in_language("code", "en"), "/phone/code/": in_language("code", "en")})
+    tab.goto(f"{HOST}/page")
+    for ticked in (True, False):
+        tab.locator("[name=remember]").set_checked(ticked)
+        with tab.expect_request("**/phone/code/") as posted:
+            tab.get_by_role("button", name="Send again").click()
+        sent = posted.value.post_data
+        assert "asks_remember=1" in sent
+        assert ("&remember=1" in sent) == ticked
+        assert "resend=1" in sent
+
+
+def test_a_policy_that_is_broken_is_noticed(tabs: Tabs) -> None:
+    """What the tests above rely on."""
+    opened = tabs()
+    tab = opened.__enter__()
+    serve(tab, {"/page": "<title>x</title><script>1</script>"})
+    tab.goto(f"{HOST}/page")
+    with pytest.raises(AssertionError, match="Content Security Policy"):
+        opened.__exit__(None, None, None)

@@ -1,0 +1,202 @@
+"""The page of the own number through Django's test client: confirm it, change it, and what stands in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+from django.test import Client
+from django.utils import timezone
+
+from phone_verify_django.accounts import phone_of, signed_in_for
+from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.recent import CHECKED_AT
+from tests.clients import Answer, Browser, hidden_token
+
+from .conftest import PHONE, Network
+from .test_set_phone import NEW, age, sign_in
+
+pytestmark = pytest.mark.django_db
+
+VERIFY, CODE, LOGIN = "/phone/verify/", "/phone/code/", "/phone/login/"
+
+
+def begin(visitor: Browser, network: Network, path: str = VERIFY, **fields: str) -> Answer:
+    network.clock.move(120)
+    return visitor.post_form(path, **fields)
+
+
+def test_the_own_number_is_confirmed(visitor: Browser, network: Network) -> None:
+    sign_in(visitor, network)
+    before = Session.objects.get().session_key
+    page = visitor.get(VERIFY)
+    assert page.status == 200
+    assert "+98 ••••••••00" in page.text
+    assert PHONE not in page.text
+    assert "no-store" in page.headers["cache-control"]
+    assert "is confirmed" not in page.text
+    assert begin(visitor, network, confirm="1").location == CODE
+    assert visitor.post_form(CODE, code=network.wrong).status == 422
+    assert visitor.post_form(CODE, code=network.code).location == VERIFY
+    assert "Your number is confirmed." in visitor.get(VERIFY).text
+    assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
+    assert Session.objects.get().session_key != before
+    assert visitor.get("/").text == PHONE
+
+
+@pytest.mark.parametrize("next", ["", "/there?a=b"])
+def test_the_number_is_changed(visitor: Browser, network: Network, next: str) -> None:
+    sign_in(visitor, network)
+    assert begin(visitor, network, phone="+98 912 000 0007", next=next).location.startswith(CODE)
+    page = visitor.get(CODE)
+    assert 'href="/phone/verify/"' in page.text  # "Use another number"
+    assert 'name="remember"' not in page.text
+    assert visitor.post_form(CODE, code=network.code, next=next).location == (next or VERIFY)
+    assert [found.phone for found in VerifiedPhone.objects.all()] == [NEW]
+    assert User.objects.count() == 1
+    assert visitor.get("/").text == NEW
+
+
+def test_a_user_without_a_number_gets_one(network: Network, client: Client) -> None:
+    client.force_login(User.objects.create_user("somebody"))
+    assert b'name="confirm"' not in client.get(VERIFY).content
+    assert client.post(VERIFY, {"phone": PHONE})["Location"] == CODE
+    assert client.post(CODE, {"code": network.code})["Location"] == VERIFY
+    assert phone_of(User.objects.get()) == PHONE
+
+
+def test_a_number_of_somebody_else_is_refused_after_the_proof(visitor: Browser, network: Network) -> None:
+    other = User.objects.create_user("other")
+    VerifiedPhone.objects.create(user=other, phone=NEW, verified_at=timezone.now())
+    sign_in(visitor, network)
+    assert begin(visitor, network, phone=NEW).location == CODE
+    answer = visitor.post_form(CODE, code=network.code)
+    assert answer.status == 409
+    assert "Somebody else has this number." in answer.text
+    assert 'action="/phone/verify/"' in answer.text
+    assert visitor.get("/").text == PHONE
+    assert phone_of(other) == NEW
+
+
+def test_nobody_signs_in_first_and_comes_back(visitor: Browser, network: Network) -> None:
+    for answer in (visitor.get(f"{VERIFY}?next=/there"), visitor.post_form(f"{VERIFY}?next=/there", confirm="1")):
+        assert answer.status in (302, 403)  # without a page there is no token to post
+    location = visitor.get(f"{VERIFY}?next=/there").location
+    assert location == f"{LOGIN}?next=%2Fphone%2Fverify%2F%3Fnext%3D%252Fthere"
+    visitor.post_form(location, phone=PHONE, next="/phone/verify/?next=%2Fthere")
+    back = visitor.post_form(CODE, code=network.code, next="/phone/verify/?next=%2Fthere").location
+    assert back == "/phone/verify/?next=%2Fthere"
+    assert 'name="next" value="/there"' in visitor.get(back).text
+
+
+def test_the_sites_own_login_page_comes_first(client: Client, settings: Any) -> None:
+    settings.LOGIN_URL = "/accounts/login/"
+    assert client.get(VERIFY)["Location"] == "/accounts/login/?next=%2Fphone%2Fverify%2F"
+    client.force_login(User.objects.create_user("somebody"))
+    session = client.session
+    session["phone_verify_signed_in_at"] -= 1000
+    session.save()
+    assert b'href="/accounts/login/?next=/phone/verify/"' in client.get(VERIFY).content
+
+
+@pytest.mark.parametrize("seconds", [901, None])
+def test_who_signed_in_long_ago_confirms_but_does_not_change(
+    visitor: Browser, network: Network, seconds: int | None
+) -> None:
+    sign_in(visitor, network)
+    age(seconds)
+    page = visitor.get(VERIFY)
+    assert 'name="phone"' not in page.text
+    assert f'href="{LOGIN}?next=/phone/verify/"' in page.text
+    sent = network.sent
+    answer = begin(visitor, network, phone=NEW)
+    assert answer.status == 403
+    assert "Sign in again before" in answer.text
+    assert network.sent == sent
+    assert begin(visitor, network, confirm="1").location == CODE
+    assert visitor.post_form(CODE, code=network.code).location == VERIFY
+
+
+def test_a_session_that_has_grown_old_meanwhile_gets_no_other_number(visitor: Browser, network: Network) -> None:
+    sign_in(visitor, network)
+    begin(visitor, network, phone=NEW)
+    age(901)
+    fields = {**hidden_token(visitor.get(VERIFY).text), "code": network.code}
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"http://localhost{CODE}"}
+    assert visitor._carrier.send("POST", CODE, urlencode(fields).encode(), headers).location == VERIFY
+    assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
+
+
+def test_a_fixed_code_gives_no_number_to_staff(
+    visitor: Browser, network: Network, configure: Callable[..., None]
+) -> None:
+    sign_in(visitor, network)
+    User.objects.update(is_staff=True)
+    configure(sms="console://", test_passcodes=f"{NEW}=482193@2030-12-31", test_passcodes_in_production=NEW)
+    assert visitor.post_form(VERIFY, phone=NEW).location == CODE
+    assert visitor.post_form(CODE, code="482193").status == 400
+    assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
+
+
+def test_forms_need_djangos_token_and_methods_are_the_pages(visitor: Browser, network: Network, client: Client) -> None:
+    sign_in(visitor, network)
+    sent = network.sent
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert visitor._carrier.send("POST", VERIFY, b"confirm=1", form).status == 403
+    assert network.sent == sent
+    assert client.put(VERIFY).status_code == 405
+    assert client.head(VERIFY).status_code == 302
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"phone": ""},
+        {"phone": "\x00"},
+        {"phone": "9" * 5000},
+        {"phone": "+98 912 000 0007 ext. 2"},
+        {"phone": NEW, "channel": "carrier pigeon"},
+        {"confirm": "1", "channel": "\ud800".encode("utf-8", "surrogatepass").decode("latin-1")},
+        {"confirm": ""},
+        {"phone": NEW, "next": "//evil.example"},
+    ],
+)
+def test_whatever_is_posted_is_answered(visitor: Browser, network: Network, fields: dict[str, str]) -> None:
+    sign_in(visitor, network)
+    answer = begin(visitor, network, **fields)
+    assert answer.status in (302, 400, 409)
+    assert "evil" not in answer.headers.get("location", "")
+
+
+def test_a_proof_is_noted_by_all_three_ways(visitor: Browser, network: Network) -> None:
+    def noted() -> int | None:
+        session = Session.objects.get()
+        data = session.get_decoded()
+        found = data.pop(CHECKED_AT, None)
+        session.session_data = Session.get_session_store_class()().encode(data)
+        session.save()
+        return found  # type: ignore[no-any-return]
+
+    sign_in(visitor, network)
+    assert isinstance(noted(), int)
+    begin(visitor, network, confirm="1")
+    assert noted() is None
+    visitor.post_form(CODE, code=network.code)
+    assert isinstance(noted(), int)
+    network.clock.move(120)
+    begun = visitor.call("POST", "v1/verifications", {"phone": PHONE, "purpose": "confirm"}).json()
+    proof = visitor.call("POST", f"v1/verifications/{begun['id']}/check", {"code": network.code}).json()["proof"]
+    assert noted() is None
+    assert visitor.call("PUT", "v1/session/phone", {"proof": proof}).status == 200
+    assert isinstance(noted(), int)
+
+
+def test_a_look_at_the_page_says_nothing_of_a_session_of_nobody(client: Client) -> None:
+    client.get(VERIFY)
+    assert CHECKED_AT not in client.session
+    assert signed_in_for(client.get("/").wsgi_request) is None
