@@ -1,32 +1,115 @@
-"""Whose number it is: finds the user of a verified phone, or makes one, and signs in."""
+"""Accounts: who signs in by a phone, who may sign up, and what a site may change of that.
+
+    PHONE_VERIFY = {"accounts": "shop.accounts.Own", …}
+
+names a subclass of `Accounts`. Everything else here is for views, the pages' and the site's own.
+"""
 
 from __future__ import annotations
 
 import logging
 import secrets
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
 from django.contrib.auth import authenticate, get_backends, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DataError, IntegrityError, router, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from phone_verify.api import SessionUser
+from phone_verify import PhoneNumber
+from phone_verify.api import SessionUser, moments
 from phone_verify.model import Redeemed
 
+from . import conf, phones, signals
+from .account_settings import load
 from .models import VerifiedPhone
+from .phones import phone_of, phones_of
+
+__all__ = [
+    "Account",
+    "Accounts",
+    "LastPhoneError",
+    "make_primary",
+    "phone_of",
+    "phones_of",
+    "remove_phone",
+    "set_phone",
+    "sign_in",
+    "sign_up",
+    "signed_in",
+    "signed_in_for",
+]
 
 log = logging.getLogger("phone_verify")
 
 #: In the session: when its user signed in, in seconds since 1970.
 SIGNED_IN_AT = "phone_verify_signed_in_at"
 
-#: A user model that is known by one of these fields is known by the number itself, any other by a name of no meaning.
-_PHONE_FIELDS = ("phone", "phone_number", "mobile", "mobile_number", "msisdn")
+#: What a new user never gets from a form, whatever its fields are called.
+_NOT_FROM_FORMS = ("is_staff", "is_superuser", "is_active")
+
+
+class LastPhoneError(PermissionDenied):
+    """The number is the only way in that its user has: another one is confirmed first."""
+
+
+class Accounts:
+    """Who signs in by a phone, and who may sign up. Made to be subclassed; every method is called after the proof.
+
+    `redeemed` says what was proven: its `phone` (`phone.e164` is the text), `purpose`, `channel`, `assurance`
+    (`Assurance.CALLER_ID` is what a calling network claimed), and `by_fixed_code` for a test number.
+    """
+
+    def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:
+        """The user whom this phone signs in, or None. Who is returned without having the number is given it."""
+        return phones.owner_of(redeemed.phone.e164)
+
+    def may_sign_up(self, redeemed: Redeemed, request: HttpRequest) -> bool:
+        """Whether a user is made for a phone that nobody has."""
+        return True
+
+    def make(self, redeemed: Redeemed, request: HttpRequest, extra: Mapping[str, Any]) -> AbstractBaseUser:
+        """A new user, saved, for a phone that nobody has; in the transaction in which the number is noted.
+
+        `extra` is what the visitor filled in (`signup_form`), cleaned. What is a field of the user model goes into it,
+        a `password` is hashed; the rest is for a subclass to use. Rights, and the number, come from no form.
+
+        Raises `ValidationError` for what the visitor has to fill in otherwise, like a name that somebody has.
+        """
+        model, phone_field = get_user_model(), conf.account_settings().phone_field_name()
+        user = model()
+        for name, value in extra.items():
+            if _may_be_filled_in(model, name) and name != phone_field:
+                setattr(user, name, value)
+        if phone_field is not None:
+            setattr(user, phone_field, redeemed.phone.e164)
+        if not user.get_username():
+            # Not the number: names are shown, and outlive it.
+            setattr(user, model.USERNAME_FIELD, f"phone-{secrets.token_hex(8)}")
+        user.set_password(extra.get("password") or None)
+        if extra:
+            # What the visitor did not fill in is not the visitor's to mend.
+            user.clean_fields(exclude={field.name for field in model._meta.fields} - set(extra))
+            user.validate_unique(exclude={phone_field} if phone_field else None)
+        user.save()
+        return user
+
+    def may_sign_in(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+        """Whether this user is let in by this proof. Inactive users are not, whatever this says."""
+        return True
+
+    def may_remove(self, user: AbstractBaseUser, phone: str) -> bool:
+        """Whether this number may be taken away: not the last one of who has no password, or is known by it."""
+        if phones_of(user) != [phone]:
+            return True
+        is_name = conf.account_settings().phone_field_name() == get_user_model().USERNAME_FIELD
+        return user.has_usable_password() and not is_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +120,70 @@ class Account:
     created: bool
 
 
-def sign_in(request: HttpRequest, redeemed: Redeemed) -> Account | None:
-    """Sign this phone's user in, a new one if nobody has the phone; None where Django's backends say no.
+def policy() -> Accounts:
+    """The site's accounts, as `PHONE_VERIFY["accounts"]` names them."""
+    made: Accounts = load(conf.account_settings().accounts)()
+    return made
+
+
+def sign_in(request: HttpRequest, redeemed: Redeemed, *, session: bool = True) -> Account | None:
+    """Sign this phone's user in, a new one if nobody has the phone; None where the site says no.
 
     By `authenticate` and `login`, so that the checks are those of every other login of the site, the session gets a
-    new key, and `user_logged_in` is sent.
+    new key, and `user_logged_in` is sent. Nobody is made where new users fill in a form first: `sign_up`. Without a
+    `session` it stays as it is: for who gets a token instead.
     """
     if backend_missing():
         log.error(
             "nobody can sign in by phone: add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS"
         )
         return None
-    created = _ensure_user(redeemed)
-    user = authenticate(request, redeemed=redeemed)
-    if user is None:
+    if not is_new(redeemed):
+        return _enter(request, redeemed, created=False, session=session)
+    if conf.account_settings().signup_form is not None:
         return None
-    login(request, user)
-    return Account(SessionUser(str(user.pk), redeemed.phone.e164), created)
+    account = sign_up(request, redeemed, session=session)
+    if account is None and not is_new(redeemed):  # another proof of this phone was first
+        return _enter(request, redeemed, created=False, session=session)
+    return account
+
+
+def sign_up(
+    request: HttpRequest, redeemed: Redeemed, extra: Mapping[str, Any] | None = None, *, session: bool = True
+) -> Account | None:
+    """Make a user for a phone that nobody has, and sign in; None where somebody has it, or the site says no.
+
+    Two proofs at once make one user. Nobody who is there already is signed in: the proof may have waited for a form.
+    Raises `ValidationError` where `extra` has to be filled in otherwise.
+    """
+    site = policy()
+    if not is_new(redeemed) or not site.may_sign_up(redeemed, request):
+        return None
+    phone = redeemed.phone.e164
+    try:
+        # One transaction of its own: whoever comes second leaves no user behind.
+        with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
+            # First of all, since a field of the user model may hold the number too.
+            losers = phones.release(phone, redeemed.verified_at) if _moves(redeemed) else []
+            user = site.make(redeemed, request, extra or {})
+            change = phones.give(user, phone, redeemed.verified_at, moves=_moves(redeemed), alone=True)
+            if change is None:
+                raise IntegrityError("taken")
+    except (IntegrityError, DataError):
+        if is_new(redeemed):
+            # Not the database's own words: they can hold the number.
+            log.error("no user can be made for a verified number: %s refuses it", get_user_model()._meta.label)
+        return None
+    phones.tell(request, user, phones.Change(losers=[*losers, *change.losers]), phone)
+    return _enter(request, redeemed, created=True, session=session)
+
+
+def is_new(redeemed: Redeemed) -> bool:
+    """Whether this proof makes a user: nobody has the phone, or who signs up takes it over from an older proof."""
+    if redeemed.purpose == "signup" and _moves(redeemed):
+        held = VerifiedPhone.objects.filter(phone=redeemed.phone.e164)
+        return not held.filter(verified_at__gte=phones.stored(redeemed.verified_at)).exists()
+    return policy().find(redeemed) is None
 
 
 def signed_in(request: HttpRequest) -> SessionUser | None:
@@ -61,19 +191,12 @@ def signed_in(request: HttpRequest) -> SessionUser | None:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
-    return SessionUser(str(user.pk), phone_of(user))
-
-
-def phone_of(user: AbstractBaseUser) -> str | None:
-    """The user's verified number in E.164, the newest if there are several, or None."""
-    phones = VerifiedPhone.objects.filter(user_id=user.pk).order_by("-verified_at")
-    return phones.values_list("phone", flat=True).first()
+    return _session_user(user)
 
 
 def signed_in_for(request: HttpRequest) -> timedelta | None:
     """How long ago this session's user signed in, in whatever way; None where nobody can tell."""
-    since = request.session.get(SIGNED_IN_AT)
-    return timedelta(seconds=time.time() - since) if isinstance(since, int) else None
+    return moments.ago(request.session.get(SIGNED_IN_AT))
 
 
 def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
@@ -81,27 +204,42 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
 
     `change_phone` drops the numbers that the user had, `confirm` keeps them. The session gets a new key.
     """
-    id, phone, model = str(request.user.pk), redeemed.phone.e164, get_user_model()
-    own, changes = VerifiedPhone.objects.filter(user_id=id), redeemed.purpose == "change_phone"
-    try:
-        with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
-            if changes:
-                own.exclude(phone=phone).delete()
-            if not own.filter(phone=phone).update(verified_at=redeemed.verified_at):
-                VerifiedPhone.objects.create(user_id=id, phone=phone, verified_at=redeemed.verified_at)
-            if changes and model.USERNAME_FIELD in _PHONE_FIELDS:
-                model._default_manager.filter(pk=id).update(**{model.USERNAME_FIELD: phone})
-    except (IntegrityError, DataError):
+    user: Any = request.user
+    phone = redeemed.phone.e164
+    replaces = redeemed.purpose == "change_phone"
+    change = phones.give(user, phone, redeemed.verified_at, replaces=replaces, moves=_moves(redeemed))
+    if change is None:
         return None
     request.session.cycle_key()
-    return SessionUser(id, phone)
+    phones.tell(request, user, change, phone)
+    signals.tell_verified(request, user, redeemed)
+    return _session_user(user)
 
 
-@receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")
-def _remember_when(request: HttpRequest | None, **_: object) -> None:
-    # Django keeps no such time of its own but `last_login`, which is of all sessions of the user.
-    if hasattr(request, "session"):
-        request.session[SIGNED_IN_AT] = int(time.time())  # type: ignore[union-attr]
+def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
+    """Make one of the user's numbers the primary one; False if it is not the user's, or was primary already.
+
+    Sends `phone_changed` with the number that was primary.
+    """
+    e164 = _text(phone)
+    before = phones.prefer(user, e164)
+    if before is not None:
+        phones.tell(request, user, phones.Change([before]), e164)
+    return before is not None
+
+
+def remove_phone(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
+    """Take a number from the user; False if it is not the user's. The newest of the others becomes the primary one.
+
+    Sends `phone_changed` with the number that went. Raises `LastPhoneError`, which Django answers with 403, for the
+    only way in that the user has (`Accounts.may_remove`).
+    """
+    e164 = _text(phone)
+    if e164 not in phones_of(user):
+        return False
+    if not policy().may_remove(user, e164):
+        raise LastPhoneError("This is the only way in: confirm another number, or set a password, before it goes.")
+    return phones.withdraw(request, user, e164)
 
 
 def backend_missing() -> bool:
@@ -111,27 +249,45 @@ def backend_missing() -> bool:
     return not any(isinstance(backend, PhoneBackend) for backend in get_backends())
 
 
-def _ensure_user(redeemed: Redeemed) -> bool:
-    """Make a user for a phone that nobody has; True if one was made. Two proofs at once make one user."""
-    phone, verified_at = redeemed.phone.e164, redeemed.verified_at
-    if _reverified(phone, verified_at):
-        return False
-    model = get_user_model()
-    by_phone = model.USERNAME_FIELD in _PHONE_FIELDS
-    user = model(**{model.USERNAME_FIELD: phone if by_phone else f"phone-{secrets.token_hex(8)}"})
-    user.set_unusable_password()
+@receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")
+def _remember_when(request: HttpRequest | None, **_: object) -> None:
+    # Django keeps no such time of its own but `last_login`, which is of all sessions of the user.
+    if hasattr(request, "session"):
+        request.session[SIGNED_IN_AT] = moments.now()  # type: ignore[union-attr]
+
+
+def _enter(request: HttpRequest, redeemed: Redeemed, *, created: bool, session: bool) -> Account | None:
+    user = authenticate(request, redeemed=redeemed)
+    if user is None:
+        return None
+    if not phones.redate(user, redeemed):  # the site's own `find` has found the user otherwise
+        change = phones.give(user, redeemed.phone.e164, redeemed.verified_at, moves=_moves(redeemed))
+        if change is None:
+            return None
+        phones.tell(request, user, change, redeemed.phone.e164)
+    if session:
+        login(request, user)
+    signals.tell_verified(request, user, redeemed)
+    return Account(_session_user(user), created)
+
+
+def _session_user(user: AbstractBaseUser) -> SessionUser:
+    return SessionUser(str(user.pk), phone_of(user))
+
+
+def _moves(redeemed: Redeemed) -> bool:
+    # The fixed code of a test number is known to strangers: it takes nothing from anybody.
+    return conf.account_settings().moves and not redeemed.by_fixed_code
+
+
+def _may_be_filled_in(model: type[AbstractBaseUser], name: str) -> bool:
     try:
-        # One transaction of its own: whoever comes second leaves no user behind.
-        with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
-            user.save()
-            VerifiedPhone.objects.create(user=user, phone=phone, verified_at=verified_at)
-    except (IntegrityError, DataError):
-        if not _reverified(phone, verified_at):
-            # Not the database's own words: they can hold the number.
-            log.error("no user can be made for a verified number: %s refuses it", model._meta.label)
+        field = model._meta.get_field(name)
+    except FieldDoesNotExist:
         return False
-    return True
+    own = field.concrete and not field.many_to_many and not getattr(field, "primary_key", False)
+    return bool(own) and name != "password" and name not in _NOT_FROM_FORMS
 
 
-def _reverified(phone: str, verified_at: datetime) -> bool:
-    return bool(VerifiedPhone.objects.filter(phone=phone).update(verified_at=verified_at))
+def _text(phone: PhoneNumber | str) -> str:
+    return phone if isinstance(phone, str) else phone.e164

@@ -24,11 +24,12 @@ from django.views.decorators.http import require_POST
 
 from phone_verify import Channel, InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import conf, send_test
+from . import accounts, conf, phones, send_test
 from .models import VerificationRow, VerifiedPhone
 
 _OPEN = (Status.PENDING, Status.SENT)
 _SEND, _END = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
+_PREFER = "phone_verify.change_verifiedphone"
 
 
 class _FoundByNumber(admin.ModelAdmin):  # type: ignore[type-arg]
@@ -251,15 +252,44 @@ class VerificationAdmin(_FoundByNumber):
 class VerifiedPhoneAdmin(_FoundByNumber):
     """Whose number it is. A number may be taken away here, and is given by a proof alone."""
 
-    list_display = ("hint", "user", "verified_at")
+    list_display = ("hint", "user", "primary", "login", "verified_at")
     list_select_related = ("user",)
     ordering = ("-verified_at",)
-    fields = ("user", "hint", "verified_at")
-    readonly_fields = ("hint",)
+    fields = ("user", "hint", "primary", "login", "verified_at")
+    readonly_fields = ("hint", "primary", "login")
+    actions = ("make_primary",)
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         """The user's name, by which Django finds what is no number."""
         return [f"user__{get_user_model().USERNAME_FIELD}"]
+
+    @admin.action(description=_("Make the selected ones their users' primary numbers"), permissions=["prefer"])
+    def make_primary(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """Of several numbers of one user the newest becomes it."""
+        made = 0
+        chosen = {row.user_id: row for row in queryset.select_related("user").order_by("verified_at", "pk")}
+        for row in chosen.values():
+            if accounts.make_primary(row.user, row.phone, request):
+                made += 1
+                self.log_change(request, row, "Made primary.")
+        messages.success(request, ngettext("%d number is primary now.", "%d numbers are primary now.", made) % made)
+
+    def delete_model(self, request: HttpRequest, obj: VerifiedPhone) -> None:
+        """Take the number away, and say so by signal: also the last one, which only a site's owner may."""
+        phones.withdraw(request, obj.user, obj.phone)
+
+    def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
+        """The same for several."""
+        for row in queryset.select_related("user"):
+            phones.withdraw(request, row.user, row.phone)
+
+    def has_prefer_permission(self, request: HttpRequest) -> bool:
+        """Who may change verified phones, in the words of Django's permissions."""
+        return bool(request.user.has_perm(_PREFER))
+
+    def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
+        """Who may view or change them."""
+        return super().has_view_permission(request, obj) or self.has_prefer_permission(request)
 
     def found_by(self, phone: PhoneNumber) -> dict[str, str]:
         """By the rows' own keys."""
@@ -274,6 +304,16 @@ class VerifiedPhoneAdmin(_FoundByNumber):
     def hint(self, phone: VerifiedPhone) -> str:
         """As much of the number as may be shown."""
         return PhoneNumber(phone.phone).hint
+
+    @admin.display(description=_("primary"), boolean=True)
+    def primary(self, phone: VerifiedPhone) -> bool:
+        """Whether it is the first of its user's numbers."""
+        return bool(phone.is_primary)
+
+    @admin.display(description=_("signs in"), boolean=True)
+    def login(self, phone: VerifiedPhone) -> bool:
+        """Whether this user is the one whom it signs in."""
+        return phone.signs_in is not None
 
 
 def _now() -> datetime:

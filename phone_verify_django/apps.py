@@ -15,6 +15,6 @@ class PhoneVerifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse settings that cannot work, now and not at the first visitor's call. Connects to nothing."""
-        from . import accounts, checks, conf  # noqa: F401 - the checks and the receivers register themselves
+        from . import checks, conf, newcomers  # noqa: F401 - the checks and the receivers register themselves
 
         conf.at_start()

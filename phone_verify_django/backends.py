@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from asgiref.sync import sync_to_async
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
@@ -9,7 +11,7 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from .models import VerifiedPhone
+from . import accounts
 
 #: Whoever has one of these does not sign in by the fixed code of a test number.
 _RIGHTS = ("is_staff", "is_superuser")
@@ -29,14 +31,18 @@ class PhoneBackend(ModelBackend):
         """The active user of the phone that was proven, or None."""
         if redeemed is None:
             return None
-        found = VerifiedPhone.objects.select_related("user").filter(phone=redeemed.phone.e164).first()
-        if found is None or not self.user_can_authenticate(found.user):
+        site = accounts.policy()
+        user: Any = site.find(redeemed)
+        if user is None or not self.user_can_authenticate(user):
             return None
-        if redeemed.by_fixed_code and has_rights_over_others(found.user):
+        if redeemed.by_fixed_code and has_rights_over_others(user):
+            return None
+        if not site.may_sign_in(user, redeemed):
             return None
         # For `phone_verify_django.otp`: this phone is no second factor in the session that now begins.
-        found.user.proven_phone = redeemed.phone  # type: ignore[attr-defined]
-        return found.user
+        user.proven_phone = redeemed.phone
+        found: AbstractBaseUser = user
+        return found
 
     async def aauthenticate(  # type: ignore[override]
         self, request: HttpRequest | None, redeemed: Redeemed | None = None

@@ -16,11 +16,11 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from phone_verify.config import PREFIX, Given
+from phone_verify.config import KNOWN, PREFIX, Given
 from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
-from . import accounts, conf
+from . import account_settings, accounts, conf
 
 #: The doctor's rules, by the numbers that `SILENCED_SYSTEM_CHECKS` knows them by.
 ALWAYS = {"settings": 3, "refused": 4, "misspelt": 10, "channels": 11, "practice": 12, "store": 13, "keys": 14}
@@ -52,7 +52,7 @@ def check_configuration(app_configs: Any = None, **_: Any) -> list[checks.CheckM
 @checks.register("phone_verify", deploy=True)
 def check_deployment(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """What a site should have in production."""
-    return [*_examined(DEPLOYED), *_sessions()]
+    return [*_examined(DEPLOYED), *_sessions(), *_database()]
 
 
 def examined_by_us() -> tuple[Given, list[checks.CheckMessage]]:
@@ -83,10 +83,21 @@ def _complaints() -> Iterator[checks.CheckMessage]:
             "outside of other namespaces.",
             id="phone_verify.E002",
         )
+    yield from _accounts()
     if apps.is_installed("phone_verify_django.otp"):
         from .otp.apps import complaints
 
         yield from complaints()
+
+
+def _accounts() -> Iterator[checks.CheckMessage]:
+    try:
+        found = conf.account_mistakes()
+    except ConfigurationError:  # the doctor says what is wrong
+        return
+    for mistake in found:
+        says = f"PHONE_VERIFY[{mistake.name!r}]: {mistake.says}"
+        yield checks.Error(says, hint=mistake.advice, id="phone_verify.E005")
 
 
 def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
@@ -105,9 +116,16 @@ def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
         says = f"{finding.setting}: {finding.says}" if finding.setting else finding.says
         yield kind(
             _in_django(says, given),
-            hint=_in_django(finding.advice, given) or None,
+            hint=_own_name(finding) or _in_django(finding.advice, given) or None,
             id=f"phone_verify.{letter}{rules[finding.rule]:03}",
         )
+
+
+def _own_name(finding: Finding) -> str | None:
+    """What somebody meant who has misspelt a setting that the doctor does not know: one of Django's accounts."""
+    name = finding.setting.removeprefix(PREFIX).lower()
+    meant = account_settings.near(name) if name not in KNOWN else None
+    return f"Did you mean PHONE_VERIFY[{meant!r}]?" if meant else None
 
 
 def _starts(given: Given) -> bool:
@@ -134,6 +152,41 @@ def _in_django(text: str, given: Given) -> str:
     return _NAME.sub(named, text)
 
 
+#: What ends the waiting for a server, by database: what must be in its OPTIONS, and what to write.
+_ENDS_WAITING: dict[str, tuple[tuple[str, ...], str]] = {
+    "django.db.backends.postgresql": (
+        ("connect_timeout", "lock_timeout", "statement_timeout"),
+        "{'connect_timeout': 5, 'tcp_user_timeout': 5000, 'options': '-c lock_timeout=5s -c statement_timeout=5s'}",
+    ),
+    "django.db.backends.mysql": (
+        ("connect_timeout", "read_timeout", "write_timeout", "innodb_lock_wait_timeout"),
+        (
+            "{'connect_timeout': 5, 'read_timeout': 5, 'write_timeout': 5, "
+            "'init_command': 'SET innodb_lock_wait_timeout = 5'}"
+        ),
+    ),
+}
+
+
+def _database() -> Iterable[checks.CheckMessage]:
+    try:
+        alias = conf.orm_alias()
+    except ConfigurationError:  # told already
+        return
+    database = settings.DATABASES.get(alias or "", {})
+    wanted, advice = _ENDS_WAITING.get(str(database.get("ENGINE")), ((), ""))
+    options = str(database.get("OPTIONS", {}))
+    missing = [name for name in wanted if name not in options]
+    if missing:
+        yield checks.Warning(
+            f"DATABASES[{alias!r}] sets no end to waiting ({', '.join(missing)}): while the database hangs, visitors "
+            "wait with it, until no thread of the site is left.",
+            hint=f"Write into DATABASES[{alias!r}], if five seconds are enough for your own pages as well: 'OPTIONS': "
+            f"{advice}",
+            id="phone_verify.W032",
+        )
+
+
 def _sessions() -> Iterable[checks.CheckMessage]:
     engine = settings.SESSION_ENGINE
     if engine == "django.contrib.sessions.backends.signed_cookies":
@@ -144,10 +197,16 @@ def _sessions() -> Iterable[checks.CheckMessage]:
             id="phone_verify.W030",
         )
     cache = settings.CACHES.get(settings.SESSION_CACHE_ALIAS, {}).get("BACKEND", "")
+    says = None
     if engine == "django.contrib.sessions.backends.cache" and cache.endswith((".LocMemCache", ".DummyCache")):
+        says = "Sessions are kept in the memory of one process: with several workers, who has signed in at one is a "
+        says += "stranger to the next."
+    elif engine == "django.contrib.sessions.backends.cached_db" and cache.endswith(".LocMemCache"):
+        says = "Sessions are remembered by each process: with several workers, who has signed out at one is still "
+        says += "signed in at the next."
+    if says:
         yield checks.Warning(
-            "Sessions are kept in the memory of one process: with several workers, who has signed in at one is a "
-            "stranger to the next.",
+            says,
             hint="Write SESSION_ENGINE = 'django.contrib.sessions.backends.db', or a cache that all workers share "
             f"into CACHES[{settings.SESSION_CACHE_ALIAS!r}].",
             id="phone_verify.W031",

@@ -30,6 +30,10 @@ from phone_verify.api import Site
 from phone_verify.config import CHANNEL_NAMES, Given, Settings
 from phone_verify.errors import ConfigurationError
 
+from . import signals
+from .account_settings import NAMES as ACCOUNT_NAMES
+from .account_settings import AccountSettings, Mistake, mistakes
+
 log = logging.getLogger("phone_verify")
 
 T = TypeVar("T")
@@ -39,10 +43,11 @@ DEFAULT_STORE = "orm:"
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
 #: The commands that say what is wrong with settings, as they stand in `sys.argv`.
 _LOOKING = (["check"], ["phone_verify_doctor"])
-_REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG")
+_REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG", "AUTH_USER_MODEL")
 
 _lock = threading.Lock()
 _site: Site | None = None
+_account_settings: AccountSettings | None = None
 #: What a test puts in the place of the network and of the time (`testing.override`).
 _instead: dict[str, Any] = {}
 _looked_at: ContextVar[bool] = ContextVar("phone_verify_django.conf.looked_at", default=False)
@@ -73,6 +78,8 @@ def at_start() -> None:
     """Refuse settings that cannot work, unless somebody is looking at them."""
     if not are_looked_at():
         site()
+        for mistake in account_mistakes():
+            raise ImproperlyConfigured(str(mistake))
 
 
 def are_looked_at() -> bool:
@@ -113,6 +120,20 @@ def given() -> Given:
     )
 
 
+def account_settings() -> AccountSettings:
+    """The settings of accounts: read once, and anew after a test has changed them."""
+    global _account_settings
+    found = _account_settings
+    if found is None:
+        found = _account_settings = AccountSettings.of(_own_values())
+    return found
+
+
+def account_mistakes() -> list[Mistake]:
+    """What is wrong with the settings of accounts. Raises `ConfigurationError` as `given` does."""
+    return list(mistakes(_own_values()))
+
+
 def orm_alias() -> str | None:
     """The database in which Django's own store keeps its rows; None where the site has another store."""
     scheme, _, alias = (read().store or DEFAULT_STORE).partition(":")
@@ -147,6 +168,12 @@ def after_login() -> str:
     return resolve_url(settings.LOGIN_REDIRECT_URL)
 
 
+def sign_in_url() -> str:
+    """Where visitors sign in: `LOGIN_URL` where the site sets it, else our own page."""
+    own = settings.is_overridden("LOGIN_URL")  # type: ignore[misc]  # the plugin knows names of settings only
+    return resolve_url(settings.LOGIN_URL if own else "phone_verify:login")
+
+
 def after_logout() -> str:
     """Where somebody goes who has signed out and wanted nowhere else; an empty text where the site does not say."""
     return resolve_url(settings.LOGOUT_REDIRECT_URL) if settings.LOGOUT_REDIRECT_URL else ""
@@ -154,10 +181,10 @@ def after_logout() -> str:
 
 def forget(*, setting: str = "PHONE_VERIFY", **_: object) -> None:
     """Build the site anew on its next use, if this setting has a part in it."""
-    global _site
+    global _site, _account_settings
     if setting in _REBUILD_ON:
         with _lock:
-            _site = None
+            _site = _account_settings = None
 
 
 setting_changed.connect(forget)
@@ -165,7 +192,7 @@ setting_changed.connect(forget)
 
 def _built() -> Site:
     try:
-        return given().site(**_instead)
+        return given().site(listeners=[signals.hear], **_instead)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
 
@@ -178,6 +205,11 @@ def _framework_keys() -> list[str]:
 
 
 def _values() -> dict[str, object]:
+    """What stands in `PHONE_VERIFY` for the core, the settings of accounts left aside."""
+    return {name: value for name, value in _own_values().items() if name not in ACCOUNT_NAMES}
+
+
+def _own_values() -> dict[str, object]:
     values = getattr(settings, "PHONE_VERIFY", None)
     if values is None:
         return {}

@@ -2,21 +2,59 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 
+from . import conf
 from .fields import ExactCharField
 
 
 class VerifiedPhone(models.Model):
-    """A number that a user has proven to hold; no two users have the same."""
+    """A number that a user has proven to hold. Nobody else has it, unless the site lets users share numbers.
+
+    Two columns are empty or what they say, so that plain unique constraints keep their promises on every database;
+    MariaDB has no conditional ones. `save` fills them, and `phones` keeps them right when a row goes.
+    """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="verified_phones")
-    phone = models.CharField(max_length=16, unique=True)  # E.164: a plus and fifteen digits at most
+    phone = models.CharField(max_length=16)  # E.164: a plus and fifteen digits at most
     verified_at = models.DateTimeField()
+    #: True at one of the user's numbers, and empty at the others.
+    is_primary = models.BooleanField(null=True, default=None, editable=False)
+    #: The number once more, at the one user whom it signs in; empty at others who share it.
+    signs_in = models.CharField(max_length=16, null=True, default=None, editable=False)
+
+    class Meta:
+        indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
+        constraints = (
+            # Not `unique`, which on PostgreSQL makes a second index for LIKE.
+            models.UniqueConstraint(fields=["signs_in"], name="phone_verify_one_signs_in"),
+            models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_once"),
+            models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_one_primary"),
+            models.CheckConstraint(
+                condition=models.Q(is_primary=True) | models.Q(is_primary=None), name="phone_verify_primary_or_null"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(signs_in=models.F("phone")) | models.Q(signs_in=None), name="phone_verify_signs_in"
+            ),
+        )
 
     def __str__(self) -> str:
         return f"number {self.pk} of user {self.user_id}"  # not the number: this text goes into logs
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A new row is its user's primary number if it is the first, and signs in by it unless somebody else does.
+
+        Raises `IntegrityError` for a number of somebody else where numbers are not shared.
+        """
+        if self._state.adding:
+            rows = type(self)._default_manager.using(kwargs.get("using"))
+            self.is_primary = None if rows.filter(user_id=self.user_id, is_primary=True).exists() else True
+            shares = self.signs_in is None and conf.account_settings().shared_phones
+            self.signs_in = None if shares and rows.filter(signs_in=self.phone).exists() else self.phone
+        super().save(*args, **kwargs)
 
 
 class VerificationRow(models.Model):
@@ -55,6 +93,7 @@ class VerificationRow(models.Model):
     answered = models.IntegerField(default=0)
     freed = models.CharField(max_length=512, default="")
     known = models.BooleanField(default=False)
+    unjudged = models.IntegerField(default=0)
 
     class Meta:
         verbose_name = "verification"

@@ -1,31 +1,38 @@
-"""Whose number it is, on sites with a user model of their own."""
+"""Whose number it is, on sites with a user model of their own, or with a word in who signs in."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-from .conftest import PHONE
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_login_failed
+
+from phone_verify.model import Assurance
+from phone_verify_django.accounts import phone_of, phones_of, set_phone, sign_in
+from phone_verify_django.models import VerifiedPhone
+from tests.clients import Browser
+
+from . import newcomers
+from .conftest import PHONE, Network, verified
+from .people import heard, proof, request_of, somebody
 from .settings import SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
+OWN = "tests.django_adapter.newcomers.Own"
+Configure = Callable[..., None]
 
-MODELS = """
-from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import models
-
-class Customer(AbstractBaseUser):
-    phone = models.CharField(max_length=16, unique=True)
-    USERNAME_FIELD = "phone"
-"""
-
-PROGRAM = f"""
+#: What a site of its own is made of; `MODEL` is its user model, `TRIAL` what happens there.
+PROGRAM = """
 import logging, sys, django
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from django.conf import settings
 settings.configure(
-    SECRET_KEY={SECRET_KEY!r},
+    SECRET_KEY={key!r},
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
                     "phone_verify_django", "shop"],
     AUTH_USER_MODEL="shop.Customer",
@@ -33,43 +40,304 @@ settings.configure(
     DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
     SESSION_ENGINE="django.contrib.sessions.backends.cache",
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+    PHONE_VERIFY={given!r},
 )
 django.setup()
-from django.contrib.sessions.backends.cache import SessionStore
+from django.core.checks import run_checks
 from django.core.management import call_command
-from django.http import HttpRequest
-from phone_verify.model import Assurance, Channel, Redeemed
-from phone_verify.phone import PhoneNumber
-from phone_verify_django.accounts import sign_in
+from phone_verify_django.accounts import *
+from phone_verify_django.models import VerifiedPhone
+from tests.django_adapter.people import proof, request_of
 from shop.models import Customer
 
 call_command("migrate", run_syncdb=True, verbosity=0)
-Customer.objects.create(phone="+989120000001")
+ONE, TWO, THREE = (f"+98912000000{{n}}" for n in (1, 2, 3))
 
-def entered(phone):
-    request = HttpRequest()
-    request.session = SessionStore()
-    return sign_in(request, Redeemed(
-        PhoneNumber.parse(phone), "login", "default", Channel.SMS, Assurance.CODE, "id", datetime.now(UTC)))
+def entered(phone, purpose="login", minutes=0):
+    return sign_in(request_of(), proof(phone, purpose, minutes=minutes))
 
-first, again, stranger = entered({PHONE!r}), entered({PHONE!r}), entered("+989120000001")
-print(first.created, again.created, first.user == again.user, stranger)
-print(*Customer.objects.order_by("pk").values_list("phone", flat=True))
+def names():
+    return list(Customer.objects.order_by("pk").values_list(FIELD, flat=True))
+
+FIELD = {field!r}
+{trial}
+print("done")
+"""
+
+
+def run_on_a_site(folder: Path, model: str, field: str, trial: str, **given: object) -> str:
+    """Run the trial in a process of its own, where Customer is this model; what it wrote to its log."""
+    (folder / "shop").mkdir()
+    (folder / "shop" / "__init__.py").touch()
+    (folder / "shop" / "models.py").write_text(f"{IMPORTS}{model}")
+    program = f"import sys; sys.path[:0] = [{str(folder)!r}, {str(ROOT)!r}]\n"
+    program += PROGRAM.format(key=SECRET_KEY, given=given, field=field, trial=trial)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
+    command = [sys.executable, "-W", "error", "-c", program]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["done"]
+    return done.stderr
+
+
+IMPORTS = """
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+"""
+BY_PHONE = """
+class Customer(AbstractBaseUser):
+    phone = models.CharField(max_length=16, unique=True)
+    USERNAME_FIELD = "phone"
+"""
+WITH_PHONE = """
+class Customer(AbstractUser):
+    mobile = models.CharField(max_length=20, unique=True, null=True, blank=True)
+"""
+WITH_PLAIN_PHONE = """
+class Customer(AbstractUser):
+    contact = models.CharField(max_length=20, blank=True)
 """
 
 
 def test_a_user_known_by_the_phone_is_known_by_it(tmp_path: Path) -> None:
     """And a customer whom the site made itself is not given to whoever proves the number."""
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "__init__.py").touch()
-    (tmp_path / "shop" / "models.py").write_text(MODELS)
-    program = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n{PROGRAM}"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    log = run_on_a_site(
+        tmp_path,
+        BY_PHONE,
+        "phone",
+        """
+Customer.objects.create(phone=TWO)
+first, again, stranger = entered(ONE), entered(ONE), entered(TWO)
+assert first.created and not again.created and first.user == again.user and stranger is None
+assert names() == [TWO, ONE]
+user = Customer.objects.get(phone=ONE)
+assert set_phone(request_of(user), proof(THREE, "confirm")) is not None
+assert (names(), phones_of(user)) == ([TWO, ONE], [ONE, THREE])
+assert make_primary(user, THREE)
+assert names() == [TWO, THREE] and user.phone == THREE
+assert set_phone(request_of(user), proof(ONE, "change_phone")) is not None
+assert (names(), phones_of(user)) == ([TWO, ONE], [ONE])
+assert set_phone(request_of(user), proof(TWO, "change_phone")) is None
+assert (names(), phones_of(user), user.phone) == ([TWO, ONE], [ONE], ONE)
+user.set_password("a password of nobody's")
+try:
+    remove_phone(user, ONE)
+except LastPhoneError:
+    pass
+else:
+    raise AssertionError("the name of a user went")
+""",
     )
-    assert done.returncode == 0, done.stderr
-    first, second = done.stdout.splitlines()
-    assert first.split() == ["True", "False", "True", "None"]
-    assert second.split() == ["+989120000001", PHONE]
-    assert "no user can be made" in done.stderr
-    assert "989120000001" not in done.stderr
+    assert "no user can be made" in log
+    assert "98912000000" not in log
+
+
+def test_a_users_own_field_follows_the_primary_number(tmp_path: Path) -> None:
+    log = run_on_a_site(
+        tmp_path,
+        WITH_PHONE,
+        "mobile",
+        """
+entered(ONE)
+user = Customer.objects.get()
+assert user.mobile == ONE and user.username.startswith("phone-")
+set_phone(request_of(user), proof(TWO, "confirm"))
+assert names() == [ONE]
+make_primary(user, TWO)
+assert names() == [TWO] and user.mobile == TWO
+set_phone(request_of(user), proof(THREE, "change_phone"))
+assert names() == [THREE]
+set_phone(request_of(user), proof(ONE, "confirm"))
+remove_phone(user, THREE)
+assert names() == [ONE]
+VerifiedPhone.objects.all().delete()
+assert names() == [None]
+Customer.objects.create(username="made by the site", mobile=TWO)
+assert set_phone(request_of(user), proof(TWO, "confirm")) is None
+user.refresh_from_db()
+assert user.mobile is None and phones_of(user) == []
+assert entered(TWO) is None and Customer.objects.count() == 2
+""",
+    )
+    assert "no user can be made" in log
+
+
+def test_a_number_that_moves_leaves_the_losers_field(tmp_path: Path) -> None:
+    run_on_a_site(
+        tmp_path,
+        WITH_PHONE,
+        "mobile",
+        """
+from phone_verify_django.signals import phone_lost
+lost = []
+def hear(user, **_):
+    lost.append((user.mobile, phones_of(user)))
+phone_lost.connect(hear)
+entered(ONE)
+loser = Customer.objects.get()
+set_phone(request_of(loser), proof(TWO, "confirm"))
+assert entered(ONE, "signup", minutes=1).created
+assert names() == [TWO, ONE]
+assert lost == [(TWO, [TWO])]
+""",
+        recycled_numbers="newest",
+    )
+
+
+def test_the_field_may_be_named(tmp_path: Path) -> None:
+    run_on_a_site(
+        tmp_path,
+        WITH_PLAIN_PHONE,
+        "contact",
+        """
+entered(ONE)
+assert names() == [ONE]
+VerifiedPhone.objects.get().delete()
+assert names() == [""]
+""",
+        phone_field="contact",
+    )
+
+
+def test_the_field_may_be_left_alone(tmp_path: Path) -> None:
+    run_on_a_site(
+        tmp_path,
+        WITH_PHONE,
+        "mobile",
+        """
+Customer.objects.create(username="made by the site", mobile=ONE)
+assert entered(ONE).created
+assert names() == [ONE, None]
+""",
+        phone_field="",
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "mistakes"),
+    [
+        (
+            BY_PHONE,
+            [
+                ({"shared_phones": True}, "No two users can have the same shop.Customer.phone"),
+                ({"recycled_numbers": "newest"}, "A number cannot move while it stands in the shop.Customer.phone"),
+                ({"phone_field": ""}, "Users are known by shop.Customer.phone."),
+            ],
+        ),
+        (
+            WITH_PHONE,
+            [
+                ({"shared_phones": True}, "No two users can have the same shop.Customer.mobile"),
+                ({"phone_field": "telephone"}, "shop.Customer has no field 'telephone' for texts."),
+                ({"phone_field": "last_login"}, "shop.Customer has no field 'last_login' for texts."),
+            ],
+        ),
+    ],
+    ids=["known by the phone", "with a phone"],
+)
+def test_settings_that_do_not_go_with_the_user_model_are_mistakes(
+    tmp_path: Path, model: str, mistakes: list[tuple[dict[str, object], str]]
+) -> None:
+    trial = f"""
+from phone_verify_django.account_settings import mistakes
+for given, says in {mistakes!r}:
+    told = [str(mistake) for mistake in mistakes(given)]
+    assert len(told) == 1 and told[0].startswith(f"PHONE_VERIFY['{{next(iter(given))}}']: {{says}}"), told
+"""
+    run_on_a_site(tmp_path, model, "phone", trial)
+
+
+# A word in who signs in.
+
+
+@pytest.mark.django_db
+def test_a_site_says_who_may_sign_up(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", accounts=OWN)
+    answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network, "+989120000099")["proof"]})
+    assert (answer.status, answer.json()["code"]) == (403, "login_refused")
+    assert not User.objects.exists()
+    answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
+    assert answer.json()["created"] is True
+
+
+@pytest.mark.django_db
+def test_a_start_does_not_show_whether_sign_up_is_closed(
+    visitor: Browser, network: Network, configure: Configure
+) -> None:
+    configure(sms="console://", accounts=OWN)
+    begun = [visitor.call("POST", "v1/verifications", {"phone": phone}) for phone in (PHONE, "+989120000099")]
+    shown = [{name: begun_at for name, begun_at in one.json().items() if name not in ("id", "secret")} for one in begun]
+    assert [one.status for one in begun] == [201, 201]
+    assert shown[0] | {"phone_hint": ""} == shown[1] | {"phone_hint": ""}
+
+
+@pytest.mark.django_db
+def test_a_site_finds_users_in_its_own_way(configure: Configure) -> None:
+    """And whoever is found so has the number from then on."""
+    configure(sms="console://", accounts=OWN)
+    user = somebody(PHONE)
+    account = sign_in(request_of(), proof(PHONE))
+    assert account is not None
+    assert (account.user.id, account.user.phone, account.created) == (str(user.pk), PHONE, False)
+    assert phones_of(user) == [PHONE]
+    configure(sms="console://")
+    assert sign_in(request_of(), proof(PHONE)) == account
+
+
+@pytest.mark.django_db
+def test_a_site_says_who_may_sign_in(configure: Configure) -> None:
+    configure(sms="console://", accounts=OWN)
+    user = somebody("banned")
+    VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=proof(PHONE).verified_at)
+    request = request_of()
+    with heard(user_login_failed) as told:
+        assert sign_in(request, proof(PHONE)) is None
+    assert len(told) == 1
+    assert PHONE not in repr(told)
+    assert "_auth_user_id" not in request.session
+
+
+@pytest.mark.django_db
+def test_what_a_call_claims_is_not_what_a_code_proves(configure: Configure) -> None:
+    from dataclasses import replace
+
+    configure(sms="console://", accounts=OWN)
+    assert sign_in(request_of(), replace(proof(PHONE), assurance=Assurance.CALLER_ID)) is None
+    assert not User.objects.exists()
+    assert sign_in(request_of(), proof(PHONE)) is not None
+
+
+@pytest.mark.django_db
+def test_an_error_of_the_sites_own_leaves_nobody_behind(
+    visitor: Browser, network: Network, configure: Configure
+) -> None:
+    configure(sms="console://", accounts="tests.django_adapter.newcomers.Broken")
+    proof = verified(visitor, network)["proof"]
+    assert visitor.call("POST", "v1/session", {"proof": proof}).status == 500
+    assert visitor.call("GET", "v1/session").status == 401
+    assert not User.objects.exists()
+    assert visitor.call("POST", "v1/session", {"proof": proof}).json()["code"] == "invalid_proof"
+
+
+@pytest.mark.django_db
+def test_what_a_visitor_filled_in_reaches_the_site(configure: Configure) -> None:
+    from phone_verify_django.accounts import sign_up
+
+    configure(sms="console://", accounts=newcomers.Own)
+    assert sign_up(request_of(), proof(PHONE), {"first_name": "Mina", "newsletter": True}) is not None
+    assert newcomers.Own.filled_in == {"first_name": "Mina", "newsletter": True}
+    user = User.objects.get()
+    assert (user.first_name, phone_of(user)) == ("Mina", PHONE)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
+def test_the_session_gets_a_new_key_with_the_number(purpose: str) -> None:
+    request = request_of(somebody("a"))
+    request.session["cart"] = 1
+    request.session.save()
+    before = request.session.session_key
+    assert set_phone(request, proof(PHONE, purpose)) is not None
+    assert request.session.session_key != before
+    assert request.session["cart"] == 1

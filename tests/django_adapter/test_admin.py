@@ -18,10 +18,13 @@ from django.test import Client
 from phone_verify import PhoneNumber, Status
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import conf
+from phone_verify_django.accounts import phones_of
 from phone_verify_django.models import VerificationRow, VerifiedPhone
 from phone_verify_django.send_test import _HELD
+from phone_verify_django.signals import phone_changed
 
 from .conftest import PHONE, Network
+from .people import heard
 
 OTHER = "+989120000001"
 HINT = "+98 ••••••••00"
@@ -237,6 +240,53 @@ def test_verified_phones(browser: Client) -> None:
     assert browser.post(f"{PHONES}{row.pk}/delete/", {"post": "yes"}).status_code == 302
     assert VerifiedPhone.objects.get().phone == OTHER
     assert PHONE not in str(list(LogEntry.objects.values_list("object_repr", "change_message")))
+
+
+def with_numbers(user: User, *numbers: str) -> list[VerifiedPhone]:
+    return [
+        VerifiedPhone.objects.create(user=user, phone=phone, verified_at=datetime(2026, 1, n, tzinfo=UTC))
+        for n, phone in enumerate(numbers, 1)
+    ]
+
+
+def test_a_number_is_made_primary(browser: Client) -> None:
+    staff(browser, "view_verifiedphone", "change_verifiedphone")
+    user, other = User.objects.create_user("a"), User.objects.create_user("b")
+    _, second, third = with_numbers(user, PHONE, OTHER, "+989120000002")
+    with_numbers(other, "+989120000003")
+    page = text(browser.get(PHONES))
+    assert page.count('alt="True"') == 2 + 4, "who is primary, and whom a number signs in"
+    chosen = {"action": "make_primary", "_selected_action": [second.pk, third.pk]}
+    with heard(phone_changed) as told:
+        page = text(browser.post(PHONES, chosen, follow=True))
+    assert "1 number is primary now." in page
+    assert phones_of(user) == ["+989120000002", OTHER, PHONE], "the newest of them"
+    assert [(one["user"], one["old"].e164) for one in told] == [(user, PHONE)]
+    assert [entry.change_message for entry in LogEntry.objects.all()] == ["Made primary."]
+    assert "0 numbers are primary now." in text(browser.post(PHONES, chosen, follow=True))
+    assert browser.post(f"{PHONES}{second.pk}/change/", {"user": other.pk}).status_code == 403
+
+
+@pytest.mark.parametrize("permission", ["view_verifiedphone", "delete_verifiedphone"])
+def test_who_may_not_change_numbers_makes_none_primary(browser: Client, permission: str) -> None:
+    staff(browser, "view_verifiedphone", *({permission} - {"view_verifiedphone"}))
+    user = User.objects.create_user("a")
+    second = with_numbers(user, PHONE, OTHER)[1]
+    assert "primary numbers" not in text(browser.get(PHONES))
+    browser.post(PHONES, {"action": "make_primary", "_selected_action": [second.pk]})
+    assert phones_of(user) == [PHONE, OTHER]
+
+
+def test_what_is_taken_away_is_told_and_another_number_is_primary(browser: Client) -> None:
+    staff(browser, "view_verifiedphone", "delete_verifiedphone")
+    user = User.objects.create_user("a")
+    first, second = with_numbers(user, PHONE, OTHER)
+    with heard(phone_changed) as told:
+        browser.post(f"{PHONES}{first.pk}/delete/", {"post": "yes"})
+        assert phones_of(user) == [OTHER]
+        browser.post(PHONES, {"action": "delete_selected", "_selected_action": [second.pk], "post": "yes"})
+    assert phones_of(user) == []
+    assert [(one["old"].e164, one["new"] and one["new"].e164) for one in told] == [(PHONE, OTHER), (OTHER, None)]
 
 
 # A test.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from ast import literal_eval
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from phone_verify.doctor import examine
 from phone_verify.doctor.rules import RULES
 from phone_verify_django import checks, conf
 
+from .newcomers import Own
 from .settings import SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
 Configure = Callable[..., None]
 SMS = "amoot://FAKE-CREDENTIAL@default"
+
+OWN_ACCOUNTS = "tests.django_adapter.newcomers.Own"
 
 #: A site of which `check --deploy` says nothing.
 SOUND = {"sms": SMS, "public_url": "https://site.example", "allowed_regions": "IR"}
@@ -50,6 +54,30 @@ def test_of_a_sound_site_nothing_is_said(configure: Configure) -> None:
         ("W013", {"store": "memory:"}, "one process", "PHONE_VERIFY['store'] = 'orm:'"),
         ("E013", {"store": "orm:elsewhere"}, "'elsewhere'", ""),
         ("W014", {"secret_keys": ["x" * 40, "y" * 40]}, "PHONE_VERIFY['tag_key']", "the last of the secret keys"),
+        ("E003", {"shared_phone": True}, "PHONE_VERIFY['shared_phone']", "Did you mean PHONE_VERIFY['shared_phones']?"),
+        (
+            "E005",
+            {"accounts": "nowhere.Accounts"},
+            "PHONE_VERIFY['accounts']: There is no",
+            "phone_verify_django.accounts",
+        ),
+        (
+            "E005",
+            {"accounts": "django.forms.Form"},
+            "PHONE_VERIFY['accounts']: 'django.forms.Form' is no",
+            "a subclass of",
+        ),
+        ("E005", {"accounts": 7}, "PHONE_VERIFY['accounts']: 7 is no", "a subclass of"),
+        ("E005", {"signup_form": "shop.forms.Missing"}, "PHONE_VERIFY['signup_form']: There is no", "of a form class"),
+        ("E005", {"signup_form": OWN_ACCOUNTS}, "PHONE_VERIFY['signup_form']: ", "of a form class"),
+        ("E005", {"signup_form": "noform"}, "PHONE_VERIFY['signup_form']: ", "of a form class"),
+        ("E005", {"shared_phones": "yes"}, "PHONE_VERIFY['shared_phones']: It is neither", "True or False"),
+        ("E005", {"recycled_numbers": "mine"}, "PHONE_VERIFY['recycled_numbers']: There is no 'mine'", "'newest'"),
+        ("E005", {"recycled_numbers": ["keep"]}, "PHONE_VERIFY['recycled_numbers']", "'keep' or 'newest'"),
+        ("E005", {"phone_field": "phone"}, "auth.User has no field 'phone'", "a CharField of auth.User"),
+        ("E005", {"phone_field": "groups"}, "auth.User has no field 'groups'", "'' for none"),
+        ("E005", {"phone_field": 7}, "auth.User has no field 7", "'' for none"),
+        ("E005", {"shared_phones": True, "recycled_numbers": "newest"}, "none moves", "Leave it or shared_phones out"),
     ],
 )
 def test_what_is_always_said(configure: Configure, id: str, change: dict[str, Any], says: str, hint: str) -> None:
@@ -87,6 +115,7 @@ def test_what_is_said_of_a_site_that_meets_its_visitors(
     [
         ("W030", {"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"}, "SESSION_ENGINE = "),
         ("W031", {"SESSION_ENGINE": "django.contrib.sessions.backends.cache"}, "CACHES['default']"),
+        ("W031", {"SESSION_ENGINE": "django.contrib.sessions.backends.cached_db"}, "CACHES['default']"),
     ],
 )
 def test_sessions(configure: Configure, settings: Any, id: str, settings_: dict[str, str], hint: str) -> None:
@@ -99,11 +128,29 @@ def test_sessions(configure: Configure, settings: Any, id: str, settings_: dict[
     assert hint in said[f"phone_verify.{id}"][1]
 
 
-def test_a_cache_that_all_workers_share_may_keep_sessions(configure: Configure, settings: Any) -> None:
+@pytest.mark.parametrize("engine", ["cache", "cached_db"])
+def test_a_cache_that_all_workers_share_may_keep_sessions(configure: Configure, settings: Any, engine: str) -> None:
     configure(**SOUND)
-    settings.SESSION_ENGINE = "django.contrib.sessions.backends.cache"
+    settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://h"}}
     assert found(deploy=True) == {}
+
+
+@pytest.mark.parametrize("engine", ["postgresql", "mysql"])
+def test_a_database_that_may_keep_visitors_waiting(
+    configure: Configure, settings: Any, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(**SOUND)
+    database = {"ENGINE": f"django.db.backends.{engine}", "NAME": "site"}
+    monkeypatch.setitem(settings.DATABASES, "default", database)
+    message, hint = found(deploy=True)["phone_verify.W032"]
+    assert "connect_timeout" in message
+    options = literal_eval(hint.partition("'OPTIONS': ")[2])
+    monkeypatch.setitem(settings.DATABASES, "default", {**database, "OPTIONS": options})
+    assert found(deploy=True) == {}
+    monkeypatch.setitem(settings.DATABASES, "default", database)
+    configure(**SOUND, store="redis://127.0.0.1:6379")
+    assert "phone_verify.W032" not in found(deploy=True)
 
 
 def test_a_setting_of_the_environment_is_named_as_there(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +167,40 @@ def test_settings_of_another_form_are_an_error(settings: Any) -> None:
     assert "must be a dict" in found()["phone_verify.E003"][0]
     settings.PHONE_VERIFY = {"SMS": "console://"}
     assert "lower case" in found()["phone_verify.E003"][0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"accounts": OWN_ACCOUNTS},
+        {"accounts": Own},
+        {"signup_form": "tests.django_adapter.newcomers.NameForm"},
+        {"signup_form": "tests.django_adapter.newcomers.UserForm"},
+        {"shared_phones": True, "recycled_numbers": "keep"},
+        {"recycled_numbers": "newest"},
+        {"phone_field": "first_name"},
+        {"phone_field": ""},
+        {"accounts": None, "shared_phones": None, "recycled_numbers": None, "signup_form": None, "phone_field": None},
+    ],
+)
+def test_of_good_settings_of_accounts_nothing_is_said(configure: Configure, change: dict[str, Any]) -> None:
+    configure(**SOUND, **change)
+    assert found(deploy=True) == {}
+
+
+def test_every_mistake_in_the_settings_of_accounts_is_said(configure: Configure) -> None:
+    configure(**SOUND, accounts="nowhere.At", signup_form="nowhere.At", shared_phones=1)
+    messages = run_checks(tags=["phone_verify"])
+    assert [message.id for message in messages] == ["phone_verify.E005"] * 3
+
+
+def test_a_variable_for_a_setting_that_names_code_is_read_by_nobody(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(**SOUND)
+    monkeypatch.setenv("PHONE_VERIFY_SHARED_PHONES", "1")
+    assert "PHONE_VERIFY_SHARED_PHONES" in found()["phone_verify.W010"][0]
+    assert not conf.account_settings().shared_phones
 
 
 def test_no_backend_at_all_is_an_error(configure: Configure, settings: Any) -> None:

@@ -69,6 +69,27 @@ def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
     assert "FAKE-CREDENTIAL" not in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("{'accounts': 'nowhere.Accounts'}", "PHONE_VERIFY['accounts']: There is no 'nowhere.Accounts'"),
+        (
+            "{'shared_phones': True, 'recycled_numbers': 'newest'}",
+            "PHONE_VERIFY['recycled_numbers']: Where numbers are",
+        ),
+    ],
+)
+def test_a_wrong_setting_of_accounts_stops_the_start(given: str, says: str) -> None:
+    program = (
+        "import django; from django.conf import settings\n"
+        f"settings.configure(SECRET_KEY={SECRET_KEY!r}, INSTALLED_APPS=['django.contrib.auth',"
+        f" 'django.contrib.contenttypes', 'phone_verify_django'], PHONE_VERIFY={given})\n"
+        "django.setup()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"ImproperlyConfigured: {says}" in done.stderr
+
+
 def test_starting_up_opens_no_database_and_imports_no_urls() -> None:
     program = (
         "import sys, django; from django.conf import settings\n"
@@ -138,6 +159,15 @@ def test_credentials_do_not_show_on_error_pages(settings: Any) -> None:
     reporter = ExceptionReporter(request, StoreError, StoreError("down"), None)
     assert credential not in reporter.get_traceback_html()
     assert credential not in reporter.get_traceback_text()
+
+
+def test_the_settings_of_accounts_are_read_once_and_again_after_a_change(configure: Configure) -> None:
+    configure(sms="console://", shared_phones=True)
+    first = conf.account_settings()
+    assert first.shared_phones
+    assert conf.account_settings() is first
+    configure(sms="console://")
+    assert not conf.account_settings().shared_phones
 
 
 def test_override_gives_back_what_was_there() -> None:

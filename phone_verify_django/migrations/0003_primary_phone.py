@@ -1,0 +1,34 @@
+from typing import Any
+
+from django.db import migrations, models
+from django.db.models import F
+
+_AT_ONCE = 500
+
+
+def fill(apps: Any, schema_editor: Any) -> None:
+    """Each user's newest number is the primary one, and each number signs its one user in."""
+    rows = apps.get_model("phone_verify", "VerifiedPhone")._default_manager.using(schema_editor.connection.alias)
+    rows.update(signs_in=F("phone"))
+    newest = dict(rows.order_by("verified_at", "pk").values_list("user_id", "pk").iterator())
+    keys = list(newest.values())
+    for start in range(0, len(keys), _AT_ONCE):
+        rows.filter(pk__in=keys[start : start + _AT_ONCE]).update(is_primary=True)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("phone_verify", "0002_known_and_unjudged")]
+
+    operations = [
+        migrations.AddField(
+            model_name="verifiedphone",
+            name="is_primary",
+            field=models.BooleanField(default=None, editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name="verifiedphone",
+            name="signs_in",
+            field=models.CharField(default=None, editable=False, max_length=16, null=True),
+        ),
+        migrations.RunPython(fill, migrations.RunPython.noop),
+    ]

@@ -1,0 +1,74 @@
+"""The tables of a site that was there before: what its rows become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from tests.stores import servers
+
+from .databases import WRITE_AHEAD, registered, settings_of
+from .people import NOON
+
+ONE, TWO, THREE = (f"+98912000000{n}" for n in (1, 2, 3))
+
+
+@pytest.fixture(params=["sqlite", *servers.KINDS])
+def alias(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[str]:
+    """An empty database of its own, of each kind."""
+    if request.param == "sqlite":
+        given = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "site.sqlite3"), "OPTIONS": WRITE_AHEAD}
+        with registered("old", given, django_db_blocker) as alias:
+            yield alias
+        return
+    with (
+        servers.database(request.param) as url,
+        registered("old", settings_of(url), django_db_blocker) as alias,
+        django_db_blocker.unblock(),
+    ):
+        yield alias
+
+
+def migrated(alias: str, *targets: tuple[str, str]) -> Any:
+    """The models as they are after these migrations."""
+    executor = MigrationExecutor(connections[alias])
+    executor.migrate(list(targets))
+    return MigrationExecutor(connections[alias]).loader.project_state(list(targets)).apps
+
+
+def test_numbers_of_a_site_that_was_there_before(alias: str, django_db_blocker: Any) -> None:
+    with django_db_blocker.unblock():
+        apps = migrated(alias, ("auth", "0012_alter_user_first_name_max_length"), ("phone_verify", "0001_initial"))
+        users = apps.get_model("auth", "User").objects.using(alias)
+        rows = apps.get_model("phone_verify", "VerifiedPhone").objects.using(alias)
+        first, second = users.create(username="a"), users.create(username="b")
+        for user, phone, minutes in ((first, ONE, 0), (first, TWO, 5), (second, THREE, 1)):
+            rows.create(user_id=user.pk, phone=phone, verified_at=NOON + timedelta(minutes=minutes))
+        newest = ("phone_verify", "0004_primary_phone_constraints")
+        apps = migrated(alias, newest)
+        rows = apps.get_model("phone_verify", "VerifiedPhone").objects.using(alias)
+        found = list(rows.order_by("phone").values_list("user__username", "phone", "is_primary", "signs_in"))
+        assert found == [("a", ONE, None, ONE), ("a", TWO, True, TWO), ("b", THREE, True, THREE)]
+        for wrong in (
+            {"user_id": second.pk, "phone": TWO, "signs_in": TWO},
+            {"user_id": first.pk, "phone": TWO},
+            {"user_id": first.pk, "phone": "+989120000004", "is_primary": True},
+            {"user_id": first.pk, "phone": "+989120000004", "is_primary": False},
+            {"user_id": first.pk, "phone": "+989120000004", "signs_in": "+989120000005"},
+        ):
+            with pytest.raises(IntegrityError):
+                rows.create(verified_at=NOON, **wrong)
+        migrated(alias, ("phone_verify", "0001_initial"))
+        migrated(alias, newest)
+        assert rows.count() == 3
+
+
+@pytest.mark.django_db
+def test_no_change_of_a_model_waits_for_its_migration() -> None:
+    call_command("makemigrations", "phone_verify", check=True, dry_run=True, verbosity=0)

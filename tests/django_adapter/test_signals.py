@@ -1,0 +1,131 @@
+"""The core's events as Django's signals."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from phone_verify.events import Happened
+from phone_verify.exchange import HttpResponse
+from phone_verify_django import signals
+from phone_verify_django.signals import delivery_failed, verification_failed, verification_locked
+from tests.clients import Browser, DjangoCarrier
+
+from .conftest import PHONE, Network
+from .people import heard
+
+Configure = Callable[..., None]
+
+pytestmark = pytest.mark.django_db
+
+ALL = (verification_failed, verification_locked, delivery_failed)
+
+
+@pytest.fixture
+def browser(network: Network) -> Browser:
+    return Browser(DjangoCarrier())
+
+
+def begun(browser: Browser) -> str:
+    answer = browser.call("POST", "v1/verifications", {"phone": PHONE})
+    assert answer.status == 201
+    return f"v1/verifications/{answer.json()['id']}/check"
+
+
+def test_a_wrong_code_is_told_and_the_last_one_is_locked(browser: Browser, network: Network) -> None:
+    check = begun(browser)
+    with heard(*ALL) as told:
+        browser.call("POST", check, {"code": "nonsense"})
+        assert told == []
+        for _ in range(5):
+            browser.call("POST", check, {"code": network.wrong})
+    assert [one["signal"] for one in told] == [verification_failed] * 5 + [verification_locked]
+    happened = told[-1]["happened"]
+    assert told[-1]["sender"] is type(happened) is Happened
+    assert (happened.verb, happened.outcome, happened.status) == ("check", "wrong_code", "exhausted")
+    assert PHONE[4:] not in str(told)
+    assert network.code not in str(told)
+
+
+def test_a_number_with_too_many_wrong_answers_is_locked(
+    browser: Browser, network: Network, configure: Configure
+) -> None:
+    configure(sms="console://", max_failures=2)
+    check = begun(browser)
+    with heard(*ALL) as told:
+        for _ in range(3):
+            browser.call("POST", check, {"code": network.wrong})
+    assert [one["signal"] for one in told] == [verification_failed] * 2 + [verification_locked]
+    assert told[-1]["happened"].outcome == "too_many_requests"
+
+
+def test_what_goes_well_is_not_told(browser: Browser, network: Network) -> None:
+    with heard(*ALL) as told:
+        assert browser.call("POST", begun(browser), {"code": network.code}).status == 200
+        browser.call("POST", "v1/verifications", {"phone": PHONE})
+    assert told == []
+
+
+def test_a_message_that_nobody_takes_is_told(browser: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="amoot://FAKE@default")
+    network.transport.answers.append(HttpResponse(500))
+    with heard(*ALL) as told:
+        assert browser.call("POST", "v1/verifications", {"phone": PHONE}).status == 502
+    assert [one["signal"] for one in told] == [delivery_failed]
+
+
+@pytest.mark.parametrize(
+    ("happened", "told"),
+    [
+        (Happened("resend", "delivery_failed"), [delivery_failed]),
+        (Happened("start", "too_many_requests"), []),
+        (Happened("resend", "too_many_requests"), []),
+        (Happened("check", "closed", status="exhausted"), []),
+        (Happened("check", "provider_unavailable", status="exhausted"), []),
+        (Happened("poll", "wrong_code"), []),
+    ],
+)
+def test_which_events_are_signals(happened: Happened, told: list[Any]) -> None:
+    with heard(*ALL) as heard_now:
+        signals.hear(happened)
+    assert [one["signal"] for one in heard_now] == told
+
+
+def test_a_receiver_that_fails_stops_nothing(
+    browser: Browser, network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("a receiver of the site's is broken")
+
+    check = begun(browser)
+    verification_failed.connect(fail)
+    try:
+        with heard(verification_failed) as told:
+            assert browser.call("POST", check, {"code": network.wrong}).status == 422
+    finally:
+        verification_failed.disconnect(fail)
+    assert len(told) == 1
+    assert "a receiver of the site's is broken" in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_under_asgi_a_receiver_may_ask_the_database(visitor: Browser, network: Network) -> None:
+    asked = threading.Event()
+    counted: list[int] = []
+
+    def ask(**_: object) -> None:
+        counted.append(User.objects.count())
+        asked.set()
+
+    check = begun(visitor)
+    verification_failed.connect(ask)
+    try:
+        assert visitor.call("POST", check, {"code": network.wrong}).status == 422
+        assert asked.wait(20)
+    finally:
+        verification_failed.disconnect(ask)
+    assert counted == [0]
