@@ -22,4 +22,7 @@ lint: .venv/bin/pip  ## formatting and types
 ci:  ## everything, from nothing
 	.ci/run
 
-.PHONY: demo test lint ci
+matrix:  ## the Django tests on every Django, Python and database
+	.ci/matrix
+
+.PHONY: demo test lint ci matrix

@@ -5,6 +5,7 @@ DATABASE_URL     users, sessions and verifications; default: SQLite in var/
 SECRET_KEY       default: drawn once into var/secret_key
 ALLOWED_HOSTS    separated by commas; default: the loopback names
 DEBUG            1 for a developer's site
+ASK_NAME         1: whoever is new fills in the form of forms.py
 """
 
 import os
@@ -16,7 +17,13 @@ from first_start import secret_key
 FOLDER = Path(__file__).resolve().parent
 VAR = FOLDER / "var"
 
-DEBUG = os.environ.get("DEBUG", "").strip().lower() in ("1", "true", "yes", "on")
+
+def flag(name: str) -> bool:
+    """Whether a variable of the environment says yes."""
+    return os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on")
+
+
+DEBUG = flag("DEBUG")
 SECRET_KEY = os.environ.get("SECRET_KEY") or secret_key(VAR)
 ALLOWED_HOSTS = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "").split(",") if name.strip()] or [
     "localhost",
@@ -29,7 +36,9 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "django_otp",
     "phone_verify_django",
+    "phone_verify_django.otp",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -38,6 +47,8 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "phone_verify_django.otp.middleware.PhoneFactorMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 AUTHENTICATION_BACKENDS = ["phone_verify_django.backends.PhoneBackend"]
@@ -48,11 +59,20 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [FOLDER / "templates"],
         "APP_DIRS": True,
-        "OPTIONS": {"context_processors": ["django.template.context_processors.request"]},
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+            ]
+        },
     }
 ]
 
+# Everything else of phone_verify comes from the environment.
+PHONE_VERIFY = {"signup_form": "forms.NameForm"} if flag("ASK_NAME") else {}
+
 LOGIN_URL = "phone_verify:login"
+OTP_LOGIN_URL = "second_factor"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 
@@ -62,13 +82,28 @@ DATABASES = {
 }
 if DATABASES["default"]["NAME"] == str(VAR / "site.sqlite3"):
     VAR.mkdir(mode=0o700, exist_ok=True)
-if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
-    # Readers do not wait for the writer, and a writer that has to wait does so before it has read anything.
-    DATABASES["default"]["OPTIONS"] = {
-        "timeout": 20,
-        "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode = WAL",
-    }
+# A database that does not answer keeps nobody waiting: a visitor gets a 503, and the thread is free for the next.
+DATABASES["default"].setdefault("OPTIONS", {}).update(
+    {
+        "django.db.backends.sqlite3": {
+            "timeout": 5,
+            # Readers do not wait for the writer, and a writer that has to wait does so before it has read anything.
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode = WAL",
+        },
+        "django.db.backends.postgresql": {
+            "connect_timeout": 5,
+            "tcp_user_timeout": 5000,
+            "options": "-c lock_timeout=5s -c statement_timeout=5s",
+        },
+        "django.db.backends.mysql": {
+            "connect_timeout": 5,
+            "read_timeout": 5,
+            "write_timeout": 5,
+            "init_command": "SET innodb_lock_wait_timeout = 5",
+        },
+    }.get(DATABASES["default"]["ENGINE"], {})
+)
 
 # Where visitors come by https, cookies go by nothing else, and forms come from there.
 _PUBLIC_URL = os.environ.get("PHONE_VERIFY_PUBLIC_URL", "").strip().rstrip("/").lower()

@@ -1,9 +1,14 @@
-"""The pages of the site: one of its own, and those of phone_verify under /phone/."""
+"""The pages of the site: those of its own, and those of phone_verify under /phone/."""
 
+import views
 from django.urls import include, path
-from views import home
 
 urlpatterns = [
-    path("", home, name="home"),
+    path("", views.home, name="home"),
+    path("profile/", views.profile, name="profile"),
+    path("payout/", views.payout, name="payout"),
+    path("vault/", views.vault, name="vault"),
+    path("second-factor/", views.second_factor, name="second_factor"),
+    path("second-factor/add/", views.add_device, name="add_device"),
     path("phone/", include("phone_verify_django.urls")),
 ]

@@ -1,10 +1,25 @@
-"""The site's own page: who is signed in."""
+"""The site's own pages."""
 
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.models import User
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
+from django_otp.decorators import otp_required
+from django_otp.views import LoginView
+from forms import DeviceForm, NameForm
 
 from phone_verify_django.accounts import phone_of
+from phone_verify_django.decorators import phone_verified_required, recent_phone_check_required
+from phone_verify_django.otp.models import PhoneDevice
+
+
+def confirmed(user: User) -> QuerySet[PhoneDevice]:
+    """The phones that are the user's second factors."""
+    return PhoneDevice.objects.filter(user=user, confirmed=True)
 
 
 @never_cache
@@ -12,3 +27,61 @@ def home(request: HttpRequest) -> HttpResponse:
     """The signed-in number, or a link to sign in."""
     phone = phone_of(request.user) if request.user.is_authenticated else None
     return render(request, "home.html", {"phone": phone})
+
+
+@never_cache
+@phone_verified_required
+def profile(request: HttpRequest) -> HttpResponse:
+    """Who the visitor is: number, name, second factors."""
+    form = NameForm(request.POST or None, instance=request.user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        return redirect("profile")
+    return render(
+        request, "profile.html", {"form": form, "devices": request.user.phonedevice_set.filter(confirmed=True)}
+    )
+
+
+@never_cache
+@recent_phone_check_required(max_age=600)
+def payout(request: HttpRequest) -> HttpResponse:
+    """For who has proved the own number in the last ten minutes."""
+    return render(request, "payout.html")
+
+
+@never_cache
+@recent_phone_check_required(max_age=600)
+def add_device(request: HttpRequest) -> HttpResponse:
+    """Another phone becomes a second factor."""
+    form = DeviceForm(request.user, request.POST or None)
+    if request.method == "POST" and form.is_valid() and not form.told:
+        return redirect("profile")
+    return render(request, "add_device.html", {"form": form})
+
+
+@never_cache
+@otp_required
+def vault(request: HttpRequest) -> HttpResponse:
+    """For who has shown a second factor."""
+    return render(request, "vault.html")
+
+
+class SecondFactor(LoginView):
+    """django-otp's own view: it sends a code to the second phone, and takes it."""
+
+    template_name = "second_factor.html"
+
+    def get_form(self, form_class: Any = None) -> Any:
+        """The form, in the looks of our pages."""
+        form = super().get_form(form_class)
+        for name in ("otp_device", "otp_token"):
+            form.fields[name].widget.attrs["class"] = "pv-input"
+        form.fields["otp_device"].choices = form.fields["otp_device"].choices[1:]  # without "none of them"
+        return form
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """What the template is shown with."""
+        return super().get_context_data(devices=confirmed(self.request.user), **kwargs)
+
+
+second_factor = login_required(SecondFactor.as_view())

@@ -22,6 +22,8 @@ from phone_verify import (
     Verification,
     Verifier,
 )
+from phone_verify.model import Redeemed
+from phone_verify.typed_codes import Begun, prove, send
 from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import Texts, spoken, texts_in
 
@@ -141,33 +143,16 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         return 1
 
     def _sent(self, verifier: Verifier, texts: Texts) -> Outcome:
-        """Send once more what is under way, or else begin anew, by the first way that ends in a code to type."""
-        begun = verifier.look(self.verification_id, self.secret).verification
-        if begun is not None and begun.open and begun.phone == self.number:
-            outcome = verifier.resend(begun.id, self.secret, channel=begun.channel)
-            if outcome.reason not in (Reason.CLOSED, Reason.CHANNEL_UNAVAILABLE):
-                return outcome
-        outcome = Outcome(Reason.NOT_CONFIGURED)
-        for channel in verifier.channels:
-            if channel is Channel.INBOUND_CALL:
-                continue
-            outcome = verifier.start(
-                self.number, purpose=PURPOSE, channel=channel, locale=texts.language.tag, shown=[self.secret]
-            )
-            if outcome.reason not in (Reason.CHANNEL_UNAVAILABLE, Reason.DESTINATION_NOT_ALLOWED):
-                break
-        if outcome.verification is not None and outcome.secret is not None:
-            self.verification_id, self.secret = outcome.verification.id, outcome.secret
+        begun = Begun(self.verification_id, self.secret)
+        outcome, begun = send(verifier, self.number, PURPOSE, begun=begun, locale=texts.language.tag)
+        self.verification_id, self.secret = begun.id, begun.secret
         return outcome
 
     def _is_proven_by(self, typed: str) -> bool:
-        verifier = conf.site().verifier
-        proof = verifier.check(self.verification_id, self.secret, typed).proof
-        redeemed = verifier.redeem(proof, [self.secret], [PURPOSE]) if proof else None
-        # The number may have been changed since the code was sent.
-        if redeemed is None or redeemed.phone != self.number:
-            return False
-        return not (redeemed.by_fixed_code and has_rights_over_others(self.user))
+        begun = Begun(self.verification_id, self.secret)
+        # The number may have been changed since the code was sent: then it is a wrong one.
+        redeemed = prove(conf.site().verifier, begun, self.number, PURPOSE, typed)
+        return isinstance(redeemed, Redeemed) and not (redeemed.by_fixed_code and has_rights_over_others(self.user))
 
 
 def _texts() -> Texts:

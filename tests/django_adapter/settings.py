@@ -63,3 +63,8 @@ DATABASES = {
     }
 }
 USE_TZ = True
+
+if _ELSEWHERE := os.environ.get("PHONE_VERIFY_TEST_DATABASE"):  # a store URL: see on.py
+    from tests.django_adapter.databases import settings_of
+
+    DATABASES["default"] = settings_of(_ELSEWHERE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import stat
@@ -23,7 +24,7 @@ pytest.importorskip("gunicorn")
 pytest.importorskip("dj_database_url")
 
 ROOT = Path(__file__).parents[2]
-PHONE = "+989120000000"
+PHONE, NEW, SECOND = "+989120000000", "+989120000007", "+989120000008"
 PATIENCE = 60.0
 
 
@@ -38,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def environment(**more: str) -> Mapping[str, str]:
-    ours = ("PHONE_VERIFY_", "DJANGO_", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG")
+    ours = ("PHONE_VERIFY_", "DJANGO_", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "ASK_NAME")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return {**kept, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **more}
 
@@ -97,6 +98,53 @@ def test_a_visitor_signs_in_by_sms(folder: Path) -> None:
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert len(key.read_text()) >= 50
     assert sorted(path.name for path in (folder / "var").iterdir() if path.name.startswith("tmp")) == []
+
+
+def code_of(sandbox: SandboxServer, phone: str) -> str:
+    answer = HttpCarrier(sandbox.url).send("GET", f"/api/handsets/{quote(phone)}/code?wait=10", b"", {})
+    return str(answer.json()["code"])
+
+
+def test_profile_and_second_factor(folder: Path) -> None:
+    """The name, the change of number, the page for a recent check, and the one for a second phone."""
+    settings = {"PHONE_VERIFY_REGION": "IR", "PHONE_VERIFY_RESEND_AFTER": "0", "ASK_NAME": "1"}
+    with SandboxServer() as sandbox, serving(folder, PHONE_VERIFY_SMS=sandbox.dsn, **settings) as url:
+        visitor = Browser(HttpCarrier(url))
+        for page in ("/profile/", "/payout/", "/second-factor/"):
+            assert visitor.get(page).location == f"/phone/login/?next={page}"
+        answer = visitor.post_form("/phone/login/?next=/profile/", phone="0912 000 0000", next="/profile/")
+        answer = visitor.post_form(answer.location, code=code_of(sandbox, PHONE), next="/profile/")
+        assert "What shall we call you?" in visitor.get(answer.location).text
+        answer = visitor.post_form(answer.location, first_name="<Sara>", next="/profile/")
+        assert (answer.status, answer.location) == (302, "/profile/")
+        profile = visitor.get("/profile/").text
+        assert "&lt;Sara&gt;, your" in profile
+        assert '<bdi dir="ltr">+98 912 000 0000</bdi>' in profile
+        assert visitor.post_form("/profile/", first_name="").status == 200
+        assert visitor.post_form("/profile/", first_name="Nima").location == "/profile/"
+        assert "Nima, your" in visitor.get("/profile/").text
+
+        assert visitor.get("/payout/").status == 200
+        answer = visitor.post_form("/phone/verify/?next=/profile/", phone=NEW, next="/profile/")
+        visitor.post_form(answer.location, code=code_of(sandbox, NEW), next="/profile/")
+        assert NEW in visitor.get("/").text
+
+        assert visitor.get("/vault/").location == "/second-factor/?next=/vault/"
+        assert "none yet" in visitor.get("/second-factor/").text
+        for phone, told in ((PHONE, "signed in by this phone"), ("12", "not a phone number")):
+            assert told in visitor.post_form("/second-factor/add/", phone=phone).text
+        assert SECOND[-2:] in visitor.post_form("/second-factor/add/", phone=SECOND).text
+        code = code_of(sandbox, SECOND)
+        assert visitor.post_form("/second-factor/add/", phone=SECOND, code=code).location == "/profile/"
+        assert "is a second factor already" in visitor.post_form("/second-factor/add/", phone=SECOND).text
+        page = visitor.get("/second-factor/?next=/vault/").text
+        (device,) = re.findall(r'value="(phone_verify_otp\.phonedevice/[0-9]+)"', page)
+        fields = {"otp_device": device, "next": "/vault/"}
+        assert "We sent a code to" in visitor.post_form("/second-factor/", otp_challenge="1", **fields).text
+        answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
+        assert (answer.status, answer.location) == (302, "/vault/"), answer.text
+        assert visitor.get("/vault/").status == 200
+        assert "Traceback" not in (folder / "log").read_text()
 
 
 def test_without_a_channel_the_site_says_so(folder: Path, tmp_path: Path) -> None:

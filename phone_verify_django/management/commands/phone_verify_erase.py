@@ -65,4 +65,7 @@ def _rows_of(phone: PhoneNumber) -> dict[str, models.QuerySet[Any]]:
     if apps.is_installed("phone_verify_django.otp"):
         devices = apps.get_model("phone_verify_otp", "PhoneDevice")._default_manager
         rows["devices"] = devices.filter(phone=phone.e164)
+    if apps.is_installed("phone_verify_django.allauth"):
+        claims = apps.get_app_config("phone_verify_allauth").get_model("ClaimedPhone")._default_manager
+        rows["numbers typed and not proven"] = claims.filter(phone=phone.e164)
     return rows

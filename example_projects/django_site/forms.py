@@ -1,0 +1,56 @@
+"""The site's own forms."""
+
+from typing import Any
+
+from django import forms
+from django.contrib.auth.models import User
+
+from phone_verify import InvalidPhoneError
+from phone_verify_django.formfields import PhoneField
+from phone_verify_django.otp.models import ChallengeError, PhoneDevice
+
+
+class NameForm(forms.ModelForm):
+    """A field of the site's own: on the profile, and with ASK_NAME=1 on the way in."""
+
+    first_name = forms.CharField(
+        label="What shall we call you?", max_length=150, widget=forms.TextInput(attrs={"class": "pv-input"})
+    )
+
+    class Meta:
+        model = User
+        fields = ("first_name",)
+
+
+class DeviceForm(forms.Form):
+    """Another phone as a second factor: first its number, then the code that came to it."""
+
+    phone = PhoneField(label="Another mobile number")
+    code = forms.CharField(label="Code", required=False, max_length=32)
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user, self.told = user, ""
+        for field in self.fields.values():
+            field.widget.attrs["class"] = "pv-input"
+
+    def clean(self) -> None:
+        """Send a code, or judge it."""
+        phone, code = self.cleaned_data.get("phone"), self.cleaned_data.get("code")
+        if not phone:
+            return
+        device, _ = PhoneDevice.objects.get_or_create(user=self.user, phone=phone, defaults={"confirmed": False})
+        if device.confirmed:
+            raise forms.ValidationError("This phone is a second factor already.")
+        if code:
+            if not device.verify_is_allowed()[0]:
+                raise forms.ValidationError("Too soon after a wrong code. Wait a moment, and try again.")
+            if not device.verify_token(code):
+                raise forms.ValidationError("That code is not right.")
+            device.confirmed = True
+            device.save()
+            return
+        try:
+            self.told = device.generate_challenge()
+        except (ChallengeError, InvalidPhoneError) as error:
+            raise forms.ValidationError(str(error)) from None

@@ -1,0 +1,83 @@
+"""The app of the bridge, with a table of its own that nobody gets unasked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.conf import settings
+from django.core import checks
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+from django.utils.translation import gettext_lazy as _
+
+from .. import conf
+
+ADAPTER = "phone_verify_django.allauth.adapter.PhoneVerifyAccountAdapter"
+FORMS = {
+    "confirm_login_code": "phone_verify_django.allauth.forms.ConfirmLoginCodeForm",
+    "verify_phone": "phone_verify_django.allauth.forms.VerifyPhoneForm",
+}
+
+
+class PhoneVerifyAllauthConfig(AppConfig):
+    """`phone_verify_django.allauth`; its table is named `phone_verify_allauth_claimedphone`."""
+
+    name = "phone_verify_django.allauth"
+    label = "phone_verify_allauth"
+    verbose_name = _("Phone login of django-allauth")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Refuse to start where django-allauth would not ask us."""
+        checks.register(complaints)
+        if not conf.are_looked_at():
+            for complaint in complaints():
+                if complaint.is_serious():
+                    raise ImproperlyConfigured(f"{complaint.msg} {complaint.hint}")
+
+
+def complaints(**_: Any) -> Iterator[checks.CheckMessage]:
+    """What is missing or cannot work, and what to write instead."""
+    from allauth.account import app_settings  # type: ignore[import-untyped]
+
+    from .adapter import PhoneVerifyAccountAdapter
+    from .forms import PhoneCodeForm
+
+    if not _is(getattr(settings, "ACCOUNT_ADAPTER", None), PhoneVerifyAccountAdapter):
+        yield checks.Error(
+            "ACCOUNT_ADAPTER is not ours: django-allauth would not know whose number it is.",
+            hint=f"Write ACCOUNT_ADAPTER = {ADAPTER!r}, or a subclass of it.",
+            id="phone_verify_allauth.E001",
+        )
+    chosen = getattr(settings, "ACCOUNT_FORMS", {})
+    wrong = {name: path for name, path in FORMS.items() if not _is(chosen.get(name), PhoneCodeForm)}
+    if wrong:
+        yield checks.Error(
+            f"ACCOUNT_FORMS lacks ours for {', '.join(wrong)}: django-allauth's own would take no code of ours.",
+            hint=f"Write ACCOUNT_FORMS = {FORMS}, or subclasses of them.",
+            id="phone_verify_allauth.E002",
+        )
+    if apps.is_installed("allauth.headless"):
+        yield checks.Warning(
+            "allauth.headless asks no form of the site's, so that it refuses every code that came by phone.",
+            hint="Let programs sign in by the calls of our own JSON API.",
+            id="phone_verify_allauth.W003",
+        )
+    if app_settings.LOGIN_BY_CODE_MAX_RESEND_COUNT and app_settings.PREVENT_ENUMERATION:
+        # It asks for the user whom a code is for, and there is none (65.21, login_by_code.py, `generate_code`).
+        yield checks.Warning(
+            "ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND: django-allauth answers 500 to who asks again for a number that "
+            "nobody has, and so tells which numbers are known.",
+            hint="Leave it out.",
+            id="phone_verify_allauth.W004",
+        )
+
+
+def _is(path: object, kind: type) -> bool:
+    try:
+        found = import_string(path) if isinstance(path, str) else path
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, kind)

@@ -1,0 +1,22 @@
+"""The table: who has typed which number and not proven it yet."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+
+
+class ClaimedPhone(models.Model):
+    """A number that a user has typed and not proven. It finds nobody: two users may claim the same one."""
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="claimed_phone"
+    )
+    phone = models.CharField(max_length=16)  # E.164
+
+    objects: ClassVar[models.Manager[ClaimedPhone]] = models.Manager()
+
+    def __str__(self) -> str:
+        return f"number claimed by user {self.pk}"  # not the number: this text goes into logs

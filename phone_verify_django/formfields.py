@@ -1,0 +1,42 @@
+"""A field for the forms of a site: a number as people type it, in E.164 as the site keeps it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import get_language
+
+from phone_verify import InvalidPhoneError, PhoneNumber
+from phone_verify.web.languages import ENGLISH, named
+from phone_verify.web.texts import texts_in
+
+from . import conf
+
+_LONGEST = 64
+
+
+class PhoneField(forms.CharField):
+    """A phone number. All digits of our languages are read, and the national form of the `region` of `PHONE_VERIFY`.
+
+    Its clean value is the number in E.164 as text, empty where the field may be empty and is.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Numbers run from left to right on every page.
+        attributes = {"type": "tel", "autocomplete": "tel", "inputmode": "tel", "dir": "ltr"}
+        kwargs.setdefault("widget", forms.TextInput(attrs=attributes))
+        kwargs.setdefault("max_length", _LONGEST)
+        super().__init__(**kwargs)
+
+    def clean(self, value: Any) -> str:
+        """The number in E.164. Raises `ValidationError` for what is no number, in the language of the page."""
+        typed: str = super().clean(value)
+        if not typed:
+            return ""
+        try:
+            return PhoneNumber.parse(typed, conf.site().verifier.policy.region).e164
+        except InvalidPhoneError:
+            texts = texts_in(named(get_language() or "") or ENGLISH)
+            raise ValidationError(texts.page["invalid_phone"], code="invalid_phone") from None

@@ -1,0 +1,84 @@
+"""What a site's own templates show of phones: `{% load phone_verify %}`.
+
+Numbers are shown as they are read out, from left to right on every page, and nothing that a visitor typed is markup.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+from django import template
+from django.contrib.auth import REDIRECT_FIELD_NAME
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.template import Context
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from phone_verify import InvalidPhoneError, PhoneNumber
+from phone_verify.web.texts import spoken
+
+from ..accounts import phone_of
+from ..gates import has_checked, span
+
+register = template.Library()
+
+#: Pages that a link sends somebody back to never are these: they would come back to themselves.
+_OURS = ("login", "code", "verify", "logout")
+
+
+@register.filter
+def phone(value: object) -> SafeString | str:
+    """A number, or a user's primary one, as it is read out: `{{ user|phone }}`. Empty where there is none."""
+    number = _number(value)
+    return "" if number is None else _isolated(spoken(number))
+
+
+@register.filter
+def phone_hint(value: object) -> SafeString | str:
+    """As much of a number, or of a user's, as others may see: `{{ user|phone_hint }}`. Empty where there is none."""
+    number = _number(value)
+    return "" if number is None else _isolated(number.hint)
+
+
+@register.simple_tag(takes_context=True)
+def phone_login_url(context: Context) -> str:
+    """The address of the sign-in page, from which the visitor comes back to this one."""
+    return _address(context, "login")
+
+
+@register.simple_tag(takes_context=True)
+def phone_verify_url(context: Context) -> str:
+    """The address of the page on which whoever is signed in confirms or changes the number, and comes back from."""
+    return _address(context, "verify")
+
+
+@register.simple_tag(takes_context=True)
+def phone_checked(context: Context, max_age: float) -> bool:
+    """Whether the visitor has proved the own number lately: `{% phone_checked 600 as checked %}`, in seconds."""
+    request = context.get("request")
+    return request is not None and has_checked(request, span(max_age))
+
+
+def _address(context: Context, name: str) -> str:
+    url, request = reverse(f"phone_verify:{name}"), context.get("request")
+    if request is None or request.method not in ("GET", "HEAD"):
+        return url  # what was posted is not to be come back to
+    if request.path in [reverse(f"phone_verify:{page}") for page in _OURS]:
+        return url
+    return f"{url}?{REDIRECT_FIELD_NAME}={quote(request.get_full_path(), safe='/')}"
+
+
+def _number(value: Any) -> PhoneNumber | None:
+    if isinstance(value, PhoneNumber):
+        return value
+    text = phone_of(value) if isinstance(value, AbstractBaseUser) else value
+    try:
+        return PhoneNumber.parse(text) if isinstance(text, str) else None
+    except InvalidPhoneError:
+        return None
+
+
+def _isolated(text: str) -> SafeString:
+    return format_html('<bdi dir="ltr">{}</bdi>', text)

@@ -1,0 +1,120 @@
+"""Codes for forms of somebody else's: what is kept between two requests proves its own phone and purpose only."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from phone_verify import PhoneNumber, Settings, Verifier, build
+from phone_verify.model import Channel, Outcome, Reason, Redeemed
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.typed_codes import NOTHING, Begun, prove, send
+
+PHONE, OTHER = PhoneNumber("+989120000000"), PhoneNumber("+989120000007")
+
+
+class Site:
+    """A verifier whose messages go nowhere."""
+
+    def __init__(self, **settings: object) -> None:
+        self.transport, self.clock = FakeTransport(), ManualClock()
+        values = {"sms": "console://", "store": "memory:", "secret_keys": "k" * 32, **settings}
+        site = build(Settings.read(values), transport=self.transport, clock=self.clock)
+        self.verifier: Verifier = site.verifier
+
+    @property
+    def code(self) -> str:
+        (found,) = re.findall(r"\b[0-9]{6}\b", self.transport.notices[-1].text)
+        return str(found)
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def begin(site: Site, phone: PhoneNumber = PHONE, purpose: str = "login", begun: Begun = NOTHING) -> Begun:
+    outcome, begun = send(site.verifier, phone, purpose, begun=begun)
+    assert outcome.ok
+    return begun
+
+
+def reason(told: Redeemed | Outcome) -> Reason | None:
+    assert isinstance(told, Outcome)
+    return told.reason
+
+
+def test_a_right_code_is_good_once(site: Site) -> None:
+    begun = begin(site)
+    wrong = "000000" if site.code != "000000" else "000001"
+    assert reason(prove(site.verifier, begun, PHONE, "login", wrong)) is Reason.WRONG_CODE
+    redeemed = prove(site.verifier, begun, PHONE, "login", site.code)
+    assert isinstance(redeemed, Redeemed)
+    assert (redeemed.phone, redeemed.purpose) == (PHONE, "login")
+    assert reason(prove(site.verifier, begun, PHONE, "login", site.code)) is Reason.CLOSED
+
+
+@pytest.mark.parametrize(("phone", "purpose"), [(OTHER, "login"), (PHONE, "change_phone")])
+def test_it_proves_its_own_phone_and_purpose_only(site: Site, phone: PhoneNumber, purpose: str) -> None:
+    begun = begin(site)
+    assert reason(prove(site.verifier, begun, phone, purpose, site.code)) is Reason.WRONG_CODE
+    for typed in (site.code, "000000"):
+        assert reason(prove(site.verifier, begun, PHONE, "login", typed)) is Reason.CLOSED
+
+
+def test_nothing_proves_nothing(site: Site) -> None:
+    assert reason(prove(site.verifier, NOTHING, PHONE, "login", "123456")) is Reason.NOT_FOUND
+
+
+def test_again_is_a_resend_of_the_same_code(site: Site) -> None:
+    begun, code = begin(site), site.code
+    outcome, kept = send(site.verifier, PHONE, "login", begun=begun)
+    assert (outcome.reason, kept) == (Reason.TOO_MANY_REQUESTS, begun)
+    site.clock.move(60)
+    assert begin(site, begun=begun) == begun
+    assert site.code == code
+    assert len(site.transport.notices) == 2
+
+
+@pytest.mark.parametrize(("phone", "purpose"), [(OTHER, "login"), (PHONE, "change_phone")])
+def test_another_phone_or_purpose_begins_anew(site: Site, phone: PhoneNumber, purpose: str) -> None:
+    begun = begin(site)
+    assert begin(site, phone, purpose, begun) != begun
+
+
+def test_what_is_over_begins_anew_and_ends_what_was_shown(site: Site) -> None:
+    begun = begin(site)
+    site.clock.move(301)
+    again = begin(site, begun=begun)
+    assert again != begun
+    site.verifier.cancel(again.id, again.secret)
+    assert begin(site, begun=again) != again
+
+
+def test_what_nothing_can_be_sent_for_is_said_and_keeps_what_was_kept(site: Site) -> None:
+    begun = begin(site)
+    outcome, kept = send(site.verifier, PhoneNumber("+982122334455"), "login", begun=begun)
+    assert (outcome.reason, kept) == (Reason.DESTINATION_NOT_ALLOWED, begun)
+    none, kept = send(Site(sms="").verifier, PHONE, "login", begun=NOTHING)
+    assert (none.reason, kept) == (Reason.NOT_CONFIGURED, NOTHING)
+
+
+def test_a_call_that_the_user_makes_is_left_out(phone_sandbox: Any) -> None:
+    dsn = phone_sandbox.dsn
+    verifier = build(
+        Settings.read({"inbound_call": dsn, "flash_call": dsn, "store": "memory:", "secret_keys": "k" * 32})
+    ).verifier
+    assert verifier.channels == (Channel.FLASH_CALL, Channel.INBOUND_CALL)
+    outcome, _ = send(verifier, PHONE, "login", begun=NOTHING)
+    assert outcome.verification is not None
+    assert outcome.verification.channel is Channel.FLASH_CALL
+    only = build(Settings.read({"inbound_call": dsn, "store": "memory:", "secret_keys": "k" * 32})).verifier
+    assert send(only, PHONE, "login", begun=NOTHING)[0].reason is Reason.NOT_CONFIGURED
+
+
+def test_what_is_kept_shows_no_secret(site: Site) -> None:
+    begun = begin(site)
+    assert begun.secret not in repr(begun)

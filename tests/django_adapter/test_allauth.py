@@ -1,0 +1,41 @@
+"""docs/bridges.md, "django-allauth", by the letter: a new project with its lines, and visits to it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import projects
+
+pytest.importorskip("allauth")
+
+VISITS = Path(__file__).parent / "bridges" / "allauth_visits.py"
+
+
+@pytest.fixture
+def site(pytester: pytest.Pytester) -> pytest.Pytester:
+    projects.start(pytester.path)
+    for name, text in projects.files(projects.section("bridges.md", "django-allauth")):
+        projects.write(pytester.path, name, text)
+    # A file: what is written beside a request's own transaction is written over a second connection.
+    projects.write(
+        pytester.path, f"{projects.NAME}/settings.py", 'DATABASES["default"]["TEST"] = {"NAME": "test.sqlite3"}\n'
+    )
+    pytester.makeini(f"[pytest]\nDJANGO_SETTINGS_MODULE = {projects.NAME}.settings\n")
+    pytester.makeconftest('pytest_plugins = ["phone_verify.testing.plugin"]\n')
+    shutil.copy(VISITS, pytester.path / "test_visits.py")
+    return pytester
+
+
+def test_every_visit(site: pytest.Pytester) -> None:
+    done = site.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-q")
+    assert done.ret == 0
+    assert done.parseoutcomes()["passed"] >= 40
+
+
+def test_no_migration_is_missing(site: pytest.Pytester) -> None:
+    for command in (["makemigrations", "--check", "--dry-run"], ["check", "--fail-level", "WARNING"]):
+        assert site.run(sys.executable, "-W", "error", "manage.py", *command).ret == 0

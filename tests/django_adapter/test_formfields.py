@@ -1,0 +1,49 @@
+"""The field for numbers, in forms of a site's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django import forms
+from django.utils.translation import override
+
+from phone_verify.web.languages import LANGUAGES
+from phone_verify.web.texts import texts_in
+from phone_verify_django.formfields import PhoneField
+
+from .conftest import PHONE
+
+
+class Form(forms.Form):
+    phone = PhoneField()
+    other = PhoneField(required=False)
+
+
+@pytest.mark.parametrize("typed", [PHONE, "0912 000 0000", "۰۹۱۲-۰۰۰-۰۰۰۰", "٠٩١٢٠٠٠٠٠٠٠", "\u200e+98 (912) 0000000 "])
+def test_numbers_as_typed(configure: Callable[..., None], typed: str) -> None:
+    configure(region="IR")
+    form = Form({"phone": typed})
+    assert form.is_valid(), form.errors
+    assert form.cleaned_data == {"phone": PHONE, "other": ""}
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "0912 000 0000", "x", "1" * 65, "\x00", "+98912000000\u00b2", "tel:+989120000000"]
+)
+def test_what_is_no_number(typed: str) -> None:
+    """Without a region the national form is none either."""
+    assert list(Form({"phone": typed}).errors) == ["phone"]
+
+
+@pytest.mark.parametrize("code", ["en", "fa", "ru", "ar"])
+def test_the_error_is_in_the_language_of_the_page(code: str) -> None:
+    with override(code):
+        assert Form({"phone": "12"}).errors["phone"] == [texts_in(LANGUAGES[code]).page["invalid_phone"]]
+
+
+def test_it_is_written_from_left_to_right_with_the_keys_for_numbers() -> None:
+    widget: Any = str(Form()["phone"])
+    for part in ('dir="ltr"', 'type="tel"', 'autocomplete="tel"', 'inputmode="tel"'):
+        assert part in widget
