@@ -8,5 +8,13 @@ def user_for_phone(phone): ...
 
 from . import namesake  # noqa: F401 - comes first: refuses to go on beside a package of the same name
 from .extension import PhoneVerify, current_verifier
+from .protect import phone_verified_required, recent_phone_check_required
+from .recent import checked_for
 
-__all__ = ["PhoneVerify", "current_verifier"]
+__all__ = [
+    "PhoneVerify",
+    "checked_for",
+    "current_verifier",
+    "phone_verified_required",
+    "recent_phone_check_required",
+]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import flask_login
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
 from flask.blueprints import BlueprintSetupState
 from flask_login import current_user
@@ -17,10 +18,12 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import BaseConverter
 
 from phone_verify.api import (
+    Call,
     Reply,
     SetPhone,
     SignIn,
     SignOut,
+    asks_who,
     body_limit,
     handle,
     invalid_proof,
@@ -37,16 +40,15 @@ from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
-from .login import current, has_rights_over_others, safe_next, set_phone, sign_in, sign_out, signed_in_for
+from .login import current, has_rights_over_others, set_phone, sign_in, sign_out, signed_in_for
 from .mounted import Mounted, mounted
 
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
 api = Blueprint("phone_verify_api", __name__)
 
+_TEMPLATES: dict[type, str] = {flow.LoginPage: "login", flow.CodePage: "code", flow.VerifyPage: "verify"}
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
 _SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
-#: The calls that need to know who is signed in; all others look at no session.
-_ASK_WHO = ((_SIGN_IN_PATH, "GET"), (_SIGN_IN_PATH, "HEAD"), (_PHONE_PATH, "PUT"))
 
 
 def register(app: Flask, prefix: str, subdomain: str | None) -> None:
@@ -71,13 +73,14 @@ def _add_rule(state: BlueprintSetupState) -> None:
     # Not by `add_url_rule`, which names methods: then Flask would answer others by a page, and OPTIONS by itself.
     endpoint, rules = f"{api.name}.answer", state.app.url_map
     rules.converters["phone_verify_rest"] = _Rest
-    path = f"{state.url_prefix or ''}/<any(v1, webhooks):part>/<phone_verify_rest:rest>"
-    rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
+    bare = f"{state.url_prefix or ''}/<any(v1, webhooks):part>"
+    for path in (bare, f"{bare}/<phone_verify_rest:rest>"):
+        rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
     state.app.view_functions[endpoint] = _answer
 
 
-def _answer(part: str, rest: str) -> Response:
-    here, path = mounted(), f"{part}/{rest}"
+def _answer(part: str, rest: str | None = None) -> Response:
+    here, path = mounted(), part if rest is None else f"{part}/{rest}"
     try:
         body = read_body(body_limit(path))
     except BrokenBodyError:
@@ -85,10 +88,9 @@ def _answer(part: str, rest: str) -> Response:
     if path == _SIGN_IN_PATH and request.method == "POST":
         here.accounts.require()  # before the proof is burnt
     call = read_call(path, body=body)
-    if (path, request.method) in _ASK_WHO:
-        user = current(here.accounts)
-        call = replace(call, user=user, signed_in_for=signed_in_for() if user else None)
-        if user is not None and path == _PHONE_PATH:
+    if asks_who(path, call.method):
+        call = _with_user(here, call)
+        if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
     answer = handle(here.site, call)
     if isinstance(answer, SignIn):
@@ -103,6 +105,11 @@ def _answer(part: str, rest: str) -> Response:
         sign_out()
         answer = signed_out()
     return make_response(answer, here)
+
+
+def _with_user(here: Mounted, call: Call) -> Call:
+    user = current(here.accounts)
+    return replace(call, user=user, signed_in_for=signed_in_for() if user else None)
 
 
 def _phone_set(here: Mounted, redeemed: Redeemed) -> Reply:
@@ -141,6 +148,7 @@ def _check_token() -> None:
 @pages.after_request
 def _set_headers(response: Response) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("X-Frame-Options", "DENY")
     response.headers.setdefault("Referrer-Policy", "same-origin")
     return response
@@ -163,17 +171,41 @@ def code() -> Response:
     here = mounted()
     here.accounts.require()
     call, next = read_call("code/"), _next(here)
+    if here.accounts.set_phone is not None:  # else the page gives nobody a number, and burns no proof for it
+        call = _with_user(here, call)
     if request.method == "POST":
         shown = flow.submit_code(here.site, call, _form(here))
     else:
         shown = flow.show_code(here.site, call, next)
+    if isinstance(shown, SetPhone):
+        return _number_given(here, call, shown.redeemed, next)
     if not isinstance(shown, SignIn):
         return _shown(shown, here)
-    if sign_in(here.accounts, shown.redeemed) is None:
+    if sign_in(here.accounts, shown.redeemed, remember=bool(shown.remember)) is None:
         return _shown(flow.refused_login(here.site, call, next), here)
-    response = _redirect(next or _root())
+    response = _redirect(next or _root(here))
     remember(response, known_cookie(here.site, call, shown.redeemed), here)
     return response
+
+
+@pages.route("/verify/", methods=["GET", "POST"])
+def verify() -> Response:
+    """Where somebody who is signed in confirms the own number, or types another one."""
+    here = mounted()
+    here.accounts.require()
+    here.accounts.require_set_phone()
+    call = _with_user(here, read_call("verify/"))
+    if request.method == "POST":
+        return _shown(flow.submit_verify(here.site, call, _form(here)), here)
+    return _shown(flow.show_verify(here.site, call, _next(here)), here)
+
+
+def _number_given(here: Mounted, call: Call, redeemed: Redeemed, next: str) -> Response:
+    if redeemed.by_fixed_code and has_rights_over_others(current_user):
+        return _shown(flow.refused_phone(here.site, call, next), here)
+    if set_phone(here.accounts, redeemed) is None:
+        return _shown(flow.taken_phone(here.site, call, next), here)
+    return _redirect(next or url_for(f"{pages.name}.verify"))
 
 
 @pages.route("/logout/", methods=["GET", "POST"])
@@ -182,7 +214,7 @@ def logout() -> Response:
     here = mounted()
     if request.method == "POST":
         sign_out()
-        return _redirect(_next(here) or _root())
+        return _redirect(_next(here) or _root(here))
     return _rendered("logout", flow.show_logout(read_call("logout/"), _next(here)), here)
 
 
@@ -202,9 +234,9 @@ def static(name: str) -> Response:
 
 def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) -> Response:
     if isinstance(page, flow.Redirect):
-        response = _redirect(url_for(f"{pages.name}.{page.to}", next=page.next or None))
+        response = _redirect(page.address(_urls()))
     else:
-        response = _rendered("login" if isinstance(page, flow.LoginPage) else "code", page, here)
+        response = _rendered(_TEMPLATES[type(page)], page, here)
         response.status_code = page.status
         response.headers.update(page.headers)
     keep(response, page.cookie, here)
@@ -214,7 +246,7 @@ def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) 
 def _rendered(name: str, page: flow.Page, here: Mounted) -> Response:
     token = Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
     urls = {
-        **{to: url_for(f"{pages.name}.{to}") for to in ("login", "code", "logout")},
+        **_urls(),
         "style": url_for(f"{pages.name}.static", name=_STYLE),
         "script": url_for(f"{pages.name}.static", name=_SCRIPT),
         "mount": here.path,
@@ -230,9 +262,17 @@ def _rendered(name: str, page: flow.Page, here: Mounted) -> Response:
     return current_app.make_response(render_template(f"phone_verify/{name}.html", **context))
 
 
+def _urls() -> dict[str, str]:
+    """Where the pages are, and as `sign_in` the site's own page for signing in, if it has told Flask-Login of one."""
+    urls = {to: url_for(f"{pages.name}.{to}") for to in ("login", "code", "verify", "logout")}
+    view = getattr(getattr(current_app, "login_manager", None), "login_view", None)
+    if view and "?" not in (own := flask_login.login_url(view)):
+        urls["sign_in"] = own
+    return urls
+
+
 def _redirect(to: str) -> Response:
-    # 303: whatever brought us here, go there by GET.
-    return current_app.make_response(redirect(to, 303))
+    return current_app.make_response(redirect(to))
 
 
 def _form(here: Mounted) -> dict[str, str]:
@@ -241,11 +281,11 @@ def _form(here: Mounted) -> dict[str, str]:
 
 def _next(here: Mounted) -> str:
     target = request.form.get("next") or request.args.get("next") or ""
-    return safe_next(target, request.host, here.site.public_url)
+    return here.safe_next(target)
 
 
-def _root() -> str:
-    return f"{request.script_root}/"
+def _root(here: Mounted) -> str:
+    return f"{here.home or ''}{request.script_root}/"
 
 
 def _token_name() -> str:

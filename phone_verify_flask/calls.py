@@ -57,12 +57,13 @@ def read_body(limit: int) -> bytes | None:
 
 def make_response(reply: Reply, mounted: Mounted) -> Response:
     """The response that a reply is."""
-    body = json.dumps(reply.document) if reply.document is not None else reply.text
+    body = json.dumps(reply.document, ensure_ascii=False) if reply.document is not None else reply.text
     response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
     if body is None:
         del response.headers["Content-Type"]
     response.headers.update(reply.headers)
     response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Content-Type-Options"] = "nosniff"
     keep(response, reply.cookie, mounted)
     remember(response, reply.known_cookie, mounted)
     return response

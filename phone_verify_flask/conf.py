@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -14,25 +14,27 @@ from flask import Flask
 from phone_verify import config
 from phone_verify.api import Site
 from phone_verify.errors import ConfigurationError
+from phone_verify.events import Listener
+
+from .store import Database
 
 STORE_FILE = "phone_verify.sqlite3"
 
 _seen: ContextVar[list[config.Given] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
 
 
-def read_site(app: Flask, prefix: str, **for_tests: Any) -> Site:
-    """The site that the application's settings describe, mounted at `prefix`.
+def make_site(given: config.Given, *, listeners: Sequence[Listener] = (), **for_tests: Any) -> Site:
+    """The site that the application's settings describe.
 
     Raises `ConfigurationError` for a setting that is unknown or cannot work.
     """
-    found = given(app, prefix)
     if (seen := _seen.get()) is not None:
-        seen.append(found)
-    return found.site(**for_tests)
+        seen.append(given)
+    return given.site(listeners=listeners, **for_tests)
 
 
-def given(app: Flask, prefix: str) -> config.Given:
-    """What the application's settings say, unread."""
+def read(app: Flask, prefix: str, database: Database | None = None) -> config.Given:
+    """What the application's settings say, unread; mounted at `prefix`, the store in `database` if there is one."""
     # A provider asks from outside any request, so nobody but the setting knows where the application is mounted.
     root = app.config["APPLICATION_ROOT"].rstrip("/")
     return config.Given(
@@ -44,10 +46,16 @@ def given(app: Flask, prefix: str) -> config.Given:
         environ=os.environ,
         framework="Flask",
         framework_keys=lambda: _framework_keys(app),
-        default_store=lambda: _store_in_instance_folder(app),
+        stores=database.stores if database else {},
+        default_store=(lambda: database.url) if database else (lambda: _store_in_instance_folder(app)),
         webhook_path=lambda driver, secret: f"{root}{prefix}/webhooks/{driver}/{secret}",
         production=not (app.debug or app.testing),
     )
+
+
+def is_default_store(given: config.Given) -> bool:
+    """Whether no setting names another store."""
+    return "store" not in config.merged(given.values, given.environ)
 
 
 @contextmanager

@@ -13,9 +13,11 @@ from werkzeug.local import LocalProxy
 from phone_verify.errors import ConfigurationError
 from phone_verify.verifier import Verifier
 
-from . import blueprint, conf
+from . import blueprint, conf, recent, signals, store
+from .cli import commands
 from .login import Accounts, remember_when
 from .mounted import KEY, Mounted, mounted
+from .templating import in_templates
 
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
 _SetPhone = TypeVar("_SetPhone", bound=Callable[[Any, Any], object])
@@ -32,8 +34,15 @@ class PhoneVerify:
     there; one extension may serve several.
     """
 
-    def __init__(self, app: Flask | None = None, url_prefix: str = "/phone", *, subdomain: str | None = None) -> None:
-        self._url_prefix, self._subdomain = url_prefix, subdomain
+    def __init__(
+        self,
+        app: Flask | None = None,
+        url_prefix: str = "/phone",
+        *,
+        subdomain: str | None = None,
+        db: Any = None,
+    ) -> None:
+        self._url_prefix, self._subdomain, self._db = url_prefix, subdomain, db
         self._accounts = Accounts()
         if app is not None:
             self.init_app(app)
@@ -44,19 +53,32 @@ class PhoneVerify:
         url_prefix: str | None = None,
         *,
         subdomain: str | None = None,
+        db: Any = None,
         transport: Any = None,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
         """Read the application's settings and mount the pages and the API on it.
 
-        Raises `ConfigurationError` for a setting that cannot work. `transport` and `clock` are for tests: a
+        `db` is the site's Flask-SQLAlchemy: then the store is in its database, and our tables in its metadata and so in
+        the site's own migrations; PHONE_VERIFY_STORE, if it is set, still says where else. Raises `ConfigurationError`
+        for a setting that cannot work. `transport` and `clock` are for tests: a
         `phone_verify.testing` FakeTransport in place of the network, a ManualClock in place of the store's own time.
         """
         prefix = _prefix(self._url_prefix if url_prefix is None else url_prefix)
-        site = conf.read_site(app, prefix, transport=transport, clock=clock)
-        app.extensions[KEY] = Mounted(site, self._accounts, prefix)
+        if KEY in app.extensions:
+            raise ConfigurationError("this application has PhoneVerify already: make it once, or call init_app once")
+        listeners = [signals.listener(app)]
+        database = store.bound_to(app, db) if (db := self._db if db is None else db) is not None else None
+        given = conf.read(app, prefix, database)
+        subdomain = self._subdomain if subdomain is None else subdomain
+        site = conf.make_site(given, listeners=listeners, transport=transport, clock=clock)
+        in_use = database if conf.is_default_store(given) else None
+        app.extensions[KEY] = Mounted(site, given, self._accounts, prefix, subdomain, in_use)
         flask_login.user_logged_in.connect(remember_when, app)
-        blueprint.register(app, prefix, self._subdomain if subdomain is None else subdomain)
+        recent.watch(app)
+        blueprint.register(app, prefix, subdomain)
+        app.context_processor(in_templates)
+        app.cli.add_command(commands)
 
     def user_for_phone(self, find_or_make: _UserForPhone) -> _UserForPhone:
         """Register the function that finds or makes the user of a verified `PhoneNumber`.

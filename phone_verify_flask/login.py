@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,9 +12,13 @@ from urllib.parse import urlsplit
 import flask_login
 from flask import Flask, current_app, request, session
 
-from phone_verify.api import SessionUser
+from phone_verify import InvalidPhoneError, PhoneNumber
+from phone_verify.api import SessionUser, moments
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
+
+from .recent import note_check
+from .signals import tell_changed, tell_verified
 
 _LONGEST_NEXT = 1024
 _REMEMBER = "_remember"
@@ -63,10 +66,17 @@ class Accounts:
 
     def told(self, user: Any) -> SessionUser:
         """The user as the API tells it."""
-        phone = self.phone_for_user(user)
-        # A PhoneNumber's str is masked, as befits logs; its `e164` is the number.
+        phone = current_app.ensure_sync(self.phone_for_user)(user)
+        # A PhoneNumber's str is masked, as befits logs; its `e164` is the number. A site may keep "none" as a blank.
         number = getattr(phone, "e164", phone)
-        return SessionUser(str(user.get_id()), None if number is None else str(number))
+        return SessionUser(str(user.get_id()), str(number) if number else None)
+
+    def number_of(self, user: Any) -> PhoneNumber | None:
+        """The user's own number, or None where there is none, or what the site has is no number."""
+        try:
+            return PhoneNumber.parse(self.told(user).phone or "")
+        except InvalidPhoneError:
+            return None
 
 
 def current(accounts: Accounts) -> SessionUser | None:
@@ -77,8 +87,10 @@ def current(accounts: Accounts) -> SessionUser | None:
     return accounts.told(user) if user.is_authenticated and user.is_active else None
 
 
-def sign_in(accounts: Accounts, redeemed: Redeemed) -> tuple[SessionUser, bool] | None:
+def sign_in(accounts: Accounts, redeemed: Redeemed, *, remember: bool = False) -> tuple[SessionUser, bool] | None:
     """Sign the user of this phone in: who, and whether the account is new. None if the site lets nobody in.
+
+    `remember` is Flask-Login's: a cookie of its own signs the user in again, without counting as a recent sign-in.
 
     Nothing of the session before stays: not its keys, not its id where the server keeps sessions, not the "remember
     me" of somebody else.
@@ -91,28 +103,34 @@ def sign_in(accounts: Accounts, redeemed: Redeemed) -> tuple[SessionUser, bool] 
     session.clear()
     if _remember_cookie() in request.cookies:
         session[_REMEMBER] = "clear"  # Flask-Login then deletes the cookie
-    flask_login.login_user(user)
+    flask_login.login_user(user, remember=remember)
+    note_check()
     _new_session_id()
+    tell_verified(user, redeemed)
     return accounts.told(user), created
 
 
 def signed_in_for() -> timedelta | None:
     """How long ago this session's user signed in; None for who was only remembered, or where nobody can tell."""
-    since = session.get(_SIGNED_IN_AT)
-    return timedelta(seconds=time.time() - since) if isinstance(since, int) else None
+    return moments.ago(session.get(_SIGNED_IN_AT))
 
 
 def remember_when(app: Flask, **_: object) -> None:
     """Note in the session that its user has just signed in, in whatever way."""
-    session[_SIGNED_IN_AT] = int(time.time())
+    session[_SIGNED_IN_AT] = moments.now()
 
 
 def set_phone(accounts: Accounts, redeemed: Redeemed) -> SessionUser | None:
     """Give the signed-in user this number; None where it is somebody else's."""
     user = flask_login.current_user._get_current_object()
+    old = accounts.number_of(user)
     if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed.phone):
         return None
+    note_check()
     _new_session_id()
+    tell_verified(user, redeemed)
+    if old is not None and old != redeemed.phone:
+        tell_changed(user, old, redeemed.phone)
     return SessionUser(str(user.get_id()), redeemed.phone.e164)
 
 
@@ -131,15 +149,19 @@ def has_rights_over_others(user: Any) -> bool:
     return any(getattr(user, right, False) for right in _RIGHTS)
 
 
-def safe_next(target: str, host: str, public_url: str | None = None) -> str:
+def safe_next(target: str, host: str, public_url: str | None = None, home: str | None = None) -> str:
     """The path of `target` if that is a place on this site, else an empty text.
 
     Accepted are a path that begins with exactly one slash, and an http(s) address of this very host, of which only the
     path is returned: whatever a browser makes of it, it stays on the site. Backslashes, which browsers read as slashes,
-    and control characters, which they drop, are refused wherever they stand.
+    and control characters, which they drop, are refused wherever they stand. An address below `home`, the origin of the
+    rest of the site where our pages have a subdomain of their own, is returned whole.
     """
     if len(target) > _LONGEST_NEXT or any(c == "\\" or unicodedata.category(c) in ("Cc", "Cs") for c in target):
         return ""
+    if home is not None and target[: len(home)].lower() == home.lower() and target[len(home) :][:1] in ("", "/"):
+        path = target[len(home) :] or "/"
+        return home + path if not path.startswith("//") else ""
     hosts = [host, urlsplit(public_url).netloc] if public_url else [host]
     for origin in (f"{scheme}://{name}" for scheme in ("http", "https") for name in hosts if name):
         if target[: len(origin)].lower() == origin.lower() and target[len(origin) :][:1] in ("", "/"):

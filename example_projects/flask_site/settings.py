@@ -24,8 +24,16 @@ def read(environ):
         "ALLOWED_HOSTS": (environ.get("ALLOWED_HOSTS") or LOOPBACK).replace(",", " ").lower().split(),
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
-        "SESSION_COOKIE_SECURE": environ.get("PHONE_VERIFY_PUBLIC_URL", "").strip().lower().startswith("https:"),
+        "SESSION_COOKIE_SECURE": by_https(environ),
+        "REMEMBER_COOKIE_HTTPONLY": True,
+        "REMEMBER_COOKIE_SAMESITE": "Lax",
+        "REMEMBER_COOKIE_SECURE": by_https(environ),
     }
+
+
+def by_https(environ):
+    """Whether visitors reach the site by https."""
+    return environ.get("PHONE_VERIFY_PUBLIC_URL", "").strip().lower().startswith("https:")
 
 
 def database_url(text):

@@ -7,9 +7,10 @@ import os
 
 import settings
 from accounts import Accounts
-from flask import Flask, abort, current_app, render_template, request
+from flask import Flask, abort, current_app, request
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect
+from pages import pages
 
 from phone_verify_flask import PhoneVerify
 
@@ -30,7 +31,7 @@ def create_app(environ=os.environ):
     phone_verify.user_for_phone(accounts.user_for_phone)
     phone_verify.set_phone_for_user(accounts.set_phone)
 
-    app.add_url_rule("/", view_func=home)
+    app.register_blueprint(pages)
     return app
 
 
@@ -41,11 +42,6 @@ def refuse_unknown_hosts():
     """
     if not settings.is_allowed(request.host, current_app.config["ALLOWED_HOSTS"]):
         abort(400)
-
-
-def home():
-    """Who is signed in."""
-    return render_template("home.html"), {"Cache-Control": "no-store"}
 
 
 application = create_app()

@@ -45,6 +45,22 @@ def of_a_site(command: Callable[..., None]) -> Callable[..., None]:
     return found
 
 
+#: The options that name a site.
+_NAMING = ("django", "flask", "environment")
+
+
+def for_this_site(
+    command: click.Command, find: Callable[[], Site]
+) -> tuple[Callable[..., None], Sequence[click.Parameter]]:
+    """What the command does for the one site that `find` returns, and its options without those that name a site."""
+    run: Callable[..., None] = command.callback.__wrapped__  # type: ignore[union-attr]
+
+    def for_it(**rest: Any) -> None:
+        run(site=find(), **rest)
+
+    return for_it, [param for param in command.params if param.name not in _NAMING]
+
+
 def _find(django: str | None, flask: str | None, *, environment: bool) -> Site:
     if django is None and flask is None and not environment:
         django, flask, why = _here()

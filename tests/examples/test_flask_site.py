@@ -267,3 +267,32 @@ def test_database_urls_name_the_drivers_we_install(modules: Callable[[str], Any]
     assert url.drivername == driver
     rest = url.render_as_string(hide_password=False).partition("://")[2]
     assert rest == text.partition("://")[2]
+
+
+def test_profile_members_and_a_step_up(sandbox: SandboxServer, serve: Serve) -> None:
+    site = serve(PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_RESEND_AFTER="0")
+    stage = Stage(lambda: HttpCarrier(site.url), sandbox)
+    browser, phone, other = site.browser(), stage.phone(), stage.phone()
+    for path in ("/profile", "/members", "/payout"):
+        assert browser.get(path).location.startswith("/phone/login/?next=")
+    browser.post_form("/phone/login/", phone=phone)
+    answer = browser.post_form("/phone/code/", code=stage.code(phone), asks_remember="1", remember="1")
+    assert "remember_token" in answer.cookies
+    for path in ("/profile", "/members", "/payout"):
+        page = browser.get(path)
+        assert (page.status, page.headers["cache-control"]) == (200, "no-store")
+    browser.post_form("/phone/verify/", phone=other)
+    assert browser.post_form("/phone/code/", code=stage.code(other)).status == 302
+    assert f'<strong dir="ltr">{other}</strong>' in browser.get("/").text
+    assert other[-4:] in browser.get("/profile").text
+
+
+def test_the_pages_cookies_go_by_https_where_the_site_does(sandbox: SandboxServer, serve: Serve) -> None:
+    site = serve(PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_PUBLIC_URL="http://127.0.0.1")
+    stage = Stage(lambda: HttpCarrier(site.url), sandbox)
+    browser, phone = site.browser(), stage.phone()
+    browser.post_form("/phone/login/", phone=phone)
+    answer = browser.post_form("/phone/code/", code=stage.code(phone), asks_remember="1", remember="1")
+    flags = {flag.strip() for flag in answer.cookies["remember_token"].split(";")}
+    assert {"HttpOnly", "SameSite=Lax"} <= flags
+    assert "Secure" not in flags

@@ -114,7 +114,7 @@ def make(
 
 def token(page: TestResponse) -> str:
     """The token against forged forms, as the page holds it."""
-    found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
+    found = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page.text)
     assert found, page.text
     return found.group(1)
 

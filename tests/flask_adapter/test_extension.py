@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +15,12 @@ from flask import Flask
 
 from phone_verify.api.binding import COOKIE
 from phone_verify.errors import ConfigurationError
+from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import Verifier
-from phone_verify_flask import PhoneVerify, current_verifier
+from phone_verify_flask import PhoneVerify, current_verifier, phone_verified_required, recent_phone_check_required
 
-from .sites import KEY, PHONE, Made, cookie_line, is_problem, make, start, submit
+from .sites import KEY, PHONE, Made, User, cookie_line, is_problem, make, proof, start, submit
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,6 +69,82 @@ def test_decorators_leave_the_functions_as_they_are() -> None:
     def phone_of(user: Any) -> None: ...
 
     assert (find.__name__, phone_of.__name__) == ("find", "phone_of")
+
+
+def test_an_application_has_it_once() -> None:
+    made = make()
+    before = made.app.extensions["phone_verify"]
+    for again in (lambda: PhoneVerify(made.app, "/again"), lambda: PhoneVerify().init_app(made.app)):
+        with pytest.raises(ConfigurationError, match="already"):
+            again()
+    assert made.app.extensions["phone_verify"] is before
+    start(made.app.test_client())
+
+
+def test_an_application_that_was_refused_has_nothing_of_it() -> None:
+    app = Flask("site")
+    app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="floppy:")
+    phone_verify = PhoneVerify()
+    with pytest.raises(ConfigurationError):
+        phone_verify.init_app(app)
+    assert ("phone_verify" in app.extensions, "phone_verify" in app.blueprints) == (False, False)
+    app.config["PHONE_VERIFY_STORE"] = "memory:"
+    phone_verify.init_app(app)
+
+
+def test_the_functions_of_the_site_may_be_coroutines() -> None:
+    made = make()
+    accounts = made.app.extensions["phone_verify"].accounts
+    find, give = accounts.user_for_phone, accounts.set_phone
+
+    async def user_for_phone(phone: Any) -> Any:
+        return find(phone)
+
+    async def phone_for_user(user: Any) -> str:
+        return str(user.phone)
+
+    async def set_phone(user: Any, phone: Any) -> Any:
+        return give(user, phone)
+
+    accounts.user_for_phone, accounts.phone_for_user, accounts.set_phone = user_for_phone, phone_for_user, set_phone
+    client = made.app.test_client()
+    answer = client.post("/phone/v1/session", json={"proof": proof(client, made)})
+    assert answer.json["user"]["phone"] == PHONE
+    other = "+989120000007"
+    answer = client.put("/phone/v1/session/phone", json={"proof": proof(client, made, other, "change_phone")})
+    assert answer.json["user"]["phone"] == other
+
+
+def test_views_that_are_coroutines_await_the_async_verifier() -> None:
+    made = make()
+
+    @made.app.post("/own")
+    async def own() -> str:
+        site = made.app.extensions["phone_verify"].site
+        outcome = await site.async_verifier.start(PhoneNumber(PHONE))
+        return str(current_verifier.look(outcome.verification.id, outcome.secret).verification.status)
+
+    assert made.app.test_client().post("/own").text == "sent"
+
+
+def test_many_threads_of_one_process_at_once(tmp_path: Path) -> None:
+    """Each is a visitor of its own: nothing of one request shows in another."""
+    made = make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
+    phones = [f"+98912000{n:04}" for n in range(16)]
+    made.users.update({f"u{n}": User(f"u{n}", phone) for n, phone in enumerate(phones)})
+    barrier = threading.Barrier(len(phones))
+
+    def visit(phone: str) -> str:
+        client = made.app.test_client()
+        barrier.wait()
+        begun = start(client, phone)
+        with made.app.app_context():
+            wrong = client.post(f"/phone/v1/verifications/{begun['id']}/check", json={"code": "000000"})
+        return f"{begun['phone_hint']} {wrong.status_code}"
+
+    with ThreadPoolExecutor(len(phones)) as pool:
+        told = [*pool.map(visit, phones)]
+    assert told == [f"+98 ••••••••{phone[-2:]} 422" for phone in phones]
 
 
 # Settings
@@ -200,6 +280,45 @@ def test_on_a_subdomain() -> None:
     data = {"phone": PHONE, "csrf_token": page.partition('name="csrf_token" value="')[2].partition('"')[0]}
     assert client.post("/phone/login/", data=data, **there).location == "/phone/code/"
     assert is_problem(client.put("/phone/v1/verifications", **there), 405, "method_not_allowed")
+
+
+def test_from_a_subdomain_back_to_the_site() -> None:
+    def prepare(app: Flask) -> None:
+        app.add_url_rule("/orders", "orders", phone_verified_required(lambda: "orders"))
+
+    made = make(subdomain="id", SERVER_NAME="site.example", SESSION_COOKIE_DOMAIN="site.example", before=prepare)
+    client = made.app.test_client()
+    home, there = "http://site.example", "http://id.site.example"
+
+    def send(path: str, **fields: str) -> str:
+        page = client.get(path, base_url=there).text
+        fields["csrf_token"] = page.partition('name="csrf_token" value="')[2].partition('"')[0]
+        location: str = client.post(path, base_url=there, data=fields).location
+        return location
+
+    away = client.get("/orders?a=1", base_url=home).location
+    assert away == f"{there}/phone/login/?next=http://site.example/orders?a%3D1"
+    whole = f"{home}/orders?a=1"
+    assert send("/phone/login/", phone=PHONE, next=whole).startswith("/phone/code/?next=http")
+    assert send("/phone/code/", code=made.code, next=whole) == whole
+    assert client.get("/orders", base_url=home).text == "orders"
+    assert send("/phone/logout/", next="http://other.example/") == f"{home}/"
+
+
+def test_the_own_number_is_confirmed_wherever_the_pages_are() -> None:
+    for prefix in ("/", "/verify"):
+        made = make(url_prefix=prefix, before=lambda app: app.add_url_rule(
+            "/money", "money", recent_phone_check_required(timedelta(minutes=5))(lambda: "money")
+        ))  # fmt: skip
+        client, mount = made.app.test_client(), prefix.rstrip("/")
+        submit(client, f"{mount}/login/", phone=PHONE)
+        submit(client, f"{mount}/code/", code=made.code)
+        with client.session_transaction() as kept:
+            del kept["_phone_verify_checked_at"]
+        assert client.get("/money").location == f"{mount}/verify/?next=/money"
+        assert submit(client, f"{mount}/verify/", confirm="1").location == f"{mount}/code/"
+        assert submit(client, f"{mount}/code/", code=made.code, next="/money").location == "/money"
+        assert client.get("/money").text == "money"
 
 
 def test_the_page_is_flask_logins_login_view() -> None:

@@ -122,10 +122,10 @@ def test_next_travels_from_page_to_page() -> None:
     page = client.get("/phone/login/?next=/orders?a=1")
     assert 'name="next" value="/orders?a=1"' in page.text
     answer = submit(client, "/phone/login/", phone=PHONE, next="/orders?a=1")
-    assert answer.location == "/phone/code/?next=/orders?a%3D1"
+    assert answer.location == "/phone/code/?next=%2Forders%3Fa%3D1"
     assert 'name="next" value="/orders?a=1"' in client.get(answer.location).text
     answer = submit(client, "/phone/code/", code=made.code, next="/orders?a=1")
-    assert (answer.status_code, answer.location) == (303, "/orders?a=1")
+    assert (answer.status_code, answer.location) == (302, "/orders?a=1")
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example", "/\\evil.example"])
@@ -140,3 +140,31 @@ def test_another_sites_next_is_gone_on_every_page(target: str) -> None:
     assert answer.location == "/"
     assert "evil" not in client.get("/phone/logout/", query_string={"next": target}).text
     assert submit(client, "/phone/logout/", next=target).location == "/"
+
+
+HOME = "https://home.example"
+
+
+@pytest.mark.parametrize("target", [f"{HOME}/orders?a=1", "HTTPS://HOME.example/orders?a=1"])
+def test_the_rest_of_the_site_is_a_whole_address(target: str) -> None:
+    """Where our pages have a subdomain of their own."""
+    assert safe_next(target, HOST, None, HOME) == f"{HOME}/orders?a=1"
+    assert safe_next(HOME, HOST, None, HOME) == f"{HOME}/"
+    assert safe_next("/orders", HOST, None, HOME) == "/orders"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        f"{HOME}.evil.example/",
+        f"{HOME}:81/orders",
+        f"{HOME}@evil.example/",
+        f"{HOME}//evil.example",
+        f"{HOME}\\@evil.example",
+        f"{HOME}/\norders",
+        "http://home.example/orders",
+        "//home.example/orders",
+    ],
+)
+def test_what_only_looks_like_the_rest_of_the_site_is_refused(target: str) -> None:
+    assert safe_next(target, HOST, None, HOME) == ""

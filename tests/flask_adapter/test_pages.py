@@ -22,7 +22,7 @@ def test_login_by_code_from_end_to_end() -> None:
     made = make()
     client = made.app.test_client()
     answer = submit(client, "/phone/login/", phone="+98 912 000 0000")
-    assert (answer.status_code, answer.location) == (303, "/phone/code/")
+    assert (answer.status_code, answer.location) == (302, "/phone/code/")
     page = client.get("/phone/code/")
     assert page.status_code == 200
     assert PHONE not in page.text
@@ -31,7 +31,7 @@ def test_login_by_code_from_end_to_end() -> None:
     assert wrong.status_code == 422
     assert "4 tries are left" in wrong.text
     answer = submit(client, "/phone/code/", code=made.code)
-    assert (answer.status_code, answer.location) == (303, "/")
+    assert (answer.status_code, answer.location) == (302, "/")
     assert client.get("/").text == PHONE
     assert client.get("/phone/code/").location == "/phone/login/"
 
@@ -49,7 +49,7 @@ def test_every_page_is_kept_by_nobody_and_framed_by_nobody() -> None:
         client.get("/phone/logout/"),
         submit(client, "/phone/logout/"),
     ]
-    assert [answer.status_code for answer in answers] == [200, 400, 303, 200, 303, 303, 200, 303]
+    assert [answer.status_code for answer in answers] == [200, 400, 302, 200, 302, 302, 200, 302]
     for answer in answers:
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Frame-Options"] == "DENY"
@@ -79,7 +79,7 @@ def test_the_tokens_name_is_the_sites() -> None:
     client = made.app.test_client()
     page = client.get("/phone/login/").text
     value = page.partition('name="sesame" value="')[2].partition('"')[0]
-    assert client.post("/phone/login/", data={"sesame": value, "phone": PHONE}).status_code == 303
+    assert client.post("/phone/login/", data={"sesame": value, "phone": PHONE}).status_code == 302
 
 
 def test_a_link_signs_nobody_out() -> None:
@@ -187,7 +187,7 @@ def test_pages_and_messages_speak_the_sites_language_or_else_the_browsers(
     page = client.get("/phone/login/", headers=headers).text
     assert f'<html lang="{lang}" dir="{direction}">' in page
     form = {"phone": PHONE, "csrf_token": page.partition('name="csrf_token" value="')[2].partition('"')[0]}
-    assert client.post("/phone/login/", data=form, headers=headers).status_code == 303
+    assert client.post("/phone/login/", data=form, headers=headers).status_code == 302
     texts = texts_in(LANGUAGES[lang])
     page = client.get("/phone/code/", headers=headers).text
     assert f'<html lang="{lang}" dir="{direction}">' in page
@@ -202,4 +202,4 @@ def test_pages_and_messages_speak_the_sites_language_or_else_the_browsers(
 
 def sign_in(made: Made, client: object) -> None:
     submit(client, "/phone/login/", phone=PHONE)
-    assert submit(client, "/phone/code/", code=made.code).status_code == 303
+    assert submit(client, "/phone/code/", code=made.code).status_code == 302

@@ -1,0 +1,87 @@
+"""`flask phone-verify …`: what `phone-verify` has, for the application that Flask has loaded, and a few more."""
+
+from __future__ import annotations
+
+import click
+from flask import current_app
+from flask.cli import AppGroup
+
+from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
+from phone_verify.commands import sites
+from phone_verify.commands.doctor import doctor
+from phone_verify.commands.schema import schema
+from phone_verify.commands.send import send
+
+from .mounted import mounted
+
+_BATCH = 1000
+
+commands = AppGroup("phone-verify", help="Verification of phone numbers.")
+
+
+def _site() -> sites.Site:
+    return sites.Site(mounted().given)
+
+
+for _name, _command in (("doctor", doctor), ("test", send)):
+    _run, _params = sites.for_this_site(_command, _site)
+    commands.command(_name, params=[*_params], help=_command.help)(_run)
+
+_make_tables, _ = sites.for_this_site(schema, _site)
+
+
+@commands.command("init-db")
+def init_db() -> None:
+    """Make the tables of an SQL store, or bring them up to date.
+
+    Where PhoneVerify was given Flask-SQLAlchemy's db, the tables are the site's: Flask-Migrate makes them, if it is
+    there.
+    """
+    here = mounted()
+    if here.database is None:
+        _make_tables()
+    elif "migrate" in current_app.extensions:
+        raise click.ClickException("the tables are in your migrations: run flask db migrate, then flask db upgrade")
+    else:
+        here.database.create_tables()
+        click.echo("The tables are made.")
+
+
+@commands.command()
+def purge() -> None:
+    """Drop verifications and counters that are over.
+
+    Every start drops two of them, so this is for a site that was busier once than it is now, or that wants its tables
+    small.
+    """
+    gone = 0
+    try:
+        while dropped := mounted().site.verifier.purge(_BATCH):
+            gone += dropped
+    except StoreError as error:
+        raise click.ClickException(f"{gone} were dropped, then the store did not answer: {error}") from None
+    click.echo(f"{gone} verifications and counters were dropped.")
+
+
+@commands.command()
+@click.argument("number")
+@click.option("--region", help="Of a number in national form, like IR; the setting REGION if not named.")
+@click.option("--yes", is_flag=True, help="Erase it. There is no way back.")
+def erase(number: str, region: str | None, yes: bool) -> None:
+    """Erase all that the store keeps of NUMBER: its verifications and counters, open ones too.
+
+    Users are the site's own, and stay. Erases only with --yes.
+    """
+    verifier = mounted().site.verifier
+    try:
+        phone = PhoneNumber.parse(number, region or verifier.policy.region)
+    except InvalidPhoneError as error:
+        raise click.BadParameter(str(error), param_hint="NUMBER") from None
+    if not yes:
+        click.echo(f"Nothing was erased. To erase what is kept of {phone.hint}: add --yes")
+        return
+    try:
+        gone = verifier.erase(phone)
+    except StoreError as error:
+        raise click.ClickException(f"nothing was erased, the store does not answer: {error}") from None
+    click.echo(f"{phone.hint} is erased, {gone} verifications. Users with this number are yours to change or delete.")

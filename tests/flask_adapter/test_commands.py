@@ -1,0 +1,117 @@
+"""`flask phone-verify …`, as somebody at a terminal has it."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+from phone_verify.errors import StoreError
+from phone_verify.phone import PhoneNumber
+from phone_verify_flask import current_verifier
+
+from .sites import PHONE, Made, make, start
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(made: Made, *words: str) -> Result:
+    return made.app.test_cli_runner().invoke(args=["phone-verify", *words])
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Made:
+    return make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
+
+
+def test_init_db_makes_the_tables_once(made: Made, tmp_path: Path) -> None:
+    first, second = run(made, "init-db"), run(made, "init-db")
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output
+    assert "The tables are made" in first.output
+    assert "already" in second.output
+    with closing(sqlite3.connect(tmp_path / "store.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM phone_verify_verification").fetchone() == (0,)
+
+
+def test_init_db_says_where_there_are_no_tables() -> None:
+    result = run(make(), "init-db")
+    assert result.exit_code == 1
+    assert "memory: has no tables" in result.output
+
+
+def test_purge_drops_what_is_over(made: Made) -> None:
+    for _ in range(2):
+        start(made.app.test_client())
+    assert run(made, "purge").output.startswith("0 ")
+    made.clock.move(3 * 86400)
+    result = run(made, "purge")
+    assert result.exit_code == 0
+    assert int(result.output.split()[0]) >= 2
+    assert run(made, "purge").output.startswith("0 ")
+
+
+def test_erase_forgets_a_number_only_with_yes(made: Made) -> None:
+    client = made.app.test_client()
+    id = start(client)["id"]
+    asked = run(made, "erase", PHONE)
+    assert "add --yes" in asked.output
+    assert PHONE not in asked.output
+    assert client.get(f"/phone/v1/verifications/{id}").status_code == 200
+    done = run(made, "erase", "0912 000 0000", "--region", "IR", "--yes")
+    assert (done.exit_code, "is erased" in done.output) == (0, True)
+    assert client.get(f"/phone/v1/verifications/{id}").status_code == 404
+    assert run(made, "erase", "12", "--yes").exit_code == 2
+
+
+@pytest.mark.parametrize("words", [["purge"], ["erase", PHONE, "--yes"]])
+def test_a_store_that_does_not_answer_is_told(made: Made, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    store: Any = made.app.extensions["phone_verify"].site.verifier.flows._store
+
+    async def silent(*_: object) -> None:
+        raise StoreError("the database is away")
+
+    monkeypatch.setattr(store, words[0], silent)
+    result = run(made, *words)
+    assert result.exit_code == 1
+    assert "the database is away" in result.output
+
+
+def test_the_doctor_looks_at_this_application(made: Made) -> None:
+    result = run(made, "doctor", "--offline")
+    assert result.exit_code == 0, result.output
+    assert "Flask's own SECRET_KEY" in result.output
+    assert "no errors" in result.output
+    assert run(made, "doctor", "--flask", "other:app").exit_code == 2
+
+
+def test_a_verification_by_hand_ends_when_the_input_does(made: Made) -> None:
+    """Its whole course is tested where it is written; here: it is this site's, in its store and by its drivers."""
+    with made.app.app_context():
+        tag = current_verifier.tag(PhoneNumber(PHONE))
+    program = "import wsgi, sys; from flask.cli import main; sys.argv[0] = 'flask'; main()"
+    site = Path(made.app.config["PHONE_VERIFY_STORE"].removeprefix("sqlite:///")).parent
+    (site / "wsgi.py").write_text(
+        "from flask import Flask\nfrom phone_verify_flask import PhoneVerify\napp = Flask('site')\n"
+        f"app.config.update(SECRET_KEY={made.app.config['SECRET_KEY']!r})\nPhoneVerify(app)\n"
+    )
+    given = {name: str(made.app.config[name]) for name in ("PHONE_VERIFY_STORE", "PHONE_VERIFY_SMS")}
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--app", "wsgi", "phone-verify", "test", PHONE],
+        cwd=site,
+        env={**os.environ, **given, "PYTHONPATH": str(ROOT)},
+        input="",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr
+    assert "Sent by sms through console" in done.stdout + done.stderr
+    with closing(sqlite3.connect(site / "store.sqlite3")) as database:
+        [row] = database.execute("SELECT id, purpose, status FROM phone_verify_verification").fetchall()
+    assert (row[0][: len(tag)], *row[1:]) == (tag, "by_hand", "cancelled")

@@ -1,0 +1,222 @@
+"""The site's own pages: forms of Flask-WTF, and what templates have."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask, redirect, render_template_string, request
+from flask_login import current_user
+from flask_wtf import CSRFProtect
+
+from phone_verify.errors import StoreError
+from phone_verify_flask import recent_phone_check_required
+from phone_verify_flask.forms import CodeForm, PhoneForm
+
+from .sites import PHONE, Made, make, proof, submit
+
+OTHER = "+989120000007"
+SESSION = "/phone/v1/session"
+PAGE = """{{ form.hidden_tag() }}{% for field in form if field.name != "csrf_token" %}{{ field.label }}{{ field }}
+{% for error in field.errors %}<p class="error">{{ error }}</p>{% endfor %}{% endfor %}"""
+
+
+def site(**more: Any) -> Made:
+    """A site with two pages of its own: for a number, and for the code."""
+
+    def prepare(app: Flask) -> None:
+        @app.route("/number", methods=["GET", "POST"])
+        def number() -> Any:
+            form = PhoneForm()
+            if form.validate_on_submit() and form.send():
+                return redirect("/number/code")
+            return render_template_string(PAGE, form=form)
+
+        @app.route("/number/code", methods=["GET", "POST"])
+        def code() -> Any:
+            form = CodeForm()
+            if "again" in request.form:
+                form.send_again()
+            elif form.validate_on_submit() and (proven := form.prove()):
+                return f"{proven.phone.e164} {proven.purpose}"
+            return render_template_string(PAGE, form=form)
+
+        @app.get("/money")
+        @recent_phone_check_required(timedelta(minutes=10))
+        def money() -> str:
+            return "money"
+
+        @app.get("/show")
+        def show() -> str:
+            return render_template_string(
+                '{% from "phone_verify/macros.html" import phone_status, sign_in_link, sign_out_button with context %}'
+                "{{ phone_status(current_user) }}|{{ sign_in_link() }}|{{ sign_out_button(next='/bye') }}|"
+                "{{ phone_verify.hint(current_user) }}|{{ phone_verify.checked(600) }}|{{ phone_verify.number('<b>') }}"
+            )
+
+    return make(before=prepare, **more)
+
+
+def errors(page: Any) -> list[str]:
+    return re.findall('<p class="error">(.*?)</p>', page.text)
+
+
+def test_a_number_and_its_code_on_pages_of_the_sites_own() -> None:
+    made = site()
+    client = made.app.test_client()
+    assert submit(client, "/number", phone="+98 912 000 0007").location == "/number/code"
+    assert errors(submit(client, "/number/code", code=made.wrong_code)) == ["That code is not right. 4 tries are left."]
+    assert submit(client, "/number/code", code=made.code).text == f"{OTHER} confirm"
+    assert errors(submit(client, "/number/code", code=made.code)) == ["There is no such verification. Start again."]
+
+
+@pytest.mark.parametrize("typed", ["", "12", "0912", "x" * 5000, "+98912000000٧x", "\x00"])
+def test_what_is_no_number_is_told_and_sends_nothing(typed: str) -> None:
+    made = site()
+    answer = submit(made.app.test_client(), "/number", phone=typed)
+    assert answer.status_code == 200
+    assert len(errors(answer)) >= 1
+    assert made.transport.notices == []
+
+
+@pytest.mark.parametrize("typed", ["", "1" * 5000, "abc", "²²²²²²"])
+def test_what_is_no_code_is_told_and_spends_no_try(typed: str) -> None:
+    made = site()
+    client = made.app.test_client()
+    submit(client, "/number", phone=OTHER)
+    assert len(errors(submit(client, "/number/code", code=typed))) == 1
+    assert "4 tries" in errors(submit(client, "/number/code", code=made.wrong_code))[0]
+
+
+def test_limits_are_told_at_the_field() -> None:
+    made = site(PHONE_VERIFY_SENDS_PER_HOUR=1)
+    client = made.app.test_client()
+    submit(client, "/number", phone=OTHER)
+    [error] = errors(submit(made.app.test_client(), "/number", phone=OTHER))
+    assert "Too many tries" in error
+    assert "Try again in" in error
+
+
+def test_a_number_that_is_typed_again_has_its_code_already() -> None:
+    made = site()
+    client = made.app.test_client()
+    for _ in range(2):
+        assert submit(client, "/number", phone=OTHER).location == "/number/code"
+    assert len(made.transport.notices) == 1
+    assert submit(client, "/number", phone=PHONE).location == "/number/code"
+    assert len(made.transport.notices) == 2
+    assert submit(client, "/number/code", code=made.code).text == f"{PHONE} confirm"
+
+
+def test_a_code_is_sent_again_when_the_time_has_come() -> None:
+    made = site()
+    client = made.app.test_client()
+    assert "no such verification" in errors(submit(client, "/number/code", again="1"))[0]
+    submit(client, "/number", phone=OTHER)
+    first = made.code
+    assert "Try again in 60 seconds" in errors(submit(client, "/number/code", again="1"))[0]
+    made.clock.move(61)
+    client.post("/number/code", data={"again": "1"})
+    assert len(made.transport.notices) == 1, "without the token"
+    assert errors(submit(client, "/number/code", again="1")) == []
+    assert (len(made.transport.notices), made.code) == (2, first)
+    assert submit(client, "/number/code", code=first).text == f"{OTHER} confirm"
+
+
+def test_a_form_without_the_token_sends_nothing() -> None:
+    for before in (None, CSRFProtect):
+        made = site()
+        if before:
+            before(made.app)
+        answer = made.app.test_client().post("/number", data={"phone": OTHER})
+        assert answer.status_code in (200, 400)
+        assert made.transport.notices == []
+
+
+def test_the_own_number_is_a_check_and_another_is_none() -> None:
+    made = site()
+    client = made.app.test_client()
+    client.post(SESSION, json={"proof": proof(client, made)})
+    with client.session_transaction() as kept:
+        del kept["_phone_verify_checked_at"]
+    submit(client, "/number", phone=OTHER)
+    submit(client, "/number/code", code=made.code)
+    assert client.get("/money").status_code == 303
+    submit(client, "/number", phone=PHONE)
+    submit(client, "/number/code", code=made.code)
+    assert client.get("/money").status_code == 200
+
+
+def test_an_old_session_gives_no_try_back_and_holds_no_number() -> None:
+    made = site(PHONE_VERIFY_MAX_ATTEMPTS=2)
+    client = made.app.test_client()
+    submit(client, "/number", phone=OTHER)
+    with client.session_transaction() as kept:
+        assert OTHER[3:] not in repr(dict(kept))
+        assert made.code not in repr(dict(kept))
+    before = client.get_cookie("session").value  # type: ignore[union-attr]
+    for _ in range(2):
+        client.set_cookie("session", before)
+        submit(client, "/number/code", code=made.wrong_code)
+    client.set_cookie("session", before)
+    assert "over" in errors(submit(client, "/number/code", code=made.code))[0]
+
+
+def test_a_store_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = site()
+    client = made.app.test_client()
+    submit(client, "/number", phone=OTHER)
+
+    async def away(*_: object) -> None:
+        raise StoreError("away")
+
+    store = made.app.extensions["phone_verify"].site.verifier.flows._store
+    for verb in ("get", "count"):
+        monkeypatch.setattr(store, verb, away)
+    assert "We cannot answer now" in errors(submit(client, "/number/code", code=made.code))[0]
+    assert "We cannot answer now" in errors(submit(client, "/number", phone=OTHER))[0]
+
+
+def test_sending_before_looking_at_the_form_is_a_mistake_of_the_site() -> None:
+    made = site()
+    with made.app.test_request_context("/number"), pytest.raises(RuntimeError, match="validate_on_submit"):
+        PhoneForm().send()
+
+
+def test_forms_speak_the_language_of_the_page() -> None:
+    page = site().app.test_client().get("/number", headers={"Accept-Language": "fa"}).text
+    assert "شماره" in page
+    assert 'autocomplete="tel"' in page
+
+
+def test_templates_show_who_has_which_number() -> None:
+    made = site()
+    client = made.app.test_client()
+    stranger = client.get("/show?a=1").text.split("|")
+    assert 'href="/phone/verify/?next=/show?a%3D1"' in stranger[0]
+    assert stranger[1] == '<a href="/phone/login/?next=/show?a%3D1">Sign in</a>'
+    assert stranger[3:] == ["", "False", ""]
+    client.post(SESSION, json={"proof": proof(client, made)})
+    shown = client.get("/show").text.split("|")
+    assert '<bdi dir="ltr">+98 912 000 0000</bdi>' in shown[0]
+    assert shown[3:] == ['<bdi dir="ltr">+98 ••••••••00</bdi>', "True", ""]
+
+
+def test_the_button_of_the_macros_signs_out() -> None:
+    made = site()
+    client = made.app.test_client()
+    client.post(SESSION, json={"proof": proof(client, made)})
+    assert submit(client, "/show", next="/bye").status_code == 405
+    fields = dict(re.findall('name="(.*?)" value="(.*?)"', client.get("/show").text))
+    assert client.post("/phone/logout/", data=fields).location == "/bye"
+    assert client.get("/").text == "nobody"
+
+
+def test_our_name_in_templates_gives_way_to_the_sites() -> None:
+    made = make()
+    made.app.add_url_rule(
+        "/own", "own", lambda: render_template_string("{{ phone_verify }}", phone_verify=current_user.is_active)
+    )
+    assert made.app.test_client().get("/own").text == "False"

@@ -1,0 +1,198 @@
+"""`docs/flask.md` by the letter: its files in an empty folder, its commands in their order, its site in a browser."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import copy
+from importlib.metadata import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phone_verify.sandbox import SandboxServer
+from tests.clients import HttpCarrier
+from tests.conftest import missing
+from tests.scenarios import Stage
+from tests.servers import _await, free_port
+
+ROOT = Path(__file__).parents[2]
+GUIDE = (ROOT / "docs" / "flask.md").read_text("utf-8")
+BLOCKS: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", GUIDE, re.DOTALL)
+NAME = re.compile(r"(?:# |\{# )([\w/]+\.(?:py|html))")
+FILES = {found[1]: text for language, text in BLOCKS if language != "sh" and (found := NAME.match(text))}
+COMMANDS = [text for language, text in BLOCKS if language == "sh"]
+
+
+def block(word: str) -> list[str]:
+    """The lines of the commands among which this word is."""
+    [found] = [text for text in COMMANDS if word in text]
+    return found.splitlines()
+
+
+class Folder:
+    """The folder of the guide, and the environment of its terminal."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        for name, text in FILES.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_text(text)
+        ours = ("PHONE_VERIFY_", "SECRET_KEY", "DATABASE_URL", "FLASK_", "PYTEST_", "COVERAGE_")
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        # The commands are those of the environment in which the tests run.
+        self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
+        self.env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(path)}
+
+    def run(self, lines: list[str]) -> str:
+        """Run lines as a shell does; what they export stays for the next ones."""
+        script = "set -e\n" + "\n".join(lines) + "\nenv -0 > .environment\n"
+        done = subprocess.run(["sh", "-c", script], cwd=self.path, env=self.env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        written = (self.path / ".environment").read_bytes().decode().split("\0")
+        self.env |= dict(line.split("=", 1) for line in written if line)
+        return done.stdout + done.stderr
+
+    @contextmanager
+    def serving(self, command: str, port: int) -> Iterator[str]:
+        """A command of the guide that serves, on a free port: its address."""
+        words = shlex.split(re.sub(r":?\b(5000|8000)\b", lambda found: found[0].replace(found[1], str(port)), command))
+        if words[0] == "gunicorn":
+            words += ["--graceful-timeout", "1", "--log-level", "warning"]
+        server = subprocess.Popen(words, cwd=self.path, env=self.env, stderr=subprocess.PIPE, text=True)
+        try:
+            _await(server, port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            _, printed = server.communicate(timeout=20)
+            sys.stderr.write(printed)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
+    """The guide followed up to its tables."""
+    folder = Folder(tmp_path_factory.mktemp("shop"))
+    folder.run(block("db upgrade"))
+    return folder
+
+
+@pytest.fixture
+def folder(made: Folder) -> Folder:
+    """A terminal of its own in that folder."""
+    terminal = copy(made)
+    terminal.env = dict(made.env)
+    return terminal
+
+
+def test_every_block_is_a_file_or_commands() -> None:
+    assert len(FILES) + len(COMMANDS) == len(BLOCKS)
+    assert {"app.py", "models.py", "accounts.py", "views.py", "test_shop.py", "secured.py"} <= set(FILES)
+
+
+def test_what_it_installs_is_there() -> None:
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
+    for line in [line for text in COMMANDS for line in text.splitlines() if line.startswith("pip install")]:
+        for word in shlex.split(line)[2:]:
+            name, _, wanted = word.partition("[")
+            assert metadata(name)["Name"]
+            assert set(filter(None, wanted.rstrip("]").split(","))) <= extras
+
+
+def test_its_own_tests_pass(folder: Folder) -> None:
+    assert "3 passed" in folder.run(block("pytest"))
+
+
+def test_a_visitor_signs_in_with_a_browser_through_the_sandbox(
+    folder: Folder, sandbox: SandboxServer, chromium: str
+) -> None:
+    """Signs in, steps up, changes the number, signs out."""
+    stage = Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
+    phone, other = stage.phone(), stage.phone()
+    lines = block("flask --app app run")
+    folder.run([line.replace("sandbox://127.0.0.1:8025", sandbox.dsn) for line in lines[:-1]])
+    with folder.serving(lines[-1], free_port()) as url, tab(chromium) as page:
+        page.goto(url)
+        page.get_by_role("link", name="Sign in").click()
+        page.get_by_label("Mobile number").fill(phone)
+        page.locator("input[name=channel][value=sms]").check()
+        page.get_by_role("button", name="Continue").click()
+        page.locator("input[name=code]").fill(stage.code(phone))
+        page.get_by_role("button", name="Confirm").click()
+        page.wait_for_url(f"{url}/")
+        assert phone in page.inner_text("body")
+        page.get_by_role("link", name="Payout").click()
+        assert "this is you" in page.inner_text("body")
+        page.goto(f"{url}/profile")
+        page.get_by_role("link", name="Change the number").click()
+        page.wait_for_url("**/phone/verify/**")
+        page.get_by_text("Change the number").click()
+        page.get_by_label("mobile number").fill(other)
+        page.get_by_role("button", name="Continue").click()
+        page.wait_for_url("**/phone/code/**")
+        page.locator("input[name=code]").fill(stage.code(other))
+        page.get_by_role("button", name="Confirm").click()
+        page.wait_for_url(f"{url}/profile")
+        assert other[-4:] in page.inner_text("body")
+        page.goto(url)
+        assert other in page.inner_text("body")
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_url(f"{url}/")
+        assert page.get_by_role("link", name="Sign in").count() == 1
+
+
+def test_it_serves_in_production_as_it_says(folder: Folder, sandbox: SandboxServer) -> None:
+    import urllib3
+
+    (folder.path / "secret_key").write_text(folder.env["SECRET_KEY"])
+    lines = block("gunicorn 'app:create_app()'")
+    told = folder.run(lines[:-1])
+    assert "no errors" in told
+    with folder.serving(lines[-1], free_port()) as url:
+        page = urllib3.request("GET", f"{url}/phone/login/", retries=False, timeout=20)
+        assert page.status == 200
+        assert "Secure" in page.headers["Set-Cookie"]
+        refused = urllib3.request(
+            "POST", f"{url}/phone/v1/verifications", json={"phone": "+79161234567"}, retries=False, timeout=20
+        )
+        assert refused.status == 403
+
+
+def test_every_command_it_names_is_there(folder: Folder) -> None:
+    told = folder.run(["flask --app app phone-verify --help"])
+    for name in re.findall(r"`flask phone-verify ([\w-]+)", GUIDE):
+        assert name in told
+    assert "--offline" in folder.run(["flask --app app phone-verify doctor --help"])
+    folder.run(["flask --app app phone-verify purge"])
+
+
+def test_the_site_with_flask_security_starts(folder: Folder) -> None:
+    keys = 'SECRET_KEY="k" * 32, SECURITY_PASSWORD_SALT="s", SECURITY_TOTP_SECRETS={"1": "t" * 32}, '
+    rest = 'SECURITY_TOTP_ISSUER="shop", SQLALCHEMY_DATABASE_URI="sqlite:///secured.sqlite3", '
+    program = f"import secured; app = secured.create_app({keys}{rest}PHONE_VERIFY_SMS='console://')"
+    program += "; print(*(rule.endpoint for rule in app.url_map.iter_rules()))"
+    assert "security.us_signin" in folder.run([f"python -c {shlex.quote(program)}"])
+
+
+@contextmanager
+def tab(chromium: str) -> Iterator[Any]:
+    """A tab of a browser of its own."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        missing("Playwright")
+    flags = ["--disable-gpu", "--no-first-run", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page()
+        page.set_default_timeout(15_000)
+        yield page
+        browser.close()
