@@ -17,6 +17,7 @@ from phone_verify.exchange import HttpResponse
 from phone_verify.sandbox import SandboxServer
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.transport import BlockingTransport
+from tests.stores.redis_servers import RedisServer, running
 
 KEY = "k" * 48
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
@@ -283,6 +284,28 @@ def test_a_store_that_is_away_is_told_and_one_that_answers_too(tmp_path: Path) -
     file.write_bytes(b"no database at all, but some other file" * 100)
     broken, _, _ = asked({"sms": "console://", "store": f"sqlite:///{file}"})
     assert "does not answer" in about(broken, "PHONE_VERIFY_STORE", Level.ERROR)
+
+
+def test_a_server_that_may_drop_counters_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with running(RedisServer(tmp_path, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")) as server:
+        values = {"sms": "console://", "store": server.url}
+        findings, said, _ = asked(values)
+        text = about(findings, "PHONE_VERIFY_STORE", Level.WARNING)
+        assert "maxmemory-policy allkeys-lru" in text
+        assert "→ Write in redis.conf" in text
+        assert "maxmemory-policy noeviction" in text
+        assert any(each.says == "The store answers." for each in findings)
+        assert said == ["Asking the store…"]
+        assert not any("noeviction" in each.text() for each in examined(values)), "offline nobody is asked"
+        with server.client() as client:
+            client.config_set("maxmemory-policy", "noeviction")
+            assert not any("noeviction" in text for text in bad(asked(values)[0]))
+            client.execute_command("ACL", "SETUSER", "default", "-info")
+        assert "+info" in about(asked(values)[0], "PHONE_VERIFY_STORE", Level.WARNING)
+        assert caplog.text == "", "what the doctor tells is not logged besides"
+    away = about(asked(values)[0], "PHONE_VERIFY_STORE", Level.ERROR)
+    assert "does not answer" in away
+    assert "no connection" in away
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
 
 from ..config import open_store
 from ..delivery import Delivery
@@ -40,7 +41,8 @@ def store(reading: Reading, say: Say | None) -> Iterator[Finding]:
         return
     advice = "See whether the database is up, can be reached from here, and lets this user in with this password."
     if url.partition(":")[0] in given.stores:
-        advice = f"See whether {given.framework} reaches its database, and make the tables: python manage.py migrate"
+        make = "flask db upgrade" if given.framework == "Flask" else "python manage.py migrate"
+        advice = f"See whether {given.framework} reaches its database, and make the tables: {make}"
     if isinstance(opened, OfOneProcess):
         level = Level.WARNING if given.production else Level.NOTE
         says = "It is the memory of one process: a restart forgets everything, and several workers answer 503."
@@ -50,7 +52,7 @@ def store(reading: Reading, say: Say | None) -> Iterator[Finding]:
         yield _file_to_be(os.path.dirname(os.path.abspath(file[1])))
     elif say is not None:
         say("Asking the store…")
-        yield _answer(opened, advice)
+        yield from _answers(opened, advice)
 
 
 def _file_to_be(folder: str) -> Finding:
@@ -63,12 +65,25 @@ def _file_to_be(folder: str) -> Finding:
     return Finding(Level.OK, "", "The store's file is made when it is first needed.")
 
 
-def _answer(opened: Store, advice: str) -> Finding:
+@runtime_checkable
+class ExaminesServer(Protocol):
+    """A store that knows how its server should be set up."""
+
+    async def examine(self) -> Sequence[tuple[str, str]]:
+        """What is wrong there, and what to write. Raises `StoreError`."""
+        ...
+
+
+def _answers(opened: Store, advice: str) -> Iterator[Finding]:
     try:
+        faults = run(opened.examine()) if isinstance(opened, ExaminesServer) else ()
         run(opened.get(_NOBODYS_ID, None))
     except StoreError as error:
-        return Finding(Level.ERROR, setting("store"), f"The store does not answer: {error}.", advice)
-    return Finding(Level.OK, "", "The store answers.")
+        yield Finding(Level.ERROR, setting("store"), f"The store does not answer: {error}.", advice)
+        return
+    yield Finding(Level.OK, "", "The store answers.")
+    for says, what_to_write in faults:
+        yield Finding(Level.WARNING, setting("store"), says, what_to_write)
 
 
 def accounts(reading: Reading, transport: Transport, say: Say) -> Iterator[Finding]:
