@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,10 +66,20 @@ def tabs(browser: Any) -> Tabs:
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("console", lambda message: complaints.append(_complaint(message)))
         yield tab
+        keep_picture(tab)
         context.close()
         assert list(filter(None, complaints)) == []
 
     return open_tab
+
+
+def keep_picture(tab: Any) -> None:
+    """Keep how the tab looks at the end of a test in the folder PHONE_VERIFY_SCREENSHOTS, for somebody to look at."""
+    folder = os.environ.get("PHONE_VERIFY_SCREENSHOTS")
+    if folder and not tab.is_closed():
+        test = re.sub(r" \(\w+\)$|[^\w.-]+", "-", os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2]).strip("-")
+        number = sum(1 for _ in Path(folder).glob(f"{test}.*.png"))
+        tab.screenshot(path=str(Path(folder) / f"{test}.{number}.png"), full_page=True)
 
 
 @pytest.fixture(params=[True, False], ids=["script", "no script"])

@@ -17,7 +17,7 @@ from phone_verify.web.texts import texts_in
 from tests.conftest import missing
 from tests.test_templates import PAGES, by_jinja
 
-from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs
+from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs, keep_picture
 from .signing_up import sign_up_page
 from .strict import POLICY
 
@@ -128,6 +128,7 @@ def is_fine(tab: Any, axe: Any, page: str) -> None:
     tab.goto(f"{HOST}/page")
     found = axe.run(tab, options=OPTIONS)
     tab.remove_listener("console", hear)
+    keep_picture(tab)
     assert complaints == []
     assert found.violations_count == 0, found.generate_report()
     # Nothing is cut off, and nobody scrolls sideways.
