@@ -1,0 +1,64 @@
+"""Three hundred steps on both example sites, under WSGI and under ASGI: the same answers to each, over real HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from phone_verify.api.description import openapi
+from phone_verify.sandbox import SandboxServer
+
+from .clients import HttpCarrier
+from .servers import environment, gunicorn, uvicorn
+from .transcript import Step, settings, told
+
+TARGETS = {"django": gunicorn, "django-asgi": uvicorn, "flask": gunicorn, "flask-asgi": uvicorn}
+_FIRST = "django"
+#: Shown elsewhere: they need a store that is down, a session that is old, or a user who is not let in.
+_NOT_TOLD = {"unavailable", "internal_error", "reauthentication_required", "login_refused"}
+
+
+@pytest.fixture(scope="module")
+def transcripts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Sequence[Step]]:
+    """What each site has answered, by its name. All at once, each with a phone network and databases of its own."""
+    folders = {name: tmp_path_factory.mktemp(name) for name in TARGETS}
+    with ThreadPoolExecutor(len(TARGETS)) as players:
+        return dict(zip(folders, players.map(_played, folders, folders.values()), strict=True))
+
+
+def _played(name: str, folder: Path) -> Sequence[Step]:
+    framework = name.partition("-")[0]
+    try:
+        with SandboxServer() as network:
+            env = environment(framework, folder, network.dsn, settings(network))
+            with TARGETS[name](framework, env) as url:
+                return told(lambda: HttpCarrier(url), network)
+    except AssertionError as error:
+        error.add_note(f"on {name}")
+        raise
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if name != _FIRST])
+def test_the_answers_are_alike_everywhere(transcripts: Mapping[str, Sequence[Step]], name: str) -> None:
+    for one, other in zip_longest(transcripts[_FIRST], transcripts[name]):
+        assert one == other, f"\n{_FIRST}: {one}\n\n{name}: {other}"
+
+
+def test_every_call_is_told_with_its_success_and_its_refusals(transcripts: Mapping[str, Sequence[Step]]) -> None:
+    steps, description = transcripts[_FIRST], openapi()
+    assert len(steps) >= 100
+    for path, calls in description["paths"].items():
+        pattern = re.sub(r"\\\{\w+\\\}", "[^ /]+", re.escape(path.lstrip("/").removeprefix("phone/")))
+        for method in calls.keys() & {"get", "post", "put", "delete"}:
+            asked = re.compile(rf"\d+\. {method.upper()} {pattern}( |\Z)")
+            answered = {step.status for step in steps if asked.match(step.asked)}
+            assert answered & {200, 201, 204}, (method, path)
+            assert path.endswith("openapi.json") or any(status >= 400 for status in answered), (method, path)
+    codes = set(description["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+    seen = {code for step in steps for code in re.findall(r'"code": "(\w+)"', step.body)}
+    assert codes - seen == _NOT_TOLD
