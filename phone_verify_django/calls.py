@@ -60,15 +60,7 @@ def finish(
     for name, value in (headers or {}).items():
         answer.headers[name] = value
     if cookie:
-        answer.set_cookie(
-            COOKIE,
-            cookie,
-            max_age=COOKIE_SECONDS,
-            path=mount,
-            secure=site.secure_cookies,
-            httponly=True,
-            samesite="Lax",
-        )
+        _keep(answer, site, mount, COOKIE, cookie, COOKIE_SECONDS)
     elif cookie is not None:
         answer.delete_cookie(COOKIE, path=mount, samesite="Lax")
 
@@ -76,15 +68,13 @@ def finish(
 def remember(answer: HttpResponse, site: Site, mount: str, known_cookie: str | None) -> None:
     """Let the browser show from now on that it has signed in; None leaves it as it is."""
     if known_cookie is not None:
-        answer.set_cookie(
-            KNOWN_COOKIE,
-            known_cookie,
-            max_age=KNOWN_COOKIE_SECONDS,
-            path=mount,
-            secure=site.secure_cookies,
-            httponly=True,
-            samesite="Lax",
-        )
+        _keep(answer, site, mount, KNOWN_COOKIE, known_cookie, KNOWN_COOKIE_SECONDS)
+
+
+def _keep(answer: HttpResponse, site: Site, mount: str, name: str, value: str, seconds: int) -> None:
+    answer.set_cookie(
+        name, value, max_age=seconds, path=mount, secure=site.secure_cookies, httponly=True, samesite="Lax"
+    )
 
 
 def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> Call:

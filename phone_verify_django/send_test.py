@@ -124,6 +124,4 @@ def _standing(request: HttpRequest, verifier: Verifier) -> tuple[Outcome | None,
 
 
 def _why(outcome: Outcome) -> str:
-    texts = texts_in(named(get_language() or "") or ENGLISH)
-    why = texts.reasons[outcome.reason or Reason.DELIVERY_FAILED]
-    return why if outcome.retry_after is None else f"{why} {texts.wait(outcome.retry_after)}"
+    return texts_in(named(get_language() or "") or ENGLISH).refusal(outcome)

@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
 #: Signs in through the pages of `application`, reading the code from the developer's own screen.
@@ -78,8 +76,3 @@ def test_every_provider_line_is_a_configuration_that_works() -> None:
         if name == "CHANNELS":
             settings |= {"sms": "console://", "flash_call": "ferzz://K@default"}
         assert build(Settings.read(settings)).verifier.channels
-
-
-@pytest.mark.parametrize("path", re.findall(r"\]\((?!https?:)([^)#]+)", README))
-def test_every_link_leads_somewhere(path: str) -> None:
-    assert (Path(__file__).parents[1] / path).exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +27,19 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iterator[None]:
     """The document's files as a package, in the site under test."""
     for name, text in files(DOC):
         write(tmp_path, name, text)
     monkeypatch.syspath_prepend(tmp_path)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
-        monkeypatch.delitem(sys.modules, name)
     importlib.invalidate_caches()
     settings.ROOT_URLCONF = "shop.urls"
     settings.LOGIN_REDIRECT_URL = "/"
     [engine] = settings.TEMPLATES
     settings.TEMPLATES = [{**engine, "DIRS": [tmp_path / "shop" / "templates"]}]
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "shop"]:
+        del sys.modules[name]
 
 
 @pytest.mark.usefixtures("shop")

@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +25,7 @@ pytest.importorskip("gunicorn")
 pytest.importorskip("dj_database_url")
 
 ROOT = Path(__file__).parents[2]
-PHONE, NEW, SECOND = "+989120000000", "+989120000007", "+989120000008"
+PHONE, NEW, SECOND, NEVER = "+989120000000", "+989120000007", "+989120000008", "+989120000009"
 PATIENCE = 60.0
 
 
@@ -137,6 +138,16 @@ def test_profile_and_second_factor(folder: Path) -> None:
         code = code_of(sandbox, SECOND)
         assert visitor.post_form("/second-factor/add/", phone=SECOND, code=code).location == "/profile/"
         assert "is a second factor already" in visitor.post_form("/second-factor/add/", phone=SECOND).text
+        visitor.post_form("/second-factor/add/", phone=NEVER)
+        right = code_of(sandbox, NEVER)
+        wrong = str((int(right) + 1) % 10**6).zfill(6)
+        assert "not right" in visitor.post_form("/second-factor/add/", phone=NEVER, code=wrong).text
+        with closing(sqlite3.connect(folder / "var" / "site.sqlite3")) as database, database:
+            # After one wrong code django-otp waits for a second, which a busy machine lets pass.
+            database.execute(
+                "UPDATE phone_verify_otp_phonedevice SET throttling_failure_count = 20 WHERE NOT confirmed"
+            )
+        assert "Too soon" in visitor.post_form("/second-factor/add/", phone=NEVER, code=right).text
         page = visitor.get("/second-factor/?next=/vault/").text
         (device,) = re.findall(r'value="(phone_verify_otp\.phonedevice/[0-9]+)"', page)
         fields = {"otp_device": device, "next": "/vault/"}

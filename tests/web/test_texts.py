@@ -19,7 +19,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
-from phone_verify.model import Channel, Reason
+from phone_verify.model import Channel, Outcome, Reason
 from phone_verify.segments import segments
 from phone_verify.web import texts as module
 from phone_verify.web.languages import ENGLISH, LANGUAGES, Language
@@ -252,6 +252,15 @@ def test_many_threads_read_the_same_texts() -> None:
     for thread in threads:
         thread.join()
     assert sorted(read) == sorted([("en", "Sign in"), ("fa", "ورود"), ("ru", "Вход"), ("ar", "تسجيل الدخول")] * 2)
+
+
+def test_a_refusal_says_what_is_left_or_when_to_try_again() -> None:
+    texts = texts_in(ENGLISH)
+    assert texts.refusal(Outcome()) == ""
+    assert texts.refusal(Outcome(Reason.CLOSED)) == REASONS[Reason.CLOSED]
+    assert texts.refusal(Outcome(Reason.WRONG_CODE)) == REASONS[Reason.WRONG_CODE]
+    late = Outcome(Reason.TOO_MANY_REQUESTS, retry_after=timedelta(seconds=40))
+    assert texts.refusal(late) == f"{REASONS[Reason.TOO_MANY_REQUESTS]} Try again in 40 seconds."
 
 
 def test_a_text_that_is_none_of_ours_stays() -> None:

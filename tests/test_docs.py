@@ -1,0 +1,55 @@
+"""The documents: links lead somewhere, every setting is told, and the architecture names every module."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from phone_verify.config import KNOWN
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PACKAGES = ("phone_verify", "phone_verify_django", "phone_verify_flask")
+
+
+def prose(page: Path) -> str:
+    """The page without its code."""
+    return re.sub(r"^```.*?^```|`[^`\n]*`", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+
+
+def anchors(page: Path) -> set[str]:
+    """What GitHub makes of the headings."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ +(.+?)\s*$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page)):
+        path, _, anchor = link.partition("#")
+        there = (page.parent / path).resolve() if path else page
+        assert there.exists(), link
+        assert not anchor or anchor in anchors(there), link
+
+
+def test_the_settings_page_tells_every_setting_and_no_other() -> None:
+    from phone_verify_django.account_settings import NAMES
+
+    table = (ROOT / "docs" / "settings.md").read_text("utf-8").split("\n## ")[0]
+    told = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    names = {name for cell in told for name in re.findall(r"`(\w+)`", cell)}
+    assert names == {name.upper() for name in KNOWN} | set(NAMES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_architecture_names_every_module(package: str) -> None:
+    tree = (ROOT / "docs" / "architecture.md").read_text("utf-8").split("```")[1]
+    [part] = re.findall(rf"^{package}/.*?(?=^\S|\Z)", tree, re.DOTALL | re.MULTILINE)
+    # Two spaces part the names from each other and from what is said of them.
+    cells = {cell for line in part.splitlines()[1:] for cell in re.split(r" {2,}", line)}
+    folder = ROOT / package
+    there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert {name for name in there if not name.startswith("_")} - {cell.removesuffix("/") for cell in cells} == set()
