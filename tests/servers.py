@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -68,18 +69,21 @@ def uvicorn(framework: str, env: Mapping[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _running(command: list[str], framework: str, env: Mapping[str, str], port: int) -> Iterator[str]:
-    server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=subprocess.PIPE, text=True)
-    try:
-        _await(server, port)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.send_signal(signal.SIGTERM)
+    # Not a pipe: one that nobody reads stops the server when it is full.
+    with tempfile.TemporaryFile("w+", errors="replace") as printed:
+        server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=printed, text=True)
         try:
-            _, printed = server.communicate(timeout=10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            _, printed = server.communicate()
-        sys.stderr.write(printed)
+            _await(server, port)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.send_signal(signal.SIGTERM)
+            try:
+                server.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
+            printed.seek(0)
+            sys.stderr.write(printed.read())
 
 
 def _await(server: subprocess.Popen[str], port: int) -> None:
