@@ -202,7 +202,8 @@ def signed_in_for(request: HttpRequest) -> timedelta | None:
 def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     """Give the signed-in user this number; None where it is somebody else's.
 
-    `change_phone` drops the numbers that the user had, `confirm` keeps them. The session gets a new key.
+    `change_phone` drops the numbers that the user had, `confirm` keeps them, and the primary one stays what it was. The
+    session gets a new key. Returns the user with the number that was given.
     """
     user: Any = request.user
     phone = redeemed.phone.e164
@@ -213,7 +214,7 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     request.session.cycle_key()
     phones.tell(request, user, change, phone)
     signals.tell_verified(request, user, redeemed)
-    return _session_user(user)
+    return SessionUser(str(user.pk), phone)
 
 
 def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:

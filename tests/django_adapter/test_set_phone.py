@@ -62,7 +62,9 @@ def test_a_login_in_another_way_counts_as_recent(client: Client) -> None:
 
 def test_a_change_drops_the_old_number_and_a_confirmation_keeps_it(visitor: Browser, network: Network) -> None:
     sign_in(visitor, network)
-    assert change(visitor, network, "confirm").status == 200
+    confirmed = change(visitor, network, "confirm")
+    assert (confirmed.status, confirmed.json()["user"]["phone"]) == (200, NEW)
+    assert visitor.call("GET", "v1/session").json()["user"]["phone"] == PHONE, "the primary one"
     assert {found.phone for found in VerifiedPhone.objects.all()} == {PHONE, NEW}
     assert change(visitor, network, phone="+989120000008").status == 200
     assert [found.phone for found in VerifiedPhone.objects.all()] == ["+989120000008"]
