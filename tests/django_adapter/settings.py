@@ -67,4 +67,17 @@ USE_TZ = True
 if _ELSEWHERE := os.environ.get("PHONE_VERIFY_TEST_DATABASE"):  # a store URL: see on.py
     from tests.django_adapter.databases import settings_of
 
+    _ENDS = {
+        "django.db.backends.postgresql": {
+            "connect_timeout": 5,
+            "options": "-c lock_timeout=5s -c statement_timeout=20s",
+        },
+        "django.db.backends.mysql": {
+            "connect_timeout": 5,
+            "read_timeout": 20,
+            "write_timeout": 20,
+            "init_command": "SET innodb_lock_wait_timeout = 5",
+        },
+    }
     DATABASES["default"] = settings_of(_ELSEWHERE)
+    DATABASES["default"]["OPTIONS"] = _ENDS[DATABASES["default"]["ENGINE"]]
