@@ -18,11 +18,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy
+from sqlalchemy.dialects.postgresql import psycopg
 
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
-from phone_verify.stores.sql import SqlStore, metadata, tables
+from phone_verify.stores.rows.writes import Table
+from phone_verify.stores.sql import SqlStore, metadata, tables, writes
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.stores.sql import turns as sql_turns
 from phone_verify.testing.clock import ManualClock
@@ -297,3 +299,10 @@ def test_a_missing_sqlalchemy_is_named_by_its_extra(monkeypatch: pytest.MonkeyPa
 
 def test_its_repr_shows_no_address(store: SqlStore) -> None:
     assert repr(store) == "<SqlStore on sqlite>"
+
+
+def test_postgresql_plans_a_start_for_the_few_rows_that_it_sweeps() -> None:
+    """A plan is made once, for any values: with the number among them it read the whole of a large table."""
+    words = str(writes._start(dict.fromkeys(Table, 8)).compile(dialect=psycopg.dialect()))
+    assert words.count("LIMIT 8") == 3
+    assert words.count("LIMIT") == 3

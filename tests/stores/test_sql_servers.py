@@ -18,6 +18,7 @@ from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT
 from phone_verify.stores.rows import turns
 from phone_verify.stores.sql import SqlStore, metadata
+from phone_verify.stores.sql.engine import engine_of
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
@@ -86,6 +87,16 @@ class TestHeld(OnServers, StorePromises):
     @pytest.fixture(autouse=True)
     def _held(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("phone_verify.stores.rows.verbs.GUARDED", turns.HELD)
+
+
+@pytest.mark.parametrize("setting", ["jit", "plan_cache_mode"])
+def test_postgresql_plans_once_and_compiles_nothing(setting: str) -> None:
+    with servers.database("postgresql") as url:
+        engine = engine_of(url)
+        with engine.connect() as connection:
+            found = connection.exec_driver_sql(f"SHOW {setting}").scalar()
+        engine.dispose()
+    assert found == {"jit": "off", "plan_cache_mode": "force_generic_plan"}[setting]
 
 
 def test_its_connections_read_what_is_committed(url: str, store: SqlStore) -> None:
