@@ -501,7 +501,7 @@ def proof_due(record: Verification | None, binding: bytes, now: datetime) -> Ver
 
 
 def read(record: Verification, failures: Failures | None, now: datetime) -> Verification:
-    """The record as it stands at `now`, with the failures of its phone and purpose."""
+    """The record as it stands at `now`, with the failures under its budget."""
     return _with(record, read_at=now, failures=failing(failures, now))
 
 

@@ -192,6 +192,7 @@ class ConnectionWords:
             Prepared(f"UPDATE {r.name} SET {r.changes(CLOSED)} WHERE {r.column('id')} = %(this)s"),
             Prepared(f"INSERT INTO {r.name} ({r.columns(STORED)}) VALUES ({r.values(STORED)})"),
             [(self.old(table), most) for table, most in swept.items()],
+            numbered_by_us=False,
         )
         return Start(held, OpenAtOnce(Prepared(self._start(swept))) if self.at_once else None)
 

@@ -17,6 +17,8 @@ from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, S
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT, Store
+from phone_verify.stores.rows import verbs
+from phone_verify.stores.rows.turns import HELD
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,
@@ -219,6 +221,23 @@ def test_a_receipt_does_not_undo_what_came_before_it(store: OrmStore) -> None:
     assert isinstance(sent, Verification)
     assert (sent.attempts_left, sent.failures, sent.status) == (record.attempts_left - 1, 1, Status.SENT)
     assert run(store.get(record.id, None)) == replace(sent, read_at=ANY)
+
+
+def test_a_receipt_of_a_start_that_held_its_phone_undoes_nothing(
+    store: OrmStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL numbers the versions of a row by transactions, and the next one may be another step on this phone."""
+    order, other = opening(), OrmStore(using="own")
+    run(store.count([Quota("total", 9)], None))  # the server's time has been heard
+    run(store.open(opening(), [], LIMITS, None))
+    with monkeypatch.context() as patched:
+        patched.setattr(verbs, "GUARDED", HELD)
+        record = run(store.open(order, [], LIMITS, None))
+    assert isinstance(record, Verification)
+    assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    sent = run(store.attach(record.id, attachment(order), None))
+    assert isinstance(sent, Verification)
+    assert (sent.attempts_left, sent.failures) == (record.attempts_left - 1, 1)
 
 
 def test_the_start_and_the_check_of_a_new_phone_are_so_many_statements(store: OrmStore) -> None:

@@ -204,8 +204,8 @@ class Turn:
             raise Overtaken
 
     def remember(self, record: Verification, phone: Phone) -> None:
-        """Keep what was written, for the step that follows."""
-        if self._server:
+        """Keep what was written, for the step that follows, if its version is known."""
+        if self._server and phone.version is not None:
             self._memory.keep(record, phone)
 
 

@@ -108,16 +108,26 @@ class Old:
 class Open:
     """Writes a start: the counts of its phone, its record, the ends of others. May sweep away some of what is over.
 
-    Several statements, for a transaction that holds the phone.
+    Several statements, for a transaction that holds the phone. Where the database itself numbers the versions of a row
+    (`numbered_by_us` is false) nobody knows afterwards which one was written.
     """
 
-    def __init__(self, phone: Statement, end: Statement, insert: Statement, swept: Sequence[tuple[Old, int]]) -> None:
+    def __init__(
+        self,
+        phone: Statement,
+        end: Statement,
+        insert: Statement,
+        swept: Sequence[tuple[Old, int]],
+        *,
+        numbered_by_us: bool = True,
+    ) -> None:
         self._phone, self._end, self._insert, self._swept = phone, end, insert, swept
+        self._numbered_by_us = numbered_by_us
 
     def __call__(self, cursor: Any, phone: Phone, opened: Opened, at: datetime, before: datetime) -> bool:
         row = phone.row(at)
         self._phone(cursor, **row)
-        phone.version = row["version"]
+        phone.version = row["version"] if self._numbered_by_us else None
         for ended in opened.ended:
             self._end(cursor, this=ended.id, **stored_fields(ended, CLOSED))
         self._insert(cursor, **stored_fields(opened.record, STORED))
