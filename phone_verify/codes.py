@@ -84,6 +84,10 @@ class Keyring:
         """The name of a shared counter (`address`, `prefix`…) that does not show whose it is."""
         return f"{kind}:{self._tagged(kind, value)}"
 
+    def subject(self, user_id: str) -> str:
+        """The keyed digest under which a record keeps who was signed in; empty for nobody."""
+        return self._tagged("subject", user_id) if user_id else ""
+
     def knows(self, key_id: str) -> bool:
         """Whether codes derived under this key can still be repeated."""
         return key_id in self._code_keys

@@ -27,8 +27,8 @@ from .events import Events, Listener
 from .fixed_codes import read_fixed_codes
 from .model import Channel
 from .policy import Policy
+from .purposes import Purposes, read_purposes
 from .routing import Router
-from .spraying import Spraying
 from .stores.base import OfOneProcess, Store
 from .telemetry import telemetry
 from .threads import InThread, ThreadedStore
@@ -49,6 +49,10 @@ _NUMBERS = (
     "sends_per_hour_per_address",
     "sends_per_hour_per_prefix",
     "sends_per_hour_total",
+    "failures_ceiling",
+    "short_failures_per_day",
+    "failures_per_day",
+    "wrong_per_hour_per_address",
     "trusted_proxies",
 )
 _SECONDS = ("ttl", "resend_after")
@@ -57,6 +61,7 @@ _LISTS = (
     "secret_keys",
     "webhook_secret",
     "allowed_regions",
+    "purposes",
     "test_passcodes",
     "test_passcodes_in_production",
 )
@@ -86,6 +91,7 @@ class Settings:
     public_url: str | None = None
     site_name: str = ""
     trusted_proxies: int = 0
+    purposes: Purposes = field(default_factory=Purposes)
     test_passcodes: Sequence[str] = field(default=(), repr=False)
     test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
     on_event: object = None
@@ -126,6 +132,7 @@ class Settings:
             public_url=public_url,
             site_name=_text("site_name", given) or (_host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
+            purposes=read_purposes(_list("purposes", given)),
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
             on_event=given.get("on_event"),
@@ -199,7 +206,6 @@ def build(
         webhook_url=webhook_url,
         fixed_codes=fixed_codes,
         events=Events((*listeners, *_listeners(settings.on_event)), telemetry()),
-        spraying=Spraying(ticks),
         clock=clock,
         ticks=ticks,
     )
@@ -217,6 +223,7 @@ def build(
         public_url=settings.public_url,
         webhook_secrets=secrets,
         trusted_proxies=settings.trusted_proxies,
+        purposes=settings.purposes,
         many_processes=many_processes,
         awaiting=awaiting,
     )

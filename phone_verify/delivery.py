@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -22,11 +22,11 @@ from .events import Events, waited
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .fixed_codes import FixedCode
 from .lifecycle import Attachment, Refused
-from .model import Channel, Holder, Order, Receipt, Status, Verification
+from .model import Cause, Channel, Holder, Order, Receipt, Status, Verification
 from .phone import PhoneNumber
 from .policy import Plan, Policy, plan
+from .right_answers import RightAnswers
 from .routing import Router
-from .spraying import Spraying
 from .stores.base import Store
 from .transport import Transport
 
@@ -49,7 +49,7 @@ class Parts:
     """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
 
     `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
-    URL, or None where the site has no public address; `spraying` is for verifiers that watch together.
+    URL, or None where the site has no public address; `rights` is for verifiers that count together.
     """
 
     policy: Policy
@@ -62,10 +62,10 @@ class Parts:
     webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
     fixed_codes: Mapping[PhoneNumber, FixedCode] = field(default_factory=dict)
     events: Events = field(default_factory=Events)
-    spraying: Spraying | None = None
     clock: Callable[[], datetime] | None = None
     ticks: Callable[[], float] = time.monotonic
     random_bytes: RandomBytes = os.urandom
+    rights: RightAnswers = field(default_factory=RightAnswers)
 
     def now(self) -> datetime | None:
         """The time that stores are given: None, so that theirs counts, unless a clock was set."""
@@ -79,6 +79,16 @@ class Way:
     record: Verification
     channel: Channel
     drivers: Sequence[Starts]
+    #: Whether codes have eight digits where the driver carries them.
+    long: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An order that nobody carried: why, and whether every provider definitely refused it, so that nothing was sent."""
+
+    cause: Cause
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +107,18 @@ class Delivery:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._plans: dict[tuple[str, Channel], Plan] = {}
+        self._plans: dict[tuple[str, Channel, bool], Plan] = {}
 
-    def plan(self, driver: Starts, channel: Channel) -> Plan:
-        """The ceilings under which this driver's codes on this channel run."""
+    def plan(self, driver: Starts, channel: Channel, *, long: bool = False) -> Plan:
+        """The ceilings under which this driver's codes on this channel run; `long` wishes for eight digits."""
         if isinstance(driver, FixedCode):  # all of them have one name
-            return self._planned(driver, channel)
-        known = self._plans.get((driver.name, channel))
+            return self._planned(driver, channel, long)
+        known = self._plans.get((driver.name, channel, long))
         if known is None:
-            known = self._plans[driver.name, channel] = self._planned(driver, channel)
+            known = self._plans[driver.name, channel, long] = self._planned(driver, channel, long)
         return known
 
-    def _planned(self, driver: Starts, channel: Channel) -> Plan:
+    def _planned(self, driver: Starts, channel: Channel, long: bool) -> Plan:
         ability = driver.abilities[channel]
         return plan(
             self._parts.policy,
@@ -117,6 +127,7 @@ class Delivery:
             shortest=ability.shortest,
             known=ability.known,
             cap=ability.cap,
+            long=long,
         )
 
     def code_of(
@@ -129,18 +140,19 @@ class Delivery:
 
     async def carry(
         self, way: Way, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
-    ) -> Verification | Refused | None:
+    ) -> Verification | Refused | Undelivered:
         """Hand the order to the drivers in turn, until one takes it or the end is unclear.
 
         Returns the record with the receipt on it; the store's refusal to attach it (closed meanwhile, or the line
-        is taken); or None where nobody carried it. `again` is a resend. `user_token` is for the drivers that take one.
+        is taken); or why nobody carried it. `again` is a resend. `user_token` is for the drivers that take one.
         """
         record, channel = way.record, way.channel
+        undelivered = Undelivered(Cause.SERVICE, refused=True)
         deadline = self._parts.ticks() + WHOLE_START
         for driver in way.drivers:
             if self._parts.ticks() >= deadline:
                 break
-            code = self._code(record, channel, driver, again=again)
+            code = self._code(record, channel, driver, again=again, long=way.long)
             order = self._order(record, channel, driver, code, user_token)
             try:
                 known = again and record.driver == driver.name and record.channel is channel
@@ -151,18 +163,21 @@ class Delivery:
             except ProviderError as error:
                 log.warning("%s refused an order by %s: %s", driver.name, channel, error)
                 if error.trouble is Trouble.BAD_NUMBER:
+                    undelivered = replace(undelivered, cause=Cause.NUMBER)
                     break  # another provider would only be paid for the same mistake
                 continue
             except UnclearError as error:
                 log.warning("%s left an order by %s unclear: %s", driver.name, channel, error)
                 if code.plan.holder in (Holder.TOLD, Holder.NOBODY):
+                    undelivered = replace(undelivered, refused=False)
                     break  # nothing can prove it any more
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
             if not _proves(receipt, code.plan.holder):
                 log.warning("%s took an order by %s and did not say what would prove it", driver.name, channel)
+                undelivered = replace(undelivered, refused=False)
                 break
             return await self._attach(record, channel, driver, code, receipt, Status.SENT, shown)
-        return None
+        return undelivered
 
     async def converse(self, exchange: Exchange[T], driver: Starts, deadline: float | None = None) -> T:
         """Run a driver's exchange over the transport, within the driver's time-out and the deadline (in ticks).
@@ -238,8 +253,8 @@ class Delivery:
             log.error("the store did not take what %s said of an order: %s", driver.name, error)
             return record
 
-    def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool) -> Code:
-        planned, keyring = self.plan(driver, channel), self._parts.keyring
+    def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
+        planned, keyring = self.plan(driver, channel, long=long), self._parts.keyring
         repeated = (
             planned.holder is Holder.OURS
             and record.holder is Holder.OURS

@@ -1,21 +1,22 @@
 """Test numbers: phones with a fixed code and an end date, for people who review the site's app and hold no such phone.
 
-Nothing is sent to them, so no quota of sends counts them; wrong answers count as for any number. They are a door with
-a key that does not change: an application in production refuses to start with one that is not named there twice, and
-nobody who has rights over others signs in by one.
+Nothing is sent to them; regions, quotas and limits are those of every number, so that no answer reveals one. Their
+wrong answers count over all purposes, are never forgotten, and close them for good. A code that does not change opens
+an account: an application in production refuses to start with one that is not named there twice, and users with
+rights over others cannot sign in by one.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
-from .drivers.base import Ability
+from .drivers.base import Ability, Starts
 from .errors import ConfigurationError, InvalidPhoneError
 from .exchange import Exchange, HttpRequest
-from .model import Channel, Holder, Order, Receipt
+from .model import Channel, Order, Receipt
 from .phone import PhoneNumber
 from .policy import SHORT_BELOW
 
@@ -38,13 +39,12 @@ class FixedCode:
     last_day: date
     name: str = BY_FIXED_CODE
     timeout: timedelta = timedelta(seconds=1)
+    #: What the driver that it stands for can do: lengths and lives are the same as for every other number.
+    abilities: Mapping[Channel, Ability] = field(default_factory=dict, repr=False)
 
-    @property
-    def abilities(self) -> Mapping[Channel, Ability]:
-        """Every channel whose proof is a code."""
-        length = len(self.code)
-        ability = Ability(Holder.OURS, shortest=length, longest=length)
-        return {channel: ability for channel in Channel if channel is not Channel.INBOUND_CALL}
+    def standing_for(self, driver: Starts) -> FixedCode:
+        """Return this test number in the place of that driver."""
+        return replace(self, abilities=driver.abilities)
 
     def reaches(self, phone: PhoneNumber) -> bool:
         """Whether this is the number."""

@@ -14,16 +14,32 @@ taken in the same breath as the comparison, so that no count can be overtaken.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import attrgetter
 from typing import Any
 
-from .model import CLOCK_SLACK, Channel, Event, Holder, Status, Verification, budget
+from .model import CLOCK_SLACK, Channel, Event, Failures, Holder, Status, Verification
 from .phone import PhoneNumber
-from .policy import FAILURE_MEMORY, SEND_WINDOW, SHORT_FAILURES, Plan, Policy, resend_delay
+from .policy import (
+    FAILURE_MEMORY,
+    FIRST_LOCK,
+    LONG_CODE,
+    LONGEST_LOCK,
+    SEND_WINDOW,
+    SHORT_FAILURES,
+    SHORT_REST,
+    TALLIED_PER_ADDRESS,
+    TALLY_HOURS,
+    TALLY_SHARE,
+    TEST_NUMBER_MEMORY,
+    Plan,
+    Policy,
+    resend_delay,
+)
+from .purposes import SIGN_IN_PURPOSES, Budget, failure_key
 
 #: The moves that exist. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -33,9 +49,15 @@ MOVES: dict[Status, frozenset[Status]] = {
 
 #: A line that was freed rests: a call dialled for the last claim must not prove the next one.
 LINE_REST = timedelta(seconds=60)
+#: A pair of line and caller that proved a claim without a reference rests for so long for other browsers: the provider
+#: may repeat its webhook (design 11.8).
+PAIR_REST = timedelta(minutes=10)
+#: A budget that is locked until then is closed for good. The scripts' numbers hold no later time exactly.
+FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
 #: Enough for the resends that quotas and delays let through in a minute, and few enough for a column.
 _MOST_FREED = 6
 POLL_INTERVAL = timedelta(seconds=3)
+_HOUR = timedelta(hours=1)
 PROOF_LIFE = timedelta(minutes=5)
 
 
@@ -69,11 +91,17 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most `limit` sends in one window under `key`; the window begins with the first and does not move."""
+    """At most `limit` in one window under `key`; the window starts with the first and does not move.
+
+    With `others` other clients may have filled it: a refusal then gives the wait in whole hours, so that it does not
+    reveal when they did. With `gate` it is only compared, not counted.
+    """
 
     key: str
     limit: int
     window: timedelta = SEND_WINDOW
+    others: bool = False
+    gate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +113,67 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Failures:
-    """Wrong answers in a row under one budget of a phone, and the time of the last."""
+class Tally:
+    """What browsers that are no trusted devices answered in the last 24 hours, over all phones of the site.
 
-    count: int
-    last_at: datetime
+    Wrong answers to short codes and to longer ones, without those that a right answer took back; and right answers.
+    """
+
+    short: int = 0
+    long: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TallyChange:
+    """What one answer adds to the tally, and to the wrong answers of its client's address; negative takes back."""
+
+    short: int = 0
+    long: int = 0
+    right: int = 0
+    address: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers: the counter of the address's wrong answers, if known, and right answers not written yet."""
+
+    address: str | None = None
+    rights: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many wrong answers in a row a phone and purpose may give: over all, and with short codes."""
+    """How many wrong answers are accepted: of a phone under one budget, of an address in an hour, of the site in a day.
+
+    `ceiling` and `per_address` of 0 are no limit.
+    """
 
     failures: int
     short_failures: int = SHORT_FAILURES
+    ceiling: int = 0
+    per_address: int = 0
+    short_per_day: int = 100
+    long_per_day: int = 1000
 
     @classmethod
     def of(cls, policy: Policy) -> Limits:
         """The limits a policy sets."""
-        return cls(policy.max_failures)
+        return cls(
+            policy.max_failures,
+            ceiling=policy.failures_ceiling,
+            per_address=policy.wrong_per_hour_per_address,
+            short_per_day=policy.short_failures_per_day,
+            long_per_day=policy.failures_per_day,
+        )
+
+    def closes_short(self, tally: Tally) -> bool:
+        """Return whether short codes are closed for sign-in on browsers that are no trusted devices."""
+        return tally.short >= max(self.short_per_day, TALLY_SHARE * tally.right)
+
+    def lengthens(self, tally: Tally) -> bool:
+        """Return whether such browsers get codes of eight digits."""
+        return tally.long >= max(self.long_per_day, TALLY_SHARE * tally.right)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +194,19 @@ class Opening:
     locale: str | None
     resend_after: timedelta
     #: Whether any driver that may carry it has short codes, also one that only failover would reach.
-    short: bool
+    short: bool = False
     #: Bindings that the caller showed: live ones of the same phone and purpose end with this start.
     shown: Collection[bytes] = field(default=(), repr=False)
     #: Whether a browser asks that has signed in by this phone before: its wrong answers are counted apart.
     known: bool = False
+    budget: Budget = Budget.SIGN_IN
+    #: Keyed digest of the user who is signed in; empty for none.
+    subject: str = ""
 
     @property
-    def budget(self) -> str:
-        """The name under which its wrong answers are counted for its phone."""
-        return budget(self.purpose, known=self.known)
+    def failure_key(self) -> str:
+        """The name under which a store counts its wrong answers."""
+        return failure_key(self.budget, trusted=self.known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,15 +244,47 @@ class Spent:
     answer: Answer
     record: Verification
     failures: Failures | None
+    tally: TallyChange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What `Store.count` did: the end of each window counted in, and the tally of that moment."""
+
+    windows: Sequence[datetime]
+    tally: Tally = Tally()
 
 
 def counted(window: Window | None, quota: Quota, now: datetime) -> Window | Refused:
-    """One more send under `quota`, or the refusal that says when the window ends."""
+    """One more under `quota`, or the refusal that says when the window ends. A gate's window stays as it is."""
     if window is None or window.ends_at <= now:
-        return Window(1, now + quota.window)
+        return Window(0 if quota.gate else 1, now + quota.window)
     if window.count >= quota.limit:
-        return Refused(Refusal.QUOTA, window.ends_at - now)
-    return Window(window.count + 1, window.ends_at)
+        wait = window.ends_at - now
+        return Refused(Refusal.QUOTA, in_whole_hours(wait) if quota.others else wait)
+    return Window(window.count + (not quota.gate), window.ends_at)
+
+
+def changed_by(window: Window | None, change: int, now: datetime) -> Window:
+    """The wrong answers of an address, with this many more or fewer; an hour after the first it starts again."""
+    if window is None or window.ends_at <= now:
+        return Window(change, now + SEND_WINDOW)
+    return Window(window.count + change, window.ends_at)
+
+
+def hour_of(now: datetime) -> int:
+    """The hour under which an answer is tallied."""
+    return int(now.timestamp()) // 3600
+
+
+def is_tallied(hour: int, now: datetime) -> bool:
+    """Whether the answers of that hour still count: none leaves the tally within 24 hours."""
+    return hour_of(now) - TALLY_HOURS <= hour
+
+
+def in_whole_hours(wait: timedelta) -> timedelta:
+    """A wait rounded up to the full hour: what a client may learn of what other clients did."""
+    return _HOUR * -(-wait // _HOUR)
 
 
 def uncounted(window: Window | None, ends_at: datetime) -> Window | None:
@@ -188,33 +294,77 @@ def uncounted(window: Window | None, ends_at: datetime) -> Window | None:
     return Window(max(window.count - 1, 0), window.ends_at)
 
 
+def refunded(window: Window | None, quota: Quota, at: datetime) -> Window | None:
+    """One send less, if this is still the window in which a send at that time was counted."""
+    if window is None or not window.ends_at - quota.window <= at < window.ends_at:
+        return window
+    return Window(max(window.count - 1, 0), window.ends_at)
+
+
 def locked(failures: Failures | None, limits: Limits, short: bool, now: datetime) -> Refused | None:
-    """The refusal that wrong answers in a row have earned, if any; an hour without one clears them."""
-    if failures is None or forgets_at(failures) <= now:
+    """The refusal that wrong answers have earned, if any.
+
+    The wait of a lock is in whole hours: other clients may have given the wrong answers.
+    """
+    if failures is None or failures.forgets_at <= now:
         return None
-    wait = forgets_at(failures) - now
-    if failures.count >= limits.failures:
-        return Refused(Refusal.FAILURES, wait)
-    if short and failures.count >= limits.short_failures:
-        return Refused(Refusal.SHORT_CODES_CLOSED, wait)
+    count, until = failing(failures, now), failures.locked_until
+    if until is None and count >= limits.failures:  # the limit has been lowered since
+        until = failures.last_at + FIRST_LOCK
+    if until is not None and until > now:
+        return Refused(Refusal.FAILURES, min(in_whole_hours(until - now), LONGEST_LOCK))
+    if short and count >= limits.short_failures and now < failures.last_at + SHORT_REST:
+        return Refused(Refusal.SHORT_CODES_CLOSED, in_whole_hours(failures.last_at + SHORT_REST - now))
     return None
 
 
-def forgets_at(failures: Failures) -> datetime:
-    """When wrong answers are forgotten if no other follows."""
-    return failures.last_at + FAILURE_MEMORY
-
-
 def failing(failures: Failures | None, now: datetime) -> int:
-    """How many wrong answers in a row are remembered."""
-    return 0 if failures is None or forgets_at(failures) <= now else failures.count
+    """How many wrong answers count towards the next lock; at a lock's end the count starts again."""
+    if failures is None or failures.forgets_at <= now:
+        return 0
+    ended = failures.locked_until is not None and failures.locked_until <= now
+    return 0 if ended else failures.count
 
 
-def failed_once_more(failures: Failures | None, now: datetime) -> Failures:
-    """The count after another wrong answer."""
-    if failures is None or forgets_at(failures) <= now:
-        return Failures(1, now)
-    return Failures(failures.count + 1, now)
+def failed_once_more(failures: Failures | None, limits: Limits, budget: Budget, now: datetime) -> Failures:
+    """The failures after another wrong answer: locked at the limit, each time for twice as long.
+
+    A test number's are closed for good at the limit; the others at the ceiling, if there is one.
+    """
+    if failures is None or failures.forgets_at <= now:
+        failures = Failures(0, now, now)
+    count, total, locks = failing(failures, now) + 1, failures.total + 1, failures.locks
+    memory = TEST_NUMBER_MEMORY if budget is Budget.TEST_NUMBER else FAILURE_MEMORY
+    locked_until = None
+    if count >= limits.failures:
+        lock = LONGEST_LOCK if locks > 4 else min(FIRST_LOCK * (1 << locks), LONGEST_LOCK)
+        locks, locked_until = locks + 1, now + (memory if budget is Budget.TEST_NUMBER else lock)
+    if limits.ceiling and total >= limits.ceiling and budget is not Budget.TEST_NUMBER:
+        locked_until = FOREVER
+    forgets_at = max(now + memory, locked_until or now)
+    return Failures(count, now, forgets_at, total, locks, locked_until)
+
+
+def forgiven(failures: Failures | None, now: datetime) -> Failures | None:
+    """The failures without the attempt that nobody could judge, and without the lock that it caused."""
+    if failures is None or failures.total <= 1 or failures.forgets_at <= now:
+        return None
+    locks = failures.locks - (failures.locked_until is not None and failures.locked_until > now)
+    return replace(
+        failures, count=max(failures.count - 1, 0), total=failures.total - 1, locks=max(locks, 0), locked_until=None
+    )
+
+
+def after_success(record: Verification, failures: Mapping[str, Failures]) -> Collection[str]:
+    """The names of the failures that a success of this record clears, of those that its phone has.
+
+    A success on a trusted device also opens the budget of other browsers where the ceiling has closed it.
+    """
+    if record.counts_as is Budget.TEST_NUMBER:
+        return ()
+    own, others = record.failure_key, failure_key(record.counts_as, trusted=False)
+    closed = others in failures and failures[others].locked_until == FOREVER
+    return {own, others} if record.known and closed else {own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +373,8 @@ class Judged:
 
     record: Verification
     proven: bool
-
-
-def forgiven(failures: Failures | None) -> Failures | None:
-    """The count without the try that nobody judged; the time of the last stays."""
-    return Failures(failures.count - 1, failures.last_at) if failures and failures.count > 1 else None
+    failures: Failures | None = None
+    tally: TallyChange | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +430,9 @@ def opened(
         resend_at=now + resend_delay(opening.resend_after, 1),
         read_at=now,
         known=opening.known,
-        failures=failing(failures, now),
+        budget=opening.budget.value,
+        subject=opening.subject,
+        failures=failures,
     )
     ended = [
         _closed(sibling, Status.CANCELLED, now)
@@ -303,7 +452,8 @@ def attached(
 
     A closed record takes no receipt, and one that a later order has overtaken changes nothing. A line that another
     claim of the phone holds closes this one as failed (in the refusal's record); so does one that it held within
-    the last minute, unless that claim's binding was shown. Codes that are held back until the phone calls share their
+    the last minute, unless that claim's binding was shown, and one that a call without a reference proved within the
+    last ten minutes, unless the same browser or user asks. Codes that are held back until the phone calls share their
     lines, but not with claims: who calls for a code must not prove a stranger's claim.
     """
     if not record.open_at(now):
@@ -311,7 +461,7 @@ def attached(
     if attachment.sends < record.answered:
         return _with(record, read_at=now)
     if attachment.line is not None and any(
-        _holds_line(sibling, attachment.line, attachment.plan.holder, attachment.shown, now)
+        _holds_line(sibling, attachment.line, attachment.plan.holder, attachment.shown, record, now)
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
@@ -345,13 +495,17 @@ def spent(
     length: int,
     failures: Failures | None,
     limits: Limits,
+    answering: Answering,
+    address: Window | None,
+    tally: Tally,
     now: datetime,
 ) -> Spent | Refused:
     """One attempt taken and judged; or the reason why none was taken.
 
     `digests` are of the typed code, one for each listed key; `length` is its length, 0 where what was typed is no
     code at all. A remote code's attempt is counted as a failure at once, so that no burst overtakes the limit;
-    `judged` clears it where the answer is right, and takes it back where nobody could judge.
+    `judged` clears it where the answer is right, and takes it back where nobody could judge. `address` has counted the
+    wrong answers of the client's address, `tally` those of the whole site.
     """
     record = _bound(record, binding, now)
     if record is None:
@@ -363,25 +517,33 @@ def spent(
         return Refused(Refusal.NO_CODE, record=record)
     if length == 0 or (record.code_length is not None and length != record.code_length):
         return Refused(Refusal.OTHER_LENGTH, record=record)
-    lock = locked(failures, limits, record.short, now)
+    lock = locked(failures, limits, record.short, now) or _slowed(record, limits, address, tally, now)
     if lock is not None:
         return replace(lock, record=record)
     left = record.attempts_left - 1
     if not remote and _among(record.code_digest or b"", digests):
-        right = _with(record, attempts_left=left, failures=0, status=Status.VERIFIED, closed_at=now)
-        return Spent(Answer.RIGHT, right, None)
-    failed = failed_once_more(failures, now)
-    taken = _with(record, attempts_left=left, failures=failed.count)
+        kept = failures if record.counts_as is Budget.TEST_NUMBER else None
+        right = _with(record, attempts_left=left, failures=kept, status=Status.VERIFIED, closed_at=now)
+        return Spent(Answer.RIGHT, right, kept, _taken_back(record, answering))
+    failed = failed_once_more(failures, limits, record.counts_as, now)
+    taken = _with(record, attempts_left=left, failures=failed)
     if remote:
         return Spent(Answer.TAKEN, _with(taken, unjudged=record.unjudged + 1), failed)
     if left == 0:
         taken = _closed(taken, Status.EXHAUSTED, now)
-    return Spent(Answer.WRONG, taken, failed)
+    taken, change = _tallied(taken, answering, address, now)
+    return Spent(Answer.WRONG, taken, failed, change)
 
 
 def judged(
-    record: Verification | None, right: bool | None, generation: int, failures: Failures | None, now: datetime
-) -> tuple[Judged, Failures | None] | None:
+    record: Verification | None,
+    right: bool | None,
+    generation: int,
+    failures: Failures | None,
+    answering: Answering,
+    address: Window | None,
+    now: datetime,
+) -> Judged | None:
     """What a provider's word makes of a record, and of the failures; None where there is no record.
 
     `right` is None where nobody could judge: then the failure that was counted is taken back, the attempt is not. What
@@ -393,12 +555,68 @@ def judged(
     record = _with(record, read_at=now, unjudged=max(record.unjudged - 1, 0))
     present = record.open and record.generation == generation
     if right and present:
-        return Judged(_with(_closed(record, Status.VERIFIED, now), failures=0), proven=True), None
+        kept = failures if record.counts_as is Budget.TEST_NUMBER else None
+        proven = _with(_closed(record, Status.VERIFIED, now), failures=kept)
+        return Judged(proven, proven=True, failures=kept, tally=_taken_back(record, answering))
     if right is None:
-        failures = forgiven(failures)
+        failures = forgiven(failures, now)
+    change = None
+    if right is False:
+        record, change = _tallied(record, answering, address, now)
     if present and record.attempts_left == 0 and record.unjudged == 0:
         record = _closed(record, Status.EXHAUSTED, now)
-    return Judged(_with(record, failures=failing(failures, now)), proven=False), failures
+    return Judged(_with(record, failures=failures), proven=False, failures=failures, tally=change)
+
+
+def _slowed(
+    record: Verification,
+    limits: Limits,
+    address: Window | None,
+    tally: Tally,
+    now: datetime,
+) -> Refused | None:
+    """The refusal that wrong answers over all phones have earned; a trusted device never gets one."""
+    if record.known:
+        return None
+    given = address.count if address is not None and address.ends_at > now else 0
+    if address is not None and 0 < limits.per_address <= given:
+        return Refused(Refusal.QUOTA, address.ends_at - now)
+    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(tally):
+        return Refused(Refusal.SHORT_CODES_CLOSED, _HOUR)
+    return None
+
+
+def _tallied(
+    record: Verification, answering: Answering, address: Window | None, now: datetime
+) -> tuple[Verification, TallyChange | None]:
+    """The record after a wrong answer, and what the answer adds to the tally.
+
+    Of one address only a few an hour are added: no address alone closes anything for others.
+    """
+    if record.known:
+        return record, None
+    given = address.count if address is not None and address.ends_at > now else 0
+    counts = given < TALLIED_PER_ADDRESS
+    short = int(counts and record.short)
+    long = int(counts and not record.short and (record.code_length or 0) < LONG_CODE)
+    changed = _with(
+        record,
+        mistakes=record.mistakes + 1,
+        tallied_short=record.tallied_short + short,
+        tallied_long=record.tallied_long + long,
+    )
+    return changed, TallyChange(short, long, 0, int(bool(answering.address)))
+
+
+def _taken_back(record: Verification, answering: Answering) -> TallyChange | None:
+    """What a right answer takes back from the tally, and adds to its right answers."""
+    change = TallyChange(
+        -record.tallied_short,
+        -record.tallied_long,
+        answering.rights,
+        -record.mistakes if answering.address else 0,
+    )
+    return change if change != TallyChange() else None
 
 
 def reopened(
@@ -429,7 +647,7 @@ def reopened(
         return replace(lock, record=record)
     sends = record.sends + 1
     resend_at = now + resend_delay(resend_after, sends)
-    return _with(record, sends=sends, resend_at=resend_at, failures=failing(failures, now)), counts
+    return _with(record, sends=sends, resend_at=resend_at, failures=failures), counts
 
 
 def settled(
@@ -465,7 +683,9 @@ def proven_by(record: Verification, driver: str, event: Event) -> bool:
 def claimed(records: Iterable[Verification], driver: str, event: Event, now: datetime) -> Verification | None:
     """The one claim among a phone's records that this call proves, verified; a call that fits two proves none."""
     proven = [r for r in (_with(record, read_at=now) for record in records) if proven_by(r, driver, event)]
-    return _closed(proven[0], Status.VERIFIED, now) if len(proven) == 1 else None
+    if len(proven) != 1:
+        return None
+    return _with(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None)
 
 
 def found(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
@@ -494,15 +714,22 @@ def poll_due(record: Verification | None, binding: bytes | None, now: datetime) 
     return True, _with(record, polled_at=now)
 
 
-def proof_due(record: Verification | None, binding: bytes, now: datetime) -> Verification | None:
-    """The verified record with its proof burnt, or None: not bound, too old, or burnt before."""
+def proof_due(record: Verification | None, binding: bytes, subject: str, now: datetime) -> Verification | None:
+    """The verified record with its proof burnt, or None: not bound, too old, burnt before, or another user's.
+
+    Who is signed in decides for every purpose but those that sign in.
+    """
     record = _bound(record, binding, now)
-    return _with(record, redeemed=True) if record is not None and has_proof(record) else None
+    if record is None or not has_proof(record):
+        return None
+    if record.purpose not in SIGN_IN_PURPOSES and record.subject != subject:
+        return None
+    return _with(record, redeemed=True)
 
 
 def read(record: Verification, failures: Failures | None, now: datetime) -> Verification:
     """The record as it stands at `now`, with the failures under its budget."""
-    return _with(record, read_at=now, failures=failing(failures, now))
+    return _with(record, read_at=now, failures=failures)
 
 
 def has_proof(record: Verification) -> bool:
@@ -536,7 +763,12 @@ def _all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) 
 
 
 def _holds_line(
-    record: Verification, line: PhoneNumber, holder: Holder, shown: Collection[bytes], now: datetime
+    record: Verification,
+    line: PhoneNumber,
+    holder: Holder,
+    shown: Collection[bytes],
+    claim: Verification,
+    now: datetime,
 ) -> bool:
     live = record.line == line and record.open_at(now)
     if holder is not Holder.NOBODY:
@@ -545,6 +777,9 @@ def _holds_line(
     if live:
         return True  # a live claim holds its line whoever asks: one call must not prove two of them
     ended = record.closed_at or record.expires_at
+    if record.by_pair and record.line == line and now < ended + PAIR_REST:
+        same_user = bool(claim.subject) and claim.subject == record.subject
+        return not (claim.known or same_user or _among(record.binding, shown))
     given_up = [ended] if record.line == line else []
     given_up += [at for old, at in _freed_lines(record) if old == line.e164]
     return any(now < at + LINE_REST for at in given_up) and not _among(record.binding, shown)

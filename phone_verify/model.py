@@ -10,6 +10,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from .phone import PhoneNumber
+from .purposes import Budget, budget_of, failure_key
 
 #: How far the clocks of two workers may be apart. A time further ahead than this is one from before the clock was put
 #: back: nobody knows how long ago that was, so it counts as over.
@@ -29,11 +30,6 @@ def is_token(text: str) -> bool:
     return bool(_TOKEN.fullmatch(text))
 
 
-def budget(purpose: str, *, known: bool) -> str:
-    """The name under which a phone's wrong answers for a purpose are counted; known browsers have one of their own."""
-    return f"{purpose}+known" if known else purpose
-
-
 class Channel(StrEnum):
     """The way a proof travels."""
 
@@ -43,6 +39,21 @@ class Channel(StrEnum):
     VOICE = "voice"
     TELEGRAM = "telegram"
     WHATSAPP = "whatsapp"
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Wrong answers under one budget of a phone since its last success.
+
+    `count` is reset when a lock ends; `total` is not. `forgets_at` is when all of it is dropped if no other follows.
+    """
+
+    count: int
+    last_at: datetime
+    forgets_at: datetime
+    total: int = 0
+    locks: int = 0
+    locked_until: datetime | None = None
 
 
 class Holder(StrEnum):
@@ -80,6 +91,13 @@ class Reason(StrEnum):
     WRONG_CODE = "wrong_code"
     INVALID_PROOF = "invalid_proof"
     PROVIDER_UNAVAILABLE = "provider_unavailable"  #: a remote code that the provider cannot check now
+
+
+class Cause(StrEnum):
+    """Why a message was not delivered."""
+
+    NUMBER = "number"  #: the provider says that the number is bad
+    SERVICE = "service"  #: everything else: the provider, the account there, or the network
 
 
 class Assurance(StrEnum):
@@ -222,12 +240,23 @@ class Verification:
     freed: str = ""  #: lines it held before, and when it gave them up; for `lifecycle` to read
     known: bool = False  #: begun by a browser that has signed in by this phone before
     unjudged: int = 0  #: answers to a remote code that were taken, and of which the provider has said nothing yet
-    failures: int = 0  #: wrong answers in a row under its `budget`; not part of what is stored
+    subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
+    budget: str = ""  #: empty in records of before the column; read `counts_as`
+    mistakes: int = 0  #: its wrong answers, where it was not started on a trusted device
+    tallied_short: int = 0  #: how many of them the site-wide tally counts as answers to short codes
+    tallied_long: int = 0  #: how many of them it counts as answers to longer codes
+    by_pair: bool = False  #: verified by a call that carried no reference, only line and caller
+    failures: Failures | None = None  #: wrong answers under `failure_key`; not part of what is stored
 
     @property
-    def budget(self) -> str:
-        """The name under which its wrong answers are counted for its phone."""
-        return budget(self.purpose, known=self.known)
+    def counts_as(self) -> Budget:
+        """The budget of its phone that its wrong answers are counted under."""
+        return Budget(self.budget) if self.budget else budget_of(self.purpose, signed_in=bool(self.subject))
+
+    @property
+    def failure_key(self) -> str:
+        """The name under which a store counts its wrong answers."""
+        return failure_key(self.counts_as, trusted=self.known)
 
     @property
     def open(self) -> bool:
@@ -272,6 +301,7 @@ class Outcome:
     reason: Reason | None = None
     verification: Verification | None = None
     retry_after: timedelta | None = None
+    cause: Cause | None = None  #: of `DELIVERY_FAILED`
     secret: str | None = field(default=None, repr=False)
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()

@@ -21,8 +21,33 @@ SHORT_ATTEMPTS = 3
 SHORT_LIFE = timedelta(seconds=180)
 SHORT_FAILURES = 10
 
-FAILURE_MEMORY = timedelta(hours=1)
+#: Wrong answers are forgotten after so long without another one.
+FAILURE_MEMORY = timedelta(days=30)
+#: At the limit a budget is locked for so long, and twice as long each time until a success.
+FIRST_LOCK = timedelta(hours=1)
+LONGEST_LOCK = timedelta(hours=24)
+#: Short codes of a phone stay closed for so long after a wrong answer at or above their limit.
+SHORT_REST = timedelta(hours=1)
+#: A test number's failures outlast the longest life that a test number may have.
+TEST_NUMBER_MEMORY = timedelta(days=366)
 SEND_WINDOW = timedelta(hours=1)
+
+#: The site-wide tally looks back so many hours.
+TALLY_HOURS = 24
+#: Wrong answers of one address that the site-wide tally counts in an hour, so that no address alone closes anything.
+TALLIED_PER_ADDRESS = 3
+#: Where many answers are right, this share of them may be wrong before the site-wide limits apply.
+TALLY_SHARE = 0.02
+#: The length of codes for browsers that are no trusted devices, once six digits are being guessed.
+LONG_CODE = 8
+#: One in so many sends is kept for trusted devices and for server code.
+RESERVED_SHARE = 5
+#: An IPv6 /48 may send so many times what a /64 may.
+SITE_OF_ADDRESSES = 10
+#: Orders that every provider refused, in an hour: for a phone, for an address, for the site.
+REFUSED_PER_PHONE = 5
+REFUSED_PER_ADDRESS = 20
+REFUSED_TOTAL = 200
 
 _RANGES: dict[str, tuple[Any, Any]] = {
     "code_length": (4, 8),
@@ -30,16 +55,26 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     "max_attempts": (1, 10),
     "resend_after": (timedelta(0), HARD_RESEND_DELAY),
     "max_failures": (1, 100),
+    "short_failures_per_day": (1, 1_000_000),
+    "failures_per_day": (1, 1_000_000),
 }
-_COUNTS = ("sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_per_prefix", "sends_per_hour_total")
+_COUNTS = (
+    "sends_per_hour",
+    "sends_per_hour_per_address",
+    "sends_per_hour_per_prefix",
+    "sends_per_hour_total",
+    "wrong_per_hour_per_address",
+    "failures_ceiling",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """The rules of one service. Every number is a ceiling: the smaller of it and the channel's own counts.
 
-    `code_length` is a wish: a driver of our codes that carries only shorter ones uses its longest. A limit of
-    sends of 0 is no limit. Raises `ConfigurationError` for a value outside its range.
+    `code_length` is a wish: a driver of our codes that carries only shorter ones uses its longest. A limit of sends
+    or of wrong answers per address, and a failures ceiling, of 0 is no limit. Raises `ConfigurationError` for a
+    value outside its range.
     """
 
     code_length: int = 6
@@ -51,6 +86,10 @@ class Policy:
     sends_per_hour_per_address: int = 100
     sends_per_hour_per_prefix: int = 50
     sends_per_hour_total: int = 1000
+    failures_ceiling: int = 0
+    short_failures_per_day: int = 100
+    failures_per_day: int = 1000
+    wrong_per_hour_per_address: int = 30
     region: str | None = None
     allowed_regions: frozenset[str] | None = None
 
@@ -88,15 +127,18 @@ def plan(
     shortest: int | None = None,
     known: int | None = None,
     cap: timedelta | None = None,
+    long: bool = False,
 ) -> Plan:
     """The ceilings under which a code of this kind runs.
 
     `longest` and `shortest` are the lengths a driver of our codes can carry, `known` the length of a told or
     remote code where it is known beforehand (an unknown one counts as short), `cap` the provider's own life.
+    `long` asks for `LONG_CODE` digits where the driver carries them.
     """
     length = known
     if holder is Holder.OURS:
-        length = max(min(policy.code_length, longest or policy.code_length), shortest or 0)
+        wished = max(policy.code_length, LONG_CODE) if long else policy.code_length
+        length = max(min(wished, longest or wished), shortest or 0)
     short = holder is not Holder.NOBODY and (length is None or length < SHORT_BELOW)
     life = min(policy.ttl, HARD_LIFE, cap or HARD_LIFE, SHORT_LIFE if short else HARD_LIFE)
     attempts = min(policy.max_attempts, SHORT_ATTEMPTS) if short else policy.max_attempts

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from .lifecycle import Attachment, Judged, Limits, Opening, Quota, Refused, Spent
+from .lifecycle import Answering, Attachment, Counted, Judged, Limits, Opening, Quota, Refused, Spent
 from .model import Event, Status, Verification
 from .stores.base import Store
 from .verifier import run
@@ -35,7 +35,7 @@ class ThreadedStore:
     def __repr__(self) -> str:
         return f"<ThreadedStore over {self._store!r}>"
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
         return await self._in_thread(lambda: run(self._store.count(quotas, now)))
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
@@ -49,10 +49,22 @@ class ThreadedStore:
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
         return await self._in_thread(lambda: run(self._store.attach(id, attachment, now)))
 
+    async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
+        await self._in_thread(lambda: run(self._store.refund(id, quotas, at, now)))
+
     async def spend(
-        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+        self,
+        id: str,
+        binding: bytes,
+        digests: Sequence[bytes],
+        length: int,
+        limits: Limits,
+        answering: Answering,
+        now: datetime | None,
     ) -> Spent | Refused:
-        return await self._in_thread(lambda: run(self._store.spend(id, binding, digests, length, limits, now)))
+        return await self._in_thread(
+            lambda: run(self._store.spend(id, binding, digests, length, limits, answering, now))
+        )
 
     async def reopen(
         self,
@@ -71,8 +83,10 @@ class ThreadedStore:
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         return await self._in_thread(lambda: run(self._store.settle(id, status, now, generation)))
 
-    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
-        return await self._in_thread(lambda: run(self._store.judge(id, right, generation, now)))
+    async def judge(
+        self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
+    ) -> Judged | None:
+        return await self._in_thread(lambda: run(self._store.judge(id, right, generation, answering, now)))
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         return await self._in_thread(lambda: run(self._store.claim(driver, tag, event, now)))
@@ -86,8 +100,11 @@ class ThreadedStore:
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         return await self._in_thread(lambda: run(self._store.may_poll(id, binding, now)))
 
-    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
-        return await self._in_thread(lambda: run(self._store.redeem(id, binding, now)))
+    async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
+        return await self._in_thread(lambda: run(self._store.redeem(id, binding, subject, now)))
+
+    async def unlock(self, tag: str, now: datetime | None) -> bool:
+        return await self._in_thread(lambda: run(self._store.unlock(tag, now)))
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         return await self._in_thread(lambda: run(self._store.purge(limit, now)))

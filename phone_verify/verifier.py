@@ -10,19 +10,33 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import wraps
+from ipaddress import IPv6Network
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from .codes import binding_digest, new_id, new_secret, normalise
-from .delivery import Delivery, Parts, Way
+from .delivery import Delivery, Parts, Undelivered, Way
 from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts, TellsDelivery, scrubbed
 from .errors import ProviderError, UnclearError
 from .events import UNAVAILABLE, Happened, happened, waiting
-from .fixed_codes import BY_FIXED_CODE, FixedCode
+from .fixed_codes import FixedCode
 from .known_browser import KnownBrowsers
-from .lifecycle import Answer, Limits, Opening, Quota, Refusal, Refused, Spent, has_proof
+from .lifecycle import (
+    Answer,
+    Answering,
+    Counted,
+    Limits,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+    Tally,
+    has_proof,
+    locked,
+)
 from .model import (
     CallState,
     Channel,
@@ -39,9 +53,17 @@ from .model import (
     is_token,
 )
 from .phone import Kind, PhoneNumber
-from .policy import VOICE_CHANNELS, Policy
+from .policy import (
+    REFUSED_PER_ADDRESS,
+    REFUSED_PER_PHONE,
+    REFUSED_TOTAL,
+    RESERVED_SHARE,
+    SITE_OF_ADDRESSES,
+    VOICE_CHANNELS,
+    Policy,
+)
 from .proof import Proofs
-from .spraying import Spraying
+from .purposes import SECOND_FACTOR, Budget, budget_of
 
 log = logging.getLogger("phone_verify")
 
@@ -86,7 +108,7 @@ class Flows:
         self._proofs = Proofs(parts.keyring, parts.audience)
         self._known_browsers = KnownBrowsers(parts.keyring, parts.audience)
         self._limits = Limits.of(parts.policy)
-        self._spraying = parts.spraying or Spraying(parts.ticks)
+        self._rights = parts.rights
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -120,6 +142,8 @@ class Flows:
         address: str | None = None,
         shown: Collection[str] = (),
         known_browser: str = "",
+        subject: str = "",
+        by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
         """Send a code, place a call or name a line; the outcome holds the verification and its secret.
@@ -127,33 +151,50 @@ class Flows:
         With no `channel` the first of the preferred ones that can serve. `address` is the client's, for the quota
         of senders; `shown` are secrets of the same browser: its live verification of this phone and purpose ends.
         `known_browser` is what `known_after` gave this browser: its sends and wrong answers then count apart.
-        `user_token` is what the user holds at the provider, for a driver that sends with it (evand); no other sees it.
+        `subject` is the id of the signed-in user, if any: only that user redeems the proof, unless it signs in.
+        `by_client` says that a visitor decides about this start, and not the site's own code: then a part of the
+        quotas that span phones is out of reach. `user_token` is what the user holds at the provider, for a driver that
+        sends with it (evand); no other sees it.
         Refusals: destination not allowed, not configured, channel unavailable, too many requests, delivery failed.
         """
         _require_token(user_token)
         channel = None if channel is None else Channel(channel)
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
-        shared = self._shared_quotas(phone, address)
-        windows = await self._store.count(shared, self._now())
-        if isinstance(windows, Refused):
-            return _throttled(windows)
-        bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
         known = self._known_browsers.knows(known_browser, tag, self._now() or datetime.now(UTC))
-        quotas = self._phone_quotas(tag, phone, known=known)
+        reserved = known or not by_client or purpose == SECOND_FACTOR
+        shared = self._shared_quotas(phone, tag, address, known=known, reserved=reserved)
+        counted = await self._store.count(shared, self._now())
+        if isinstance(counted, Refused):
+            return _throttled(counted)
+        bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
+        quotas = self._phone_quotas(tag, purpose, address, known=known)
+        budget = self._budget(phone, purpose, subject)
+        slowed = _Slowed.by(counted.tally, self._limits, budget, known=known)
 
         async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
-            opening = self._opening(tag, phone, purpose, channel, driver, locale, secret, bindings, short, known)
+            opening = replace(
+                self._opening(tag, phone, purpose, channel, driver, locale, secret, slowed.long),
+                short=short,
+                shown=bindings,
+                known=known,
+                budget=budget,
+                subject=self.keyring.subject(subject),
+            )
             return await self._store.open(opening, quotas, self._limits, self._now())
 
-        way = await self._let_in(phone, [channel] if channel else self._preferred(phone), open_with)
+        channels = [channel] if channel else self.router.preferred
+        way = await self._let_in(phone, channels, open_with, slowed)
         if isinstance(way, Refused):
-            await self._store.uncount(shared, windows, self._now())
+            await self._store.uncount(shared, counted.windows, self._now())
             return _throttled(way)
-        outcome = self._carried(await self._delivery.carry(way, bindings, again=False, user_token=user_token))
-        if outcome.reason is Reason.DELIVERY_FAILED:
+        carried = await self._delivery.carry(way, bindings, again=False, user_token=user_token)
+        if isinstance(carried, Undelivered):
+            await self._undelivered(way.record, carried, shared, counted, quotas, address)
             await self._store.settle(way.record.id, Status.FAILED, self._now())
+            return Outcome(Reason.DELIVERY_FAILED, cause=carried.cause)
+        outcome = self._carried(carried)
         return replace(outcome, secret=secret) if outcome.ok else outcome
 
     @_verb("resend")
@@ -178,28 +219,32 @@ class Flows:
             return found
         if not found.open:
             return self._told(found, Reason.CLOSED)
-        others = (c for c in self._preferred(found.phone) if c is not found.channel)
+        others = (c for c in self.router.preferred if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
         if not any(self._route(c, found.phone) for c in channels):
             return self._told(found, Reason.CHANNEL_UNAVAILABLE)
-        shared = self._shared_quotas(found.phone, address)
-        windows = await self._store.count(shared, self._now())
-        if isinstance(windows, Refused):
-            return replace(_throttled(windows), verification=found)
-        binding, quotas = binding_digest(secret), self._phone_quotas(found.tag, found.phone, known=found.known)
+        known, reserved = found.known, found.known or found.purpose == SECOND_FACTOR
+        shared = self._shared_quotas(found.phone, found.tag, address, known=known, reserved=reserved)
+        counted = await self._store.count(shared, self._now())
+        if isinstance(counted, Refused):
+            return replace(_throttled(counted), verification=found)
+        binding, quotas = binding_digest(secret), self._phone_quotas(found.tag, found.purpose, address, known=known)
+        slowed = _Slowed.by(counted.tally, self._limits, found.counts_as, known=known)
 
         async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
             return await self._store.reopen(
                 id, binding, short, quotas, self._limits, self.policy.resend_after, self._now()
             )
 
-        way = await self._let_in(found.phone, channels, reopen_with, known=found.driver)
+        way = await self._let_in(found.phone, channels, reopen_with, slowed, known=found.driver)
         if not isinstance(way, Refused):
-            outcome = self._carried(await self._delivery.carry(way, [binding], again=True, user_token=user_token))
-            if outcome.reason is Reason.DELIVERY_FAILED:
-                return self._told(await self._store.get(id, self._now()), Reason.DELIVERY_FAILED)
-            return outcome
-        await self._store.uncount(shared, windows, self._now())
+            carried = await self._delivery.carry(way, [binding], again=True, user_token=user_token)
+            if isinstance(carried, Undelivered):
+                await self._undelivered(way.record, carried, shared, counted, quotas, address)
+                told = self._told(await self._store.get(id, self._now()), Reason.DELIVERY_FAILED)
+                return replace(told, cause=carried.cause)
+            return self._carried(carried)
+        await self._store.uncount(shared, counted.windows, self._now())
         if way.why is Refusal.CLOSED:
             return self._told(way.record, Reason.CLOSED)
         if way.why is Refusal.UNBOUND:
@@ -207,9 +252,10 @@ class Flows:
         return replace(_throttled(way), verification=way.record)
 
     @_verb("check")
-    async def check(self, id: str, secret: str, typed: str) -> Outcome:
+    async def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
         """Judge a code as typed; the outcome of a right one holds the proof.
 
+        `address` is the client's: its wrong answers over all phones are limited.
         Refusals: not found, closed, malformed code (no attempt spent), too many requests, wrong code, provider
         unavailable (a remote code that nobody can judge now; the attempt is spent).
         """
@@ -217,7 +263,10 @@ class Flows:
             return Outcome(Reason.NOT_FOUND)
         code = normalise(typed) or ""
         digests = self.keyring.digests(id, code)
-        spent = await self._store.spend(id, binding_digest(secret), digests, len(code), self._limits, self._now())
+        answering = Answering(self._wrong_key(address), self._rights.due())
+        spent = await self._store.spend(
+            id, binding_digest(secret), digests, len(code), self._limits, answering, self._now()
+        )
         if isinstance(spent, Refused):
             match spent.why:
                 case Refusal.UNBOUND:
@@ -229,12 +278,10 @@ class Flows:
                 case _:
                     return Outcome(Reason.TOO_MANY_REQUESTS, spent.record, spent.retry_after)
         if spent.answer is Answer.TAKEN:
-            outcome = await self._check_remotely(spent, code)
-        else:
-            outcome = self._told(spent.record, None if spent.answer is Answer.RIGHT else Reason.WRONG_CODE)
-        if spent.record.short and outcome.reason in (None, Reason.WRONG_CODE):
-            self._watch_short_codes(right=outcome.ok)
-        return outcome
+            return await self._check_remotely(spent, code, answering)
+        if spent.answer is Answer.RIGHT:
+            self._rights.add(answering.rights)
+        return self._told(spent.record, None if spent.answer is Answer.RIGHT else Reason.WRONG_CODE)
 
     @_verb("poll")
     async def poll(self, id: str, secret: str) -> Outcome:
@@ -305,16 +352,19 @@ class Flows:
         return Outcome()
 
     @_verb("redeem")
-    async def redeem(self, proof: str, secrets: Collection[str], purposes: Collection[str]) -> Redeemed | None:
+    async def redeem(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
         """Burn a proof for one of these purposes: what it proved, or None for any that is not good.
 
-        Good once, within five minutes, and only together with the secret of its verification.
+        Good once, within five minutes, and only together with the secret of its verification. Unless the purpose
+        signs in, `subject` must be the one that the start was given: the id of the signed-in user.
         """
         id = self._proofs.read(proof, purposes, self._now() or datetime.now(UTC))
         if id is None:
             return None
         for secret in list(secrets)[:MOST_SHOWN]:
-            record = await self._store.redeem(id, binding_digest(secret), self._now())
+            record = await self._store.redeem(id, binding_digest(secret), self.keyring.subject(subject), self._now())
             if record is not None and record.closed_at is not None:
                 return Redeemed(
                     phone=record.phone,
@@ -324,7 +374,7 @@ class Flows:
                     assurance=record.assurance,
                     verification_id=id,
                     verified_at=record.closed_at,
-                    by_fixed_code=record.driver == BY_FIXED_CODE,
+                    by_fixed_code=record.counts_as is Budget.TEST_NUMBER,
                 )
         return None
 
@@ -350,11 +400,19 @@ class Flows:
         """Drop all that the store keeps of a phone, counters too; how many verifications went."""
         return await self._store.erase(self.keyring.tag(phone), self._now())
 
+    async def unlock(self, phone: PhoneNumber) -> bool:
+        """Forget the wrong answers counted for a phone, with every lock they caused; whether there were any.
+
+        For the site's staff and support, who know who asks: trusted devices keep their own count, which goes too.
+        """
+        return await self._store.unlock(self.keyring.tag(phone), self._now())
+
     async def _let_in(
         self,
         phone: PhoneNumber,
         channels: Sequence[Channel],
         step: Callable[[Channel, Starts, bool], Awaitable[Verification | Refused]],
+        slowed: _Slowed,
         known: str | None = None,
     ) -> Way | Refused:
         """Find the first of these channels on which the store lets the order in.
@@ -362,10 +420,11 @@ class Flows:
         Once short codes turn out to be closed for this phone, only drivers of longer codes are tried.
         """
         refused = Refused(Refusal.SHORT_CODES_CLOSED)
-        closed = self._spraying.off
+        closed = slowed.short
         for channel in channels:
             # The one that carried the last order knows it best: only it can retry by its own reference.
-            drivers = sorted(self._route(channel, phone), key=lambda driver: driver.name != known)
+            route = self._route(channel, phone, long=slowed.long)
+            drivers = sorted(route, key=lambda driver: driver.name != known)
             longer = [driver for driver in drivers if not self._delivery.plan(driver, channel).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
@@ -374,23 +433,38 @@ class Flows:
                 short = len(longer) < len(able)
                 record = await step(channel, able[0], short)
                 if not isinstance(record, Refused):
-                    return Way(record, channel, able)
+                    return Way(record, channel, able, long=slowed.long)
                 if record.why is not Refusal.SHORT_CODES_CLOSED:
                     return record
                 refused, closed = record, True
         return refused
 
-    def _carried(self, attached: Verification | Refused | None) -> Outcome:
-        """The outcome of an order that was handed to the drivers."""
-        if attached is None:
-            return Outcome(Reason.DELIVERY_FAILED)
+    async def _undelivered(
+        self,
+        record: Verification,
+        undelivered: Undelivered,
+        shared: Sequence[Quota],
+        counted: Counted,
+        quotas: Sequence[Quota],
+        address: str | None,
+    ) -> None:
+        """Give the sends back that no provider took, and count the refusal: it is not for free either."""
+        if not undelivered.refused:
+            return
+        await self._store.uncount(shared, counted.windows, self._now())
+        await self._store.refund(record.id, quotas, record.read_at, self._now())
+        refused = self._refused_quotas(record.tag, address, known=record.known)
+        await self._store.count([replace(quota, gate=False) for quota in refused], self._now())
+
+    def _carried(self, attached: Verification | Refused) -> Outcome:
+        """The outcome of an order that a provider took, or may have taken."""
         if not isinstance(attached, Refused):
             return self._told(attached)
         if attached.why is Refusal.LINE_TAKEN:
             return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
         return self._told(attached.record, Reason.CLOSED)
 
-    async def _check_remotely(self, spent: Spent, code: str) -> Outcome:
+    async def _check_remotely(self, spent: Spent, code: str, answering: Answering) -> Outcome:
         record = spent.record
         driver = self.router.drivers().get(record.driver)
         right: bool | None = None
@@ -399,10 +473,11 @@ class Flows:
                 right = await self._delivery.converse(driver.check(record.phone, code), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
-        judged = await self._store.judge(record.id, right, record.generation, self._now())
+        judged = await self._store.judge(record.id, right, record.generation, answering, self._now())
         if judged is None:
             return Outcome(Reason.NOT_FOUND)
         if judged.proven:
+            self._rights.add(answering.rights)
             return self._told(judged.record)
         if right is None:
             return self._told(judged.record, Reason.PROVIDER_UNAVAILABLE)
@@ -443,13 +518,6 @@ class Flows:
             return Outcome(Reason.NOT_FOUND)
         return record
 
-    def _watch_short_codes(self, *, right: bool) -> None:
-        if self._spraying.answered(right=right):
-            log.warning(
-                "too many wrong answers to short codes: somebody tries numbers in turn; they are off for a while"
-            )
-            self._parts.events.tell(Happened("short_codes_off", "spraying"))
-
     def _fixed_code(self, phone: PhoneNumber) -> FixedCode | None:
         """The fixed code of a test number until its last day is over; None for every other phone."""
         fixed = self._parts.fixed_codes.get(phone) if self._parts.fixed_codes else None
@@ -457,23 +525,21 @@ class Flows:
             return None
         return fixed
 
-    def _route(self, channel: Channel, phone: PhoneNumber) -> Sequence[Starts]:
-        fixed = self._fixed_code(phone)
-        if fixed is not None:
-            return [fixed] if channel in self._usable(fixed, self.router.channels) else []
-        return self.router.route(channel, phone)
+    def _route(self, channel: Channel, phone: PhoneNumber, *, long: bool = False) -> Sequence[Starts]:
+        """The drivers to try in turn; a test number's code stands in for codes of ours of the same length.
 
-    def _preferred(self, phone: PhoneNumber) -> Sequence[Channel]:
+        On every other channel a test number is a number like others: its answers must not reveal it.
+        """
+        drivers = self.router.route(channel, phone)
         fixed = self._fixed_code(phone)
-        return self.router.preferred if fixed is None else self._usable(fixed, self.router.preferred)
-
-    def _usable(self, fixed: FixedCode, channels: Sequence[Channel]) -> Sequence[Channel]:
-        # A site that only takes calls must let its reviewer in too: nothing is sent, so SMS need not be configured.
-        return [channel for channel in channels if channel in fixed.abilities] or [Channel.SMS]
+        if fixed is None or not drivers:
+            return drivers
+        planned = self._delivery.plan(drivers[0], channel, long=long)
+        if planned.holder is not Holder.OURS or planned.code_length != len(fixed.code):
+            return drivers
+        return [fixed.standing_for(drivers[0])]
 
     def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> Reason | None:
-        if self.router.channels and self._fixed_code(phone) is not None:
-            return None if channel is None or self._route(channel, phone) else Reason.CHANNEL_UNAVAILABLE
         allowed = self.policy.allowed_regions
         if phone.kind is Kind.REFUSED or (allowed is not None and phone.region not in allowed):
             return Reason.DESTINATION_NOT_ALLOWED
@@ -496,12 +562,10 @@ class Flows:
         driver: Starts,
         locale: str | None,
         secret: str,
-        shown: Sequence[bytes],
-        short: bool,
-        known: bool,
+        long: bool,
     ) -> Opening:
         id = new_id(tag, self._parts.random_bytes)
-        planned = self._delivery.plan(driver, channel)
+        planned = self._delivery.plan(driver, channel, long=long)
         key_id = self.keyring.key_id
         digest = None
         if planned.holder is Holder.OURS and planned.code_length:
@@ -521,26 +585,62 @@ class Flows:
             code_digest=digest,
             locale=locale,
             resend_after=self.policy.resend_after,
-            short=short,
-            shown=shown,
-            known=known,
         )
 
-    def _phone_quotas(self, tag: str, phone: PhoneNumber, *, known: bool) -> Sequence[Quota]:
-        limit = self.policy.sends_per_hour
-        counts = limit and self._fixed_code(phone) is None
-        return [Quota(f"sends:known:{tag}" if known else f"sends:{tag}", limit)] if counts else []
+    def _phone_quotas(self, tag: str, purpose: str, address: str | None, *, known: bool) -> Sequence[Quota]:
+        """The quotas of a phone's own sends: the client's own, then those of all clients together.
 
-    def _shared_quotas(self, phone: PhoneNumber, address: str | None) -> Sequence[Quota]:
-        if self._fixed_code(phone) is not None:
+        What only a signed-in user or another factor can start has budgets of its own: others cannot use them up.
+        """
+        limit = self.policy.sends_per_hour
+        if not limit:
             return []
+        apart = f"{purpose}:" if purpose in _BUDGETS_OF_THEIR_OWN else ""
+        key = f"sends:{apart}known:{tag}" if known else f"sends:{apart}{tag}"
+        own = self.keyring.bucket("own", address or "")
+        return [Quota(f"{key}:{own}", limit), Quota(key, limit, others=True)]
+
+    def _shared_quotas(
+        self, phone: PhoneNumber, tag: str, address: str | None, *, known: bool, reserved: bool
+    ) -> Sequence[Quota]:
+        """The quotas that span phones, with the gates of wrong answers and of refused orders.
+
+        One in five sends is kept for trusted devices and for the site's own code: `reserved`.
+        """
         policy, bucket = self.policy, self.keyring.bucket
+        per_address = policy.sends_per_hour_per_address
         wanted = [
-            (bucket("address", address) if address else None, policy.sends_per_hour_per_address),
+            (bucket("address", address) if address else None, per_address),
+            (bucket("site", around) if (around := _around(address)) else None, per_address * SITE_OF_ADDRESSES),
             (bucket("prefix", phone.prefix), policy.sends_per_hour_per_prefix),
             ("total", policy.sends_per_hour_total),
         ]
-        return [Quota(key, limit) for key, limit in wanted if key is not None and limit]
+        quotas = [
+            Quota(key, limit if reserved else limit - limit // RESERVED_SHARE)
+            for key, limit in wanted
+            if key is not None and limit
+        ]
+        wrong = self._wrong_key(address)
+        if wrong is not None and policy.wrong_per_hour_per_address and not known:
+            quotas.append(Quota(wrong, policy.wrong_per_hour_per_address, gate=True))
+        return [*quotas, *self._refused_quotas(tag, address, known=known)]
+
+    def _refused_quotas(self, tag: str, address: str | None, *, known: bool) -> Sequence[Quota]:
+        """The gates of orders that every provider refused; those of others do not close a trusted device's."""
+        own = [Quota(self.keyring.bucket("refused", address), REFUSED_PER_ADDRESS, gate=True)] if address else []
+        if known:
+            return [*own, Quota(f"refused:known:{tag}", REFUSED_PER_PHONE, gate=True)]
+        phone = Quota(f"refused:{tag}", REFUSED_PER_PHONE, others=True, gate=True)
+        return [*own, phone, Quota("refused", REFUSED_TOTAL, others=True, gate=True)]
+
+    def _wrong_key(self, address: str | None) -> str | None:
+        """The counter of an address's wrong answers; None where the address is not known."""
+        return self.keyring.bucket("wrong", address) if address else None
+
+    def _budget(self, phone: PhoneNumber, purpose: str, subject: str) -> Budget:
+        if self._fixed_code(phone) is not None:
+            return Budget.TEST_NUMBER
+        return budget_of(purpose, signed_in=bool(subject))
 
     def _told(self, record: Verification | None, reason: Reason | None = None) -> Outcome:
         """The outcome for the holder of the binding."""
@@ -553,15 +653,49 @@ class Flows:
 
     def _resendable(self, record: Verification) -> Sequence[Channel]:
         """The channels that a resend would accept, delay and quotas left aside."""
-        if not record.open or record.failures >= self._limits.failures:
+        if not record.open:
             return []
-        short_closed = record.failures >= self._limits.short_failures or self._spraying.off
+        lock = locked(record.failures, self._limits, True, record.read_at)
+        if lock is not None and lock.why is Refusal.FAILURES:
+            return []
+        short_closed = lock is not None
 
         def serves(channel: Channel) -> bool:
             drivers = self._route(channel, record.phone)
             return any(not (short_closed and self._delivery.plan(driver, channel).short) for driver in drivers)
 
         return [channel for channel in dict.fromkeys([*self.router.channels, record.channel]) if serves(channel)]
+
+
+#: Sends for these purposes are counted apart: a stranger can start neither.
+_BUDGETS_OF_THEIR_OWN = ("confirm", SECOND_FACTOR)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slowed:
+    """What the site-wide tally of wrong answers takes from this client: short codes, and codes of six digits."""
+
+    short: bool
+    long: bool
+
+    @classmethod
+    def by(cls, tally: Tally, limits: Limits, budget: Budget, *, known: bool) -> _Slowed:
+        """Return what applies: nothing to trusted devices, and only sign-in loses short codes."""
+        signs_in = budget is Budget.SIGN_IN
+        return cls(
+            short=not known and signs_in and limits.closes_short(tally),
+            long=not known and limits.lengthens(tally),
+        )
+
+
+def _around(address: str | None) -> str | None:
+    """The /48 around an IPv6 address; None for others."""
+    if address is None or ":" not in address:
+        return None
+    try:
+        return str(IPv6Network((IPv6Network(address, strict=False).network_address, 48), strict=False))
+    except ValueError:
+        return None
 
 
 def _require_token(user_token: str | None) -> None:
@@ -639,6 +773,8 @@ class Verifier:
         address: str | None = None,
         shown: Collection[str] = (),
         known_browser: str = "",
+        subject: str = "",
+        by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
         """See `Flows.start`."""
@@ -651,6 +787,8 @@ class Verifier:
                 address=address,
                 shown=shown,
                 known_browser=known_browser,
+                subject=subject,
+                by_client=by_client,
                 user_token=user_token,
             )
         )
@@ -667,9 +805,9 @@ class Verifier:
         """See `Flows.resend`."""
         return run(self._flows.resend(id, secret, channel=channel, address=address, user_token=user_token))
 
-    def check(self, id: str, secret: str, typed: str) -> Outcome:
+    def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
         """See `Flows.check`."""
-        return run(self._flows.check(id, secret, typed))
+        return run(self._flows.check(id, secret, typed, address=address))
 
     def poll(self, id: str, secret: str) -> Outcome:
         """See `Flows.poll`."""
@@ -691,13 +829,19 @@ class Verifier:
         """See `Flows.cancel`."""
         return run(self._flows.cancel(id, secret))
 
-    def redeem(self, proof: str, secrets: Collection[str], purposes: Collection[str]) -> Redeemed | None:
+    def redeem(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
         """See `Flows.redeem`."""
-        return run(self._flows.redeem(proof, secrets, purposes))
+        return run(self._flows.redeem(proof, secrets, purposes, subject=subject))
 
     def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
         """See `Flows.live`."""
         return run(self._flows.live(phone, purpose, held))
+
+    def unlock(self, phone: PhoneNumber) -> bool:
+        """See `Flows.unlock`."""
+        return run(self._flows.unlock(phone))
 
     def end(self, id: str) -> bool:
         """See `Flows.end`."""

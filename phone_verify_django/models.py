@@ -94,6 +94,12 @@ class VerificationRow(models.Model):
     freed = models.CharField(max_length=512, default="")
     known = models.BooleanField(default=False)
     unjudged = models.IntegerField(default=0)
+    subject = models.CharField(max_length=22, default="")
+    budget = models.CharField(max_length=16, default="")
+    mistakes = models.IntegerField(default=0)
+    tallied_short = models.IntegerField(default=0)
+    tallied_long = models.IntegerField(default=0)
+    by_pair = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = "verification"
@@ -108,7 +114,7 @@ class VerificationRow(models.Model):
 class PhoneRow(models.Model):
     """What is counted of one phone; every step on the phone locks this row.
 
-    `windows` and `failures` hold, by quota and by budget, how many and when they are forgotten.
+    `windows` and `failures` hold, by quota and by failure key, how many, when they are forgotten, and the locks.
     """
 
     tag = ExactCharField(primary_key=True, max_length=22)
@@ -125,7 +131,7 @@ class PhoneRow(models.Model):
 
 
 class CounterRow(models.Model):
-    """What is counted of many phones together: by address, by prefix, for the whole site."""
+    """What is counted of many phones together: by address, by prefix, for the whole site, by the hour."""
 
     name = ExactCharField(primary_key=True, max_length=100)
     count = models.IntegerField(default=0)

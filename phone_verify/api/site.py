@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ConfigurationError
+from ..purposes import Purposes
 from ..verifier import AsyncVerifier, Verifier
 
 
@@ -24,6 +25,8 @@ class Site:
     #: Accepted in webhook addresses; the first is the one that providers are given.
     webhook_secrets: Sequence[str] = field(default=(), repr=False)
     trusted_proxies: int = 0
+    #: What a client may start a verification for.
+    purposes: Purposes = field(default_factory=Purposes)
     #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
     many_processes: Callable[[], None] = field(default=lambda: None, repr=False)
     #: Makes the async verifier when it is first asked for: a blocking site pays nothing for it.

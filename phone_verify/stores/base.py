@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
-from ..lifecycle import PROOF_LIFE, Attachment, Judged, Limits, Opening, Quota, Refused, Spent
+from ..lifecycle import PROOF_LIFE, Answering, Attachment, Counted, Judged, Limits, Opening, Quota, Refused, Spent
 from ..model import Event, Status, Verification
 
 #: How long a record is kept after its life, whether it was closed before or not: for reports, and so that a proof
@@ -39,15 +39,20 @@ def checked_keep(keep: timedelta) -> timedelta:
 class Store(Protocol):
     """A keeper of verifications and counters."""
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
         """Count one send under each of these shared quotas: all, or none and which says when.
 
-        Returns the end of each window counted in, for `uncount`.
+        Gates among them are compared, not counted. Returns the end of each window, for `uncount`, and the site-wide
+        tally of wrong answers.
         """
         ...
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
         """Give back what `count` took, to the very windows it was taken from."""
+        ...
+
+    async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
+        """Give back what `open` or `reopen` counted for the phone of this record at that time (its `read_at`)."""
         ...
 
     async def open(
@@ -64,11 +69,20 @@ class Store(Protocol):
         ...
 
     async def spend(
-        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+        self,
+        id: str,
+        binding: bytes,
+        digests: Sequence[bytes],
+        length: int,
+        limits: Limits,
+        answering: Answering,
+        now: datetime | None,
     ) -> Spent | Refused:
         """Take an attempt, compare, close when right or out of attempts, count or clear failures.
 
-        Unbound, closed, nothing to compare with, other length, too many failures: says which, takes nothing.
+        Unbound, closed, nothing to compare with, other length, too many failures: says which, takes nothing. The
+        wrong answers of the client's address and of the whole site are compared and written in the same step; where
+        the store's servers each hold a part (Redis Cluster), just before and just after it.
         """
         ...
 
@@ -92,7 +106,9 @@ class Store(Protocol):
         """
         ...
 
-    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+    async def judge(
+        self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
+    ) -> Judged | None:
         """Take a provider's word on an answer to a remote code that `spend` let through; None: nobody could judge.
 
         Right, and of this generation: closes as verified and clears the failures. Not right: closes as exhausted once
@@ -122,8 +138,15 @@ class Store(Protocol):
         """
         ...
 
-    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
-        """Burn the proof of a verified record and return the record: exactly once, within five minutes."""
+    async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
+        """Burn the proof of a verified record and return the record: exactly once, within five minutes.
+
+        Only for the `subject` that started it, where the purpose is not one that signs in.
+        """
+        ...
+
+    async def unlock(self, tag: str, now: datetime | None) -> bool:
+        """Drop the wrong answers counted for the phone with this tag, and their locks; whether there were any."""
         ...
 
     async def purge(self, limit: int, now: datetime | None) -> int:

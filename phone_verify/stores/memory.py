@@ -12,8 +12,22 @@ from datetime import UTC, datetime, timedelta
 from .. import lifecycle
 from ..codes import TAG_LENGTH
 from ..errors import StoreError
-from ..lifecycle import Attachment, Failures, Judged, Limits, Opening, Quota, Refusal, Refused, Spent, Window
-from ..model import Event, Status, Verification
+from ..lifecycle import (
+    Answering,
+    Attachment,
+    Counted,
+    Judged,
+    Limits,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+    Tally,
+    TallyChange,
+    Window,
+)
+from ..model import Event, Failures, Status, Verification
 from .base import KEPT, SWEPT_PER_START, checked_keep
 
 log = logging.getLogger("phone_verify")
@@ -59,6 +73,7 @@ class MemoryStore:
         self._refusal: str | None = None
         self._phones: dict[str, _Phone] = {}
         self._counters: dict[str, Window] = {}
+        self._tally: dict[int, Tally] = {}  # by the hour
         # What can be dropped, and from when; lives and windows differ little, so the order of arrival will do.
         self._old_records: deque[tuple[datetime, str]] = deque()
         self._old_phones: deque[tuple[datetime, str]] = deque()
@@ -70,7 +85,7 @@ class MemoryStore:
             self._refusal = reason
             log.error("the memory store is switched off: %s", reason)
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
         now = self._begin(now)
         with self._lock:
             self._drop_counters(len(quotas) + 1, now)
@@ -81,19 +96,26 @@ class MemoryStore:
                     return window
                 windows.append(window)
             for quota, window in zip(quotas, windows, strict=True):
-                old = self._counters.get(quota.key)
-                if old is None or old.ends_at != window.ends_at:
-                    self._old_counters.append((window.ends_at, quota.key))
-                self._counters[quota.key] = window
-            return [window.ends_at for window in windows]
+                if not quota.gate:
+                    self._keep_counter(quota.key, window)
+            return Counted([window.ends_at for window in windows], self._tally_at(now))
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
         self._begin(now)
         with self._lock:
             for quota, ends_at in zip(quotas, windows, strict=True):
                 window = lifecycle.uncounted(self._counters.get(quota.key), ends_at)
-                if window is not None:
+                if window is not None and not quota.gate:
                     self._counters[quota.key] = window
+
+    async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
+        self._begin(now)
+        with self._lock:
+            phone, _ = self._find(id)
+            for quota in quotas:
+                window = lifecycle.refunded(phone.windows.get(quota.key), quota, at)
+                if window is not None:
+                    phone.windows[quota.key] = window
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
@@ -107,7 +129,7 @@ class MemoryStore:
                 opening,
                 phone.records.values() if opening.shown else (),
                 [(quota, phone.windows.get(quota.key)) for quota in quotas],
-                phone.failures.get(opening.budget),
+                phone.failures.get(opening.failure_key),
                 limits,
                 now,
             )
@@ -134,16 +156,23 @@ class MemoryStore:
             return attached
 
     async def spend(
-        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+        self,
+        id: str,
+        binding: bytes,
+        digests: Sequence[bytes],
+        length: int,
+        limits: Limits,
+        answering: Answering,
+        now: datetime | None,
     ) -> Spent | Refused:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            failures = phone.failures.get(record.budget) if record is not None else None
-            spent = lifecycle.spent(record, binding, digests, length, failures, limits, now)
+            failures = phone.failures.get(record.failure_key) if record is not None else None
+            address, tally = self._counter_of(answering), self._tally_at(now)
+            spent = lifecycle.spent(record, binding, digests, length, failures, limits, answering, address, tally, now)
             if isinstance(spent, Spent):
-                phone.records[id] = spent.record
-                self._fail(phone, spent.record.budget, spent.failures)
+                self._answer(phone, spent.record, spent.failures, spent.tally, answering, now)
             return spent
 
     async def reopen(
@@ -160,7 +189,7 @@ class MemoryStore:
         with self._lock:
             phone, record = self._find(id)
             windows = [(quota, phone.windows.get(quota.key)) for quota in quotas]
-            failures = phone.failures.get(record.budget) if record is not None else None
+            failures = phone.failures.get(record.failure_key) if record is not None else None
             reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, now)
             if isinstance(reopened, Refused):
                 return reopened
@@ -178,18 +207,18 @@ class MemoryStore:
                 self._close(phone, settled)
             return settled is not None
 
-    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+    async def judge(
+        self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
+    ) -> Judged | None:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            failures = phone.failures.get(record.budget) if record is not None else None
-            judged = lifecycle.judged(record, right, generation, failures, now)
-            if judged is None:
-                return None
-            found, failures = judged
-            phone.records[id] = found.record
-            self._fail(phone, found.record.budget, failures)
-            return found
+            failures = phone.failures.get(record.failure_key) if record is not None else None
+            address = self._counter_of(answering)
+            judged = lifecycle.judged(record, right, generation, failures, answering, address, now)
+            if judged is not None:
+                self._answer(phone, judged.record, judged.failures, judged.tally, answering, now)
+            return judged
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         now = self._begin(now)
@@ -210,7 +239,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            return lifecycle.read(record, phone.failures.get(record.budget), now) if record is not None else None
+            return lifecycle.read(record, phone.failures.get(record.failure_key), now) if record is not None else None
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         now = self._begin(now)
@@ -221,14 +250,22 @@ class MemoryStore:
                 phone.records[id] = due[1]
             return due is not None and due[0]
 
-    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
+    async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            due = lifecycle.proof_due(record, binding, now)
+            due = lifecycle.proof_due(record, binding, subject, now)
             if due is not None:
                 phone.records[id] = due
             return due
+
+    async def unlock(self, tag: str, now: datetime | None) -> bool:
+        now = self._begin(now)
+        with self._lock:
+            phone = self._phones.get(tag) or _Phone()
+            any_left = any(failures.forgets_at > now for failures in phone.failures.values())
+            phone.failures.clear()
+            return any_left
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         now = self._begin(now)
@@ -258,19 +295,53 @@ class MemoryStore:
     def _close(self, phone: _Phone, record: Verification) -> None:
         phone.records[record.id] = record
         if record.status is Status.VERIFIED:
-            self._fail(phone, record.budget, None)
+            for key in lifecycle.after_success(record, phone.failures):
+                phone.failures.pop(key, None)
 
     def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
         for quota, window in zip(quotas, windows, strict=True):
             phone.windows[quota.key] = window
             phone.ends_at = max(phone.ends_at, window.ends_at)
 
-    def _fail(self, phone: _Phone, budget: str, failures: Failures | None) -> None:
-        if failures is None:
-            phone.failures.pop(budget, None)
-        else:
-            phone.failures[budget] = failures
-            phone.ends_at = max(phone.ends_at, lifecycle.forgets_at(failures))
+    def _answer(
+        self,
+        phone: _Phone,
+        record: Verification,
+        failures: Failures | None,
+        change: TallyChange | None,
+        answering: Answering,
+        now: datetime,
+    ) -> None:
+        """Keep what an answer has changed."""
+        self._close(phone, record)
+        if failures is not None:
+            phone.failures[record.failure_key] = failures
+            phone.ends_at = max(phone.ends_at, failures.forgets_at)
+        elif record.status is not Status.VERIFIED:
+            phone.failures.pop(record.failure_key, None)
+        if change is None:
+            return
+        hour = lifecycle.hour_of(now)
+        old = self._tally.get(hour, Tally())
+        self._tally[hour] = Tally(old.short + change.short, old.long + change.long, old.right + change.right)
+        if answering.address and change.address:
+            window = lifecycle.changed_by(self._counters.get(answering.address), change.address, now)
+            self._keep_counter(answering.address, window)
+
+    def _tally_at(self, now: datetime) -> Tally:
+        for hour in [hour for hour in self._tally if not lifecycle.is_tallied(hour, now)]:
+            del self._tally[hour]
+        hours = self._tally.values()
+        return Tally(sum(h.short for h in hours), sum(h.long for h in hours), sum(h.right for h in hours))
+
+    def _counter_of(self, answering: Answering) -> Window | None:
+        return self._counters.get(answering.address) if answering.address else None
+
+    def _keep_counter(self, key: str, window: Window) -> None:
+        old = self._counters.get(key)
+        if old is None or old.ends_at != window.ends_at:
+            self._old_counters.append((window.ends_at, key))
+        self._counters[key] = window
 
     def _drop_records(self, limit: int, now: datetime) -> int:
         gone = 0

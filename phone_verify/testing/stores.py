@@ -25,23 +25,30 @@ from typing import Any, TypeVar
 
 import pytest
 
+from .. import lifecycle
 from ..codes import Keyring, new_id
 from ..lifecycle import (
+    FOREVER,
     LINE_REST,
+    PAIR_REST,
     POLL_INTERVAL,
     PROOF_LIFE,
     Answer,
+    Answering,
     Attachment,
+    Counted,
     Limits,
     Opening,
     Quota,
     Refusal,
     Refused,
     Spent,
+    Tally,
 )
 from ..model import Channel, Event, Holder, Status, Verification
 from ..phone import PhoneNumber
-from ..policy import FAILURE_MEMORY, Plan
+from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST, Plan
+from ..purposes import Budget
 from ..stores.base import KEPT, SWEPT_PER_START, Store
 from .clock import ManualClock
 
@@ -60,6 +67,8 @@ RIGHT = b"r" * 32
 WRONG = b"w" * 32
 
 LIMITS = Limits(20)
+GENEROUS = Limits(1000)
+NOBODY = Answering()
 NO_DELAY = timedelta(0)
 LIFE = timedelta(seconds=300)
 
@@ -81,6 +90,11 @@ def run(step: Coroutine[Any, Any, T]) -> T:
         return result
     step.close()
     raise AssertionError("the store suspended")
+
+
+def failing(record: Verification) -> int:
+    """How many wrong answers count towards the next lock of this record's budget."""
+    return lifecycle.failing(record.failures, record.read_at)
 
 
 def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:
@@ -208,13 +222,30 @@ class StoreCase:
     ) -> Spent | Refused:
         """Guess with one digest, of the code's own length."""
         length = record.code_length or 6 if length is None else length
-        return run(store.spend(record.id, record.binding, [digest], length, limits, clock()))
+        return run(store.spend(record.id, record.binding, [digest], length, limits, NOBODY, clock()))
 
-    def fail(self, store: Store, clock: ManualClock, times: int, **changes: Any) -> None:
+    def windows(self, step: Coroutine[Any, Any, Counted | Refused]) -> Sequence[datetime]:
+        """Count, and return the ends of the windows."""
+        counted = run(step)
+        assert isinstance(counted, Counted)
+        return counted.windows
+
+    def fail(self, store: Store, clock: ManualClock, times: int, limits: Limits = GENEROUS, **changes: Any) -> None:
         """Give this many wrong answers in a row, each to a verification of its own."""
         for _ in range(times):
-            answer = self.spend(store, clock, self.open(store, clock, **changes), WRONG, Limits(1000))
+            answer = self.spend(store, clock, self.open(store, clock, **changes), WRONG, limits)
             assert isinstance(answer, Spent)
+
+    def locked_for(self, store: Store, clock: ManualClock, limits: Limits, **changes: Any) -> timedelta | None:
+        """How long starts are refused for wrong answers; None where they are not."""
+        answer = run(store.open(opening(**changes), [], limits, clock()))
+        return answer.retry_after if isinstance(answer, Refused) else None
+
+    def tally(self, store: Store, clock: ManualClock) -> Tally:
+        """The site-wide tally, read by a count of nothing."""
+        counted = run(store.count([], clock()))
+        assert isinstance(counted, Counted)
+        return counted.tally
 
     def reopen(
         self, store: Store, clock: ManualClock, record: Verification, short: bool = False, **changes: Any
@@ -250,7 +281,8 @@ class StorePromises(StoreCase):
 
     def test_a_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
         order = opening()
-        record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", known=True)
+        changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "known": True}
+        record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
         assert record == Verification(
             id=order.id,
             tag=order.tag,
@@ -275,6 +307,8 @@ class StorePromises(StoreCase):
             resend_at=clock() + timedelta(seconds=60),
             read_at=clock(),
             known=True,
+            subject="s" * 22,
+            budget="signed_in",
         )
         assert run(store.get(record.id, clock())) == record
 
@@ -308,13 +342,13 @@ class StorePromises(StoreCase):
         id = opening().id
         assert run(store.get(id, clock())) is None
         assert run(store.attach(id, attachment(opening()), clock())) == Refused(Refusal.CLOSED)
-        assert run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, clock())) == Refused(Refusal.UNBOUND)
+        assert run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())) == Refused(Refusal.UNBOUND)
         reopened = run(store.reopen(id, BINDING, False, [Quota("q", 1)], LIMITS, NO_DELAY, clock()))
         assert reopened == Refused(Refusal.UNBOUND)
         assert run(store.settle(id, Status.CANCELLED, clock())) is False
-        assert run(store.judge(id, True, 1, clock())) is None
+        assert run(store.judge(id, True, 1, NOBODY, clock())) is None
         assert run(store.may_poll(id, BINDING, clock())) is False
-        assert run(store.redeem(id, BINDING, clock())) is None
+        assert run(store.redeem(id, BINDING, "", clock())) is None
 
     def test_ids_and_tags_are_told_apart_by_case(self, store: Store, clock: ManualClock) -> None:
         order = opening(tag="t" * 22, id="t" * 22 + "i" * 22)
@@ -333,9 +367,9 @@ class StorePromises(StoreCase):
         assert isinstance(opened, Verification)
         attached = run(store.attach(order.id, attachment(order), None))
         assert isinstance(attached, Verification)
-        windows = run(store.count([Quota("k", 1)], None))
+        windows = self.windows(store.count([Quota("k", 1)], None))
         assert not isinstance(windows, Refused)
-        spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None))
+        spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
         times = [opened.read_at, attached.read_at, windows[0] - timedelta(hours=1), spent.record.read_at]
         # A database on another machine may be off by a little; one that tells another zone's time is not let off.
@@ -357,7 +391,7 @@ class StorePromises(StoreCase):
         quota = Quota("address:a", 3)
         ends_at = clock() + quota.window
         for _ in range(3):
-            assert run(store.count([quota], clock())) == [ends_at]
+            assert run(store.count([quota], clock())) == Counted([ends_at])
             clock.move(60)
         assert run(store.count([quota], clock())) == Refused(Refusal.QUOTA, ends_at - clock())
 
@@ -367,7 +401,7 @@ class StorePromises(StoreCase):
         clock.move(3599.999999)
         assert run(store.count([quota], clock())) == Refused(Refusal.QUOTA, timedelta(microseconds=1))
         clock.move(0.000001)
-        assert run(store.count([quota], clock())) == [clock() + quota.window]
+        assert run(store.count([quota], clock())) == Counted([clock() + quota.window])
 
     def test_shared_quotas_are_counted_all_or_none(self, store: Store, clock: ManualClock) -> None:
         wide, narrow = Quota("total", 3), Quota("address:a", 1)
@@ -380,12 +414,12 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.count([wide], clock())), Refused)
 
     def test_no_quotas_are_nothing_to_count(self, store: Store, clock: ManualClock) -> None:
-        assert run(store.count([], clock())) == []
+        assert run(store.count([], clock())) == Counted([])
         run(store.uncount([], [], clock()))
 
     def test_what_is_given_back_can_be_counted_again(self, store: Store, clock: ManualClock) -> None:
         quotas = [Quota("total", 2), Quota("address:a", 1)]
-        windows = run(store.count(quotas, clock()))
+        windows = self.windows(store.count(quotas, clock()))
         assert not isinstance(windows, Refused)
         run(store.uncount(quotas, windows, clock()))
         assert not isinstance(run(store.count(quotas, clock())), Refused)
@@ -394,7 +428,7 @@ class StorePromises(StoreCase):
 
     def test_nothing_is_given_back_to_a_later_window(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
-        windows = run(store.count([quota], clock()))
+        windows = self.windows(store.count([quota], clock()))
         assert not isinstance(windows, Refused)
         clock.move(3600)
         run(store.count([quota], clock()))
@@ -403,7 +437,7 @@ class StorePromises(StoreCase):
 
     def test_no_more_is_given_back_than_was_taken(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
-        windows = run(store.count([quota], clock()))
+        windows = self.windows(store.count([quota], clock()))
         assert not isinstance(windows, Refused)
         for _ in range(3):
             run(store.uncount([quota], windows, clock()))
@@ -459,14 +493,14 @@ class StorePromises(StoreCase):
         assert (found.state, found.closed_at) == (Status.EXPIRED, None)
 
     def test_too_many_failures_stop_starts_for_an_hour(self, store: Store, clock: ManualClock) -> None:
-        self.fail(store, clock, 3)
-        limits, last = Limits(3), clock()
+        limits = Limits(3)
+        self.fail(store, clock, 3, limits)
         clock.move(600)
         order = opening(binding=OTHER_BINDING, channel=Channel.VOICE)
         refused = run(store.open(order, [], limits, clock()))
-        assert refused == Refused(Refusal.FAILURES, last + FAILURE_MEMORY - clock())
+        assert refused == Refused(Refusal.FAILURES, FIRST_LOCK), "in whole hours"
         assert isinstance(run(store.open(opening(OTHER_PHONE), [], limits, clock())), Verification)
-        assert isinstance(run(store.open(opening(purpose="signup"), [], limits, clock())), Verification)
+        assert isinstance(run(store.open(opening(budget=Budget.SIGNED_IN), [], limits, clock())), Verification)
         clock.move(3000)
         assert isinstance(run(store.open(order, [], limits, clock())), Verification)
 
@@ -474,7 +508,7 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 10)
         order = opening(plan=SHORT)
         refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
-        assert refused == Refused(Refusal.SHORT_CODES_CLOSED, FAILURE_MEMORY)
+        assert refused == Refused(Refusal.SHORT_CODES_CLOSED, SHORT_REST)
         assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, clock())), Verification)
         refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
         assert isinstance(refused, Refused)
@@ -527,6 +561,44 @@ class StorePromises(StoreCase):
         newer = run(store.attach(order.id, last, clock()))
         assert run(store.attach(order.id, late, clock())) == newer
         assert run(store.get(order.id, clock())) == newer
+
+    def test_pair_that_proved_without_reference_rests(self, store: Store, clock: ManualClock) -> None:
+        def starts(**changes: Any) -> bool:
+            shown = changes.pop("shown", ())
+            order = opening(plan=CALL, binding=b"n" * 32, **changes)
+            record = run(store.open(order, [], LIMITS, clock()))
+            assert isinstance(record, Verification)
+            attached = run(store.attach(order.id, attachment(order, line=LINE, shown=shown), clock()))
+            run(store.settle(order.id, Status.CANCELLED, clock()))
+            return isinstance(attached, Verification)
+
+        first = self.claim_on(store, clock, LINE, subject="s" * 22)
+        proven = self.call(store, clock, first, Event(None, LINE, PHONE))
+        assert proven is not None
+        assert proven.by_pair
+        clock.move(LINE_REST.total_seconds())
+        assert not starts(), "the provider may repeat its webhook"
+        assert not starts(subject="t" * 22)
+        assert starts(phone=OTHER_PHONE)
+        assert starts(shown=[BINDING]), "the browser that was proved"
+        clock.move(LINE_REST.total_seconds())
+        assert starts(known=True), "a trusted device"
+        clock.move(LINE_REST.total_seconds())
+        assert starts(subject="s" * 22), "the same user"
+        clock.move(PAIR_REST.total_seconds() - 3 * LINE_REST.total_seconds() - 0.000001)
+        assert not starts(), "ten minutes long"
+
+    def test_pair_is_free_after_its_rest(self, store: Store, clock: ManualClock) -> None:
+        first = self.claim_on(store, clock, LINE)
+        assert self.call(store, clock, first, Event(None, LINE, PHONE))
+        clock.move(PAIR_REST.total_seconds())
+        assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
+
+    def test_reference_leaves_the_pair_a_minute(self, store: Store, clock: ManualClock) -> None:
+        first = self.claim_on(store, clock, LINE)
+        assert self.call(store, clock, first, Event("ref", LINE, PHONE))
+        clock.move(LINE_REST.total_seconds())
+        assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
     def test_two_claims_of_a_phone_never_hold_one_line(self, store: Store, clock: ManualClock) -> None:
         first = self.claim_on(store, clock, LINE)
@@ -597,19 +669,19 @@ class StorePromises(StoreCase):
         assert run(store.settle(order.id, Status.EXPIRED, clock(), 2)) is True
 
     def test_a_record_tells_the_failures_of_its_phone_and_purpose(self, store: Store, clock: ManualClock) -> None:
-        first, other = self.open(store, clock), self.open(store, clock, purpose="signup")
+        first, other = self.open(store, clock), self.open(store, clock, budget=Budget.SECOND_FACTOR)
         for count in (1, 2):
             spent = self.spend(store, clock, first, WRONG)
             assert isinstance(spent, Spent)
-            assert spent.record.failures == count
+            assert failing(spent.record) == count
         second = self.open(store, clock, binding=OTHER_BINDING)
         for record, failures in ((first, 2), (second, 2), (other, 0)):
             assert (found := run(store.get(record.id, clock())))
-            assert found.failures == failures
-        assert second.failures == 2
-        clock.move(3600)
+            assert failing(found) == failures
+        assert failing(second) == 2
+        clock.move(FAILURE_MEMORY.total_seconds())
         assert (found := run(store.get(second.id, clock())))
-        assert found.failures == 0
+        assert failing(found) == 0
 
     def test_the_browser_that_holds_a_line_may_have_it_again(self, store: Store, clock: ManualClock) -> None:
         self.claim_on(store, clock, LINE)
@@ -627,7 +699,7 @@ class StorePromises(StoreCase):
         if sent:
             run(store.attach(order.id, attachment(order), clock()))
         clock.move(1)
-        spent = run(store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, clock()))
+        spent = run(store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, NOBODY, clock()))
         assert isinstance(spent, Spent)
         assert spent.answer is Answer.RIGHT
         assert (spent.record.status, spent.record.closed_at) == (Status.VERIFIED, clock())
@@ -652,7 +724,7 @@ class StorePromises(StoreCase):
         record, call = self.open(store, clock), self.claim_on(store, clock, LINE)
         pending_told = self.open(store, clock, plan=TOLD)
         for digest in (RIGHT, WRONG):
-            unbound = run(store.spend(record.id, OTHER_BINDING, [digest], 6, LIMITS, clock()))
+            unbound = run(store.spend(record.id, OTHER_BINDING, [digest], 6, LIMITS, NOBODY, clock()))
             assert unbound == Refused(Refusal.UNBOUND)
             for length in (0, 5, 7):
                 refused = self.spend(store, clock, record, digest, length=length)
@@ -694,24 +766,24 @@ class StorePromises(StoreCase):
         self, store: Store, clock: ManualClock
     ) -> None:
         record = self.open(store, clock, plan=REMOTE)
-        spent = run(store.spend(record.id, BINDING, [], 6, Limits(2), clock()))
+        spent = run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
         assert isinstance(spent, Spent)
         assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, 4, True)
-        run(store.spend(record.id, BINDING, [], 6, Limits(2), clock()))
-        refused = run(store.spend(record.id, BINDING, [], 6, Limits(2), clock()))
+        run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
+        refused = run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
         assert isinstance(refused, Refused)
-        assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FAILURE_MEMORY)
+        assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FIRST_LOCK)
 
     def test_the_attempts_of_a_remote_code_run_out_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
         for left in (1, 0):
-            spent = run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+            spent = run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
             assert isinstance(spent, Spent)
             assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, left, True)
-        refused = run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        refused = run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         assert isinstance(refused, Refused)
         assert refused.why is Refusal.CLOSED
-        judged = run(store.judge(record.id, True, 1, clock()))
+        judged = run(store.judge(record.id, True, 1, NOBODY, clock()))
         assert judged is not None
         assert judged.proven, "the last one may have been right"
 
@@ -721,63 +793,63 @@ class StorePromises(StoreCase):
     ) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=3))
         for _ in order:
-            run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         proven = []
         for right in order:
-            judged = run(store.judge(record.id, right, 1, clock()))
+            judged = run(store.judge(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
             proven.append(judged.proven)
         assert proven == [*order]
         assert (found := run(store.get(record.id, clock())))
-        assert (found.status, found.failures) == (Status.VERIFIED, 0)
-        assert run(store.redeem(record.id, BINDING, clock())) is not None
+        assert (found.status, failing(found)) == (Status.VERIFIED, 0)
+        assert run(store.redeem(record.id, BINDING, "", clock())) is not None
 
     def test_a_remote_code_is_proven_by_one_answer(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         for _ in range(2):
-            run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
-        judged = [run(store.judge(record.id, True, 1, clock())) for _ in range(2)]
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
+        judged = [run(store.judge(record.id, True, 1, NOBODY, clock())) for _ in range(2)]
         assert [one and one.proven for one in judged] == [True, False]
 
     def test_a_remote_code_is_exhausted_by_the_last_word(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
         for _ in range(2):
-            run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         for right, status, failures in ((None, Status.PENDING, 1), (False, Status.EXHAUSTED, 1)):
-            judged = run(store.judge(record.id, right, 1, clock()))
+            judged = run(store.judge(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.record.status, judged.record.failures, judged.proven) == (status, failures, False)
+            assert (judged.record.status, failing(judged.record), judged.proven) == (status, failures, False)
             assert run(store.get(record.id, clock())) == judged.record
-        late = run(store.judge(record.id, True, 1, clock()))
+        late = run(store.judge(record.id, True, 1, NOBODY, clock()))
         assert late is not None
         assert (late.record.status, late.proven) == (Status.EXHAUSTED, False), "nothing leaves a final state"
 
     def test_a_right_answer_to_a_code_that_has_died_proves_nothing(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
-        run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         receipt = attachment(opening(plan=REMOTE), generation=2)
         assert isinstance(run(store.attach(record.id, receipt, clock())), Verification)
-        run(store.spend(record.id, BINDING, [], 6, LIMITS, clock()))
+        run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         for right in (True, False):
-            dead = run(store.judge(record.id, right, 1, clock()))
+            dead = run(store.judge(record.id, right, 1, NOBODY, clock()))
             assert dead is not None
             assert (dead.record.open, dead.proven) == (True, False)
         clock.move(LIFE.total_seconds())
-        over = run(store.judge(record.id, True, 2, clock()))
+        over = run(store.judge(record.id, True, 2, NOBODY, clock()))
         assert over is not None
         assert over.proven is False
 
     def test_a_try_that_nobody_judged_is_forgiven_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         for left in (4, 3, 2):
-            spent = run(store.spend(record.id, BINDING, [], 6, Limits(1), clock()))
+            spent = run(store.spend(record.id, BINDING, [], 6, Limits(1), NOBODY, clock()))
             assert isinstance(spent, Spent)
             assert spent.record.attempts_left == left
-            judged = run(store.judge(record.id, None, 1, clock()))
+            judged = run(store.judge(record.id, None, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.proven, judged.record.attempts_left, judged.record.failures) == (False, left, 0)
+            assert (judged.proven, judged.record.attempts_left, failing(judged.record)) == (False, left, 0)
         self.fail(store, clock, 2)
-        run(store.judge(record.id, None, 1, clock()))
+        run(store.judge(record.id, None, 1, NOBODY, clock()))
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
 
@@ -791,13 +863,16 @@ class StorePromises(StoreCase):
             self.open(store, clock, channel=Channel.VOICE),
             self.open(store, clock, plan=SHORT),
         ]
-        other, elsewhere = self.open(store, clock, purpose="signup"), self.open(store, clock, OTHER_PHONE)
+        other = self.open(store, clock, budget=Budget.SIGNED_IN, purpose="confirm")
+        elsewhere = self.open(store, clock, OTHER_PHONE)
+        records.append(self.open(store, clock, purpose="signup"))
+        records.pop(0)
         for record in records:
             assert isinstance(self.spend(store, clock, record, WRONG, limits), Spent)
         for record in records:
             refused = self.spend(store, clock, record, RIGHT, limits)
             assert isinstance(refused, Refused)
-            assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FAILURE_MEMORY)
+            assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FIRST_LOCK)
             assert refused.record is not None
             assert refused.record.attempts_left == record.attempts_left - 1
         assert isinstance(self.spend(store, clock, other, WRONG, limits), Spent)
@@ -811,32 +886,257 @@ class StorePromises(StoreCase):
         assert refused.why is Refusal.SHORT_CODES_CLOSED
         assert isinstance(self.spend(store, clock, long, RIGHT), Spent)
 
-    def test_refused_tries_do_not_prolong_the_hour(self, store: Store, clock: ManualClock) -> None:
-        self.fail(store, clock, 2)
+    def test_refused_attempts_do_not_prolong_the_lock(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 2, Limits(2))
         for _ in range(3):
             clock.move(1100)
-            assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+            assert self.locked_for(store, clock, Limits(2)) == FIRST_LOCK
         clock.move(300)
-        record = self.open(store, clock)
-        spent = self.spend(store, clock, record, WRONG, Limits(2))
+        spent = self.spend(store, clock, self.open(store, clock), WRONG, Limits(2))
         assert isinstance(spent, Spent)
         assert spent.failures is not None
-        assert spent.failures.count == 1, "an hour without a failure clears the count"
+        assert spent.failures.count == 1, "after a lock the count starts again"
 
-    def test_each_failure_begins_the_hour_anew(self, store: Store, clock: ManualClock) -> None:
+    def test_failures_count_up_over_days_without_a_success(self, store: Store, clock: ManualClock) -> None:
         for _ in range(3):
-            self.fail(store, clock, 1)
-            clock.move(3599)
-        assert isinstance(run(store.open(opening(), [], Limits(3), clock())), Refused)
+            self.fail(store, clock, 1, Limits(3))
+            clock.move(FAILURE_MEMORY.total_seconds() - 1)
+        self.fail(store, clock, 2, Limits(3))
+        assert self.locked_for(store, clock, Limits(3)) is None, "the third started a lock, long over"
+        clock.move(FAILURE_MEMORY.total_seconds())
+        self.fail(store, clock, 2, Limits(3))
+        assert self.locked_for(store, clock, Limits(3)) is None, "thirty days without a failure forget all"
 
-    def test_only_a_success_of_phone_and_purpose_clears_failures(self, store: Store, clock: ManualClock) -> None:
+    def test_locks_grow_until_a_success(self, store: Store, clock: ManualClock) -> None:
+        limits, hours = Limits(2), []
+        for _ in range(7):
+            self.fail(store, clock, 2, limits)
+            lock = self.locked_for(store, clock, limits)
+            assert lock is not None
+            hours.append(lock // timedelta(hours=1))
+            clock.move(lock.total_seconds())
+        assert hours == [1, 2, 4, 8, 16, 24, 24]
+        assert timedelta(hours=24) == LONGEST_LOCK
+        assert isinstance(self.spend(store, clock, self.open(store, clock), RIGHT, limits), Spent)
+        self.fail(store, clock, 2, limits)
+        assert self.locked_for(store, clock, limits) == FIRST_LOCK
+
+    def test_ceiling_closes_until_a_trusted_success(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(3, ceiling=5)
+        self.fail(store, clock, 3, limits)
+        clock.move(FIRST_LOCK.total_seconds())
+        self.fail(store, clock, 2, limits)
+        clock.move((FAILURE_MEMORY * 3).total_seconds())
+        assert self.locked_for(store, clock, limits) == LONGEST_LOCK
+        assert self.locked_for(store, clock, limits, known=True) is None
+        self.spend(store, clock, self.open(store, clock, known=True), RIGHT, limits)
+        assert self.locked_for(store, clock, limits) is None
+
+    def test_trusted_success_leaves_a_growing_lock(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 3, Limits(3))
+        self.spend(store, clock, self.open(store, clock, known=True), RIGHT, Limits(3))
+        assert self.locked_for(store, clock, Limits(3)) == FIRST_LOCK, "an owner's success is no second chance"
+
+    def test_test_number_failures_are_never_forgotten(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(4)
+        number: dict[str, Any] = {"budget": Budget.TEST_NUMBER}
+        self.fail(store, clock, 2, limits, **number)
+        for known in (False, True):
+            answer = self.spend(store, clock, self.open(store, clock, known=known, **number), RIGHT, limits)
+            assert isinstance(answer, Spent)
+            assert answer.answer is Answer.RIGHT
+        clock.move((FAILURE_MEMORY * 5).total_seconds())
+        self.fail(store, clock, 2, limits, known=True, purpose="signup", **number)
+        clock.move((FAILURE_MEMORY * 5).total_seconds())
+        for known in (False, True):
+            assert self.locked_for(store, clock, limits, known=known, **number) == LONGEST_LOCK
+
+    def test_unlock_drops_every_lock(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(2, ceiling=2)
+        budgets: list[dict[str, Any]] = [
+            {"budget": budget, "known": known} for budget in Budget for known in (False, True)
+        ]
+        for one in budgets:
+            if self.locked_for(store, clock, limits, **one) is None:
+                self.fail(store, clock, 2, limits, **one)
+        self.fail(store, clock, 2, limits, phone=OTHER_PHONE)
+        assert run(store.unlock(_keyring.tag(PHONE), clock())) is True
+        assert [self.locked_for(store, clock, limits, **one) for one in budgets] == [None] * len(budgets)
+        assert run(store.unlock(_keyring.tag(PHONE), clock())) is False
+        assert self.locked_for(store, clock, limits, phone=OTHER_PHONE) is not None
+        assert clock() < FOREVER
+
+    # Wrong answers over all phones.
+
+    def test_wrong_answers_are_tallied_for_a_day(self, store: Store, clock: ManualClock) -> None:
+        self.fail(store, clock, 3)
+        self.fail(store, clock, 2, plan=SHORT)
+        self.fail(store, clock, 4, known=True)
+        self.fail(store, clock, 1, plan=replace(OURS, code_length=8))
+        assert self.tally(store, clock) == Tally(short=2, long=3)
+        clock.move(24 * 3600)
+        assert self.tally(store, clock) == Tally(short=2, long=3), "none leaves it within a day"
+        self.fail(store, clock, 1, plan=SHORT)
+        clock.move(3600)
+        assert self.tally(store, clock) == Tally(short=1)
+        clock.move(24 * 3600)
+        assert self.tally(store, clock) == Tally()
+
+    def test_one_address_adds_three_an_hour(self, store: Store, clock: ManualClock) -> None:
+        def guess(address: str | None) -> None:
+            record, limits = self.open(store, clock, plan=SHORT), Limits(1000, short_failures=1000)
+            run(store.spend(record.id, BINDING, [WRONG], 4, limits, Answering(address), clock()))
+
+        for _ in range(5):
+            guess("wrong:one")
+        assert self.tally(store, clock).short == 3
+        guess("wrong:two")
+        guess(None)
+        assert self.tally(store, clock).short == 5
+        clock.move(3600)
+        guess("wrong:one")
+        assert self.tally(store, clock).short == 6
+
+    def test_right_answer_takes_back_its_own_wrong_ones(self, store: Store, clock: ManualClock) -> None:
+        answering = Answering("wrong:one")
+        record = self.open(store, clock, plan=SHORT)
+        for digest in (WRONG, WRONG):
+            run(store.spend(record.id, BINDING, [digest], 4, LIMITS, answering, clock()))
+        self.fail(store, clock, 1, plan=SHORT)
+        assert self.tally(store, clock).short == 3
+        run(store.spend(record.id, BINDING, [RIGHT], 4, LIMITS, answering, clock()))
+        assert self.tally(store, clock).short == 1
+        gate = Quota("wrong:one", 1, gate=True)
+        assert not isinstance(run(store.count([gate], clock())), Refused), "and those of the address"
+
+    def test_right_answers_are_written_in_lots(self, store: Store, clock: ManualClock) -> None:
+        for rights in (0, 16):
+            record = self.open(store, clock)
+            run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, Answering(None, rights), clock()))
+        assert self.tally(store, clock) == Tally(right=16)
+
+    def test_address_with_many_wrong_answers_is_refused(self, store: Store, clock: ManualClock) -> None:
+        limits, answering = Limits(1000, per_address=4), Answering("wrong:one")
+        records = [self.open(store, clock, OTHER_PHONE if n % 2 else PHONE) for n in range(4)]
+        last, trusted = self.open(store, clock), self.open(store, clock, known=True)
+        for record in records:
+            answer = run(store.spend(record.id, BINDING, [WRONG], 6, limits, answering, clock()))
+            assert isinstance(answer, Spent)
+        clock.move(60)
+        refused = run(store.spend(last.id, BINDING, [RIGHT], 6, limits, answering, clock()))
+        assert isinstance(refused, Refused)
+        assert (refused.why, refused.retry_after) == (Refusal.QUOTA, timedelta(minutes=59))
+        for record in (last, trusted):
+            address = answering if record.known else Answering("wrong:two")
+            answer = run(store.spend(record.id, BINDING, [RIGHT], 6, limits, address, clock()))
+            assert isinstance(answer, Spent)
+
+    def test_short_codes_close_for_sign_in_when_sprayed(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(1000, short_failures=1000, short_per_day=3)
+        self.fail(store, clock, 3, limits, phone=OTHER_PHONE, plan=SHORT)
+        refused = self.spend(store, clock, self.open(store, clock, plan=SHORT), RIGHT, limits)
+        assert isinstance(refused, Refused)
+        assert refused.why is Refusal.SHORT_CODES_CLOSED
+        stays_open: list[dict[str, Any]] = [
+            {"known": True},
+            *({"budget": b} for b in Budget if b is not Budget.SIGN_IN),
+        ]
+        for changes in stays_open:
+            record = self.open(store, clock, plan=SHORT, **changes)
+            assert isinstance(self.spend(store, clock, record, RIGHT, limits), Spent)
+        assert isinstance(self.spend(store, clock, self.open(store, clock), RIGHT, limits), Spent), "six digits"
+        many_right = Answering(None, 500)
+        record = self.open(store, clock)
+        run(store.spend(record.id, BINDING, [RIGHT], 6, limits, many_right, clock()))
+        answer = self.spend(store, clock, self.open(store, clock, plan=SHORT), RIGHT, limits)
+        assert isinstance(answer, Spent), "three in five hundred are no spray"
+
+    def test_remote_answers_are_tallied_when_judged(self, store: Store, clock: ManualClock) -> None:
+        answering = Answering("wrong:one", 16)
+        record = self.open(store, clock, plan=REMOTE)
+        for right, tally in ((False, Tally(long=1)), (None, Tally(long=1)), (True, Tally(right=16))):
+            run(store.spend(record.id, BINDING, [], 6, LIMITS, answering, clock()))
+            run(store.judge(record.id, right, 1, answering, clock()))
+            assert self.tally(store, clock) == tally
+
+    # Quotas that are given back, and gates.
+
+    def test_gate_is_compared_and_not_counted(self, store: Store, clock: ManualClock) -> None:
+        gate, quota = Quota("g", 2, gate=True), Quota("q", 9)
+        for _ in range(3):
+            assert not isinstance(run(store.count([gate, quota], clock())), Refused)
+        for _ in range(2):
+            windows = self.windows(store.count([replace(gate, gate=False)], clock()))
+        refused = run(store.count([gate, quota], clock()))
+        assert refused == Refused(Refusal.QUOTA, windows[0] - clock())
+        rest = sum(not isinstance(run(store.count([quota], clock())), Refused) for _ in range(9))
+        assert rest == 6, "what a gate refuses counts nothing"
+
+    def test_uncount_leaves_gates_alone(self, store: Store, clock: ManualClock) -> None:
+        windows = self.windows(store.count([Quota("g", 1)], clock()))
+        quotas = [Quota("g", 1, gate=True), Quota("q", 1)]
+        run(store.uncount(quotas, [*windows, clock()], clock()))
+        assert isinstance(run(store.count(quotas, clock())), Refused)
+
+    @pytest.mark.parametrize("shared", [False, True])
+    def test_wait_for_others_is_in_whole_hours(self, store: Store, clock: ManualClock, shared: bool) -> None:
+        def wait(quota: Quota) -> timedelta | None:
+            if shared:
+                answer: object = run(store.count([quota], clock()))
+            else:
+                answer = run(store.open(opening(), [quota], LIMITS, clock()))
+            return answer.retry_after if isinstance(answer, Refused) else None
+
+        assert wait(Quota("q", 1)) is None
+        clock.move(100)
+        assert wait(Quota("q", 1)) == timedelta(seconds=3500)
+        assert wait(Quota("q", 1, others=True)) == timedelta(hours=1)
+
+    def test_refund_gives_back_what_a_start_counted(self, store: Store, clock: ManualClock) -> None:
+        quotas = [Quota("sends:p", 1), Quota("sends:p:own", 1)]
+        first = run(store.open(opening(), quotas, LIMITS, clock()))
+        assert isinstance(first, Verification)
+        run(store.refund(first.id, quotas, first.read_at, clock()))
+        second = run(store.open(opening(), quotas, LIMITS, clock()))
+        assert isinstance(second, Verification)
+        clock.move(3600)
+        third = run(store.open(opening(), quotas, LIMITS, clock()))
+        assert isinstance(third, Verification)
+        run(store.refund(second.id, quotas, second.read_at, clock()))
+        assert isinstance(run(store.open(opening(), quotas, LIMITS, clock())), Refused), "its window has ended"
+
+    # Whose verification it is.
+
+    def test_only_its_subject_redeems_a_number(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, purpose="confirm", subject="s" * 22)
+        self.spend(store, clock, record, RIGHT)
+        for subject in ("", "t" * 22):
+            assert run(store.redeem(record.id, BINDING, subject, clock())) is None
+        redeemed = run(store.redeem(record.id, BINDING, "s" * 22, clock()))
+        assert redeemed is not None
+        assert redeemed.subject == "s" * 22
+
+    def test_nobody_elses_proof_is_taken_up_by_a_user(self, store: Store, clock: ManualClock) -> None:
+        record = self.open(store, clock, purpose="confirm")
+        self.spend(store, clock, record, RIGHT)
+        assert run(store.redeem(record.id, BINDING, "s" * 22, clock())) is None
+        assert run(store.redeem(record.id, BINDING, "", clock())) is not None
+
+    @pytest.mark.parametrize("purpose", ["login", "signup"])
+    def test_sign_in_is_redeemed_by_any_subject(self, store: Store, clock: ManualClock, purpose: str) -> None:
+        record = self.open(store, clock, purpose=purpose, subject="s" * 22)
+        self.spend(store, clock, record, RIGHT)
+        assert run(store.redeem(record.id, BINDING, "", clock())) is not None
+
+    def test_only_a_success_of_phone_and_budget_clears_failures(self, store: Store, clock: ManualClock) -> None:
+        other: dict[str, Any] = {"budget": Budget.SECOND_FACTOR, "purpose": "second_factor"}
         self.fail(store, clock, 2)
-        self.fail(store, clock, 2, purpose="signup")
+        self.fail(store, clock, 2, **other)
         self.spend(store, clock, self.open(store, clock, OTHER_PHONE), RIGHT)
-        record = self.open(store, clock, purpose="signup")
+        record = self.open(store, clock, **other)
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
         self.spend(store, clock, record, RIGHT)
-        assert isinstance(run(store.open(opening(purpose="signup"), [], Limits(1), clock())), Verification)
+        assert isinstance(run(store.open(opening(**other), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
 
     @pytest.mark.parametrize("known", [False, True])
@@ -858,7 +1158,7 @@ class StorePromises(StoreCase):
         assert again.why is Refusal.FAILURES
         for found, failures in ((record, 2), (other, 0)):
             assert (seen := run(store.get(found.id, clock())))
-            assert (seen.failures, seen.known) == (failures, found.known)
+            assert (failing(seen), seen.known) == (failures, found.known)
         assert isinstance(self.spend(store, clock, other, RIGHT, Limits(2)), Spent)
         assert lets_in(known) is False
         assert isinstance(self.spend(store, clock, late, RIGHT), Spent)
@@ -888,7 +1188,7 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 1, known=not known)
         record = self.open(store, clock, plan=REMOTE, known=known)
         self.spend(store, clock, record, WRONG)
-        run(store.judge(record.id, None, 1, clock()))
+        run(store.judge(record.id, None, 1, NOBODY, clock()))
         assert isinstance(run(store.open(opening(known=known), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(known=not known), [], Limits(1), clock())), Refused)
 
@@ -967,7 +1267,9 @@ class StorePromises(StoreCase):
             Refusal.FAILURES,
             Refusal.SHORT_CODES_CLOSED,
         ]
-        assert run(store.get(record.id, clock())) == replace(record, read_at=clock(), failures=10)
+        assert (found := run(store.get(record.id, clock())))
+        assert failing(found) == 10
+        assert found == replace(record, read_at=clock(), failures=found.failures)
         assert isinstance(self.reopen(store, clock, record, quotas=[quota]), Verification)
 
     # Closing.
@@ -998,7 +1300,9 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2)
         clock.move(2)
         claimed = self.call(store, clock, record, Event(None, LINE, PHONE))
-        assert claimed == replace(record, status=Status.VERIFIED, closed_at=clock(), read_at=clock())
+        assert claimed == replace(
+            record, status=Status.VERIFIED, closed_at=clock(), read_at=clock(), by_pair=True, failures=None
+        )
         assert run(store.get(record.id, clock())) == claimed
         assert self.call(store, clock, record, Event(None, LINE, PHONE)) is None
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Verification), "a success clears failures"
@@ -1090,22 +1394,22 @@ class StorePromises(StoreCase):
 
     def test_a_proof_is_burnt_once_and_by_its_own_browser(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
-        assert run(store.redeem(record.id, BINDING, clock())) is None
+        assert run(store.redeem(record.id, BINDING, "", clock())) is None
         self.spend(store, clock, record, RIGHT)
         verified = run(store.get(record.id, clock()))
         assert verified is not None
-        assert run(store.redeem(record.id, OTHER_BINDING, clock())) is None
+        assert run(store.redeem(record.id, OTHER_BINDING, "", clock())) is None
         clock.move(PROOF_LIFE.total_seconds() - 0.000001)
-        redeemed = run(store.redeem(record.id, BINDING, clock()))
+        redeemed = run(store.redeem(record.id, BINDING, "", clock()))
         assert redeemed == replace(verified, redeemed=True, read_at=clock())
         assert run(store.get(record.id, clock())) == redeemed
-        assert run(store.redeem(record.id, BINDING, clock())) is None
+        assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
     def test_a_proof_lives_five_minutes(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         self.spend(store, clock, record, RIGHT)
         clock.move(PROOF_LIFE.total_seconds())
-        assert run(store.redeem(record.id, BINDING, clock())) is None
+        assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
     def test_a_clock_set_back_an_hour_lengthens_no_life(self, store: Store, clock: ManualClock) -> None:
         """What was begun, or proven, in a future that is not there any more is over."""
@@ -1116,7 +1420,7 @@ class StorePromises(StoreCase):
         refused = self.spend(store, clock, code, RIGHT)
         assert isinstance(refused, Refused)
         assert refused.why is Refusal.CLOSED
-        assert run(store.redeem(proven.id, BINDING, clock())) is None
+        assert run(store.redeem(proven.id, BINDING, "", clock())) is None
         assert self.call(store, clock, claim, Event(claim.reference, claim.line, claim.phone)) is None
         found = run(store.get(code.id, clock()))
         assert found is None or found.state is Status.EXPIRED
@@ -1125,7 +1429,7 @@ class StorePromises(StoreCase):
         code, proven = self.open(store, clock), self.open(store, clock, OTHER_PHONE)
         self.spend(store, clock, proven, RIGHT)
         clock.move(-2)
-        assert run(store.redeem(proven.id, BINDING, clock())) is not None
+        assert run(store.redeem(proven.id, BINDING, "", clock())) is not None
         spent = self.spend(store, clock, code, RIGHT)
         assert isinstance(spent, Spent)
         assert spent.answer is Answer.RIGHT
@@ -1134,7 +1438,7 @@ class StorePromises(StoreCase):
     def test_only_a_verified_record_has_a_proof(self, store: Store, clock: ManualClock, status: Status) -> None:
         record = self.open(store, clock)
         run(store.settle(record.id, status, clock()))
-        assert run(store.redeem(record.id, BINDING, clock())) is None
+        assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
     # What is over.
 
@@ -1157,7 +1461,7 @@ class StorePromises(StoreCase):
         self.spend(forgetful, clock, record, RIGHT)
         clock.move(PROOF_LIFE.total_seconds() - 1)
         run(forgetful.purge(1000, clock()))
-        assert run(forgetful.redeem(record.id, BINDING, clock())) is not None
+        assert run(forgetful.redeem(record.id, BINDING, "", clock())) is not None
 
     def test_erasing_leaves_nothing_of_a_phone_and_all_of_others(self, store: Store, clock: ManualClock) -> None:
         own = Quota("sends:p", 1)
@@ -1194,7 +1498,7 @@ class StorePromises(StoreCase):
         for _ in range(3):
             self.open(forgetful, clock, purpose="signup")
         assert (found := run(forgetful.get(record.id, clock())))
-        assert found.failures == 1
+        assert failing(found) == 1
 
     def test_nothing_is_settled_as_pending(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
@@ -1383,7 +1687,7 @@ class StoreRaces(StoreCase):
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         quota = Quota("total", 40)
-        windows = [run(stores[0].count([quota], clock())) for _ in range(40)].pop()
+        windows = [self.windows(stores[0].count([quota], clock())) for _ in range(40)].pop()
         assert not isinstance(windows, Refused)
 
         self.race(stores, 30, lambda store, _: run(store.uncount([quota], windows, clock())))
@@ -1408,7 +1712,7 @@ class StoreRaces(StoreCase):
         assert sum(polls) == 1
         settles = self.race(stores, 20, lambda store, _: run(store.settle(record.id, Status.VERIFIED, clock())))
         assert sum(settles) == 1
-        proofs = self.race(stores, 20, lambda store, _: run(store.redeem(record.id, BINDING, clock())))
+        proofs = self.race(stores, 20, lambda store, _: run(store.redeem(record.id, BINDING, "", clock())))
         assert sum(proof is not None for proof in proofs) == 1
 
     @pytest.mark.race

@@ -18,8 +18,19 @@ from django.db.models.constants import OnConflict
 
 from phone_verify.errors import StoreError
 from phone_verify.stores.rows.turns import Statement
-from phone_verify.stores.rows.values import FIELDS
-from phone_verify.stores.rows.writes import CLOSED, STORED, Change, Counters, Old, Open, OpenAtOnce, Start, Table
+from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
+from phone_verify.stores.rows.writes import (
+    CLOSED,
+    STORED,
+    Change,
+    CountAtOnce,
+    Counters,
+    Old,
+    Open,
+    OpenAtOnce,
+    Start,
+    Table,
+)
 
 from ..models import CounterRow, PhoneRow, VerificationRow
 
@@ -120,9 +131,19 @@ class _Tables:
         self.now = _SERVER_TIME[self.vendor]
         #: PostgreSQL numbers the versions of each row; elsewhere nobody comes between.
         self.version = "p.xmin::text::bigint" if self.vendor == "postgresql" else "0"
+        #: The time `at`, or else the server's.
+        self.time_given = f"COALESCE(%(at)s{'::bigint' if self.vendor == 'postgresql' else ''}, {self.now})"
         self.record = _Table(VerificationRow, connection, "r")
         self.phone = _Table(PhoneRow, connection, "p")
         self.counter = _Table(CounterRow, connection, "c")
+
+    def tallied(self, series: str) -> str:
+        """The sum of a series of the tally at the time `at`."""
+        c, (first, beyond) = self.counter, series_range(series)
+        return (
+            f"(SELECT COALESCE(SUM({c.of('count')}), 0) FROM {c.name} AS c WHERE {c.of('name')} >= '{first}' "
+            f"AND {c.of('name')} < '{beyond}' AND {c.of('ends_at')} > {self.time_given})"
+        )
 
     def __getitem__(self, table: Table) -> _Table:
         return {Table.VERIFICATION: self.record, Table.PHONE: self.phone, Table.COUNTER: self.counter}[table]
@@ -144,13 +165,19 @@ class ConnectionReads:
         self.phone: Statement = Prepared(
             f"SELECT {now}, {counted} FROM (SELECT 1 AS one) AS one LEFT JOIN {p.name} AS p ON {p.of('tag')} = %(this)s"
         )
-        self.record: Statement = Prepared(
-            f"SELECT {fields}, {counted} FROM {r.name} AS r LEFT JOIN {p.name} AS p ON {of_phone} WHERE {this}"
-        )
+        c = tables.counter
+        of_address = [
+            f"(SELECT {c.of(name)} FROM {c.name} AS c WHERE {c.of('name')} = %(address)s)"
+            for name in ("count", "ends_at")
+        ]
+        answered = ", ".join((*of_address, tables.tallied("short"), tables.tallied("right")))
+        either = f"FROM {r.name} AS r LEFT JOIN {p.name} AS p ON {of_phone} WHERE {this}"
         # The phone's row first, as everywhere: no two steps wait for each other.
-        self.held_record: Statement = Prepared(
-            f"SELECT {fields}, {counted} FROM {p.name} AS p JOIN {r.name} AS r ON {of_phone} WHERE {this} FOR UPDATE"
-        )
+        both = f"FROM {p.name} AS p JOIN {r.name} AS r ON {of_phone} WHERE {this} FOR UPDATE"
+        self.record: Statement = Prepared(f"SELECT {fields}, {counted} {either}")
+        self.held_record: Statement = Prepared(f"SELECT {fields}, {counted} {both}")
+        self.answer: Statement = Prepared(f"SELECT {fields}, {counted}, {answered} {either}")
+        self.held_answer: Statement = Prepared(f"SELECT {fields}, {counted}, {answered} {both}")
         self.siblings: Statement = Prepared(
             f"SELECT {fields} FROM {r.name} AS r WHERE {r.of('tag')} = %(this)s AND {r.of('expires_at')} > %(since)s"
         )
@@ -170,19 +197,58 @@ class ConnectionWords:
     def at_once(self) -> bool:
         return self._vendor == "postgresql"
 
-    def change(self, names: Sequence[str], *, lazy: bool = False) -> Change:
+    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> Change:
         r, p = self._tables.record, self._tables.phone
         this = f"{r.column('id')} = %(this)s"
         if self._vendor != "postgresql":
-            return Change(names, Prepared(f"UPDATE {r.name} SET {r.changes(names)} WHERE {this}"), self._upsert_phone())
+            tally = Prepared(self._tally(tallies)) if tallies else None
+            record = Prepared(f"UPDATE {r.name} SET {r.changes(names)} WHERE {this}")
+            return Change(names, record, self._upsert_phone(), tally)
         returning = f" RETURNING {_WITHOUT_WAITING}" if lazy else ""
+        tally_too = f", tally AS ({self._tally(tallies, held=True)})" if tallies else ""
         return Change(
             names,
             Prepared(
                 f"WITH held AS (UPDATE {p.name} AS p SET {p.changes(_COUNTED)} "
-                f"WHERE {p.of('tag')} = %(of_phone)s AND {self._as_read} RETURNING {p.of('tag')}) "
-                f"UPDATE {r.name} SET {r.changes(names)} FROM held WHERE {this}{returning}"
+                f"WHERE {p.of('tag')} = %(of_phone)s AND {self._as_read} RETURNING {p.of('tag')})"
+                f"{tally_too} UPDATE {r.name} SET {r.changes(names)} FROM held WHERE {this}{returning}"
             ),
+        )
+
+    def phone(self) -> Statement:
+        return self._upsert_phone()
+
+    def _tally(self, count: int, *, held: bool = False) -> str:
+        """Change so many counters by so much, or start them again where they have ended.
+
+        With `held`, for PostgreSQL, only if the statement of that name has a row.
+        """
+        c, columns = self._tables.counter, ("name", "count", "ends_at")
+        name, counted, ends_at = map(c.column, columns)
+        casts = {"name": "", "change": "::integer" if held else "", "ends_at": "::bigint" if held else ""}
+        rows = [
+            ", ".join(
+                f"%(tally_{word}{n})s{cast}" for word, cast in zip(("name", "change", "ends_at"), casts, strict=True)
+            )
+            for n in range(count)
+        ]
+        if held:
+            values = " UNION ALL ".join(f"SELECT {row} FROM held" for row in rows)
+        else:
+            values = f"VALUES {', '.join(f'({row})' for row in rows)}"
+        insert = f"INSERT INTO {c.name} ({c.columns(columns)}) {values}"
+        ended = f"{c.name}.{ends_at} <= %(tally_at)s{'::bigint' if held else ''}"
+        if self._vendor == "mysql":
+            # In this order: the second assignment sees what the first has written.
+            new_count, new_ends_at = f"VALUES({counted})", f"VALUES({ends_at})"
+            clause = "ON DUPLICATE KEY UPDATE"
+        else:
+            new_count, new_ends_at = f"excluded.{counted}", f"excluded.{ends_at}"
+            clause = f"ON CONFLICT ({name}) DO UPDATE SET"
+        return (
+            f"{insert} {clause} "
+            f"{counted} = CASE WHEN {ended} THEN {new_count} ELSE {c.name}.{counted} + {new_count} END, "
+            f"{ends_at} = CASE WHEN {ended} THEN {new_ends_at} ELSE {c.name}.{ends_at} END"
         )
 
     def start(self, swept: Mapping[Table, int]) -> Start:
@@ -210,22 +276,32 @@ class ConnectionWords:
         name, counted, ends_at = map(c.column, columns)
         empty = [f"%(name{n})s, 0, 0" for n in numbers]
         full = [f"%(name{n})s, %(count{n})s, %(ends_at{n})s" for n in numbers]
-        room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in numbers)
         return Counters(
             hold=Prepared(c.upsert(columns, empty, ["name"])),
             read=Prepared(
-                f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name} WHERE {name} IN ({names})"
+                f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name} "
+                f"WHERE {name} IN ({names}) OR ({name} >= '{TALLY_FIRST}' AND {name} < '{TALLY_BEYOND}')"
             ),
             write=Prepared(c.upsert(columns, full, ["count", "ends_at"])),
-            # Nothing is sent before the start is written, which does wait for the disk.
-            one_more=Prepared(
-                f"WITH held AS (SELECT {name} FROM {c.name} "
-                f"WHERE ({room}) AND {ends_at} > COALESCE(%(at)s::bigint, {self._tables.now}) "
+        )
+
+    def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
+        c, now = self._tables.counter, self._tables.time_given
+        name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
+        names = ", ".join(f"%(name{n})s" for n in range(quotas))
+        room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in range(quotas))
+        full = " OR ".join(f"({name} = %(gate{n})s AND {counted} >= %(most{n})s)" for n in range(gates))
+        allowed = f" AND NOT EXISTS (SELECT 1 FROM {c.name} WHERE ({full}) AND {ends_at} > {now})" if gates else ""
+        # Nothing is sent before the start is written, which does wait for the disk.
+        return CountAtOnce(
+            Prepared(
+                f"WITH held AS (SELECT {name} FROM {c.name} WHERE ({room}) AND {ends_at} > {now} "
                 f"ORDER BY {name} FOR UPDATE) "
                 f"UPDATE {c.name} SET {counted} = {counted} + 1 "
-                f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {count} "
-                f"RETURNING {name}, {ends_at}, {self._tables.now}, {_WITHOUT_WAITING}"
-            ),
+                f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {quotas}{allowed} "
+                f"RETURNING {name}, {ends_at}, {self._tables.now}, {_WITHOUT_WAITING}, "
+                + ", ".join(map(self._tables.tallied, SERIES))
+            )
         )
 
     def uncount(self) -> Statement:

@@ -11,7 +11,7 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused
+from phone_verify.lifecycle import PROOF_LIFE, Answering, Counted, Quota, Refused
 from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
@@ -32,9 +32,10 @@ class TestMemoryStore(StoreSuite):
         largest = 0
         for number in range(4000):
             quotas = [Quota("total", 10**6), Quota(f"address:{number}", 9), Quota(f"prefix:{number}", 9)]
-            windows = run(store.count(quotas, clock()))
+            counted = run(store.count(quotas, clock()))
+            assert isinstance(counted, Counted)
             if number % 3 == 0:
-                run(store.uncount(quotas, windows, clock()))
+                run(store.uncount(quotas, counted.windows, clock()))
             phone = PhoneNumber(f"+98912{number:07}")
             record = run(store.open(opening(phone), [Quota(f"sends:{number}", 9)], LIMITS, clock()))
             if number % 2 == 0:
@@ -47,8 +48,9 @@ class TestMemoryStore(StoreSuite):
     def test_refused_starts_leave_nothing_behind(self, store: MemoryStore, clock: ManualClock) -> None:
         quota = Quota("total", 5)
         for _ in range(500):
-            windows = run(store.count([quota], clock()))
-            run(store.uncount([quota], windows, clock()))
+            counted = run(store.count([quota], clock()))
+            assert isinstance(counted, Counted)
+            run(store.uncount([quota], counted.windows, clock()))
         assert held(store) < 5
 
     def test_a_phone_that_began_anew_is_not_dropped_for_what_it_was(
@@ -96,7 +98,7 @@ def test_it_can_be_told_that_it_is_not_alone(caplog: pytest.LogCaptureFixture) -
         lambda: store.count([], None),
         lambda: store.uncount([], [], None),
         lambda: store.open(opening(), [], LIMITS, None),
-        lambda: store.spend(order.id, order.binding, [], 6, LIMITS, None),
+        lambda: store.spend(order.id, order.binding, [], 6, LIMITS, Answering(), None),
         lambda: store.get(order.id, None),
         lambda: store.purge(1, None),
     ):

@@ -7,11 +7,15 @@ from datetime import UTC, datetime, timedelta
 
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening
-from ...model import Channel, Holder, Status, Verification
+from ...model import Channel, Failures, Holder, Status, Verification
 from ...phone import PhoneNumber
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+
+_OLD_VALUES = 30
+#: So many values a record has.
+VALUES = 36
 
 _CHANNELS = {channel.value: channel for channel in Channel}
 _HOLDERS = {holder.value: holder for holder in Holder}
@@ -88,6 +92,15 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
     )
 
 
+def failures_of(text: str) -> Failures | None:
+    """The failures that a script returned."""
+    if not text:
+        return None
+    count, last_at, forgets_at, total, locks, locked_until = text.split()
+    lock = None if locked_until == "0" else time_of(locked_until)
+    return Failures(int(count), time_of(last_at), time_of(forgets_at), int(total), int(locks), lock)
+
+
 def receipt_values(attachment: Attachment) -> tuple[str, ...]:
     """What a receipt puts on a record, in the order in which the script wants it."""
     return (
@@ -109,13 +122,16 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
     )
 
 
-def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verification:
+def record_of(values: Sequence[str], read_at: datetime, failures: Failures | None) -> Verification:
     """The record that a script returned, as it stood at `read_at`."""
     (
         id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
         code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
-        known, unjudged, created_at, expires_at, resend_at, closed_at, polled_at, _,
-    ) = values  # fmt: skip
+        known, unjudged, created_at, expires_at, resend_at, closed_at, polled_at,
+    ) = values[:_OLD_VALUES]  # fmt: skip
+    # Records of before these values end there.
+    more = values[_OLD_VALUES:VALUES] if len(values) >= VALUES else ("", "", "0", "0", "0", "")
+    subject, budget, mistakes, tallied_short, tallied_long, by_pair = more
     return Verification(
         id=id,
         tag=id[:TAG_LENGTH],
@@ -149,6 +165,12 @@ def record_of(values: Sequence[str], read_at: datetime, failures: int) -> Verifi
         freed=_freed(freed) if freed else "",
         known=bool(known),
         unjudged=int(unjudged),
+        subject=subject,
+        budget=budget,
+        mistakes=int(mistakes),
+        tallied_short=int(tallied_short),
+        tallied_long=int(tallied_long),
+        by_pair=bool(by_pair),
         failures=failures,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
@@ -16,13 +16,26 @@ from ..base import SWEPT_PER_START
 _NUMBERS = {
     "CLOCK_SLACK": model.CLOCK_SLACK,
     "FAILURE_MEMORY": policy.FAILURE_MEMORY,
+    "FIRST_LOCK": policy.FIRST_LOCK,
+    "FOREVER": lifecycle.FOREVER - datetime(1970, 1, 1, tzinfo=UTC),
     "HARD_LIFE": policy.HARD_LIFE,
     "HARD_RESEND_DELAY": policy.HARD_RESEND_DELAY,
+    "HOUR": timedelta(hours=1),
     "LINE_REST": lifecycle.LINE_REST,
+    "LONGEST_LOCK": policy.LONGEST_LOCK,
+    "LONG_CODE": policy.LONG_CODE,
+    "MOST_FIELDS": 40,
     "MOST_FREED": lifecycle._MOST_FREED,
+    "PAIR_REST": lifecycle.PAIR_REST,
     "POLL_INTERVAL": lifecycle.POLL_INTERVAL,
     "PROOF_LIFE": lifecycle.PROOF_LIFE,
+    "SEND_WINDOW": policy.SEND_WINDOW,
+    "SHORT_REST": policy.SHORT_REST,
     "SWEPT_PER_START": SWEPT_PER_START,
+    "TALLIED_PER_ADDRESS": policy.TALLIED_PER_ADDRESS,
+    "TALLY_HOURS": policy.TALLY_HOURS,
+    "TALLY_SHARE": policy.TALLY_SHARE,
+    "TEST_NUMBER_MEMORY": policy.TEST_NUMBER_MEMORY,
 }
 
 

@@ -14,14 +14,30 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
-from ...lifecycle import Answer, Attachment, Failures, Judged, Limits, Opening, Quota, Refusal, Refused, Spent
-from ...model import Event, Status, Verification
+from ...lifecycle import (
+    Answer,
+    Answering,
+    Attachment,
+    Counted,
+    Judged,
+    Limits,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+    Tally,
+    TallyChange,
+)
+from ...model import Event, Failures, Status, Verification
 from ...policy import resend_delay
 from ..base import KEPT, checked_keep
-from .address import Address, read_address
+from .address import Address, Kind, read_address
 from .clients import ERRORS, Blocking, OfLoops, blocking, explained
 from .records import (
+    VALUES,
     digest,
+    failures_of,
     flag,
     micros,
     microseconds,
@@ -41,6 +57,9 @@ log = logging.getLogger("phone_verify")
 #: Tells each call of this process from every other.
 _calls = count()
 
+#: The name of the key that holds the site-wide tally.
+_TALLY = "tally"
+
 _ANSWERS = {answer.value: answer for answer in Answer}
 
 _NO_INFO = (
@@ -54,7 +73,7 @@ class _Reply(NamedTuple):
 
     word: str
     read_at: datetime
-    failures: int
+    failures: Failures | None
     retry_after: int
     values: Sequence[str]
 
@@ -67,6 +86,11 @@ class _Reply(NamedTuple):
 
     def read(self) -> Verification | None:
         return self.found() if len(self.values) > 1 else None
+
+    def tally(self) -> TallyChange | None:
+        """What an answer changes besides its record."""
+        change = TallyChange(*map(int, self.values[VALUES : VALUES + 4]))
+        return change if change != TallyChange() else None
 
     def refused(self) -> Refused:
         wait = timedelta(microseconds=self.retry_after) if self.retry_after else None
@@ -104,17 +128,29 @@ class _Verbs:
             for policy in sorted(policies - {"noeviction"})
         ]
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
-        if not quotas:
-            return []
-        numbers = [str(n) for quota in quotas for n in (quota.limit, microseconds(quota.window))]
-        reply = await self._step("count", self._shared_keys(quotas), "shared", now, *numbers)
-        return [time_of(end) for end in reply.values[:-1]] if reply.done else reply.refused()
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+        numbers = [
+            text
+            for quota in quotas
+            for text in (str(quota.limit), str(microseconds(quota.window)), flag(quota.others), flag(quota.gate))
+        ]
+        keys = [*(self._shared_key(quota.key) for quota in quotas), self._shared_key(_TALLY)]
+        reply = await self._step("count", keys, "shared", now, *numbers)
+        if not reply.done:
+            return reply.refused()
+        *ends, short, long, right, _ = reply.values
+        return Counted([time_of(end) for end in ends], Tally(int(short), int(long), int(right)))
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        counted = [(quota.key, end) for quota, end in zip(quotas, windows, strict=True) if not quota.gate]
+        if counted:
+            keys = [self._shared_key(key) for key, _ in counted]
+            await self._step("uncount", keys, "shared", now, *(str(micros(end)) for _, end in counted))
+
+    async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
         if quotas:
-            ends = [str(micros(end)) for end in windows]
-            await self._step("uncount", self._shared_keys(quotas), "shared", now, *ends)
+            keys = [self._phone_key(id[:TAG_LENGTH])]
+            await self._step("refund", keys, id, now, str(micros(at)), *_quotas(quotas))
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
@@ -125,10 +161,13 @@ class _Verbs:
             opening.id,
             now,
             *opening_values(opening),
+            opening.subject,
+            opening.budget.value,
             str(microseconds(opening.plan.life)),
             str(microseconds(resend_delay(opening.resend_after, 1))),
             flag(opening.short),
-            *_limits(limits),
+            str(limits.failures),
+            str(limits.short_failures),
             str(len(quotas)),
             *_quotas(quotas),
             *(binding.hex() for binding in opening.shown),
@@ -141,16 +180,29 @@ class _Verbs:
         return reply.found() if reply.done else reply.refused()
 
     async def spend(
-        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+        self,
+        id: str,
+        binding: bytes,
+        digests: Sequence[bytes],
+        length: int,
+        limits: Limits,
+        answering: Answering,
+        now: datetime | None,
     ) -> Spent | Refused:
-        reply = await self._on_record(
-            "spend", id, now, binding.hex(), str(length), *_limits(limits), *(digest.hex() for digest in digests)
+        numbers = (
+            limits.failures,
+            limits.short_failures,
+            limits.ceiling,
+            limits.per_address,
+            limits.short_per_day,
+        )
+        reply = await self._answer(
+            "spend", id, now, answering, binding.hex(), str(length), *map(str, numbers), last=[d.hex() for d in digests]
         )
         answer = _ANSWERS.get(reply.word)
         if answer is None:
             return reply.refused()
-        failures = Failures(reply.failures, reply.read_at) if reply.failures else None
-        return Spent(answer, reply.found(), failures)
+        return Spent(answer, reply.found(), reply.failures, reply.tally())
 
     async def reopen(
         self,
@@ -164,18 +216,30 @@ class _Verbs:
     ) -> Verification | Refused:
         delay = str(microseconds(resend_after))
         reply = await self._on_record(
-            "reopen", id, now, binding.hex(), flag(short), *_limits(limits), delay, *_quotas(quotas)
+            "reopen",
+            id,
+            now,
+            binding.hex(),
+            flag(short),
+            str(limits.failures),
+            str(limits.short_failures),
+            delay,
+            *_quotas(quotas),
         )
         return reply.found() if reply.done else reply.refused()
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         return (await self._on_record("settle", id, now, status.value, number(generation))).done
 
-    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+    async def judge(
+        self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
+    ) -> Judged | None:
         word = "unknown" if right is None else "right" if right else "wrong"
-        reply = await self._on_record("judge", id, now, word, str(generation))
+        reply = await self._answer("judge", id, now, answering, word, str(generation))
         record = reply.read()
-        return Judged(record, proven=reply.word == "proven") if record is not None else None
+        if record is None:
+            return None
+        return Judged(record, proven=reply.word == "proven", failures=reply.failures, tally=reply.tally())
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
         told = (
@@ -195,8 +259,11 @@ class _Verbs:
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         return (await self._on_record("may_poll", id, now, digest(binding))).done
 
-    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
-        return (await self._on_record("redeem", id, now, binding.hex())).read()
+    async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
+        return (await self._on_record("redeem", id, now, binding.hex(), plain(subject))).read()
+
+    async def unlock(self, tag: str, now: datetime | None) -> bool:
+        return (await self._step("unlock", [self._phone_key(tag)], tag, now)).done
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         """Nothing: every key has its own end, and the server keeps to it."""
@@ -206,6 +273,26 @@ class _Verbs:
         return int((await self._step("erase", [self._phone_key(tag)], tag, now)).values[0])
 
     # The parts of a step.
+
+    async def _answer(
+        self, verb: str, id: str, now: datetime | None, answering: Answering, *values: str, last: Sequence[str] = ()
+    ) -> _Reply:
+        """Run a verb that judges an answer, with the tally and the address's counter.
+
+        A Cluster keeps those on a server of their own: they are read before the step and written after it.
+        """
+        shared = [self._shared_key(_TALLY)]
+        shared += [self._shared_key(answering.address)] if answering.address else []
+        values = (plain(id), *values, flag(answering.address is not None), str(answering.rights))
+        phone_key = self._phone_key(id[:TAG_LENGTH])
+        if self._address.kind is not Kind.CLUSTER:
+            return await self._step(verb, [phone_key, *shared], id, now, *values, "", "", "", "", *last)
+        seen = await self._step("look", shared, "shared", now)
+        reply = await self._step(verb, [phone_key], id, now, *values, *seen.values[:-1], *last)
+        change = reply.values[VALUES : VALUES + 4]
+        if any(number != "0" for number in change):
+            await self._step("change", shared, "shared", now, *change)
+        return reply
 
     async def _on_record(self, verb: str, id: str, now: datetime | None, *values: str) -> _Reply:
         return await self._step(verb, [self._phone_key(id[:TAG_LENGTH])], id, now, plain(id), *values)
@@ -226,7 +313,7 @@ class _Verbs:
         _, word, read_at, failures, retry_after, *told = text.split("\0")
         if "\\" in text:
             told = [was_plain(value) for value in told]
-        return _Reply(word, time_of(read_at), int(failures), int(retry_after), told)
+        return _Reply(word, time_of(read_at), failures_of(failures), int(retry_after), told)
 
     async def _evaluated(self, script: Script, *arguments: bytes) -> Any:
         try:
@@ -260,8 +347,8 @@ class _Verbs:
     def _phone_key(self, tag: str) -> bytes:
         return f"{self._address.prefix}:{{{tag}}}".encode("utf-8", "surrogatepass")
 
-    def _shared_keys(self, quotas: Sequence[Quota]) -> list[bytes]:
-        return [f"{self._address.prefix}:{{shared}}:{quota.key}".encode("utf-8", "surrogatepass") for quota in quotas]
+    def _shared_key(self, name: str) -> bytes:
+        return f"{self._address.prefix}:{{shared}}:{name}".encode("utf-8", "surrogatepass")
 
     async def _ask(self, *command: bytes) -> Any:
         """Send a command and return its answer, or raise one of `ERRORS`. Never sends it twice."""
@@ -349,7 +436,4 @@ def _quotas(quotas: Sequence[Quota]) -> Iterator[str]:
         yield plain(quota.key)
         yield str(quota.limit)
         yield str(microseconds(quota.window))
-
-
-def _limits(limits: Limits) -> tuple[str, str]:
-    return str(limits.failures), str(limits.short_failures)
+        yield flag(quota.others)

@@ -16,11 +16,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
-from ...lifecycle import Refused
+from ...lifecycle import Refused, Tally, Window
 from ...model import Verification
 from .values import READ_AT, Phone, micros, record_of, time_of
 
@@ -80,6 +80,18 @@ class Memory:
         return self._starts.pop(id, None)
 
 
+class Answered(NamedTuple):
+    """What a step that judges an answer has read."""
+
+    record: Verification | None
+    phone: Phone
+    at: datetime
+    #: What the client's address has answered wrong.
+    address: Window | None
+    #: Of the whole site; its wrong answers to longer codes are left out.
+    tally: Tally
+
+
 class Reads(Protocol):
     """The statements that read. What they read of a phone is its windows, failures, end and version."""
 
@@ -93,6 +105,10 @@ class Reads(Protocol):
     record: Statement
     #: The same, held: the phone first, as everywhere, so that no two steps wait for each other.
     held_record: Statement
+    #: As these two, with the count and end of the counter `address`, and the tally's wrong answers to short codes and
+    #: right answers at the time `at`.
+    answer: Statement
+    held_answer: Statement
     #: The records of `this` phone whose life was not over at `since`.
     siblings: Statement
 
@@ -140,21 +156,36 @@ class Turn:
         """Read a record and its phone, and the time; in a transaction both are held."""
         if self._by_memory:
             return self._remembered(id)
-        row = self._record(id)
+        row = self._record(id, self._reads.record, self._reads.held_record)
+        return self._read(id, row)
+
+    def answer(self, id: str, address: str | None) -> Answered:
+        """As `record`, with what the client's address and the whole site have answered."""
+        at = self._now if self._server else self.time(None)
+        row = self._record(
+            id, self._reads.answer, self._reads.held_answer, address=address or "", at=micros(at) if at else None
+        )
+        if row is None:
+            return Answered(*self._read(id, None), None, Tally())
+        *row, count, ends_at, short, right = row
+        window = Window(count, time_of(ends_at)) if ends_at is not None else None
+        return Answered(*self._read(id, row), window, Tally(short=int(short), right=int(right)))
+
+    def _read(self, id: str, row: Sequence[Any] | None) -> tuple[Verification | None, Phone, datetime]:
         if row is None:
             # What has no record needs no exact time.
             return None, Phone(id[:TAG_LENGTH]), self.time(None)
         *values, windows, failures, ends_at, version = row
         at = self.time(values[READ_AT])
         record, phone = record_of(values, at), Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
-        return lifecycle.read(record, phone.failures_of(record.budget), at), phone, at
+        return lifecycle.read(record, phone.failures_of(record.failure_key), at), phone, at
 
     def _remembered(self, id: str) -> tuple[Verification, Phone, datetime]:
         start, at = self._memory.start(id), self._remembered_time()
         if start is None:
             raise Overtaken
         record, phone = start
-        return lifecycle.read(record, phone.failures_of(record.budget), at), phone, at
+        return lifecycle.read(record, phone.failures_of(record.failure_key), at), phone, at
 
     def _remembered_time(self) -> datetime:
         at = self._now or self._memory.time()
@@ -162,17 +193,17 @@ class Turn:
             raise Overtaken
         return at
 
-    def _record(self, id: str) -> Sequence[Any] | None:
-        tag = id[:TAG_LENGTH]
+    def _record(self, id: str, read: Statement, read_held: Statement, **values: Any) -> Sequence[Any] | None:
+        values |= {"this": id, "of_phone": id[:TAG_LENGTH]}
         row: Sequence[Any] | None = None
         if self.holds:
-            row = self._reads.held_record(self.cursor, this=id, of_phone=tag).fetchone()
+            row = read_held(self.cursor, **values).fetchone()
         if row is None:
-            row = self._reads.record(self.cursor, this=id, of_phone=tag).fetchone()
+            row = read(self.cursor, **values).fetchone()
             if row is not None and self.holds:
                 # Its phone has no row, and cannot be held without one.
-                self._hold(tag)
-                row = self._reads.record(self.cursor, this=id, of_phone=tag).fetchone()
+                self._hold(id[:TAG_LENGTH])
+                row = read(self.cursor, **values).fetchone()
         return row
 
     def phone(self, tag: str) -> tuple[Phone, datetime]:

@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ... import lifecycle
-from ...lifecycle import Failures, Quota, Window
-from ...model import Channel, Holder, Status, Verification
+from ...lifecycle import Quota, Tally, TallyChange, Window
+from ...model import Channel, Failures, Holder, Status, Verification
 from ...phone import PhoneNumber
-from ...policy import FAILURE_MEMORY
+from ...policy import SEND_WINDOW, TALLY_HOURS
+from ...purposes import Budget, failure_key
 
 #: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
 FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
@@ -46,6 +47,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "redeemed": bool,
     "polled_at": time_of,
     "known": bool,
+    "by_pair": bool,
 }
 _PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
 READ_AT = FIELDS.index("read_at")
@@ -98,22 +100,52 @@ class Phone:
         counted = self._windows.get(key)
         return Window(counted[0], time_of(counted[1])) if counted else None
 
-    def failures_of(self, budget: str) -> Failures | None:
-        counted = self._failures.get(budget)
-        return Failures(counted[0], time_of(counted[1]) - FAILURE_MEMORY) if counted else None
+    def failures_of(self, key: str) -> Failures | None:
+        kept = self._failures.get(key)
+        if kept is None:
+            return None
+        count, forgets_at, last_at, total, locks, locked_until = kept
+        return Failures(
+            count, time_of(last_at), time_of(forgets_at), total, locks, time_of(locked_until) if locked_until else None
+        )
+
+    def succeed(self, record: Verification) -> None:
+        """Clear what a success of this record clears."""
+        kept = {key: found for key in _FAILURE_KEYS if (found := self.failures_of(key)) is not None}
+        for key in lifecycle.after_success(record, kept):
+            self.fail(key, None)
+
+    def unlock(self) -> bool:
+        """Drop all failures; whether there were any."""
+        self.changed = bool(self._failures)
+        self._failures = {}
+        return self.changed
+
+    def refund(self, quotas: Sequence[Quota], at: datetime) -> None:
+        """Give back what was counted under these quotas at that time."""
+        for quota in quotas:
+            window = lifecycle.refunded(self.window(quota.key), quota, at)
+            if window is not None:
+                self.count([quota], [window])
 
     def count(self, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
         for quota, window in zip(quotas, windows, strict=True):
             self._windows[quota.key] = [window.count, micros(window.ends_at)]
             self.last_until(window.ends_at)
 
-    def fail(self, budget: str, failures: Failures | None) -> None:
+    def fail(self, key: str, failures: Failures | None) -> None:
         if failures is None:
-            self.changed |= self._failures.pop(budget, None) is not None
+            self.changed |= self._failures.pop(key, None) is not None
             return
-        ends_at = lifecycle.forgets_at(failures)
-        self._failures[budget] = [failures.count, micros(ends_at)]
-        self.last_until(ends_at)
+        self._failures[key] = [
+            failures.count,
+            micros(failures.forgets_at),
+            micros(failures.last_at),
+            failures.total,
+            failures.locks,
+            micros(failures.locked_until) if failures.locked_until is not None else 0,
+        ]
+        self.last_until(failures.forgets_at)
 
     def last_until(self, time: datetime) -> None:
         self._ends_at = max(self._ends_at, micros(time))
@@ -133,6 +165,47 @@ class Phone:
             "old_version": -1 if self.version is None else self.version,
             "version": now if self.version is None else self.version + 1,
         }
+
+
+#: Every name under which failures are kept. Rows of before these names hold others, which nothing reads any more.
+_FAILURE_KEYS = tuple(failure_key(budget, trusted=trusted) for budget in Budget for trusted in (False, True))
+
+
+#: The counters of the tally: a row for each series and hour. No other counter's name is between these two.
+TALLY_FIRST, TALLY_BEYOND = "tally:", "tally;"
+SERIES = ("short", "long", "right")
+_SERIES_PLACE = len(TALLY_FIRST)
+
+
+def series_range(series: str) -> tuple[str, str]:
+    """The first name of a series' counters, and one beyond the last."""
+    return f"{TALLY_FIRST}{series}:", f"{TALLY_FIRST}{series};"
+
+
+def tally_of(rows: Iterable[Sequence[Any]], at: datetime) -> Tally:
+    """The tally in these counters' rows of name, count and end; other counters among them are left out."""
+    sums = dict.fromkeys(SERIES, 0)
+    for name, count, ends_at, *_ in rows:
+        if name.startswith(TALLY_FIRST) and ends_at > micros(at):
+            sums[name[_SERIES_PLACE:].partition(":")[0]] += count
+    return Tally(**sums)
+
+
+def tally_rows(change: TallyChange | None, address: str | None, at: datetime) -> Sequence[tuple[str, int, int]]:
+    """What an answer changes: each counter's name, by how much, and when a new one ends; in the order of names."""
+    if change is None:
+        return ()
+    hour = lifecycle.hour_of(at)
+    ends_at = micros(_EPOCH + timedelta(hours=hour + 1 + TALLY_HOURS))
+    # A hundred hours later a name comes back, long after its row has ended.
+    rows = [
+        (f"{TALLY_FIRST}{series}:{hour % 100:02}", value, ends_at)
+        for series in SERIES
+        if (value := getattr(change, series))
+    ]
+    if address is not None and change.address:
+        rows.append((address, change.address, micros(at + SEND_WINDOW)))
+    return sorted(rows)
 
 
 _json = json.JSONEncoder(separators=(",", ":")).encode

@@ -7,11 +7,25 @@ from datetime import datetime, timedelta
 from functools import cached_property
 
 from ... import lifecycle
-from ...lifecycle import Attachment, Judged, Limits, Opening, Quota, Refusal, Refused, Spent, Window
+from ...codes import TAG_LENGTH
+from ...lifecycle import (
+    Answering,
+    Attachment,
+    Counted,
+    Judged,
+    Limits,
+    Opening,
+    Quota,
+    Refusal,
+    Refused,
+    Spent,
+    Tally,
+    Window,
+)
 from ...model import Event, Status, Verification
 from ..base import checked_keep
 from .turns import GUARDED, HELD, READING, Overtaken, Turn, Turns
-from .values import Phone, micros, time_of
+from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import Writes
 
 #: How many rows one transaction of `purge` drops at most, so that nobody waits for it.
@@ -32,29 +46,32 @@ class RowStore:
     def _writes(self) -> Writes:
         return self._make_writes()
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Sequence[datetime] | Refused:
-        if not quotas:
-            return []
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
         # In the order of their names, so that no two steps wait for each other.
-        names = sorted({quota.key for quota in quotas})
-        counters = self._writes.counters(len(names))
+        ordered = sorted(quotas, key=lambda quota: quota.key)
+        gates = [quota for quota in ordered if quota.gate]
+        taken = [quota for quota in ordered if not quota.gate]
+        names = sorted({quota.key for quota in taken})
+        at_once = self._writes.at_once and bool(names) and len(names) == len(taken)
 
-        def one_more(turn: Turn) -> Sequence[datetime]:
+        def one_more(turn: Turn) -> Counted:
             turn.unclear = True
-            rows = counters.one_more(turn.cursor, sorted(quotas, key=lambda quota: quota.key), now)
+            rows = self._writes.count_at_once(len(taken), len(gates))(turn.cursor, taken, gates, now)
             if not rows:
                 raise Overtaken
-            turn.time(rows[0][2])
-            ends = {row[0]: row[1] for row in rows}
-            return [time_of(ends[quota.key]) for quota in quotas]
+            at = turn.time(rows[0][2])
+            ends = {row[0]: time_of(row[1]) for row in rows}
+            short, long, right = map(int, rows[0][4:])
+            return Counted([ends.get(quota.key, at) for quota in quotas], Tally(short, long, right))
 
-        def step(turn: Turn) -> Sequence[datetime] | Refused:
-            if turn.alone:
+        def step(turn: Turn) -> Counted | Refused:
+            if turn.alone and at_once:
                 return one_more(turn)
-            if turn.holds:
-                counters.hold(turn.cursor, names)
-            rows = counters.read(turn.cursor, names)
-            at = turn.time(rows[0][3] if rows else None)
+            if turn.holds and names:
+                self._writes.counters(len(names)).hold(turn.cursor, names)
+            every = sorted({*names, *(gate.key for gate in gates)})
+            rows = self._writes.counters(max(len(every), 1)).read(turn.cursor, every or [""])
+            at = turn.time(rows[0][3]) if rows else turn.server_time()
             counts = {name: Window(count, time_of(ends_at)) for name, count, ends_at, _ in rows}
             windows = []
             for quota in quotas:
@@ -63,16 +80,26 @@ class RowStore:
                     return window
                 windows.append(window)
             by_name = {quota.key: window for quota, window in zip(quotas, windows, strict=True)}
-            counters.write(turn.cursor, names, [by_name[name] for name in names])
-            return [window.ends_at for window in windows]
+            if names:
+                self._writes.counters(len(names)).write(turn.cursor, names, [by_name[name] for name in names])
+            return Counted([window.ends_at for window in windows], tally_of(rows, at))
 
-        at_once = self._writes.at_once and len(names) == len(quotas)
-        return self._turns.take(step, now, GUARDED if at_once else HELD)
+        return self._turns.take(step, now, GUARDED if at_once else HELD if names else READING)
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        counted = sorted((q.key, micros(end)) for q, end in zip(quotas, windows, strict=True) if not q.gate)
+
         def step(turn: Turn) -> None:
-            for name, ends_at in sorted((q.key, micros(end)) for q, end in zip(quotas, windows, strict=True)):
+            for name, ends_at in counted:
                 self._writes.uncount(turn.cursor, this=name, then=ends_at)
+
+        self._turns.take(step, now)
+
+    async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
+        def step(turn: Turn) -> None:
+            phone, read_at = turn.phone(id[:TAG_LENGTH])
+            phone.refund(quotas, at)
+            self._write_phone(turn, phone, read_at)
 
         self._turns.take(step, now)
 
@@ -87,7 +114,7 @@ class RowStore:
                 opening,
                 turn.siblings(opening.tag, at) if opening.shown else (),
                 [(quota, phone.window(quota.key)) for quota in quotas],
-                phone.failures_of(opening.budget),
+                phone.failures_of(opening.failure_key),
                 limits,
                 at,
             )
@@ -108,7 +135,7 @@ class RowStore:
             if record is None:
                 return Refused(Refusal.CLOSED)
             by_line = attachment.line is not None
-            siblings = turn.siblings(record.tag, at - lifecycle.LINE_REST) if by_line else ()
+            siblings = turn.siblings(record.tag, at - lifecycle.PAIR_REST) if by_line else ()
             attached = lifecycle.attached(record, attachment, siblings, at)
             if not isinstance(attached, Refused):
                 # A line is promised to one claim, also after a power cut.
@@ -121,19 +148,24 @@ class RowStore:
         return self._turns.take(step, now, GUARDED, by_memory=True)
 
     async def spend(
-        self, id: str, binding: bytes, digests: Sequence[bytes], length: int, limits: Limits, now: datetime | None
+        self,
+        id: str,
+        binding: bytes,
+        digests: Sequence[bytes],
+        length: int,
+        limits: Limits,
+        answering: Answering,
+        now: datetime | None,
     ) -> Spent | Refused:
         def step(turn: Turn) -> Spent | Refused:
-            record, phone, at = turn.record(id)
-            failures = phone.failures_of(record.budget) if record is not None else None
-            spent = lifecycle.spent(record, binding, digests, length, failures, limits, at)
+            record, phone, at, address, tally = turn.answer(id, answering.address)
+            failures = record.failures if record is not None else None
+            spent = lifecycle.spent(record, binding, digests, length, failures, limits, answering, address, tally, at)
             if isinstance(spent, Spent):
-                phone.fail(spent.record.budget, spent.failures)
-                turn.write(self._writes.spend, phone, spent.record, at)
+                self._answer(turn, phone, spent, answering, at, spends=True)
             return spent
 
-        # Held before anything is compared: a guess that was compared and then overtaken would be one too many.
-        return self._turns.take(step, now, HELD)
+        return self._turns.take(step, now, GUARDED)
 
     async def reopen(
         self,
@@ -148,7 +180,7 @@ class RowStore:
         def step(turn: Turn) -> Verification | Refused:
             record, phone, at = turn.record(id)
             windows = [(quota, phone.window(quota.key)) for quota in quotas]
-            failures = phone.failures_of(record.budget) if record is not None else None
+            failures = phone.failures_of(record.failure_key) if record is not None else None
             reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, at)
             if isinstance(reopened, Refused):
                 return reopened
@@ -169,17 +201,16 @@ class RowStore:
 
         return self._turns.take(step, now, GUARDED)
 
-    async def judge(self, id: str, right: bool | None, generation: int, now: datetime | None) -> Judged | None:
+    async def judge(
+        self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
+    ) -> Judged | None:
         def step(turn: Turn) -> Judged | None:
-            record, phone, at = turn.record(id)
-            failures = phone.failures_of(record.budget) if record is not None else None
-            judged = lifecycle.judged(record, right, generation, failures, at)
-            if judged is None:
-                return None
-            found, failures = judged
-            phone.fail(found.record.budget, failures)
-            turn.write(self._writes.judge, phone, found.record, at)
-            return found
+            record, phone, at, address, _ = turn.answer(id, answering.address)
+            failures = record.failures if record is not None else None
+            judged = lifecycle.judged(record, right, generation, failures, answering, address, at)
+            if judged is not None:
+                self._answer(turn, phone, judged, answering, at, spends=False)
+            return judged
 
         return self._turns.take(step, now, GUARDED)
 
@@ -213,15 +244,24 @@ class RowStore:
 
         return self._turns.take(step, now, GUARDED)
 
-    async def redeem(self, id: str, binding: bytes, now: datetime | None) -> Verification | None:
+    async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
         def step(turn: Turn) -> Verification | None:
             record, phone, at = turn.record(id)
-            due = lifecycle.proof_due(record, binding, at)
+            due = lifecycle.proof_due(record, binding, subject, at)
             if due is not None:
                 turn.write(self._writes.redeem, phone, due, at)
             return due
 
         return self._turns.take(step, now, GUARDED)
+
+    async def unlock(self, tag: str, now: datetime | None) -> bool:
+        def step(turn: Turn) -> bool:
+            phone, at = turn.phone(tag)
+            had_any = phone.unlock()
+            self._write_phone(turn, phone, at)
+            return had_any
+
+        return self._turns.take(step, now)
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
@@ -246,7 +286,26 @@ class RowStore:
 
         return self._turns.take(step, now)
 
+    def _answer(
+        self, turn: Turn, phone: Phone, answer: Spent | Judged, answering: Answering, at: datetime, *, spends: bool
+    ) -> None:
+        """Write what an answer has changed."""
+        record = answer.record
+        if record.status is Status.VERIFIED:
+            phone.succeed(record)
+        else:
+            phone.fail(record.failure_key, answer.failures)
+        tally = tally_rows(answer.tally, answering.address, at)
+        if tally and turn.alone and not self._writes.at_once:
+            raise Overtaken  # only PostgreSQL writes all of it in one statement
+        turn.write(self._writes.answer(spends=spends, tallies=len(tally)), phone, record, at, tally)
+
+    def _write_phone(self, turn: Turn, phone: Phone, at: datetime) -> None:
+        if phone.changed:
+            turn.wrote = True
+            self._writes.phone(turn.cursor, **phone.row(at))
+
     def _close(self, turn: Turn, phone: Phone, record: Verification, at: datetime) -> None:
         if record.status is Status.VERIFIED:
-            phone.fail(record.budget, None)
+            phone.succeed(record)
         turn.write(self._writes.close, phone, record, at)

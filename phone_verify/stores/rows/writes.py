@@ -43,7 +43,8 @@ _RECEIPT = (
 )
 #: What a step changes of a phone.
 COUNTED = ("windows", "failures", "ends_at", "version")
-CLOSED = ("status", "closed_at")
+CLOSED = ("status", "closed_at", "by_pair")
+_ANSWERED = (*CLOSED, "unjudged", "mistakes", "tallied_short", "tallied_long")
 #: All of a record that a store keeps; one that finds the tag in the id has no column for it.
 STORED = tuple(name for name in FIELDS if name != "read_at")
 
@@ -70,20 +71,40 @@ class Change:
     """Writes these fields of a record, and what is counted of its phone; False if another step came between.
 
     With a statement for the phone `record` writes the record alone, and nobody can come between; without, it writes
-    both, guarded by the phone's version.
+    both, guarded by the phone's version. With a statement for the tally that is written after them, in the same
+    transaction; without, `record` writes it too.
     """
 
-    def __init__(self, names: Sequence[str], record: Statement, phone: Statement | None = None) -> None:
-        self._names, self._record, self._phone = names, record, phone
+    def __init__(
+        self,
+        names: Sequence[str],
+        record: Statement,
+        phone: Statement | None = None,
+        tally: Statement | None = None,
+    ) -> None:
+        self._names, self._record, self._phone, self._tally = names, record, phone, tally
 
-    def __call__(self, cursor: Any, phone: Phone, record: Verification, at: datetime) -> bool:
+    def __call__(
+        self,
+        cursor: Any,
+        phone: Phone,
+        record: Verification,
+        at: datetime,
+        tally: Sequence[tuple[str, int, int]] = (),
+    ) -> bool:
         values = stored_fields(record, self._names)
+        tallied = _tallied(tally, at) if tally else {}
         if self._phone is None:
-            done = self._record(cursor, this=record.id, of_phone=phone.tag, **phone.row(at), **values)
-            return bool(done.rowcount > 0)
-        if phone.changed:
-            self._phone(cursor, **phone.row(at))
-        self._record(cursor, this=record.id, **values)
+            with_it = {} if self._tally else tallied
+            done = self._record(cursor, this=record.id, of_phone=phone.tag, **phone.row(at), **values, **with_it)
+            if done.rowcount <= 0:
+                return False
+        else:
+            if phone.changed:
+                self._phone(cursor, **phone.row(at))
+            self._record(cursor, this=record.id, **values)
+        if self._tally is not None:
+            self._tally(cursor, **tallied)
         return True
 
 
@@ -166,14 +187,14 @@ class Start:
 class Counters:
     """The statements for so many shared counters. Their names are given in order, so that no two steps lock up."""
 
-    def __init__(self, hold: Statement, read: Statement, write: Statement, one_more: Statement) -> None:
-        self._hold, self._read, self._write, self._one_more = hold, read, write, one_more
+    def __init__(self, hold: Statement, read: Statement, write: Statement) -> None:
+        self._hold, self._read, self._write = hold, read, write
 
     def hold(self, cursor: Any, names: Sequence[str]) -> None:
         self._hold(cursor, **_numbered("name", names))
 
     def read(self, cursor: Any, names: Sequence[str]) -> Sequence[Sequence[Any]]:
-        """The names that have a row, with their counts, ends, and the server's time."""
+        """The names that have a row, and the tally's, with their counts, ends, and the server's time."""
         rows: Sequence[Sequence[Any]] = self._read(cursor, **_numbered("name", names)).fetchall()
         return rows
 
@@ -182,16 +203,36 @@ class Counters:
         ends = _numbered("ends_at", [micros(window.ends_at) for window in windows])
         self._write(cursor, **_numbered("name", names), **counts, **ends)
 
-    def one_more(self, cursor: Any, quotas: Sequence[Quota], now: datetime | None) -> Sequence[Sequence[Any]]:
-        """On PostgreSQL: count one more in each window; no rows if one has to begin, or is full.
 
-        Gives back their names and ends, and the server's time.
-        """
-        limits = _numbered("limit", [quota.limit for quota in quotas])
+class CountAtOnce:
+    """Counts one more under some quotas in one statement, for PostgreSQL, if none of the gates is full."""
+
+    def __init__(self, statement: Statement) -> None:
+        self._statement = statement
+
+    def __call__(
+        self, cursor: Any, quotas: Sequence[Quota], gates: Sequence[Quota], now: datetime | None
+    ) -> Sequence[Sequence[Any]]:
+        """Returns name, end, the server's time and the three sums of the tally; no rows if a window has to begin."""
+        values = {
+            **_numbered("name", [quota.key for quota in quotas]),
+            **_numbered("limit", [quota.limit for quota in quotas]),
+            **_numbered("gate", [gate.key for gate in gates]),
+            **_numbered("most", [gate.limit for gate in gates]),
+        }
         at = micros(now) if now else None
-        names = _numbered("name", [quota.key for quota in quotas])
-        rows: Sequence[Sequence[Any]] = self._one_more(cursor, **names, **limits, at=at).fetchall()
+        rows: Sequence[Sequence[Any]] = self._statement(cursor, **values, at=at).fetchall()
         return rows
+
+
+def _tallied(rows: Sequence[tuple[str, int, int]], at: datetime) -> dict[str, object]:
+    names, changes, ends = zip(*rows, strict=True)
+    return {
+        **_numbered("tally_name", names),
+        **_numbered("tally_change", changes),
+        **_numbered("tally_ends_at", ends),
+        "tally_at": micros(at),
+    }
 
 
 def _numbered(word: str, values: Sequence[object]) -> dict[str, object]:
@@ -210,8 +251,12 @@ class Words(Protocol):
         """Writes a start, and sweeps so many rows of these tables."""
         ...
 
-    def change(self, names: Sequence[str], *, lazy: bool = False) -> Change:
-        """Writes these fields of a record."""
+    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> Change:
+        """Writes these fields of a record, and so many counters of the tally."""
+        ...
+
+    def phone(self) -> Statement:
+        """Writes what is counted of a phone, whose row the step holds."""
         ...
 
     def old(self, table: Table) -> Old:
@@ -220,6 +265,10 @@ class Words(Protocol):
 
     def counters(self, count: int) -> Counters:
         """The statements for this many counters."""
+        ...
+
+    def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
+        """Counts this many quotas, with this many gates; only where `at_once`."""
         ...
 
     def uncount(self) -> Statement:
@@ -243,8 +292,7 @@ class Writes:
         self.attach = words.change(_RECEIPT)
         self.attach_lazily = words.change(_RECEIPT, lazy=True)
         self.close = words.change(CLOSED)
-        self.spend = words.change((*CLOSED, "attempts_left", "unjudged"))
-        self.judge = words.change((*CLOSED, "unjudged"))
+        self.phone = words.phone()
         self.reopen = words.change(("sends", "resend_at"))
         self.poll = words.change(("polled_at",), lazy=True)
         self.redeem = words.change(("redeemed",))
@@ -252,6 +300,8 @@ class Writes:
         self.uncount = words.uncount()
         self.erase_records, self.erase_phone = words.erase()
         self._counters: dict[int, Counters] = {}
+        self._counts_at_once: dict[tuple[int, int], CountAtOnce] = {}
+        self._answers: dict[tuple[bool, int], Change] = {}
 
     def start(self) -> Start:
         """The ways to write the next start."""
@@ -262,3 +312,16 @@ class Writes:
         if count not in self._counters:
             self._counters[count] = self._words.counters(count)
         return self._counters[count]
+
+    def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
+        """The statement that counts this many quotas, with this many gates."""
+        if (quotas, gates) not in self._counts_at_once:
+            self._counts_at_once[quotas, gates] = self._words.count_at_once(quotas, gates)
+        return self._counts_at_once[quotas, gates]
+
+    def answer(self, *, spends: bool, tallies: int) -> Change:
+        """Writes a judged answer, and so many counters of the tally; `spends` where it takes an attempt."""
+        if (spends, tallies) not in self._answers:
+            names = (*_ANSWERED, "attempts_left") if spends else _ANSWERED
+            self._answers[spends, tallies] = self._words.change(names, tallies=tallies)
+        return self._answers[spends, tallies]

@@ -13,7 +13,7 @@ from .engine import WAIT, engine_of, name_of
 from .tables import PHONE
 
 #: The newest revision, for which this version of the package is written.
-HEAD = "0003"
+HEAD = "0004"
 #: Where the revision of the tables is kept. A site's own Alembic has its own table for that.
 VERSION_TABLE = "phone_verify_schema"
 

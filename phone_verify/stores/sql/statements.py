@@ -10,8 +10,8 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...codes import TAG_LENGTH
 from ..rows.turns import Statement
-from ..rows.values import FIELDS
-from .tables import PHONE, VERIFICATION
+from ..rows.values import FIELDS, series_range
+from .tables import COUNTER, PHONE, VERIFICATION
 
 
 class Prepared:
@@ -51,17 +51,43 @@ class EngineReads:
         )
         of_phone: sa.BindParameter[str] = sa.bindparam("of_phone")
         found = sa.select(*columns, *counted).where(record.id == this)
-        either = found.select_from(VERIFICATION.outerjoin(PHONE, phone.tag == of_phone))
-        self.record: Statement = Prepared(either, dialect)
+        answered = found.add_columns(*_answered(dialect.name))
+        either = VERIFICATION.outerjoin(PHONE, phone.tag == of_phone)
         # The phone's row first, as everywhere: no two steps wait for each other.
-        both = found.select_from(PHONE.join(VERIFICATION, phone.tag == of_phone)).with_for_update()
-        self.held_record: Statement = Prepared(both, dialect)
+        both = PHONE.join(VERIFICATION, phone.tag == of_phone)
+        self.record: Statement = Prepared(found.select_from(either), dialect)
+        self.held_record: Statement = Prepared(found.select_from(both).with_for_update(), dialect)
+        self.answer: Statement = Prepared(answered.select_from(either), dialect)
+        self.held_answer: Statement = Prepared(answered.select_from(both).with_for_update(), dialect)
         self.siblings: Statement = Prepared(
             sa.select(*columns).where(
                 record.id >= this, record.id < sa.bindparam("beyond"), record.expires_at > sa.bindparam("since")
             ),
             dialect,
         )
+
+
+def time_given(dialect_name: str) -> sa.ColumnElement[Any]:
+    """The time `at`, or else the server's."""
+    return sa.func.coalesce(sa.bindparam("at", type_=sa.BigInteger), server_time(dialect_name))
+
+
+def tallied(dialect_name: str, series: str, counter: sa.FromClause = COUNTER) -> sa.ScalarSelect[Any]:
+    """The sum of a series of the tally at the time `at`."""
+    c = counter.c
+    first, beyond = series_range(series)
+    in_series = (c.name >= sa.literal_column(f"'{first}'"), c.name < sa.literal_column(f"'{beyond}'"))
+    counted = (*in_series, c.ends_at > time_given(dialect_name))
+    total = sa.func.coalesce(sa.func.sum(c["count"]), sa.literal_column("0"))
+    return sa.select(total).where(*counted).scalar_subquery()
+
+
+def _answered(dialect_name: str) -> Sequence[sa.ColumnElement[Any]]:
+    """What an address, and the site, have answered."""
+    c = COUNTER.c
+    named = c.name == sa.bindparam("address", type_=c.name.type)
+    of_address = [sa.select(column).where(named).scalar_subquery() for column in (c["count"], c.ends_at)]
+    return [*of_address, tallied(dialect_name, "short"), tallied(dialect_name, "right")]
 
 
 def server_time(dialect_name: str) -> sa.ColumnElement[Any]:

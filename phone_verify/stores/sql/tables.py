@@ -53,11 +53,17 @@ VERIFICATION = sa.Table(
     sa.Column("freed", _text(512), nullable=False),
     sa.Column("known", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Column("unjudged", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("subject", _text(22), nullable=False, server_default=""),
+    sa.Column("budget", _text(16), nullable=False, server_default=""),
+    sa.Column("mistakes", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tallied_short", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("tallied_long", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("by_pair", sa.SmallInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 
-#: `windows` and `failures` are JSON, by quota and by budget: how many, and when they are forgotten. On a server every
-#: step on the phone makes a new `version`.
+#: `windows` and `failures` are JSON, by quota and by failure key: how many, when they are forgotten, and the locks.
+#: On a server every step on the phone makes a new `version`.
 PHONE = sa.Table(
     "phone_verify_phone",
     metadata,
@@ -69,7 +75,7 @@ PHONE = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: The quotas that span phones.
+#: The quotas that span phones, and the tally of wrong and right answers by the hour.
 COUNTER = sa.Table(
     "phone_verify_counter",
     metadata,

@@ -6,11 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ..rows.turns import Statement
-from ..rows.writes import CLOSED, COUNTED, STORED, Change, Counters, Old, Open, OpenAtOnce, Start, Table
-from .statements import Prepared, bound, server_time, upsert
+from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
+from ..rows.writes import (
+    CLOSED,
+    COUNTED,
+    STORED,
+    Change,
+    CountAtOnce,
+    Counters,
+    Old,
+    Open,
+    OpenAtOnce,
+    Start,
+    Table,
+)
+from .statements import Prepared, bound, server_time, tallied, time_given, upsert
 from .tables import COUNTER, PHONE, VERIFICATION
 
 _TABLES = {Table.VERIFICATION: VERIFICATION, Table.PHONE: PHONE, Table.COUNTER: COUNTER}
@@ -38,20 +51,26 @@ class EngineWords:
     def at_once(self) -> bool:
         return self._dialect.name == "postgresql"
 
-    def change(self, names: Sequence[str], *, lazy: bool = False) -> Change:
+    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> Change:
         this = VERIFICATION.c.id == sa.bindparam("this")
         record = sa.update(VERIFICATION).where(this).values(_values(names))
+        tally = self._prepared(_tally(self._dialect.name, tallies)) if tallies else None
         if self._dialect.name == "sqlite":
-            return Change(names, self._prepared(record), self._upsert_phone())
+            return Change(names, self._prepared(record), self._upsert_phone(), tally)
         if self._dialect.name == "postgresql":
             held = sa.update(PHONE).where(*_as_read()).values(_values(COUNTED)).returning(PHONE.c.tag).cte("held")
             guarded = record.where(held.c.tag == sa.bindparam("of_phone"))
+            if tallies:
+                guarded = guarded.add_cte(_tally("postgresql", tallies, held).cte("tally"))
             return Change(names, self._prepared(guarded.returning(_WITHOUT_WAITING) if lazy else guarded))
         # One UPDATE of two tables, in MySQL's own way; they are locked in the order in which they are named.
         both = sa.update(PHONE).where(this, *_as_read())
         fields = {VERIFICATION.c[name]: value for name, value in _values(names).items()}
         counts = {PHONE.c[name]: value for name, value in _values(COUNTED).items()}
-        return Change(names, self._prepared(both.values({**fields, **counts})))
+        return Change(names, self._prepared(both.values({**fields, **counts})), tally=tally)
+
+    def phone(self) -> Statement:
+        return self._upsert_phone()
 
     def start(self, swept: Mapping[Table, int]) -> Start:
         ended = sa.update(VERIFICATION).where(VERIFICATION.c.id == sa.bindparam("this"))
@@ -80,13 +99,20 @@ class EngineWords:
             {"name": name, "count": sa.bindparam(f"count{n}"), "ends_at": sa.bindparam(f"ends_at{n}")}
             for n, name in enumerate(names)
         ]
-        read = sa.select(c.name, c["count"], c.ends_at, server_time(dialect_name)).where(c.name.in_(names))
+        tally = sa.and_(
+            c.name >= sa.literal_column(f"'{TALLY_FIRST}'"), c.name < sa.literal_column(f"'{TALLY_BEYOND}'")
+        )
+        read = sa.select(c.name, c["count"], c.ends_at, server_time(dialect_name)).where(
+            sa.or_(c.name.in_(names), tally)
+        )
         return Counters(
             hold=self._prepared(upsert(dialect_name, COUNTER, empty, "name")),
             read=self._prepared(read),
             write=self._prepared(upsert(dialect_name, COUNTER, full, "count", "ends_at")),
-            one_more=self._prepared(_one_more(names)),
         )
+
+    def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
+        return CountAtOnce(self._prepared(_one_more(_names("name", quotas), _names("gate", gates))))
 
     def uncount(self) -> Statement:
         c = COUNTER.c
@@ -138,12 +164,70 @@ def _start(swept: Mapping[Table, int]) -> sa.ClauseElement:
     return start.add_cte(*sweeps) if sweeps else start
 
 
-def _one_more(names: Sequence[sa.BindParameter[str]]) -> sa.ClauseElement:
-    c = COUNTER.c
-    now = sa.func.coalesce(sa.bindparam("at", type_=sa.BigInteger), server_time("postgresql"))
+def _names(word: str, count: int) -> Sequence[sa.BindParameter[str]]:
+    return [sa.bindparam(f"{word}{n}", type_=COUNTER.c.name.type) for n in range(count)]
+
+
+def _one_more(names: Sequence[sa.BindParameter[str]], gates: Sequence[sa.BindParameter[str]]) -> sa.ClauseElement:
+    c, now = COUNTER.c, time_given("postgresql")
     room = [sa.and_(c.name == name, c["count"] < sa.bindparam(f"limit{n}")) for n, name in enumerate(names)]
     held = sa.select(c.name).where(sa.or_(*room), c.ends_at > now).order_by(c.name).with_for_update().cte("held")
-    all_held = sa.select(sa.func.count()).select_from(held).scalar_subquery() == len(names)
-    more = sa.update(COUNTER).where(c.name.in_(names), all_held).values(count=c["count"] + 1)
+    allowed = [sa.select(sa.func.count()).select_from(held).scalar_subquery() == len(names)]
+    if gates:
+        gate = COUNTER.alias("gate")
+        full = [
+            sa.and_(gate.c.name == name, gate.c["count"] >= sa.bindparam(f"most{n}")) for n, name in enumerate(gates)
+        ]
+        allowed.append(~sa.exists().where(sa.or_(*full), gate.c.ends_at > now))
+    more = sa.update(COUNTER).where(c.name.in_(names), *allowed).values(count=c["count"] + 1)
     # Nothing is sent before the start is written, which does wait for the disk.
-    return more.returning(c.name, c.ends_at, server_time("postgresql"), _WITHOUT_WAITING)
+    return more.returning(c.name, c.ends_at, server_time("postgresql"), _WITHOUT_WAITING, *_sums())
+
+
+def _sums() -> Sequence[sa.ColumnElement[Any]]:
+    """The sums of the tally's series; under other names, since the table itself is being written."""
+    return [tallied("postgresql", series, COUNTER.alias(f"tally_{series}")) for series in SERIES]
+
+
+def _tally(dialect_name: str, count: int, held: sa.CTE | None = None) -> Any:
+    """Change so many counters by so much, or start them again where they have ended.
+
+    With `held`, for PostgreSQL, only if that statement has a row.
+    """
+    c, at = COUNTER.c, sa.bindparam("tally_at", type_=sa.BigInteger)
+    rows = [
+        {
+            "name": sa.bindparam(f"tally_name{n}", type_=c.name.type),
+            "count": sa.bindparam(f"tally_change{n}", type_=sa.Integer),
+            "ends_at": sa.bindparam(f"tally_ends_at{n}", type_=sa.BigInteger),
+        }
+        for n in range(count)
+    ]
+    ended = c.ends_at <= at
+    if dialect_name in ("mysql", "mariadb"):
+        added = mysql.insert(COUNTER).values(rows)
+        new = added.inserted
+        # In this order: the second assignment sees what the first has written.
+        return added.on_duplicate_key_update(
+            [
+                ("count", sa.case((ended, new["count"]), else_=c["count"] + new["count"])),
+                ("ends_at", sa.case((ended, new.ends_at), else_=c.ends_at)),
+            ]
+        )
+    module = sqlite if dialect_name == "sqlite" else postgresql
+    insert: sqlite.Insert | postgresql.Insert = module.insert(COUNTER)
+    if held is None:
+        insert = insert.values(rows)
+    else:
+        chosen = [sa.select(*(sa.cast(value, c[name].type).label(name) for name, value in row.items())) for row in rows]
+        each = sa.union_all(*(select.select_from(held) for select in chosen))
+        insert = insert.from_select(["name", "count", "ends_at"], each)
+    new = insert.excluded
+    upserted = insert.on_conflict_do_update(
+        index_elements=[c.name],
+        set_={
+            "count": sa.case((ended, new["count"]), else_=c["count"] + new["count"]),
+            "ends_at": sa.case((ended, new.ends_at), else_=c.ends_at),
+        },
+    )
+    return upserted if held is None else upserted.returning(c.name)

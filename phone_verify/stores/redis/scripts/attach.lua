@@ -6,7 +6,7 @@ local record, text = read(id)
 if not record then
   return answer('closed')
 end
-local failures = failing(budget(record))
+local _, failures = failures_of(failure_key(record))
 if not is_open(record) then
   return answer('closed', text, failures)
 end
@@ -36,6 +36,11 @@ if line ~= '' then
       return true
     end
     local ended_at = sibling.closed_at ~= '' and sibling.closed_at or sibling.expires_at
+    if same and sibling.by_pair ~= '' and now < ended_at + PAIR_REST then
+      -- The provider may repeat its webhook, which would prove this claim too.
+      local same_user = record.subject ~= '' and record.subject == sibling.subject
+      return not (record.known ~= '' or same_user or shown[sibling.binding])
+    end
     local rests = same and now < ended_at + LINE_REST
     for _, freed in ipairs(freed_lines(sibling)) do
       rests = rests or ('=' .. freed.line == line and now < freed.at + LINE_REST)
@@ -43,7 +48,7 @@ if line ~= '' then
     return rests and not shown[sibling.binding]
   end
   local index = redis.call('HGET', KEYS[1], 'index') or ''
-  for _, sibling in ipairs(siblings(index, now - LINE_REST)) do
+  for _, sibling in ipairs(siblings(index, now - PAIR_REST)) do
     if sibling.id ~= id and sibling.phone == record.phone and holds_line(sibling) then
       close(record, 'failed')
       return answer('line_taken', write(record), failures)

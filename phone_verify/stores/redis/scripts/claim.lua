@@ -1,4 +1,4 @@
--- needs records siblings
+-- needs records failures siblings
 -- Verify the one open claim of the phone that this call proves; a call that fits two proves none.
 local driver, caller, reference, line = unpack(asked, 4, 7)
 
@@ -22,6 +22,7 @@ if #fitting ~= 1 then
 end
 local record = fitting[1]
 close(record, 'verified')
+record.by_pair = reference == '' and '1' or ''
 local text = write(record)
-redis.call('HDEL', KEYS[1], 'f' .. budget(record))
+succeed(record)
 return answer('done', text)

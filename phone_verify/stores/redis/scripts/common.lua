@@ -3,7 +3,7 @@
 -- One key holds one phone, a hash with its tag as hash tag:
 --   r<id>        a record: its values in the order below, each with a NUL after it
 --   s<quota>     the sends counted under one of the phone's own quotas: "count ends_at"
---   f<budget>    its wrong answers in a row: "count last_at"
+--   f<key>       its wrong answers under one budget, see failures.lua
 --   index        sixty characters for each record in the order of opening: its id, and when its life ends
 -- One key that moves as a whole is what a Cluster can move between its nodes at any time, and what a script may touch.
 --
@@ -29,8 +29,13 @@ local function text_of(time)
   return string.format('%.0f', time)
 end
 
+-- A wait rounded up to the full hour: what a client may learn of what other clients did.
+local function in_whole_hours(wait)
+  return math.ceil(wait / HOUR) * HOUR
+end
+
 -- What Python gets: its own mark of this call, a word, and what belongs to it. 0 is no `retry_after`.
 local function answer(word, record, failures, retry_after)
-  return mark .. '\0' .. word .. '\0' .. now_text .. '\0' .. (failures or 0) .. '\0' .. (retry_after or 0) .. '\0'
+  return mark .. '\0' .. word .. '\0' .. now_text .. '\0' .. (failures or '') .. '\0' .. (retry_after or 0) .. '\0'
     .. (record or '')
 end

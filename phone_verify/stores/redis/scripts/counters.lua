@@ -1,17 +1,18 @@
 -- Windows of sends, for `count` and the verbs that count a phone's own: "count ends_at".
 
--- The window with one more send, and how long until it ends; or nil and how long to wait.
-local function counted(window, limit, length)
+-- The window with one more send, and how long until it ends; or nil and how long to wait, in whole hours where others
+-- may have filled it.
+local function counted(window, limit, length, others)
   local count, ends_at
   if window then
-    count, ends_at = string.match(window, '^(%d+) (%d+)$')
+    count, ends_at = string.match(window, '^(-?%d+) (%d+)$')
     ends_at = tonumber(ends_at)
   end
   if not window or ends_at <= now then
     return '1 ' .. text_of(now + length), length
   end
   if tonumber(count) >= tonumber(limit) then
-    return nil, ends_at - now
+    return nil, others == '1' and in_whole_hours(ends_at - now) or ends_at - now
   end
   return count + 1 .. ' ' .. text_of(ends_at), ends_at - now
 end

@@ -4,4 +4,4 @@ local record, text = read(asked[4])
 if not record then
   return answer('none')
 end
-return answer('done', text, (failing(budget(record))))
+return answer('done', text, select(2, failures_of(failure_key(record))))

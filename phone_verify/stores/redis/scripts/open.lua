@@ -1,30 +1,31 @@
 -- needs records counters failures siblings
 -- Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why.
 local id, purpose, service = asked[4], asked[6], asked[7]
-local counted_as = budget({purpose = purpose, known = asked[27]})
 local values = table.concat(asked, '\0', 4, 28)
-local life, delay, short, most, most_short, quotas = unpack(asked, 29, 34)
-local first_quota, first_shown = 35, 35 + 3 * quotas
+local subject, budget, life, delay, short, most, most_short, quotas = unpack(asked, 29, 36)
+local counted_as = failure_key({purpose = purpose, known = asked[27], budget = budget, subject = subject})
+local first_quota, first_shown = 37, 37 + 4 * quotas
 
-local failures, rest = failing(counted_as)
-local why, wait = locked(failures, rest, most, most_short, short)
+local failures, failures_before = failures_of(counted_as)
+local why, wait = locked(failures, most, most_short, short)
 if why == 'failures' then
   return answer(why, nil, nil, wait)
 end
 
 local names = {'index'}
-for n = first_quota, first_shown - 1, 3 do
+for n = first_quota, first_shown - 1, 4 do
   names[#names + 1] = 's' .. asked[n]
 end
 local kept = redis.call('HMGET', KEYS[1], unpack(names))
--- Nothing stands behind the times: it is neither closed nor polled.
+-- Nothing stands behind the times: it is neither closed nor polled, nobody has answered, no call has proved it.
 local ends_at = text_of(now + life)
-local record = table.concat({values, now_text, ends_at, text_of(now + delay), '', '', ''}, '\0')
+local record = table.concat(
+  {values, now_text, ends_at, text_of(now + delay), '', '', subject, budget, '0', '0', '0', '', ''}, '\0')
 local fields = {'r' .. id, record}
 local longest = life + keep
 for n = 2, #names do
-  local at = first_quota + 3 * (n - 2)
-  local window, window_rest = counted(kept[n], asked[at + 1], asked[at + 2])
+  local at = first_quota + 4 * (n - 2)
+  local window, window_rest = counted(kept[n], asked[at + 1], asked[at + 2], asked[at + 3])
   if not window then
     return answer('quota', nil, nil, window_rest)
   end
@@ -51,19 +52,26 @@ local over, swept = {}, 0
 while swept < SWEPT_PER_START and #index > 0
     and tonumber(string.sub(index, ID_LENGTH + 1, ENTRY_LENGTH)) + keep <= now do
   local name = 'r' .. string.sub(index, 1, ID_LENGTH)
-  local text = redis.call('HGET', KEYS[1], name)
-  local old_budget = text and budget(record_of(text)) or counted_as
-  if old_budget ~= counted_as and failing(old_budget) == 0 then
-    over[#over + 1] = 'f' .. old_budget
-  end
   over[#over + 1], swept = name, swept + 1
   index = string.sub(index, ENTRY_LENGTH + 1)
 end
-fields[#fields + 1], fields[#fields + 2] = 'index', index .. id .. ends_at
+-- So do what clients and budgets have counted, now and then.
+if redis.call('HLEN', KEYS[1]) > MOST_FIELDS then
+  local all = redis.call('HGETALL', KEYS[1])
+  for n = 1, #all, 2 do
+    local kind = string.sub(all[n], 1, 1)
+    local ends = tonumber(string.match(all[n + 1], kind == 's' and '^%d+ (%d+)$' or '^%d+ %d+ (%d+) ') or 0)
+    if (kind == 's' or kind == 'f') and ends <= now then
+      over[#over + 1] = all[n]
+    end
+  end
+end
 
-redis.call('HSET', KEYS[1], unpack(fields))
+-- First what is over: a window that starts again has the name of the one that has ended.
+redis.call('HSET', KEYS[1], 'index', index .. id .. ends_at)
 if #over > 0 then
   redis.call('HDEL', KEYS[1], unpack(over))
 end
+redis.call('HSET', KEYS[1], unpack(fields))
 hold(longest)
-return answer('done', record, failures)
+return answer('done', record, failures_before)

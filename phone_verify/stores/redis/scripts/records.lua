@@ -3,14 +3,21 @@
 local function record_of(text)
   local id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
     code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed, known,
-    unjudged, created_at, expires_at, resend_at, closed_at, polled_at = struct.unpack('ssssssssssssssssssssssssssssss', text)
+    unjudged, created_at, expires_at, resend_at, closed_at, polled_at, more =
+      struct.unpack('ssssssssssssssssssssssssssssss', text)
+  -- Records of before these values end here.
+  local subject, budget, mistakes, tallied_short, tallied_long, by_pair = '', '', '0', '0', '0', ''
+  if more <= #text then
+    subject, budget, mistakes, tallied_short, tallied_long, by_pair = struct.unpack('ssssss', text, more)
+  end
   return {
     id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
     channel = channel, driver = driver, holder = holder, key_id = key_id, generation = generation,
     code_digest = code_digest, code_length = code_length, short = short, reference = reference, line = line,
     caller_hint = caller_hint, answered = answered, status = status, attempts_left = attempts_left, sends = sends,
-    redeemed = redeemed, freed = freed, known = known, unjudged = unjudged, created_at = created_at, expires_at = expires_at, resend_at = resend_at,
-    closed_at = closed_at, polled_at = polled_at,
+    redeemed = redeemed, freed = freed, known = known, unjudged = unjudged, created_at = created_at,
+    expires_at = expires_at, resend_at = resend_at, closed_at = closed_at, polled_at = polled_at, subject = subject,
+    budget = budget, mistakes = mistakes, tallied_short = tallied_short, tallied_long = tallied_long, by_pair = by_pair,
   }
 end
 
@@ -19,14 +26,27 @@ local function stored(record)
     record.id, record.phone, record.purpose, record.service, record.binding, record.locale, record.channel,
     record.driver, record.holder, record.key_id, record.generation, record.code_digest, record.code_length,
     record.short, record.reference, record.line, record.caller_hint, record.answered, record.status,
-    record.attempts_left, record.sends, record.redeemed, record.freed, record.known, record.unjudged, record.created_at, record.expires_at,
-    record.resend_at, record.closed_at, record.polled_at, '',
+    record.attempts_left, record.sends, record.redeemed, record.freed, record.known, record.unjudged,
+    record.created_at, record.expires_at, record.resend_at, record.closed_at, record.polled_at, record.subject,
+    record.budget, record.mistakes, record.tallied_short, record.tallied_long, record.by_pair, '',
   }, '\0')
 end
 
--- The name under which its wrong answers are counted.
-local function budget(record)
-  return record.known ~= '' and record.purpose .. '+known' or record.purpose
+-- The budget that its wrong answers are counted under.
+local function counts_as(record)
+  if record.budget ~= '' then
+    return record.budget
+  end
+  if record.purpose == 'second_factor' then
+    return 'second_factor'
+  end
+  return (record.purpose == 'login' or record.purpose == 'signup' or record.subject == '') and 'sign_in' or 'signed_in'
+end
+
+-- The name under which they are kept; trusted devices have budgets of their own.
+local function failure_key(record)
+  local name = counts_as(record)
+  return record.known ~= '' and name ~= 'test_number' and name .. '+trusted' or name
 end
 
 local function is_open(record)

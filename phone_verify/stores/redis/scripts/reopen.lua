@@ -5,15 +5,15 @@ local record, text = read(id)
 if not record or record.binding ~= binding then
   return answer('unbound')
 end
-local failures, rest = failing(budget(record))
+local failures, failures_before = failures_of(failure_key(record))
 local function refused(why, wait)
-  return answer(why, text, failures, wait)
+  return answer(why, text, failures_before, wait)
 end
 
 if not is_open(record) then
   return refused('closed')
 end
-local why, wait = locked(failures, rest, most, most_short, short)
+local why, wait = locked(failures, most, most_short, short)
 if why == 'failures' then
   return refused(why, wait)
 end
@@ -21,9 +21,9 @@ if tonumber(record.resend_at) > now then
   return refused('too_soon', record.resend_at - now)
 end
 local fields, longest = {}, 0
-for n = 10, #asked, 3 do
+for n = 10, #asked, 4 do
   local name = 's' .. asked[n]
-  local window, window_rest = counted(redis.call('HGET', KEYS[1], name), asked[n + 1], asked[n + 2])
+  local window, window_rest = counted(redis.call('HGET', KEYS[1], name), asked[n + 1], asked[n + 2], asked[n + 3])
   if not window then
     return refused('quota', window_rest)
   end
@@ -41,4 +41,4 @@ record.resend_at = text_of(now + delay)
 text = stored(record)
 redis.call('HSET', KEYS[1], 'r' .. id, text, unpack(fields))
 hold(longest)
-return answer('done', text, failures)
+return answer('done', text, failures_before)

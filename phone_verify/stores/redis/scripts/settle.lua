@@ -1,4 +1,4 @@
--- needs records
+-- needs records failures
 -- Close an open record, of this generation if one is named. Closing as verified clears the failures.
 local id, status, generation = unpack(asked, 4, 6)
 local record = read(id)
@@ -9,6 +9,6 @@ end
 close(record, status)
 write(record)
 if status == 'verified' then
-  redis.call('HDEL', KEYS[1], 'f' .. budget(record))
+  succeed(record)
 end
 return answer('done')

@@ -1,13 +1,15 @@
--- needs records failures
+-- needs records failures tally answers
 -- Take an attempt, compare, close when right or out of attempts, count or clear the failures; or say why not.
-local id, binding, length, most, most_short = unpack(asked, 4, 8)
+local id, binding, length, most, most_short, ceiling, per_address, short_per_day, has_address, rights =
+  unpack(asked, 4, 13)
 local record, text = read(id)
 if not record or record.binding ~= binding then
   return answer('unbound')
 end
-local failures, rest = failing(budget(record))
+local key = failure_key(record)
+local failures, failures_before = failures_of(key)
 local function refused(why, wait)
-  return answer(why, text, failures, wait)
+  return answer(why, text, failures_before, wait)
 end
 
 local attempts_left = tonumber(record.attempts_left)
@@ -21,27 +23,31 @@ end
 if length == '0' or (record.code_length ~= '' and record.code_length ~= length) then
   return refused('other_length')
 end
-local why, wait = locked(failures, rest, most, most_short, record.short)
+local seen = seen_from(14)
+local why, wait = locked(failures, most, most_short, record.short)
+if not why then
+  why, wait = slowed(record, seen, per_address, short_per_day)
+end
 if why then
   return refused(why, wait)
 end
 
 record.attempts_left = attempts_left - 1
-if not remote and shown_from(9)[record.code_digest] then
+if not remote and shown_from(18)[record.code_digest] then
   close(record, 'verified')
   text = write(record)
-  if failures > 0 then
-    redis.call('HDEL', KEYS[1], 'f' .. budget(record))
-  end
-  return answer('right', text)
+  succeed(record)
+  return answer('right', text .. changed(taken_back(record, rights, has_address ~= '')), select(2, failures_of(key)))
 end
 if not remote and attempts_left == 1 then
   close(record, 'exhausted')
 end
+local change = NO_CHANGE
 if remote then
   record.unjudged = record.unjudged + 1
+else
+  change = tallied(record, seen, has_address ~= '')
 end
-text = stored(record)
-redis.call('HSET', KEYS[1], 'r' .. id, text, 'f' .. budget(record), failures + 1 .. ' ' .. now_text)
-hold(FAILURE_MEMORY)
-return answer(remote and 'taken' or 'wrong', text, failures + 1)
+text = write(record)
+local failed = keep_failures(key, failed_once_more(failures, most, ceiling, key))
+return answer(remote and 'taken' or 'wrong', text .. changed(change), failed)

@@ -1,0 +1,86 @@
+"""What a verification is for, who may start it, and which failure budget it counts under."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from .errors import ConfigurationError
+
+#: A proof of these purposes signs a user in.
+SIGN_IN_PURPOSES = ("login", "signup")
+#: A proof of these purposes gives the signed-in user a number.
+PHONE_PURPOSES = ("change_phone", "confirm")
+#: Only server code starts this one, after another factor.
+SECOND_FACTOR = "second_factor"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
+_OPEN = "open"
+
+
+class Budget(StrEnum):
+    """What consecutive wrong answers of a phone are counted under."""
+
+    SIGN_IN = "sign_in"
+    SIGNED_IN = "signed_in"
+    SECOND_FACTOR = SECOND_FACTOR
+    #: One budget for all purposes, which neither a success nor a trusted device clears.
+    TEST_NUMBER = "test_number"
+
+
+def budget_of(purpose: str, *, signed_in: bool) -> Budget:
+    """Return the budget for this purpose; `signed_in` says whether a signed-in user started it.
+
+    Sign-in purposes share one budget whoever starts them: a second one would double the guesses at an account.
+    """
+    if purpose == SECOND_FACTOR:
+        return Budget.SECOND_FACTOR
+    if purpose in SIGN_IN_PURPOSES or not signed_in:
+        return Budget.SIGN_IN
+    return Budget.SIGNED_IN
+
+
+def failure_key(budget: Budget, *, trusted: bool) -> str:
+    """Return the name under which a store counts failures; trusted devices have budgets of their own."""
+    if budget is Budget.TEST_NUMBER or not trusted:
+        return budget.value
+    return f"{budget.value}+trusted"
+
+
+@dataclass(frozen=True, slots=True)
+class Purposes:
+    """The purposes that a client may name: ours, and those of the setting `PHONE_VERIFY_PURPOSES`.
+
+    `own` maps each purpose of the site to whether it may be started without signing in.
+    """
+
+    own: Mapping[str, bool] = field(default_factory=dict)
+
+    def known(self, purpose: str) -> bool:
+        """Return whether a client may name this purpose."""
+        return purpose in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES) or purpose in self.own
+
+    def needs_user(self, purpose: str) -> bool:
+        """Return whether only a signed-in user may start this purpose, and redeem its proof."""
+        return purpose not in SIGN_IN_PURPOSES and not self.own.get(purpose, False)
+
+
+def read_purposes(entries: Sequence[str]) -> Purposes:
+    """Read the setting's entries, `name` or `name:open`. Raises `ConfigurationError`."""
+    setting = "PHONE_VERIFY_PURPOSES"
+    own: dict[str, bool] = {}
+    for entry in entries:
+        name, colon, mark = entry.partition(":")
+        if not _NAME.match(name) or (colon and mark != _OPEN):
+            raise ConfigurationError(
+                f"{setting}: write names of lower-case letters, digits and _, separated by commas; "
+                "add :open where visitors may start one without signing in, like checkout,guest_checkout:open"
+            )
+        if name in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES, SECOND_FACTOR):
+            raise ConfigurationError(f"{setting}: {name} exists already; leave it out")
+        if name in own:
+            raise ConfigurationError(f"{setting}: {name} is listed twice")
+        own[name] = bool(colon)
+    return Purposes(own)
