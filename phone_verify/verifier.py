@@ -109,6 +109,7 @@ class Flows:
         self._known_browsers = KnownBrowsers(parts.keyring, parts.audience)
         self._limits = Limits.of(parts.policy)
         self._rights = parts.rights
+        self._short_codes_off = False
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -172,6 +173,7 @@ class Flows:
         quotas = self._phone_quotas(tag, purpose, address, known=known)
         budget = self._budget(phone, purpose, subject)
         slowed = _Slowed.by(counted.tally, self._limits, budget, known=known)
+        self._report_spraying(counted.tally)
 
         async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
             opening = replace(
@@ -517,6 +519,17 @@ class Flows:
         if record is None or not hmac.compare_digest(record.binding, binding_digest(secret)):
             return Outcome(Reason.NOT_FOUND)
         return record
+
+    def _report_spraying(self, tally: Tally) -> None:
+        """Report once when short codes close for the whole site; each process reports what it sees."""
+        was, self._short_codes_off = self._short_codes_off, self._limits.closes_short(tally)
+        if self._short_codes_off and not was:
+            log.warning(
+                "short codes are closed for sign-in on browsers that are no trusted devices: %d wrong answers "
+                "to short codes in the last 24 hours",
+                tally.short,
+            )
+            self._parts.events.tell(Happened("short_codes_off", "spraying"))
 
     def _fixed_code(self, phone: PhoneNumber) -> FixedCode | None:
         """The fixed code of a test number until its last day is over; None for every other phone."""

@@ -680,8 +680,7 @@ class StorePromises(StoreCase):
             assert failing(found) == failures
         assert failing(second) == 2
         clock.move(FAILURE_MEMORY.total_seconds())
-        assert (found := run(store.get(second.id, clock())))
-        assert failing(found) == 0
+        assert failing(self.open(store, clock)) == 0
 
     def test_the_browser_that_holds_a_line_may_have_it_again(self, store: Store, clock: ManualClock) -> None:
         self.claim_on(store, clock, LINE)

@@ -21,7 +21,7 @@ from phone_verify.testing.transport import FakeTransport
 from phone_verify.threads import ThreadedStore
 from phone_verify.verifier import AsyncVerifier, Verifier
 
-from .bench import OTHER_PHONE, PHONE, AsyncFace, Bench, flash, sms, wrong
+from .bench import OTHER_PHONE, PHONE, AsyncFace, Bench, sms, wrong
 
 
 def test_both_verifiers_have_the_same_methods() -> None:
@@ -122,13 +122,11 @@ def test_both_faces_of_a_site_share_records_and_counters() -> None:
     assert found.status is Status.VERIFIED
 
 
-def test_both_faces_of_a_site_watch_for_spraying_together() -> None:
+def test_both_faces_of_a_site_count_right_answers_together() -> None:
     site = build(
         Settings.read({"flash_call": "ssms://NAME:KEY@default"}), framework_keys=["k" * 32], transport=FakeTransport()
     )
-    assert site.verifier.flows._spraying is site.async_verifier._spraying
-    blocking, awaited = Bench(flash("1234")), Bench(flash("1234"))
-    assert blocking.verifier.flows._spraying is not awaited.verifier.flows._spraying
+    assert site.verifier.flows._rights is site.async_verifier._rights
 
 
 @pytest.mark.parametrize("url", ["memory:", "sqlite:///a.sqlite3", "orm:"])

@@ -21,7 +21,22 @@ from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
 
-from .bench import CALL, FLASH, LINE, PHONE, REFUSED, SMS, Bench, DeafCaller, Driver, flash, sms, webhook, wrong
+from .bench import (
+    CALL,
+    FLASH,
+    LINE,
+    OTHER_PHONE,
+    PHONE,
+    REFUSED,
+    SMS,
+    Bench,
+    DeafCaller,
+    Driver,
+    flash,
+    sms,
+    webhook,
+    wrong,
+)
 
 pytestmark = pytest.mark.usefixtures("face")
 
@@ -285,37 +300,51 @@ def spraying_bench(*more: Any) -> Listening:
     return Listening(flash(*codes), *more, sends_per_hour_per_prefix=0, sends_per_hour_total=0)
 
 
-def test_many_wrong_short_codes_turn_them_off_for_ten_minutes() -> None:
+def test_a_spray_closes_short_codes_for_sign_in() -> None:
     listening = spraying_bench(sms())
     bench = listening.bench
     id, secret = bench.begun(FLASH)
-    spray(bench, 40, first=1000)
+    spray(bench, 99, first=1000)
+    assert bench.start(FLASH, OTHER_PHONE).ok
+    spray(bench, 1, first=2000)
+    assert bench.start(FLASH, OTHER_PHONE).reason is Reason.CHANNEL_UNAVAILABLE
     assert ("short_codes_off", "spraying") in listening.told
-    assert bench.start(FLASH).reason is Reason.CHANNEL_UNAVAILABLE
-    assert bench.verifier.look(id, secret).channels == [SMS]
+    refused = bench.verifier.check(id, secret, "1234")
+    assert refused.reason is Reason.TOO_MANY_REQUESTS, "an open one compares nothing"
     begun = bench.start()
     assert begun.verification is not None
     assert begun.verification.channel is SMS
-    bench.ticks += 599
-    assert bench.start(FLASH).reason is Reason.CHANNEL_UNAVAILABLE
-    bench.ticks += 2
-    assert bench.start(FLASH).ok
+    assert bench.start(FLASH, OTHER_PHONE, purpose="confirm", subject="7").ok
+    bench.clock.move(25 * 3600)
+    assert bench.start(FLASH, OTHER_PHONE).ok
     assert listening.told.count(("short_codes_off", "spraying")) == 1
 
 
-@pytest.mark.parametrize(("wrong_answers", "right_answers", "off"), [(39, 0, False), (24, 17, False), (26, 17, True)])
-def test_the_share_of_wrong_answers_decides(wrong_answers: int, right_answers: int, off: bool) -> None:
+def test_right_answers_raise_the_spray_limit() -> None:
     listening = spraying_bench(sms())
-    spray(listening.bench, wrong_answers, right_answers, first=1000)
-    assert listening.bench.start(FLASH).ok is not off
+    spray(listening.bench, 100, 240, first=1000)
+    assert not listening.bench.start(FLASH).ok, "two per cent of 240 are fewer than a hundred"
 
 
-def test_old_answers_are_forgotten() -> None:
+def test_a_right_answer_takes_its_wrong_ones_back() -> None:
     listening = spraying_bench(sms())
-    spray(listening.bench, 39, first=1000)
-    listening.bench.ticks += 300
-    spray(listening.bench, 39, first=2000)
-    assert listening.bench.start(FLASH).ok
+    bench = listening.bench
+    for n in range(60):
+        id, secret = bench.begun(FLASH, PhoneNumber(f"+98912{n:07d}"))
+        assert [bench.verifier.check(id, secret, typed).ok for typed in ("4321", "4322", "1234")] == [0, 0, 1]
+    assert bench.start(FLASH).ok
+
+
+def test_sprayed_six_digits_become_eight() -> None:
+    driver = sms()
+    listening = Listening(driver, failures_per_day=3, sends_per_hour_per_prefix=0, sends_per_hour_total=0)
+    bench = listening.bench
+    for n in range(3):
+        id, secret = bench.begun(SMS, PhoneNumber(f"+98912{n:07d}"))
+        bench.verifier.check(id, secret, wrong(driver.codes[-1]))
+    id, secret = bench.begun(SMS)
+    assert len(driver.codes[-1]) == 8
+    assert bench.verifier.check(id, secret, driver.codes[-1]).ok
 
 
 def test_wrong_answers_to_longer_codes_turn_nothing_off() -> None:

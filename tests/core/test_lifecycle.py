@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,8 +14,8 @@ from hypothesis import strategies as st
 from phone_verify import lifecycle
 from phone_verify.lifecycle import (
     Answer,
+    Answering,
     Attachment,
-    Failures,
     Limits,
     Opened,
     Opening,
@@ -22,11 +23,13 @@ from phone_verify.lifecycle import (
     Refusal,
     Refused,
     Spent,
+    Tally,
     Window,
 )
-from phone_verify.model import Channel, Event, Holder, Status, Verification
+from phone_verify.model import Channel, Event, Failures, Holder, Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.policy import FAILURE_MEMORY, SHORT_FAILURES, Plan, Policy
+from phone_verify.policy import FAILURE_MEMORY, FIRST_LOCK, SHORT_FAILURES, SHORT_REST, Plan, Policy
+from phone_verify.purposes import Budget
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 PHONE = PhoneNumber("+989120000001")
@@ -104,6 +107,17 @@ receipts = st.builds(
 )
 
 
+def failed(times: int) -> Failures:
+    """So many wrong answers in a row, without a lock."""
+    return Failures(times, NOW, NOW + FAILURE_MEMORY, times)
+
+
+def judge_answer(*arguments: Any) -> Spent | Refused:
+    """An answer from no address, on a site where nobody else has answered."""
+    *first, now = arguments
+    return lifecycle.spent(*first, Answering(), None, Tally(), now)
+
+
 @dataclass
 class Life:
     record: Verification
@@ -115,7 +129,7 @@ class Life:
 
     def spend(self, now: datetime, binding: bytes, digest: bytes) -> None:
         length = self.record.code_length or 6
-        spent = lifecycle.spent(self.record, binding, [digest], length, self.failures, Limits(20), now)
+        spent = judge_answer(self.record, binding, [digest], length, self.failures, Limits(20), now)
         if isinstance(spent, Spent):
             self.keep(spent.record)
             self.failures = spent.failures
@@ -135,7 +149,7 @@ class Life:
         self.keep(due[1] if due else None)
 
     def redeem(self, now: datetime, binding: bytes) -> None:
-        self.keep(lifecycle.proof_due(self.record, binding, now))
+        self.keep(lifecycle.proof_due(self.record, binding, "", now))
 
     def keep(self, record: Verification | None) -> None:
         self.record = record or self.record
@@ -204,19 +218,24 @@ def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: Holder, ser
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 5000), st.booleans()), max_size=40), st.integers(1, 10))
-def test_failures_in_a_row_never_pass_the_limit(tries: list[tuple[int, bool]], limit: int) -> None:
-    now, failures, in_a_row, last = NOW, None, 0, NOW
-    for seconds, right in tries:
+@given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans()), max_size=60), st.integers(1, 10))
+def test_failures_never_pass_the_limit_between_locks(attempts: list[tuple[int, bool]], limit: int) -> None:
+    now, failures, in_a_row, locks, locked_until, last = NOW, None, 0, 0, NOW, NOW
+    for seconds, right in attempts:
         now += timedelta(seconds=seconds)
-        if now - last >= FAILURE_MEMORY:
-            in_a_row = 0
+        if failures is not None and now - last >= FAILURE_MEMORY:
+            in_a_row, locks = 0, 0
         # Each on a verification of its own: a new code never resets the count.
-        spent = lifecycle.spent(begun(now=now), MINE, [RIGHT if right else WRONG], 6, failures, Limits(limit), now)
-        assert isinstance(spent, Refused) == (in_a_row >= limit)
-        if isinstance(spent, Spent):
-            in_a_row, last = (0, last) if right else (in_a_row + 1, now)
-            failures = spent.failures
+        answer = RIGHT if right else WRONG
+        spent = judge_answer(begun(now=now), MINE, [answer], 6, failures, Limits(limit), now)
+        assert isinstance(spent, Refused) == (now < locked_until)
+        if isinstance(spent, Refused):
+            continue
+        failures, last = spent.failures, now
+        in_a_row, locks = (0, 0) if right else (in_a_row + 1, locks)
+        if in_a_row == limit:
+            locked_until = now + min(timedelta(hours=2**locks), timedelta(hours=24))
+            in_a_row, locks = 0, locks + 1
 
 
 @settings(deadline=None)
@@ -267,15 +286,15 @@ def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -
     record, limits = begun(), Limits(20)
     unbound = Refused(Refusal.UNBOUND)
     for known in (record, None):
-        assert lifecycle.spent(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
+        assert judge_answer(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
         assert lifecycle.reopened(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
-        assert lifecycle.proof_due(known, binding, NOW) is None
+        assert lifecycle.proof_due(known, binding, "", NOW) is None
         assert lifecycle.poll_due(known, binding, NOW) is None
 
 
 @pytest.mark.parametrize("digests", [[], [b""], [WRONG], [RIGHT[:-1]]])
 def test_what_is_not_the_digest_is_wrong(digests: list[bytes]) -> None:
-    spent = lifecycle.spent(begun(), MINE, digests, 6, None, Limits(20), NOW)
+    spent = judge_answer(begun(), MINE, digests, 6, None, Limits(20), NOW)
     assert isinstance(spent, Spent)
     assert spent.answer is Answer.WRONG
 
@@ -284,49 +303,52 @@ def test_what_is_not_the_digest_is_wrong(digests: list[bytes]) -> None:
 def test_a_missing_code_matches_nothing_not_even_an_empty_one(digests: list[bytes]) -> None:
     for holder in (Holder.OURS, Holder.TOLD, Holder.NOBODY):
         record = begun(holder, code_digest=None, code_length=None)
-        spent = lifecycle.spent(record, MINE, digests, 6, None, Limits(20), NOW)
+        spent = judge_answer(record, MINE, digests, 6, None, Limits(20), NOW)
         assert isinstance(spent, Refused)
         assert spent.why is Refusal.NO_CODE
 
 
 def test_what_is_no_code_at_all_is_never_judged_whatever_the_length() -> None:
     for record in (begun(Holder.REMOTE, code_length=None), begun(code_length=None)):
-        refused = lifecycle.spent(record, MINE, [RIGHT], 0, None, Limits(20), NOW)
+        refused = judge_answer(record, MINE, [RIGHT], 0, None, Limits(20), NOW)
         assert isinstance(refused, Refused)
         assert refused.why is Refusal.OTHER_LENGTH
-        assert isinstance(lifecycle.spent(record, MINE, [RIGHT], 4, None, Limits(20), NOW), Spent)
+        assert isinstance(judge_answer(record, MINE, [RIGHT], 4, None, Limits(20), NOW), Spent)
 
 
 def test_any_listed_keys_digest_is_right() -> None:
     for digests in ([RIGHT, WRONG], [WRONG, RIGHT]):
-        spent = lifecycle.spent(begun(), MINE, digests, 6, None, Limits(20), NOW)
+        spent = judge_answer(begun(), MINE, digests, 6, None, Limits(20), NOW)
         assert isinstance(spent, Spent)
         assert spent.answer is Answer.RIGHT
 
 
 def test_the_remote_codes_last_attempt_leaves_it_open_for_the_provider_to_judge() -> None:
-    spent = lifecycle.spent(begun(Holder.REMOTE, attempts_left=1), MINE, [], 6, None, Limits(20), NOW)
+    spent = judge_answer(begun(Holder.REMOTE, attempts_left=1), MINE, [], 6, None, Limits(20), NOW)
     assert isinstance(spent, Spent)
     assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, 0, True)
-    again = lifecycle.spent(spent.record, MINE, [], 6, None, Limits(20), NOW)
+    again = judge_answer(spent.record, MINE, [], 6, None, Limits(20), NOW)
     assert isinstance(again, Refused)
     assert again.why is Refusal.CLOSED
     assert lifecycle.settled(spent.record, Status.VERIFIED, NOW) is not None
 
 
 def test_short_codes_have_the_lower_ceiling() -> None:
-    failures, limits = Failures(SHORT_FAILURES, NOW), Limits.of(Policy())
+    failures, limits = failed(SHORT_FAILURES), Limits.of(Policy())
     refused = lifecycle.locked(failures, limits, True, NOW)
-    assert refused == Refused(Refusal.SHORT_CODES_CLOSED, FAILURE_MEMORY)
+    assert refused == Refused(Refusal.SHORT_CODES_CLOSED, SHORT_REST)
     assert lifecycle.locked(failures, limits, False, NOW) is None
     assert lifecycle.locked(replace(failures, count=SHORT_FAILURES - 1), limits, True, NOW) is None
-    assert lifecycle.locked(failures, Limits(5), True, NOW) == Refused(Refusal.FAILURES, FAILURE_MEMORY)
+    assert lifecycle.locked(failures, Limits(5), True, NOW) == Refused(Refusal.FAILURES, FIRST_LOCK)
 
 
 def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
-    assert lifecycle.forgiven(Failures(3, NOW)) == Failures(2, NOW)
-    assert lifecycle.forgiven(Failures(1, NOW)) is None
-    assert lifecycle.forgiven(None) is None
+    assert lifecycle.forgiven(failed(3), NOW) == failed(2)
+    assert lifecycle.forgiven(failed(1), NOW) is None
+    assert lifecycle.forgiven(None, NOW) is None
+    locked = lifecycle.failed_once_more(failed(2), Limits(3), Budget.SIGN_IN, NOW)
+    assert locked.locked_until is not None
+    assert lifecycle.forgiven(locked, NOW) == failed(2), "and the lock that it caused goes with it"
 
 
 @pytest.mark.parametrize(

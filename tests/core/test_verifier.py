@@ -17,6 +17,7 @@ from phone_verify.exchange import Exchange, HttpRequest, HttpResponse
 from phone_verify.lifecycle import Opening
 from phone_verify.model import (
     CallState,
+    Cause,
     Channel,
     DeliveryEvent,
     DeliveryState,
@@ -304,11 +305,20 @@ def test_at_the_limit_nothing_is_compared_and_nothing_sent() -> None:
     assert bench.verifier.poll(id, secret).verification.attempts_left == 5  # type: ignore[union-attr]
 
 
-def test_other_phones_and_purposes_are_not_touched() -> None:
+def test_other_phones_and_budgets_are_not_touched() -> None:
     bench = Bench(sms(), max_failures=5)
     bench.fail(5)
     bench.begun(phone=PhoneNumber("+989120000001"))
-    bench.begun(purpose="signup")
+    bench.begun(purpose="second_factor")
+    bench.begun(purpose="confirm", subject="7")
+
+
+def test_purposes_that_sign_in_share_a_budget() -> None:
+    bench = Bench(sms(), max_failures=6)
+    bench.fail(3)
+    bench.fail(3, purpose="signup")
+    for purpose in ("login", "signup", "anything"):
+        assert bench.start(purpose=purpose).reason is Reason.TOO_MANY_REQUESTS
 
 
 def test_only_success_with_that_phone_and_purpose_clears_the_count() -> None:
@@ -365,11 +375,44 @@ def test_every_order_counts_one_and_failover_counts_once() -> None:
     bench.begun()
 
 
-def test_a_failed_send_is_not_given_back() -> None:
-    bench = Bench(sms(*[REFUSED] * 9), sends_per_hour=2)
-    assert [bench.start().reason for _ in range(3)] == [
-        Reason.DELIVERY_FAILED, Reason.DELIVERY_FAILED, Reason.TOO_MANY_REQUESTS,
-    ]  # fmt: skip
+def test_refused_order_counts_against_no_send_quota() -> None:
+    driver = sms(*[REFUSED] * 4)
+    quotas = dict.fromkeys(("sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_total"), 1)
+    bench = Bench(driver, **quotas, sends_per_hour_per_prefix=1)
+    for _ in range(4):
+        outcome = bench.start(address="192.0.2.1")
+        assert (outcome.reason, outcome.cause) == (Reason.DELIVERY_FAILED, Cause.SERVICE)
+    bench.begun(address="192.0.2.1")
+    assert bench.start(address="192.0.2.1").reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_refused_resend_is_given_back_too() -> None:
+    bench = Bench(sms(Receipt(), REFUSED), sends_per_hour=2, resend_after=timedelta(0))
+    id, secret = bench.begun()
+    assert bench.verifier.resend(id, secret).cause is Cause.SERVICE
+    assert bench.verifier.resend(id, secret).ok
+    assert bench.verifier.resend(id, secret).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_refused_orders_have_quotas_of_their_own() -> None:
+    bench = Bench(sms(*[REFUSED] * 300))
+    reasons = [bench.start(address="192.0.2.1").reason for _ in range(6)]
+    assert reasons == [*[Reason.DELIVERY_FAILED] * 5, Reason.TOO_MANY_REQUESTS], "five for a phone"
+    others = [PhoneNumber(f"+98912{n:07}") for n in range(1, 300)]
+    reasons = [bench.start(phone=phone, address="192.0.2.1").reason for phone in others[:16]]
+    assert reasons == [*[Reason.DELIVERY_FAILED] * 15, Reason.TOO_MANY_REQUESTS], "twenty for an address"
+    refused = [bench.start(phone=phone).reason is Reason.DELIVERY_FAILED for phone in others[20:220]]
+    assert refused == [True] * 180 + [False] * 20, "two hundred for the site"
+
+
+def test_unclear_order_stays_counted() -> None:
+    bench = Bench(flash(UNCLEAR, UNCLEAR), sends_per_hour=1)
+    assert bench.start().reason is Reason.DELIVERY_FAILED
+    assert bench.start().reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_cause_is_the_number_where_the_provider_says_so() -> None:
+    assert Bench(sms(ProviderError(Trouble.BAD_NUMBER))).start().cause is Cause.NUMBER
 
 
 def test_a_refused_start_gives_the_shared_counts_back() -> None:

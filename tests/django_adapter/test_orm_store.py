@@ -15,7 +15,7 @@ from phone_verify.errors import StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, Spent
 from phone_verify.model import Status, Verification
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
+from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
 from phone_verify_django.models import CounterRow, PhoneRow
 from phone_verify_django.store import OrmStore
 from tests.django_adapter.databases import make_tables, registered
@@ -98,7 +98,7 @@ def begun(store: OrmStore) -> Verification:
 def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
-        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     found = run(store.get(record.id, None))
     assert found is not None
     assert found.attempts_left == 4
@@ -109,11 +109,11 @@ def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) 
 def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
-        spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, None))
+        spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
         assert spent.answer is Answer.RIGHT
         assert run(store.get(record.id, None)) is not None
-        assert run(store.redeem(record.id, BINDING, None)) is not None
+        assert run(store.redeem(record.id, BINDING, "", None)) is not None
     found = run(store.get(record.id, None))
     assert found is not None
     assert (found.status, found.redeemed) == (Status.VERIFIED, True)
@@ -123,7 +123,7 @@ def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> 
 def test_a_site_without_autocommit_rolls_nothing_of_ours_back(store: OrmStore) -> None:
     record = begun(store)
     connections["own"].set_autocommit(False)
-    run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+    run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     connections["own"].rollback()
     connections["own"].set_autocommit(True)
     found = run(store.get(record.id, None))
@@ -149,7 +149,7 @@ def test_where_nothing_can_be_written_beside_the_block_it_says_what_to_do(store:
     with transaction.atomic(using="own"):
         before(store)
         with pytest.raises(StoreError, match="non_atomic_requests"):
-            run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+            run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         assert CounterRow.objects.using("own").count() <= 1, "the caller's block goes on"
     found = run(store.get(record.id, None))
     assert found is not None
@@ -162,7 +162,7 @@ def test_in_a_test_case_everything_happens_in_its_transaction(store: OrmStore) -
     with rolled_back(around):
         record = begun(store)
         with transaction.atomic(using="own"):
-            spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, None))
+            spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
     assert run(store.get(record.id, None)) is None
 
@@ -171,7 +171,7 @@ def test_a_step_that_breaks_off_leaves_nothing(store: OrmStore, monkeypatch: pyt
     record = begun(store)
     PhoneRow.objects.using("own").update(failures="no mapping")
     with pytest.raises(AttributeError):
-        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     PhoneRow.objects.using("own").update(failures={})
     found = run(store.get(record.id, None))
     assert found is not None
@@ -183,7 +183,7 @@ def test_errors_say_what_kind_they_are_and_none_of_the_values(store: OrmStore) -
     with connections["own"].schema_editor() as editor:
         editor.delete_model(PhoneRow)
     with pytest.raises(StoreError, match="OperationalError SQLITE_ERROR") as raised:
-        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     assert raised.value.__cause__ is None
     assert record.tag not in str(raised.value)
 

@@ -23,11 +23,13 @@ from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,
     LIMITS,
+    NOBODY,
     RIGHT,
     WRONG,
     StoreRaces,
     StoreSuite,
     attachment,
+    failing,
     opening,
     run,
     together,
@@ -133,7 +135,7 @@ def rolled_back() -> Iterator[None]:
 def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
-        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     found = run(store.get(record.id, None))
     assert found is not None
     assert found.attempts_left == 4
@@ -143,10 +145,10 @@ def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) 
 def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
-        spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, None))
+        spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
         assert spent.answer is Answer.RIGHT
-        assert run(store.redeem(record.id, BINDING, None)) is not None
+        assert run(store.redeem(record.id, BINDING, "", None)) is not None
     found = run(store.get(record.id, None))
     assert found is not None
     assert (found.status, found.redeemed) == (Status.VERIFIED, True)
@@ -165,8 +167,8 @@ ORDER = opening()
 VERBS: dict[str, Callable[[OrmStore, ManualClock], Any]] = {
     "count": lambda store, clock: run(store.count([Quota("total", 9)], clock())),
     "open": lambda store, clock: run(store.open(opening(id=ORDER.tag + "x" * 22), [Quota("own", 9)], LIMITS, clock())),
-    "spend wrong": lambda store, clock: run(store.spend(ORDER.id, BINDING, [WRONG], 6, LIMITS, clock())),
-    "spend right": lambda store, clock: run(store.spend(ORDER.id, BINDING, [RIGHT], 6, LIMITS, clock())),
+    "spend wrong": lambda store, clock: run(store.spend(ORDER.id, BINDING, [WRONG], 6, LIMITS, NOBODY, clock())),
+    "spend right": lambda store, clock: run(store.spend(ORDER.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())),
     "settle": lambda store, clock: run(store.settle(ORDER.id, Status.VERIFIED, clock())),
 }
 
@@ -216,10 +218,10 @@ def test_a_receipt_does_not_undo_what_came_before_it(store: OrmStore) -> None:
     order, other = opening(), OrmStore(using="own")
     record = run(store.open(order, [], LIMITS, None))
     assert isinstance(record, Verification)
-    assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     sent = run(store.attach(record.id, attachment(order), None))
     assert isinstance(sent, Verification)
-    assert (sent.attempts_left, sent.failures, sent.status) == (record.attempts_left - 1, 1, Status.SENT)
+    assert (sent.attempts_left, failing(sent), sent.status) == (record.attempts_left - 1, 1, Status.SENT)
     assert run(store.get(record.id, None)) == replace(sent, read_at=ANY)
 
 
@@ -234,10 +236,10 @@ def test_a_receipt_of_a_start_that_held_its_phone_undoes_nothing(
         patched.setattr(verbs, "GUARDED", HELD)
         record = run(store.open(order, [], LIMITS, None))
     assert isinstance(record, Verification)
-    assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     sent = run(store.attach(record.id, attachment(order), None))
     assert isinstance(sent, Verification)
-    assert (sent.attempts_left, sent.failures) == (record.attempts_left - 1, 1)
+    assert (sent.attempts_left, failing(sent)) == (record.attempts_left - 1, 1)
 
 
 def test_the_start_and_the_check_of_a_new_phone_are_so_many_statements(store: OrmStore) -> None:
@@ -254,7 +256,7 @@ def test_the_start_and_the_check_of_a_new_phone_are_so_many_statements(store: Or
         run(store.count([Quota("total", 9)], None))
         run(store.open(order, [Quota("own", 9)], LIMITS, None))
         run(store.attach(order.id, attachment(order), None))
-        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None))
+        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
     words = [text.split()[0] for text in texts]
     if connections["own"].vendor == "postgresql":
         assert words == ["WITH", "WITH", "WITH", "BEGIN", "SELECT", "WITH", "COMMIT"]
@@ -277,7 +279,7 @@ def test_purging_and_sweeping_disturb_nobody(store: OrmStore, clock: ManualClock
             assert not isinstance(run(store.count([Quota(f"address:{n}", 999)], clock())), Refused)
             order = opening(PhoneNumber(f"+9891200{n:05}"))
             assert isinstance(run(store.open(order, [Quota("own", 99)], LIMITS, clock())), Verification)
-            assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, clock())), Spent)
+            assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())), Spent)
 
     together(8, work, leave)
     run(store.purge(1000, clock()))

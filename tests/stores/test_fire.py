@@ -25,6 +25,7 @@ from phone_verify.testing.stores import (
     LIMITS,
     LINE,
     NO_DELAY,
+    NOBODY,
     RIGHT,
     WRONG,
     attachment,
@@ -74,7 +75,7 @@ def opened(store: Store, phone: PhoneNumber, *arguments: Any, **changes: Any) ->
 
 
 def guess(store: Store, id: str, digest: bytes, limits: Limits = LIMITS) -> Spent | Refused:
-    return run(store.spend(id, BINDING, [digest], 6, limits, None))
+    return run(store.spend(id, BINDING, [digest], 6, limits, NOBODY, None))
 
 
 def spent(answers: list[Any]) -> list[Spent]:
@@ -144,12 +145,12 @@ def test_two_hundred_starts_for_a_phone_stay_within_its_quota(
     own, shared = Quota("sends", 5), [Quota(f"total of {phone.e164}", 150), Quota(f"address of {phone.e164}", 120)]
 
     def start(store: Store, number: int) -> str | None:
-        windows = run(store.count(shared, None))
-        if isinstance(windows, Refused):
+        counted = run(store.count(shared, None))
+        if isinstance(counted, Refused):
             return None
         record = run(store.open(orders[number], [own], LIMITS, None))
         if isinstance(record, Refused):
-            run(store.uncount(shared, windows, None))
+            run(store.uncount(shared, counted.windows, None))
             return None
         return record.id
 
@@ -203,7 +204,7 @@ def test_webhooks_and_polls_of_one_call_have_one_effect(place: Place, store: Sto
 def test_a_proof_signs_in_once(place: Place, store: Store, phone: PhoneNumber, _: int) -> None:
     id = opened(store, phone).id
     assert spent([guess(store, id, RIGHT)])
-    answers, _compared = at_once(place, 100, lambda store, _: run(store.redeem(id, BINDING, None)) is not None)
+    answers, _compared = at_once(place, 100, lambda store, _: run(store.redeem(id, BINDING, "", None)) is not None)
     assert answers.count(True) == 1
 
 

@@ -11,12 +11,12 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answering, Counted, Quota, Refused
+from phone_verify.lifecycle import PROOF_LIFE, Counted, Quota, Refused
 from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import LIMITS, WRONG, StoreSuite, opening, run
+from phone_verify.testing.stores import LIMITS, NOBODY, RIGHT, StoreSuite, opening, run
 
 
 class TestMemoryStore(StoreSuite):
@@ -39,7 +39,7 @@ class TestMemoryStore(StoreSuite):
             phone = PhoneNumber(f"+98912{number:07}")
             record = run(store.open(opening(phone), [Quota(f"sends:{number}", 9)], LIMITS, clock()))
             if number % 2 == 0:
-                run(store.spend(record.id, record.binding, [WRONG], 6, LIMITS, clock()))
+                run(store.spend(record.id, record.binding, [RIGHT], 6, LIMITS, NOBODY, clock()))
             clock.move(300)
             largest = max(largest, held(store))
         # Three hundred starts in the day and the life that records are kept, each in two places.
@@ -98,7 +98,7 @@ def test_it_can_be_told_that_it_is_not_alone(caplog: pytest.LogCaptureFixture) -
         lambda: store.count([], None),
         lambda: store.uncount([], [], None),
         lambda: store.open(opening(), [], LIMITS, None),
-        lambda: store.spend(order.id, order.binding, [], 6, LIMITS, Answering(), None),
+        lambda: store.spend(order.id, order.binding, [], 6, LIMITS, NOBODY, None),
         lambda: store.get(order.id, None),
         lambda: store.purge(1, None),
     ):

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from phone_verify.lifecycle import Limits, Opening, Quota, Refused
+from phone_verify.lifecycle import Counted, Limits, Opening, Quota, Refused
 from phone_verify.model import Event, Holder, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT, Store
@@ -23,7 +23,20 @@ from phone_verify.stores.redis import RedisStore
 from phone_verify.stores.sql import SqlStore
 from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import CALL, OURS, REMOTE, RIGHT, ROUNDS, SHORT, TOLD, WRONG, attachment, opening, run
+from phone_verify.testing.stores import (
+    CALL,
+    NOBODY,
+    OURS,
+    REMOTE,
+    RIGHT,
+    ROUNDS,
+    SHORT,
+    TOLD,
+    WRONG,
+    attachment,
+    opening,
+    run,
+)
 from tests.django_adapter import databases
 from tests.stores import servers
 from tests.stores.redis_servers import RedisServer, running
@@ -156,13 +169,19 @@ class Steps(SideBySide):
     def spend(self, order: Opening, other: Any, digests: list[bytes], length: int | None, limits: Limits) -> None:
         right_length = order.plan.code_length or 4
         self.same(
-            "spend", order.id, other or order.binding, digests, right_length if length is None else length, limits
+            "spend",
+            order.id,
+            other or order.binding,
+            digests,
+            right_length if length is None else length,
+            limits,
+            NOBODY,
         )
 
     @rule(order=orders, count=st.integers(2, 6), limits=limits)
     def guess(self, order: Opening, count: int, limits: Limits) -> None:
         for _ in range(count):
-            self.same("spend", order.id, order.binding, [WRONG], order.plan.code_length or 4, limits)
+            self.same("spend", order.id, order.binding, [WRONG], order.plan.code_length or 4, limits, NOBODY)
 
     @rule(
         order=orders,
@@ -184,7 +203,7 @@ class Steps(SideBySide):
 
     @rule(order=orders, right=st.sampled_from([True, False, False, None]), generation=st.sampled_from([1, 1, 2]))
     def judge(self, order: Opening, right: bool | None, generation: int) -> None:
-        self.same("judge", order.id, right, generation)
+        self.same("judge", order.id, right, generation, NOBODY)
 
     @rule(order=orders, caller=st.one_of(st.none(), phones), line=lines, reference=references, right=st.booleans())
     def claim(self, order: Opening, caller: Any, line: Any, reference: str | None, right: bool) -> None:
@@ -210,13 +229,13 @@ class Steps(SideBySide):
 
     @rule(order=orders, other=others)
     def redeem(self, order: Opening, other: bytes | None) -> None:
-        self.same("redeem", order.id, other or order.binding)
+        self.same("redeem", order.id, other or order.binding, "")
 
     @rule(quotas=shared)
     def count(self, quotas: list[Quota]) -> None:
-        windows = self.same("count", quotas)
-        if not isinstance(windows, Refused):
-            self.windows.append((quotas, windows))
+        counted = self.same("count", quotas)
+        if isinstance(counted, Counted):
+            self.windows.append((quotas, counted.windows))
 
     @rule(data=st.data())
     def uncount(self, data: st.DataObject) -> None:

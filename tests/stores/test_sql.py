@@ -28,7 +28,7 @@ from phone_verify.stores.sql import SqlStore, metadata, tables, writes
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.stores.sql import turns as sql_turns
 from phone_verify.testing.clock import ManualClock
-from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
+from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -116,7 +116,7 @@ def test_processes_that_share_a_file_keep_the_limit_together(store: SqlStore, _:
     assert isinstance(record, Verification)
 
     def guess(_: int) -> list[int]:
-        answers = [run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None)) for _ in range(10)]
+        answers = [run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)) for _ in range(10)]
         return [answer.record.attempts_left for answer in answers if isinstance(answer, Spent)]
 
     taken = in_processes(guess, 8)
@@ -184,7 +184,7 @@ def test_an_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
     assert isinstance(record, Verification)
 
     def spend_and_die() -> None:
-        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, None))
+        run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         os.kill(os.getpid(), signal.SIGKILL)
 
     with warnings.catch_warnings():
@@ -207,10 +207,10 @@ def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeyp
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreError, match="SQLITE_BUSY"):
-        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None))
+        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
     assert run(store.get(order.id, None)) is not None, "reading goes on"
     other.close()
-    assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent)
+    assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)), Spent)
 
 
 def test_threads_that_wait_too_long_for_each_other_are_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from phone_verify.testing.stores import (
     LIMITS,
     LINE,
     NO_DELAY,
+    NOBODY,
     PHONE,
     REMOTE,
     RIGHT,
@@ -46,7 +47,7 @@ def prepare(store: SqlStore, clock: ManualClock) -> None:
     run(store.count(SHARED, clock()))
     for order in (CODE, CLAIM, FAR):
         run(store.open(order, OWN, LIMITS, clock()))
-    run(store.spend(CODE.id, BINDING, [WRONG], 6, LIMITS, clock()))
+    run(store.spend(CODE.id, BINDING, [WRONG], 6, LIMITS, NOBODY, clock()))
 
 
 def after_attach(store: SqlStore, clock: ManualClock) -> None:
@@ -54,7 +55,7 @@ def after_attach(store: SqlStore, clock: ManualClock) -> None:
 
 
 def after_success(store: SqlStore, clock: ManualClock) -> None:
-    run(store.spend(CODE.id, BINDING, [RIGHT], 6, LIMITS, clock()))
+    run(store.spend(CODE.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock()))
 
 
 def nothing(store: SqlStore, clock: ManualClock) -> None:
@@ -68,20 +69,26 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
     "uncount": (nothing, lambda store, clock: run(store.uncount(SHARED[:1], [clock() + SHARED[0].window], clock()))),
     "open": (nothing, lambda store, clock: run(store.open(NEW, OWN, LIMITS, clock()))),
     "attach": (nothing, lambda store, clock: run(store.attach(CLAIM.id, CALLED, clock()))),
-    "spend wrong": (nothing, lambda store, clock: run(store.spend(CODE.id, BINDING, [WRONG], 6, LIMITS, clock()))),
-    "spend right": (nothing, lambda store, clock: run(store.spend(CODE.id, BINDING, [RIGHT], 6, LIMITS, clock()))),
+    "spend wrong": (
+        nothing,
+        lambda store, clock: run(store.spend(CODE.id, BINDING, [WRONG], 6, LIMITS, NOBODY, clock())),
+    ),
+    "spend right": (
+        nothing,
+        lambda store, clock: run(store.spend(CODE.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())),
+    ),
     "reopen": (
         lambda store, clock: clock.move(60),
         lambda store, clock: run(store.reopen(CODE.id, BINDING, False, OWN, LIMITS, NO_DELAY, clock())),
     ),
     "settle": (nothing, lambda store, clock: run(store.settle(FAR.id, Status.VERIFIED, clock()))),
-    "judge": (nothing, lambda store, clock: run(store.judge(FAR.id, True, 1, clock()))),
+    "judge": (nothing, lambda store, clock: run(store.judge(FAR.id, True, 1, NOBODY, clock()))),
     "claim": (
         after_attach,
         lambda store, clock: run(store.claim("fake", CLAIM.tag, Event("ref", LINE, PHONE), clock())),
     ),
     "may_poll": (after_attach, lambda store, clock: run(store.may_poll(CLAIM.id, BINDING, clock()))),
-    "redeem": (after_success, lambda store, clock: run(store.redeem(CODE.id, BINDING, clock()))),
+    "redeem": (after_success, lambda store, clock: run(store.redeem(CODE.id, BINDING, "", clock()))),
 }
 
 
@@ -233,14 +240,16 @@ def test_a_server_that_restarts_freezes_and_dies(kind: str, monkeypatch: pytest.
         assert isinstance(run(store.open(order, OWN, LIMITS, None)), Verification)
         server.stop()
         server.start()
-        assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent), "goes unnoticed"
+        assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent), (
+            "goes unnoticed"
+        )
         server.freeze()
         begun = time.monotonic()
         with pytest.raises(StoreError):
-            run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+            run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         assert time.monotonic() - begun < 10
         server.wake()
-        assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent)
+        assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)), Spent)
         server.stop()
         with pytest.raises(StoreError) as raised:
             run(store.get(order.id, None))

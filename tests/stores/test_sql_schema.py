@@ -22,7 +22,7 @@ from phone_verify.lifecycle import Quota, Spent
 from phone_verify.model import Verification
 from phone_verify.stores.sql import SqlStore, metadata, schema
 from phone_verify.stores.sql.engine import engine_of
-from phone_verify.testing.stores import BINDING, LIMITS, RIGHT, opening, run, together
+from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, opening, run, together
 from tests.stores import servers
 
 
@@ -53,7 +53,7 @@ def works(url: str) -> bool:
     store, order = SqlStore.from_url(url), opening()
     opened = run(store.open(order, [Quota("own", 5)], LIMITS, None))
     return isinstance(opened, Verification) and isinstance(
-        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent
+        run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)), Spent
     )
 
 

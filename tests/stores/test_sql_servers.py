@@ -25,11 +25,13 @@ from phone_verify.testing.stores import (
     BINDING,
     LIMITS,
     NO_DELAY,
+    NOBODY,
     RIGHT,
     WRONG,
     StorePromises,
     StoreSuite,
     attachment,
+    failing,
     opening,
     run,
     together,
@@ -146,12 +148,12 @@ def test_the_servers_clock_counts_and_no_workers(
     assert isinstance(opened, Verification)
     assert isinstance(here, Verification)
     assert timedelta(0) <= here.created_at - opened.created_at < timedelta(seconds=5)
-    assert isinstance(run(store.spend(orders[0].id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
-    spent = elsewhere(wrong.spend(orders[0].id, BINDING, [RIGHT], 6, LIMITS, None))
+    assert isinstance(run(store.spend(orders[0].id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
+    spent = elsewhere(wrong.spend(orders[0].id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
     assert isinstance(spent, Spent)
     assert spent.record.closed_at is not None
     assert abs(spent.record.closed_at - here.created_at) < timedelta(seconds=5)
-    redeemed = elsewhere(wrong.redeem(orders[0].id, BINDING, None))
+    redeemed = elsewhere(wrong.redeem(orders[0].id, BINDING, "", None))
     assert isinstance(redeemed, Verification)
     assert elsewhere(wrong.purge(100, None)) == 0
 
@@ -172,7 +174,9 @@ def test_purging_and_sweeping_disturb_nobody(url: str, store: SqlStore, clock: M
             order = opening(phone)
             assert isinstance(run(stores[number % 2].open(order, [Quota("own", 99)], LIMITS, clock())), Verification)
             live.append(order.id)
-            assert isinstance(run(stores[number % 2].spend(order.id, BINDING, [RIGHT], 6, LIMITS, clock())), Spent)
+            assert isinstance(
+                run(stores[number % 2].spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())), Spent
+            )
 
     def work(number: int) -> None:
         if number >= 2:
@@ -222,10 +226,10 @@ def test_a_phone_that_is_held_too_long_is_a_store_error(
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT tag FROM phone_verify_phone FOR UPDATE")
         with pytest.raises(StoreError):
-            run(hurried.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+            run(hurried.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         assert run(hurried.get(order.id, None)) is not None, "reading goes on"
         connection.rollback()
-    spent = run(hurried.spend(order.id, BINDING, [WRONG], 6, LIMITS, None))
+    spent = run(hurried.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     assert isinstance(spent, Spent)
     assert spent.record.attempts_left == 4
 
@@ -240,13 +244,13 @@ def test_a_step_that_is_overtaken_is_done_again(store: SqlStore, monkeypatch: py
     def overtaken(*arguments: object) -> bool:
         if not met.is_set():
             met.set()
-            assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+            assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
         return write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store._writes, "reopen", overtaken)
     again = run(store.reopen(order.id, BINDING, False, [], LIMITS, NO_DELAY, None))
     assert isinstance(again, Verification)
-    assert (again.attempts_left, again.failures, again.sends) == (4, 1, 2)
+    assert (again.attempts_left, failing(again), again.sends) == (4, 1, 2)
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
 
 
@@ -255,10 +259,10 @@ def test_a_receipt_does_not_undo_what_came_before_it(url: str, store: SqlStore) 
     order, other = opening(), SqlStore.from_url(url)
     record = run(store.open(order, [], LIMITS, None))
     assert isinstance(record, Verification)
-    assert isinstance(run(other.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
+    assert isinstance(run(other.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     sent = run(store.attach(order.id, attachment(order), None))
     assert isinstance(sent, Verification)
-    assert (sent.attempts_left, sent.failures, sent.status) == (record.attempts_left - 1, 1, Status.SENT)
+    assert (sent.attempts_left, failing(sent), sent.status) == (record.attempts_left - 1, 1, Status.SENT)
     assert run(store.get(order.id, None)) == replace(sent, read_at=ANY)
 
 
@@ -275,5 +279,5 @@ def test_a_phone_whose_row_is_gone_can_still_be_written(url: str, store: SqlStor
     order = opening()
     run(store.open(order, [], LIMITS, None))
     servers.execute(url, "DELETE FROM phone_verify_phone")
-    assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, None)), Spent)
-    assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, None)), Spent)
+    assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
+    assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)), Spent)

@@ -59,6 +59,8 @@ _calls = count()
 
 #: The name of the key that holds the site-wide tally.
 _TALLY = "tally"
+#: How many numbers an answer changes besides its record.
+_CHANGES = 4
 
 _ANSWERS = {answer.value: answer for answer in Answer}
 
@@ -89,7 +91,7 @@ class _Reply(NamedTuple):
 
     def tally(self) -> TallyChange | None:
         """What an answer changes besides its record."""
-        change = TallyChange(*map(int, self.values[VALUES : VALUES + 4]))
+        change = TallyChange(*map(int, self.values[VALUES : VALUES + _CHANGES]))
         return change if change != TallyChange() else None
 
     def refused(self) -> Refused:
@@ -289,8 +291,8 @@ class _Verbs:
             return await self._step(verb, [phone_key, *shared], id, now, *values, "", "", "", "", *last)
         seen = await self._step("look", shared, "shared", now)
         reply = await self._step(verb, [phone_key], id, now, *values, *seen.values[:-1], *last)
-        change = reply.values[VALUES : VALUES + 4]
-        if any(number != "0" for number in change):
+        change = reply.values[VALUES : VALUES + _CHANGES]
+        if len(change) == _CHANGES and any(number != "0" for number in change):
             await self._step("change", shared, "shared", now, *change)
         return reply
 
