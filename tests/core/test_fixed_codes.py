@@ -13,7 +13,7 @@ from phone_verify.fixed_codes import LONGEST, FixedCode, read_fixed_codes
 from phone_verify.model import Channel, Reason, Receipt
 from phone_verify.phone import PhoneNumber
 
-from .bench import OTHER_PHONE, PHONE, SMS, TELEGRAM, Bench, Caller, chat, flash, sms, wrong
+from .bench import LINE, OTHER_PHONE, PHONE, SMS, TELEGRAM, Bench, Caller, chat, flash, sms, wrong
 
 pytestmark = pytest.mark.usefixtures("face")
 

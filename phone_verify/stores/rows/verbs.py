@@ -165,7 +165,8 @@ class RowStore:
                 self._answer(turn, phone, spent, answering, at, spends=True)
             return spent
 
-        return self._turns.take(step, now, GUARDED)
+        # Held before anything is compared: a guess that was compared and then overtaken would be one too many.
+        return self._turns.take(step, now, HELD)
 
     async def reopen(
         self,
