@@ -226,12 +226,7 @@ class ConnectionWords:
         c, columns = self._tables.counter, ("name", "count", "ends_at")
         name, counted, ends_at = map(c.column, columns)
         casts = {"name": "", "change": "::integer" if held else "", "ends_at": "::bigint" if held else ""}
-        rows = [
-            ", ".join(
-                f"%(tally_{word}{n})s{cast}" for word, cast in zip(("name", "change", "ends_at"), casts, strict=True)
-            )
-            for n in range(count)
-        ]
+        rows = [", ".join(f"%(tally_{word}{n})s{cast}" for word, cast in casts.items()) for n in range(count)]
         if held:
             values = " UNION ALL ".join(f"SELECT {row} FROM held" for row in rows)
         else:
