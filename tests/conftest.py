@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_timeout
 
 from hatch_build import compile_catalogues
 from phone_verify.sandbox import SandboxServer
@@ -15,11 +17,28 @@ from phone_verify.sandbox import SandboxServer
 # `pytester` runs the plugin in a pytest of its own.
 pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
 
+#: The limit of what a failed test's fixtures do at their end: a server gets ten seconds before it is killed.
+TEARDOWN_SECONDS = 60.0
+
 
 def pytest_configure() -> None:
-    """Compile the translations: those of the last installation may be older than their sources."""
+    """Compile the translations, and restore SIGINT where the run inherited that it is ignored.
+
+    The translations of the last installation may be older than their sources. A shell starts a background job with
+    SIGINT ignored, and every child process inherits that: commands and servers that tests interrupt would not end.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for _ in compile_catalogues(Path(__file__).parents[1]):
         pass
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Give the fixtures of a failed test a time limit: a failure stops the alarm that was set for the test."""
+    if hasattr(item, "cancel_timeout") and not signal.getitimer(signal.ITIMER_REAL)[0]:
+        limit = pytest_timeout.Settings(TEARDOWN_SECONDS, "signal", False, False)
+        item.ihook.pytest_timeout_set_timer(item=item, settings=limit)
 
 
 def missing(what: str) -> None:

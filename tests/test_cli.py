@@ -56,7 +56,12 @@ def command(*words: str) -> Iterator[subprocess.Popen[str]]:
         yield running
     finally:
         running.send_signal(signal.SIGINT)
-        running.communicate(timeout=20)
+        try:
+            running.communicate(timeout=20)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            running.communicate()
+            raise
 
 
 def answer(

@@ -1,0 +1,113 @@
+"""The test suite itself: children that can be interrupted, and a time limit for every test."""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from . import conftest
+
+ROOT = Path(__file__).parents[1]
+#: Replaces itself with pytest, which inherits that SIGINT is ignored, as from a shell's background job.
+IN_BACKGROUND = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.execv(sys.executable, [sys.executable, "-m", "pytest", *sys.argv[1:]])
+"""
+#: A test that waits for a child, one that waits for a thread, and one that runs after them.
+HANGING = """
+import subprocess, sys, threading
+from pathlib import Path
+
+import pytest
+
+@pytest.fixture
+def child():
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield process
+    process.kill()
+    process.wait()
+    Path("ended").touch()
+
+@pytest.mark.timeout(0.5)
+def test_waits_for_child(child):
+    child.wait()
+
+@pytest.mark.timeout(0.5)
+def test_waits_for_thread():
+    never = threading.Event()
+    thread = threading.Thread(target=never.wait, daemon=True)
+    thread.start()
+    thread.join()
+
+def test_runs_afterwards():
+    assert Path("ended").exists()
+"""
+
+#: The alarm that was set for the test is gone when its fixture hangs.
+HANGING_TEARDOWN = """
+import threading
+
+import pytest
+
+@pytest.fixture
+def stuck():
+    yield
+    threading.Event().wait()
+
+@pytest.mark.timeout(0.5)
+def test_waits(stuck):
+    threading.Event().wait()
+
+def test_runs_afterwards():
+    pass
+"""
+HOOK_NEEDS = """
+import signal
+
+import pytest
+import pytest_timeout
+
+TEARDOWN_SECONDS = 0.5
+
+"""
+
+
+def in_background(*words: str) -> subprocess.CompletedProcess[str]:
+    """The result of pytest with these words, started with SIGINT ignored."""
+    command = [sys.executable, "-c", IN_BACKGROUND, "-q", "-p", "no:cacheprovider", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_child_process_receives_sigint() -> None:
+    program = "import signal; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "True\n"
+
+
+def test_child_process_receives_sigint_in_background_run() -> None:
+    done = in_background(f"{Path(__file__).relative_to(ROOT)}::{test_child_process_receives_sigint.__name__}")
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout
+
+
+def test_every_test_has_time_limit(pytestconfig: pytest.Config) -> None:
+    assert float(pytestconfig.getini("timeout")) > 0
+    assert signal.getitimer(signal.ITIMER_REAL)[0] > 0, "no alarm is set for this test"
+
+
+def test_hanging_test_fails_and_run_continues(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> None:
+    pytester.makepyfile(HANGING)
+    pytester.makeini(f"[pytest]\ntimeout_method = {pytestconfig.getini('timeout_method')}")
+    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1, failed=2)
+
+
+def test_hanging_teardown_of_failed_test_has_limit(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(HOOK_NEEDS + inspect.getsource(conftest.pytest_runtest_teardown))
+    pytester.makepyfile(HANGING_TEARDOWN)
+    pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=60).assert_outcomes(passed=1, failed=1, errors=1)
