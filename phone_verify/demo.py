@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -31,11 +31,52 @@ class DemoError(Exception):
     """The demo cannot run; the message says what to do."""
 
 
-class Demo:
-    """A sandbox and both example sites, from `with` to its end."""
+class StopSignals:
+    """INT, TERM and HUP, recorded within `with`. They then end the program only where it calls `check`.
 
-    def __init__(self, port: int, site_ports: Mapping[str, int], say: Callable[[str], object] = print) -> None:
-        self._port, self._site_ports, self._say = port, site_ports, say
+    A handler that raised could do so between the start of a child and the note of it, or during the cleanup. A signal
+    that is ignored stays ignored, so `nohup` works.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._record)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise `SystemExit` with 128 + the signal's number, as shells report it, if one was received."""
+        if self._received is not None:
+            raise SystemExit(128 + self._received)
+
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        self._received = self._received or number
+
+
+class Demo:
+    """A sandbox and both example sites, from `with` to its end.
+
+    `check` is called while the demo starts and while it waits; an exception that it raises ends the demo.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        site_ports: Mapping[str, int],
+        say: Callable[[str], object] = print,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._port, self._site_ports, self._say, self._check = port, site_ports, say, check
         self._sites: dict[str, subprocess.Popen[bytes]] = {}
         self._data: tempfile.TemporaryDirectory[str] | None = None
         self._sandbox: SandboxServer | None = None
@@ -69,10 +110,11 @@ class Demo:
             self._sandbox = SandboxServer(port=self._port).start()
         except OSError:
             raise DemoError(f"port {self._port} is taken; choose another one with --port") from None
-        self._say(f"Handsets       {self._sandbox.url}/")
-        self._data = tempfile.TemporaryDirectory(prefix="phone_verify_demo_")
         try:
+            self._say(f"Handsets       {self._sandbox.url}/")
+            self._data = tempfile.TemporaryDirectory(prefix="phone_verify_demo_")
             for name, folder in folders.items():
+                self._check()
                 self._sites[name] = self._start(name, folder, Path(self._data.name))
             for name, url in self.site_urls.items():
                 self._await(name)
@@ -100,9 +142,11 @@ class Demo:
             self._data.cleanup()
 
     def wait(self) -> None:
-        """Run until interrupted, or until a site has ended by itself."""
+        """Run until `check` raises an exception. Raise `DemoError` when a site has ended by itself."""
         while all(site.poll() is None for site in self._sites.values()):
-            time.sleep(0.5)
+            self._check()
+            time.sleep(0.1)
+        self._check()  # a terminal sends its signals to the sites as well
         ended = ", ".join(name for name, site in self._sites.items() if site.poll() is not None)
         raise DemoError(f"the {ended} site has ended; its own messages are above")
 
@@ -136,7 +180,9 @@ class Demo:
     def _await(self, name: str) -> None:
         end = time.monotonic() + _START_SECONDS
         while not _answers(self._site_ports[name]):
+            self._check()
             if self._sites[name].poll() is not None:
+                self._check()
                 raise DemoError(f"the {name} site did not start; its own messages are above")
             if time.monotonic() > end:
                 raise DemoError(f"the {name} site did not answer within {_START_SECONDS:.0f} seconds")

@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -161,6 +161,48 @@ def test_a_demo_that_cannot_start_leaves_nothing_running() -> None:
         Demo(port, {"django": django, "flask": flask}, say=lambda _: None).__enter__()
     with socket.create_server(("127.0.0.1", port)), socket.create_server(("127.0.0.1", django)):
         pass
+
+
+@pytest.mark.parametrize("line", ["Handsets", "Open http"], ids=["starting", "running"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_demo_leaves_nothing_after_signal(number: signal.Signals, line: str, tmp_path: Path) -> None:
+    port, django, flask = map(str, free_ports(3))
+    # `nohup`, under which a test run may be, ignores HUP, and the demo respects that.
+    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from phone_verify.cli import main; main()"
+    words = ("demo", "--no-browser", "--port", port, "--django-port", django, "--flask-port", flask)
+    running = subprocess.Popen(
+        [sys.executable, "-u", "-c", program, *words],
+        env=environment(TMPDIR=str(tmp_path)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    )
+    try:
+        line_with(running, line)
+        assert line == "Handsets" or [*tmp_path.iterdir()]
+        running.send_signal(number)
+        # The sites have this pipe too: it ends when the last of them has ended.
+        said, _ = running.communicate(timeout=60)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+    assert running.returncode == 128 + number
+    assert "Traceback" not in said
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_demo_ignores_hangup_under_nohup(tmp_path: Path) -> None:
+    program = (
+        "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+        "from phone_verify.demo import StopSignals\n"
+        "with StopSignals() as signals:\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    signals.check()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(), check=False, timeout=60)
+    assert done.returncode == 0
 
 
 def test_only_the_handsets_page_may_frame_a_site() -> None:

@@ -15,14 +15,13 @@ from .extras import needed
 def demo(port: int, django_port: int, flask_port: int, browser: bool) -> None:
     """Run the Django and the Flask example site beside a sandbox: sign in without any account anywhere."""
     with needed("demo"):
-        from ..demo import Demo, DemoError
+        from ..demo import Demo, DemoError, StopSignals
+    sites = {"django": django_port, "flask": flask_port}
     try:
-        with Demo(port, {"django": django_port, "flask": flask_port}, say=click.echo) as running:
+        with StopSignals() as signals, Demo(port, sites, say=click.echo, check=signals.check) as running:
             click.echo(f"\nOpen {running.url}\n(Ctrl-C stops everything; nothing is kept)")
             if browser:
                 click.launch(running.url)
             running.wait()
     except DemoError as error:
         raise click.ClickException(str(error)) from None
-    except KeyboardInterrupt:
-        click.echo("Stopped.")
