@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from . import cycles, growth, hot_row, http, space
+from . import alike, cycles, growth, hot_row, http, space
 from .measure import Figure, table
 from .servers import Servers
 
@@ -24,8 +24,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("parts", nargs="*", help="memory, cycles, http, growth, space, hot_row, imports; all if none")
+    parser.add_argument(
+        "parts", nargs="*", help="memory, cycles, http, alike, growth, space, hot_row, imports; all if none"
+    )
     parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
+    parser.add_argument(
+        "--visits", type=int, default=200, help="visits with known and unknown numbers, of each so many"
+    )
     parser.add_argument("--kept", type=int, default=100_000, help="how many kept verifications the growth goes to")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go as JSON")
     chosen = parser.parse_args()
@@ -35,6 +40,7 @@ def main() -> None:
         "memory": lambda: cycles.memory(rounds),
         "cycles": lambda: cycles.on_servers(rounds, servers),
         "http": lambda: http.figures(rounds, servers),
+        "alike": lambda: alike.figures(chosen.visits, servers),
         "growth": lambda: growth.figures(rounds, servers, chosen.kept),
         "space": lambda: space.figures(servers),
         "hot_row": lambda: hot_row.figures(max(3, rounds // 3), servers),

@@ -78,9 +78,7 @@ def _post(
 
 @contextmanager
 def _serving(framework: str, database: str) -> Iterator[int]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     env = {name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")}
     env["BENCHMARK_DATABASE"] = database
     module = f"benchmarks.bare_{framework}"
@@ -92,15 +90,24 @@ def _serving(framework: str, database: str) -> Iterator[int]:
     with open(os.devnull, "w") as nowhere:
         server = subprocess.Popen(command, env=env, stderr=nowhere)
         try:
-            _await(port)
+            await_port(port)
             yield port
         finally:
             server.terminate()
             server.wait()
 
 
-def _await(port: int) -> None:
-    for _ in range(200):
+def free_port() -> int:
+    """A port of this machine that no server listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port
+
+
+def await_port(port: int) -> None:
+    """Return when a server answers on this port. Raise `RuntimeError` after half a minute."""
+    for _ in range(600):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return

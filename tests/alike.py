@@ -1,0 +1,102 @@
+"""What a visitor without the right code can ask a site about a number, and what the answers reveal.
+
+Two numbers are alike if `answers` returns the same for both: statuses, headers, cookies, bodies, and the statements
+that the site executes. The statements stand for the time, which a test cannot measure reliably.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from .clients import Answer, Browser
+from .scenarios import wrong
+
+#: Two numbers with the same hint, and one to sign in by.
+KNOWN, UNKNOWN, VISITOR = "+989120000133", "+989120000233", "+989120000399"
+
+#: Drawn at random, and different for every visitor.
+_DRAWN = re.compile(r"[A-Za-z0-9_.~-]{20,}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT")
+#: The values in a statement.
+_VALUE = re.compile(r"x?'(?:[^']|'')*'|-?\b[0-9.]+\b", re.IGNORECASE)
+
+#: How the site is configured: sent to without waiting, as often as the steps need.
+SETTINGS = {"sms": "console://", "resend_after": "0", "sends_per_hour": "100"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A site under test."""
+
+    browser: Callable[[], Browser]
+    #: The code of the newest message.
+    code: Callable[[], str]
+    #: Within it, the list receives what the site does: its statements, and the questions to its own functions.
+    work: Callable[[], AbstractContextManager[list[str]]]
+
+
+def sign_in(site: Site, phone: str) -> Browser:
+    """A browser signed in by this number, which makes the account."""
+    browser = site.browser()
+    started = browser.call("POST", "v1/verifications", {"phone": phone}).json()
+    proof = browser.call("POST", f"v1/verifications/{started['id']}/check", {"code": site.code()}).json()["proof"]
+    entered = browser.call("POST", "v1/session", {"proof": proof})
+    assert entered.status == 200, entered.text
+    return browser
+
+
+def answers(site: Site, phone: str) -> list[tuple[str, object, list[str]]]:
+    """What each step is, answers and makes the site do."""
+    signed_in = sign_in(site, VISITOR)
+    steps = []
+    for name, ask in _steps(site, signed_in, phone):
+        with site.work() as work:
+            answer = ask()
+        # One start in four sweeps expired rows, of all numbers.
+        done = [_VALUE.sub("?", line) for line in work if not line.lstrip().upper().startswith("DELETE")]
+        steps.append((name, _reduced(answer), done))
+    return steps
+
+
+def _steps(site: Site, signed_in: Browser, phone: str) -> Iterator[tuple[str, Callable[[], Answer]]]:
+    api, pages = site.browser(), site.browser()
+    started: dict[str, Any] = {}
+
+    def start() -> Answer:
+        answer = api.call("POST", "v1/verifications", {"phone": phone})
+        started.update(answer.json())
+        return answer
+
+    yield "start", start
+    path = f"v1/verifications/{started['id']}"
+    yield "start again", lambda: api.call("POST", "v1/verifications", {"phone": phone})
+    yield (
+        "start for sign-up",
+        lambda: site.browser().call("POST", "v1/verifications", {"phone": phone, "purpose": "signup"}),
+    )
+    yield "look", lambda: api.call("GET", path)
+    yield "look without the secret", lambda: site.browser().call("GET", path)
+    yield "resend", lambda: api.call("POST", f"{path}/resend")
+    yield "wrong code", lambda: api.call("POST", f"{path}/check", {"code": wrong(site.code())})
+    yield "no code", lambda: api.call("POST", f"{path}/check", {"code": "x"})
+    yield "no proof", lambda: api.call("POST", "v1/session", {"proof": "x"})
+    yield "cancel", lambda: api.call("DELETE", path)
+    yield "login page", lambda: pages.post_form("/phone/login/", phone=phone)
+    yield "code page", lambda: pages.get("/phone/code/")
+    yield "wrong code on the page", lambda: pages.post_form("/phone/code/", code=wrong(site.code()))
+    yield "change of a user's number", lambda: signed_in.post_form("/phone/verify/", phone=phone)
+    yield "code page of a user", lambda: signed_in.get("/phone/code/")
+    yield "user's wrong code", lambda: signed_in.post_form("/phone/code/", code=wrong(site.code()))
+
+
+def _reduced(answer: Answer) -> tuple[int, Mapping[str, str], Mapping[str, str], str]:
+    headers = {name: _plain(value) for name, value in answer.headers.items() if name not in ("date", "set-cookie")}
+    cookies = {name: _plain(str(value)) for name, value in answer.cookies.items()}
+    return answer.status, headers, cookies, _plain(answer.text)
+
+
+def _plain(text: str) -> str:
+    return _DRAWN.sub("<drawn>", text)
