@@ -63,7 +63,7 @@ class PhoneNumber:
         """
         return _parse(text, region) if len(text) <= _LONGEST_TEXT else _refuse()
 
-    @property
+    @cached_property
     def _parsed(self) -> Parsed:
         return _known(self.e164)
 
@@ -84,7 +84,7 @@ class PhoneNumber:
 
         return phonenumbers.region_code_for_number(self._parsed)
 
-    @property
+    @cached_property
     def kind(self) -> Kind:
         """Mobile, fixed, or refused: premium, shared-cost, personal, toll-free, pager, satellite and the like."""
         return _kind(self.e164)
@@ -118,16 +118,19 @@ def _refuse() -> PhoneNumber:
     )
 
 
-# A store gives a record's number back as a new value, several times in one verification: what it takes to know a
-# number is remembered by its text.
-@lru_cache(maxsize=4096)
+# A store returns a record's number as a new value, several times in one verification, so results are cached by the
+# text. Only the last few: with more, the time of a start would show which numbers a worker has seen this week.
+_CACHED = 8
+
+
+@lru_cache(maxsize=_CACHED)
 def _known(e164: str) -> Parsed:
     import phonenumbers
 
     return phonenumbers.parse(e164)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_CACHED)
 def _kind(e164: str) -> Kind:
     import phonenumbers
     from phonenumbers import PhoneNumberType as Type
@@ -143,7 +146,7 @@ def _kind(e164: str) -> Kind:
             return Kind.REFUSED
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=_CACHED)
 def _parse(text: str, region: str | None) -> PhoneNumber:
     import phonenumbers
 

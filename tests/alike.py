@@ -1,7 +1,7 @@
 """What a visitor without the right code can ask a site about a number, and what the answers reveal.
 
 Two numbers are alike if `answers` returns the same for both: statuses, headers, cookies, bodies, and the statements
-that the site executes. The statements stand for the time, which a test cannot measure reliably.
+that the site executes (their verbs). The statements stand for the time, which a test cannot measure reliably.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ KNOWN, UNKNOWN, VISITOR = "+989120000133", "+989120000233", "+989120000399"
 
 #: Drawn at random, and different for every visitor.
 _DRAWN = re.compile(r"[A-Za-z0-9_.~-]{20,}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT")
-#: The values in a statement.
-_VALUE = re.compile(r"x?'(?:[^']|'')*'|-?\b[0-9.]+\b", re.IGNORECASE)
-
 #: How the site is configured: sent to without waiting, as often as the steps need.
 SETTINGS = {"sms": "console://", "resend_after": "0", "sends_per_hour": "100"}
 
@@ -49,15 +46,16 @@ def sign_in(site: Site, phone: str) -> Browser:
 
 
 def answers(site: Site, phone: str) -> list[tuple[str, object, list[str]]]:
-    """What each step is, answers and makes the site do."""
+    """The name of each step, its answer, and the statements that the site executes for it."""
     signed_in = sign_in(site, VISITOR)
-    steps = []
+    steps: list[tuple[str, object, list[str]]] = []
+    # One start in four also purges expired rows, of all numbers: each run has eight.
+    for _ in range(2):
+        site.browser().call("POST", "v1/verifications", {"phone": VISITOR})
     for name, ask in _steps(site, signed_in, phone):
         with site.work() as work:
             answer = ask()
-        # One start in four sweeps expired rows, of all numbers.
-        done = [_VALUE.sub("?", line) for line in work if not line.lstrip().upper().startswith("DELETE")]
-        steps.append((name, _reduced(answer), done))
+        steps.append((name, _reduced(answer), [line.split()[0] for line in work]))
     return steps
 
 

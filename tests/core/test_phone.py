@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.errors import InvalidPhoneError
-from phone_verify.phone import HIDDEN_CALLER_DIGITS, Kind, PhoneNumber, is_region
+from phone_verify.phone import HIDDEN_CALLER_DIGITS, Kind, PhoneNumber, _kind, _known, _parse, is_region
 
 TYPED = [
     ("+989120000000", None),
@@ -116,3 +116,16 @@ def test_reading_is_idempotent_in_every_region(region: str, digits: int) -> None
     assert PhoneNumber.parse(phone.e164) == phone
     assert PhoneNumber.parse(phone.e164, region) == phone
     assert phone.e164 == f"+{phone.calling_code}{phone.national}"
+
+
+def test_number_seen_before_is_parsed_like_a_new_one() -> None:
+    numbers = [f"+98912000{last:04}" for last in range(20)]
+    caches = (_parse, _known, _kind)
+
+    def work(text: str) -> list[int]:
+        before = [cache.cache_info().misses for cache in caches]
+        assert PhoneNumber.parse(text).kind is Kind.MOBILE
+        return [cache.cache_info().misses - missed for cache, missed in zip(caches, before, strict=True)]
+
+    first = [work(text) for text in numbers]
+    assert [work(text) for text in numbers] == first == [[1, 1, 1]] * len(numbers)

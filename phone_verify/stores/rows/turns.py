@@ -4,9 +4,8 @@ On a server most steps are tried *alone* first: they read, decide, and write in 
 another step came between. Then they are run in a transaction that holds the phone's row: there nobody comes between.
 On SQLite, which has one writer, `BEGIN IMMEDIATE` holds everything.
 
-A start, and the receipt on it, are tried *by memory* before that: nothing is read, since this process knows the
-server's time from a moment ago, most phones have no row yet, and the record was written by itself. Where that turns out
-wrong, nothing is written, and the step reads.
+The receipt on a start is tried *by memory* before that: nothing is read, since the start has just read the server's
+time and written the record. Where that turns out wrong, nothing is written, and the step reads.
 """
 
 from __future__ import annotations
@@ -208,8 +207,6 @@ class Turn:
 
     def phone(self, tag: str) -> tuple[Phone, datetime]:
         """Read a phone, and the time; in a transaction it is held."""
-        if self._by_memory:
-            return Phone(tag), self._remembered_time()
         if self.holds:
             self._hold(tag)
         server_time, *row = self._reads.phone(self.cursor, this=tag).fetchone()

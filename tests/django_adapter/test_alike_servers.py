@@ -1,0 +1,28 @@
+"""The comparison of known and unknown numbers on PostgreSQL and MariaDB, in a run of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stores import servers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("kind", servers.KINDS)
+def test_known_and_unknown_numbers_take_equal_statements(kind: str) -> None:
+    with servers.database(kind) as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/django_adapter/test_alike.py"],
+            cwd=ROOT,
+            env={**os.environ, "PHONE_VERIFY_TEST_DATABASE": url},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stdout[-3000:]
