@@ -5,8 +5,10 @@ A full number is searched for by POST and found by its tag, so that it stands in
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -25,6 +27,7 @@ from django.views.decorators.http import require_POST
 from phone_verify import Channel, InvalidPhoneError, PhoneNumber, Status, StoreError
 
 from . import accounts, conf, phones, send_test
+from .masked_admin import MaskedAdmin
 from .models import VerificationRow, VerifiedPhone
 
 _OPEN = (Status.PENDING, Status.SENT)
@@ -32,7 +35,7 @@ _SEND, _END = "phone_verify.add_verificationrow", "phone_verify.change_verificat
 _PREFER = "phone_verify.change_verifiedphone"
 
 
-class _FoundByNumber(admin.ModelAdmin):  # type: ignore[type-arg]
+class _FoundByNumber(MaskedAdmin):
     """A list whose search box takes a full number."""
 
     sortable_by = ()
@@ -154,6 +157,7 @@ class VerificationAdmin(_FoundByNumber):
     )
     readonly_fields = ("hint", "state", "begun", "ends", "closed", "resend")
     actions = ("end",)
+    own_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {"tag": re.compile(r"[\w-]{1,22}", re.ASCII)}
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows of Django's own store, in its database; none where the site has another store."""
@@ -252,12 +256,13 @@ class VerificationAdmin(_FoundByNumber):
 class VerifiedPhoneAdmin(_FoundByNumber):
     """Whose number it is. A number may be taken away here, and is given by a proof alone."""
 
-    list_display = ("hint", "user", "primary", "login", "verified_at")
+    list_display = ("hint", "owner", "primary", "login", "verified_at")
     list_select_related = ("user",)
     ordering = ("-verified_at",)
-    fields = ("user", "hint", "primary", "login", "verified_at")
-    readonly_fields = ("hint", "primary", "login")
+    fields = ("owner", "hint", "primary", "login", "verified_at")
+    readonly_fields = ("owner", "hint", "primary", "login")
     actions = ("make_primary",)
+    own_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {"id__in": re.compile(r"[0-9]{1,18}(,[0-9]{1,18})*")}
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
         """The user's name, by which Django finds what is no number."""

@@ -10,25 +10,26 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django_otp.admin import user_model_search_fields
 
+from ..masked_admin import MaskedAdmin
 from .models import PhoneDevice
 
 
 @admin.register(PhoneDevice)
-class PhoneDeviceAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Devices are found by their user. The number is typed once, and afterwards shown by its hint."""
+class PhoneDeviceAdmin(MaskedAdmin):
+    """Devices are found by their user's name. User and number are entered once; the number is then shown masked."""
 
-    list_display = ("user", "name", "hint", "confirmed", "created_at", "last_used_at")
+    list_display = ("owner", "name", "hint", "confirmed", "created_at", "last_used_at")
     list_filter = ("confirmed", "created_at", "last_used_at")
     list_select_related = ("user",)
     raw_id_fields = ("user",)
-    readonly_fields = ("hint", "created_at", "last_used_at", "throttling_failure_count")
-    search_fields, search_help_text = user_model_search_fields([get_user_model().USERNAME_FIELD, "email"])
+    readonly_fields = ("owner", "hint", "created_at", "last_used_at", "throttling_failure_count")
+    search_fields, search_help_text = user_model_search_fields([get_user_model().USERNAME_FIELD])
 
     def get_fields(self, request: HttpRequest, obj: PhoneDevice | None = None) -> Any:
-        """A new device has its number, an old one the hint of it."""
+        """Return the fields of a form: the number of a new device, the hint of an existing one."""
         if obj is None:
             return ("user", "name", "phone", "confirmed")
-        return ("user", "name", "hint", "confirmed", "created_at", "last_used_at", "throttling_failure_count")
+        return ("owner", "name", "hint", "confirmed", "created_at", "last_used_at", "throttling_failure_count")
 
     @admin.display(description=_("phone number"))
     def hint(self, device: PhoneDevice) -> str:

@@ -1,0 +1,92 @@
+"""Admin lists that mask numbers, and cannot be asked for what they mask.
+
+Django accepts any lookup on a model's own columns in the address of a list, so `?phone__startswith=` would return a
+number digit by digit. A list here accepts its filters, the parameters of its own links, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.admin.utils import get_fields_from_path
+from django.contrib.admin.widgets import url_params_from_lookup_dict
+from django.contrib.auth import get_user_model
+from django.db import models
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from phone_verify import InvalidPhoneError, PhoneNumber
+
+from . import conf
+
+#: The shortest subscriber number that a name is compared with.
+_LEAST_DIGITS = 7
+
+
+class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+    """A list with closed lookups. Its search compares a term without letters with whole user names only."""
+
+    #: The parameters of this list's own links, each with the values that it can have.
+    own_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {}
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Return whether the list may be narrowed so; Django answers 400 where not.
+
+        A NUL is refused in every value: PostgreSQL cannot compare with one, which would be an answer 500.
+        """
+        if own := self.own_lookups.get(lookup):
+            return own.fullmatch(value) is not None
+        return "\0" not in value and (lookup in self._filters(request) or self._is_of_a_popup(lookup, value))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
+    ) -> tuple[models.QuerySet[Any], bool]:
+        """Find users by a part of their name, or by the whole of a name that has no letters.
+
+        Many sites name their users by the number, and a part of a number must find nothing.
+        """
+        if not self.get_search_fields(request) or not search_term or any(map(str.isalpha, search_term)):
+            return super().get_search_results(request, queryset, search_term)
+        return queryset.filter(**{f"user__{get_user_model().USERNAME_FIELD}": search_term}), False
+
+    @admin.display(description=_("user"))
+    def owner(self, row: Any) -> str:
+        """Return the user's name; the hint of the number where the name is one."""
+        name, own = str(row.user), PhoneNumber(row.phone)
+        if own.e164.endswith(_significant(name)):
+            return own.hint
+        try:
+            return PhoneNumber.parse(name, conf.site().verifier.policy.region).hint
+        except InvalidPhoneError:
+            return name
+
+    def _filters(self, request: HttpRequest) -> Iterator[str]:
+        """The parameters of the listed filters, as `ChangeList.get_filters` makes them."""
+        entries: list[Any] = list(self.get_list_filter(request))
+        for entry in entries:
+            if isinstance(entry, type) and issubclass(entry, admin.SimpleListFilter):
+                yield str(entry.parameter_name)
+                continue
+            made: Any
+            if isinstance(entry, type):
+                made = entry(request, {}, self.model, self)
+            else:
+                path, make = entry if isinstance(entry, list | tuple) else (entry, admin.FieldListFilter.create)
+                field = get_fields_from_path(self.model, path)[-1]
+                made = make(field, request, {}, self.model, self, field_path=path)
+            yield from made.expected_parameters()
+
+    def _is_of_a_popup(self, lookup: str, value: str) -> bool:
+        """Whether another model's key to this one, by its `limit_choices_to`, narrows its popup exactly so."""
+        keys: list[Any] = self.model._meta.related_fkey_lookups
+        limits = [key() if callable(key) else key for key in keys]
+        return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
+
+
+def _significant(name: str) -> str:
+    """The digits of a name without the zeros of a national or international form; a plus where they are too few."""
+    digits = "".join(filter(str.isdigit, name)).lstrip("0")
+    return digits if len(digits) >= _LEAST_DIGITS else "+"
