@@ -20,8 +20,8 @@ _MIDDLEWARE = (
 )
 _IN_ORDER = ", ".join(_MIDDLEWARE)
 MIDDLEWARE_MISSING = (
-    "phone_verify_django.otp needs three lines in MIDDLEWARE, in this order, so that the phone by which somebody has "
-    f"signed in is not the second factor too: {_IN_ORDER}"
+    "phone_verify_django.otp needs three lines in MIDDLEWARE, in this order, so that a code counts only in the session "
+    f"that requested it, and the phone that signed a user in is not the second factor too: {_IN_ORDER}"
 )
 
 

@@ -1,13 +1,10 @@
-"""Which phone somebody has signed in by, so that the same phone does not count a second time.
+"""Which phone signed a session in, so that the same phone is not its second factor too.
 
-The session remembers it by the phone's tag, not by the number: a session may be a cookie that can be read.
+The session keeps the phone's tag, not the number, since a session may be a cookie that its owner can read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
@@ -22,32 +19,14 @@ from ..backends import PhoneBackend
 
 SESSION_KEY = "phone_verify_first_factor"
 
-_served: ContextVar[HttpRequest | None] = ContextVar("phone_verify_django.otp.served", default=None)
-
 
 def watch() -> None:
     """From now on remember with each login by phone which phone it was."""
     user_logged_in.connect(_remember, dispatch_uid="phone_verify_django.otp")
 
 
-@contextmanager
-def serving(request: HttpRequest) -> Iterator[None]:
-    """Within it `is_used` looks at this request's session."""
-    token = _served.set(request)
-    try:
-        yield
-    finally:
-        _served.reset(token)
-
-
-def is_used(phone: PhoneNumber) -> bool:
-    """Whether whoever makes the present request has signed in by this phone. Outside of requests nobody has."""
-    request = _served.get()
-    return request is not None and is_used_in(request.session, phone)
-
-
 def is_used_in(session: SessionBase, phone: PhoneNumber) -> bool:
-    """Whether this session was begun by this phone, or by one that is not known any more."""
+    """Return whether this phone signed this session in. True where the session's phone cannot be determined."""
     if not _by_phone(session):
         return False
     tag = session.get(SESSION_KEY)
@@ -65,7 +44,7 @@ def _by_phone(session: SessionBase) -> bool:
 
 
 def _remember(request: HttpRequest, user: Any, **_: object) -> None:
-    # django-otp signs a user in once more when the second factor is shown: then nothing was proven anew.
+    # django-otp signs a user in again with the second factor: no phone was verified for that.
     phone = getattr(user, "proven_phone", None)
     if phone is not None:
         request.session[SESSION_KEY] = conf.site().verifier.tag(phone)

@@ -1,4 +1,4 @@
-"""What keeps a phone from being both factors of one session, whichever view has verified the device."""
+"""Give devices the session they need, and keep a phone from being both factors of one session."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.functional import SimpleLazyObject
 from django_otp import DEVICE_ID_SESSION_KEY
 
-from . import first_factor
+from . import current, first_factor
 from .models import PhoneDevice
 
 
 class PhoneFactorMiddleware:
-    """Takes back the verification by a `PhoneDevice` whose phone the user has signed in by.
+    """Bind codes to the session that requested them; revoke a second factor that is the first one too.
 
-    It stands after `django_otp.middleware.OTPMiddleware`. Sessions are read only when somebody asks who the user is.
+    Place it after `django_otp.middleware.OTPMiddleware`. It reads the session only when code asks for the user.
     """
 
     sync_capable = True
@@ -36,12 +36,12 @@ class PhoneFactorMiddleware:
         request.auser = partial(_alooked_at, request, request.auser)
         if self._is_async:
             return self._answer(request)
-        with first_factor.serving(request):
+        with current.serving(request):
             response: HttpResponse = self._get_response(request)
             return response
 
     async def _answer(self, request: HttpRequest) -> HttpResponse:
-        with first_factor.serving(request):
+        with current.serving(request):
             response: HttpResponse = await self._get_response(request)
             return response
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
@@ -20,23 +21,28 @@ from phone_verify import (
     Reason,
     StoreError,
     Verification,
-    Verifier,
 )
 from phone_verify.model import Redeemed
-from phone_verify.typed_codes import Begun, prove, send
+from phone_verify.typed_codes import NOTHING, Begun, prove, send
 from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import Texts, spoken, texts_in
 
 from .. import conf
 from ..backends import has_rights_over_others
 from ..store import joining_on_sqlite
-from . import first_factor
+from . import challenges, current, first_factor
 
 log = logging.getLogger("phone_verify")
 
 PURPOSE = "second_factor"
 
 _SAME_PHONE = _("You have signed in by this phone, so it cannot be the second factor too. Use another device.")
+_ELSEWHERE = _("No code was requested in this browser. Request one here, then enter it here.")
+NO_SESSION = (
+    "A phone device sends and checks codes only while a request is served, for the session of that request. Add "
+    "'phone_verify_django.otp.middleware.PhoneFactorMiddleware' to MIDDLEWARE, after "
+    "'django_otp.middleware.OTPMiddleware'; outside of requests a device sends and checks nothing."
+)
 
 
 class ChallengeError(Exception):
@@ -46,14 +52,13 @@ class ChallengeError(Exception):
 class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     """A phone as a second factor: a code comes by SMS, call or messenger, and the user types it.
 
-    Codes are made, kept and compared as everywhere in this library: the row holds no code. It holds which
-    verification is under way, and the secret that shows that it was begun here; without the code both are good for
-    nothing. The site's quotas and limits of wrong answers hold beside django-otp's cool-down and throttling.
+    Codes are made, kept and compared as everywhere in this library: the row holds no code. A code counts only in the
+    session that requested it: see `challenges`. The site's quotas and limits of wrong answers hold beside
+    django-otp's cool-down and throttling.
     """
 
     phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
-    verification_id = models.CharField(max_length=44, blank=True, default="", editable=False)
-    secret = models.CharField(max_length=22, blank=True, default="", editable=False)
+    challenges = models.JSONField(blank=True, default=list, editable=False)
 
     class Meta:
         verbose_name = _("phone device")
@@ -91,15 +96,17 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
         Raises `ChallengeError` where nothing can be sent.
         """
-        texts = _texts()
-        if first_factor.is_used(self.number):
+        texts, session = _texts(), current.session()
+        if session is None:
+            raise ChallengeError(NO_SESSION)
+        if first_factor.is_used_in(session, self.number):
             raise ChallengeError(_SAME_PHONE)
         allowed, why = self.generate_is_allowed()
         if not allowed:
             return texts.wait(why["next_generation_at"] - timezone.now())
         try:
             with joining_on_sqlite():
-                outcome = self._sent(conf.site().verifier, texts)
+                outcome = self._sent(session, texts)
         except StoreError as error:
             log.error("no second factor was sent: %s", error)
             raise ChallengeError(texts.page["unavailable"]) from None
@@ -109,26 +116,39 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         return _told(outcome.verification, texts)
 
     def verify_is_allowed(self) -> tuple[bool, dict[str, Any] | None]:
-        """Whether a code may be tried now; not where the user has signed in by this very phone."""
-        if first_factor.is_used(self.number):
+        """Return whether a code may be tried now.
+
+        Not where this phone signed the session in, nor where only other sessions requested a code.
+        """
+        session = current.session()
+        if session is None:
+            return False, {"error_message": NO_SESSION}
+        if first_factor.is_used_in(session, self.number):
             return False, {"error_message": _SAME_PHONE}
+        if self.challenges and self._begun(session) == NOTHING:
+            return False, {"error_message": _ELSEWHERE}
         allowed: tuple[bool, dict[str, Any] | None] = super().verify_is_allowed()
         return allowed
 
     def verify_token(self, token: object) -> bool:
-        """Judge a code as typed. A right one is good once."""
-        if not self.verify_is_allowed()[0]:
+        """Check a code as typed, in the session that requested it. A right one is accepted once."""
+        session = current.session()
+        if session is None:
+            log.error("no second factor can be checked: %s", NO_SESSION)
+            return False
+        # Where nothing was requested nothing is compared, and django-otp's throttling has nothing to count.
+        if not self.verify_is_allowed()[0] or self._begun(session) == NOTHING:
             return False
         try:
             with joining_on_sqlite():
-                proven = self._is_proven_by(str(token))
+                proven = self._is_proven_by(session, str(token))
         except StoreError as error:
             log.error("no second factor can be checked: %s", error)
             return False
         if not proven:
             self.throttle_increment()
             return False
-        self.verification_id = self.secret = ""
+        self.challenges = challenges.forget(session, self.pk, self.challenges)
         self.throttle_reset(commit=False)
         self.cooldown_reset(commit=False)
         self.set_last_used_timestamp()
@@ -142,16 +162,19 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         """One: after a wrong code the next may be tried in 1, 2, 4, 8… seconds."""
         return 1
 
-    def _sent(self, verifier: Verifier, texts: Texts) -> Outcome:
-        begun = Begun(self.verification_id, self.secret)
-        outcome, begun = send(verifier, self.number, PURPOSE, begun=begun, locale=texts.language.tag)
-        self.verification_id, self.secret = begun.id, begun.secret
+    def _sent(self, session: SessionBase, texts: Texts) -> Outcome:
+        before = self._begun(session)
+        outcome, begun = send(conf.site().verifier, self.number, PURPOSE, begun=before, locale=texts.language.tag)
+        if begun != before:
+            self.challenges = challenges.keep(session, self.pk, self.challenges, begun)
         return outcome
 
-    def _is_proven_by(self, typed: str) -> bool:
-        begun = Begun(self.verification_id, self.secret)
+    def _begun(self, session: SessionBase) -> Begun:
+        return challenges.begun_in(session, self.pk, self.challenges)
+
+    def _is_proven_by(self, session: SessionBase, typed: str) -> bool:
         # The number may have been changed since the code was sent: then it is a wrong one.
-        redeemed = prove(conf.site().verifier, begun, self.number, PURPOSE, typed)
+        redeemed = prove(conf.site().verifier, self._begun(session), self.number, PURPOSE, typed)
         return isinstance(redeemed, Redeemed) and not (redeemed.by_fixed_code and has_rights_over_others(self.user))
 
 

@@ -69,6 +69,30 @@ def test_numbers_of_a_site_that_was_there_before(alias: str, django_db_blocker: 
         assert rows.count() == 3
 
 
+def test_device_secrets_leave_the_table(alias: str, django_db_blocker: Any) -> None:
+    """What is under way ends: its user requests a code at once. A device at rest keeps its cool-down."""
+    with django_db_blocker.unblock():
+        oldest, newest = ("phone_verify_otp", "0001_initial"), ("phone_verify_otp", "0002_challenges")
+        apps = migrated(alias, ("auth", "0012_alter_user_first_name_max_length"), oldest)
+        user = apps.get_model("auth", "User").objects.using(alias).create(username="a")
+        devices = apps.get_model("phone_verify_otp", "PhoneDevice").objects.using(alias)
+        given = {"user_id": user.pk, "last_generated_timestamp": NOON, "throttling_failure_count": 3}
+        devices.create(phone=ONE, verification_id="v" * 44, secret="s" * 22, **given)
+        devices.create(phone=TWO, **given)
+        devices = migrated(alias, newest).get_model("phone_verify_otp", "PhoneDevice").objects.using(alias)
+        found = devices.order_by("phone").values_list(
+            "phone", "challenges", "last_generated_timestamp", "throttling_failure_count"
+        )
+        assert list(found) == [(ONE, [], None, 3), (TWO, [], NOON, 3)]
+        with connections[alias].cursor() as cursor:
+            cursor.execute("SELECT * FROM phone_verify_otp_phonedevice")
+            assert "s" * 22 not in str(cursor.fetchall())
+            assert not {"secret", "verification_id"} & {column[0] for column in cursor.description}
+        devices = migrated(alias, oldest).get_model("phone_verify_otp", "PhoneDevice").objects.using(alias)
+        assert set(devices.values_list("verification_id", "secret")) == {("", "")}
+        migrated(alias, newest)
+
+
 @pytest.mark.django_db
 def test_no_change_of_a_model_waits_for_its_migration() -> None:
     call_command("makemigrations", "phone_verify", check=True, dry_run=True, verbosity=0)

@@ -17,6 +17,7 @@ from django.core.checks import run_checks
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import IntegrityError, connections, transaction
+from django.http import HttpRequest
 from django.test import AsyncClient, Client
 from django_otp import DEVICE_ID_SESSION_KEY, match_token, verify_token
 from django_otp.forms import OTPAuthenticationForm
@@ -25,12 +26,15 @@ from django_otp.test_utils import TestCase as OtpTestCase
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.exchange import HttpResponse
+from phone_verify.typed_codes import Begun
+from phone_verify_django import conf
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
-from phone_verify_django.otp import first_factor
-from phone_verify_django.otp.models import ChallengeError, PhoneDevice
+from phone_verify_django.otp import challenges, current, first_factor
+from phone_verify_django.otp.models import NO_SESSION, ChallengeError, PhoneDevice
 from phone_verify_django.testing import override
 
 from .conftest import PHONE, Network
+from .people import request_of
 from .settings import SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +58,7 @@ class ADevice:
     def _site(self, settings: Any) -> Iterator[None]:
         settings.PHONE_VERIFY = {"sms": "console://", "resend_after": 10}
         type(self).network = Network()
-        with override(transport=self.network.transport):
+        with override(transport=self.network.transport), current.serving(request_of()):
             yield
 
     def setUp(self) -> None:
@@ -70,7 +74,11 @@ class ADevice:
 
 
 class TestThrottling(ADevice, ThrottlingTestMixin, OtpTestCase):
-    pass
+    """Wrong codes are counted where a code was requested: without one there is nothing to guess."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.device.generate_challenge()
 
 
 class TestCooldown(ADevice, CooldownTestMixin, OtpTestCase):
@@ -87,6 +95,19 @@ class TestTimestamps(ADevice, TimestampTestMixin, OtpTestCase):
 @pytest.fixture(autouse=True)
 def _passwords(settings: Any) -> None:
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "django.contrib.auth.backends.ModelBackend"]
+
+
+@pytest.fixture(autouse=True)
+def session() -> Iterator[Any]:
+    """The session of the request that a test stands for; requests of a browser have their own."""
+    request = request_of()
+    with current.serving(request):
+        yield request.session
+
+
+def secret_of(device: PhoneDevice, session: Any) -> str:
+    """The half of the binding that is in the session."""
+    return str(session[challenges.SESSION_KEY][str(device.pk)])
 
 
 @pytest.fixture
@@ -135,8 +156,9 @@ def test_what_is_no_code_proves_nothing_and_spends_no_attempt(
 
 
 def test_without_a_challenge_nothing_proves(device: PhoneDevice) -> None:
-    assert not device.verify_token("")
-    assert not rested(device).verify_token("000000")
+    for typed in ("", "000000"):
+        assert not device.verify_token(typed)
+    assert PhoneDevice.objects.get().throttling_failure_count == 0, "there was nothing to guess"
 
 
 def test_the_row_holds_no_code(device: PhoneDevice, network: Network) -> None:
@@ -148,14 +170,14 @@ def test_the_row_holds_no_code(device: PhoneDevice, network: Network) -> None:
 
 def test_asking_again_repeats_the_code_of_the_same_verification(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
-    first, verification = network.code, device.verification_id
+    first, rows = network.code, device.challenges
     assert not device.verify_token(network.wrong)
     assert "Try again in" in device.generate_challenge()
     assert network.sent == 1
     network.clock.move(60)
     rested(device).generate_challenge()
     assert network.sent == 2
-    assert (network.code, device.verification_id) == (first, verification)
+    assert (network.code, device.challenges) == (first, rows)
     assert VerificationRow.objects.get().attempts_left == 4
     assert device.verify_token(first)
 
@@ -192,14 +214,17 @@ def test_a_wrong_answer_here_closes_no_login(device: PhoneDevice, network: Netwo
     assert list(PhoneRow.objects.get().failures) == ["second_factor"]
 
 
-def test_a_code_of_a_login_is_no_second_factor(device: PhoneDevice, network: Network, visitor: Any) -> None:
+def test_a_code_of_a_login_is_no_second_factor(
+    device: PhoneDevice, network: Network, visitor: Any, session: Any
+) -> None:
     visitor.call("POST", "v1/verifications", {"phone": PHONE})
     assert not device.verify_token(network.code)
     device = rested(device)
     device.generate_challenge()
     row = VerificationRow.objects.get(purpose="second_factor")
-    checked = visitor.call("POST", f"v1/verifications/{row.id}/check", {"code": network.code}, secret=device.secret)
-    assert visitor.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=device.secret).status == 400
+    secret = secret_of(device, session)
+    checked = visitor.call("POST", f"v1/verifications/{row.id}/check", {"code": network.code}, secret=secret)
+    assert visitor.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=secret).status == 400
 
 
 def test_a_number_that_was_changed_since_proves_nothing(device: PhoneDevice, network: Network) -> None:
@@ -232,7 +257,7 @@ def test_a_right_code_clears_what_was_counted_and_held(device: PhoneDevice, netw
         None,
         None,
     )
-    assert (row.verification_id, row.secret) == ("", "")
+    assert row.challenges == []
 
 
 def test_where_short_codes_are_closed_no_call_is_asked_for(
@@ -285,13 +310,13 @@ def test_a_refusal_is_told_and_starts_no_cool_down(device: PhoneDevice, network:
 
 
 def test_a_store_that_is_down_proves_nothing(
-    device: PhoneDevice, configure: Configure, caplog: pytest.LogCaptureFixture
+    device: PhoneDevice, network: Network, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
+    device.generate_challenge()
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     with pytest.raises(ChallengeError, match="cannot answer now"):
-        device.generate_challenge()
-    device.verification_id, device.secret = "A" * 44, "s" * 22
-    assert not device.verify_token("123456")
+        rested(device).generate_challenge()
+    assert not device.verify_token(network.code)
     assert device.throttling_failure_count == 0
     assert "no second factor can be checked" in caplog.text
 
@@ -401,6 +426,88 @@ def test_the_form_works_in_its_own_transaction(
     assert match_token(alice, network.code) is None
 
 
+# The session that requested the code.
+
+
+def another_session() -> Any:
+    """Another request's session, as `session` is one."""
+    return current.serving(request_of())
+
+
+def test_code_counts_only_in_the_session_that_asked(device: PhoneDevice, network: Network, alice: User) -> None:
+    device.generate_challenge()
+    with another_session():
+        assert rested(device).verify_is_allowed() == (False, {"error_message": ELSEWHERE})
+        assert verify_token(alice, device.persistent_id, network.code) is None
+        assert match_token(alice, network.code) is None
+    assert VerificationRow.objects.get().attempts_left == 5
+    assert PhoneDevice.objects.get().throttling_failure_count == 0, "nobody else is slowed down by it"
+    assert verify_token(alice, device.persistent_id, network.code) == device
+
+
+ELSEWHERE = "No code was requested in this browser. Request one here, then enter it here."
+
+
+def test_login_form_refuses_a_code_of_another_browser(device: PhoneDevice, network: Network) -> None:
+    """The attack: the password and the code are known, and the code was requested by its owner."""
+    owner, thief = Client(), Client()
+    fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id, "next": "/treasure/"}
+    assert "We sent a code to" in owner.post("/second/", {**fields, "otp_challenge": "1"}).content.decode()
+    page = thief.post("/second/", {**fields, "otp_token": network.code})
+    assert ELSEWHERE in page.content.decode()
+    assert thief.get("/treasure/").status_code == 302
+    assert owner.post("/second/", {**fields, "otp_token": network.code}).status_code == 302
+    assert owner.get("/treasure/").content == b"treasure"
+    assert challenges.SESSION_KEY not in owner.session or not owner.session[challenges.SESSION_KEY]
+
+
+def test_code_survives_a_request_by_another_session(device: PhoneDevice, network: Network) -> None:
+    device.generate_challenge()
+    first = network.code
+    with another_session():
+        rested(device).generate_challenge()
+        assert network.code != first
+        assert not device.verify_token(first)
+    assert rested(device).verify_token(first)
+
+
+def test_table_holds_one_half_of_the_binding(device: PhoneDevice, network: Network, session: Any) -> None:
+    device.generate_challenge()
+    id, secret = VerificationRow.objects.get().pk, secret_of(device, session)
+    row, kept = str(PhoneDevice.objects.values().get()), str(dict(session.items()))
+    assert id in row
+    assert secret not in row
+    assert secret in kept
+    assert id not in kept
+    verifier = conf.site().verifier
+    assert verifier.look(id, secret).verification is not None
+    for shown in ("", *device.challenges[0]):
+        assert verifier.look(id, shown).verification is None, "what the table holds opens no verification"
+
+
+def test_table_and_session_keep_few_challenges(session: Any) -> None:
+    rows: challenges.Rows = []
+    for n in range(7):
+        rows = challenges.keep(request_of().session, 1, rows, Begun(f"id {n}", f"secret {n}"))
+        challenges.keep(session, n, [], Begun(f"id {n}", f"secret {n}"))
+    assert [id for _, id in rows] == [f"id {n}" for n in range(2, 7)]
+    assert list(session[challenges.SESSION_KEY]) == [str(n) for n in range(2, 7)]
+
+
+def test_device_refuses_outside_of_requests(alice: User, network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a command, a task, or a site without the middleware."""
+    device = PhoneDevice.objects.create(user=alice, phone=PHONE)
+    device.generate_challenge()
+    for request in (None, HttpRequest()):
+        with current.serving(request):  # type: ignore[arg-type]
+            with pytest.raises(ChallengeError, match=OURS.replace(".", r"\.")):
+                rested(device).generate_challenge()
+            assert device.verify_is_allowed() == (False, {"error_message": NO_SESSION})
+            assert not device.verify_token(network.code)
+    assert OURS in caplog.text
+    assert network.sent == 1
+
+
 # The phone that somebody has signed in by.
 
 
@@ -432,7 +539,7 @@ def test_a_phone_used_to_sign_in_is_not_the_second_factor(browser: Client, netwo
     sent = network.sent
     assert "You have signed in by this phone" in challenge(browser, same)
     assert network.sent == sent
-    # A code that was asked for elsewhere does not help.
+    # A code that was requested elsewhere does not help.
     same.generate_challenge()
     page = answer_with(browser, same, network.code).content.decode()
     assert "You have signed in by this phone" in page
@@ -565,7 +672,7 @@ def test_devices_in_the_admin(keeper: Client, device: PhoneDevice, network: Netw
     for page in (place, f"{place}?q=alice", f"{place}{device.pk}/change/"):
         text = keeper.get(page).content.decode()
         assert "+98 ••••••••00" in text
-        for hidden in (PHONE, PHONE[1:], device.secret, device.verification_id):
+        for hidden in (PHONE, PHONE[1:], *device.challenges[0]):
             assert hidden not in text
     answer = keeper.post(f"{place}add/", {"user": alice.pk, "name": "", "phone": "nonsense", "confirmed": "on"})
     assert "not a phone number" in answer.content.decode()
@@ -578,9 +685,11 @@ def test_devices_in_the_admin(keeper: Client, device: PhoneDevice, network: Netw
     assert (changed.phone, changed.confirmed) == (PHONE, False)
 
 
-def test_nothing_of_it_is_logged(device: PhoneDevice, network: Network, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_of_it_is_logged(
+    device: PhoneDevice, network: Network, session: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG, "phone_verify")
     device.generate_challenge()
     device.verify_token(network.wrong)
-    for hidden in (PHONE, network.code, device.secret):
+    for hidden in (PHONE, network.code, secret_of(device, session), *device.challenges[0]):
         assert hidden not in caplog.text

@@ -1,0 +1,56 @@
+"""Which session requested which code: a code counts only in the session that requested it.
+
+The binding has two halves. The session keeps the secret of each verification that it started; the device's row keeps
+the verification's id, under a digest of that secret. A reader of the table, or of a session that is kept in a cookie,
+holds one half and can neither check a code nor have one sent to another channel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.contrib.sessions.backends.base import SessionBase
+
+from phone_verify.typed_codes import NOTHING, Begun
+
+#: In the session: the secrets, by the device's key.
+SESSION_KEY = "phone_verify_second_factor"
+
+#: What a device's row holds: digests and ids, the oldest first.
+Rows = list[list[str]]
+
+#: Sessions with a code under way for one device, and devices with one in one session; older ones request another.
+_MOST = 5
+
+
+def begun_in(session: SessionBase, device: int, rows: Rows) -> Begun:
+    """Return what this session started for this device, or `NOTHING`."""
+    secret = _secrets(session).get(str(device), "")
+    id = dict(rows).get(_digest(secret)) if secret else None
+    return Begun(id, secret) if id else NOTHING
+
+
+def keep(session: SessionBase, device: int, rows: Rows, begun: Begun) -> Rows:
+    """Keep the secret in the session, in place of an earlier one; return the rows to save in the table."""
+    rows = forget(session, device, rows)
+    secrets = {**_secrets(session), str(device): begun.secret}
+    session[SESSION_KEY] = dict(list(secrets.items())[-_MOST:])
+    return [*rows, [_digest(begun.secret), begun.id]][-_MOST:]
+
+
+def forget(session: SessionBase, device: int, rows: Rows) -> Rows:
+    """Drop what this session started for this device; return the rows to save in the table."""
+    secrets = _secrets(session)
+    secret = secrets.pop(str(device), "")
+    session[SESSION_KEY] = secrets
+    digest = _digest(secret)
+    return [row for row in rows if row[0] != digest]
+
+
+def _secrets(session: SessionBase) -> dict[str, str]:
+    return dict(session.get(SESSION_KEY, {}))
+
+
+def _digest(secret: str) -> str:
+    # The secret has 128 random bits, so no key is needed.
+    return hashlib.sha256(b"phone_verify second factor\0" + secret.encode()).hexdigest()
