@@ -72,6 +72,8 @@ class Keyring:
         self.webhook_secrets = tuple(_subkey(key, "webhook").hex()[:43] for key in secret_keys)
         #: Names the newest key in records, without saying anything about it.
         self.key_id = _key_id(secret_keys[0])
+        #: Names the key of the tags likewise: a tag kept under another one cannot be compared.
+        self.tag_key_id = _key_id(tag_key or secret_keys[-1])
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self._digest_keys)}>"

@@ -1,6 +1,7 @@
 """Which phone signed a session in, so that the same phone is not its second factor too.
 
-The session keeps the phone's tag, not the number, since a session may be a cookie that its owner can read.
+The session keeps the phone's tag, not the number, since a session may be a cookie that its owner can read. With the
+tag it keeps the id of the tag's key: a tag under a key that is no longer in use cannot be compared.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ def is_used_in(session: SessionBase, phone: PhoneNumber) -> bool:
     """Return whether this phone signed this session in. True where the session's phone cannot be determined."""
     if not _by_phone(session):
         return False
-    tag = session.get(SESSION_KEY)
-    return tag is None or tag == conf.site().verifier.tag(phone)
+    keyring = conf.site().verifier.flows.keyring
+    match session.get(SESSION_KEY):
+        case [keyring.tag_key_id, tag]:
+            return bool(tag == keyring.tag(phone))
+        case _:
+            return True
 
 
 def _by_phone(session: SessionBase) -> bool:
@@ -47,4 +52,5 @@ def _remember(request: HttpRequest, user: Any, **_: object) -> None:
     # django-otp signs a user in again with the second factor: no phone was verified for that.
     phone = getattr(user, "proven_phone", None)
     if phone is not None:
-        request.session[SESSION_KEY] = conf.site().verifier.tag(phone)
+        keyring = conf.site().verifier.flows.keyring
+        request.session[SESSION_KEY] = [keyring.tag_key_id, keyring.tag(phone)]

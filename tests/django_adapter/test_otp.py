@@ -612,6 +612,46 @@ def test_a_session_that_does_not_say_by_which_phone_counts_as_by_this_one(
     assert "You have signed in by this phone" in challenge(browser, other)
 
 
+KEYS = [f"kF8sQ2pV7xZ1cN4mW9bT6yR3hJ5gL0d-{letter}" for letter in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "tag_key", "is_used"),
+    [
+        ([KEYS[1], KEYS[0]], None, False),
+        ([KEYS[2], KEYS[1]], None, True),
+        ([KEYS[2]], KEYS[0], False),
+        ([KEYS[0]], KEYS[2], True),
+    ],
+    ids=["kept key", "dropped key", "dropped key that is the tag key", "new tag key"],
+)
+def test_tag_under_an_unknown_key_counts_as_used(
+    browser: Client,
+    network: Network,
+    phone_user: User,
+    configure: Configure,
+    keys: list[str],
+    tag_key: str | None,
+    is_used: bool,
+) -> None:
+    """The phone of the session cannot be compared with any other: no phone is a second factor there."""
+    configure(sms="console://", secret_keys=",".join([KEYS[1], KEYS[0]]))
+    devices = [PhoneDevice.objects.create(user=phone_user, phone=phone) for phone in (PHONE, OTHER)]
+    enter_by_phone(browser, network)
+    configure(sms="console://", secret_keys=",".join(keys), **({"tag_key": tag_key} if tag_key else {}))
+    assert "You have signed in by this phone" in challenge(browser, devices[0])
+    assert ("You have signed in by this phone" in challenge(browser, devices[1])) is is_used
+
+
+def test_session_from_before_the_key_ids_counts_as_used(browser: Client, network: Network, phone_user: User) -> None:
+    other = PhoneDevice.objects.create(user=phone_user, phone=OTHER)
+    enter_by_phone(browser, network)
+    session = browser.session
+    session[first_factor.SESSION_KEY] = conf.site().verifier.tag(PhoneNumber(PHONE))
+    session.save()
+    assert "You have signed in by this phone" in challenge(browser, other)
+
+
 def test_the_session_holds_no_number(browser: Client, network: Network, phone_user: User) -> None:
     enter_by_phone(browser, network)
     assert PHONE.lstrip("+") not in str(dict(browser.session.items()))
