@@ -213,6 +213,12 @@ def test_nonsense_in_an_address_is_no_server_error(clerk: Client, victim: User, 
     assert clerk.get(f"{place}?{query}").status_code in (200, 302, 400)
 
 
+@pytest.mark.parametrize("name", ["state", "channel", "within", "purpose", "driver", "tag"])
+def test_filters_refuse_a_nul(clerk: Client, victim: User, name: str) -> None:
+    """PostgreSQL compares nothing with one."""
+    assert clerk.get(f"{VERIFICATIONS}?{name}=a%00").status_code == 400
+
+
 def test_popups_of_other_models_narrow_the_list(clerk: Client, victim: User, monkeypatch: pytest.MonkeyPatch) -> None:
     """A site's own key to our table says by `limit_choices_to` which rows its popup shows: those and no other."""
     monkeypatch.setattr(VerifiedPhone._meta, "related_fkey_lookups", [{"is_primary": True}])
