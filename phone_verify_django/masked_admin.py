@@ -1,12 +1,14 @@
 """Admin lists that mask numbers, and cannot be asked for what they mask.
 
-Django accepts any lookup on a model's own columns in the address of a list, so `?phone__startswith=` would return a
-number digit by digit. A list here accepts its filters, the parameters of its own links, and nothing else.
+Django accepts any lookup on a model's own columns in the address of a list, so
+`?phone__startswith=` would return a number digit by digit. A list here accepts its filters and the
+parameters of its own links, and nothing else.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -27,7 +29,7 @@ _LEAST_DIGITS = 7
 
 
 class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A list with closed lookups. Its search compares a term without letters with whole user names only."""
+    """A list with closed lookups, for models with the columns `user` and `phone`."""
 
     #: The parameters of this list's own links, each with the values that it can have.
     own_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {}
@@ -35,7 +37,7 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Return whether the list may be narrowed so; Django answers 400 where not.
 
-        A NUL is refused in every value: PostgreSQL cannot compare with one, which would be an answer 500.
+        A NUL is refused in every value: PostgreSQL cannot compare with one, and Django answers 500.
         """
         if own := self.own_lookups.get(lookup):
             return own.fullmatch(value) is not None
@@ -64,7 +66,7 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return name
 
     def _filters(self, request: HttpRequest) -> Iterator[str]:
-        """The parameters of the listed filters, as `ChangeList.get_filters` makes them."""
+        """The parameters of the listed filters, made as in `ChangeList.get_filters`."""
         entries: list[Any] = list(self.get_list_filter(request))
         for entry in entries:
             if isinstance(entry, type) and issubclass(entry, admin.SimpleListFilter):
@@ -80,13 +82,13 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             yield from made.expected_parameters()
 
     def _is_of_a_popup(self, lookup: str, value: str) -> bool:
-        """Whether another model's key to this one, by its `limit_choices_to`, narrows its popup exactly so."""
+        """Whether the `limit_choices_to` of a foreign key to this model narrows its popup so."""
         keys: list[Any] = self.model._meta.related_fkey_lookups
         limits = [key() if callable(key) else key for key in keys]
         return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
 
 
 def _significant(name: str) -> str:
-    """The digits of a name without the zeros of a national or international form; a plus where they are too few."""
-    digits = "".join(filter(str.isdigit, name)).lstrip("0")
+    """The digits of a name without leading zeros; a plus, which ends no number, where they are few."""
+    digits = "".join(str(unicodedata.digit(letter)) for letter in name if letter.isdigit()).lstrip("0")
     return digits if len(digits) >= _LEAST_DIGITS else "+"

@@ -16,7 +16,7 @@ from .models import PhoneDevice
 
 @admin.register(PhoneDevice)
 class PhoneDeviceAdmin(MaskedAdmin):
-    """Devices are found by their user's name. User and number are entered once; the number is then shown masked."""
+    """Devices are found by their user's name. User and number are entered once, and shown masked."""
 
     list_display = ("owner", "name", "hint", "confirmed", "created_at", "last_used_at")
     list_filter = ("confirmed", "created_at", "last_used_at")

@@ -1,8 +1,8 @@
 """Which session requested which code: a code counts only in the session that requested it.
 
-The binding has two halves. The session keeps the secret of each verification that it started; the device's row keeps
-the verification's id, under a digest of that secret. A reader of the table, or of a session that is kept in a cookie,
-holds one half and can neither check a code nor have one sent to another channel.
+The binding has two halves. The session keeps the secret of each verification that it started; the
+device's row keeps the verification's id, under a digest of that secret. A reader of the table, or of
+a session that is kept in a cookie, holds one half: not enough to check or to resend a code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ SESSION_KEY = "phone_verify_second_factor"
 #: What a device's row holds: digests and ids, the oldest first.
 Rows = list[list[str]]
 
-#: Sessions with a code under way for one device, and devices with one in one session; older ones request another.
+#: The most sessions with a code for one device, and the most devices with a code in one session. The
+#: oldest is dropped, and has to request another code.
 _MOST = 5
 
 
@@ -31,7 +32,7 @@ def begun_in(session: SessionBase, device: int, rows: Rows) -> Begun:
 
 
 def keep(session: SessionBase, device: int, rows: Rows, begun: Begun) -> Rows:
-    """Keep the secret in the session, in place of an earlier one; return the rows to save in the table."""
+    """Keep the secret in the session, replacing an earlier one; return the rows for the table."""
     rows = forget(session, device, rows)
     secrets = {**_secrets(session), str(device): begun.secret}
     session[SESSION_KEY] = dict(list(secrets.items())[-_MOST:])
@@ -39,7 +40,7 @@ def keep(session: SessionBase, device: int, rows: Rows, begun: Begun) -> Rows:
 
 
 def forget(session: SessionBase, device: int, rows: Rows) -> Rows:
-    """Drop what this session started for this device; return the rows to save in the table."""
+    """Drop what this session started for this device; return the rows for the table."""
     secrets = _secrets(session)
     secret = secrets.pop(str(device), "")
     session[SESSION_KEY] = secrets

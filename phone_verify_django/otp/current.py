@@ -1,4 +1,4 @@
-"""The request being served, whose session a device needs: django-otp passes no request to its devices."""
+"""The request being served: a device needs its session, and django-otp passes no request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _request: ContextVar[HttpRequest | None] = ContextVar("phone_verify_django.otp.r
 
 @contextmanager
 def serving(request: HttpRequest) -> Iterator[None]:
-    """Within it, `session` returns this request's session. Code that the request calls in threads sees it too."""
+    """Make `session` return this request's session within the block, also in threads of asgiref."""
     token = _request.set(request)
     try:
         yield

@@ -1,7 +1,7 @@
 """Which phone signed a session in, so that the same phone is not its second factor too.
 
-The session keeps the phone's tag, not the number, since a session may be a cookie that its owner can read. With the
-tag it keeps the id of the tag's key: a tag under a key that is no longer in use cannot be compared.
+The session keeps the phone's tag, not the number, since a session may be a cookie that its owner can
+read. It also keeps the id of the tag's key: a tag under another key cannot be compared.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def watch() -> None:
 
 
 def is_used_in(session: SessionBase, phone: PhoneNumber) -> bool:
-    """Return whether this phone signed this session in. True where the session's phone cannot be determined."""
+    """Return whether this phone signed this session in, or may have: its tag cannot be compared."""
     if not _by_phone(session):
         return False
     keyring = conf.site().verifier.flows.keyring

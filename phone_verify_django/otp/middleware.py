@@ -16,9 +16,9 @@ from .models import PhoneDevice
 
 
 class PhoneFactorMiddleware:
-    """Bind codes to the session that requested them; revoke a second factor that is the first one too.
+    """Bind codes to the session that requested them; revoke a second factor equal to the first.
 
-    Place it after `django_otp.middleware.OTPMiddleware`. It reads the session only when code asks for the user.
+    Place it after `django_otp.middleware.OTPMiddleware`. It reads the session when `user` is read.
     """
 
     sync_capable = True

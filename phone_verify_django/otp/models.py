@@ -52,9 +52,9 @@ class ChallengeError(Exception):
 class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     """A phone as a second factor: a code comes by SMS, call or messenger, and the user types it.
 
-    Codes are made, kept and compared as everywhere in this library: the row holds no code. A code counts only in the
-    session that requested it: see `challenges`. The site's quotas and limits of wrong answers hold beside
-    django-otp's cool-down and throttling.
+    Codes are made, kept and compared as everywhere in this library: the row holds no code. A code
+    counts only in the session that requested it: see `challenges`. The site's quotas and limits of
+    wrong answers apply in addition to django-otp's cool-down and throttling.
     """
 
     phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
@@ -136,7 +136,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         if session is None:
             log.error("no second factor can be checked: %s", NO_SESSION)
             return False
-        # Where nothing was requested nothing is compared, and django-otp's throttling has nothing to count.
+        # Without a challenge no code is compared, so django-otp's throttling has nothing to count.
         if not self.verify_is_allowed()[0] or self._begun(session) == NOTHING:
             return False
         try:

@@ -117,3 +117,9 @@ def test_a_normalised_code_is_ascii_digits_and_stays_itself(typed: str) -> None:
         assert code
         assert set(code) <= set("0123456789")
         assert normalise(code) == code
+
+
+def test_tag_key_id_names_the_key_that_makes_tags() -> None:
+    for ring in (Keyring([NEW, OLD]), Keyring([OLD]), Keyring([NEW], OLD)):
+        assert (ring.tag_key_id, ring.tag(PHONE)) == (Keyring([OLD]).tag_key_id, Keyring([OLD]).tag(PHONE))
+    assert len({Keyring([NEW], key).tag_key_id for key in (None, OLD, TAG)}) == 3

@@ -1,4 +1,4 @@
-"""What the admin masks cannot be read letter by letter: by lookup, order, search, popup or another model's admin."""
+"""What the admin masks cannot be read by lookup, order, search, popup or another model's admin."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def rows(answer: Any) -> list[str]:
 
 
 def read_out(browser: Client, place: str, lookup: str) -> tuple[str, set[int]]:
-    """As much of a column as this lookup gives away digit by digit, and the status codes of the answers."""
+    """As much of a column as this lookup gives away, and the status codes of the answers."""
     known, statuses = "", set()
     while len(known) < len(PHONE):
         for letter in "+0123456789":
@@ -151,14 +151,14 @@ def test_search_finds_no_part_of_a_number(clerk: Client, victim: User, place: st
 @pytest.mark.parametrize("place", [PHONES, DEVICES])
 def test_search_finds_users_by_name_alone(clerk: Client, victim: User, place: str) -> None:
     assert rows(clerk.get(place, {"q": "vict"}))
-    assert not rows(clerk.get(place, {"q": "site.example"})), "an address stands in no list"
+    assert not rows(clerk.get(place, {"q": "site.example"})), "the list shows no address"
     User.objects.filter(pk=victim.pk).update(username="4711")
     assert rows(clerk.get(place, {"q": "4711"}))
     assert not rows(clerk.get(place, {"q": "471"}))
 
 
 @pytest.mark.parametrize("place", [PHONES, DEVICES])
-@pytest.mark.parametrize("name", [PHONE, PHONE[1:], "09120000000", "0912 000-0000", OTHER])
+@pytest.mark.parametrize("name", [PHONE, PHONE[1:], "09120000000", "0912 000-0000", "۰۹۱۲۰۰۰۰۰۰۰", OTHER])
 def test_a_name_that_is_a_number_is_masked(clerk: Client, victim: User, place: str, name: str) -> None:
     User.objects.filter(pk=victim.pk).update(username=name)
     key = (VerifiedPhone if place == PHONES else PhoneDevice).objects.get().pk
@@ -170,7 +170,7 @@ def test_a_name_that_is_a_number_is_masked(clerk: Client, victim: User, place: s
 
 
 @pytest.mark.parametrize("place", LISTS)
-@pytest.mark.parametrize("field", ["phone", "signs_in", "tag", "binding", "asked", "user", "no_such_field"])
+@pytest.mark.parametrize("field", ["phone", "signs_in", "tag", "binding", "challenges", "user", "no_such_field"])
 def test_popups_refer_to_rows_by_their_keys(clerk: Client, victim: User, place: str, field: str) -> None:
     key = rows(clerk.get(place))[0]
     for address in (place, f"{place}{key}/change/"):
@@ -220,7 +220,7 @@ def test_filters_refuse_a_nul(clerk: Client, victim: User, name: str) -> None:
 
 
 def test_popups_of_other_models_narrow_the_list(clerk: Client, victim: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A site's own key to our table says by `limit_choices_to` which rows its popup shows: those and no other."""
+    """The `limit_choices_to` of a foreign key to our table is accepted, and no other value."""
     monkeypatch.setattr(VerifiedPhone._meta, "related_fkey_lookups", [{"is_primary": True}])
     assert len(rows(clerk.get(PHONES, {"is_primary": "1", "_popup": "1"}))) == 1
     assert clerk.get(PHONES, {"is_primary": "0", "_popup": "1"}).status_code == 400

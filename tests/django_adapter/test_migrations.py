@@ -70,7 +70,7 @@ def test_numbers_of_a_site_that_was_there_before(alias: str, django_db_blocker: 
 
 
 def test_device_secrets_leave_the_table(alias: str, django_db_blocker: Any) -> None:
-    """What is under way ends: its user requests a code at once. A device at rest keeps its cool-down."""
+    """A verification under way ends, and its user may request a code. Other devices keep their cool-down."""
     with django_db_blocker.unblock():
         oldest, newest = ("phone_verify_otp", "0001_initial"), ("phone_verify_otp", "0002_challenges")
         apps = migrated(alias, ("auth", "0012_alter_user_first_name_max_length"), oldest)

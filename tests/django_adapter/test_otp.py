@@ -441,7 +441,7 @@ def test_code_counts_only_in_the_session_that_asked(device: PhoneDevice, network
         assert verify_token(alice, device.persistent_id, network.code) is None
         assert match_token(alice, network.code) is None
     assert VerificationRow.objects.get().attempts_left == 5
-    assert PhoneDevice.objects.get().throttling_failure_count == 0, "nobody else is slowed down by it"
+    assert PhoneDevice.objects.get().throttling_failure_count == 0, "it slows no other session down"
     assert verify_token(alice, device.persistent_id, network.code) == device
 
 
@@ -634,7 +634,7 @@ def test_tag_under_an_unknown_key_counts_as_used(
     tag_key: str | None,
     is_used: bool,
 ) -> None:
-    """The phone of the session cannot be compared with any other: no phone is a second factor there."""
+    """The session's phone cannot be compared with any other: no phone is its second factor."""
     configure(sms="console://", secret_keys=",".join([KEYS[1], KEYS[0]]))
     devices = [PhoneDevice.objects.create(user=phone_user, phone=phone) for phone in (PHONE, OTHER)]
     enter_by_phone(browser, network)

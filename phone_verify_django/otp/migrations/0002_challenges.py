@@ -1,4 +1,4 @@
-"""The binding moves from the device's row to the session that requests a code; the secrets leave the table."""
+"""Move the binding from the device's row to the session that requests a code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from django.db import migrations, models
 
 
 def end_what_is_under_way(apps: Any, schema_editor: Any) -> None:
-    """End the verifications under way: no session holds their binding. Their users may request a code at once.
+    """End the verifications under way: no session holds their binding.
 
-    The secrets are overwritten before their column goes, since PostgreSQL keeps the data of a dropped column.
+    Their users may request a code without waiting. The secrets are overwritten before their column is
+    dropped, since PostgreSQL keeps the data of a dropped column.
     """
     devices = apps.get_model("phone_verify_otp", "PhoneDevice")._default_manager.using(schema_editor.connection.alias)
     under_way = devices.exclude(verification_id="", secret="")
