@@ -64,9 +64,15 @@ _LISTS = (
     "purposes",
     "test_passcodes",
     "test_passcodes_in_production",
+    "staff_roles",
 )
+_FLAGS = ("staff_sign_in_by_phone",)
 _TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
-KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "on_event")
+KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
+
+#: The roles of staff where the site names none: the same words as the flags that mark staff on a user.
+STAFF_ROLES = ("admin", "staff", "superuser")
+_FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 #: What `sandbox://` stands for on each channel.
 SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", "telegram": "telefon-ip"}
@@ -94,6 +100,10 @@ class Settings:
     purposes: Purposes = field(default_factory=Purposes)
     test_passcodes: Sequence[str] = field(default=(), repr=False)
     test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
+    #: Whether a code sent to the phone alone signs in users with rights over other users.
+    staff_sign_in_by_phone: bool = False
+    #: Names of the roles that give such rights, where the framework's users have roles.
+    staff_roles: Sequence[str] = STAFF_ROLES
     on_event: object = None
 
     @classmethod
@@ -135,6 +145,8 @@ class Settings:
             purposes=read_purposes(_list("purposes", given)),
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
+            staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
+            staff_roles=_list("staff_roles", given) if "staff_roles" in given else STAFF_ROLES,
             on_event=given.get("on_event"),
         )
 
@@ -224,6 +236,8 @@ def build(
         webhook_secrets=secrets,
         trusted_proxies=settings.trusted_proxies,
         purposes=settings.purposes,
+        staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
+        staff_roles=settings.staff_roles,
         many_processes=many_processes,
         awaiting=awaiting,
     )
@@ -429,6 +443,16 @@ def _dsns(name: str, value: object) -> list[str]:
     if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
         return [text.strip() for text in value if text.strip()]
     raise ConfigurationError(f"{PREFIX}{name.upper()} must be DSNs, separated by white space, or a list of them")
+
+
+def _flag(name: str, given: Mapping[str, object]) -> bool:
+    value = given.get(name, False)
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in _FLAG_WORDS:
+        raise ConfigurationError(f"{PREFIX}{name.upper()} must be True or False (in the environment 1 or 0)")
+    return _FLAG_WORDS[word]
 
 
 def _number(name: str, value: object) -> int:

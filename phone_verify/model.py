@@ -324,3 +324,4 @@ class Redeemed:
     verification_id: str
     verified_at: datetime
     by_fixed_code: bool = False  #: a test number: never let it stand for somebody with rights over others
+    short: bool = False  #: a code of fewer than six digits, or one whose length only the provider knew

@@ -377,6 +377,7 @@ class Flows:
                     verification_id=id,
                     verified_at=record.closed_at,
                     by_fixed_code=record.counts_as is Budget.TEST_NUMBER,
+                    short=record.short,
                 )
         return None
 

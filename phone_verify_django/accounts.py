@@ -30,11 +30,13 @@ from . import conf, phones, signals
 from .account_settings import load
 from .models import VerifiedPhone
 from .phones import phone_of, phones_of
+from .rights import StaffPhoneError
 
 __all__ = [
     "Account",
     "Accounts",
     "LastPhoneError",
+    "StaffPhoneError",
     "make_primary",
     "phone_of",
     "phones_of",
@@ -63,7 +65,8 @@ class Accounts:
     """Who signs in by a phone, and who may sign up. Made to be subclassed; every method is called after the proof.
 
     `redeemed` says what was proven: its `phone` (`phone.e164` is the text), `purpose`, `channel`, `assurance`
-    (`Assurance.CALLER_ID` is what a calling network claimed), and `by_fixed_code` for a test number.
+    (`Assurance.CALLER_ID` is what a calling network claimed), `short` for a code of fewer than six digits, and
+    `by_fixed_code` for a test number.
     """
 
     def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:
@@ -101,7 +104,11 @@ class Accounts:
         return user
 
     def may_sign_in(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-        """Whether this user is let in by this proof. Inactive users are not, whatever this says."""
+        """Return whether this verification signs this user in.
+
+        Asked after the rules that hold on every site: inactive users are refused, and so are `is_staff` and
+        `is_superuser` users unless `PHONE_VERIFY["staff_sign_in_by_phone"]` is on.
+        """
         return True
 
     def may_remove(self, user: AbstractBaseUser, phone: str) -> bool:
@@ -166,9 +173,12 @@ def sign_up(
             # First of all, since a field of the user model may hold the number too.
             losers = phones.release(phone, redeemed.verified_at) if _moves(redeemed) else []
             user = site.make(redeemed, request, extra or {})
-            change = phones.give(user, phone, redeemed.verified_at, moves=_moves(redeemed), alone=True)
+            change = phones.give(user, redeemed, moves=_moves(redeemed), alone=True)
             if change is None:
                 raise IntegrityError("taken")
+    except StaffPhoneError:
+        log.error("no user is made: Accounts.make returned a staff user for a test number")
+        return None
     except (IntegrityError, DataError):
         if is_new(redeemed):
             # Not the database's own words: they can hold the number.
@@ -203,12 +213,13 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     """Give the signed-in user this number; None where it is somebody else's.
 
     `change_phone` drops the numbers that the user had, `confirm` keeps them, and the primary one stays what it was. The
-    session gets a new key. Returns the user with the number that was given.
+    session gets a new key. Returns the user with the number that was given. Raises `StaffPhoneError`, which Django
+    answers with 403, for a test number's code and a user with rights over other users.
     """
     user: Any = request.user
     phone = redeemed.phone.e164
     replaces = redeemed.purpose == "change_phone"
-    change = phones.give(user, phone, redeemed.verified_at, replaces=replaces, moves=_moves(redeemed))
+    change = phones.give(user, redeemed, replaces=replaces, moves=_moves(redeemed))
     if change is None:
         return None
     request.session.cycle_key()
@@ -262,7 +273,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, *, created: bool, session: 
     if user is None:
         return None
     if not phones.redate(user, redeemed):  # the site's own `find` has found the user otherwise
-        change = phones.give(user, redeemed.phone.e164, redeemed.verified_at, moves=_moves(redeemed))
+        change = phones.give(user, redeemed, moves=_moves(redeemed))
         if change is None:
             return None
         phones.tell(request, user, change, redeemed.phone.e164)

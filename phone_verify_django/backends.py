@@ -11,15 +11,12 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import accounts
-
-#: Whoever has one of these does not sign in by the fixed code of a test number.
-_RIGHTS = ("is_staff", "is_superuser")
+from . import accounts, rights
 
 
-def has_rights_over_others(user: object) -> bool:
-    """Whether the fixed code of a test number must not stand for this user."""
-    return any(getattr(user, right, False) for right in _RIGHTS)
+def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+    """Return whether this verification signs this user in, by the rule for staff and by `Accounts.may_sign_in`."""
+    return rights.signs_in(user, redeemed) and accounts.policy().may_sign_in(user, redeemed)
 
 
 class PhoneBackend(ModelBackend):
@@ -31,13 +28,10 @@ class PhoneBackend(ModelBackend):
         """The active user of the phone that was proven, or None."""
         if redeemed is None:
             return None
-        site = accounts.policy()
-        user: Any = site.find(redeemed)
+        user: Any = accounts.policy().find(redeemed)
         if user is None or not self.user_can_authenticate(user):
             return None
-        if redeemed.by_fixed_code and has_rights_over_others(user):
-            return None
-        if not site.may_sign_in(user, redeemed):
+        if not lets_in(user, redeemed):
             return None
         # For `phone_verify_django.otp`: this phone is no second factor in the session that now begins.
         user.proven_phone = redeemed.phone

@@ -53,6 +53,7 @@ def wait(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None)
         "verification_id": redeemed.verification_id,
         "verified_at": redeemed.verified_at.isoformat(),
         "by_fixed_code": redeemed.by_fixed_code,
+        "short": redeemed.short,
         "remember": remember,
         "since": int(time.time()),
     }
@@ -74,6 +75,7 @@ def waiting(request: HttpRequest) -> Newcomer | None:
             kept["verification_id"],
             datetime.fromisoformat(kept["verified_at"]),
             kept["by_fixed_code"],
+            kept["short"],
         )
     except (KeyError, TypeError, ValueError):  # nothing waits, or it is another version's
         return None

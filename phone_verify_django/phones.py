@@ -22,7 +22,7 @@ from django.utils import timezone
 from phone_verify import PhoneNumber
 from phone_verify.model import Redeemed
 
-from . import conf, signals
+from . import conf, rights, signals
 from .account_settings import user_field
 from .models import VerifiedPhone
 
@@ -59,29 +59,36 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
 
 
 def redate(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-    """Note that the user has proven this number again; False if it is not the user's."""
+    """Record that the user has verified this number again; False if the user does not have it.
+
+    Raises `StaffPhoneError` as `give` does.
+    """
+    rights.require(user, redeemed)
     held = VerifiedPhone.objects.filter(user_id=user.pk, phone=redeemed.phone.e164)
     return bool(held.update(verified_at=stored(redeemed.verified_at)))
 
 
 def give(
     user: AbstractBaseUser,
-    phone: str,
-    verified_at: datetime,
+    redeemed: Redeemed,
     *,
     replaces: bool = False,
     moves: bool = False,
     alone: bool = False,
 ) -> Change | None:
-    """Give the user a number that was proven; None where it is somebody else's, or the user's field refuses it.
+    """Give the user the verified number; None where another user has it, or the user's field refuses it.
+
+    Raises `StaffPhoneError` for a test number's code and a user with rights over other users.
 
     `replaces` drops all others and makes this the primary one; else it is primary if it is the first. `moves` takes it
     from whoever has proven it before, where numbers are not shared; `alone` shares it with nobody even where they are.
     """
+    rights.require(user, redeemed)
+    phone, verified_at = redeemed.phone.e164, stored(redeemed.verified_at)
     for _ in range(_TRIES):
         try:
             with transaction.atomic(using=_database()):
-                return _given(user, phone, stored(verified_at), replaces, moves, alone)
+                return _given(user, phone, verified_at, replaces, moves, alone)
         except IntegrityError:
             continue
         except DataError:

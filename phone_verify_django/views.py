@@ -52,8 +52,8 @@ from phone_verify.verifier import Flows, run
 from phone_verify.web.assets import asset
 
 from . import accounts, calls, conf, forms, newcomers
-from .backends import has_rights_over_others
 from .recent import note_check
+from .rights import StaffPhoneError
 
 log = logging.getLogger("phone_verify")
 
@@ -304,9 +304,11 @@ class CodeView(PageView):
     def set_phone(self, answer: SetPhone) -> HttpResponse:
         """Give the number to whoever is signed in, and go on. The proof is burnt."""
         request = self.request
-        if answer.redeemed.by_fixed_code and has_rights_over_others(request.user):
+        try:
+            given = accounts.set_phone(request, answer.redeemed)
+        except StaffPhoneError:
             return self.answered(pages.refused_phone(self.site, self.users_call, self.next))
-        if accounts.set_phone(request, answer.redeemed) is None:
+        if given is None:
             return self.answered(pages.taken_phone(self.site, self.users_call, self.next))
         note_check(request)
         return HttpResponseRedirect(self.next or self.urls["verify"])
@@ -421,9 +423,10 @@ def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhon
         django_logout(request)
         return signed_out()
     if isinstance(answer, SetPhone):
-        if answer.redeemed.by_fixed_code and has_rights_over_others(request.user):
+        try:
+            user = accounts.set_phone(request, answer.redeemed)
+        except StaffPhoneError:
             return invalid_proof()
-        user = accounts.set_phone(request, answer.redeemed)
         if user is None:
             return phone_taken()
         note_check(request)

@@ -43,6 +43,7 @@ MAY_SEE: dict[str, set[str]] = {
     "signals": {"events", "model"},
     "purposes": {"errors"},
     "right_answers": set(),
+    "staff": {"model"},
     "delivery": {
         "events", "right_answers", "fixed_codes", "errors", "phone", "exchange", "model", "policy", "codes",
         "lifecycle", "routing", "transport", "drivers.base", "stores.base",
@@ -70,7 +71,19 @@ MAY_SEE: dict[str, set[str]] = {
     "commands": {"*"},
     "cli": {"*"},
 }  # fmt: skip
-ADAPTERS_SEE = {"config", "verifier", "api", "proof", "web", "errors", "model", "events", "signals", "typed_codes"}
+ADAPTERS_SEE = {
+    "config",
+    "verifier",
+    "api",
+    "proof",
+    "web",
+    "errors",
+    "model",
+    "events",
+    "signals",
+    "staff",
+    "typed_codes",
+}
 #: Its commands and checks say what is wrong, and try things out by hand.
 COMMANDS_SEE = ADAPTERS_SEE | {"doctor", "by_hand", "keyboard", "routing", "transport", "commands"}
 #: The Django adapter is also a store, by the contract of stores.

@@ -27,6 +27,10 @@ class Site:
     trusted_proxies: int = 0
     #: What a client may start a verification for.
     purposes: Purposes = field(default_factory=Purposes)
+    #: Whether a code sent to the phone alone signs in users with rights over other users (`phone_verify.staff`).
+    staff_sign_in_by_phone: bool = False
+    #: Names of the roles that give such rights, where the framework's users have roles.
+    staff_roles: Sequence[str] = ()
     #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
     many_processes: Callable[[], None] = field(default=lambda: None, repr=False)
     #: Makes the async verifier when it is first asked for: a blocking site pays nothing for it.

@@ -298,6 +298,16 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
             yield Finding(Level.NOTE, name, f"Entry {n} is over: its number is an ordinary one again.", "Remove it.")
 
 
+def _staff(reading: Reading) -> Iterator[Finding]:
+    if reading.settings.staff_sign_in_by_phone:
+        says = (
+            "It is on: users with rights over other users sign in with a code sent to their phone, without a password. "
+            "A swapped SIM card, or a message forwarded or read by someone else, then opens their account."
+        )
+        advice = "Remove it. Staff then sign in with a password, and use the phone as second factor."
+        yield Finding(Level.WARNING, setting("staff_sign_in_by_phone"), says, advice)
+
+
 RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _misspelt,
     _channels,
@@ -311,4 +321,5 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _segments,
     _proxies,
     _test_numbers,
+    _staff,
 )

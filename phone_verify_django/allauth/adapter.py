@@ -14,7 +14,6 @@ from allauth.core.exceptions import ImmediateHttpResponse  # type: ignore[import
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponseRedirect
-from django.utils import timezone
 from django.utils.translation import get_language
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
@@ -25,9 +24,10 @@ from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import Texts, texts_in
 
 from .. import accounts, calls, conf, phones, signals
-from ..backends import PhoneBackend, has_rights_over_others
+from ..backends import PhoneBackend, lets_in
 from ..formfields import PhoneField
 from ..recent import note_check
+from ..rights import StaffPhoneError
 from ..store import joining_on_sqlite
 from .models import ClaimedPhone
 
@@ -77,19 +77,20 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def set_phone_verified(self, user: AbstractBaseUser, phone: str) -> None:
         """Make this the user's number, in the place of any other; django-allauth has just seen its code."""
         redeemed = self._proof_of(phone)
-        if phone in phones.phones_of(user) and redeemed is not None:
-            phones.redate(user, redeemed)
-        else:
-            when = redeemed.verified_at if redeemed is not None else timezone.now()
-            change = phones.give(user, phone, when, replaces=True, moves=False)
-            if change is None:
-                self._stop(str(self.error_messages["phone_taken"]))
-            phones.tell(self.request, user, change, phone)
+        if redeemed is None:
+            self._stop(self._texts.page["phone_refused"])
+        try:
+            if not phones.redate(user, redeemed):
+                change = phones.give(user, redeemed, replaces=True, moves=False)
+                if change is None:
+                    self._stop(str(self.error_messages["phone_taken"]))
+                phones.tell(self.request, user, change, phone)
+        except StaffPhoneError:
+            self._stop(self._texts.page["phone_refused"])
         ClaimedPhone.objects.filter(user_id=user.pk).delete()
-        if redeemed is not None:
-            signals.tell_verified(self.request, user, redeemed)
-            if self.request.user.is_authenticated:
-                note_check(self.request)
+        signals.tell_verified(self.request, user, redeemed)
+        if self.request.user.is_authenticated:
+            note_check(self.request)
 
     def get_user_by_phone(self, phone: str) -> AbstractBaseUser | None:
         """The user who has proven this number; nobody for one that was only typed."""
@@ -151,12 +152,11 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if isinstance(told, Outcome):
             return self._texts.refusal(told)
         owner = user or self.get_user_by_phone(phone)
-        if told.by_fixed_code and has_rights_over_others(owner):
-            return self._texts.reasons[Reason.WRONG_CODE]
-        if owner is not None and not accounts.policy().may_sign_in(owner, told):
+        signs_in = not self.request.user.is_authenticated
+        if signs_in and owner is not None and not lets_in(owner, told):
             return self._texts.page["login_refused"]
         self.request.phone_verify_redeemed = told
-        if not self.request.user.is_authenticated:
+        if signs_in:
             self.request.session[PROVEN] = phone
         return None
 

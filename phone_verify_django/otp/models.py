@@ -27,8 +27,7 @@ from phone_verify.typed_codes import NOTHING, Begun, prove, send
 from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import Texts, spoken, texts_in
 
-from .. import conf
-from ..backends import has_rights_over_others
+from .. import conf, rights
 from ..store import joining_on_sqlite
 from . import challenges, current, first_factor
 
@@ -175,7 +174,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     def _is_proven_by(self, session: SessionBase, typed: str) -> bool:
         # The number may have been changed since the code was sent: then it is a wrong one.
         redeemed = prove(conf.site().verifier, self._begun(session), self.number, PURPOSE, typed)
-        return isinstance(redeemed, Redeemed) and not (redeemed.by_fixed_code and has_rights_over_others(self.user))
+        return isinstance(redeemed, Redeemed) and rights.counts_for(self.user, redeemed)
 
 
 def _texts() -> Texts:

@@ -41,7 +41,7 @@ class Network:
     @property
     def code(self) -> str:
         """The code in the newest message."""
-        found = re.search(r"\b[0-9]{6}\b", self.transport.notices[-1].text)
+        found = re.search(r"\b[0-9]{4,6}\b", self.transport.notices[-1].text)
         assert found
         return found.group()
 

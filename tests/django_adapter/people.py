@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,10 +19,11 @@ from phone_verify.phone import PhoneNumber
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-def proof(phone: str, purpose: str = "login", *, minutes: int = 0, by_fixed_code: bool = False) -> Redeemed:
-    """A proof of this phone, so many minutes after noon, just redeemed."""
+def proof(phone: str, purpose: str = "login", *, minutes: int = 0, **rest: Any) -> Redeemed:
+    """A proof of this phone, so many minutes after noon, just redeemed; `rest` are other fields of `Redeemed`."""
     at = NOON + timedelta(minutes=minutes)
-    return Redeemed(PhoneNumber(phone), purpose, "default", Channel.SMS, Assurance.CODE, "id", at, by_fixed_code)
+    usual = Redeemed(PhoneNumber(phone), purpose, "default", Channel.SMS, Assurance.CODE, "id", at)
+    return replace(usual, **rest)
 
 
 def request_of(user: Any = None) -> HttpRequest:

@@ -8,7 +8,6 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.template import Context, Template
 from django.test import RequestFactory
-from django.utils import timezone
 
 from phone_verify import PhoneNumber
 from phone_verify_django import phones
@@ -16,6 +15,7 @@ from phone_verify_django.recent import CHECKED_AT
 from tests.clients import Browser
 
 from .conftest import PHONE, Network, verified
+from .people import proof
 
 SHOWN, HINT = '<bdi dir="ltr">+98 912 000 0000</bdi>', '<bdi dir="ltr">+98 ••••••••00</bdi>'
 
@@ -42,7 +42,7 @@ def test_a_users_primary_number() -> None:
     text = "{% if user|phone %}{{ user|phone }} {{ user|phone_hint }}{% else %}none{% endif %}"
     assert rendered(text, user=user) == "none"
     for number in (PHONE, "+989120000007"):
-        phones.give(user, number, timezone.now())
+        phones.give(user, proof(number))
     assert rendered(text, user=user) == f"{SHOWN} {HINT}"
 
 

@@ -8,7 +8,10 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from allauth.core import context
+from allauth.core.exceptions import ImmediateHttpResponse
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model
+from django.contrib.messages.storage.fallback import FallbackStorage
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
@@ -16,7 +19,8 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from phone_verify import PhoneNumber
+from phone_verify import Channel, PhoneNumber
+from phone_verify.model import Assurance, Redeemed
 from phone_verify_django import conf, phones, signals
 from phone_verify_django.accounts import Accounts
 from phone_verify_django.allauth.adapter import PhoneVerifyAccountAdapter
@@ -50,9 +54,15 @@ def said(response: Any) -> str:
     return re.sub(r"<[^>]*>", " ", response.content.decode())
 
 
+def proof(phone: str, days: int) -> Redeemed:
+    """A verification of this phone, so many days ago."""
+    when = timezone.now() - timedelta(days=days)
+    return Redeemed(PhoneNumber(phone), "confirm", "default", Channel.SMS, Assurance.CODE, "id", when)
+
+
 def owner(phone: str = PHONE) -> Any:
     user = User.objects.create_user("owner", password="a word of the owner")
-    phones.give(user, phone, timezone.now() - timedelta(days=30), replaces=False, moves=False)
+    phones.give(user, proof(phone, 30))
     return user
 
 
@@ -254,13 +264,13 @@ def test_a_change_of_the_number(client: Client, phone_outbox: Any, settings: Any
 
 def test_a_login_by_one_of_several_numbers_keeps_the_others(client: Client, phone_outbox: Any) -> None:
     user = owner()
-    before = timezone.now() - timedelta(days=1)
-    phones.give(user, OTHER, before, replaces=False, moves=False)
+    before = proof(OTHER, 1)
+    phones.give(user, before)
     client.post(LOGIN, {"phone": OTHER})
     client.post(CONFIRM, {"code": phone_outbox.last_code(OTHER)})
     assert signed_in(client) == PHONE
     assert phones.phones_of(user) == [PHONE, OTHER]
-    assert VerifiedPhone.objects.get(phone=OTHER).verified_at > before
+    assert VerifiedPhone.objects.get(phone=OTHER).verified_at > before.verified_at
 
 
 class NotByPhone(Accounts):
@@ -346,6 +356,41 @@ def test_a_fixed_code_does_not_sign_in_staff(settings: Any) -> None:
         client.post(LOGIN, {"phone": PHONE})
         client.post(CONFIRM, {"code": "482193"})
         assert signed_in(client) == inside
+
+
+@pytest.mark.parametrize(("opened", "inside"), [(False, None), (True, PHONE)])
+def test_staff_do_not_sign_in_by_phone_alone(
+    client: Client, phone_outbox: Any, settings: Any, opened: bool, inside: str | None
+) -> None:
+    settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, "staff_sign_in_by_phone": opened}
+    owner()
+    User.objects.update(is_superuser=True)
+    client.post(LOGIN, {"phone": PHONE})
+    answer = client.post(CONFIRM, {"code": phone_outbox.last_code()})
+    assert ("cannot sign in here" in said(answer)) is not opened
+    assert signed_in(client) == inside
+
+
+def test_staff_confirm_a_number_but_not_by_a_test_numbers_code(client: Client, settings: Any) -> None:
+    user = owner()
+    User.objects.update(is_staff=True)
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    last_day = (timezone.now() + timedelta(days=7)).date()
+    fixed = {"test_passcodes": f"{OTHER}=482193@{last_day}", "test_passcodes_in_production": OTHER}
+    settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, **fixed}
+    change(client, OTHER)
+    client.post(VERIFY, {"code": "482193"})
+    assert phones.phones_of(user) == [PHONE]
+
+
+def test_a_number_of_no_proof_is_not_verified(settings: Any, rf: Any) -> None:
+    """Only our own verification of this request makes a number a user's."""
+    user, request = owner(), rf.post("/")
+    request.session, request.user = Client().session, user
+    request._messages = FallbackStorage(request)
+    with context.request_context(request), pytest.raises(ImmediateHttpResponse):
+        PhoneVerifyAccountAdapter(request).set_phone_verified(user, OTHER)
+    assert phones.phones_of(user) == [PHONE]
 
 
 def test_by_flash_call(client: Client, phone_sandbox: Any, settings: Any) -> None:

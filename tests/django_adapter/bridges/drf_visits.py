@@ -105,6 +105,15 @@ def test_refusals_are_those_of_the_api(body: bytes, kind: str, headers: dict[str
     assert ours.headers["Content-Type"] == theirs.headers["Content-Type"] == "application/problem+json"
 
 
+def test_staff_get_no_token_by_phone_alone(phone_outbox: Any) -> None:
+    proof, secret = proven(phone_outbox)
+    post(TOKEN, {"proof": proof}, secret)
+    User.objects.update(is_staff=True)
+    proof, secret = proven(phone_outbox)
+    answer = post(TOKEN, {"proof": proof}, secret)
+    assert (answer.status_code, answer.json()["code"]) == (403, "login_refused")
+
+
 def test_whoever_may_not_sign_in_gets_no_token(phone_outbox: Any) -> None:
     proof, secret = proven(phone_outbox)
     post(TOKEN, {"proof": proof}, secret)

@@ -1,0 +1,41 @@
+"""Staff: which users have rights over other users, and which verifications count for them.
+
+The rules stand in `phone_verify.staff`. `backends.lets_in` asks them where a user is signed in, `phones.give` where a
+user is given a number, and the bridges where a code is a second factor.
+"""
+
+from __future__ import annotations
+
+from django.core.exceptions import PermissionDenied
+
+from phone_verify.model import Redeemed
+from phone_verify.staff import counts_for_staff, signs_in_staff
+
+from . import conf
+
+_RIGHTS = ("is_staff", "is_superuser")
+
+
+class StaffPhoneError(PermissionDenied):
+    """A test number's code cannot give a number to a staff user. Django answers 403."""
+
+
+def is_staff(user: object) -> bool:
+    """Return whether this user has rights over other users: `is_staff` or `is_superuser`."""
+    return any(getattr(user, right, False) for right in _RIGHTS)
+
+
+def counts_for(user: object, redeemed: Redeemed) -> bool:
+    """Return whether this verification may count for this user, as second factor or for a number."""
+    return counts_for_staff(redeemed) or not is_staff(user)
+
+
+def signs_in(user: object, redeemed: Redeemed) -> bool:
+    """Return whether this verification alone may sign this user in. `Accounts.may_sign_in` is asked as well."""
+    return not is_staff(user) or signs_in_staff(redeemed, opened=conf.site().staff_sign_in_by_phone)
+
+
+def require(user: object, redeemed: Redeemed) -> None:
+    """Raise `StaffPhoneError` unless this verification may count for this user."""
+    if not counts_for(user, redeemed):
+        raise StaffPhoneError("A test number's code gives no number to a user with rights over other users.")
