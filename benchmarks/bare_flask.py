@@ -31,7 +31,7 @@ application.config.update(
     **{f"PHONE_VERIFY_{name.upper()}": value for name, value in QUOTAS.items()},
 )
 LoginManager(application).user_loader(lambda _: None)
-PhoneVerify(application).user_for_phone(lambda phone: None)
+PhoneVerify(application).user_for_phone(lambda redeemed: None)
 
 
 @application.post("/bare/start")

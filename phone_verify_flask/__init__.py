@@ -3,7 +3,7 @@
 phone_verify = PhoneVerify(app)
 
 @phone_verify.user_for_phone
-def user_for_phone(phone): ...
+def user_for_phone(redeemed): ...
 """
 
 from . import namesake  # noqa: F401 - comes first: refuses to go on beside a package of the same name

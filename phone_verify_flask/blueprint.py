@@ -11,7 +11,6 @@ from dataclasses import replace
 import flask_login
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
 from flask.blueprints import BlueprintSetupState
-from flask_login import current_user
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
 from werkzeug.exceptions import InternalServerError
@@ -40,8 +39,9 @@ from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
-from .login import current, has_rights_over_others, set_phone, sign_in, sign_out, signed_in_for
+from .login import current, set_phone, sign_in, sign_out, signed_in_for
 from .mounted import Mounted, mounted
+from .rights import StaffPhoneError
 
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
 api = Blueprint("phone_verify_api", __name__)
@@ -94,7 +94,7 @@ def _answer(part: str, rest: str | None = None) -> Response:
             here.accounts.require_set_phone()
     answer = handle(here.site, call)
     if isinstance(answer, SignIn):
-        entered = sign_in(here.accounts, answer.redeemed)
+        entered = sign_in(here.site, here.accounts, answer.redeemed)
         if entered is None:
             answer = refused(call)
         else:
@@ -113,9 +113,10 @@ def _with_user(here: Mounted, call: Call) -> Call:
 
 
 def _phone_set(here: Mounted, redeemed: Redeemed) -> Reply:
-    if redeemed.by_fixed_code and has_rights_over_others(current_user):
+    try:
+        user = set_phone(here.site, here.accounts, redeemed)
+    except StaffPhoneError:
         return invalid_proof()
-    user = set_phone(here.accounts, redeemed)
     return phone_taken() if user is None else phone_set(user)
 
 
@@ -181,7 +182,7 @@ def code() -> Response:
         return _number_given(here, call, shown.redeemed, next)
     if not isinstance(shown, SignIn):
         return _shown(shown, here)
-    if sign_in(here.accounts, shown.redeemed, remember=bool(shown.remember)) is None:
+    if sign_in(here.site, here.accounts, shown.redeemed, remember=bool(shown.remember)) is None:
         return _shown(flow.refused_login(here.site, call, next), here)
     response = _redirect(next or _root(here))
     remember(response, known_cookie(here.site, call, shown.redeemed), here)
@@ -201,9 +202,11 @@ def verify() -> Response:
 
 
 def _number_given(here: Mounted, call: Call, redeemed: Redeemed, next: str) -> Response:
-    if redeemed.by_fixed_code and has_rights_over_others(current_user):
+    try:
+        given = set_phone(here.site, here.accounts, redeemed)
+    except StaffPhoneError:
         return _shown(flow.refused_phone(here.site, call, next), here)
-    if set_phone(here.accounts, redeemed) is None:
+    if given is None:
         return _shown(flow.taken_phone(here.site, call, next), here)
     return _redirect(next or url_for(f"{pages.name}.verify"))
 

@@ -81,16 +81,19 @@ class PhoneVerify:
         app.cli.add_command(commands)
 
     def user_for_phone(self, find_or_make: _UserForPhone) -> _UserForPhone:
-        """Register the function that finds or makes the user of a verified `PhoneNumber`.
+        """Register the function that finds or makes the user of a verified number.
 
-        It returns the user, or the user and whether the account is new. None, or a user who is not active, is not let
-        in. Two requests may ask for the same new number at once: let a unique column decide.
+        It is called with the `Redeemed`: `redeemed.phone` is the `PhoneNumber`, `channel`, `assurance` and `short` say
+        how it was verified, and `by_fixed_code` marks a test number. It returns the user, or the user and whether the
+        account is new; None refuses. Inactive users are refused as well, and so are users with rights over other users
+        unless `PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE` is on. Two requests may ask for the same new number at once: let a
+        unique column decide.
         """
         self._accounts.user_for_phone = find_or_make
         return find_or_make
 
     def set_phone_for_user(self, set_phone: _SetPhone) -> _SetPhone:
-        """Register the function that gives a user another verified number: of the user and the `PhoneNumber`.
+        """Register the function that gives a user another verified number: of the user and the `Redeemed`.
 
         It returns whether it could; False where somebody else has the number, which a unique column should decide.
         """

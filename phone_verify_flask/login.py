@@ -13,18 +13,17 @@ import flask_login
 from flask import Flask, current_app, request, session
 
 from phone_verify import InvalidPhoneError, PhoneNumber
-from phone_verify.api import SessionUser, moments
+from phone_verify.api import SessionUser, Site, moments
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
 
+from . import rights
 from .recent import note_check
 from .signals import tell_changed, tell_verified
 
 _LONGEST_NEXT = 1024
 _REMEMBER = "_remember"
 _SIGNED_IN_AT = "_phone_verify_signed_in_at"
-#: Whoever has one of these does not sign in by the fixed code of a test number. Flask has no name of its own for them.
-_RIGHTS = ("is_staff", "is_superuser", "is_admin")
 
 
 @dataclass(slots=True)
@@ -44,8 +43,8 @@ class Accounts:
             )
         if self.user_for_phone is None:
             raise ConfigurationError(
-                "signing in needs the users: write a function of a PhoneNumber that finds or makes its user and "
-                "returns (user, created), under @phone_verify.user_for_phone"
+                "signing in needs the users: write a function of a Redeemed that finds or makes the user of its phone "
+                "and returns (user, created), under @phone_verify.user_for_phone"
             )
         return self.user_for_phone
 
@@ -53,15 +52,15 @@ class Accounts:
         """The function that gives a user a number; without one, `ConfigurationError` says what to write."""
         if self.set_phone is None:
             raise ConfigurationError(
-                "changing numbers needs the users: write a function of a user and a PhoneNumber that gives the user "
-                "that number and returns whether it could (False: somebody else has it), under "
+                "changing numbers needs the users: write a function of a user and a Redeemed that gives the user its "
+                "phone and returns whether it could (False: somebody else has it), under "
                 "@phone_verify.set_phone_for_user"
             )
         return self.set_phone
 
     def find_or_make(self, redeemed: Redeemed) -> tuple[Any, bool]:
         """The user of the verified phone, and whether the account is new."""
-        found = current_app.ensure_sync(self.require())(redeemed.phone)
+        found = current_app.ensure_sync(self.require())(redeemed)
         return found if isinstance(found, tuple) else (found, False)
 
     def told(self, user: Any) -> SessionUser:
@@ -87,8 +86,12 @@ def current(accounts: Accounts) -> SessionUser | None:
     return accounts.told(user) if user.is_authenticated and user.is_active else None
 
 
-def sign_in(accounts: Accounts, redeemed: Redeemed, *, remember: bool = False) -> tuple[SessionUser, bool] | None:
-    """Sign the user of this phone in: who, and whether the account is new. None if the site lets nobody in.
+def sign_in(
+    site: Site, accounts: Accounts, redeemed: Redeemed, *, remember: bool = False
+) -> tuple[SessionUser, bool] | None:
+    """Sign in the user of this phone, and return the user and whether the account is new.
+
+    Return None where the site refuses the user, for an inactive user, and for staff as `rights.signs_in` says.
 
     `remember` is Flask-Login's: a cookie of its own signs the user in again, without counting as a recent sign-in.
 
@@ -98,7 +101,7 @@ def sign_in(accounts: Accounts, redeemed: Redeemed, *, remember: bool = False) -
     user, created = accounts.find_or_make(redeemed)
     if user is None or not user.is_active:
         return None
-    if redeemed.by_fixed_code and has_rights_over_others(user):
+    if not rights.signs_in(site, user, redeemed):
         return None
     session.clear()
     if _remember_cookie() in request.cookies:
@@ -120,11 +123,16 @@ def remember_when(app: Flask, **_: object) -> None:
     session[_SIGNED_IN_AT] = moments.now()
 
 
-def set_phone(accounts: Accounts, redeemed: Redeemed) -> SessionUser | None:
-    """Give the signed-in user this number; None where it is somebody else's."""
+def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed) -> SessionUser | None:
+    """Give the signed-in user this number, or return None where another user has it.
+
+    Raise `StaffPhoneError` for a test number's code and a user with rights over other users.
+    """
     user = flask_login.current_user._get_current_object()
+    if not rights.counts_for(site, user, redeemed):
+        raise rights.StaffPhoneError("a test number's code gives no number to a user with rights over other users")
     old = accounts.number_of(user)
-    if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed.phone):
+    if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed):
         return None
     note_check()
     _new_session_id()
@@ -142,11 +150,6 @@ def sign_out() -> None:
     session.clear()
     if remember is not None:
         session[_REMEMBER] = remember
-
-
-def has_rights_over_others(user: Any) -> bool:
-    """Whether the fixed code of a test number must not stand for this user."""
-    return any(getattr(user, right, False) for right in _RIGHTS)
 
 
 def safe_next(target: str, host: str, public_url: str | None = None, home: str | None = None) -> str:

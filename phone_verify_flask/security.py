@@ -22,8 +22,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
 from phone_verify.typed_codes import NOTHING, Begun
 
-from . import begun
-from .login import has_rights_over_others
+from . import begun, rights
 from .mounted import mounted
 
 try:
@@ -77,7 +76,7 @@ class PhoneTotp(Totp):
         except StoreError as error:
             log.error("no code can be checked for Flask-Security: %s", error)
             return False
-        return isinstance(proven, Redeemed) and not (proven.by_fixed_code and has_rights_over_others(user))
+        return isinstance(proven, Redeemed) and rights.counts_for(mounted().site, user, proven)
 
 
 class PhoneSender(SmsSenderBaseClass):

@@ -37,23 +37,24 @@ class Accounts:
         with Session(self._engine) as database:
             return database.get(User, int(id)) if id.isdecimal() else None
 
-    def set_phone(self, user, phone):
+    def set_phone(self, user, redeemed):
         """Give a user this verified number; False if somebody else has it."""
         with Session(self._engine) as database:
-            database.get(User, user.id).phone = phone.e164
+            database.get(User, user.id).phone = redeemed.phone.e164
             try:
                 database.commit()
             except IntegrityError:
                 return False
         return True
 
-    def user_for_phone(self, phone):
+    def user_for_phone(self, redeemed):
         """The user of this verified number, made if there is none, and whether it is new."""
-        wanted = select(User).where(User.phone == phone.e164)
+        phone = redeemed.phone.e164
+        wanted = select(User).where(User.phone == phone)
         with Session(self._engine, expire_on_commit=False) as database:
             if user := database.scalar(wanted):
                 return user, False
-            user = User(phone=phone.e164)
+            user = User(phone=phone)
             database.add(user)
             try:
                 database.commit()

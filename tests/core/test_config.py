@@ -190,7 +190,7 @@ def test_a_missing_package_is_named_with_its_extra(package: str, store: str, ext
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 33
+    assert len(KNOWN) == len(set(KNOWN)) == 35
 
 
 def test_several_webhook_secrets_are_accepted_and_the_first_is_given_out() -> None:

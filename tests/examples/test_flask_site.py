@@ -14,12 +14,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import urllib3
 
+from phone_verify.model import Assurance, Channel, Redeemed
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import SandboxServer
 from tests.clients import Browser, HttpCarrier
@@ -235,10 +237,12 @@ def modules() -> Callable[[str], Any]:
 def test_one_number_is_one_user_however_many_browsers_are_first(modules: Callable[[str], Any], tmp_path: Path) -> None:
     accounts = modules("accounts").Accounts(f"sqlite:///{tmp_path / 'site.sqlite3'}")
     gate, found = threading.Barrier(8), []
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    proof = Redeemed(PhoneNumber("+989120000000"), "login", "default", Channel.SMS, Assurance.CODE, "id", at)
 
     def sign_in() -> None:
         gate.wait(10)
-        found.append(accounts.user_for_phone(PhoneNumber("+989120000000")))
+        found.append(accounts.user_for_phone(proof))
 
     threads = [threading.Thread(target=sign_in) for _ in range(8)]
     for thread in threads:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, session
 from flask_login import LoginManager, UserMixin, current_user
 from werkzeug.test import TestResponse
 
+from phone_verify import Channel, PhoneNumber
+from phone_verify.model import Assurance, Redeemed
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify
@@ -52,8 +55,9 @@ class Made:
     def wrong_code(self) -> str:
         return str((int(self.code) + 1) % 10**6).zfill(6)
 
-    def find_or_make(self, phone: Any) -> tuple[User, bool]:
+    def find_or_make(self, redeemed: Any) -> tuple[User, bool]:
         self.asked.append("find or make")
+        phone = redeemed.phone
         for user in self.users.values():
             if user.phone == phone.e164:
                 return user, False
@@ -61,7 +65,8 @@ class Made:
         self.users[user.id] = user
         return user, True
 
-    def set_phone(self, user: User, phone: Any) -> bool:
+    def set_phone(self, user: User, redeemed: Any) -> bool:
+        phone = redeemed.phone
         if any(other.phone == phone.e164 for other in self.users.values() if other.id != user.id):
             return False
         user.phone = phone.e164
@@ -110,6 +115,12 @@ def make(
         return sorted(session)
 
     return made
+
+
+def proof_of(phone: str) -> Redeemed:
+    """What a code that was sent to this phone proves."""
+    at = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    return Redeemed(PhoneNumber(phone), "login", "default", Channel.SMS, Assurance.CODE, "id", at)
 
 
 def token(page: TestResponse) -> str:

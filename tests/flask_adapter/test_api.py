@@ -65,7 +65,7 @@ def test_a_site_may_close_sign_up() -> None:
     """A function that finds nobody and makes nobody returns None, or None and False."""
     for nobody in (None, (None, False)):
         made = make()
-        made.app.extensions["phone_verify"].accounts.user_for_phone = lambda phone, nobody=nobody: nobody
+        made.app.extensions["phone_verify"].accounts.user_for_phone = lambda redeemed, nobody=nobody: nobody
         client = made.app.test_client()
         assert is_problem(client.post(SESSION, json={"proof": proof(client, made)}), 403, "login_refused")
 
@@ -82,7 +82,7 @@ def test_a_site_may_say_what_a_users_number_is(phone_of: Callable[[Any], str | N
 def test_a_user_without_the_flag_is_not_new() -> None:
     made = make()
     accounts = made.app.extensions["phone_verify"].accounts
-    accounts.user_for_phone = lambda phone: made.find_or_make(phone)[0]
+    accounts.user_for_phone = lambda redeemed: made.find_or_make(redeemed)[0]
     client = made.app.test_client()
     assert client.post(SESSION, json={"proof": proof(client, made)}).json["created"] is False
 
@@ -226,7 +226,7 @@ def test_a_body_that_breaks_off_is_a_problem(body: io.IOBase) -> None:
 
 def test_what_the_sites_own_function_raises_is_a_problem_and_in_the_sites_log(caplog: pytest.LogCaptureFixture) -> None:
     made = make(TESTING=False)
-    made.app.extensions["phone_verify"].accounts.user_for_phone = lambda phone: 1 / 0
+    made.app.extensions["phone_verify"].accounts.user_for_phone = lambda redeemed: 1 / 0
     client = made.app.test_client()
     assert is_problem(client.post(SESSION, json={"proof": proof(client, made)}), 500, "internal_error")
     assert "ZeroDivisionError" in caplog.text

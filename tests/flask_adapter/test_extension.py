@@ -63,7 +63,7 @@ def test_decorators_leave_the_functions_as_they_are() -> None:
     phone_verify = PhoneVerify()
 
     @phone_verify.user_for_phone
-    def find(phone: Any) -> None: ...
+    def find(redeemed: Any) -> None: ...
 
     @phone_verify.phone_for_user
     def phone_of(user: Any) -> None: ...
@@ -97,14 +97,14 @@ def test_the_functions_of_the_site_may_be_coroutines() -> None:
     accounts = made.app.extensions["phone_verify"].accounts
     find, give = accounts.user_for_phone, accounts.set_phone
 
-    async def user_for_phone(phone: Any) -> Any:
-        return find(phone)
+    async def user_for_phone(redeemed: Any) -> Any:
+        return find(redeemed)
 
     async def phone_for_user(user: Any) -> str:
         return str(user.phone)
 
-    async def set_phone(user: Any, phone: Any) -> Any:
-        return give(user, phone)
+    async def set_phone(user: Any, redeemed: Any) -> Any:
+        return give(user, redeemed)
 
     accounts.user_for_phone, accounts.phone_for_user, accounts.set_phone = user_for_phone, phone_for_user, set_phone
     client = made.app.test_client()
