@@ -45,6 +45,10 @@ def read_body(limit: int) -> bytes | None:
     declared = request.content_length
     if declared is not None and declared > limit:
         return None
+    # What the site has read before us is gone from the stream: Flask-Security looks for a token in every JSON body.
+    read: bytes | None = getattr(request, "_cached_data", None)
+    if read is not None:
+        return read if len(read) <= limit else None
     stream = get_input_stream(request.environ)
     body = bytearray()
     try:

@@ -54,6 +54,9 @@ MAY_SEE: dict[str, set[str]] = {
         "drivers.base", "stores.base",
     },
     "typed_codes": {"errors", "phone", "model", "verifier"},
+    "foreign_codes": {
+        "drivers.base", "exchange", "model", "phone", "routing", "typed_codes", "verifier",
+    },
     "threads": {"model", "lifecycle", "stores.base", "verifier"},
     "web": {"errors", "phone", "model"},
     "api": {"errors", "phone", "model", "purposes", "known_browser", "proof", "verifier", "web"},
@@ -72,18 +75,9 @@ MAY_SEE: dict[str, set[str]] = {
     "cli": {"*"},
 }  # fmt: skip
 ADAPTERS_SEE = {
-    "config",
-    "verifier",
-    "api",
-    "proof",
-    "web",
-    "errors",
-    "model",
-    "events",
-    "signals",
-    "staff",
-    "typed_codes",
-}
+    "config", "verifier", "api", "proof", "web", "errors", "model", "events", "signals", "staff", "typed_codes",
+    "foreign_codes",
+}  # fmt: skip
 #: Its commands and checks say what is wrong, and try things out by hand.
 COMMANDS_SEE = ADAPTERS_SEE | {"doctor", "by_hand", "keyboard", "routing", "transport", "commands"}
 #: The Django adapter is also a store, by the contract of stores.

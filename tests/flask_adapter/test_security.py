@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from flask import Flask
-from flask_security import Security, SQLAlchemyUserDatastore, uia_phone_mapper
+from flask import Flask, current_app
+from flask_security import MailUtil, Security, SQLAlchemyUserDatastore, uia_phone_mapper
 from flask_security.models import fsqla_v3
 from flask_security.totp import Totp
 from flask_sqlalchemy import SQLAlchemy
+from werkzeug.serving import make_server
 
 from phone_verify.errors import StoreError
 from phone_verify_flask import PhoneVerify
 from phone_verify_flask.security import PhoneTotp
+from phone_verify_flask.signals import verification_failed
+from tests.clients import Answer, HttpCarrier
 
 from .sites import KEY, Made
 
@@ -42,10 +51,23 @@ def _connections_are_closed() -> Iterator[None]:
     _opened.clear()
 
 
+class Mails(MailUtil):
+    """Keeps what Flask-Security mails, for the application that sends it."""
+
+    def send_mail(self, *args: Any, **kwargs: Any) -> None:
+        current_app.config["MAILS"].append(kwargs)
+
+
 class Secured(Made):
     """A site with Flask-Security, whose first user has the phone."""
 
     datastore: Any
+
+    @property
+    def mails(self) -> list[dict[str, Any]]:
+        """What was sent by mail: the code is `token`, or `login_token`."""
+        found: list[dict[str, Any]] = self.app.config["MAILS"]
+        return found
 
     def user(self) -> Any:
         return self.datastore.find_user(email="somebody@site.example")
@@ -68,13 +90,14 @@ def make(folder: Path, **config: Any) -> Secured:
             "SECURITY_TOTP_ISSUER": TOTP[1],
             "SECURITY_SMS_SERVICE": "phone-verify",
             "SECURITY_UNIFIED_SIGNIN": True,
-            "SECURITY_US_ENABLED_METHODS": ["password", "sms", "email"],
+            "SECURITY_US_ENABLED_METHODS": ["password", "sms", "email", "authenticator"],
             "SECURITY_USER_IDENTITY_ATTRIBUTES": [
                 {"email": {"mapper": lambda text: text.lower() if "@" in text else None}},
                 {"us_phone_number": {"mapper": uia_phone_mapper}},
             ],
             "SECURITY_TWO_FACTOR": True,
             "SECURITY_TWO_FACTOR_ENABLED_METHODS": ["sms"],
+            "MAILS": [],
             **config,
         }
     )
@@ -84,7 +107,7 @@ def make(folder: Path, **config: Any) -> Secured:
     role = type("Role", (db.Model, fsqla_v3.FsRoleMixin), {})
     user = type("User", (db.Model, fsqla_v3.FsUserMixin), {})
     made.datastore = SQLAlchemyUserDatastore(db, user, role)
-    made.app.security = Security(app, made.datastore, totp_cls=PhoneTotp)  # type: ignore[attr-defined]
+    made.app.security = Security(app, made.datastore, totp_cls=PhoneTotp, mail_util_cls=Mails)  # type: ignore[attr-defined]
     PhoneVerify().init_app(app, transport=made.transport, clock=made.clock)
     with app.app_context():
         db.create_all()
@@ -96,6 +119,20 @@ def make(folder: Path, **config: Any) -> Secured:
 @pytest.fixture
 def made(tmp_path: Path) -> Secured:
     return make(tmp_path)
+
+
+@contextmanager
+def served(app: Flask) -> Iterator[str]:
+    """The application on a port of this machine: its address."""
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(10)
+        server.server_close()
 
 
 def post(client: Any, path: str, **fields: Any) -> Any:
@@ -216,15 +253,161 @@ def test_asking_again_sends_the_same_code_and_gives_no_try_back(made: Secured) -
     assert type_in(client, first).status_code == 400
 
 
-def test_a_code_by_mail_still_signs_in(made: Secured) -> None:
-    with_sms(made)
+def with_secret(made: Secured, method: str) -> str:
+    """The user has set up this method of unified sign-in; its secret."""
     with made.app.test_request_context():
-        factory = made.app.security.totp_factory  # type: ignore[attr-defined]
-        secret = factory.generate_totp_secret()
-        made.datastore.us_set(made.user(), "email", secret)
+        secret: str = made.app.security.totp_factory.generate_totp_secret()  # type: ignore[attr-defined]
+        made.datastore.us_set(made.user(), method, secret)
         made.datastore.commit()
-        code = factory._totp.from_source(secret).generate().token
-    assert type_in(made.app.test_client(), code).status_code == 200
+    return secret
+
+
+def code_at(made: Secured, secret: str, seconds: int = 0) -> str:
+    """The code of this secret, so many seconds from now."""
+    factory = made.app.security.totp_factory  # type: ignore[attr-defined]
+    return str(factory._totp.from_source(secret).generate(time=int(time.time()) + seconds).token)
+
+
+def wrong_codes(made: Secured, secret: str) -> Iterator[str]:
+    """Codes that this secret has at no moment of these minutes."""
+    near = {code_at(made, secret, seconds) for seconds in range(-600, 601, 30)}
+    return (f"{n:06}" for n in range(10**6) if f"{n:06}" not in near)
+
+
+def ask_by_mail(made: Secured, client: Any) -> str:
+    """Ask for a code by mail, to sign in: the code."""
+    asked = post(client, "/us-signin/send-code", identity="somebody@site.example", chosen_method="email")
+    assert asked.status_code == 200
+    return str(made.mails[-1]["login_token"])
+
+
+@contextmanager
+def judged(made: Secured) -> Iterator[list[Any]]:
+    """The wrong answers that were compared meanwhile."""
+    found: list[Any] = []
+
+    def note(app: Any, happened: Any, **_: Any) -> None:
+        found.append(happened)
+
+    verification_failed.connect(note, made.app)
+    yield found
+    verification_failed.disconnect(note, made.app)
+
+
+def test_a_code_by_mail_still_signs_in(made: Secured) -> None:
+    with_secret(made, "email")
+    client = made.app.test_client()
+    code = ask_by_mail(made, client)
+    assert made.transport.notices == []
+    assert type_in(client, code).status_code == 200
+
+
+def test_a_code_by_mail_is_good_once_and_where_it_was_asked_for(made: Secured) -> None:
+    with_secret(made, "email")
+    client, stranger = made.app.test_client(), made.app.test_client()
+    code = ask_by_mail(made, client)
+    before = client.get_cookie("session").value
+    assert type_in(stranger, code).status_code == 400
+    assert type_in(client, code).status_code == 200
+    replay = made.app.test_client()
+    replay.set_cookie("session", before)
+    assert type_in(replay, code).status_code == 400
+
+
+def test_one_code_by_mail_is_good_at_a_moment(made: Secured) -> None:
+    secret = with_secret(made, "email")
+    client = made.app.test_client()
+    code = ask_by_mail(made, client)
+    others = [other for seconds in (-60, -30, 30, 60) if (other := code_at(made, secret, seconds)) != code]
+    assert [type_in(client, other).status_code for other in others[:4]] == [400] * len(others[:4])
+    assert type_in(client, code).status_code == 200
+
+
+def test_a_code_by_mail_is_no_proof_of_a_phone(made: Secured) -> None:
+    """Its verification stands in the session, which the visitor can read."""
+    with_sms(made)
+    with_secret(made, "email")
+    client = made.app.test_client()
+    code = ask_by_mail(made, client)
+    with client.session_transaction() as kept:
+        ((id, secret),) = (value for value in kept["_phone_verify_begun"].values() if value[0])
+    headers = {"Verification-Secret": secret}
+    checked = client.post(f"/phone/v1/verifications/{id}/check", json={"code": code}, headers=headers)
+    made.app.extensions["phone_verify"].accounts.user_for_phone = lambda redeemed: made.user()
+    for method, path in (("POST", "/phone/v1/session"), ("PUT", "/phone/v1/session/phone")):
+        answer = client.open(path, method=method, json={"proof": checked.json["proof"]}, headers=headers)
+        assert answer.status_code in (400, 401)
+
+
+def test_a_link_by_mail_works_in_another_browser(made: Secured) -> None:
+    with_secret(made, "email")
+    ask_by_mail(made, made.app.test_client())
+    link = urlsplit(made.mails[-1]["login_link"])
+    other = made.app.test_client()
+    assert other.get(f"{link.path}?{link.query}").status_code == 302
+    with other.session_transaction() as kept:
+        assert "_user_id" in kept
+
+
+def test_links_by_mail_are_not_guessed(tmp_path: Path) -> None:
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3)
+    secret = with_secret(made, "email")
+    ask_by_mail(made, made.app.test_client())
+    link = urlsplit(made.mails[-1]["login_link"])
+    id = parse_qs(link.query)["id"][0]
+    with judged(made) as failures:
+        for code in islice(wrong_codes(made, secret), 10):
+            made.app.test_client().get(link.path, query_string={"id": id, "code": code})
+    assert len(failures) == 3
+    other = made.app.test_client()
+    other.get(f"{link.path}?{link.query}")
+    with other.session_transaction() as kept:
+        assert "_user_id" not in kept
+
+
+def test_an_apps_code_signs_in(made: Secured) -> None:
+    secret = with_secret(made, "authenticator")
+    assert type_in(made.app.test_client(), code_at(made, secret)).status_code == 200
+
+
+@pytest.mark.parametrize("seconds", [-90, 90])
+def test_an_apps_code_is_good_for_one_step(made: Secured, seconds: int) -> None:
+    secret = with_secret(made, "authenticator")
+    assert type_in(made.app.test_client(), code_at(made, secret, seconds)).status_code == 400
+
+
+def test_an_apps_codes_are_not_guessed(tmp_path: Path) -> None:
+    """Nor does who guesses at them lock the phone, or count what is no code."""
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3)
+    with_sms(made)
+    secret = with_secret(made, "authenticator")
+    with judged(made) as failures:
+        for typed in ("a wrong password", "12345", "1234567", *islice(wrong_codes(made, secret), 10)):
+            assert type_in(made.app.test_client(), typed).status_code == 400
+    assert len(failures) == 3
+    assert type_in(made.app.test_client(), code_at(made, secret)).status_code == 400
+    client = made.app.test_client()
+    assert ask(made, client).status_code == 200
+    assert type_in(client, made.code).status_code == 200
+
+
+@pytest.mark.race
+def test_a_burst_of_guesses_at_an_app_is_not_compared(tmp_path: Path) -> None:
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3)
+    codes = list(islice(wrong_codes(made, with_secret(made, "authenticator")), 12))
+    gate = threading.Barrier(len(codes))
+
+    def guess(code: str) -> None:
+        gate.wait(10)
+        type_in(made.app.test_client(), code)
+
+    with judged(made) as failures:
+        threads = [threading.Thread(target=guess, args=(code,)) for code in codes]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+    assert len(failures) == 3
 
 
 def test_the_second_factor_after_a_password(made: Secured) -> None:
@@ -248,6 +431,98 @@ def test_the_second_factor_is_not_guessed(made: Secured) -> None:
     other_login = post(other, "/login", email="somebody@site.example", password=PASSWORD)
     assert other_login.status_code == 200
     assert post(other, "/tf-validate", code="").status_code == 400
+
+
+def by_http(carrier: HttpCarrier, path: str, **fields: Any) -> Answer:
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    return carrier.send("POST", path, json.dumps(fields).encode(), headers)
+
+
+def test_rescue_by_mail_is_not_guessed_over_http(made: Secured) -> None:
+    """One POST to /tf-rescue must not move the second factor to codes that nobody counts."""
+    with_sms(made, second=True)
+    with made.app.app_context():
+        guesses = wrong_codes(made, made.user().tf_totp_secret)
+    with served(made.app) as url, judged(made) as failures:
+        carrier, mails = HttpCarrier(url), 0
+        assert by_http(carrier, "/login", email="somebody@site.example", password=PASSWORD).status == 200
+        while by_http(carrier, "/tf-rescue", help_setup="email").status == 200 and mails < 20:
+            mails += 1
+            answers = {by_http(carrier, "/tf-validate", code=next(guesses)).status for _ in range(8)}
+            assert answers == {400}
+            assert len(failures) == 5 * mails  # as many as a code that was sent by us
+        assert (mails, len(failures)) == (4, 20)
+        assert {by_http(carrier, "/tf-validate", code=next(guesses)).status for _ in range(50)} == {400}
+        assert len(failures) == 20
+        assert by_http(carrier, "/tf-validate", code=made.mails[-1]["token"]).status == 400
+
+
+def test_rescue_by_mail_signs_in_by_the_right_code(made: Secured) -> None:
+    with_sms(made, second=True)
+    client = made.app.test_client()
+    post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    assert post(client, "/tf-rescue", help_setup="email").status_code == 200
+    assert post(client, "/tf-validate", code=made.code).status_code == 400  # the newest counts
+    assert post(client, "/tf-validate", code=made.mails[-1]["token"]).status_code == 200
+
+
+def test_rescue_by_mail_and_sms_have_one_count_of_failures(tmp_path: Path) -> None:
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3)
+    with_sms(made, second=True)
+    client = made.app.test_client()
+    post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    post(client, "/tf-validate", code=made.wrong_code)
+    post(client, "/tf-rescue", help_setup="email")
+    wrong = f"{(int(made.mails[-1]['token']) + 1) % 10**6:06}"
+    with judged(made) as failures:
+        for _ in range(5):
+            post(client, "/tf-validate", code=wrong)
+    assert len(failures) == 2
+    assert post(client, "/tf-validate", code=made.mails[-1]["token"]).status_code == 400
+    assert post(client, "/tf-rescue", help_setup="email").status_code == 500
+    assert post(made.app.test_client(), "/login", email="somebody@site.example", password=PASSWORD).status_code == 500
+
+
+def test_an_app_as_second_factor_is_counted(tmp_path: Path) -> None:
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3)
+    with made.app.app_context():
+        secret = made.app.security.totp_factory.generate_totp_secret()  # type: ignore[attr-defined]
+        made.datastore.tf_set(made.user(), "authenticator", totp_secret=secret)
+        made.datastore.commit()
+    good = made.app.test_client()
+    post(good, "/login", email="somebody@site.example", password=PASSWORD)
+    assert post(good, "/tf-validate", code=code_at(made, secret)).status_code == 200
+    client = made.app.test_client()
+    post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    assert post(client, "/tf-rescue", help_setup="email").status_code == 200
+    with judged(made) as failures:
+        for code in islice(wrong_codes(made, secret), 10):
+            post(client, "/tf-validate", code=code)
+    assert len(failures) == 3
+    for code in (made.mails[-1]["token"], code_at(made, secret)):
+        assert post(client, "/tf-validate", code=code).status_code == 400
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_staff_do_not_sign_in_by_sms_alone(tmp_path: Path, opened: bool) -> None:
+    made = make(tmp_path, PHONE_VERIFY_STAFF_ROLES="chief", PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE=opened)
+    with_sms(made)
+    with made.app.app_context():
+        made.datastore.add_role_to_user(made.user(), made.datastore.create_role(name="chief"))
+        made.datastore.commit()
+    client = made.app.test_client()
+    ask(made, client)
+    assert type_in(client, made.code).status_code == (200 if opened else 400)
+
+
+def test_staff_have_sms_as_second_factor(made: Secured) -> None:
+    with_sms(made, second=True)
+    with made.app.app_context():
+        made.datastore.add_role_to_user(made.user(), made.datastore.create_role(name="admin"))
+        made.datastore.commit()
+    client = made.app.test_client()
+    post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    assert post(client, "/tf-validate", code=made.code).status_code == 200
 
 
 def test_a_number_is_set_up_by_a_code_of_ours(made: Secured) -> None:

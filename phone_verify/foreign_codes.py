@@ -1,0 +1,131 @@
+"""Codes that another package makes and delivers, by mail or in an app, judged under the limits of every verification.
+
+Nothing is sent and no send quota is counted. Attempts, lives, and failures with their locks are the ones of a code sent
+by this library, in the same store and under the same budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from hashlib import sha256
+
+from .drivers.base import Ability, Starts
+from .exchange import Exchange, HttpRequest
+from .model import Channel, Holder, Outcome, Receipt, Verification
+from .phone import PhoneNumber
+from .routing import Router
+from .typed_codes import Begun
+from .verifier import Flows, Verifier, run
+
+#: Is stored in a record in place of the driver's name; no DSN can give a driver this name.
+BY_ANOTHER_PACKAGE = "(another package)"
+
+#: What codes of mails and apps have (RFC 6238); six digits are no short code.
+LENGTH = 6
+
+#: A calling code that is assigned to no subscriber. No verification of a phone starts for it.
+_UNASSIGNED = "+888"
+
+
+def account(verifier: Verifier, user: str) -> PhoneNumber:
+    """Return the number under which failures of a user without a phone are counted: no phone has it.
+
+    `user` is the user's id, of which the number shows nothing.
+    """
+    digest = sha256(verifier.flows.keyring.bucket("account", user).encode()).digest()
+    return PhoneNumber(f"{_UNASSIGNED}{int.from_bytes(digest) % 10**12:012}")
+
+
+def hold(
+    verifier: Verifier,
+    subject: PhoneNumber,
+    purpose: str,
+    code: str,
+    *,
+    life: timedelta,
+    shown: Sequence[str] = (),
+) -> tuple[Outcome, Begun | None]:
+    """Hold a code that another package has just delivered; `typed_codes.prove` judges what is typed.
+
+    Failures are counted for `subject`, the user's phone or `account`. `life` is a ceiling. `shown` are secrets of the
+    same browser: the code that it held for this subject and purpose dies. Return the outcome, and what the session
+    must keep where it is good. Refusal: too many requests.
+    """
+    flows = _counting(verifier, _Foreign(Holder.TOLD, code=code, cap=life))
+    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, shown=shown))
+    if outcome.verification is None or outcome.secret is None:
+        return outcome, None
+    return outcome, Begun(outcome.verification.id, outcome.secret)
+
+
+def judge(
+    verifier: Verifier, subject: PhoneNumber, purpose: str, typed: str, is_right: Callable[[str], bool]
+) -> Verification | Outcome:
+    """Judge a code that only another package can compare, like an authenticator app's.
+
+    The failure is counted before `is_right` is called and taken back where it returns True, so that concurrent guesses
+    cannot exceed the limit. Return the verification of a right code, else the outcome with the reason.
+    """
+    flows = _counting(verifier, _Foreign(Holder.REMOTE, is_right=is_right))
+    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS))
+    if outcome.verification is None or outcome.secret is None:
+        return outcome
+    outcome = run(flows.check(outcome.verification.id, outcome.secret, typed))
+    return outcome.verification if outcome.ok and outcome.verification is not None else outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Foreign:
+    """Stands in the place of a driver, carries nothing, and knows the code or who can compare it."""
+
+    holder: Holder
+    code: str | None = field(default=None, repr=False)
+    is_right: Callable[[str], bool] = field(default=lambda _: False, repr=False)
+    cap: timedelta | None = None
+    name: str = BY_ANOTHER_PACKAGE
+    timeout: timedelta = timedelta(seconds=1)
+
+    @property
+    def abilities(self) -> Mapping[Channel, Ability]:
+        return {Channel.SMS: Ability(self.holder, known=LENGTH, cap=self.cap)}
+
+    def reaches(self, phone: PhoneNumber) -> bool:
+        return True
+
+    def start(self, order: object) -> Exchange[Receipt]:
+        return Receipt(code=self.code)
+        yield HttpRequest.get("")  # never reached: this is what makes it a generator, as all exchanges are
+
+    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+        return self.is_right(code)
+        yield HttpRequest.get("")  # as above
+
+
+class _OneDriver(Router):
+    """Routes every number to its only driver: nothing is sent, so the kind of a number does not matter."""
+
+    def route(self, channel: Channel, phone: PhoneNumber) -> Sequence[Starts]:
+        return list(self.drivers().values())
+
+
+class _Counting(Flows):
+    """The flows for every number: nothing is sent, so no destination is refused."""
+
+    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> None:
+        return None
+
+
+def _counting(verifier: Verifier, foreign: _Foreign) -> _Counting:
+    """Return the site's flows with this stand-in as their only driver, and without limits of sends."""
+    parts = verifier.flows._parts
+    policy = replace(
+        parts.policy,
+        sends_per_hour=0,
+        sends_per_hour_per_address=0,
+        sends_per_hour_per_prefix=0,
+        sends_per_hour_total=0,
+    )
+    router = _OneDriver({Channel.SMS: [foreign]}, ticks=parts.ticks)
+    return _Counting(replace(parts, policy=policy, router=router, fixed_codes={}))

@@ -1,0 +1,157 @@
+"""Codes that another package makes and delivers: nothing is sent, and all limits of attempts and failures hold."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phone_verify import PhoneNumber, Settings, Verifier, build
+from phone_verify.errors import InvalidPhoneError
+from phone_verify.foreign_codes import account, hold, judge
+from phone_verify.model import Outcome, Reason, Redeemed, Verification
+from phone_verify.phone import Kind
+from phone_verify.testing.clock import ManualClock
+from phone_verify.testing.transport import FakeTransport
+from phone_verify.typed_codes import Begun, prove
+
+PHONE = PhoneNumber("+989120000000")
+CODE, WRONG, PURPOSE = "048213", "048214", "second_factor"
+LIFE = timedelta(seconds=120)
+
+
+class Site:
+    """A verifier whose messages go nowhere."""
+
+    def __init__(self, **settings: object) -> None:
+        self.transport, self.clock = FakeTransport(), ManualClock()
+        values = {"sms": "console://", "store": "memory:", "secret_keys": "k" * 32, **settings}
+        site = build(Settings.read(values), transport=self.transport, clock=self.clock, production=False)
+        self.verifier: Verifier = site.verifier
+
+    def hold(self, subject: PhoneNumber = PHONE, **rest: Any) -> Begun:
+        outcome, begun = hold(self.verifier, subject, PURPOSE, CODE, life=LIFE, **rest)
+        assert outcome.ok, outcome
+        assert begun is not None
+        return begun
+
+    def prove(self, begun: Begun, typed: str, subject: PhoneNumber = PHONE) -> Reason | None:
+        told = prove(self.verifier, begun, subject, PURPOSE, typed)
+        return None if isinstance(told, Redeemed) else told.reason
+
+    def judge(self, typed: str, is_right: Any = lambda code: code == CODE) -> Reason | None:
+        told = judge(self.verifier, PHONE, PURPOSE, typed, is_right)
+        return None if isinstance(told, Verification) else told.reason
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    return Site(store="memory:" if request.param == "memory" else f"sqlite:///{tmp_path / 'store.sqlite3'}")
+
+
+def test_a_held_code_is_good_once(site: Site) -> None:
+    begun = site.hold()
+    assert site.prove(begun, WRONG) is Reason.WRONG_CODE
+    assert site.prove(begun, CODE) is None
+    assert site.prove(begun, CODE) is Reason.CLOSED
+    assert site.transport.notices == []
+
+
+def test_a_held_code_dies_with_its_life_and_its_successor(site: Site) -> None:
+    late, replaced = site.hold(), site.hold()
+    site.hold(shown=[replaced.secret])
+    assert site.prove(replaced, CODE) is Reason.CLOSED
+    site.clock.move(LIFE.total_seconds())
+    assert site.prove(late, CODE) is Reason.CLOSED
+
+
+def test_holding_again_gives_no_failure_back(site: Site) -> None:
+    reasons = [site.prove(begun, WRONG) for _ in range(4) for begun in [site.hold()] for _ in range(5)]
+    assert reasons == [Reason.WRONG_CODE] * 20
+    outcome, begun = hold(site.verifier, PHONE, PURPOSE, CODE, life=LIFE)
+    assert (outcome.reason, begun) == (Reason.TOO_MANY_REQUESTS, None)
+    assert site.judge(CODE) is Reason.TOO_MANY_REQUESTS
+    assert site.verifier.start(PHONE, purpose=PURPOSE).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_a_right_code_clears_the_failures(site: Site) -> None:
+    for _ in range(3):
+        assert [site.judge(WRONG) for _ in range(15)] == [Reason.WRONG_CODE] * 15
+        assert site.judge(CODE) is None
+
+
+def test_nothing_is_compared_once_failures_lock(site: Site) -> None:
+    compared: list[str] = []
+
+    def is_right(code: str) -> bool:
+        compared.append(code)
+        return False
+
+    assert [site.judge(WRONG, is_right) for _ in range(30)].count(Reason.WRONG_CODE) == 20
+    assert len(compared) == 20
+
+
+def test_what_has_another_length_is_not_compared(site: Site) -> None:
+    assert site.judge("04821", lambda code: True) is Reason.MALFORMED_CODE
+    assert site.judge("a password", lambda code: True) is Reason.MALFORMED_CODE
+
+
+@pytest.mark.race
+def test_a_burst_compares_no_more_than_the_limit(site: Site) -> None:
+    compared: list[str] = []
+    gate = threading.Barrier(30)
+
+    def is_right(code: str) -> bool:
+        compared.append(code)
+        return False
+
+    def guess() -> None:
+        gate.wait(10)
+        site.judge(WRONG, is_right)
+
+    threads = [threading.Thread(target=guess) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(compared) == 20
+
+
+def test_sends_and_regions_do_not_limit_them() -> None:
+    site = Site(sends_per_hour=1, sends_per_hour_total=1, allowed_regions="RU")
+    assert [site.prove(site.hold(), CODE) for _ in range(3)] == [None] * 3
+    assert site.verifier.start(PhoneNumber("+79990000021"), purpose=PURPOSE).ok
+
+
+def test_a_test_numbers_code_is_none_of_them() -> None:
+    site = Site(test_passcodes=f"{PHONE.e164}=482193@2026-12-31")
+    begun = site.hold()
+    assert site.prove(begun, "482193") is Reason.WRONG_CODE
+    assert site.prove(begun, CODE) is None
+    assert site.judge("482193") is Reason.WRONG_CODE
+
+
+def test_an_account_is_no_phone(site: Site) -> None:
+    subject = account(site.verifier, "user-1")
+    assert subject == account(site.verifier, "user-1") != account(site.verifier, "user-2")
+    assert subject.kind is Kind.REFUSED
+    with pytest.raises(InvalidPhoneError):
+        PhoneNumber.parse(subject.e164)
+    assert site.verifier.start(subject).reason is Reason.DESTINATION_NOT_ALLOWED
+    assert site.prove(site.hold(subject), CODE, subject) is None
+    found = site.verifier.look(*_pair(site.hold(subject))).verification
+    assert found is not None
+    assert found.phone.e164 == subject.e164
+
+
+def test_the_code_shows_nowhere(site: Site) -> None:
+    outcome, begun = hold(site.verifier, PHONE, PURPOSE, CODE, life=LIFE)
+    assert isinstance(outcome, Outcome)
+    assert CODE not in repr((outcome, begun))
+
+
+def _pair(begun: Begun) -> tuple[str, str]:
+    return begun.id, begun.secret
