@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
+from phone_verify.model import Assurance
 from phone_verify_django import newcomers
 from phone_verify_django.accounts import phone_of
 from phone_verify_django.models import VerifiedPhone
@@ -17,7 +18,7 @@ from phone_verify_django.signals import phone_verified
 from tests.clients import Answer, Browser, hidden_token
 
 from .conftest import PHONE, Network, verified
-from .people import heard, proof, somebody
+from .people import heard, proof, request_of, somebody
 
 LOGIN, CODE, SIGNUP = (f"/phone/{name}/" for name in ("login", "code", "signup"))
 FORM = "tests.django_adapter.newcomers.NameForm"
@@ -263,3 +264,13 @@ def test_a_proof_of_an_old_kind_makes_nobody_twice() -> None:
     assert sign_up(request_of(), proof(PHONE)) is not None
     assert sign_up(request_of(), proof(PHONE)) is None
     assert User.objects.count() == 1
+
+
+@pytest.mark.parametrize("weak", [{"short": True}, {"by_fixed_code": True}, {"assurance": Assurance.CALLER_ID}])
+def test_what_waits_keeps_how_it_was_verified(form: None, weak: dict[str, Any]) -> None:
+    """So the rules for staff hold after the form as well."""
+    request, redeemed = request_of(), proof(PHONE, "signup", **weak)
+    assert newcomers.wait(request, redeemed)
+    found = newcomers.waiting(request)
+    assert found is not None
+    assert found.redeemed == redeemed
