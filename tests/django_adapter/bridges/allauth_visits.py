@@ -379,7 +379,8 @@ def test_staff_confirm_a_number_but_not_by_a_test_numbers_code(client: Client, s
     fixed = {"test_passcodes": f"{OTHER}=482193@{last_day}", "test_passcodes_in_production": OTHER}
     settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, **fixed}
     change(client, OTHER)
-    client.post(VERIFY, {"code": "482193"})
+    answer = client.post(VERIFY, {"code": "482193"}, follow=True)
+    assert (answer.status_code, "cannot give you the number" in said(answer)) == (200, True)
     assert phones.phones_of(user) == [PHONE]
 
 
