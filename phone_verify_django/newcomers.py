@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 
-from phone_verify import Channel, PhoneNumber
-from phone_verify.model import Assurance, Redeemed
+from phone_verify.model import Redeemed
 
-from . import accounts, conf
+from . import accounts, conf, kept_proof
 
 SESSION_KEY = "phone_verify_newcomer"
 
@@ -45,15 +43,7 @@ def wait(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None)
         return False
     request.session.cycle_key()
     request.session[SESSION_KEY] = {
-        "phone": redeemed.phone.e164,
-        "purpose": redeemed.purpose,
-        "service": redeemed.service,
-        "channel": redeemed.channel.value,
-        "assurance": redeemed.assurance.value,
-        "verification_id": redeemed.verification_id,
-        "verified_at": redeemed.verified_at.isoformat(),
-        "by_fixed_code": redeemed.by_fixed_code,
-        "short": redeemed.short,
+        **kept_proof.as_values(redeemed),
         "remember": remember,
         "since": int(time.time()),
     }
@@ -66,20 +56,12 @@ def waiting(request: HttpRequest) -> Newcomer | None:
     try:
         if not 0 <= time.time() - kept["since"] <= LIFE:
             return None
-        redeemed = Redeemed(
-            PhoneNumber.parse(kept["phone"]),
-            kept["purpose"],
-            kept["service"],
-            Channel(kept["channel"]),
-            Assurance(kept["assurance"]),
-            kept["verification_id"],
-            datetime.fromisoformat(kept["verified_at"]),
-            kept["by_fixed_code"],
-            kept["short"],
-        )
-    except (KeyError, TypeError, ValueError):  # nothing waits, or it is another version's
+    except (KeyError, TypeError):  # nothing waits, or it is another version's
         return None
-    return Newcomer(redeemed, kept.get("remember")) if accounts.is_new(redeemed) else None
+    redeemed = kept_proof.from_values(kept)
+    if redeemed is None or not accounts.is_new(redeemed):
+        return None
+    return Newcomer(redeemed, kept.get("remember"))
 
 
 def forget(request: HttpRequest) -> None:
