@@ -8,7 +8,7 @@ asks `signed_in`, `phone_set`, `signed_out` or one of the refusals for the reply
 from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
 from .known import known_cookie
 from .routes import ahandle, answered, asks_who, body_limit, handle
-from .session import invalid_proof, newcomer, phone_set, phone_taken, refused, signed_in, signed_out
+from .session import invalid_proof, mfa_required, newcomer, phone_set, phone_taken, refused, signed_in, signed_out
 from .site import Site
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "handle",
     "invalid_proof",
     "known_cookie",
+    "mfa_required",
     "newcomer",
     "phone_set",
     "phone_taken",

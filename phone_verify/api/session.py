@@ -73,6 +73,15 @@ def refused(call: Call) -> Reply:
     return told(call, problem(403, "login_refused", PAGE["login_refused"]))
 
 
+def mfa_required(call: Call, continue_at: str | None = None) -> Reply:
+    """Return the reply where sign-in needs a further step, like a second factor; the proof is spent.
+
+    `continue_at` is the page of that step, for the browser whose session holds the pending sign-in.
+    """
+    more = {} if continue_at is None else {"continue_at": continue_at}
+    return told(call, problem(403, "mfa_required", PAGE["mfa_required"], more=more))
+
+
 def newcomer(call: Call) -> Reply:
     """The reply where a new user fills in a form of the site's before there is an account."""
     return told(call, problem(403, "login_refused", PAGE["signup_first"]))

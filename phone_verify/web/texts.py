@@ -90,6 +90,7 @@ PAGE = {
     "unavailable": "We cannot answer now. Nothing was sent. Try again in a moment.",
     "try_again": "Try again",
     "login_refused": "This number cannot sign in here.",
+    "mfa_required": "Signing in needs one more step. Continue on the sign-in page of the site.",
     "signup_title": "Create your account",
     "signup": "Create account",
     "signup_first": "This number is new here. Create your account on the page for signing up.",
