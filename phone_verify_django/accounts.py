@@ -14,28 +14,32 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.apps import apps
 from django.contrib.auth import authenticate, get_backends, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
 from django.db import DataError, IntegrityError, router, transaction
 from django.dispatch import receiver
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 
 from phone_verify import PhoneNumber
 from phone_verify.api import SessionUser, moments
 from phone_verify.model import Redeemed
 
-from . import conf, phones, signals
+from . import conf, phones, second_factor, signals
+from . import pending_login as pending_login  # its receiver comes before those that are connected later
 from .account_settings import load
 from .models import VerifiedPhone
 from .phones import phone_of, phones_of
+from .recent import note_check
 from .rights import StaffPhoneError
 
 __all__ = [
     "Account",
     "Accounts",
     "LastPhoneError",
+    "MfaRequiredError",
     "StaffPhoneError",
     "make_primary",
     "phone_of",
@@ -59,6 +63,17 @@ _NOT_FROM_FORMS = ("is_staff", "is_superuser", "is_active")
 
 class LastPhoneError(PermissionDenied):
     """The number is the only way in that its user has: another one is confirmed first."""
+
+
+class MfaRequiredError(PermissionDenied):
+    """Sign-in needs a further step, like a second factor; nobody is signed in. Django answers 403.
+
+    `response` leads to that step where it has a page, otherwise it is None.
+    """
+
+    def __init__(self, response: HttpResponse | None = None) -> None:
+        super().__init__("Sign-in needs a further step.")
+        self.response = response
 
 
 class Accounts:
@@ -111,6 +126,14 @@ class Accounts:
         """
         return True
 
+    def may_skip_second_factor(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+        """Return whether this proof alone is exchanged for a token, though sign-in needs more.
+
+        Asked for a user with a second factor (django-allauth, django-otp), and for one who has to
+        complete another login stage of django-allauth. Sign-in that opens a session is not affected.
+        """
+        return False
+
     def may_remove(self, user: AbstractBaseUser, phone: str) -> bool:
         """Whether this number may be taken away: not the last one of who has no password, or is known by it."""
         if phones_of(user) != [phone]:
@@ -133,35 +156,57 @@ def policy() -> Accounts:
     return made
 
 
-def sign_in(request: HttpRequest, redeemed: Redeemed, *, session: bool = True) -> Account | None:
+def sign_in(
+    request: HttpRequest,
+    redeemed: Redeemed,
+    *,
+    session: bool = True,
+    remember: bool | None = None,
+    next_url: str = "",
+) -> Account | None:
     """Sign this phone's user in, a new one if nobody has the phone; None where the site says no.
 
     By `authenticate` and `login`, so that the checks are those of every other login of the site, the session gets a
     new key, and `user_logged_in` is sent. Nobody is made where new users fill in a form first: `sign_up`. Without a
     `session` it stays as it is: for who gets a token instead.
+
+    Where `allauth.account` is installed, a session is opened through its login stages. `next_url`, an
+    address of this site, is where they lead in the end. `remember` keeps the session beyond the
+    browser's, or ends it with the browser; None leaves that to Django.
+
+    Raises `MfaRequiredError` where a further step is required: a stage of allauth that waits, or for
+    a token a second factor (`Accounts.may_skip_second_factor`).
     """
     if backend_missing():
         log.error(
             "nobody can sign in by phone: add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS"
         )
         return None
+    how = _How(session, remember, next_url)
     if not is_new(redeemed):
-        return _enter(request, redeemed, created=False, session=session)
+        return _enter(request, redeemed, how, created=False)
     if conf.account_settings().signup_form is not None:
         return None
-    account = sign_up(request, redeemed, session=session)
+    account = sign_up(request, redeemed, session=session, remember=remember, next_url=next_url)
     if account is None and not is_new(redeemed):  # another proof of this phone was first
-        return _enter(request, redeemed, created=False, session=session)
+        return _enter(request, redeemed, how, created=False)
     return account
 
 
 def sign_up(
-    request: HttpRequest, redeemed: Redeemed, extra: Mapping[str, Any] | None = None, *, session: bool = True
+    request: HttpRequest,
+    redeemed: Redeemed,
+    extra: Mapping[str, Any] | None = None,
+    *,
+    session: bool = True,
+    remember: bool | None = None,
+    next_url: str = "",
 ) -> Account | None:
     """Make a user for a phone that nobody has, and sign in; None where somebody has it, or the site says no.
 
     Two proofs at once make one user. Nobody who is there already is signed in: the proof may have waited for a form.
-    Raises `ValidationError` where `extra` has to be filled in otherwise.
+    Raises `ValidationError` where `extra` has to be filled in otherwise, and `MfaRequiredError` as `sign_in` does; the
+    user is made then.
     """
     site = policy()
     if not is_new(redeemed) or not site.may_sign_up(redeemed, request):
@@ -185,7 +230,21 @@ def sign_up(
             log.error("no user can be made for a verified number: %s refuses it", get_user_model()._meta.label)
         return None
     phones.tell(request, user, phones.Change(losers=[*losers, *change.losers]), phone)
-    return _enter(request, redeemed, created=True, session=session)
+    return _enter(request, redeemed, _How(session, remember, next_url), created=True)
+
+
+def complete_sign_in(
+    request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, adds: bool, remember: bool | None
+) -> bool:
+    """Complete a sign-in by this proof whose login stages have ended: the user is in the session.
+
+    `adds`: the user did not have the number when the sign-in began, and is given it. Returns False,
+    and changes nothing, where the number belongs to another user, or was removed meanwhile.
+    """
+    if not _hold(request, user, redeemed, adds=adds):
+        return False
+    _signed_in_by(request, user, redeemed, remember)
+    return True
 
 
 def is_new(redeemed: Redeemed) -> bool:
@@ -268,19 +327,68 @@ def _remember_when(request: HttpRequest | None, **_: object) -> None:
         request.session[SIGNED_IN_AT] = moments.now()  # type: ignore[union-attr]
 
 
-def _enter(request: HttpRequest, redeemed: Redeemed, *, created: bool, session: bool) -> Account | None:
+@dataclass(frozen=True, slots=True)
+class _How:
+    session: bool
+    remember: bool | None
+    next_url: str
+
+
+def _enter(request: HttpRequest, redeemed: Redeemed, how: _How, *, created: bool) -> Account | None:
     user = authenticate(request, redeemed=redeemed)
     if user is None:
         return None
-    if not phones.redate(user, redeemed):  # the site's own `find` has found the user otherwise
-        change = phones.give(user, redeemed, moves=_moves(redeemed))
-        if change is None:
+    adds = redeemed.phone.e164 not in phones_of(user)  # the site's own `find` has found the user otherwise
+    if not how.session:
+        if not _may_have_token(request, user, redeemed, created=created):
+            raise MfaRequiredError
+        if not _hold(request, user, redeemed, adds=adds):
             return None
-        phones.tell(request, user, change, redeemed.phone.e164)
-    if session:
+        signals.tell_verified(request, user, redeemed)
+    elif apps.is_installed("allauth.account"):
+        from .allauth import login as stages
+
+        if not stages.sign_in(
+            request, user, redeemed, created=created, adds=adds, remember=how.remember, next_url=how.next_url
+        ):
+            return None
+    else:
+        if not _hold(request, user, redeemed, adds=adds):
+            return None
         login(request, user)
-    signals.tell_verified(request, user, redeemed)
+        _signed_in_by(request, user, redeemed, how.remember)
     return Account(_session_user(user), created)
+
+
+def _signed_in_by(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, remember: bool | None) -> None:
+    """Note in the session, and send, what follows from a sign-in that has ended."""
+    note_check(request)
+    if remember is not None:
+        request.session.set_expiry(request.session.get_session_cookie_age() if remember else 0)
+    signals.tell_verified(request, user, redeemed)
+
+
+def _may_have_token(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, created: bool) -> bool:
+    if policy().may_skip_second_factor(user, redeemed):
+        return True
+    if second_factor.is_set_up(user):
+        return False
+    if not apps.is_installed("allauth.account"):
+        return True
+    from .allauth import login as stages
+
+    return stages.is_complete(request, user, redeemed, created=created)
+
+
+def _hold(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, adds: bool) -> bool:
+    """Note that the user has proven the number again, or give it; False where it is not the user's."""
+    if phones.redate(user, redeemed):
+        return True
+    change = phones.give(user, redeemed, moves=_moves(redeemed)) if adds else None
+    if change is None:
+        return False
+    phones.tell(request, user, change, redeemed.phone.e164)
+    return True
 
 
 def _session_user(user: AbstractBaseUser) -> SessionUser:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
+from django.core.exceptions import ImproperlyConfigured
 
 
 class PhoneVerifyConfig(AppConfig):
@@ -18,3 +19,10 @@ class PhoneVerifyConfig(AppConfig):
         from . import checks, conf, newcomers  # noqa: F401 - the checks and the receivers register themselves
 
         conf.at_start()
+        if apps.is_installed("allauth.account"):
+            from .allauth import requirements
+
+            if not requirements.is_too_old():
+                from .allauth import login  # noqa: F401 - its receivers register themselves
+            elif not conf.are_looked_at():
+                raise ImproperlyConfigured(f"{requirements.TOO_OLD} {requirements.UPGRADE}")

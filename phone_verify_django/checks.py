@@ -93,6 +93,10 @@ def _complaints() -> Iterator[checks.CheckMessage]:
             id="phone_verify.E002",
         )
     yield from _accounts()
+    if apps.is_installed("allauth.account"):
+        from .allauth import requirements
+
+        yield from requirements.complaints()
     if apps.is_installed("phone_verify_django.otp"):
         from .otp.apps import complaints
 

@@ -21,7 +21,7 @@ from rest_framework.permissions import AllowAny  # type: ignore[import-untyped]
 from rest_framework.request import Request  # type: ignore[import-untyped]
 from rest_framework.views import APIView  # type: ignore[import-untyped]
 
-from phone_verify.api import Reply, SignIn, answered, invalid_proof, refused, signed_in
+from phone_verify.api import Reply, SignIn, answered, invalid_proof, mfa_required, refused, signed_in
 from phone_verify.api.problems import invalid, unavailable
 from phone_verify.verifier import run
 
@@ -79,7 +79,10 @@ class ExchangeView(APIView):  # type: ignore[misc]
         if not isinstance(answer, SignIn):
             return self._response(asked, answer if isinstance(answer, Reply) else invalid_proof())
         try:
-            account = accounts.sign_in(asked, answer.redeemed, session=False)
+            try:
+                account = accounts.sign_in(asked, answer.redeemed, session=False)
+            except accounts.MfaRequiredError:
+                return self._response(asked, mfa_required(call))
             if account is None:
                 return self._response(asked, refused(call))
             user = get_user_model()._default_manager.get(pk=account.user.id)

@@ -54,12 +54,20 @@ class SignUpView(PageView):
         if not form.is_valid():
             return self._with_form(replace(page, status=400), form)
         try:
-            account = accounts.sign_up(request, newcomer.redeemed, form.cleaned_data)
+            account = accounts.sign_up(
+                request,
+                newcomer.redeemed,
+                form.cleaned_data,
+                remember=newcomer.remember,
+                next_url=self.next_after_steps,
+            )
+        except accounts.MfaRequiredError as error:
+            return self.further_step(error)
         except ValidationError as error:
             _add(form, error)
             return self._with_form(replace(page, status=400), form)
         if account is not None:
-            return self.entered(newcomer.redeemed, newcomer.remember)
+            return self.entered(newcomer.redeemed)
         if not accounts.is_new(newcomer.redeemed):
             newcomers.forget(request)
             return self._start_again()

@@ -38,6 +38,7 @@ from phone_verify.api import (
     asks_who,
     invalid_proof,
     known_cookie,
+    mfa_required,
     newcomer,
     pages,
     phone_set,
@@ -190,12 +191,17 @@ class PageView(View):
         calls.finish(response, self.site, self.urls["mount"], page.headers, page.cookie)
         return response
 
-    def entered(self, redeemed: Redeemed, remember: bool | None) -> HttpResponse:
-        """Whoever has just signed in by this proof goes on, and the browser keeps what it may."""
-        request = self.request
-        note_check(request)
-        if remember is not None:
-            request.session.set_expiry(request.session.get_session_cookie_age() if remember else 0)
+    @property
+    def next_after_steps(self) -> str:
+        """Where the further steps of a sign-in lead in the end; an empty text leaves it to their package."""
+        return self.next or (resolve_url(self.success_url) if self.success_url else "")
+
+    def further_step(self, error: accounts.MfaRequiredError) -> HttpResponse:
+        """Redirect to the step that sign-in still needs, or refuse where that step has no page."""
+        return error.response or self.shown(pages.refused_login(self.site, self.call, self.next))
+
+    def entered(self, redeemed: Redeemed) -> HttpResponse:
+        """Redirect the user who has just signed in by this proof, and make the browser a trusted device."""
         response = HttpResponseRedirect(self.get_success_url())
         known = known_cookie(self.site, self.call, redeemed)
         calls.remember(response, self.site, self.urls["mount"], known)
@@ -297,9 +303,15 @@ class CodeView(PageView):
         if newcomers.wait(request, answer.redeemed, answer.remember):
             query = f"?{urlencode({'next': self.next})}" if self.next else ""
             return HttpResponseRedirect(self.urls["signup"] + query)
-        if accounts.sign_in(request, answer.redeemed) is None:
+        try:
+            account = accounts.sign_in(
+                request, answer.redeemed, remember=answer.remember, next_url=self.next_after_steps
+            )
+        except accounts.MfaRequiredError as error:
+            return self.further_step(error)
+        if account is None:
             return self.shown(pages.refused_login(self.site, self.call, self.next))
-        return self.entered(answer.redeemed, answer.remember)
+        return self.entered(answer.redeemed)
 
     def set_phone(self, answer: SetPhone) -> HttpResponse:
         """Give the number to whoever is signed in, and go on. The proof is burnt."""
@@ -431,10 +443,12 @@ def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhon
             return phone_taken()
         note_check(request)
         return phone_set(user)
-    account = accounts.sign_in(request, answer.redeemed)
+    try:
+        account = accounts.sign_in(request, answer.redeemed)
+    except accounts.MfaRequiredError as error:
+        return mfa_required(call, error.response.headers["Location"] if error.response else None)
     if account is None:
         return newcomer(call) if newcomers.wait(request, answer.redeemed) else refused(call)
-    note_check(request)
     return signed_in(site, call, answer.redeemed, account.user, created=account.created)
 
 

@@ -13,7 +13,7 @@ from allauth.account.adapter import DefaultAccountAdapter, get_adapter  # type: 
 from allauth.core.exceptions import ImmediateHttpResponse  # type: ignore[import-untyped]
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpRequest, HttpResponseRedirect
+from django.http import HttpResponseRedirect
 from django.utils.translation import get_language
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
@@ -23,20 +23,22 @@ from phone_verify.typed_codes import NOTHING, Begun, prove, send
 from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import Texts, texts_in
 
-from .. import accounts, calls, conf, phones, signals
-from ..backends import PhoneBackend, lets_in
+from .. import accounts, calls, conf, pending_login, phones, signals
+from ..backends import lets_in
 from ..formfields import PhoneField
 from ..recent import note_check
 from ..rights import StaffPhoneError
 from ..store import joining_on_sqlite
+from .login import note_verified, verified_in
 from .models import ClaimedPhone
 
 log = logging.getLogger("phone_verify")
 
 #: In the session: what was begun, by purpose and number.
 BEGUN = "phone_verify_allauth_begun"
-#: In the session: the number that was proven on the way into it.
-PROVEN = "phone_verify_allauth_proven"
+
+VERIFY_PHONE_STAGE = "allauth.account.stages.PhoneVerificationStage"
+PHONE_STAGE = "phone_verify_django.allauth.stages.PhoneStage"
 
 _MOST_BEGUN = 5
 #: Before the number, in the place of a code. Not ASCII: django-allauth compares no such text, whatever is typed.
@@ -67,6 +69,8 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """The user's number and True, or one that was typed and not proven and False, or None."""
         if (phone := accounts.phone_of(user)) is not None:
             return phone, True
+        if (redeemed := verified_in(self.request, user)) is not None:  # given to the user once the login has ended
+            return redeemed.phone.e164, True
         claimed = ClaimedPhone.objects.filter(user_id=user.pk).values_list("phone", flat=True).first()
         return None if claimed is None else (claimed, False)
 
@@ -79,18 +83,27 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         redeemed = self._proof_of(phone)
         if redeemed is None:
             self._stop(self._texts.page["phone_refused"])
+        signs_in = not self.request.user.is_authenticated
         try:
-            if not phones.redate(user, redeemed):
-                change = phones.give(user, redeemed, replaces=True, moves=False)
-                if change is None:
-                    self._stop(str(self.error_messages["phone_taken"]))
-                phones.tell(self.request, user, change, phone)
+            if phone not in phones.phones_of(user):
+                self._give(user, redeemed)
+            elif not signs_in:
+                phones.redate(user, redeemed)
         except StaffPhoneError:
             self._stop(self._texts.page["phone_refused"])
         ClaimedPhone.objects.filter(user_id=user.pk).delete()
-        signals.tell_verified(self.request, user, redeemed)
-        if self.request.user.is_authenticated:
+        if signs_in:  # what follows from the login waits until it has ended
+            pending_login.note(self.request, user, redeemed.phone)
+            note_verified(self.request, user, redeemed)
+        else:
+            signals.tell_verified(self.request, user, redeemed)
             note_check(self.request)
+
+    def get_login_stages(self) -> list[str]:
+        """Return django-allauth's stages, with ours after those that verify a phone."""
+        found: list[str] = list(super().get_login_stages())
+        after = found.index(VERIFY_PHONE_STAGE) + 1 if VERIFY_PHONE_STAGE in found else 0
+        return [*found[:after], PHONE_STAGE, *found[after:]]
 
     def get_user_by_phone(self, phone: str) -> AbstractBaseUser | None:
         """The user who has proven this number; nobody for one that was only typed."""
@@ -115,16 +128,6 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def send_account_already_exists_sms(self, phone: str) -> None:
         """Send a code all the same. Who types it is told, and nobody else."""
         self._send(phone)
-
-    def login(self, request: HttpRequest, user: AbstractBaseUser) -> None:
-        """Sign in; by our backend where a phone was proven, so that this phone is no second factor in that session."""
-        proven = request.session.pop(PROVEN, None)
-        if proven is not None and not accounts.backend_missing():
-            user.backend = f"{PhoneBackend.__module__}.{PhoneBackend.__qualname__}"
-            user.proven_phone = PhoneNumber(proven)  # type: ignore[attr-defined]
-        super().login(request, user)
-        if proven is not None:
-            note_check(request)
 
     # What our forms ask.
 
@@ -156,8 +159,6 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if signs_in and owner is not None and not lets_in(owner, told):
             return self._texts.page["login_refused"]
         self.request.phone_verify_redeemed = told
-        if signs_in:
-            self.request.session[PROVEN] = phone
         return None
 
     # Our own.
@@ -173,6 +174,18 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def _proof_of(self, phone: str) -> Redeemed | None:
         redeemed: Redeemed | None = getattr(self.request, "phone_verify_redeemed", None)
         return redeemed if redeemed is not None and redeemed.phone.e164 == phone else None
+
+    def _give(self, user: AbstractBaseUser, redeemed: Redeemed) -> None:
+        """Give the user a number that was typed by this user: at sign-up, or for a change."""
+        phone = redeemed.phone.e164
+        typed = ClaimedPhone.objects.filter(user_id=user.pk, phone=phone)
+        if not self.request.user.is_authenticated and not typed.exists():
+            # The number was this user's when the login began, and was removed meanwhile.
+            self._stop(self._texts.page["login_refused"])
+        change = phones.give(user, redeemed, replaces=True, moves=False)
+        if change is None:
+            self._stop(str(self.error_messages["phone_taken"]))
+        phones.tell(self.request, user, change, phone)
 
     def _send(self, phone: str) -> None:
         site, session, key = conf.site(), self.request.session, f"{self._purpose} {phone}"

@@ -28,6 +28,7 @@ from phone_verify_django.allauth.apps import complaints
 from phone_verify_django.allauth.models import ClaimedPhone
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.otp import first_factor
+from phone_verify_django.pending_login import SESSION_KEY as MARK
 from phone_verify_django.recent import CHECKED_AT
 
 PHONE, OTHER = "+989120000000", "+989120000007"
@@ -273,6 +274,31 @@ def test_a_login_by_one_of_several_numbers_keeps_the_others(client: Client, phon
     assert VerifiedPhone.objects.get(phone=OTHER).verified_at > before.verified_at
 
 
+def test_number_of_nobody_leaves_no_mark(client: Client, phone_outbox: Any, settings: Any) -> None:
+    """An attacker verifies a number without an account, then signs in by the owner's password."""
+    settings.ACCOUNT_SIGNUP_FIELDS = ["phone*", "password1*"]
+    owner()
+    client.post(LOGIN, {"phone": OTHER})
+    code = phone_outbox.last_code(OTHER)
+    assert "not assigned to any user" in said(client.post(CONFIRM, {"code": code}))
+    assert MARK not in client.session
+    while client.post(CONFIRM, {"code": wrong(code)}).status_code != 302:
+        pass  # allauth ends the attempt
+    client.post("/accounts/login/", {"login": PHONE, "password": "a word of the owner"})
+    assert signed_in(client) == PHONE
+    assert CHECKED_AT not in client.session
+    assert client.session[BACKEND_SESSION_KEY] != "phone_verify_django.backends.PhoneBackend"
+
+
+def test_login_does_not_give_removed_number_back(client: Client, phone_outbox: Any) -> None:
+    user = owner()
+    client.post(LOGIN, {"phone": PHONE})
+    phones.give(user, OTHER, timezone.now(), replaces=True)
+    client.post(CONFIRM, {"code": phone_outbox.last_code(PHONE)})
+    assert signed_in(client) is None
+    assert phones.phones_of(user) == [OTHER]
+
+
 class NotByPhone(Accounts):
     """The accounts of a site that lets somebody not in."""
 
@@ -329,7 +355,7 @@ def test_a_phone_is_not_both_factors(client: Client, phone_outbox: Any) -> None:
     client.post(LOGIN, {"phone": PHONE})
     client.post(CONFIRM, {"code": phone_outbox.last_code()})
     assert client.session[BACKEND_SESSION_KEY] == "phone_verify_django.backends.PhoneBackend"
-    assert "phone_verify_allauth_proven" not in client.session
+    assert MARK not in client.session
     assert first_factor.is_used_in(client.session, PhoneNumber(PHONE))
     assert CHECKED_AT in client.session, "and the number is proved as by our own pages"
     by_password = Client()
