@@ -338,22 +338,22 @@ def _enter(request: HttpRequest, redeemed: Redeemed, how: _How, *, created: bool
     user = authenticate(request, redeemed=redeemed)
     if user is None:
         return None
-    adds = redeemed.phone.e164 not in phones_of(user)  # the site's own `find` has found the user otherwise
     if not how.session:
         if not _may_have_token(request, user, redeemed, created=created):
             raise MfaRequiredError
-        if not _hold(request, user, redeemed, adds=adds):
+        if not _hold(request, user, redeemed, adds=True):
             return None
         signals.tell_verified(request, user, redeemed)
     elif apps.is_installed("allauth.account"):
         from .allauth import login as stages
 
+        adds = redeemed.phone.e164 not in phones_of(user)  # the site's own `find` has found the user otherwise
         if not stages.sign_in(
             request, user, redeemed, created=created, adds=adds, remember=how.remember, next_url=how.next_url
         ):
             return None
     else:
-        if not _hold(request, user, redeemed, adds=adds):
+        if not _hold(request, user, redeemed, adds=True):
             return None
         login(request, user)
         _signed_in_by(request, user, redeemed, how.remember)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from allauth.account.middleware import AccountMiddleware
 from allauth.account.models import EmailAddress
+from allauth.mfa.internal.flows import trust
 from allauth.mfa.totp.internal import auth as totp
 from asgiref.sync import async_to_sync
 from django import forms
@@ -371,6 +372,15 @@ def test_token_is_refused_with_totp(phone_outbox: Any) -> None:
     assert "continue_at" not in answer.json()
     assert "token" not in answer.json()
     assert not client.session.keys()
+
+
+def test_token_is_refused_in_trusted_browser(client: Client, phone_outbox: Any, settings: Any) -> None:
+    """django-allauth lets a browser skip the second factor; a token leaves the browser."""
+    settings.MFA_TRUST_ENABLED = True
+    given = trust.IssuedTrust(trust.create_config_fingerprint(owner()), int(time.time()))
+    client.cookies["mfa_trusted"] = trust.encode_trust_cookie([given])
+    assert by_page(client, phone_outbox).headers["Location"] == PAYOUT
+    assert by_proof(client, phone_outbox, TOKEN).json()["code"] == "mfa_required"
 
 
 def test_token_is_refused_with_confirmed_device(phone_outbox: Any) -> None:
