@@ -19,8 +19,8 @@ from .transcript import Step, settings, told
 
 TARGETS = {"django": gunicorn, "django-asgi": uvicorn, "flask": gunicorn, "flask-asgi": uvicorn}
 _FIRST = "django"
-#: Shown elsewhere: they need a store that is down, a session that is old, or a user who is not let in.
-_NOT_TOLD = {"unavailable", "internal_error", "reauthentication_required", "login_refused"}
+#: Shown elsewhere: they need a store that is down, an old session, a user whom the site refuses, or a second factor.
+_NOT_TOLD = {"unavailable", "internal_error", "reauthentication_required", "login_refused", "mfa_required"}
 
 
 @pytest.fixture(scope="module")
