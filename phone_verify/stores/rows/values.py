@@ -12,7 +12,7 @@ from ... import lifecycle
 from ...lifecycle import Quota, Tally, TallyChange, Window
 from ...model import Channel, Failures, Holder, Status, Verification
 from ...phone import PhoneNumber
-from ...policy import SEND_WINDOW, TALLY_HOURS
+from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
 from ...purposes import Budget, failure_key
 
 #: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
@@ -104,6 +104,8 @@ class Phone:
         kept = self._failures.get(key)
         if kept is None:
             return None
+        if len(kept) == _OLD_FAILURES:
+            return Failures(kept[0], time_of(kept[1]) - SHORT_REST, time_of(kept[1]), kept[0])
         count, forgets_at, last_at, total, locks, locked_until = kept
         return Failures(
             count, time_of(last_at), time_of(forgets_at), total, locks, time_of(locked_until) if locked_until else None
@@ -167,6 +169,8 @@ class Phone:
         }
 
 
+#: Rows of an earlier version have a count and an end, an hour after the last wrong answer.
+_OLD_FAILURES = 2
 #: Every name under which failures are kept. Rows of before these names hold others, which nothing reads any more.
 _FAILURE_KEYS = tuple(failure_key(budget, trusted=trusted) for budget in Budget for trusted in (False, True))
 
