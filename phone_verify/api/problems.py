@@ -9,7 +9,7 @@ from datetime import timedelta
 from http import HTTPStatus
 
 from ..model import Outcome, Reason
-from ..web.texts import PAGE, REASONS
+from ..web.texts import PAGE, REASONS, reason_text
 from .call import Call, Reply
 
 #: Nobody knows when a store or a provider is back: soon enough for a person, seldom enough for a machine.
@@ -86,8 +86,10 @@ def refusal(outcome: Outcome) -> Reply:
         more["attempts_left"] = record.attempts_left
     if reason is Reason.CLOSED and record is not None:
         more["verification_status"] = record.state.value
+    if outcome.cause is not None:
+        more["cause"] = outcome.cause.value
     retry_after = outcome.retry_after if reason is Reason.TOO_MANY_REQUESTS else None
-    return problem(status, code, REASONS[reason], retry_after=retry_after, more=more)
+    return problem(status, code, reason_text(outcome), retry_after=retry_after, more=more)
 
 
 def told(call: Call, reply: Reply) -> Reply:

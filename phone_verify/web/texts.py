@@ -14,7 +14,7 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 
-from ..model import Channel, Outcome, Reason
+from ..model import Cause, Channel, Outcome, Reason
 from ..phone import PhoneNumber
 from .languages import ENGLISH, Language, named
 
@@ -87,6 +87,7 @@ PAGE = {
     "start_again": "Start again",
     "over": "This verification is over.",
     "exhausted": "Too many wrong codes. This verification is over.",
+    "cannot_send": "We can't send a code right now. Try again in a few minutes or choose another method.",
     "unavailable": "We cannot answer now. Nothing was sent. Try again in a moment.",
     "try_again": "Try again",
     "login_refused": "This number cannot sign in here.",
@@ -149,7 +150,7 @@ class Texts:
         """Why not, with the tries that are left or when to try again; empty for what is not refused."""
         if outcome.reason is None:
             return ""
-        told, record = [self.reasons[outcome.reason]], outcome.verification
+        told, record = [self.translated(reason_text(outcome))], outcome.verification
         if outcome.reason is Reason.WRONG_CODE and record is not None:
             told.append(self.attempts_left(record.attempts_left))
         if outcome.retry_after is not None:
@@ -230,3 +231,12 @@ def _catalogue(language: Language) -> NullTranslations:
     except (OSError, ValueError, struct.error):
         log.warning("the texts in %r are missing and will be English: install phone-verify again", language.tag)
         return NullTranslations()
+
+
+def reason_text(outcome: Outcome) -> str:
+    """Return why an outcome was refused, in English; the number is named only where the provider refused it."""
+    if outcome.reason is None:
+        raise ValueError("this outcome is a success")
+    if outcome.reason is Reason.DELIVERY_FAILED and outcome.cause is Cause.SERVICE:
+        return PAGE["cannot_send"]
+    return REASONS[outcome.reason]
