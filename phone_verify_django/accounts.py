@@ -27,7 +27,7 @@ from phone_verify import PhoneNumber
 from phone_verify.api import SessionUser, moments
 from phone_verify.model import Redeemed
 
-from . import conf, phones, second_factor, signals
+from . import conf, phones, rights, second_factor, signals
 from . import pending_login as pending_login  # its receiver comes before those that are connected later
 from .account_settings import load
 from .models import VerifiedPhone
@@ -156,6 +156,11 @@ def policy() -> Accounts:
     return made
 
 
+def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+    """Return whether this verification signs this user in, by the rule for staff and by `Accounts.may_sign_in`."""
+    return rights.signs_in(user, redeemed) and policy().may_sign_in(user, redeemed)
+
+
 def sign_in(
     request: HttpRequest,
     redeemed: Redeemed,
@@ -239,9 +244,10 @@ def complete_sign_in(
     """Complete a sign-in by this proof whose login stages have ended: the user is in the session.
 
     `adds`: the user did not have the number when the sign-in began, and is given it. Returns False,
-    and changes nothing, where the number belongs to another user, or was removed meanwhile.
+    and changes nothing, where the number belongs to another user, or was removed meanwhile, and where
+    this verification no longer signs the user in.
     """
-    if not _hold(request, user, redeemed, adds=adds):
+    if not lets_in(user, redeemed) or not _hold(request, user, redeemed, adds=adds):
         return False
     _signed_in_by(request, user, redeemed, remember)
     return True

@@ -11,12 +11,7 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import accounts, rights
-
-
-def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-    """Return whether this verification signs this user in, by the rule for staff and by `Accounts.may_sign_in`."""
-    return rights.signs_in(user, redeemed) and accounts.policy().may_sign_in(user, redeemed)
+from . import accounts
 
 
 class PhoneBackend(ModelBackend):
@@ -31,7 +26,7 @@ class PhoneBackend(ModelBackend):
         user: Any = accounts.policy().find(redeemed)
         if user is None or not self.user_can_authenticate(user):
             return None
-        if not lets_in(user, redeemed):
+        if not accounts.lets_in(user, redeemed):
             return None
         # For `phone_verify_django.otp`: this phone is no second factor in the session that now begins.
         user.proven_phone = redeemed.phone

@@ -1,6 +1,6 @@
 """Staff: which users have rights over other users, and which verifications count for them.
 
-The rules stand in `phone_verify.staff`. `backends.lets_in` asks them where a user is signed in, `phones.give` where a
+The rules stand in `phone_verify.staff`. `accounts.lets_in` asks them where a user is signed in, `phones.give` where a
 user is given a number, and the bridges where a code is a second factor.
 """
 

@@ -24,7 +24,6 @@ from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import Texts, texts_in
 
 from .. import accounts, calls, conf, pending_login, phones, signals
-from ..backends import lets_in
 from ..formfields import PhoneField
 from ..recent import note_check
 from ..rights import StaffPhoneError
@@ -156,7 +155,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             return self._texts.refusal(told)
         owner = user or self.get_user_by_phone(phone)
         signs_in = not self.request.user.is_authenticated
-        if signs_in and owner is not None and not lets_in(owner, told):
+        if signs_in and owner is not None and not accounts.lets_in(owner, told):
             return self._texts.page["login_refused"]
         self.request.phone_verify_redeemed = told
         return None

@@ -144,7 +144,7 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
     if kept is None or redeemed is None:
         return
     if not accounts.complete_sign_in(request, user, redeemed, adds=kept["adds"], remember=kept["remember"]):
-        log.warning("a login by phone has ended after its number was taken from user %s", user.pk)
+        log.warning("a login by phone was refused when it ended: its number no longer signs in user %s", user.pk)
         logout(request)
         raise ImmediateHttpResponse(HttpResponseRedirect(conf.sign_in_url()))
     if kept["on_our_page"] and response is not None:

@@ -312,6 +312,15 @@ def test_removed_number_ends_no_login(client: Client, phone_outbox: Any, sent: l
     assert "phone_verified" not in sent
 
 
+def test_login_that_waits_refuses_who_became_staff(client: Client, phone_outbox: Any, sent: list[str]) -> None:
+    user = owner()
+    by_page(client, phone_outbox)
+    User.objects.filter(pk=user.pk).update(is_staff=True)
+    assert client.post(SECOND, {"code": one_time_code(user)}).status_code == 302
+    assert signed_in(client) is None
+    assert "phone_verified" not in sent
+
+
 class Matching(Accounts):
     """The accounts of a site that trusts the numbers in its own table."""
 
