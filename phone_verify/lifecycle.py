@@ -246,6 +246,11 @@ class Spent:
     failures: Failures | None
     tally: TallyChange | None = None
 
+    @property
+    def proven(self) -> bool:
+        """Whether this answer verified the record."""
+        return self.answer is Answer.RIGHT
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:

@@ -21,7 +21,7 @@ from .delivery import Delivery, Parts, Undelivered, Way
 from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts, TellsDelivery, scrubbed
 from .errors import ProviderError, UnclearError
 from .events import UNAVAILABLE, Happened, happened, waiting
-from .fixed_codes import FixedCode
+from .fixed_codes import BY_FIXED_CODE, FixedCode
 from .known_browser import KnownBrowsers
 from .lifecycle import (
     Answer,
@@ -376,7 +376,7 @@ class Flows:
                     assurance=record.assurance,
                     verification_id=id,
                     verified_at=record.closed_at,
-                    by_fixed_code=record.counts_as is Budget.TEST_NUMBER,
+                    by_fixed_code=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_FIXED_CODE,
                     short=record.short,
                 )
         return None

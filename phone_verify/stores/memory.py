@@ -24,7 +24,6 @@ from ..lifecycle import (
     Refused,
     Spent,
     Tally,
-    TallyChange,
     Window,
 )
 from ..model import Event, Failures, Status, Verification
@@ -172,7 +171,7 @@ class MemoryStore:
             address, tally = self._counter_of(answering), self._tally_at(now)
             spent = lifecycle.spent(record, binding, digests, length, failures, limits, answering, address, tally, now)
             if isinstance(spent, Spent):
-                self._answer(phone, spent.record, spent.failures, spent.tally, answering, now)
+                self._answer(phone, spent, answering, now)
             return spent
 
     async def reopen(
@@ -217,7 +216,7 @@ class MemoryStore:
             address = self._counter_of(answering)
             judged = lifecycle.judged(record, right, generation, failures, answering, address, now)
             if judged is not None:
-                self._answer(phone, judged.record, judged.failures, judged.tally, answering, now)
+                self._answer(phone, judged, answering, now)
             return judged
 
     async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
@@ -295,8 +294,11 @@ class MemoryStore:
     def _close(self, phone: _Phone, record: Verification) -> None:
         phone.records[record.id] = record
         if record.status is Status.VERIFIED:
-            for key in lifecycle.after_success(record, phone.failures):
-                phone.failures.pop(key, None)
+            self._clear(phone, record)
+
+    def _clear(self, phone: _Phone, record: Verification) -> None:
+        for key in lifecycle.after_success(record, phone.failures):
+            phone.failures.pop(key, None)
 
     def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
         for quota, window in zip(quotas, windows, strict=True):
@@ -306,19 +308,20 @@ class MemoryStore:
     def _answer(
         self,
         phone: _Phone,
-        record: Verification,
-        failures: Failures | None,
-        change: TallyChange | None,
+        answer: Spent | Judged,
         answering: Answering,
         now: datetime,
     ) -> None:
         """Keep what an answer has changed."""
-        self._close(phone, record)
-        if failures is not None:
+        record, failures, change = answer.record, answer.failures, answer.tally
+        phone.records[record.id] = record
+        if failures is None:
+            phone.failures.pop(record.failure_key, None)
+        else:
             phone.failures[record.failure_key] = failures
             phone.ends_at = max(phone.ends_at, failures.forgets_at)
-        elif record.status is not Status.VERIFIED:
-            phone.failures.pop(record.failure_key, None)
+        if answer.proven:
+            self._clear(phone, record)
         if change is None:
             return
         hour = lifecycle.hour_of(now)

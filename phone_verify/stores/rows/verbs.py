@@ -293,10 +293,9 @@ class RowStore:
     ) -> None:
         """Write what an answer has changed."""
         record = answer.record
-        if record.status is Status.VERIFIED:
+        phone.fail(record.failure_key, answer.failures)
+        if answer.proven:
             phone.succeed(record)
-        else:
-            phone.fail(record.failure_key, answer.failures)
         tally = tally_rows(answer.tally, answering.address, at)
         if tally and turn.alone and not self._writes.at_once:
             raise Overtaken  # only PostgreSQL writes all of it in one statement
