@@ -142,7 +142,9 @@ def _in_process(dsn: str, store: str, starts: int, waves: int) -> list[dict[str,
 def _core(dsn: str, store: str, starts: int, waves: int) -> list[dict[str, float]]:
     from phone_verify import PhoneNumber, Settings, build
 
-    site = build(Settings.read({"sms": dsn, "store": store, **_QUOTAS}), framework_keys=["k" * 32])
+    site = build(
+        Settings.read({"sms": dsn, "store": store, **_QUOTAS}), framework_keys=["k-key-for-tests-0123456789abcdef"]
+    )
     phones = _phones()
 
     async def start(phone: str) -> None:

@@ -18,8 +18,26 @@ from .phone import DIGITS, FILLERS, PhoneNumber
 
 #: 128 bits, the least for ids and secrets (threat model, "Codes").
 _RANDOM_BYTES = 16
-_LEAST_KEY_LENGTH = 32
 _LONGEST_TYPED = 32
+
+_LEAST_KEY_LENGTH = 32
+#: The text form of 128 random bits; a shorter webhook secret can be guessed.
+_LEAST_WEBHOOK_SECRET_LENGTH = 22
+#: 32 random hexadecimal digits have fewer than this once in 20 million draws; a repeated word has.
+_LEAST_DISTINCT = 8
+#: Keys that this project's documentation has printed: anyone can read them.
+_PUBLISHED_KEYS = frozenset(
+    {
+        "write 32 characters or more of your own here",
+        "any-50-characters-or-more-that-nobody-else-knows-and-stay-the-same",
+    }
+)
+#: How keys begin that are meant for development: Django's `startproject` writes the first, our guide the second.
+_DEVELOPMENT_KEYS = ("django-insecure-", "a-key-for-tests-only-")
+
+#: Prints a new key, and a new webhook secret: what every refusal of one tells its reader to write.
+DRAW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+DRAW_WEBHOOK_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(24))'"  # noqa: S105 - a command
 
 TAG_LENGTH = 22
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
@@ -45,22 +63,56 @@ def binding_digest(secret: str) -> bytes:
     return hashlib.sha256(b"phone_verify binding\0" + secret.encode("utf-8", "replace")).digest()
 
 
+def weakness_of_key(key: str, *, production: bool) -> str | None:
+    """Return why this key must not sign, as the rest of a sentence about it, or None for a good key.
+
+    A key is judged by length, by its number of different characters, and by the samples that documentation prints.
+    Keys meant for development are refused in `production` only.
+    """
+    if len(key) < _LEAST_KEY_LENGTH:
+        return f"each key needs {_LEAST_KEY_LENGTH} characters or more"
+    if len(set(key)) < _LEAST_DISTINCT:
+        return f"a random key has {_LEAST_DISTINCT} different characters or more, and this one has {len(set(key))}"
+    if key.strip() in _PUBLISHED_KEYS:
+        return "this key is a sample from the documentation of phone_verify, which anyone can read"
+    for beginning in _DEVELOPMENT_KEYS:
+        if production and key.startswith(beginning):
+            return f"a key that begins with {beginning} is for development only"
+    return None
+
+
+def weakness_of_webhook_secret(secret: str) -> str | None:
+    """Return why this webhook secret is too easy to guess, as the rest of a sentence about it, or None."""
+    if len(secret) < _LEAST_WEBHOOK_SECRET_LENGTH:
+        return f"each secret needs {_LEAST_WEBHOOK_SECRET_LENGTH} characters or more"
+    if len(set(secret)) < _LEAST_DISTINCT:
+        return f"a random secret has {_LEAST_DISTINCT} different characters or more, this one has {len(set(secret))}"
+    return None
+
+
 class Keyring:
     """The site's secret keys, newest first, and the key of the tags.
 
-    The newest signs and digests; every listed one verifies. Raises `ConfigurationError` for keys that are
-    missing or shorter than 32 characters.
+    The newest signs and digests; every listed one verifies. `source` is the setting that the secret keys come from.
+    Raises `ConfigurationError` for missing keys and for those with a `weakness_of_key`.
     """
 
-    def __init__(self, secret_keys: Sequence[str], tag_key: str | None = None) -> None:
+    def __init__(
+        self,
+        secret_keys: Sequence[str],
+        tag_key: str | None = None,
+        *,
+        production: bool = True,
+        source: str = "PHONE_VERIFY_SECRET_KEYS",
+    ) -> None:
         if not secret_keys:
             raise ConfigurationError(
                 "PHONE_VERIFY_SECRET_KEYS is empty: write at least one key of 32 characters or more, "
-                "for example the output of: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+                f"for example the output of: {DRAW_KEY}"
             )
-        for name, key in [*(("PHONE_VERIFY_SECRET_KEYS", k) for k in secret_keys), ("PHONE_VERIFY_TAG_KEY", tag_key)]:
-            if key is not None and len(key) < _LEAST_KEY_LENGTH:
-                raise ConfigurationError(f"{name}: each key needs {_LEAST_KEY_LENGTH} characters or more")
+        for name, key in [*((source, k) for k in secret_keys), ("PHONE_VERIFY_TAG_KEY", tag_key)]:
+            if key is not None and (weakness := weakness_of_key(key, production=production)):
+                raise ConfigurationError(f"{name}: {weakness}; write the output of: {DRAW_KEY}")
         self._code_keys = {_key_id(key): _subkey(key, "code") for key in secret_keys}
         self._digest_keys = tuple(_subkey(key, "digest") for key in secret_keys)
         self._tag_key = _subkey(tag_key or secret_keys[-1], "tag")

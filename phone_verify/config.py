@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .api.site import Site
-from .codes import Keyring
+from .codes import DRAW_WEBHOOK_SECRET, Keyring, weakness_of_webhook_secret
 from .delivery import Parts
 from .drivers.base import Dsn, Starts, is_loopback
 from .drivers.dsn import load_driver, parse_dsn
@@ -131,6 +131,8 @@ class Settings:
         webhook_secret = _list("webhook_secret", given)
         if not all(map(_URL_SAFE.match, webhook_secret)):
             raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET stands in URLs: use letters, digits, - and _ only")
+        if weakness := next(filter(None, map(weakness_of_webhook_secret, webhook_secret)), None):
+            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET: {weakness}; write the output of: {DRAW_WEBHOOK_SECRET}")
         return cls(
             dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
             policy=policy,
@@ -178,11 +180,13 @@ def build(
 
     `framework_keys` sign where no secret keys are set; `stores` adds an adapter's own store schemes;
     `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
-    need to be named twice. `listeners` hear of every verb, as the one that the settings name does. `in_thread` runs
+    need to be named twice, and keys meant for development are refused.
+    `listeners` hear of every verb, as the one that the settings name does. `in_thread` runs
     the steps of a blocking store for the async verifier; without it, `asyncio.to_thread`.
     """
     keys = settings.secret_keys or list(framework_keys)
-    keyring = Keyring(keys, settings.tag_key)
+    source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
+    keyring = Keyring(keys, settings.tag_key, production=production, source=source)
     ticks = time.monotonic
     router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
     secrets = list(settings.webhook_secret or keyring.webhook_secrets)

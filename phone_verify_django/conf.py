@@ -50,6 +50,8 @@ _site: Site | None = None
 _account_settings: AccountSettings | None = None
 #: What a test puts in the place of the network and of the time (`testing.override`).
 _instead: dict[str, Any] = {}
+#: Whether the process started with DEBUG on: Django's test runner turns it off afterwards.
+_started_in_debug = False
 _looked_at: ContextVar[bool] = ContextVar("phone_verify_django.conf.looked_at", default=False)
 
 
@@ -76,6 +78,8 @@ def site() -> Site:
 
 def at_start() -> None:
     """Refuse settings that cannot work, unless somebody is looking at them."""
+    global _started_in_debug
+    _started_in_debug = debug()
     if not are_looked_at():
         site()
         for mistake in account_mistakes():
@@ -115,7 +119,7 @@ def given() -> Given:
         stores={"orm": _open_orm},
         default_store=lambda: DEFAULT_STORE,
         webhook_path=webhook_path,
-        production=not debug(),
+        production=not (debug() or _started_in_debug),
         in_thread=_in_thread,
     )
 

@@ -60,7 +60,7 @@ def stage(
         "sends_per_hour": "0",
         "max_attempts": "10",
         "max_failures": "100",
-        "webhook_secret": "a-secret-of-webhooks",
+        "webhook_secret": "a-secret-of-webhooks-0123456789",
     }
     data = tmp_path_factory.mktemp(request.param)
     with gunicorn(request.param, environment(request.param, data, sandbox.dsn, {**SETTINGS, **more})) as url:

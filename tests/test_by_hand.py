@@ -73,7 +73,8 @@ class Bench:
         self.clock = ManualClock()
         self.stage = Stage(lambda: pytest.fail("no browser here"), sandbox)
         self.store = Kept()
-        values = {"secret_keys": "k" * 32, "store": "kept:", "resend_after": "0", "flash_call": sandbox.dsn,
+        values = {"secret_keys": "k-key-for-tests-0123456789abcdef", "store": "kept:", "resend_after": "0",
+                  "flash_call": sandbox.dsn,
                   "sms": sandbox.dsn, "inbound_call": sandbox.dsn, **settings}  # fmt: skip
         self.settings = Settings.read({name: value for name, value in values.items() if value is not None})
         self.verifier = build(

@@ -255,7 +255,7 @@ def test_every_dsn_that_is_shown_is_one_that_works(entry: Entry) -> None:
 
 SOUND = {
     "PHONE_VERIFY_SMS": "console://",
-    "PHONE_VERIFY_SECRET_KEYS": "hunter2" * 7,
+    "PHONE_VERIFY_SECRET_KEYS": "hunter2-and-25-more-characters--",
     "PHONE_VERIFY_STORE": "memory:",
     "PHONE_VERIFY_REGION": "IR",
     "PHONE_VERIFY_ALLOWED_REGIONS": "IR",
@@ -292,17 +292,17 @@ def test_the_doctor_shows_webhook_secrets_only_when_asked(tmp_path: Path) -> Non
         **SOUND,
         "PHONE_VERIFY_INBOUND_CALL": "ssms://K@default",
         "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
-        "PHONE_VERIFY_WEBHOOK_SECRET": "hunter3" * 4,
+        "PHONE_VERIFY_WEBHOOK_SECRET": "hunter3-0123456789abcdefgh",
     }
     _, masked = answer("doctor", "--offline", folder=tmp_path, **settings)
     assert "/webhooks/ssms/SECRET" in masked
     assert "hunter3" not in masked
     _, shown = answer("doctor", "--offline", "--show-webhook-urls", folder=tmp_path, **settings)
-    assert "https://site.example/phone/webhooks/ssms/" + "hunter3" * 4 in shown
+    assert "https://site.example/phone/webhooks/ssms/" + "hunter3-0123456789abcdefgh" in shown
 
 
 DJANGO_SETTINGS = """
-SECRET_KEY = "hunter2" * 7
+SECRET_KEY = "hunter2-and-25-more-characters--"
 USE_TZ = True
 DEBUG = False
 INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "phone_verify_django"]
@@ -385,7 +385,8 @@ from phone_verify_flask import PhoneVerify
 
 def create_app(region="IR"):
     app = Flask(__name__)
-    app.config.update(SECRET_KEY="hunter2" * 7, PHONE_VERIFY_SMS="console://", PHONE_VERIFY_REGION=region)
+    app.config.update(SECRET_KEY="hunter2-and-25-more-characters--")
+    app.config.update(PHONE_VERIFY_SMS="console://", PHONE_VERIFY_REGION=region)
     app.config.update(PHONE_VERIFY_ALLOWED_REGIONS=["IR"], PHONE_VERIFY_PUBLIC_URL="https://site.example", **MORE)
     LoginManager(app)
     PhoneVerify(app, url_prefix="/tel")

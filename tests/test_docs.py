@@ -53,3 +53,13 @@ def test_the_architecture_names_every_module(package: str) -> None:
     folder = ROOT / package
     there = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert {name for name in there if not name.startswith("_")} - {cell.removesuffix("/") for cell in cells} == set()
+
+
+def test_samples_hold_no_literal_key() -> None:
+    """Every key in a sample is drawn by a command or read from the environment: literal ones get copied."""
+    drawn = re.compile(r"os\.environ|\$\(|secrets\.token")
+    for page in PAGES:
+        for block in re.findall(r"^```.*?^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE):
+            for name, value in re.findall(r"(\w*(?:SECRET|_KEY|PASSWORD|SALT)\w*)[\"'\]]*\s*=(?!=)\s*(.+)", block):
+                if name != "ACCESS_KEY":
+                    assert drawn.search(value), f"{page.name}: {name}={value}"

@@ -19,7 +19,7 @@ from phone_verify.testing.transport import FakeTransport
 from phone_verify.transport import BlockingTransport
 from tests.stores.redis_servers import RedisServer, running
 
-KEY = "k" * 48
+KEY = "k-key-for-tests-0123456789abcdef-and-16-more-char"
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
 
 #: A site of which nothing bad can be said.
@@ -101,7 +101,8 @@ def test_of_a_sound_site_nothing_bad_is_said() -> None:
     ({}, Level.NOTE, "TRUSTED_PROXIES", ["number 1 from the right"]),
     ({"ttl": "5"}, Level.ERROR, "TTL", ["30 seconds to 600"]),
     ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["no such setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),
-    ({"webhook_secret": "s3cr3t"}, Level.WARNING, "WEBHOOK_SECRET", ["fewer than 22"]),
+    ({"webhook_secret": "s3cr3t"}, Level.ERROR, "WEBHOOK_SECRET", ["22 characters", "token_urlsafe(24)"]),
+    ({"secret_keys": "a" * 40}, Level.ERROR, "SECRET_KEYS", ["8 different characters", "token_urlsafe(48)"]),
     ({"inbound_call": "ssms://K@default"}, Level.WARNING, "WEBHOOK_SECRET", ["ssms", "webhook only"]),
     ({"test_passcodes": "nonsense"}, Level.ERROR, "TEST_PASSCODES", ["Entry 1", "+12025550123=482193@"]),
     ({"test_passcodes": f"+12025550123=482193@{TOMORROW}"}, Level.ERROR, "TEST_PASSCODES", ["fixed code"]),
@@ -185,7 +186,7 @@ def test_no_secret_is_shown() -> None:
 
 
 def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
-    secret = "s" * 30
+    secret = "s-webhook-secret-0123456789abc"
     environ = {
         "PHONE_VERIFY_INBOUND_CALL": "ssms://K@default",
         "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
@@ -197,7 +198,7 @@ def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
     assert "--show-webhook-urls" in masked
     derived = about(list(examine(given, show_webhook_urls=True)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
     assert f"/ssms/{Keyring([KEY]).webhook_secrets[0]}" in derived
-    environ["PHONE_VERIFY_WEBHOOK_SECRET"] = f"{secret},old"
+    environ["PHONE_VERIFY_WEBHOOK_SECRET"] = f"{secret},an-old-{secret}"
     shown = about(list(examine(given, show_webhook_urls=True)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
     assert f"https://site.example/tel/webhooks/ssms/{secret}" in shown
     usual = list(examine(Given(environ=environ)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from secrets import token_urlsafe
 
-from ..codes import Keyring
+from ..codes import DRAW_KEY, Keyring, weakness_of_key
 from ..config import CHANNEL_NAMES, KNOWN, PREFIX, Given, Settings, load_drivers, merged
 from ..delivery import Delivery, Parts
 from ..drivers.base import Driver
@@ -20,7 +20,7 @@ from ..stores.memory import MemoryStore
 from ..transport import BlockingTransport, Transport
 from .finding import Finding, Level
 
-WRITE_A_KEY = "Write the output of: python -c 'import secrets; print(secrets.token_urlsafe(48))'"
+WRITE_A_KEY = f"Write the output of: {DRAW_KEY}"
 
 
 @dataclass(frozen=True)
@@ -156,10 +156,8 @@ def _keyring(given: Given, settings: Settings, keys: Sequence[str], faults: list
         named.append((setting("tag_key"), "", settings.tag_key))
     good = True
     for name, which, key in named:
-        try:
-            Keyring([key])
-        except ConfigurationError as error:
+        if weakness := weakness_of_key(key, production=given.production):
             good = False
-            says = which + str(error).partition(": ")[2]
+            says = which + weakness
             faults.append(Finding(Level.ERROR, name, says[:1].upper() + says[1:] + ".", WRITE_A_KEY))
-    return Keyring(keys, settings.tag_key) if keys and good else None
+    return Keyring(keys, settings.tag_key, production=given.production) if keys and good else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
 from ..config import CHANNEL_NAMES, KNOWN, PREFIX
 from ..drivers.base import Driver, Polls, ReadsWebhooks, is_loopback
 from ..errors import ConfigurationError
@@ -19,9 +20,7 @@ from ..web.texts import message_writer
 from .finding import Finding, Level
 from .reading import WRITE_A_KEY, Reading, fault, setting, unknown
 
-#: As many characters as 128 random bits have in URLs.
-_GUESSABLE_BELOW = 22
-_WRITE_A_SEGMENT = "Write the output of: python -c 'import secrets; print(secrets.token_urlsafe(24))'"
+_WRITE_A_SEGMENT = f"Write the output of: {DRAW_WEBHOOK_SECRET}"
 
 #: Where the documentation mounts the site's pages: told where no framework says where they are.
 _USUAL_MOUNT = "/phone"
@@ -120,6 +119,8 @@ def _keys(reading: Reading) -> Iterator[Finding]:
         source = setting("secret_keys") if settings.secret_keys else f"{framework}'s own SECRET_KEY"
         counted = "One key signs" if len(reading.keys) == 1 else f"{len(reading.keys)} keys are listed, the first signs"
         yield Finding(Level.OK, "", f"{counted}: {source}.")
+    if settings.secret_keys:
+        yield from _frameworks_own_keys(reading)
     if len(reading.keys) > 1 and settings.tag_key is None:
         says = (
             "It is not set while several secret keys are listed: on the day the last of them is dropped, the counters "
@@ -127,6 +128,19 @@ def _keys(reading: Reading) -> Iterator[Finding]:
         )
         advice = "Write there what is now the last of the secret keys, before you first shorten that list."
         yield Finding(Level.WARNING, setting("tag_key"), says, advice)
+
+
+def _frameworks_own_keys(reading: Reading) -> Iterator[Finding]:
+    """Report weak keys that sign nothing of ours: the framework's sessions still rest on them."""
+    try:
+        keys = reading.given.framework_keys()
+    except ConfigurationError:  # the framework does not start without a key, and says so itself
+        return
+    for key in keys:
+        if weakness := weakness_of_key(key, production=reading.given.production):
+            says = f"It signs the sessions of {reading.given.framework}: {weakness}."
+            yield Finding(Level.WARNING, "SECRET_KEY", says, WRITE_A_KEY)
+            return
 
 
 def _public_url(reading: Reading) -> Iterator[Finding]:
@@ -151,9 +165,6 @@ def _public_url(reading: Reading) -> Iterator[Finding]:
 
 def _webhooks(reading: Reading) -> Iterator[Finding]:
     settings, name = reading.settings, setting("webhook_secret")
-    if any(len(secret) < _GUESSABLE_BELOW for secret in settings.webhook_secret):
-        says = f"It has fewer than {_GUESSABLE_BELOW} characters: who guesses it can report calls that nobody made."
-        yield Finding(Level.WARNING, name, says, _WRITE_A_SEGMENT)
     for driver in reading.by_name.values():
         if not isinstance(driver, ReadsWebhooks):
             continue

@@ -198,7 +198,7 @@ class Bench:
         self,
         *drivers: Driver,
         store: Any = None,
-        keys: Sequence[str] = ("k" * 32,),
+        keys: Sequence[str] = ("k-key-for-tests-0123456789abcdef",),
         preference: Sequence[Channel] = (),
         transport: Any = None,
         fixed_codes: Mapping[PhoneNumber, FixedCode] | None = None,
@@ -212,7 +212,7 @@ class Bench:
         self.store = store or MemoryStore()
         self.parts = Parts(
             policy=Policy(**{"sends_per_hour": 0, **policy}),
-            keyring=Keyring(list(keys), "t" * 32),
+            keyring=Keyring(list(keys), "t-key-for-tests-0123456789abcdef"),
             store=self.store,
             transport=transport or FakeTransport(),
             router=Router(by_channel, preference, ticks=lambda: self.ticks),

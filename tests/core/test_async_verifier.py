@@ -83,7 +83,7 @@ def test_a_cancelled_start_leaves_a_record_that_harms_nobody() -> None:
     """It counts as sent, since the message may be on its way, and nobody was given its secret."""
     transport = HangsOnce()
     settings = Settings.read({"sms": "console://", "sends_per_hour": "2"})
-    verifier = build(settings, framework_keys=["k" * 32], transport=transport).async_verifier
+    verifier = build(settings, framework_keys=["k-key-for-tests-0123456789abcdef"], transport=transport).async_verifier
 
     async def flows() -> None:
         cancelled = asyncio.create_task(verifier.start(PHONE))
@@ -103,7 +103,9 @@ def test_a_cancelled_start_leaves_a_record_that_harms_nobody() -> None:
 def test_both_faces_of_a_site_share_records_and_counters() -> None:
     transport = FakeTransport()
     site = build(
-        Settings.read({"sms": "console://", "sends_per_hour": "2"}), framework_keys=["k" * 32], transport=transport
+        Settings.read({"sms": "console://", "sends_per_hour": "2"}),
+        framework_keys=["k-key-for-tests-0123456789abcdef"],
+        transport=transport,
     )
     begun = site.verifier.start(PHONE)
     assert begun.verification is not None
@@ -124,7 +126,9 @@ def test_both_faces_of_a_site_share_records_and_counters() -> None:
 
 def test_both_faces_of_a_site_count_right_answers_together() -> None:
     site = build(
-        Settings.read({"flash_call": "ssms://NAME:KEY@default"}), framework_keys=["k" * 32], transport=FakeTransport()
+        Settings.read({"flash_call": "ssms://NAME:KEY@default"}),
+        framework_keys=["k-key-for-tests-0123456789abcdef"],
+        transport=FakeTransport(),
     )
     assert site.verifier.flows._rights is site.async_verifier._rights
 
@@ -145,7 +149,7 @@ def test_redis_has_an_async_client_of_its_own() -> None:
 
 def test_a_site_without_the_extra_is_blocking_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    site = build(Settings.read({"sms": "console://"}), framework_keys=["k" * 32])
+    site = build(Settings.read({"sms": "console://"}), framework_keys=["k-key-for-tests-0123456789abcdef"])
     assert site.verifier.start(PHONE).ok
     with pytest.raises(ConfigurationError, match=r"phone-verify\[async\]"):
         _ = site.async_verifier
@@ -154,7 +158,7 @@ def test_a_site_without_the_extra_is_blocking_and_says_what_is_missing(monkeypat
 def test_a_blocking_site_loads_nothing_for_async() -> None:
     program = (
         "import sys, phone_verify.config as c\n"
-        "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k' * 32])\n"
+        "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
         "from phone_verify.phone import PhoneNumber\n"
         "assert site.verifier.start(PhoneNumber('+989120000000')).ok\n"
         "print(sorted({'aiohttp', 'asyncio', 'phone_verify.async_transport'} & set(sys.modules)))"
@@ -166,7 +170,7 @@ def test_a_blocking_site_loads_nothing_for_async() -> None:
 def test_the_program_of_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "async.md").read_text("utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    monkeypatch.setenv("SECRET_KEY", "k" * 32)
+    monkeypatch.setenv("SECRET_KEY", "k-key-for-tests-0123456789abcdef")
     monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
     names: dict[str, Any] = {}
     exec(program, names)

@@ -14,7 +14,11 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.model import is_id
 from phone_verify.phone import PhoneNumber
 
-OLD, NEW, TAG = "o" * 32, "n" * 32, "t" * 32
+OLD, NEW, TAG = (
+    "o-key-for-tests-0123456789abcdef",
+    "n-key-for-tests-0123456789abcdef",
+    "t-key-for-tests-0123456789abcdef",
+)
 PHONE = PhoneNumber("+989120000000")
 
 
@@ -65,9 +69,9 @@ def test_codes_of_a_listed_key_can_be_repeated(ring: Keyring) -> None:
 
 
 def test_tags_do_not_turn_with_the_keys(ring: Keyring) -> None:
-    assert ring.tag(PHONE) == Keyring(["x" * 32], TAG).tag(PHONE)
+    assert ring.tag(PHONE) == Keyring(["x-key-for-tests-0123456789abcdef"], TAG).tag(PHONE)
     assert Keyring([NEW, OLD]).tag(PHONE) == Keyring([OLD]).tag(PHONE)  # the last key, when none is set
-    assert ring.tag(PHONE) != Keyring([NEW, OLD], "T" * 32).tag(PHONE)
+    assert ring.tag(PHONE) != Keyring([NEW, OLD], "T-key-for-tests-0123456789abcdef").tag(PHONE)
     assert ring.bucket("address", "192.0.2.1") != ring.bucket("prefix", "192.0.2.1")
     assert "192" not in ring.bucket("address", "192.0.2.1")
 
@@ -83,6 +87,30 @@ def test_weak_keys_are_refused_without_being_shown(keys: list[str], tag: str | N
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_") as refused:
         Keyring(keys, tag)
     assert "'short'" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "a" * 32,
+        "password" * 8,
+        "write 32 characters or more of your own here",
+        "any-50-characters-or-more-that-nobody-else-knows-and-stay-the-same",
+    ],
+)
+@pytest.mark.parametrize("production", [True, False])
+def test_worthless_and_published_keys_are_refused(key: str, production: bool) -> None:
+    for keys, tag in (([key], None), ([NEW, key], None), ([NEW], key)):
+        with pytest.raises(ConfigurationError, match=r"secrets\.token_urlsafe\(48\)") as refused:
+            Keyring(keys, tag, production=production)
+        assert key not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["django-insecure-" + NEW, "a-key-for-tests-only-0123456789abcdef"])
+def test_development_keys_are_refused_in_production(key: str) -> None:
+    assert Keyring([key], production=False).key_id
+    with pytest.raises(ConfigurationError, match="development only"):
+        Keyring([key])
 
 
 def test_ids_hold_the_tag_and_128_bits(ring: Keyring) -> None:

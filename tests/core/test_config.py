@@ -15,7 +15,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel
 from phone_verify.stores.memory import MemoryStore
 
-KEY = "k" * 32
+KEY = "k-key-for-tests-0123456789abcdef"
 
 
 def site(**values: Any) -> Any:
@@ -83,6 +83,9 @@ def test_a_mapping_wins_over_the_environment() -> None:
         ({"public_url": "https://user@site.example"}, "PHONE_VERIFY_PUBLIC_URL"),
         ({"public_url": "https://site.example:99999"}, "PHONE_VERIFY_PUBLIC_URL"),
         ({"webhook_secret": "a/b"}, "PHONE_VERIFY_WEBHOOK_SECRET"),
+        ({"webhook_secret": "0123456789abcdef-1234"}, "PHONE_VERIFY_WEBHOOK_SECRET"),
+        ({"webhook_secret": "w" * 40}, "PHONE_VERIFY_WEBHOOK_SECRET"),
+        ({"secret_keys": ["k" * 40]}, "PHONE_VERIFY_SECRET_KEYS"),
         ({"store": "mongo://x"}, "PHONE_VERIFY_STORE: there is no store 'mongo'"),
         ({"store": "memory"}, "PHONE_VERIFY_STORE: there is no store 'memory'"),
         ({"sms": "amoot://T@default?name="}, "name"),
@@ -149,8 +152,8 @@ def test_framework_keys_sign_where_no_others_are_set() -> None:
 
 
 def test_webhook_secrets_are_those_of_every_key_unless_one_is_set() -> None:
-    assert len(site(secret_keys=[KEY, "l" * 32]).webhook_secrets) == 2
-    assert list(site(webhook_secret="mine-123").webhook_secrets) == ["mine-123"]
+    assert len(site(secret_keys=[KEY, "l-key-for-tests-0123456789abcdef"]).webhook_secrets) == 2
+    assert list(site(webhook_secret="mine-0123456789abcdefgh").webhook_secrets) == ["mine-0123456789abcdefgh"]
 
 
 def test_an_adapters_own_store() -> None:
@@ -193,8 +196,27 @@ def test_every_setting_of_the_contract_is_known() -> None:
     assert len(KNOWN) == len(set(KNOWN)) == 35
 
 
+def test_keys_of_the_framework_are_judged_like_ours() -> None:
+    read, insecure = Settings.read({"store": "memory:"}), f"django-insecure-{KEY}"
+    for keys in (["a" * 50], [KEY, "b" * 50], [insecure]):
+        with pytest.raises(ConfigurationError, match=r"^SECRET_KEY: .*token_urlsafe"):
+            build(read, framework_keys=keys)
+    assert build(read, framework_keys=[insecure], production=False)
+    with pytest.raises(ConfigurationError, match="different characters"):
+        build(read, framework_keys=["a" * 50], production=False)
+
+
+def test_a_short_webhook_secret_is_refused_also_behind_a_good_one() -> None:
+    with pytest.raises(ConfigurationError, match=r"22 characters .*token_urlsafe\(24\)") as refused:
+        site(webhook_secret="new-secret-0123456789abc,old-secret")
+    assert "old-secret" not in str(refused.value)
+
+
 def test_several_webhook_secrets_are_accepted_and_the_first_is_given_out() -> None:
-    assert site(webhook_secret="new-secret, old-secret").webhook_secrets == ["new-secret", "old-secret"]
-    assert site(webhook_secret="one-secret").webhook_secrets == ["one-secret"]
+    assert site(webhook_secret="new-secret-0123456789abc, old-secret-0123456789abc").webhook_secrets == [
+        "new-secret-0123456789abc",
+        "old-secret-0123456789abc",
+    ]
+    assert site(webhook_secret="one-secret-0123456789abc").webhook_secrets == ["one-secret-0123456789abc"]
     with pytest.raises(ConfigurationError, match="WEBHOOK_SECRET"):
-        site(webhook_secret="new-secret,old/secret")
+        site(webhook_secret="new-secret-0123456789abc,old/secret")

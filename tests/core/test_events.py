@@ -195,7 +195,7 @@ def hook(happened: Happened) -> None:
 
 
 HOOKED: list[Happened] = []
-SETTINGS = {"secret_keys": ["k" * 32], "store": "memory:", "sms": "console://"}
+SETTINGS = {"secret_keys": ["k-key-for-tests-0123456789abcdef"], "store": "memory:", "sms": "console://"}
 
 
 def test_a_listener_is_named_in_the_settings() -> None:
@@ -240,7 +240,8 @@ from phone_verify.config import Settings, build
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 
-values = {"secret_keys": ["k" * 32], "store": "memory:", "sms": "console://", "sends_per_hour": 1}
+values = {"secret_keys": ["k-key-for-tests-0123456789abcdef"], "store": "memory:", "sms": "console://"}
+values["sends_per_hour"] = 1
 verifier = build(Settings.read(values), transport=FakeTransport()).verifier
 for _ in range(2):
     verifier.start(PhoneNumber("+989120000000"))

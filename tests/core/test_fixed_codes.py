@@ -236,7 +236,7 @@ def test_in_production_every_number_is_named_again() -> None:
 def test_settings_reach_the_verifier_and_production_is_the_default() -> None:
     last_day = datetime.now(UTC).date() + timedelta(days=7)
     values = {
-        "secret_keys": ["k" * 32],
+        "secret_keys": ["k-key-for-tests-0123456789abcdef"],
         "store": "memory:",
         "sms": "amoot://TOKEN@default",
         "test_passcodes": f"+989120000000=482193@{last_day}",

@@ -16,7 +16,11 @@ from phone_verify.proof import Proofs
 
 from .bench import FLASH, OTHER_PHONE, PHONE, Bench, flash, sms
 
-OLD, NEW, TAG = "an-old-secret-key-0123456789abcdef", "the-new-secret-key-0123456789abcdef", "t" * 32
+OLD, NEW, TAG = (
+    "an-old-secret-key-0123456789abcdef",
+    "the-new-secret-key-0123456789abcdef",
+    "t-key-for-tests-0123456789abcdef",
+)
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PHONES = [PhoneNumber(f"+98912000000{n}") for n in range(5)]
 KEYRING = Keyring([OLD], TAG)

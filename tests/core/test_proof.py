@@ -13,7 +13,7 @@ from phone_verify.proof import Proofs
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ID = "A" * 44
-OLD, NEW = "o" * 32, "n" * 32
+OLD, NEW = "o-key-for-tests-0123456789abcdef", "n-key-for-tests-0123456789abcdef"
 
 
 def later(seconds: float) -> datetime:

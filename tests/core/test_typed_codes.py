@@ -21,7 +21,12 @@ class Site:
 
     def __init__(self, **settings: object) -> None:
         self.transport, self.clock = FakeTransport(), ManualClock()
-        values = {"sms": "console://", "store": "memory:", "secret_keys": "k" * 32, **settings}
+        values = {
+            "sms": "console://",
+            "store": "memory:",
+            "secret_keys": "k-key-for-tests-0123456789abcdef",
+            **settings,
+        }
         site = build(Settings.read(values), transport=self.transport, clock=self.clock)
         self.verifier: Verifier = site.verifier
 
@@ -105,13 +110,22 @@ def test_what_nothing_can_be_sent_for_is_said_and_keeps_what_was_kept(site: Site
 def test_a_call_that_the_user_makes_is_left_out(phone_sandbox: Any) -> None:
     dsn = phone_sandbox.dsn
     verifier = build(
-        Settings.read({"inbound_call": dsn, "flash_call": dsn, "store": "memory:", "secret_keys": "k" * 32})
+        Settings.read(
+            {
+                "inbound_call": dsn,
+                "flash_call": dsn,
+                "store": "memory:",
+                "secret_keys": "k-key-for-tests-0123456789abcdef",
+            }
+        )
     ).verifier
     assert verifier.channels == (Channel.FLASH_CALL, Channel.INBOUND_CALL)
     outcome, _ = send(verifier, PHONE, "login", begun=NOTHING)
     assert outcome.verification is not None
     assert outcome.verification.channel is Channel.FLASH_CALL
-    only = build(Settings.read({"inbound_call": dsn, "store": "memory:", "secret_keys": "k" * 32})).verifier
+    only = build(
+        Settings.read({"inbound_call": dsn, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"})
+    ).verifier
     assert send(only, PHONE, "login", begun=NOTHING)[0].reason is Reason.NOT_CONFIGURED
 
 

@@ -816,9 +816,14 @@ def test_a_proof_is_good_for_five_minutes() -> None:
 
 def test_codes_of_an_old_key_work_while_it_is_listed_and_only_then() -> None:
     driver = sms()
-    old = Bench(driver, keys=["o" * 32], resend_after=timedelta(0))
-    both = Bench(driver, store=old.store, keys=["n" * 32, "o" * 32], resend_after=timedelta(0))
-    only_new = Bench(driver, store=old.store, keys=["n" * 32])
+    old = Bench(driver, keys=["o-key-for-tests-0123456789abcdef"], resend_after=timedelta(0))
+    both = Bench(
+        driver,
+        store=old.store,
+        keys=["n-key-for-tests-0123456789abcdef", "o-key-for-tests-0123456789abcdef"],
+        resend_after=timedelta(0),
+    )
+    only_new = Bench(driver, store=old.store, keys=["n-key-for-tests-0123456789abcdef"])
     id, secret = old.begun()
     assert both.verifier.resend(id, secret).ok
     assert driver.codes[1] == driver.codes[0]
@@ -828,8 +833,8 @@ def test_codes_of_an_old_key_work_while_it_is_listed_and_only_then() -> None:
 
 def test_a_resend_after_the_old_key_has_gone_is_a_new_code() -> None:
     driver = sms()
-    old = Bench(driver, keys=["o" * 32])
-    new = Bench(driver, store=old.store, keys=["n" * 32], resend_after=timedelta(0))
+    old = Bench(driver, keys=["o-key-for-tests-0123456789abcdef"])
+    new = Bench(driver, store=old.store, keys=["n-key-for-tests-0123456789abcdef"], resend_after=timedelta(0))
     id, secret = old.begun()
     new.clock.move(60)
     assert new.verifier.resend(id, secret).ok
@@ -847,19 +852,28 @@ def test_a_live_verification_is_found_by_its_holder() -> None:
     assert bench.verifier.live(PHONE, "login", [(id, secret)]) is None
 
 
-@pytest.mark.parametrize("keys", [(["k" * 31], "t" * 32), (["k" * 32, "o" * 31], "t" * 32), (["k" * 32], "t" * 31)])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        (["k" * 31], "t-key-for-tests-0123456789abcdef"),
+        (["k-key-for-tests-0123456789abcdef", "o" * 31], "t-key-for-tests-0123456789abcdef"),
+        (["k-key-for-tests-0123456789abcdef"], "t" * 31),
+    ],
+)
 def test_a_key_of_less_than_32_characters_is_refused(keys: tuple[list[str], str]) -> None:
     with pytest.raises(ConfigurationError, match="32 characters"):
         Keyring(*keys)
 
 
 def test_a_key_of_32_characters_is_enough() -> None:
-    assert Keyring(["k" * 32, "o" * 32], "t" * 32).key_id
+    assert Keyring(
+        ["k-key-for-tests-0123456789abcdef", "o-key-for-tests-0123456789abcdef"], "t-key-for-tests-0123456789abcdef"
+    ).key_id
 
 
 @pytest.mark.parametrize("length", [4, 6, 8])
 def test_numbers_that_would_favour_low_codes_are_drawn_again(monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    ring, messages = Keyring(["k" * 32]), list[bytes]()
+    ring, messages = Keyring(["k-key-for-tests-0123456789abcdef"]), list[bytes]()
     ceiling = 2**64 // 10**length * 10**length
     draws = [2**64 - 1, ceiling, ceiling - 1, 0]
 
@@ -965,7 +979,14 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> 
     right = bench.verifier.check(id, secret, driver.codes[-1])
     shown = caplog.text + repr(outcome) + repr(right) + repr(driver.orders) + repr(bench.parts)
     assert "refused" in caplog.text
-    for secret_text in (PHONE.e164[1:], PHONE.national, *driver.codes, secret, right.proof or "-", "k" * 32):
+    for secret_text in (
+        PHONE.e164[1:],
+        PHONE.national,
+        *driver.codes,
+        secret,
+        right.proof or "-",
+        "k-key-for-tests-0123456789abcdef",
+    ):
         assert secret_text not in shown
 
 

@@ -237,7 +237,9 @@ def test_without_a_channel_a_start_says_so(visitor: Browser, configure: Configur
 def test_a_provider_is_told_where_to_call_us(client: Client, configure: Configure) -> None:
     """The webhook's address is the public URL and our route below it; a call to it is answered."""
     configure(
-        inbound_call="telefon-ip://FAKE-TOKEN@default", public_url="https://site.example", webhook_secret="not-a-secret"
+        inbound_call="telefon-ip://FAKE-TOKEN@default",
+        public_url="https://site.example",
+        webhook_secret="not-a-secret-0123456789",
     )
     transport = FakeTransport([HttpResponse(500)])
     with override(transport=transport):
@@ -245,8 +247,8 @@ def test_a_provider_is_told_where_to_call_us(client: Client, configure: Configur
         start(client, {"phone": "+79990000001"})
         clear_script_prefix()
         told = json.loads(transport.requests[0].body or b"")
-        assert told["webhook"] == "https://site.example/under/phone/webhooks/telefon-ip/not-a-secret"
-        answer = client.post("/phone/webhooks/telefon-ip/not-a-secret", {"event": "unknown"})
+        assert told["webhook"] == "https://site.example/under/phone/webhooks/telefon-ip/not-a-secret-0123456789"
+        answer = client.post("/phone/webhooks/telefon-ip/not-a-secret-0123456789", {"event": "unknown"})
     assert (answer.status_code, answer.content) == (200, b"OK")
     assert client.get("/phone/webhooks/telefon-ip/another").status_code == 404
 
@@ -270,10 +272,10 @@ def test_djangos_log_holds_no_webhook_secret(
     visitor: Browser, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Django logs the path of every refusal; the secret of a webhook stands in its path."""
-    configure(sms="console://", webhook_secret="not-a-secret")
-    assert visitor.call("PUT", "webhooks/console/not-a-secret").status == 405
-    assert visitor.call("POST", "webhooks/console/not-a-secret", body=b"x" * 65 * 1024).status == 413
-    assert "not-a-secret" not in caplog.text
+    configure(sms="console://", webhook_secret="not-a-secret-0123456789")
+    assert visitor.call("PUT", "webhooks/console/not-a-secret-0123456789").status == 405
+    assert visitor.call("POST", "webhooks/console/not-a-secret-0123456789", body=b"x" * 65 * 1024).status == 413
+    assert "not-a-secret-0123456789" not in caplog.text
 
 
 def test_a_database_that_is_down_at_sign_in_signs_nobody_in(

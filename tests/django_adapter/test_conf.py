@@ -90,6 +90,32 @@ def test_a_wrong_setting_of_accounts_stops_the_start(given: str, says: str) -> N
     assert f"ImproperlyConfigured: {says}" in done.stderr
 
 
+INSECURE = f"django-insecure-{SECRET_KEY}"
+
+
+@pytest.mark.parametrize(
+    ("debug", "ends"),
+    [(False, "ImproperlyConfigured: SECRET_KEY: a key that begins with django-insecure- is"), (True, "")],
+)
+def test_a_startproject_key_is_refused_outside_debug(debug: bool, ends: str) -> None:
+    """Also where Django's test runner turns DEBUG off after the start, the key of a developer's site stays good."""
+    program = (
+        "import django; from django.conf import settings\n"
+        f"settings.configure(DEBUG={debug}, SECRET_KEY={INSECURE!r}, INSTALLED_APPS=['django.contrib.auth',"
+        " 'django.contrib.contenttypes', 'phone_verify_django'], PHONE_VERIFY={'sms': 'console://'})\n"
+        "django.setup()\n"
+        "from django.test import override_settings; from django.test.utils import setup_test_environment\n"
+        "from phone_verify_django import conf\n"
+        "setup_test_environment(debug=False)\n"
+        "assert not settings.DEBUG\n"
+        "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): conf.site()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ends in done.stderr
+    assert (done.returncode == 0) is debug
+    assert INSECURE not in done.stderr
+
+
 def test_starting_up_opens_no_database_and_imports_no_urls() -> None:
     program = (
         "import sys, django; from django.conf import settings\n"
@@ -198,7 +224,10 @@ def test_a_good_configuration_is_not_complained_about(configure: Configure) -> N
         ("phone_verify.W013", {"sms": "amoot://FAKE@default", "store": "memory:"}, "orm:"),
         (
             "phone_verify.W014",
-            {"sms": "amoot://FAKE@default", "secret_keys": ["x" * 40, "y" * 40]},
+            {
+                "sms": "amoot://FAKE@default",
+                "secret_keys": ["x-key-for-tests-0123456789abcdef", "y-key-for-tests-0123456789abcdef"],
+            },
             "the last of the secret keys",
         ),
     ],

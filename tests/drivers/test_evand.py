@@ -198,7 +198,7 @@ class Site:
         self.verifier = Verifier(
             Parts(
                 policy=Policy(max_failures=max_failures),
-                keyring=Keyring(["k" * 32]),
+                keyring=Keyring(["k-key-for-tests-0123456789abcdef"]),
                 store=MemoryStore(),
                 transport=self.transport,
                 router=Router({Channel.SMS: drivers}, ticks=lambda: 0.0),

@@ -289,7 +289,14 @@ class Bench:
     def __init__(self, **dsns: str) -> None:
         self.clock, self.started = ManualClock(), 0
         self.transport = FakeTransport()
-        settings = Settings.read({"store": "memory:", "secret_keys": "k" * 32, "webhook_secret": "hook-secret", **dsns})
+        settings = Settings.read(
+            {
+                "store": "memory:",
+                "secret_keys": "k-key-for-tests-0123456789abcdef",
+                "webhook_secret": "hook-secret-0123456789abcdef",
+                **dsns,
+            }
+        )
         self.site = build(settings, transport=self.transport, clock=self.clock)
 
     def start(self, channel: str = "inbound_call", phone: str = PHONE.e164, line: str = LINE[1:]) -> Reply:
@@ -308,7 +315,7 @@ class Bench:
         assert reply.status == 201
         return dict(reply.document or {})
 
-    def hook(self, query: str, path: str = "webhooks/ssms/hook-secret") -> Reply:
+    def hook(self, query: str, path: str = "webhooks/ssms/hook-secret-0123456789abcdef") -> Reply:
         reply = handle(self.site, Call("GET", path, query=query))
         assert isinstance(reply, Reply)
         return reply
@@ -388,7 +395,9 @@ def test_a_late_call_proves_nothing(bench: Bench) -> None:
     assert bench.look(begun)["status"] == "expired"
 
 
-@pytest.mark.parametrize("path", ["webhooks/ssms/other-secret", "webhooks/ssms/", "webhooks/ssms-2/hook-secret"])
+@pytest.mark.parametrize(
+    "path", ["webhooks/ssms/other-secret", "webhooks/ssms/", "webhooks/ssms-2/hook-secret-0123456789abcdef"]
+)
 def test_a_webhook_without_the_secret_is_nothing(bench: Bench, path: str) -> None:
     begun = bench.begun()
     assert bench.hook(CALLED, path).status == 404

@@ -158,7 +158,7 @@ def test_the_environment_configures_it(serve: Serve, tmp_path: Path) -> None:
         PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}",
         PHONE_VERIFY_PUBLIC_URL="https://site.example",
         DATABASE_URL=f"sqlite:///{database}",
-        SECRET_KEY="a-key-for-tests-only-0123456789abcdef",
+        SECRET_KEY="a-key-of-the-tests-0123456789abcdef",
         ALLOWED_HOSTS="127.0.0.1,.site.example",
         DEBUG="0",
     )

@@ -19,7 +19,7 @@ from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify
 
 PHONE = "+989120000000"
-KEY = "a-key-for-tests-only-0123456789abcdef"
+KEY = "a-key-of-the-tests-0123456789abcdef"
 
 
 class User(UserMixin):

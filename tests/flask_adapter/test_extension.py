@@ -170,13 +170,24 @@ def test_settings_come_from_the_application_and_then_from_the_environment(monkey
         ({"PHONE_VERIFY_PUBLIC_URL": "https://site.example/path"}, "PHONE_VERIFY_PUBLIC_URL"),
         ({"PHONE_VERIFY_CHANNELS": "pigeon"}, "PHONE_VERIFY_CHANNELS"),
         ({"PHONE_VERIFY_REGION": "Iran"}, "PHONE_VERIFY_REGION"),
-        ({"SECRET_KEY": "dev"}, "SECRET_KEY"),
+        ({"SECRET_KEY": "dev"}, "SECRET_KEY: "),
+        ({"SECRET_KEY": "a" * 40}, "SECRET_KEY: "),
+        ({"SECRET_KEY": "write 32 characters or more of your own here"}, "SECRET_KEY: "),
+        ({"SECRET_KEY_FALLBACKS": ["a" * 40]}, "SECRET_KEY: "),
+        ({"PHONE_VERIFY_WEBHOOK_SECRET": "sesame"}, "PHONE_VERIFY_WEBHOOK_SECRET"),
         ({"SECRET_KEY": None}, "PHONE_VERIFY_SECRET_KEYS"),
     ],
 )
 def test_a_setting_that_cannot_work_is_refused_at_start_up_by_its_name(config: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         make(**config)
+
+
+def test_a_development_key_is_refused_in_production() -> None:
+    for key in ("django-insecure-0123456789abcdef-more", "a-key-for-tests-only-0123456789abcdef"):
+        assert make(SECRET_KEY=key, TESTING=True)
+        with pytest.raises(ConfigurationError, match="for development only"):
+            make(SECRET_KEY=key, TESTING=False)
 
 
 @pytest.mark.parametrize("prefix", ["phone", "/<lang>/phone", "//evil.example"])
@@ -229,11 +240,14 @@ def webhook_url(made: Made, driver: str = "telefon-ip") -> str | None:
 
 
 def test_providers_are_given_the_address_of_the_mount() -> None:
-    secret = {"PHONE_VERIFY_WEBHOOK_SECRET": "sesame", "PHONE_VERIFY_PUBLIC_URL": "https://site.example"}
-    assert webhook_url(make(**secret)) == "https://site.example/phone/webhooks/telefon-ip/sesame"
+    secret = {
+        "PHONE_VERIFY_WEBHOOK_SECRET": "sesame-0123456789abcdef",
+        "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
+    }
+    assert webhook_url(make(**secret)) == "https://site.example/phone/webhooks/telefon-ip/sesame-0123456789abcdef"
     mounted = make(APPLICATION_ROOT="/shop", url_prefix="/verify", **secret)
-    assert webhook_url(mounted) == "https://site.example/shop/verify/webhooks/telefon-ip/sesame"
-    assert webhook_url(make(PHONE_VERIFY_WEBHOOK_SECRET="sesame")) is None
+    assert webhook_url(mounted) == "https://site.example/shop/verify/webhooks/telefon-ip/sesame-0123456789abcdef"
+    assert webhook_url(make(PHONE_VERIFY_WEBHOOK_SECRET="sesame-0123456789abcdef")) is None
 
 
 def test_below_another_application() -> None:

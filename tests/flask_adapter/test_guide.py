@@ -175,7 +175,8 @@ def test_every_command_it_names_is_there(folder: Folder) -> None:
 
 
 def test_the_site_with_flask_security_starts(folder: Folder) -> None:
-    keys = 'SECRET_KEY="k" * 32, SECURITY_PASSWORD_SALT="s", SECURITY_TOTP_SECRETS={"1": "t" * 32}, '
+    keys = 'SECRET_KEY="k-key-for-tests-0123456789abcdef", SECURITY_PASSWORD_SALT="s", '
+    keys += 'SECURITY_TOTP_SECRETS={"1": "t-key-for-tests-0123456789abcdef"}, '
     rest = 'SECURITY_TOTP_ISSUER="shop", SQLALCHEMY_DATABASE_URI="sqlite:///secured.sqlite3", '
     program = f"import secured; app = secured.create_app({keys}{rest}PHONE_VERIFY_SMS='console://')"
     program += "; print(*(rule.endpoint for rule in app.url_map.iter_rules()))"

@@ -345,7 +345,7 @@ def test_the_signed_in_users_session_is_kept_when_the_number_changes() -> None:
 
 def test_a_site_without_flask_login_has_nobody_to_let_in() -> None:
     app = Flask("site")
-    app.config.update(SECRET_KEY="a-key-for-tests-only-0123456789abcdef", PHONE_VERIFY_STORE="memory:")
+    app.config.update(SECRET_KEY="a-key-of-the-tests-0123456789abcdef", PHONE_VERIFY_STORE="memory:")
     PhoneVerify(app)
     app.add_url_rule("/orders", view_func=phone_verified_required(lambda: "orders"), endpoint="orders")
     assert app.test_client().get("/orders").location == "/phone/login/?next=/orders"

@@ -44,7 +44,7 @@ class User(db.Model):
 def create_app():
     app = Flask(__name__)
     app.config.update(
-        SECRET_KEY="a-key-for-tests-only-0123456789abcdef",
+        SECRET_KEY="a-key-of-the-tests-0123456789abcdef",
         SQLALCHEMY_DATABASE_URI="sqlite:///site.sqlite3",
         PHONE_VERIFY_SMS="console://",
     )

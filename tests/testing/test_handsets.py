@@ -19,7 +19,13 @@ PHONE = "+989120000000"
 
 def site(sandbox: PhoneSandbox, **settings: object) -> Any:
     dsns = dict.fromkeys(("sms", "flash_call", "inbound_call", "telegram"), sandbox.dsn)
-    values = {**dsns, "store": "memory:", "secret_keys": "k" * 32, "resend_after": 0, **settings}
+    values = {
+        **dsns,
+        "store": "memory:",
+        "secret_keys": "k-key-for-tests-0123456789abcdef",
+        "resend_after": 0,
+        **settings,
+    }
     return build(Settings.read(values)).verifier
 
 

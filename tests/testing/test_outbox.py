@@ -16,7 +16,9 @@ PHONE, OTHER = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 
 
 def site(sms: str = "console://") -> Any:
-    return build(Settings.read({"sms": sms, "store": "memory:", "secret_keys": "k" * 32})).verifier
+    return build(
+        Settings.read({"sms": sms, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"})
+    ).verifier
 
 
 def test_it_catches_what_a_site_sends_and_the_code_is_right(capfd: pytest.CaptureFixture[str]) -> None:
