@@ -309,6 +309,15 @@ def test_a_server_that_may_drop_counters_is_told(tmp_path: Path, caplog: pytest.
     assert "no connection" in away
 
 
+def test_a_store_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "x.sqlite3"
+    file.touch()
+    for mode, told in ((0o644, True), (0o640, False), (0o600, False)):
+        file.chmod(mode)
+        findings = [each.text(10_000) for each in examined({"store": f"sqlite:///{file}"})]
+        assert any(f"chmod 600 {file}*" in text for text in findings) is told
+
+
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     # Root may write everywhere but among the kernel's own files.

@@ -4,7 +4,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LOCK_NUMBER = 0x70686F6E  # "phon": any number will do that no other program locks in this database
@@ -25,6 +25,12 @@ def secret_key(folder: Path) -> str:
         finally:
             os.unlink(draft)
     return path.read_text().strip()
+
+
+def make_private_file(path: Path) -> None:
+    """Create a missing file with mode 0600, before a database opens it with the mode that its umask leaves."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def make_tables() -> None:

@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 
 import dj_database_url
-from first_start import secret_key
+from first_start import make_private_file, secret_key
 
 FOLDER = Path(__file__).resolve().parent
 VAR = FOLDER / "var"
@@ -82,6 +82,7 @@ DATABASES = {
 }
 if DATABASES["default"]["NAME"] == str(VAR / "site.sqlite3"):
     VAR.mkdir(mode=0o700, exist_ok=True)
+    make_private_file(VAR / "site.sqlite3")  # it holds phone numbers
 # A database that does not answer keeps nobody waiting: a visitor gets a 503, and the thread is free for the next.
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     {

@@ -3,6 +3,7 @@
 import os
 import secrets
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,15 +40,22 @@ def by_https(environ):
 def database_url(text):
     """The URL for SQLAlchemy; without one, SQLite in `var/`."""
     if not text:
-        VAR.mkdir(exist_ok=True)
+        VAR.mkdir(mode=0o700, exist_ok=True)
+        make_private_file(VAR / "site.sqlite3")  # it holds phone numbers
         return make_url(f"sqlite:///{VAR / 'site.sqlite3'}")
     url = make_url(text)
     return url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
 
 
+def make_private_file(path):
+    """Create a missing file with mode 0600, before a database opens it with the mode that its umask leaves."""
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+
+
 def shared_secret_key():
     """The key in `var/secret_key`, drawn by the first who asks; all workers get the same one."""
-    VAR.mkdir(exist_ok=True)
+    VAR.mkdir(mode=0o700, exist_ok=True)
     file = VAR / "secret_key"
     if not file.exists():
         # Written whole under a name of its own, for this user only (mkstemp's 0600), then linked: linking fails where

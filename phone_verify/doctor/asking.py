@@ -50,9 +50,14 @@ def store(reading: Reading, say: Say | None) -> Iterator[Finding]:
         yield Finding(level, name, says, f"Write {name}={better}")
     elif (file := _SQLITE_FILE.match(url)) and not os.path.exists(file[1]):
         yield _file_to_be(os.path.dirname(os.path.abspath(file[1])))
-    elif say is not None:
-        say("Asking the store…")
-        yield from _answers(opened, advice)
+    else:
+        if file and os.stat(file[1]).st_mode & 0o007:
+            says = "Every user of this machine can read or write its file, and it holds phone numbers in clear."
+            level = Level.WARNING if given.production else Level.NOTE
+            yield Finding(level, name, says, f"Run: chmod 600 {file[1]}*")
+        if say is not None:
+            say("Asking the store…")
+            yield from _answers(opened, advice)
 
 
 def _file_to_be(folder: str) -> Finding:

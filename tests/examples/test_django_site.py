@@ -98,6 +98,7 @@ def test_a_visitor_signs_in_by_sms(folder: Path) -> None:
     key = folder / "var" / "secret_key"
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     assert len(key.read_text()) >= 50
+    assert stat.S_IMODE((folder / "var" / "site.sqlite3").stat().st_mode) == 0o600
     assert sorted(path.name for path in (folder / "var").iterdir() if path.name.startswith("tmp")) == []
 
 

@@ -121,6 +121,7 @@ def test_a_login_by_sms_on_the_first_start_of_several_workers(sandbox: SandboxSe
     assert "Traceback" not in site.log.read_text()
     assert (site.var / "secret_key").stat().st_mode & 0o777 == 0o600
     assert len((site.var / "secret_key").read_text()) >= 32
+    assert {file.stat().st_mode & 0o777 for file in site.var.glob("*.sqlite3*")} == {0o600}
     assert sorted(file.name for file in site.var.iterdir() if "-" not in file.name) == [
         "phone_verify.sqlite3",
         "secret_key",

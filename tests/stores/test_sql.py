@@ -12,7 +12,7 @@ import sqlite3
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +136,40 @@ def test_processes_that_start_at_once_make_the_tables_together(path: Path, _: in
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count FROM phone_verify_counter").fetchall() == [(8,)]
     connection.close()
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """Files are made readable by everybody, unless their maker says otherwise."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {each.name: each.stat().st_mode & 0o777 for each in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_a_new_file_is_readable_by_its_user_only(store: SqlStore, path: Path) -> None:
+    assert not path.exists(), "nothing is made before it is needed"
+    run(store.open(opening(), [], LIMITS, None))
+    assert modes(path.parent) == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_an_existing_file_keeps_its_mode(store: SqlStore, path: Path) -> None:
+    path.touch(mode=0o640)
+    run(store.open(opening(), [], LIMITS, None))
+    assert modes(path.parent) == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o640)
+
+
+@pytest.mark.usefixtures("open_umask")
+def test_a_new_file_behind_a_dangling_link_is_private(tmp_path: Path) -> None:
+    target, link = tmp_path / "target.sqlite3", tmp_path / "link.sqlite3"
+    link.symlink_to(target)
+    run(SqlStore.from_url(f"sqlite:///{link}").open(opening(), [], LIMITS, None))
+    assert target.stat().st_mode & 0o777 == 0o600
 
 
 @forks

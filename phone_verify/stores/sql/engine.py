@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import tempfile
 import time
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
@@ -70,6 +73,8 @@ def engine_of(text: str) -> sa.Engine:
             f"PHONE_VERIFY_STORE: {url.drivername} needs pip install 'phone-verify[{extras}]'"
         ) from None
     sa.event.listen(engine, "connect", _PREPARATIONS[url.drivername])
+    if url.drivername == "sqlite":
+        sa.event.listen(engine, "do_connect", partial(_make_private_file, str(url.database)))
     if url.drivername == "postgresql":
         from . import postgresql
 
@@ -85,6 +90,25 @@ def _with_file(url: sa.URL) -> sa.URL:
         )
     # Found once: a server may change its directory after the start.
     return url.set(database=os.path.abspath(str(url.database)))
+
+
+def _make_private_file(path: str, *_: object) -> None:
+    """Create a missing database file with mode 0600: it holds phone numbers. SQLite copies the mode to its WAL.
+
+    The file is linked into place whole, under a draft's name until then: closing a descriptor of the file itself
+    would drop the locks that other connections of this process hold on it. What cannot be done here is left for
+    SQLite to report when it opens the file.
+    """
+    path = os.path.realpath(path)  # SQLite would create the target of a link that leads nowhere
+    if os.path.exists(path):
+        return
+    with suppress(OSError):
+        handle, draft = tempfile.mkstemp(prefix=".phone_verify-", dir=os.path.dirname(path))  # mode 0600
+        try:
+            os.close(handle)
+            os.link(draft, path)  # where another process was first, its file stays
+        finally:
+            os.unlink(draft)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
