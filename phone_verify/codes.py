@@ -182,6 +182,11 @@ def new_secret(random_bytes: RandomBytes) -> str:
     return _text(random_bytes(_RANDOM_BYTES))
 
 
+def name_of_site(key: str) -> str:
+    """Return a name for the site with this framework key; it says nothing about the key."""
+    return _subkey(key, "site").hex()
+
+
 def _text(data: bytes) -> str:
     # `urlsafe_b64encode` does the same in twice the time, and a start needs six.
     return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .api.site import Site
-from .codes import DRAW_WEBHOOK_SECRET, Keyring, weakness_of_webhook_secret
+from .codes import DRAW_WEBHOOK_SECRET, Keyring, name_of_site, weakness_of_webhook_secret
 from .delivery import Parts
 from .drivers.base import Dsn, Starts, is_loopback
 from .drivers.dsn import load_driver, parse_dsn
@@ -80,6 +80,7 @@ SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
+_ANCESTOR = re.compile(r"(https?)://((?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +179,8 @@ def build(
 ) -> Site:
     """The site that these settings describe.
 
-    `framework_keys` sign where no secret keys are set; `stores` adds an adapter's own store schemes;
+    `framework_keys` sign where no secret keys are set, and name the site where it has no public URL; `stores` adds
+    an adapter's own store schemes;
     `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
     need to be named twice, and keys meant for development are refused.
     `listeners` hear of every verb, as the one that the settings name does. `in_thread` runs
@@ -218,7 +220,7 @@ def build(
         transport=transport or BlockingTransport(),
         router=router,
         texts=message_writer(settings.site_name, _host_of(settings.public_url)),
-        audience=settings.public_url or "default",
+        audiences=_audiences(settings, framework_keys),
         webhook_url=webhook_url,
         fixed_codes=fixed_codes,
         events=Events((*listeners, *_listeners(settings.on_event)), telemetry()),
@@ -270,7 +272,7 @@ class Given:
         settings = Settings.read(self.values, self.environ)
         return build(
             settings,
-            framework_keys=() if settings.secret_keys else self.framework_keys(),
+            framework_keys=self._keys_of_framework(needed=not settings.secret_keys),
             stores=self.stores,
             default_store="" if settings.store else self.default_store(),
             webhook_path=self.webhook_path,
@@ -285,6 +287,14 @@ def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence
 
     One DSN text is one driver, however many channels it serves; further ones of a scheme are `scheme-2`,
     `scheme-3` in order of appearance, unless the DSN names them.
+    def _keys_of_framework(self, *, needed: bool) -> Sequence[str]:
+        try:
+            return self.framework_keys()
+        except ConfigurationError:
+            if needed:
+                raise
+            return ()
+
     """
     made: dict[tuple[str, str], Starts] = {}
     named: dict[str, Starts] = {}
@@ -486,6 +496,32 @@ def _public_url(text: str | None) -> str | None:
     refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: write scheme and host only, like https://site.example")
     try:
         url = urlsplit(text.lower())
+def _frame_ancestor(word: str) -> str:
+    """Return the source of a Content-Security-Policy that this word of the settings names."""
+    word = word.lower().rstrip("/")
+    if word in ("self", "'self'"):
+        return "'self'"
+    shape = _ANCESTOR.fullmatch(word)
+    if shape is None or (shape[1] == "http" and not is_loopback(shape[2])):
+        raise ConfigurationError(
+            f"{PREFIX}FRAME_ANCESTORS: write self, or the origins that may show the pages in a frame, "
+            "like https://partner.example,https://*.partner.example"
+        )
+    return word
+
+
+def _audiences(settings: Settings, framework_keys: Sequence[str]) -> Sequence[str]:
+    """Return the names of this site in what it signs: the first is written, every one is read.
+
+    Without a public URL the framework's own keys tell sites apart that share secret keys and a store. As many names
+    as keys are listed, so that a key is replaced without loss, like any other.
+    """
+    if settings.public_url is not None:
+        return (settings.public_url,)
+    names = [name_of_site(key) for key in framework_keys] or ["default"]
+    return [f"{name}\0{settings.site_name}" for name in names]
+
+
         port = url.port
     except ValueError:
         raise refusal from None

@@ -58,7 +58,8 @@ class Parts:
     transport: Transport
     router: Router
     texts: Texts
-    audience: str = "default"
+    #: The names of this site in what it signs, newest first.
+    audiences: Sequence[str] = ("default",)
     webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
     fixed_codes: Mapping[PhoneNumber, FixedCode] = field(default_factory=dict)
     events: Events = field(default_factory=Events)

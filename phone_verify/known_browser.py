@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import product
 
 from itsdangerous import BadData
 
@@ -23,10 +24,10 @@ _LONGEST = 1024
 
 
 class KnownBrowsers:
-    """Signs and reads what the browsers of one audience show. The newest key signs, every listed one verifies."""
+    """Signs and reads what the browsers of one site show. The newest key and the first audience sign, all verify."""
 
-    def __init__(self, keyring: Keyring, audience: str) -> None:
-        self._keys, self._audience = keyring.known_browser_keys, audience
+    def __init__(self, keyring: Keyring, *audiences: str) -> None:
+        self._keys, self._audiences = keyring.known_browser_keys, audiences
 
     def knows(self, shown: str, tag: str, now: datetime) -> bool:
         """Whether the browser that shows this text has signed in by the phone with this tag, within 180 days."""
@@ -35,15 +36,16 @@ class KnownBrowsers:
     def signed(self, shown: str, tag: str, now: datetime) -> str:
         """The text for a browser that has just signed in by the phone with this tag; it keeps its last two others."""
         others = [entry for entry, found in self._read(shown, now) if found != tag]
-        return "~".join([self._signer(now).sign(tag).decode(), *others[: _MOST_PHONES - 1]])
+        return "~".join([self._signer(self._audiences[0], now).sign(tag).decode(), *others[: _MOST_PHONES - 1]])
 
     def _read(self, shown: str, now: datetime) -> Sequence[tuple[str, str]]:
         """The entries that are good, each with the tag it is for."""
         if not shown or len(shown) > _LONGEST or not shown.isascii():
             return []
-        signer, oldest = self._signer(now + LEEWAY), int((KNOWN_FOR + LEEWAY).total_seconds())
+        signers = [self._signer(audience, now + LEEWAY) for audience in self._audiences]
+        oldest = int((KNOWN_FOR + LEEWAY).total_seconds())
         found = []
-        for entry in shown.split("~")[:_MOST_PHONES]:
+        for entry, signer in product(shown.split("~")[:_MOST_PHONES], signers):
             try:
                 tag = signer.unsign(entry, oldest).decode()
             except BadData:
@@ -52,5 +54,5 @@ class KnownBrowsers:
                 found.append((entry, tag))
         return found
 
-    def _signer(self, at: datetime) -> StampedSigner:
-        return StampedSigner(self._keys, f"phone_verify.known_browser\0{self._audience}", at)
+    def _signer(self, audience: str, at: datetime) -> StampedSigner:
+        return StampedSigner(self._keys, f"phone_verify.known_browser\0{audience}", at)

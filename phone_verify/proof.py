@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import product
 
 from itsdangerous import BadData
 
@@ -23,30 +24,32 @@ _LONGEST = 1024
 
 
 class Proofs:
-    """Signs and reads the proofs of one audience. The newest key signs, every listed one verifies."""
+    """Signs and reads the proofs of one site. The newest key and the first audience sign, every one verifies."""
 
-    def __init__(self, keyring: Keyring, audience: str) -> None:
+    def __init__(self, keyring: Keyring, *audiences: str) -> None:
         self._keys = keyring.proof_keys
-        self._audience = audience
+        self._audiences = audiences
 
     def sign(self, id: str, purpose: str, verified_at: datetime) -> str:
         """The proof of this verification: the same text each time."""
-        return self._signer(purpose, verified_at).sign(id).decode()
+        return self._signer(purpose, self._audiences[0], verified_at).sign(id).decode()
 
     def read(self, proof: str, purposes: Iterable[str], now: datetime) -> str | None:
         """The id of the verification proven, or None: wrong signature, purpose, audience or age."""
         if len(proof) > _LONGEST or not proof.isascii():
             return None
-        return next((id for purpose in purposes if (id := self._read(proof, purpose, now)) is not None), None)
+        salts = product(purposes, self._audiences)
+        return next((id for salt in salts if (id := self._read(proof, *salt, now)) is not None), None)
 
-    def _read(self, proof: str, purpose: str, now: datetime) -> str | None:
+    def _read(self, proof: str, purpose: str, audience: str, now: datetime) -> str | None:
         try:
             # An age below zero is refused as well: a proof from beyond the leeway.
-            signed = self._signer(purpose, now + LEEWAY).unsign(proof, int((PROOF_LIFE + LEEWAY).total_seconds()))
+            signer = self._signer(purpose, audience, now + LEEWAY)
+            signed = signer.unsign(proof, int((PROOF_LIFE + LEEWAY).total_seconds()))
         except BadData:
             return None
         id = signed.decode()
         return id if is_id(id) else None
 
-    def _signer(self, purpose: str, at: datetime) -> StampedSigner:
-        return StampedSigner(self._keys, f"phone_verify.proof.{purpose}\0{self._audience}", at)
+    def _signer(self, purpose: str, audience: str, at: datetime) -> StampedSigner:
+        return StampedSigner(self._keys, f"phone_verify.proof.{purpose}\0{audience}", at)

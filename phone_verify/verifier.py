@@ -105,8 +105,8 @@ class Flows:
     def __init__(self, parts: Parts) -> None:
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
-        self._proofs = Proofs(parts.keyring, parts.audience)
-        self._known_browsers = KnownBrowsers(parts.keyring, parts.audience)
+        self._proofs = Proofs(parts.keyring, *parts.audiences)
+        self._known_browsers = KnownBrowsers(parts.keyring, *parts.audiences)
         self._limits = Limits.of(parts.policy)
         self._rights = parts.rights
         self._short_codes_off = False
