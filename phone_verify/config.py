@@ -62,6 +62,7 @@ _LISTS = (
     "webhook_secret",
     "allowed_regions",
     "purposes",
+    "frame_ancestors",
     "test_passcodes",
     "test_passcodes_in_production",
     "staff_roles",
@@ -79,8 +80,8 @@ SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", 
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
-_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 _ANCESTOR = re.compile(r"(https?)://((?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,8 @@ class Settings:
     site_name: str = ""
     trusted_proxies: int = 0
     purposes: Purposes = field(default_factory=Purposes)
+    #: Sources of the pages' Content-Security-Policy.
+    frame_ancestors: Sequence[str] = ()
     test_passcodes: Sequence[str] = field(default=(), repr=False)
     test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
     #: Whether a code sent to the phone alone signs in users with rights over other users.
@@ -146,6 +149,7 @@ class Settings:
             site_name=_text("site_name", given) or (_host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
             purposes=read_purposes(_list("purposes", given)),
+            frame_ancestors=[_frame_ancestor(word) for word in _list("frame_ancestors", given)],
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
             staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
@@ -244,6 +248,7 @@ def build(
         purposes=settings.purposes,
         staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
         staff_roles=settings.staff_roles,
+        frame_ancestors=settings.frame_ancestors,
         many_processes=many_processes,
         awaiting=awaiting,
     )
@@ -281,12 +286,6 @@ class Given:
             **for_tests,
         )
 
-
-def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence[Starts]]:
-    """The drivers of these DSNs by channel, in order of failover.
-
-    One DSN text is one driver, however many channels it serves; further ones of a scheme are `scheme-2`,
-    `scheme-3` in order of appearance, unless the DSN names them.
     def _keys_of_framework(self, *, needed: bool) -> Sequence[str]:
         try:
             return self.framework_keys()
@@ -295,6 +294,12 @@ def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence
                 raise
             return ()
 
+
+def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence[Starts]]:
+    """The drivers of these DSNs by channel, in order of failover.
+
+    One DSN text is one driver, however many channels it serves; further ones of a scheme are `scheme-2`,
+    `scheme-3` in order of appearance, unless the DSN names them.
     """
     made: dict[tuple[str, str], Starts] = {}
     named: dict[str, Starts] = {}
@@ -490,12 +495,6 @@ def _channel(word: str) -> Channel:
         ) from None
 
 
-def _public_url(text: str | None) -> str | None:
-    if text is None:
-        return None
-    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: write scheme and host only, like https://site.example")
-    try:
-        url = urlsplit(text.lower())
 def _frame_ancestor(word: str) -> str:
     """Return the source of a Content-Security-Policy that this word of the settings names."""
     word = word.lower().rstrip("/")
@@ -522,6 +521,12 @@ def _audiences(settings: Settings, framework_keys: Sequence[str]) -> Sequence[st
     return [f"{name}\0{settings.site_name}" for name in names]
 
 
+def _public_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: write scheme and host only, like https://site.example")
+    try:
+        url = urlsplit(text.lower())
         port = url.port
     except ValueError:
         raise refusal from None

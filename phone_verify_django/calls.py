@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.encoding import escape_uri_path
 from django.utils.translation import get_language
 
 from phone_verify.api import Call, Reply, SessionUser, Site, body_limit
-from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
-from phone_verify.api.known import KNOWN_COOKIE, KNOWN_COOKIE_SECONDS
+from phone_verify.api.binding import COOKIE
+from phone_verify.api.cookies import ALL_NAMES, cookie_arguments, cookie_name
+from phone_verify.api.headers import page_headers
+from phone_verify.api.known import KNOWN_COOKIE
 
+from . import conf
 from .conf import Masked
 
 _PIECE = 16 * 1024
@@ -26,6 +29,36 @@ def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = Non
 def page_call(request: HttpRequest) -> Call:
     """The call that a page's request is; its form is read by Django."""
     return _call(request, "", b"", None)
+
+
+def form_is_longer(request: HttpRequest, limit: int) -> bool:
+    """Whether the posted form is longer than this; no more of it is read."""
+    stated = request.META.get("CONTENT_LENGTH") or ""
+    if stated:
+        return not stated.isdecimal() or int(stated) > limit
+    # Without a length Django reads nothing under WSGI, and under ASGI all that has come. As `_body` what was read
+    # here is what `request.POST` parses.
+    request._body = request.read(limit + 1)
+    return len(request._body) > limit
+
+
+def is_by_test_client(request: HttpRequest) -> bool:
+    """Whether Django's test client posted this form, and without files: it sends `multipart/form-data` by default.
+
+    The mark is the one by which that client switches the check of the token off; no server sets it.
+    """
+    return bool(getattr(request, "_dont_enforce_csrf_checks", False)) and not request.FILES
+
+
+def protect(request: HttpRequest, answer: HttpResponse, site: Site, elsewhere: Iterable[str]) -> None:
+    """Add the headers of our pages; those that the view has set stay, and so does the site's own policy."""
+    headers = dict(page_headers(site, elsewhere))
+    if conf.site_has_policy(request):
+        del headers["Content-Security-Policy"]
+    for name, value in headers.items():
+        answer.headers.setdefault(name, value)
+    if "X-Frame-Options" not in headers:
+        answer.xframe_options_exempt = True  # read by XFrameOptionsMiddleware
 
 
 def mount_of(request: HttpRequest, path: str) -> str:
@@ -48,45 +81,48 @@ def response(request: HttpRequest, site: Site, path: str, reply: Reply) -> HttpR
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Content-Type-Options"] = "nosniff"
     mount = mount_of(request, path)
-    finish(answer, site, mount, reply.headers, reply.cookie)
-    remember(answer, site, mount, reply.known_cookie)
+    finish(request, answer, site, mount, reply.headers, reply.cookie)
+    remember(request, answer, site, mount, reply.known_cookie)
     return answer
 
 
 def finish(
-    answer: HttpResponse, site: Site, mount: str, headers: Mapping[str, str] | None = None, cookie: str | None = None
+    request: HttpRequest,
+    answer: HttpResponse,
+    site: Site,
+    mount: str,
+    headers: Mapping[str, str] | None = None,
+    cookie: str | None = None,
 ) -> None:
     """Put headers and the new value of our cookie on a response; an empty value takes the cookie away."""
     for name, value in (headers or {}).items():
         answer.headers[name] = value
-    if cookie:
-        _keep(answer, site, mount, COOKIE, cookie, COOKIE_SECONDS)
-    elif cookie is not None:
-        answer.delete_cookie(COOKIE, path=mount, samesite="Lax")
+    if cookie is not None:
+        _set_cookie(request, answer, site, mount, COOKIE, cookie)
 
 
-def remember(answer: HttpResponse, site: Site, mount: str, known_cookie: str | None) -> None:
+def remember(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, known_cookie: str | None) -> None:
     """Let the browser show from now on that it has signed in; None leaves it as it is."""
     if known_cookie is not None:
-        _keep(answer, site, mount, KNOWN_COOKIE, known_cookie, KNOWN_COOKIE_SECONDS)
+        _set_cookie(request, answer, site, mount, KNOWN_COOKIE, known_cookie)
 
 
-def _keep(answer: HttpResponse, site: Site, mount: str, name: str, value: str, seconds: int) -> None:
-    answer.set_cookie(
-        name, value, max_age=seconds, path=mount, secure=site.secure_cookies, httponly=True, samesite="Lax"
-    )
+def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, cookie: str, value: str) -> None:
+    https, same_site = request.is_secure(), conf.session_same_site()
+    answer.set_cookie(**cookie_arguments(site, cookie, value, https=https, mount=mount, same_site=same_site))
 
 
 def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> Call:
-    cookie, known_cookie = (_taken(request, name) for name in (COOKIE, KNOWN_COOKIE))
+    shown = {name: _taken(request, name) for name in ALL_NAMES}
+    https = request.is_secure()
     return Call(
         method=request.method or "",
         path=path,
         headers={name.lower(): value for name, value in request.headers.items()},
         query=request.META.get("QUERY_STRING", ""),
         body=body,
-        cookie=cookie,
-        known_cookie=known_cookie,
+        cookie=shown[cookie_name(COOKIE, https=https)],
+        known_cookie=shown[cookie_name(KNOWN_COOKIE, https=https)],
         peer=request.META.get("REMOTE_ADDR") or None,
         user=user,
         multiprocess=bool(request.META.get("wsgi.multiprocess")),

@@ -17,12 +17,14 @@ from contextvars import ContextVar
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
+from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch, reverse
 
@@ -79,7 +81,7 @@ def site() -> Site:
 def at_start() -> None:
     """Refuse settings that cannot work, unless somebody is looking at them."""
     global _started_in_debug
-    _started_in_debug = debug()
+    _started_in_debug = _started_in_debug or debug()  # a test that changes INSTALLED_APPS starts us again
     if not are_looked_at():
         site()
         for mistake in account_mistakes():
@@ -181,6 +183,25 @@ def sign_in_url() -> str:
 def after_logout() -> str:
     """Where somebody goes who has signed out and wanted nowhere else; an empty text where the site does not say."""
     return resolve_url(settings.LOGOUT_REDIRECT_URL) if settings.LOGOUT_REDIRECT_URL else ""
+
+
+def session_same_site() -> object:
+    """Return the `SameSite` that Django gives to its session cookie; ours follow it."""
+    return settings.SESSION_COOKIE_SAMESITE
+
+
+def other_origins(*addresses: object) -> Iterator[str]:
+    """Return the origins of those addresses, and of those that settings lead to, that are on another host."""
+    for address in (settings.LOGIN_URL, settings.LOGIN_REDIRECT_URL, settings.LOGOUT_REDIRECT_URL, *addresses):
+        if isinstance(address, str) and address.startswith(("http://", "https://")):
+            parts = urlsplit(address)
+            yield f"{parts.scheme}://{parts.netloc}"
+
+
+def site_has_policy(request: HttpRequest) -> bool:
+    """Whether a middleware of the site writes a Content-Security-Policy: Django 6's own, or that of django-csp."""
+    django_writes = hasattr(request, "_csp_nonce") and bool(getattr(settings, "SECURE_CSP", None))
+    return django_writes or hasattr(request, "csp_nonce")
 
 
 def forget(*, setting: str = "PHONE_VERIFY", **_: object) -> None:

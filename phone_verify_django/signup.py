@@ -30,6 +30,8 @@ class SignUpView(PageView):
     """
 
     template_name = "phone_verify/signup.html"
+    #: Bytes of a form with files, which only users with a verified number can send.
+    max_upload_size = 10 * 1024 * 1024
     path = "signup/"
     #: Whose number waits; there from `dispatch` on.
     newcomer: newcomers.Newcomer
@@ -42,6 +44,16 @@ class SignUpView(PageView):
             return self._start_again()
         self.newcomer = waiting
         return super().dispatch(request, *args, **kwargs)
+
+    def takes_files(self) -> bool:
+        """Whether the site's form has a field for files, and a number waits for it."""
+        return newcomers.waiting(self.request) is not None and bool(self.get_form().is_multipart())
+
+    def refused_form(self) -> HttpResponse | None:
+        """The answer to a form that must not be read, or None."""
+        if self.request.content_type == "multipart/form-data" and self.takes_files():
+            self.max_form_size = self.max_upload_size
+        return super().refused_form()
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The empty form."""

@@ -6,8 +6,8 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
-from typing import Any, ClassVar, Protocol, TypeVar
+from functools import cached_property, wraps
+from typing import Any, ClassVar, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
@@ -47,6 +47,7 @@ from phone_verify.api import (
     signed_in,
     signed_out,
 )
+from phone_verify.api.forms import FORM_LIMIT, refused_form
 from phone_verify.api.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.verifier import Flows, run
@@ -71,12 +72,28 @@ def _outside_transactions(view: ViewFunction) -> ViewFunction:
     return view
 
 
-def _page(view: ViewFunction) -> ViewFunction:
-    """What holds for every page: forms only from our own pages, nothing kept in caches, no code in error reports."""
+def _page(view: ViewFunction, made: Callable[..., PageView]) -> ViewFunction:
+    """What holds for every page: forms only from our own pages, nothing kept in caches, no code in error reports.
+
+    `made` makes an instance of the view's class, which is asked whether the form may be read at all. That comes before
+    Django's check of the token, which parses the form: the site's CsrfViewMiddleware is told to leave the view alone,
+    and the check is made here.
+    """
     decorated: Any = login_not_required(sensitive_variables()(view))
     decorated = require_http_methods(["GET", "HEAD", "POST"])(decorated)
     decorated = sensitive_post_parameters()(csrf_protect(never_cache(decorated)))
-    result: ViewFunction = _outside_transactions(decorated)
+
+    @wraps(decorated)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        page = made()
+        page.setup(request, *args, **kwargs)
+        response = page.refused_form() if request.method == "POST" else None
+        if response is None:
+            response = decorated(request, *args, **kwargs)
+        calls.protect(request, response, page.site, conf.other_origins(page.success_url))
+        return response
+
+    result: ViewFunction = _outside_transactions(csrf_exempt(cast("ViewFunction", guarded)))
     return result
 
 
@@ -117,13 +134,15 @@ class PageView(View):
     #: Where to go when it is done and the visitor wanted nowhere else: an address or the name of one.
     success_url: str | None = None
     extra_context: Mapping[str, Any] | None = None
+    #: Bytes of a form; a longer one is refused before it is read.
+    max_form_size = FORM_LIMIT
     #: The path below the mount.
     path: ClassVar[str]
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:  # noqa: N805 - Django's kind of classmethod
         """The view function."""
-        return _page(super().as_view(**initkwargs))
+        return _page(super().as_view(**initkwargs), lambda: cls(**initkwargs))
 
     @cached_property
     def site(self) -> Site:
@@ -149,6 +168,20 @@ class PageView(View):
     def next(self) -> str:
         """Where the visitor wanted to go, if that is on this site."""
         return _safe_next(self.request)
+
+    def takes_files(self) -> bool:
+        """Whether a form of `multipart/form-data` is read; Django writes large ones to disk."""
+        return False
+
+    def refused_form(self) -> HttpResponse | None:
+        """The answer to a form that must not be read, or None. Nothing of the form has been parsed yet."""
+        too_long = calls.form_is_longer(self.request, self.max_form_size)
+        takes_files = self.takes_files() or (not too_long and calls.is_by_test_client(self.request))
+        page = refused_form(self.call, too_long=too_long, takes_files=takes_files)
+        if page is None:
+            return None
+        context = _context(self.request, self.site, self.urls, page)
+        return never_cache(render)(self.request, "phone_verify/refused.html", context, status=page.status)
 
     def get_success_url(self) -> str:
         """Where to go when it is done."""
@@ -188,7 +221,7 @@ class PageView(View):
     def rendered(self, page: pages.Page, context: dict[str, Any]) -> HttpResponse:
         """The page as a response, with this context."""
         response = render(self.request, self.get_template_name(page), context, status=page.status)
-        calls.finish(response, self.site, self.urls["mount"], page.headers, page.cookie)
+        calls.finish(self.request, response, self.site, self.urls["mount"], page.headers, page.cookie)
         return response
 
     @property
@@ -204,14 +237,14 @@ class PageView(View):
         """Redirect the user who has just signed in by this proof, and make the browser a trusted device."""
         response = HttpResponseRedirect(self.get_success_url())
         known = known_cookie(self.site, self.call, redeemed)
-        calls.remember(response, self.site, self.urls["mount"], known)
+        calls.remember(self.request, response, self.site, self.urls["mount"], known)
         return response
 
     def answered(self, answer: pages.Page | pages.Redirect) -> HttpResponse:
         """What the core answered, as a response."""
         if isinstance(answer, pages.Redirect):
             response: HttpResponse = HttpResponseRedirect(answer.address(self.urls))
-            calls.finish(response, self.site, self.urls["mount"], cookie=answer.cookie)
+            calls.finish(self.request, response, self.site, self.urls["mount"], cookie=answer.cookie)
             return response
         if self.request.method != "POST":
             return self.shown(answer)

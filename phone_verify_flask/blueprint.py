@@ -6,7 +6,10 @@ where a request comes from, and clients without cookies for the verification's s
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
+from urllib.parse import urlsplit
 
 import flask_login
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
@@ -34,6 +37,8 @@ from phone_verify.api import (
     signed_out,
 )
 from phone_verify.api import pages as flow
+from phone_verify.api.forms import FORM_LIMIT, refused_form
+from phone_verify.api.headers import page_headers
 from phone_verify.api.problems import invalid, problem
 from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
@@ -146,13 +151,52 @@ def _check_token() -> None:
             raise CSRFError(str(error)) from None
 
 
+class _RefusedFormError(Exception):
+    """The posted form is not read; `page` says why."""
+
+    def __init__(self, page: flow.Page) -> None:
+        super().__init__(page.status)
+        self.page = page
+
+
+@pages.url_value_preprocessor
+def _limit_form(endpoint: str | None, values: dict[str, object] | None) -> None:
+    """Read the form, up to its limit, before anything parses it: Flask writes the parts of large forms to disk.
+
+    This runs before every `before_request` function; Flask-WTF's parses the form.
+    """
+    try:
+        body = read_body(FORM_LIMIT)
+    except BrokenBodyError:
+        abort(400)
+    if (page := refused_form(read_call(""), too_long=body is None)) is not None:
+        raise _RefusedFormError(page)
+    request.environ["wsgi.input"] = BytesIO(body or b"")
+    request.environ["wsgi.input_terminated"] = True
+
+
+@pages.errorhandler(_RefusedFormError)
+def _refused_form(error: _RefusedFormError) -> Response:
+    response = _rendered("refused", error.page, mounted())
+    response.status_code = error.page.status
+    return response
+
+
 @pages.after_request
 def _set_headers(response: Response) -> Response:
+    here = mounted()
+    for name, value in page_headers(here.site, _other_origins(here)).items():
+        response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    response.headers.setdefault("X-Frame-Options", "DENY")
-    response.headers.setdefault("Referrer-Policy", "same-origin")
     return response
+
+
+def _other_origins(here: Mounted) -> Iterator[str]:
+    """Return the origins that our forms may lead to: the rest of the site, and its own sign-in page."""
+    for address in (here.home, getattr(getattr(current_app, "login_manager", None), "login_view", None)):
+        if isinstance(address, str) and address.startswith(("http://", "https://")):
+            parts = urlsplit(address)
+            yield f"{parts.scheme}://{parts.netloc}"
 
 
 @pages.route("/login/", methods=["GET", "POST"])

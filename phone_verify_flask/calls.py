@@ -8,8 +8,9 @@ from flask import Response, current_app, request
 from werkzeug.wsgi import get_input_stream
 
 from phone_verify.api import Call, Reply, SessionUser
-from phone_verify.api.binding import COOKIE, COOKIE_SECONDS
-from phone_verify.api.known import KNOWN_COOKIE, KNOWN_COOKIE_SECONDS
+from phone_verify.api.binding import COOKIE
+from phone_verify.api.cookies import cookie_arguments, cookie_name
+from phone_verify.api.known import KNOWN_COOKIE
 
 from .mounted import Mounted
 
@@ -27,8 +28,8 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
         headers={name.lower(): value for name, value in request.headers.items()},
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
-        cookie=request.cookies.get(COOKIE, ""),
-        known_cookie=request.cookies.get(KNOWN_COOKIE, ""),
+        cookie=_shown(COOKIE),
+        known_cookie=_shown(KNOWN_COOKIE),
         peer=environ.get("REMOTE_ADDR"),
         user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
@@ -59,7 +60,7 @@ def read_body(limit: int) -> bytes | None:
     return bytes(body) if len(body) <= limit else None
 
 
-def make_response(reply: Reply, mounted: Mounted) -> Response:
+def make_response(reply: Reply, here: Mounted) -> Response:
     """The response that a reply is."""
     body = json.dumps(reply.document, ensure_ascii=False) if reply.document is not None else reply.text
     response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
@@ -68,39 +69,31 @@ def make_response(reply: Reply, mounted: Mounted) -> Response:
     response.headers.update(reply.headers)
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
-    keep(response, reply.cookie, mounted)
-    remember(response, reply.known_cookie, mounted)
+    keep(response, reply.cookie, here)
+    remember(response, reply.known_cookie, here)
     return response
 
 
-def keep(response: Response, cookie: str | None, mounted: Mounted) -> None:
+def keep(response: Response, cookie: str | None, here: Mounted) -> None:
     """Set our own cookie to its new value; an empty one deletes it, None leaves it."""
-    if cookie is None:
-        return
-    response.set_cookie(
-        COOKIE,
-        cookie,
-        max_age=COOKIE_SECONDS if cookie else 0,
-        expires=None if cookie else 0,
-        path=mounted.path,
-        secure=mounted.site.secure_cookies,
-        httponly=True,
-        samesite="Lax",
-    )
+    if cookie is not None:
+        _set_cookie(response, here, COOKIE, cookie)
 
 
-def remember(response: Response, known_cookie: str | None, mounted: Mounted) -> None:
+def remember(response: Response, known_cookie: str | None, here: Mounted) -> None:
     """Let the browser show from now on that it has signed in; None leaves it as it is."""
     if known_cookie is not None:
-        response.set_cookie(
-            KNOWN_COOKIE,
-            known_cookie,
-            max_age=KNOWN_COOKIE_SECONDS,
-            path=mounted.path,
-            secure=mounted.site.secure_cookies,
-            httponly=True,
-            samesite="Lax",
-        )
+        _set_cookie(response, here, KNOWN_COOKIE, known_cookie)
+
+
+def _shown(cookie: str) -> str:
+    return request.cookies.get(cookie_name(cookie, https=request.is_secure), "")
+
+
+def _set_cookie(response: Response, here: Mounted, cookie: str, value: str) -> None:
+    https, same_site = request.is_secure, current_app.config["SESSION_COOKIE_SAMESITE"]
+    arguments = cookie_arguments(here.site, cookie, value, https=https, mount=here.path, same_site=same_site)
+    response.set_cookie(**arguments)
 
 
 def _language() -> str | None:

@@ -565,9 +565,9 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="sms")
     checked = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
-    assert "phone_verify_known" not in checked.cookies, "only signing in makes a browser known"
+    assert "phone_verify_device" not in checked.cookies, "only signing in makes a browser known"
     entered = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]})
-    line = entered.cookies["phone_verify_known"]
+    line = entered.cookies["phone_verify_device"]
     flags = {part.strip().lower() for part in line.split(";")[1:]}
     assert {"httponly", "samesite=lax", "path=/phone/", "max-age=15552000"} <= flags
     assert phone[1:] not in line
@@ -592,7 +592,7 @@ def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
     browser, phone = stage.browser(), stage.phone()
     code_path = browser.post_form("/phone/login/", phone=phone, channel="sms").location
     answer = browser.post_form(code_path, code=stage.code(phone))
-    assert "phone_verify_known" in answer.cookies
+    assert "phone_verify_device" in answer.cookies
     assert browser.post_form("/phone/logout/").status in (302, 303)
     for _ in range(4):
         stranger = stage.browser()

@@ -99,6 +99,7 @@ def test_of_a_sound_site_nothing_bad_is_said() -> None:
     ({"sends_per_hour_total": "0"}, Level.WARNING, "SENDS_PER_HOUR_TOTAL", ["no limit", "bill"]),
     ({"trusted_proxies": None}, Level.NOTE, "TRUSTED_PROXIES", ["proxy", "how many"]),
     ({}, Level.NOTE, "TRUSTED_PROXIES", ["number 1 from the right"]),
+    ({}, Level.NOTE, "PUBLIC_URL", ["__Host-", "SECURE_PROXY_SSL_HEADER", "ProxyFix"]),
     ({"ttl": "5"}, Level.ERROR, "TTL", ["30 seconds to 600"]),
     ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["no such setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),
     ({"webhook_secret": "s3cr3t"}, Level.ERROR, "WEBHOOK_SECRET", ["22 characters", "token_urlsafe(24)"]),

@@ -14,7 +14,7 @@ import pytest
 from django.template import Context, Engine
 from django.utils.safestring import mark_safe
 
-from phone_verify.api.pages import Choice, CodePage, LoginPage, NumberHelp, VerifyPage
+from phone_verify.api.pages import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
 from phone_verify.web.assets import asset
 from phone_verify.web.qr import svg_data_uri
 from phone_verify.web.texts import PAGE
@@ -96,6 +96,7 @@ PAGES = {
     ),
     "verify, not configured": ("verify.html", replace(VERIFY, choices=[], configured=False, error="Not set up.")),
     "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
+    "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
 #: What several pages show alike.
 PARTS = ("choices.html", "number.html", "remember.html")
@@ -151,7 +152,7 @@ def page_of(kind: str) -> Parts:
 
 
 def test_both_adapters_have_the_same_templates():
-    pages = ["base.html", "code.html", "login.html", "logout.html", "verify.html"]
+    pages = ["base.html", "code.html", "login.html", "logout.html", "refused.html", "verify.html"]
     assert sorted([*pages, *PARTS]) == NAMES
     of_flask = {path.name: path.read_text() for path in (OF_FLASK / "phone_verify").iterdir()}
     del of_flask["macros.html"]  # what Django has as template tags
@@ -384,7 +385,7 @@ def test_a_site_can_override_block_by_block(name):
     if name == "base.html":
         assert {"head", "style", "script", "header", "heading", "messages", "footer"} <= blocks
     else:
-        assert {"heading", "form", "submit", "help"} <= blocks
+        assert {"heading", "help"} | ({"form", "submit"} if name != "refused.html" else set()) <= blocks
     if name in ("login.html", "verify.html"):
         assert {"number", "choices"} <= blocks
 

@@ -167,7 +167,7 @@ class Transcript:
 
     def _cookies(self, answer: Answer) -> dict[str, object]:
         found: dict[str, object] = {}
-        for name in ("phone_verify", "phone_verify_known"):
+        for name in ("phone_verify", "phone_verify_device"):
             if name not in answer.cookies:
                 continue
             morsel = SimpleCookie(answer.cookies[name])[name]
@@ -433,7 +433,7 @@ def _binding_by_header(t: Transcript) -> None:
     proof = client.checked(path, phone, secret=secret)["proof"]
     client.enter("400 invalid_proof", proof)
     client.enter("200", proof, secret=secret, headers=foreign)
-    for cookie in ("phone_verify=x", 'phone_verify="a.b~c"', "phone_verify=é; phone_verify_known=~", "=;;a"):
+    for cookie in ("phone_verify=x", 'phone_verify="a.b~c"', "phone_verify=é; phone_verify_device=~", "=;;a"):
         odd = t.visitor()
         odd.call("404 not_found", "GET", path, headers={"Cookie": cookie.encode().decode("latin-1")})
 
@@ -666,7 +666,7 @@ def _forged_forms(t: Transcript) -> None:
         body = urlencode({"phone": phone, "channel": "sms"}).encode()
         answer = visitor._carrier.send("POST", MOUNT + path, body, {"Content-Type": _FORM})
         assert answer.status in (400, 403), (path, answer.status)
-        assert not {"phone_verify", "phone_verify_known"} & answer.cookies.keys()
+        assert not {"phone_verify", "phone_verify_device"} & answer.cookies.keys()
         t.steps.append(Step(f"{len(t.steps) + 1}. POST page {path} without a token: refused", 0))
         assert t.stage.arrived(phone) == 0
 

@@ -7,7 +7,7 @@ from ..model import Redeemed
 from .call import Call
 from .site import Site
 
-KNOWN_COOKIE = "phone_verify_known"
+KNOWN_COOKIE = "phone_verify_device"
 KNOWN_COOKIE_SECONDS = int(KNOWN_FOR.total_seconds())
 
 

@@ -31,6 +31,8 @@ class Site:
     staff_sign_in_by_phone: bool = False
     #: Names of the roles that give such rights, where the framework's users have roles.
     staff_roles: Sequence[str] = ()
+    #: Who may show the pages in a frame, as sources of a Content-Security-Policy; empty: nobody.
+    frame_ancestors: Sequence[str] = ()
     #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
     many_processes: Callable[[], None] = field(default=lambda: None, repr=False)
     #: Makes the async verifier when it is first asked for: a blocking site pays nothing for it.
@@ -46,5 +48,5 @@ class Site:
 
     @property
     def secure_cookies(self) -> bool:
-        """Whether cookies are for https only."""
+        """Whether cookies are for https only, however the request came."""
         return self.public_url is not None and self.public_url.startswith("https://")

@@ -28,6 +28,12 @@ _USUAL_MOUNT = "/phone"
 #: Texts in Persian, Russian and Arabic take two at best, with the origin-bound line.
 _MANY_SEGMENTS = 2
 
+#: How a framework is told what the proxy before it knows.
+_PROXY_ADVICE = {
+    "Django": "Django: SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https'), if your proxy sets that header.",
+    "Flask": "Flask: app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1), from werkzeug.middleware.proxy_fix.",
+}
+
 #: What it means that a limit of sends is 0.
 _UNLIMITED = {
     "sends_per_hour": "one phone may be sent messages and calls without end",
@@ -161,6 +167,10 @@ def _public_url(reading: Reading) -> Iterator[Finding]:
     elif url.startswith("http:"):
         says = "It is plain HTTP: numbers, codes and the cookies of who has signed in can be read on the way."
         yield Finding(Level.ERROR, name, says, f"Write {name}=https://{url.removeprefix('http://')}")
+    elif reading.settings.trusted_proxies:
+        says = "Where your proxy ends TLS, the framework must know of https, or cookies get no __Host- prefix."
+        advice = _PROXY_ADVICE.get(reading.given.framework, " ".join(_PROXY_ADVICE.values()))
+        yield Finding(Level.NOTE, name, says, advice)
 
 
 def _webhooks(reading: Reading) -> Iterator[Finding]:

@@ -111,6 +111,9 @@ PAGE = {
     "logout_title": "Sign out",
     "logout_lead": "Do you want to sign out?",
     "logout": "Sign out",
+    "refused_title": "This form was not sent",
+    "form_too_large": "The form is too large. Go back, shorten what you entered, and send it again.",
+    "form_has_files": "This page does not accept files. Go back and send the form without them.",
 }
 
 

@@ -157,7 +157,7 @@ def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpRes
     except NoReverseMatch:  # the site signs in by code of its own, without our URLs
         return
     site = conf.site()
-    calls.remember(response, site, mount, known_cookie(site, calls.page_call(request), redeemed))
+    calls.remember(request, response, site, mount, known_cookie(site, calls.page_call(request), redeemed))
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:

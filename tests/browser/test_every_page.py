@@ -60,8 +60,10 @@ def in_language(kind: str, tag: str) -> str:
         return by_jinja(name, {**page, "text": texts.page}).replace('lang="en"', f'lang="{tag}"')  # type: ignore[dict-item]
     spoken = [field for field in ("error", "notice", "lead") if hasattr(page, field)]
     said = {field: texts.translated(getattr(page, field)) for field in spoken}
-    choices = [replace(choice, label=texts.translated(choice.label)) for choice in page.choices]  # type: ignore[attr-defined]
-    shown = by_jinja(name, replace(page, texts=texts, choices=choices, **said))
+    if hasattr(page, "choices"):
+        choices = [replace(choice, label=texts.translated(choice.label)) for choice in page.choices]
+        page = replace(page, choices=choices)
+    shown = by_jinja(name, replace(page, texts=texts, **said))
     return shown.replace('<html lang="en" dir="ltr">', f'<html lang="{tag}" dir="{LANGUAGES[tag].direction}">')
 
 

@@ -28,7 +28,12 @@ class Site:
 
     def __init__(self, **settings: object) -> None:
         self.transport, self.clock = FakeTransport(), ManualClock()
-        values = {"sms": "console://", "store": "memory:", "secret_keys": "k" * 32, **settings}
+        values = {
+            "sms": "console://",
+            "store": "memory:",
+            "secret_keys": "k-key-for-tests-0123456789abcdef",
+            **settings,
+        }
         site = build(Settings.read(values), transport=self.transport, clock=self.clock, production=False)
         self.verifier: Verifier = site.verifier
 

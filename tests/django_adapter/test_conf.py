@@ -109,6 +109,8 @@ def test_a_startproject_key_is_refused_outside_debug(debug: bool, ends: str) -> 
         "setup_test_environment(debug=False)\n"
         "assert not settings.DEBUG\n"
         "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): conf.site()\n"
+        "with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, 'django.contrib.sessions']): conf.site()\n"
+        "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): conf.site()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ends in done.stderr

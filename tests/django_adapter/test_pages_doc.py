@@ -81,7 +81,7 @@ def test_the_documents_template_extends_the_one_that_it_replaces(client: Client,
 def test_the_documents_table_has_every_block() -> None:
     table = dict(re.findall(r"^\| `(\w+\.html)` \| (.*) \|$", DOC, re.MULTILINE))
     own = {name: re.findall(r"{% block (\w+) %}", (TEMPLATES / name).read_text()) for name in table}
-    assert set(table) == {"base.html", "login.html", "code.html", "verify.html", "logout.html"}
+    assert set(table) == {"base.html", "login.html", "code.html", "verify.html", "logout.html", "refused.html"}
     for name, row in table.items():
         shared = set() if name == "base.html" else {*own["base.html"]}
         assert re.findall(r"`(\w+)`", row) == [block for block in own[name] if block not in shared], name

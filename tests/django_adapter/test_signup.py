@@ -82,7 +82,7 @@ def test_a_new_user_fills_in_the_form_first(visitor: Browser, network: Network, 
     assert user.username.startswith("phone-")
     assert [one["user"] for one in told] == [user]
     assert visitor.call("GET", "v1/session").json()["user"] == {"id": str(user.pk), "phone": PHONE}
-    assert "phone_verify_known" in " ".join(answer.cookies), "as after any sign-in"
+    assert "phone_verify_device" in " ".join(answer.cookies), "as after any sign-in"
     again = visitor.get(SIGNUP)
     assert (again.status, again.location) == (302, LOGIN)
 

@@ -272,7 +272,7 @@ def test_a_change_of_number_by_the_pages() -> None:
     page = client.get("/phone/verify/")
     assert "Your number is confirmed." in page.text
     assert client.get("/").text == OTHER
-    assert client.get_cookie("phone_verify_known", path="/phone/") is not None
+    assert client.get_cookie("phone_verify_device", path="/phone/") is not None
 
 
 def test_nobody_takes_somebody_elses_number() -> None:

@@ -42,7 +42,7 @@ PHONE, OTHER = "+989120000000", "+989120000007"
 LOGIN, CODE, SESSION = "/phone/login/", "/phone/code/", "/phone/v1/session"
 SECOND, PAYOUT, TOKEN = "/accounts/2fa/authenticate/", "/payout/", "/token/"
 PASSWORD = "a word of the owner"
-TRUSTED_DEVICE = "phone_verify_known"
+TRUSTED_DEVICE = "phone_verify_device"
 
 User = get_user_model()
 bridge_only = pytest.mark.skipif(
