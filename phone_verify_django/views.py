@@ -76,7 +76,7 @@ def _page(view: ViewFunction, made: Callable[..., PageView]) -> ViewFunction:
     """What holds for every page: forms only from our own pages, nothing kept in caches, no code in error reports.
 
     `made` makes an instance of the view's class, which is asked whether the form may be read at all. That comes before
-    Django's check of the token, which parses the form: the site's CsrfViewMiddleware is told to leave the view alone,
+    Django's check of the token, which parses the form: the view is exempt from the site's CsrfViewMiddleware,
     and the check is made here.
     """
     decorated: Any = login_not_required(sensitive_variables()(view))

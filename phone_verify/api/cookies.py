@@ -18,7 +18,7 @@ from .site import Site
 log = logging.getLogger("phone_verify")
 
 PREFIX = "__Host-"
-#: Every name that a cookie of ours can have: what error reports must mask.
+#: Every name that our cookies can have; error reports must mask them.
 ALL_NAMES = tuple(prefix + name for prefix in ("", PREFIX) for name in (COOKIE, KNOWN_COOKIE))
 
 _SECONDS = {COOKIE: COOKIE_SECONDS, KNOWN_COOKIE: KNOWN_COOKIE_SECONDS}

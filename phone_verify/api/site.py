@@ -31,7 +31,7 @@ class Site:
     staff_sign_in_by_phone: bool = False
     #: Names of the roles that give such rights, where the framework's users have roles.
     staff_roles: Sequence[str] = ()
-    #: Who may show the pages in a frame, as sources of a Content-Security-Policy; empty: nobody.
+    #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty: none.
     frame_ancestors: Sequence[str] = ()
     #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
     many_processes: Callable[[], None] = field(default=lambda: None, repr=False)

@@ -28,7 +28,7 @@ _USUAL_MOUNT = "/phone"
 #: Texts in Persian, Russian and Arabic take two at best, with the origin-bound line.
 _MANY_SEGMENTS = 2
 
-#: How a framework is told what the proxy before it knows.
+#: How to configure a framework behind a proxy that ends TLS.
 _PROXY_ADVICE = {
     "Django": "Django: SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https'), if your proxy sets that header.",
     "Flask": "Flask: app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1), from werkzeug.middleware.proxy_fix.",
@@ -137,7 +137,7 @@ def _keys(reading: Reading) -> Iterator[Finding]:
 
 
 def _frameworks_own_keys(reading: Reading) -> Iterator[Finding]:
-    """Report weak keys that sign nothing of ours: the framework's sessions still rest on them."""
+    """Report weak keys of the framework next to secret keys of this library: its sessions still rest on them."""
     try:
         keys = reading.given.framework_keys()
     except ConfigurationError:  # the framework does not start without a key, and says so itself
