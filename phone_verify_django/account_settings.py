@@ -20,7 +20,7 @@ DEFAULT_ACCOUNTS = "phone_verify_django.accounts.Accounts"
 #: A user model with one of these fields keeps the primary number in it.
 PHONE_FIELDS = ("phone", "phone_number", "mobile", "mobile_number", "msisdn")
 RECYCLED = ("keep", "newest")
-NAMES = ("accounts", "shared_phones", "recycled_numbers", "signup_form", "phone_field")
+NAMES = ("accounts", "shared_phones", "recycled_numbers", "signup_form", "phone_field", "connection_setup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class AccountSettings:
     signup_form: object = None
     #: None: look for one; an empty text: there is none.
     phone_field: str | None = None
+    #: Sets on a second connection to the database what the site set on the first.
+    connection_setup: object = None
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> AccountSettings:
@@ -122,12 +124,22 @@ def _phone_field(value: object) -> tuple[str, str] | None:
     return f"{model} has no field {value!r} for texts.", f"Write the name of a CharField of {model}, or '' for none."
 
 
+def _connection_setup(value: object) -> tuple[str, str] | None:
+    advice = "Write the dotted path of a function that takes the connection, like 'shop.tenants.set_tenant'."
+    try:
+        found = load(value)
+    except ImportError as error:
+        return f"There is no {value!r}: {error}.", advice
+    return None if callable(found) else (f"{value!r} is not a function.", advice)
+
+
 _RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
     "accounts": _accounts,
     "shared_phones": _shared_phones,
     "recycled_numbers": _recycled_numbers,
     "signup_form": _signup_form,
     "phone_field": _phone_field,
+    "connection_setup": _connection_setup,
 }
 
 

@@ -34,7 +34,7 @@ from phone_verify.errors import ConfigurationError
 
 from . import signals
 from .account_settings import NAMES as ACCOUNT_NAMES
-from .account_settings import AccountSettings, Mistake, mistakes
+from .account_settings import AccountSettings, Mistake, load, mistakes
 
 log = logging.getLogger("phone_verify")
 
@@ -287,7 +287,7 @@ def _open_orm(url: str) -> Any:
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: there is no database {alias!r} in DATABASES; write orm: or orm:alias"
         )
-    return OrmStore(using=alias)
+    return OrmStore(using=alias, connection_setup=load(account_settings().connection_setup))
 
 
 def webhook_path(driver: str, secret: str) -> str:

@@ -6,7 +6,7 @@ more than what it asks, first tries a step in two statements, of which the secon
 between.
 
 What a step has written stays, even if the caller's transaction is rolled back: inside a site's own atomic block the
-step runs over a second connection to the same database.
+step runs over a second connection to the same database, which the thread keeps as long as its first one.
 """
 
 from __future__ import annotations
@@ -16,17 +16,24 @@ from datetime import timedelta
 from phone_verify.stores.base import KEPT
 from phone_verify.stores.rows.verbs import RowStore
 
+from .second_connection import Setup
 from .turns import ConnectionTurns, joining_on_sqlite
 
 __all__ = ["OrmStore", "joining_on_sqlite"]
 
 
 class OrmStore(RowStore):
-    """A store in one of the site's databases, by its alias. Records are kept for `keep` after their life."""
+    """A store in one of the site's databases, by its alias. Records are kept for `keep` after their life.
 
-    def __init__(self, using: str = "default", *, keep: timedelta = KEPT) -> None:
+    `connection_setup` is called with the second connection before each attempt of a step inside a
+    block: it sets there what the site set on the connection of its request.
+    """
+
+    def __init__(
+        self, using: str = "default", *, keep: timedelta = KEPT, connection_setup: Setup | None = None
+    ) -> None:
         self._using = using
-        turns = ConnectionTurns(using)
+        turns = ConnectionTurns(using, connection_setup)
         super().__init__(turns, turns.writes, keep)
 
     def __repr__(self) -> str:

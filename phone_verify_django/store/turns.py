@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from django.db import Error, InterfaceError, OperationalError, connections, transaction
@@ -21,6 +21,7 @@ from phone_verify.stores.rows.turns import HELD, READING, Memory, Overtaken, Tur
 from phone_verify.stores.rows.writes import Writes
 
 from ..models import PhoneRow
+from .second_connection import SecondConnections, Setup
 from .statements import ConnectionReads, ConnectionWords
 
 T = TypeVar("T")
@@ -64,8 +65,9 @@ def joining_on_sqlite() -> Iterator[None]:
 class ConnectionTurns:
     """Gives steps their turns on this thread's connection to one database, or on a second one beside a block."""
 
-    def __init__(self, using: str) -> None:
+    def __init__(self, using: str, setup: Setup | None = None) -> None:
         self._using = using
+        self._second = SecondConnections(setup)
         self._pid, self._gate = os.getpid(), threading.Lock()
         self._memory = Memory()
 
@@ -83,18 +85,22 @@ class ConnectionTurns:
     ) -> T:
         """See `Turns`."""
         outer = connections[self._using]
-        with _told(), self._queue(outer), _connection(outer) as connection:
+        with _told(), self._queue(outer):
+            _connect(outer)
+            second = None if _is_free(outer) else self._second.beside(outer)
+            connection = second.connection if second else outer
             if connection.in_atomic_block:
                 with transaction.atomic(using=self._using):
                     return self._in_a_block(step, now, connection, reads=ways is READING)
+            prepare = second.prepare if second else partial(_connect, outer)
             try:
                 return in_turn(
-                    lambda alone, by_memory: self._until_done(step, now, connection, alone, by_memory),
+                    lambda alone, by_memory: self._until_done(step, now, connection, prepare, alone, by_memory),
                     _ways(connection, ways),
                     by_memory=by_memory,
                 )
             except Error:
-                if connection is not outer and connection.vendor == "sqlite":
+                if second and connection.vendor == "sqlite":
                     raise StoreError(_BESIDE_A_BLOCK) from None
                 raise
 
@@ -133,6 +139,7 @@ class ConnectionTurns:
         step: Callable[[Turn], T],
         now: datetime | None,
         connection: BaseDatabaseWrapper,
+        prepare: Callable[[], None],
         alone: bool,
         by_memory: bool,
     ) -> T:
@@ -146,6 +153,7 @@ class ConnectionTurns:
         while True:
             unclear = False
             try:
+                prepare()
                 with connection.cursor() as cursor:
                     turn = self._turn(cursor, connection, now, alone=alone, by_memory=by_memory)
                     try:
@@ -205,25 +213,40 @@ def _in_a_transaction(step: Callable[[Turn], T], turn: Turn, connection: BaseDat
     return result
 
 
-@contextmanager
-def _connection(outer: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
-    """A connection whose transactions are not the caller's: this one, or a second one beside a block."""
+def _is_free(outer: BaseDatabaseWrapper) -> bool:
+    """Whether a step may run on this connection: no transaction of the caller's is open on it."""
     blocks = outer.atomic_blocks
+    if _joins.get() and outer.vendor == "sqlite":
+        return True
     # A test case's block stands for the whole test, which sees nothing of what another connection does.
-    joins = _joins.get() and outer.vendor == "sqlite"
-    if joins or (getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit()):
-        yield outer
+    return bool(getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit())
+
+
+class _ImpatientPool:
+    """Django's pool, where waiting for a connection ends after the store's time limit."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def open(self) -> None:
+        self._pool.open()
+
+    def getconn(self) -> Any:
+        return self._pool.getconn(timeout=min(_WAIT, self._pool.timeout))
+
+
+def _connect(connection: BaseDatabaseWrapper) -> None:
+    """Connect, if that is not done yet, and wait for Django's pool no longer than the store's time limit."""
+    pool = getattr(connection, "pool", None) if connection.connection is None else None
+    if pool is None:
+        connection.ensure_connection()
         return
-    second = outer.copy()
-    second.settings_dict["AUTOCOMMIT"] = True  # also after a reconnect
+    # The pool's own time limit is that of the site's pages, and other threads read it.
+    vars(connection)["_connection_pools"] = {connection.alias: _ImpatientPool(pool)}
     try:
-        if second.vendor == "sqlite":
-            with second.cursor() as cursor:
-                # The lock that it would wait for may be its own caller's.
-                cursor.execute("PRAGMA busy_timeout = 500")
-        yield second
+        connection.ensure_connection()
     finally:
-        second.close()
+        del vars(connection)["_connection_pools"]
 
 
 @contextmanager

@@ -1,0 +1,166 @@
+"""The second connection of a thread, for steps inside a transaction of the caller.
+
+It is opened outside Django's pool: a thread that holds one of the pool's connections never waits
+for another. It closes when the thread's first connection to that database closes, and when the
+thread ends, so there are never more second connections than first ones.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeAlias
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from phone_verify.errors import StoreError
+
+from ..models import CounterRow, PhoneRow, VerificationRow
+
+#: Sets on the given connection what the site set on the connection of its request.
+Setup: TypeAlias = Callable[[BaseDatabaseWrapper], object]
+
+#: Seconds to connect, where the site's OPTIONS set no limit.
+_CONNECT_TIMEOUT = 5
+#: A connection that was idle for this many seconds is tested before its next use.
+_IDLE = 1.0
+
+_UNLIKE_THE_BLOCK = (
+    "Called inside transaction.atomic() on a connection with another schema, database, role or user than a new "
+    "connection has, so that a step would use the tables of another tenant. Set the same on the second connection: "
+    "write a function and its dotted path into PHONE_VERIFY['connection_setup'], see docs/stores.md, or call it "
+    "outside the block."
+)
+
+#: Connections of a parent process. Closing or collecting one would end the parent's session.
+_inherited: list[BaseDatabaseWrapper] = []
+
+
+class SecondConnections:
+    """The second connections to one database, one for each thread that needs it."""
+
+    def __init__(self, setup: Setup | None) -> None:
+        self._setup = setup
+        self._local = threading.local()
+
+    def beside(self, first: BaseDatabaseWrapper) -> SecondConnection:
+        """Return the second connection of this thread, not yet connected if it is new."""
+        second: SecondConnection | None = getattr(self._local, "second", None)
+        if second is None or not second.belongs_to(first):
+            second = self._local.second = SecondConnection(first, self._setup)
+        return second
+
+
+class SecondConnection:
+    """The second connection of one thread."""
+
+    def __init__(self, first: BaseDatabaseWrapper, setup: Setup | None) -> None:
+        self.connection = first.copy()
+        settings = self.connection.settings_dict
+        settings["AUTOCOMMIT"] = True  # also after a reconnect
+        settings["OPTIONS"].pop("pool", None)
+        if first.vendor != "sqlite":
+            settings["OPTIONS"].setdefault("connect_timeout", _CONNECT_TIMEOUT)
+        self._first, self._setup = first, setup
+        self._pid = os.getpid()
+        self._used = 0.0
+        self._raw: Any = None
+        self._place: Any = None
+        _close_together(first, self)
+
+    def __del__(self) -> None:
+        """Close the connection: its thread has ended."""
+        raw = self.connection.connection
+        if raw is None:
+            return
+        if self._pid != os.getpid():
+            _inherited.append(self.connection)
+            return
+        # Not by Django, which refuses inside an event loop and from another thread.
+        with suppress(Exception):
+            raw.close()
+
+    def belongs_to(self, first: BaseDatabaseWrapper) -> bool:
+        """Whether this process opened it for that first connection."""
+        return self._first is first and self._pid == os.getpid()
+
+    def close(self) -> None:
+        """Close it, if this process opened it. It connects again when it is needed."""
+        if self._pid == os.getpid():
+            self.connection.close()
+
+    def prepare(self) -> None:
+        """Connect, and set what the site set on its own connection.
+
+        Call it before each attempt of a step: it may have been set for another request. Raises
+        `StoreError` where no setup is given and the two connections differ in their tables or user.
+        """
+        connection = self.connection
+        idle = time.monotonic() - self._used > _IDLE
+        if connection.connection is not None and idle and not connection.is_usable():
+            connection.close()
+        connection.ensure_connection()
+        if connection.connection is not self._raw:
+            self._raw, self._place = connection.connection, None
+            if connection.vendor == "sqlite":
+                with connection.cursor() as cursor:
+                    # The lock that it would wait for may be held by its own caller.
+                    cursor.execute("PRAGMA busy_timeout = 500")
+        if self._setup is None:
+            self._compare()
+        else:
+            try:
+                self._setup(connection)
+            except BaseException:
+                connection.close()
+                raise
+        self._used = time.monotonic()
+
+    def _compare(self) -> None:
+        if self._place is None:
+            self._place = _place(self.connection)
+        first = self._first
+        # A block that is marked for rollback refuses statements until this is taken back.
+        marked, first.needs_rollback = first.needs_rollback, False
+        try:
+            place = _place(first)
+        finally:
+            first.needs_rollback = marked
+        if place != self._place:
+            raise StoreError(_UNLIKE_THE_BLOCK)
+
+
+def _place(connection: BaseDatabaseWrapper) -> Any:
+    """Whose and which tables statements on this connection use."""
+    if connection.vendor == "postgresql":
+        names = [connection.ops.quote_name(model._meta.db_table) for model in (VerificationRow, PhoneRow, CounterRow)]
+        statement = f"SELECT current_user, {', '.join(['to_regclass(%s)::oid'] * len(names))}"
+    elif connection.vendor == "mysql":
+        names, statement = [], "SELECT CURRENT_ROLE(), DATABASE()"
+    else:
+        return ()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, names)
+        return cursor.fetchone()
+
+
+def _close_together(first: BaseDatabaseWrapper, second: SecondConnection) -> None:
+    """Let `first.close()` close the second connection too.
+
+    Django has no signal for it, and closes connections in many places: after a request, after
+    CONN_MAX_AGE, and before a test database is dropped, which an open connection prevents.
+    """
+    close_first, found = first.close, weakref.ref(second)
+
+    def close() -> None:
+        try:
+            if (second := found()) is not None:
+                second.close()
+        finally:
+            close_first()
+
+    vars(first)["close"] = close
