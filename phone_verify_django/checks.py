@@ -93,6 +93,7 @@ def _complaints() -> Iterator[checks.CheckMessage]:
             id="phone_verify.E002",
         )
     yield from _accounts()
+    yield from _tenants()
     if apps.is_installed("allauth.account"):
         from .allauth import requirements
 
@@ -101,6 +102,28 @@ def _complaints() -> Iterator[checks.CheckMessage]:
         from .otp.apps import complaints
 
         yield from complaints()
+
+
+#: Packages that set a schema on the connection of each request.
+_TENANT_PACKAGES = ("django_tenants", "tenant_schemas", "django_pgschemas")
+
+
+def _tenants() -> Iterator[checks.CheckMessage]:
+    try:
+        alias = conf.orm_alias()
+        setup = conf.account_settings().connection_setup
+    except (ConfigurationError, ImproperlyConfigured):  # reported already
+        return
+    engine = str(settings.DATABASES.get(alias or "", {}).get("ENGINE"))
+    package = engine.partition(".")[0]
+    if package in _TENANT_PACKAGES and setup is None:
+        yield checks.Warning(
+            f"{package} sets a schema on the connection of each request, but a verification inside "
+            "transaction.atomic() uses a second connection, which has another schema: it is refused there.",
+            hint="Write a function that sets the schema on the connection that it is called with, and its dotted path "
+            "into PHONE_VERIFY['connection_setup'], like 'shop.tenants.set_tenant'; see docs/stores.md.",
+            id="phone_verify.W033",
+        )
 
 
 def _accounts() -> Iterator[checks.CheckMessage]:

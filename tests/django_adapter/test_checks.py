@@ -84,6 +84,8 @@ def test_of_a_sound_site_nothing_is_said(configure: Configure) -> None:
         ("E005", {"phone_field": "phone"}, "auth.User has no field 'phone'", "a CharField of auth.User"),
         ("E005", {"phone_field": "groups"}, "auth.User has no field 'groups'", "'' for none"),
         ("E005", {"phone_field": 7}, "auth.User has no field 7", "'' for none"),
+        ("E005", {"connection_setup": "nowhere.setup"}, "PHONE_VERIFY['connection_setup']: There is no", "a function"),
+        ("E005", {"connection_setup": 7}, "PHONE_VERIFY['connection_setup']: 7 is not a function", "dotted path"),
         ("E005", {"shared_phones": True, "recycled_numbers": "newest"}, "none moves", "Leave it or shared_phones out"),
     ],
 )
@@ -140,6 +142,19 @@ def test_a_cache_that_all_workers_share_may_keep_sessions(configure: Configure, 
     settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://h"}}
     assert found(deploy=True) == {}
+
+
+@pytest.mark.parametrize("engine", ["django_tenants.postgresql_backend", "tenant_schemas.postgresql_backend"])
+def test_tenants_without_connection_setup_are_reported(configure: Configure, settings: Any, engine: str) -> None:
+    configure(**SOUND)
+    settings.DATABASES = {"default": {"ENGINE": engine, "NAME": "site"}}
+    message, hint = found()["phone_verify.W033"]
+    assert "second connection" in message
+    assert "PHONE_VERIFY['connection_setup']" in hint
+    configure(**SOUND, connection_setup=print)
+    assert "phone_verify.W033" not in found()
+    configure(**SOUND, store="memory:")
+    assert "phone_verify.W033" not in found()
 
 
 @pytest.mark.parametrize("engine", ["postgresql", "mysql"])
