@@ -145,9 +145,11 @@ def test_a_cache_that_all_workers_share_may_keep_sessions(configure: Configure, 
 
 
 @pytest.mark.parametrize("engine", ["django_tenants.postgresql_backend", "tenant_schemas.postgresql_backend"])
-def test_tenants_without_connection_setup_are_reported(configure: Configure, settings: Any, engine: str) -> None:
+def test_tenants_without_connection_setup_are_reported(
+    configure: Configure, settings: Any, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
     configure(**SOUND)
-    settings.DATABASES = {"default": {"ENGINE": engine, "NAME": "site"}}
+    monkeypatch.setitem(settings.DATABASES, "default", {"ENGINE": engine, "NAME": "site"})
     message, hint = found()["phone_verify.W033"]
     assert "second connection" in message
     assert "PHONE_VERIFY['connection_setup']" in hint

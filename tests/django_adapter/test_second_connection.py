@@ -155,17 +155,18 @@ def test_child_process_opens_its_own(database: str, store: OrmStore, created: li
             first = connections["own"]
             first.close = lambda: None  # type: ignore[method-assign]  # of the parent
             parents, first.connection = first.connection, None
+            opened_before = len(created)
             steps(store)
-            os.write(writes, str(session(created[-1])).encode())
+            os.write(writes, " ".join(str(session(one)) for one in created[opened_before:]).encode())
             assert parents is not None
         finally:
             os._exit(0)
     os.close(writes)
     os.waitpid(child, 0)
     with os.fdopen(reads) as pipe:
-        told = pipe.read()
-    assert told
-    assert int(told) != number
+        opened = pipe.read().split()
+    assert len(opened) == 2, "a first and a second connection"
+    assert str(number) not in opened
     steps(store)
     assert (len(created), session(created[0])) == (1, number), "the parent's is as it was"
 
