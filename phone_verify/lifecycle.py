@@ -586,7 +586,9 @@ def _slowed(
     given = address.count if address is not None and address.ends_at > now else 0
     if address is not None and 0 < limits.per_address <= given:
         return Refused(Refusal.QUOTA, address.ends_at - now)
-    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(tally):
+    # A right answer would take its own wrong ones back: who mistypes at the limit is not refused for that.
+    others = replace(tally, short=tally.short - record.tallied_short)
+    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(others):
         return Refused(Refusal.SHORT_CODES_CLOSED, _HOUR)
     return None
 

@@ -67,6 +67,8 @@ from .purposes import SECOND_FACTOR, Budget, budget_of
 
 log = logging.getLogger("phone_verify")
 
+_SECONDS_PER_REPORT = 3600.0
+
 #: A browser shows the last five secrets in its cookie, and one in the header; more are not looked at.
 MOST_SHOWN = 6
 
@@ -109,7 +111,7 @@ class Flows:
         self._known_browsers = KnownBrowsers(parts.keyring, *parts.audiences)
         self._limits = Limits.of(parts.policy)
         self._rights = parts.rights
-        self._short_codes_off = False
+        self._reported_at = float("-inf")
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -522,9 +524,9 @@ class Flows:
         return record
 
     def _report_spraying(self, tally: Tally) -> None:
-        """Report once when short codes close for the whole site; each process reports what it sees."""
-        was, self._short_codes_off = self._short_codes_off, self._limits.closes_short(tally)
-        if self._short_codes_off and not was:
+        """Report when short codes are closed for the whole site: each process what it sees, once an hour."""
+        if self._limits.closes_short(tally) and self._parts.ticks() - self._reported_at >= _SECONDS_PER_REPORT:
+            self._reported_at = self._parts.ticks()
             log.warning(
                 "short codes are closed for sign-in on browsers that are no trusted devices: %d wrong answers "
                 "to short codes in the last 24 hours",

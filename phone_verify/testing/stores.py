@@ -1050,6 +1050,15 @@ class StorePromises(StoreCase):
         answer = self.spend(store, clock, self.open(store, clock, plan=SHORT), RIGHT, limits)
         assert isinstance(answer, Spent), "three in five hundred are no spray"
 
+    def test_mistake_at_the_spray_limit_can_be_mended(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(1000, short_failures=1000, short_per_day=3)
+        self.fail(store, clock, 2, limits, phone=OTHER_PHONE, plan=SHORT)
+        mistaken, other = self.open(store, clock, plan=SHORT), self.open(store, clock, plan=SHORT)
+        assert isinstance(self.spend(store, clock, mistaken, WRONG, limits), Spent)
+        assert isinstance(self.spend(store, clock, other, RIGHT, limits), Refused)
+        assert isinstance(self.spend(store, clock, mistaken, RIGHT, limits), Spent), "its own is taken back"
+        assert isinstance(self.spend(store, clock, other, RIGHT, limits), Spent)
+
     def test_remote_answers_are_tallied_when_judged(self, store: Store, clock: ManualClock) -> None:
         answering = Answering("wrong:one", 16)
         record = self.open(store, clock, plan=REMOTE)
