@@ -36,6 +36,7 @@ from .lifecycle import (
     Tally,
     has_proof,
     locked,
+    proof_due,
 )
 from .model import (
     CallState,
@@ -370,17 +371,23 @@ class Flows:
         for secret in list(secrets)[:MOST_SHOWN]:
             record = await self._store.redeem(id, binding_digest(secret), self.keyring.subject(subject), self._now())
             if record is not None and record.closed_at is not None:
-                return Redeemed(
-                    phone=record.phone,
-                    purpose=record.purpose,
-                    service=record.service,
-                    channel=record.channel,
-                    assurance=record.assurance,
-                    verification_id=id,
-                    verified_at=record.closed_at,
-                    by_fixed_code=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_FIXED_CODE,
-                    short=record.short,
-                )
+                return _redeemed(record, record.closed_at)
+        return None
+
+    @_verb("look")
+    async def foresee(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
+        """Return what `redeem` would return now, without consuming the proof."""
+        id = self._proofs.read(proof, purposes, self._now() or datetime.now(UTC))
+        if id is None:
+            return None
+        own = self.keyring.subject(subject)
+        for secret in list(secrets)[:MOST_SHOWN]:
+            found = await self._bound(id, secret)
+            if isinstance(found, Verification) and found.closed_at is not None:
+                due = proof_due(found, binding_digest(secret), own, found.read_at)
+                return _redeemed(due, found.closed_at) if due is not None else None
         return None
 
     async def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
@@ -714,6 +721,20 @@ def _around(address: str | None) -> str | None:
         return None
 
 
+def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
+    return Redeemed(
+        phone=record.phone,
+        purpose=record.purpose,
+        service=record.service,
+        channel=record.channel,
+        assurance=record.assurance,
+        verification_id=record.id,
+        verified_at=verified_at,
+        by_fixed_code=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_FIXED_CODE,
+        short=record.short,
+    )
+
+
 def _require_token(user_token: str | None) -> None:
     if user_token is not None and not is_token(user_token):
         raise ValueError("user_token: give 1 to 8000 printable ASCII characters without spaces, or None")
@@ -850,6 +871,12 @@ class Verifier:
     ) -> Redeemed | None:
         """See `Flows.redeem`."""
         return run(self._flows.redeem(proof, secrets, purposes, subject=subject))
+
+    def foresee(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
+        """See `Flows.foresee`."""
+        return run(self._flows.foresee(proof, secrets, purposes, subject=subject))
 
     def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
         """See `Flows.live`."""

@@ -24,15 +24,15 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
 from phone_verify import PhoneNumber
-from phone_verify.api import SessionUser, moments
+from phone_verify.api import Call, SessionUser
 from phone_verify.model import Redeemed
 
-from . import conf, phones, rights, second_factor, signals
+from . import conf, phones, rights, second_factor, sessions, signals
 from . import pending_login as pending_login  # its receiver comes before those that are connected later
 from .account_settings import load
 from .models import VerifiedPhone
 from .phones import phone_of, phones_of
-from .recent import note_check
+from .recent import note_check, note_sign_in
 from .rights import StaffPhoneError
 
 __all__ = [
@@ -131,6 +131,15 @@ class Accounts:
 
         Asked for a user with a second factor (django-allauth, django-otp), and for one who has to
         complete another login stage of django-allauth. Sign-in that opens a session is not affected.
+        """
+        return False
+
+    def may_change_without_old(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+        """Return whether a user who has lost the present number may have this one without it.
+
+        Called after the proof of the new number, where the present one was not verified within the
+        last 15 minutes. The default refuses. Allow it only after a check of your own, like an answer
+        from your support: anyone who knows the password could otherwise take the phone login over.
         """
         return False
 
@@ -270,8 +279,19 @@ def signed_in(request: HttpRequest) -> SessionUser | None:
 
 
 def signed_in_for(request: HttpRequest) -> timedelta | None:
-    """How long ago this session's user signed in, in whatever way; None where nobody can tell."""
-    return moments.ago(request.session.get(SIGNED_IN_AT))
+    """How long ago this session's user signed in, by any method; None if unknown."""
+    return sessions.notes(request).signed_in_for
+
+
+def described(request: HttpRequest, call: Call) -> Call:
+    """Return the call with the signed-in user and what the session knows."""
+    asks = type(policy()).may_change_without_old is not Accounts.may_change_without_old
+    return sessions.described(request, call, signed_in(request), asks_without_old=asks)
+
+
+def may_change_without_old(request: HttpRequest, redeemed: Redeemed) -> bool:
+    """Ask the site whether the signed-in user may have this number without verifying the present one."""
+    return policy().may_change_without_old(request.user, redeemed)  # type: ignore[arg-type]
 
 
 def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
@@ -288,9 +308,10 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     if change is None:
         return None
     request.session.cycle_key()
+    note_check(request, redeemed.phone)
     phones.tell(request, user, change, phone)
     signals.tell_verified(request, user, redeemed)
-    return SessionUser(str(user.pk), phone)
+    return SessionUser(str(user.pk), phone, phones_of(user))
 
 
 def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
@@ -327,10 +348,11 @@ def backend_missing() -> bool:
 
 
 @receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")
-def _remember_when(request: HttpRequest | None, **_: object) -> None:
+def _note_sign_in(request: HttpRequest | None, user: AbstractBaseUser, **_: object) -> None:
     # Django keeps no such time of its own but `last_login`, which is of all sessions of the user.
-    if hasattr(request, "session"):
-        request.session[SIGNED_IN_AT] = moments.now()  # type: ignore[union-attr]
+    if request is not None and hasattr(request, "session"):
+        numbers = sessions.tags(phones_of(user))
+        sessions.notes(request).sign_in(str(user.pk), numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,25 +363,28 @@ class _How:
 
 
 def _enter(request: HttpRequest, redeemed: Redeemed, how: _How, *, created: bool) -> Account | None:
+    holders = phones.holders_of(redeemed.phone.e164)
     user = authenticate(request, redeemed=redeemed)
     if user is None:
         return None
+    # Found by this number, which may be taken from the user meanwhile: then it is not given back.
+    adds = user.pk not in holders
     if not how.session:
         if not _may_have_token(request, user, redeemed, created=created):
             raise MfaRequiredError
-        if not _hold(request, user, redeemed, adds=True):
+        if not _hold(request, user, redeemed, adds=adds):
             return None
         signals.tell_verified(request, user, redeemed)
     elif apps.is_installed("allauth.account"):
         from .allauth import login as stages
 
-        adds = redeemed.phone.e164 not in phones_of(user)  # the site's own `find` has found the user otherwise
+        adds = adds and redeemed.phone.e164 not in phones_of(user)  # the site's own `find` found the user
         if not stages.sign_in(
             request, user, redeemed, created=created, adds=adds, remember=how.remember, next_url=how.next_url
         ):
             return None
     else:
-        if not _hold(request, user, redeemed, adds=True):
+        if not _hold(request, user, redeemed, adds=adds):
             return None
         login(request, user)
         _signed_in_by(request, user, redeemed, how.remember)
@@ -368,7 +393,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, how: _How, *, created: bool
 
 def _signed_in_by(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, remember: bool | None) -> None:
     """Note in the session, and send, what follows from a sign-in that has ended."""
-    note_check(request)
+    note_sign_in(request, redeemed.phone, started=[redeemed.verification_id])
     if remember is not None:
         request.session.set_expiry(request.session.get_session_cookie_age() if remember else 0)
     signals.tell_verified(request, user, redeemed)
@@ -398,7 +423,8 @@ def _hold(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, a
 
 
 def _session_user(user: AbstractBaseUser) -> SessionUser:
-    return SessionUser(str(user.pk), phone_of(user))
+    held = phones_of(user)
+    return SessionUser(str(user.pk), next(iter(held), None), held)
 
 
 def _moves(redeemed: Redeemed) -> bool:

@@ -58,6 +58,11 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
     return None if row is None else row.user
 
 
+def holders_of(phone: str) -> Sequence[Any]:
+    """Return the primary keys of the users who have this number."""
+    return list(_rows().filter(phone=phone).values_list("user_id", flat=True))
+
+
 def redate(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
     """Record that the user has verified this number again; False if the user does not have it.
 

@@ -1,31 +1,38 @@
-"""When whoever is signed in last proved the own number: what a step asks for that is worth a second look.
+"""When the signed-in user last verified a number in this session: what step-up verification asks for.
 
-It says nothing of django-otp's verification, which is another promise: there the phone must not be the first factor.
+A verification counts only for a number that was the user's before the session began, or that signed it in: a number
+added in the session itself proves nothing about its user. django-otp's verification is another promise: there the
+phone must not be the first factor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from django.http import HttpRequest
 
-from phone_verify.api import moments
+from phone_verify import PhoneNumber
 
-#: In the session: when its user proved the own number.
+from . import conf, sessions
+
+#: In the session: when its user last verified a number that counts.
 CHECKED_AT = "phone_verify_checked_at"
 
 
-def note_check(request: HttpRequest) -> None:
-    """Note that whoever is signed in has just proved the own number.
+def note_check(request: HttpRequest, phone: PhoneNumber) -> None:
+    """Note that the signed-in user has just verified this number, if it counts in this session."""
+    sessions.notes(request).check(conf.site().verifier.tag(phone))
 
-    It goes with the session's user, since Django gives another one a new session.
-    """
-    request.session[CHECKED_AT] = moments.now()
+
+def note_sign_in(request: HttpRequest, phone: PhoneNumber, *, started: Sequence[str] = ()) -> None:
+    """Note that this number has just signed the session in; `started` are the ids that the session still notes."""
+    sessions.notes(request).signed_in_by(conf.site().verifier.tag(phone), started)
 
 
 def checked_for(request: HttpRequest) -> timedelta | None:
-    """How long ago whoever is signed in proved the own number in this session; None where that was never."""
+    """How long ago the signed-in user last verified a number in this session; None if never."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
-    return moments.ago(request.session.get(CHECKED_AT))
+    return sessions.notes(request).checked_for

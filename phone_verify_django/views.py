@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Protocol, TypeVar, cast
 from urllib.parse import urlencode
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.contrib.auth import logout as django_logout
 from django.contrib.auth.decorators import login_not_required
 from django.db import DatabaseError, connections, transaction
@@ -28,6 +29,7 @@ from django.views.decorators.http import condition, require_http_methods, requir
 from django.views.generic import View
 
 from phone_verify.api import (
+    AskSite,
     Call,
     Reply,
     SetPhone,
@@ -47,14 +49,14 @@ from phone_verify.api import (
     signed_in,
     signed_out,
 )
+from phone_verify.api.binding import only_pair
 from phone_verify.api.forms import FORM_LIMIT, refused_form
 from phone_verify.api.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.verifier import Flows, run
 from phone_verify.web.assets import asset
 
-from . import accounts, calls, conf, forms, newcomers
-from .recent import note_check
+from . import accounts, calls, conf, forms, newcomers, sessions
 from .rights import StaffPhoneError
 
 log = logging.getLogger("phone_verify")
@@ -157,7 +159,7 @@ class PageView(View):
     @cached_property
     def users_call(self) -> Call:
         """The request as the core reads it, with who is signed in."""
-        return _with_user(self.request, self.call)
+        return accounts.described(self.request, self.call)
 
     @cached_property
     def urls(self) -> Mapping[str, str]:
@@ -221,8 +223,14 @@ class PageView(View):
     def rendered(self, page: pages.Page, context: dict[str, Any]) -> HttpResponse:
         """The page as a response, with this context."""
         response = render(self.request, self.get_template_name(page), context, status=page.status)
+        self.noted(page)
         calls.finish(self.request, response, self.site, self.urls["mount"], page.headers, page.cookie)
         return response
+
+    def noted(self, answer: pages.Page | pages.Redirect) -> None:
+        """Let the session note which verifications it has started."""
+        if answer.started is not None:
+            sessions.notes(self.request).keep_started(answer.started)
 
     @property
     def next_after_steps(self) -> str:
@@ -234,9 +242,15 @@ class PageView(View):
         return error.response or self.shown(pages.refused_login(self.site, self.call, self.next))
 
     def entered(self, redeemed: Redeemed) -> HttpResponse:
-        """Redirect the user who has just signed in by this proof, and make the browser a trusted device."""
+        """Redirect the user who has just signed in by this proof, and make the browser a trusted device.
+
+        Of the verifications in the cookie only the one that was used is left.
+        """
         response = HttpResponseRedirect(self.get_success_url())
         known = known_cookie(self.site, self.call, redeemed)
+        if self.call.cookie:
+            left = only_pair(self.call.cookie, redeemed.verification_id)
+            calls.finish(self.request, response, self.site, self.urls["mount"], cookie=left)
         calls.remember(self.request, response, self.site, self.urls["mount"], known)
         return response
 
@@ -244,6 +258,7 @@ class PageView(View):
         """What the core answered, as a response."""
         if isinstance(answer, pages.Redirect):
             response: HttpResponse = HttpResponseRedirect(answer.address(self.urls))
+            self.noted(answer)
             calls.finish(self.request, response, self.site, self.urls["mount"], cookie=answer.cookie)
             return response
         if self.request.method != "POST":
@@ -298,7 +313,7 @@ class LoginView(PageView):
         form = self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
             return self.refused(pages.show_login(self.site, self.call, self.next), form)
-        return self.answered(pages.submit_login(self.site, self.call, self.fields(form)))
+        return self.answered(pages.submit_login(self.site, self.users_call, self.fields(form)))
 
 
 class CodeView(PageView):
@@ -355,10 +370,14 @@ class CodeView(PageView):
             return self.answered(pages.refused_phone(self.site, self.users_call, self.next))
         if given is None:
             return self.answered(pages.taken_phone(self.site, self.users_call, self.next))
-        note_check(request)
         return HttpResponseRedirect(self.next or self.urls["verify"])
 
-    def _carried_out(self, answer: pages.Page | pages.Redirect | SignIn | SetPhone) -> HttpResponse:
+    def _carried_out(self, answer: pages.Page | pages.Redirect | SignIn | SetPhone | AskSite) -> HttpResponse:
+        if isinstance(answer, AskSite):
+            if not accounts.may_change_without_old(self.request, answer.redeemed):
+                return self.answered(pages.refused_phone(self.site, self.users_call, self.next))
+            call = replace(self.users_call, without_old=True)
+            return self._carried_out(pages.submit_code(self.site, call, {"called": "1", "next": self.next}))
         if isinstance(answer, SignIn):
             return self.sign_in(answer)
         return self.set_phone(answer) if isinstance(answer, SetPhone) else self.answered(answer)
@@ -396,7 +415,9 @@ class LogoutView(PageView):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Sign out."""
         django_logout(request)
-        return HttpResponseRedirect(self.get_success_url())
+        response = HttpResponseRedirect(self.get_success_url())
+        calls.finish(response, self.site, self.urls["mount"], cookie="" if self.call.cookie else None)
+        return response
 
     def get_default_success_url(self) -> str:
         """Where the settings say, or the login page."""
@@ -440,16 +461,20 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs: _Runs) -> Reply:
     try:
         call = calls.read_call(request, path)
-        if asks_who(path, call.method):
-            call = await runs(_with_user, request, call)
+        if asks_who(path, call.method, has_session=settings.SESSION_COOKIE_NAME in request.COOKIES):
+            call = await runs(accounts.described, request, call)
     except OSError:
         return invalid("The body did not arrive whole.")
     except DatabaseError as error:
         return _database_down(error)
     answer = await answered(site, flows, call)
-    if isinstance(answer, Reply):
-        return answer
     try:
+        if isinstance(answer, AskSite):
+            allowed = await runs(accounts.may_change_without_old, request, answer.redeemed)
+            answer = await answered(site, flows, replace(call, without_old=allowed))
+        if isinstance(answer, Reply):
+            sessions.notes(request).keep_started(answer.started)
+            return answer
         return await runs(_done, request, site, call, answer)
     except DatabaseError as error:
         return _database_down(error)
@@ -458,15 +483,10 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs
         return problem(500, "internal_error", "Something went wrong on our side.")
 
 
-def _with_user(request: HttpRequest, call: Call) -> Call:
-    user = accounts.signed_in(request)
-    return replace(call, user=user, signed_in_for=accounts.signed_in_for(request) if user else None)
-
-
 def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhone | SignOut) -> Reply:
     if isinstance(answer, SignOut):
         django_logout(request)
-        return signed_out()
+        return signed_out(call)
     if isinstance(answer, SetPhone):
         try:
             user = accounts.set_phone(request, answer.redeemed)
@@ -474,7 +494,6 @@ def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhon
             return invalid_proof()
         if user is None:
             return phone_taken()
-        note_check(request)
         return phone_set(user)
     try:
         account = accounts.sign_in(request, answer.redeemed)

@@ -12,7 +12,7 @@ from io import BytesIO
 from urllib.parse import urlsplit
 
 import flask_login
-from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, url_for
+from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.blueprints import BlueprintSetupState
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
@@ -20,8 +20,10 @@ from werkzeug.exceptions import InternalServerError
 from werkzeug.routing import BaseConverter
 
 from phone_verify.api import (
+    AskSite,
     Call,
     Reply,
+    SessionUser,
     SetPhone,
     SignIn,
     SignOut,
@@ -37,6 +39,7 @@ from phone_verify.api import (
     signed_out,
 )
 from phone_verify.api import pages as flow
+from phone_verify.api.binding import only_pair
 from phone_verify.api.forms import FORM_LIMIT, refused_form
 from phone_verify.api.headers import page_headers
 from phone_verify.api.problems import invalid, problem
@@ -44,8 +47,9 @@ from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
-from .login import current, set_phone, sign_in, sign_out, signed_in_for
+from .login import set_phone, sign_in, sign_out
 from .mounted import Mounted, mounted
+from .recent import described, note_check, note_sign_in, notes
 from .rights import StaffPhoneError
 
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
@@ -93,13 +97,15 @@ def _answer(part: str, rest: str | None = None) -> Response:
     if path == _SIGN_IN_PATH and request.method == "POST":
         here.accounts.require()  # before the proof is burnt
     call = read_call(path, body=body)
-    if asks_who(path, call.method):
-        call = _with_user(here, call)
+    if asks_who(path, call.method, has_session=bool(session)):
+        call = described(call)
         if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
     answer = handle(here.site, call)
+    while isinstance(answer, AskSite):  # once: the second answer no longer asks
+        answer = handle(here.site, replace(call, without_old=here.accounts.lost_number(answer.redeemed)))
     if isinstance(answer, SignIn):
-        entered = sign_in(here.site, here.accounts, answer.redeemed)
+        entered = _signed_in(here, answer.redeemed)
         if entered is None:
             answer = refused(call)
         else:
@@ -108,13 +114,17 @@ def _answer(part: str, rest: str | None = None) -> Response:
         answer = _phone_set(here, answer.redeemed)
     elif isinstance(answer, SignOut):
         sign_out()
-        answer = signed_out()
+        answer = signed_out(call)
+    if isinstance(answer, Reply):
+        notes().keep_started(answer.started)
     return make_response(answer, here)
 
 
-def _with_user(here: Mounted, call: Call) -> Call:
-    user = current(here.accounts)
-    return replace(call, user=user, signed_in_for=signed_in_for() if user else None)
+def _signed_in(here: Mounted, redeemed: Redeemed, *, remember: bool = False) -> tuple[SessionUser, bool] | None:
+    entered = sign_in(here.site, here.accounts, redeemed, remember=remember)
+    if entered is not None:
+        note_sign_in(redeemed.phone, redeemed.verification_id)
+    return entered
 
 
 def _phone_set(here: Mounted, redeemed: Redeemed) -> Reply:
@@ -122,7 +132,10 @@ def _phone_set(here: Mounted, redeemed: Redeemed) -> Reply:
         user = set_phone(here.site, here.accounts, redeemed)
     except StaffPhoneError:
         return invalid_proof()
-    return phone_taken() if user is None else phone_set(user)
+    if user is None:
+        return phone_taken()
+    note_check(redeemed.phone)
+    return phone_set(user)
 
 
 @api.url_value_preprocessor
@@ -204,7 +217,7 @@ def login() -> Response:
     """Where the number is typed."""
     here = mounted()
     here.accounts.require()
-    call = read_call("login/")
+    call = described(read_call("login/"))
     if request.method == "POST":
         return _shown(flow.submit_login(here.site, call, _form(here)), here)
     return _shown(flow.show_login(here.site, call, _next(here)), here)
@@ -215,20 +228,25 @@ def code() -> Response:
     """Where the code is typed, or the number to call is shown."""
     here = mounted()
     here.accounts.require()
-    call, next = read_call("code/"), _next(here)
-    if here.accounts.set_phone is not None:  # else the page gives nobody a number, and burns no proof for it
-        call = _with_user(here, call)
+    next = _next(here)
+    # Without that function the page gives nobody a number, and burns no proof for it.
+    call = described(read_call("code/"), user=here.accounts.set_phone is not None)
     if request.method == "POST":
         shown = flow.submit_code(here.site, call, _form(here))
     else:
         shown = flow.show_code(here.site, call, next)
+    while isinstance(shown, AskSite):  # once, as above
+        if not here.accounts.lost_number(shown.redeemed):
+            return _shown(flow.refused_phone(here.site, call, next), here)
+        shown = flow.submit_code(here.site, replace(call, without_old=True), {"called": "1", "next": next})
     if isinstance(shown, SetPhone):
         return _number_given(here, call, shown.redeemed, next)
     if not isinstance(shown, SignIn):
         return _shown(shown, here)
-    if sign_in(here.site, here.accounts, shown.redeemed, remember=bool(shown.remember)) is None:
+    if _signed_in(here, shown.redeemed, remember=bool(shown.remember)) is None:
         return _shown(flow.refused_login(here.site, call, next), here)
     response = _redirect(next or _root(here))
+    keep(response, only_pair(call.cookie, shown.redeemed.verification_id), here)
     remember(response, known_cookie(here.site, call, shown.redeemed), here)
     return response
 
@@ -239,7 +257,7 @@ def verify() -> Response:
     here = mounted()
     here.accounts.require()
     here.accounts.require_set_phone()
-    call = _with_user(here, read_call("verify/"))
+    call = described(read_call("verify/"))
     if request.method == "POST":
         return _shown(flow.submit_verify(here.site, call, _form(here)), here)
     return _shown(flow.show_verify(here.site, call, _next(here)), here)
@@ -252,6 +270,7 @@ def _number_given(here: Mounted, call: Call, redeemed: Redeemed, next: str) -> R
         return _shown(flow.refused_phone(here.site, call, next), here)
     if given is None:
         return _shown(flow.taken_phone(here.site, call, next), here)
+    note_check(redeemed.phone)
     return _redirect(next or url_for(f"{pages.name}.verify"))
 
 
@@ -286,6 +305,7 @@ def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) 
         response = _rendered(_TEMPLATES[type(page)], page, here)
         response.status_code = page.status
         response.headers.update(page.headers)
+    notes().keep_started(page.started)
     keep(response, page.cookie, here)
     return response
 

@@ -96,6 +96,12 @@ def _set_cookie(response: Response, here: Mounted, cookie: str, value: str) -> N
     response.set_cookie(**arguments)
 
 
+def drop_pairs(response: Response, mounted: Mounted) -> None:
+    """Delete the verifications in our cookie, unless this response has set them itself."""
+    if not any(header.startswith(f"{COOKIE}=") for header in response.headers.getlist("Set-Cookie")):
+        keep(response, "", mounted)
+
+
 def _language() -> str | None:
     """The tag of Flask-Babel's language, where the site uses that extension."""
     if "babel" not in current_app.extensions:

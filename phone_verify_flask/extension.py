@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
-import flask_login
 from flask import Flask
 from werkzeug.local import LocalProxy
 
@@ -15,12 +14,13 @@ from phone_verify.verifier import Verifier
 
 from . import blueprint, conf, recent, signals, store
 from .cli import commands
-from .login import Accounts, remember_when
+from .login import Accounts
 from .mounted import KEY, Mounted, mounted
 from .templating import in_templates
 
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
 _SetPhone = TypeVar("_SetPhone", bound=Callable[[Any, Any], object])
+_WithoutOld = TypeVar("_WithoutOld", bound=Callable[[Any, Any], object])
 _PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
 
 #: The verifier of the current application.
@@ -74,7 +74,6 @@ class PhoneVerify:
         site = conf.make_site(given, listeners=listeners, transport=transport, clock=clock)
         in_use = database if conf.is_default_store(given) else None
         app.extensions[KEY] = Mounted(site, given, self._accounts, prefix, subdomain, in_use)
-        flask_login.user_logged_in.connect(remember_when, app)
         recent.watch(app)
         blueprint.register(app, prefix, subdomain)
         app.context_processor(in_templates)
@@ -99,6 +98,16 @@ class PhoneVerify:
         """
         self._accounts.set_phone = set_phone
         return set_phone
+
+    def may_change_without_old(self, may_change: _WithoutOld) -> _WithoutOld:
+        """Register the function that decides for users who have lost their number: of the user and the `Redeemed`.
+
+        It is called after the proof of the new number, where the present one was not verified within the last 15
+        minutes; without it such a change is refused. Return True only after a check of your own, like an answer from
+        your support: anyone who knows the password could otherwise take the phone login over.
+        """
+        self._accounts.may_change_without_old = may_change
+        return may_change
 
     def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:
         """Register the function that says a user's own number, in E.164 or None; without it, the attribute `phone`."""

@@ -118,7 +118,7 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
             return None
         accounts = mounted().accounts
         if current(accounts) and accounts.number_of(flask_login.current_user) == proven.phone:
-            note_check()
+            note_check(proven.phone)
         return proven
 
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import flask_login
-from flask import Flask, current_app, request, session
+from flask import current_app, request, session
 
 from phone_verify import InvalidPhoneError, PhoneNumber
-from phone_verify.api import SessionUser, Site, moments
+from phone_verify.api import SessionUser, Site
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
 
 from . import rights
-from .recent import note_check
 from .signals import tell_changed, tell_verified
 
 _LONGEST_NEXT = 1024
 _REMEMBER = "_remember"
-_SIGNED_IN_AT = "_phone_verify_signed_in_at"
 
 
 @dataclass(slots=True)
@@ -33,6 +30,7 @@ class Accounts:
     user_for_phone: Callable[..., Any] | None = None
     phone_for_user: Callable[[Any], object] = lambda user: getattr(user, "phone", None)
     set_phone: Callable[[Any, Any], object] | None = None
+    may_change_without_old: Callable[[Any, Redeemed], object] | None = None
 
     def require(self) -> Callable[..., Any]:
         """The function from phone to user; if nobody can sign in yet, `ConfigurationError` says what to write."""
@@ -62,6 +60,12 @@ class Accounts:
         """The user of the verified phone, and whether the account is new."""
         found = current_app.ensure_sync(self.require())(redeemed)
         return found if isinstance(found, tuple) else (found, False)
+
+    def lost_number(self, redeemed: Redeemed) -> bool:
+        """Ask the site whether the signed-in user may have this number without verifying the present one."""
+        ask = self.may_change_without_old
+        user = flask_login.current_user._get_current_object()
+        return ask is not None and bool(current_app.ensure_sync(ask)(user, redeemed))
 
     def told(self, user: Any) -> SessionUser:
         """The user as the API tells it."""
@@ -107,20 +111,9 @@ def sign_in(
     if _remember_cookie() in request.cookies:
         session[_REMEMBER] = "clear"  # Flask-Login then deletes the cookie
     flask_login.login_user(user, remember=remember)
-    note_check()
     _new_session_id()
     tell_verified(user, redeemed)
     return accounts.told(user), created
-
-
-def signed_in_for() -> timedelta | None:
-    """How long ago this session's user signed in; None for who was only remembered, or where nobody can tell."""
-    return moments.ago(session.get(_SIGNED_IN_AT))
-
-
-def remember_when(app: Flask, **_: object) -> None:
-    """Note in the session that its user has just signed in, in whatever way."""
-    session[_SIGNED_IN_AT] = moments.now()
 
 
 def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed) -> SessionUser | None:
@@ -134,7 +127,6 @@ def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed) -> SessionUser
     old = accounts.number_of(user)
     if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed):
         return None
-    note_check()
     _new_session_id()
     tell_verified(user, redeemed)
     if old is not None and old != redeemed.phone:

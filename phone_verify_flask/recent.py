@@ -1,37 +1,103 @@
-"""When the user of this session last proved the own number: what a second step asks for.
+"""What Flask's session keeps for this library, and when its user last verified a number in it.
 
-The moment stands in the session, and goes with its user.
+A verification counts only for a number that was the user's before the session began, or that signed it in: a number
+added in the session itself proves nothing about its user.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import flask_login
-from flask import Flask, current_app, session
+from flask import Flask, Response, after_this_request, current_app, has_request_context, session
 
-from phone_verify.api import moments
+from phone_verify import PhoneNumber
+from phone_verify.api import Call
+from phone_verify.api.notes import Notes
 
-CHECKED_AT = "_phone_verify_checked_at"
+from .calls import drop_pairs
+from .login import current
+from .mounted import mounted
+
+_PREFIX = "_phone_verify_"
+CHECKED_AT = f"{_PREFIX}checked_at"
 
 
-def note_check() -> None:
-    """Note that the user who is signed in has just proved the own number."""
-    session[CHECKED_AT] = moments.now()
+def notes() -> Notes:
+    """Return the notes in the session of this request."""
+    return Notes(session, _PREFIX)
+
+
+def described(call: Call, *, user: bool = True) -> Call:
+    """Return the call with what the session knows, and with the signed-in user unless `user` is false."""
+    kept, accounts = notes(), mounted().accounts
+    call = replace(call, has_session=bool(session), started=kept.started)
+    found = current(accounts) if user else None
+    if found is None:
+        return call
+    own = _tags(accounts.number_of(flask_login.current_user))
+    return replace(
+        call,
+        user=found,
+        signed_in_for=kept.signed_in_for,
+        proved_for=kept.proved_for(own),
+        present_counts=any(kept.counts(number) for number in own),
+        asks_without_old=accounts.may_change_without_old is not None,
+    )
+
+
+def note_check(phone: PhoneNumber) -> None:
+    """Note that the signed-in user has just verified this number, if it counts in this session."""
+    notes().check(mounted().site.verifier.tag(phone))
+
+
+def note_sign_in(phone: PhoneNumber, id: str) -> None:
+    """Note that this number has just signed the session in, by the verification with this id."""
+    notes().signed_in_by(mounted().site.verifier.tag(phone), [id])
 
 
 def checked_for() -> timedelta | None:
-    """How long ago the user who is signed in proved the own number in this session, or None."""
+    """Return how long ago the signed-in user last verified a number in this session; None if never."""
     if getattr(current_app, "login_manager", None) is None or not flask_login.current_user.is_authenticated:
         return None
-    return moments.ago(session.get(CHECKED_AT))
+    return notes().checked_for
 
 
 def watch(app: Flask) -> None:
-    """Forget the check whenever somebody comes or goes, in whatever way the site does that."""
-    for signal in (flask_login.user_logged_in, flask_login.user_logged_out, flask_login.user_loaded_from_cookie):
-        signal.connect(_forget, app)
+    """Follow every sign-in and sign-out of the site, by any method."""
+    flask_login.user_logged_in.connect(_signed_in, app)
+    flask_login.user_loaded_from_cookie.connect(_remembered, app)
+    flask_login.user_logged_out.connect(_signed_out, app)
 
 
-def _forget(app: Flask, **_: object) -> None:
-    session.pop(CHECKED_AT, None)
+def _signed_in(app: Flask, user: Any, **_: object) -> None:
+    notes().sign_in(str(user.get_id()), _tags(mounted().accounts.number_of(user)))
+    _drop_pairs()
+
+
+def _remembered(app: Flask, user: Any, **_: object) -> None:
+    # A cookie alone says who the user is, but not that the user is present: it is no recent sign-in.
+    notes().sign_in(str(user.get_id()), _tags(mounted().accounts.number_of(user)), recent=False)
+    _drop_pairs()
+
+
+def _signed_out(app: Flask, **_: object) -> None:
+    notes().sign_out()
+    _drop_pairs()
+
+
+def _drop_pairs() -> None:
+    if has_request_context():
+        here = mounted()
+
+        @after_this_request
+        def dropped(response: Response) -> Response:
+            drop_pairs(response, here)
+            return response
+
+
+def _tags(phone: PhoneNumber | None) -> Sequence[str]:
+    return [] if phone is None else [mounted().site.verifier.tag(phone)]

@@ -417,14 +417,18 @@ def cancelling_ends_it(stage: Stage) -> None:
 
 def a_proof_is_for_its_purpose(stage: Stage) -> None:
     """A proof earned for another purpose signs nobody in; nonsense neither."""
-    browser, phone = stage.browser(), stage.phone()
-    for purpose in ("change_phone", "confirm", "second_factor"):
-        begun = start(browser, phone, channel="sms", purpose=purpose)
-        answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
-        refused(browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}), 400, "invalid_proof")
-        # Nor does the page, which leaves such a verification alone.
-        assert browser.get("/phone/code/").location.startswith("/phone/login/")
-        assert browser.call("GET", f"v1/verifications/{begun['id']}").json()["proof"] is not None
+    browser = stage.browser()
+    for purpose in ("change_phone", "confirm"):
+        refused(
+            browser.call("POST", "v1/verifications", {"phone": stage.phone(), "purpose": purpose}), 401, "not_signed_in"
+        )
+    for purpose in ("second_factor", "own", "Login"):
+        answer = browser.call("POST", "v1/verifications", {"phone": stage.phone(), "purpose": purpose})
+        refused(answer, 400, "invalid_request", fields=["purpose"])
+    signed_in(stage, browser)
+    for purpose in ("change_phone", "confirm"):
+        proof = proven(stage, browser, stage.phone(), purpose)
+        refused(browser.call("POST", "v1/session", {"proof": proof}), 400, "invalid_proof")
     for proof in ("", "x", "a.b.c", "é" * 50, "x" * 5000, "\ud800"):
         refused(browser.call("POST", "v1/session", {"proof": proof}), 400, "invalid_proof")
     begun = start(browser, stage.phone(), channel="sms")
@@ -491,7 +495,10 @@ def a_number_is_not_changed_by_any_proof(stage: Stage) -> None:
     """Not by a login's, not without being signed in, not with somebody else's binding, not by another site."""
     browser, stranger = stage.browser(), stage.browser()
     phone = signed_in(stage, browser)
+    other = signed_in(stage, stranger)
     proof = proven(stage, stranger, stage.phone(), "change_phone")
+    assert other != phone
+    stranger.call("DELETE", "v1/session")
     refused(stranger.call("PUT", "v1/session/phone", {"proof": proof}), 401, "not_signed_in")
     refused(browser.call("PUT", "v1/session/phone", {"proof": proof}), 400, "invalid_proof")
     login = proven(stage, browser, stage.phone(), "login")
@@ -583,8 +590,13 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
         start(stage.browser(), other, channel="sms")
     refused(browser.call("POST", "v1/verifications", {"phone": other}), 429, "too_many_requests")
     browser.call("DELETE", "v1/session")
-    checked = browser.call("POST", f"v1/verifications/{again['id']}/check", {"code": stage.code(phone)})
-    assert browser.call("POST", "v1/session", {"proof": checked.json()["proof"]}).json()["created"] is False
+    checked = browser.call(
+        "POST", f"v1/verifications/{again['id']}/check", {"code": stage.code(phone)}, secret=again["secret"]
+    )
+    assert (
+        browser.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=again["secret"]).json()["created"]
+        is False
+    )
 
 
 def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:

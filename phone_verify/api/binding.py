@@ -38,6 +38,11 @@ def without_pair(cookie: str, id: str) -> str:
     return _joined([pair for pair in pairs(cookie) if pair[0] != id])
 
 
+def only_pair(cookie: str, id: str) -> str:
+    """The cookie's value with nothing but this verification."""
+    return _joined([pair for pair in pairs(cookie) if pair[0] == id])
+
+
 def secret_for(call: Call, id: str) -> str:
     """The secret shown for this verification, or an empty text: the header's, or without one the cookie's."""
     header = call.headers.get(HEADER)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -16,10 +16,14 @@ WEBHOOK_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SessionUser:
-    """Who is signed in: the site's id as text, and the own number in E.164 where the site knows it."""
+    """The signed-in user: the site's id as text, and the primary number in E.164 where the site knows it.
+
+    `numbers` are all of the user's numbers, where the site lets users have several.
+    """
 
     id: str
     phone: str | None = field(repr=False)
+    numbers: Sequence[str] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,11 @@ class Call:
     signed in, `signed_in_for` since when (None where nobody can tell); `multiprocess` is what WSGI says of the
     server; `language` is the tag of the language in which the site itself speaks to this visitor, None where it leaves
     that to the browser.
+
+    Of the session: `has_session` says whether there is one, `started` holds the ids of the verifications that it
+    started, and `proved_for` how long ago its user verified one of the present numbers in it; where `present_counts`
+    is false, verifying one now would not count in this session. `asks_without_old` says whether the site has a rule for
+    users who have lost their number, `without_old` what that rule has answered for this call; None before it was asked.
     """
 
     method: str
@@ -46,6 +55,12 @@ class Call:
     signed_in_for: timedelta | None = None
     multiprocess: bool = False
     language: str | None = None
+    has_session: bool = False
+    started: Sequence[str] = ()
+    proved_for: timedelta | None = None
+    present_counts: bool = False
+    asks_without_old: bool = False
+    without_old: bool | None = None
 
     @property
     def texts(self) -> Texts:
@@ -57,7 +72,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer: JSON in `document`, or `text`; `cookie` and `known_cookie` are new values of ours, or None."""
+    """The answer: JSON in `document`, or `text`; `cookie` and `known_cookie` are new values of ours, or None.
+
+    `started` are the ids that the session notes from now on; None leaves them.
+    """
 
     status: int
     document: Mapping[str, object] | None = field(default=None, repr=False)
@@ -65,6 +83,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
     known_cookie: str | None = field(default=None, repr=False)
+    started: Sequence[str] | None = None
 
     @property
     def content_type(self) -> str | None:
@@ -93,9 +112,19 @@ class SetPhone:
 
 
 @dataclass(frozen=True, slots=True)
+class AskSite:
+    """The present number was not verified: the site's rule for lost numbers decides. Nothing is burnt.
+
+    The adapter asks that rule, and answers the same call again with `Call.without_old` set.
+    """
+
+    redeemed: Redeemed
+
+
+@dataclass(frozen=True, slots=True)
 class SignOut:
     """The adapter signs the user out, and answers by `signed_out`."""
 
 
 #: What a call comes to: a reply, or what the adapter must do before there is one.
-Answer = Reply | SignIn | SetPhone | SignOut
+Answer = Reply | SignIn | SetPhone | AskSite | SignOut

@@ -34,7 +34,7 @@ class NumberHelp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What every page has: `status`, `headers` and `cookie` are the response's."""
+    """What every page has: `status`, `headers` and `cookie` are the response's, `started` is the session's."""
 
     texts: Texts = field(default_factory=lambda: texts_in(ENGLISH), repr=False)
     next: str = ""
@@ -43,6 +43,7 @@ class Page:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
+    started: Sequence[str] | None = None
 
     @property
     def text(self) -> Mapping[str, str]:
@@ -84,12 +85,15 @@ class LoginPage(Page):
 class VerifyPage(LoginPage):
     """Where somebody who is signed in confirms the own number, or types another one.
 
-    `phone_hint` is the own number's, empty for who has none; without `may_change` somebody signs in again before
-    another number can be typed.
+    `phone_hint` is the current number's, empty for a user without one. Without `may_change` no other number can be
+    entered: the user verifies the current number first, or with `must_sign_in` signs in again. Without `may_confirm`
+    verifying the current number would not lead to `next`.
     """
 
     phone_hint: str = ""
     may_change: bool = True
+    must_sign_in: bool = False
+    may_confirm: bool = True
 
     @property
     def refused(self) -> bool:
@@ -104,6 +108,7 @@ class CodePage(Page):
 
     `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or `over`. `poll_path` is
     the API call, under the mount, that tells how the verification stands. `begun_at` is the page where it was begun.
+    `number` is the number in full where it would become the user's: such a page asks, and no script submits it.
     `asks_remember` puts a box on the page, ticked if `remember`: whether to stay signed in on this device.
     """
 
@@ -122,6 +127,7 @@ class CodePage(Page):
     choices: Sequence[Choice] = ()
     poll_path: str = ""
     begun_at: PageName = "login"
+    number: str = field(default="", repr=False)
     asks_remember: bool = False
     remember: bool = True
 
@@ -133,7 +139,7 @@ class CodePage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Go to the page `to`, with the new cookie and `next` kept.
+    """Go to the page `to`, with the new cookie, the ids that the session notes, and `next` kept.
 
     With `back` it is somebody who must sign in first: afterwards that page is where they wanted to go.
     """
@@ -142,6 +148,7 @@ class Redirect:
     next: str = ""
     cookie: str | None = field(default=None, repr=False)
     back: PageName | None = None
+    started: Sequence[str] | None = None
 
     def address(self, urls: Mapping[str, str]) -> str:
         """The address to go to; `urls` has those of the pages, and as `sign_in` the site's own sign-in page, if any."""

@@ -3,7 +3,8 @@
 An adapter reads its form into a mapping, calls one of these, and renders a `LoginPage`, `CodePage` or `VerifyPage` by
 the template of that name, follows a `Redirect`, signs in on a `SignIn`, or gives the number to whoever is signed in on
 a `SetPhone`. The pages hold their binding in the same cookie as the API, so that a script on the page can ask the API
-about what the page shows.
+about what the page shows. The cookie alone finishes nothing here: anyone who can set cookies for the site could plant
+a pair. Only verifications that the framework's own session started (`Call.started`) are shown and finished.
 """
 
 from __future__ import annotations
@@ -17,14 +18,16 @@ from typing import TypeVar
 from ..errors import InvalidPhoneError, StoreError
 from ..model import Channel, Holder, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
+from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from ..web.texts import Texts, example_number, spoken
 from . import views
 from .address import call_address
 from .binding import Pairs, pairs, secrets_shown, with_pair, without_pair
-from .call import Call, SetPhone, SignIn
+from .call import AskSite, Call, SetPhone, SignIn
+from .change import Change, may_have, own_numbers
+from .notes import with_id, without_id
 from .page_values import Choice, CodePage, LoginPage, LogoutPage, NumberHelp, Page, PageName, Redirect, VerifyPage
 from .problems import refusal, unavailable
-from .session import PHONE_PURPOSES, RECENT, SIGN_IN_PURPOSES
 from .site import Site
 
 __all__ = [
@@ -52,6 +55,8 @@ __all__ = [
 log = logging.getLogger("phone_verify")
 
 PURPOSE = "login"
+#: What a page says where the user may not be given another number.
+_REFUSALS = {Change.SIGN_IN_AGAIN: "sign_in_again", Change.VERIFY_PRESENT: "verify_first"}
 _LONGEST_FIELD = 1024
 
 P = TypeVar("P", LoginPage, VerifyPage)
@@ -82,8 +87,9 @@ def show_verify(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect
     page = _verify(site, call, next=next)
     try:
         # Whoever wants to go on to another page is here to confirm it once more.
-        if not next and _has_just_confirmed(site, call):
-            return replace(page, notice=page.text["number_confirmed"])
+        if not next and (id := _just_confirmed(site, call)):
+            cookie, started = without_pair(call.cookie, id), without_id(call.started, id)
+            return replace(page, notice=page.text["number_confirmed"], cookie=cookie, started=started)
     except StoreError as error:
         return _down(page, error)
     return page
@@ -94,18 +100,19 @@ def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage
     next, phone_text, word = _field(form, "next"), _field(form, "phone"), _field(form, "channel")
     if call.user is None:
         return Redirect("login", next, back="verify")
-    own = _own_number(call)
+    own = own_numbers(call)
     page = _verify(site, call, next=next, chosen=word)
-    if "confirm" not in form or own is None:
+    if "confirm" not in form or not own:
         page = replace(page, phone=phone_text)
         phone = _typed(site, page, phone_text)
         if not isinstance(phone, PhoneNumber):
             return phone
     else:
-        phone = own
-    if not _may_have(call, phone):
-        return replace(page, error=page.text["sign_in_again"], status=403)
-    return _begun(site, call, page, phone, "confirm" if own in (None, phone) else "change_phone", word)
+        phone = own[0]
+    change = may_have(call, phone)
+    if change in _REFUSALS:
+        return replace(page, error=page.text[_REFUSALS[change]], status=403)
+    return _begun(site, call, page, phone, "confirm" if not own or phone in own else "change_phone", word)
 
 
 def taken_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
@@ -118,12 +125,12 @@ def refused_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redire
     return _refused_number(site, call, next, "phone_refused", 400)
 
 
-def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn | SetPhone:
-    """The page of the newest verification that this browser holds: to sign in, or for the own number."""
+def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    """The page of the newest verification that this session started: to sign in, or for the own number."""
     return _submit_code(site, call, {"next": next[:_LONGEST_FIELD]})
 
 
-def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone:
+def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`).
 
     A form that asks whether to stay signed in says so by `asks_remember`, and the answer is its box `remember`.
@@ -158,9 +165,10 @@ def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, wo
     if call.multiprocess:
         site.many_processes()
     try:
-        live = site.verifier.live(phone, purpose, pairs(call.cookie))
+        held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
+        live = site.verifier.live(phone, purpose, held)
         if live is not None and channel in (None, live.channel):
-            return Redirect("code", page.next, with_pair(call.cookie, live.id, dict(pairs(call.cookie))[live.id]))
+            return _to_code(call, page.next, live.id, dict(held)[live.id])
         outcome = site.verifier.start(
             phone,
             purpose=purpose,
@@ -169,13 +177,20 @@ def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, wo
             address=call_address(site, call),
             shown=secrets_shown(call),
             known_browser=call.known_cookie,
+            subject=call.user.id if call.user is not None else "",
+            by_client=True,
         )
     except StoreError as error:
         return _down(page, error)
     if outcome.verification is None or outcome.secret is None:
         reply = refusal(outcome)
         return replace(page, error=texts.refusal(outcome), status=reply.status, headers=reply.headers)
-    return Redirect("code", page.next, with_pair(call.cookie, outcome.verification.id, outcome.secret))
+    return _to_code(call, page.next, outcome.verification.id, outcome.secret)
+
+
+def _to_code(call: Call, next: str, id: str, secret: str) -> Redirect:
+    cookie = with_pair(call.cookie, id, secret)
+    return Redirect("code", next, cookie, started=with_id(call.started, id))
 
 
 def _down(page: P, error: StoreError) -> P:
@@ -183,31 +198,13 @@ def _down(page: P, error: StoreError) -> P:
     return replace(page, error=page.text["unavailable"], status=503, headers=unavailable().headers)
 
 
-def _own_number(call: Call) -> PhoneNumber | None:
-    """The number of who is signed in; None for what the site keeps there and is no number."""
-    if call.user is None or call.user.phone is None:
-        return None
-    try:
-        return PhoneNumber.parse(call.user.phone)
-    except InvalidPhoneError:
-        return None
-
-
-def _may_have(call: Call, phone: PhoneNumber) -> bool:
-    """Whether who is signed in may be given this number: the own one always, another one soon after signing in."""
-    return phone == _own_number(call) or _signed_in_lately(call)
-
-
-def _signed_in_lately(call: Call) -> bool:
-    return call.signed_in_for is not None and call.signed_in_for <= RECENT
-
-
-def _has_just_confirmed(site: Site, call: Call) -> bool:
-    """Whether the newest verification of this browser has given, or confirmed, the number of who is signed in."""
+def _just_confirmed(site: Site, call: Call) -> str | None:
+    """The id of this session's newest verification, if it has given the user a number, or confirmed it."""
     for id, secret in pairs(call.cookie)[:1]:
-        record = site.verifier.look(id, secret).verification
-        return record is not None and record.redeemed and _is_for_number(record) and record.phone == _own_number(call)
-    return False
+        record = site.verifier.look(id, secret).verification if id in call.started else None
+        if record is not None and record.redeemed and _is_for_number(record) and record.phone in own_numbers(call):
+            return id
+    return None
 
 
 def _is_for_number(record: Verification) -> bool:
@@ -221,8 +218,9 @@ def _refused_number(site: Site, call: Call, next: str, text: str, status: int) -
     return replace(page, error=page.text[text], status=status)
 
 
-def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone:
-    next, held = _field(form, "next"), pairs(call.cookie)
+def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    next = _field(form, "next")
+    held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
     if not held:
         return Redirect("login", next)
     if call.multiprocess:
@@ -246,15 +244,17 @@ def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | 
 
 def _answered(
     site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str
-) -> CodePage | Redirect | SignIn | SetPhone:
+) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     current, cookie = _current(site, call, held)
     if current is None:
         return Redirect("login", next, cookie)
     id, secret, record = current
     purposes = (record.purpose,)
     changes = _is_for_number(record)
-    if changes and not _may_have(call, record.phone):
-        return Redirect("verify", next, cookie)  # which says to sign in again
+    subject = call.user.id if changes and call.user is not None else ""
+    change = may_have(call, record.phone) if changes else Change.ALLOWED
+    if change in _REFUSALS:
+        return Redirect("verify", next, cookie)  # which says what is missing
     if "submitted" not in form or "called" in form:
         outcome = site.verifier.poll(id, secret)
     elif "resend" in form:
@@ -262,29 +262,35 @@ def _answered(
         channel = Channel(word) if word in set(Channel) else None
         outcome = site.verifier.resend(id, secret, channel=channel, address=call_address(site, call))
     else:
-        outcome = site.verifier.check(id, secret, _field(form, "code"))
+        outcome = site.verifier.check(id, secret, _field(form, "code"), address=call_address(site, call))
     stays = bool(_field(form, "remember")) if _field(form, "asks_remember") else None
     if outcome.proof is not None and "submitted" in form:  # looking at a page signs nobody in
-        redeemed = site.verifier.redeem(outcome.proof, [secret], purposes)
+        if change is Change.ASK_SITE:
+            foreseen = site.verifier.foresee(outcome.proof, [secret], purposes, subject=subject)
+            return AskSite(foreseen) if foreseen is not None else Redirect("verify", next, cookie)
+        redeemed = site.verifier.redeem(outcome.proof, [secret], purposes, subject=subject)
         if redeemed is not None:
             return SetPhone(redeemed) if changes else SignIn(redeemed, stays)
     begun_at: PageName = "verify" if changes else "login"
     standing = outcome if outcome.verification is not None else site.verifier.look(id, secret)
     if standing.verification is None:
-        return Redirect(begun_at, next, without_pair(call.cookie, id))
+        return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
     record = standing.verification
     if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
-        return Redirect(begun_at, next)  # its proof has been used
+        # Its proof has been used, and this is its answer.
+        return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
     outcome = replace(outcome, verification=record, channels=standing.channels)
     page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
-    return replace(page, next=next, begun_at=begun_at, asks_remember=not changes, remember=stays is not False)
+    number = spoken(record.phone) if changes and record.phone not in own_numbers(call) else ""
+    return replace(
+        page, next=next, begun_at=begun_at, number=number, asks_remember=not changes, remember=stays is not False
+    )
 
 
 def _current(site: Site, call: Call, held: Pairs) -> tuple[tuple[str, str, Verification] | None, str]:
     """The newest of the held verifications that the pages are for, and the cookie without those that are gone.
 
-    Those are to sign in, and for somebody who is signed in also to confirm or change the number. Others, begun through
-    the API, are none of the pages' business.
+    Those are to sign in, and for a signed-in user also to confirm or change the number. The pages leave others alone.
     """
     cookie = call.cookie
     purposes = SIGN_IN_PURPOSES + (PHONE_PURPOSES if call.user is not None else ())
@@ -304,8 +310,10 @@ def _login(site: Site, texts: Texts, *, next: str, chosen: str = "") -> LoginPag
 
 
 def _verify(site: Site, call: Call, *, next: str, chosen: str = "") -> VerifyPage:
-    own, texts = _own_number(call), call.texts
+    own, texts = own_numbers(call), call.texts
     choices = _choices(site, texts, chosen)
+    change = may_have(call)
+    sign_in = change is Change.SIGN_IN_AGAIN or bool(own and next and not call.present_counts)
     return VerifyPage(
         choices,
         texts=texts,
@@ -313,8 +321,10 @@ def _verify(site: Site, call: Call, *, next: str, chosen: str = "") -> VerifyPag
         error="" if choices else texts.page["checks_not_set_up"],
         configured=bool(choices),
         number=_number_help(site),
-        phone_hint=own.hint if own is not None else "",
-        may_change=_signed_in_lately(call),
+        phone_hint=own[0].hint if own else "",
+        may_change=change not in _REFUSALS,
+        must_sign_in=sign_in,
+        may_confirm=call.present_counts or not next,
     )
 
 

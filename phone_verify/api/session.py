@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 from ..model import Outcome, Reason, Redeemed
+from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from ..verifier import Flows
 from ..web.texts import PAGE
 from . import bodies
-from .binding import HEADER, secrets_shown
-from .call import Call, Reply, SessionUser, SetPhone, SignIn, SignOut
+from .binding import HEADER, only_pair, secrets_shown
+from .call import AskSite, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
+from .change import Change, may_have
 from .forgery import cross_site
 from .known import known_cookie
 from .problems import problem, refusal, told
 from .site import Site
 
-#: What a proof must have been earned for to sign somebody in, and to give a user a number.
-SIGN_IN_PURPOSES = ("login", "signup")
-PHONE_PURPOSES = ("change_phone", "confirm")
-
-#: Who signed in longer ago signs in again before the number changes (threat model, "Web").
-RECENT = timedelta(minutes=15)
+#: What `reauthentication_required` says of what is missing.
+_MISSING = {
+    Change.SIGN_IN_AGAIN: "Sign in again, then add or change the number.",
+    Change.VERIFY_PRESENT: "Verify your current number first (purpose confirm), then change it.",
+}
 
 
 async def create(site: Site, flows: Flows, call: Call) -> Reply | SignIn:
@@ -31,30 +31,35 @@ async def create(site: Site, flows: Flows, call: Call) -> Reply | SignIn:
         return fields
     if forged := cross_site(call, site.public_url):
         return forged
-    redeemed = await _redeemed(flows, call, fields["proof"], SIGN_IN_PURPOSES)
+    redeemed = await flows.redeem(fields["proof"], _secrets(call), SIGN_IN_PURPOSES)
     return invalid_proof() if redeemed is None else SignIn(redeemed)
 
 
-async def set_phone(site: Site, flows: Flows, call: Call) -> Reply | SetPhone:
-    """PUT v1/session/phone: burns the proof of somebody who signed in lately; the adapter goes on."""
+async def set_phone(site: Site, flows: Flows, call: Call) -> Reply | SetPhone | AskSite:
+    """PUT v1/session/phone: redeems the proof if the user may be given its number; the adapter continues."""
     fields = bodies.read(call, ["proof"])
     if isinstance(fields, Reply):
         return fields
     if forged := cross_site(call, site.public_url):
         return forged
     if call.user is None:
-        return problem(401, "not_signed_in", "Nobody is signed in.")
-    if call.signed_in_for is None or call.signed_in_for > RECENT:
-        return problem(403, "reauthentication_required", "Sign in again, then change the number.")
-    redeemed = await _redeemed(flows, call, fields["proof"], PHONE_PURPOSES)
+        return not_signed_in()
+    proof, secrets, subject = fields["proof"], _secrets(call), call.user.id
+    foreseen = await flows.foresee(proof, secrets, PHONE_PURPOSES, subject=subject)
+    if foreseen is None:
+        return invalid_proof()
+    change = may_have(call, foreseen.phone)
+    if change is Change.ASK_SITE:
+        return AskSite(foreseen)
+    if change is not Change.ALLOWED:
+        return problem(403, "reauthentication_required", _MISSING[change])
+    redeemed = await flows.redeem(proof, secrets, PHONE_PURPOSES, subject=subject)
     return invalid_proof() if redeemed is None else SetPhone(redeemed)
 
 
 async def show(site: Site, flows: Flows, call: Call) -> Reply:
     """GET v1/session: who is signed in."""
-    if call.user is None:
-        return problem(401, "not_signed_in", "Nobody is signed in.")
-    return Reply(200, {"user": _user(call.user)})
+    return not_signed_in() if call.user is None else Reply(200, {"user": _user(call.user)})
 
 
 async def delete(site: Site, flows: Flows, call: Call) -> Reply | SignOut:
@@ -63,9 +68,13 @@ async def delete(site: Site, flows: Flows, call: Call) -> Reply | SignOut:
 
 
 def signed_in(site: Site, call: Call, redeemed: Redeemed, user: SessionUser, *, created: bool) -> Reply:
-    """The reply after the adapter has signed the user in. From now on it knows this browser."""
+    """The reply after the adapter has signed the user in. The browser is a trusted device from now on.
+
+    Of the verifications in its cookie only the one that was used is left.
+    """
     document = {"user": _user(user), "created": created}
-    return Reply(200, document, known_cookie=known_cookie(site, call, redeemed))
+    cookie = only_pair(call.cookie, redeemed.verification_id) if call.cookie else None
+    return Reply(200, document, cookie=cookie, known_cookie=known_cookie(site, call, redeemed))
 
 
 def refused(call: Call) -> Reply:
@@ -102,14 +111,19 @@ def invalid_proof() -> Reply:
     return refusal(Outcome(Reason.INVALID_PROOF))
 
 
-def signed_out() -> Reply:
-    """The reply after the adapter has signed the user out."""
-    return Reply(204)
+def not_signed_in() -> Reply:
+    """The reply to a call that needs a signed-in user."""
+    return problem(401, "not_signed_in", "Nobody is signed in.")
 
 
-async def _redeemed(flows: Flows, call: Call, proof: str, purposes: Sequence[str]) -> Redeemed | None:
+def signed_out(call: Call) -> Reply:
+    """The reply after the adapter has signed the user out. No verification is left in the browser's cookie."""
+    return Reply(204, cookie="" if call.cookie else None)
+
+
+def _secrets(call: Call) -> Sequence[str]:
     header = call.headers.get(HEADER)
-    return await flows.redeem(proof, [header] if header is not None else secrets_shown(call), purposes)
+    return [header] if header is not None else secrets_shown(call)
 
 
 def _user(user: SessionUser) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from ..errors import InvalidPhoneError
@@ -16,11 +15,11 @@ from .address import call_address
 from .binding import secret_for, secrets_shown, with_pair
 from .call import Call, Reply
 from .forgery import cross_site
+from .notes import with_id
 from .problems import invalid, problem, refusal
+from .session import not_signed_in
 from .site import Site
 from .views import verification
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
 
 
 async def start(site: Site, flows: Flows, call: Call) -> Reply:
@@ -33,8 +32,12 @@ async def start(site: Site, flows: Flows, call: Call) -> Reply:
     purpose = fields.get("purpose", "login")
     if wrong := [name for name, fits in _FORMS.items() if name in fields and not fits(fields[name])]:
         return invalid("These fields have no value that exists.", *wrong)
+    if not site.purposes.known(purpose):
+        return invalid("This site knows no such purpose.", "purpose")
     if forged := cross_site(call, site.public_url):
         return forged
+    if call.user is None and site.purposes.needs_user(purpose):
+        return not_signed_in()
     try:
         phone = PhoneNumber.parse(fields["phone"], fields.get("region") or flows.policy.region)
     except InvalidPhoneError:
@@ -48,11 +51,14 @@ async def start(site: Site, flows: Flows, call: Call) -> Reply:
         address=call_address(site, call),
         shown=secrets_shown(call),
         known_browser=call.known_cookie,
+        subject=call.user.id if call.user is not None else "",
+        by_client=True,
     )
     if not outcome.ok or outcome.verification is None or outcome.secret is None:
         return refusal(outcome)
     cookie = with_pair(call.cookie, outcome.verification.id, outcome.secret)
-    return Reply(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie)
+    started = with_id(call.started, outcome.verification.id) if call.has_session else None
+    return Reply(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie, started=started)
 
 
 async def look(site: Site, flows: Flows, call: Call, id: str) -> Reply:
@@ -67,7 +73,7 @@ async def check(site: Site, flows: Flows, call: Call, id: str) -> Reply:
         return fields
     if forged := cross_site(call, site.public_url):
         return forged
-    return _answer(await flows.check(id, secret_for(call, id), fields["code"]))
+    return _answer(await flows.check(id, secret_for(call, id), fields["code"], address=call_address(site, call)))
 
 
 async def resend(site: Site, flows: Flows, call: Call, id: str) -> Reply:
@@ -96,14 +102,9 @@ def _answer(outcome: Outcome) -> Reply:
     return Reply(200, verification(outcome)) if outcome.ok else refusal(outcome)
 
 
-def _is_name(text: str) -> bool:
-    return bool(_NAME.match(text))
-
-
 #: What the optional fields must look like.
 _FORMS: dict[str, Callable[[str], bool]] = {
     "region": is_region,
-    "purpose": _is_name,
     "channel": lambda text: text in {channel.value for channel in Channel},
     "service": lambda text: text == "default",
 }

@@ -96,7 +96,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             note_verified(self.request, user, redeemed)
         else:
             signals.tell_verified(self.request, user, redeemed)
-            note_check(self.request)
+            note_check(self.request, PhoneNumber(phone))
 
     def get_login_stages(self) -> list[str]:
         """Return django-allauth's stages, with ours after those that verify a phone."""

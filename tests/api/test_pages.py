@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from phone_verify.api import Call, SessionUser, SetPhone, SignIn, Site
+from phone_verify.api import AskSite, Call, SessionUser, SetPhone, SignIn, Site
 from phone_verify.api.binding import pairs, with_pair
+from phone_verify.api.notes import with_id
+from phone_verify.api.page_values import Page
 from phone_verify.api.pages import (
     CodePage,
     LoginPage,
@@ -35,21 +38,30 @@ class Visitor:
     def __init__(self, *drivers: Driver) -> None:
         self.bench = Bench(*drivers, resend_after=timedelta(0))
         self.site, self.cookie = Site(self.bench.verifier), ""
+        self.started: Sequence[str] = ()
 
     @property
     def call(self) -> Call:
-        return Call("POST", "", cookie=self.cookie)
+        return Call("POST", "", cookie=self.cookie, started=self.started)
 
     def login(self, channel: str = "") -> LoginPage | Redirect:
         answer = submit_login(self.site, self.call, {"phone": PHONE.e164, "channel": channel})
-        self.cookie = answer.cookie if answer.cookie is not None else self.cookie
+        self.keep(answer)
         return answer
 
-    def code(self, **form: str) -> CodePage | Redirect | SignIn | SetPhone:
+    def code(self, **form: str) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
         return submit_code(self.site, self.call, form)
 
-    def held(self, id: str, secret: str) -> None:
+    def keep(self, answer: Page | Redirect) -> None:
+        self.cookie = answer.cookie if answer.cookie is not None else self.cookie
+        self.started = answer.started if answer.started is not None else self.started
+
+    def planted(self, id: str, secret: str) -> None:
         self.cookie = with_pair(self.cookie, id, secret)
+
+    def held(self, id: str, secret: str) -> None:
+        self.planted(id, secret)
+        self.started = with_id(self.started, id)
 
 
 @pytest.mark.parametrize("channel", ["", "sms"])
@@ -172,6 +184,30 @@ def test_short_codes_that_are_closed_leave_the_login_page_where_it_is() -> None:
     assert visitor.bench.verifier.look(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("purpose", ["login", "signup", "confirm", "change_phone"])
+def test_a_planted_verification_is_never_shown_or_finished(purpose: str) -> None:
+    written = sms()
+    user = User(written)
+    bench = Bench(written, resend_after=timedelta(0))
+    user.site = replace(user.site, verifier=bench.verifier)
+    id, secret = bench.begun(phone=OTHER_PHONE, purpose=purpose)
+    user.planted(id, secret)
+    proof = bench.verifier.check(id, secret, written.codes[0]).proof
+    assert proof is not None
+    for form in ({}, {"submitted": "1", "called": "1"}, {"submitted": "1", "code": written.codes[0]}):
+        assert isinstance(user.code(**form), Redirect)
+    assert bench.verifier.redeem(proof, [secret], [purpose]) is not None, "nothing has used it up"
+
+
+def test_a_planted_verification_is_not_live() -> None:
+    written = sms()
+    visitor = Visitor(written)
+    visitor.planted(*visitor.bench.begun(purpose="login"))
+    visitor.login()
+    assert len(written.orders) == 2
+    assert len(visitor.started) == 1
+
+
 # The own number
 
 
@@ -186,11 +222,20 @@ class User(Visitor):
 
     @property
     def call(self) -> Call:
-        return Call("POST", "", cookie=self.cookie, user=self.user, signed_in_for=self.signed_in_for)
+        return Call(
+            "POST",
+            "",
+            cookie=self.cookie,
+            started=self.started,
+            user=self.user,
+            signed_in_for=self.signed_in_for,
+            proved_for=self.signed_in_for,
+            present_counts=True,
+        )
 
     def verify(self, **form: str) -> VerifyPage | Redirect:
         answer = submit_verify(self.site, self.call, form)
-        self.cookie = answer.cookie if answer.cookie is not None else self.cookie
+        self.keep(answer)
         return answer
 
     def shown(self, next: str = "") -> VerifyPage:
@@ -205,7 +250,7 @@ def test_the_own_number_is_confirmed_by_a_button_and_shown_as_a_hint() -> None:
     page = user.shown()
     assert page.phone_hint == PHONE.hint
     assert PHONE.e164 not in repr(page)
-    assert user.verify(confirm="1", next="/there") == Redirect("code", "/there", user.cookie)
+    assert user.verify(confirm="1", next="/there") == Redirect("code", "/there", user.cookie, started=user.started)
     assert [order.phone for order in written.orders] == [PHONE]
     answer = user.code(code=written.codes[0], next="/there")
     assert isinstance(answer, SetPhone)
@@ -264,7 +309,7 @@ def test_who_signed_in_long_ago_gets_no_other_number(minutes: float | None, own:
     page = user.verify(phone=OTHER_PHONE.e164)
     assert isinstance(page, VerifyPage)
     assert page.status == 403
-    assert page.error == page.text["sign_in_again"]
+    assert page.error == page.text["verify_first" if own else "sign_in_again"]
     assert written.orders == []
 
 
@@ -328,7 +373,9 @@ def test_what_is_done_is_said_where_nothing_else_is_wanted() -> None:
     assert isinstance(user.code(code=written.codes[0]), SetPhone)
     assert user.shown().notice == user.shown().text["number_confirmed"]
     assert user.shown("/there").notice == ""
-    assert show_code(user.site, user.call) == Redirect("verify")
+    answer = show_code(user.site, user.call)
+    assert isinstance(answer, Redirect)
+    assert (answer.to, answer.started) == ("verify", [])
     user.user = SessionUser("2", OTHER_PHONE.e164)
     assert user.shown().notice == ""
 

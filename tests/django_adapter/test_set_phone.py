@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from phone_verify_django.accounts import SIGNED_IN_AT
 from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.recent import CHECKED_AT
 from tests.clients import Answer, Browser
 
 from .conftest import PHONE, Network, verified
@@ -32,13 +33,14 @@ def change(visitor: Browser, network: Network, purpose: str = "change_phone", ph
 
 
 def age(seconds: int | None) -> None:
-    """Let the one session be of somebody who signed in so long ago."""
+    """Let the one session be of a user who signed in, and verified the number, so long ago."""
     session = Session.objects.get().get_decoded()
     store = Session.get_session_store_class()
-    if seconds is None:
-        del session[SIGNED_IN_AT]
-    else:
-        session[SIGNED_IN_AT] -= seconds
+    for moment in (SIGNED_IN_AT, CHECKED_AT):
+        if seconds is None:
+            del session[moment]
+        else:
+            session[moment] -= seconds
     Session.objects.update(session_data=store().encode(session))
 
 

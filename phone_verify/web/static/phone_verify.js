@@ -106,15 +106,19 @@
       .then((message) => {
         if (message?.code && !leaving) {
           code.value = message.code;
-          code.form.requestSubmit();
+          // Where the code would give the account another number, the visitor answers the page's question.
+          if (code.dataset.pvOtp !== "fill") {
+            code.form.requestSubmit();
+          }
         }
       })
       .catch(() => {}); // Refused, aborted or timed out: the visitor types the code.
   }
 
+  // Without this form the page asks a question once the call has come, and no script answers it.
   const called = first("[data-pv-called]");
   const poll = place?.dataset.pvPoll;
-  if (called && poll) {
+  if (poll) {
     let asking = false;
     const ask = async () => {
       if (asking || leaving || document.hidden) {
@@ -127,7 +131,7 @@
           showAgain();
         } else if (answer.ok) {
           const { status } = await answer.json();
-          if (status === "verified") {
+          if (status === "verified" && called) {
             called.requestSubmit();
           } else if (status !== "pending" && status !== "sent") {
             showAgain();

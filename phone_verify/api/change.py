@@ -1,0 +1,58 @@
+"""Who may be given which number: the rules of a first number and of a changed one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import StrEnum
+
+from ..errors import InvalidPhoneError
+from ..phone import PhoneNumber
+from .call import Call
+
+#: A first number follows a sign-in, and a changed one a verification of the present number, by this at most
+#: (threat model, "Web").
+RECENT = timedelta(minutes=15)
+
+
+class Change(StrEnum):
+    """Whether the signed-in user may be given a number, and what is missing if not."""
+
+    ALLOWED = "allowed"
+    #: A first number, and the sign-in is not recent; or the present number does not count in this session.
+    SIGN_IN_AGAIN = "sign_in_again"
+    #: The present number has not been verified recently.
+    VERIFY_PRESENT = "verify_present"
+    #: As above, and the site has a rule of its own for lost numbers.
+    ASK_SITE = "ask_site"
+
+
+def own_numbers(call: Call) -> Sequence[PhoneNumber]:
+    """Return the numbers of the signed-in user, the primary one first; a value that is no number is left out."""
+    if call.user is None:
+        return []
+    found = []
+    for text in dict.fromkeys([call.user.phone or "", *call.user.numbers]):
+        try:
+            found.append(PhoneNumber.parse(text))
+        except InvalidPhoneError:
+            continue
+    return found
+
+
+def may_have(call: Call, phone: PhoneNumber | None = None) -> Change:
+    """Return whether the signed-in user may be given this number; without one, whether any other than the present."""
+    own = own_numbers(call)
+    if phone in own:
+        return Change.ALLOWED
+    if not own:
+        return Change.ALLOWED if _recent(call.signed_in_for) else Change.SIGN_IN_AGAIN
+    if _recent(call.proved_for) or call.without_old:
+        return Change.ALLOWED
+    if call.asks_without_old and call.without_old is None:
+        return Change.ASK_SITE
+    return Change.VERIFY_PRESENT if call.present_counts else Change.SIGN_IN_AGAIN
+
+
+def _recent(age: timedelta | None) -> bool:
+    return age is not None and age <= RECENT

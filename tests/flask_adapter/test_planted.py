@@ -1,0 +1,67 @@
+"""A verification that the session did not start: planted in the browser's cookie, or left there by another user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from phone_verify.api.binding import COOKIE, pairs
+
+from .test_protect import OTHER, PHONE, Made, signed_in, site, submit
+
+API = "/phone/v1/verifications"
+
+
+def plant(made: Made, victim: Any, start: Any) -> None:
+    """Prove the started verification, and put its pair into the victim's browser."""
+    headers = {"Verification-Secret": start["secret"]}
+    answer = made.app.test_client().post(f"{API}/{start['id']}/check", json={"code": made.code}, headers=headers)
+    assert answer.status_code == 200
+    victim.set_cookie(COOKIE, f"{start['id']}.{start['secret']}", path="/phone/")
+
+
+@pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
+def test_a_visitor_starts_no_change_of_number(purpose: str) -> None:
+    answer = site().app.test_client().post(API, json={"phone": OTHER, "purpose": purpose})
+    assert (answer.status_code, answer.json["code"]) == (401, "not_signed_in")
+
+
+def test_a_planted_number_is_not_given_to_the_victim() -> None:
+    made = site()
+    victim, attacker = signed_in(made), signed_in(made, OTHER)
+    started = attacker.post(API, json={"phone": "+989120000008", "purpose": "confirm"}).json
+    plant(made, victim, started)
+    assert submit(victim, "/phone/code/", called="1").location == "/phone/login/"
+    checked = victim.get(f"{API}/{started['id']}").json
+    answer = victim.put("/phone/v1/session/phone", json={"proof": checked["proof"]})
+    assert (answer.status_code, answer.json["code"]) == (400, "invalid_proof")
+    assert victim.get("/").text == PHONE
+
+
+def test_a_planted_login_does_not_sign_the_victim_in() -> None:
+    made = site()
+    victim = signed_in(made)
+    plant(made, victim, made.app.test_client().post(API, json={"phone": OTHER}).json)
+    assert submit(victim, "/phone/code/", called="1").location == "/phone/login/"
+    assert victim.get("/").text == PHONE
+
+
+def test_a_planted_start_is_not_live_for_the_victim() -> None:
+    made = site()
+    victim = made.app.test_client()
+    planted = made.app.test_client().post(API, json={"phone": PHONE}).json
+    victim.set_cookie(COOKIE, f"{planted['id']}.{planted['secret']}", path="/phone/")
+    submit(victim, "/phone/login/", phone=PHONE)
+    newest = pairs(victim.get_cookie(COOKIE, path="/phone/").value)[0][0]
+    assert newest != planted["id"], "the attacker could wait for the victim's code"
+
+
+def test_the_next_user_of_a_browser_is_offered_no_proof() -> None:
+    made = site()
+    browser = signed_in(made)
+    submit(browser, "/phone/verify/", confirm="1")
+    assert browser.get_cookie(COOKIE, path="/phone/").value
+    submit(browser, "/phone/logout/")
+    assert browser.get_cookie(COOKIE, path="/phone/") is None
+    assert browser.get("/phone/code/").location == "/phone/login/"
