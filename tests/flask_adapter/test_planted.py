@@ -8,6 +8,7 @@ import pytest
 
 from phone_verify.api.binding import COOKIE, pairs
 
+from .sites import token
 from .test_protect import OTHER, PHONE, Made, signed_in, site, submit
 
 API = "/phone/v1/verifications"
@@ -32,7 +33,9 @@ def test_a_planted_number_is_not_given_to_the_victim() -> None:
     victim, attacker = signed_in(made), signed_in(made, OTHER)
     started = attacker.post(API, json={"phone": "+989120000008", "purpose": "confirm"}).json
     plant(made, victim, started)
-    assert submit(victim, "/phone/code/", called="1").location == "/phone/login/"
+    assert victim.get("/phone/code/").location == "/phone/login/"
+    posted = {"called": "1", "csrf_token": token(victim.get("/phone/verify/"))}
+    assert victim.post("/phone/code/", data=posted).location == "/phone/login/"
     checked = victim.get(f"{API}/{started['id']}").json
     answer = victim.put("/phone/v1/session/phone", json={"proof": checked["proof"]})
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_proof")
@@ -43,7 +46,9 @@ def test_a_planted_login_does_not_sign_the_victim_in() -> None:
     made = site()
     victim = signed_in(made)
     plant(made, victim, made.app.test_client().post(API, json={"phone": OTHER}).json)
-    assert submit(victim, "/phone/code/", called="1").location == "/phone/login/"
+    assert victim.get("/phone/code/").location == "/phone/login/"
+    posted = {"called": "1", "csrf_token": token(victim.get("/phone/verify/"))}
+    assert victim.post("/phone/code/", data=posted).location == "/phone/login/"
     assert victim.get("/").text == PHONE
 
 
