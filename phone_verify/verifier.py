@@ -11,7 +11,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from ipaddress import IPv6Network
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
@@ -72,6 +72,11 @@ _SECONDS_PER_REPORT = 3600.0
 
 #: A browser shows the last five secrets in its cookie, and one in the header; more are not looked at.
 MOST_SHOWN = 6
+
+#: How long the store counts the ended sessions of a user: longer than any session or cookie lives.
+SESSIONS_KEPT = timedelta(days=3650)
+#: The largest number that every store's column of counts can hold.
+_MOST_GENERATIONS = 2**31 - 1
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -399,6 +404,29 @@ class Flows:
                 if isinstance(found, Verification) and found.open and found.purpose == purpose:
                     return found
         return None
+
+    async def session_generation(self, subject: str) -> int:
+        """Return how often `end_sessions` was called for this subject, a text that names a user."""
+        low = high = 0
+        while await self.sessions_ended(subject, high):
+            low, high = high + 1, 2 * high + 1
+        while low < high:
+            middle = (low + high) // 2
+            if await self.sessions_ended(subject, middle):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def sessions_ended(self, subject: str, generation: int) -> bool:
+        """Return whether the sessions that began under this generation were ended."""
+        gate = Quota(self.keyring.bucket("sessions", subject), generation + 1, SESSIONS_KEPT, gate=True)
+        return isinstance(await self._store.count([gate], self._now()), Refused)
+
+    async def end_sessions(self, subject: str) -> None:
+        """End every session of this subject that has begun until now."""
+        counter = Quota(self.keyring.bucket("sessions", subject), _MOST_GENERATIONS, SESSIONS_KEPT)
+        await self._store.count([counter], self._now())
 
     async def end(self, id: str) -> bool:
         """End an open verification for the site's owner, who shows no secret; whether it was open."""
@@ -885,6 +913,18 @@ class Verifier:
     def unlock(self, phone: PhoneNumber) -> bool:
         """See `Flows.unlock`."""
         return run(self._flows.unlock(phone))
+
+    def session_generation(self, subject: str) -> int:
+        """See `Flows.session_generation`."""
+        return run(self._flows.session_generation(subject))
+
+    def sessions_ended(self, subject: str, generation: int) -> bool:
+        """See `Flows.sessions_ended`."""
+        return run(self._flows.sessions_ended(subject, generation))
+
+    def end_sessions(self, subject: str) -> None:
+        """See `Flows.end_sessions`."""
+        run(self._flows.end_sessions(subject))
 
     def end(self, id: str) -> bool:
         """See `Flows.end`."""

@@ -273,7 +273,7 @@ def is_new(redeemed: Redeemed) -> bool:
 def signed_in(request: HttpRequest) -> SessionUser | None:
     """Who is signed in, or None."""
     user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated:
+    if user is None or not user.is_authenticated or sessions.is_over(request, user):
         return None
     return _session_user(user)
 
@@ -353,6 +353,7 @@ def _note_sign_in(request: HttpRequest | None, user: AbstractBaseUser, **_: obje
     if request is not None and hasattr(request, "session"):
         numbers = sessions.tags(phones_of(user))
         sessions.notes(request).sign_in(str(user.pk), numbers)
+        sessions.notes(request).keep_generation(sessions.generation_of(user.pk))
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,9 +385,12 @@ def _enter(request: HttpRequest, redeemed: Redeemed, how: _How, *, created: bool
         ):
             return None
     else:
+        # Read before the number is looked at: a change that comes later ends this session as well.
+        generation = sessions.generation_of(user.pk)
         if not _hold(request, user, redeemed, adds=adds):
             return None
         login(request, user)
+        sessions.notes(request).keep_generation(generation)
         _signed_in_by(request, user, redeemed, how.remember)
     return Account(_session_user(user), created)
 

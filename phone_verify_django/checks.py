@@ -43,6 +43,9 @@ DEPLOYED = {
     "segments": 26,
 }
 
+AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
+SESSIONS = "phone_verify_django.middleware.PhoneSessionMiddleware"
+
 _NAME = re.compile(rf"{PREFIX}([A-Z_]+)(?:=(\S+?)(?=[,.]?(?:\s|$)))?")
 
 
@@ -91,6 +94,13 @@ def _complaints() -> Iterator[checks.CheckMessage]:
             hint="Write path('phone/', include('phone_verify_django.urls')) in your root URLconf, "
             "outside of other namespaces.",
             id="phone_verify.E002",
+        )
+    if AUTHENTICATION in settings.MIDDLEWARE and SESSIONS not in settings.MIDDLEWARE:
+        yield checks.Warning(
+            "A user's other sessions go on in your own views after the number was changed, removed or lost: "
+            "MIDDLEWARE does not name PhoneSessionMiddleware. (Our pages, API, decorators and mixins end them.)",
+            hint=f"Write {SESSIONS!r} into MIDDLEWARE, after {AUTHENTICATION!r}.",
+            id="phone_verify.W006",
         )
     yield from _accounts()
     yield from _tenants()

@@ -57,6 +57,16 @@ class VerifiedPhone(models.Model):
         super().save(*args, **kwargs)
 
 
+class SessionGeneration(models.Model):
+    """How often all sessions of a user were ended; for a user without a row, never."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
+    generation = models.PositiveIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"generation {self.generation} of the sessions of user {self.user_id}"
+
+
 class VerificationRow(models.Model):
     """One verification, with the fields of `phone_verify.model.Verification`.
 

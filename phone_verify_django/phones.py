@@ -22,7 +22,7 @@ from django.utils import timezone
 from phone_verify import PhoneNumber
 from phone_verify.model import Redeemed
 
-from . import conf, rights, signals
+from . import conf, rights, sessions, signals
 from .account_settings import user_field
 from .models import VerifiedPhone
 
@@ -38,6 +38,8 @@ class Change:
     old: Sequence[str] = ()
     #: The users who had the number.
     losers: Sequence[Any] = ()
+    #: Whether every session of the user has ended by it.
+    ends_sessions: bool = False
 
 
 def phone_of(user: AbstractBaseUser) -> str | None:
@@ -59,7 +61,7 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
 
 
 def holders_of(phone: str) -> Sequence[Any]:
-    """Return the primary keys of the users who have this number."""
+    """The primary keys of the users who have this number."""
     return list(_rows().filter(phone=phone).values_list("user_id", flat=True))
 
 
@@ -124,7 +126,7 @@ def withdraw(request: HttpRequest | None, user: AbstractBaseUser, phone: str) ->
         _hold(user)
         gone = bool(_rows().filter(user_id=user.pk, phone=phone).delete()[0])
     if gone:
-        tell(request, user, Change([phone]), phone_of(user))
+        tell(request, user, Change([phone], ends_sessions=True), phone_of(user))
     return gone
 
 
@@ -134,7 +136,9 @@ def stored(time: datetime) -> datetime:
 
 
 def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, new: str | None) -> None:
-    """Send the signals that tell of a change."""
+    """Send the signals that tell of a change. Where it ended the user's sessions, this request's goes on."""
+    if change.ends_sessions:
+        sessions.keep_this(request, user)
     model = get_user_model()
     for old in change.old:
         signals.phone_changed.send_robust(
@@ -167,7 +171,7 @@ def _given(
     gone = [old for old in before if old != phone]
     if replaces:
         own.exclude(phone=phone).delete()
-        return Change(gone, losers)
+        return Change(gone, losers, ends_sessions=bool(gone))
     return Change(before[:1] if not has else (), losers)
 
 
@@ -229,10 +233,16 @@ def _database() -> str:
 
 @receiver(post_delete, sender=VerifiedPhone, dispatch_uid="phone_verify_django.phones")
 def _hand_over(instance: VerifiedPhone, origin: Any, using: str, **_: object) -> None:
-    """When a primary number goes, the user's newest is primary; when who signs in by a number goes, the next does."""
+    """End the sessions of a user who loses a number, and hand over what the row stood for.
+
+    When a primary number goes, the user's newest is primary; when the row that signs in goes, the next one does.
+    """
     rows = VerifiedPhone.objects.using(using)
-    # Where the row goes with its user, as it does from any other origin, nobody is left to have a primary number.
-    if instance.is_primary and getattr(origin, "model", type(origin)) is VerifiedPhone:
+    # Where the row goes with its user, as it does from any other origin, no user is left.
+    stays = getattr(origin, "model", type(origin)) is VerifiedPhone
+    if stays:
+        sessions.end_all(instance.user_id)
+    if instance.is_primary and stays:
         left = _primary_first(rows.filter(user_id=instance.user_id)).first()
         if left is not None:
             rows.filter(pk=left.pk).update(is_primary=True)

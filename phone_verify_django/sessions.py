@@ -1,10 +1,18 @@
-"""What a session keeps for this library: our notes in Django's session."""
+"""What a session keeps for us, and which sessions of a user go on.
+
+`SessionGeneration` counts per user how often all sessions had to end: when a number was changed, removed or lost, or
+the user asked for it. A session keeps the count at its sign-in, and ends where the two differ.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import IntegrityError, models, router, transaction
 from django.http import HttpRequest
 
 from phone_verify import PhoneNumber
@@ -12,6 +20,7 @@ from phone_verify.api import Call, SessionUser
 from phone_verify.api.notes import Notes
 
 from . import conf
+from .models import SessionGeneration
 
 
 def notes(request: HttpRequest) -> Notes:
@@ -40,3 +49,49 @@ def described(request: HttpRequest, call: Call, user: SessionUser | None, *, ask
         present_counts=any(kept.counts(number) for number in held),
         asks_without_old=asks_without_old,
     )
+
+
+def generation_of(user_id: Any) -> int:
+    """Return how often this user's sessions have had to end."""
+    rows = SessionGeneration.objects.using(_database())
+    return rows.filter(pk=user_id).values_list("generation", flat=True).first() or 0
+
+
+def end_all(user_id: Any) -> None:
+    """End every session of this user.
+
+    Part of the caller's transaction, where there is one: sessions end together with what they end for.
+    """
+    rows = SessionGeneration.objects.using(_database()).filter(pk=user_id)
+    if not rows.update(generation=models.F("generation") + 1):
+        try:
+            with transaction.atomic(using=_database()):
+                SessionGeneration.objects.using(_database()).create(user_id=user_id, generation=1)
+        except IntegrityError:  # another request was first
+            rows.update(generation=models.F("generation") + 1)
+
+
+def keep_this(request: HttpRequest | None, user: AbstractBaseUser) -> None:
+    """Let this request's session go on, if it is this user's, after all sessions of the user were ended."""
+    if request is None or not hasattr(request, "session"):
+        return
+    # Not by `request.user`: a lazy one would be loaded now, and be nobody in a session that was ended.
+    if request.session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):
+        notes(request).keep_generation(generation_of(user.pk))
+
+
+def end_others(request: HttpRequest) -> None:
+    """End every session of the signed-in user but this one."""
+    user: Any = request.user
+    end_all(user.pk)
+    keep_this(request, user)
+
+
+def is_over(request: HttpRequest, user: AbstractBaseUser) -> bool:
+    """Whether this session, which is this user's, has been ended."""
+    return notes(request).generation != generation_of(user.pk)
+
+
+def _database() -> str:
+    # Not a replica: a session that was ended must not go on until the replica has caught up.
+    return router.db_for_write(SessionGeneration)

@@ -396,10 +396,15 @@ class VerifyView(PageView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Send, and go to the page of the code."""
-        form = self.get_form(data=request.POST) if "confirm" not in request.POST else None
+        fieldless = "confirm" in request.POST or "sign_out_others" in request.POST
+        form = None if fieldless else self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
             return self.refused(pages.show_verify(self.site, self.users_call, self.next), form)
-        return self.answered(pages.submit_verify(self.site, self.users_call, self.fields(form)))
+        answer = pages.submit_verify(self.site, self.users_call, self.fields(form))
+        if isinstance(answer, pages.SignOutOthers):
+            sessions.end_others(request)
+            answer = pages.signed_out_others(self.site, self.users_call, self.next)
+        return self.answered(answer)
 
 
 class LogoutView(PageView):

@@ -16,7 +16,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, redirect, rend
 from flask.blueprints import BlueprintSetupState
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
-from werkzeug.exceptions import InternalServerError
+from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 from werkzeug.routing import BaseConverter
 
 from phone_verify.api import (
@@ -42,10 +42,11 @@ from phone_verify.api import pages as flow
 from phone_verify.api.binding import only_pair
 from phone_verify.api.forms import FORM_LIMIT, refused_form
 from phone_verify.api.headers import page_headers
-from phone_verify.api.problems import invalid, problem
+from phone_verify.api.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
+from . import sessions
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
 from .login import set_phone, sign_in, sign_out
 from .mounted import Mounted, mounted
@@ -144,6 +145,11 @@ def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
     protection = current_app.extensions.get("csrf")
     if isinstance(protection, CSRFProtect):
         protection.exempt(api)
+
+
+@api.errorhandler(ServiceUnavailable)
+def _down(error: ServiceUnavailable) -> Response:
+    return make_response(unavailable(), mounted())
 
 
 @api.errorhandler(InternalServerError)
@@ -259,7 +265,11 @@ def verify() -> Response:
     here.accounts.require_set_phone()
     call = described(read_call("verify/"))
     if request.method == "POST":
-        return _shown(flow.submit_verify(here.site, call, _form(here)), here)
+        answer = flow.submit_verify(here.site, call, _form(here))
+        if isinstance(answer, flow.SignOutOthers):
+            sessions.end_others(flask_login.current_user)
+            answer = flow.signed_out_others(here.site, call, _next(here))
+        return _shown(answer, here)
     return _shown(flow.show_verify(here.site, call, _next(here)), here)
 
 

@@ -12,7 +12,7 @@ from werkzeug.local import LocalProxy
 from phone_verify.errors import ConfigurationError
 from phone_verify.verifier import Verifier
 
-from . import blueprint, conf, recent, signals, store
+from . import blueprint, conf, recent, sessions, signals, store
 from .cli import commands
 from .login import Accounts
 from .mounted import KEY, Mounted, mounted
@@ -75,6 +75,7 @@ class PhoneVerify:
         in_use = database if conf.is_default_store(given) else None
         app.extensions[KEY] = Mounted(site, given, self._accounts, prefix, subdomain, in_use)
         recent.watch(app)
+        sessions.watch(app)
         blueprint.register(app, prefix, subdomain)
         app.context_processor(in_templates)
         app.cli.add_command(commands)
@@ -108,6 +109,13 @@ class PhoneVerify:
         """
         self._accounts.may_change_without_old = may_change
         return may_change
+
+    def end_other_sessions(self, user: Any) -> None:
+        """End every session of this user but the present request's, remember cookies among them.
+
+        Call it where your own code takes a number from a user. Changes through this library do it by themselves.
+        """
+        sessions.end_others(user)
 
     def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:
         """Register the function that says a user's own number, in E.164 or None; without it, the attribute `phone`."""

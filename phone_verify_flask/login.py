@@ -16,7 +16,7 @@ from phone_verify.api import SessionUser, Site
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
 
-from . import rights
+from . import rights, sessions
 from .signals import tell_changed, tell_verified
 
 _LONGEST_NEXT = 1024
@@ -102,15 +102,20 @@ def sign_in(
     Nothing of the session before stays: not its keys, not its id where the server keeps sessions, not the "remember
     me" of somebody else.
     """
+    number = sessions.Watched(redeemed.phone)
     user, created = accounts.find_or_make(redeemed)
     if user is None or not user.is_active:
         return None
+    generation = sessions.generation_of(user)
+    if number.was_dropped():
+        return None  # found by a number that its user has dropped meanwhile
     if not rights.signs_in(site, user, redeemed):
         return None
     session.clear()
     if _remember_cookie() in request.cookies:
         session[_REMEMBER] = "clear"  # Flask-Login then deletes the cookie
     flask_login.login_user(user, remember=remember)
+    sessions.begin(generation)
     _new_session_id()
     tell_verified(user, redeemed)
     return accounts.told(user), created
@@ -127,6 +132,9 @@ def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed) -> SessionUser
     old = accounts.number_of(user)
     if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed):
         return None
+    if old is not None and old != redeemed.phone:
+        sessions.dropped(old)
+        sessions.end_others(user)
     _new_session_id()
     tell_verified(user, redeemed)
     if old is not None and old != redeemed.phone:

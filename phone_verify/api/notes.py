@@ -116,6 +116,17 @@ class Notes:
         return self.checked_for if self.session.get(f"{self.prefix}checked_number", None) in numbers else None
 
     @property
+    def generation(self) -> int:
+        """The user's generation of sessions when this one signed in; 0 for one that does not say."""
+        kept = self.session.get(f"{self.prefix}generation", None)
+        return kept if type(kept) is int else 0
+
+    def keep_generation(self, generation: int) -> None:
+        """Let this session go on under this generation."""
+        if generation != self.generation:
+            self.session[f"{self.prefix}generation"] = generation
+
+    @property
     def _numbers(self) -> Sequence[str]:
         kept = self.session.get(f"{self.prefix}numbers", None)
         return kept if isinstance(kept, list) else []

@@ -103,6 +103,11 @@ class VerifyPage(LoginPage):
 
 
 @dataclass(frozen=True, slots=True)
+class SignOutOthers:
+    """The adapter ends every other session of the signed-in user, and shows `pages.signed_out_others`."""
+
+
+@dataclass(frozen=True, slots=True)
 class CodePage(Page):
     """Where the code is typed, or the number to call is shown.
 

@@ -26,7 +26,18 @@ from .binding import Pairs, pairs, secrets_shown, with_pair, without_pair
 from .call import AskSite, Call, SetPhone, SignIn
 from .change import Change, may_have, own_numbers
 from .notes import with_id, without_id
-from .page_values import Choice, CodePage, LoginPage, LogoutPage, NumberHelp, Page, PageName, Redirect, VerifyPage
+from .page_values import (
+    Choice,
+    CodePage,
+    LoginPage,
+    LogoutPage,
+    NumberHelp,
+    Page,
+    PageName,
+    Redirect,
+    SignOutOthers,
+    VerifyPage,
+)
 from .problems import refusal, unavailable
 from .site import Site
 
@@ -39,6 +50,7 @@ __all__ = [
     "NumberHelp",
     "Page",
     "Redirect",
+    "SignOutOthers",
     "VerifyPage",
     "refused_login",
     "refused_phone",
@@ -46,6 +58,7 @@ __all__ = [
     "show_login",
     "show_logout",
     "show_verify",
+    "signed_out_others",
     "submit_code",
     "submit_login",
     "submit_verify",
@@ -95,11 +108,16 @@ def show_verify(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect
     return page
 
 
-def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage | Redirect:
-    """Send to the own number (`confirm`), or to the one in `phone`, which becomes the user's once it is proven."""
+def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage | Redirect | SignOutOthers:
+    """Send to the current number (`confirm`), or to the one in `phone`, which becomes the user's once it is verified.
+
+    Or end all other sessions (`sign_out_others`).
+    """
     next, phone_text, word = _field(form, "next"), _field(form, "phone"), _field(form, "channel")
     if call.user is None:
         return Redirect("login", next, back="verify")
+    if "sign_out_others" in form:
+        return SignOutOthers()
     own = own_numbers(call)
     page = _verify(site, call, next=next, chosen=word)
     if "confirm" not in form or not own:
@@ -113,6 +131,14 @@ def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage
     if change in _REFUSALS:
         return replace(page, error=page.text[_REFUSALS[change]], status=403)
     return _begun(site, call, page, phone, "confirm" if not own or phone in own else "change_phone", word)
+
+
+def signed_out_others(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page after all other sessions of the user were ended."""
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    page = _verify(site, call, next=next)
+    return replace(page, notice=page.text["signed_out_others"])
 
 
 def taken_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:

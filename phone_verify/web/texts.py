@@ -112,6 +112,8 @@ PAGE = {
     "change_question": "Do you want to use this number for your account?",
     "change_confirm": "Yes, use this number",
     "sign_in_again_button": "Sign in again",
+    "sign_out_others": "Sign out everywhere else",
+    "signed_out_others": "You are now signed out on all other devices.",
     "checks_not_set_up": "Checking numbers is not set up on this site yet.",
     "logout_title": "Sign out",
     "logout_lead": "Do you want to sign out?",

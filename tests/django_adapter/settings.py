@@ -25,6 +25,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "phone_verify_django.middleware.PhoneSessionMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "phone_verify_django.otp.middleware.PhoneFactorMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

@@ -1,0 +1,209 @@
+"""Other sessions end with the number, and a sign-in that races a change gives no number back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
+from django.test import AsyncClient, Client
+from django.utils import timezone
+
+from phone_verify.model import Redeemed
+from phone_verify_django import accounts
+from phone_verify_django.middleware import PhoneSessionMiddleware
+from phone_verify_django.models import VerifiedPhone
+from tests.clients import Browser, DjangoCarrier
+
+from .conftest import PHONE, Network, verified
+from .people import heard, proof, request_of, somebody
+from .test_set_phone import NEW, change, sign_in
+
+pytestmark = pytest.mark.django_db
+
+MIDDLEWARE = "phone_verify_django.middleware.PhoneSessionMiddleware"
+OTHER = "+989120000008"
+
+
+def owner(*phones: str) -> User:
+    user = somebody("owner")
+    for phone in phones:
+        VerifiedPhone.objects.create(user=user, phone=phone, verified_at=timezone.now())
+    return user
+
+
+def session_of(user: User) -> Client:
+    """A session of this user that began by another method than a phone."""
+    client = Client()
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    return client
+
+
+def number_seen(client: Client) -> str:
+    return client.get("/").content.decode()
+
+
+@pytest.fixture(autouse=True)
+def _passwords_too(settings: Any) -> None:
+    settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "django.contrib.auth.backends.ModelBackend"]
+
+
+def test_change_of_number_ends_every_other_session(visitor: Browser, network: Network) -> None:
+    sign_in(visitor, network)
+    other = session_of(User.objects.get())
+    assert number_seen(other) == PHONE
+    assert change(visitor, network).status == 200
+    assert number_seen(other) != NEW
+    assert other.get("/phone/v1/session").status_code == 401
+    assert visitor.get("/").text == NEW
+
+
+def test_removed_number_ends_every_other_session() -> None:
+    user = owner(PHONE, NEW)
+    mine, other = session_of(user), session_of(user)
+    request = mine.get("/").wsgi_request
+    assert accounts.remove_phone(user, NEW, request)
+    request.session.save()
+    assert number_seen(mine) == PHONE
+    assert number_seen(other) != PHONE
+
+
+def test_number_that_a_new_owner_took_ends_sessions(configure: Callable[..., None]) -> None:
+    configure(sms="console://", recycled_numbers="newest")
+    user = owner(PHONE, NEW)
+    session = session_of(user)
+    request = request_of(somebody("new owner"))
+    VerifiedPhone.objects.update(verified_at=proof(PHONE, minutes=-60).verified_at)
+    assert accounts.set_phone(request, proof(PHONE, "confirm")) is not None
+    assert number_seen(session) != NEW
+
+
+def test_row_deleted_in_the_admin_ends_sessions() -> None:
+    user = owner(PHONE, NEW)
+    session = session_of(user)
+    VerifiedPhone.objects.filter(phone=NEW).delete()
+    assert number_seen(session) != PHONE
+
+
+def test_deleted_user_leaves_nothing() -> None:
+    user = owner(PHONE)
+    accounts.remove_phone(owner_with_password(user), PHONE)
+    user.delete()
+    assert not VerifiedPhone.objects.exists()
+
+
+def owner_with_password(user: User) -> User:
+    user.set_password("a long word")
+    user.save()
+    return user
+
+
+def test_second_number_ends_no_session() -> None:
+    user = owner(PHONE)
+    mine, other = session_of(user), session_of(user)
+    request = mine.get("/").wsgi_request
+    assert accounts.set_phone(request, proof(NEW, "confirm")) is not None
+    assert number_seen(other) == PHONE
+
+
+def test_own_pages_end_sessions_without_the_middleware(visitor: Browser, network: Network, settings: Any) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != MIDDLEWARE]
+    sign_in(visitor, network)
+    other = session_of(User.objects.get())
+    assert change(visitor, network).status == 200
+    assert other.get("/phone/v1/session").status_code == 401
+    assert other.get("/phone/verify/").status_code == 302
+
+
+def test_missing_middleware_is_reported(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("check", "--tag", "phone_verify")
+    assert "W006" not in capsys.readouterr().err
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != MIDDLEWARE]
+    call_command("check", "--tag", "phone_verify")
+    said = capsys.readouterr().err
+    assert "W006" in said
+    assert f"Write '{MIDDLEWARE}' into MIDDLEWARE" in said
+
+
+def test_middleware_before_the_user_is_refused() -> None:
+    middleware = PhoneSessionMiddleware(lambda request: None)
+    request = request_of()
+    del request.user
+    with pytest.raises(ImproperlyConfigured, match="write it after"):
+        middleware(request)
+
+
+def test_ended_session_has_no_user_in_async_views() -> None:
+    user = owner(PHONE, NEW)
+    client = AsyncClient()
+    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    VerifiedPhone.objects.filter(phone=NEW).delete()
+
+    async def seen() -> Any:
+        response = await client.get("/")
+        return await response.asgi_request.auser()
+
+    assert not async_to_sync(seen)().is_authenticated
+
+
+def test_page_that_asks_for_no_user_costs_no_query(client: Client, django_assert_num_queries: Any) -> None:
+    client.force_login(owner(PHONE))
+    with django_assert_num_queries(0):
+        client.get("/phone/static/phone_verify.css")
+
+
+class Overtaken(accounts.Accounts):
+    """The owner changes the number after a thief's sign-in has found the user."""
+
+    def may_sign_in(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+        request = request_of(user)
+        assert accounts.set_phone(request, proof(NEW, "change_phone", minutes=1)) is not None
+        return True
+
+
+class ByName(accounts.Accounts):
+    """Finds a user by something else than the number."""
+
+    def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:
+        return User.objects.filter(username="owner").first()
+
+
+def test_sign_in_that_races_a_change_is_refused(configure: Callable[..., None]) -> None:
+    configure(sms="console://", accounts=f"{__name__}.Overtaken")
+    user, request = owner(PHONE), request_of()
+    with heard() as told:
+        assert accounts.sign_in(request, proof(PHONE)) is None
+    assert accounts.phones_of(user) == [NEW]
+    assert "_auth_user_id" not in request.session
+    assert told == []
+
+
+def test_user_found_by_something_else_is_given_the_number(configure: Callable[..., None]) -> None:
+    configure(sms="console://", accounts=f"{__name__}.ByName")
+    user = owner(NEW)
+    assert accounts.sign_in(request_of(), proof(PHONE)) is not None
+    assert accounts.phones_of(user) == [NEW, PHONE]
+
+
+def test_session_that_a_change_overtakes_has_ended(network: Network) -> None:
+    """The change comes after the number was looked at, and before the session begins."""
+    from django.contrib.auth.signals import user_logged_in
+
+    thief = Browser(DjangoCarrier())
+    user = owner(PHONE)
+    earned = verified(thief, network)["proof"]
+
+    def overtake(user: AbstractBaseUser, **_: Any) -> None:
+        user_logged_in.disconnect(overtake)
+        accounts.set_phone(request_of(user), proof(NEW, "change_phone", minutes=1))
+
+    user_logged_in.connect(overtake)
+    thief.call("POST", "v1/session", {"proof": earned})
+    assert thief.call("GET", "v1/session").status == 401
+    assert thief.get("/").text != NEW
+    assert accounts.phones_of(user) == [NEW]

@@ -1,0 +1,186 @@
+"""Other sessions end with the number, and a sign-in that races a change is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from phone_verify.errors import StoreError
+from phone_verify.stores.memory import MemoryStore
+
+from .sites import PHONE, Made, is_problem, make, proof, submit
+
+SESSION = "/phone/v1/session"
+NEW = "+989120000007"
+
+
+def by_api(made: Made, phone: str = PHONE) -> Any:
+    client = made.app.test_client()
+    assert client.post(SESSION, json={"proof": proof(client, made, phone)}).status_code == 200
+    return client
+
+
+def by_remember_cookie(made: Made) -> Any:
+    """A client of which nothing but Flask-Login's remember cookie, and ours beside it, is left."""
+    client = made.app.test_client()
+    submit(client, "/phone/login/", phone=PHONE)
+    submit(client, "/phone/code/", code=made.code, asks_remember="1", remember="1")
+    assert client.get_cookie("remember_token") is not None
+    client.delete_cookie("session")
+    return client
+
+
+def change(made: Made, client: Any, phone: str = NEW) -> None:
+    made.clock.move(120)
+    answer = client.put(f"{SESSION}/phone", json={"proof": proof(client, made, phone, "change_phone")})
+    assert answer.status_code == 200, answer.text
+
+
+def test_change_of_number_ends_other_sessions() -> None:
+    made = make()
+    owner, other = by_api(made), by_api(made)
+    change(made, owner)
+    assert other.get("/").text == "nobody"
+    assert is_problem(other.get(SESSION), 401, "not_signed_in")
+    assert owner.get("/").text == NEW
+    assert owner.get(SESSION).status_code == 200
+
+
+def test_change_of_number_ends_remember_cookies() -> None:
+    made = make()
+    other, owner = by_remember_cookie(made), by_api(made)
+    change(made, owner)
+    assert other.get("/").text == "nobody"
+    assert other.get_cookie("remember_token") is None
+
+
+def test_remember_cookie_of_a_later_sign_in_is_good() -> None:
+    made = make()
+    change(made, by_api(made))
+    change(made, by_api(made, NEW), PHONE)
+    client = by_remember_cookie(made)
+    assert client.get("/").text == PHONE
+    assert client.get("/").text == PHONE
+
+
+def test_remembered_session_that_changes_the_number_stays() -> None:
+    made = make()
+    client = made.app.test_client()
+    submit(client, "/phone/login/", phone=PHONE)
+    submit(client, "/phone/code/", code=made.code, asks_remember="1", remember="1")
+    change(made, client)
+    client.delete_cookie("session")
+    assert client.get("/").text == NEW
+
+
+@pytest.mark.parametrize("forged", ["", "x", "phone_verify_sessions|9|u0|x", "9|u0", "\u00e9|1|u0|x"])
+def test_forged_count_revives_no_remember_cookie(forged: str) -> None:
+    made = make()
+    other, owner = by_remember_cookie(made), by_api(made)
+    change(made, owner)
+    other.set_cookie("phone_verify_sessions", forged)
+    assert other.get("/").text == "nobody"
+
+
+def test_count_of_another_user_revives_no_remember_cookie() -> None:
+    made = make()
+    thief, owner = by_remember_cookie(made), by_api(made)
+    change(made, owner)
+    mine = made.app.test_client()
+    submit(mine, "/phone/login/", phone=PHONE)  # free again: another user's
+    submit(mine, "/phone/code/", code=made.code, asks_remember="1", remember="1")
+    change(made, mine, "+989120000008")
+    thief.set_cookie("phone_verify_sessions", mine.get_cookie("phone_verify_sessions").value)
+    assert thief.get("/").text == "nobody"
+
+
+def test_copy_of_an_ended_session_stays_ended() -> None:
+    made = make()
+    owner, other = by_api(made), by_api(made)
+    copy = other.get_cookie("session").value
+    change(made, owner)
+    assert other.get("/").text == "nobody"
+    other.set_cookie("session", copy)
+    assert other.get("/").text == "nobody"
+
+
+def test_confirmed_number_ends_no_session() -> None:
+    made = make()
+    owner, other = by_api(made), by_api(made)
+    made.clock.move(120)
+    assert owner.put(f"{SESSION}/phone", json={"proof": proof(owner, made, PHONE, "confirm")}).status_code == 200
+    assert other.get("/").text == PHONE
+
+
+def test_button_ends_other_sessions() -> None:
+    made = make()
+    owner, other, remembered = by_api(made), by_api(made), by_remember_cookie(made)
+    page = submit(owner, "/phone/verify/", sign_out_others="1")
+    assert page.status_code == 200
+    assert "signed out on all other devices" in page.text
+    assert (other.get("/").text, remembered.get("/").text, owner.get("/").text) == ("nobody", "nobody", PHONE)
+    assert by_api(made).get("/").text == PHONE
+
+
+def test_site_ends_other_sessions_itself() -> None:
+    extension_of: dict[str, Any] = {}
+
+    def prepare(app: Flask) -> None:
+        @app.post("/forget")
+        def forget() -> str:
+            extension_of["phone_verify"].end_other_sessions(made.users["u0"])
+            return "done"
+
+    from phone_verify_flask import PhoneVerify
+
+    extension_of["phone_verify"] = PhoneVerify()
+    made = make(before=prepare, extension=extension_of["phone_verify"])
+    client = by_api(made)
+    made.app.test_client().post("/forget")
+    assert client.get("/").text == "nobody"
+
+
+class DownStore(MemoryStore):
+    """Does not answer once it is down."""
+
+    down = False
+
+    async def count(self, *args: Any) -> Any:
+        if self.down:
+            raise StoreError("down")
+        return await super().count(*args)
+
+
+def test_store_that_is_down_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make()
+    client = by_api(made)
+    store = made.app.extensions["phone_verify"].site.verifier.flows._store
+    monkeypatch.setattr(type(store), "count", DownStore.count)
+    monkeypatch.setattr(type(store), "down", True, raising=False)
+    assert client.get("/").status_code == 503
+    assert is_problem(client.get(SESSION), 503, "unavailable")
+    monkeypatch.undo()
+    assert client.get("/").text == PHONE
+
+
+def test_sign_in_that_races_the_owners_change_is_refused() -> None:
+    """The owner's change comes after the thief's user was found, and before the session begins."""
+    made = make()
+    owner, thief = by_api(made), made.app.test_client()
+    earned = proof(thief, made)
+    made.clock.move(120)
+    change_to = proof(owner, made, NEW, "change_phone")
+    find = made.find_or_make
+
+    def found_and_overtaken(redeemed: Any) -> Any:
+        found = find(redeemed)
+        if redeemed.phone.e164 == PHONE:
+            assert owner.put(f"{SESSION}/phone", json={"proof": change_to}).status_code == 200
+        return found
+
+    made.app.extensions["phone_verify"].accounts.user_for_phone = found_and_overtaken
+    assert is_problem(thief.post(SESSION, json={"proof": earned}), 403, "login_refused")
+    assert thief.get("/").text == "nobody"
+    assert owner.get("/").text == NEW
