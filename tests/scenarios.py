@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import jsonschema
 
 from phone_verify.api.description import openapi
 from phone_verify.sandbox import SandboxServer
 
-from .clients import Answer, Browser, Carrier
+from .clients import Answer, Browser, Carrier, hidden_token
 
 #: How a site under test is configured, next to the DSNs of the sandbox.
 SETTINGS = {
@@ -493,12 +493,10 @@ def a_number_of_somebody_else_is_taken(stage: Stage) -> None:
 
 def a_number_is_not_changed_by_any_proof(stage: Stage) -> None:
     """Not by a login's, not without being signed in, not with somebody else's binding, not by another site."""
-    browser, stranger = stage.browser(), stage.browser()
+    browser, stranger, other = stage.browser(), stage.browser(), stage.browser()
     phone = signed_in(stage, browser)
-    other = signed_in(stage, stranger)
-    proof = proven(stage, stranger, stage.phone(), "change_phone")
-    assert other != phone
-    stranger.call("DELETE", "v1/session")
+    signed_in(stage, other)
+    proof = proven(stage, other, stage.phone(), "change_phone")
     refused(stranger.call("PUT", "v1/session/phone", {"proof": proof}), 401, "not_signed_in")
     refused(browser.call("PUT", "v1/session/phone", {"proof": proof}), 400, "invalid_proof")
     login = proven(stage, browser, stage.phone(), "login")
@@ -512,6 +510,110 @@ def a_number_is_not_changed_by_any_proof(stage: Stage) -> None:
     assert browser.call("GET", "v1/session").json()["user"]["phone"] == phone
     # None of this has used it up.
     assert browser.call("PUT", "v1/session/phone", {"proof": change}).status == 200
+
+
+def purposes_are_on_a_list(stage: Stage) -> None:
+    """Other purposes are 400; those of a signed-in user are 401 for anyone else; nothing is sent."""
+    browser, phone = stage.browser(), stage.phone()
+    for purpose in ("second_factor", "aaa", "login2", "flask_security", "", "Login", "x" * 40):
+        answer = browser.call("POST", "v1/verifications", {"phone": phone, "purpose": purpose})
+        refused(answer, 400, "invalid_request", fields=["purpose"])
+    away = {"Sec-Fetch-Site": "cross-site"}
+    for purpose in ("confirm", "change_phone"):
+        fields = {"phone": phone, "purpose": purpose}
+        refused(browser.call("POST", "v1/verifications", fields), 401, "not_signed_in")
+        refused(browser.call("POST", "v1/verifications", {**fields, "phone": "1"}), 401, "not_signed_in")
+        refused(browser.call("POST", "v1/verifications", fields, headers=away), 403, "cross_site")
+    assert stage.arrived(phone) == 0
+
+
+def a_proof_is_its_users(stage: Stage) -> None:
+    """A number that one user has verified is not given to the next user of the browser."""
+    browser, other = stage.browser(), stage.phone()
+    signed_in(stage, browser)
+    begun = start(browser, other, channel="sms", purpose="confirm")
+    path, secret = f"v1/verifications/{begun['id']}", begun["secret"]
+    proof = browser.call("POST", f"{path}/check", {"code": stage.code(other)}).json()["proof"]
+    assert browser.call("DELETE", "v1/session").status == 204
+    phone = signed_in(stage, browser)
+    for shown in (secret, None):
+        answer = browser.call("PUT", "v1/session/phone", {"proof": proof}, secret=shown)
+        refused(answer, 400, "invalid_proof")
+    assert browser.call("GET", "v1/session").json()["user"]["phone"] == phone
+    page = browser.get("/phone/code/")
+    assert page.status in (302, 303), page.text
+
+
+def signing_in_and_out_leaves_no_verification(stage: Stage) -> None:
+    """The cookie holds nothing that was started before, but the verification that signed in."""
+    browser = stage.browser()
+    before = start(browser, stage.phone(), channel="sms")
+    phone = stage.phone()
+    used = start(browser, phone, channel="sms")
+    code = {"code": stage.code(phone)}
+    proof = browser.call("POST", f"v1/verifications/{used['id']}/check", code).json()["proof"]
+    assert browser.call("POST", "v1/session", {"proof": proof}).status == 200
+    refused(browser.call("GET", f"v1/verifications/{before['id']}"), 404, "not_found")
+    assert browser.call("GET", f"v1/verifications/{used['id']}").status == 200
+    assert browser.call("DELETE", "v1/session").status == 204
+    refused(browser.call("GET", f"v1/verifications/{used['id']}"), 404, "not_found")
+    assert browser.call("GET", f"v1/verifications/{before['id']}", secret=before["secret"]).status == 200
+
+
+def pages_finish_what_their_session_started(stage: Stage) -> None:
+    """The cookie alone finishes nothing on a page, and is no live verification for it."""
+    browser, phone = stage.browser(), stage.phone()
+    planted = start(browser, phone, channel="sms")
+    code = stage.code(phone)
+    assert browser.get("/phone/code/").location.startswith("/phone/login/")
+    token = hidden_token(browser.get("/phone/login/").text)
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Referer": "http://localhost/phone/code/"}
+    body = urlencode({**token, "code": code}).encode()
+    answer = browser._carrier.send("POST", "/phone/code/", body, headers)
+    assert answer.location.startswith("/phone/login/")
+    assert phone not in browser.get("/").text
+    # A start on the page sends a code of its own, and ends the one that this browser's cookie shows.
+    assert browser.post_form("/phone/login/", phone=phone, channel="sms").location.startswith("/phone/code/")
+    assert stage.arrived(phone) == 2
+    planted_path = f"v1/verifications/{planted['id']}"
+    assert browser.call("GET", planted_path, secret=planted["secret"]).json()["status"] == "cancelled"
+    assert browser.post_form("/phone/code/", code=stage.code(phone)).location == "/"
+    assert phone in browser.get("/").text
+
+
+def other_sessions_end_with_the_number(stage: Stage) -> None:
+    """A changed number ends every other session of its user, remembered ones too; the one that changed it stays."""
+    browser, other, remembered, new = stage.browser(), stage.browser(), stage.browser(), stage.phone()
+    phone = signed_in(stage, browser)
+    proof = proven(stage, other, phone, "login")
+    assert other.call("POST", "v1/session", {"proof": proof}).status == 200
+    remembered.post_form("/phone/login/", phone=phone, channel="sms")
+    remembered.post_form("/phone/code/", code=stage.code(phone), asks_remember="1", remember="1")
+    for known in (other, remembered):
+        assert known.call("GET", "v1/session").json()["user"]["phone"] == phone
+    change = proven(stage, browser, new, "change_phone")
+    assert browser.call("PUT", "v1/session/phone", {"proof": change}).status == 200
+    for ended in (other, remembered):
+        assert new not in ended.get("/").text
+        refused(ended.call("GET", "v1/session"), 401, "not_signed_in")
+        assert new not in ended.get("/").text
+    assert browser.call("GET", "v1/session").json()["user"]["phone"] == new
+    assert new in browser.get("/").text
+
+
+def a_user_ends_other_sessions(stage: Stage) -> None:
+    """By a button on `verify/`."""
+    browser, other = stage.browser(), stage.browser()
+    phone = signed_in(stage, browser)
+    assert other.call("POST", "v1/session", {"proof": proven(stage, other, phone, "login")}).status == 200
+    page = browser.post_form("/phone/verify/", sign_out_others="1")
+    assert page.status == 200
+    refused(other.call("GET", "v1/session"), 401, "not_signed_in")
+    assert phone not in other.get("/").text
+    assert browser.call("GET", "v1/session").json()["user"]["phone"] == phone
+    again = proven(stage, other, phone, "login")
+    assert other.call("POST", "v1/session", {"proof": again}).status == 200
+    assert phone in other.get("/").text
 
 
 def other_sites_are_refused(stage: Stage) -> None:
@@ -590,13 +692,10 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
         start(stage.browser(), other, channel="sms")
     refused(browser.call("POST", "v1/verifications", {"phone": other}), 429, "too_many_requests")
     browser.call("DELETE", "v1/session")
-    checked = browser.call(
-        "POST", f"v1/verifications/{again['id']}/check", {"code": stage.code(phone)}, secret=again["secret"]
-    )
-    assert (
-        browser.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=again["secret"]).json()["created"]
-        is False
-    )
+    path, secret = f"v1/verifications/{again['id']}", again["secret"]  # the cookie's pairs went with the session
+    checked = browser.call("POST", f"{path}/check", {"code": stage.code(phone)}, secret=secret)
+    answer = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=secret)
+    assert answer.json()["created"] is False
 
 
 def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
@@ -727,6 +826,12 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         a_user_confirms_the_number,
         a_number_of_somebody_else_is_taken,
         a_number_is_not_changed_by_any_proof,
+        purposes_are_on_a_list,
+        a_proof_is_its_users,
+        signing_in_and_out_leaves_no_verification,
+        pages_finish_what_their_session_started,
+        other_sessions_end_with_the_number,
+        a_user_ends_other_sessions,
         other_sites_are_refused,
         unknown_calls_are_problems,
         cookies_are_kept_close,

@@ -73,6 +73,18 @@ PAGES = {
     "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["over"])),
     "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
     "code, to change": ("code.html", replace(CODE, begun_at="verify", asks_remember=False)),
+    "code, new number": (
+        "code.html",
+        replace(CODE, begun_at="verify", asks_remember=False, number="+98 912 000 0007"),
+    ),
+    "inbound call, new number": (
+        "code.html",
+        replace(INBOUND, begun_at="verify", asks_remember=False, number="+98 912 000 0007"),
+    ),
+    "proven, new number": (
+        "code.html",
+        CodePage("proven", "+98 ••••••••07", "Example Shop", lead=PAGE["lead_proven"], number="+98 912 000 0007"),
+    ),
     "over, to change": ("code.html", CodePage("over", "", "", next=NEXT, error=PAGE["over"], begun_at="verify")),
     "login, in a region": ("login.html", replace(LOGIN, number=NumberHelp("0912 345 6789", local=True))),
     "verify": ("verify.html", VERIFY),
@@ -80,15 +92,23 @@ PAGES = {
     "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
     "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", status=400)),
     "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"], status=409)),
-    "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False)),
-    "verify, must sign in": ("verify.html", replace(VERIFY, may_change=False, error="Sign in again.", status=403)),
+    "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False, must_sign_in=True)),
+    "verify, must sign in": (
+        "verify.html",
+        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again.", status=403),
+    ),
+    "verify, current number first": ("verify.html", replace(VERIFY, may_change=False)),
+    "verify, number of this session": (
+        "verify.html",
+        replace(VERIFY, may_change=False, must_sign_in=True, may_confirm=False),
+    ),
     "verify, no number, refused": (
         "verify.html",
         replace(VERIFY, phone_hint="", error=PAGE["invalid_phone"], status=400),
     ),
     "verify, no number, must sign in": (
         "verify.html",
-        replace(VERIFY, phone_hint="", may_change=False, error=PAGE["sign_in_again"], status=403),
+        replace(VERIFY, phone_hint="", may_change=False, must_sign_in=True, error=PAGE["sign_in_again"], status=403),
     ),
     "verify, not configured, no number": (
         "verify.html",
@@ -333,6 +353,34 @@ def test_who_signed_in_long_ago_finds_the_way_back_through_the_sites_own_login(k
     assert parse_qs(back.query) == {"next": [NEXT]}
 
 
+def test_current_number_is_verified_before_a_change() -> None:
+    parts = page_of("verify, current number first")
+    assert not parts.find("input", name="phone")
+    assert not parts.find("a")
+    assert len(parts.find("input", name="confirm")) == 1
+    assert PAGE["verify_first"] in parts.texts
+
+
+def test_number_of_this_session_leads_to_signing_in() -> None:
+    parts = page_of("verify, number of this session")
+    assert not parts.find("input", name="confirm")
+    assert len(parts.find("a")) == 1
+    assert PAGE["sign_in_first"] in parts.texts
+
+
+@pytest.mark.parametrize("kind", ["code, new number", "inbound call, new number", "proven, new number"])
+def test_page_asks_before_a_new_number_is_used(kind: str) -> None:
+    parts = page_of(kind)
+    assert "+98 912 000 0007" in parts.texts
+    assert PAGE["change_question"] in parts.texts
+    assert not [a for _, a in parts.tags if "data-pv-called" in a], "no script submits the form"
+    assert all(a.get("data-pv-otp") in (None, "fill") for _, a in parts.tags)
+
+
+def test_other_sessions_are_ended_by_a_button() -> None:
+    assert len(page_of("verify").find("input", name="sign_out_others")) == 1
+
+
 def test_what_was_begun_at_the_own_number_leads_back_there():
     for kind in ("code, to change", "over, to change"):
         assert [a["href"] for a in page_of(kind).find("a")] == ["/phone/verify/?next=/basket%3Fa%3D1%26b%3D%272%27"]
@@ -363,7 +411,7 @@ def test_a_number_that_is_proven_leaves_one_button_to_press():
     assert not parts.find("input", name="code")
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PAGES if kind != "inbound call"])
+@pytest.mark.parametrize("kind", [kind for kind in PAGES if "inbound call" not in kind])
 def test_only_an_inbound_call_is_followed(kind):
     assert not [a for _, a in page_of(kind).tags if "data-pv-poll" in a]
 

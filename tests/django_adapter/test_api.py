@@ -20,8 +20,10 @@ from django.test import Client
 from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 
+from phone_verify import PhoneNumber
 from phone_verify.exchange import HttpResponse
 from phone_verify.testing.transport import FakeTransport
+from phone_verify_django import conf
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.testing import override
 from tests.clients import Browser, DjangoCarrier
@@ -125,11 +127,10 @@ def test_our_backend_takes_no_password() -> None:
     assert async_to_sync(aauthenticate)(username="somebody", password="a password") is None
 
 
-def test_a_start_looks_at_no_account_and_no_session(
+def test_a_start_without_a_session_reads_no_account_and_no_session(
     client: Client, network: Network, configure: Configure, django_assert_num_queries: Any
 ) -> None:
     configure(sms="console://", store="memory:")
-    client.cookies["sessionid"] = "somebody"
     with django_assert_num_queries(0):
         answer = start(client)
     assert answer.status_code == 201
@@ -149,8 +150,9 @@ def test_our_cookie_is_for_https_where_the_site_is(visitor: Browser, network: Ne
 
 
 def test_our_cookie_goes_when_it_holds_nothing(visitor: Browser, network: Network) -> None:
-    stale = {"Cookie": f"phone_verify={'A' * 44}.{'s' * 22}"}  # of a verification that was purged long ago
-    answer = visitor.get("/phone/code/", stale)
+    visitor.post_form("/phone/login/", phone=PHONE)
+    conf.site().verifier.erase(PhoneNumber(PHONE))
+    answer = visitor.get("/phone/code/")
     assert (answer.status, answer.location) == (302, "/phone/login/")
     assert "Max-Age=0" in answer.cookies["phone_verify"]
     assert "Path=/phone/" in answer.cookies["phone_verify"]

@@ -111,14 +111,15 @@ def test_who_signed_in_long_ago_confirms_but_does_not_change(
     age(seconds)
     page = visitor.get(VERIFY)
     assert 'name="phone"' not in page.text
-    assert f'href="{LOGIN}?next=/phone/verify/"' in page.text
+    assert "verify your current number first" in page.text
     sent = network.sent
     answer = begin(visitor, network, phone=NEW)
     assert answer.status == 403
-    assert "Sign in again before" in answer.text
+    assert "verify your current number first" in answer.text
     assert network.sent == sent
     assert begin(visitor, network, confirm="1").location == CODE
     assert visitor.post_form(CODE, code=network.code).location == VERIFY
+    assert 'name="phone"' in visitor.get(VERIFY).text
 
 
 def test_a_session_that_has_grown_old_meanwhile_gets_no_other_number(visitor: Browser, network: Network) -> None:

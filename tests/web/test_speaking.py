@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
@@ -89,14 +90,18 @@ def test_what_a_visitor_may_be_shown_of_a_problem_is_in_the_language_and_the_res
     ] == "There is no such verification. Start again."
 
 
+NOTHING = Redirect("login")
+
+
 @pytest.mark.parametrize("tag", LANGUAGES)
 def test_every_page_is_in_the_language(tag: str) -> None:
     texts, ringing, driver = texts_in(LANGUAGES[tag]), flash("1234"), sms()
     bench = Bench(driver, ringing, resend_after=timedelta(seconds=60))
     site = Site(bench.verifier)
 
-    def call(cookie: str = "") -> Call:
-        return Call("POST", "", {"accept-language": f"{tag}, en;q=0.5"}, cookie=cookie)
+    def call(begun: Redirect = NOTHING) -> Call:
+        headers, started = {"accept-language": f"{tag}, en;q=0.5"}, begun.started or ()
+        return Call("POST", "", headers, cookie=begun.cookie or "", started=started)
 
     login = show_login(site, call())
     assert (login.language, login.text["login_title"]) == (LANGUAGES[tag], texts.page["login_title"])
@@ -112,20 +117,19 @@ def test_every_page_is_in_the_language(tag: str) -> None:
 
     begun = submit_login(site, call(), {"phone": PHONE.e164, "channel": "sms"})
     assert isinstance(begun, Redirect)
-    cookie = begun.cookie or ""
-    record = bench.verifier.look(*pairs(cookie)[0]).verification
+    record = bench.verifier.look(*pairs(begun.cookie or "")[0]).verification
     assert record is not None
     assert record.locale == tag
-    page = show_code(site, call(cookie))
+    page = show_code(site, call(begun))
     assert isinstance(page, CodePage)
     assert (page.lead, page.text) == (texts.page["lead_code"], texts.page)
     assert page.expires_text == texts.duration(timedelta(minutes=5))
     assert page.resend_text == texts.duration(timedelta(seconds=60))
-    page = submit_code(site, call(cookie), {"code": wrong(driver.codes[0])})
+    page = submit_code(site, call(begun), {"code": wrong(driver.codes[0])})
     assert isinstance(page, CodePage)
     assert page.error.endswith(texts.attempts_left(4))
     assert LANGUAGES[tag].number(4) in page.error
-    page = submit_code(site, call(cookie), {"resend": "1"})
+    page = submit_code(site, call(begun), {"resend": "1"})
     assert isinstance(page, CodePage)
     assert page.error.endswith(texts.wait(timedelta(seconds=60)))
     if tag != "en":
@@ -138,6 +142,6 @@ def test_the_numbers_that_are_dialled_and_known_again_stay_in_ascii() -> None:
     call = Call("POST", "", {"accept-language": "fa"})
     begun = submit_login(site, call, {"phone": PHONE.e164})
     assert isinstance(begun, Redirect)
-    page = show_code(site, Call("GET", "", {"accept-language": "fa"}, cookie=begun.cookie or ""))
+    page = show_code(site, replace(call, method="GET", cookie=begun.cookie or "", started=begun.started or ()))
     assert isinstance(page, CodePage)
     assert page.phone_hint == "+98 ••••••••00"
