@@ -12,6 +12,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
+from phone_verify import PhoneNumber
+from phone_verify.web.texts import spoken
+
 from .clients import Answer, Browser
 from .scenarios import wrong
 
@@ -55,7 +58,7 @@ def answers(site: Site, phone: str) -> list[tuple[str, object, list[str]]]:
     for name, ask in _steps(site, signed_in, phone):
         with site.work() as work:
             answer = ask()
-        steps.append((name, _reduced(answer), [line.split()[0] for line in work]))
+        steps.append((name, _reduced(answer, phone), [line.split()[0] for line in work]))
     return steps
 
 
@@ -90,10 +93,11 @@ def _steps(site: Site, signed_in: Browser, phone: str) -> Iterator[tuple[str, Ca
     yield "user's wrong code", lambda: signed_in.post_form("/phone/code/", code=wrong(site.code()))
 
 
-def _reduced(answer: Answer) -> tuple[int, Mapping[str, str], Mapping[str, str], str]:
+def _reduced(answer: Answer, phone: str) -> tuple[int, Mapping[str, str], Mapping[str, str], str]:
     headers = {name: _plain(value) for name, value in answer.headers.items() if name not in ("date", "set-cookie")}
     cookies = {name: _plain(str(value)) for name, value in answer.cookies.items()}
-    return answer.status, headers, cookies, _plain(answer.text)
+    # Who types a new number reads it in full.
+    return answer.status, headers, cookies, _plain(answer.text.replace(spoken(PhoneNumber(phone)), "<number>"))
 
 
 def _plain(text: str) -> str:

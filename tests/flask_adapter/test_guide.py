@@ -139,7 +139,7 @@ def test_a_visitor_signs_in_with_a_browser_through_the_sandbox(
         page.get_by_role("button", name="Continue").click()
         page.wait_for_url("**/phone/code/**")
         page.locator("input[name=code]").fill(stage.code(other))
-        page.get_by_role("button", name="Confirm").click()
+        page.get_by_role("button", name="Yes, use this number").click()
         page.wait_for_url(f"{url}/profile")
         assert other[-4:] in page.inner_text("body")
         page.goto(url)
