@@ -17,15 +17,23 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponse
+from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
-from . import sessions
+from phone_verify.api.binding import COOKIE
+
+from . import calls, conf, sessions
 
 
 class PhoneSessionMiddleware:
-    """Makes `request.user` anonymous in a session that was ended. Reads nothing for a request that asks for no user."""
+    """Makes `request.user` anonymous in a session that was ended. Reads nothing for a request that asks for no user.
+
+    After a sign-in or sign-out by any method it also deletes the cookie of verifications that the browser has started.
+    """
 
     sync_capable = True
     async_capable = True
@@ -48,7 +56,34 @@ class PhoneSessionMiddleware:
             return await sync_to_async(_current)(request, loaded)
 
         request.auser = auser
-        return self.get_response(request)
+        if iscoroutinefunction(self):
+            return self._answer(request)
+        return _without_verifications(request, self.get_response(request))
+
+    async def _answer(self, request: HttpRequest) -> HttpResponse:
+        return _without_verifications(request, await self.get_response(request))
+
+
+@receiver(user_logged_in, dispatch_uid="phone_verify_django.middleware.in")
+@receiver(user_logged_out, dispatch_uid="phone_verify_django.middleware.out")
+def _note_change_of_user(request: HttpRequest | None, **_: object) -> None:
+    if request is not None:
+        request.phone_verify_user_changed = True  # type: ignore[attr-defined]
+
+
+def _without_verifications(request: HttpRequest, response: HttpResponse) -> HttpResponse:
+    if not getattr(request, "phone_verify_user_changed", False) or COOKIE in response.cookies:
+        return response
+    if response.status_code >= 500:  # Django has not saved the session
+        return response
+    try:
+        mount = reverse("phone_verify:login").removesuffix("login/")
+    except NoReverseMatch:
+        return response
+    # Outside of the mount the browser may have the cookie and not show it.
+    if COOKIE in request.COOKIES or not request.path.startswith(mount):
+        calls.finish(response, conf.site(), mount, cookie="")
+    return response
 
 
 def _current(request: HttpRequest, user: Any) -> Any:

@@ -599,8 +599,8 @@ def _the_pages_with_a_code(t: Transcript) -> None:
     visitor.submit("409", "code/", resend="1", channel="voice")
     visitor.submit("302", "code/", code=t.code(phone), next="/orders?a=1", asks_remember="1", remember="1")
     visitor.call("200", "GET", "v1/session")
-    visitor.page("302", "code/")
-    visitor.submit("410", "code/", code="000000")
+    visitor.page("302", "code/")  # its answer: after it the session keeps nothing of it
+    visitor.submit("302", "code/", code="000000")
     visitor.page("200", "logout/?next=/orders")
     visitor.submit("302", "logout/", next="//evil.example")
     visitor.call("401 not_signed_in", "GET", "v1/session")
@@ -656,7 +656,14 @@ def _the_page_of_the_own_number(t: Transcript) -> None:
     visitor.submit("302", "verify/", phone=taken, channel="sms")
     visitor.submit("409", "code/", code=t.code(taken))
     visitor.submit("302", "verify/", phone=new, channel="sms", next="/orders")
+    other = t.visitor()
+    other.enter("200", other.prove(phone))
     visitor.submit("302", "code/", code=t.code(new), next="/orders")
+    visitor.call("200", "GET", "v1/session")
+    other.call("401 not_signed_in", "GET", "v1/session")
+    other.enter("200", other.prove(new))
+    visitor.submit("200", "verify/", sign_out_others="1")
+    other.call("401 not_signed_in", "GET", "v1/session")
     visitor.call("200", "GET", "v1/session")
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth import login, logout
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
+from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -156,6 +158,31 @@ def test_page_that_asks_for_no_user_costs_no_query(client: Client, django_assert
     client.force_login(owner(PHONE))
     with django_assert_num_queries(0):
         client.get("/phone/static/phone_verify.css")
+
+
+@pytest.mark.parametrize("goes_out", [False, True], ids=["in", "out"])
+def test_sign_in_by_another_method_deletes_the_cookie(goes_out: bool) -> None:
+    user = owner(PHONE)
+
+    def own_view(request: HttpRequest) -> HttpResponse:
+        if goes_out:
+            logout(request)
+        else:
+            login(request, user, "django.contrib.auth.backends.ModelBackend")
+        return HttpResponse()
+
+    def answer(path: str, cookie: str = "") -> HttpResponse:
+        request = request_of()
+        request.path = path
+        if cookie:
+            request.COOKIES["phone_verify"] = cookie
+        response: HttpResponse = PhoneSessionMiddleware(own_view)(request)
+        return response
+
+    for path, cookie in (("/accounts/login/", ""), ("/phone/other/", "x")):
+        morsel = answer(path, cookie).cookies["phone_verify"]
+        assert (morsel.value, morsel["max-age"], morsel["path"]) == ("", 0, "/phone/")
+    assert "phone_verify" not in answer("/phone/other/").cookies
 
 
 class Overtaken(accounts.Accounts):
