@@ -13,6 +13,8 @@ from django.test import Client
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
+from phone_verify import PhoneNumber
+from phone_verify_django import conf
 from phone_verify_django.drf import ExchangeView
 from phone_verify_django.models import VerifiedPhone
 
@@ -34,9 +36,9 @@ def post(path: str, document: object, secret: str = "", client: Any = None, **he
     return client.post(path, json.dumps(document), content_type="application/json", headers=shown | headers)
 
 
-def proven(outbox: Any, **fields: str) -> tuple[str, str]:
+def proven(outbox: Any) -> tuple[str, str]:
     """A proof, and the secret that belongs to it."""
-    begun = post(API, {"phone": PHONE, **fields}).json()
+    begun = post(API, {"phone": PHONE}).json()
     checked = post(f"{API}/{begun['id']}/check", {"code": outbox.last_code(PHONE)}, begun["secret"])
     return checked.json()["proof"], begun["secret"]
 
@@ -76,8 +78,12 @@ def test_the_proof_is_good_once_and_for_its_purpose(phone_outbox: Any) -> None:
     for path in (TOKEN, "/phone/v1/session"):
         answer = post(path, {"proof": proof}, secret)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_proof")
-    proof, secret = proven(phone_outbox, purpose="confirm")
-    assert post(TOKEN, {"proof": proof}, secret).json()["code"] == "invalid_proof"
+    verifier = conf.site().verifier
+    outcome = verifier.start(PhoneNumber(PHONE), purpose="confirm")
+    assert outcome.verification is not None
+    assert outcome.secret is not None
+    checked = verifier.check(outcome.verification.id, outcome.secret, phone_outbox.last_code(PHONE))
+    assert post(TOKEN, {"proof": checked.proof}, outcome.secret).json()["code"] == "invalid_proof"
 
 
 @pytest.mark.parametrize(
