@@ -25,6 +25,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 from phone_verify.api.binding import COOKIE
+from phone_verify.api.cookies import cookie_name
 
 from . import calls, conf, sessions
 
@@ -72,7 +73,8 @@ def _note_change_of_user(request: HttpRequest | None, **_: object) -> None:
 
 
 def _without_verifications(request: HttpRequest, response: HttpResponse) -> HttpResponse:
-    if not getattr(request, "phone_verify_user_changed", False) or COOKIE in response.cookies:
+    name = cookie_name(COOKIE, https=request.is_secure())
+    if not getattr(request, "phone_verify_user_changed", False) or name in response.cookies:
         return response
     if response.status_code >= 500:  # Django has not saved the session
         return response
@@ -81,8 +83,8 @@ def _without_verifications(request: HttpRequest, response: HttpResponse) -> Http
     except NoReverseMatch:
         return response
     # Outside of the mount the browser may have the cookie and not show it.
-    if COOKIE in request.COOKIES or not request.path.startswith(mount):
-        calls.finish(response, conf.site(), mount, cookie="")
+    if name in request.COOKIES or not request.path.startswith(mount):
+        calls.finish(request, response, conf.site(), mount, cookie="")
     return response
 
 

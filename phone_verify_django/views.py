@@ -421,7 +421,7 @@ class LogoutView(PageView):
         """Sign out."""
         django_logout(request)
         response = HttpResponseRedirect(self.get_success_url())
-        calls.finish(response, self.site, self.urls["mount"], cookie="" if self.call.cookie else None)
+        calls.finish(request, response, self.site, self.urls["mount"], cookie="" if self.call.cookie else None)
         return response
 
     def get_default_success_url(self) -> str:

@@ -98,9 +98,10 @@ def _set_cookie(response: Response, here: Mounted, cookie: str, value: str) -> N
 
 def drop_pairs(response: Response, mounted: Mounted) -> None:
     """Delete the verifications in our cookie, unless this response has set them itself."""
-    if request.path.startswith(f"{mounted.prefix}/") and COOKIE not in request.cookies:
+    name = cookie_name(COOKIE, https=request.is_secure)
+    if request.path.startswith(f"{mounted.prefix}/") and not _shown(COOKIE):
         return  # outside of the mount the cookie may be there and not be shown
-    if not any(header.startswith(f"{COOKIE}=") for header in response.headers.getlist("Set-Cookie")):
+    if not any(header.startswith(f"{name}=") for header in response.headers.getlist("Set-Cookie")):
         keep(response, "", mounted)
 
 
