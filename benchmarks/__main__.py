@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from . import alike, cycles, growth, hot_row, http, space
+from . import alike, cycles, growth, hot_row, http, space, spraying
 from .measure import Figure, table
 from .servers import Servers
 
@@ -25,7 +25,7 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "parts", nargs="*", help="memory, cycles, http, alike, growth, space, hot_row, imports; all if none"
+        "parts", nargs="*", help="memory, cycles, http, alike, growth, spraying, space, hot_row, imports; all if none"
     )
     parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
     parser.add_argument(
@@ -42,6 +42,7 @@ def main() -> None:
         "http": lambda: http.figures(rounds, servers),
         "alike": lambda: alike.figures(chosen.visits, servers),
         "growth": lambda: growth.figures(rounds, servers, chosen.kept),
+        "spraying": spraying.figures,
         "space": lambda: space.figures(servers),
         "hot_row": lambda: hot_row.figures(max(3, rounds // 3), servers),
     }

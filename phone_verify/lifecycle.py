@@ -167,9 +167,13 @@ class Limits:
             long_per_day=policy.failures_per_day,
         )
 
-    def closes_short(self, tally: Tally) -> bool:
-        """Return whether short codes are closed for sign-in on browsers that are no trusted devices."""
-        return tally.short >= max(self.short_per_day, TALLY_SHARE * tally.right)
+    def closes_short(self, tally: Tally, own: int = 0) -> bool:
+        """Return whether short codes are closed for sign-in on browsers that are no trusted devices.
+
+        `own` are the verification's own wrong answers in the tally. Where right answers set the limit they do not
+        count against it: a right one would take them back.
+        """
+        return tally.short >= self.short_per_day and tally.short - own >= TALLY_SHARE * tally.right
 
     def lengthens(self, tally: Tally) -> bool:
         """Return whether such browsers get codes of eight digits."""
@@ -586,9 +590,7 @@ def _slowed(
     given = address.count if address is not None and address.ends_at > now else 0
     if address is not None and 0 < limits.per_address <= given:
         return Refused(Refusal.QUOTA, address.ends_at - now)
-    # A right answer would take its own wrong ones back: who mistypes at the limit is not refused for that.
-    others = replace(tally, short=tally.short - record.tallied_short)
-    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(others):
+    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(tally, record.tallied_short):
         return Refused(Refusal.SHORT_CODES_CLOSED, _HOUR)
     return None
 

@@ -1051,12 +1051,15 @@ class StorePromises(StoreCase):
         assert isinstance(answer, Spent), "three in five hundred are no spray"
 
     def test_mistake_at_the_spray_limit_can_be_mended(self, store: Store, clock: ManualClock) -> None:
-        limits = Limits(1000, short_failures=1000, short_per_day=3)
+        limits = Limits(1000, short_failures=1000, short_per_day=2)
+        record = self.open(store, clock)
+        run(store.spend(record.id, BINDING, [RIGHT], 6, limits, Answering(None, 150), clock()))
         self.fail(store, clock, 2, limits, phone=OTHER_PHONE, plan=SHORT)
         mistaken, other = self.open(store, clock, plan=SHORT), self.open(store, clock, plan=SHORT)
         assert isinstance(self.spend(store, clock, mistaken, WRONG, limits), Spent)
         assert isinstance(self.spend(store, clock, other, RIGHT, limits), Refused)
         assert isinstance(self.spend(store, clock, mistaken, RIGHT, limits), Spent), "its own is taken back"
+        assert self.tally(store, clock).short == 2
         assert isinstance(self.spend(store, clock, other, RIGHT, limits), Spent)
 
     def test_remote_answers_are_tallied_when_judged(self, store: Store, clock: ManualClock) -> None:

@@ -23,7 +23,8 @@ local function slowed(record, seen, per_address, short_per_day)
     return 'quota', seen.ends_at - now
   end
   if record.short ~= '' and counts_as(record) == 'sign_in'
-      and seen.short - record.tallied_short >= math.max(tonumber(short_per_day), TALLY_SHARE * seen.right) then
+      and seen.short >= tonumber(short_per_day)
+      and seen.short - record.tallied_short >= TALLY_SHARE * seen.right then
     return 'short_codes_closed', HOUR
   end
 end
