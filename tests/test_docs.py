@@ -63,3 +63,25 @@ def test_samples_hold_no_literal_key() -> None:
             for name, value in re.findall(r"(\w*(?:SECRET|_KEY|PASSWORD|SALT)\w*)[\"'\]]*\s*=(?!=)\s*(.+)", block):
                 if name != "ACCESS_KEY":
                     assert drawn.search(value), f"{page.name}: {name}={value}"
+
+
+def test_security_page_names_tests_that_exist() -> None:
+    """Each requirement that holds, wholly or in part, names a test, and each named test is defined."""
+    sources = [*(ROOT / "tests").rglob("*.py"), ROOT / "phone_verify" / "testing" / "stores.py"]
+    defined = {
+        name
+        for path in sources
+        for name in re.findall(r"^ *(?:async )?def (test_\w+)\(", path.read_text("utf-8"), re.M)
+    }
+    named: dict[str, set[str]] = {}
+    requirement, met = "", {}
+    for line in (ROOT / "docs" / "security.md").read_text("utf-8").splitlines():
+        if not (row := re.fullmatch(r"\| ([^|]*?) ?\| ([^|]*?) ?\| (.+) \|", line)):
+            continue
+        if row[1]:
+            requirement = f"{row[1]}: {row[3]}"
+            met[requirement] = row[2]
+        named.setdefault(requirement, set()).update(re.findall(r"`(test_\w+)`", row[3]))
+    assert set().union(*named.values()) - defined == set()
+    assert {name for name, tests in named.items() if met[name] in ("yes", "partly") and not tests} == set()
+    assert len(met) > 40
