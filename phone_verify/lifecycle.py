@@ -321,7 +321,10 @@ def locked(failures: Failures | None, limits: Limits, short: bool, now: datetime
     if until is None and count >= limits.failures:  # the limit has been lowered since
         until = failures.last_at + FIRST_LOCK
     if until is not None and until > now:
-        return Refused(Refusal.FAILURES, min(in_whole_hours(until - now), LONGEST_LOCK))
+        wait = min(in_whole_hours(until - now), LONGEST_LOCK)
+        if until != FOREVER:  # a test number's lock is told as that of every number
+            wait = min(wait, FIRST_LOCK * (1 << min(max(failures.locks - 1, 0), 5)))
+        return Refused(Refusal.FAILURES, wait)
     if short and count >= limits.short_failures and now < failures.last_at + SHORT_REST:
         return Refused(Refusal.SHORT_CODES_CLOSED, in_whole_hours(failures.last_at + SHORT_REST - now))
     return None
@@ -533,7 +536,7 @@ def spent(
     if not remote and _among(record.code_digest or b"", digests):
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
         right = _with(record, attempts_left=left, failures=kept, status=Status.VERIFIED, closed_at=now)
-        return Spent(Answer.RIGHT, right, kept, _taken_back(record, answering))
+        return Spent(Answer.RIGHT, right, kept, _taken_back(record, answering, address, now))
     failed = failed_once_more(failures, limits, record.counts_as, now)
     taken = _with(record, attempts_left=left, failures=failed)
     if remote:
@@ -566,7 +569,7 @@ def judged(
     if right and present:
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
         proven = _with(_closed(record, Status.VERIFIED, now), failures=kept)
-        return Judged(proven, proven=True, failures=kept, tally=_taken_back(record, answering))
+        return Judged(proven, proven=True, failures=kept, tally=_taken_back(record, answering, address, now))
     if right is None:
         failures = forgiven(failures, now)
     change = None
@@ -617,14 +620,16 @@ def _tallied(
     return changed, TallyChange(short, long, 0, int(bool(answering.address)))
 
 
-def _taken_back(record: Verification, answering: Answering) -> TallyChange | None:
-    """What a right answer takes back from the tally, and adds to its right answers."""
-    change = TallyChange(
-        -record.tallied_short,
-        -record.tallied_long,
-        answering.rights,
-        -record.mistakes if answering.address else 0,
-    )
+def _taken_back(
+    record: Verification, answering: Answering, address: Window | None, now: datetime
+) -> TallyChange | None:
+    """What a right answer takes back from the tally, and adds to its right answers.
+
+    Of the address no more than it has: mistakes of another address are no credit for this one.
+    """
+    given = address.count if address is not None and address.ends_at > now else 0
+    own = -min(record.mistakes, given) if answering.address else 0
+    change = TallyChange(-record.tallied_short, -record.tallied_long, answering.rights, own)
     return change if change != TallyChange() else None
 
 

@@ -48,6 +48,8 @@ SITE_OF_ADDRESSES = 10
 REFUSED_PER_PHONE = 5
 REFUSED_PER_ADDRESS = 20
 REFUSED_TOTAL = 200
+#: For an IPv6 /48: half of the site's, so that one network closes nothing for others.
+REFUSED_PER_SITE_OF_ADDRESSES = 100
 
 _RANGES: dict[str, tuple[Any, Any]] = {
     "code_length": (4, 8),

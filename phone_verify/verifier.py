@@ -57,6 +57,7 @@ from .phone import Kind, PhoneNumber
 from .policy import (
     REFUSED_PER_ADDRESS,
     REFUSED_PER_PHONE,
+    REFUSED_PER_SITE_OF_ADDRESSES,
     REFUSED_TOTAL,
     RESERVED_SHARE,
     SITE_OF_ADDRESSES,
@@ -152,6 +153,7 @@ class Flows:
         shown: Collection[str] = (),
         known_browser: str = "",
         subject: str = "",
+        owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
@@ -161,9 +163,10 @@ class Flows:
         of senders; `shown` are secrets of the same browser: its live verification of this phone and purpose ends.
         `known_browser` is what `known_after` gave this browser: its sends and wrong answers then count apart.
         `subject` is the id of the signed-in user, if any: only that user redeems the proof, unless it signs in.
-        `by_client` says that a visitor decides about this start, and not the site's own code: then a part of the
-        quotas that span phones is out of reach. `user_token` is what the user holds at the provider, for a driver that
-        sends with it (evand); no other sees it.
+        `owned` says that the phone is that user's already: sends for `confirm` then have a quota of their own, which
+        other clients cannot use up. `by_client` says that a visitor decides about this start, and not the site's own
+        code: then a part of the quotas that span phones is out of reach. `user_token` is what the user holds at the
+        provider, for a driver that sends with it (evand); no other sees it.
         Refusals: destination not allowed, not configured, channel unavailable, too many requests, delivery failed.
         """
         _require_token(user_token)
@@ -172,13 +175,14 @@ class Flows:
             return Outcome(refusal)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
         known = self._known_browsers.knows(known_browser, tag, self._now() or datetime.now(UTC))
-        reserved = known or not by_client or purpose == SECOND_FACTOR
+        reserved = known or not by_client
         shared = self._shared_quotas(phone, tag, address, known=known, reserved=reserved)
         counted = await self._store.count(shared, self._now())
         if isinstance(counted, Refused):
             return _throttled(counted)
         bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
-        quotas = self._phone_quotas(tag, purpose, address, known=known)
+        apart = purpose if owned or not by_client else None
+        quotas = self._phone_quotas(tag, apart, address, known=known)
         budget = self._budget(phone, purpose, subject)
         slowed = _Slowed.by(counted.tally, self._limits, budget, known=known)
         self._report_spraying(counted.tally)
@@ -215,6 +219,8 @@ class Flows:
         *,
         channel: Channel | None = None,
         address: str | None = None,
+        owned: bool = False,
+        by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
         """Send once more, on another channel if one is named. Never refills attempts, never lengthens a life.
@@ -233,12 +239,15 @@ class Flows:
         channels = [channel] if channel else [found.channel, *others]
         if not any(self._route(c, found.phone) for c in channels):
             return self._told(found, Reason.CHANNEL_UNAVAILABLE)
-        known, reserved = found.known, found.known or found.purpose == SECOND_FACTOR
+        known, reserved = found.known, found.known or not by_client
         shared = self._shared_quotas(found.phone, found.tag, address, known=known, reserved=reserved)
         counted = await self._store.count(shared, self._now())
         if isinstance(counted, Refused):
             return replace(_throttled(counted), verification=found)
-        binding, quotas = binding_digest(secret), self._phone_quotas(found.tag, found.purpose, address, known=known)
+        binding, quotas = (
+            binding_digest(secret),
+            self._phone_quotas(found.tag, found.purpose if owned or not by_client else None, address, known=known),
+        )
         slowed = _Slowed.by(counted.tally, self._limits, found.counts_as, known=known)
 
         async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
@@ -493,7 +502,7 @@ class Flows:
             return
         await self._store.uncount(shared, counted.windows, self._now())
         await self._store.refund(record.id, quotas, record.read_at, self._now())
-        refused = self._refused_quotas(record.tag, address, known=record.known)
+        refused = self._refused_quotas(record.tag, address, known=record.known, reserved=False)
         await self._store.count([replace(quota, gate=False) for quota in refused], self._now())
 
     def _carried(self, attached: Verification | Refused) -> Outcome:
@@ -638,10 +647,11 @@ class Flows:
             resend_after=self.policy.resend_after,
         )
 
-    def _phone_quotas(self, tag: str, purpose: str, address: str | None, *, known: bool) -> Sequence[Quota]:
+    def _phone_quotas(self, tag: str, purpose: str | None, address: str | None, *, known: bool) -> Sequence[Quota]:
         """The quotas of a phone's own sends: the client's own, then those of all clients together.
 
-        What only a signed-in user or another factor can start has budgets of its own: others cannot use them up.
+        With a `purpose` that its owner alone starts for this phone they are apart: others cannot use them up. It is
+        None where anybody may have started it, whatever its purpose.
         """
         limit = self.policy.sends_per_hour
         if not limit:
@@ -660,29 +670,36 @@ class Flows:
         """
         policy, bucket = self.policy, self.keyring.bucket
         per_address = policy.sends_per_hour_per_address
+        around = _around(address)
         wanted = [
-            (bucket("address", address) if address else None, per_address),
-            (bucket("site", around) if (around := _around(address)) else None, per_address * SITE_OF_ADDRESSES),
-            (bucket("prefix", phone.prefix), policy.sends_per_hour_per_prefix),
-            ("total", policy.sends_per_hour_total),
+            (bucket("address", address) if address else None, per_address, False),
+            (bucket("site", around) if around else None, per_address * SITE_OF_ADDRESSES, True),
+            (bucket("prefix", phone.prefix), policy.sends_per_hour_per_prefix, True),
+            ("total", policy.sends_per_hour_total, True),
         ]
         quotas = [
-            Quota(key, limit if reserved else limit - limit // RESERVED_SHARE)
-            for key, limit in wanted
+            Quota(key, limit if reserved else limit - limit // RESERVED_SHARE, others=others)
+            for key, limit, others in wanted
             if key is not None and limit
         ]
         wrong = self._wrong_key(address)
         if wrong is not None and policy.wrong_per_hour_per_address and not known:
             quotas.append(Quota(wrong, policy.wrong_per_hour_per_address, gate=True))
-        return [*quotas, *self._refused_quotas(tag, address, known=known)]
+        return [*quotas, *self._refused_quotas(tag, address, known=known, reserved=reserved)]
 
-    def _refused_quotas(self, tag: str, address: str | None, *, known: bool) -> Sequence[Quota]:
-        """The gates of orders that every provider refused; those of others do not close a trusted device's."""
+    def _refused_quotas(self, tag: str, address: str | None, *, known: bool, reserved: bool) -> Sequence[Quota]:
+        """The gates of orders that every provider refused; those of others do not close a trusted device's.
+
+        The site's own is no gate for the site's own code, but counts what that code had refused.
+        """
         own = [Quota(self.keyring.bucket("refused", address), REFUSED_PER_ADDRESS, gate=True)] if address else []
+        if around := _around(address):
+            key = self.keyring.bucket("refused_site", around)
+            own.append(Quota(key, REFUSED_PER_SITE_OF_ADDRESSES, others=True, gate=True))
         if known:
             return [*own, Quota(f"refused:known:{tag}", REFUSED_PER_PHONE, gate=True)]
         phone = Quota(f"refused:{tag}", REFUSED_PER_PHONE, others=True, gate=True)
-        return [*own, phone, Quota("refused", REFUSED_TOTAL, others=True, gate=True)]
+        return [*own, phone, *([] if reserved else [Quota("refused", REFUSED_TOTAL, others=True, gate=True)])]
 
     def _wrong_key(self, address: str | None) -> str | None:
         """The counter of an address's wrong answers; None where the address is not known."""
@@ -718,7 +735,7 @@ class Flows:
         return [channel for channel in dict.fromkeys([*self.router.channels, record.channel]) if serves(channel)]
 
 
-#: Sends for these purposes are counted apart: a stranger can start neither.
+#: Sends for these purposes are counted apart where the phone's owner starts them.
 _BUDGETS_OF_THEIR_OWN = ("confirm", SECOND_FACTOR)
 
 
@@ -839,6 +856,7 @@ class Verifier:
         shown: Collection[str] = (),
         known_browser: str = "",
         subject: str = "",
+        owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
@@ -853,6 +871,7 @@ class Verifier:
                 shown=shown,
                 known_browser=known_browser,
                 subject=subject,
+                owned=owned,
                 by_client=by_client,
                 user_token=user_token,
             )
@@ -865,10 +884,16 @@ class Verifier:
         *,
         channel: Channel | None = None,
         address: str | None = None,
+        owned: bool = False,
+        by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
         """See `Flows.resend`."""
-        return run(self._flows.resend(id, secret, channel=channel, address=address, user_token=user_token))
+        return run(
+            self._flows.resend(
+                id, secret, channel=channel, address=address, owned=owned, by_client=by_client, user_token=user_token
+            )
+        )
 
     def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
         """See `Flows.check`."""

@@ -50,6 +50,7 @@ def payout(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
+@otp_required(if_configured=True)  # else the first factor could replace the second
 @recent_phone_check_required(max_age=600)
 def add_device(request: HttpRequest) -> HttpResponse:
     """Another phone becomes a second factor."""

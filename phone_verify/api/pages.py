@@ -204,6 +204,7 @@ def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, wo
             shown=secrets_shown(call),
             known_browser=call.known_cookie,
             subject=call.user.id if call.user is not None else "",
+            owned=phone in own_numbers(call),
             by_client=True,
         )
     except StoreError as error:
@@ -286,7 +287,9 @@ def _answered(
     elif "resend" in form:
         word = _field(form, "channel")
         channel = Channel(word) if word in set(Channel) else None
-        outcome = site.verifier.resend(id, secret, channel=channel, address=call_address(site, call))
+        owned = record.phone in own_numbers(call)
+        address = call_address(site, call)
+        outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
     else:
         outcome = site.verifier.check(id, secret, _field(form, "code"), address=call_address(site, call))
     stays = bool(_field(form, "remember")) if _field(form, "asks_remember") else None

@@ -14,6 +14,7 @@ from . import bodies
 from .address import call_address
 from .binding import secret_for, secrets_shown, with_pair
 from .call import Call, Reply
+from .change import own_numbers
 from .forgery import cross_site
 from .notes import with_id
 from .problems import invalid, problem, refusal
@@ -52,6 +53,7 @@ async def start(site: Site, flows: Flows, call: Call) -> Reply:
         shown=secrets_shown(call),
         known_browser=call.known_cookie,
         subject=call.user.id if call.user is not None else "",
+        owned=phone in own_numbers(call),
         by_client=True,
     )
     if not outcome.ok or outcome.verification is None or outcome.secret is None:
@@ -87,7 +89,7 @@ async def resend(site: Site, flows: Flows, call: Call, id: str) -> Reply:
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
     address = call_address(site, call)
-    return _answer(await flows.resend(id, secret_for(call, id), channel=channel, address=address))
+    return _answer(await flows.resend(id, secret_for(call, id), channel=channel, address=address, by_client=True))
 
 
 async def cancel(site: Site, flows: Flows, call: Call, id: str) -> Reply:

@@ -948,7 +948,8 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2, limits, known=True, purpose="signup", **number)
         clock.move((FAILURE_MEMORY * 5).total_seconds())
         for known in (False, True):
-            assert self.locked_for(store, clock, limits, known=known, **number) == LONGEST_LOCK
+            told = self.locked_for(store, clock, limits, known=known, **number)
+            assert told == FIRST_LOCK, "as for every number"
 
     def test_unlock_drops_every_lock(self, store: Store, clock: ManualClock) -> None:
         limits = Limits(2, ceiling=2)
@@ -1007,6 +1008,22 @@ class StorePromises(StoreCase):
         assert self.tally(store, clock).short == 1
         gate = Quota("wrong:one", 1, gate=True)
         assert not isinstance(run(store.count([gate], clock())), Refused), "and those of the address"
+
+    def test_mistakes_of_one_address_are_no_credit_for_another(self, store: Store, clock: ManualClock) -> None:
+        gate = Quota("wrong:two", 1, gate=True)
+        for _ in range(3):
+            record = self.open(store, clock, plan=SHORT)
+            run(store.spend(record.id, BINDING, [WRONG], 4, LIMITS, Answering("wrong:one"), clock()))
+            run(store.spend(record.id, BINDING, [RIGHT], 4, LIMITS, Answering("wrong:two"), clock()))
+        assert self.tally(store, clock) == Tally()
+        record = self.open(store, clock, plan=SHORT)
+        run(store.spend(record.id, BINDING, [WRONG], 4, LIMITS, Answering("wrong:two"), clock()))
+        assert isinstance(run(store.count([gate], clock())), Refused)
+
+    def test_long_window_is_told_as_any(self, store: Store, clock: ManualClock) -> None:
+        years = Quota("q", 1, timedelta(days=3650))
+        self.windows(store.count([years], clock()))
+        assert run(store.count([years], clock())) == Refused(Refusal.QUOTA, timedelta(days=3650))
 
     def test_right_answers_are_written_in_lots(self, store: Store, clock: ManualClock) -> None:
         for rights in (0, 16):

@@ -401,8 +401,47 @@ def test_refused_orders_have_quotas_of_their_own() -> None:
     others = [PhoneNumber(f"+98912{n:07}") for n in range(1, 300)]
     reasons = [bench.start(phone=phone, address="192.0.2.1").reason for phone in others[:16]]
     assert reasons == [*[Reason.DELIVERY_FAILED] * 15, Reason.TOO_MANY_REQUESTS], "twenty for an address"
-    refused = [bench.start(phone=phone).reason is Reason.DELIVERY_FAILED for phone in others[20:220]]
+    refused = [bench.start(phone=p, by_client=True).reason is Reason.DELIVERY_FAILED for p in others[20:220]]
     assert refused == [True] * 180 + [False] * 20, "two hundred for the site"
+    assert bench.start(phone=others[250]).reason is Reason.DELIVERY_FAILED, "none for the site's own code"
+
+
+def test_one_network_cannot_close_refused_orders() -> None:
+    bench = Bench(sms(*[REFUSED] * 300))
+    phones = [PhoneNumber(f"+98912{n:07}") for n in range(1, 300)]
+    starts = [
+        bench.start(phone=phone, address=f"2001:db8:1:{n % 20:x}::", by_client=True).reason
+        for n, phone in enumerate(phones[:120])
+    ]
+    assert starts == [Reason.DELIVERY_FAILED] * 100 + [Reason.TOO_MANY_REQUESTS] * 20
+    other = bench.start(phone=phones[200], address="2001:db8:2:1::", by_client=True)
+    assert other.reason is Reason.DELIVERY_FAILED
+
+
+def test_others_cannot_use_up_the_owners_confirmations() -> None:
+    bench = Bench(sms(), sends_per_hour=2)
+    for _ in range(2):
+        bench.begun(purpose="confirm", subject="9", by_client=True, address="192.0.2.9")
+    assert bench.start(purpose="confirm", subject="9", by_client=True).reason is Reason.TOO_MANY_REQUESTS
+    bench.begun(purpose="confirm", subject="7", owned=True, by_client=True)
+    bench.begun(purpose="second_factor")
+
+
+@pytest.mark.parametrize("quota", ["sends_per_hour_per_address", "sends_per_hour_per_prefix", "sends_per_hour_total"])
+def test_a_fifth_is_kept_for_the_sites_own_code(quota: str) -> None:
+    bench = Bench(sms(), **{quota: 5})
+    phones = [PhoneNumber(f"+98912000000{n}") for n in range(6)]
+    made = [bench.start(phone=phone, address="192.0.2.1", by_client=True).ok for phone in phones[:5]]
+    assert made == [True] * 4 + [False]
+    assert bench.start(phone=phones[5], address="192.0.2.1").ok
+
+
+def test_a_48_counts_as_ten_64() -> None:
+    bench = Bench(sms(), sends_per_hour_per_address=2, sends_per_hour_per_prefix=0)
+    phones = [PhoneNumber(f"+98912{n:07}") for n in range(1, 30)]
+    made = [bench.start(phone=p, address=f"2001:db8:1:{n:x}::").ok for n, p in enumerate(phones[:25])]
+    assert made == [True] * 20 + [False] * 5
+    assert bench.start(phone=phones[28], address="2001:db8:2:1::").ok
 
 
 def test_unclear_order_stays_counted() -> None:
@@ -458,7 +497,7 @@ def test_a_resend_counts_in_the_quotas_that_span_phones() -> None:
     bench.begun(phone=OTHER_PHONE)
     bench.clock.move(60)
     refused = bench.verifier.resend(id, secret)
-    assert (refused.reason, refused.retry_after) == (Reason.TOO_MANY_REQUESTS, timedelta(seconds=3540))
+    assert (refused.reason, refused.retry_after) == (Reason.TOO_MANY_REQUESTS, timedelta(hours=1))
     assert refused.verification is not None
     assert len(driver.orders) == 2
 

@@ -138,6 +138,15 @@ def test_profile_and_second_factor(folder: Path) -> None:
         assert SECOND[-2:] in visitor.post_form("/second-factor/add/", phone=SECOND).text
         code = code_of(sandbox, SECOND)
         assert visitor.post_form("/second-factor/add/", phone=SECOND, code=code).location == "/profile/"
+        refused = visitor.get("/second-factor/add/")
+        assert refused.location == "/second-factor/?next=/second-factor/add/", "the first factor replaces no second"
+        page = visitor.get("/second-factor/?next=/vault/").text
+        (device,) = re.findall(r'value="(phone_verify_otp\.phonedevice/[0-9]+)"', page)
+        fields = {"otp_device": device, "next": "/vault/"}
+        assert "We sent a code to" in visitor.post_form("/second-factor/", otp_challenge="1", **fields).text
+        answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
+        assert (answer.status, answer.location) == (302, "/vault/"), answer.text
+        assert visitor.get("/vault/").status == 200
         assert "is a second factor already" in visitor.post_form("/second-factor/add/", phone=SECOND).text
         visitor.post_form("/second-factor/add/", phone=NEVER)
         right = code_of(sandbox, NEVER)
@@ -149,13 +158,6 @@ def test_profile_and_second_factor(folder: Path) -> None:
                 "UPDATE phone_verify_otp_phonedevice SET throttling_failure_count = 20 WHERE NOT confirmed"
             )
         assert "Too soon" in visitor.post_form("/second-factor/add/", phone=NEVER, code=right).text
-        page = visitor.get("/second-factor/?next=/vault/").text
-        (device,) = re.findall(r'value="(phone_verify_otp\.phonedevice/[0-9]+)"', page)
-        fields = {"otp_device": device, "next": "/vault/"}
-        assert "We sent a code to" in visitor.post_form("/second-factor/", otp_challenge="1", **fields).text
-        answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
-        assert (answer.status, answer.location) == (302, "/vault/"), answer.text
-        assert visitor.get("/vault/").status == 200
         assert "Traceback" not in (folder / "log").read_text()
 
 

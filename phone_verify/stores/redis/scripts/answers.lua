@@ -44,11 +44,12 @@ local function tallied(record, seen, has_address)
   return {short = short, long = long, right = 0, address = has_address and 1 or 0}
 end
 
--- What a right answer takes back, and adds to the right ones.
-local function taken_back(record, rights, has_address)
+-- What a right answer takes back, and adds to the right ones. Of the address no more than it has.
+local function taken_back(record, seen, rights, has_address)
+  local given = seen.ends_at > now and seen.count or 0
   return {
     short = -record.tallied_short, long = -record.tallied_long, right = tonumber(rights),
-    address = has_address and -record.mistakes or 0,
+    address = has_address and -math.min(record.mistakes, given) or 0,
   }
 end
 

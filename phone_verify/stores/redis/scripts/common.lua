@@ -36,6 +36,6 @@ end
 
 -- What Python gets: its own mark of this call, a word, and what belongs to it. 0 is no `retry_after`.
 local function answer(word, record, failures, retry_after)
-  return mark .. '\0' .. word .. '\0' .. now_text .. '\0' .. (failures or '') .. '\0' .. (retry_after or 0) .. '\0'
+  return mark .. '\0' .. word .. '\0' .. now_text .. '\0' .. (failures or '') .. '\0' .. text_of(retry_after or 0) .. '\0'
     .. (record or '')
 end

@@ -37,7 +37,11 @@ local function locked(failures, most, most_short, short)
     ends = failures.last_at + FIRST_LOCK
   end
   if ends > now then
-    return 'failures', math.min(in_whole_hours(ends - now), LONGEST_LOCK)
+    local wait = math.min(in_whole_hours(ends - now), LONGEST_LOCK)
+    if ends ~= FOREVER then  -- a test number's lock is told as that of every number
+      wait = math.min(wait, FIRST_LOCK * 2 ^ math.min(math.max(failures.locks - 1, 0), 5))
+    end
+    return 'failures', wait
   end
   if short == '1' and count >= tonumber(most_short) and now < failures.last_at + SHORT_REST then
     return 'short_codes_closed', in_whole_hours(failures.last_at + SHORT_REST - now)

@@ -12,7 +12,7 @@ if word == 'right' and present then
   close(record, 'verified')
   local text = write(record)
   succeed(record)
-  return answer('proven', text .. changed(taken_back(record, rights, has_address ~= '')), select(2, failures_of(key)))
+  return answer('proven', text .. changed(taken_back(record, seen_from(9), rights, has_address ~= '')), select(2, failures_of(key)))
 end
 local change = word == 'wrong' and tallied(record, seen_from(9), has_address ~= '') or NO_CHANGE
 -- A slow right answer is not thrown away for a quick wrong one.

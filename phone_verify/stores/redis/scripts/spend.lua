@@ -37,7 +37,7 @@ if not remote and shown_from(18)[record.code_digest] then
   close(record, 'verified')
   text = write(record)
   succeed(record)
-  return answer('right', text .. changed(taken_back(record, rights, has_address ~= '')), select(2, failures_of(key)))
+  return answer('right', text .. changed(taken_back(record, seen, rights, has_address ~= '')), select(2, failures_of(key)))
 end
 if not remote and attempts_left == 1 then
   close(record, 'exhausted')
