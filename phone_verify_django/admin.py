@@ -26,12 +26,12 @@ from django.views.decorators.http import require_POST
 
 from phone_verify import Channel, InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import accounts, conf, phones, send_test
+from . import accounts, conf, phones, send_test, unlock
 from .masked_admin import MaskedAdmin
 from .models import VerificationRow, VerifiedPhone
 
 _OPEN = (Status.PENDING, Status.SENT)
-_SEND, _END = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
+_SEND, _CHANGE = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
 _PREFER = "phone_verify.change_verifiedphone"
 
 
@@ -167,17 +167,19 @@ class VerificationAdmin(_FoundByNumber):
         return super().get_queryset(request).using(alias)
 
     def own_urls(self) -> list[URLPattern]:
-        """Where a test is sent."""
-        view = self.admin_site.admin_view(self.send_test)
-        return [path("send-test/", view, name=f"{self._place}_send_test")]
+        """Return the pages that send a test and unlock a number."""
+        pages = {"send_test": self.send_test, "unlock": self.unlock}
+        return [
+            path(f"{name.replace('_', '-')}/", self.admin_site.admin_view(view), name=f"{self._place}_{name}")
+            for name, view in pages.items()
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; says so where the store cannot be listed."""
         if conf.orm_alias() is None:
             messages.info(request, _("This site keeps its verifications elsewhere: only Django's own store is listed."))
-        return super().changelist_view(
-            request, {"may_send": self.has_send_permission(request), **(extra_context or {})}
-        )
+        may = {"may_send": self.has_send_permission(request), "may_unlock": self.has_end_permission(request)}
+        return super().changelist_view(request, {**may, **(extra_context or {})})
 
     @method_decorator(sensitive_post_parameters("number", "code"))
     def send_test(self, request: HttpRequest) -> HttpResponse:
@@ -185,6 +187,13 @@ class VerificationAdmin(_FoundByNumber):
         if not self.has_send_permission(request):
             raise PermissionDenied
         return send_test.view(request, {**self.admin_site.each_context(request), "opts": self.opts})
+
+    @method_decorator(sensitive_post_parameters("number"))
+    def unlock(self, request: HttpRequest) -> HttpResponse:
+        """Drop the wrong answers of a number and their locks, for staff who may change verifications."""
+        if not self.has_end_permission(request):
+            raise PermissionDenied
+        return unlock.view(request, {**self.admin_site.each_context(request), "opts": self.opts})
 
     @admin.action(description=_("End the selected ones that are open"), permissions=["end"])
     def end(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
@@ -206,7 +215,7 @@ class VerificationAdmin(_FoundByNumber):
 
     def has_end_permission(self, request: HttpRequest) -> bool:
         """Who may change them."""
-        return bool(request.user.has_perm(_END))
+        return bool(request.user.has_perm(_CHANGE))
 
     def has_view_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         """Who may view or change them."""

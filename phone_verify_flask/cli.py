@@ -85,3 +85,23 @@ def erase(number: str, region: str | None, yes: bool) -> None:
     except StoreError as error:
         raise click.ClickException(f"nothing was erased, the store does not answer: {error}") from None
     click.echo(f"{phone.hint} is erased, {gone} verifications. Users with this number are yours to change or delete.")
+
+
+@commands.command()
+@click.argument("number")
+@click.option("--region", help="Region of a national number, like IR. Default: the setting REGION.")
+def unlock(number: str, region: str | None) -> None:
+    """Drop the wrong answers counted for NUMBER and every lock they caused.
+
+    For a user whom support knows. Quotas of sends stay as they are.
+    """
+    verifier = mounted().site.verifier
+    try:
+        phone = PhoneNumber.parse(number, region or verifier.policy.region)
+    except InvalidPhoneError as error:
+        raise click.BadParameter(str(error), param_hint="NUMBER") from None
+    try:
+        unlocked = verifier.unlock(phone)
+    except StoreError as error:
+        raise click.ClickException(f"nothing was unlocked, the store does not answer: {error}") from None
+    click.echo(f"{phone.hint} is unlocked." if unlocked else f"{phone.hint} had no wrong answers and no lock.")

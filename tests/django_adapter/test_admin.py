@@ -15,7 +15,7 @@ from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client
 
-from phone_verify import PhoneNumber, Status
+from phone_verify import PhoneNumber, Reason, Status
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import conf
 from phone_verify_django.accounts import phones_of
@@ -32,6 +32,7 @@ PASSWORD = "a password of nobody's"
 LIST = "/admin/phone_verify/verificationrow/"
 PHONES = "/admin/phone_verify/verifiedphone/"
 SEND = f"{LIST}send-test/"
+UNLOCK = f"{LIST}unlock/"
 Configure = Callable[..., None]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.django_adapter.admin_urls")]
@@ -360,6 +361,65 @@ def test_what_a_session_holds_of_a_test_that_is_gone_goes_too(browser: Client, n
     assert _HELD not in browser.session
     for button in ("check", "again", "end"):
         assert "There is no such verification" in text(browser.post(SEND, {button: "1", "code": "1"}, follow=True))
+
+
+# Unlocking.
+
+
+def locked(configure: Configure, network: Network) -> tuple[str, str]:
+    """Lock the number by a wrong answer; return a verification that the lock keeps from being checked."""
+    configure(sms="console://", max_failures=1, region="IR")
+    verifier = conf.site().verifier
+    first, second = (verifier.start(PhoneNumber(PHONE)) for _ in range(2))
+    assert first.verification is not None
+    assert second.verification is not None
+    assert verifier.check(first.verification.id, first.secret or "", "000000").reason is Reason.WRONG_CODE
+    held = second.verification.id, second.secret or ""
+    assert verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
+    return held
+
+
+def test_staff_unlock_a_number_that_they_type(
+    browser: Client, network: Network, configure: Configure, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    user = staff(browser, "change_verificationrow")
+    held = locked(configure, network)
+    assert 'href="unlock/"' in text(browser.get(LIST))
+    assert 'name="number"' in text(browser.get(UNLOCK))
+    answer = browser.post(UNLOCK, {"number": "0912 000 0000"})
+    assert (answer.status_code, answer["Location"]) == (302, UNLOCK)
+    page = text(browser.get(UNLOCK))
+    assert f"{HINT} is unlocked." in page
+    assert conf.site().verifier.check(*held, network.code).ok
+    assert "had no wrong answers" in text(browser.post(UNLOCK, {"number": PHONE}, follow=True))
+    tag = conf.site().verifier.tag(PhoneNumber(PHONE))
+    assert f"user {user.pk} unlocked the number tagged {tag}" in caplog.text
+    for shown in (page, caplog.text):
+        assert "9120000000" not in shown
+
+
+def test_unlocking_needs_change_permission_and_a_token(browser: Client, network: Network, configure: Configure) -> None:
+    staff(browser, "view_verificationrow", "add_verificationrow")
+    held = locked(configure, network)
+    assert 'href="unlock/"' not in text(browser.get(LIST))
+    assert browser.get(UNLOCK).status_code == 403
+    assert browser.post(UNLOCK, {"number": PHONE}).status_code == 403
+    assert Client().post(UNLOCK, {"number": PHONE})["Location"].startswith("/admin/login/")
+    strict = Client(enforce_csrf_checks=True)
+    user = User.objects.get()
+    user.user_permissions.add(Permission.objects.get(codename="change_verificationrow"))
+    strict.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    assert strict.get(UNLOCK, {"number": PHONE}).status_code == 200
+    assert strict.post(UNLOCK, {"number": PHONE}).status_code == 403
+    assert conf.site().verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_unlocking_reports_what_it_cannot_do(browser: Client, network: Network, configure: Configure) -> None:
+    staff(browser, "change_verificationrow")
+    assert "errorlist" in text(browser.post(UNLOCK, {"number": "+98912"}))
+    configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
+    assert "The store does not answer." in text(browser.post(UNLOCK, {"number": PHONE}, follow=True))
 
 
 def test_djangos_own_checks_of_an_admin_are_silent() -> None:

@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from phone_verify import PhoneNumber
+from phone_verify import PhoneNumber, Reason
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import conf
 from phone_verify_django.management.commands import phone_verify_test
@@ -258,3 +258,36 @@ def test_erase_erases_nothing_where_the_store_is_down(known: User, configure: Co
     assert VerifiedPhone.objects.count() == 2
     with pytest.raises(CommandError, match="not a phone number"):
         said("phone_verify_erase", "nonsense", yes=True)
+
+
+# unlock
+
+
+def lock(configure: Configure, network: Network) -> None:
+    configure(sms="console://", max_failures=1, region="IR")
+    verifier, phone = conf.site().verifier, PhoneNumber(PHONE)
+    outcome = verifier.start(phone)
+    assert outcome.verification is not None
+    assert verifier.check(outcome.verification.id, outcome.secret or "", network.wrong).reason is Reason.WRONG_CODE
+    assert is_locked()
+
+
+def is_locked() -> bool:
+    return conf.site().verifier.start(PhoneNumber(PHONE)).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_unlock_removes_the_lock_of_one_number(configure: Configure, network: Network) -> None:
+    lock(configure, network)
+    assert "had no wrong answers" in said("phone_verify_unlock", OTHER)
+    assert is_locked()
+    told = said("phone_verify_unlock", "0912 000 0000")
+    assert "+98 ••••••••00 is unlocked." in told
+    assert not is_locked()
+
+
+def test_unlock_reports_a_bad_number_and_a_store_down(configure: Configure) -> None:
+    with pytest.raises(CommandError, match="not a phone number"):
+        said("phone_verify_unlock", "nonsense")
+    down(configure)
+    with pytest.raises(CommandError, match="nothing was unlocked"):
+        said("phone_verify_unlock", PHONE)

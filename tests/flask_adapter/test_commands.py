@@ -70,7 +70,26 @@ def test_erase_forgets_a_number_only_with_yes(made: Made) -> None:
     assert run(made, "erase", "12", "--yes").exit_code == 2
 
 
-@pytest.mark.parametrize("words", [["purge"], ["erase", PHONE, "--yes"]])
+def test_unlock_removes_the_lock_of_one_number(tmp_path: Path) -> None:
+    made = make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}", PHONE_VERIFY_MAX_FAILURES="1")
+    first, second = made.app.test_client(), made.app.test_client()
+
+    def check(client: Any, id: str, code: str) -> int:
+        answer = client.post(f"/phone/v1/verifications/{id}/check", json={"code": code})
+        return int(answer.status_code)
+
+    wrong, right = start(first)["id"], start(second)["id"]
+    assert check(first, wrong, made.wrong_code) == 422
+    assert check(second, right, made.code) == 429
+    assert "no lock" in run(made, "unlock", "+989120000007").output
+    assert check(second, right, made.code) == 429
+    done = run(made, "unlock", "0912 000 0000", "--region", "IR")
+    assert (done.exit_code, done.output) == (0, "+98 ••••••••00 is unlocked.\n")
+    assert check(second, right, made.code) == 200
+    assert run(made, "unlock", "12").exit_code == 2
+
+
+@pytest.mark.parametrize("words", [["purge"], ["erase", PHONE, "--yes"], ["unlock", PHONE]])
 def test_a_store_that_does_not_answer_is_told(made: Made, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     store: Any = made.app.extensions["phone_verify"].site.verifier.flows._store
 

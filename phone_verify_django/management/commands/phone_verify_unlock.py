@@ -1,0 +1,41 @@
+"""`manage.py phone_verify_unlock NUMBER`."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
+
+from ... import conf
+
+
+class Command(BaseCommand):
+    """Remove the locks of one number."""
+
+    help = (
+        "Drop the wrong answers counted for a number and every lock they caused, for a user whom "
+        "support knows. Quotas of sends stay as they are."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the number and its region."""
+        parser.add_argument("number")
+        parser.add_argument("--region", help="Region of a national number, like IR. Default: the setting region.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Unlock the number, and report whether there was anything to drop."""
+        try:
+            phone = PhoneNumber.parse(options["number"], options["region"] or conf.read().policy.region)
+        except InvalidPhoneError as error:
+            raise CommandError(str(error)) from None
+        try:
+            unlocked = conf.site().verifier.unlock(phone)
+        except StoreError as error:
+            raise CommandError(f"nothing was unlocked, the store does not answer: {error}") from None
+        if unlocked:
+            self.stdout.write(self.style.SUCCESS(f"{phone.hint} is unlocked."))
+        else:
+            self.stdout.write(f"{phone.hint} had no wrong answers and no lock.")
