@@ -120,6 +120,10 @@ class Plan:
     attempts: int
     life: timedelta
 
+    def fits(self, code: str) -> bool:
+        """Return whether a test number's code can take the place of this plan's codes."""
+        return self.holder is Holder.OURS and self.code_length == len(code)
+
 
 def plan(
     policy: Policy,

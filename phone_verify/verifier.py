@@ -594,8 +594,7 @@ class Flows:
         fixed = self._fixed_code(phone)
         if fixed is None or not drivers:
             return drivers
-        planned = self._delivery.plan(drivers[0], channel, long=long)
-        if planned.holder is not Holder.OURS or planned.code_length != len(fixed.code):
+        if not self._delivery.plan(drivers[0], channel, long=long).fits(fixed.code):
             return drivers
         return [fixed.standing_for(drivers[0])]
 

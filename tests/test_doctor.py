@@ -107,7 +107,7 @@ def test_of_a_sound_site_nothing_bad_is_said() -> None:
     ({"inbound_call": "ssms://K@default"}, Level.WARNING, "WEBHOOK_SECRET", ["ssms", "webhook only"]),
     ({"test_passcodes": "nonsense"}, Level.ERROR, "TEST_PASSCODES", ["Entry 1", "+12025550123=482193@"]),
     ({"test_passcodes": f"+12025550123=482193@{TOMORROW}"}, Level.ERROR, "TEST_PASSCODES", ["fixed code"]),
-    ({"test_passcodes": f"+12025550123=482193@{TOMORROW}", "test_passcodes_in_production": "+12025550123"},
+    ({"test_passcodes": f"+989120000000=482193@{TOMORROW}", "test_passcodes_in_production": "+989120000000"},
         Level.WARNING, "TEST_PASSCODES", ["fixed code until", "Remove it"]),
     ({"test_passcodes": "+12025550123=482193@2020-01-01", "test_passcodes_in_production": "+12025550123"},
         Level.NOTE, "TEST_PASSCODES", ["Entry 1 is over"]),
@@ -117,6 +117,43 @@ def test_each_mistake_is_told_with_what_to_write(
 ) -> None:
     text = about(examined(change), f"PHONE_VERIFY_{setting}" if setting else "", level)
     assert all(word in text for word in words), text
+
+
+AMERICAN, IRANIAN = "+12025550123", "+989120000000"
+
+
+@pytest.mark.parametrize(("change", "phone", "code", "words"), [
+    ({}, AMERICAN, "482193", ["ALLOWED_REGIONS does not allow its region, US", "Add US to PHONE_VERIFY_ALLOWED"]),
+    ({"allowed_regions": "IR,US"}, AMERICAN, "482193", ["no configured driver reaches it (US)", "add a driver"]),
+    ({}, IRANIAN, "48219377", ["sends it codes of 8 digits", "Write a code of 6 digits for it."]),
+    ({"sms": "evand://ID:SECRET@default?event_id=1001 amoot://T@default"}, IRANIAN, "482193",
+        ["no channel's first driver", "List a driver first"]),
+    ({"sms": None, "flash_call": "ferzz://K@default"}, "+79000000000", "482193", ["does not allow", "RU"]),
+    ({"allowed_regions": None, "sms": "console://"}, "+18005550199", "482193", ["this kind", "mobile number"]),
+])  # fmt: skip
+def test_a_test_number_that_no_channel_serves_is_reported(
+    change: dict[str, Any], phone: str, code: str, words: list[str]
+) -> None:
+    entry = {"test_passcodes": f"{phone}={code}@{TOMORROW}", "test_passcodes_in_production": phone}
+    found = [text for text in bad(examined({**change, **entry})) if "cannot be verified by its code" in text]
+    assert len(found) == 1
+    text = " ".join(found[0].split())
+    assert all(word in text for word in words), text
+    assert phone not in text
+    assert code not in text
+
+
+@pytest.mark.parametrize(("change", "phone", "code"), [
+    ({}, IRANIAN, "482193"),
+    ({"sms": "amoot://T@default evand://ID:SECRET@default?event_id=1001"}, IRANIAN, "482193"),
+    ({"flash_call": "ferzz://K@default", "channels": "flash_call"}, IRANIAN, "482193"),
+    ({"code_length": "8"}, IRANIAN, "48219377"),
+    ({"allowed_regions": None, "sms": "console://"}, AMERICAN, "482193"),
+    ({"sms": None, "allowed_regions": None}, AMERICAN, "482193"),
+])  # fmt: skip
+def test_a_test_number_that_a_channel_serves_is_not_reported(change: dict[str, Any], phone: str, code: str) -> None:
+    entry = {"test_passcodes": f"{phone}={code}@{TOMORROW}", "test_passcodes_in_production": phone}
+    assert not any("cannot be verified by its code" in text for text in bad(examined({**change, **entry})))
 
 
 def test_every_mistake_is_told_and_the_worst_first() -> None:

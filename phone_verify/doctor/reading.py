@@ -60,6 +60,11 @@ class Reading:
         """The channels that serve where none is named."""
         return [channel for channel in self.settings.channels if channel in self.drivers] or list(self.drivers)
 
+    @property
+    def router(self) -> Router:
+        """The router over these drivers."""
+        return Router(self.drivers, ticks=time.monotonic)
+
     def settings_of(self, driver: Driver) -> str:
         """The settings that name this driver."""
         return " and ".join(setting(channel) for channel, carriers in self.drivers.items() if driver in carriers)
@@ -72,7 +77,7 @@ class Reading:
                 keyring=self.keyring or Keyring([token_urlsafe(32)]),
                 store=MemoryStore(),
                 transport=transport or BlockingTransport(),
-                router=Router(self.drivers, ticks=time.monotonic),
+                router=self.router,
                 texts=lambda *_: "",
             )
         )

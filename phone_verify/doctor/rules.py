@@ -10,9 +10,9 @@ from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
 from ..config import CHANNEL_NAMES, KNOWN, PREFIX
 from ..drivers.base import Driver, Polls, ReadsWebhooks, is_loopback
 from ..errors import ConfigurationError
-from ..fixed_codes import read_fixed_codes
+from ..fixed_codes import FixedCode, read_fixed_codes
 from ..model import Channel, Holder
-from ..phone import PhoneNumber
+from ..phone import Kind, PhoneNumber
 from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Policy
 from ..segments import segments
 from ..web.languages import LANGUAGES
@@ -315,8 +315,35 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
         for phone, fixed in codes.items():
             says = f"{phone.hint} has a fixed code until the end of {fixed.last_day}: whoever knows it gets in."
             yield Finding(Level.WARNING, name, says, "Remove it once the review is over.")
+            yield from _unserved(reading, fixed)
         if not codes:
             yield Finding(Level.NOTE, name, f"Entry {n} is over: its number is an ordinary one again.", "Remove it.")
+
+
+def _unserved(reading: Reading, fixed: FixedCode) -> Iterator[Finding]:
+    """Report a test number whose code no channel accepts, with the reason."""
+    phone, allowed = fixed.phone, reading.settings.policy.allowed_regions
+    router, delivery, regions = reading.router, reading.delivery(), setting("allowed_regions")
+    routes = {channel: route for channel in reading.drivers if (route := router.route(channel, phone))}
+    plans = [delivery.plan(route[0], channel) for channel, route in routes.items()]
+    lengths = {plan.code_length or 0 for plan in plans if plan.holder is Holder.OURS}
+    says = ""
+    if phone.kind is Kind.REFUSED:
+        says, advice = "numbers of this kind are refused", "Write a mobile number."
+    elif allowed is not None and phone.region not in allowed:
+        says = f"{regions} does not allow its region, {phone.region}"
+        advice = f"Add {phone.region} to {regions}, or write a number of an allowed region."
+    elif not routes:
+        says = f"no configured driver reaches it ({phone.region})"
+        advice = "Write a number that a driver reaches, or add a driver that reaches this one."
+    elif not any(plan.fits(fixed.code) for plan in plans):
+        says = f"no channel's first driver that reaches it sends it codes of {len(fixed.code)} digits made by this site"
+        advice = "List a driver first whose codes this site makes: `phone-verify drivers` shows them."
+        if good := sorted(length for length in lengths if length >= SHORT_BELOW):
+            advice = f"Write a code of {' or '.join(map(str, good))} digits for it."
+    if says and reading.drivers:
+        says = f"{phone.hint} cannot be verified by its code: {says}."
+        yield Finding(Level.WARNING, setting("test_passcodes"), says, advice)
 
 
 def _staff(reading: Reading) -> Iterator[Finding]:

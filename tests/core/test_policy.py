@@ -95,3 +95,10 @@ def test_each_resend_waits_twice_as_long_up_to_ten_minutes() -> None:
     assert waits == [60, 120, 240, 480, 600, 600, 600]
     assert resend_delay(seconds(0), 5) == seconds(0)
     assert resend_delay(seconds(600), 10**6) == seconds(600)
+
+
+def test_test_codes_fit_only_codes_made_by_this_site() -> None:
+    assert plan(Policy(), Holder.OURS).fits("482193")
+    assert not plan(Policy(), Holder.OURS).fits("4821937")
+    for holder in (Holder.TOLD, Holder.REMOTE):
+        assert not plan(Policy(), holder, known=6).fits("482193")
