@@ -247,6 +247,6 @@ def reason_text(outcome: Outcome) -> str:
     """Return why an outcome was refused, in English; the number is named only where the provider refused it."""
     if outcome.reason is None:
         raise ValueError("this outcome is a success")
-    if outcome.reason is Reason.DELIVERY_FAILED and outcome.cause is Cause.SERVICE:
+    if outcome.reason is Reason.DELIVERY_FAILED and outcome.cause is not Cause.NUMBER:
         return PAGE["cannot_send"]
     return REASONS[outcome.reason]

@@ -18,7 +18,6 @@ from phone_verify import (
     InvalidPhoneError,
     Outcome,
     PhoneNumber,
-    Reason,
     StoreError,
     Verification,
 )
@@ -193,4 +192,4 @@ def _told(record: Verification, texts: Texts) -> str:
 def _why_not(outcome: Outcome, texts: Texts) -> str:
     if outcome.retry_after is not None:
         return texts.wait(outcome.retry_after)
-    return texts.reasons[outcome.reason or Reason.DELIVERY_FAILED]
+    return texts.refusal(outcome)

@@ -353,6 +353,18 @@ def test_a_refusal_is_told(browser: Client, network: Network, configure: Configu
     assert "The store does not answer." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
 
 
+def test_a_test_blames_only_a_refused_number(browser: Client, network: Network, configure: Configure) -> None:
+    staff(browser, "add_verificationrow")
+    configure(sms="amoot://TOKEN@default")
+    answers = {
+        "t send a code right now": HttpResponse(500),
+        "reach this number": HttpResponse(200, {}, b'{"Status": 101}'),
+    }
+    for says, answer in answers.items():
+        network.transport.answers.append(answer)
+        assert says in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
+
+
 def test_what_a_session_holds_of_a_test_that_is_gone_goes_too(browser: Client, network: Network) -> None:
     staff(browser, "add_verificationrow")
     browser.post(SEND, {"start": "1", "number": PHONE})

@@ -298,10 +298,19 @@ def test_a_flash_call_says_what_to_type(device: PhoneDevice, network: Network, c
     assert device.verify_token("3563")
 
 
-def test_a_refusal_is_told_and_starts_no_cool_down(device: PhoneDevice, network: Network, configure: Configure) -> None:
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        (HttpResponse(500), "can't send a code right now"),
+        (HttpResponse(200, {}, b'{"Status": 101}'), "could not reach this number"),
+    ],
+)
+def test_a_refusal_is_told_and_starts_no_cool_down(
+    device: PhoneDevice, network: Network, configure: Configure, answer: HttpResponse, says: str
+) -> None:
     configure(sms="amoot://TOKEN@default")
-    network.transport.answers.append(HttpResponse(500))
-    with pytest.raises(ChallengeError, match="could not reach"):
+    network.transport.answers.append(answer)
+    with pytest.raises(ChallengeError, match=says):
         device.generate_challenge()
     assert PhoneDevice.objects.get().last_generated_timestamp is None
     configure(sms="console://")

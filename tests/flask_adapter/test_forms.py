@@ -12,6 +12,7 @@ from flask_login import current_user
 from flask_wtf import CSRFProtect
 
 from phone_verify.errors import StoreError
+from phone_verify.exchange import HttpResponse
 from phone_verify_flask import recent_phone_check_required
 from phone_verify_flask.forms import CodeForm, PhoneForm
 
@@ -97,6 +98,14 @@ def test_limits_are_told_at_the_field() -> None:
     [error] = errors(submit(made.app.test_client(), "/number", phone=OTHER))
     assert "Too many tries" in error
     assert "Try again in" in error
+
+
+def test_only_a_refused_number_is_blamed() -> None:
+    made = site(PHONE_VERIFY_SMS="amoot://TOKEN@default")
+    made.transport.answers += [HttpResponse(500), HttpResponse(200, {}, b'{"Status": 101}')]
+    client = made.app.test_client()
+    assert "send a code right now" in errors(submit(client, "/number", phone=OTHER))[0]
+    assert "could not reach this number" in errors(submit(client, "/number", phone=OTHER))[0]
 
 
 def test_a_number_that_is_typed_again_has_its_code_already() -> None:

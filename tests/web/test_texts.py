@@ -19,11 +19,11 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
-from phone_verify.model import Channel, Outcome, Reason
+from phone_verify.model import Cause, Channel, Outcome, Reason
 from phone_verify.segments import segments
 from phone_verify.web import texts as module
 from phone_verify.web.languages import ENGLISH, LANGUAGES, Language
-from phone_verify.web.texts import CHANNELS, PAGE, REASONS, Texts, message_writer, texts_in
+from phone_verify.web.texts import CHANNELS, PAGE, REASONS, Texts, message_writer, reason_text, texts_in
 
 LOCALE = Path(module.__file__).parent / "locale"
 TRANSLATED = [tag for tag in LANGUAGES if tag != "en"]
@@ -261,6 +261,14 @@ def test_a_refusal_says_what_is_left_or_when_to_try_again() -> None:
     assert texts.refusal(Outcome(Reason.WRONG_CODE)) == REASONS[Reason.WRONG_CODE]
     late = Outcome(Reason.TOO_MANY_REQUESTS, retry_after=timedelta(seconds=40))
     assert texts.refusal(late) == f"{REASONS[Reason.TOO_MANY_REQUESTS]} Try again in 40 seconds."
+
+
+@pytest.mark.parametrize("cause", [*Cause, None])
+def test_only_a_refused_number_is_blamed(cause: Cause | None) -> None:
+    failed = Outcome(Reason.DELIVERY_FAILED, cause=cause)
+    expected = REASONS[Reason.DELIVERY_FAILED] if cause is Cause.NUMBER else PAGE["cannot_send"]
+    assert reason_text(failed) == expected
+    assert texts_in(ENGLISH).refusal(failed) == expected
 
 
 def test_a_text_that_is_none_of_ours_stays() -> None:

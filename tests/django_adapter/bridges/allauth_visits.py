@@ -431,10 +431,16 @@ def test_by_flash_call(client: Client, phone_sandbox: Any, settings: Any) -> Non
     assert signed_in(client) == PHONE
 
 
-def test_a_provider_that_refuses_is_told(client: Client, phone_sandbox: Any, settings: Any) -> None:
+@pytest.mark.parametrize(
+    ("refusal", "says"),
+    [("CreditNotEnough", "can&#x27;t send a code"), ("Mobile_Invalid", "could not reach this number")],
+)
+def test_a_provider_that_refuses_is_told(
+    client: Client, phone_sandbox: Any, settings: Any, refusal: str, says: str
+) -> None:
     settings.PHONE_VERIFY = {"sms": phone_sandbox.dsn}
-    phone_sandbox.fault("amoot", refuse="CreditNotEnough")
-    assert "can&#x27;t send a code" in said(client.post(LOGIN, {"phone": PHONE}, follow=True))
+    phone_sandbox.fault("amoot", refuse=refusal)
+    assert says in said(client.post(LOGIN, {"phone": PHONE}, follow=True))
 
 
 def test_mail_beside_the_phone(client: Client, phone_outbox: Any, mailoutbox: Any, settings: Any) -> None:
