@@ -46,33 +46,42 @@ def hold(
     *,
     life: timedelta,
     shown: Sequence[str] = (),
+    user_id: str = "",
 ) -> tuple[Outcome, Begun | None]:
     """Hold a code that another package has just delivered; `typed_codes.prove` judges what is typed.
 
     Failures are counted for `subject`, the user's phone or `account`. `life` is a ceiling. `shown` are secrets of the
-    same browser: the code that it held for this subject and purpose dies. Return the outcome, and what the session
-    must keep where it is good. Refusal: too many requests.
+    same browser: the code that it held for this subject and purpose dies. `user_id` is the user that gave another
+    factor, if any: `prove` needs it as its `subject`. Return the outcome, and what the session must keep where it is
+    good. Refusal: too many requests.
     """
     flows = _counting(verifier, _Foreign(Holder.TOLD, code=code, cap=life))
-    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, shown=shown))
+    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, shown=shown, subject=user_id))
     if outcome.verification is None or outcome.secret is None:
         return outcome, None
     return outcome, Begun(outcome.verification.id, outcome.secret)
 
 
 def judge(
-    verifier: Verifier, subject: PhoneNumber, purpose: str, typed: str, is_right: Callable[[str], bool]
+    verifier: Verifier,
+    subject: PhoneNumber,
+    purpose: str,
+    typed: str,
+    is_right: Callable[[str], bool],
+    *,
+    address: str | None = None,
 ) -> Verification | Outcome:
     """Judge a code that only another package can compare, like an authenticator app's.
 
     The failure is counted before `is_right` is called and taken back where it returns True, so that concurrent guesses
-    cannot exceed the limit. Return the verification of a right code, else the outcome with the reason.
+    cannot exceed the limit. `address` is the client's, for the limit of its wrong answers. Return the verification of
+    a right code, else the outcome with the reason.
     """
     flows = _counting(verifier, _Foreign(Holder.REMOTE, is_right=is_right))
     outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS))
     if outcome.verification is None or outcome.secret is None:
         return outcome
-    outcome = run(flows.check(outcome.verification.id, outcome.secret, typed))
+    outcome = run(flows.check(outcome.verification.id, outcome.secret, typed, address=address))
     return outcome.verification if outcome.ok and outcome.verification is not None else outcome
 
 

@@ -33,15 +33,18 @@ def send(
     begun: Begun,
     locale: str | None = None,
     address: str | None = None,
+    subject: str = "",
+    by_client: bool = False,
 ) -> tuple[Outcome, Begun]:
     """Send once more what is under way, or else begin anew, by the first way that ends in a code to type.
 
     Returns what came of it, and what to keep from now on. `begun` is what was kept until now, `NOTHING` at first.
-    A call that the user has to make ends in no code: that channel is left out. `address` is the client's, for the quota
-    of senders.
+    A call that the user has to make ends in no code: that channel is left out. `address`, `subject` and `by_client`
+    are those of `Flows.start`; what another subject started is not sent again.
     """
     found = verifier.look(begun.id, begun.secret).verification
-    if found is not None and found.open and (found.phone, found.purpose) == (phone, purpose):
+    wanted = phone, purpose, verifier.flows.keyring.subject(subject)
+    if found is not None and found.open and (found.phone, found.purpose, found.subject) == wanted:
         outcome = verifier.resend(begun.id, begun.secret, channel=found.channel, address=address)
         if outcome.reason not in (Reason.CLOSED, Reason.CHANNEL_UNAVAILABLE):
             return outcome, begun
@@ -54,6 +57,8 @@ def send(
             locale=locale,
             address=address,
             shown=[begun.secret],
+            subject=subject,
+            by_client=by_client,
         )
         if outcome.reason not in (Reason.CHANNEL_UNAVAILABLE, Reason.DESTINATION_NOT_ALLOWED):
             break
@@ -62,16 +67,26 @@ def send(
     return outcome, Begun(outcome.verification.id, outcome.secret)
 
 
-def prove(verifier: Verifier, begun: Begun, phone: PhoneNumber, purpose: str, typed: str) -> Redeemed | Outcome:
+def prove(
+    verifier: Verifier,
+    begun: Begun,
+    phone: PhoneNumber,
+    purpose: str,
+    typed: str,
+    *,
+    address: str | None = None,
+    subject: str = "",
+) -> Redeemed | Outcome:
     """What a right code proves, with its proof burnt; for any other the outcome that says why not.
 
-    `phone` and `purpose` are those that the form is about now: the code of another phone is a wrong one.
+    `phone`, `purpose` and `subject` are those that the form is about now: the code of another phone is a wrong one.
+    `address` is the client's, for the limit of its wrong answers.
     """
-    outcome = verifier.check(begun.id, begun.secret, typed)
+    outcome = verifier.check(begun.id, begun.secret, typed, address=address)
     # One that is over shows its proof too, whatever is typed.
     if not outcome.ok or outcome.proof is None:
         return outcome if not outcome.ok else Outcome(Reason.CLOSED)
-    redeemed = verifier.redeem(outcome.proof, [begun.secret], [purpose])
+    redeemed = verifier.redeem(outcome.proof, [begun.secret], [purpose], subject=subject)
     if redeemed is None or redeemed.phone != phone:
         return Outcome(Reason.WRONG_CODE)
     return redeemed

@@ -13,12 +13,14 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from phone_verify import Channel, InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError, Verifier
+from phone_verify.api.address import call_address
 from phone_verify.api.views import dial, seconds_left
 from phone_verify.model import DeliveryEvent
 from phone_verify.web.languages import ENGLISH, named
 from phone_verify.web.texts import texts_in
 
 from . import conf
+from .calls import page_call
 
 log = logging.getLogger("phone_verify")
 
@@ -93,11 +95,13 @@ def _done(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
                 channel=channel,
                 locale=language.tag,
                 shown=[secret],
+                subject=str(request.user.pk),
             )
             if outcome.verification is not None and outcome.secret is not None:
                 request.session[_HELD] = [outcome.verification.id, outcome.secret]
         case "check":
-            outcome = verifier.check(id, secret, request.POST.get("code", ""))
+            address = call_address(conf.site(), page_call(request))
+            outcome = verifier.check(id, secret, request.POST.get("code", ""), address=address)
         case "again":
             outcome = verifier.resend(id, secret)
         case "end":

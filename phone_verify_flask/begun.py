@@ -20,8 +20,19 @@ _SESSION_KEY = "_phone_verify_begun"
 _MOST = 5
 
 
-def sent(name: str, phone: PhoneNumber, purpose: str, before: Begun = NOTHING) -> Outcome:
-    """Send a code for the form of this name, or the same once more while `before` is good."""
+def sent(
+    name: str,
+    phone: PhoneNumber,
+    purpose: str,
+    before: Begun = NOTHING,
+    *,
+    subject: str = "",
+    by_client: bool = False,
+) -> Outcome:
+    """Send a code for the form of this name, or the same once more while `before` is good.
+
+    `subject` and `by_client` are those of `Flows.start`.
+    """
     here, call = mounted(), read_call("")
     outcome, begun = send(
         here.site.verifier,
@@ -30,25 +41,33 @@ def sent(name: str, phone: PhoneNumber, purpose: str, before: Begun = NOTHING) -
         begun=before,
         locale=call.texts.language.tag,
         address=call_address(here.site, call),
+        subject=subject,
+        by_client=by_client,
     )
     keep(name, begun)
     return outcome
 
 
-def under_way(name: str) -> Verification | None:
-    """The verification of the form of this name, if it is open."""
-    begun = kept(name) or NOTHING
-    record = mounted().site.verifier.look(begun.id, begun.secret).verification
-    return record if record is not None and record.open else None
+def under_way(name: str, subject: str) -> Verification | None:
+    """Return the verification of the form of this name, if it is open and this subject started it."""
+    begun, verifier = kept(name) or NOTHING, mounted().site.verifier
+    record = verifier.look(begun.id, begun.secret).verification
+    own = record is not None and record.subject == verifier.flows.keyring.subject(subject)
+    return record if own and record is not None and record.open else None
 
 
-def proven(name: str, purpose: str, typed: str) -> Redeemed | Outcome:
+def address() -> str | None:
+    """Return the address of the client being served, or None where it is not known."""
+    return call_address(mounted().site, read_call(""))
+
+
+def proven(name: str, purpose: str, typed: str, *, subject: str = "") -> Redeemed | Outcome:
     """What a right code proves, which is then over; for any other the outcome that says why not."""
     verifier, begun = mounted().site.verifier, kept(name) or NOTHING
     record = verifier.look(begun.id, begun.secret).verification
     if record is None:
         return Outcome(Reason.NOT_FOUND)
-    result = prove(verifier, begun, record.phone, purpose, typed)
+    result = prove(verifier, begun, record.phone, purpose, typed, address=address(), subject=subject)
     if isinstance(result, Redeemed):
         forget(name)
     return result

@@ -64,12 +64,13 @@ class PhoneForm(FlaskForm):  # type: ignore[misc]
         """
         if self.number is None:
             raise RuntimeError("ask validate_on_submit() first: only a valid form has a number to send to")
-        name = _name(purpose)
+        name, subject = _name(purpose), _subject()
         try:
-            live = begun.under_way(name)
+            live = begun.under_way(name, subject)
             if live is not None and live.phone == self.number:
                 return True
-            outcome = begun.sent(name, self.number, purpose, begun.kept(name) or NOTHING)
+            before = begun.kept(name) or NOTHING
+            outcome = begun.sent(name, self.number, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _down(self.phone, error)
         return outcome.ok or _refused(self.phone, outcome)
@@ -91,14 +92,15 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
 
         For a button of the same form: the token is looked at here, since the code is not typed yet.
         """
-        token, name = getattr(self, "csrf_token", None), _name(purpose)
+        token, name, subject = getattr(self, "csrf_token", None), _name(purpose), _subject()
         if token is not None and not token.validate(self):
             return False
         try:
-            live = begun.under_way(name)
+            live = begun.under_way(name, subject)
             if live is None:
                 return _refused(self.code, Outcome(Reason.NOT_FOUND))
-            outcome = begun.sent(name, live.phone, purpose, begun.kept(name) or NOTHING)
+            before = begun.kept(name) or NOTHING
+            outcome = begun.sent(name, live.phone, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _down(self.code, error)
         return outcome.ok or _refused(self.code, outcome)
@@ -109,7 +111,7 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
         If it is the own number of who is signed in, that is a check as `recent_phone_check_required` asks for.
         """
         try:
-            proven = begun.proven(_name(purpose), purpose, self.code.data or "")
+            proven = begun.proven(_name(purpose), purpose, self.code.data or "", subject=_subject())
         except StoreError as error:
             _down(self.code, error)
             return None
@@ -124,6 +126,12 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
 
 def _name(purpose: str) -> str:
     return f"form {purpose}"
+
+
+def _subject() -> str:
+    """Return the id of the signed-in user, or an empty text."""
+    user = current(mounted().accounts)
+    return user.id if user is not None else ""
 
 
 def _texts() -> Texts:

@@ -89,12 +89,13 @@ class PhoneTotp(Totp):
         """Return whether this is the code that was sent to this session, or that the user's app shows."""
         name, typed = _name(totp_secret), str(token)
         second = _is_second(totp_secret, user)
+        user_id = _user_id(user) if second else ""
         try:
             if begun.kept(_mail(name)) is not None:
-                proven = begun.proven(_mail(name), SECOND if second else FIRST_ELSEWHERE, typed)
+                proven = begun.proven(_mail(name), SECOND if second else FIRST_ELSEWHERE, typed, subject=user_id)
                 right = isinstance(proven, Redeemed)
             elif begun.kept(name) not in (None, NOTHING, _SHOWN):
-                proven = begun.proven(name, SECOND if second else FIRST, typed)
+                proven = begun.proven(name, SECOND if second else FIRST, typed, subject=user_id)
                 right = isinstance(proven, Redeemed) and _may_stand(user, proven, second=second)
             else:
                 right = False
@@ -121,7 +122,9 @@ class PhoneTotp(Totp):
             return True
 
         purpose, subject = SECOND if second else FIRST_ELSEWHERE, _subject(user, second=second)
-        return isinstance(judge(mounted().site.verifier, subject, purpose, typed, is_right), Verification)
+        verifier = mounted().site.verifier
+        judged = judge(verifier, subject, purpose, typed, is_right, address=begun.address())
+        return isinstance(judged, Verification)
 
 
 class PhoneSender(SmsSenderBaseClass):
@@ -132,9 +135,17 @@ class PhoneSender(SmsSenderBaseClass):
         if "phone_verify_asked" not in g:
             raise ConfigurationError("codes are not counted: write Security(app, datastore, totp_cls=PhoneTotp)")
         totp_secret, before, _ = g.pop("phone_verify_asked")
-        purpose = SECOND if _is_second(totp_secret, _user_here()) else FIRST
+        user = _user_here()
+        second = _is_second(totp_secret, user)
         phone = PhoneNumber.parse(to_number, mounted().site.verifier.policy.region)
-        outcome = begun.sent(_name(totp_secret), phone, purpose, before or NOTHING)
+        outcome = begun.sent(
+            _name(totp_secret),
+            phone,
+            SECOND if second else FIRST,
+            before or NOTHING,
+            subject=_user_id(user) if second else "",
+            by_client=not second,
+        )
         if not outcome.ok:
             log.warning("no code was sent for Flask-Security: %s", outcome.reason)
             raise NotSentError(str(outcome.reason))
@@ -155,6 +166,7 @@ def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | 
         token,
         life=life,
         shown=[before.secret] if before is not None else (),
+        user_id=_user_id(user) if second else "",
     )
     if held is None:
         log.warning("the code of a mail is refused for Flask-Security: %s", outcome.reason)
@@ -185,6 +197,10 @@ def _user_here() -> Any:
         return current_user
     id = session.get("tf_user_id")
     return _datastore.find_user(fs_uniquifier=id) if id else None
+
+
+def _user_id(user: Any) -> str:
+    return str(user.get_id()) if user is not None else ""
 
 
 def _is_of_an_app(totp_secret: str, user: Any) -> bool:

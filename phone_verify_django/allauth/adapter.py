@@ -147,7 +147,15 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             return self._texts.reasons[Reason.CLOSED]
         try:
             with joining_on_sqlite():
-                told = prove(conf.site().verifier, Begun(*found), PhoneNumber(phone), self._purpose, typed)
+                told = prove(
+                    conf.site().verifier,
+                    Begun(*found),
+                    PhoneNumber(phone),
+                    self._purpose,
+                    typed,
+                    address=self._address,
+                    subject=self._subject,
+                )
         except StoreError as error:
             log.error("no code of django-allauth's login can be checked: %s", error)
             return self._texts.page["unavailable"]
@@ -165,6 +173,14 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     @property
     def _purpose(self) -> str:
         return "change_phone" if self.request.user.is_authenticated else "login"
+
+    @property
+    def _subject(self) -> str:
+        return str(self.request.user.pk) if self.request.user.is_authenticated else ""
+
+    @property
+    def _address(self) -> str | None:
+        return call_address(conf.site(), calls.page_call(self.request))
 
     @property
     def _texts(self) -> Texts:
@@ -198,7 +214,9 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     self._purpose,
                     begun=Begun(*begun) if begun else NOTHING,
                     locale=self._texts.language.tag,
-                    address=call_address(site, calls.page_call(self.request)),
+                    address=self._address,
+                    subject=self._subject,
+                    by_client=True,
                 )
         except StoreError as error:
             log.error("no code of django-allauth's login was sent: %s", error)

@@ -9,6 +9,11 @@ from contextvars import ContextVar
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
+from phone_verify.api.address import call_address
+
+from .. import conf
+from ..calls import page_call
+
 _request: ContextVar[HttpRequest | None] = ContextVar("phone_verify_django.otp.request", default=None)
 
 
@@ -20,6 +25,12 @@ def serving(request: HttpRequest) -> Iterator[None]:
         yield
     finally:
         _request.reset(token)
+
+
+def address() -> str | None:
+    """Return the address of the client being served, or None where it is not known."""
+    request = _request.get()
+    return None if request is None else call_address(conf.site(), page_call(request))
 
 
 def session() -> SessionBase | None:

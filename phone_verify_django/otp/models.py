@@ -162,7 +162,15 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
     def _sent(self, session: SessionBase, texts: Texts) -> Outcome:
         before = self._begun(session)
-        outcome, begun = send(conf.site().verifier, self.number, PURPOSE, begun=before, locale=texts.language.tag)
+        outcome, begun = send(
+            conf.site().verifier,
+            self.number,
+            PURPOSE,
+            begun=before,
+            locale=texts.language.tag,
+            address=current.address(),
+            subject=str(self.user_id),
+        )
         if begun != before:
             self.challenges = challenges.keep(session, self.pk, self.challenges, begun)
         return outcome
@@ -172,7 +180,15 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
     def _is_proven_by(self, session: SessionBase, typed: str) -> bool:
         # The number may have been changed since the code was sent: then it is a wrong one.
-        redeemed = prove(conf.site().verifier, self._begun(session), self.number, PURPOSE, typed)
+        redeemed = prove(
+            conf.site().verifier,
+            self._begun(session),
+            self.number,
+            PURPOSE,
+            typed,
+            address=current.address(),
+            subject=str(self.user_id),
+        )
         return isinstance(redeemed, Redeemed) and rights.counts_for(self.user, redeemed)
 
 

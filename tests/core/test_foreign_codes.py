@@ -160,3 +160,21 @@ def test_the_code_shows_nowhere(site: Site) -> None:
 
 def _pair(begun: Begun) -> tuple[str, str]:
     return begun.id, begun.secret
+
+
+def test_a_held_code_is_good_for_its_user_only(site: Site) -> None:
+    for user, expected in (("2", Reason.WRONG_CODE), ("1", None)):
+        told = prove(site.verifier, site.hold(user_id="1"), PHONE, PURPOSE, CODE, subject=user)
+        assert (None if isinstance(told, Redeemed) else told.reason) is expected
+
+
+def test_wrong_answers_to_another_package_count_for_the_address() -> None:
+    verifier = Site(store="memory:", wrong_per_hour_per_address=1).verifier
+
+    def answered(typed: str, address: str) -> Reason | None:
+        told = judge(verifier, PHONE, PURPOSE, typed, lambda code: code == CODE, address=address)
+        return None if isinstance(told, Verification) else told.reason
+
+    assert answered(WRONG, "192.0.2.1") is Reason.WRONG_CODE
+    assert answered(CODE, "192.0.2.1") is Reason.TOO_MANY_REQUESTS
+    assert answered(CODE, "192.0.2.2") is None

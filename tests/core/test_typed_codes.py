@@ -70,6 +70,41 @@ def test_it_proves_its_own_phone_and_purpose_only(site: Site, phone: PhoneNumber
         assert reason(prove(site.verifier, begun, PHONE, "login", typed)) is Reason.CLOSED
 
 
+def test_it_proves_nothing_to_another_user(site: Site) -> None:
+    outcome, begun = send(site.verifier, PHONE, "confirm", begun=NOTHING, subject="1")
+    assert outcome.ok
+    assert reason(prove(site.verifier, begun, PHONE, "confirm", site.code, subject="2")) is Reason.WRONG_CODE
+    outcome, begun = send(site.verifier, PHONE, "confirm", begun=NOTHING, subject="1")
+    assert isinstance(prove(site.verifier, begun, PHONE, "confirm", site.code, subject="1"), Redeemed)
+
+
+def test_another_user_gets_a_verification_of_its_own(site: Site) -> None:
+    _, first = send(site.verifier, PHONE, "confirm", begun=NOTHING, subject="1")
+    outcome, second = send(site.verifier, PHONE, "confirm", begun=first, subject="2")
+    assert outcome.ok
+    assert first.id != second.id
+    assert site.verifier.look(first.id, first.secret).verification is not None
+    assert isinstance(prove(site.verifier, second, PHONE, "confirm", site.code, subject="2"), Redeemed)
+
+
+def test_wrong_answers_count_for_the_address() -> None:
+    site = Site(wrong_per_hour_per_address=1)
+    begun, other = begin(site), begin(site, OTHER)
+    code, address = site.code, "192.0.2.1"
+    assert reason(prove(site.verifier, begun, PHONE, "login", "000000", address=address)) is Reason.WRONG_CODE
+    refused = prove(site.verifier, other, OTHER, "login", code, address=address)
+    assert reason(refused) is Reason.TOO_MANY_REQUESTS
+    assert isinstance(prove(site.verifier, other, OTHER, "login", code, address="192.0.2.2"), Redeemed)
+
+
+@pytest.mark.parametrize(("by_client", "sends"), [(True, 4), (False, 5)])
+def test_a_visitor_leaves_a_fifth_of_the_quota(by_client: bool, sends: int) -> None:
+    site = Site(sends_per_hour_total=5)
+    phones = [PhoneNumber(f"+98912000000{n}") for n in range(6)]
+    outcomes = [send(site.verifier, phone, "login", begun=NOTHING, by_client=by_client)[0] for phone in phones]
+    assert sum(outcome.ok for outcome in outcomes) == sends
+
+
 def test_nothing_proves_nothing(site: Site) -> None:
     assert reason(prove(site.verifier, NOTHING, PHONE, "login", "123456")) is Reason.NOT_FOUND
 

@@ -19,7 +19,7 @@ from phone_verify import PhoneNumber, Reason, Status
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import conf
 from phone_verify_django.accounts import phones_of
-from phone_verify_django.models import VerificationRow, VerifiedPhone
+from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
 from phone_verify_django.send_test import _HELD
 from phone_verify_django.signals import phone_changed
 
@@ -351,6 +351,18 @@ def test_a_refusal_is_told(browser: Client, network: Network, configure: Configu
     assert "not set up" in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     assert "The store does not answer." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
+
+
+def test_a_test_is_bound_to_staff_and_counts_their_address(
+    browser: Client, network: Network, configure: Configure
+) -> None:
+    user = staff(browser, "add_verificationrow")
+    configure(sms="console://", wrong_per_hour_per_address=1)
+    browser.post(SEND, {"start": "1", "number": PHONE})
+    assert VerificationRow.objects.get().subject == conf.site().verifier.flows.keyring.subject(str(user.pk))
+    browser.post(SEND, {"check": "1", "code": network.wrong})
+    assert list(PhoneRow.objects.get().failures) == ["signed_in"], "sign-in by this number is not locked by tests"
+    assert "Too many tries" in text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
 
 
 def test_a_test_blames_only_a_refused_number(browser: Client, network: Network, configure: Configure) -> None:

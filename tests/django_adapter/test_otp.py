@@ -214,6 +214,31 @@ def test_a_wrong_answer_here_closes_no_login(device: PhoneDevice, network: Netwo
     assert list(PhoneRow.objects.get().failures) == ["second_factor"]
 
 
+def test_code_is_bound_to_the_user_of_the_device(device: PhoneDevice, network: Network, alice: User) -> None:
+    device.generate_challenge()
+    keyring = conf.site().verifier.flows.keyring
+    assert VerificationRow.objects.get().subject == keyring.subject(str(alice.pk))
+    device.user = User.objects.create_user("bob")
+    assert not device.verify_token(network.code)
+
+
+def test_wrong_codes_count_for_the_address(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    configure(sms="console://", wrong_per_hour_per_address=1)
+    request = request_of()
+    request.META["REMOTE_ADDR"] = "192.0.2.1"
+    with current.serving(request):
+        device.generate_challenge()
+        assert not device.verify_token(network.wrong)
+        assert not rested(device).verify_token(network.code)
+        network.clock.move(301)
+        with pytest.raises(ChallengeError, match="Try again in"):
+            rested(device).generate_challenge()
+    network.clock.move(3600)
+    with current.serving(request):
+        rested(device).generate_challenge()
+        assert device.verify_token(network.code)
+
+
 def test_a_code_of_a_login_is_no_second_factor(
     device: PhoneDevice, network: Network, visitor: Any, session: Any
 ) -> None:

@@ -158,6 +158,56 @@ def test_the_own_number_is_a_check_and_another_is_none() -> None:
     assert client.get("/money").status_code == 200
 
 
+def enter(made: Made, phone: str) -> Any:
+    client = made.app.test_client()
+    assert client.post(SESSION, json={"proof": proof(client, made, phone)}).status_code in (200, 201)
+    return client
+
+
+def test_a_code_is_good_for_the_user_who_requested_it() -> None:
+    made = site(PHONE_VERIFY_RESEND_AFTER=0)
+    first, second, nobody = enter(made, PHONE), enter(made, "+989120000001"), made.app.test_client()
+    submit(first, "/number", phone=OTHER)
+    code = made.code
+    with first.session_transaction() as kept:
+        begun = kept["_phone_verify_begun"]
+    for client in (second, nobody):
+        with client.session_transaction() as kept:
+            kept["_phone_verify_begun"] = begun
+        client.get("/number")
+        sent = len(made.transport.notices)
+        assert "no such verification" in errors(submit(client, "/number/code", again="1"))[0]
+        assert len(made.transport.notices) == sent
+    assert errors(submit(second, "/number/code", code=code)) == ["That code is not right."]
+    assert submit(first, "/number", phone=OTHER).location == "/number/code"
+
+
+def test_a_code_requested_before_sign_in_is_requested_again() -> None:
+    made = site()
+    client, anonymous = enter(made, PHONE), made.app.test_client()
+    submit(anonymous, "/number", phone=OTHER)
+    with anonymous.session_transaction() as kept:
+        begun = kept["_phone_verify_begun"]
+    with client.session_transaction() as kept:
+        kept["_phone_verify_begun"] = begun
+    assert submit(client, "/number", phone=OTHER).location == "/number/code"
+    assert submit(client, "/number/code", code=made.code).text == f"{OTHER} confirm"
+
+
+def test_wrong_codes_count_for_the_address() -> None:
+    made = site(PHONE_VERIFY_WRONG_PER_HOUR_PER_ADDRESS=1)
+    client = made.app.test_client()
+    submit(client, "/number", phone=OTHER)
+    submit(client, "/number/code", code=made.wrong_code)
+    assert "Too many tries" in errors(submit(client, "/number/code", code=made.code))[0]
+
+
+def test_visitors_leave_a_fifth_of_the_quota() -> None:
+    made = site(PHONE_VERIFY_SENDS_PER_HOUR_TOTAL=5)
+    answers = [submit(made.app.test_client(), "/number", phone=f"+98912000000{n}") for n in range(6)]
+    assert [answer.status_code for answer in answers] == [302] * 4 + [200] * 2
+
+
 def test_an_old_session_gives_no_try_back_and_holds_no_number() -> None:
     made = site(PHONE_VERIFY_MAX_ATTEMPTS=2)
     client = made.app.test_client()

@@ -22,7 +22,7 @@ from flask_sqlalchemy import SQLAlchemy
 from werkzeug.serving import make_server
 
 from phone_verify.errors import StoreError
-from phone_verify_flask import PhoneVerify
+from phone_verify_flask import PhoneVerify, current_verifier
 from phone_verify_flask.security import PhoneTotp
 from phone_verify_flask.signals import verification_failed
 from tests.clients import Answer, HttpCarrier
@@ -418,6 +418,70 @@ def test_the_second_factor_after_a_password(made: Secured) -> None:
     assert len(made.transport.notices) == 1
     assert post(client, "/tf-validate", code=made.wrong_code).status_code == 400
     assert post(client, "/tf-validate", code=made.code).status_code == 200
+
+
+def subjects(made: Secured, client: Any) -> list[bool]:
+    """Whether the user started what the session holds, for each."""
+    with made.app.app_context():
+        verifier, own = current_verifier, current_verifier.flows.keyring.subject(made.user().fs_uniquifier)
+        with client.session_transaction() as kept:
+            found = [verifier.look(*pair).verification for pair in kept["_phone_verify_begun"].values() if pair[0]]
+    return [record is not None and record.subject == own for record in found]
+
+
+def test_only_a_second_factor_is_bound_to_the_user(made: Secured) -> None:
+    with_sms(made, second=True)
+    client = made.app.test_client()
+    post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    assert subjects(made, client) == [True]
+    with_sms(made)
+    client = made.app.test_client()
+    ask(made, client)
+    assert subjects(made, client) == [False]
+
+
+def test_a_mail_as_second_factor_is_bound_to_the_user(made: Secured) -> None:
+    with_sms(made, second=True)
+    client = made.app.test_client()
+    post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    post(client, "/tf-rescue", help_setup="email")
+    assert made.mails
+    assert subjects(made, client) == [True]
+
+
+@pytest.mark.parametrize("second", [True, False])
+def test_wrong_codes_count_for_the_address(tmp_path: Path, second: bool) -> None:
+    made = make(tmp_path, PHONE_VERIFY_WRONG_PER_HOUR_PER_ADDRESS=1)
+    with_sms(made, second)
+    client = made.app.test_client()
+    if second:
+        post(client, "/login", email="somebody@site.example", password=PASSWORD)
+    else:
+        ask(made, client)
+    for code in (made.wrong_code, made.code):
+        answer = post(client, "/tf-validate", code=code) if second else type_in(client, code)
+        assert answer.status_code == 400
+
+
+def test_wrong_codes_of_an_app_count_for_the_address(tmp_path: Path) -> None:
+    made = make(tmp_path, PHONE_VERIFY_WRONG_PER_HOUR_PER_ADDRESS=1)
+    secret = with_secret(made, "authenticator")
+    client = made.app.test_client()
+    assert type_in(client, next(wrong_codes(made, secret))).status_code == 400
+    assert type_in(client, code_at(made, secret)).status_code == 400
+
+
+@pytest.mark.parametrize(("second", "sends"), [(True, 5), (False, 4)])
+def test_only_a_second_factor_uses_the_reserved_fifth(tmp_path: Path, second: bool, sends: int) -> None:
+    made = make(tmp_path, PHONE_VERIFY_SENDS_PER_HOUR_TOTAL=5, PHONE_VERIFY_SENDS_PER_HOUR=0)
+    with_sms(made, second)
+    for _ in range(7):
+        client = made.app.test_client()
+        if second:
+            post(client, "/login", email="somebody@site.example", password=PASSWORD)
+        else:
+            ask(made, client)
+    assert len(made.transport.notices) == sends
 
 
 def test_the_second_factor_is_not_guessed(made: Secured) -> None:

@@ -26,7 +26,7 @@ from phone_verify_django.accounts import Accounts
 from phone_verify_django.allauth.adapter import PhoneVerifyAccountAdapter
 from phone_verify_django.allauth.apps import complaints
 from phone_verify_django.allauth.models import ClaimedPhone
-from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.models import VerificationRow, VerifiedPhone
 from phone_verify_django.otp import first_factor
 from phone_verify_django.pending_login import SESSION_KEY as MARK
 from phone_verify_django.recent import CHECKED_AT
@@ -261,6 +261,33 @@ def test_a_change_of_the_number(client: Client, phone_outbox: Any, settings: Any
     assert phones.phones_of(user) == [OTHER]
     assert told == [(PHONE, OTHER)]
     assert CHECKED_AT not in client.session, "a number that was added in the session proves nothing in it"
+
+
+def test_a_change_is_bound_to_its_user(client: Client, phone_outbox: Any, settings: Any) -> None:
+    settings.ACCOUNT_REAUTHENTICATION_REQUIRED = False
+    user = owner()
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    change(client, OTHER)
+    row = VerificationRow.objects.get(phone=OTHER)
+    assert row.subject == conf.site().verifier.flows.keyring.subject(str(user.pk))
+    VerificationRow.objects.update(subject=conf.site().verifier.flows.keyring.subject("another"))
+    client.post(VERIFY, {"code": phone_outbox.last_code(OTHER)})
+    assert phones.phones_of(user) == [PHONE]
+
+
+def test_wrong_codes_count_for_the_address(client: Client, phone_outbox: Any, settings: Any) -> None:
+    settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, "wrong_per_hour_per_address": 1}
+    owner()
+    client.post(LOGIN, {"phone": PHONE})
+    client.post(CONFIRM, {"code": wrong(phone_outbox.last_code())})
+    assert "Too many tries" in said(client.post(CONFIRM, {"code": phone_outbox.last_code()}))
+    assert signed_in(client) is None
+
+
+def test_visitors_leave_a_fifth_of_the_quota(client: Client, phone_outbox: Any, settings: Any) -> None:
+    settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, "sends_per_hour_total": 5}
+    answers = [said(Client().post(LOGIN, {"phone": f"+98912000000{n}"}, follow=True)) for n in range(6)]
+    assert ["Too many tries" in answer for answer in answers] == [False] * 4 + [True] * 2
 
 
 def test_a_login_by_one_of_several_numbers_keeps_the_others(client: Client, phone_outbox: Any) -> None:
