@@ -45,7 +45,7 @@ def send(
     found = verifier.look(begun.id, begun.secret).verification
     wanted = phone, purpose, verifier.flows.keyring.subject(subject)
     if found is not None and found.open and (found.phone, found.purpose, found.subject) == wanted:
-        outcome = verifier.resend(begun.id, begun.secret, channel=found.channel, address=address)
+        outcome = verifier.resend(begun.id, begun.secret, channel=found.channel, address=address, by_client=by_client)
         if outcome.reason not in (Reason.CLOSED, Reason.CHANNEL_UNAVAILABLE):
             return outcome, begun
     outcome = Outcome(Reason.NOT_CONFIGURED)

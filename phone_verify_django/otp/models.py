@@ -170,6 +170,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             locale=texts.language.tag,
             address=current.address(),
             subject=str(self.user_id),
+            # Until a device is confirmed, its user decides which number it has.
+            by_client=not self.confirmed,
         )
         if begun != before:
             self.challenges = challenges.keep(session, self.pk, self.challenges, begun)

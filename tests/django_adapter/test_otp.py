@@ -7,6 +7,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -237,6 +238,21 @@ def test_wrong_codes_count_for_the_address(device: PhoneDevice, network: Network
     with current.serving(request):
         rested(device).generate_challenge()
         assert device.verify_token(network.code)
+
+
+@pytest.mark.parametrize(("confirmed", "sends"), [(True, 5), (False, 4)])
+def test_unconfirmed_device_leaves_the_reserved_fifth(
+    device: PhoneDevice, network: Network, configure: Configure, confirmed: bool, sends: int
+) -> None:
+    configure(sms="console://", sends_per_hour_total=5, sends_per_hour=0)
+    PhoneDevice.objects.update(confirmed=confirmed)
+    made = 0
+    with suppress(ChallengeError):
+        for _ in range(6):
+            network.clock.move(400)
+            rested(device).generate_challenge()
+            made += 1
+    assert made == sends
 
 
 def test_a_code_of_a_login_is_no_second_factor(
