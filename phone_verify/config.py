@@ -67,7 +67,7 @@ _LISTS = (
     "test_passcodes_in_production",
     "staff_roles",
 )
-_FLAGS = ("staff_sign_in_by_phone",)
+_FLAGS = ("staff_sign_in_by_phone", "notify_old_number")
 _TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
 
@@ -106,6 +106,7 @@ class Settings:
     test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
     #: Whether a code sent to the phone alone signs in users with rights over other users.
     staff_sign_in_by_phone: bool = False
+    notify_old_number: bool = False
     #: Names of the roles that give such rights, where the framework's users have roles.
     staff_roles: Sequence[str] = STAFF_ROLES
     on_event: object = None
@@ -153,6 +154,7 @@ class Settings:
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
             staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
+            notify_old_number=_flag("notify_old_number", given),
             staff_roles=_list("staff_roles", given) if "staff_roles" in given else STAFF_ROLES,
             on_event=given.get("on_event"),
         )
@@ -247,6 +249,7 @@ def build(
         trusted_proxies=settings.trusted_proxies,
         purposes=settings.purposes,
         staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
+        notify_old_number=settings.notify_old_number,
         staff_roles=settings.staff_roles,
         frame_ancestors=settings.frame_ancestors,
         many_processes=many_processes,

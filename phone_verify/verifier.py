@@ -18,8 +18,8 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from .codes import binding_digest, new_id, new_secret, normalise
 from .delivery import Delivery, Parts, Undelivered, Way
-from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, Starts, TellsDelivery, scrubbed
-from .errors import ProviderError, UnclearError
+from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, SendsNotices, Starts, TellsDelivery, scrubbed
+from .errors import ProviderError, StoreError, UnclearError
 from .events import UNAVAILABLE, Happened, happened, waiting
 from .fixed_codes import BY_FIXED_CODE, FixedCode
 from .known_browser import KnownBrowsers
@@ -448,6 +448,29 @@ class Flows:
     async def erase(self, phone: PhoneNumber) -> int:
         """Drop all that the store keeps of a phone, counters too; how many verifications went."""
         return await self._store.erase(self.keyring.tag(phone), self._now())
+
+    async def notify(self, phone: PhoneNumber, text: str) -> bool:
+        """Send a text without a code by SMS; whether a provider took it.
+
+        Counts in the quotas of the number's prefix and of the site. Raises nothing: what goes wrong is logged.
+        """
+        driver = next((d for d in self.router.route(Channel.SMS, phone) if isinstance(d, SendsNotices)), None)
+        if driver is None:
+            log.warning("a notice was not sent: no SMS driver carries texts without a code to this number")
+            return False
+        wanted = [
+            (self.keyring.bucket("prefix", phone.prefix), self.policy.sends_per_hour_per_prefix),
+            ("total", self.policy.sends_per_hour_total),
+        ]
+        try:
+            if isinstance(await self._store.count([Quota(k, n) for k, n in wanted if n], self._now()), Refused):
+                log.warning("a notice was not sent: the quota of sends is used up")
+                return False
+            await self._delivery.converse(driver.notice(phone, text), driver)
+        except (ProviderError, UnclearError, StoreError) as error:
+            log.warning("%s did not send a notice: %s", driver.name, error)
+            return False
+        return True
 
     async def unlock(self, phone: PhoneNumber) -> bool:
         """Forget the wrong answers counted for a phone, with every lock they caused; whether there were any.
@@ -933,6 +956,10 @@ class Verifier:
     def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
         """See `Flows.live`."""
         return run(self._flows.live(phone, purpose, held))
+
+    def notify(self, phone: PhoneNumber, text: str) -> bool:
+        """See `Flows.notify`."""
+        return run(self._flows.notify(phone, text))
 
     def unlock(self, phone: PhoneNumber) -> bool:
         """See `Flows.unlock`."""

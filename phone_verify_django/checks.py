@@ -32,6 +32,7 @@ ALWAYS = {
     "store": 13,
     "keys": 14,
     "staff": 19,
+    "notices": 18,
 }
 DEPLOYED = {
     "short_codes": 20,

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -20,9 +21,12 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from phone_verify import PhoneNumber
+from phone_verify.api.notices import notify_old_number
 from phone_verify.model import Redeemed
+from phone_verify.web.languages import ENGLISH
+from phone_verify.web.texts import texts_in
 
-from . import conf, rights, sessions, signals
+from . import calls, conf, rights, sessions, signals
 from .account_settings import user_field
 from .models import VerifiedPhone
 
@@ -141,11 +145,20 @@ def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, ne
         sessions.keep_this(request, user)
     model = get_user_model()
     for old in change.old:
+        told = partial(_notify, request, PhoneNumber(old))
+        # The provider is called with no transaction open.
+        transaction.on_commit(told, using=router.db_for_write(VerifiedPhone), robust=True)
         signals.phone_changed.send_robust(
             model, request=request, user=user, old=PhoneNumber(old), new=PhoneNumber(new) if new else None
         )
     for loser in change.losers:
         signals.phone_lost.send_robust(model, request=request, user=loser, phone=PhoneNumber(new or ""))
+
+
+def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
+    # Without a request nobody's language is known.
+    texts = calls.page_call(request).texts if request is not None else texts_in(ENGLISH)
+    notify_old_number(conf.site(), old, texts)
 
 
 def _given(

@@ -112,7 +112,7 @@ def _answer(part: str, rest: str | None = None) -> Response:
         else:
             answer = signed_in(here.site, call, answer.redeemed, entered[0], created=entered[1])
     elif isinstance(answer, SetPhone):
-        answer = _phone_set(here, answer.redeemed)
+        answer = _phone_set(here, call, answer.redeemed)
     elif isinstance(answer, SignOut):
         sign_out()
         answer = signed_out(call)
@@ -128,9 +128,9 @@ def _signed_in(here: Mounted, redeemed: Redeemed, *, remember: bool = False) -> 
     return entered
 
 
-def _phone_set(here: Mounted, redeemed: Redeemed) -> Reply:
+def _phone_set(here: Mounted, call: Call, redeemed: Redeemed) -> Reply:
     try:
-        user = set_phone(here.site, here.accounts, redeemed)
+        user = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
         return invalid_proof()
     if user is None:
@@ -275,7 +275,7 @@ def verify() -> Response:
 
 def _number_given(here: Mounted, call: Call, redeemed: Redeemed, next: str) -> Response:
     try:
-        given = set_phone(here.site, here.accounts, redeemed)
+        given = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
         return _shown(flow.refused_phone(here.site, call, next), here)
     if given is None:

@@ -13,8 +13,10 @@ from flask import current_app, request, session
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.api import SessionUser, Site
+from phone_verify.api.notices import notify_old_number
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
+from phone_verify.web.texts import Texts
 
 from . import rights, sessions
 from .signals import tell_changed, tell_verified
@@ -121,8 +123,10 @@ def sign_in(
     return accounts.told(user), created
 
 
-def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed) -> SessionUser | None:
+def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed, texts: Texts) -> SessionUser | None:
     """Give the signed-in user this number, or return None where another user has it.
+
+    The old number's notice, where it is switched on, is one of these `texts`.
 
     Raise `StaffPhoneError` for a test number's code and a user with rights over other users.
     """
@@ -139,6 +143,7 @@ def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed) -> SessionUser
     tell_verified(user, redeemed)
     if old is not None and old != redeemed.phone:
         tell_changed(user, old, redeemed.phone)
+        notify_old_number(site, old, texts)
     return SessionUser(str(user.get_id()), redeemed.phone.e164)
 
 

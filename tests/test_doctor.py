@@ -425,3 +425,12 @@ def test_the_segments_of_a_message_are_counted_in_every_language() -> None:
     assert "segments" in long
     assert "shorter" in long
     assert not [each for each in examined({"sms": EVAND}) if "segments" in each.says]
+
+
+def test_notices_need_a_driver_with_free_text() -> None:
+    def told(**change: Any) -> str:
+        found = examined({"notify_old_number": "1", **change})
+        return " ".join(f.says for f in found if "NOTIFY_OLD_NUMBER" in f.setting)
+
+    assert "no SMS driver carries a text" in told(sms="amoot://TOKEN@default")
+    assert told(sms="ssms://KEY@default") == ""

@@ -29,6 +29,8 @@ class Site:
     purposes: Purposes = field(default_factory=Purposes)
     #: Whether a code sent to the phone alone signs in users with rights over other users (`phone_verify.staff`).
     staff_sign_in_by_phone: bool = False
+    #: Whether an old number gets an SMS when it is changed.
+    notify_old_number: bool = False
     #: Names of the roles that give such rights, where the framework's users have roles.
     staff_roles: Sequence[str] = ()
     #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty: none.

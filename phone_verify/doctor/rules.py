@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
 from ..config import CHANNEL_NAMES, KNOWN, PREFIX
-from ..drivers.base import Driver, Polls, ReadsWebhooks, is_loopback
+from ..drivers.base import Driver, Polls, ReadsWebhooks, SendsNotices, is_loopback
 from ..errors import ConfigurationError
 from ..fixed_codes import FixedCode, read_fixed_codes
 from ..model import Channel, Holder
@@ -356,6 +356,16 @@ def _staff(reading: Reading) -> Iterator[Finding]:
         yield Finding(Level.WARNING, setting("staff_sign_in_by_phone"), says, advice)
 
 
+def _notices(reading: Reading) -> Iterator[Finding]:
+    if reading.settings.notify_old_number and not any(
+        isinstance(driver, SendsNotices) for driver in reading.drivers.get(Channel.SMS, ())
+    ):
+        says = "It is on, and no SMS driver carries a text without a code: an old number gets no message."
+        yield Finding(
+            Level.WARNING, setting("notify_old_number"), says, f"Add ssms to {setting('sms')}, or remove this setting."
+        )
+
+
 RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _misspelt,
     _channels,
@@ -370,4 +380,5 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _proxies,
     _test_numbers,
     _staff,
+    _notices,
 )

@@ -336,6 +336,13 @@ class ChecksRemotely(Carrier, Protocol):
 
 
 @runtime_checkable
+class SendsNotices(Carrier, Protocol):
+    """Sends a text by SMS that holds no code; drivers of providers with templates cannot."""
+
+    def notice(self, phone: PhoneNumber, text: str) -> Exchange[None]: ...
+
+
+@runtime_checkable
 class TakesUserTokens(Carrier, Protocol):
     """Sends with what the user holds at the provider, where an order has it; no other driver is handed such a token."""
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 from ..errors import ConfigurationError
 from ..exchange import Exchange, Notice
 from ..model import Channel, Holder, Order, Receipt
+from ..phone import PhoneNumber
 from .base import Ability, Driver, Dsn, our_code
 
 _ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}
@@ -31,6 +32,10 @@ class Console(Driver):
         message = order.text or code
         yield Notice(f"SMS to {order.phone.hint}:\n{message}", phone=order.phone.e164, message=message, code=code)
         return Receipt()
+
+    def notice(self, phone: PhoneNumber, text: str) -> Exchange[None]:
+        """Show the text of the SMS."""
+        yield Notice(f"SMS to {phone.hint}:\n{text}", phone=phone.e164, message=text)
 
     @classmethod
     def _base_url(cls, dsn: Dsn, setting: str) -> str:

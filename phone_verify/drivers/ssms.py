@@ -249,9 +249,17 @@ class Ssms(NationalDriver):
         known = currency if isinstance(currency, str) and _CURRENCY.fullmatch(currency) else None
         return Account(amount_of(data.get("credits")), known)
 
+    def notice(self, phone: PhoneNumber, text: str) -> Exchange[None]:
+        """Send the text, at once: it is not held back until the phone calls."""
+        yield from self._pushed(phone, text, None)
+
     def _message(self, order: Order) -> Exchange[Receipt]:
-        fields = {"phone": self.written(order.phone), "text": order.text or our_code(order)}
         wait = None if self.call_protection is None else str(self.call_protection)
+        data = yield from self._pushed(order.phone, order.text or our_code(order), wait)
+        line = _line_of(data.get("call_to_number")) if wait else None
+        return Receipt(reference=reference_of(data.get("id")), line=line)
+
+    def _pushed(self, phone: PhoneNumber, text: str, wait: str | None) -> Exchange[Mapping[str, Any]]:
         options = {
             "sender_name": self.sender,
             "priority": self.priority,
@@ -259,10 +267,9 @@ class Ssms(NationalDriver):
             "route": self.route,
             "call_protection": wait,
         }
+        fields = {"phone": self.written(phone), "text": text}
         fields |= {name: value for name, value in options.items() if value is not None}
-        data = yield from self._ask("push_msg", fields)
-        line = _line_of(data.get("call_to_number")) if wait else None
-        return Receipt(reference=reference_of(data.get("id")), line=line)
+        return (yield from self._ask("push_msg", fields))
 
     def _flash_call(self, order: Order) -> Exchange[Receipt]:
         fields = {"phone": self.written(order.phone), "text": our_code(order), "route": "pc"}

@@ -186,6 +186,17 @@ class Texts:
             )
         return text.format(site=site_name, code=code, count=self.language.number(minutes))
 
+    def number_changed(self, site_name: str) -> str:
+        """The SMS to the old number after a change."""
+        if not site_name:
+            return self._gettext(
+                "The phone number of your account was changed. If you didn't do this, contact the site's support."
+            )
+        text = self._gettext(
+            "The phone number of your {site} account was changed. If you didn't do this, contact {site}."
+        )
+        return text.format(site=site_name)
+
     def _counted(self, text: str, count: int) -> str:
         return text.format(count=self.language.number(count))
 

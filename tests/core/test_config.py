@@ -193,7 +193,7 @@ def test_a_missing_package_is_named_with_its_extra(package: str, store: str, ext
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 36
+    assert len(KNOWN) == len(set(KNOWN)) == 37
 
 
 def test_keys_of_the_framework_are_judged_like_ours() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
@@ -71,6 +72,22 @@ def test_a_change_drops_the_old_number_and_a_confirmation_keeps_it(visitor: Brow
     assert change(visitor, network, phone="+989120000008").status == 200
     assert [found.phone for found in VerifiedPhone.objects.all()] == ["+989120000008"]
     assert User.objects.count() == 1
+
+
+def test_old_number_gets_a_notice_after_the_change(
+    visitor: Browser, network: Network, configure: Callable[..., None], django_capture_on_commit_callbacks: Any
+) -> None:
+    configure(sms="console://", notify_old_number=True, site_name="Shop")
+    sign_in(visitor, network)
+    with django_capture_on_commit_callbacks() as due:
+        assert change(visitor, network).status == 200
+    before = network.sent
+    for tell in due:
+        tell()
+    assert network.sent == before + 1, "once the change is committed"
+    notice = network.transport.notices[-1]
+    assert (notice.phone, NEW in notice.message) == (PHONE, False)
+    assert "Shop account was changed" in notice.message
 
 
 def test_the_session_gets_a_new_key(visitor: Browser, network: Network) -> None:

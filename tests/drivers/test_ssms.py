@@ -231,6 +231,15 @@ def test_both_formats_may_be_named(format: str) -> None:
     assert asked(load(f"?format={format}"), order())["format"] == format
 
 
+def test_notice_is_not_held_back_until_the_phone_calls() -> None:
+    exchange = load("?call_protection=60&sender=Shop").notice(PHONE, "Your number was changed.")
+    _, (request,) = overhear(exchange, [answer("0", {"id": 7})])
+    assert isinstance(request, HttpRequest)
+    sent = dict(parse_qsl((request.body or b"").decode()))
+    assert (sent["text"], sent["sender_name"]) == ("Your number was changed.", "Shop")
+    assert "call_protection" not in sent
+
+
 def test_call_protection_can_be_switched_off() -> None:
     assert load("?call_protection=off").call_protection is None
 

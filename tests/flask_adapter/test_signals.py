@@ -77,6 +77,17 @@ def test_a_change_tells_the_old_number_and_a_confirmation_changes_nothing(stack:
     assert heard.told[-1][1] == {"user": made.users["u0"], "old": PhoneNumber(PHONE), "new": PhoneNumber(OTHER)}
 
 
+def test_old_number_gets_a_notice_where_it_is_switched_on() -> None:
+    made = make(PHONE_VERIFY_NOTIFY_OLD_NUMBER="1")
+    client = made.app.test_client()
+    client.post(SESSION, json={"proof": proof(client, made)})
+    confirmed = proof(client, made, OTHER, "change_phone")
+    sent = len(made.transport.notices)
+    assert client.put(f"{SESSION}/phone", json={"proof": confirmed}).status_code == 200
+    (notice,) = made.transport.notices[sent:]
+    assert (notice.phone, OTHER in notice.message) == (PHONE, False)
+
+
 @pytest.mark.parametrize("before", [None, "", "no number"])
 def test_a_first_number_is_no_change(stack: ExitStack, before: str | None) -> None:
     made = make()
