@@ -74,6 +74,24 @@ def test_a_change_drops_the_old_number_and_a_confirmation_keeps_it(visitor: Brow
     assert User.objects.count() == 1
 
 
+@pytest.mark.parametrize(
+    ("accounts", "phone", "status"),
+    [(None, NEW, 403), ("LostNumbers", NEW, 200), ("LostNumbers", "+989120000009", 403)],
+)
+def test_lost_number_goes_the_sites_way(
+    visitor: Browser, network: Network, configure: Callable[..., None], accounts: str | None, phone: str, status: int
+) -> None:
+    named = {"accounts": f"tests.django_adapter.newcomers.{accounts}"} if accounts else {}
+    configure(sms="console://", **named)
+    sign_in(visitor, network)
+    age(901)
+    answer = change(visitor, network, phone=phone)
+    assert answer.status == status
+    assert [found.phone for found in VerifiedPhone.objects.all()] == [phone if status == 200 else PHONE]
+    if status == 403:
+        assert answer.json()["code"] == "reauthentication_required"
+
+
 def test_old_number_gets_a_notice_after_the_change(
     visitor: Browser, network: Network, configure: Callable[..., None], django_capture_on_commit_callbacks: Any
 ) -> None:

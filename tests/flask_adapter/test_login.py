@@ -323,6 +323,23 @@ def test_who_signed_in_long_ago_signs_in_again_before_the_number_changes(seconds
         assert is_problem(response, 403, "reauthentication_required")
 
 
+@pytest.mark.parametrize(("phone", "status"), [("+989120000007", 200), ("+989120000009", 403)])
+def test_lost_number_goes_the_sites_way(phone: str, status: int) -> None:
+    extension = PhoneVerify()
+    extension.may_change_without_old(lambda user, redeemed: redeemed.phone.e164 != "+989120000009")
+    made = make(extension=extension)
+    client = made.app.test_client()
+    by_api(made, client)
+    with client.session_transaction() as kept:
+        for moment in ("_phone_verify_signed_in_at", "_phone_verify_checked_at"):
+            kept[moment] -= 901
+    response = change(made, client, phone)
+    assert response.status_code == status
+    assert client.get("/").text == (phone if status == 200 else PHONE)
+    if status == 403:
+        assert is_problem(response, 403, "reauthentication_required")
+
+
 def test_without_the_site_s_own_function_no_proof_is_burnt() -> None:
     made = make()
     client = made.app.test_client()
