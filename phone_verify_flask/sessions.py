@@ -49,10 +49,14 @@ def begin(generation: int) -> None:
 
 
 def end_others(user: Any) -> None:
-    """End every session of this user, and every remember cookie, but those of the present request."""
+    """End every session of this user, and every remember cookie, but those of the present request.
+
+    Another session may do the same at this moment. Then both end: the present one counts only its own step.
+    """
     mounted().site.verifier.end_sessions(_subject(user.get_id()))
     if session.get("_user_id") == user.get_id():
-        Notes(session, _PREFIX).keep_generation(generation_of(user))
+        notes = Notes(session, _PREFIX)
+        notes.keep_generation(notes.generation + 1)
         if _remember_cookie() in request.cookies:
             _issue()
 
@@ -83,13 +87,13 @@ def _check(app: Flask, **_: object) -> None:
                 session.pop(key, None)
             notes.sign_out()
             notes.keep_generation(0)
-        elif user_id is not None:
-            return
+            user_id = None
         if _remember_cookie() in request.cookies and session.get(_REMEMBER) != "clear":
             cookie = request.cookies[_remember_cookie()]
             remembered = flask_login.decode_cookie(cookie) if cookie.isascii() else None
-            if remembered is not None and _ended(remembered, _generation_in_cookie(remembered)):
-                session[_REMEMBER] = "clear"  # Flask-Login then reads it no more, and deletes it
+            # Also beside a session of another user: Flask-Login reads the cookie where that user no longer exists.
+            if remembered not in (None, user_id) and _ended(remembered, _generation_in_cookie(remembered)):
+                session[_REMEMBER] = "clear"  # Flask-Login does not read the cookie any more, and deletes it
     except StoreError as error:
         # Whether the session was ended is unknown, so it is nobody's; it is not dropped either.
         log.error("the store did not answer whether a session was ended: %s", error)

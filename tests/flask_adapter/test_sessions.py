@@ -142,6 +142,35 @@ def test_site_ends_other_sessions_itself() -> None:
     assert client.get("/").text == "nobody"
 
 
+def test_ended_remember_cookie_stays_ended_beside_a_session_without_user() -> None:
+    """Flask-Login reads the cookie where the session's own user no longer exists."""
+    made = make()
+    thief, owner = by_remember_cookie(made), by_api(made)
+    change(made, owner)
+    thief_account = by_api(made, "+989120000055")
+    thief.set_cookie("session", thief_account.get_cookie("session").value)
+    del made.users["u1"]
+    assert thief.get("/").text == "nobody"
+    assert is_problem(thief.get(SESSION), 401, "not_signed_in")
+
+
+def test_session_that_ends_others_at_the_same_moment_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner's change comes between the step of the thief's button and its end."""
+    made = make()
+    owner, thief = by_api(made), by_api(made)
+    verifier = made.app.extensions["phone_verify"].site.verifier
+    end_sessions = verifier.end_sessions
+
+    def overtaken(subject: str) -> None:
+        end_sessions(subject)
+        monkeypatch.undo()
+        change(made, owner)
+
+    monkeypatch.setattr(verifier, "end_sessions", overtaken)
+    assert submit(thief, "/phone/verify/", sign_out_others="1").status_code == 200
+    assert thief.get("/").text == "nobody"
+
+
 class DownStore(MemoryStore):
     """Does not answer once it is down."""
 
