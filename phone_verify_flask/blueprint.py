@@ -6,6 +6,7 @@ where a request comes from, and clients without cookies for the verification's s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 import flask_login
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.blueprints import BlueprintSetupState
+from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
@@ -43,6 +45,7 @@ from phone_verify.api.binding import only_pair
 from phone_verify.api.forms import FORM_LIMIT, refused_form
 from phone_verify.api.headers import page_headers
 from phone_verify.api.problems import invalid, problem, unavailable
+from phone_verify.errors import StoreError
 from phone_verify.model import Redeemed
 from phone_verify.web.assets import asset
 
@@ -52,6 +55,8 @@ from .login import set_phone, sign_in, sign_out
 from .mounted import Mounted, mounted
 from .recent import described, note_check, note_sign_in, notes
 from .rights import StaffPhoneError
+
+log = logging.getLogger("phone_verify")
 
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
 api = Blueprint("phone_verify_api", __name__)
@@ -148,7 +153,10 @@ def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
 
 
 @api.errorhandler(ServiceUnavailable)
-def _down(error: ServiceUnavailable) -> Response:
+@api.errorhandler(StoreError)
+def _down(error: Exception) -> Response:
+    if isinstance(error, StoreError):
+        log.error("the store did not answer: %s", error)
     return make_response(unavailable(), mounted())
 
 
@@ -192,6 +200,12 @@ def _limit_form(endpoint: str | None, values: dict[str, object] | None) -> None:
         raise _RefusedFormError(page)
     request.environ["wsgi.input"] = BytesIO(body or b"")
     request.environ["wsgi.input_terminated"] = True
+
+
+@pages.errorhandler(StoreError)
+def _store_down(error: StoreError) -> ResponseReturnValue:
+    log.error("the store did not answer: %s", error)
+    return current_app.handle_http_exception(ServiceUnavailable(retry_after=sessions.RETRY_SECONDS))
 
 
 @pages.errorhandler(_RefusedFormError)

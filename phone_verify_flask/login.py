@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,12 +15,14 @@ from flask import current_app, request, session
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.api import SessionUser, Site
 from phone_verify.api.notices import notify_old_number
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.model import Redeemed
 from phone_verify.web.texts import Texts
 
 from . import rights, sessions
 from .signals import tell_changed, tell_verified
+
+log = logging.getLogger("phone_verify")
 
 _LONGEST_NEXT = 1024
 _REMEMBER = "_remember"
@@ -134,17 +137,31 @@ def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed, texts: Texts) 
     if not rights.counts_for(site, user, redeemed):
         raise rights.StaffPhoneError("a test number's code gives no number to a user with rights over other users")
     old = accounts.number_of(user)
+    changes = bool(accounts.told(user).phone) and old != redeemed.phone
+    if changes:
+        # Before the change, so that nothing changes while the store is down, and no session can outlive the number.
+        sessions.end_others(user)
     if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed):
         return None
-    if old is not None and old != redeemed.phone:
-        sessions.dropped(old)
-        sessions.end_others(user)
+    if changes:
+        _end_meanwhile(user, old)
     _new_session_id()
     tell_verified(user, redeemed)
     if old is not None and old != redeemed.phone:
         tell_changed(user, old, redeemed.phone)
         notify_old_number(site, old, texts)
     return SessionUser(str(user.get_id()), redeemed.phone.e164)
+
+
+def _end_meanwhile(user: Any, old: PhoneNumber | None) -> None:
+    """End the sign-ins that began by the old number while it was being changed."""
+    try:
+        if old is not None:
+            sessions.dropped(old)
+        sessions.end_others(user)
+    except StoreError as error:
+        # The number is changed and cannot be given back; every session of before the change has ended.
+        log.error("sign-ins of the moment in which a number was changed were not ended: %s", error)
 
 
 def sign_out() -> None:

@@ -8,10 +8,11 @@ id, so that a second cookie with the count goes with it.
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NoReturn
 
 import flask_login
-from flask import Flask, Response, abort, after_this_request, current_app, request, session
+from flask import Flask, Response, after_this_request, current_app, request, session
+from werkzeug.exceptions import ServiceUnavailable
 
 from phone_verify import PhoneNumber, StoreError
 from phone_verify.api.notes import Notes
@@ -25,6 +26,8 @@ _REMEMBER = "_remember"
 #: Of Flask-Login: what makes a session a user's.
 _USERS = ("_user_id", "_fresh", "_id")
 COOKIE = "phone_verify_sessions"
+#: The `Retry-After` of a 503, as the API has it.
+RETRY_SECONDS = 5
 #: As long as browsers keep any cookie.
 _COOKIE_SECONDS = 400 * 24 * 3600
 
@@ -79,14 +82,10 @@ def dropped(phone: PhoneNumber) -> None:
 
 
 def _check(app: Flask, **_: object) -> None:
-    notes = Notes(session, _PREFIX)
     try:
         user_id = session.get("_user_id")
-        if user_id is not None and _ended(user_id, notes.generation):
-            for key in _USERS:
-                session.pop(key, None)
-            notes.sign_out()
-            notes.keep_generation(0)
+        if user_id is not None and _ended(user_id, Notes(session, _PREFIX).generation):
+            _drop_user()
             user_id = None
         if _remember_cookie() in request.cookies and session.get(_REMEMBER) != "clear":
             cookie = request.cookies[_remember_cookie()]
@@ -96,12 +95,32 @@ def _check(app: Flask, **_: object) -> None:
                 session[_REMEMBER] = "clear"  # Flask-Login does not read the cookie any more, and deletes it
     except StoreError as error:
         # Whether the session was ended is unknown, so it is nobody's; it is not dropped either.
-        log.error("the store did not answer whether a session was ended: %s", error)
-        abort(503)
+        _refuse(error)
 
 
 def _signed_in(app: Flask, user: Any, **_: object) -> None:
-    begin(generation_of(user))
+    try:
+        begin(generation_of(user))
+    except StoreError as error:
+        _drop_user()
+        session.pop(_REMEMBER, None)
+        _refuse(error)
+
+
+def _drop_user() -> None:
+    """Leave no user in the session."""
+    notes = Notes(session, _PREFIX)
+    for key in _USERS:
+        session.pop(key, None)
+    notes.sign_out()
+    notes.keep_generation(0)
+
+
+def _refuse(error: StoreError) -> NoReturn:
+    log.error("the store did not answer whether a session was ended: %s", error)
+    # The site's error page may ask for the user: this request has none.
+    current_app.login_manager._update_request_context_with_user()  # type: ignore[attr-defined]
+    raise ServiceUnavailable(retry_after=RETRY_SECONDS)
 
 
 def _remembered(app: Flask, user: Any, **_: object) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, render_template_string
 
 from phone_verify.errors import StoreError
 from phone_verify.stores.memory import MemoryStore
 
 from .sites import PHONE, Made, is_problem, make, proof, submit
+from .sites import token as token_of
 
 SESSION = "/phone/v1/session"
 NEW = "+989120000007"
@@ -191,6 +193,83 @@ def test_store_that_is_down_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> N
     assert client.get("/").status_code == 503
     assert is_problem(client.get(SESSION), 503, "unavailable")
     monkeypatch.undo()
+    assert client.get("/").text == PHONE
+
+
+def failing_at(made: Made, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let the store fail at one step, counted from now."""
+    store = made.app.extensions["phone_verify"].site.verifier.flows._store
+    steps = count(1)
+
+    def failing(verb: Any) -> Any:
+        async def run(*args: Any, **more: Any) -> Any:
+            if next(steps) == step:
+                raise StoreError("down")
+            return await verb(*args, **more)
+
+        return run
+
+    for name in ("count", "get", "spend", "redeem"):
+        monkeypatch.setattr(store, name, failing(getattr(store, name)))
+
+
+@pytest.mark.parametrize("step", range(1, 6))
+def test_store_that_fails_at_sign_in_signs_nobody_in(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    made = make(TESTING=False)
+    client = made.app.test_client()
+    token = proof(client, made)
+    with monkeypatch.context() as patch:
+        failing_at(made, patch, step)
+        answer = client.post(SESSION, json={"proof": token})
+        assert is_problem(answer, 503, "unavailable")
+        assert answer.headers["Retry-After"]
+    assert client.get("/").text == "nobody"
+
+
+@pytest.mark.parametrize("step", range(1, 8))
+def test_store_that_fails_at_a_page_signs_nobody_in(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    made = make(TESTING=False)
+    client = made.app.test_client()
+    submit(client, "/phone/login/", phone=PHONE)
+    csrf = token_of(client.get("/phone/code/"))
+    fields = {"csrf_token": csrf, "code": made.code, "asks_remember": "1", "remember": "1"}
+    with monkeypatch.context() as patch:
+        failing_at(made, patch, step)
+        answer = client.post("/phone/code/", data=fields)
+        assert answer.status_code == 503
+        assert answer.headers["Retry-After"]
+    assert client.get("/").text == "nobody"
+    assert client.get_cookie("remember_token") is None
+
+
+@pytest.mark.parametrize("step", range(1, 7))
+def test_number_never_changes_without_ending_sessions(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    made = make(TESTING=False)
+    other, owner = by_api(made), by_api(made)
+    made.clock.move(120)
+    token = proof(owner, made, NEW, "change_phone")
+    with monkeypatch.context() as patch:
+        failing_at(made, patch, step)
+        answer = owner.put(f"{SESSION}/phone", json={"proof": token})
+    if made.users["u0"].phone == NEW:
+        assert (answer.status_code, other.get("/").text) == (200, "nobody")
+    else:
+        assert is_problem(answer, 503, "unavailable")
+    assert owner.get("/").text == made.users["u0"].phone
+
+
+def test_error_page_of_the_site_may_ask_for_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    def prepare(app: Flask) -> None:
+        @app.errorhandler(503)
+        def sorry(error: Any) -> Any:
+            return render_template_string("sorry {{ current_user.is_authenticated }}"), 503
+
+    made = make(before=prepare, TESTING=False)
+    client = by_api(made)
+    with monkeypatch.context() as patch:
+        failing_at(made, patch, 1)
+        answer = client.get("/")
+    assert (answer.status_code, answer.text) == (503, "sorry False")
     assert client.get("/").text == PHONE
 
 
