@@ -12,9 +12,13 @@ from datetime import timedelta
 from hashlib import sha256
 
 from .drivers.base import Ability, Starts
+from .errors import UnclearError
+from .events import Events
 from .exchange import Exchange, HttpRequest
 from .model import Channel, Holder, Outcome, Receipt, Verification
 from .phone import PhoneNumber
+from .policy import LONG_CODE
+from .right_answers import RightAnswers
 from .routing import Router
 from .typed_codes import Begun
 from .verifier import Flows, Verifier, run
@@ -24,6 +28,9 @@ BY_ANOTHER_PACKAGE = "(another package)"
 
 #: What codes of mails and apps have (RFC 6238); six digits are no short code.
 LENGTH = 6
+
+#: Is checked where only `is_right` knows what was typed. Of `LONG_CODE` digits: the tally leaves such codes out.
+_ANY = "0" * LONG_CODE
 
 #: A calling code that is assigned to no subscriber. No verification of a phone starts for it.
 _UNASSIGNED = "+888"
@@ -69,16 +76,42 @@ def judge(
     typed: str,
     is_right: Callable[[str], bool],
     *,
+    user_id: str = "",
     address: str | None = None,
 ) -> Verification | Outcome:
     """Judge a code that only another package can compare, like an authenticator app's.
 
     The failure is counted before `is_right` is called and taken back where it returns True, so that concurrent guesses
-    cannot exceed the limit. `address` is the client's, for the limit of its wrong answers. Return the verification of
-    a right code, else the outcome with the reason.
+    cannot exceed the limit. `address` is the client's, for the limit of its wrong answers; `user_id` is the user that
+    gave another factor, if any. Return the verification of a right code, else the outcome with the reason.
     """
     flows = _counting(verifier, _Foreign(Holder.REMOTE, is_right=is_right))
-    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS))
+    return _judged(flows, subject, purpose, typed, user_id, address)
+
+
+def judge_again(
+    verifier: Verifier, subject: PhoneNumber, purpose: str, is_right: Callable[[], bool | None], *, user_id: str
+) -> bool:
+    """Return whether a code is right that another verification judges, and count its failure for `subject` too.
+
+    `is_right` returns None where that verification compared nothing: then no failure is counted. Where `subject` is
+    locked it is not called. Neither the client's address nor the site-wide tally counts the failure twice.
+    """
+    foreign = _Foreign(Holder.REMOTE, is_right=lambda _: is_right(), length=LONG_CODE)
+    flows = _counting(verifier, foreign, apart=True)
+    return isinstance(_judged(flows, subject, purpose, _ANY, user_id, None), Verification)
+
+
+def may_be_judged(verifier: Verifier, subject: PhoneNumber, purpose: str, *, user_id: str) -> Outcome:
+    """Return the outcome of a start for `subject`: a refusal where its failures have locked it. Nothing is sent."""
+    flows = _counting(verifier, _Foreign(Holder.REMOTE), apart=True)
+    return run(flows.start(subject, purpose=purpose, channel=Channel.SMS, subject=user_id))
+
+
+def _judged(
+    flows: Flows, subject: PhoneNumber, purpose: str, typed: str, user_id: str, address: str | None
+) -> Verification | Outcome:
+    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, subject=user_id))
     if outcome.verification is None or outcome.secret is None:
         return outcome
     outcome = run(flows.check(outcome.verification.id, outcome.secret, typed, address=address))
@@ -91,14 +124,15 @@ class _Foreign:
 
     holder: Holder
     code: str | None = field(default=None, repr=False)
-    is_right: Callable[[str], bool] = field(default=lambda _: False, repr=False)
+    is_right: Callable[[str], bool | None] = field(default=lambda _: False, repr=False)
     cap: timedelta | None = None
+    length: int = LENGTH
     name: str = BY_ANOTHER_PACKAGE
     timeout: timedelta = timedelta(seconds=1)
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        return {Channel.SMS: Ability(self.holder, known=LENGTH, cap=self.cap)}
+        return {Channel.SMS: Ability(self.holder, known=self.length, cap=self.cap)}
 
     def reaches(self, phone: PhoneNumber) -> bool:
         return True
@@ -108,7 +142,10 @@ class _Foreign:
         yield HttpRequest.get("")  # never reached: this is what makes it a generator, as all exchanges are
 
     def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
-        return self.is_right(code)
+        right = self.is_right(code)
+        if right is None:
+            raise UnclearError("nothing was compared")
+        return right
         yield HttpRequest.get("")  # as above
 
 
@@ -126,8 +163,11 @@ class _Counting(Flows):
         return None
 
 
-def _counting(verifier: Verifier, foreign: _Foreign) -> _Counting:
-    """Return the site's flows with this stand-in as their only driver, and without limits of sends."""
+def _counting(verifier: Verifier, foreign: _Foreign, *, apart: bool = False) -> _Counting:
+    """Return the site's flows with this stand-in as their only driver, and without limits of sends.
+
+    `apart` is for what another verification reports and counts already: no event, and no right answer of the site.
+    """
     parts = verifier.flows._parts
     policy = replace(
         parts.policy,
@@ -137,4 +177,6 @@ def _counting(verifier: Verifier, foreign: _Foreign) -> _Counting:
         sends_per_hour_total=0,
     )
     router = _OneDriver({Channel.SMS: [foreign]}, ticks=parts.ticks)
+    if apart:
+        parts = replace(parts, events=Events(), rights=RightAnswers())
     return _Counting(replace(parts, policy=policy, router=router, fixed_codes={}))

@@ -12,16 +12,17 @@ authenticator app is compared only after its failure was counted.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
 from typing import Any
 
-from flask import Flask, g, request, session
+from flask import Flask, current_app, g, request, session
 from flask_login import current_user
 
-from phone_verify import InvalidPhoneError, PhoneNumber, PhoneVerifyError, StoreError, Verification
+from phone_verify import Outcome, PhoneNumber, PhoneVerifyError, Reason, StoreError, Verification
 from phone_verify.errors import ConfigurationError
-from phone_verify.foreign_codes import LENGTH, account, hold, judge
+from phone_verify.foreign_codes import LENGTH, account, hold, judge, judge_again, may_be_judged
 from phone_verify.model import Redeemed
 from phone_verify.typed_codes import NOTHING, Begun
 
@@ -44,8 +45,10 @@ except ImportError:
 log = logging.getLogger("phone_verify")
 
 SERVICE = "phone-verify"
-#: Of everything that comes after another factor: the second factor itself, and setting it up.
+#: Of the second factor, and of a code that a signed-in user is asked for again.
 SECOND = "second_factor"
+#: Of setting a factor up. The user chooses the number, so it uses no limits of that number's second factor.
+SETUP = "factor_setup"
 #: Of a code sent to the phone that signs in by itself, counted with the codes of our own pages.
 FIRST = "login"
 #: Of a code by mail or of an app that signs in by itself. Our API takes no proof of it: it says nothing of a phone.
@@ -88,28 +91,26 @@ class PhoneTotp(Totp):
     def verify_totp(self, token: str, totp_secret: str, user: Any, window: int = 0) -> bool:
         """Return whether this is the code that was sent to this session, or that the user's app shows."""
         name, typed = _name(totp_secret), str(token)
-        second = _is_second(totp_secret, user)
-        user_id = _user_id(user) if second else ""
+        purpose = _purpose(totp_secret, user)
         try:
             if begun.kept(_mail(name)) is not None:
-                proven = begun.proven(_mail(name), SECOND if second else FIRST_ELSEWHERE, typed, subject=user_id)
+                proven = begun.proven(_mail(name), _elsewhere(purpose), typed, subject=_subject(purpose, user))
                 right = isinstance(proven, Redeemed)
             elif begun.kept(name) not in (None, NOTHING, _SHOWN):
-                proven = begun.proven(name, SECOND if second else FIRST, typed, subject=user_id)
-                right = isinstance(proven, Redeemed) and _may_stand(user, proven, second=second)
+                right = _is_of_message(name, purpose, typed, user)
             else:
                 right = False
             if right or not (typed.isascii() and typed.isdigit() and len(typed) == LENGTH):
                 return right
             if begun.kept(name) == _SHOWN or _is_of_an_app(totp_secret, user):
-                return self._judged(typed, totp_secret, user, second=second, back=_STEP, ahead=_STEP)
+                return self._judged(typed, totp_secret, user, purpose, back=_STEP, ahead=_STEP)
             if _is_of_a_link(totp_secret, user):
-                return self._judged(typed, totp_secret, user, second=second, back=window, ahead=0)
+                return self._judged(typed, totp_secret, user, purpose, back=window, ahead=0)
         except StoreError as error:
             log.error("no code can be checked for Flask-Security: %s", error)
         return False
 
-    def _judged(self, typed: str, totp_secret: str, user: Any, *, second: bool, back: int, ahead: int) -> bool:
+    def _judged(self, typed: str, totp_secret: str, user: Any, purpose: str, *, back: int, ahead: int) -> bool:
         """Count a failure, compare with the codes from `back` seconds ago to `ahead` from now, and take it back."""
 
         def is_right(code: str) -> bool:
@@ -121,9 +122,15 @@ class PhoneTotp(Totp):
             self.set_last_counter(user, match)
             return True
 
-        purpose, subject = SECOND if second else FIRST_ELSEWHERE, _subject(user, second=second)
-        verifier = mounted().site.verifier
-        judged = judge(verifier, subject, purpose, typed, is_right, address=begun.address())
+        judged = judge(
+            mounted().site.verifier,
+            _account(user),
+            _elsewhere(purpose),
+            typed,
+            is_right,
+            user_id=_subject(purpose, user),
+            address=begun.address(),
+        )
         return isinstance(judged, Verification)
 
 
@@ -135,20 +142,24 @@ class PhoneSender(SmsSenderBaseClass):
         if "phone_verify_asked" not in g:
             raise ConfigurationError("codes are not counted: write Security(app, datastore, totp_cls=PhoneTotp)")
         totp_secret, before, _ = g.pop("phone_verify_asked")
-        user = _user_here()
-        second = _is_second(totp_secret, user)
-        phone = PhoneNumber.parse(to_number, mounted().site.verifier.policy.region)
-        outcome = begun.sent(
-            _name(totp_secret),
-            phone,
-            SECOND if second else FIRST,
-            before or NOTHING,
-            subject=_user_id(user) if second else "",
-            by_client=not second,
-        )
+        user, verifier = _user_here(), mounted().site.verifier
+        purpose = _purpose(totp_secret, user)
+        subject = _subject(purpose, user)
+        phone = PhoneNumber.parse(to_number, verifier.policy.region)
+        outcome = Outcome()
+        if purpose == SECOND:
+            outcome = may_be_judged(verifier, _account(user), SECOND, user_id=subject)
+        if outcome.ok:
+            outcome = begun.sent(
+                _name(totp_secret),
+                phone,
+                purpose,
+                before or NOTHING,
+                subject=subject,
+                by_client=purpose != SECOND,
+            )
         if not outcome.ok:
-            log.warning("no code was sent for Flask-Security: %s", outcome.reason)
-            raise NotSentError(str(outcome.reason))
+            _refuse(f"no code was sent for Flask-Security: {outcome.reason}", purpose)
 
 
 def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | None, **_: Any) -> None:
@@ -156,35 +167,73 @@ def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | 
     if method not in _MAIL or token is None or "phone_verify_asked" not in g:
         return
     totp_secret, _, before = g.pop("phone_verify_asked")
-    second = _is_second(totp_secret, user)
+    purpose = _purpose(totp_secret, user)
     of_second = _is_of_second_factor(totp_secret, user)
     life = timedelta(seconds=app.config[f"SECURITY_{'TWO_FACTOR_MAIL' if of_second else 'US_TOKEN'}_VALIDITY"])
     outcome, held = hold(
         mounted().site.verifier,
-        _subject(user, second=second),
-        SECOND if second else FIRST_ELSEWHERE,
+        _account(user),
+        _elsewhere(purpose),
         token,
         life=life,
         shown=[before.secret] if before is not None else (),
-        user_id=_user_id(user) if second else "",
+        user_id=_subject(purpose, user),
     )
     if held is None:
-        log.warning("the code of a mail is refused for Flask-Security: %s", outcome.reason)
-        raise NotSentError(str(outcome.reason))
-    begun.keep(_mail(_name(totp_secret)), held)
+        _refuse(f"the code of a mail is refused for Flask-Security: {outcome.reason}", purpose)
+    else:
+        begun.keep(_mail(_name(totp_secret)), held)
 
 
-def _may_stand(user: Any, proven: Redeemed, *, second: bool) -> bool:
+def _refuse(message: str, purpose: str) -> None:
+    """Log that a code was not sent, and raise `NotSentError` unless a visitor must not learn of it.
+
+    With Flask-Security's generic answers an unknown user is told that a code was sent; so is one with used-up limits.
+    """
+    log.warning("%s", message)
+    if purpose != FIRST or not current_app.config["SECURITY_RETURN_GENERIC_RESPONSES"]:
+        raise NotSentError(message)
+
+
+def _is_of_message(name: str, purpose: str, typed: str, user: Any) -> bool:
+    """Return whether this is the code that was sent to the phone, and may count for this user.
+
+    As second factor its failure counts for the account too: changing from SMS to mail gives no new attempts.
+    """
+
+    def is_right() -> bool | None:
+        proven = begun.proven(name, purpose, typed, subject=_subject(purpose, user))
+        if isinstance(proven, Redeemed):
+            return _may_stand(user, proven, purpose)
+        return False if proven.reason is Reason.WRONG_CODE else None
+
+    if purpose != SECOND:
+        return bool(is_right())
+    subject = _subject(purpose, user)
+    return judge_again(mounted().site.verifier, _account(user), SECOND, is_right, user_id=subject)
+
+
+def _may_stand(user: Any, proven: Redeemed, purpose: str) -> bool:
     """Return whether a code sent to the phone may sign this user in, or be the second factor."""
     site = mounted().site
-    return rights.counts_for(site, user, proven) if second else rights.signs_in(site, user, proven)
+    return rights.signs_in(site, user, proven) if purpose == FIRST else rights.counts_for(site, user, proven)
 
 
-def _is_second(totp_secret: str, user: Any) -> bool:
-    """Return whether this secret is asked for after another factor of this very user."""
+def _purpose(totp_secret: str, user: Any) -> str:
+    """Return what a message with the code of this secret is for.
+
+    A secret that the user does not have yet is one that is being set up, after another factor or a sign-in.
+    """
+    if user is not None and totp_secret == getattr(user, "tf_totp_secret", None):
+        return SECOND
     if current_user.is_authenticated and user is not None and current_user.get_id() == user.get_id():
-        return True
-    return _is_of_second_factor(totp_secret, user)
+        return SECOND if totp_secret in _us_secrets(user).values() else SETUP
+    return SETUP if totp_secret == session.get("tf_totp_secret") else FIRST
+
+
+def _elsewhere(purpose: str) -> str:
+    """Return the purpose of a code that goes another way than to the phone."""
+    return FIRST_ELSEWHERE if purpose == FIRST else purpose
 
 
 def _is_of_second_factor(totp_secret: str, user: Any) -> bool:
@@ -199,12 +248,14 @@ def _user_here() -> Any:
     return _datastore.find_user(fs_uniquifier=id) if id else None
 
 
-def _user_id(user: Any) -> str:
-    return str(user.get_id()) if user is not None else ""
+def _subject(purpose: str, user: Any) -> str:
+    """Return the id of the user who gave another factor, or an empty text before one."""
+    return str(user.get_id()) if purpose != FIRST and user is not None else ""
 
 
 def _is_of_an_app(totp_secret: str, user: Any) -> bool:
-    if any(_us_secret(user, method) == totp_secret for method in _APP):
+    secrets = _us_secrets(user)
+    if any(secrets.get(method) == totp_secret for method in _APP):
         return True
     second, method = getattr(user, "tf_totp_secret", None), getattr(user, "tf_primary_method", None)
     return second == totp_secret and method in _APP
@@ -213,29 +264,21 @@ def _is_of_an_app(totp_secret: str, user: Any) -> bool:
 def _is_of_a_link(totp_secret: str, user: Any) -> bool:
     """Return whether this is the link of a mail, which may be opened in another browser than asked for it."""
     endpoint = (request.endpoint or "").rpartition(".")[2]
-    return endpoint == "us_verify_link" and _us_secret(user, "email") == totp_secret
+    return endpoint == "us_verify_link" and _us_secrets(user).get("email") == totp_secret
 
 
-def _us_secret(user: Any, method: str) -> str | None:
-    secrets = _datastore.us_get_totp_secrets(user) if hasattr(user, "us_totp_secrets") else {}
-    found: str | None = secrets.get(method)
-    return found
+def _us_secrets(user: Any) -> Mapping[str, str]:
+    """Return the user's secrets of unified sign-in, by method."""
+    return _datastore.us_get_totp_secrets(user) if hasattr(user, "us_totp_secrets") else {}
 
 
-def _subject(user: Any, *, second: bool) -> PhoneNumber:
-    """Return whose failures are counted.
+def _account(user: Any) -> PhoneNumber:
+    """Return under what the failures of this user's account are counted.
 
-    After another factor they are those of the user's phone, so that changing from SMS to mail gives no new attempts.
-    Before one they are the account's: whoever guesses at its mail or app must not lock sign-in by its phone.
+    Not under its phone: Flask-Security keeps a number before it is verified, so that another user may have it too. And
+    not by `fs_uniquifier`: a new password draws another, and would forget the failures.
     """
-    verifier = mounted().site.verifier
-    number = getattr(user, "tf_phone_number", None) or getattr(user, "us_phone_number", None)
-    if second and number:
-        try:
-            return PhoneNumber.parse(number, verifier.policy.region)
-        except InvalidPhoneError:
-            pass
-    return account(verifier, str(user.fs_uniquifier))
+    return account(mounted().site.verifier, str(user.id))
 
 
 def _name(totp_secret: str) -> str:

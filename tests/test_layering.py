@@ -55,7 +55,8 @@ MAY_SEE: dict[str, set[str]] = {
     },
     "typed_codes": {"errors", "phone", "model", "verifier"},
     "foreign_codes": {
-        "drivers.base", "exchange", "model", "phone", "routing", "typed_codes", "verifier",
+        "drivers.base", "errors", "events", "exchange", "model", "phone", "policy", "right_answers", "routing",
+        "typed_codes", "verifier",
     },
     "threads": {"model", "lifecycle", "stores.base", "verifier"},
     "web": {"errors", "phone", "model"},

@@ -11,7 +11,7 @@ import pytest
 
 from phone_verify import PhoneNumber, Settings, Verifier, build
 from phone_verify.errors import InvalidPhoneError
-from phone_verify.foreign_codes import account, hold, judge
+from phone_verify.foreign_codes import account, hold, judge, judge_again, may_be_judged
 from phone_verify.model import Outcome, Reason, Redeemed, Verification
 from phone_verify.phone import Kind
 from phone_verify.testing.clock import ManualClock
@@ -178,3 +178,36 @@ def test_wrong_answers_to_another_package_count_for_the_address() -> None:
     assert answered(WRONG, "192.0.2.1") is Reason.WRONG_CODE
     assert answered(CODE, "192.0.2.1") is Reason.TOO_MANY_REQUESTS
     assert answered(CODE, "192.0.2.2") is None
+
+
+@pytest.mark.parametrize(("right", "failures"), [(True, 0), (None, 0), (False, 1)])
+def test_code_judged_again_counts_its_failure(site: Site, right: bool | None, failures: int) -> None:
+    subject = account(site.verifier, "1")
+    assert judge_again(site.verifier, subject, PURPOSE, lambda: right, user_id="1") is (right is True)
+    begun = site.hold(subject)
+    found = site.verifier.look(*_pair(begun)).verification
+    assert found is not None
+    assert (found.failures.total if found.failures else 0) == failures
+
+
+def test_locked_account_has_no_code_judged_again(site: Site) -> None:
+    subject, compared = account(site.verifier, "1"), []
+
+    def is_right() -> bool:
+        compared.append(1)
+        return len(compared) > 20
+
+    assert may_be_judged(site.verifier, subject, PURPOSE, user_id="1").ok
+    assert not any(judge_again(site.verifier, subject, PURPOSE, is_right, user_id="1") for _ in range(25))
+    assert len(compared) == 20
+    assert may_be_judged(site.verifier, subject, PURPOSE, user_id="1").reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_code_judged_again_is_tallied_once() -> None:
+    """Beyond the limit of a day codes would get eight digits."""
+    site = Site(failures_per_day=3, code_length=6)
+    for user in map(str, range(5)):
+        judge_again(site.verifier, account(site.verifier, user), PURPOSE, lambda: False, user_id=user)
+    started = site.verifier.start(PHONE).verification
+    assert started is not None
+    assert started.code_length == 6

@@ -17,8 +17,10 @@ import pytest
 from flask import Flask, current_app
 from flask_security import MailUtil, Security, SQLAlchemyUserDatastore, uia_phone_mapper
 from flask_security.models import fsqla_v3
+from flask_security.recoverable import update_password
 from flask_security.totp import Totp
 from flask_sqlalchemy import SQLAlchemy
+from passlib.totp import TOTP as TOTP_OF
 from werkzeug.serving import make_server
 
 from phone_verify.errors import StoreError
@@ -33,6 +35,7 @@ from .sites import KEY, Made
 pytestmark = pytest.mark.filterwarnings("ignore:Passing SelectField choices:DeprecationWarning")
 
 PHONE, OTHER = "+989120000000", "+989120000001"
+OTHER_USER = "other@site.example"
 PASSWORD = "a-password-for-tests-only"
 TOTP: tuple[dict[str, str], str] = ({"1": "a-secret-for-tests-only-0123456789abcdef"}, "site.example")
 
@@ -471,17 +474,100 @@ def test_wrong_codes_of_an_app_count_for_the_address(tmp_path: Path) -> None:
     assert type_in(client, code_at(made, secret)).status_code == 400
 
 
-@pytest.mark.parametrize(("second", "sends"), [(True, 5), (False, 4)])
-def test_only_a_second_factor_uses_the_reserved_fifth(tmp_path: Path, second: bool, sends: int) -> None:
+@pytest.mark.parametrize(("flow", "sends"), [("second", 5), ("first", 4), ("setup", 4)])
+def test_only_a_second_factor_uses_the_reserved_fifth(tmp_path: Path, flow: str, sends: int) -> None:
     made = make(tmp_path, PHONE_VERIFY_SENDS_PER_HOUR_TOTAL=5, PHONE_VERIFY_SENDS_PER_HOUR=0)
-    with_sms(made, second)
+    with_sms(made, second=flow == "second")
+    if flow == "setup":
+        other_user(made)
     for _ in range(7):
         client = made.app.test_client()
-        if second:
+        if flow == "first":
+            ask(made, client)
+        elif flow == "second":
             post(client, "/login", email="somebody@site.example", password=PASSWORD)
         else:
-            ask(made, client)
+            post(client, "/login", email=OTHER_USER, password=PASSWORD)
+            post(client, "/tf-setup", setup="sms", phone=PHONE)
     assert len(made.transport.notices) == sends
+
+
+def other_user(made: Secured) -> None:
+    """Make a second user, who has set up nothing."""
+    with made.app.app_context():
+        made.datastore.create_user(email=OTHER_USER, password=PASSWORD)
+        made.datastore.commit()
+
+
+def test_setup_by_another_user_takes_nothing_from_a_second_factor(tmp_path: Path) -> None:
+    """Flask-Security sends to any number that its user wants to set up."""
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3, PHONE_VERIFY_SENDS_PER_HOUR=1)
+    with_sms(made, second=True)
+    other_user(made)
+    stranger = made.app.test_client()
+    post(stranger, "/login", email=OTHER_USER, password=PASSWORD)
+    for _ in range(3):
+        post(stranger, "/tf-setup", setup="sms", phone=PHONE)
+        for _ in range(3):
+            post(stranger, "/tf-validate", code=made.wrong_code)
+    assert len(made.transport.notices) == 1
+    client = made.app.test_client()
+    assert post(client, "/login", email="somebody@site.example", password=PASSWORD).status_code == 200
+    assert len(made.transport.notices) == 2
+    assert post(client, "/tf-validate", code=made.code).status_code == 200
+
+
+def test_app_of_another_user_changes_no_failures_of_a_phone(tmp_path: Path) -> None:
+    """The other user keeps the phone's number too: Flask-Security has not verified it yet."""
+    methods = ["sms", "authenticator"]
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3, SECURITY_TWO_FACTOR_ENABLED_METHODS=methods)
+    with_sms(made, second=True)
+    other_user(made)
+    guesser, stranger = made.app.test_client(), made.app.test_client()
+    post(guesser, "/login", email="somebody@site.example", password=PASSWORD)
+    with judged(made) as failures:
+        for _ in range(2):
+            post(guesser, "/tf-validate", code=made.wrong_code)
+        post(stranger, "/login", email=OTHER_USER, password=PASSWORD)
+        right = made.code
+        post(stranger, "/tf-setup", setup="sms", phone=PHONE)
+        key = post(stranger, "/tf-setup", setup="authenticator").json["response"]["tf_authr_key"]
+        assert post(stranger, "/tf-validate", code=TOTP_OF(key=key).generate().token).status_code == 200
+        for _ in range(3):
+            post(guesser, "/tf-validate", code=f"{(int(right) + 1) % 10**6:06}")
+    assert len(failures) == 3
+    assert post(guesser, "/tf-validate", code=right).status_code == 400
+
+
+def test_new_password_forgets_no_failures(tmp_path: Path) -> None:
+    made = make(tmp_path, PHONE_VERIFY_MAX_FAILURES=3)
+    secret = with_secret(made, "authenticator")
+    guesses = wrong_codes(made, secret)
+    with judged(made) as failures:
+        for _ in range(2):
+            for _ in range(3):
+                type_in(made.app.test_client(), next(guesses))
+            with made.app.test_request_context():
+                update_password(made.user(), PASSWORD)
+                made.datastore.commit()
+    assert len(failures) == 3
+
+
+@pytest.mark.parametrize("method", ["sms", "email"])
+def test_generic_answers_do_not_show_used_up_limits(tmp_path: Path, method: str) -> None:
+    config = {"PHONE_VERIFY_SENDS_PER_HOUR": 1, "PHONE_VERIFY_MAX_FAILURES": 1}
+    made = make(tmp_path, SECURITY_RETURN_GENERIC_RESPONSES=True, **config)
+    with_sms(made)
+    with_secret(made, "email")
+    asked: list[list[Any]] = []
+    for identity in ("somebody@site.example", "nobody@site.example"):
+        client = made.app.test_client()
+        asked.append([])
+        for _ in range(3):
+            answer = post(client, "/us-signin/send-code", identity=identity, chosen_method=method)
+            asked[-1].append((answer.status_code, answer.json["response"].get("errors")))
+            post(client, "/us-signin", identity=identity, passcode="000000")
+    assert asked[0] == asked[1]
 
 
 def test_the_second_factor_is_not_guessed(made: Secured) -> None:
