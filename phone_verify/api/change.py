@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import StrEnum
@@ -13,6 +14,8 @@ from .call import Call
 #: A first number follows a sign-in, and a changed one a verification of the present number, by this at most
 #: (threat model, "Web").
 RECENT = timedelta(minutes=15)
+
+_E164 = re.compile(r"\+[0-9]{7,15}\Z", re.ASCII)
 
 
 class Change(StrEnum):
@@ -45,13 +48,21 @@ def may_have(call: Call, phone: PhoneNumber | None = None) -> Change:
     own = own_numbers(call)
     if phone in own:
         return Change.ALLOWED
-    if not own:
+    if not own and not _has_unreadable_number(call):
         return Change.ALLOWED if _recent(call.signed_in_for) else Change.SIGN_IN_AGAIN
     if _recent(call.proved_for) or call.without_old:
         return Change.ALLOWED
     if call.asks_without_old and call.without_old is None:
         return Change.ASK_SITE
-    return Change.VERIFY_PRESENT if call.present_counts else Change.SIGN_IN_AGAIN
+    return Change.VERIFY_PRESENT if call.present_counts or not own else Change.SIGN_IN_AGAIN
+
+
+def _has_unreadable_number(call: Call) -> bool:
+    """Return whether the user has a number that is none any more: numbering plans change.
+
+    Nobody can verify it. It must not be given up as if the user had none.
+    """
+    return call.user is not None and any(_E164.match(text) for text in (call.user.phone or "", *call.user.numbers))
 
 
 def _recent(age: timedelta | None) -> bool:

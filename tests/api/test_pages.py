@@ -279,6 +279,16 @@ def test_another_number_is_typed(own: str | None, typed: str, purpose: str) -> N
     assert (answer.redeemed.phone, answer.redeemed.purpose) == (written.orders[0].phone, purpose)
 
 
+def test_number_that_became_invalid_is_not_replaced_without_it() -> None:
+    """Numbering plans change: a number that nobody can verify any more is still the user's."""
+    written = sms()
+    user = User(written, phone="+10000000000")
+    page = submit_verify(user.site, replace(user.call, proved_for=None), {"phone": OTHER_PHONE.e164})
+    assert isinstance(page, VerifyPage)
+    assert (page.status, page.error) == (403, page.text["verify_first"])
+    assert written.orders == []
+
+
 def test_who_has_no_number_types_one() -> None:
     written = sms()
     page = User(written, phone=None).verify(confirm="1")

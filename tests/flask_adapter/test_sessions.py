@@ -10,6 +10,7 @@ from flask import Flask, render_template_string
 
 from phone_verify.errors import StoreError
 from phone_verify.stores.memory import MemoryStore
+from phone_verify_flask import PhoneVerify
 
 from .sites import PHONE, Made, is_problem, make, proof, submit
 from .sites import token as token_of
@@ -108,6 +109,17 @@ def test_copy_of_an_ended_session_stays_ended() -> None:
     assert other.get("/").text == "nobody"
 
 
+def test_change_of_an_invalid_number_ends_other_sessions() -> None:
+    """Numbering plans change: the user's number may be none any more, and the site's rule decides."""
+    extension = PhoneVerify()
+    extension.may_change_without_old(lambda user, redeemed: True)
+    made = make(extension=extension)
+    owner, other = by_api(made), by_api(made)
+    made.users["u0"].phone = "+10000000000"
+    change(made, owner)
+    assert (owner.get("/").text, other.get("/").text) == (NEW, "nobody")
+
+
 def test_confirmed_number_ends_no_session() -> None:
     made = make()
     owner, other = by_api(made), by_api(made)
@@ -134,8 +146,6 @@ def test_site_ends_other_sessions_itself() -> None:
         def forget() -> str:
             extension_of["phone_verify"].end_other_sessions(made.users["u0"])
             return "done"
-
-    from phone_verify_flask import PhoneVerify
 
     extension_of["phone_verify"] = PhoneVerify()
     made = make(before=prepare, extension=extension_of["phone_verify"])
