@@ -15,7 +15,7 @@ from .call import Call
 #: (threat model, "Web").
 RECENT = timedelta(minutes=15)
 
-_E164 = re.compile(r"\+[0-9]{7,15}\Z", re.ASCII)
+_DIGIT = re.compile(r"[0-9]", re.ASCII)
 
 
 class Change(StrEnum):
@@ -58,11 +58,12 @@ def may_have(call: Call, phone: PhoneNumber | None = None) -> Change:
 
 
 def _has_unreadable_number(call: Call) -> bool:
-    """Return whether the user has a number that is none any more: numbering plans change.
+    """Return whether the user has a number that cannot be read: in national form, or of an old numbering plan.
 
-    Nobody can verify it. It must not be given up as if the user had none.
+    It cannot be verified, but it must not be replaced as if the user had none. A text without a digit is no number:
+    sites write "none" or "-".
     """
-    return call.user is not None and any(_E164.match(text) for text in (call.user.phone or "", *call.user.numbers))
+    return call.user is not None and any(_DIGIT.search(text) for text in (call.user.phone or "", *call.user.numbers))
 
 
 def _recent(age: timedelta | None) -> bool:

@@ -279,10 +279,11 @@ def test_another_number_is_typed(own: str | None, typed: str, purpose: str) -> N
     assert (answer.redeemed.phone, answer.redeemed.purpose) == (written.orders[0].phone, purpose)
 
 
-def test_number_that_became_invalid_is_not_replaced_without_it() -> None:
-    """Numbering plans change: a number that nobody can verify any more is still the user's."""
+@pytest.mark.parametrize("stored", ["+10000000000", "09120000000", "0912 000 0000 (home)"])
+def test_unreadable_number_is_not_replaced_without_it(stored: str) -> None:
+    """Numbering plans change, and sites store numbers in national form: both are still the user's number."""
     written = sms()
-    user = User(written, phone="+10000000000")
+    user = User(written, phone=stored)
     page = submit_verify(user.site, replace(user.call, proved_for=None), {"phone": OTHER_PHONE.e164})
     assert isinstance(page, VerifyPage)
     assert (page.status, page.error) == (403, page.text["verify_first"])
