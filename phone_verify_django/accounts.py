@@ -272,10 +272,8 @@ def is_new(redeemed: Redeemed) -> bool:
 
 def signed_in(request: HttpRequest) -> SessionUser | None:
     """Who is signed in, or None."""
-    user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or sessions.is_over(request, user):
-        return None
-    return _session_user(user)
+    user = sessions.user_of(request)
+    return None if user is None else _session_user(user)
 
 
 def signed_in_for(request: HttpRequest) -> timedelta | None:

@@ -51,6 +51,18 @@ def described(request: HttpRequest, call: Call, user: SessionUser | None, *, ask
     )
 
 
+def user_of(request: HttpRequest) -> AbstractBaseUser | None:
+    """Return the signed-in user, or None; nobody is signed in where the session was ended.
+
+    The rule of our pages, API, decorators, mixins and template tags, with `PhoneSessionMiddleware` or without.
+    """
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or is_over(request, user):
+        return None
+    found: AbstractBaseUser = user
+    return found
+
+
 def generation_of(user_id: Any) -> int:
     """Return how often this user's sessions have had to end."""
     rows = SessionGeneration.objects.using(_database())
