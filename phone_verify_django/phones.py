@@ -142,7 +142,7 @@ def stored(time: datetime) -> datetime:
 def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, new: str | None) -> None:
     """Send the signals that tell of a change. Where it ended the user's sessions, this request's goes on."""
     if change.ends_sessions:
-        sessions.keep_this(request, user)
+        sessions.keep_this(request, user, ends=len(change.old))
     model = get_user_model()
     for old in change.old:
         told = partial(_notify, request, PhoneNumber(old))

@@ -49,10 +49,14 @@ def begin(generation: int) -> None:
 
 
 def end_others(user: Any) -> None:
-    """End every session of this user, and every remember cookie, but those of the present request."""
+    """End every session of this user, and every remember cookie, but those of the present request.
+
+    Where another session ended all of them during this request, this one stays ended.
+    """
     mounted().site.verifier.end_sessions(_subject(user.get_id()))
     if session.get("_user_id") == user.get_id():
-        Notes(session, _PREFIX).keep_generation(generation_of(user))
+        notes = Notes(session, _PREFIX)
+        notes.keep_generation(notes.generation + 1)
         if _remember_cookie() in request.cookies:
             _issue()
 

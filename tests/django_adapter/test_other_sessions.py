@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from phone_verify import PhoneNumber
 from phone_verify.model import Redeemed
-from phone_verify_django import accounts
+from phone_verify_django import accounts, sessions
 from phone_verify_django.decorators import phone_verified_required, recent_phone_check_required
 from phone_verify_django.middleware import PhoneSessionMiddleware
 from phone_verify_django.mixins import PhoneVerifiedRequiredMixin
@@ -267,3 +267,23 @@ def test_session_that_a_change_overtakes_has_ended() -> None:
     assert request.user == user
     assert accounts.signed_in(request) is None
     assert accounts.phones_of(user) == [NEW]
+
+
+def sign_out_others(request: HttpRequest, user: User) -> None:
+    sessions.end_others(request)
+
+
+def change_number(request: HttpRequest, user: User) -> None:
+    assert accounts.set_phone(request, proof("+989120000009", "change_phone")) is not None
+
+
+@pytest.mark.parametrize("late", [sign_out_others, change_number])
+def test_request_under_way_revives_no_ended_session(late: Callable[[HttpRequest, User], None]) -> None:
+    user = owner(PHONE, NEW)
+    mine, other = session_of(user), session_of(user)
+    under_way = other.get("/").wsgi_request
+    assert accounts.remove_phone(user, NEW, mine.get("/").wsgi_request)
+    late(under_way, user)
+    under_way.session.save()
+    other.cookies["sessionid"] = str(under_way.session.session_key)
+    assert number_seen(other) == "nobody"

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from flask_login import current_user
 
 from phone_verify.errors import StoreError
 from phone_verify.stores.memory import MemoryStore
+from phone_verify_flask import PhoneVerify
 
 from .sites import PHONE, Made, is_problem, make, proof, submit
 
@@ -133,13 +135,29 @@ def test_site_ends_other_sessions_itself() -> None:
             extension_of["phone_verify"].end_other_sessions(made.users["u0"])
             return "done"
 
-    from phone_verify_flask import PhoneVerify
-
     extension_of["phone_verify"] = PhoneVerify()
     made = make(before=prepare, extension=extension_of["phone_verify"])
     client = by_api(made)
     made.app.test_client().post("/forget")
     assert client.get("/").text == "nobody"
+
+
+def test_request_under_way_revives_no_ended_session() -> None:
+    clients: dict[str, Any] = {}
+    extension = PhoneVerify()
+
+    def prepare(app: Flask) -> None:
+        @app.post("/late")
+        def late() -> str:
+            user = current_user._get_current_object()
+            submit(clients["owner"], "/phone/verify/", sign_out_others="1")
+            extension.end_other_sessions(user)
+            return "done"
+
+    made = make(before=prepare, extension=extension)
+    clients["owner"], thief = by_api(made), by_api(made)
+    assert thief.post("/late").text == "done"
+    assert thief.get("/").text == "nobody"
 
 
 class DownStore(MemoryStore):
