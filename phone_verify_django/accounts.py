@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import authenticate, get_backends, get_user_model, login
+from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
@@ -340,9 +340,7 @@ def remove_phone(user: AbstractBaseUser, phone: PhoneNumber | str, request: Http
 
 def backend_missing() -> bool:
     """Whether Django has not been told of our backend."""
-    from .backends import PhoneBackend
-
-    return not any(isinstance(backend, PhoneBackend) for backend in get_backends())
+    return pending_login.backend_path() is None
 
 
 @receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")
