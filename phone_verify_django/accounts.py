@@ -315,6 +315,8 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
 def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
     """Make one of the user's numbers the primary one; False if it is not the user's, or was primary already.
 
+    False also where the user's own field refuses it, because another user has the number there.
+
     Sends `phone_changed` with the number that was primary.
     """
     e164 = _text(phone)
