@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.apps import apps
-from django.contrib.auth import authenticate, get_backends, get_user_model, login
+from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import FieldDoesNotExist, PermissionDenied
@@ -272,10 +272,8 @@ def is_new(redeemed: Redeemed) -> bool:
 
 def signed_in(request: HttpRequest) -> SessionUser | None:
     """Who is signed in, or None."""
-    user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or sessions.is_over(request, user):
-        return None
-    return _session_user(user)
+    user = sessions.user_of(request)
+    return None if user is None else _session_user(user)
 
 
 def signed_in_for(request: HttpRequest) -> timedelta | None:
@@ -317,6 +315,8 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
 def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
     """Make one of the user's numbers the primary one; False if it is not the user's, or was primary already.
 
+    False also where the user's own field refuses it, because another user has the number there.
+
     Sends `phone_changed` with the number that was primary.
     """
     e164 = _text(phone)
@@ -342,9 +342,7 @@ def remove_phone(user: AbstractBaseUser, phone: PhoneNumber | str, request: Http
 
 def backend_missing() -> bool:
     """Whether Django has not been told of our backend."""
-    from .backends import PhoneBackend
-
-    return not any(isinstance(backend, PhoneBackend) for backend in get_backends())
+    return pending_login.backend_path() is None
 
 
 @receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")

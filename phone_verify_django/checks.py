@@ -78,11 +78,7 @@ def examined_by_us() -> tuple[Given, list[checks.CheckMessage]]:
 
 
 def _complaints() -> Iterator[checks.CheckMessage]:
-    try:
-        backend_missing = accounts.backend_missing()
-    except ImproperlyConfigured:  # no backend at all
-        backend_missing = True
-    if backend_missing:
+    if accounts.backend_missing():
         yield checks.Error(
             "Nobody can sign in by phone: AUTHENTICATION_BACKENDS does not name our backend.",
             hint="Add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.contrib.auth import REDIRECT_FIELD_NAME
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponseRedirect
@@ -14,27 +13,21 @@ from django.shortcuts import resolve_url
 from phone_verify.api import moments
 from phone_verify.errors import ConfigurationError
 
-from . import conf
+from . import conf, sessions
 from .accounts import phone_of
 from .recent import checked_for
 
 
-def user_of(request: HttpRequest) -> AbstractBaseUser | None:
-    """Who is signed in, or None."""
-    user = getattr(request, "user", None)
-    return user if user is not None and user.is_authenticated else None
-
-
 def has_phone(request: HttpRequest) -> bool:
     """Whether somebody is signed in who has a verified number."""
-    user = user_of(request)
+    user = sessions.user_of(request)
     return user is not None and phone_of(user) is not None
 
 
 def has_checked(request: HttpRequest, max_age: timedelta) -> bool:
     """Whether somebody is signed in who has proved the own number at most so long ago."""
     age = checked_for(request)
-    return age is not None and age <= max_age and has_phone(request)
+    return age is not None and age <= max_age and phone_of(request.user) is not None  # type: ignore[arg-type]
 
 
 def span(max_age: timedelta | float) -> timedelta:
@@ -56,7 +49,7 @@ def sent_away(
 
     What was posted is lost: the visitor comes back by GET.
     """
-    if user_of(request) is None:
+    if sessions.user_of(request) is None:
         to = resolve_url(login_url) if login_url else conf.sign_in_url()
     else:
         to = resolve_url(verify_url or "phone_verify:verify")

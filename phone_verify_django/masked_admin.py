@@ -24,7 +24,7 @@ from phone_verify import InvalidPhoneError, PhoneNumber
 
 from . import conf
 
-#: The shortest subscriber number that a name is compared with.
+#: A name that has the last so many digits of its user's number in it shows the number.
 _LEAST_DIGITS = 7
 
 
@@ -46,19 +46,20 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Find users by a part of their name, or by the whole of a name that has no letters.
+        """Find users by a part of their name, or by the whole of it where the term has a digit or no letter.
 
-        Many sites name their users by the number, and a part of a number must find nothing.
+        Many sites name their users by the number, alone or after a word, and a part of a number must find nothing.
         """
-        if not self.get_search_fields(request) or not search_term or any(map(str.isalpha, search_term)):
+        is_word = any(map(str.isalpha, search_term)) and not any(map(str.isnumeric, search_term))
+        if not self.get_search_fields(request) or not search_term or is_word:
             return super().get_search_results(request, queryset, search_term)
         return queryset.filter(**{f"user__{get_user_model().USERNAME_FIELD}": search_term}), False
 
     @admin.display(description=_("user"))
     def owner(self, row: Any) -> str:
-        """Return the user's name; the hint of the number where the name is one."""
+        """Return the user's name; the hint of the number where the name is one, or has it in it."""
         name, own = str(row.user), PhoneNumber(row.phone)
-        if own.e164.endswith(_significant(name)):
+        if own.e164[-_LEAST_DIGITS:] in _digits(name):
             return own.hint
         try:
             return PhoneNumber.parse(name, conf.site().verifier.policy.region).hint
@@ -88,7 +89,6 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
 
 
-def _significant(name: str) -> str:
-    """The digits of a name without leading zeros; a plus, which ends no number, where they are few."""
-    digits = "".join(str(unicodedata.digit(letter)) for letter in name if letter.isdigit()).lstrip("0")
-    return digits if len(digits) >= _LEAST_DIGITS else "+"
+def _digits(name: str) -> str:
+    """The digits of a name, of any script, in ASCII."""
+    return "".join(str(unicodedata.digit(letter)) for letter in name if letter.isdigit())

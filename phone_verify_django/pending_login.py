@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY
+from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
@@ -21,7 +21,13 @@ from phone_verify.api import moments
 
 SESSION_KEY = "phone_verify_allauth_proven"
 
-BACKEND = "phone_verify_django.backends.PhoneBackend"
+
+def backend_path() -> str | None:
+    """Return our backend as the settings name it, which may be a subclass; None where they name none."""
+    from .backends import PhoneBackend
+
+    paths = settings.AUTHENTICATION_BACKENDS
+    return next((path for path in paths if isinstance(load_backend(path), PhoneBackend)), None)
 
 
 def note(request: HttpRequest, user: AbstractBaseUser, phone: PhoneNumber) -> None:
@@ -56,7 +62,9 @@ def _take(request: HttpRequest | None, user: Any, **_: object) -> None:
         return
     phone = number_of(request, user)
     forget(request)
-    if phone is not None and BACKEND in settings.AUTHENTICATION_BACKENDS:
+    if phone is None:
+        return
+    user.proven_phone = phone
+    if (path := backend_path()) is not None:
         # django-allauth names its own backend for a user that it has loaded from its pending login.
-        request.session[BACKEND_SESSION_KEY] = BACKEND
-        user.proven_phone = phone
+        request.session[BACKEND_SESSION_KEY] = path

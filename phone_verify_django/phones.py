@@ -5,8 +5,9 @@ Numbers are texts in E.164 here, as the tables have them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -30,6 +31,8 @@ from . import calls, conf, rights, sessions, signals
 from .account_settings import user_field
 from .models import VerifiedPhone
 
+log = logging.getLogger("phone_verify")
+
 #: Whoever comes at the same moment may be first; a number that moves can have several at once who are.
 _TRIES = 10
 
@@ -39,7 +42,7 @@ class Change:
     """What it changed that a user was given a number."""
 
     #: The user's numbers whose owners should be told: those that went, or the primary one if another came beside it.
-    old: Sequence[str] = ()
+    old: Sequence[str] = field(default=(), repr=False)
     #: The users who had the number.
     losers: Sequence[Any] = ()
     #: Whether every session of the user has ended by it.
@@ -114,13 +117,20 @@ def release(phone: str, verified_at: datetime) -> list[Any]:
 
 
 def prefer(user: AbstractBaseUser, phone: str) -> str | None:
-    """Make this number of the user's the primary one; the one that was it, or None if nothing changed."""
-    with transaction.atomic(using=_database()):
-        _hold(user)
-        held = _in_order(_rows().filter(user_id=user.pk))
-        if phone not in held[1:]:
-            return None
-        _make_primary(user, phone)
+    """Make this number of the user's the primary one; the one that was it, or None if nothing changed.
+
+    Nothing changes either where the user's field refuses the number, which another user may have in it.
+    """
+    try:
+        with transaction.atomic(using=_database()):
+            _hold(user)
+            held = _in_order(_rows().filter(user_id=user.pk))
+            if phone not in held[1:]:
+                return None
+            _make_primary(user, phone)
+    except (IntegrityError, DataError):
+        _log_refusal()
+        return None
     return held[0]
 
 
@@ -142,7 +152,7 @@ def stored(time: datetime) -> datetime:
 def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, new: str | None) -> None:
     """Send the signals that tell of a change. Where it ended the user's sessions, this request's goes on."""
     if change.ends_sessions:
-        sessions.keep_this(request, user)
+        sessions.keep_this(request, user, ends=len(change.old))
     model = get_user_model()
     for old in change.old:
         told = partial(_notify, request, PhoneNumber(old))
@@ -209,11 +219,11 @@ def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
     name = conf.account_settings().phone_field_name()
     if name is None:
         return
-    field, value = user_field(name), phone
+    own, value = user_field(name), phone
     if phone is None:
-        if name == get_user_model().USERNAME_FIELD or not (field.null or (field.blank and not field.unique)):
+        if name == get_user_model().USERNAME_FIELD or not (own.null or (own.blank and not own.unique)):
             return  # a name, or a field that must have something: it stays as it was
-        value = None if field.null else ""
+        value = None if own.null else ""
     before = getattr(user, name)
     setattr(user, name, value)
     try:
@@ -221,6 +231,24 @@ def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
     except DatabaseError:
         setattr(user, name, before)  # whoever saves this user later does not try again
         raise
+
+
+def _follow(user: AbstractBaseUser, phone: str | None, using: str) -> None:
+    """Write the number that is primary after another was taken away; a field that refuses it is emptied.
+
+    Not raised: a number must go whatever another user has in the field.
+    """
+    try:
+        with transaction.atomic(using=using):
+            _keep_in_step(user, phone)
+    except (IntegrityError, DataError):
+        _log_refusal()
+        _keep_in_step(user, None)
+
+
+def _log_refusal() -> None:
+    # Not the database's own words: they can hold the number.
+    log.error("a primary number cannot be written into its user's field: %s refuses it", get_user_model()._meta.label)
 
 
 def _hold(user: AbstractBaseUser) -> None:
@@ -259,7 +287,7 @@ def _hand_over(instance: VerifiedPhone, origin: Any, using: str, **_: object) ->
         left = _primary_first(rows.filter(user_id=instance.user_id)).first()
         if left is not None:
             rows.filter(pk=left.pk).update(is_primary=True)
-        _keep_in_step(instance.user, left.phone if left else None)
+        _follow(instance.user, left.phone if left else None, using)
     if instance.signs_in is not None:
         following = rows.filter(phone=instance.phone).order_by("pk").first()
         if following is not None:

@@ -32,7 +32,4 @@ def note_sign_in(request: HttpRequest, phone: PhoneNumber, *, started: Sequence[
 
 def checked_for(request: HttpRequest) -> timedelta | None:
     """How long ago the signed-in user last verified a number in this session; None if never."""
-    user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated:
-        return None
-    return sessions.notes(request).checked_for
+    return None if sessions.user_of(request) is None else sessions.notes(request).checked_for

@@ -51,6 +51,18 @@ def described(request: HttpRequest, call: Call, user: SessionUser | None, *, ask
     )
 
 
+def user_of(request: HttpRequest) -> AbstractBaseUser | None:
+    """Return the signed-in user, or None; nobody is signed in where the session was ended.
+
+    The rule of our pages, API, decorators, mixins and template tags, with `PhoneSessionMiddleware` or without.
+    """
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or is_over(request, user):
+        return None
+    found: AbstractBaseUser = user
+    return found
+
+
 def generation_of(user_id: Any) -> int:
     """Return how often this user's sessions have had to end."""
     rows = SessionGeneration.objects.using(_database())
@@ -71,20 +83,23 @@ def end_all(user_id: Any) -> None:
             rows.update(generation=models.F("generation") + 1)
 
 
-def keep_this(request: HttpRequest | None, user: AbstractBaseUser) -> None:
-    """Let this request's session go on, if it is this user's, after all sessions of the user were ended."""
+def keep_this(request: HttpRequest | None, user: AbstractBaseUser, *, ends: int) -> None:
+    """Let this request's session go on, if it is this user's, after it called `end_all` that many times.
+
+    Only these calls are made up for: where another session ended all of them meanwhile, this one stays ended.
+    """
     if request is None or not hasattr(request, "session"):
         return
     # Not by `request.user`: a lazy one would be loaded now, and be nobody in a session that was ended.
     if request.session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):
-        notes(request).keep_generation(generation_of(user.pk))
+        notes(request).keep_generation(notes(request).generation + ends)
 
 
 def end_others(request: HttpRequest) -> None:
     """End every session of the signed-in user but this one."""
     user: Any = request.user
     end_all(user.pk)
-    keep_this(request, user)
+    keep_this(request, user, ends=1)
 
 
 def is_over(request: HttpRequest, user: AbstractBaseUser) -> bool:

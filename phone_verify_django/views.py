@@ -297,7 +297,7 @@ class LoginView(PageView):
         """Show or take the form, unless there is nothing to sign in for."""
         # Whoever comes from `verify/` was sent here to sign in again.
         again = self.next.partition("?")[0] == self.urls["verify"]
-        if self.redirect_authenticated_user and not again and request.user.is_authenticated:
+        if self.redirect_authenticated_user and not again and sessions.user_of(request) is not None:
             to = self.get_success_url()
             if to == request.path:
                 raise ValueError("LOGIN_REDIRECT_URL, or success_url, leads back to the login page: name another page")

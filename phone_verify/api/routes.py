@@ -33,15 +33,17 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
 
 #: The calls that need the signed-in user, and those that need it where the client shows a session.
 _ASK_WHO = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
-_ASK_WHO_IN_SESSION = (("v1/verifications", "POST"),)
+_ASK_WHO_IN_SESSION = re.compile(r"v1/verifications(/[^/]+/resend)?")
 
 
 def asks_who(path: str, method: str, *, has_session: bool) -> bool:
     """Whether an adapter has to look up the signed-in user, and the session's notes, for this call.
 
-    `has_session` says whether the client shows a session: without one a start reads no session and no account.
+    `has_session` says whether the client shows a session: without one a start or resend reads no session and no
+    account.
     """
-    return (path, method) in _ASK_WHO or (has_session and (path, method) in _ASK_WHO_IN_SESSION)
+    sends = has_session and method == "POST" and _ASK_WHO_IN_SESSION.fullmatch(path) is not None
+    return sends or (path, method) in _ASK_WHO
 
 
 def body_limit(path: str) -> int:

@@ -88,8 +88,11 @@ async def resend(site: Site, flows: Flows, call: Call, id: str) -> Reply:
     if forged := cross_site(call, site.public_url):
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
-    address = call_address(site, call)
-    return _answer(await flows.resend(id, secret_for(call, id), channel=channel, address=address, by_client=True))
+    secret, address, owned = secret_for(call, id), call_address(site, call), False
+    if own := own_numbers(call):
+        record = (await flows.look(id, secret)).verification
+        owned = record is not None and record.phone in own
+    return _answer(await flows.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True))
 
 
 async def cancel(site: Site, flows: Flows, call: Call, id: str) -> Reply:

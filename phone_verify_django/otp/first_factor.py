@@ -1,7 +1,8 @@
 """Which phone signed a session in, so that the same phone is not its second factor too.
 
 The session keeps the phone's tag, not the number, since a session may be a cookie that its owner can
-read. It also keeps the id of the tag's key: a tag under another key cannot be compared.
+read. It also keeps the id of the tag's key: a tag under another key cannot be compared. And it keeps
+the backend of that login, which a later login by password replaces: the phone may then be the second.
 """
 
 from __future__ import annotations
@@ -28,18 +29,15 @@ def watch() -> None:
 
 def is_used_in(session: SessionBase, phone: PhoneNumber) -> bool:
     """Return whether this phone signed this session in, or may have: its tag cannot be compared."""
-    if not _by_phone(session):
-        return False
-    keyring = conf.site().verifier.flows.keyring
+    keyring, path = conf.site().verifier.flows.keyring, session.get(BACKEND_SESSION_KEY)
     match session.get(SESSION_KEY):
-        case [keyring.tag_key_id, tag]:
-            return bool(tag == keyring.tag(phone))
+        case [key_id, tag, backend] if backend == path:
+            return bool(key_id != keyring.tag_key_id or tag == keyring.tag(phone))
         case _:
-            return True
+            return _is_ours(path)
 
 
-def _by_phone(session: SessionBase) -> bool:
-    path = session.get(BACKEND_SESSION_KEY)
+def _is_ours(path: str | None) -> bool:
     if path is None:
         return False
     try:
@@ -53,4 +51,5 @@ def _remember(request: HttpRequest, user: Any, **_: object) -> None:
     phone = getattr(user, "proven_phone", None)
     if phone is not None:
         keyring = conf.site().verifier.flows.keyring
-        request.session[SESSION_KEY] = [keyring.tag_key_id, keyring.tag(phone)]
+        backend = request.session[BACKEND_SESSION_KEY]
+        request.session[SESSION_KEY] = [keyring.tag_key_id, keyring.tag(phone), backend]

@@ -163,6 +163,30 @@ assert entered(TWO) is None and Customer.objects.count() == 2
     assert "no user can be made" in log
 
 
+@pytest.mark.parametrize(("model", "field", "empty"), [(WITH_PHONE, "mobile", "None"), (BY_PHONE, "phone", "ONE")])
+def test_number_goes_where_the_field_refuses_the_next(tmp_path: Path, model: str, field: str, empty: str) -> None:
+    """A number that the site has written into another user's field cannot be written again."""
+    log = run_on_a_site(
+        tmp_path,
+        model,
+        field,
+        f"""
+entered(ONE)
+user = Customer.objects.get()
+user.set_password("a password of the user's")
+set_phone(request_of(user), proof(TWO, "confirm"))
+Customer.objects.create(password="x", **{{FIELD: TWO}})
+assert not make_primary(user, TWO)
+assert (phones_of(user), getattr(user, FIELD)) == ([ONE, TWO], ONE)
+VerifiedPhone.objects.get(phone=ONE).delete()
+user.refresh_from_db()
+assert (phones_of(user), getattr(user, FIELD)) == ([TWO], {empty})
+""",
+    )
+    assert log.count("refuses it") == 2
+    assert "98912000000" not in log
+
+
 def test_a_number_that_moves_leaves_the_losers_field(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,

@@ -149,6 +149,16 @@ def test_search_finds_no_part_of_a_number(clerk: Client, victim: User, place: st
 
 
 @pytest.mark.parametrize("place", [PHONES, DEVICES])
+@pytest.mark.parametrize("name", ["tel" + PHONE[1:], "reza_0" + PHONE[3:], "reza 0" + PHONE[3:]])
+def test_search_finds_no_part_of_a_number_in_a_name(clerk: Client, victim: User, place: str, name: str) -> None:
+    User.objects.filter(pk=victim.pk).update(username=name)
+    for typed in (name[:8], f"{name[0]} 912", f"{name[0]} 00", f"'{name[:3]}' 912", "e ۹", "e ９"):
+        assert not rows(clerk.get(place, {"q": typed}))
+    for typed in (name[:3], name):
+        assert rows(clerk.get(place, {"q": typed}))
+
+
+@pytest.mark.parametrize("place", [PHONES, DEVICES])
 def test_search_finds_users_by_name_alone(clerk: Client, victim: User, place: str) -> None:
     assert rows(clerk.get(place, {"q": "vict"}))
     assert not rows(clerk.get(place, {"q": "site.example"})), "the list shows no address"
@@ -158,7 +168,10 @@ def test_search_finds_users_by_name_alone(clerk: Client, victim: User, place: st
 
 
 @pytest.mark.parametrize("place", [PHONES, DEVICES])
-@pytest.mark.parametrize("name", [PHONE, PHONE[1:], "09120000000", "0912 000-0000", "۰۹۱۲۰۰۰۰۰۰۰", OTHER])
+@pytest.mark.parametrize(
+    "name",
+    [PHONE, PHONE[1:], "09120000000", "0912 000-0000", "۰۹۱۲۰۰۰۰۰۰۰", OTHER, "tel09120000000", "reza2 09120000000 b3"],
+)
 def test_a_name_that_is_a_number_is_masked(clerk: Client, victim: User, place: str, name: str) -> None:
     User.objects.filter(pk=victim.pk).update(username=name)
     key = (VerifiedPhone if place == PHONES else PhoneDevice).objects.get().pk

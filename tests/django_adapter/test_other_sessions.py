@@ -14,13 +14,19 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from django.http import HttpRequest, HttpResponse
+from django.template import Context, Template
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
+from phone_verify import PhoneNumber
 from phone_verify.model import Redeemed
-from phone_verify_django import accounts
+from phone_verify_django import accounts, sessions
+from phone_verify_django.decorators import phone_verified_required, recent_phone_check_required
 from phone_verify_django.middleware import PhoneSessionMiddleware
+from phone_verify_django.mixins import PhoneVerifiedRequiredMixin
 from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.recent import note_check
+from phone_verify_django.views import LoginView
 from tests.clients import Browser
 
 from .conftest import PHONE, Network
@@ -121,6 +127,32 @@ def test_own_pages_end_sessions_without_the_middleware(visitor: Browser, network
     assert change(visitor, network).status == 200
     assert other.get("/phone/v1/session").status_code == 401
     assert other.get("/phone/verify/").status_code == 302
+
+
+def test_gates_refuse_ended_sessions_without_middleware(settings: Any) -> None:
+    settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if name != MIDDLEWARE]
+    user = owner(PHONE, NEW)
+    other = session_of(user)
+    request = other.get("/").wsgi_request
+    note_check(request, PhoneNumber(PHONE))
+    request.session.save()
+
+    def page(request: HttpRequest) -> HttpResponse:
+        return HttpResponse("inside")
+
+    class Inside(PhoneVerifiedRequiredMixin):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return page(request)
+
+    views = [phone_verified_required(page), recent_phone_check_required(600)(page), Inside.as_view()]
+    tag = Template("{% load phone_verify %}{% phone_checked 600 as checked %}{{ checked }}")
+    for status, checked in ((200, "True"), (302, "False")):
+        request = other.get("/").wsgi_request
+        assert [view(request).status_code for view in views] == [status] * 3
+        assert tag.render(Context({"request": request})) == checked
+        assert accounts.remove_phone(user, NEW) is (status == 200)
+    login_page = LoginView.as_view(redirect_authenticated_user=True)
+    assert login_page(request).status_code == 200
 
 
 def test_missing_middleware_is_reported(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
@@ -235,3 +267,23 @@ def test_session_that_a_change_overtakes_has_ended() -> None:
     assert request.user == user
     assert accounts.signed_in(request) is None
     assert accounts.phones_of(user) == [NEW]
+
+
+def sign_out_others(request: HttpRequest, user: User) -> None:
+    sessions.end_others(request)
+
+
+def change_number(request: HttpRequest, user: User) -> None:
+    assert accounts.set_phone(request, proof("+989120000009", "change_phone")) is not None
+
+
+@pytest.mark.parametrize("late", [sign_out_others, change_number])
+def test_request_under_way_revives_no_ended_session(late: Callable[[HttpRequest, User], None]) -> None:
+    user = owner(PHONE, NEW)
+    mine, other = session_of(user), session_of(user)
+    under_way = other.get("/").wsgi_request
+    assert accounts.remove_phone(user, NEW, mine.get("/").wsgi_request)
+    late(under_way, user)
+    under_way.session.save()
+    other.cookies["sessionid"] = str(under_way.session.session_key)
+    assert number_seen(other) == "nobody"

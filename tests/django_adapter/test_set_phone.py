@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -127,3 +128,19 @@ def test_a_fixed_code_gives_no_number_to_staff(
     answer = visitor.call("PUT", "v1/session/phone", {"proof": proof})
     assert (answer.status, answer.json()["code"]) == (400, "invalid_proof")
     assert not VerifiedPhone.objects.filter(phone=NEW, verified_at__lte=timezone.now()).exists()
+
+
+def test_others_cannot_use_up_the_owners_resends(
+    client: Client, network: Network, configure: Callable[..., None]
+) -> None:
+    configure(sms="console://", sends_per_hour=2, resend_after=0)
+    owner = User.objects.create_user("owner")
+    VerifiedPhone.objects.create(user=owner, phone=PHONE, verified_at=timezone.now())
+    client.force_login(owner, "phone_verify_django.backends.PhoneBackend")
+
+    def send(sender: Client, path: str, **fields: str) -> Any:
+        return sender.post(f"/phone/v1/verifications{path}", json.dumps(fields), content_type="application/json")
+
+    id = send(client, "", phone=PHONE, purpose="confirm").json()["id"]
+    assert [send(Client(), "", phone=PHONE).status_code for _ in range(3)] == [201, 201, 429]
+    assert [send(client, f"/{id}/resend").status_code for _ in range(2)] == [200, 429]

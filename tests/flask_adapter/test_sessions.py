@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from flask import Flask, render_template_string
+from flask_login import current_user
 
 from phone_verify.errors import StoreError
 from phone_verify.stores.memory import MemoryStore
@@ -180,6 +181,24 @@ def test_session_that_ends_others_at_the_same_moment_ends_too(monkeypatch: pytes
 
     monkeypatch.setattr(verifier, "end_sessions", overtaken)
     assert submit(thief, "/phone/verify/", sign_out_others="1").status_code == 200
+    assert thief.get("/").text == "nobody"
+
+
+def test_request_under_way_revives_no_ended_session() -> None:
+    clients: dict[str, Any] = {}
+    extension = PhoneVerify()
+
+    def prepare(app: Flask) -> None:
+        @app.post("/late")
+        def late() -> str:
+            user = current_user._get_current_object()
+            submit(clients["owner"], "/phone/verify/", sign_out_others="1")
+            extension.end_other_sessions(user)
+            return "done"
+
+    made = make(before=prepare, extension=extension)
+    clients["owner"], thief = by_api(made), by_api(made)
+    assert thief.post("/late").text == "done"
     assert thief.get("/").text == "nobody"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import timedelta
 from io import StringIO
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from allauth.core import context
 from allauth.core.exceptions import ImmediateHttpResponse
 from django.contrib.auth import BACKEND_SESSION_KEY, get_user_model
+from django.contrib.auth.signals import user_logged_in
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.core.cache import cache
 from django.core.exceptions import ImproperlyConfigured
@@ -26,6 +28,7 @@ from phone_verify_django.accounts import Accounts
 from phone_verify_django.allauth.adapter import PhoneVerifyAccountAdapter
 from phone_verify_django.allauth.apps import complaints
 from phone_verify_django.allauth.models import ClaimedPhone
+from phone_verify_django.backends import PhoneBackend
 from phone_verify_django.models import VerificationRow, VerifiedPhone
 from phone_verify_django.otp import first_factor
 from phone_verify_django.pending_login import SESSION_KEY as MARK
@@ -388,6 +391,33 @@ def test_a_phone_is_not_both_factors(client: Client, phone_outbox: Any) -> None:
     by_password = Client()
     by_password.force_login(User.objects.get(), "allauth.account.auth_backends.AuthenticationBackend")
     assert not first_factor.is_used_in(by_password.session, PhoneNumber(PHONE))
+
+
+class OwnBackend(PhoneBackend):
+    """Our backend as a site may change it."""
+
+
+@pytest.fixture
+def watched() -> Iterator[None]:
+    """What the app `phone_verify_django.otp` does when it starts."""
+    first_factor.watch()
+    yield
+    user_logged_in.disconnect(dispatch_uid="phone_verify_django.otp")
+
+
+@pytest.mark.parametrize("ours", [[f"{__name__}.OwnBackend"], []], ids=["subclass", "none"])
+@pytest.mark.usefixtures("watched")
+def test_a_phone_is_not_both_factors_with_other_backends(
+    client: Client, phone_outbox: Any, settings: Any, ours: list[str]
+) -> None:
+    settings.AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend", *ours]
+    owner()
+    client.post(LOGIN, {"phone": PHONE})
+    client.post(CONFIRM, {"code": phone_outbox.last_code()})
+    assert signed_in(client) == PHONE
+    assert client.session[BACKEND_SESSION_KEY] == settings.AUTHENTICATION_BACKENDS[-1]
+    assert first_factor.is_used_in(client.session, PhoneNumber(PHONE))
+    assert not first_factor.is_used_in(client.session, PhoneNumber(OTHER))
 
 
 def test_an_inactive_user_stays_out(client: Client, phone_outbox: Any) -> None:
