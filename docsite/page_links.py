@@ -20,7 +20,7 @@ QUICK_STARTS = {
 }
 _OTHERS = {"README.md": "index.md", "phone_verify/api/openapi.yaml": "http_api.md"}
 
-#: Code, which is kept, or a link: `](path)` in a sentence, `[name]: path` on a line of its own.
+#: Code, which is kept, or a link: `](path)` in a sentence, `[name]: path` on a separate line.
 _CODE_OR_LINK = re.compile(r"(^```.*?^```|`[^`\n]*`)|(\]\(|^\[[\w-]+\]: )([^)\s]+)", re.DOTALL | re.MULTILINE)
 
 

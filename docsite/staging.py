@@ -15,7 +15,7 @@ from .page_links import PROJECT_PAGES, QUICK_STARTS, on_site
 
 
 def stage(target: Path) -> None:
-    """Fill `target`, which is made anew, with everything that the site is built from."""
+    """Replace `target` with everything that the site is built from."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "docs", target)
     for page in sorted((ROOT / "docs").rglob("*.md")):

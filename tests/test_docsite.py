@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from docsite import blocks, http_api, links, markdown, settings_table
+from docsite import blocks, decision_index, http_api, links, markdown, settings_table
 from docsite.page_links import REPOSITORY, on_site
 from phone_verify.api.description import openapi
 
@@ -23,6 +23,16 @@ def test_checked_in_tables_match_the_code() -> None:
 def test_stale_table_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(blocks.TABLES, "settings", lambda: "| other |")  # type: ignore[arg-type]
     assert blocks.stale() == ["docs/settings.md"]
+
+
+def test_decision_without_its_head_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decision_index, "FOLDER", tmp_path)
+    record = tmp_path / "0007-a.md"
+    record.write_text("# 7. A\n\n2026-11-26 · Core\n\n**Decision.** A.\n")
+    assert decision_index.decision_index() == "## Core\n\n- [A](0007-a.md) (2026-11-26)"
+    record.write_text("# 8. A\n\n2026-11-26 · Core\n")
+    with pytest.raises(ValueError, match=r"0007-a\.md"):
+        decision_index.decision_index()
 
 
 def test_table_of_settings_shows_range_and_default() -> None:
