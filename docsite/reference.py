@@ -179,7 +179,8 @@ def _index(found: Mapping[str, Sequence[_Name]]) -> str:
 
 
 def _page(page: Page, names: Sequence[_Name]) -> str:
-    lines = [f"# {page.title}", "", page.text]
+    # Of two pages with a word, the guide or table is the better answer to a search.
+    lines = ["---", "search: { boost: 0.5 }", "---", "", f"# {page.title}", "", page.text]
     module = ""
     for name in names:
         if name.module != module:
