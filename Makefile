@@ -19,10 +19,14 @@ lint: .venv/bin/pip  ## formatting and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
+docs: .venv/bin/pip  ## the documentation site, strictly, in build/docs/site
+	$(PIP) -e '.[docs]'
+	.venv/bin/python -m docsite
+
 ci:  ## everything, from nothing
 	.ci/run
 
 matrix:  ## the Django tests on every Django, Python and database
 	.ci/matrix
 
-.PHONY: demo test lint ci matrix
+.PHONY: demo test lint docs ci matrix

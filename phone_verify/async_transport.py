@@ -1,6 +1,6 @@
 """Carries `HttpRequest` values to providers without blocking: what `transport.py` promises, over asyncio.
 
-aiohttp does the HTTP: of the clients measured (docs/decisions.md) the one whose pool costs no more for each of two
+aiohttp does the HTTP: of the clients measured (docs/decisions) the one whose pool costs no more for each of two
 thousand requests at once than for each of five hundred.
 """
 

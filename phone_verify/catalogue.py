@@ -22,7 +22,7 @@ from .drivers.dsn import driver_class, load_driver, parse_dsn, schemes
 from .model import Channel, Holder
 
 #: The roles beside carrying an order: the word of the table, the role, and what it means to the reader.
-_ROLES: Sequence[tuple[str, type, str]] = (
+ROLES: Sequence[tuple[str, type, str]] = (
     ("account", TellsAccount, "can be asked whether the credential works, without sending anything"),
     ("delivery", TellsDelivery, "can be asked how far a message came"),
     ("poll", Polls, "can be asked whether the call has come"),
@@ -91,7 +91,7 @@ def table(found: Sequence[Entry]) -> str:
     lines += ["", "CODE    ours: we make it; told: the provider makes it and tells us; remote: the provider makes and"]
     lines += ["        checks it; none: the call is the proof. DIGITS: what it carries; ?: set at the provider."]
     lines += ["LIFE    the provider's own; ours may be shorter. NUMBERS +: more with the option foreign=digits."]
-    lines += ["", *(f"{word:<11} {meaning}" for word, _, meaning in _ROLES)]
+    lines += ["", *(f"{word:<11} {meaning}" for word, _, meaning in ROLES)]
     lines += ["", "DSNS, and the options with their defaults (where only the name stands there is none)"]
     width = max(len(entry.scheme) for entry in found)
     for entry in found:
@@ -132,12 +132,12 @@ def _sandbox() -> Entry:
         foreign=False,
         options={},
         required=(),
-        roles=[word for word, _, _ in _ROLES if word in roles],
+        roles=[word for word, _, _ in ROLES if word in roles],
     )
 
 
 def _roles(driver: object) -> Sequence[str]:
-    return [word for word, role, _ in _ROLES if isinstance(driver, role)]
+    return [word for word, role, _ in ROLES if isinstance(driver, role)]
 
 
 def _regions(calling_codes: frozenset[str] | None) -> Sequence[str] | None:

@@ -51,7 +51,8 @@ REFUSED_TOTAL = 200
 #: For an IPv6 /48: half of the site's, so that one network closes nothing for others.
 REFUSED_PER_SITE_OF_ADDRESSES = 100
 
-_RANGES: dict[str, tuple[Any, Any]] = {
+#: Smallest and largest value of a setting, and the settings for which 0 is no limit. The documentation shows both.
+RANGES: dict[str, tuple[Any, Any]] = {
     "code_length": (4, 8),
     "ttl": (timedelta(seconds=30), HARD_LIFE),
     "max_attempts": (1, 10),
@@ -60,7 +61,7 @@ _RANGES: dict[str, tuple[Any, Any]] = {
     "short_failures_per_day": (1, 1_000_000),
     "failures_per_day": (1, 1_000_000),
 }
-_COUNTS = (
+COUNTS = (
     "sends_per_hour",
     "sends_per_hour_per_address",
     "sends_per_hour_per_prefix",
@@ -96,10 +97,10 @@ class Policy:
     allowed_regions: frozenset[str] | None = None
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _RANGES.items():
+        for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigurationError(f"PHONE_VERIFY_{name.upper()} must be from {_plain(low)} to {_plain(high)}")
-        for name in _COUNTS:
+        for name in COUNTS:
             if getattr(self, name) < 0:
                 raise ConfigurationError(f"PHONE_VERIFY_{name.upper()} must be 0 (no limit) or more")
         regions = [("ALLOWED_REGIONS", region) for region in self.allowed_regions or ()]

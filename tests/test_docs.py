@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from docsite.page_links import REPOSITORY
 from phone_verify.config import KNOWN
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+#: `docs/index.md` is the site's home page: it links generated pages, and the site's build checks its links.
+PAGES = sorted([*ROOT.glob("*.md"), *(set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs" / "index.md"})])
 PACKAGES = ("phone_verify", "phone_verify_django", "phone_verify_flask")
 
 
@@ -26,13 +28,31 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def links(page: Path) -> list[str]:
+    """Return the targets of the links in the sentences, and of those that are defined on a line of their own."""
+    found = re.findall(r"\]\(([^)\s]+)\)|^\[[\w-]+\]: (\S+)", prose(page), re.MULTILINE)
+    return [inline or defined for inline, defined in found]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", prose(page)):
-        path, _, anchor = link.partition("#")
-        there = (page.parent / path).resolve() if path else page
+    for link in links(page):
+        path, _, anchor = link.removeprefix(REPOSITORY).partition("#")
+        if re.match(r"https?:|mailto:", path):
+            continue
+        there = ROOT / path if link.startswith(REPOSITORY) else (page.parent / path).resolve() if path else page
         assert there.exists(), link
         assert not anchor or anchor in anchors(there), link
+
+
+def test_readme_links_are_absolute() -> None:
+    """A package index shows the README without the files beside it."""
+    assert [link for link in links(ROOT / "README.md") if "://" not in link] == []
+
+
+def test_readme_names_only_defined_links() -> None:
+    text = prose(ROOT / "README.md")
+    assert set(re.findall(r"\]\[([\w-]+)\]", text)) == set(re.findall(r"^\[([\w-]+)\]: ", text, re.MULTILINE))
 
 
 def test_the_settings_page_tells_every_setting_and_no_other() -> None:

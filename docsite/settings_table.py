@@ -1,0 +1,212 @@
+"""The table of settings: names, types, ranges and defaults from the code, one sentence of meaning from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from phone_verify.config import CHANNEL_NAMES, KNOWN, Settings
+from phone_verify.policy import COUNTS, RANGES, Policy
+from phone_verify_django.account_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED
+
+from .markdown import table
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the code does not say: the meaning, and the default where the code computes it."""
+
+    text: str
+    default: str = "none"
+    type: str = ""
+
+
+_LIST = "list"
+
+#: In the order of the table.
+MEANINGS: Mapping[str, Meaning] = {
+    "channels": Meaning(
+        "Order of preference. A configured channel that is not listed is used only when a request names it.",
+        "the configured channels, in the order of the row above",
+    ),
+    "store": Meaning(
+        "Where verifications and counters are kept: `memory:` (one process), `sqlite:///relative`, "
+        "`sqlite:////absolute`, `postgresql://…`, `mysql://…`, `redis://…`, `orm:` (Django). "
+        "See [Which store](stores.md).",
+        "Django: `orm:`; Flask: `phone_verify.sqlite3` in the instance folder",
+        "URL",
+    ),
+    "secret_keys": Meaning(
+        "Keys for signatures and digests, newest first. [Weak keys are refused](#keys).",
+        "the framework's key and its fallbacks",
+    ),
+    "tag_key": Meaning(
+        "Key for the phones' tags, which name phones in counters and searches. Set it before you first shorten "
+        "`SECRET_KEYS`.",
+        "the last of the secret keys",
+    ),
+    "region": Meaning(
+        "Region of numbers typed in national form, like `IR`. Without it numbers must start with `+`.",
+    ),
+    "allowed_regions": Meaning(
+        "Regions that are served, like `IR,RU`. A start for another region is refused.",
+        "all, except blocked ranges",
+        _LIST,
+    ),
+    "code_length": Meaning("Digits of a code. A driver that carries only shorter codes uses its longest."),
+    "ttl": Meaning("Lifetime of a code."),
+    "max_attempts": Meaning("Attempts per verification."),
+    "resend_after": Meaning("Wait before the first resend. It doubles for each further one, up to 600."),
+    "max_failures": Meaning(
+        "Consecutive wrong answers per phone, counted separately for signing in, for signed-in users and for second "
+        "factors, and separately for [trusted devices](pages.md#known-browsers). At the limit the phone is locked for "
+        "an hour, then twice as long each time, up to 24 hours, until a success.",
+    ),
+    "failures_ceiling": Meaning(
+        "Wrong answers without a success after which the phone stays closed until a success on a trusted device or "
+        "`verifier.unlock(phone)`. NIST SP 800-63B-4 asks for 100. Off by default, because others could close a "
+        "number.",
+    ),
+    "short_failures_per_day": Meaning(
+        "Wrong answers to short codes in 24 hours, over all phones, after which short codes close for signing in; "
+        "2 % of the right answers if that is more.",
+    ),
+    "failures_per_day": Meaning(
+        "The same for longer codes; at the limit new codes have eight digits where the driver can carry them.",
+    ),
+    "wrong_per_hour_per_address": Meaning(
+        "Wrong answers per client address and hour, over all phones, where your code passes `address` to `check`.",
+    ),
+    "purposes": Meaning(
+        "Your own purposes. Append `:open` to those that visitors may start without signing in.", type=_LIST
+    ),
+    "sends_per_hour": Meaning("Messages per phone and hour, counted separately for trusted devices."),
+    "sends_per_hour_per_address": Meaning("Messages per client address and hour (IPv6 by /64)."),
+    "sends_per_hour_per_prefix": Meaning("Messages per hour to numbers that differ in the last four digits only."),
+    "sends_per_hour_total": Meaning("Messages per hour for the whole site."),
+    "webhook_secret": Meaning(
+        "Secret segment of webhook URLs, [22 characters or more](#keys). With several, the first is given out and all "
+        "are accepted.",
+        "derived from each listed key",
+    ),
+    "public_url": Meaning(
+        "Base URL by which providers reach this site, like `https://site.example`. It also gives the host in the last "
+        "line of the SMS, and names the site in signatures. It is never taken from a request.",
+        "none: inbound calls are polled, and the SMS has no `@host` line",
+    ),
+    "site_name": Meaning("Sender name in messages.", "the host of `PUBLIC_URL`"),
+    "trusted_proxies": Meaning(
+        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's."
+    ),
+    "frame_ancestors": Meaning(
+        "Sites that may show the pages in a frame: `self`, or origins like `https://partner.example`. "
+        "See [frames](pages.md#frames).",
+    ),
+    "on_event": Meaning(
+        "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"
+    ),
+    "test_passcodes": Meaning("[Test numbers](#test-numbers), like `+12025550123=482193@2027-01-31`."),
+    "test_passcodes_in_production": Meaning("Those of the test numbers that a production site may have."),
+    "staff_sign_in_by_phone": Meaning(
+        "Let users with rights over other users sign in by phone alone. See [staff](#staff)."
+    ),
+    "notify_old_number": Meaning(
+        "After a change of number, notify the old number by SMS, in the user's language and without a link. Needs an "
+        "SMS driver for free text (`ssms`, `console`).",
+    ),
+    "staff_roles": Meaning("Flask: names of the roles whose holders have rights over other users."),
+}
+
+_DJANGO: Mapping[str, Meaning] = {
+    "accounts": Meaning(
+        "Subclass of `Accounts` that decides who may sign up and how a user is found.",
+        f"`{DEFAULT_ACCOUNTS}`",
+        "dotted path",
+    ),
+    "signup_form": Meaning("Form for new users, shown after the verification.", type="dotted path"),
+    "phone_field": Meaning(
+        'Field of the user model that keeps the primary number; `""` for none.',
+        "the first `CharField` of " + ", ".join(f"`{name}`" for name in PHONE_FIELDS),
+        "text",
+    ),
+    "shared_phones": Meaning("Let several users have the same number.", "`False`", "`True` or `False`"),
+    "recycled_numbers": Meaning(
+        "Whether a verified number moves from its user to the user who verified it last.",
+        f"`{RECYCLED[0]}`",
+        " or ".join(f"`{word}`" for word in RECYCLED),
+    ),
+    "connection_setup": Meaning(
+        "Function that prepares a second database connection. See [tenants](stores.md#django-tenants-and-roles).",
+        type="dotted path",
+    ),
+}
+
+
+def settings_table() -> str:
+    """Return the settings of every site: environment, Django and Flask."""
+    return table(("setting", "meaning", "type and range", "default"), _rows())
+
+
+def django_settings_table() -> str:
+    """Return the settings that exist only in Django's `PHONE_VERIFY`."""
+    if set(_DJANGO) != set(NAMES):
+        raise ValueError(f"docsite/settings_table.py describes other Django settings than {NAMES}")
+    rows = [(f"`{name}`", meaning.text, meaning.type, meaning.default) for name, meaning in _DJANGO.items()]
+    return table(("setting", "meaning", "type", "default"), rows)
+
+
+def _rows() -> Iterator[Sequence[str]]:
+    if set(MEANINGS) != set(KNOWN) - set(CHANNEL_NAMES):
+        raise ValueError("docsite/settings_table.py describes other settings than those of the code")
+    channels = ", ".join(f"`{name.upper()}`" for name in CHANNEL_NAMES)
+    yield channels, "DSNs for this channel, separated by white space, in order of failover.", "DSNs", "none"
+    defaults = _defaults()
+    for name, meaning in MEANINGS.items():
+        default = defaults.get(name)
+        yield f"`{name.upper()}`", meaning.text, _type(name, meaning, default), _written(default) or meaning.default
+
+
+def _defaults() -> Mapping[str, object]:
+    settings = Settings.read({})
+    policy = {field.name: getattr(settings.policy, field.name) for field in fields(Policy)}
+    own = {field.name: getattr(settings, field.name) for field in fields(Settings)}
+    return {**own, **policy, "purposes": ()}
+
+
+def _type(name: str, meaning: Meaning, default: object) -> str:
+    if meaning.type:
+        return meaning.type
+    unit = "seconds" if isinstance(default, timedelta) else "number"
+    if name in RANGES:
+        low, high = map(_plain, RANGES[name])
+        return f"{unit}, {low} to {high}"
+    if name in COUNTS:
+        return f"{unit}; 0: no limit"
+    match default:
+        case bool():
+            return "`True` or `False`; in the environment `1` or `0`"
+        case int():
+            return f"{unit}, 0 or more"
+        case str() | None:
+            return "text"
+        case _:
+            return _LIST
+
+
+def _written(default: object) -> str:
+    match default:
+        case None | "" | () | []:
+            return ""
+        case list() | tuple():
+            return f"`{','.join(default)}`"
+        case timedelta():
+            return str(_plain(default))
+        case bool():
+            return f"`{default}`"
+        case _:
+            return str(default)
+
+
+def _plain(value: object) -> str:
+    return f"{value.total_seconds():.0f}" if isinstance(value, timedelta) else str(value)
