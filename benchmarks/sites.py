@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import re
 
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import Store
 from phone_verify.testing.transport import FakeTransport

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from phone_verify.codes import Keyring
-from phone_verify.delivery import Parts
 from phone_verify.drivers.base import Ability
 from phone_verify.exchange import Exchange, HttpRequest
 from phone_verify.model import Channel, Holder, Order, Outcome, Reason, Receipt
+from phone_verify.parts import Parts
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
-from phone_verify.right_answers import RightAnswers
 from phone_verify.routing import Router
+from phone_verify.spray_guard import RightAnswers
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport

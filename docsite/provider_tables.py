@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from phone_verify.catalogue import ROLES, Entry, entries
+from phone_verify.cli.driver_list import ROLES, Entry, entries
 from phone_verify.drivers.base import Ability
 from phone_verify.model import Channel, Holder
 from phone_verify.policy import SHORT_BELOW

@@ -111,7 +111,7 @@ PAGES: Mapping[str, Page] = {
             "phone_verify_flask": ALL,
             "phone_verify_flask.forms": ("PhoneForm", "CodeForm"),
             "phone_verify_flask.signals": ("phone_verified", "phone_changed", "delivery_failed"),
-            "phone_verify_flask.security": ("PhoneSender", "PhoneTotp"),
+            "phone_verify_flask.flask_security": ("PhoneSender", "PhoneTotp"),
         },
     ),
 }

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from phone_verify.config import CHANNEL_NAMES, KNOWN, Settings
+from phone_verify.config.settings import CHANNEL_NAMES, KNOWN, Settings
 from phone_verify.policy import COUNTS, RANGES, Policy
-from phone_verify_django.account_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED
+from phone_verify_django.app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED
 
 from .markdown import table
 

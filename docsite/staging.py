@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from phone_verify.api.description import openapi
+from phone_verify.api.openapi import openapi
 
 from . import http_api, reference
 from .blocks import ROOT, current

@@ -13,7 +13,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .config import Settings, build
+    from .config.settings import Settings
+    from .config.site import build
     from .errors import ConfigurationError, InvalidPhoneError, PhoneVerifyError, ProviderError, StoreError
     from .model import Channel, Outcome, Reason, Status, Verification
     from .phone import PhoneNumber
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "config": ("Settings", "build"),
+    "config.settings": ("Settings",),
+    "config.site": ("build",),
     "errors": ("ConfigurationError", "InvalidPhoneError", "PhoneVerifyError", "ProviderError", "StoreError"),
     "model": ("Channel", "Outcome", "Reason", "Status", "Verification"),
     "phone": ("PhoneNumber",),

@@ -7,28 +7,20 @@ code is decided here, once.
 from __future__ import annotations
 
 import logging
-import os
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
 from typing import TypeVar
 
-from .codes import Keyring, RandomBytes
 from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
 from .errors import ProviderError, StoreError, Trouble, UnclearError
-from .events import Events, waited
+from .events.record import waited
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
-from .fixed_codes import FixedCode
-from .lifecycle import Attachment, Refused
+from .lifecycle import Attachment
+from .limits import Refused
 from .model import Cause, Channel, Holder, Order, Receipt, Status, Verification
-from .phone import PhoneNumber
-from .policy import Plan, Policy, plan
-from .right_answers import RightAnswers
-from .routing import Router
-from .stores.base import Store
-from .transport import Transport
+from .parts import Parts
+from .planning import Plan, Planner
 
 log = logging.getLogger("phone_verify")
 
@@ -39,38 +31,6 @@ WHOLE_START = 20.0
 _TOLD_CODE = re.compile(r"[0-9]{3,8}\Z", re.ASCII)
 
 T = TypeVar("T")
-
-#: Writes the message that carries a code of ours: channel, code, life, locale.
-Texts = Callable[[Channel, str, timedelta, str | None], str]
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
-
-    `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
-    URL, or None where the site has no public address; `rights` is for verifiers that count together.
-    """
-
-    policy: Policy
-    keyring: Keyring
-    store: Store
-    transport: Transport
-    router: Router
-    texts: Texts
-    #: The names of this site in what it signs, newest first.
-    audiences: Sequence[str] = ("default",)
-    webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
-    fixed_codes: Mapping[PhoneNumber, FixedCode] = field(default_factory=dict)
-    events: Events = field(default_factory=Events)
-    clock: Callable[[], datetime] | None = None
-    ticks: Callable[[], float] = time.monotonic
-    random_bytes: RandomBytes = os.urandom
-    rights: RightAnswers = field(default_factory=RightAnswers)
-
-    def now(self) -> datetime | None:
-        """The time that stores are given: None, so that theirs counts, unless a clock was set."""
-        return self.clock() if self.clock else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,36 +68,7 @@ class Delivery:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._plans: dict[tuple[str, Channel, bool], Plan] = {}
-
-    def plan(self, driver: Starts, channel: Channel, *, long: bool = False) -> Plan:
-        """The ceilings under which this driver's codes on this channel run; `long` wishes for eight digits."""
-        if isinstance(driver, FixedCode):  # all of them have one name
-            return self._planned(driver, channel, long)
-        known = self._plans.get((driver.name, channel, long))
-        if known is None:
-            known = self._plans[driver.name, channel, long] = self._planned(driver, channel, long)
-        return known
-
-    def _planned(self, driver: Starts, channel: Channel, long: bool) -> Plan:
-        ability = driver.abilities[channel]
-        return plan(
-            self._parts.policy,
-            ability.holder,
-            longest=ability.longest,
-            shortest=ability.shortest,
-            known=ability.known,
-            cap=ability.cap,
-            long=long,
-        )
-
-    def code_of(
-        self, driver: Starts, key_id: str, id: str, phone: PhoneNumber, purpose: str, generation: int, length: int
-    ) -> str:
-        """The code of ours that this driver carries: derived, but for a test number."""
-        if isinstance(driver, FixedCode):
-            return driver.code
-        return self._parts.keyring.derive(key_id, id, phone, purpose, generation, length)
+        self.planner = Planner(parts.policy, parts.keyring)
 
     async def carry(
         self, way: Way, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
@@ -255,7 +186,7 @@ class Delivery:
             return record
 
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
-        planned, keyring = self.plan(driver, channel, long=long), self._parts.keyring
+        planned, keyring = self.planner.plan(driver, channel, long=long), self._parts.keyring
         repeated = (
             planned.holder is Holder.OURS
             and record.holder is Holder.OURS
@@ -268,7 +199,9 @@ class Delivery:
         generation = record.generation if repeated or first else record.generation + 1
         if planned.holder is not Holder.OURS or planned.code_length is None:
             return Code(planned, key_id, generation)
-        text = self.code_of(driver, key_id, record.id, record.phone, record.purpose, generation, planned.code_length)
+        text = self.planner.code(
+            driver, key_id, record.id, record.phone, record.purpose, generation, planned.code_length
+        )
         # The digest on the record stays as it is, so that a rotation in between changes nothing.
         digest = record.code_digest if repeated else keyring.digest(record.id, text)
         return Code(planned, key_id, generation, text, digest)

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from .errors import ConfigurationError
-from .model import Channel, Holder
+from .model import Channel
 from .phone import is_region
 
 #: NIST SP 800-63B-4 section 3.1.3.2: no code lives longer than ten minutes. Not configurable upwards.
@@ -109,47 +109,6 @@ class Policy:
                 raise ConfigurationError(
                     f"PHONE_VERIFY_{name}: {region!r} is no region; write ISO 3166 codes in capitals, like IR or RU"
                 )
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one driver on one channel makes of the policy."""
-
-    holder: Holder
-    code_length: int | None
-    short: bool
-    attempts: int
-    life: timedelta
-
-    def fits(self, code: str) -> bool:
-        """Return whether a test number's code can take the place of this plan's codes."""
-        return self.holder is Holder.OURS and self.code_length == len(code)
-
-
-def plan(
-    policy: Policy,
-    holder: Holder,
-    *,
-    longest: int | None = None,
-    shortest: int | None = None,
-    known: int | None = None,
-    cap: timedelta | None = None,
-    long: bool = False,
-) -> Plan:
-    """The ceilings under which a code of this kind runs.
-
-    `longest` and `shortest` are the lengths a driver of our codes can carry, `known` the length of a told or
-    remote code where it is known beforehand (an unknown one counts as short), `cap` the provider's own life.
-    `long` asks for `LONG_CODE` digits where the driver carries them.
-    """
-    length = known
-    if holder is Holder.OURS:
-        wished = max(policy.code_length, LONG_CODE) if long else policy.code_length
-        length = max(min(wished, longest or wished), shortest or 0)
-    short = holder is not Holder.NOBODY and (length is None or length < SHORT_BELOW)
-    life = min(policy.ttl, HARD_LIFE, cap or HARD_LIFE, SHORT_LIFE if short else HARD_LIFE)
-    attempts = min(policy.max_attempts, SHORT_ATTEMPTS) if short else policy.max_attempts
-    return Plan(holder, length, short, attempts, life)
 
 
 def resend_delay(resend_after: timedelta, sends: int) -> timedelta:

@@ -17,32 +17,16 @@ from ipaddress import IPv6Network
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from .codes import binding_digest, new_id, new_secret, normalise
-from .delivery import Delivery, Parts, Undelivered, Way
-from .drivers.base import ChecksRemotely, Polls, ReadsWebhooks, SendsNotices, Starts, TellsDelivery, scrubbed
+from .delivery import Delivery, Undelivered, Way
+from .drivers.base import ChecksRemotely, SendsNotices, Starts, TellsDelivery
 from .errors import ProviderError, StoreError, UnclearError
-from .events import UNAVAILABLE, Happened, happened, waiting
-from .fixed_codes import BY_FIXED_CODE, FixedCode
-from .known_browser import KnownBrowsers
-from .lifecycle import (
-    Answer,
-    Answering,
-    Counted,
-    Limits,
-    Opening,
-    Quota,
-    Refusal,
-    Refused,
-    Spent,
-    Tally,
-    has_proof,
-    locked,
-    proof_due,
-)
+from .events.record import UNAVAILABLE, Happened, happened, waiting
+from .inbound import InboundCalls
+from .lifecycle import Answer, Opening, Spent, has_proof, proof_due
+from .limits import Answering, Counted, Limits, Quota, Refusal, Refused, Tally, locked
 from .model import (
-    CallState,
     Channel,
     DeliveryEvent,
-    Event,
     Holder,
     Outcome,
     Reason,
@@ -53,6 +37,7 @@ from .model import (
     is_id,
     is_token,
 )
+from .parts import Parts
 from .phone import Kind, PhoneNumber
 from .policy import (
     REFUSED_PER_ADDRESS,
@@ -64,8 +49,11 @@ from .policy import (
     VOICE_CHANNELS,
     Policy,
 )
-from .proof import Proofs
 from .purposes import SECOND_FACTOR, Budget, budget_of
+from .sync import run
+from .test_numbers import BY_FIXED_CODE, FixedCode
+from .tokens.proof import Proofs
+from .tokens.trusted_device import KnownBrowsers
 
 log = logging.getLogger("phone_verify")
 
@@ -114,6 +102,7 @@ class Flows:
     def __init__(self, parts: Parts) -> None:
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
+        self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
         self._proofs = Proofs(parts.keyring, *parts.audiences)
         self._known_browsers = KnownBrowsers(parts.keyring, *parts.audiences)
         self._limits = Limits.of(parts.policy)
@@ -309,8 +298,8 @@ class Flows:
         if isinstance(found, Outcome):
             return found
         binding = binding_digest(secret)
-        if self._may_be_asked(found) and await self._store.may_poll(id, binding, self._now()):
-            await self._ask(found)
+        if self._inbound.may_ask(found) and await self._store.may_poll(id, binding, self._now()):
+            await self._inbound.ask(found)
             found = await self._store.get(id, self._now()) or found
         return self._told(found)
 
@@ -326,23 +315,7 @@ class Flows:
         Where the provider can be asked, the event only makes us ask, and the answer decides. How a message fared is
         only logged.
         """
-        driver = self.router.drivers().get(driver_name)
-        event = driver.read(request) if isinstance(driver, ReadsWebhooks) else None
-        if isinstance(event, DeliveryEvent):
-            # Without its reference, which may be a number as well as a phone's is.
-            log.info("%s told how an order fared: %s", driver_name, f"{event.state} {scrubbed(event.said)}".rstrip())
-            return False
-        if driver is None or event is None or event.caller is None or _repeats(request):
-            return False
-        tag = self.keyring.tag(event.caller)
-        if not isinstance(driver, Polls):
-            return await self._store.claim(driver_name, tag, event, self._now()) is not None
-        if event.reference is None:
-            return False
-        record = await self._store.find(driver_name, tag, event.reference, self._now())
-        if record is None or not await self._store.may_poll(record.id, None, self._now()):
-            return False
-        return await self._ask(record)
+        return await self._inbound.receive(driver_name, request)
 
     async def delivery(self, id: str) -> DeliveryEvent | None:
         """Ask the provider how far the last order of a verification came; None where it cannot be asked or cannot say.
@@ -497,7 +470,7 @@ class Flows:
             # The one that carried the last order knows it best: only it can retry by its own reference.
             route = self._route(channel, phone, long=slowed.long)
             drivers = sorted(route, key=lambda driver: driver.name != known)
-            longer = [driver for driver in drivers if not self._delivery.plan(driver, channel).short]
+            longer = [driver for driver in drivers if not self._planner.plan(driver, channel).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
                     continue
@@ -557,28 +530,6 @@ class Flows:
         late = right and not judged.record.open
         return self._told(judged.record, Reason.CLOSED if late else Reason.WRONG_CODE)
 
-    def _may_be_asked(self, record: Verification) -> bool:
-        driver = self.router.drivers().get(record.driver)
-        return record.open and record.holder is Holder.NOBODY and bool(record.reference) and isinstance(driver, Polls)
-
-    async def _ask(self, record: Verification) -> bool:
-        """Ask the provider about an open claim and settle what it says; True if the call has come."""
-        driver = self.router.drivers().get(record.driver)
-        if not isinstance(driver, Polls) or record.reference is None:
-            return False
-        try:
-            sighting = await self._delivery.converse(driver.poll(record.reference), driver)
-        except (ProviderError, UnclearError) as error:
-            log.warning("%s could not say whether a call came: %s", driver.name, error)
-            return False
-        if sighting.state is CallState.CALLED and sighting.caller == record.phone:
-            # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
-            event = Event(record.reference, None, sighting.caller)
-            return await self._store.claim(driver.name, record.tag, event, self._now()) is not None
-        if sighting.state is CallState.EXPIRED:
-            await self._store.settle(record.id, Status.EXPIRED, self._now(), record.generation)
-        return False
-
     # Small parts of the flows.
 
     def _now(self) -> datetime | None:
@@ -617,7 +568,7 @@ class Flows:
         fixed = self._fixed_code(phone)
         if fixed is None or not drivers:
             return drivers
-        if not self._delivery.plan(drivers[0], channel, long=long).fits(fixed.code):
+        if not self._planner.plan(drivers[0], channel, long=long).fits(fixed.code):
             return drivers
         return [fixed.standing_for(drivers[0])]
 
@@ -647,11 +598,11 @@ class Flows:
         long: bool,
     ) -> Opening:
         id = new_id(tag, self._parts.random_bytes)
-        planned = self._delivery.plan(driver, channel, long=long)
+        planned = self._planner.plan(driver, channel, long=long)
         key_id = self.keyring.key_id
         digest = None
         if planned.holder is Holder.OURS and planned.code_length:
-            code = self._delivery.code_of(driver, key_id, id, phone, purpose, 1, planned.code_length)
+            code = self._planner.code(driver, key_id, id, phone, purpose, 1, planned.code_length)
             digest = self.keyring.digest(id, code)
         return Opening(
             id=id,
@@ -752,7 +703,7 @@ class Flows:
 
         def serves(channel: Channel) -> bool:
             drivers = self._route(channel, record.phone)
-            return any(not (short_closed and self._delivery.plan(driver, channel).short) for driver in drivers)
+            return any(not (short_closed and self._planner.plan(driver, channel).short) for driver in drivers)
 
         return [channel for channel in dict.fromkeys([*self.router.channels, record.channel]) if serves(channel)]
 
@@ -807,27 +758,10 @@ def _require_token(user_token: str | None) -> None:
         raise ValueError("user_token: give 1 to 8000 printable ASCII characters without spaces, or None")
 
 
-def _repeats(request: WebhookRequest) -> bool:
-    """Whether a webhook says something twice, even what its driver does not read: nobody knows what was meant."""
-    names = [name for name, _ in request.parameters]
-    return len(set(names)) < len(names)
-
-
 def _throttled(refused: Refused) -> Outcome:
     if refused.why is Refusal.SHORT_CODES_CLOSED:
         return Outcome(Reason.CHANNEL_UNAVAILABLE)
     return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after)
-
-
-def run(flow: Coroutine[Any, Any, T]) -> T:
-    """Run a flow to its end without an event loop. Its store and transport must never suspend."""
-    try:
-        flow.send(None)
-    except StopIteration as stop:
-        result: T = stop.value
-        return result
-    flow.close()
-    raise RuntimeError("a blocking Verifier was given an async store or transport: give it blocking ones")
 
 
 class Verifier:

@@ -1,24 +1,17 @@
-"""Accounts: who signs in by a phone, who may sign up, and what a site may change of that.
-
-    PHONE_VERIFY = {"accounts": "shop.accounts.Own", …}
-
-names a subclass of `Accounts`. Everything else here is for views, the pages' and the site's own.
-"""
+"""Signing in, signing up and changing numbers, for the pages and for views of the site."""
 
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.apps import apps
 from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
-from django.core.exceptions import FieldDoesNotExist, PermissionDenied
+from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, router, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -27,9 +20,9 @@ from phone_verify import PhoneNumber
 from phone_verify.api import Call, SessionUser
 from phone_verify.model import Redeemed
 
-from . import conf, phones, rights, second_factor, sessions, signals
+from . import app_settings, backends, login_stages, phones, second_factor, sessions, signals
 from . import pending_login as pending_login  # its receiver comes before those that are connected later
-from .account_settings import load
+from .account_policy import Accounts, lets_in, policy
 from .models import VerifiedPhone
 from .phones import phone_of, phones_of
 from .recent import note_check, note_sign_in
@@ -57,9 +50,6 @@ log = logging.getLogger("phone_verify")
 #: In the session: when its user signed in, in seconds since 1970.
 SIGNED_IN_AT = "phone_verify_signed_in_at"
 
-#: What a new user never gets from a form, whatever its fields are called.
-_NOT_FROM_FORMS = ("is_staff", "is_superuser", "is_active")
-
 
 class LastPhoneError(PermissionDenied):
     """The number is the only way in that its user has: another one is confirmed first."""
@@ -76,98 +66,12 @@ class MfaRequiredError(PermissionDenied):
         self.response = response
 
 
-class Accounts:
-    """Who signs in by a phone, and who may sign up. Made to be subclassed; every method is called after the proof.
-
-    `redeemed` says what was proven: its `phone` (`phone.e164` is the text), `purpose`, `channel`, `assurance`
-    (`Assurance.CALLER_ID` is what a calling network claimed), `short` for a code of fewer than six digits, and
-    `by_fixed_code` for a test number.
-    """
-
-    def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:
-        """The user whom this phone signs in, or None. Who is returned without having the number is given it."""
-        return phones.owner_of(redeemed.phone.e164)
-
-    def may_sign_up(self, redeemed: Redeemed, request: HttpRequest) -> bool:
-        """Whether a user is made for a phone that nobody has."""
-        return True
-
-    def make(self, redeemed: Redeemed, request: HttpRequest, extra: Mapping[str, Any]) -> AbstractBaseUser:
-        """A new user, saved, for a phone that nobody has; in the transaction in which the number is noted.
-
-        `extra` is what the visitor filled in (`signup_form`), cleaned. What is a field of the user model goes into it,
-        a `password` is hashed; the rest is for a subclass to use. Rights, and the number, come from no form.
-
-        Raises `ValidationError` for what the visitor has to fill in otherwise, like a name that somebody has.
-        """
-        model, phone_field = get_user_model(), conf.account_settings().phone_field_name()
-        user = model()
-        for name, value in extra.items():
-            if _may_be_filled_in(model, name) and name != phone_field:
-                setattr(user, name, value)
-        if phone_field is not None:
-            setattr(user, phone_field, redeemed.phone.e164)
-        if not user.get_username():
-            # Not the number: names are shown, and outlive it.
-            setattr(user, model.USERNAME_FIELD, f"phone-{secrets.token_hex(8)}")
-        user.set_password(extra.get("password") or None)
-        if extra:
-            # What the visitor did not fill in is not the visitor's to mend.
-            user.clean_fields(exclude={field.name for field in model._meta.fields} - set(extra))
-            user.validate_unique(exclude={phone_field} if phone_field else None)
-        user.save()
-        return user
-
-    def may_sign_in(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-        """Return whether this verification signs this user in.
-
-        Asked after the rules that hold on every site: inactive users are refused, and so are `is_staff` and
-        `is_superuser` users unless `PHONE_VERIFY["staff_sign_in_by_phone"]` is on.
-        """
-        return True
-
-    def may_skip_second_factor(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-        """Return whether this proof alone is exchanged for a token, though sign-in needs more.
-
-        Asked for a user with a second factor (django-allauth, django-otp), and for one who has to
-        complete another login stage of django-allauth. Sign-in that opens a session is not affected.
-        """
-        return False
-
-    def may_change_without_old(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-        """Return whether a user who has lost the present number may have this one without it.
-
-        Called after the proof of the new number, where the present one was not verified within the
-        last 15 minutes. The default refuses. Allow it only after a check of your own, like an answer
-        from your support: anyone who knows the password could otherwise take the phone login over.
-        """
-        return False
-
-    def may_remove(self, user: AbstractBaseUser, phone: str) -> bool:
-        """Whether this number may be taken away: not the last one of who has no password, or is known by it."""
-        if phones_of(user) != [phone]:
-            return True
-        is_name = conf.account_settings().phone_field_name() == get_user_model().USERNAME_FIELD
-        return user.has_usable_password() and not is_name
-
-
 @dataclass(frozen=True, slots=True)
 class Account:
     """A user who has just signed in."""
 
     user: SessionUser
     created: bool
-
-
-def policy() -> Accounts:
-    """The site's accounts, as `PHONE_VERIFY["accounts"]` names them."""
-    made: Accounts = load(conf.account_settings().accounts)()
-    return made
-
-
-def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-    """Return whether this verification signs this user in, by the rule for staff and by `Accounts.may_sign_in`."""
-    return rights.signs_in(user, redeemed) and policy().may_sign_in(user, redeemed)
 
 
 def sign_in(
@@ -191,7 +95,7 @@ def sign_in(
     Raises `MfaRequiredError` where a further step is required: a stage of allauth that waits, or for
     a token a second factor (`Accounts.may_skip_second_factor`).
     """
-    if backend_missing():
+    if backends.backend_path() is None:
         log.error(
             "nobody can sign in by phone: add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS"
         )
@@ -199,7 +103,7 @@ def sign_in(
     how = _How(session, remember, next_url)
     if not is_new(redeemed):
         return _enter(request, redeemed, how, created=False)
-    if conf.account_settings().signup_form is not None:
+    if app_settings.account_settings().signup_form is not None:
         return None
     account = sign_up(request, redeemed, session=session, remember=remember, next_url=next_url)
     if account is None and not is_new(redeemed):  # another proof of this phone was first
@@ -340,11 +244,6 @@ def remove_phone(user: AbstractBaseUser, phone: PhoneNumber | str, request: Http
     return phones.withdraw(request, user, e164)
 
 
-def backend_missing() -> bool:
-    """Whether Django has not been told of our backend."""
-    return pending_login.backend_path() is None
-
-
 @receiver(user_logged_in, dispatch_uid="phone_verify_django.accounts")
 def _note_sign_in(request: HttpRequest | None, user: AbstractBaseUser, **_: object) -> None:
     # Django keeps no such time of its own but `last_login`, which is of all sessions of the user.
@@ -374,9 +273,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, how: _How, *, created: bool
         if not _hold(request, user, redeemed, adds=adds):
             return None
         signals.tell_verified(request, user, redeemed)
-    elif apps.is_installed("allauth.account"):
-        from .allauth import login as stages
-
+    elif stages := login_stages.current():
         adds = adds and redeemed.phone.e164 not in phones_of(user)  # the site's own `find` found the user
         if not stages.sign_in(
             request, user, redeemed, created=created, adds=adds, remember=how.remember, next_url=how.next_url
@@ -406,11 +303,8 @@ def _may_have_token(request: HttpRequest, user: AbstractBaseUser, redeemed: Rede
         return True
     if second_factor.is_set_up(user):
         return False
-    if not apps.is_installed("allauth.account"):
-        return True
-    from .allauth import login as stages
-
-    return stages.is_complete(request, user, redeemed, created=created)
+    stages = login_stages.current()
+    return stages is None or stages.is_complete(request, user, redeemed, created=created)
 
 
 def _hold(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, adds: bool) -> bool:
@@ -431,16 +325,7 @@ def _session_user(user: AbstractBaseUser) -> SessionUser:
 
 def _moves(redeemed: Redeemed) -> bool:
     # The fixed code of a test number is known to strangers: it takes nothing from anybody.
-    return conf.account_settings().moves and not redeemed.by_fixed_code
-
-
-def _may_be_filled_in(model: type[AbstractBaseUser], name: str) -> bool:
-    try:
-        field = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return False
-    own = field.concrete and not field.many_to_many and not getattr(field, "primary_key", False)
-    return bool(own) and name != "password" and name not in _NOT_FROM_FORMS
+    return app_settings.account_settings().moves and not redeemed.by_fixed_code
 
 
 def _text(phone: PhoneNumber | str) -> str:

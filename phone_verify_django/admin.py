@@ -26,9 +26,10 @@ from django.views.decorators.http import require_POST
 
 from phone_verify import Channel, InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import accounts, conf, phones, send_test, unlock
+from . import accounts, admin_send, app_settings, phones, unlock
 from .masked_admin import MaskedAdmin
 from .models import VerificationRow, VerifiedPhone
+from .site import current_site
 
 _OPEN = (Status.PENDING, Status.SENT)
 _SEND, _CHANGE = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
@@ -61,7 +62,7 @@ class _FoundByNumber(MaskedAdmin):
             raise PermissionDenied
         typed = request.POST.get("number", "").strip()
         try:
-            phone = PhoneNumber.parse(typed, conf.site().verifier.policy.region)
+            phone = PhoneNumber.parse(typed, current_site().verifier.policy.region)
         except InvalidPhoneError as error:
             found = self.found_otherwise(typed)
             if found is None:
@@ -161,7 +162,7 @@ class VerificationAdmin(_FoundByNumber):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """The rows of Django's own store, in its database; none where the site has another store."""
-        alias = conf.orm_alias()
+        alias = app_settings.orm_alias()
         if alias is None:
             return super().get_queryset(request).none()
         return super().get_queryset(request).using(alias)
@@ -176,7 +177,7 @@ class VerificationAdmin(_FoundByNumber):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """The list; says so where the store cannot be listed."""
-        if conf.orm_alias() is None:
+        if app_settings.orm_alias() is None:
             messages.info(request, _("This site keeps its verifications elsewhere: only Django's own store is listed."))
         may = {"may_send": self.has_send_permission(request), "may_unlock": self.has_end_permission(request)}
         return super().changelist_view(request, {**may, **(extra_context or {})})
@@ -186,7 +187,7 @@ class VerificationAdmin(_FoundByNumber):
         """Start a verification by hand, and see how it goes."""
         if not self.has_send_permission(request):
             raise PermissionDenied
-        return send_test.view(request, {**self.admin_site.each_context(request), "opts": self.opts})
+        return admin_send.view(request, {**self.admin_site.each_context(request), "opts": self.opts})
 
     @method_decorator(sensitive_post_parameters("number"))
     def unlock(self, request: HttpRequest) -> HttpResponse:
@@ -201,7 +202,7 @@ class VerificationAdmin(_FoundByNumber):
         ended = 0
         try:
             for row in queryset.filter(status__in=_OPEN).iterator():
-                if conf.site().verifier.end(row.pk):
+                if current_site().verifier.end(row.pk):
                     ended += 1
                     self.log_change(request, row, "Ended.")
         except StoreError as error:
@@ -227,7 +228,7 @@ class VerificationAdmin(_FoundByNumber):
 
     def found_by(self, phone: PhoneNumber) -> dict[str, str]:
         """By the tag."""
-        return {"tag": conf.site().verifier.tag(phone)}
+        return {"tag": current_site().verifier.tag(phone)}
 
     @admin.display(description=_("phone number"))
     def hint(self, row: VerificationRow) -> str:

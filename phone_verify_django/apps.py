@@ -16,13 +16,16 @@ class PhoneVerifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse settings that cannot work, now and not at the first visitor's call. Connects to nothing."""
-        from . import checks, conf, newcomers  # noqa: F401 - the checks and the receivers register themselves
+        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - the checks and the receivers register themselves
+        from .site import at_start
 
-        conf.at_start()
+        at_start()
         if apps.is_installed("allauth.account"):
             from .allauth import requirements
 
             if not requirements.is_too_old():
-                from .allauth import login  # noqa: F401 - its receivers register themselves
-            elif not conf.are_looked_at():
+                from .allauth import login
+
+                login_stages.register(login)
+            elif not app_settings.are_looked_at():
                 raise ImproperlyConfigured(f"{requirements.TOO_OLD} {requirements.UPGRADE}")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth import load_backend
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import accounts
+from . import account_policy
 
 
 class PhoneBackend(ModelBackend):
@@ -23,10 +25,10 @@ class PhoneBackend(ModelBackend):
         """The active user of the phone that was proven, or None."""
         if redeemed is None:
             return None
-        user: Any = accounts.policy().find(redeemed)
+        user: Any = account_policy.policy().find(redeemed)
         if user is None or not self.user_can_authenticate(user):
             return None
-        if not accounts.lets_in(user, redeemed):
+        if not account_policy.lets_in(user, redeemed):
             return None
         # For `phone_verify_django.otp`: this phone is no second factor in the session that now begins.
         user.proven_phone = redeemed.phone
@@ -38,3 +40,9 @@ class PhoneBackend(ModelBackend):
     ) -> AbstractBaseUser | None:
         """See `authenticate`."""
         return await sync_to_async(self.authenticate)(request, redeemed)
+
+
+def backend_path() -> str | None:
+    """Return the entry of `AUTHENTICATION_BACKENDS` that is `PhoneBackend` or a subclass, or None."""
+    paths = settings.AUTHENTICATION_BACKENDS
+    return next((path for path in paths if isinstance(load_backend(path), PhoneBackend)), None)

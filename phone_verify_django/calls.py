@@ -10,13 +10,11 @@ from django.utils.encoding import escape_uri_path
 from django.utils.translation import get_language
 
 from phone_verify.api import Call, Reply, SessionUser, Site, body_limit
-from phone_verify.api.binding import COOKIE
-from phone_verify.api.cookies import ALL_NAMES, cookie_arguments, cookie_name
-from phone_verify.api.headers import page_headers
-from phone_verify.api.known import KNOWN_COOKIE
+from phone_verify.http.cookies import ALL_NAMES, COOKIE, KNOWN_COOKIE, cookie_arguments, cookie_name
+from phone_verify.http.page_headers import page_headers
 
-from . import conf
-from .conf import Masked
+from . import app_settings
+from .app_settings import Masked
 
 _PIECE = 16 * 1024
 
@@ -53,7 +51,7 @@ def is_by_test_client(request: HttpRequest) -> bool:
 def protect(request: HttpRequest, answer: HttpResponse, site: Site, elsewhere: Iterable[str]) -> None:
     """Add the headers of our pages; those that the view has set stay, and so does the site's own policy."""
     headers = dict(page_headers(site, elsewhere))
-    if conf.site_has_policy(request):
+    if app_settings.site_has_policy(request):
         del headers["Content-Security-Policy"]
     for name, value in headers.items():
         answer.headers.setdefault(name, value)
@@ -108,7 +106,7 @@ def remember(request: HttpRequest, answer: HttpResponse, site: Site, mount: str,
 
 
 def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, cookie: str, value: str) -> None:
-    https, same_site = request.is_secure(), conf.session_same_site()
+    https, same_site = request.is_secure(), app_settings.session_same_site()
     answer.set_cookie(**cookie_arguments(site, cookie, value, https=https, mount=mount, same_site=same_site))
 
 

@@ -16,11 +16,13 @@ from django.conf import settings
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
-from phone_verify.config import KNOWN, PREFIX, Given
+from phone_verify.config.settings import KNOWN, PREFIX
+from phone_verify.config.site import Given
 from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
-from . import account_settings, accounts, conf
+from . import app_settings, backends
+from .site import site_config, webhook_path
 
 #: The doctor's rules, by the numbers that `SILENCED_SYSTEM_CHECKS` knows them by.
 ALWAYS = {
@@ -70,7 +72,7 @@ def check_deployment(app_configs: Any = None, **_: Any) -> list[checks.CheckMess
 
 def examined_by_us() -> tuple[Given, list[checks.CheckMessage]]:
     """What the settings say, fit for the doctor, and what he does not look at. Raises `ConfigurationError`."""
-    given = conf.given()
+    given = site_config()
     complaints = check_settings()
     if any(message.id == "phone_verify.E002" for message in complaints):
         given = replace(given, webhook_path=None)
@@ -78,7 +80,7 @@ def examined_by_us() -> tuple[Given, list[checks.CheckMessage]]:
 
 
 def _complaints() -> Iterator[checks.CheckMessage]:
-    if accounts.backend_missing():
+    if backends.backend_path() is None:
         yield checks.Error(
             "Nobody can sign in by phone: AUTHENTICATION_BACKENDS does not name our backend.",
             hint="Add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS, "
@@ -117,8 +119,8 @@ _TENANT_PACKAGES = ("django_tenants", "tenant_schemas", "django_pgschemas")
 
 def _tenants() -> Iterator[checks.CheckMessage]:
     try:
-        alias = conf.orm_alias()
-        setup = conf.account_settings().connection_setup
+        alias = app_settings.orm_alias()
+        setup = app_settings.account_settings().connection_setup
     except (ConfigurationError, ImproperlyConfigured):  # reported already
         return
     engine = str(settings.DATABASES.get(alias or "", {}).get("ENGINE"))
@@ -135,7 +137,7 @@ def _tenants() -> Iterator[checks.CheckMessage]:
 
 def _accounts() -> Iterator[checks.CheckMessage]:
     try:
-        found = conf.account_mistakes()
+        found = app_settings.account_mistakes()
     except ConfigurationError:  # the doctor says what is wrong
         return
     for mistake in found:
@@ -167,7 +169,7 @@ def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
 def _own_name(finding: Finding) -> str | None:
     """What somebody meant who has misspelt a setting that the doctor does not know: one of Django's accounts."""
     name = finding.setting.removeprefix(PREFIX).lower()
-    meant = account_settings.near(name) if name not in KNOWN else None
+    meant = app_settings.near(name) if name not in KNOWN else None
     return f"Did you mean PHONE_VERIFY[{meant!r}]?" if meant else None
 
 
@@ -213,7 +215,7 @@ _ENDS_WAITING: dict[str, tuple[tuple[str, ...], str]] = {
 
 def _database() -> Iterable[checks.CheckMessage]:
     try:
-        alias = conf.orm_alias()
+        alias = app_settings.orm_alias()
     except ConfigurationError:  # told already
         return
     database = settings.DATABASES.get(alias or "", {})
@@ -258,14 +260,14 @@ def _sessions() -> Iterable[checks.CheckMessage]:
 
 def _public_url_is_set() -> bool:
     try:
-        return conf.read().public_url is not None
+        return app_settings.read().public_url is not None
     except (ConfigurationError, ImproperlyConfigured):  # the doctor says what is wrong
         return False
 
 
 def _mounted() -> bool:
     try:
-        conf.webhook_path("driver", "secret")
+        webhook_path("driver", "secret")
     except ConfigurationError:
         return False
     return True

@@ -12,7 +12,7 @@ from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseRedirect
 
-from . import gates
+from . import access
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -43,7 +43,7 @@ def phone_verified_required(
     """
 
     def decorate(view: View) -> View:
-        return _gated(view, gates.has_phone, login_url, verify_url, redirect_field_name, raise_exception)
+        return _gated(view, access.has_phone, login_url, verify_url, redirect_field_name, raise_exception)
 
     return decorate if view is None else decorate(view)
 
@@ -61,11 +61,11 @@ def recent_phone_check_required(
     Others do so on `verify/`, by one button, and come back. Signing in by phone counts. Raises `ImproperlyConfigured`
     for a `max_age` that is no span of time.
     """
-    age = gates.span(max_age)
+    age = access.span(max_age)
 
     def decorate(view: View) -> View:
         def has_checked(request: HttpRequest) -> bool:
-            return gates.has_checked(request, age)
+            return access.has_checked(request, age)
 
         return _gated(view, has_checked, login_url, verify_url, redirect_field_name, raise_exception)
 
@@ -85,7 +85,7 @@ def _gated(
             return None
         if raise_exception:
             raise PermissionDenied
-        return gates.sent_away(
+        return access.sent_away(
             request, login_url=login_url, verify_url=verify_url, redirect_field_name=redirect_field_name
         )
 

@@ -22,10 +22,11 @@ from rest_framework.request import Request  # type: ignore[import-untyped]
 from rest_framework.views import APIView  # type: ignore[import-untyped]
 
 from phone_verify.api import Reply, SignIn, answered, invalid_proof, mfa_required, refused, signed_in
-from phone_verify.api.problems import invalid, unavailable
-from phone_verify.verifier import run
+from phone_verify.http.problems import invalid, unavailable
+from phone_verify.sync import run
 
-from . import accounts, calls, conf
+from . import accounts, calls
+from .site import current_site
 
 log = logging.getLogger("phone_verify")
 
@@ -70,7 +71,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
     def post(self, request: Request) -> HttpResponse:
         """Burn the proof, and make the token."""
         asked: HttpRequest = request._request  # its body is read by us: up to our limit, and by our rules
-        site = conf.site()
+        site = current_site()
         try:
             call = calls.read_call(asked, _PATH)
         except OSError:
@@ -96,4 +97,4 @@ class ExchangeView(APIView):  # type: ignore[misc]
         return self._response(asked, replace(reply, document={**token, **(reply.document or {})}, known_cookie=None))
 
     def _response(self, request: HttpRequest, reply: Reply) -> HttpResponse:
-        return calls.response(request, conf.site(), request.path, reply)
+        return calls.response(request, current_site(), request.path, reply)

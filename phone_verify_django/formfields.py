@@ -9,10 +9,10 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import get_language
 
 from phone_verify import InvalidPhoneError, PhoneNumber
-from phone_verify.web.languages import ENGLISH, named
-from phone_verify.web.texts import texts_in
+from phone_verify.i18n.languages import ENGLISH, named
+from phone_verify.i18n.texts import texts_in
 
-from . import conf
+from .site import current_site
 
 _LONGEST = 64
 
@@ -36,7 +36,7 @@ class PhoneField(forms.CharField):
         if not typed:
             return ""
         try:
-            return PhoneNumber.parse(typed, conf.site().verifier.policy.region).e164
+            return PhoneNumber.parse(typed, current_site().verifier.policy.region).e164
         except InvalidPhoneError:
             texts = texts_in(named(get_language() or "") or ENGLISH)
             raise ValidationError(texts.page["invalid_phone"], code="invalid_phone") from None

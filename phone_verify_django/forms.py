@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from phone_verify.api.page_values import CodePage, LoginPage, Page
-from phone_verify.web.texts import Texts
+from phone_verify.i18n.texts import Texts
+from phone_verify.web.pages import CodePage, LoginPage, Page
 
 
 class AsTyped(forms.CharField):

@@ -22,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 
-from . import conf
+from .site import current_site
 
 #: A name that has the last so many digits of its user's number in it shows the number.
 _LEAST_DIGITS = 7
@@ -62,7 +62,7 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if own.e164[-_LEAST_DIGITS:] in _digits(name):
             return own.hint
         try:
-            return PhoneNumber.parse(name, conf.site().verifier.policy.region).hint
+            return PhoneNumber.parse(name, current_site().verifier.policy.region).hint
         except InvalidPhoneError:
             return name
 

@@ -24,10 +24,10 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
-from phone_verify.api.binding import COOKIE
-from phone_verify.api.cookies import cookie_name
+from phone_verify.http.cookies import COOKIE, cookie_name
 
-from . import calls, conf, sessions
+from . import calls, sessions
+from .site import current_site
 
 
 class PhoneSessionMiddleware:
@@ -84,7 +84,7 @@ def _without_verifications(request: HttpRequest, response: HttpResponse) -> Http
         return response
     # Outside of the mount the browser may have the cookie and not show it.
     if name in request.COOKIES or not request.path.startswith(mount):
-        calls.finish(request, response, conf.site(), mount, cookie="")
+        calls.finish(request, response, current_site(), mount, cookie="")
     return response
 
 

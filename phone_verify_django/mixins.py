@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.views.generic import View
 
-from . import conf, gates
+from . import access, app_settings
 
 
 class PhoneVerifiedRequiredMixin(AccessMixin, View):
@@ -26,17 +26,17 @@ class PhoneVerifiedRequiredMixin(AccessMixin, View):
 
     def may_pass(self) -> bool:
         """Whether this request is let in."""
-        return gates.has_phone(self.request)
+        return access.has_phone(self.request)
 
     def get_login_url(self) -> str:
         """Where to sign in: `login_url`, or as the site says, or our own page."""
-        return str(self.login_url) if self.login_url else conf.sign_in_url()
+        return str(self.login_url) if self.login_url else app_settings.sign_in_url()
 
     def handle_no_permission(self) -> HttpResponseRedirect:
         """The way to what is missing. Raises `PermissionDenied` with `raise_exception`."""
         if self.raise_exception:
             raise PermissionDenied(self.get_permission_denied_message())
-        return gates.sent_away(
+        return access.sent_away(
             self.request,
             login_url=self.get_login_url(),
             verify_url=self.verify_url,
@@ -66,4 +66,4 @@ class RecentPhoneCheckRequiredMixin(PhoneVerifiedRequiredMixin):
 
     def may_pass(self) -> bool:
         """Whether this request is let in. Raises `ImproperlyConfigured` for a view without a `max_age`."""
-        return gates.has_checked(self.request, gates.span(self.max_age))
+        return access.has_checked(self.request, access.span(self.max_age))

@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import models
 
-from . import conf
+from . import app_settings
 from .fields import ExactCharField
 
 
@@ -52,7 +52,7 @@ class VerifiedPhone(models.Model):
         if self._state.adding:
             rows = type(self)._default_manager.using(kwargs.get("using"))
             self.is_primary = None if rows.filter(user_id=self.user_id, is_primary=True).exists() else True
-            shares = self.signs_in is None and conf.account_settings().shared_phones
+            shares = self.signs_in is None and app_settings.account_settings().shared_phones
             self.signs_in = None if shares and rows.filter(signs_in=self.phone).exists() else self.phone
         super().save(*args, **kwargs)
 

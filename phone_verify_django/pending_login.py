@@ -10,29 +10,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import BACKEND_SESSION_KEY, load_backend
+from django.contrib.auth import BACKEND_SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.dispatch import receiver
 from django.http import HttpRequest
 
 from phone_verify import InvalidPhoneError, PhoneNumber
-from phone_verify.api import moments
+from phone_verify.http import session_time
+
+from . import backends
 
 SESSION_KEY = "phone_verify_allauth_proven"
 
 
-def backend_path() -> str | None:
-    """Return our backend as the settings name it, which may be a subclass; None where they name none."""
-    from .backends import PhoneBackend
-
-    paths = settings.AUTHENTICATION_BACKENDS
-    return next((path for path in paths if isinstance(load_backend(path), PhoneBackend)), None)
-
-
 def note(request: HttpRequest, user: AbstractBaseUser, phone: PhoneNumber) -> None:
     """Keep that the login of this user has verified this number."""
-    request.session[SESSION_KEY] = {"user": str(user.pk), "phone": phone.e164, "at": moments.now()}
+    request.session[SESSION_KEY] = {"user": str(user.pk), "phone": phone.e164, "at": session_time.now()}
 
 
 def forget(request: HttpRequest) -> None:
@@ -45,7 +39,7 @@ def number_of(request: HttpRequest, user: AbstractBaseUser) -> PhoneNumber | Non
     kept: Any = request.session.get(SESSION_KEY)
     if not isinstance(kept, dict) or kept.get("user") != str(user.pk):
         return None
-    age = moments.ago(kept.get("at"))
+    age = session_time.ago(kept.get("at"))
     # django-allauth's own setting and default: the login that the mark belongs to ends then too.
     if age is None or age.total_seconds() > getattr(settings, "ACCOUNT_LOGIN_TIMEOUT", 15 * 60):
         return None
@@ -65,6 +59,6 @@ def _take(request: HttpRequest | None, user: Any, **_: object) -> None:
     if phone is None:
         return
     user.proven_phone = phone
-    if (path := backend_path()) is not None:
+    if (path := backends.backend_path()) is not None:
         # django-allauth names its own backend for a user that it has loaded from its pending login.
         request.session[BACKEND_SESSION_KEY] = path

@@ -22,14 +22,15 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from phone_verify import PhoneNumber
-from phone_verify.api.notices import notify_old_number
+from phone_verify.http.notices import notify_old_number
+from phone_verify.i18n.languages import ENGLISH
+from phone_verify.i18n.texts import texts_in
 from phone_verify.model import Redeemed
-from phone_verify.web.languages import ENGLISH
-from phone_verify.web.texts import texts_in
 
-from . import calls, conf, rights, sessions, signals
-from .account_settings import user_field
+from . import app_settings, calls, rights, sessions, signals
+from .app_settings import user_field
 from .models import VerifiedPhone
+from .site import current_site
 
 log = logging.getLogger("phone_verify")
 
@@ -168,7 +169,7 @@ def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, ne
 def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
     # Without a request nobody's language is known.
     texts = calls.page_call(request).texts if request is not None else texts_in(ENGLISH)
-    notify_old_number(conf.site(), old, texts)
+    notify_old_number(current_site(), old, texts)
 
 
 def _given(
@@ -179,7 +180,7 @@ def _given(
     has = bool(own.filter(phone=phone).update(verified_at=verified_at))
     _hold(user)
     before, losers = _in_order(own), []
-    if alone or not conf.account_settings().shared_phones:
+    if alone or not app_settings.account_settings().shared_phones:
         if moves:
             losers = _taken_away(_rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk))
         held = _rows().filter(phone=phone)
@@ -216,7 +217,7 @@ def _make_primary(user: AbstractBaseUser, phone: str) -> None:
 
 def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
     """Write the primary number into the user's own field, if there is one and it can hold it."""
-    name = conf.account_settings().phone_field_name()
+    name = app_settings.account_settings().phone_field_name()
     if name is None:
         return
     own, value = user_field(name), phone

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 
 from phone_verify import PhoneNumber
 
-from . import conf, sessions
+from . import sessions
+from .site import current_site
 
 #: In the session: when its user last verified a number that counts.
 CHECKED_AT = "phone_verify_checked_at"
@@ -22,12 +23,12 @@ CHECKED_AT = "phone_verify_checked_at"
 
 def note_check(request: HttpRequest, phone: PhoneNumber) -> None:
     """Note that the signed-in user has just verified this number, if it counts in this session."""
-    sessions.notes(request).check(conf.site().verifier.tag(phone))
+    sessions.notes(request).check(current_site().verifier.tag(phone))
 
 
 def note_sign_in(request: HttpRequest, phone: PhoneNumber, *, started: Sequence[str] = ()) -> None:
     """Note that this number has just signed the session in; `started` are the ids that the session still notes."""
-    sessions.notes(request).signed_in_by(conf.site().verifier.tag(phone), started)
+    sessions.notes(request).signed_in_by(current_site().verifier.tag(phone), started)
 
 
 def checked_for(request: HttpRequest) -> timedelta | None:

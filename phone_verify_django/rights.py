@@ -9,9 +9,8 @@ from __future__ import annotations
 from django.core.exceptions import PermissionDenied
 
 from phone_verify.model import Redeemed
-from phone_verify.staff import counts_for_staff, signs_in_staff
 
-from . import conf
+from .site import current_site
 
 _RIGHTS = ("is_staff", "is_superuser")
 
@@ -27,12 +26,12 @@ def is_staff(user: object) -> bool:
 
 def counts_for(user: object, redeemed: Redeemed) -> bool:
     """Return whether this verification may count for this user, as second factor or for a number."""
-    return counts_for_staff(redeemed) or not is_staff(user)
+    return redeemed.counts_for_staff or not is_staff(user)
 
 
 def signs_in(user: object, redeemed: Redeemed) -> bool:
     """Return whether this verification alone may sign this user in. `Accounts.may_sign_in` is asked as well."""
-    return not is_staff(user) or signs_in_staff(redeemed, opened=conf.site().staff_sign_in_by_phone)
+    return not is_staff(user) or redeemed.signs_in_staff(opened=current_site().staff_sign_in_by_phone)
 
 
 def require(user: object, redeemed: Redeemed) -> None:

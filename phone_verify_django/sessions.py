@@ -17,10 +17,10 @@ from django.http import HttpRequest
 
 from phone_verify import PhoneNumber
 from phone_verify.api import Call, SessionUser
-from phone_verify.api.notes import Notes
+from phone_verify.http.session_notes import Notes
 
-from . import conf
 from .models import SessionGeneration
+from .site import current_site
 
 
 def notes(request: HttpRequest) -> Notes:
@@ -30,7 +30,7 @@ def notes(request: HttpRequest) -> Notes:
 
 def tags(numbers: Sequence[str]) -> Sequence[str]:
     """Return the tags of these numbers, by which sessions know them."""
-    verifier = conf.site().verifier
+    verifier = current_site().verifier
     return [verifier.tag(PhoneNumber(number)) for number in numbers]
 
 

@@ -18,9 +18,9 @@ from django.db import close_old_connections
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-from phone_verify.events import Happened
+from phone_verify.events.record import Happened
+from phone_verify.events.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
 from phone_verify.model import Redeemed
-from phone_verify.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
 
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
@@ -38,7 +38,7 @@ phone_changed = Signal()
 #: `request` (the new owner's), `user` (who had it), `phone`.
 phone_lost = Signal()
 
-#: A code was wrong. Sender: the class of `happened`, a `phone_verify.events.Happened`, which holds no number.
+#: A code was wrong. Sender: the class of `happened`, a `phone_verify.events.record.Happened`, which holds no number.
 verification_failed = Signal()
 
 #: No more tries: the last one was wrong, or the number has too many wrong answers in a row. `happened` as above.

@@ -12,10 +12,10 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 
-from phone_verify.api import pages
+from phone_verify.web import flow
 
-from . import accounts, conf, newcomers
-from .account_settings import load
+from . import accounts, app_settings, pending_signup
+from .app_settings import load
 from .views import PageView
 
 #: Widgets that the style sheet's box around a text is not for.
@@ -34,20 +34,20 @@ class SignUpView(PageView):
     max_upload_size = 10 * 1024 * 1024
     path = "signup/"
     #: Whose number waits; there from `dispatch` on.
-    newcomer: newcomers.Newcomer
+    newcomer: pending_signup.Newcomer
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show or take the form, if a number waits for it."""
-        waiting = newcomers.waiting(request)
+        waiting = pending_signup.waiting(request)
         if waiting is None:
-            newcomers.forget(request)
+            pending_signup.forget(request)
             return self._start_again()
         self.newcomer = waiting
         return super().dispatch(request, *args, **kwargs)
 
     def takes_files(self) -> bool:
         """Whether the site's form has a field for files, and a number waits for it."""
-        return newcomers.waiting(self.request) is not None and bool(self.get_form().is_multipart())
+        return pending_signup.waiting(self.request) is not None and bool(self.get_form().is_multipart())
 
     def refused_form(self) -> HttpResponse | None:
         """The answer to a form that must not be read, or None."""
@@ -57,12 +57,12 @@ class SignUpView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The empty form."""
-        return self._with_form(pages.Page(texts=self.call.texts, next=self.next), self.get_form())
+        return self._with_form(flow.Page(texts=self.call.texts, next=self.next), self.get_form())
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Make the user, and sign in."""
         form, newcomer = self.get_form(data=request.POST), self.newcomer
-        page = pages.Page(texts=self.call.texts, next=self.next)
+        page = flow.Page(texts=self.call.texts, next=self.next)
         if not form.is_valid():
             return self._with_form(replace(page, status=400), form)
         try:
@@ -81,18 +81,18 @@ class SignUpView(PageView):
         if account is not None:
             return self.entered(newcomer.redeemed)
         if not accounts.is_new(newcomer.redeemed):
-            newcomers.forget(request)
+            pending_signup.forget(request)
             return self._start_again()
         return self._with_form(replace(page, error=page.text["login_refused"], status=403), form)
 
     def get_form_class(self) -> Any:
         """The class that the settings name, or the view's own `form_class`."""
-        named = self.form_class or load(conf.account_settings().signup_form)
+        named = self.form_class or load(app_settings.account_settings().signup_form)
         if named is None:
             raise ImproperlyConfigured("PHONE_VERIFY['signup_form'] is not set: name the form of new users there")
         return named
 
-    def get_form(self, page: pages.Page | None = None, data: QueryDict | None = None) -> Any:
+    def get_form(self, page: flow.Page | None = None, data: QueryDict | None = None) -> Any:
         """The form, empty or with what was posted."""
         files = self.request.FILES if data is not None else None
         form = self.get_form_class()(data, files, **self.get_form_kwargs())
@@ -101,7 +101,7 @@ class SignUpView(PageView):
                 field.widget.attrs.setdefault("class", "pv-input")
         return form
 
-    def _with_form(self, page: pages.Page, form: Any) -> HttpResponse:
+    def _with_form(self, page: flow.Page, form: Any) -> HttpResponse:
         context = self.get_context_data(page=page, form=form, phone_hint=self.newcomer.redeemed.phone.hint)
         return self.rendered(page, context)
 

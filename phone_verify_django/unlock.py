@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from phone_verify import PhoneNumber, StoreError
 
-from . import conf
 from .formfields import PhoneField
+from .site import current_site
 
 log = logging.getLogger("phone_verify")
 
@@ -30,7 +30,7 @@ class _Number(forms.Form):
 
 def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """Show the form; unlock the number that is posted, and redirect back to the form."""
-    site = conf.site()
+    site = current_site()
     if request.META.get("wsgi.multiprocess"):
         site.many_processes()
     form = _Number(request.POST if request.method == "POST" else None)

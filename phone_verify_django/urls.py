@@ -5,7 +5,8 @@ import asyncio
 from django.urls import ResolverMatch, URLPattern, path
 from django.urls.resolvers import RegexPattern
 
-from . import conf, signup, views
+from . import signup, views
+from .site import can_await
 
 
 class _Api(URLPattern):
@@ -17,7 +18,7 @@ class _Api(URLPattern):
 
     def resolve(self, path: str) -> ResolverMatch | None:
         match = super().resolve(path)
-        if match is not None and _in_a_task() and conf.can_await():
+        if match is not None and _in_a_task() and can_await():
             match.func = views.aapi
         return match
 

@@ -42,22 +42,24 @@ from phone_verify.api import (
     known_cookie,
     mfa_required,
     newcomer,
-    pages,
     phone_set,
     phone_taken,
     refused,
     signed_in,
     signed_out,
 )
-from phone_verify.api.binding import only_pair
-from phone_verify.api.forms import FORM_LIMIT, refused_form
-from phone_verify.api.problems import invalid, problem, unavailable
+from phone_verify.http.cookies import only_pair
+from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
-from phone_verify.verifier import Flows, run
+from phone_verify.sync import run
+from phone_verify.verifier import Flows
+from phone_verify.web import flow
 from phone_verify.web.assets import asset
+from phone_verify.web.forms import FORM_LIMIT, refused_form
 
-from . import accounts, calls, conf, forms, newcomers, sessions
+from . import accounts, app_settings, calls, forms, pending_signup, sessions
 from .rights import StaffPhoneError
+from .site import current_site
 
 log = logging.getLogger("phone_verify")
 
@@ -92,7 +94,7 @@ def _page(view: ViewFunction, made: Callable[..., PageView]) -> ViewFunction:
         response = page.refused_form() if request.method == "POST" else None
         if response is None:
             response = decorated(request, *args, **kwargs)
-        calls.protect(request, response, page.site, conf.other_origins(page.success_url))
+        calls.protect(request, response, page.site, app_settings.other_origins(page.success_url))
         return response
 
     result: ViewFunction = _outside_transactions(csrf_exempt(cast("ViewFunction", guarded)))
@@ -109,14 +111,14 @@ def _call(view: ViewFunction) -> ViewFunction:
 @_call
 def api(request: HttpRequest, path: str) -> HttpResponse:
     """Every call under `v1/` and `webhooks/`."""
-    site = conf.site()
+    site = current_site()
     return calls.response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
 
 
 @_call
 async def aapi(request: HttpRequest, path: str) -> HttpResponse:
     """As `api`, awaited: no thread waits for a provider. `urls` says which of the two is called."""
-    site = conf.site()
+    site = current_site()
     return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
 
 
@@ -149,7 +151,7 @@ class PageView(View):
     @cached_property
     def site(self) -> Site:
         """The site that the settings describe."""
-        return conf.site()
+        return current_site()
 
     @cached_property
     def call(self) -> Call:
@@ -191,13 +193,13 @@ class PageView(View):
 
     def get_default_success_url(self) -> str:
         """Where to go when it is done, and neither the visitor nor the view has said so."""
-        return conf.after_login()
+        return app_settings.after_login()
 
     def get_form_class(self) -> type[forms.PageForm] | None:
         """The form's class, or None for a page without."""
         return self.form_class
 
-    def get_form(self, page: pages.Page | None = None, data: QueryDict | None = None) -> forms.PageForm | None:
+    def get_form(self, page: flow.Page | None = None, data: QueryDict | None = None) -> forms.PageForm | None:
         """The form: to be shown on this page, or to read what was posted, or both."""
         made = self.get_form_class()
         return made(data, texts=self.call.texts, page=page, **self.get_form_kwargs()) if made else None
@@ -211,23 +213,23 @@ class PageView(View):
         return {**_context(self.request, self.site, self.urls, kwargs["page"]), "view": self, **kwargs,
                 **(self.extra_context or {})}  # fmt: skip
 
-    def shown(self, page: pages.Page, form: forms.PageForm | None = None) -> HttpResponse:
+    def shown(self, page: flow.Page, form: forms.PageForm | None = None) -> HttpResponse:
         """The page as a response."""
         form = form if form is not None else self.get_form(page)
         return self.rendered(page, self.get_context_data(page=page, form=form))
 
-    def get_template_name(self, page: pages.Page) -> str:
+    def get_template_name(self, page: flow.Page) -> str:
         """The template for what the core shows, which may be another page than this view's."""
         return self.template_name
 
-    def rendered(self, page: pages.Page, context: dict[str, Any]) -> HttpResponse:
+    def rendered(self, page: flow.Page, context: dict[str, Any]) -> HttpResponse:
         """The page as a response, with this context."""
         response = render(self.request, self.get_template_name(page), context, status=page.status)
         self.noted(page)
         calls.finish(self.request, response, self.site, self.urls["mount"], page.headers, page.cookie)
         return response
 
-    def noted(self, answer: pages.Page | pages.Redirect) -> None:
+    def noted(self, answer: flow.Page | flow.Redirect) -> None:
         """Let the session note which verifications it has started."""
         if answer.started is not None:
             sessions.notes(self.request).keep_started(answer.started)
@@ -239,7 +241,7 @@ class PageView(View):
 
     def further_step(self, error: accounts.MfaRequiredError) -> HttpResponse:
         """Redirect to the step that sign-in still needs, or refuse where that step has no page."""
-        return error.response or self.shown(pages.refused_login(self.site, self.call, self.next))
+        return error.response or self.shown(flow.refused_login(self.site, self.call, self.next))
 
     def entered(self, redeemed: Redeemed) -> HttpResponse:
         """Redirect the user who has just signed in by this proof, and make the browser a trusted device.
@@ -254,9 +256,9 @@ class PageView(View):
         calls.remember(self.request, response, self.site, self.urls["mount"], known)
         return response
 
-    def answered(self, answer: pages.Page | pages.Redirect) -> HttpResponse:
+    def answered(self, answer: flow.Page | flow.Redirect) -> HttpResponse:
         """What the core answered, as a response."""
-        if isinstance(answer, pages.Redirect):
+        if isinstance(answer, flow.Redirect):
             response: HttpResponse = HttpResponseRedirect(answer.address(self.urls))
             self.noted(answer)
             calls.finish(self.request, response, self.site, self.urls["mount"], cookie=answer.cookie)
@@ -269,9 +271,9 @@ class PageView(View):
             form.add_error(form.main_field if about_field else None, answer.error)
         return self.shown(answer, form)
 
-    def refused(self, page: pages.Page | pages.Redirect, form: forms.PageForm) -> HttpResponse:
+    def refused(self, page: flow.Page | flow.Redirect, form: forms.PageForm) -> HttpResponse:
         """The page again, where a rule of the site's own form was not met."""
-        if isinstance(page, pages.Redirect):
+        if isinstance(page, flow.Redirect):
             return self.answered(page)
         error = next(iter(form.errors.values()))[0]
         page = replace(page, error=str(error), status=400)
@@ -306,14 +308,14 @@ class LoginView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The empty page."""
-        return self.answered(pages.show_login(self.site, self.call, self.next))
+        return self.answered(flow.show_login(self.site, self.call, self.next))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Send, and go to the page of the code."""
         form = self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
-            return self.refused(pages.show_login(self.site, self.call, self.next), form)
-        return self.answered(pages.submit_login(self.site, self.users_call, self.fields(form)))
+            return self.refused(flow.show_login(self.site, self.call, self.next), form)
+        return self.answered(flow.submit_login(self.site, self.users_call, self.fields(form)))
 
 
 class CodeView(PageView):
@@ -326,29 +328,29 @@ class CodeView(PageView):
     form_class = forms.CodeForm
     path = "code/"
 
-    def get_template_name(self, page: pages.Page) -> str:
+    def get_template_name(self, page: flow.Page) -> str:
         """The template for what the core shows."""
-        if isinstance(page, pages.VerifyPage):
+        if isinstance(page, flow.VerifyPage):
             return self.verify_template_name
-        return self.login_template_name if isinstance(page, pages.LoginPage) else self.template_name
+        return self.login_template_name if isinstance(page, flow.LoginPage) else self.template_name
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """How the verification stands."""
-        return self._carried_out(pages.show_code(self.site, self.users_call, self.next))
+        return self._carried_out(flow.show_code(self.site, self.users_call, self.next))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Judge the code, or send again, or look whether the call came."""
         form = self.get_form(data=request.POST) if "code" in request.POST else None
         if form is not None and not form.is_valid():
-            page = pages.show_code(self.site, self.users_call, self.next)
-            if isinstance(page, (pages.CodePage, pages.Redirect)):
+            page = flow.show_code(self.site, self.users_call, self.next)
+            if isinstance(page, (flow.CodePage, flow.Redirect)):
                 return self.refused(page, form)
-        return self._carried_out(pages.submit_code(self.site, self.users_call, self.fields(form)))
+        return self._carried_out(flow.submit_code(self.site, self.users_call, self.fields(form)))
 
     def sign_in(self, answer: SignIn) -> HttpResponse:
         """Sign the phone's user in, and go on. The proof is burnt."""
         request = self.request
-        if newcomers.wait(request, answer.redeemed, answer.remember):
+        if pending_signup.wait(request, answer.redeemed, answer.remember):
             query = f"?{urlencode({'next': self.next})}" if self.next else ""
             return HttpResponseRedirect(self.urls["signup"] + query)
         try:
@@ -358,7 +360,7 @@ class CodeView(PageView):
         except accounts.MfaRequiredError as error:
             return self.further_step(error)
         if account is None:
-            return self.shown(pages.refused_login(self.site, self.call, self.next))
+            return self.shown(flow.refused_login(self.site, self.call, self.next))
         return self.entered(answer.redeemed)
 
     def set_phone(self, answer: SetPhone) -> HttpResponse:
@@ -367,17 +369,17 @@ class CodeView(PageView):
         try:
             given = accounts.set_phone(request, answer.redeemed)
         except StaffPhoneError:
-            return self.answered(pages.refused_phone(self.site, self.users_call, self.next))
+            return self.answered(flow.refused_phone(self.site, self.users_call, self.next))
         if given is None:
-            return self.answered(pages.taken_phone(self.site, self.users_call, self.next))
+            return self.answered(flow.taken_phone(self.site, self.users_call, self.next))
         return HttpResponseRedirect(self.next or self.urls["verify"])
 
-    def _carried_out(self, answer: pages.Page | pages.Redirect | SignIn | SetPhone | AskSite) -> HttpResponse:
+    def _carried_out(self, answer: flow.Page | flow.Redirect | SignIn | SetPhone | AskSite) -> HttpResponse:
         if isinstance(answer, AskSite):
             if not accounts.may_change_without_old(self.request, answer.redeemed):
-                return self.answered(pages.refused_phone(self.site, self.users_call, self.next))
+                return self.answered(flow.refused_phone(self.site, self.users_call, self.next))
             call = replace(self.users_call, without_old=True)
-            return self._carried_out(pages.submit_code(self.site, call, {"called": "1", "next": self.next}))
+            return self._carried_out(flow.submit_code(self.site, call, {"called": "1", "next": self.next}))
         if isinstance(answer, SignIn):
             return self.sign_in(answer)
         return self.set_phone(answer) if isinstance(answer, SetPhone) else self.answered(answer)
@@ -392,18 +394,18 @@ class VerifyView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The own number, and a field for another."""
-        return self.answered(pages.show_verify(self.site, self.users_call, self.next))
+        return self.answered(flow.show_verify(self.site, self.users_call, self.next))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Send, and go to the page of the code."""
         fieldless = "confirm" in request.POST or "sign_out_others" in request.POST
         form = None if fieldless else self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
-            return self.refused(pages.show_verify(self.site, self.users_call, self.next), form)
-        answer = pages.submit_verify(self.site, self.users_call, self.fields(form))
-        if isinstance(answer, pages.SignOutOthers):
+            return self.refused(flow.show_verify(self.site, self.users_call, self.next), form)
+        answer = flow.submit_verify(self.site, self.users_call, self.fields(form))
+        if isinstance(answer, flow.SignOutOthers):
             sessions.end_others(request)
-            answer = pages.signed_out_others(self.site, self.users_call, self.next)
+            answer = flow.signed_out_others(self.site, self.users_call, self.next)
         return self.answered(answer)
 
 
@@ -415,7 +417,7 @@ class LogoutView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """The question: a link alone, which any site may show, signs nobody out."""
-        return self.shown(pages.show_logout(self.call, self.next))
+        return self.shown(flow.show_logout(self.call, self.next))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Sign out."""
@@ -426,7 +428,7 @@ class LogoutView(PageView):
 
     def get_default_success_url(self) -> str:
         """Where the settings say, or the login page."""
-        return conf.after_logout() or self.urls["login"]
+        return app_settings.after_logout() or self.urls["login"]
 
 
 def _etag(request: HttpRequest, name: str) -> str | None:
@@ -505,7 +507,7 @@ def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhon
     except accounts.MfaRequiredError as error:
         return mfa_required(call, error.response.headers["Location"] if error.response else None)
     if account is None:
-        return newcomer(call) if newcomers.wait(request, answer.redeemed) else refused(call)
+        return newcomer(call) if pending_signup.wait(request, answer.redeemed) else refused(call)
     return signed_in(site, call, answer.redeemed, account.user, created=account.created)
 
 
@@ -515,7 +517,7 @@ def _database_down(error: DatabaseError) -> Reply:
     return unavailable()
 
 
-def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: pages.Page) -> dict[str, object]:
+def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> dict[str, object]:
     return {
         "page": page,
         "urls": urls,
@@ -538,7 +540,7 @@ def _urls(mount: str) -> Mapping[str, str]:
     return {
         "mount": mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
-        "sign_in": conf.sign_in_url(),
+        "sign_in": app_settings.sign_in_url(),
         **{kind: f"{mount}static/{name}?v={_version(name)}" for kind, name in files.items()},
     }
 

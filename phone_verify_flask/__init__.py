@@ -6,9 +6,9 @@ phone_verify = PhoneVerify(app)
 def user_for_phone(redeemed): ...
 """
 
-from . import namesake  # noqa: F401 - comes first: refuses to go on beside a package of the same name
+from . import _conflict  # noqa: F401 - comes first: refuses to go on beside a package of the same name
+from .decorators import phone_verified_required, recent_phone_check_required
 from .extension import PhoneVerify, current_verifier
-from .protect import phone_verified_required, recent_phone_check_required
 from .recent import checked_for
 
 __all__ = [

@@ -40,21 +40,21 @@ from phone_verify.api import (
     signed_in,
     signed_out,
 )
-from phone_verify.api import pages as flow
-from phone_verify.api.binding import only_pair
-from phone_verify.api.forms import FORM_LIMIT, refused_form
-from phone_verify.api.headers import page_headers
-from phone_verify.api.problems import invalid, problem, unavailable
 from phone_verify.errors import StoreError
+from phone_verify.http.cookies import only_pair
+from phone_verify.http.page_headers import page_headers
+from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
+from phone_verify.web import flow as flow
 from phone_verify.web.assets import asset
+from phone_verify.web.forms import FORM_LIMIT, refused_form
 
 from . import sessions
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
 from .login import set_phone, sign_in, sign_out
-from .mounted import Mounted, mounted
 from .recent import described, note_check, note_sign_in, notes
 from .rights import StaffPhoneError
+from .state import Mounted, mounted
 
 log = logging.getLogger("phone_verify")
 

@@ -8,11 +8,9 @@ from flask import Response, current_app, request
 from werkzeug.wsgi import get_input_stream
 
 from phone_verify.api import Call, Reply, SessionUser
-from phone_verify.api.binding import COOKIE
-from phone_verify.api.cookies import cookie_arguments, cookie_name
-from phone_verify.api.known import KNOWN_COOKIE
+from phone_verify.http.cookies import COOKIE, KNOWN_COOKIE, cookie_arguments, cookie_name
 
-from .mounted import Mounted
+from .state import Mounted
 
 
 class BrokenBodyError(Exception):

@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import click
 from flask import current_app
-from flask.cli import AppGroup
+from flask.cli import AppGroup, ScriptInfo
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
-from phone_verify.commands import sites
-from phone_verify.commands.doctor import doctor
-from phone_verify.commands.schema import schema
-from phone_verify.commands.send import send
+from phone_verify.cli import site_loader
+from phone_verify.cli.commands.doctor import doctor
+from phone_verify.cli.commands.schema import schema
+from phone_verify.cli.commands.send import send
+from phone_verify.doctor import Finding, Level
+from phone_verify.errors import ConfigurationError
 
-from .mounted import mounted
+from . import conf
+from .state import mounted
 
 _BATCH = 1000
 
 commands = AppGroup("phone-verify", help="Verification of phone numbers.")
 
 
-def _site() -> sites.Site:
-    return sites.Site(mounted().given)
+def load(target: str) -> site_loader.SiteTarget:
+    """Return the site of this application, for `phone-verify --flask`: `target` is as in FLASK_APP."""
+    refusal = ""
+    with conf.watching() as seen:
+        try:
+            ScriptInfo(app_import_path=target).load_app()
+        except ConfigurationError as error:
+            refusal = str(error)
+    if seen:
+        return site_loader.SiteTarget(seen[-1])
+    if refusal:
+        return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal)])
+    raise click.ClickException(f"{target} has no phone_verify: write PhoneVerify(app) where you make the application")
+
+
+def _site() -> site_loader.SiteTarget:
+    return site_loader.SiteTarget(mounted().given)
 
 
 for _name, _command in (("doctor", doctor), ("test", send)):
-    _run, _params = sites.for_this_site(_command, _site)
+    _run, _params = site_loader.for_this_site(_command, _site)
     commands.command(_name, params=[*_params], help=_command.help)(_run)
 
-_make_tables, _ = sites.for_this_site(schema, _site)
+_make_tables, _ = site_loader.for_this_site(schema, _site)
 
 
 @commands.command("init-db")

@@ -11,19 +11,19 @@ from typing import Any
 
 from flask import Flask
 
-from phone_verify import config
 from phone_verify.api import Site
+from phone_verify.config import settings, site
 from phone_verify.errors import ConfigurationError
-from phone_verify.events import Listener
+from phone_verify.events.record import Listener
 
 from .store import Database
 
 STORE_FILE = "phone_verify.sqlite3"
 
-_seen: ContextVar[list[config.Given] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
+_seen: ContextVar[list[site.Given] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
 
 
-def make_site(given: config.Given, *, listeners: Sequence[Listener] = (), **for_tests: Any) -> Site:
+def make_site(given: site.Given, *, listeners: Sequence[Listener] = (), **for_tests: Any) -> Site:
     """The site that the application's settings describe.
 
     Raises `ConfigurationError` for a setting that is unknown or cannot work.
@@ -33,15 +33,15 @@ def make_site(given: config.Given, *, listeners: Sequence[Listener] = (), **for_
     return given.site(listeners=listeners, **for_tests)
 
 
-def read(app: Flask, prefix: str, database: Database | None = None) -> config.Given:
+def read(app: Flask, prefix: str, database: Database | None = None) -> site.Given:
     """What the application's settings say, unread; mounted at `prefix`, the store in `database` if there is one."""
     # A provider asks from outside any request, so nobody but the setting knows where the application is mounted.
     root = app.config["APPLICATION_ROOT"].rstrip("/")
-    return config.Given(
+    return site.Given(
         values={
-            name.removeprefix(config.PREFIX).lower(): value
+            name.removeprefix(settings.PREFIX).lower(): value
             for name, value in app.config.items()
-            if name.startswith(config.PREFIX)
+            if name.startswith(settings.PREFIX)
         },
         environ=os.environ,
         framework="Flask",
@@ -53,18 +53,18 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> config.Gi
     )
 
 
-def is_default_store(given: config.Given) -> bool:
+def is_default_store(given: site.Given) -> bool:
     """Whether no setting names another store."""
-    return "store" not in config.merged(given.values, given.environ)
+    return "store" not in settings.merged(given.values, given.environ)
 
 
 @contextmanager
-def watching() -> Iterator[list[config.Given]]:
+def watching() -> Iterator[list[site.Given]]:
     """Within it the settings of every site that is made are kept, also of one that is refused.
 
     For who looks at an application from outside: one whose settings cannot work is never finished, and nobody gets it.
     """
-    seen: list[config.Given] = []
+    seen: list[site.Given] = []
     token = _seen.set(seen)
     try:
         yield seen
@@ -84,7 +84,7 @@ def _store_in_instance_folder(app: Flask) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"{config.PREFIX}STORE: the instance folder, where the default store is kept, cannot be made "
+            f"{settings.PREFIX}STORE: the instance folder, where the default store is kept, cannot be made "
             f"({error.strerror}); give the application another instance_path, or name a store"
         ) from None
     return f"sqlite:///{folder / STORE_FILE}"

@@ -13,10 +13,10 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.verifier import Verifier
 
 from . import blueprint, conf, recent, sessions, signals, store
+from .account_hooks import Accounts
 from .cli import commands
-from .login import Accounts
-from .mounted import KEY, Mounted, mounted
-from .templating import in_templates
+from .state import KEY, Mounted, mounted
+from .template_helpers import in_templates
 
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
 _SetPhone = TypeVar("_SetPhone", bound=Callable[[Any, Any], object])

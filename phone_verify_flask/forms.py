@@ -23,15 +23,15 @@ from wtforms import Field, StringField, TelField, ValidationError  # type: ignor
 from wtforms.validators import InputRequired, Length  # type: ignore[import-untyped]
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
+from phone_verify.external.forms import NOTHING
+from phone_verify.i18n.texts import Texts
 from phone_verify.model import Redeemed
-from phone_verify.typed_codes import NOTHING
-from phone_verify.web.texts import Texts
 
-from . import begun
+from . import pending
 from .calls import read_call
 from .login import current
-from .mounted import mounted
 from .recent import note_check
+from .state import mounted
 
 log = logging.getLogger("phone_verify")
 
@@ -66,11 +66,11 @@ class PhoneForm(FlaskForm):  # type: ignore[misc]
             raise RuntimeError("ask validate_on_submit() first: only a valid form has a number to send to")
         name, subject = _name(purpose), _subject()
         try:
-            live = begun.under_way(name, subject)
+            live = pending.under_way(name, subject)
             if live is not None and live.phone == self.number:
                 return True
-            before = begun.kept(name) or NOTHING
-            outcome = begun.sent(name, self.number, purpose, before, subject=subject, by_client=True)
+            before = pending.kept(name) or NOTHING
+            outcome = pending.sent(name, self.number, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _down(self.phone, error)
         return outcome.ok or _refused(self.phone, outcome)
@@ -96,11 +96,11 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
         if token is not None and not token.validate(self):
             return False
         try:
-            live = begun.under_way(name, subject)
+            live = pending.under_way(name, subject)
             if live is None:
                 return _refused(self.code, Outcome(Reason.NOT_FOUND))
-            before = begun.kept(name) or NOTHING
-            outcome = begun.sent(name, live.phone, purpose, before, subject=subject, by_client=True)
+            before = pending.kept(name) or NOTHING
+            outcome = pending.sent(name, live.phone, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _down(self.code, error)
         return outcome.ok or _refused(self.code, outcome)
@@ -111,7 +111,7 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
         If it is the own number of who is signed in, that is a check as `recent_phone_check_required` asks for.
         """
         try:
-            proven = begun.proven(_name(purpose), purpose, self.code.data or "", subject=_subject())
+            proven = pending.proven(_name(purpose), purpose, self.code.data or "", subject=_subject())
         except StoreError as error:
             _down(self.code, error)
             return None

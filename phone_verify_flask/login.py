@@ -3,88 +3,25 @@
 from __future__ import annotations
 
 import logging
-import unicodedata
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import flask_login
 from flask import current_app, request, session
 
-from phone_verify import InvalidPhoneError, PhoneNumber
+from phone_verify import PhoneNumber
 from phone_verify.api import SessionUser, Site
-from phone_verify.api.notices import notify_old_number
-from phone_verify.errors import ConfigurationError, StoreError
+from phone_verify.errors import StoreError
+from phone_verify.http.notices import notify_old_number
+from phone_verify.i18n.texts import Texts
 from phone_verify.model import Redeemed
-from phone_verify.web.texts import Texts
 
 from . import rights, sessions
+from .account_hooks import Accounts
 from .signals import tell_changed, tell_verified
 
 log = logging.getLogger("phone_verify")
 
-_LONGEST_NEXT = 1024
 _REMEMBER = "_remember"
-
-
-@dataclass(slots=True)
-class Accounts:
-    """The site's own functions between phones and users."""
-
-    user_for_phone: Callable[..., Any] | None = None
-    phone_for_user: Callable[[Any], object] = lambda user: getattr(user, "phone", None)
-    set_phone: Callable[[Any, Any], object] | None = None
-    may_change_without_old: Callable[[Any, Redeemed], object] | None = None
-
-    def require(self) -> Callable[..., Any]:
-        """The function from phone to user; if nobody can sign in yet, `ConfigurationError` says what to write."""
-        if getattr(current_app, "login_manager", None) is None:
-            raise ConfigurationError(
-                "signing in needs Flask-Login: write login_manager = LoginManager(app), and a function under "
-                "@login_manager.user_loader that returns the user of an id"
-            )
-        if self.user_for_phone is None:
-            raise ConfigurationError(
-                "signing in needs the users: write a function of a Redeemed that finds or makes the user of its phone "
-                "and returns (user, created), under @phone_verify.user_for_phone"
-            )
-        return self.user_for_phone
-
-    def require_set_phone(self) -> Callable[[Any, Any], object]:
-        """The function that gives a user a number; without one, `ConfigurationError` says what to write."""
-        if self.set_phone is None:
-            raise ConfigurationError(
-                "changing numbers needs the users: write a function of a user and a Redeemed that gives the user its "
-                "phone and returns whether it could (False: somebody else has it), under "
-                "@phone_verify.set_phone_for_user"
-            )
-        return self.set_phone
-
-    def find_or_make(self, redeemed: Redeemed) -> tuple[Any, bool]:
-        """The user of the verified phone, and whether the account is new."""
-        found = current_app.ensure_sync(self.require())(redeemed)
-        return found if isinstance(found, tuple) else (found, False)
-
-    def lost_number(self, redeemed: Redeemed) -> bool:
-        """Ask the site whether the signed-in user may have this number without verifying the present one."""
-        ask = self.may_change_without_old
-        user = flask_login.current_user._get_current_object()
-        return ask is not None and bool(current_app.ensure_sync(ask)(user, redeemed))
-
-    def told(self, user: Any) -> SessionUser:
-        """The user as the API tells it."""
-        phone = current_app.ensure_sync(self.phone_for_user)(user)
-        # A PhoneNumber's str is masked, as befits logs; its `e164` is the number. A site may keep "none" as a blank.
-        number = getattr(phone, "e164", phone)
-        return SessionUser(str(user.get_id()), str(number) if number else None)
-
-    def number_of(self, user: Any) -> PhoneNumber | None:
-        """The user's own number, or None where there is none, or what the site has is no number."""
-        try:
-            return PhoneNumber.parse(self.told(user).phone or "")
-        except InvalidPhoneError:
-            return None
 
 
 def current(accounts: Accounts) -> SessionUser | None:
@@ -172,27 +109,6 @@ def sign_out() -> None:
     session.clear()
     if remember is not None:
         session[_REMEMBER] = remember
-
-
-def safe_next(target: str, host: str, public_url: str | None = None, home: str | None = None) -> str:
-    """The path of `target` if that is a place on this site, else an empty text.
-
-    Accepted are a path that begins with exactly one slash, and an http(s) address of this very host, of which only the
-    path is returned: whatever a browser makes of it, it stays on the site. Backslashes, which browsers read as slashes,
-    and control characters, which they drop, are refused wherever they stand. An address below `home`, the origin of the
-    rest of the site where our pages have a subdomain of their own, is returned whole.
-    """
-    if len(target) > _LONGEST_NEXT or any(c == "\\" or unicodedata.category(c) in ("Cc", "Cs") for c in target):
-        return ""
-    if home is not None and target[: len(home)].lower() == home.lower() and target[len(home) :][:1] in ("", "/"):
-        path = target[len(home) :] or "/"
-        return home + path if not path.startswith("//") else ""
-    hosts = [host, urlsplit(public_url).netloc] if public_url else [host]
-    for origin in (f"{scheme}://{name}" for scheme in ("http", "https") for name in hosts if name):
-        if target[: len(origin)].lower() == origin.lower() and target[len(origin) :][:1] in ("", "/"):
-            target = target[len(origin) :] or "/"
-            break
-    return target if target.startswith("/") and not target.startswith("//") else ""
 
 
 def _new_session_id() -> None:

@@ -16,11 +16,11 @@ from flask import Flask, Response, after_this_request, current_app, has_request_
 
 from phone_verify import PhoneNumber
 from phone_verify.api import Call
-from phone_verify.api.notes import Notes
+from phone_verify.http.session_notes import Notes
 
 from .calls import drop_pairs
 from .login import current
-from .mounted import mounted
+from .state import mounted
 
 _PREFIX = "_phone_verify_"
 CHECKED_AT = f"{_PREFIX}checked_at"

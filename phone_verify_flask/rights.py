@@ -11,7 +11,6 @@ from typing import Any
 from phone_verify.api import Site
 from phone_verify.errors import PhoneVerifyError
 from phone_verify.model import Redeemed
-from phone_verify.staff import counts_for_staff, signs_in_staff
 
 #: Flask has no names of its own for them.
 _RIGHTS = ("is_staff", "is_superuser", "is_admin")
@@ -36,9 +35,9 @@ def is_staff(site: Site, user: Any) -> bool:
 
 def counts_for(site: Site, user: Any, redeemed: Redeemed) -> bool:
     """Return whether this verification may count for this user, as second factor or for a number."""
-    return counts_for_staff(redeemed) or not is_staff(site, user)
+    return redeemed.counts_for_staff or not is_staff(site, user)
 
 
 def signs_in(site: Site, user: Any, redeemed: Redeemed) -> bool:
     """Return whether this verification alone may sign this user in."""
-    return not is_staff(site, user) or signs_in_staff(redeemed, opened=site.staff_sign_in_by_phone)
+    return not is_staff(site, user) or redeemed.signs_in_staff(opened=site.staff_sign_in_by_phone)

@@ -15,9 +15,9 @@ from flask import Flask, Response, after_this_request, current_app, request, ses
 from werkzeug.exceptions import ServiceUnavailable
 
 from phone_verify import PhoneNumber, StoreError
-from phone_verify.api.notes import Notes
+from phone_verify.http.session_notes import Notes
 
-from .mounted import mounted
+from .state import mounted
 
 log = logging.getLogger("phone_verify")
 

@@ -17,9 +17,9 @@ from blinker import NamedSignal, Namespace
 from flask import Flask, current_app
 
 from phone_verify import PhoneNumber
-from phone_verify.events import Happened
+from phone_verify.events.record import Happened
+from phone_verify.events.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
 from phone_verify.model import Redeemed
-from phone_verify.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
 
 log = logging.getLogger("phone_verify")
 
@@ -31,7 +31,7 @@ phone_verified = _signals.signal("phone_verified")
 #: A user who had a number has another one: `user`, `old` and `new`, both `PhoneNumber`; the owner of `old` should be
 #: told. A first number is no change: `phone_verified` tells it.
 phone_changed = _signals.signal("phone_changed")
-#: A code was wrong. `happened`, a `phone_verify.events.Happened`, which holds no number.
+#: A code was wrong. `happened`, a `phone_verify.events.record.Happened`, which holds no number.
 verification_failed = _signals.signal(VERIFICATION_FAILED)
 #: No more tries: the last one was wrong, or the number has too many wrong answers in a row. `happened` as above.
 verification_locked = _signals.signal(VERIFICATION_LOCKED)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from phone_verify import PhoneNumber
-from phone_verify.web.texts import spoken
+from phone_verify.i18n.texts import spoken
 
 from .clients import Answer, Browser
 from .scenarios import wrong

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 
 import jsonschema
 
-from phone_verify.api.description import openapi
+from phone_verify.api.openapi import openapi
 from phone_verify.sandbox import SandboxServer
 
 from .clients import Answer, Browser, Carrier, hidden_token

@@ -26,7 +26,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from phone_verify.api.description import openapi
+from phone_verify.api.openapi import openapi
 from phone_verify.sandbox import SandboxServer
 
 from .clients import Browser, HttpCarrier

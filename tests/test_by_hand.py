@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from phone_verify.by_hand import costs, verify
-from phone_verify.config import Settings, build, load_drivers
+from phone_verify.cli.interactive import costs, verify
+from phone_verify.config.drivers import load_drivers
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.errors import ProviderError, Trouble, UnclearError
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import Channel, Status
@@ -16,10 +18,10 @@ from phone_verify.phone import PhoneNumber
 from phone_verify.routing import Router
 from phone_verify.sandbox import SandboxServer
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.sync import run
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.transport import BlockingTransport
-from phone_verify.verifier import run
+from phone_verify.transports.blocking import BlockingTransport
 
 from .scenarios import Stage, wrong
 

@@ -19,9 +19,9 @@ from urllib.parse import quote, urlsplit
 import pytest
 import urllib3
 
-from phone_verify.catalogue import Entry, entries
-from phone_verify.config import load_drivers
-from phone_verify.demo import Demo, DemoError, framed
+from phone_verify.cli.demo import Demo, DemoError, framed
+from phone_verify.cli.driver_list import Entry, entries
+from phone_verify.config.drivers import load_drivers
 from phone_verify.drivers.dsn import schemes
 from phone_verify.model import Channel
 from phone_verify.sandbox import SandboxServer
@@ -48,7 +48,7 @@ def free_ports(count: int) -> list[int]:
 @contextmanager
 def command(*words: str) -> Iterator[subprocess.Popen[str]]:
     """`phone-verify` with these words, interrupted as by Ctrl-C at the end."""
-    program = "from phone_verify.cli import main; main()"
+    program = "from phone_verify.cli.main import main; main()"
     running = subprocess.Popen(
         [sys.executable, "-u", "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -68,7 +68,7 @@ def answer(
     *words: str, without: str | None = None, folder: Path | None = None, typed: str | None = None, **environ: str
 ) -> tuple[int, str]:
     """How a command ends, and what it says; `without` a package that is then missing, `typed` at its input."""
-    program = f"import sys; sys.modules[{without!r}] = None\nfrom phone_verify.cli import main; main()"
+    program = f"import sys; sys.modules[{without!r}] = None\nfrom phone_verify.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         cwd=folder,
@@ -168,7 +168,9 @@ def test_a_demo_that_cannot_start_leaves_nothing_running() -> None:
 def test_demo_leaves_nothing_after_signal(number: signal.Signals, line: str, tmp_path: Path) -> None:
     port, django, flask = map(str, free_ports(3))
     # `nohup`, under which a test run may be, ignores HUP, and the demo respects that.
-    program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from phone_verify.cli import main; main()"
+    program = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL); from phone_verify.cli.main import main; main()"
+    )
     words = ("demo", "--no-browser", "--port", port, "--django-port", django, "--flask-port", flask)
     running = subprocess.Popen(
         [sys.executable, "-u", "-c", program, *words],
@@ -196,7 +198,7 @@ def test_demo_leaves_nothing_after_signal(number: signal.Signals, line: str, tmp
 def test_demo_ignores_hangup_under_nohup(tmp_path: Path) -> None:
     program = (
         "import os, signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from phone_verify.demo import StopSignals\n"
+        "from phone_verify.cli.demo import StopSignals\n"
         "with StopSignals() as signals:\n"
         "    os.kill(os.getpid(), signal.SIGHUP)\n"
         "    signals.check()\n"
@@ -454,7 +456,7 @@ def code_at(sandbox: SandboxServer, phone: str) -> str:
 @contextmanager
 def sending(*words: str, folder: Path, terminal: int | None = None, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """`phone-verify send` with these words; `terminal` is what it is told to take for one."""
-    program = "from phone_verify.cli import main; main()"
+    program = "from phone_verify.cli.main import main; main()"
     running = subprocess.Popen(
         [sys.executable, "-u", "-c", program, "send", *words],
         cwd=folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from docsite.page_links import REPOSITORY
-from phone_verify.config import KNOWN
+from phone_verify.config.settings import KNOWN
 
 ROOT = Path(__file__).parents[1]
 #: `docs/index.md` is the site's home page: it links generated pages, and the site's build checks its links.
@@ -56,7 +56,7 @@ def test_readme_names_only_defined_links() -> None:
 
 
 def test_the_settings_page_tells_every_setting_and_no_other() -> None:
-    from phone_verify_django.account_settings import NAMES
+    from phone_verify_django.app_settings import NAMES
 
     table = (ROOT / "docs" / "settings.md").read_text("utf-8").split("\n## ")[0]
     told = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)

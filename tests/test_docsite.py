@@ -9,7 +9,7 @@ import pytest
 
 from docsite import blocks, decision_index, http_api, links, markdown, settings_table
 from docsite.page_links import REPOSITORY, on_site
-from phone_verify.api.description import openapi
+from phone_verify.api.openapi import openapi
 
 ROOT = Path(__file__).parents[1]
 #: A status and a problem code where the code writes them.

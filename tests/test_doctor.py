@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 from phone_verify.codes import Keyring
-from phone_verify.config import KNOWN, Given, Settings
+from phone_verify.config.settings import KNOWN, Settings
+from phone_verify.config.site import Given
 from phone_verify.doctor import Finding, Level, count, examine
 from phone_verify.errors import ConfigurationError, ProviderError, StoreError, Trouble, UnclearError
 from phone_verify.exchange import HttpResponse
 from phone_verify.sandbox import SandboxServer
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.transport import BlockingTransport
+from phone_verify.transports.blocking import BlockingTransport
 from tests.stores.redis_servers import RedisServer, running
 
 KEY = "k-key-for-tests-0123456789abcdef-and-16-more-char"

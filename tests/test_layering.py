@@ -1,99 +1,92 @@
-"""Imports go one way. Read from the imports themselves, also those inside functions."""
+"""Imports go one way, without circles: read from all import statements, inside functions and for types included."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
-#: What each room of the core may import of the core, besides itself.
-MAY_SEE: dict[str, set[str]] = {
+#: What each part of the core may import of the core, besides itself.
+RULES = {"errors", "phone", "exchange", "purposes", "model", "policy"}
+MAY_IMPORT: dict[str, set[str]] = {
     "root": {"*"},  # lazily, see the test of its cost
+    # Values and rules.
     "errors": set(),
-    "segments": set(),
-    "phone": {"errors"},
     "exchange": {"errors"},
-    "model": {"errors", "phone", "exchange", "purposes"},
+    "segments": set(),
+    "spray_guard": set(),
+    "sync": set(),
+    "phone": {"errors"},
+    "purposes": {"errors"},
+    "model": {"phone", "purposes", "exchange", "errors"},
     "policy": {"errors", "phone", "exchange", "model"},
     "codes": {"errors", "phone", "exchange", "model"},
-    "lifecycle": {"errors", "phone", "exchange", "model", "policy", "purposes"},
-    "signing": set(),
-    "proof": {"errors", "phone", "exchange", "model", "codes", "lifecycle", "signing"},
-    "known_browser": {"errors", "phone", "exchange", "model", "codes", "lifecycle", "proof", "signing"},
-    "drivers.base": {"errors", "phone", "exchange", "model", "policy"},
-    "drivers.dsn": {"errors", "drivers.base", "drivers.*"},
-    "stores.base": {"errors", "phone", "exchange", "model", "policy", "lifecycle"},
-    "transport": {"errors", "exchange", "model"},
-    "async_transport": {"errors", "exchange", "model", "transport"},
-    "drivers.*": {"errors", "phone", "exchange", "model", "policy", "drivers.base"},
-    "stores.rows": {
-        "errors", "phone", "exchange", "model", "policy", "purposes", "codes", "lifecycle", "stores.base",
-    },
-    "stores.*": {"errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "stores.base", "stores.rows"},
-    "routing": {"errors", "phone", "model", "policy", "drivers.base"},
-    "fixed_codes": {"errors", "phone", "exchange", "model", "policy", "drivers.base"},
+    "limits": {"model", "policy", "purposes"},
+    "lifecycle": RULES | {"limits", "planning"},
+    "planning": RULES | {"codes", "drivers.base", "test_numbers"},
+    "test_numbers": RULES | {"drivers.base"},
+    # Roles and what fills them.
+    "drivers.reading": RULES,
+    "drivers.options": RULES,
+    "drivers.base": RULES | {"drivers.options", "drivers.reading"},
+    "drivers.dsn": {"errors", "drivers", "drivers.base", "drivers.options"},
+    "drivers.*": RULES | {"drivers.base", "drivers.options", "drivers.reading"},
+    "drivers": set(),
+    "stores": set(),
+    "stores.base": RULES | {"lifecycle", "limits"},
+    "stores.rows": RULES | {"codes", "lifecycle", "limits", "stores.base"},
+    "stores.*": RULES | {"codes", "lifecycle", "limits", "stores.base", "stores.rows", "sync"},
+    "transports": {"errors", "exchange", "model"},
+    "tokens": RULES | {"codes", "lifecycle"},
     "events": {"errors", "phone", "model", "codes"},
-    "telemetry": {"events"},
-    "signals": {"events", "model"},
-    "purposes": {"errors"},
-    "right_answers": set(),
-    "staff": {"model"},
-    "delivery": {
-        "events", "right_answers", "fixed_codes", "errors", "phone", "exchange", "model", "policy", "codes",
-        "lifecycle", "routing", "transport", "drivers.base", "stores.base",
-    },
-    "verifier": {
-        "delivery", "events", "fixed_codes", "known_browser", "purposes", "right_answers",
-        "errors", "phone", "exchange", "model", "policy", "codes", "lifecycle", "proof", "routing", "transport",
-        "drivers.base", "stores.base",
-    },
-    "typed_codes": {"errors", "phone", "model", "verifier"},
-    "foreign_codes": {
-        "drivers.base", "errors", "events", "exchange", "model", "phone", "policy", "right_answers", "routing",
-        "typed_codes", "verifier",
-    },
-    "threads": {"model", "lifecycle", "stores.base", "verifier"},
-    "web": {"errors", "phone", "model"},
-    "api": {"errors", "phone", "model", "purposes", "known_browser", "proof", "verifier", "web"},
+    # The order of I/O.
+    "routing": RULES | {"drivers.base"},
+    "parts": RULES
+    | {"codes", "drivers.base", "events", "routing", "spray_guard", "stores.base", "test_numbers", "transports"},
+    "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
+    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "parts"},
+    "verifier": RULES
+    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "parts", "sync", "test_numbers",
+       "tokens"},
+    # What adapters and programs use.
+    "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
+    "i18n": {"errors", "phone", "model"},
+    "http": RULES | {"i18n", "tokens", "verifier"},
+    "api": RULES | {"http", "i18n", "sync", "verifier"},
+    "web": RULES | {"api", "http", "i18n"},
     "sandbox": {"phone"},
     "config": {"*"},
     "testing": {"*"},
-    "catalogue": {"model", "config", "drivers.base", "drivers.dsn"},
-    "doctor": {
-        "errors", "phone", "exchange", "model", "policy", "codes", "routing", "transport", "delivery", "verifier",
-        "fixed_codes", "drivers.base", "drivers.dsn", "stores.base", "stores.*", "config", "segments", "web",
-    },
-    "by_hand": {"errors", "phone", "model", "routing", "verifier", "drivers.base"},
-    "keyboard": set(),
-    "demo": {"sandbox"},
-    "commands": {"*"},
+    "doctor": RULES
+    | {"codes", "config", "delivery", "drivers.base", "drivers.dsn", "drivers.options", "drivers.reading", "i18n",
+       "parts", "planning", "routing", "segments", "stores.base", "stores.*", "sync", "test_numbers", "transports"},
     "cli": {"*"},
 }  # fmt: skip
-ADAPTERS_SEE = {
-    "config", "verifier", "api", "proof", "web", "errors", "model", "events", "signals", "staff", "typed_codes",
-    "foreign_codes",
+ADAPTERS_IMPORT = {
+    "api", "config", "errors", "events", "external", "http", "i18n", "model", "sync", "verifier", "web",
 }  # fmt: skip
-#: Its commands and checks say what is wrong, and try things out by hand.
-COMMANDS_SEE = ADAPTERS_SEE | {"doctor", "by_hand", "keyboard", "routing", "transport", "commands"}
+#: Commands and checks report what is wrong, and try things out.
+COMMANDS_IMPORT = ADAPTERS_IMPORT | {"cli", "doctor", "routing", "transports"}
 #: The Django adapter is also a store, by the contract of stores.
-STORE_SEES = {"errors", "phone", "model", "policy", "codes", "lifecycle", "stores.base", "stores.rows"}
+STORE_IMPORTS = {"errors", "phone", "model", "policy", "codes", "lifecycle", "limits", "stores.base", "stores.rows"}
 FRAMEWORKS = {"django", "flask", "flask_login", "flask_wtf"}
+ADAPTERS = {"phone_verify_django", "phone_verify_flask"}
 
 
-def room(module: str) -> str:
-    """The room of a module of the core: `drivers.base`, `drivers.*`, `api`."""
+def part(module: str) -> str:
+    """The part of the core that a module belongs to: `drivers.base`, `drivers.*`, `api`."""
     parts = module.split(".")[1:]
     if not parts:
         return "root"
     if parts[0] in ("drivers", "stores"):
         name = ".".join(parts[:2])
-        return name if name in MAY_SEE else f"{parts[0]}.*"
+        return name if name in MAY_IMPORT or len(parts) == 1 else f"{parts[0]}.*"
     return parts[0]
 
 
@@ -109,9 +102,13 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
 
 def imports(module: str, path: Path) -> set[str]:
     """The full names of all modules imported, relative ones resolved."""
+    return imports_of(module, path, ast.walk(ast.parse(path.read_text("utf-8"))))
+
+
+def imports_of(module: str, path: Path, nodes: Iterable[ast.AST]) -> set[str]:
     found = set()
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in nodes:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -130,16 +127,13 @@ CORE = list(modules("phone_verify"))
 
 @pytest.mark.parametrize(("module", "path"), CORE, ids=[module for module, _ in CORE])
 def test_the_core_imports_one_way(module: str, path: Path) -> None:
-    here = room(module)
-    allowed = MAY_SEE[here]
+    here = part(module)
+    allowed = MAY_IMPORT[here]
     for name in imports(module, path):
         top = name.split(".")[0]
-        if (
-            here != "commands"
-        ):  # they look at sites from outside, each by its own adapter, imported when it is asked for
-            assert top not in FRAMEWORKS | {"phone_verify_django", "phone_verify_flask"}, f"{module} imports {name}"
+        assert top not in FRAMEWORKS | ADAPTERS, f"{module} imports {name}"
         if top == "phone_verify" and "*" not in allowed:
-            there = room(name)
+            there = part(name)
             own = there == here and (here not in ("drivers.*", "stores.*") or _same_driver_or_store(module, name))
             assert own or there in allowed or name == module, f"{module} ({here}) may not import {name} ({there})"
 
@@ -151,23 +145,95 @@ def test_adapters_see_the_core_and_not_each_other(adapter: str) -> None:
     found = list(modules(adapter))
     assert found
     for module, path in found:
-        allowed = STORE_SEES if module.startswith((f"{adapter}.store", f"{adapter}.models")) else ADAPTERS_SEE
+        allowed = STORE_IMPORTS if module.startswith((f"{adapter}.store", f"{adapter}.models")) else ADAPTERS_IMPORT
         if module == "phone_verify_flask.store":
             allowed = {"errors", "stores.base", "stores.*"}  # it opens ours in the site's own database
         if module.startswith((f"{adapter}.management", f"{adapter}.checks", f"{adapter}.cli")):
-            allowed = COMMANDS_SEE
+            allowed = COMMANDS_IMPORT
         for name in imports(module, path):
             top = name.split(".")[0]
             assert top not in foreign | {other}, f"{module} imports {name}"
             if top == "phone_verify" and name != "phone_verify":
-                assert room(name) in allowed, f"{module} may not import {name}"
+                assert part(name) in allowed, f"{module} may not import {name}"
+
+
+def circles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """The strongly connected components of more than one module (Tarjan's algorithm)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[set[str]] = []
+
+    def visit(node: str) -> None:
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for other in graph[node] & graph.keys():
+            if other not in order:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], order[other])
+        if low[node] == order[node]:
+            start = stack.index(node)
+            if len(component := stack[start:]) > 1:
+                found.append(set(component))
+            del stack[start:]
+
+    for node in graph:
+        if node not in order:
+            visit(node)
+    return found
+
+
+def test_no_modules_import_each_other() -> None:
+    paths = [entry for package in ("phone_verify", *sorted(ADAPTERS)) for entry in modules(package)]
+    assert circles({module: imports(module, path) - {module} for module, path in paths}) == []
+
+
+def test_circles_are_found() -> None:
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [{"b", "c"}]
+
+
+#: Imported inside functions: extras that a site may not have, and what is slow to load and rarely needed.
+OPTIONAL = {
+    "aiohttp", "alembic", "allauth", "asyncio", "click", "django_otp", "flask_babel", "opentelemetry", "phonenumbers",
+    "segno", "urllib3", "werkzeug", "wsgi", "yaml", "yarl",
+}  # fmt: skip
+#: Django loads models after the module of an app's configuration.
+AFTER_DJANGO_STARTS = {
+    "phone_verify_django.allauth.apps", "phone_verify_django.apps", "phone_verify_django.checks",
+    "phone_verify_django.cli", "phone_verify_django.otp.apps",
+}  # fmt: skip
+#: Modules that need an optional package at their top.
+NEED_EXTRAS = {
+    "phone_verify.cli.commands", "phone_verify.cli.demo", "phone_verify.sandbox", "phone_verify.stores.redis",
+    "phone_verify.stores.sql", "phone_verify.stores.sql.postgresql", "phone_verify.stores.sql.schema",
+    "phone_verify.testing.handsets", "phone_verify.testing.outbox", "phone_verify.transports.aio",
+}  # fmt: skip
+
+
+def test_imports_stand_at_the_top() -> None:
+    for package in ("phone_verify", *sorted(ADAPTERS)):
+        for module, path in modules(package):
+            if module in AFTER_DJANGO_STARTS:
+                continue
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    continue
+                for name in imports_of(module, path, ast.walk(node)):
+                    allowed = name.split(".")[0] in OPTIONAL or name in NEED_EXTRAS
+                    assert allowed, f"{module}.{node.name} imports {name}"
+
+
+def test_root_of_the_core_has_few_modules() -> None:
+    assert len([path for path in (ROOT / "phone_verify").glob("*.py") if path.stem != "__init__"]) <= 19
 
 
 def test_the_rule_would_catch_a_wrong_import(tmp_path: Path) -> None:
     module = tmp_path / "wrong.py"
     module.write_text("def f():\n    from ..verifier import Verifier\n")
     assert imports("phone_verify.drivers.wrong", module) == {"phone_verify.verifier"}
-    assert room("phone_verify.verifier") not in MAY_SEE["drivers.*"]
+    assert part("phone_verify.verifier") not in MAY_IMPORT["drivers.*"]
 
 
 def test_importing_is_light_and_does_nothing() -> None:

@@ -68,7 +68,8 @@ def test_django_in_five_minutes(tmp_path: Path) -> None:
 
 
 def test_every_provider_line_is_a_configuration_that_works() -> None:
-    from phone_verify.config import Settings, build
+    from phone_verify.config.settings import Settings
+    from phone_verify.config.site import build
 
     (lines,) = blocks("A provider is one line", "sh")
     for name, value in re.findall(r'PHONE_VERIFY_(\w+)="([^"]*)"', lines):

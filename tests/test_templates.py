@@ -14,10 +14,10 @@ import pytest
 from django.template import Context, Engine
 from django.utils.safestring import mark_safe
 
-from phone_verify.api.pages import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
+from phone_verify.http.qr import svg_data_uri
+from phone_verify.i18n.texts import PAGE
 from phone_verify.web.assets import asset
-from phone_verify.web.qr import svg_data_uri
-from phone_verify.web.texts import PAGE
+from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"

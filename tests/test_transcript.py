@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from phone_verify.api.description import openapi
+from phone_verify.api.openapi import openapi
 from phone_verify.sandbox import SandboxServer
 
 from .clients import HttpCarrier

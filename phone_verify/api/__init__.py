@@ -5,11 +5,22 @@ its response. Where the answer is a `SignIn`, `SetPhone` or `SignOut`, it does t
 asks `signed_in`, `phone_set`, `signed_out` or one of the refusals for the reply.
 """
 
-from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, AskSite, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
-from .known import known_cookie
+from ..http.call import (
+    BODY_LIMIT,
+    WEBHOOK_LIMIT,
+    Answer,
+    AskSite,
+    Call,
+    Reply,
+    SessionUser,
+    SetPhone,
+    SignIn,
+    SignOut,
+)
+from ..http.cookies import known_cookie
+from ..http.site import Site
 from .routes import ahandle, answered, asks_who, body_limit, handle
 from .session import invalid_proof, mfa_required, newcomer, phone_set, phone_taken, refused, signed_in, signed_out
-from .site import Site
 
 __all__ = [
     "BODY_LIMIT",

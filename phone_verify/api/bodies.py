@@ -6,8 +6,8 @@ import json
 import re
 from collections.abc import Collection
 
-from .call import Call, Reply
-from .problems import invalid, problem
+from ..http.call import Call, Reply
+from ..http.problems import invalid, problem
 
 _JSON = re.compile(r"application/json\s*(;.*)?\Z", re.IGNORECASE | re.DOTALL)
 

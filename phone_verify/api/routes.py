@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import StoreError
-from ..verifier import Flows, run
-from . import description, session, verifications, webhooks
-from .call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply
-from .problems import problem, told, unavailable
-from .site import Site
+from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply
+from ..http.problems import problem, told, unavailable
+from ..http.site import Site
+from ..sync import run
+from ..verifier import Flows
+from . import openapi, session, verifications, webhooks
 
 log = logging.getLogger("phone_verify")
 
@@ -26,7 +27,7 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
     (r"v1/session/phone", {"PUT": session.set_phone}),
-    (r"v1/openapi\.json", {"GET": description.show}),
+    (r"v1/openapi\.json", {"GET": openapi.show}),
     (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
 )
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..http.call import AskSite, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
+from ..http.cookies import HEADER, known_cookie, only_pair, secrets_shown
+from ..http.csrf import cross_site
+from ..http.number_change import Change, may_have
+from ..http.problems import problem, refusal, told
+from ..http.site import Site
+from ..i18n.texts import PAGE
 from ..model import Outcome, Reason, Redeemed
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from ..verifier import Flows
-from ..web.texts import PAGE
 from . import bodies
-from .binding import HEADER, only_pair, secrets_shown
-from .call import AskSite, Call, Reply, SessionUser, SetPhone, SignIn, SignOut
-from .change import Change, may_have
-from .forgery import cross_site
-from .known import known_cookie
-from .problems import problem, refusal, told
-from .site import Site
 
 #: What `reauthentication_required` says of what is missing.
 _MISSING = {

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InvalidPhoneError
+from ..http.call import Call, Reply
+from ..http.client_address import call_address
+from ..http.cookies import secret_for, secrets_shown, with_pair
+from ..http.csrf import cross_site
+from ..http.number_change import own_numbers
+from ..http.problems import invalid, problem, refusal
+from ..http.session_notes import with_id
+from ..http.site import Site
+from ..i18n.languages import named
+from ..i18n.texts import PAGE
 from ..model import Channel, Outcome
 from ..phone import PhoneNumber, is_region
 from ..verifier import Flows
-from ..web.languages import named
-from ..web.texts import PAGE
 from . import bodies
-from .address import call_address
-from .binding import secret_for, secrets_shown, with_pair
-from .call import Call, Reply
-from .change import own_numbers
-from .forgery import cross_site
-from .notes import with_id
-from .problems import invalid, problem, refusal
+from .representation import verification
 from .session import not_signed_in
-from .site import Site
-from .views import verification
 
 
 async def start(site: Site, flows: Flows, call: Call) -> Reply:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hmac
 from urllib.parse import parse_qsl
 
+from ..http.call import Call, Reply
+from ..http.problems import problem
+from ..http.site import Site
 from ..model import WebhookRequest
 from ..verifier import Flows
-from .call import Call, Reply
-from .problems import problem
-from .site import Site
 
 _MOST_PARAMETERS = 100
 

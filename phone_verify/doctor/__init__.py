@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ..config import Given
+from ..config.site import Given
 from ..errors import ConfigurationError
-from ..transport import Transport
-from .asking import accounts, store
+from ..transports.base import Transport
 from .finding import Finding, Level, count
-from .reading import Reading
+from .loader import Reading
+from .probes import accounts, store
 from .rules import RULES
 
 __all__ = ["Finding", "Level", "count", "examine"]

@@ -7,18 +7,19 @@ from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
-from ..config import CHANNEL_NAMES, KNOWN, PREFIX
-from ..drivers.base import Driver, Polls, ReadsWebhooks, SendsNotices, is_loopback
+from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX
+from ..drivers.base import Driver, Polls, ReadsWebhooks, SendsNotices
+from ..drivers.options import is_loopback
 from ..errors import ConfigurationError
-from ..fixed_codes import FixedCode, read_fixed_codes
+from ..i18n.languages import LANGUAGES
+from ..i18n.texts import message_writer
 from ..model import Channel, Holder
 from ..phone import Kind, PhoneNumber
 from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Policy
 from ..segments import segments
-from ..web.languages import LANGUAGES
-from ..web.texts import message_writer
+from ..test_numbers import FixedCode, read_fixed_codes
 from .finding import Finding, Level
-from .reading import WRITE_A_KEY, Reading, fault, setting, unknown
+from .loader import WRITE_A_KEY, Reading, fault, setting, unknown
 
 _WRITE_A_SEGMENT = f"Write the output of: {DRAW_WEBHOOK_SECRET}"
 
@@ -87,9 +88,9 @@ def _practice(reading: Reading) -> Iterator[Finding]:
 
 
 def _short_codes(reading: Reading) -> Iterator[Finding]:
-    delivery = reading.delivery()
+    planner = reading.planner
     ways = [(channel, driver) for channel, carriers in reading.drivers.items() for driver in carriers]
-    plans = [delivery.plan(driver, channel) for channel, driver in ways]
+    plans = [planner.plan(driver, channel) for channel, driver in ways]
     limits = f"{SHORT_ATTEMPTS} tries and {SHORT_LIFE.total_seconds():.0f} seconds"
     if plans and all(plan.short for plan in plans):
         says = (
@@ -323,9 +324,9 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
 def _unserved(reading: Reading, fixed: FixedCode) -> Iterator[Finding]:
     """Report a test number whose code no channel accepts, with the reason."""
     phone, allowed = fixed.phone, reading.settings.policy.allowed_regions
-    router, delivery, regions = reading.router, reading.delivery(), setting("allowed_regions")
+    router, planner, regions = reading.router, reading.planner, setting("allowed_regions")
     routes = {channel: route for channel in reading.drivers if (route := router.route(channel, phone))}
-    plans = [delivery.plan(route[0], channel) for channel, route in routes.items()]
+    plans = [planner.plan(route[0], channel) for channel, route in routes.items()]
     lengths = {plan.code_length or 0 for plan in plans if plan.holder is Holder.OURS}
     says = ""
     if phone.kind is Kind.REFUSED:

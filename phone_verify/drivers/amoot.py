@@ -15,16 +15,9 @@ from typing import Any, ClassVar
 from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest
 from ..model import Account, Channel, DeliveryEvent, DeliveryState, Holder, Order, Receipt, WebhookRequest
-from .base import (
-    Ability,
-    NationalDriver,
-    Option,
-    amount_of,
-    one_of,
-    our_code,
-    reference_of,
-    trouble_of_status,
-)
+from .base import Ability, NationalDriver
+from .options import Option, one_of
+from .reading import amount_of, our_code, reference_of, trouble_of_status
 
 _SUCCESS = {1: "Success"}
 

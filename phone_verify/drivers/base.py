@@ -13,27 +13,21 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from decimal import Decimal
-from ipaddress import ip_address
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus, urlsplit
 
-from ..errors import ConfigurationError, InvalidPhoneError, ProviderError, Trouble
-from ..exchange import Exchange, HttpResponse
+from ..errors import ConfigurationError, ProviderError, Trouble
+from ..exchange import Exchange
 from ..model import Account, Channel, DeliveryEvent, Event, Holder, Order, Receipt, Sighting, WebhookRequest
 from ..phone import PhoneNumber
+from .options import COMMON_OPTIONS, Dsn, Option, is_loopback, one_of
+from .reading import scrubbed
 
 ANSWER_TIMEOUT = timedelta(seconds=10)
 
-_DETAIL_LONGEST = 200
-_SPOKEN = re.compile(r"[^\w .,:;()!?'…/-]", re.UNICODE)
-#: Three digits or more, also where they stand in groups, as phone numbers do.
-_DIGIT_RUNS = re.compile(r"\d(?:[ ().-]*\d){2,}")
-_REFERENCE = re.compile(r"[!-~]{1,64}")
-_AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 #: A driver's name is a segment of its webhooks' URL.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
@@ -50,69 +44,6 @@ class Ability:
     known: int | None = None
     #: The provider's own life of a code or line.
     cap: timedelta | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A DSN option: how its text is read, and the value without it. `read` raises ValueError saying what to write.
-
-    `example` is there for an option that no DSN can do without: what a DSN that shows the form has for it.
-    """
-
-    default: Any
-    read: Callable[[str], Any] = str
-    example: str | None = None
-
-
-def flag(text: str) -> bool:
-    """Read `on` or `off`; `true` and `false`, which some providers' own parameters say, are the same."""
-    if text not in ("on", "off", "true", "false"):
-        raise ValueError("write on or off")
-    return text in ("on", "true")
-
-
-def one_of(*words: str) -> Callable[[str], str]:
-    """Read one of these words."""
-
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"write one of: {', '.join(words)}")
-        return text
-
-    return read
-
-
-def path(text: str) -> str:
-    """Read an absolute path of a URL."""
-    if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text):
-        raise ValueError("write a path that begins with /, of letters, digits and . _ ~ / -")
-    return text
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-@dataclass(frozen=True, slots=True)
-class Dsn:
-    """A driver's DSN, taken apart. `host` is None for the provider's own."""
-
-    scheme: str
-    credentials: Sequence[str] = field(default=(), repr=False)
-    # A key written without its "@" stands where host and path should.
-    host: str | None = field(default=None, repr=False)
-    port: int | None = None
-    base_path: str = field(default="", repr=False)
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
-    setting: str = "DSN"
-
-
-#: The options that every driver knows.
-COMMON_OPTIONS = ("tls", "timeout", "name")
 
 
 @dataclass(frozen=True)
@@ -366,62 +297,3 @@ class TellsAccount(Carrier, Protocol):
     def account(self) -> Exchange[Account]:
         """The account of the credential. Raises `ProviderError` (configuration: it does not work) or `UnclearError`."""
         ...
-
-
-def scrubbed(text: str) -> str:
-    """A text fit for a log: one short line, and no more than two digits in a row."""
-    return _DIGIT_RUNS.sub("…", _SPOKEN.sub(" ", text)).strip()[:_DETAIL_LONGEST].rstrip()
-
-
-def our_code(order: Order) -> str:
-    """The code of an order whose code is ours."""
-    if order.code is None:
-        raise ValueError(f"an order for {order.channel} came without our code")
-    return order.code
-
-
-def number_of(text: str) -> PhoneNumber | None:
-    """The number that a provider reports of somebody, or None for what is none."""
-    try:
-        return PhoneNumber.parse(text)
-    except InvalidPhoneError:
-        return None
-
-
-def line_of(text: str) -> PhoneNumber | None:
-    """The number that a provider asks us to show: it may be toll-free or virtual, so only its country must exist."""
-    from phonenumbers import NumberParseException
-
-    line = PhoneNumber(text)
-    try:
-        return line if line.calling_code else None
-    except NumberParseException:
-        return None
-
-
-def reference_of(value: object) -> str | None:
-    """A provider's reference as text, or None where it is absent or nothing a store could keep and find again."""
-    text = str(value) if type(value) is int else value
-    return text if isinstance(text, str) and _REFERENCE.fullmatch(text) else None
-
-
-def amount_of(value: object) -> Decimal | None:
-    """A sum of money given as a number or a numeric text, or None for what is none."""
-    text = str(value) if isinstance(value, int | float) else value.strip() if isinstance(value, str) else ""
-    return Decimal(text) if _AMOUNT.fullmatch(text) else None
-
-
-def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:
-    """What an HTTP status outside 2xx means where the provider says no more than `said`, which is fit for a log."""
-    match response.status:
-        case 401 | 403:
-            trouble = Trouble.CONFIGURATION
-        case 402:
-            trouble = Trouble.BALANCE
-        case 429:
-            trouble = Trouble.RATE
-        case status if status >= 500:
-            trouble = Trouble.TRANSIENT
-        case _:
-            trouble = Trouble.UNKNOWN
-    return ProviderError(trouble, f"HTTP {response.status}: {said}" if said else f"HTTP {response.status}")

@@ -10,7 +10,9 @@ from ..errors import ConfigurationError
 from ..exchange import Exchange, Notice
 from ..model import Channel, Holder, Order, Receipt
 from ..phone import PhoneNumber
-from .base import Ability, Driver, Dsn, our_code
+from .base import Ability, Driver
+from .options import Dsn
+from .reading import our_code
 
 _ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}
 

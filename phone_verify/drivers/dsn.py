@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 from .. import drivers
 from ..errors import ConfigurationError
-from .base import Driver, Dsn
+from .base import Driver
+from .options import Dsn
 
 _FORM = "driver://credential@host[:port][/base/path][?option=value]"
 
@@ -57,7 +58,7 @@ def driver_class(scheme: str) -> type[Driver]:
 
 def schemes() -> list[str]:
     """The schemes of all drivers, found by the names of their modules."""
-    names = {module.name for module in pkgutil.iter_modules(drivers.__path__)} - {"base", "dsn"}
+    names = {module.name for module in pkgutil.iter_modules(drivers.__path__)} - {"base", "dsn", "options", "reading"}
     return sorted(name.replace("_", "-") for name in names)
 
 

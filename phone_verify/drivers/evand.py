@@ -17,7 +17,9 @@ from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
 from ..model import Account, Channel, Holder, Order, Receipt, is_token
 from ..phone import PhoneNumber
-from .base import Ability, Dsn, NationalDriver, Option, trouble_of_status
+from .base import Ability, NationalDriver
+from .options import Dsn, Option
+from .reading import trouble_of_status
 
 #: OAuth2's errors (RFC 6749, section 5.2) that no code and no number can cause, whatever the HTTP status.
 _ERRORS = {

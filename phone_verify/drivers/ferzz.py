@@ -14,7 +14,9 @@ from typing import ClassVar
 from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
 from ..model import Channel, Holder, Order, Receipt
-from .base import Ability, NationalDriver, Option, path, reference_of, trouble_of_status
+from .base import Ability, NationalDriver
+from .options import Option, path
+from .reading import reference_of, trouble_of_status
 
 #: The one error text that the docs publish: trouble on the server's side.
 _MESSAGES = {"درخواست دچار خطا شد": Trouble.TRANSIENT}

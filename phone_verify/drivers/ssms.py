@@ -19,19 +19,9 @@ from ..errors import ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
 from ..model import Account, Channel, DeliveryEvent, DeliveryState, Event, Holder, Order, Receipt, WebhookRequest
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
-from .base import (
-    Ability,
-    NationalDriver,
-    Option,
-    amount_of,
-    flag,
-    line_of,
-    number_of,
-    one_of,
-    our_code,
-    reference_of,
-    trouble_of_status,
-)
+from .base import Ability, NationalDriver
+from .options import Option, flag, one_of
+from .reading import amount_of, line_of, number_of, our_code, reference_of, trouble_of_status
 
 #: Every `err_code` of the labels' tables, taken together (public clients). What may be repeated, what is a setting and
 #: what cannot be reached is grouped as the clients group it, the rest by meaning (assumed).

@@ -30,19 +30,9 @@ from ..model import (
     WebhookRequest,
 )
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
-from .base import (
-    Ability,
-    NationalDriver,
-    Option,
-    amount_of,
-    flag,
-    line_of,
-    number_of,
-    one_of,
-    our_code,
-    reference_of,
-    trouble_of_status,
-)
+from .base import Ability, NationalDriver
+from .options import Option, flag, one_of
+from .reading import amount_of, line_of, number_of, our_code, reference_of, trouble_of_status
 
 #: What an error's text can add to its HTTP status; the docs publish hardly any, so the first row that surely fits
 #: counts and everything else is UNKNOWN. All patterns of a row must be found.

@@ -1,7 +1,6 @@
 """The sandbox as a WSGI application: providers, test API and page behind one guard."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from http import HTTPStatus
@@ -11,17 +10,15 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
-from phone_verify.sandbox import control, page
-from phone_verify.sandbox.control import Problem
-from phone_verify.sandbox.dialling import Dialled, dial
-from phone_verify.sandbox.faults import Faults, spoilt
+from phone_verify.sandbox import api, page
+from phone_verify.sandbox.faults import spoilt
 from phone_verify.sandbox.guard import is_cross_site, is_known_host
-from phone_verify.sandbox.journal import MASK, Entry, Journal, masked
-from phone_verify.sandbox.network import Network, Wait
+from phone_verify.sandbox.journal import MASK, Entry, masked
+from phone_verify.sandbox.network import Wait
+from phone_verify.sandbox.problem import Problem
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.protocols.base import Answer, Provider, RefusedError, Route, UnreadableError, Visit
-from phone_verify.sandbox.timers import Later, Timers
-from phone_verify.sandbox.webhooks import AskUrl, asker
+from phone_verify.sandbox.state import SandboxState
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -42,33 +39,8 @@ class _BoundedRequest(Request):
     max_form_parts = 100
 
 
-class Sandbox:
-    """A phone network with its providers, as a WSGI application.
-
-    `hosts` are names beside the loopback ones under which it may be reached, and whose webhooks it may call.
-    `pause` is how it waits when a fault says so, `later` how handsets do things by themselves; by default both take
-    their time for real, and no longer than until `close`.
-    """
-
-    def __init__(
-        self,
-        network: Network | None = None,
-        *,
-        hosts: Iterable[str] = (),
-        pause: Callable[[float], object] | None = None,
-        ask_url: AskUrl | None = None,
-        later: Later | None = None,
-    ) -> None:
-        self.network = network or Network()
-        self.faults = Faults()
-        self.journal = Journal()
-        self.streams = threading.BoundedSemaphore(control.MAX_STREAMS)
-        self._hosts = frozenset(host.lower() for host in hosts)
-        self._closing = threading.Event()
-        self._pause = pause or self._closing.wait
-        self._timers = Timers()
-        self._later = later or self._timers.after
-        self._ask_url = ask_url or asker(self._hosts)
+class Sandbox(SandboxState):
+    """A phone network with its providers, as a WSGI application. Arguments: see `SandboxState`."""
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """Answer one request. A fault that hangs ends in ConnectionAbortedError, on which servers just hang up."""
@@ -76,26 +48,6 @@ class Sandbox:
         response = self._respond(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response(environ, start_response)
-
-    def close(self) -> None:
-        """End all waiting, so that a server can stop."""
-        self._closing.set()
-        self._timers.stop()
-        self.network.close()
-
-    def dial(self, phone: str, number: str, *, caller: str | None = None, hidden: bool = False) -> Dialled:
-        """Let the handset `phone` call `number`, showing `caller` in place of its own number, or none at all."""
-        return dial(
-            phone,
-            number,
-            network=self.network,
-            faults=self.faults,
-            providers=PROVIDERS,
-            ask_url=self._ask_url,
-            pause=self._pause,
-            caller=caller,
-            hidden=hidden,
-        )
 
     def _respond(self, request: Request) -> Response:
         try:
@@ -194,7 +146,7 @@ def _paged(route: page.PageRoute) -> Endpoint:
     return lambda sandbox, request, path: route.handler(request)
 
 
-def _controlled(route: control.ControlRoute) -> Endpoint:
+def _controlled(route: api.ControlRoute) -> Endpoint:
     def handle(sandbox: Sandbox, request: Request, path: Mapping[str, str]) -> Response:
         if request.method != "GET":
             _refuse_cross_site(request)
@@ -211,7 +163,7 @@ def _provided(provider: Provider, route: Route) -> Endpoint:
 def _url_map() -> Map:
     """Build the table of all paths. It knows no sandbox, so that one table serves all of them."""
     rules = [Rule(route.path, methods=[route.method], endpoint=_paged(route)) for route in page.ROUTES]
-    rules += [Rule(route.path, methods=[route.method], endpoint=_controlled(route)) for route in control.ROUTES]
+    rules += [Rule(route.path, methods=[route.method], endpoint=_controlled(route)) for route in api.ROUTES]
     rules += [
         Rule(path, methods=[route.method], endpoint=_provided(provider, route), strict_slashes=route.exact_slash)
         for provider in PROVIDERS.values()

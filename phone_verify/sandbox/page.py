@@ -11,9 +11,9 @@ from string import Template
 
 from werkzeug.wrappers import Request, Response
 
-from phone_verify.sandbox import control
-from phone_verify.sandbox.control import Problem
+from phone_verify.sandbox import api
 from phone_verify.sandbox.guard import local_site
+from phone_verify.sandbox.problem import Problem
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -60,7 +60,7 @@ def beside(request: Request) -> Response:
 
 def about_api(request: Request) -> Response:
     """What the test API can do."""
-    text = html.escape((control.__doc__ or "").strip())
+    text = html.escape((api.__doc__ or "").strip())
     return _page("api.html", text=text, address=html.escape(request.host_url.rstrip("/")))
 
 

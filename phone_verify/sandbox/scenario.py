@@ -18,7 +18,6 @@ lines:                                   # numbers to have users call, in place 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from phone_verify.sandbox.documents import Document, DocumentError, read_document, write_document
 from phone_verify.sandbox.faults import LONGEST_DELAY, MAX_FAULTS, NO_FAULT, Fault, FaultError, read_fault
@@ -26,9 +25,7 @@ from phone_verify.sandbox.guard import local_site
 from phone_verify.sandbox.network import MAX_HANDSETS, MAX_LINES, Habit
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.protocols import PROVIDERS
-
-if TYPE_CHECKING:
-    from phone_verify.sandbox.app import Sandbox
+from phone_verify.sandbox.state import SandboxState
 
 _PARTS = ("faults", "handsets", "webhooks", "lines")
 _OF_A_HANDSET = ("phone", "dials_after", "caller", "hidden")
@@ -89,7 +86,7 @@ def scenario_of(document: Document) -> Scenario:
     return scenario
 
 
-def load(sandbox: "Sandbox", scenario: Scenario) -> None:
+def load(sandbox: SandboxState, scenario: Scenario) -> None:
     """Let the network behave so, in place of how it did. Handsets that are there stay, with what they received."""
     network = sandbox.network
     sandbox.faults.clear()
@@ -105,7 +102,7 @@ def load(sandbox: "Sandbox", scenario: Scenario) -> None:
         network.set_habit(phone, habit)
 
 
-def present(sandbox: "Sandbox") -> Scenario:
+def present(sandbox: SandboxState) -> Scenario:
     """Return how the network behaves now."""
     return Scenario(
         faults=sandbox.faults.all(),

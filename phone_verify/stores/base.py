@@ -16,7 +16,8 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
-from ..lifecycle import PROOF_LIFE, Answering, Attachment, Counted, Judged, Limits, Opening, Quota, Refused, Spent
+from ..lifecycle import PROOF_LIFE, Attachment, Judged, Opening, Spent
+from ..limits import Answering, Counted, Limits, Quota, Refused
 from ..model import Event, Status, Verification
 
 #: How long a record is kept after its life, whether it was closed before or not: for reports, and so that a proof

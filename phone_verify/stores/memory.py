@@ -12,19 +12,23 @@ from datetime import UTC, datetime, timedelta
 from .. import lifecycle
 from ..codes import TAG_LENGTH
 from ..errors import StoreError
-from ..lifecycle import (
+from ..lifecycle import Attachment, Judged, Opening, Spent
+from ..limits import (
     Answering,
-    Attachment,
     Counted,
-    Judged,
     Limits,
-    Opening,
     Quota,
     Refusal,
     Refused,
-    Spent,
     Tally,
     Window,
+    after_success,
+    changed_by,
+    counted,
+    hour_of,
+    is_tallied,
+    refunded,
+    uncounted,
 )
 from ..model import Event, Failures, Status, Verification
 from .base import KEPT, SWEPT_PER_START, checked_keep
@@ -90,7 +94,7 @@ class MemoryStore:
             self._drop_counters(len(quotas) + 1, now)
             windows = []
             for quota in quotas:
-                window = lifecycle.counted(self._counters.get(quota.key), quota, now)
+                window = counted(self._counters.get(quota.key), quota, now)
                 if isinstance(window, Refused):
                     return window
                 windows.append(window)
@@ -103,7 +107,7 @@ class MemoryStore:
         self._begin(now)
         with self._lock:
             for quota, ends_at in zip(quotas, windows, strict=True):
-                window = lifecycle.uncounted(self._counters.get(quota.key), ends_at)
+                window = uncounted(self._counters.get(quota.key), ends_at)
                 if window is not None and not quota.gate:
                     self._counters[quota.key] = window
 
@@ -112,7 +116,7 @@ class MemoryStore:
         with self._lock:
             phone, _ = self._find(id)
             for quota in quotas:
-                window = lifecycle.refunded(phone.windows.get(quota.key), quota, at)
+                window = refunded(phone.windows.get(quota.key), quota, at)
                 if window is not None:
                     phone.windows[quota.key] = window
 
@@ -297,7 +301,7 @@ class MemoryStore:
             self._clear(phone, record)
 
     def _clear(self, phone: _Phone, record: Verification) -> None:
-        for key in lifecycle.after_success(record, phone.failures):
+        for key in after_success(record, phone.failures):
             phone.failures.pop(key, None)
 
     def _count(self, phone: _Phone, quotas: Sequence[Quota], windows: Sequence[Window]) -> None:
@@ -324,15 +328,15 @@ class MemoryStore:
             self._clear(phone, record)
         if change is None:
             return
-        hour = lifecycle.hour_of(now)
+        hour = hour_of(now)
         old = self._tally.get(hour, Tally())
         self._tally[hour] = Tally(old.short + change.short, old.long + change.long, old.right + change.right)
         if answering.address and change.address:
-            window = lifecycle.changed_by(self._counters.get(answering.address), change.address, now)
+            window = changed_by(self._counters.get(answering.address), change.address, now)
             self._keep_counter(answering.address, window)
 
     def _tally_at(self, now: datetime) -> Tally:
-        for hour in [hour for hour in self._tally if not lifecycle.is_tallied(hour, now)]:
+        for hour in [hour for hour in self._tally if not is_tallied(hour, now)]:
             del self._tally[hour]
         hours = self._tally.values()
         return Tally(sum(h.short for h in hours), sum(h.long for h in hours), sum(h.right for h in hours))

@@ -54,9 +54,9 @@ from ..drivers.base import (
     TakesUserTokens,
     TellsAccount,
     TellsDelivery,
-    scrubbed,
 )
 from ..drivers.dsn import load_driver, parse_dsn
+from ..drivers.reading import scrubbed
 from ..errors import ConfigurationError, ProviderError, Trouble, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse, Notice
 from ..model import (

@@ -10,7 +10,7 @@ from typing import Self
 
 from ..phone import PhoneNumber
 from ..sandbox import Habit, SandboxServer, load, read_scenario
-from ..sandbox.dialling import Dialled
+from ..sandbox.calls import Dialled
 from ..sandbox.faults import Fault, Faults, read_fault
 from ..sandbox.journal import Entry
 from ..sandbox.network import Call, Message

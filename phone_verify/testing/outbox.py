@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import overload
 from urllib.parse import urlsplit
 
-from ..drivers.base import is_loopback
+from ..drivers.options import is_loopback
 from ..exchange import HttpRequest, HttpResponse, Notice
 from ..phone import PhoneNumber
-from ..transport import intercepted
+from ..transports.base import intercepted
 
 
 @dataclass(frozen=True, slots=True)

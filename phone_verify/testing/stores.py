@@ -25,29 +25,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from .. import lifecycle
+from .. import limits
 from ..codes import Keyring, new_id
-from ..lifecycle import (
-    FOREVER,
-    LINE_REST,
-    PAIR_REST,
-    POLL_INTERVAL,
-    PROOF_LIFE,
-    Answer,
-    Answering,
-    Attachment,
-    Counted,
-    Limits,
-    Opening,
-    Quota,
-    Refusal,
-    Refused,
-    Spent,
-    Tally,
-)
+from ..lifecycle import LINE_REST, PAIR_REST, POLL_INTERVAL, PROOF_LIFE, Answer, Attachment, Opening, Spent
+from ..limits import FOREVER, Answering, Counted, Limits, Quota, Refusal, Refused, Tally
 from ..model import Channel, Event, Holder, Status, Verification
 from ..phone import PhoneNumber
-from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST, Plan
+from ..planning import Plan
+from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST
 from ..purposes import Budget
 from ..stores.base import KEPT, SWEPT_PER_START, Store
 from .clock import ManualClock
@@ -94,7 +79,7 @@ def run(step: Coroutine[Any, Any, T]) -> T:
 
 def failing(record: Verification) -> int:
     """How many wrong answers count towards the next lock of this record's budget."""
-    return lifecycle.failing(record.failures, record.read_at)
+    return limits.failing(record.failures, record.read_at)
 
 
 def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:

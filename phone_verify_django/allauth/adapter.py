@@ -17,16 +17,17 @@ from django.http import HttpResponseRedirect
 from django.utils.translation import get_language
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
-from phone_verify.api.address import call_address
+from phone_verify.external.forms import NOTHING, Begun, prove, send
+from phone_verify.http.client_address import call_address
+from phone_verify.i18n.languages import ENGLISH, named
+from phone_verify.i18n.texts import Texts, texts_in
 from phone_verify.model import Redeemed
-from phone_verify.typed_codes import NOTHING, Begun, prove, send
-from phone_verify.web.languages import ENGLISH, named
-from phone_verify.web.texts import Texts, texts_in
 
-from .. import accounts, calls, conf, pending_login, phones, signals
+from .. import account_policy, accounts, calls, pending_login, phones, signals
 from ..formfields import PhoneField
 from ..recent import note_check
 from ..rights import StaffPhoneError
+from ..site import current_site
 from ..store import joining_on_sqlite
 from .login import note_verified, verified_in
 from .models import ClaimedPhone
@@ -107,7 +108,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def get_user_by_phone(self, phone: str) -> AbstractBaseUser | None:
         """The user who has proven this number; nobody for one that was only typed."""
         try:
-            number = PhoneNumber.parse(phone, conf.site().verifier.policy.region)
+            number = PhoneNumber.parse(phone, current_site().verifier.policy.region)
         except InvalidPhoneError:
             return None
         return phones.owner_of(number.e164)
@@ -148,7 +149,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         try:
             with joining_on_sqlite():
                 told = prove(
-                    conf.site().verifier,
+                    current_site().verifier,
                     Begun(*found),
                     PhoneNumber(phone),
                     self._purpose,
@@ -163,7 +164,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             return self._texts.refusal(told)
         owner = user or self.get_user_by_phone(phone)
         signs_in = not self.request.user.is_authenticated
-        if signs_in and owner is not None and not accounts.lets_in(owner, told):
+        if signs_in and owner is not None and not account_policy.lets_in(owner, told):
             return self._texts.page["login_refused"]
         self.request.phone_verify_redeemed = told
         return None
@@ -180,7 +181,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     @property
     def _address(self) -> str | None:
-        return call_address(conf.site(), calls.page_call(self.request))
+        return call_address(current_site(), calls.page_call(self.request))
 
     @property
     def _texts(self) -> Texts:
@@ -203,7 +204,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         phones.tell(self.request, user, change, phone)
 
     def _send(self, phone: str) -> None:
-        site, session, key = conf.site(), self.request.session, f"{self._purpose} {phone}"
+        site, session, key = current_site(), self.request.session, f"{self._purpose} {phone}"
         kept = dict(session.get(BEGUN, {}))
         begun = kept.pop(key, None)
         try:

@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
 
-from .. import conf
+from .. import app_settings
 
 ADAPTER = "phone_verify_django.allauth.adapter.PhoneVerifyAccountAdapter"
 FORMS = {
@@ -32,7 +32,7 @@ class PhoneVerifyAllauthConfig(AppConfig):
     def ready(self) -> None:
         """Refuse to start where django-allauth would not ask us."""
         checks.register(complaints)
-        if not conf.are_looked_at():
+        if not app_settings.are_looked_at():
             for complaint in complaints():
                 if complaint.is_serious():
                     raise ImproperlyConfigured(f"{complaint.msg} {complaint.hint}")

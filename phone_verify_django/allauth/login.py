@@ -32,7 +32,8 @@ from django.urls import NoReverseMatch, reverse
 from phone_verify.api import known_cookie
 from phone_verify.model import Assurance, Redeemed
 
-from .. import accounts, calls, conf, kept_proof, pending_login
+from .. import accounts, app_settings, calls, kept_proof, pending_login
+from ..site import current_site
 
 log = logging.getLogger("phone_verify")
 
@@ -146,7 +147,7 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
     if not accounts.complete_sign_in(request, user, redeemed, adds=kept["adds"], remember=kept["remember"]):
         log.warning("a login by phone was refused when it ended: its number no longer signs in user %s", user.pk)
         logout(request)
-        raise ImmediateHttpResponse(HttpResponseRedirect(conf.sign_in_url()))
+        raise ImmediateHttpResponse(HttpResponseRedirect(app_settings.sign_in_url()))
     if kept["on_our_page"] and response is not None:
         _remember_device(request, redeemed, response)
 
@@ -156,7 +157,7 @@ def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpRes
         mount = reverse("phone_verify:login").removesuffix("login/")
     except NoReverseMatch:  # the site signs in by code of its own, without our URLs
         return
-    site = conf.site()
+    site = current_site()
     calls.remember(request, response, site, mount, known_cookie(site, calls.page_call(request), redeemed))
 
 

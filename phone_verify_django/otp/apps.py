@@ -10,7 +10,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from .. import conf
+from .. import app_settings
 
 #: Each needs those before it.
 _MIDDLEWARE = (
@@ -38,7 +38,7 @@ class PhoneVerifyOtpConfig(AppConfig):
         from . import first_factor
 
         first_factor.watch()
-        if not conf.are_looked_at() and not middleware_is_there():
+        if not app_settings.are_looked_at() and not middleware_is_there():
             raise ImproperlyConfigured(MIDDLEWARE_MISSING)
 
 

@@ -11,7 +11,7 @@ import hashlib
 
 from django.contrib.sessions.backends.base import SessionBase
 
-from phone_verify.typed_codes import NOTHING, Begun
+from phone_verify.external.forms import NOTHING, Begun
 
 #: In the session: the secrets, by the device's key.
 SESSION_KEY = "phone_verify_second_factor"

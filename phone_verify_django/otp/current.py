@@ -9,10 +9,10 @@ from contextvars import ContextVar
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
-from phone_verify.api.address import call_address
+from phone_verify.http.client_address import call_address
 
-from .. import conf
 from ..calls import page_call
+from ..site import current_site
 
 _request: ContextVar[HttpRequest | None] = ContextVar("phone_verify_django.otp.request", default=None)
 
@@ -30,7 +30,7 @@ def serving(request: HttpRequest) -> Iterator[None]:
 def address() -> str | None:
     """Return the address of the client being served, or None where it is not known."""
     request = _request.get()
-    return None if request is None else call_address(conf.site(), page_call(request))
+    return None if request is None else call_address(current_site(), page_call(request))
 
 
 def session() -> SessionBase | None:

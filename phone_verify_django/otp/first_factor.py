@@ -16,8 +16,8 @@ from django.http import HttpRequest
 
 from phone_verify import PhoneNumber
 
-from .. import conf
 from ..backends import PhoneBackend
+from ..site import current_site
 
 SESSION_KEY = "phone_verify_first_factor"
 
@@ -29,7 +29,7 @@ def watch() -> None:
 
 def is_used_in(session: SessionBase, phone: PhoneNumber) -> bool:
     """Return whether this phone signed this session in, or may have: its tag cannot be compared."""
-    keyring, path = conf.site().verifier.flows.keyring, session.get(BACKEND_SESSION_KEY)
+    keyring, path = current_site().verifier.flows.keyring, session.get(BACKEND_SESSION_KEY)
     match session.get(SESSION_KEY):
         case [key_id, tag, backend] if backend == path:
             return bool(key_id != keyring.tag_key_id or tag == keyring.tag(phone))
@@ -50,6 +50,6 @@ def _remember(request: HttpRequest, user: Any, **_: object) -> None:
     # django-otp signs a user in again with the second factor: no phone was verified for that.
     phone = getattr(user, "proven_phone", None)
     if phone is not None:
-        keyring = conf.site().verifier.flows.keyring
+        keyring = current_site().verifier.flows.keyring
         backend = request.session[BACKEND_SESSION_KEY]
         request.session[SESSION_KEY] = [keyring.tag_key_id, keyring.tag(phone), backend]

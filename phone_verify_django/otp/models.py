@@ -21,12 +21,13 @@ from phone_verify import (
     StoreError,
     Verification,
 )
+from phone_verify.external.forms import NOTHING, Begun, prove, send
+from phone_verify.i18n.languages import ENGLISH, named
+from phone_verify.i18n.texts import Texts, spoken, texts_in
 from phone_verify.model import Redeemed
-from phone_verify.typed_codes import NOTHING, Begun, prove, send
-from phone_verify.web.languages import ENGLISH, named
-from phone_verify.web.texts import Texts, spoken, texts_in
 
-from .. import conf, rights
+from .. import rights
+from ..site import current_site
 from ..store import joining_on_sqlite
 from . import challenges, current, first_factor
 
@@ -70,7 +71,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         """Read the number as it was typed."""
         super().clean()
         try:
-            self.phone = PhoneNumber.parse(self.phone, conf.site().verifier.policy.region).e164
+            self.phone = PhoneNumber.parse(self.phone, current_site().verifier.policy.region).e164
         except InvalidPhoneError as error:
             raise ValidationError({"phone": str(error)}) from None
 
@@ -80,7 +81,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         Raises `InvalidPhoneError` for a new device whose number is none.
         """
         if self._state.adding:
-            self.phone = PhoneNumber.parse(self.phone, conf.site().verifier.policy.region).e164
+            self.phone = PhoneNumber.parse(self.phone, current_site().verifier.policy.region).e164
         self.name: str = self.name or self.number.hint
         super().save(*args, **kwargs)
 
@@ -154,7 +155,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
     def get_cooldown_duration(self) -> float:
         """The `resend_after` of `PHONE_VERIFY`, in seconds."""
-        return conf.site().verifier.policy.resend_after.total_seconds()
+        return current_site().verifier.policy.resend_after.total_seconds()
 
     def get_throttle_factor(self) -> float:
         """One: after a wrong code the next may be tried in 1, 2, 4, 8… seconds."""
@@ -163,7 +164,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     def _sent(self, session: SessionBase, texts: Texts) -> Outcome:
         before = self._begun(session)
         outcome, begun = send(
-            conf.site().verifier,
+            current_site().verifier,
             self.number,
             PURPOSE,
             begun=before,
@@ -183,7 +184,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     def _is_proven_by(self, session: SessionBase, typed: str) -> bool:
         # The number may have been changed since the code was sent: then it is a wrong one.
         redeemed = prove(
-            conf.site().verifier,
+            current_site().verifier,
             self._begun(session),
             self.number,
             PURPOSE,

@@ -17,7 +17,7 @@ from phone_verify.stores.base import KEPT
 from phone_verify.stores.rows.verbs import RowStore
 
 from .second_connection import Setup
-from .turns import ConnectionTurns, joining_on_sqlite
+from .transactions import ConnectionTurns, joining_on_sqlite
 
 __all__ = ["OrmStore", "joining_on_sqlite"]
 

@@ -17,7 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
 from phone_verify.errors import StoreError
-from phone_verify.stores.rows.turns import Statement
+from phone_verify.stores.rows.transactions import Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
 from phone_verify.stores.rows.writes import (
     CLOSED,

@@ -17,10 +17,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from phone_verify import InvalidPhoneError, PhoneNumber
-from phone_verify.web.texts import spoken
+from phone_verify.i18n.texts import spoken
 
+from ..access import has_checked, span
 from ..accounts import phone_of
-from ..gates import has_checked, span
 
 register = template.Library()
 

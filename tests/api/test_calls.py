@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 import pytest
 
 from phone_verify.api import Call, Reply, SignIn, Site, ahandle, handle
-from phone_verify.api.binding import with_pair
-from phone_verify.api.views import dial, seconds_left, verification
+from phone_verify.api.representation import dial, seconds_left, verification
+from phone_verify.http.cookies import with_pair
 from phone_verify.model import Receipt, Status
 from phone_verify.verifier import Verifier
 from tests.core.bench import (

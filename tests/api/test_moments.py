@@ -7,28 +7,28 @@ from datetime import timedelta
 import pytest
 from freezegun import freeze_time
 
-from phone_verify.api import moments
+from phone_verify.http import session_time
 
 
 def test_a_moment_grows_old() -> None:
     with freeze_time("2030-01-01 12:00:00.9") as time:
-        kept = moments.now()
+        kept = session_time.now()
         assert type(kept) is int
         time.tick(timedelta(seconds=60))
-        assert moments.ago(kept) == timedelta(seconds=60.9)
+        assert session_time.ago(kept) == timedelta(seconds=60.9)
 
 
 @pytest.mark.parametrize(("ahead", "known"), [(5, True), (6, False)])
 def test_a_moment_that_is_to_come_is_known_only_where_clocks_differ_a_little(ahead: int, known: bool) -> None:
     with freeze_time("2030-01-01 12:00"):
-        assert moments.ago(moments.now() + ahead) == (timedelta(0) if known else None)
+        assert session_time.ago(session_time.now() + ahead) == (timedelta(0) if known else None)
 
 
 @pytest.mark.parametrize("kept", [None, True, "1", 1.5, [1]])
 def test_what_is_no_moment_is_none(kept: object) -> None:
-    assert moments.ago(kept) is None
+    assert session_time.ago(kept) is None
 
 
 @pytest.mark.parametrize("span", [600, 600.0, timedelta(minutes=10)])
 def test_a_span_is_written_either_way(span: timedelta | float) -> None:
-    assert moments.span(span) == timedelta(minutes=10)
+    assert session_time.span(span) == timedelta(minutes=10)

@@ -9,10 +9,11 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.api import AskSite, Call, SessionUser, SetPhone, SignIn, Site
-from phone_verify.api.binding import pairs, with_pair
-from phone_verify.api.notes import with_id
-from phone_verify.api.page_values import Page
-from phone_verify.api.pages import (
+from phone_verify.errors import StoreError
+from phone_verify.http.cookies import pairs, with_pair
+from phone_verify.http.session_notes import with_id
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.web.flow import (
     CodePage,
     LoginPage,
     NumberHelp,
@@ -27,8 +28,7 @@ from phone_verify.api.pages import (
     submit_verify,
     taken_phone,
 )
-from phone_verify.errors import StoreError
-from phone_verify.stores.memory import MemoryStore
+from phone_verify.web.pages import Page
 from tests.core.bench import FLASH, OTHER_PHONE, PHONE, SMS, Bench, Driver, chat, flash, sms, wrong
 
 

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_verify.api import binding, bodies
-from phone_verify.api.address import client_address
-from phone_verify.api.call import Call, Reply
-from phone_verify.api.forgery import cross_site
+from phone_verify.api import bodies
+from phone_verify.http import cookies
+from phone_verify.http.call import Call, Reply
+from phone_verify.http.client_address import client_address
+from phone_verify.http.csrf import cross_site
+from phone_verify.http.qr import svg_data_uri
+from phone_verify.i18n.texts import message_writer
 from phone_verify.model import Channel
-from phone_verify.web.qr import svg_data_uri
-from phone_verify.web.texts import message_writer
 
 
 @pytest.mark.parametrize(
@@ -47,23 +48,23 @@ def pair(n: int) -> tuple[str, str]:
 def test_the_cookie_holds_the_last_five() -> None:
     cookie = ""
     for n in range(7):
-        cookie = binding.with_pair(cookie, *pair(n))
-    assert binding.pairs(cookie) == [pair(n) for n in (6, 5, 4, 3, 2)]
-    assert binding.pairs(binding.with_pair(cookie, *pair(3)))[0] == pair(3)
-    assert binding.pairs(binding.without_pair(cookie, pair(6)[0])) == [pair(n) for n in (5, 4, 3, 2)]
+        cookie = cookies.with_pair(cookie, *pair(n))
+    assert cookies.pairs(cookie) == [pair(n) for n in (6, 5, 4, 3, 2)]
+    assert cookies.pairs(cookies.with_pair(cookie, *pair(3)))[0] == pair(3)
+    assert cookies.pairs(cookies.without_pair(cookie, pair(6)[0])) == [pair(n) for n in (5, 4, 3, 2)]
 
 
 @given(st.text(max_size=300))
 def test_no_cookie_is_more_than_unread(text: str) -> None:
-    assert binding.pairs(text) == [] or all(len(id) == 44 and len(secret) == 22 for id, secret in binding.pairs(text))
+    assert cookies.pairs(text) == [] or all(len(id) == 44 and len(secret) == 22 for id, secret in cookies.pairs(text))
 
 
 def test_the_header_comes_before_the_cookie() -> None:
     id, secret = pair(1)
-    cookie = binding.with_pair("", id, secret)
-    assert binding.secret_for(Call("GET", "", cookie=cookie), id) == secret
-    assert binding.secret_for(Call("GET", "", {"verification-secret": "other"}, cookie=cookie), id) == "other"
-    assert binding.secret_for(Call("GET", "", {"verification-secret": ""}, cookie=cookie), id) == ""
+    cookie = cookies.with_pair("", id, secret)
+    assert cookies.secret_for(Call("GET", "", cookie=cookie), id) == secret
+    assert cookies.secret_for(Call("GET", "", {"verification-secret": "other"}, cookie=cookie), id) == "other"
+    assert cookies.secret_for(Call("GET", "", {"verification-secret": ""}, cookie=cookie), id) == ""
 
 
 PUBLIC = "https://site.example"

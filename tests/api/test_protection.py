@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from phone_verify.api import Call, Site
-from phone_verify.api.binding import COOKIE
-from phone_verify.api.cookies import _warn_of_plain_http, cookie_arguments, cookie_name
-from phone_verify.api.forms import refused_form
-from phone_verify.api.headers import page_headers
-from phone_verify.api.known import KNOWN_COOKIE
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.errors import ConfigurationError
+from phone_verify.http.cookies import COOKIE, KNOWN_COOKIE, _warn_of_plain_http, cookie_arguments, cookie_name
+from phone_verify.http.page_headers import page_headers
+from phone_verify.web.forms import refused_form
 
 KEY = "k-key-for-tests-0123456789abcdef"
 

@@ -15,7 +15,7 @@ from django.utils import translation
 
 from phone_verify import Channel, PhoneNumber
 from phone_verify.model import Assurance, Redeemed
-from phone_verify_django.newcomers import Newcomer
+from phone_verify_django.pending_signup import Newcomer
 from phone_verify_django.signup import SignUpView
 from tests.test_templates import URLS
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.i18n.texts import texts_in
 from phone_verify.web.assets import asset
-from phone_verify.web.languages import LANGUAGES
-from phone_verify.web.texts import texts_in
 from tests.conftest import missing
 from tests.test_templates import PAGES, by_jinja
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from phone_verify.web.languages import LANGUAGES
-from phone_verify.web.texts import texts_in
+from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.i18n.texts import texts_in
 from tests.scenarios import Stage
 
 from .conftest import DESKTOP_SIZE, Tabs

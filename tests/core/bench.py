@@ -10,11 +10,9 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from phone_verify.codes import Keyring
-from phone_verify.delivery import Parts
 from phone_verify.drivers.base import Ability, Starts
 from phone_verify.errors import ProviderError, Trouble, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest
-from phone_verify.fixed_codes import FixedCode
 from phone_verify.model import (
     CallState,
     Channel,
@@ -27,10 +25,12 @@ from phone_verify.model import (
     Sighting,
     WebhookRequest,
 )
+from phone_verify.parts import Parts
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.test_numbers import FixedCode
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import AsyncVerifier, Verifier

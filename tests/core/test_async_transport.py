@@ -13,9 +13,9 @@ from contextlib import suppress
 
 import pytest
 
-from phone_verify.async_transport import AsyncTransport
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.transports.aio import AsyncTransport
 
 from .sockets import OK, Server, sends
 

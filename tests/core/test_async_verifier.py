@@ -12,13 +12,15 @@ from typing import Any
 
 import pytest
 
-from phone_verify.config import Settings, build, open_async_store
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
+from phone_verify.config.stores import open_async_store
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.model import Reason, Status
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.stores.threaded import ThreadedStore
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.threads import ThreadedStore
 from phone_verify.verifier import AsyncVerifier, Verifier
 
 from .bench import OTHER_PHONE, PHONE, AsyncFace, Bench, sms, wrong
@@ -157,11 +159,11 @@ def test_a_site_without_the_extra_is_blocking_and_says_what_is_missing(monkeypat
 
 def test_a_blocking_site_loads_nothing_for_async() -> None:
     program = (
-        "import sys, phone_verify.config as c\n"
+        "import sys, phone_verify as c\n"
         "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
         "from phone_verify.phone import PhoneNumber\n"
         "assert site.verifier.start(PhoneNumber('+989120000000')).ok\n"
-        "print(sorted({'aiohttp', 'asyncio', 'phone_verify.async_transport'} & set(sys.modules)))"
+        "print(sorted({'aiohttp', 'asyncio', 'phone_verify.transports.aio'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

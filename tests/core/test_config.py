@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from phone_verify.config import KNOWN, Settings, build, load_drivers
+from phone_verify.config.drivers import load_drivers
+from phone_verify.config.settings import KNOWN, Settings
+from phone_verify.config.site import build
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel
 from phone_verify.stores.memory import MemoryStore

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.events import LABELS, Events, Happened
+from phone_verify.events.record import LABELS, Events, Happened
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.model import Reason, Receipt
 from phone_verify.phone import PhoneNumber
@@ -236,7 +237,7 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(spans))
 trace.set_tracer_provider(provider)
 
-from phone_verify.config import Settings, build
+from phone_verify import Settings, build
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 
@@ -273,7 +274,7 @@ def test_opentelemetry_has_a_span_and_counts_a_verb_without_anybody_s_data() -> 
 def test_without_opentelemetry_nothing_is_missed() -> None:
     program = (
         "import sys; sys.modules['opentelemetry'] = None\n"
-        "from phone_verify.config import Settings, build\n"
+        "from phone_verify import Settings, build\n"
         "from phone_verify.phone import PhoneNumber\n"
         "from phone_verify.testing.transport import FakeTransport\n"
         f"site = build(Settings.read({SETTINGS!r}), transport=FakeTransport())\n"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.errors import ConfigurationError
-from phone_verify.fixed_codes import LONGEST, FixedCode, read_fixed_codes
 from phone_verify.model import Channel, Reason, Receipt
 from phone_verify.phone import PhoneNumber
+from phone_verify.test_numbers import LONGEST, FixedCode, read_fixed_codes
 
 from .bench import LINE, OTHER_PHONE, PHONE, SMS, TELEGRAM, Bench, Caller, chat, flash, sms, wrong
 

@@ -11,12 +11,12 @@ import pytest
 
 from phone_verify import PhoneNumber, Settings, Verifier, build
 from phone_verify.errors import InvalidPhoneError
-from phone_verify.foreign_codes import account, hold, judge, judge_again, may_be_judged
+from phone_verify.external.codes import account, hold, judge, judge_again, may_be_judged
+from phone_verify.external.forms import Begun, prove
 from phone_verify.model import Outcome, Reason, Redeemed, Verification
 from phone_verify.phone import Kind
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.typed_codes import Begun, prove
 
 PHONE = PhoneNumber("+989120000000")
 CODE, WRONG, PURPOSE = "048213", "048214", "second_factor"

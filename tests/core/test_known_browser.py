@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.codes import Keyring
-from phone_verify.known_browser import KNOWN_FOR, KnownBrowsers
 from phone_verify.model import Reason
 from phone_verify.phone import PhoneNumber
-from phone_verify.proof import Proofs
+from phone_verify.tokens.proof import Proofs
+from phone_verify.tokens.trusted_device import KNOWN_FOR, KnownBrowsers
 
 from .bench import FLASH, OTHER_PHONE, PHONE, Bench, flash, sms
 

@@ -12,23 +12,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phone_verify import lifecycle
-from phone_verify.lifecycle import (
-    Answer,
+from phone_verify.lifecycle import Answer, Attachment, Opened, Opening, Spent
+from phone_verify.limits import (
     Answering,
-    Attachment,
     Limits,
-    Opened,
-    Opening,
     Quota,
     Refusal,
     Refused,
-    Spent,
     Tally,
     Window,
+    counted,
+    failed_once_more,
+    forgiven,
+    locked,
 )
 from phone_verify.model import Channel, Event, Failures, Holder, Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.policy import FAILURE_MEMORY, FIRST_LOCK, SHORT_FAILURES, SHORT_REST, Plan, Policy
+from phone_verify.planning import Plan
+from phone_verify.policy import FAILURE_MEMORY, FIRST_LOCK, SHORT_FAILURES, SHORT_REST, Policy
 from phone_verify.purposes import Budget
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -242,16 +243,16 @@ def test_failures_never_pass_the_limit_between_locks(attempts: list[tuple[int, b
 @given(st.lists(st.integers(0, 3000), max_size=40), st.integers(1, 5))
 def test_a_window_never_holds_more_than_its_limit(gaps: list[int], limit: int) -> None:
     now, window, quota = NOW, None, Quota("q", limit)
-    begun_at, counted = NOW, 0
+    begun_at, sent = NOW, 0
     for seconds in gaps:
         now += timedelta(seconds=seconds)
         if window is None or now >= begun_at + quota.window:
-            begun_at, counted = now, 0
-        new = lifecycle.counted(window, quota, now)
-        assert isinstance(new, Refused) == (counted == limit)
+            begun_at, sent = now, 0
+        new = counted(window, quota, now)
+        assert isinstance(new, Refused) == (sent == limit)
         if isinstance(new, Window):
-            window, counted = new, counted + 1
-            assert (window.count, window.ends_at) == (counted, begun_at + quota.window)
+            window, sent = new, sent + 1
+            assert (window.count, window.ends_at) == (sent, begun_at + quota.window)
         else:
             assert new.retry_after == begun_at + quota.window - now
 
@@ -335,20 +336,20 @@ def test_the_remote_codes_last_attempt_leaves_it_open_for_the_provider_to_judge(
 
 def test_short_codes_have_the_lower_ceiling() -> None:
     failures, limits = failed(SHORT_FAILURES), Limits.of(Policy())
-    refused = lifecycle.locked(failures, limits, True, NOW)
+    refused = locked(failures, limits, True, NOW)
     assert refused == Refused(Refusal.SHORT_CODES_CLOSED, SHORT_REST)
-    assert lifecycle.locked(failures, limits, False, NOW) is None
-    assert lifecycle.locked(replace(failures, count=SHORT_FAILURES - 1), limits, True, NOW) is None
-    assert lifecycle.locked(failures, Limits(5), True, NOW) == Refused(Refusal.FAILURES, FIRST_LOCK)
+    assert locked(failures, limits, False, NOW) is None
+    assert locked(replace(failures, count=SHORT_FAILURES - 1), limits, True, NOW) is None
+    assert locked(failures, Limits(5), True, NOW) == Refused(Refusal.FAILURES, FIRST_LOCK)
 
 
 def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
-    assert lifecycle.forgiven(failed(3), NOW) == failed(2)
-    assert lifecycle.forgiven(failed(1), NOW) is None
-    assert lifecycle.forgiven(None, NOW) is None
-    locked = lifecycle.failed_once_more(failed(2), Limits(3), Budget.SIGN_IN, NOW)
+    assert forgiven(failed(3), NOW) == failed(2)
+    assert forgiven(failed(1), NOW) is None
+    assert forgiven(None, NOW) is None
+    locked = failed_once_more(failed(2), Limits(3), Budget.SIGN_IN, NOW)
     assert locked.locked_until is not None
-    assert lifecycle.forgiven(locked, NOW) == failed(2), "and the lock that it caused goes with it"
+    assert forgiven(locked, NOW) == failed(2), "and the lock that it caused goes with it"
 
 
 @pytest.mark.parametrize(

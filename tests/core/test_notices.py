@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from phone_verify import PhoneNumber, Settings, build
-from phone_verify.api.notices import notify_old_number
 from phone_verify.exchange import HttpResponse
+from phone_verify.http.notices import notify_old_number
+from phone_verify.i18n.languages import ENGLISH, named
+from phone_verify.i18n.texts import texts_in
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.web.languages import ENGLISH, named
-from phone_verify.web.texts import texts_in
 
 OLD = PhoneNumber("+989120000000")
 KEY = "k-key-for-tests-0123456789abcdef"

@@ -8,7 +8,8 @@ import pytest
 
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Holder
-from phone_verify.policy import Policy, plan, resend_delay
+from phone_verify.planning import plan
+from phone_verify.policy import Policy, resend_delay
 
 
 def seconds(number: float) -> timedelta:

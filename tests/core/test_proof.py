@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.codes import Keyring
-from phone_verify.proof import Proofs
+from phone_verify.tokens.proof import Proofs
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 ID = "A" * 44

@@ -12,10 +12,11 @@ from typing import TypeVar
 import pytest
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Counted, Quota
+from phone_verify.lifecycle import PROOF_LIFE
+from phone_verify.limits import Counted, Quota
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.stores.threaded import ThreadedStore
 from phone_verify.testing.stores import StorePromises
-from phone_verify.threads import ThreadedStore
 
 T = TypeVar("T")
 

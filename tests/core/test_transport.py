@@ -15,11 +15,12 @@ from typing import Protocol
 
 import pytest
 
-from phone_verify.async_transport import AsyncTransport
 from phone_verify.errors import ProviderError, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.transport import BlockingTransport, intercepted
-from phone_verify.verifier import run
+from phone_verify.sync import run
+from phone_verify.transports.aio import AsyncTransport
+from phone_verify.transports.base import intercepted
+from phone_verify.transports.blocking import BlockingTransport
 
 from .sockets import OK, Server, sends
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from phone_verify import PhoneNumber, Settings, Verifier, build
+from phone_verify.external.forms import NOTHING, Begun, prove, send
 from phone_verify.model import Channel, Outcome, Reason, Redeemed
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.typed_codes import NOTHING, Begun, prove, send
 
 PHONE, OTHER = PhoneNumber("+989120000000"), PhoneNumber("+989120000007")
 

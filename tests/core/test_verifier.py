@@ -31,8 +31,8 @@ from phone_verify.model import (
 )
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.sync import run
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import run
 
 from .bench import (
     CALL,

@@ -28,13 +28,13 @@ django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
 
-from phone_verify_django import conf  # noqa: E402
+from phone_verify_django.site import forget  # noqa: E402
 from tests.django_adapter import test_phones as races  # noqa: E402
 
 
 def configure(**values: Any) -> None:
     settings.PHONE_VERIFY = values
-    conf.forget()
+    forget()
 
 
 def anew() -> None:

@@ -264,7 +264,7 @@ def test_settings_that_do_not_go_with_the_user_model_are_mistakes(
     tmp_path: Path, model: str, mistakes: list[tuple[dict[str, object], str]]
 ) -> None:
     trial = f"""
-from phone_verify_django.account_settings import mistakes
+from phone_verify_django.app_settings import mistakes
 for given, says in {mistakes!r}:
     told = [str(mistake) for mistake in mistakes(given)]
     assert len(told) == 1 and told[0].startswith(f"PHONE_VERIFY['{{next(iter(given))}}']: {{says}}"), told

@@ -17,8 +17,8 @@ from django.test import Client
 from django.urls import include, path
 
 from phone_verify.model import Assurance
-from phone_verify_django.account_settings import NAMES, PHONE_FIELDS, AccountSettings
 from phone_verify_django.accounts import phone_of, set_phone
+from phone_verify_django.app_settings import NAMES, PHONE_FIELDS, AccountSettings
 from phone_verify_django.signals import phone_changed, phone_lost
 
 from .conftest import PHONE, Network

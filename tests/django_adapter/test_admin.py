@@ -17,11 +17,11 @@ from django.test import Client
 
 from phone_verify import PhoneNumber, Reason, Status
 from phone_verify.exchange import HttpResponse
-from phone_verify_django import conf
 from phone_verify_django.accounts import phones_of
+from phone_verify_django.admin_send import _HELD
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
-from phone_verify_django.send_test import _HELD
 from phone_verify_django.signals import phone_changed
+from phone_verify_django.site import current_site
 
 from .conftest import PHONE, Network
 from .people import heard
@@ -69,7 +69,7 @@ def text(answer: Any) -> str:
 
 
 def started(phone: str = PHONE, purpose: str = "login") -> VerificationRow:
-    outcome = conf.site().verifier.start(PhoneNumber(phone), purpose=purpose)
+    outcome = current_site().verifier.start(PhoneNumber(phone), purpose=purpose)
     assert outcome.verification is not None
     return VerificationRow.objects.get(pk=outcome.verification.id)
 
@@ -359,7 +359,7 @@ def test_a_test_is_bound_to_staff_and_counts_their_address(
     user = staff(browser, "add_verificationrow")
     configure(sms="console://", wrong_per_hour_per_address=1)
     browser.post(SEND, {"start": "1", "number": PHONE})
-    assert VerificationRow.objects.get().subject == conf.site().verifier.flows.keyring.subject(str(user.pk))
+    assert VerificationRow.objects.get().subject == current_site().verifier.flows.keyring.subject(str(user.pk))
     browser.post(SEND, {"check": "1", "code": network.wrong})
     assert list(PhoneRow.objects.get().failures) == ["signed_in"], "sign-in by this number is not locked by tests"
     assert "Too many tries" in text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
@@ -393,7 +393,7 @@ def test_what_a_session_holds_of_a_test_that_is_gone_goes_too(browser: Client, n
 def locked(configure: Configure, network: Network) -> tuple[str, str]:
     """Lock the number by a wrong answer; return a verification that the lock keeps from being checked."""
     configure(sms="console://", max_failures=1, region="IR")
-    verifier = conf.site().verifier
+    verifier = current_site().verifier
     first, second = (verifier.start(PhoneNumber(PHONE)) for _ in range(2))
     assert first.verification is not None
     assert second.verification is not None
@@ -415,9 +415,9 @@ def test_staff_unlock_a_number_that_they_type(
     assert (answer.status_code, answer["Location"]) == (302, UNLOCK)
     page = text(browser.get(UNLOCK))
     assert f"{HINT} is unlocked." in page
-    assert conf.site().verifier.check(*held, network.code).ok
+    assert current_site().verifier.check(*held, network.code).ok
     assert "had no wrong answers" in text(browser.post(UNLOCK, {"number": PHONE}, follow=True))
-    tag = conf.site().verifier.tag(PhoneNumber(PHONE))
+    tag = current_site().verifier.tag(PhoneNumber(PHONE))
     assert f"user {user.pk} unlocked the number tagged {tag}" in caplog.text
     for shown in (page, caplog.text):
         assert "9120000000" not in shown
@@ -436,7 +436,7 @@ def test_unlocking_needs_change_permission_and_a_token(browser: Client, network:
     strict.force_login(user, "django.contrib.auth.backends.ModelBackend")
     assert strict.get(UNLOCK, {"number": PHONE}).status_code == 200
     assert strict.post(UNLOCK, {"number": PHONE}).status_code == 403
-    assert conf.site().verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
+    assert current_site().verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
 
 
 def test_unlocking_reports_what_it_cannot_do(browser: Client, network: Network, configure: Configure) -> None:

@@ -11,9 +11,9 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 
 from phone_verify import PhoneNumber
-from phone_verify_django import conf
 from phone_verify_django.models import VerificationRow, VerifiedPhone
 from phone_verify_django.otp.models import PhoneDevice
+from phone_verify_django.site import current_site
 
 from .conftest import PHONE, Network
 
@@ -50,7 +50,7 @@ def with_number(name: str, phone: str) -> User:
     user = User.objects.create_user(name, email=f"{name}@site.example")
     VerifiedPhone.objects.create(user=user, phone=phone, verified_at=datetime.now(UTC))
     PhoneDevice.objects.create(user=user, phone=phone)
-    conf.site().verifier.start(PhoneNumber(phone))
+    current_site().verifier.start(PhoneNumber(phone))
     return user
 
 

@@ -23,8 +23,8 @@ from django.utils import timezone
 from phone_verify import PhoneNumber
 from phone_verify.exchange import HttpResponse
 from phone_verify.testing.transport import FakeTransport
-from phone_verify_django import conf
 from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
 from tests.clients import Browser, DjangoCarrier
 
@@ -151,7 +151,7 @@ def test_our_cookie_is_for_https_where_the_site_is(visitor: Browser, network: Ne
 
 def test_our_cookie_goes_when_it_holds_nothing(visitor: Browser, network: Network) -> None:
     visitor.post_form("/phone/login/", phone=PHONE)
-    conf.site().verifier.erase(PhoneNumber(PHONE))
+    current_site().verifier.erase(PhoneNumber(PHONE))
     answer = visitor.get("/phone/code/")
     assert (answer.status, answer.location) == (302, "/phone/login/")
     assert "Max-Age=0" in answer.cookies["phone_verify"]

@@ -21,8 +21,10 @@ from django.urls import resolve
 
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.testing.transport import FakeTransport
-from phone_verify_django import conf, views
+from phone_verify_django import site as django_site
+from phone_verify_django import views
 from phone_verify_django.models import VerificationRow
+from phone_verify_django.site import can_await
 from phone_verify_django.testing import override
 
 from .conftest import PHONE, Network
@@ -77,13 +79,13 @@ def test_under_wsgi_there_is_no_event_loop(client: Client) -> None:
 def test_without_the_extra_a_thread_waits_and_the_log_says_what_to_install(
     network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(conf, "find_spec", lambda name: None)
-    conf.can_await.cache_clear()
+    monkeypatch.setattr(django_site, "find_spec", lambda name: None)
+    can_await.cache_clear()
     try:
         for _ in range(2):
             assert awaited_start().status_code == 201
     finally:
-        conf.can_await.cache_clear()
+        can_await.cache_clear()
     assert caplog.text.count("phone-verify[async]") == 1
 
 

@@ -15,7 +15,8 @@ from django.core.checks import run_checks
 
 from phone_verify.doctor import examine
 from phone_verify.doctor.rules import RULES
-from phone_verify_django import checks, conf
+from phone_verify_django import app_settings, checks
+from phone_verify_django.site import site_config
 
 from .newcomers import Own
 from .settings import SECRET_KEY
@@ -223,7 +224,7 @@ def test_a_variable_for_a_setting_that_names_code_is_read_by_nobody(
     configure(**SOUND)
     monkeypatch.setenv("PHONE_VERIFY_SHARED_PHONES", "1")
     assert "PHONE_VERIFY_SHARED_PHONES" in found()["phone_verify.W010"][0]
-    assert not conf.account_settings().shared_phones
+    assert not app_settings.account_settings().shared_phones
 
 
 def test_no_backend_at_all_is_an_error(configure: Configure, settings: Any) -> None:
@@ -242,7 +243,7 @@ def test_every_rule_of_the_doctor_has_a_number() -> None:
 
 def test_the_doctor_says_which_rule_it_was(configure: Configure) -> None:
     configure(**SOUND)
-    assert all(finding.rule for finding in examine(conf.given()))
+    assert all(finding.rule for finding in examine(site_config()))
 
 
 MANAGE = f"""

@@ -13,10 +13,10 @@ from django.core.management import CommandError, call_command
 
 from phone_verify import PhoneNumber, Reason
 from phone_verify.exchange import HttpResponse
-from phone_verify_django import conf
 from phone_verify_django.management.commands import phone_verify_test
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
 from phone_verify_django.otp.models import PhoneDevice
+from phone_verify_django.site import current_site
 
 from .conftest import PHONE, Network
 from .settings import SECRET_KEY
@@ -35,7 +35,7 @@ def said(*words: str, **options: Any) -> str:
 
 
 def started(phone: str = PHONE) -> None:
-    assert conf.site().verifier.start(PhoneNumber(phone)).ok
+    assert current_site().verifier.start(PhoneNumber(phone)).ok
 
 
 # purge
@@ -64,7 +64,7 @@ def test_purge_goes_on_until_nothing_is_left(network: Network, monkeypatch: pyte
 
 def down(configure: Configure) -> None:
     configure(sms="console://", store="memory:")
-    conf.site().many_processes()
+    current_site().many_processes()
 
 
 def test_purge_says_that_the_store_is_down(configure: Configure) -> None:
@@ -226,7 +226,7 @@ def test_erase_counts_first(known: User) -> None:
 
 def test_erase_leaves_nothing_of_the_number_and_all_of_others(known: User) -> None:
     assert "is erased" in said("phone_verify_erase", "0912 000 0000", region="IR", yes=True)
-    tag = conf.site().verifier.tag(PhoneNumber(PHONE))
+    tag = current_site().verifier.tag(PhoneNumber(PHONE))
     assert not VerifiedPhone.objects.filter(phone=PHONE).exists()
     assert not PhoneDevice.objects.exists()
     assert not VerificationRow.objects.filter(tag=tag).exists()
@@ -265,7 +265,7 @@ def test_erase_erases_nothing_where_the_store_is_down(known: User, configure: Co
 
 def lock(configure: Configure, network: Network) -> None:
     configure(sms="console://", max_failures=1, region="IR")
-    verifier, phone = conf.site().verifier, PhoneNumber(PHONE)
+    verifier, phone = current_site().verifier, PhoneNumber(PHONE)
     outcome = verifier.start(phone)
     assert outcome.verification is not None
     assert verifier.check(outcome.verification.id, outcome.secret or "", network.wrong).reason is Reason.WRONG_CODE
@@ -273,7 +273,7 @@ def lock(configure: Configure, network: Network) -> None:
 
 
 def is_locked() -> bool:
-    return conf.site().verifier.start(PhoneNumber(PHONE)).reason is Reason.TOO_MANY_REQUESTS
+    return current_site().verifier.start(PhoneNumber(PHONE)).reason is Reason.TOO_MANY_REQUESTS
 
 
 def test_unlock_removes_the_lock_of_one_number(configure: Configure, network: Network) -> None:

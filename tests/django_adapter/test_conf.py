@@ -17,7 +17,9 @@ from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
 from phone_verify.errors import StoreError
 from phone_verify.testing.clock import ManualClock
-from phone_verify_django import conf
+from phone_verify_django import app_settings
+from phone_verify_django import site as django_site
+from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
 
 from .settings import SECRET_KEY
@@ -44,14 +46,14 @@ def test_a_setting_that_cannot_work_is_refused_by_name(
 ) -> None:
     configure(**values)
     with pytest.raises(ImproperlyConfigured) as refused:
-        conf.site()
+        current_site()
     assert said in str(refused.value)
 
 
 def test_settings_that_are_no_dict_are_refused(settings: Any) -> None:
     settings.PHONE_VERIFY = "console://"
     with pytest.raises(ImproperlyConfigured, match="dict"):
-        conf.site()
+        current_site()
 
 
 def test_a_wrong_setting_stops_the_start(tmp_path: Path) -> None:
@@ -105,12 +107,12 @@ def test_a_startproject_key_is_refused_outside_debug(debug: bool, ends: str) -> 
         " 'django.contrib.contenttypes', 'phone_verify_django'], PHONE_VERIFY={'sms': 'console://'})\n"
         "django.setup()\n"
         "from django.test import override_settings; from django.test.utils import setup_test_environment\n"
-        "from phone_verify_django import conf\n"
+        "from phone_verify_django.site import current_site\n"
         "setup_test_environment(debug=False)\n"
         "assert not settings.DEBUG\n"
-        "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): conf.site()\n"
-        "with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, 'django.contrib.sessions']): conf.site()\n"
-        "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): conf.site()\n"
+        "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): current_site()\n"
+        "with override_settings(INSTALLED_APPS=[*settings.INSTALLED_APPS, 'django.contrib.sessions']): current_site()\n"
+        "with override_settings(PHONE_VERIFY={'sms': 'console://', 'ttl': 60}): current_site()\n"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ends in done.stderr
@@ -124,7 +126,7 @@ def test_starting_up_opens_no_database_and_imports_no_urls() -> None:
         f"settings.configure(SECRET_KEY={SECRET_KEY!r}, ROOT_URLCONF='missing', INSTALLED_APPS=['django.contrib.auth',"
         " 'django.contrib.contenttypes', 'phone_verify_django'], PHONE_VERIFY={'sms': 'console://'})\n"
         "django.setup()\n"
-        "from phone_verify_django import conf; assert conf._site is not None\n"
+        "from phone_verify_django import site; assert site._site is not None\n"
         "print('phone_verify_django.urls' in sys.modules, 'sqlalchemy' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -148,23 +150,23 @@ def test_the_environment_fills_what_the_settings_leave_out(
     monkeypatch.setenv("PHONE_VERIFY_REGION", "IR")
     monkeypatch.setenv("PHONE_VERIFY_CODE_LENGTH", "8")
     configure(sms="console://", code_length=7)
-    policy = conf.site().verifier.policy
+    policy = current_site().verifier.policy
     assert (policy.region, policy.code_length) == ("IR", 7)
 
 
 def test_the_site_is_built_once_and_again_after_a_change(configure: Configure) -> None:
     configure(sms="console://")
-    first = conf.site()
-    assert conf.site() is first
+    first = current_site()
+    assert current_site() is first
     configure(sms="console://")
-    assert conf.site() is not first
+    assert current_site() is not first
 
 
 def test_djangos_keys_sign_with_their_fallbacks(settings: Any) -> None:
-    before = conf.site().webhook_secrets
+    before = current_site().webhook_secrets
     settings.SECRET_KEY = "the next key for tests only, of good length"
     settings.SECRET_KEY_FALLBACKS = [SECRET_KEY]
-    after = conf.site().webhook_secrets
+    after = current_site().webhook_secrets
     assert len(after) == 2
     assert list(after[1:]) == list(before)
 
@@ -178,7 +180,7 @@ def test_credentials_do_not_show_on_error_pages(settings: Any) -> None:
         "telegram": (f"telefon-ip://{credential}@default",),
         "store": f"sqlite:////{credential}.sqlite3",
     }
-    conf.site()
+    current_site()
     shown = SafeExceptionReporterFilter().get_safe_settings()
     assert credential not in pformat(shown)
     assert credential not in repr(settings.PHONE_VERIFY)
@@ -191,21 +193,21 @@ def test_credentials_do_not_show_on_error_pages(settings: Any) -> None:
 
 def test_the_settings_of_accounts_are_read_once_and_again_after_a_change(configure: Configure) -> None:
     configure(sms="console://", shared_phones=True)
-    first = conf.account_settings()
+    first = app_settings.account_settings()
     assert first.shared_phones
-    assert conf.account_settings() is first
+    assert app_settings.account_settings() is first
     configure(sms="console://")
-    assert not conf.account_settings().shared_phones
+    assert not app_settings.account_settings().shared_phones
 
 
 def test_override_gives_back_what_was_there() -> None:
-    before = conf.site()
+    before = current_site()
     clock = ManualClock()
     with override(clock=clock):
-        assert conf.site() is not before
+        assert current_site() is not before
         with override(transport=object()):
-            assert conf._instead["clock"] is clock
-    assert conf._instead == {}
+            assert django_site._instead["clock"] is clock
+    assert django_site._instead == {}
 
 
 def complaints() -> dict[str | None, str | None]:

@@ -10,8 +10,8 @@ from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
-from phone_verify_django import conf
 from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.site import current_site
 from tests.clients import Answer, Browser
 
 from .conftest import PHONE, Network
@@ -58,6 +58,6 @@ def test_production_asks_for_every_number_twice(network: Network, configure: Con
     alone = {name: value for name, value in SETTINGS.items() if not name.endswith("_in_production")}
     configure(**alone)
     with pytest.raises(ImproperlyConfigured, match="TEST_PASSCODES_IN_PRODUCTION"):
-        conf.site()
+        current_site()
     settings.DEBUG = True
-    assert conf.site()
+    assert current_site()

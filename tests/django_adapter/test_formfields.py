@@ -9,8 +9,8 @@ import pytest
 from django import forms
 from django.utils.translation import override
 
-from phone_verify.web.languages import LANGUAGES
-from phone_verify.web.texts import texts_in
+from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.i18n.texts import texts_in
 from phone_verify_django.formfields import PhoneField
 
 from .conftest import PHONE

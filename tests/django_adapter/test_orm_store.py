@@ -12,7 +12,8 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Answer, Spent
+from phone_verify.limits import Limits, Quota, Refused
 from phone_verify.model import Status, Verification
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run

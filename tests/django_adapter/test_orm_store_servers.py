@@ -13,12 +13,13 @@ import pytest
 from django.db import connections, transaction
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answer, Limits, Quota, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Answer, Spent
+from phone_verify.limits import Limits, Quota, Refused
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT, Store
 from phone_verify.stores.rows import verbs
-from phone_verify.stores.rows.turns import HELD
+from phone_verify.stores.rows.transactions import HELD
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from phone_verify import PhoneNumber
 from phone_verify.model import Redeemed
-from phone_verify_django import accounts, sessions
+from phone_verify_django import account_policy, accounts, sessions
 from phone_verify_django.decorators import phone_verified_required, recent_phone_check_required
 from phone_verify_django.middleware import PhoneSessionMiddleware
 from phone_verify_django.mixins import PhoneVerifiedRequiredMixin
@@ -217,7 +217,7 @@ def test_sign_in_by_another_method_deletes_the_cookie(goes_out: bool) -> None:
     assert "phone_verify" not in answer("/phone/other/").cookies
 
 
-class Overtaken(accounts.Accounts):
+class Overtaken(account_policy.Accounts):
     """The owner changes the number after a thief's sign-in has found the user."""
 
     def may_sign_in(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
@@ -226,7 +226,7 @@ class Overtaken(accounts.Accounts):
         return True
 
 
-class ByName(accounts.Accounts):
+class ByName(account_policy.Accounts):
     """Finds a user by something else than the number."""
 
     def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:

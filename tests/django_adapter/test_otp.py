@@ -27,11 +27,11 @@ from django_otp.test_utils import TestCase as OtpTestCase
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.exchange import HttpResponse
-from phone_verify.typed_codes import Begun
-from phone_verify_django import conf
+from phone_verify.external.forms import Begun
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
 from phone_verify_django.otp import challenges, current, first_factor
 from phone_verify_django.otp.models import NO_SESSION, ChallengeError, PhoneDevice
+from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
 
 from .conftest import PHONE, Network
@@ -217,7 +217,7 @@ def test_a_wrong_answer_here_closes_no_login(device: PhoneDevice, network: Netwo
 
 def test_code_is_bound_to_the_user_of_the_device(device: PhoneDevice, network: Network, alice: User) -> None:
     device.generate_challenge()
-    keyring = conf.site().verifier.flows.keyring
+    keyring = current_site().verifier.flows.keyring
     assert VerificationRow.objects.get().subject == keyring.subject(str(alice.pk))
     device.user = User.objects.create_user("bob")
     assert not device.verify_token(network.code)
@@ -529,7 +529,7 @@ def test_table_holds_one_half_of_the_binding(device: PhoneDevice, network: Netwo
     assert secret not in row
     assert secret in kept
     assert id not in kept
-    verifier = conf.site().verifier
+    verifier = current_site().verifier
     assert verifier.look(id, secret).verification is not None
     for shown in ("", *device.challenges[0]):
         assert verifier.look(id, shown).verification is None, "what the table holds opens no verification"
@@ -698,7 +698,7 @@ def test_session_from_before_the_key_ids_counts_as_used(browser: Client, network
     other = PhoneDevice.objects.create(user=phone_user, phone=OTHER)
     enter_by_phone(browser, network)
     session = browser.session
-    session[first_factor.SESSION_KEY] = conf.site().verifier.tag(PhoneNumber(PHONE))
+    session[first_factor.SESSION_KEY] = current_site().verifier.tag(PhoneNumber(PHONE))
     session.save()
     assert "You have signed in by this phone" in challenge(browser, other)
 

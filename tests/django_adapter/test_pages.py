@@ -20,8 +20,8 @@ from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
-from phone_verify.web.languages import LANGUAGES
-from phone_verify.web.texts import texts_in
+from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.i18n.texts import texts_in
 from phone_verify_django.models import VerifiedPhone
 from tests.clients import Browser
 

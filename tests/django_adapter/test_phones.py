@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from phone_verify.phone import PhoneNumber
-from phone_verify_django import conf, phones
+from phone_verify_django import app_settings, phones
 from phone_verify_django.accounts import (
     LastPhoneError,
     make_primary,
@@ -416,5 +416,5 @@ def test_nothing_is_a_secret_in_the_text_of_a_row() -> None:
     confirm(somebody("a"), ONE)
     row = VerifiedPhone.objects.get()
     assert ONE[3:] not in str(row) + repr(row)
-    assert conf.account_settings().phone_field_name() is None
+    assert app_settings.account_settings().phone_field_name() is None
     assert phones.owner_of(ONE) == row.user

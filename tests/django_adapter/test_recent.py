@@ -14,7 +14,7 @@ from django.test import Client, RequestFactory
 from django.utils import timezone
 from django.views.generic import View
 
-from phone_verify.api import moments
+from phone_verify.http import session_time
 from phone_verify_django.decorators import recent_phone_check_required
 from phone_verify_django.mixins import RecentPhoneCheckRequiredMixin
 from phone_verify_django.models import VerifiedPhone
@@ -43,7 +43,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(moments, "time", clock)
+    monkeypatch.setattr(session_time, "time", clock)
     return clock
 
 

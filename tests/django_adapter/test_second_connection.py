@@ -16,10 +16,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import Quota, Spent
+from phone_verify.lifecycle import Spent
+from phone_verify.limits import Quota
 from phone_verify.model import Verification
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, opening, run, together
-from phone_verify_django.store import OrmStore, turns
+from phone_verify_django.store import OrmStore, transactions
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
 
@@ -230,7 +231,7 @@ class TestPool:
         assert time.monotonic() - started < QUICKLY
 
     def test_step_waits_for_the_pool_within_its_limit(self, store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(turns, "_WAIT", 0.2)
+        monkeypatch.setattr(transactions, "_WAIT", 0.2)
         connections["own"].close()
         held = [connections["own"].pool.getconn() for _ in range(2)]  # type: ignore[attr-defined]
         started = time.monotonic()

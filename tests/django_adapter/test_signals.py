@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from phone_verify.events import Happened
+from phone_verify.events.record import Happened
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import signals
 from phone_verify_django.signals import delivery_failed, verification_failed, verification_locked

@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from phone_verify.model import Assurance
-from phone_verify_django import newcomers
+from phone_verify_django import pending_signup
 from phone_verify_django.accounts import phone_of
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.signals import phone_verified
@@ -58,7 +58,7 @@ def posting(visitor: Browser) -> Callable[..., Answer]:
 def aged(**changes: object) -> None:
     """Let what waits in the one session be otherwise."""
     session = Session.objects.get().get_decoded()
-    session[newcomers.SESSION_KEY].update(changes)
+    session[pending_signup.SESSION_KEY].update(changes)
     Session.objects.update(session_data=Session.get_session_store_class()().encode(session))
 
 
@@ -104,7 +104,7 @@ def test_the_session_gets_a_new_key_before_and_after(visitor: Browser, network: 
     visitor.post_form(SIGNUP, first_name="Mina")
     keys.append(Session.objects.get().session_key)
     assert len(set(keys)) == 3
-    assert newcomers.SESSION_KEY not in Session.objects.get().get_decoded()
+    assert pending_signup.SESSION_KEY not in Session.objects.get().get_decoded()
 
 
 def test_what_is_wrong_is_said_and_nobody_is_made(visitor: Browser, network: Network, form: None) -> None:
@@ -144,7 +144,7 @@ def test_a_form_of_the_user_model_will_do(visitor: Browser, network: Network, co
 @pytest.mark.parametrize("age", [-60, 601])
 def test_the_form_waits_ten_minutes(visitor: Browser, network: Network, form: None, age: int) -> None:
     proven(visitor, network)
-    since = Session.objects.get().get_decoded()[newcomers.SESSION_KEY]["since"]
+    since = Session.objects.get().get_decoded()[pending_signup.SESSION_KEY]["since"]
     aged(since=since - age)
     answer = visitor.get(f"{SIGNUP}?next=/there")
     assert (answer.status, answer.location) == (302, f"{LOGIN}?next=%2Fthere")
@@ -270,7 +270,7 @@ def test_a_proof_of_an_old_kind_makes_nobody_twice() -> None:
 def test_what_waits_keeps_how_it_was_verified(form: None, weak: dict[str, Any]) -> None:
     """So the rules for staff hold after the form as well."""
     request, redeemed = request_of(), proof(PHONE, "signup", **weak)
-    assert newcomers.wait(request, redeemed)
-    found = newcomers.waiting(request)
+    assert pending_signup.wait(request, redeemed)
+    found = pending_signup.waiting(request)
     assert found is not None
     assert found.redeemed == redeemed

@@ -12,7 +12,7 @@ from django.core.checks import WARNING
 from django.core.exceptions import PermissionDenied
 
 from phone_verify.model import Assurance
-from phone_verify_django import accounts, phones
+from phone_verify_django import account_policy, accounts, phones
 from phone_verify_django.checks import check_configuration
 from phone_verify_django.phones import phones_of
 from tests.clients import Answer, Browser
@@ -114,7 +114,7 @@ def test_no_test_numbers_code_renews_the_number_of_staff() -> None:
         phones.redate(user, proof(PHONE, by_fixed_code=True, minutes=5))
 
 
-class MakesStaff(accounts.Accounts):
+class MakesStaff(account_policy.Accounts):
     """Accounts of a site on which every new user is staff."""
 
     def make(self, redeemed: Any, request: Any, extra: Any) -> Any:

@@ -12,19 +12,20 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 import pytest
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from phone_verify.api.call import Call, Reply
 from phone_verify.api.routes import handle
-from phone_verify.api.site import Site
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.drivers.base import TellsAccount
 from phone_verify.errors import ProviderError, Trouble
 from phone_verify.exchange import Exchange
+from phone_verify.http.call import Call, Reply
+from phone_verify.http.site import Site
 from phone_verify.model import Account, DeliveryState, Outcome, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import Fault, SandboxServer
+from phone_verify.sync import run
 from phone_verify.testing.clock import ManualClock
-from phone_verify.transport import BlockingTransport
-from phone_verify.verifier import run
+from phone_verify.transports.blocking import BlockingTransport
 
 IRANIAN, RUSSIAN, STRANGER = map(PhoneNumber, ("+989120000000", "+79000000000", "+79000000013"))
 SECRET = "hook-secret-0123456789abcdef"

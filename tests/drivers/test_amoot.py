@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phone_verify.drivers.amoot import Amoot
-from phone_verify.drivers.base import scrubbed
 from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.drivers.reading import scrubbed
 from phone_verify.errors import ConfigurationError, ProviderError, Trouble
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import Channel, DeliveryState, Holder, Order, WebhookRequest

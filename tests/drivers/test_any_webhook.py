@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_verify.drivers.base import Driver, ReadsWebhooks, reference_of
+from phone_verify.drivers.base import Driver, ReadsWebhooks
 from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.drivers.reading import reference_of
 from phone_verify.model import Event, WebhookRequest
 from phone_verify.phone import PhoneNumber
 

@@ -9,16 +9,11 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from phone_verify.drivers.base import (
-    Driver,
-    Dsn,
-    amount_of,
-    reference_of,
-    scrubbed,
-    trouble_of_status,
-)
+from phone_verify.drivers.base import Driver
 from phone_verify.drivers.dsn import load_driver, parse_dsn, schemes
 from phone_verify.drivers.ferzz import Ferzz
+from phone_verify.drivers.options import Dsn
+from phone_verify.drivers.reading import amount_of, reference_of, scrubbed, trouble_of_status
 from phone_verify.errors import ConfigurationError, Trouble
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import WebhookRequest, is_token

@@ -10,13 +10,13 @@ import pytest
 from werkzeug.test import Client
 
 from phone_verify.codes import Keyring
-from phone_verify.delivery import Parts
 from phone_verify.drivers.base import Starts
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.evand import Evand
 from phone_verify.errors import ConfigurationError, ProviderError, Trouble, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.model import Assurance, Channel, Holder, Order, Outcome, Reason, Status
+from phone_verify.parts import Parts
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router

@@ -9,13 +9,14 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from phone_verify.api.call import Call, Reply
 from phone_verify.api.routes import handle
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ssms import Ssms
 from phone_verify.errors import ConfigurationError, ProviderError, Trouble, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.http.call import Call, Reply
 from phone_verify.model import Channel, DeliveryEvent, Holder, Order, WebhookRequest
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.clock import ManualClock

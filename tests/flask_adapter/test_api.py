@@ -10,8 +10,8 @@ import pytest
 from flask import Flask, abort, request
 from flask_wtf import CSRFProtect
 
-from phone_verify.api.binding import COOKIE
 from phone_verify.errors import StoreError
+from phone_verify.http.cookies import COOKIE
 
 from .sites import PHONE, cookie_line, is_problem, make, proof, start
 

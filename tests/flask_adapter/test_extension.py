@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from phone_verify.api.binding import COOKIE
 from phone_verify.errors import ConfigurationError
+from phone_verify.http.cookies import COOKIE
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import Verifier

@@ -13,9 +13,9 @@ from flask import Flask, session
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.test import Client
 
-from phone_verify.api.binding import COOKIE
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.http.cookies import COOKIE
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify
 

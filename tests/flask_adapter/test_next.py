@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from phone_verify_flask.login import safe_next
+from phone_verify_flask.next_url import safe_next
 
 from .sites import PHONE, make, submit
 

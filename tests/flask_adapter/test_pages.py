@@ -11,9 +11,9 @@ from flask import Flask
 from flask_babel import Babel
 from flask_wtf import CSRFProtect
 
-from phone_verify.api.binding import COOKIE
-from phone_verify.web.languages import LANGUAGES
-from phone_verify.web.texts import texts_in
+from phone_verify.http.cookies import COOKIE
+from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.i18n.texts import texts_in
 
 from .sites import PHONE, Made, cookie_line, make, submit
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify.api.binding import COOKIE, pairs
+from phone_verify.http.cookies import COOKIE, pairs
 
 from .sites import token
 from .test_protect import OTHER, PHONE, Made, signed_in, site, submit

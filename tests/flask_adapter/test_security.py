@@ -25,7 +25,7 @@ from werkzeug.serving import make_server
 
 from phone_verify.errors import StoreError
 from phone_verify_flask import PhoneVerify, current_verifier
-from phone_verify_flask.security import PhoneTotp
+from phone_verify_flask.flask_security import PhoneTotp
 from phone_verify_flask.signals import verification_failed
 from tests.clients import Answer, HttpCarrier
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from phone_verify.events import Happened
+from phone_verify.events.record import Happened
+from phone_verify.events.signals import signals_of
 from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.phone import PhoneNumber
-from phone_verify.signals import signals_of
 from phone_verify_flask import signals
 
 from .sites import PHONE, Made, make, proof, start, submit

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify import config
+from phone_verify.config import settings, site
 from phone_verify.doctor import Level, examine
 from phone_verify.model import Assurance, Channel, Redeemed
 from phone_verify_flask import rights
@@ -117,12 +117,12 @@ def test_the_site_is_told_how_the_number_was_verified() -> None:
 
 @pytest.mark.parametrize("value", [True, "1", " On ", False, "0", "no"])
 def test_the_setting_is_warned_of(value: object) -> None:
-    found = [f for f in examine(config.Given(values={"staff_sign_in_by_phone": value})) if f.rule == "staff"]
+    found = [f for f in examine(site.Given(values={"staff_sign_in_by_phone": value})) if f.rule == "staff"]
     opened = value in (True, "1", " On ")
     assert [(f.level, f.setting) for f in found] == [(Level.WARNING, "PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE")] * opened
 
 
 @pytest.mark.parametrize("value", ["", "maybe", 1, 2, ["on"]])
 def test_a_setting_that_is_no_switch_is_refused(value: object) -> None:
-    with pytest.raises(config.ConfigurationError, match="True or False"):
-        config.Settings.read({"staff_sign_in_by_phone": value})
+    with pytest.raises(settings.ConfigurationError, match="True or False"):
+        settings.Settings.read({"staff_sign_in_by_phone": value})

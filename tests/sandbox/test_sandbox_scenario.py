@@ -321,7 +321,16 @@ def test_there_are_examples() -> None:
 
 
 def command(*words: str) -> list[str]:
-    return [sys.executable, "-u", "-c", "from phone_verify.cli import main; main()", "sandbox", "--port", "0", *words]
+    return [
+        sys.executable,
+        "-u",
+        "-c",
+        "from phone_verify.cli.main import main; main()",
+        "sandbox",
+        "--port",
+        "0",
+        *words,
+    ]
 
 
 def test_the_command_plays_a_file(tmp_path: Path) -> None:

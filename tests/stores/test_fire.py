@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from phone_verify import verifier as flows
-from phone_verify.config import Settings, build
+from phone_verify.config.settings import Settings
+from phone_verify.config.site import build
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.lifecycle import Answer, Limits, Quota, Refused, Spent
+from phone_verify.lifecycle import Answer, Spent
+from phone_verify.limits import Limits, Quota, Refused
 from phone_verify.model import Channel, Event, Reason, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import Store

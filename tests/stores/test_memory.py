@@ -11,7 +11,8 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Counted, Quota, Refused
+from phone_verify.lifecycle import PROOF_LIFE
+from phone_verify.limits import Counted, Quota, Refused
 from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from phone_verify.lifecycle import Counted, Limits, Opening, Quota, Refused
+from phone_verify.lifecycle import Opening
+from phone_verify.limits import Counted, Limits, Quota, Refused
 from phone_verify.model import Event, Holder, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT, Store

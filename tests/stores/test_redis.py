@@ -29,9 +29,10 @@ import pytest
 import redis
 import trustme
 
-from phone_verify.config import open_store
+from phone_verify.config.stores import open_store
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answer, Counted, Limits, Opening, Quota, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Answer, Opening, Spent
+from phone_verify.limits import Counted, Limits, Quota, Refused
 from phone_verify.model import Event, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT

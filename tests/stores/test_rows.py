@@ -9,8 +9,8 @@ import pytest
 
 from phone_verify.model import Verification
 from phone_verify.stores.memory import MemoryStore
-from phone_verify.stores.rows import turns
-from phone_verify.stores.rows.turns import Memory
+from phone_verify.stores.rows import transactions
+from phone_verify.stores.rows.transactions import Memory
 from phone_verify.stores.rows.values import Phone, micros
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import LIMITS, opening, run
@@ -31,7 +31,7 @@ class Ticks:
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     ticks = Ticks()
-    monkeypatch.setattr(turns, "time", SimpleNamespace(monotonic=ticks))
+    monkeypatch.setattr(transactions, "time", SimpleNamespace(monotonic=ticks))
     return ticks
 
 
@@ -53,7 +53,7 @@ def test_a_time_that_was_long_on_its_way_is_not_remembered(ticks: Ticks) -> None
 
 
 def test_starts_are_given_out_once_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_MOST_STARTS", 2)
+    monkeypatch.setattr(transactions, "_MOST_STARTS", 2)
     memory, store, clock = Memory(), MemoryStore(), ManualClock()
     records = [run(store.open(opening(), [], LIMITS, clock())) for _ in range(3)]
     for record in records:

@@ -21,12 +21,13 @@ import sqlalchemy
 from sqlalchemy.dialects.postgresql import psycopg
 
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Spent
+from phone_verify.limits import Quota, Refused
 from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import Table
 from phone_verify.stores.sql import SqlStore, metadata, tables, writes
 from phone_verify.stores.sql import engine as sql_engine
-from phone_verify.stores.sql import turns as sql_turns
+from phone_verify.stores.sql import transactions as sql_turns
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
 

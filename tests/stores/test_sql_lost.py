@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import Quota, Spent
+from phone_verify.lifecycle import Spent
+from phone_verify.limits import Quota
 from phone_verify.model import Event, Status, Verification
-from phone_verify.stores.rows import turns, verbs
+from phone_verify.stores.rows import transactions, verbs
 from phone_verify.stores.sql import SqlStore, metadata, statements
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.stores.sql.schema import upgrade
@@ -103,7 +104,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Steps are tried alone first, or, as after being overtaken, only in a transaction."""
     if request.param == "held":
-        monkeypatch.setattr(verbs, "GUARDED", turns.HELD)
+        monkeypatch.setattr(verbs, "GUARDED", transactions.HELD)
     return str(request.param)
 
 

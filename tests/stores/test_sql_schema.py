@@ -16,9 +16,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from click.testing import CliRunner
 
-from phone_verify.commands.schema import schema as schema_command
+from phone_verify.cli.commands.schema import schema as schema_command
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import Quota, Spent
+from phone_verify.lifecycle import Spent
+from phone_verify.limits import Quota
 from phone_verify.model import Verification
 from phone_verify.stores.sql import SqlStore, metadata, schema
 from phone_verify.stores.sql.engine import engine_of

@@ -12,11 +12,12 @@ import pytest
 import sqlalchemy as sa
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Quota, Refused, Spent
+from phone_verify.lifecycle import PROOF_LIFE, Spent
+from phone_verify.limits import Quota, Refused
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import KEPT
-from phone_verify.stores.rows import turns
+from phone_verify.stores.rows import transactions
 from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql.engine import engine_of
 from phone_verify.stores.sql.schema import upgrade
@@ -88,7 +89,7 @@ class TestHeld(OnServers, StorePromises):
 
     @pytest.fixture(autouse=True)
     def _held(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("phone_verify.stores.rows.verbs.GUARDED", turns.HELD)
+        monkeypatch.setattr("phone_verify.stores.rows.verbs.GUARDED", transactions.HELD)
 
 
 @pytest.mark.parametrize("setting", ["jit", "plan_cache_mode"])
@@ -136,8 +137,8 @@ def test_the_servers_clock_counts_and_no_workers(
     def elsewhere(step: object) -> object:
         with monkeypatch.context() as patch:
             patch.setattr(_Off, "by", timedelta(seconds=seconds))
-            patch.setattr(turns, "datetime", _Off)
-            patch.setattr(turns.time, "time_ns", lambda: int(_Off.now().timestamp() * 10**9))
+            patch.setattr(transactions, "datetime", _Off)
+            patch.setattr(transactions.time, "time_ns", lambda: int(_Off.now().timestamp() * 10**9))
             return run(step)  # type: ignore[arg-type]
 
     assert not isinstance(elsewhere(wrong.count([quota], None)), Refused)

@@ -8,9 +8,10 @@ import pytest
 
 from phone_verify import PhoneNumber, Settings, build
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
+from phone_verify.sync import run
 from phone_verify.testing.outbox import Outbox
-from phone_verify.transport import BlockingTransport, intercepted
-from phone_verify.verifier import run
+from phone_verify.transports.base import intercepted
+from phone_verify.transports.blocking import BlockingTransport
 
 PHONE, OTHER = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 

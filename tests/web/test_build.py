@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from hatch_build import compile_catalogues
-from phone_verify.web.languages import LANGUAGES
+from phone_verify.i18n.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
-PLACES = sorted(f"phone_verify/web/locale/{tag}/LC_MESSAGES/phone_verify" for tag in LANGUAGES if tag != "en")
+PLACES = sorted(f"phone_verify/i18n/locale/{tag}/LC_MESSAGES/phone_verify" for tag in LANGUAGES if tag != "en")
 
 
 @pytest.fixture

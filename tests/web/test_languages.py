@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_verify.web.languages import ENGLISH, LANGUAGES, named, preferred
+from phone_verify.i18n.languages import ENGLISH, LANGUAGES, named, preferred
 
 
 @pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
 def test_every_language_is_written_as_its_letters_are(language: object) -> None:
-    from phone_verify.web.texts import texts_in
+    from phone_verify.i18n.texts import texts_in
 
     texts = texts_in(language)  # type: ignore[arg-type]
     ways = {unicodedata.bidirectional(letter) for letter in texts.page["login_title"] if letter.isalpha()}
@@ -78,9 +78,9 @@ def test_english_is_where_everything_falls_back() -> None:
 def test_catalogues_are_read_when_they_are_first_asked_for() -> None:
     program = (
         "import sys, phone_verify, phone_verify.verifier\n"
-        "print('gettext' in sys.modules, 'phone_verify.web.texts' in sys.modules)\n"
-        "import phone_verify.config, phone_verify.api\n"
-        "from phone_verify.web.texts import texts_in\n"
+        "print('gettext' in sys.modules, 'phone_verify.i18n.texts' in sys.modules)\n"
+        "import phone_verify.config.settings, phone_verify.api\n"
+        "from phone_verify.i18n.texts import texts_in\n"
         "print(texts_in.cache_info().currsize)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from phone_verify.api import Call, Reply, Site, handle, refused
-from phone_verify.api.binding import pairs
-from phone_verify.api.pages import (
+from phone_verify.http.cookies import pairs
+from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.i18n.texts import texts_in
+from phone_verify.model import Channel
+from phone_verify.web.flow import (
     CodePage,
     LoginPage,
     Redirect,
@@ -24,9 +27,6 @@ from phone_verify.api.pages import (
     submit_code,
     submit_login,
 )
-from phone_verify.model import Channel
-from phone_verify.web.languages import LANGUAGES
-from phone_verify.web.texts import texts_in
 from tests.core.bench import PHONE, Bench, flash, sms, wrong
 
 FA = texts_in(LANGUAGES["fa"])

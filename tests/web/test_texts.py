@@ -19,11 +19,11 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
 
+from phone_verify.i18n import texts as module
+from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
+from phone_verify.i18n.texts import CHANNELS, PAGE, REASONS, Texts, message_writer, reason_text, texts_in
 from phone_verify.model import Cause, Channel, Outcome, Reason
 from phone_verify.segments import segments
-from phone_verify.web import texts as module
-from phone_verify.web.languages import ENGLISH, LANGUAGES, Language
-from phone_verify.web.texts import CHANNELS, PAGE, REASONS, Texts, message_writer, reason_text, texts_in
 
 LOCALE = Path(module.__file__).parent / "locale"
 TRANSLATED = [tag for tag in LANGUAGES if tag != "en"]

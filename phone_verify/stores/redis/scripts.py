@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from ... import lifecycle, model, policy
+from ... import lifecycle, limits, model, policy
 from ..base import SWEPT_PER_START
 
 #: The numbers of the Python rules, under the names that the scripts use; durations in microseconds.
@@ -17,7 +17,7 @@ _NUMBERS = {
     "CLOCK_SLACK": model.CLOCK_SLACK,
     "FAILURE_MEMORY": policy.FAILURE_MEMORY,
     "FIRST_LOCK": policy.FIRST_LOCK,
-    "FOREVER": lifecycle.FOREVER - datetime(1970, 1, 1, tzinfo=UTC),
+    "FOREVER": limits.FOREVER - datetime(1970, 1, 1, tzinfo=UTC),
     "HARD_LIFE": policy.HARD_LIFE,
     "HARD_RESEND_DELAY": policy.HARD_RESEND_DELAY,
     "HOUR": timedelta(hours=1),

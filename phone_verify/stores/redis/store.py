@@ -14,21 +14,8 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
-from ...lifecycle import (
-    Answer,
-    Answering,
-    Attachment,
-    Counted,
-    Judged,
-    Limits,
-    Opening,
-    Quota,
-    Refusal,
-    Refused,
-    Spent,
-    Tally,
-    TallyChange,
-)
+from ...lifecycle import Answer, Attachment, Judged, Opening, Spent
+from ...limits import Answering, Counted, Limits, Quota, Refusal, Refused, Tally, TallyChange
 from ...model import Event, Failures, Status, Verification
 from ...policy import resend_delay
 from ..base import KEPT, checked_keep

@@ -8,8 +8,8 @@ from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from ... import lifecycle
-from ...lifecycle import Quota, Tally, TallyChange, Window
+from ... import limits
+from ...limits import Quota, Tally, TallyChange, Window
 from ...model import Channel, Failures, Holder, Status, Verification
 from ...phone import PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
@@ -114,7 +114,7 @@ class Phone:
     def succeed(self, record: Verification) -> None:
         """Clear what a success of this record clears."""
         kept = {key: found for key in _FAILURE_KEYS if (found := self.failures_of(key)) is not None}
-        for key in lifecycle.after_success(record, kept):
+        for key in limits.after_success(record, kept):
             self.fail(key, None)
 
     def unlock(self) -> bool:
@@ -126,7 +126,7 @@ class Phone:
     def refund(self, quotas: Sequence[Quota], at: datetime) -> None:
         """Give back what was counted under these quotas at that time."""
         for quota in quotas:
-            window = lifecycle.refunded(self.window(quota.key), quota, at)
+            window = limits.refunded(self.window(quota.key), quota, at)
             if window is not None:
                 self.count([quota], [window])
 
@@ -199,7 +199,7 @@ def tally_rows(change: TallyChange | None, address: str | None, at: datetime) ->
     """What an answer changes: each counter's name, by how much, and when a new one ends; in the order of names."""
     if change is None:
         return ()
-    hour = lifecycle.hour_of(at)
+    hour = limits.hour_of(at)
     ends_at = micros(_EPOCH + timedelta(hours=hour + 1 + TALLY_HOURS))
     # A hundred hours later a name comes back, long after its row has ended.
     rows = [

@@ -8,23 +8,11 @@ from functools import cached_property
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
-from ...lifecycle import (
-    Answering,
-    Attachment,
-    Counted,
-    Judged,
-    Limits,
-    Opening,
-    Quota,
-    Refusal,
-    Refused,
-    Spent,
-    Tally,
-    Window,
-)
+from ...lifecycle import Attachment, Judged, Opening, Spent
+from ...limits import Answering, Counted, Limits, Quota, Refusal, Refused, Tally, Window, counted
 from ...model import Event, Status, Verification
 from ..base import checked_keep
-from .turns import GUARDED, HELD, READING, Overtaken, Turn, Turns
+from .transactions import GUARDED, HELD, READING, Overtaken, Turn, Turns
 from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import Writes
 
@@ -75,7 +63,7 @@ class RowStore:
             counts = {name: Window(count, time_of(ends_at)) for name, count, ends_at, _ in rows}
             windows = []
             for quota in quotas:
-                window = lifecycle.counted(counts.get(quota.key), quota, at)
+                window = counted(counts.get(quota.key), quota, at)
                 if isinstance(window, Refused):
                     return window
                 windows.append(window)

@@ -16,10 +16,11 @@ from enum import Enum
 from itertools import cycle
 from typing import Any, Protocol
 
-from ...lifecycle import Opened, Quota, Window
+from ...lifecycle import Opened
+from ...limits import Quota, Window
 from ...model import Verification
 from ..base import SWEPT_PER_START
-from .turns import Statement
+from .transactions import Statement
 from .values import FIELDS, Phone, micros, stored_fields
 
 #: What a receipt may change.

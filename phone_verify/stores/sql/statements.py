@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...codes import TAG_LENGTH
-from ..rows.turns import Statement
+from ..rows.transactions import Statement
 from ..rows.values import FIELDS, series_range
 from .tables import COUNTER, PHONE, VERIFICATION
 

@@ -12,7 +12,7 @@ from ..rows.verbs import RowStore
 from ..rows.writes import Writes
 from .engine import engine_of
 from .schema import Schema
-from .turns import EngineTurns
+from .transactions import EngineTurns
 from .writes import EngineWords
 
 

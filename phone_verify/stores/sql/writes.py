@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
-from ..rows.turns import Statement
+from ..rows.transactions import Statement
 from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
 from ..rows.writes import (
     CLOSED,

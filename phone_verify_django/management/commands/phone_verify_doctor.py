@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from phone_verify.doctor import Finding, Level, count, examine
 from phone_verify.errors import ConfigurationError
-from phone_verify.transport import BlockingTransport
+from phone_verify.transports.blocking import BlockingTransport
 
 from ...checks import examined_by_us
 

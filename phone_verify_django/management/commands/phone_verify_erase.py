@@ -12,8 +12,9 @@ from django.db import models
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
 
-from ... import conf
+from ... import app_settings
 from ...models import VerificationRow, VerifiedPhone
+from ...site import current_site
 
 
 class Command(BaseCommand):
@@ -33,10 +34,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Count; with --yes erase."""
         try:
-            phone = PhoneNumber.parse(options["number"], options["region"] or conf.read().policy.region)
+            phone = PhoneNumber.parse(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
             raise CommandError(str(error)) from None
-        rows, alias, verifier = _rows_of(phone), conf.orm_alias(), conf.site().verifier
+        rows, alias, verifier = _rows_of(phone), app_settings.orm_alias(), current_site().verifier
         kept = alias and VerificationRow.objects.using(alias).filter(tag=verifier.tag(phone)).count()
         self.stdout.write(f"verifications and their counters: {'what the store has' if kept is None else kept}")
         for name, found in rows.items():

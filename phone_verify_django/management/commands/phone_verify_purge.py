@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from phone_verify import StoreError
 
-from ... import conf
+from ...site import current_site
 
 _BATCH = 1000
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
         """Purge until there is nothing left to drop."""
         gone = 0
         try:
-            while dropped := conf.site().verifier.purge(_BATCH):
+            while dropped := current_site().verifier.purge(_BATCH):
                 gone += dropped
         except StoreError as error:
             raise CommandError(f"{gone} were dropped, then the store did not answer: {error}") from None

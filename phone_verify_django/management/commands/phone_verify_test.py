@@ -9,13 +9,15 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from phone_verify import Channel, InvalidPhoneError, PhoneNumber, StoreError, by_hand
-from phone_verify.config import load_drivers
-from phone_verify.keyboard import ScreenAndKeyboard
+from phone_verify import Channel, InvalidPhoneError, PhoneNumber, StoreError
+from phone_verify.cli import interactive
+from phone_verify.cli.terminal import ScreenAndKeyboard
+from phone_verify.config.drivers import load_drivers
+from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.routing import Router
-from phone_verify.web.languages import LANGUAGES
 
-from ... import conf
+from ... import app_settings
+from ...site import current_site
 
 
 class Command(BaseCommand):
@@ -26,7 +28,7 @@ class Command(BaseCommand):
         "that may cost money. Ends with an error if the number was not verified."
     )
     #: Where it asks and tells.
-    terminal: Callable[[], by_hand.Terminal] = ScreenAndKeyboard
+    terminal: Callable[[], interactive.Terminal] = ScreenAndKeyboard
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Those of `phone-verify send`."""
@@ -39,7 +41,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Ask, send, and follow it to its end."""
-        settings, verifier = conf.read(), conf.site().verifier
+        settings, verifier = app_settings.read(), current_site().verifier
         try:
             phone = PhoneNumber.parse(options["number"], options["region"] or settings.policy.region)
         except InvalidPhoneError as error:
@@ -48,11 +50,11 @@ class Command(BaseCommand):
         router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
         terminal = type(self).terminal()
         try:
-            with by_hand.troubles_told(terminal):
-                cost = by_hand.costs(router, phone, channel)
-                if cost and not options["yes"] and not by_hand.agreed(terminal, cost):
+            with interactive.troubles_told(terminal):
+                cost = interactive.costs(router, phone, channel)
+                if cost and not options["yes"] and not interactive.agreed(terminal, cost):
                     raise CommandError("nothing was sent")
-                verified = by_hand.verify(verifier, phone, terminal, channel=channel, locale=options["locale"])
+                verified = interactive.verify(verifier, phone, terminal, channel=channel, locale=options["locale"])
         except StoreError as error:
             raise CommandError(f"the store does not answer: {error}") from None
         except EOFError:

@@ -9,7 +9,8 @@ from django.core.management.base import BaseCommand, CommandError
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
 
-from ... import conf
+from ... import app_settings
+from ...site import current_site
 
 
 class Command(BaseCommand):
@@ -28,11 +29,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Unlock the number, and report whether there was anything to drop."""
         try:
-            phone = PhoneNumber.parse(options["number"], options["region"] or conf.read().policy.region)
+            phone = PhoneNumber.parse(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
             raise CommandError(str(error)) from None
         try:
-            unlocked = conf.site().verifier.unlock(phone)
+            unlocked = current_site().verifier.unlock(phone)
         except StoreError as error:
             raise CommandError(f"nothing was unlocked, the store does not answer: {error}") from None
         if unlocked:

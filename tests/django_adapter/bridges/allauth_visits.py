@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from phone_verify import Channel, PhoneNumber
 from phone_verify.model import Assurance, Redeemed
-from phone_verify_django import conf, phones, signals
+from phone_verify_django import phones, signals
 from phone_verify_django.accounts import Accounts
 from phone_verify_django.allauth.adapter import PhoneVerifyAccountAdapter
 from phone_verify_django.allauth.apps import complaints
@@ -33,6 +33,7 @@ from phone_verify_django.models import VerificationRow, VerifiedPhone
 from phone_verify_django.otp import first_factor
 from phone_verify_django.pending_login import SESSION_KEY as MARK
 from phone_verify_django.recent import CHECKED_AT
+from phone_verify_django.site import current_site
 
 PHONE, OTHER = "+989120000000", "+989120000007"
 SIGN_UP, LOGIN, VERIFY = "/accounts/signup/", "/accounts/login/code/", "/accounts/phone/verify/"
@@ -102,7 +103,7 @@ def test_with_atomic_requests(client: Client, phone_outbox: Any, monkeypatch: An
     code = phone_outbox.last_code(PHONE)
     assert "not right" in said(client.post(VERIFY, {"code": wrong(code)}))
     (id, secret), *_ = client.session["phone_verify_allauth_begun"].values()
-    assert conf.site().verifier.look(id, secret).verification.attempts_left == 4
+    assert current_site().verifier.look(id, secret).verification.attempts_left == 4
     assert client.post(VERIFY, {"code": code}).headers["Location"] == CHANGE
     assert signed_in(client) == PHONE
 
@@ -272,8 +273,8 @@ def test_a_change_is_bound_to_its_user(client: Client, phone_outbox: Any, settin
     client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
     change(client, OTHER)
     row = VerificationRow.objects.get(phone=OTHER)
-    assert row.subject == conf.site().verifier.flows.keyring.subject(str(user.pk))
-    VerificationRow.objects.update(subject=conf.site().verifier.flows.keyring.subject("another"))
+    assert row.subject == current_site().verifier.flows.keyring.subject(str(user.pk))
+    VerificationRow.objects.update(subject=current_site().verifier.flows.keyring.subject("another"))
     client.post(VERIFY, {"code": phone_outbox.last_code(OTHER)})
     assert phones.phones_of(user) == [PHONE]
 
@@ -356,7 +357,7 @@ def test_nobody_changes_to_somebody_elses_number(client: Client, phone_outbox: A
 def test_a_code_for_one_number_says_nothing_of_another(client: Client, phone_outbox: Any) -> None:
     """Nor does one that was sent for another purpose, even where a session was tampered with."""
     owner()
-    verifier = conf.site().verifier
+    verifier = current_site().verifier
     for phone, purpose in ((OTHER, "login"), (PHONE, "confirm")):
         client = Client()
         client.post(LOGIN, {"phone": PHONE})
@@ -373,7 +374,7 @@ def test_the_proof_is_burnt(client: Client, phone_outbox: Any) -> None:
     client.post(LOGIN, {"phone": PHONE})
     (kept,) = client.session["phone_verify_allauth_begun"].values()
     client.post(CONFIRM, {"code": phone_outbox.last_code()})
-    outcome = conf.site().verifier.look(*kept)
+    outcome = current_site().verifier.look(*kept)
     assert outcome.verification is not None
     assert outcome.proof is None
     assert user.pk

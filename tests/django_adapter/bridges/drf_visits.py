@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from phone_verify import PhoneNumber
-from phone_verify_django import conf
 from phone_verify_django.drf import ExchangeView
 from phone_verify_django.models import VerifiedPhone
+from phone_verify_django.site import current_site
 
 PHONE = "+989120000000"
 API, TOKEN, ME = "/phone/v1/verifications", "/api/token/phone/", "/api/me/"
@@ -78,7 +78,7 @@ def test_the_proof_is_good_once_and_for_its_purpose(phone_outbox: Any) -> None:
     for path in (TOKEN, "/phone/v1/session"):
         answer = post(path, {"proof": proof}, secret)
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_proof")
-    verifier = conf.site().verifier
+    verifier = current_site().verifier
     outcome = verifier.start(PhoneNumber(PHONE), purpose="confirm")
     assert outcome.verification is not None
     assert outcome.secret is not None

@@ -1,0 +1,45 @@
+"""A verification as its holder sees it."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from ..http.qr import svg_data_uri
+from ..model import Channel, Holder, Outcome, Verification
+
+
+def verification(outcome: Outcome) -> dict[str, object]:
+    """The JSON of the API. Fields without meaning for the channel are None."""
+    record = outcome.verification
+    if record is None:
+        raise ValueError("this outcome has no verification")
+    by_call = record.holder is Holder.NOBODY
+    return {
+        "id": record.id,
+        "status": record.state.value,
+        "purpose": record.purpose,
+        "channel": record.channel.value,
+        "channels": [channel.value for channel in outcome.channels],
+        "phone_hint": record.phone.hint,
+        "code_length": None if by_call else record.code_length,
+        "attempts_left": None if by_call else record.attempts_left,
+        "expires_in": seconds_left(record, record.expires_at),
+        "resend_in": seconds_left(record, record.resend_at),
+        "caller_hint": record.caller_hint if record.channel is Channel.FLASH_CALL else None,
+        "dial": dial(record),
+        "proof": outcome.proof,
+    }
+
+
+def dial(record: Verification) -> dict[str, str] | None:
+    """The number to call, as number, link and picture; None where there is none to call."""
+    if record.line is None or not record.open:
+        return None
+    uri = f"tel:{record.line.e164}"
+    return {"number": record.line.e164, "uri": uri, "qr": svg_data_uri(uri)}
+
+
+def seconds_left(record: Verification, end: datetime) -> int:
+    """Whole seconds to `end`, rounded up; 0 when it is over or the verification is."""
+    return max(0, math.ceil((end - record.read_at).total_seconds())) if record.open else 0

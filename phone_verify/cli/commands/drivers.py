@@ -1,0 +1,17 @@
+"""`phone-verify drivers`."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from ..driver_list import entries, table
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def drivers(as_json: bool) -> None:
+    """Show what each driver can do, and how its DSN is written."""
+    found = entries()
+    click.echo(json.dumps([entry.document() for entry in found], indent=2) if as_json else table(found))

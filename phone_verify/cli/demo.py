@@ -1,0 +1,238 @@
+"""The demo: the example sites, each in a process of its own, beside a sandbox. Nothing of it is kept.
+
+Run as a module (`python -m phone_verify.cli.demo FOLDER PORT FRAME`) it serves one example site, so that the two sites'
+modules of the same names do not meet.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from ..sandbox import SandboxServer
+
+_START_SECONDS = 60.0
+_FOLDERS = {"django": "django_site", "flask": "flask_site"}
+
+
+class DemoError(Exception):
+    """The demo cannot run; the message says what to do."""
+
+
+class StopSignals:
+    """INT, TERM and HUP, recorded within `with`. They then end the program only where it calls `check`.
+
+    A handler that raised could do so between the start of a child and the note of it, or during the cleanup. A signal
+    that is ignored stays ignored, so `nohup` works.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._record)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise `SystemExit` with 128 + the signal's number, as shells report it, if one was received."""
+        if self._received is not None:
+            raise SystemExit(128 + self._received)
+
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        self._received = self._received or number
+
+
+class Demo:
+    """A sandbox and both example sites, from `with` to its end.
+
+    `check` is called while the demo starts and while it waits; an exception that it raises ends the demo.
+    """
+
+    def __init__(
+        self,
+        port: int,
+        site_ports: Mapping[str, int],
+        say: Callable[[str], object] = print,
+        check: Callable[[], object] = lambda: None,
+    ) -> None:
+        self._port, self._site_ports, self._say, self._check = port, site_ports, say, check
+        self._sites: dict[str, subprocess.Popen[bytes]] = {}
+        self._data: tempfile.TemporaryDirectory[str] | None = None
+        self._sandbox: SandboxServer | None = None
+
+    @property
+    def url(self) -> str:
+        """The page that shows the sites beside the handsets."""
+        sites: dict[str, str] = {}
+        for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
+            sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
+        return f"{self.sandbox.url}/beside?{urlencode(sites)}"
+
+    @property
+    def sandbox(self) -> SandboxServer:
+        """The phone network. Raises `DemoError` outside `with`."""
+        if self._sandbox is None:
+            raise DemoError("the demo is not running")
+        return self._sandbox
+
+    @property
+    def site_urls(self) -> dict[str, str]:
+        """Where the sites are, by framework."""
+        return {name: f"http://127.0.0.1:{port}" for name, port in self._site_ports.items()}
+
+    def __enter__(self) -> Self:
+        folders = {name: example_projects() / _FOLDERS[name] for name in self._site_ports}
+        for name, port in self._site_ports.items():
+            if _answers(port):
+                raise DemoError(f"port {port} is taken; choose another one with --{name}-port")
+        try:
+            self._sandbox = SandboxServer(port=self._port).start()
+        except OSError:
+            raise DemoError(f"port {self._port} is taken; choose another one with --port") from None
+        try:
+            self._say(f"Handsets       {self._sandbox.url}/")
+            self._data = tempfile.TemporaryDirectory(prefix="phone_verify_demo_")
+            for name, folder in folders.items():
+                self._check()
+                self._sites[name] = self._start(name, folder, Path(self._data.name))
+            for name, url in self.site_urls.items():
+                self._await(name)
+                self._say(f"{name.capitalize():6} site    {url}/")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for site in self._sites.values():
+            site.send_signal(signal.SIGTERM)
+        for site in self._sites.values():
+            try:
+                site.wait(5)
+            except subprocess.TimeoutExpired:
+                site.kill()
+                site.wait()
+        self._sites.clear()
+        if self._sandbox is not None:
+            self._sandbox.stop()
+        if self._data is not None:
+            self._data.cleanup()
+
+    def wait(self) -> None:
+        """Run until `check` raises an exception. Raise `DemoError` when a site has ended by itself."""
+        while all(site.poll() is None for site in self._sites.values()):
+            self._check()
+            time.sleep(0.1)
+        self._check()  # a terminal sends its signals to the sites as well
+        ended = ", ".join(name for name, site in self._sites.items() if site.poll() is not None)
+        raise DemoError(f"the {ended} site has ended; its own messages are above")
+
+    def _start(self, name: str, folder: Path, data: Path) -> subprocess.Popen[bytes]:
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("PHONE_VERIFY_")}
+        environment |= {
+            f"PHONE_VERIFY_{channel}": self.sandbox.dsn for channel in ("SMS", "FLASH_CALL", "INBOUND_CALL")
+        }
+        environment |= {
+            "DATABASE_URL": f"sqlite:///{data / name}.sqlite3",
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "PHONE_VERIFY_PUBLIC_URL": self.site_urls[name],
+            "PHONE_VERIFY_SITE_NAME": f"{name.capitalize()} demo",
+            # One visitor tries again and again here; a real site keeps the defaults.
+            "PHONE_VERIFY_SENDS_PER_HOUR": "100",
+            "PHONE_VERIFY_SENDS_PER_HOUR_PER_PREFIX": "1000",
+            "PHONE_VERIFY_RESEND_AFTER": "15",
+        }
+        if name == "flask":
+            environment["PHONE_VERIFY_STORE"] = f"sqlite:///{data / 'verifications.sqlite3'}"
+        command = [
+            sys.executable,
+            "-m",
+            "phone_verify.cli.demo",
+            str(folder),
+            str(self._site_ports[name]),
+            self.sandbox.url,
+        ]
+        return subprocess.Popen(command, env=environment)  # noqa: S603 - our own interpreter and our own arguments
+
+    def _await(self, name: str) -> None:
+        end = time.monotonic() + _START_SECONDS
+        while not _answers(self._site_ports[name]):
+            self._check()
+            if self._sites[name].poll() is not None:
+                self._check()
+                raise DemoError(f"the {name} site did not start; its own messages are above")
+            if time.monotonic() > end:
+                raise DemoError(f"the {name} site did not answer within {_START_SECONDS:.0f} seconds")
+            time.sleep(0.1)
+
+
+def example_projects() -> Path:
+    """The folder of the example sites: of the checkout, or as installed inside the package."""
+    spec = find_spec("phone_verify")
+    package = Path(next(iter(spec.submodule_search_locations or []))) if spec else Path()
+    for folder in (package.parent / "example_projects", package / "example_projects"):
+        if folder.is_dir():
+            return folder
+    raise DemoError("the example sites are not installed; run the demo from a checkout of the project")
+
+
+def framed(application: Callable[..., Iterable[bytes]], origin: str) -> Callable[..., Iterable[bytes]]:
+    """The application, shown in a frame of `origin` and of nobody else."""
+
+    def within(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            kept = [(name, value) for name, value in headers if name.lower() != "x-frame-options"]
+            return start_response(status, [*kept, ("Content-Security-Policy", f"frame-ancestors {origin}")], *more)
+
+        return application(environ, start)
+
+    return within
+
+
+def serve_site(folder: str, port: int, frame: str) -> None:
+    """Serve one example site until ended."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            return
+
+    os.chdir(folder)
+    sys.path.insert(0, folder)
+    from wsgi import application  # type: ignore[import-not-found]
+
+    make_server("127.0.0.1", port, framed(application, frame), threaded=True, request_handler=Quiet).serve_forever()
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    serve_site(sys.argv[1], int(sys.argv[2]), sys.argv[3])

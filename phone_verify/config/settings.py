@@ -1,0 +1,244 @@
+"""Settings into finished objects: the one place that knows the names `PHONE_VERIFY_…`.
+
+`Settings.read` takes a mapping (an adapter's settings, lower-case names without the prefix) and the environment,
+which fills what the mapping leaves out. `build` makes the site. Everything that cannot work is refused here, at
+start-up, by a `ConfigurationError` that names the setting and says what to write.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_webhook_secret
+from ..drivers.options import is_loopback
+from ..errors import ConfigurationError
+from ..model import Channel
+from ..policy import Policy
+from ..purposes import Purposes, read_purposes
+
+PREFIX = "PHONE_VERIFY_"
+
+#: The variables that hold DSNs, in the order in which drivers are named and channels preferred.
+CHANNEL_NAMES = ("sms", "flash_call", "inbound_call", "voice", "telegram", "whatsapp")
+_NUMBERS = (
+    "code_length",
+    "max_attempts",
+    "max_failures",
+    "sends_per_hour",
+    "sends_per_hour_per_address",
+    "sends_per_hour_per_prefix",
+    "sends_per_hour_total",
+    "failures_ceiling",
+    "short_failures_per_day",
+    "failures_per_day",
+    "wrong_per_hour_per_address",
+    "trusted_proxies",
+)
+_SECONDS = ("ttl", "resend_after")
+_LISTS = (
+    "channels",
+    "secret_keys",
+    "webhook_secret",
+    "allowed_regions",
+    "purposes",
+    "frame_ancestors",
+    "test_passcodes",
+    "test_passcodes_in_production",
+    "staff_roles",
+)
+_FLAGS = ("staff_sign_in_by_phone", "notify_old_number")
+_TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
+KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
+
+#: The roles of staff where the site names none: the same words as the flags that mark staff on a user.
+STAFF_ROLES = ("admin", "staff", "superuser")
+_FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
+
+
+_URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
+_ANCESTOR = re.compile(r"(https?)://((?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
+_HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, read and typed. DSNs and keys do not show in the repr."""
+
+    dsns: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    policy: Policy = field(default_factory=Policy)
+    channels: Sequence[Channel] = ()
+    store: str | None = field(default=None, repr=False)
+    secret_keys: Sequence[str] = field(default=(), repr=False)
+    tag_key: str | None = field(default=None, repr=False)
+    #: The newest first; a list while providers are moved from one to the next.
+    webhook_secret: Sequence[str] = field(default=(), repr=False)
+    public_url: str | None = None
+    site_name: str = ""
+    trusted_proxies: int = 0
+    purposes: Purposes = field(default_factory=Purposes)
+    #: Sources of the pages' Content-Security-Policy.
+    frame_ancestors: Sequence[str] = ()
+    test_passcodes: Sequence[str] = field(default=(), repr=False)
+    test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
+    #: Whether a code sent to the phone alone signs in users with rights over other users.
+    staff_sign_in_by_phone: bool = False
+    notify_old_number: bool = False
+    #: Names of the roles that give such rights, where the framework's users have roles.
+    staff_roles: Sequence[str] = STAFF_ROLES
+    on_event: object = None
+
+    @classmethod
+    def read(cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings of `values`, with the environment's where `values` has none. Refuses unknown names."""
+        values = values or {}
+        if unknown := [name for name in values if name not in KNOWN]:
+            raise ConfigurationError(
+                f"unknown setting {PREFIX}{unknown[0].upper()}; known are: "
+                + ", ".join(f"{PREFIX}{name.upper()}" for name in KNOWN)
+            )
+        given = merged(values, environ or {})
+        numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
+        trusted_proxies = numbers.pop("trusted_proxies", 0)
+        if trusted_proxies < 0:
+            raise ConfigurationError(f"{PREFIX}TRUSTED_PROXIES must be 0 or more")
+        seconds: dict[str, Any] = {name: _seconds(name, given[name]) for name in _SECONDS if name in given}
+        allowed = _list("allowed_regions", given)
+        policy = Policy(
+            region=_text("region", given),
+            allowed_regions=frozenset(allowed) if allowed else None,
+            **{**numbers, **seconds},
+        )
+        public_url = _public_url(_text("public_url", given))
+        webhook_secret = _list("webhook_secret", given)
+        if not all(map(_URL_SAFE.match, webhook_secret)):
+            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET stands in URLs: use letters, digits, - and _ only")
+        if weakness := next(filter(None, map(weakness_of_webhook_secret, webhook_secret)), None):
+            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET: {weakness}; write the output of: {DRAW_WEBHOOK_SECRET}")
+        return cls(
+            dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
+            policy=policy,
+            channels=[_channel(word) for word in _list("channels", given)],
+            store=_text("store", given),
+            secret_keys=_list("secret_keys", given),
+            tag_key=_text("tag_key", given),
+            webhook_secret=webhook_secret,
+            public_url=public_url,
+            site_name=_text("site_name", given) or (host_of(public_url) or ""),
+            trusted_proxies=trusted_proxies,
+            purposes=read_purposes(_list("purposes", given)),
+            frame_ancestors=[_frame_ancestor(word) for word in _list("frame_ancestors", given)],
+            test_passcodes=_list("test_passcodes", given),
+            test_passcodes_in_production=_list("test_passcodes_in_production", given),
+            staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
+            notify_old_number=_flag("notify_old_number", given),
+            staff_roles=_list("staff_roles", given) if "staff_roles" in given else STAFF_ROLES,
+            on_event=given.get("on_event"),
+        )
+
+
+def merged(values: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
+    """What is set, unread: `values`, and the environment's where `values` has none."""
+    given = {name: value for name, value in values.items() if value is not None}
+    for name in KNOWN:
+        text = environ.get(PREFIX + name.upper(), "")
+        if name not in given and text.strip():
+            given[name] = text
+    return given
+
+
+def _text(name: str, given: Mapping[str, object]) -> str | None:
+    value = given.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise ConfigurationError(f"{PREFIX}{name.upper()} must be a text")
+    return value.strip() or None
+
+
+def _list(name: str, given: Mapping[str, object]) -> list[str]:
+    value = given.get(name)
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if isinstance(value, list | tuple | set | frozenset) and all(isinstance(word, str) for word in value):
+        return list(value)
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be a list of texts, or one text with commas")
+
+
+def _dsns(name: str, value: object) -> list[str]:
+    if isinstance(value, str):
+        return value.split()
+    if isinstance(value, list | tuple) and all(isinstance(text, str) for text in value):
+        return [text.strip() for text in value if text.strip()]
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be DSNs, separated by white space, or a list of them")
+
+
+def _flag(name: str, given: Mapping[str, object]) -> bool:
+    value = given.get(name, False)
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in _FLAG_WORDS:
+        raise ConfigurationError(f"{PREFIX}{name.upper()} must be True or False (in the environment 1 or 0)")
+    return _FLAG_WORDS[word]
+
+
+def _number(name: str, value: object) -> int:
+    if isinstance(value, str) and re.match(r"-?[0-9]{1,9}\Z", value.strip(), re.ASCII):
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be a whole number")
+
+
+def _seconds(name: str, value: object) -> timedelta:
+    return value if isinstance(value, timedelta) else timedelta(seconds=_number(name, value))
+
+
+def _channel(word: str) -> Channel:
+    try:
+        return Channel(word)
+    except ValueError:
+        raise ConfigurationError(
+            f"{PREFIX}CHANNELS: there is no channel {word!r}; known are {', '.join(Channel)}"
+        ) from None
+
+
+def _frame_ancestor(word: str) -> str:
+    """Return the source of a Content-Security-Policy that this word of the settings names."""
+    word = word.lower().rstrip("/")
+    if word in ("self", "'self'"):
+        return "'self'"
+    shape = _ANCESTOR.fullmatch(word)
+    if shape is None or (shape[1] == "http" and not is_loopback(shape[2])):
+        raise ConfigurationError(
+            f"{PREFIX}FRAME_ANCESTORS: write self, or the origins that may show the pages in a frame, "
+            "like https://partner.example,https://*.partner.example"
+        )
+    return word
+
+
+def _public_url(text: str | None) -> str | None:
+    if text is None:
+        return None
+    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: write scheme and host only, like https://site.example")
+    try:
+        url = urlsplit(text.lower())
+        port = url.port
+    except ValueError:
+        raise refusal from None
+    if url.scheme not in ("http", "https") or not _HOST.fullmatch(url.netloc.removesuffix(f":{port}")):
+        raise refusal
+    if url.path not in ("", "/") or url.query or url.fragment:
+        raise refusal
+    return f"{url.scheme}://{url.netloc}"
+
+
+def host_of(public_url: str | None) -> str | None:
+    return urlsplit(public_url).hostname if public_url else None

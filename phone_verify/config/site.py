@@ -1,0 +1,188 @@
+"""A configured site from settings and from what the framework adds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+from ..codes import Keyring, name_of_site
+from ..errors import ConfigurationError
+from ..events.opentelemetry import telemetry
+from ..events.record import Events, Listener
+from ..http.site import Site
+from ..i18n.texts import message_writer
+from ..parts import Parts
+from ..routing import Router
+from ..stores.base import OfOneProcess, Store
+from ..stores.threaded import InThread
+from ..test_numbers import read_fixed_codes
+from ..transports.base import Transport
+from ..transports.blocking import BlockingTransport
+from ..verifier import AsyncVerifier, Verifier
+from .drivers import load_drivers
+from .settings import PREFIX, Settings, host_of
+from .stores import open_async_store, open_store
+
+
+def build(
+    settings: Settings,
+    *,
+    framework_keys: Sequence[str] = (),
+    stores: Mapping[str, Callable[[str], Store]] | None = None,
+    default_store: str = "memory:",
+    webhook_path: Callable[[str, str], str] | None = None,
+    transport: Transport | None = None,
+    clock: Callable[[], datetime] | None = None,
+    production: bool = True,
+    listeners: Sequence[Listener] = (),
+    in_thread: InThread | None = None,
+) -> Site:
+    """The site that these settings describe.
+
+    `framework_keys` sign where no secret keys are set, and name the site where it has no public URL; `stores` adds
+    an adapter's own store schemes;
+    `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
+    need to be named twice, and keys meant for development are refused.
+    `listeners` hear of every verb, as the one that the settings name does. `in_thread` runs
+    the steps of a blocking store for the async verifier; without it, `asyncio.to_thread`.
+    """
+    keys = settings.secret_keys or list(framework_keys)
+    source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
+    keyring = Keyring(keys, settings.tag_key, production=production, source=source)
+    ticks = time.monotonic
+    router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
+    secrets = list(settings.webhook_secret or keyring.webhook_secrets)
+
+    def webhook_url(driver: str) -> str | None:
+        if settings.public_url is None or webhook_path is None:
+            return None
+        return settings.public_url + webhook_path(driver, secrets[0])
+
+    store_url = settings.store or default_store
+    store = open_store(store_url, stores or {})
+
+    def many_processes() -> None:
+        if isinstance(store, OfOneProcess):
+            store.refuse(
+                f"the server runs several processes, and memory counts for each of them alone; set {PREFIX}STORE"
+            )
+
+    fixed_codes = read_fixed_codes(
+        settings.test_passcodes,
+        settings.test_passcodes_in_production,
+        production=production,
+        today=(clock() if clock else datetime.now(UTC)).date(),
+    )
+    parts = Parts(
+        policy=settings.policy,
+        keyring=keyring,
+        store=store,
+        transport=transport or BlockingTransport(),
+        router=router,
+        texts=message_writer(settings.site_name, host_of(settings.public_url)),
+        audiences=_audiences(settings, framework_keys),
+        webhook_url=webhook_url,
+        fixed_codes=fixed_codes,
+        events=Events((*listeners, *_listeners(settings.on_event)), telemetry()),
+        clock=clock,
+        ticks=ticks,
+    )
+
+    @cache
+    def awaiting() -> AsyncVerifier:
+        from ..transports.aio import AsyncTransport
+
+        async_store = open_async_store(store_url, store, in_thread)
+        return AsyncVerifier(replace(parts, store=async_store, transport=transport or AsyncTransport()))
+
+    return Site(
+        verifier=Verifier(parts),
+        name=settings.site_name,
+        public_url=settings.public_url,
+        webhook_secrets=secrets,
+        trusted_proxies=settings.trusted_proxies,
+        purposes=settings.purposes,
+        staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
+        notify_old_number=settings.notify_old_number,
+        staff_roles=settings.staff_roles,
+        frame_ancestors=settings.frame_ancestors,
+        many_processes=many_processes,
+        awaiting=awaiting,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a site's owner wrote, unread, and what the framework adds to it: all that a site is built from.
+
+    The arguments of `build`; those that need the framework's own settings are functions, called where they are
+    needed. Each of them may raise `ConfigurationError`. `framework` is its name, empty where there is none.
+    """
+
+    values: Mapping[str, object] = field(default_factory=dict, repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    framework: str = ""
+    framework_keys: Callable[[], Sequence[str]] = field(default=tuple, repr=False)
+    stores: Mapping[str, Callable[[str], Store]] = field(default_factory=dict)
+    default_store: Callable[[], str] = lambda: "memory:"
+    webhook_path: Callable[[str, str], str] | None = None
+    production: bool = True
+    in_thread: InThread | None = None
+
+    def site(self, **for_tests: Any) -> Site:
+        """The site. Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`."""
+        settings = Settings.read(self.values, self.environ)
+        return build(
+            settings,
+            framework_keys=self._keys_of_framework(needed=not settings.secret_keys),
+            stores=self.stores,
+            default_store="" if settings.store else self.default_store(),
+            webhook_path=self.webhook_path,
+            production=self.production,
+            in_thread=self.in_thread,
+            **for_tests,
+        )
+
+    def _keys_of_framework(self, *, needed: bool) -> Sequence[str]:
+        try:
+            return self.framework_keys()
+        except ConfigurationError:
+            if needed:
+                raise
+            return ()
+
+
+def _listeners(named: object) -> Sequence[Listener]:
+    """The listener that a setting names: a function, or the dotted path of one."""
+    if named is None:
+        return ()
+    if callable(named):
+        return (named,)
+    refusal = ConfigurationError(f"{PREFIX}ON_EVENT: write the dotted path of a function, like mysite.metrics.count")
+    module, dot, name = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
+    if not dot:
+        raise refusal
+    try:
+        listener = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise refusal from error
+    if not callable(listener):
+        raise refusal
+    return (listener,)
+
+
+def _audiences(settings: Settings, framework_keys: Sequence[str]) -> Sequence[str]:
+    """Return the names of this site in what it signs: the first is written, every one is read.
+
+    Without a public URL the framework's own keys tell sites apart that share secret keys and a store. As many names
+    as keys are listed, so that a key is replaced without loss, like any other.
+    """
+    if settings.public_url is not None:
+        return (settings.public_url,)
+    names = [name_of_site(key) for key in framework_keys] or ["default"]
+    return [f"{name}\0{settings.site_name}" for name in names]

@@ -1,0 +1,178 @@
+"""As much of a site as its settings make: each read alone, so that one mistake does not hide the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from secrets import token_urlsafe
+
+from ..codes import DRAW_KEY, Keyring, weakness_of_key
+from ..config.drivers import load_drivers
+from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX, Settings, merged
+from ..config.site import Given
+from ..delivery import Delivery
+from ..drivers.base import Driver
+from ..drivers.dsn import driver_class, schemes
+from ..errors import ConfigurationError
+from ..model import Channel
+from ..parts import Parts
+from ..planning import Planner
+from ..routing import Router
+from ..stores.memory import MemoryStore
+from ..transports.base import Transport
+from ..transports.blocking import BlockingTransport
+from .finding import Finding, Level
+
+WRITE_A_KEY = f"Write the output of: {DRAW_KEY}"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What could be read, and the faults of the rest."""
+
+    given: Given
+    settings: Settings
+    #: The names of the settings that somebody wrote, readable or not.
+    written: frozenset[str]
+    drivers: Mapping[Channel, Sequence[Driver]]
+    #: The keys that sign, ours or the framework's; and what is made of them, if all are good.
+    keys: Sequence[str]
+    keyring: Keyring | None
+    faults: Sequence[Finding]
+    show_webhook_urls: bool = False
+
+    @classmethod
+    def of(cls, given: Given, *, show_webhook_urls: bool = False) -> Reading:
+        """Read everything."""
+        faults: list[Finding] = []
+        written = merged(given.values, given.environ)
+        settings = _sound(written, faults)
+        made = load_drivers(_sound_dsns(settings, faults))
+        drivers = {channel: [each for each in made[channel] if isinstance(each, Driver)] for channel in made}
+        keys = _keys(given, settings, faults)
+        keyring = _keyring(given, settings, keys, faults)
+        return cls(given, settings, frozenset(written), drivers, keys, keyring, faults, show_webhook_urls)
+
+    @property
+    def by_name(self) -> Mapping[str, Driver]:
+        """Every driver by its name."""
+        return {driver.name: driver for carriers in self.drivers.values() for driver in carriers}
+
+    @property
+    def offered(self) -> Sequence[Channel]:
+        """The channels that serve where none is named."""
+        return [channel for channel in self.settings.channels if channel in self.drivers] or list(self.drivers)
+
+    @property
+    def router(self) -> Router:
+        """The router over these drivers."""
+        return Router(self.drivers, ticks=time.monotonic)
+
+    def settings_of(self, driver: Driver) -> str:
+        """The settings that name this driver."""
+        return " and ".join(setting(channel) for channel, carriers in self.drivers.items() if driver in carriers)
+
+    @property
+    def planner(self) -> Planner:
+        """Return the planner of codes under these settings; where no key is set, with a random one."""
+        return Planner(self.settings.policy, self.keyring or Keyring([token_urlsafe(32)]))
+
+    def delivery(self, transport: Transport | None = None) -> Delivery:
+        """Return what talks to providers under these settings; nothing is stored."""
+        return Delivery(
+            Parts(
+                policy=self.settings.policy,
+                keyring=self.keyring or Keyring([token_urlsafe(32)]),
+                store=MemoryStore(),
+                transport=transport or BlockingTransport(),
+                router=self.router,
+                texts=lambda *_: "",
+            )
+        )
+
+
+def setting(name: str) -> str:
+    """A setting as it is called in the environment."""
+    return PREFIX + name.upper()
+
+
+def fault(name: str, error: ConfigurationError, *, which: str = "", advice: str = "") -> Finding:
+    """The error that a setting raised, which says what to write; `which` tells one part of it from the others."""
+    says = which + str(error).removeprefix(setting(name)).lstrip(": ")
+    return Finding(Level.ERROR, setting(name), says[:1].upper() + says[1:], advice)
+
+
+def unknown(name: str, level: Level) -> Finding:
+    """A setting that nobody reads."""
+    near = get_close_matches(name, KNOWN, n=1)
+    advice = f"Did you mean {setting(near[0])}?" if near else "Remove it."
+    return Finding(level, setting(name), "There is no such setting.", advice)
+
+
+def _sound(written: Mapping[str, object], faults: list[Finding]) -> Settings:
+    sound = {}
+    for name, value in written.items():
+        if name not in KNOWN:
+            faults.append(unknown(name, Level.ERROR))
+            continue
+        try:
+            Settings.read({name: value})
+        except ConfigurationError as error:
+            faults.append(fault(name, error))
+        else:
+            sound[name] = value
+    return Settings.read(sound)
+
+
+def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Sequence[str]]:
+    """The DSNs that make drivers, each beside those before it."""
+    sound: dict[str, list[str]] = {}
+    for name in CHANNEL_NAMES:
+        texts = settings.dsns.get(name, ())
+        for n, text in enumerate(texts, 1):
+            more = {**sound, name: [*sound.get(name, ()), text]}
+            try:
+                load_drivers(more)
+            except ConfigurationError as error:
+                which = f"DSN {n} of {len(texts)}: " if len(texts) > 1 else ""
+                faults.append(fault(name, error, which=which, advice=_example(name, text)))
+            else:
+                sound = more
+    return sound
+
+
+def _example(name: str, text: str) -> str:
+    scheme = text.partition(":")[0].lower()
+    if scheme in schemes():
+        return f"It is written like this: {setting(name)}={driver_class(scheme).example_dsns()[0]}"
+    return "`phone-verify drivers` shows how each is written."
+
+
+def _keys(given: Given, settings: Settings, faults: list[Finding]) -> Sequence[str]:
+    if settings.secret_keys:
+        return settings.secret_keys
+    try:
+        keys = given.framework_keys()
+    except ConfigurationError as error:
+        faults.append(Finding(Level.ERROR, "SECRET_KEY", str(error), WRITE_A_KEY))
+        return ()
+    if not keys and given.framework:
+        says = f"It is not set, nor is {given.framework}'s own SECRET_KEY: there is no key to sign with."
+        faults.append(Finding(Level.ERROR, setting("secret_keys"), says, WRITE_A_KEY))
+    return keys
+
+
+def _keyring(given: Given, settings: Settings, keys: Sequence[str], faults: list[Finding]) -> Keyring | None:
+    source = setting("secret_keys") if settings.secret_keys else "SECRET_KEY"
+    named = [(source, f"Key {n} of {len(keys)}: " if len(keys) > 1 else "", key) for n, key in enumerate(keys, 1)]
+    if settings.tag_key is not None:
+        named.append((setting("tag_key"), "", settings.tag_key))
+    good = True
+    for name, which, key in named:
+        if weakness := weakness_of_key(key, production=given.production):
+            good = False
+            says = which + weakness
+            faults.append(Finding(Level.ERROR, name, says[:1].upper() + says[1:] + ".", WRITE_A_KEY))
+    return Keyring(keys, settings.tag_key, production=given.production) if keys and good else None

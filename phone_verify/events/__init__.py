@@ -1,0 +1,1 @@
+"""Records of finished operations, and what can receive them: logs, metrics, signals."""

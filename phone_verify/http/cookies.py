@@ -1,0 +1,131 @@
+"""Our two cookies: their values, and how they are written and read.
+
+`phone_verify` holds the (id, secret) pairs of this browser's verifications; clients without cookies send a secret in a
+header. `phone_verify_device` marks a trusted device. Over https both names begin with `__Host-`: a browser accepts such
+a cookie only from this very host, over https and for the whole site, so that neither a sibling subdomain nor plain http
+can plant one, and a cookie without the prefix is not read. Without TLS, in development, browsers accept no such prefix,
+and the names have none.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from ..model import Redeemed, is_id
+from ..tokens.trusted_device import KNOWN_FOR
+from .call import Call
+from .site import Site
+
+log = logging.getLogger("phone_verify")
+
+Pairs = Sequence[tuple[str, str]]
+
+COOKIE = "phone_verify"
+#: Long enough for the longest life (600 s), the proof (300 s) and a look at the clock.
+COOKIE_SECONDS = 3600
+HEADER = "verification-secret"
+_MOST = 5
+_SECRET = re.compile(r"[A-Za-z0-9_-]{22}\Z", re.ASCII)
+KNOWN_COOKIE = "phone_verify_device"
+KNOWN_COOKIE_SECONDS = int(KNOWN_FOR.total_seconds())
+
+PREFIX = "__Host-"
+#: Every name that our cookies can have; error reports must mask them.
+ALL_NAMES = tuple(prefix + name for prefix in ("", PREFIX) for name in (COOKIE, KNOWN_COOKIE))
+
+_SECONDS = {COOKIE: COOKIE_SECONDS, KNOWN_COOKIE: KNOWN_COOKIE_SECONDS}
+_LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+def cookie_name(cookie: str, *, https: bool) -> str:
+    """Return the name under which this cookie is written and read on a request that came so."""
+    return f"{PREFIX}{cookie}" if https else cookie
+
+
+def cookie_arguments(
+    site: Site, cookie: str, value: str, *, https: bool, mount: str, same_site: object
+) -> dict[str, Any]:
+    """Return the keyword arguments for the response's `set_cookie`; an empty value deletes the cookie.
+
+    `https` is the framework's answer to whether the request came over TLS, `mount` the path of our URLs, and
+    `same_site` the framework's setting for its own session cookie.
+    """
+    secure = https or site.secure_cookies
+    if secure and not https:
+        _warn_of_plain_http(site.public_url)
+    # A framework that sets none of these words has no wish: Lax is what browsers assume.
+    word = same_site.title() if isinstance(same_site, str) else "Lax"
+    return {
+        "key": cookie_name(cookie, https=https),
+        "value": value,
+        "max_age": _SECONDS[cookie] if value else 0,
+        "expires": None if value else _LONG_AGO,
+        "path": "/" if https else mount,
+        "secure": secure,
+        "httponly": True,
+        "samesite": word if word == "Strict" or (word == "None" and secure) else "Lax",
+    }
+
+
+@cache
+def _warn_of_plain_http(public_url: str | None) -> None:
+    log.warning(
+        "a request came over plain http while the public URL is %s: if your proxy ends TLS, configure Django's "
+        "SECURE_PROXY_SSL_HEADER or werkzeug's ProxyFix, so that cookies get the __Host- prefix",
+        public_url,
+    )
+
+
+def pairs(cookie: str) -> Pairs:
+    """The (id, secret) pairs of a cookie's value, newest first; what is malformed is left out."""
+    found = []
+    for entry in cookie.split("~")[:_MOST]:
+        id, _, secret = entry.partition(".")
+        if is_id(id) and _SECRET.match(secret):
+            found.append((id, secret))
+    return found
+
+
+def with_pair(cookie: str, id: str, secret: str) -> str:
+    """The cookie's value with this pair in front, and the last five kept."""
+    return _joined([(id, secret), *(pair for pair in pairs(cookie) if pair[0] != id)][:_MOST])
+
+
+def without_pair(cookie: str, id: str) -> str:
+    """The cookie's value without this verification."""
+    return _joined([pair for pair in pairs(cookie) if pair[0] != id])
+
+
+def only_pair(cookie: str, id: str) -> str:
+    """The cookie's value with nothing but this verification."""
+    return _joined([pair for pair in pairs(cookie) if pair[0] == id])
+
+
+def secret_for(call: Call, id: str) -> str:
+    """The secret shown for this verification, or an empty text: the header's, or without one the cookie's."""
+    header = call.headers.get(HEADER)
+    return header if header is not None else dict(pairs(call.cookie)).get(id, "")
+
+
+def secrets_shown(call: Call) -> Sequence[str]:
+    """Every secret this request shows."""
+    header = call.headers.get(HEADER)
+    return [*([header] if header else []), *(secret for _, secret in pairs(call.cookie))]
+
+
+def _joined(held: Pairs) -> str:
+    return "~".join(f"{id}.{secret}" for id, secret in held)
+
+
+def known_cookie(site: Site, call: Call, redeemed: Redeemed) -> str | None:
+    """The new value of the cookie for a browser that has just signed in by this proof; None leaves it.
+
+    A test number's fixed code is no sign of whose browser it is.
+    """
+    if redeemed.by_fixed_code:
+        return None
+    return site.verifier.known_after(call.known_cookie, redeemed.phone)

@@ -1,0 +1,36 @@
+"""Refusing what another site makes a visitor's browser send. No token is needed: browsers say where from."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from .call import Call, Reply
+from .cookies import HEADER
+from .problems import problem
+
+
+def cross_site(call: Call, public_url: str | None) -> Reply | None:
+    """403 if a browser says that this request comes from another site, else None.
+
+    The `Verification-Secret` header cannot be set by another site without our consent, so a call that shows it is
+    none of theirs.
+    """
+    if call.headers.get(HEADER):
+        return None
+    fetch_site = call.headers.get("sec-fetch-site")
+    if fetch_site is not None:
+        ours = fetch_site in ("same-origin", "none")
+    else:
+        origin = call.headers.get("origin")
+        ours = origin is None or _is_ours(origin, call.headers.get("host", ""), public_url)
+    return None if ours else problem(403, "cross_site", "This request came from another site.")
+
+
+def _is_ours(origin: str, host: str, public_url: str | None) -> bool:
+    if public_url is not None and origin.lower() == public_url.lower():
+        return True
+    try:
+        there = urlsplit(origin)
+    except ValueError:
+        return False
+    return there.scheme in ("http", "https") and bool(host) and there.netloc.lower() == host.lower()

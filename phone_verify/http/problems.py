@@ -1,0 +1,100 @@
+"""Problem bodies (RFC 9457): one place that says what each refusal looks like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from http import HTTPStatus
+
+from ..i18n.texts import PAGE, REASONS, reason_text
+from ..model import Outcome, Reason
+from .call import Call, Reply
+
+#: Nobody knows when a store or a provider is back: soon enough for a person, seldom enough for a machine.
+_UNAVAILABLE_RETRY = timedelta(seconds=5)
+
+#: What the caller is told for each reason: HTTP status and `code`.
+_OF_REASON = {
+    Reason.DESTINATION_NOT_ALLOWED: (403, "destination_not_allowed"),
+    Reason.NOT_CONFIGURED: (503, "unavailable"),
+    Reason.CHANNEL_UNAVAILABLE: (409, "channel_unavailable"),
+    Reason.TOO_MANY_REQUESTS: (429, "too_many_requests"),
+    Reason.DELIVERY_FAILED: (502, "delivery_failed"),
+    Reason.NOT_FOUND: (404, "not_found"),
+    Reason.CLOSED: (410, "closed"),
+    Reason.WRONG_CODE: (422, "wrong_code"),
+    Reason.INVALID_PROOF: (400, "invalid_proof"),
+    Reason.PROVIDER_UNAVAILABLE: (503, "unavailable"),
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    fields: Sequence[str] = (),
+    retry_after: timedelta | None = None,
+    allow: Sequence[str] = (),
+    more: Mapping[str, object] | None = None,
+) -> Reply:
+    """A problem reply; `retry_after` also becomes the header, in whole seconds rounded up."""
+    document: dict[str, object] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **(more or {}),
+    }
+    headers = {}
+    if fields:
+        document["fields"] = list(fields)
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and retry_after is None:
+        retry_after = _UNAVAILABLE_RETRY
+    if retry_after is not None:
+        seconds = max(1, math.ceil(retry_after.total_seconds()))
+        document["retry_after"] = seconds
+        headers["Retry-After"] = str(seconds)
+    if allow:
+        headers["Allow"] = ", ".join(allow)
+    return Reply(status, document, headers=headers)
+
+
+def invalid(detail: str, *fields: str) -> Reply:
+    """400 for a body that is not what the call takes."""
+    return problem(400, "invalid_request", detail, fields=fields)
+
+
+def unavailable() -> Reply:
+    """503: the store did not answer; nothing was sent and nothing accepted."""
+    return problem(503, "unavailable", PAGE["unavailable"])
+
+
+def refusal(outcome: Outcome) -> Reply:
+    """The problem that an outcome without success is."""
+    reason, record = outcome.reason, outcome.verification
+    if reason is None:
+        raise ValueError("this outcome is a success")
+    if reason is Reason.MALFORMED_CODE:
+        return invalid(REASONS[reason], "code")
+    status, code = _OF_REASON[reason]
+    more: dict[str, object] = {}
+    if reason is Reason.WRONG_CODE and record is not None:
+        more["attempts_left"] = record.attempts_left
+    if reason is Reason.CLOSED and record is not None:
+        more["verification_status"] = record.state.value
+    if outcome.cause is not None:
+        more["cause"] = outcome.cause.value
+    retry_after = outcome.retry_after if reason is Reason.TOO_MANY_REQUESTS else None
+    return problem(status, code, reason_text(outcome), retry_after=retry_after, more=more)
+
+
+def told(call: Call, reply: Reply) -> Reply:
+    """The reply with its `detail` in the caller's language, where that is a text for visitors; others are English."""
+    detail = (reply.document or {}).get("detail")
+    if reply.status < HTTPStatus.BAD_REQUEST or not isinstance(detail, str):
+        return reply
+    return replace(reply, document={**(reply.document or {}), "detail": call.texts.translated(detail)})

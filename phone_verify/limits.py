@@ -1,0 +1,329 @@
+"""Quotas, failure limits and the site-wide tally: rules over counters, without I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from .model import Failures, Verification, with_changes
+from .policy import (
+    FAILURE_MEMORY,
+    FIRST_LOCK,
+    LONG_CODE,
+    LONGEST_LOCK,
+    SEND_WINDOW,
+    SHORT_FAILURES,
+    SHORT_REST,
+    TALLIED_PER_ADDRESS,
+    TALLY_HOURS,
+    TALLY_SHARE,
+    TEST_NUMBER_MEMORY,
+    Policy,
+)
+from .purposes import Budget, failure_key
+
+#: A budget that is locked until then is closed for good. The scripts' numbers hold no later time exactly.
+FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+HOUR = timedelta(hours=1)
+
+
+class Refusal(StrEnum):
+    """Why a step did nothing."""
+
+    UNBOUND = "unbound"  #: unknown, or not by this binding
+    CLOSED = "closed"
+    NO_CODE = "no_code"  #: nothing to compare with
+    OTHER_LENGTH = "other_length"
+    FAILURES = "failures"  #: too many wrong answers in a row for this phone and purpose
+    QUOTA = "quota"
+    TOO_SOON = "too_soon"
+    SHORT_CODES_CLOSED = "short_codes_closed"
+    LINE_TAKEN = "line_taken"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A step that did nothing, why, and when it may be tried again where time will help."""
+
+    why: Refusal
+    retry_after: timedelta | None = None
+    record: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most `limit` in one window under `key`; the window starts with the first and does not move.
+
+    With `others` other clients may have filled it: a refusal then gives the wait in whole hours, so that it does not
+    reveal when they did. With `gate` it is only compared, not counted.
+    """
+
+    key: str
+    limit: int
+    window: timedelta = SEND_WINDOW
+    others: bool = False
+    gate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a quota has counted, and when it forgets."""
+
+    count: int
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What browsers that are no trusted devices answered in the last 24 hours, over all phones of the site.
+
+    Wrong answers to short codes and to longer ones, without those that a right answer took back; and right answers.
+    """
+
+    short: int = 0
+    long: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TallyChange:
+    """What one answer adds to the tally, and to the wrong answers of its client's address; negative takes back."""
+
+    short: int = 0
+    long: int = 0
+    right: int = 0
+    address: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """Who answers: the counter of the address's wrong answers, if known, and right answers not written yet."""
+
+    address: str | None = None
+    rights: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many wrong answers are accepted: of a phone under one budget, of an address in an hour, of the site in a day.
+
+    `ceiling` and `per_address` of 0 are no limit.
+    """
+
+    failures: int
+    short_failures: int = SHORT_FAILURES
+    ceiling: int = 0
+    per_address: int = 0
+    short_per_day: int = 100
+    long_per_day: int = 1000
+
+    @classmethod
+    def of(cls, policy: Policy) -> Limits:
+        """The limits a policy sets."""
+        return cls(
+            policy.max_failures,
+            ceiling=policy.failures_ceiling,
+            per_address=policy.wrong_per_hour_per_address,
+            short_per_day=policy.short_failures_per_day,
+            long_per_day=policy.failures_per_day,
+        )
+
+    def closes_short(self, tally: Tally, own: int = 0) -> bool:
+        """Return whether short codes are closed for sign-in on browsers that are no trusted devices.
+
+        `own` are the verification's own wrong answers in the tally. Where right answers set the limit they do not
+        count against it: a right one would take them back.
+        """
+        return tally.short >= self.short_per_day and tally.short - own >= TALLY_SHARE * tally.right
+
+    def lengthens(self, tally: Tally) -> bool:
+        """Return whether such browsers get codes of eight digits."""
+        return tally.long >= max(self.long_per_day, TALLY_SHARE * tally.right)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What `Store.count` did: the end of each window counted in, and the tally of that moment."""
+
+    windows: Sequence[datetime]
+    tally: Tally = Tally()
+
+
+def counted(window: Window | None, quota: Quota, now: datetime) -> Window | Refused:
+    """One more under `quota`, or the refusal that says when the window ends. A gate's window stays as it is."""
+    if window is None or window.ends_at <= now:
+        return Window(0 if quota.gate else 1, now + quota.window)
+    if window.count >= quota.limit:
+        wait = window.ends_at - now
+        return Refused(Refusal.QUOTA, in_whole_hours(wait) if quota.others else wait)
+    return Window(window.count + (not quota.gate), window.ends_at)
+
+
+def changed_by(window: Window | None, change: int, now: datetime) -> Window:
+    """The wrong answers of an address, with this many more or fewer; an hour after the first it starts again."""
+    if window is None or window.ends_at <= now:
+        return Window(change, now + SEND_WINDOW)
+    return Window(window.count + change, window.ends_at)
+
+
+def hour_of(now: datetime) -> int:
+    """The hour under which an answer is tallied."""
+    return int(now.timestamp()) // 3600
+
+
+def is_tallied(hour: int, now: datetime) -> bool:
+    """Whether the answers of that hour still count: none leaves the tally within 24 hours."""
+    return hour_of(now) - TALLY_HOURS <= hour
+
+
+def in_whole_hours(wait: timedelta) -> timedelta:
+    """A wait rounded up to the full hour: what a client may learn of what other clients did."""
+    return HOUR * -(-wait // HOUR)
+
+
+def uncounted(window: Window | None, ends_at: datetime) -> Window | None:
+    """One send less, if this is still the window it was counted in."""
+    if window is None or window.ends_at != ends_at:
+        return window
+    return Window(max(window.count - 1, 0), window.ends_at)
+
+
+def refunded(window: Window | None, quota: Quota, at: datetime) -> Window | None:
+    """One send less, if this is still the window in which a send at that time was counted."""
+    if window is None or not window.ends_at - quota.window <= at < window.ends_at:
+        return window
+    return Window(max(window.count - 1, 0), window.ends_at)
+
+
+def locked(failures: Failures | None, limits: Limits, short: bool, now: datetime) -> Refused | None:
+    """The refusal that wrong answers have earned, if any.
+
+    The wait of a lock is in whole hours: other clients may have given the wrong answers.
+    """
+    if failures is None or failures.forgets_at <= now:
+        return None
+    count, until = failing(failures, now), failures.locked_until
+    if until is None and count >= limits.failures:  # the limit has been lowered since
+        until = failures.last_at + FIRST_LOCK
+    if until is not None and until > now:
+        wait = min(in_whole_hours(until - now), LONGEST_LOCK)
+        if until != FOREVER:  # a test number's lock is told as that of every number
+            wait = min(wait, FIRST_LOCK * (1 << min(max(failures.locks - 1, 0), 5)))
+        return Refused(Refusal.FAILURES, wait)
+    if short and count >= limits.short_failures and now < failures.last_at + SHORT_REST:
+        return Refused(Refusal.SHORT_CODES_CLOSED, in_whole_hours(failures.last_at + SHORT_REST - now))
+    return None
+
+
+def failing(failures: Failures | None, now: datetime) -> int:
+    """How many wrong answers count towards the next lock; at a lock's end the count starts again."""
+    if failures is None or failures.forgets_at <= now:
+        return 0
+    ended = failures.locked_until is not None and failures.locked_until <= now
+    return 0 if ended else failures.count
+
+
+def failed_once_more(failures: Failures | None, limits: Limits, budget: Budget, now: datetime) -> Failures:
+    """The failures after another wrong answer: locked at the limit, each time for twice as long.
+
+    A test number's are closed for good at the limit; the others at the ceiling, if there is one.
+    """
+    if failures is None or failures.forgets_at <= now:
+        failures = Failures(0, now, now)
+    count, total, locks = failing(failures, now) + 1, failures.total + 1, failures.locks
+    memory = TEST_NUMBER_MEMORY if budget is Budget.TEST_NUMBER else FAILURE_MEMORY
+    locked_until = None
+    if count >= limits.failures:
+        lock = LONGEST_LOCK if locks > 4 else min(FIRST_LOCK * (1 << locks), LONGEST_LOCK)
+        locks, locked_until = locks + 1, now + (memory if budget is Budget.TEST_NUMBER else lock)
+    if limits.ceiling and total >= limits.ceiling and budget is not Budget.TEST_NUMBER:
+        locked_until = FOREVER
+    forgets_at = max(now + memory, locked_until or now)
+    return Failures(count, now, forgets_at, total, locks, locked_until)
+
+
+def forgiven(failures: Failures | None, now: datetime) -> Failures | None:
+    """The failures without the attempt that nobody could judge, and without the lock that it caused."""
+    if failures is None or failures.total <= 1 or failures.forgets_at <= now:
+        return None
+    locks = failures.locks - (failures.locked_until is not None and failures.locked_until > now)
+    return replace(
+        failures, count=max(failures.count - 1, 0), total=failures.total - 1, locks=max(locks, 0), locked_until=None
+    )
+
+
+def after_success(record: Verification, failures: Mapping[str, Failures]) -> Collection[str]:
+    """The names of the failures that a success of this record clears, of those that its phone has.
+
+    A success on a trusted device also opens the budget of other browsers where the ceiling has closed it.
+    """
+    if record.counts_as is Budget.TEST_NUMBER:
+        return ()
+    own, others = record.failure_key, failure_key(record.counts_as, trusted=False)
+    closed = others in failures and failures[others].locked_until == FOREVER
+    return {own, others} if record.known and closed else {own}
+
+
+def slowed(
+    record: Verification,
+    limits: Limits,
+    address: Window | None,
+    tally: Tally,
+    now: datetime,
+) -> Refused | None:
+    """The refusal that wrong answers over all phones have earned; a trusted device never gets one."""
+    if record.known:
+        return None
+    given = address.count if address is not None and address.ends_at > now else 0
+    if address is not None and 0 < limits.per_address <= given:
+        return Refused(Refusal.QUOTA, address.ends_at - now)
+    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(tally, record.tallied_short):
+        return Refused(Refusal.SHORT_CODES_CLOSED, HOUR)
+    return None
+
+
+def tallied(
+    record: Verification, answering: Answering, address: Window | None, now: datetime
+) -> tuple[Verification, TallyChange | None]:
+    """The record after a wrong answer, and what the answer adds to the tally.
+
+    Of one address only a few an hour are added: no address alone closes anything for others.
+    """
+    if record.known:
+        return record, None
+    given = address.count if address is not None and address.ends_at > now else 0
+    counts = given < TALLIED_PER_ADDRESS
+    short = int(counts and record.short)
+    long = int(counts and not record.short and (record.code_length or 0) < LONG_CODE)
+    changed = with_changes(
+        record,
+        mistakes=record.mistakes + 1,
+        tallied_short=record.tallied_short + short,
+        tallied_long=record.tallied_long + long,
+    )
+    return changed, TallyChange(short, long, 0, int(bool(answering.address)))
+
+
+def taken_back(record: Verification, answering: Answering, address: Window | None, now: datetime) -> TallyChange | None:
+    """What a right answer takes back from the tally, and adds to its right answers.
+
+    Of the address no more than it has: mistakes of another address are no credit for this one.
+    """
+    given = address.count if address is not None and address.ends_at > now else 0
+    own = -min(record.mistakes, given) if answering.address else 0
+    change = TallyChange(-record.tallied_short, -record.tallied_long, answering.rights, own)
+    return change if change != TallyChange() else None
+
+
+def all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) -> Sequence[Window] | Refused:
+    counts = []
+    for quota, window in windows:
+        count = counted(window, quota, now)
+        if isinstance(count, Refused):
+            return count
+        counts.append(count)
+    return counts

@@ -1,0 +1,91 @@
+"""What one driver on one channel makes of the policy: code length, attempts and lifetime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from .codes import Keyring
+from .drivers.base import Starts
+from .model import Channel, Holder
+from .phone import PhoneNumber
+from .policy import HARD_LIFE, LONG_CODE, SHORT_ATTEMPTS, SHORT_BELOW, SHORT_LIFE, Policy
+from .test_numbers import FixedCode
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one driver on one channel makes of the policy."""
+
+    holder: Holder
+    code_length: int | None
+    short: bool
+    attempts: int
+    life: timedelta
+
+    def fits(self, code: str) -> bool:
+        """Return whether a test number's code can take the place of this plan's codes."""
+        return self.holder is Holder.OURS and self.code_length == len(code)
+
+
+def plan(
+    policy: Policy,
+    holder: Holder,
+    *,
+    longest: int | None = None,
+    shortest: int | None = None,
+    known: int | None = None,
+    cap: timedelta | None = None,
+    long: bool = False,
+) -> Plan:
+    """The ceilings under which a code of this kind runs.
+
+    `longest` and `shortest` are the lengths a driver of our codes can carry, `known` the length of a told or
+    remote code where it is known beforehand (an unknown one counts as short), `cap` the provider's own life.
+    `long` asks for `LONG_CODE` digits where the driver carries them.
+    """
+    length = known
+    if holder is Holder.OURS:
+        wished = max(policy.code_length, LONG_CODE) if long else policy.code_length
+        length = max(min(wished, longest or wished), shortest or 0)
+    short = holder is not Holder.NOBODY and (length is None or length < SHORT_BELOW)
+    life = min(policy.ttl, HARD_LIFE, cap or HARD_LIFE, SHORT_LIFE if short else HARD_LIFE)
+    attempts = min(policy.max_attempts, SHORT_ATTEMPTS) if short else policy.max_attempts
+    return Plan(holder, length, short, attempts, life)
+
+
+class Planner:
+    """Plans the codes of drivers under one policy, and derives the ones that this library makes."""
+
+    def __init__(self, policy: Policy, keyring: Keyring) -> None:
+        self._policy, self._keyring = policy, keyring
+        self._plans: dict[tuple[str, Channel, bool], Plan] = {}
+
+    def plan(self, driver: Starts, channel: Channel, *, long: bool = False) -> Plan:
+        """Return the limits of this driver's codes on this channel; `long` asks for `LONG_CODE` digits."""
+        if isinstance(driver, FixedCode):  # all of them have one name
+            return self._planned(driver, channel, long)
+        known = self._plans.get((driver.name, channel, long))
+        if known is None:
+            known = self._plans[driver.name, channel, long] = self._planned(driver, channel, long)
+        return known
+
+    def code(
+        self, driver: Starts, key_id: str, id: str, phone: PhoneNumber, purpose: str, generation: int, length: int
+    ) -> str:
+        """Return the code that this driver carries: derived, or the code of a test number."""
+        if isinstance(driver, FixedCode):
+            return driver.code
+        return self._keyring.derive(key_id, id, phone, purpose, generation, length)
+
+    def _planned(self, driver: Starts, channel: Channel, long: bool) -> Plan:
+        ability = driver.abilities[channel]
+        return plan(
+            self._policy,
+            ability.holder,
+            longest=ability.longest,
+            shortest=ability.shortest,
+            known=ability.known,
+            cap=ability.cap,
+            long=long,
+        )

@@ -1,0 +1,63 @@
+"""The sandbox's state: network, faults, journal and timers."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from phone_verify.sandbox.calls import Dialled, dial
+from phone_verify.sandbox.faults import Faults
+from phone_verify.sandbox.journal import Journal
+from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.protocols import PROVIDERS
+from phone_verify.sandbox.timers import Later, Timers
+from phone_verify.sandbox.webhooks import AskUrl, asker
+
+MAX_STREAMS = 32
+
+
+class SandboxState:
+    """A phone network, the faults of its providers, and what they were asked.
+
+    `hosts` are names besides the loopback names under which the sandbox may be reached, and whose webhooks it may
+    call. `pause` waits when a fault delays a response, and `later` schedules the calls that handsets make; by default
+    both wait in real time, and end at `close`.
+    """
+
+    def __init__(
+        self,
+        network: Network | None = None,
+        *,
+        hosts: Iterable[str] = (),
+        pause: Callable[[float], object] | None = None,
+        ask_url: AskUrl | None = None,
+        later: Later | None = None,
+    ) -> None:
+        self.network = network or Network()
+        self.faults = Faults()
+        self.journal = Journal()
+        self.streams = threading.BoundedSemaphore(MAX_STREAMS)
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._closing = threading.Event()
+        self._pause = pause or self._closing.wait
+        self._timers = Timers()
+        self._later = later or self._timers.after
+        self._ask_url = ask_url or asker(self._hosts)
+
+    def close(self) -> None:
+        """End all waiting, so that a server can stop."""
+        self._closing.set()
+        self._timers.stop()
+        self.network.close()
+
+    def dial(self, phone: str, number: str, *, caller: str | None = None, hidden: bool = False) -> Dialled:
+        """Let the handset `phone` call `number`, showing `caller` in place of its own number, or none at all."""
+        return dial(
+            phone,
+            number,
+            network=self.network,
+            faults=self.faults,
+            providers=PROVIDERS,
+            ask_url=self._ask_url,
+            pause=self._pause,
+            caller=caller,
+            hidden=hidden,
+        )

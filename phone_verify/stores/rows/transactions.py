@@ -1,0 +1,263 @@
+"""One try of a step: what it may read, and how it writes what it has decided.
+
+On a server most steps are tried *alone* first: they read, decide, and write in one statement that does nothing if
+another step came between. Then they are run in a transaction that holds the phone's row: there nobody comes between.
+On SQLite, which has one writer, `BEGIN IMMEDIATE` holds everything.
+
+The receipt on a start is tried *by memory* before that: nothing is read, since the start has just read the server's
+time and written the record. Where that turns out wrong, nothing is written, and the step reads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+from ... import lifecycle
+from ...codes import TAG_LENGTH
+from ...limits import Refused, Tally, Window
+from ...model import Verification
+from .values import READ_AT, Phone, micros, record_of, time_of
+
+T = TypeVar("T")
+
+#: Runs on a DBAPI cursor with these values, by name, and gives the cursor back.
+Statement: TypeAlias = Callable[..., Any]
+
+#: The ways a step is tried, in order: alone, or in a transaction.
+READING = (True,)
+GUARDED = (True, False)
+HELD = (False,)
+
+
+#: The server's time is known for so long after it was heard, in seconds, ...
+_CLOCK_LASTS = 1.0
+#: ... if the answer came within so many: it is only known to be from somewhere between question and answer.
+_CLOCK_IS_EXACT = 0.1
+#: So many starts are waiting for their receipts, on a busy site.
+_MOST_STARTS = 1000
+
+
+class Overtaken(Exception):  # noqa: N818 - nothing is wrong
+    """Nothing was written, and the next way has to be gone: another step came between, or memory does not serve."""
+
+
+class Memory:
+    """What this process knows of the server without asking: its time, and the starts that it has just written.
+
+    Nothing rests on it: what is written by memory is written only if the phone's row is still the one remembered.
+    """
+
+    def __init__(self) -> None:
+        self._clock = (0, float("-inf"))
+        self._starts: OrderedDict[str, tuple[Verification, Phone]] = OrderedDict()
+
+    def hear(self, server_time: int, asked: float) -> None:
+        """Note the server's time, asked for at that tick."""
+        if time.monotonic() - asked < _CLOCK_IS_EXACT:
+            self._clock = (server_time, asked)
+
+    def time(self) -> datetime | None:
+        """The server's time, if it was heard just now."""
+        server_time, asked = self._clock
+        passed = time.monotonic() - asked
+        return time_of(server_time) + timedelta(seconds=passed) if 0 <= passed < _CLOCK_LASTS else None
+
+    def keep(self, record: Verification, phone: Phone) -> None:
+        """Keep a start, until its receipt comes."""
+        self._starts[record.id] = record, phone
+        while len(self._starts) > _MOST_STARTS:
+            with suppress(KeyError):
+                self._starts.popitem(last=False)
+
+    def start(self, id: str) -> tuple[Verification, Phone] | None:
+        """A start that was kept, once."""
+        return self._starts.pop(id, None)
+
+
+class Answered(NamedTuple):
+    """What a step that judges an answer has read."""
+
+    record: Verification | None
+    phone: Phone
+    at: datetime
+    #: What the client's address has answered wrong.
+    address: Window | None
+    #: Of the whole site; its wrong answers to longer codes are left out.
+    tally: Tally
+
+
+class Reads(Protocol):
+    """The statements that read. What they read of a phone is its windows, failures, end and version."""
+
+    #: Makes the phone's row if there is none; nobody else can change it until the transaction ends.
+    hold: Statement
+    #: The server's time.
+    time: Statement
+    #: The server's time and `this` phone; a row also where there is no phone.
+    phone: Statement
+    #: The fields of `this` record, with the server's time as `read_at`, and the phone `of_phone`.
+    record: Statement
+    #: The same, held: the phone first, as everywhere, so that no two steps wait for each other.
+    held_record: Statement
+    #: As these two, with the count and end of the counter `address`, and the tally's wrong answers to short codes and
+    #: right answers at the time `at`.
+    answer: Statement
+    held_answer: Statement
+    #: The records of `this` phone whose life was not over at `since`.
+    siblings: Statement
+
+
+class Turn:
+    """One try of a step: its cursor, its time, and what it may read."""
+
+    def __init__(
+        self,
+        cursor: Any,
+        reads: Reads,
+        memory: Memory,
+        now: datetime | None,
+        *,
+        server: bool,
+        alone: bool,
+        by_memory: bool = False,
+    ) -> None:
+        self.cursor = cursor
+        self.alone = alone
+        #: Whether something was sent that may have been done even if no answer comes.
+        self.unclear = False
+        self.wrote = False
+        self._reads, self._memory, self._now, self._server = reads, memory, now, server
+        self._by_memory, self._began = by_memory, time.monotonic()
+        #: Whether rows must be held: on a server others may write as well.
+        self.holds = server and not alone
+
+    def time(self, server_time: int | None) -> datetime:
+        """The time of the step: the one given, the server's, or this process's own where there is no server."""
+        if self._now is not None:
+            return self._now
+        if not self._server or server_time is None:
+            return datetime.now(UTC)
+        self._memory.hear(server_time, self._began)
+        return time_of(server_time)
+
+    def server_time(self) -> datetime:
+        """The time of the step, asked for by itself."""
+        if self._now is not None or not self._server:
+            return self.time(None)
+        return self.time(self._reads.time(self.cursor).fetchone()[0])
+
+    def record(self, id: str) -> tuple[Verification | None, Phone, datetime]:
+        """Read a record and its phone, and the time; in a transaction both are held."""
+        if self._by_memory:
+            return self._remembered(id)
+        row = self._record(id, self._reads.record, self._reads.held_record)
+        return self._read(id, row)
+
+    def answer(self, id: str, address: str | None) -> Answered:
+        """As `record`, with what the client's address and the whole site have answered."""
+        at = self._now if self._server else self.time(None)
+        row = self._record(
+            id, self._reads.answer, self._reads.held_answer, address=address or "", at=micros(at) if at else None
+        )
+        if row is None:
+            return Answered(*self._read(id, None), None, Tally())
+        *row, count, ends_at, short, right = row
+        window = Window(count, time_of(ends_at)) if ends_at is not None else None
+        return Answered(*self._read(id, row), window, Tally(short=int(short), right=int(right)))
+
+    def _read(self, id: str, row: Sequence[Any] | None) -> tuple[Verification | None, Phone, datetime]:
+        if row is None:
+            # What has no record needs no exact time.
+            return None, Phone(id[:TAG_LENGTH]), self.time(None)
+        *values, windows, failures, ends_at, version = row
+        at = self.time(values[READ_AT])
+        record, phone = record_of(values, at), Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
+        return lifecycle.read(record, phone.failures_of(record.failure_key), at), phone, at
+
+    def _remembered(self, id: str) -> tuple[Verification, Phone, datetime]:
+        start, at = self._memory.start(id), self._remembered_time()
+        if start is None:
+            raise Overtaken
+        record, phone = start
+        return lifecycle.read(record, phone.failures_of(record.failure_key), at), phone, at
+
+    def _remembered_time(self) -> datetime:
+        at = self._now or self._memory.time()
+        if at is None:
+            raise Overtaken
+        return at
+
+    def _record(self, id: str, read: Statement, read_held: Statement, **values: Any) -> Sequence[Any] | None:
+        values |= {"this": id, "of_phone": id[:TAG_LENGTH]}
+        row: Sequence[Any] | None = None
+        if self.holds:
+            row = read_held(self.cursor, **values).fetchone()
+        if row is None:
+            row = read(self.cursor, **values).fetchone()
+            if row is not None and self.holds:
+                # Its phone has no row, and cannot be held without one.
+                self._hold(id[:TAG_LENGTH])
+                row = read(self.cursor, **values).fetchone()
+        return row
+
+    def phone(self, tag: str) -> tuple[Phone, datetime]:
+        """Read a phone, and the time; in a transaction it is held."""
+        if self.holds:
+            self._hold(tag)
+        server_time, *row = self._reads.phone(self.cursor, this=tag).fetchone()
+        return Phone(tag, row), self.time(server_time)
+
+    def _hold(self, tag: str) -> None:
+        version = time.time_ns() // 1000
+        self._reads.hold(self.cursor, tag=tag, windows="{}", failures="{}", ends_at=0, version=version)
+
+    def siblings(self, tag: str, since: datetime) -> list[Verification]:
+        """Read the records of a phone whose life was not over at `since`."""
+        if self._by_memory:
+            raise Overtaken
+        # "~" comes after every letter of an id.
+        rows = self._reads.siblings(self.cursor, this=tag, beyond=f"{tag}~", since=micros(since))
+        return [record_of(row, since) for row in rows.fetchall()]
+
+    def write(self, write: Callable[..., bool], *values: Any) -> None:
+        """Write what the step has decided. Raises `Overtaken`."""
+        self.wrote = True
+        self.unclear = self.alone  # then this is the commit, too
+        if not write(self.cursor, *values):
+            raise Overtaken
+
+    def remember(self, record: Verification, phone: Phone) -> None:
+        """Keep what was written, for the step that follows, if its version is known."""
+        if self._server and phone.version is not None:
+            self._memory.keep(record, phone)
+
+
+class Turns(Protocol):
+    """Gives steps their turns on the connections of one database."""
+
+    def take(
+        self, step: Callable[[Turn], T], now: datetime | None, ways: Sequence[bool] = HELD, *, by_memory: bool = False
+    ) -> T:
+        """Run a step, in these ways until it is not overtaken; `by_memory` before them, if any of them is alone.
+
+        Raises `StoreError`, and then either the whole step was done or nothing of it.
+        """
+        ...
+
+
+def in_turn(once: Callable[[bool, bool], T], ways: Sequence[bool], *, by_memory: bool) -> T:
+    """Call `once(alone, by_memory)` for these ways until it is not overtaken."""
+    if by_memory and ways[0]:
+        with suppress(Overtaken):
+            result = once(True, True)
+            if not isinstance(result, Refused):  # a refusal must not rest on memory
+                return result
+    for alone in ways[:-1]:
+        with suppress(Overtaken):
+            return once(alone, False)
+    return once(ways[-1], False)

@@ -1,0 +1,166 @@
+"""How steps take their turns: connections, transactions, what is tried again, and what a fork must not share."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from functools import cache
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from ...errors import StoreError
+from ...limits import Refused
+from ..rows.transactions import HELD, READING, Memory, Overtaken, Turn, in_turn
+from .engine import DEADLOCKS, WAIT, code_of, name_of
+from .statements import EngineReads
+
+T = TypeVar("T")
+
+
+_BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
+
+
+class EngineTurns:
+    """Gives steps their turns on the connections of one engine; `prepare` is called before the first."""
+
+    def __init__(self, engine: sa.Engine, prepare: Callable[[], None]) -> None:
+        self.engine = engine
+        self.server = engine.dialect.name != "sqlite"
+        self._reads, self._memory = EngineReads(engine.dialect), Memory()
+        self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
+        self._prepare: Callable[[], None] | None = prepare
+        # Threads queue here for SQLite's one writer; its own waiting is a poll with pauses.
+        self._gate = threading.Lock()
+        self._shut = False
+        _all.add(self)
+        _watch_forks()
+
+    def take(
+        self, step: Callable[[Turn], T], now: datetime | None, ways: Sequence[bool] = HELD, *, by_memory: bool = False
+    ) -> T:
+        """See `Turns`."""
+        try:
+            if self.server:
+                return in_turn(
+                    lambda alone, by_memory: self._at_most_twice(step, now, alone, by_memory), ways, by_memory=by_memory
+                )
+            if not self._gate.acquire(timeout=WAIT):
+                raise StoreError("The SQLite store is too busy: other threads did not finish their steps in time")
+            try:
+                return self._once(step, now, ways is READING)
+            finally:
+                self._gate.release()
+        except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
+            # The error's own text may hold values of the statement.
+            raise StoreError(f"The SQL store could not do the step: {name_of(error)}") from None
+
+    def _at_most_twice(self, step: Callable[[Turn], T], now: datetime | None, alone: bool, by_memory: bool) -> T:
+        begun = time.monotonic()
+        try:
+            return self._once(step, now, alone, by_memory)
+        except _NotDone as failure:
+            if time.monotonic() - begun < WAIT / 2:
+                with suppress(_NotDone):
+                    return self._once(step, now, alone, by_memory)
+            raise failure.error from None
+
+    def _once(self, step: Callable[[Turn], T], now: datetime | None, alone: bool, by_memory: bool = False) -> T:
+        if self._prepare is not None:
+            self._prepare()
+            self._prepare = None
+        connection = self.engine.raw_connection()
+        turn = Turn(
+            connection.cursor(), self._reads, self._memory, now, server=self.server, alone=alone, by_memory=by_memory
+        )
+        try:
+            if not alone:
+                turn.cursor.execute(self._begin)
+            result = step(turn)
+            if not alone:
+                if isinstance(result, Refused) and not turn.wrote:
+                    connection.rollback()  # a commit would wait for the disk, for the sake of locks
+                else:
+                    turn.unclear = True
+                    connection.commit()
+            turn.cursor.close()
+        except Overtaken:
+            raise
+        except BaseException as error:
+            if self._undone(connection, error, turn):
+                raise _NotDone(error) from None
+            raise
+        finally:
+            connection.close()
+        return result
+
+    def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, turn: Turn) -> bool:
+        """Roll back; True if surely nothing was done, and it may succeed when it is run again at once."""
+        dialect = self.engine.dialect
+        if isinstance(error, dialect.loaded_dbapi.Error):
+            if dialect.is_disconnect(error, connection.dbapi_connection, None):
+                connection.invalidate(error)
+                self.engine.dispose()  # the server has gone away for all of them
+                return not turn.unclear
+            if code_of(error) in DEADLOCKS:
+                connection.rollback()
+                return True
+        try:
+            connection.rollback()
+        except dialect.loaded_dbapi.Error as lost:
+            connection.invalidate(lost)
+        return False
+
+    # Forks.
+
+    def before_fork(self) -> None:
+        # SQLite's locks do not survive a fork, not even those of a connection that nobody uses again.
+        if not self.server:
+            self._shut = self._gate.acquire(timeout=WAIT)
+            self.engine.dispose()
+
+    def after_fork_in_parent(self) -> None:
+        if self._shut:
+            self._shut = False
+            self._gate.release()
+
+    def after_fork_in_child(self) -> None:
+        self._shut, self._gate = False, threading.Lock()
+        # Connections that a server's own way of forking left open stay so: closing one would end it for the parent.
+        _inherited.append(self.engine.pool)
+        self.engine.dispose(close=False)
+
+
+class _NotDone(Exception):  # noqa: N818 - it holds the error
+    """Surely nothing was done, and it may be tried again."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+_all: weakref.WeakSet[EngineTurns] = weakref.WeakSet()
+_inherited: list[sa.Pool] = []
+
+
+def _each(act: Callable[[EngineTurns], None]) -> Callable[[], None]:
+    def act_on_each() -> None:
+        for turns in list(_all):
+            act(turns)
+
+    return act_on_each
+
+
+@cache
+def _watch_forks() -> None:
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(
+            before=_each(EngineTurns.before_fork),
+            after_in_parent=_each(EngineTurns.after_fork_in_parent),
+            after_in_child=_each(EngineTurns.after_fork_in_child),
+        )

@@ -1,0 +1,114 @@
+"""A blocking store for coroutines."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from ..lifecycle import Attachment, Judged, Opening, Spent
+from ..limits import Answering, Counted, Limits, Quota, Refused
+from ..model import Event, Status, Verification
+from ..sync import run
+from .base import Store
+
+T = TypeVar("T")
+
+
+class InThread(Protocol):
+    """Runs a function where it may block, as `asyncio.to_thread` does."""
+
+    def __call__(self, step: Callable[[], T], /) -> Awaitable[T]: ...
+
+
+class ThreadedStore:
+    """A blocking store whose steps run in worker threads, so that the event loop never waits for one.
+
+    A step that was begun goes to its end, also where its caller has been cancelled: it is done as a whole or not at
+    all.
+    """
+
+    # Each step is made into a coroutine in its thread: one that is cancelled before its turn has then never been made.
+
+    def __init__(self, store: Store, in_thread: InThread) -> None:
+        self._store, self._in_thread = store, in_thread
+
+    def __repr__(self) -> str:
+        return f"<ThreadedStore over {self._store!r}>"
+
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+        return await self._in_thread(lambda: run(self._store.count(quotas, now)))
+
+    async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        await self._in_thread(lambda: run(self._store.uncount(quotas, windows, now)))
+
+    async def open(
+        self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
+    ) -> Verification | Refused:
+        return await self._in_thread(lambda: run(self._store.open(opening, quotas, limits, now)))
+
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+        return await self._in_thread(lambda: run(self._store.attach(id, attachment, now)))
+
+    async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
+        await self._in_thread(lambda: run(self._store.refund(id, quotas, at, now)))
+
+    async def spend(
+        self,
+        id: str,
+        binding: bytes,
+        digests: Sequence[bytes],
+        length: int,
+        limits: Limits,
+        answering: Answering,
+        now: datetime | None,
+    ) -> Spent | Refused:
+        return await self._in_thread(
+            lambda: run(self._store.spend(id, binding, digests, length, limits, answering, now))
+        )
+
+    async def reopen(
+        self,
+        id: str,
+        binding: bytes,
+        short: bool,
+        quotas: Sequence[Quota],
+        limits: Limits,
+        resend_after: timedelta,
+        now: datetime | None,
+    ) -> Verification | Refused:
+        return await self._in_thread(
+            lambda: run(self._store.reopen(id, binding, short, quotas, limits, resend_after, now))
+        )
+
+    async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
+        return await self._in_thread(lambda: run(self._store.settle(id, status, now, generation)))
+
+    async def judge(
+        self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
+    ) -> Judged | None:
+        return await self._in_thread(lambda: run(self._store.judge(id, right, generation, answering, now)))
+
+    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+        return await self._in_thread(lambda: run(self._store.claim(driver, tag, event, now)))
+
+    async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
+        return await self._in_thread(lambda: run(self._store.find(driver, tag, reference, now)))
+
+    async def get(self, id: str, now: datetime | None) -> Verification | None:
+        return await self._in_thread(lambda: run(self._store.get(id, now)))
+
+    async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
+        return await self._in_thread(lambda: run(self._store.may_poll(id, binding, now)))
+
+    async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
+        return await self._in_thread(lambda: run(self._store.redeem(id, binding, subject, now)))
+
+    async def unlock(self, tag: str, now: datetime | None) -> bool:
+        return await self._in_thread(lambda: run(self._store.unlock(tag, now)))
+
+    async def purge(self, limit: int, now: datetime | None) -> int:
+        return await self._in_thread(lambda: run(self._store.purge(limit, now)))
+
+    async def erase(self, tag: str, now: datetime | None) -> int:
+        return await self._in_thread(lambda: run(self._store.erase(tag, now)))

@@ -1,0 +1,1 @@
+"""HTTP clients for driver exchanges, blocking and async."""

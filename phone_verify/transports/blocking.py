@@ -1,0 +1,161 @@
+"""Carries `HttpRequest` values to providers and brings back what they answered.
+
+Connecting may take 3 seconds; the answer, to its last byte, as long as the caller allows. Redirects are not
+followed, environment proxies are not used, bodies are cut off at a bound. What did not leave this machine is a
+`ProviderError`; what may have arrived is an `UnclearError`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ProviderError, Trouble, UnclearError
+from ..exchange import HttpRequest, HttpResponse
+from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse, PoolManager
+
+_PIECE = 16 * 1024
+
+
+class BlockingTransport(HttpTransport):
+    """HTTP by urllib3: pooled, thread-safe, certificates checked. Connections are not carried over a fork."""
+
+    def __init__(self) -> None:
+        self._pool: PoolManager | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+
+    async def _exchanged(self, request: HttpRequest, timeout: float) -> HttpResponse:
+        """Never suspends."""
+        from urllib3 import Timeout
+        from urllib3.exceptions import HTTPError
+
+        with _Watch(timeout) as watch:
+            try:
+                response = self._pooled().urlopen(
+                    request.method,
+                    request.url,
+                    body=request.body,
+                    headers={**HEADERS, **request.headers},
+                    timeout=Timeout(connect=min(CONNECT_TIMEOUT, timeout), read=timeout),
+                    redirect=False,
+                    retries=False,
+                    preload_content=False,
+                )
+                body = _read(response)
+            except (HTTPError, OSError, ValueError) as error:
+                kind = type(error).__name__
+                if not watch.sent:
+                    raise ProviderError(Trouble.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
+                raise UnclearError(f"no whole answer from {request.host}: {kind}") from None
+        if body is None or watch.expired:
+            raise UnclearError(f"the answer of {request.host} is too long or too slow")
+        return HttpResponse(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+
+    def _pooled(self) -> PoolManager:
+        with self._lock:
+            if self._pool is None or self._owner != os.getpid():
+                self._pool, self._owner = _new_pool(), os.getpid()
+            return self._pool
+
+
+class _Watch:
+    """Bounds one exchange as a whole, and knows whether any of it was sent.
+
+    A socket's time-out is about one read; a provider that drips a byte now and then would hold a worker for hours.
+    So the socket is shut from a timer when the time is over, and the blocked read ends.
+    """
+
+    _here = threading.local()
+
+    def __init__(self, seconds: float) -> None:
+        self.sent = self.expired = False
+        self._sock: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._shut)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Watch:
+        _Watch._here.watch = self
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        _Watch._here.watch = None
+
+    @classmethod
+    def current(cls) -> _Watch | None:
+        """The watch over the exchange that this thread is in, if it is in one of ours."""
+        return getattr(cls._here, "watch", None)
+
+    def request_leaves(self, sock: socket.socket | None) -> None:
+        """From here on the provider may have seen the request. Raises TimeoutError if it is too late to send it."""
+        if self.expired:
+            raise TimeoutError  # a slow name server took all of the time
+        self.sent, self._sock = True, sock
+
+    def _shut(self) -> None:
+        self.expired = True  # without a Content-Length the cut body would look whole
+        if self._sock is not None:
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)
+
+
+def _silent(_: logging.LogRecord) -> bool:
+    # urllib3 writes whole addresses to its log, and some providers force token and number into the address.
+    return _Watch.current() is None
+
+
+def _new_pool() -> PoolManager:
+    from urllib3 import PoolManager
+
+    for name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
+        logging.getLogger(name).addFilter(_silent)
+    pool = PoolManager(num_pools=16, maxsize=32)
+    pool.pool_classes_by_scheme = _pool_classes()
+    return pool
+
+
+@cache
+def _pool_classes() -> dict[str, Any]:
+    from urllib3.connection import HTTPConnection, HTTPSConnection
+    from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+    def watched(base: Any) -> Any:
+        class Watched(base):  # type: ignore[misc]
+            def request(self, *args: Any, **kwargs: Any) -> None:
+                if self.sock is None:
+                    self.connect()
+                if watch := _Watch.current():
+                    watch.request_leaves(self.sock)
+                super().request(*args, **kwargs)
+
+        return Watched
+
+    class Plain(HTTPConnectionPool):
+        ConnectionCls = watched(HTTPConnection)
+
+    class Tls(HTTPSConnectionPool):
+        ConnectionCls = watched(HTTPSConnection)
+
+    return {"http": Plain, "https": Tls}
+
+
+def _read(response: BaseHTTPResponse) -> bytes | None:
+    """The whole body, or None if it is longer than any provider's; then the connection is not used again."""
+    body = b""
+    while piece := response.read(_PIECE):
+        body += piece
+        if len(body) > LONGEST_BODY:
+            response.close()
+            return None
+    response.release_conn()
+    return body

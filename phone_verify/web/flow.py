@@ -1,0 +1,419 @@
+"""The flow of the pages, without a framework: what was submitted in, what to show out.
+
+An adapter reads its form into a mapping, calls one of these, and renders a `LoginPage`, `CodePage` or `VerifyPage` by
+the template of that name, follows a `Redirect`, signs in on a `SignIn`, or gives the number to whoever is signed in on
+a `SetPhone`. The pages hold their binding in the same cookie as the API, so that a script on the page can ask the API
+about what the page shows. The cookie alone finishes nothing here: anyone who can set cookies for the site could plant
+a pair. Only verifications that the framework's own session started (`Call.started`) are shown and finished.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import TypeVar
+
+from ..api import representation
+from ..errors import InvalidPhoneError, StoreError
+from ..http.call import AskSite, Call, SetPhone, SignIn
+from ..http.client_address import call_address
+from ..http.cookies import Pairs, pairs, secrets_shown, with_pair, without_pair
+from ..http.number_change import Change, may_have, own_numbers
+from ..http.problems import refusal, unavailable
+from ..http.session_notes import with_id, without_id
+from ..http.site import Site
+from ..i18n.texts import Texts, example_number, spoken
+from ..model import Channel, Holder, Outcome, Reason, Status, Verification
+from ..phone import PhoneNumber
+from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
+from .pages import (
+    Choice,
+    CodePage,
+    LoginPage,
+    LogoutPage,
+    NumberHelp,
+    Page,
+    PageName,
+    Redirect,
+    SignOutOthers,
+    VerifyPage,
+)
+
+__all__ = [
+    "PURPOSE",
+    "Choice",
+    "CodePage",
+    "LoginPage",
+    "LogoutPage",
+    "NumberHelp",
+    "Page",
+    "Redirect",
+    "SignOutOthers",
+    "VerifyPage",
+    "refused_login",
+    "refused_phone",
+    "show_code",
+    "show_login",
+    "show_logout",
+    "show_verify",
+    "signed_out_others",
+    "submit_code",
+    "submit_login",
+    "submit_verify",
+    "taken_phone",
+]
+
+log = logging.getLogger("phone_verify")
+
+PURPOSE = "login"
+#: What a page says where the user may not be given another number.
+_REFUSALS = {Change.SIGN_IN_AGAIN: "sign_in_again", Change.VERIFY_PRESENT: "verify_first"}
+_LONGEST_FIELD = 1024
+
+P = TypeVar("P", LoginPage, VerifyPage)
+
+
+def show_login(site: Site, call: Call, next: str = "") -> LoginPage:
+    """The empty login page."""
+    return _login(site, call.texts, next=next)
+
+
+def show_logout(call: Call, next: str = "") -> LogoutPage:
+    """The page that asks whether to sign out."""
+    return LogoutPage(texts=call.texts, next=next)
+
+
+def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage | Redirect:
+    """Start a verification and go to its page; one that is live already is shown again instead of sending."""
+    phone_text, word = _field(form, "phone"), _field(form, "channel")
+    page = replace(_login(site, call.texts, next=_field(form, "next"), chosen=word), phone=phone_text)
+    phone = _typed(site, page, phone_text)
+    return _begun(site, call, page, phone, PURPOSE, word) if isinstance(phone, PhoneNumber) else phone
+
+
+def show_verify(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page on which somebody who is signed in confirms or changes the number."""
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    page = _verify(site, call, next=next)
+    try:
+        # Whoever wants to go on to another page is here to confirm it once more.
+        if not next and (id := _just_confirmed(site, call)):
+            cookie, started = without_pair(call.cookie, id), without_id(call.started, id)
+            return replace(page, notice=page.text["number_confirmed"], cookie=cookie, started=started)
+    except StoreError as error:
+        return _down(page, error)
+    return page
+
+
+def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage | Redirect | SignOutOthers:
+    """Send to the current number (`confirm`), or to the one in `phone`, which becomes the user's once it is verified.
+
+    Or end all other sessions (`sign_out_others`).
+    """
+    next, phone_text, word = _field(form, "next"), _field(form, "phone"), _field(form, "channel")
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    if "sign_out_others" in form:
+        return SignOutOthers()
+    own = own_numbers(call)
+    page = _verify(site, call, next=next, chosen=word)
+    if "confirm" not in form or not own:
+        page = replace(page, phone=phone_text)
+        phone = _typed(site, page, phone_text)
+        if not isinstance(phone, PhoneNumber):
+            return phone
+    else:
+        phone = own[0]
+    change = may_have(call, phone)
+    if change in _REFUSALS:
+        return replace(page, error=page.text[_REFUSALS[change]], status=403)
+    return _begun(site, call, page, phone, "confirm" if not own or phone in own else "change_phone", word)
+
+
+def signed_out_others(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page after all other sessions of the user were ended."""
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    page = _verify(site, call, next=next)
+    return replace(page, notice=page.text["signed_out_others"])
+
+
+def taken_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page for somebody who has proven a number that is another user's."""
+    return _refused_number(site, call, next, "phone_taken", 409)
+
+
+def refused_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+    """The page for somebody whose proof must not give a number: a test number's fixed code, and rights over others."""
+    return _refused_number(site, call, next, "phone_refused", 400)
+
+
+def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    """The page of the newest verification that this session started: to sign in, or for the own number."""
+    return _submit_code(site, call, {"next": next[:_LONGEST_FIELD]})
+
+
+def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`).
+
+    A form that asks whether to stay signed in says so by `asks_remember`, and the answer is its box `remember`.
+    """
+    return _submit_code(site, call, {**form, "submitted": "1"})
+
+
+def refused_login(site: Site, call: Call, next: str = "") -> LoginPage:
+    """The login page for somebody whom the site does not let in."""
+    texts = call.texts
+    return replace(_login(site, texts, next=next), error=texts.page["login_refused"], status=403)
+
+
+def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
+    """The number that was typed, or the page that says what is wrong with it."""
+    if not page.configured:
+        return replace(page, status=503)
+    try:
+        return PhoneNumber.parse(text, site.verifier.policy.region)
+    except InvalidPhoneError:
+        return replace(page, error=page.text["invalid_phone"], status=400)
+
+
+def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
+    """Start a verification, or find the live one, and go to its page."""
+    texts = call.texts
+    if not page.configured:
+        return replace(page, status=503)
+    if word and word not in [choice.value for choice in page.choices]:
+        return replace(page, error=texts.reasons[Reason.CHANNEL_UNAVAILABLE], status=409)
+    channel = Channel(word) if word else None
+    if call.multiprocess:
+        site.many_processes()
+    try:
+        held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
+        live = site.verifier.live(phone, purpose, held)
+        if live is not None and channel in (None, live.channel):
+            return _to_code(call, page.next, live.id, dict(held)[live.id])
+        outcome = site.verifier.start(
+            phone,
+            purpose=purpose,
+            channel=channel,
+            locale=texts.language.tag,
+            address=call_address(site, call),
+            shown=secrets_shown(call),
+            known_browser=call.known_cookie,
+            subject=call.user.id if call.user is not None else "",
+            owned=phone in own_numbers(call),
+            by_client=True,
+        )
+    except StoreError as error:
+        return _down(page, error)
+    if outcome.verification is None or outcome.secret is None:
+        reply = refusal(outcome)
+        return replace(page, error=texts.refusal(outcome), status=reply.status, headers=reply.headers)
+    return _to_code(call, page.next, outcome.verification.id, outcome.secret)
+
+
+def _to_code(call: Call, next: str, id: str, secret: str) -> Redirect:
+    cookie = with_pair(call.cookie, id, secret)
+    return Redirect("code", next, cookie, started=with_id(call.started, id))
+
+
+def _down(page: P, error: StoreError) -> P:
+    log.error("the store did not answer: %s", error)
+    return replace(page, error=page.text["unavailable"], status=503, headers=unavailable().headers)
+
+
+def _just_confirmed(site: Site, call: Call) -> str | None:
+    """The id of this session's newest verification, if it has given the user a number, or confirmed it."""
+    for id, secret in pairs(call.cookie)[:1]:
+        record = site.verifier.look(id, secret).verification if id in call.started else None
+        if record is not None and record.redeemed and _is_for_number(record) and record.phone in own_numbers(call):
+            return id
+    return None
+
+
+def _is_for_number(record: Verification) -> bool:
+    return record.purpose in PHONE_PURPOSES
+
+
+def _refused_number(site: Site, call: Call, next: str, text: str, status: int) -> VerifyPage | Redirect:
+    if call.user is None:
+        return Redirect("login", next, back="verify")
+    page = _verify(site, call, next=next)
+    return replace(page, error=page.text[text], status=status)
+
+
+def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    next = _field(form, "next")
+    held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
+    if not held:
+        return Redirect("login", next)
+    if call.multiprocess:
+        site.many_processes()
+    try:
+        return _answered(site, call, held, form, next)
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
+        texts, reply = call.texts, unavailable()
+        return CodePage(
+            "over",
+            "",
+            site.name,
+            texts=texts,
+            next=next,
+            error=texts.page["unavailable"],
+            status=reply.status,
+            headers=reply.headers,
+        )
+
+
+def _answered(
+    site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str
+) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    current, cookie = _current(site, call, held)
+    if current is None:
+        return Redirect("login", next, cookie)
+    id, secret, record = current
+    purposes = (record.purpose,)
+    changes = _is_for_number(record)
+    subject = call.user.id if changes and call.user is not None else ""
+    change = may_have(call, record.phone) if changes else Change.ALLOWED
+    if change in _REFUSALS:
+        return Redirect("verify", next, cookie)  # which says what is missing
+    if "submitted" not in form or "called" in form:
+        outcome = site.verifier.poll(id, secret)
+    elif "resend" in form:
+        word = _field(form, "channel")
+        channel = Channel(word) if word in set(Channel) else None
+        owned = record.phone in own_numbers(call)
+        address = call_address(site, call)
+        outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
+    else:
+        outcome = site.verifier.check(id, secret, _field(form, "code"), address=call_address(site, call))
+    stays = bool(_field(form, "remember")) if _field(form, "asks_remember") else None
+    if outcome.proof is not None and "submitted" in form:  # looking at a page signs nobody in
+        if change is Change.ASK_SITE:
+            foreseen = site.verifier.foresee(outcome.proof, [secret], purposes, subject=subject)
+            return AskSite(foreseen) if foreseen is not None else Redirect("verify", next, cookie)
+        redeemed = site.verifier.redeem(outcome.proof, [secret], purposes, subject=subject)
+        if redeemed is not None:
+            return SetPhone(redeemed) if changes else SignIn(redeemed, stays)
+    begun_at: PageName = "verify" if changes else "login"
+    standing = outcome if outcome.verification is not None else site.verifier.look(id, secret)
+    if standing.verification is None:
+        return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
+    record = standing.verification
+    if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
+        # Its proof has been used, and this is its answer.
+        return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
+    outcome = replace(outcome, verification=record, channels=standing.channels)
+    page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
+    number = spoken(record.phone) if changes and record.phone not in own_numbers(call) else ""
+    return replace(
+        page, next=next, begun_at=begun_at, number=number, asks_remember=not changes, remember=stays is not False
+    )
+
+
+def _current(site: Site, call: Call, held: Pairs) -> tuple[tuple[str, str, Verification] | None, str]:
+    """The newest of the held verifications that the pages are for, and the cookie without those that are gone.
+
+    Those are to sign in, and for a signed-in user also to confirm or change the number. The pages leave others alone.
+    """
+    cookie = call.cookie
+    purposes = SIGN_IN_PURPOSES + (PHONE_PURPOSES if call.user is not None else ())
+    for id, secret in held:
+        record = site.verifier.look(id, secret).verification
+        if record is None:
+            cookie = without_pair(cookie, id)
+        elif record.purpose in purposes:
+            return (id, secret, record), cookie
+    return None, cookie
+
+
+def _login(site: Site, texts: Texts, *, next: str, chosen: str = "") -> LoginPage:
+    choices = _choices(site, texts, chosen)
+    error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
+    return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=_number_help(site))
+
+
+def _verify(site: Site, call: Call, *, next: str, chosen: str = "") -> VerifyPage:
+    own, texts = own_numbers(call), call.texts
+    choices = _choices(site, texts, chosen)
+    change = may_have(call)
+    sign_in = change is Change.SIGN_IN_AGAIN or bool(own and next and not call.present_counts)
+    return VerifyPage(
+        choices,
+        texts=texts,
+        next=next,
+        error="" if choices else texts.page["checks_not_set_up"],
+        configured=bool(choices),
+        number=_number_help(site),
+        phone_hint=own[0].hint if own else "",
+        may_change=change not in _REFUSALS,
+        must_sign_in=sign_in,
+        may_confirm=call.present_counts or not next,
+    )
+
+
+def _choices(site: Site, texts: Texts, chosen: str) -> list[Choice]:
+    channels = site.verifier.channels
+    wanted = chosen if chosen in channels else (channels[0] if channels else "")
+    return [Choice(c.value, texts.channels[c], c == wanted) for c in channels]
+
+
+def _number_help(site: Site) -> NumberHelp:
+    region, allowed = site.verifier.policy.region, site.verifier.policy.allowed_regions
+    example = example_number(region) if region else None
+    if example is None:
+        return NumberHelp()
+    return NumberHelp(example, local=True, abroad=allowed is None or bool(allowed - {region}))
+
+
+def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, sent: bool, called: bool) -> CodePage:
+    bare = CodePage("over", record.phone.hint, site.name, texts=texts)
+    status, headers = 200, {}
+    if outcome.reason is not None:
+        reply = refusal(outcome)
+        status, headers = reply.status, dict(reply.headers)
+    if outcome.proof is not None:
+        return replace(bare, kind="proven", lead=texts.page["lead_proven"])
+    if not record.open:
+        error = texts.page["exhausted" if record.state is Status.EXHAUSTED else "over"]
+        return replace(bare, error=error, status=status, headers=headers)
+    kind = "inbound_call" if record.holder is Holder.NOBODY else "code"
+    if record.channel is Channel.FLASH_CALL:
+        kind = "flash_call"
+    notice = ""
+    if outcome.ok and sent:
+        notice = texts.page[f"sent_again_{kind}"]
+    elif outcome.ok and called:
+        notice = texts.page["no_call_yet"]
+    expires_in = representation.seconds_left(record, record.expires_at)
+    resend_in = representation.seconds_left(record, record.resend_at)
+    dial = representation.dial(record)
+    choices = [Choice(c.value, texts.channels[c], False) for c in outcome.channels if c is not record.channel]
+    return replace(
+        bare,
+        kind=kind,
+        lead=texts.page[f"lead_{kind}"],
+        code_length=record.code_length,
+        caller_hint=record.caller_hint if kind == "flash_call" else None,
+        dial=dial,
+        dial_spoken=spoken(record.line) if dial and record.line else "",
+        expires_in=expires_in,
+        expires_text=texts.duration(timedelta(seconds=expires_in)),
+        resend_in=resend_in,
+        resend_text=texts.duration(timedelta(seconds=resend_in)),
+        choices=choices,
+        poll_path=f"v1/verifications/{record.id}",
+        error=texts.refusal(outcome),
+        notice=notice,
+        status=status,
+        headers=headers,
+    )
+
+
+def _field(form: Mapping[str, str], name: str) -> str:
+    return form.get(name, "")[:_LONGEST_FIELD].strip()

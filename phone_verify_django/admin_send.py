@@ -1,0 +1,131 @@
+"""A test from the admin: a verification by hand, its state, and a place to type the code."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
+
+from phone_verify import Channel, InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError, Verifier
+from phone_verify.api.representation import dial, seconds_left
+from phone_verify.http.client_address import call_address
+from phone_verify.i18n.languages import ENGLISH, named
+from phone_verify.i18n.texts import texts_in
+from phone_verify.model import DeliveryEvent
+
+from .calls import page_call
+from .site import current_site
+
+log = logging.getLogger("phone_verify")
+
+PURPOSE = "confirm"
+TEMPLATE = "admin/phone_verify/send_test.html"
+
+#: The id and the secret of the test under way: all that a session may hold of a verification.
+_HELD = "phone_verify_test"
+
+_BUTTONS = ("start", "check", "again", "end")
+
+
+class _Number(forms.Form):
+    number = forms.CharField(
+        label=_("Phone number"), max_length=64, widget=forms.TextInput(attrs={"class": "vTextField", "dir": "ltr"})
+    )
+    channel = forms.ChoiceField(label=_("Channel"), required=False)
+
+    def __init__(self, verifier: Verifier, *args: Any) -> None:
+        super().__init__(*args)
+        self._region = verifier.policy.region
+        channel: Any = self.fields["channel"]
+        channel.choices = [("", _("the preferred one")), *((c.value, c.value) for c in verifier.channels)]
+
+    def clean_number(self) -> PhoneNumber:
+        """The number as a value."""
+        try:
+            return PhoneNumber.parse(self.cleaned_data["number"], self._region)
+        except InvalidPhoneError as error:
+            raise forms.ValidationError(str(error)) from None
+
+
+def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+    """Show the form, or the test under way; do what a button says, and show how it stands."""
+    site = current_site()
+    if request.META.get("wsgi.multiprocess"):
+        site.many_processes()
+    form = _Number(site.verifier, request.POST if "start" in request.POST else None)
+    try:
+        if request.method == "POST" and _done(request, site.verifier, form):
+            return HttpResponseRedirect(request.path)
+        outcome, delivery = _standing(request, site.verifier)
+    except StoreError as error:
+        log.error("a test from the admin: %s", error)
+        messages.error(request, _("The store does not answer."))
+        outcome, delivery = None, None
+    if outcome is not None and outcome.verification is not None:
+        record = outcome.verification
+        context |= {
+            "record": record,
+            "hint": record.phone.hint,
+            "dial": dial(record),
+            "seconds": seconds_left(record, record.expires_at),
+            "delivery": delivery,
+        }
+    title = _("Send a test")
+    return TemplateResponse(request, TEMPLATE, {**context, "title": title, "form": form})
+
+
+def _done(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
+    """Whether something was done, so that the page is asked for anew; False where the form has errors to show."""
+    id, secret = request.session.get(_HELD, ("", ""))
+    match next((button for button in _BUTTONS if button in request.POST), "anew"):
+        case "start":
+            if not form.is_valid():
+                return False
+            channel = Channel(form.cleaned_data["channel"]) if form.cleaned_data["channel"] else None
+            language = named(get_language() or "") or ENGLISH
+            outcome = verifier.start(
+                form.cleaned_data["number"],
+                purpose=PURPOSE,
+                channel=channel,
+                locale=language.tag,
+                shown=[secret],
+                subject=str(request.user.pk),
+            )
+            if outcome.verification is not None and outcome.secret is not None:
+                request.session[_HELD] = [outcome.verification.id, outcome.secret]
+        case "check":
+            address = call_address(current_site(), page_call(request))
+            outcome = verifier.check(id, secret, request.POST.get("code", ""), address=address)
+        case "again":
+            outcome = verifier.resend(id, secret)
+        case "end":
+            outcome = verifier.cancel(id, secret)
+        case _:
+            request.session.pop(_HELD, None)
+            return True
+    if outcome.reason is not None:
+        messages.error(request, _why(outcome))
+    return True
+
+
+def _standing(request: HttpRequest, verifier: Verifier) -> tuple[Outcome | None, DeliveryEvent | None]:
+    """How the test under way stands, and what the provider says of the message."""
+    if _HELD not in request.session:
+        return None, None
+    id, secret = request.session[_HELD]
+    outcome = verifier.poll(id, secret)
+    if outcome.reason is Reason.NOT_FOUND:
+        del request.session[_HELD]
+        return None, None
+    record = outcome.verification
+    return outcome, verifier.delivery(id) if record is not None and record.open else None
+
+
+def _why(outcome: Outcome) -> str:
+    return texts_in(named(get_language() or "") or ENGLISH).refusal(outcome)

@@ -1,0 +1,47 @@
+"""Loads a Django project for `phone-verify --django`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+
+import click
+import django
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+from phone_verify.cli.site_loader import SiteTarget
+from phone_verify.doctor import Finding, Level
+from phone_verify.errors import ConfigurationError
+
+from . import app_settings
+
+
+def load(module: str) -> SiteTarget:
+    """Return the site of these settings, also where `PHONE_VERIFY` cannot work: the target then says what is wrong."""
+    os.environ["DJANGO_SETTINGS_MODULE"] = module
+    sys.path.insert(0, os.getcwd())
+    with app_settings.looked_at():
+        django.setup()
+    if not apps.is_installed("phone_verify_django"):
+        raise click.ClickException(f"{module} has no phone_verify: add 'phone_verify_django' to INSTALLED_APPS")
+    # They import models, which exist only now.
+    from .checks import check_settings
+    from .site import site_config
+
+    try:
+        given = site_config()
+    except ConfigurationError as error:
+        return SiteTarget(None, [Finding(Level.ERROR, "", str(error))])
+    try:
+        app_settings.read()
+    except ImproperlyConfigured:  # the doctor reports each setting that cannot be read
+        return SiteTarget(given)
+    try:
+        errors = [message for message in check_settings() if message.is_serious()]
+    except ImproperlyConfigured as error:  # of Django's own settings
+        return SiteTarget(given, [Finding(Level.ERROR, "", str(error))])
+    if any(message.id == "phone_verify.E002" for message in errors):
+        given = replace(given, webhook_path=None)
+    return SiteTarget(given, [Finding(Level.ERROR, "", message.msg, message.hint or "") for message in errors])

@@ -1,0 +1,268 @@
+"""How steps take their turns on Django's connections: transactions, callers' blocks, and what is tried again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from functools import cached_property, partial
+from typing import Any, TypeVar
+
+from django.db import Error, InterfaceError, OperationalError, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from phone_verify.errors import StoreError
+from phone_verify.limits import Refused
+from phone_verify.stores.rows.transactions import HELD, READING, Memory, Overtaken, Turn, in_turn
+from phone_verify.stores.rows.writes import Writes
+
+from ..models import PhoneRow
+from .second_connection import SecondConnections, Setup
+from .statements import ConnectionReads, ConnectionWords
+
+T = TypeVar("T")
+
+#: How long a thread waits for the threads before it, in seconds.
+_WAIT = 5.0
+#: A step that failed at once may be run again; one that has waited has used up its time, in seconds.
+_AT_ONCE = 2.0
+_MOST_AGAIN = 4
+
+_BEGIN = {
+    "sqlite": "BEGIN IMMEDIATE",
+    "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED",
+    "mysql": "START TRANSACTION",
+}
+#: PostgreSQL's SQLSTATE for a conflict of transactions and for a deadlock.
+_CONFLICTS = {"40001", "40P01"}
+
+_BESIDE_A_BLOCK = (
+    "Called inside transaction.atomic() on SQLite, where nothing can be written beside that block, and what is "
+    "written in it would be lost if it were rolled back. Call it outside the block, or mark the view with "
+    "transaction.non_atomic_requests."
+)
+
+_joins: ContextVar[bool] = ContextVar("phone_verify_django.store.joins", default=False)
+
+
+@contextmanager
+def joining_on_sqlite() -> Iterator[None]:
+    """Within it a step on SQLite, where nothing can be written beside the caller's block, becomes part of that block.
+
+    For a caller whose block is committed whatever the steps say.
+    """
+    token = _joins.set(True)
+    try:
+        yield
+    finally:
+        _joins.reset(token)
+
+
+class ConnectionTurns:
+    """Gives steps their turns on this thread's connection to one database, or on a second one beside a block."""
+
+    def __init__(self, using: str, setup: Setup | None = None) -> None:
+        self._using = using
+        self._second = SecondConnections(setup)
+        self._pid, self._gate = os.getpid(), threading.Lock()
+        self._memory = Memory()
+
+    def writes(self) -> Writes:
+        """The statements that change, in the words of this database. Raises `StoreError`."""
+        with _told():
+            return Writes(ConnectionWords(connections[self._using]))
+
+    @cached_property
+    def _reads(self) -> ConnectionReads:
+        return ConnectionReads(connections[self._using])
+
+    def take(
+        self, step: Callable[[Turn], T], now: datetime | None, ways: Sequence[bool] = HELD, *, by_memory: bool = False
+    ) -> T:
+        """See `Turns`."""
+        outer = connections[self._using]
+        with _told(), self._queue(outer):
+            _connect(outer)
+            second = None if _is_free(outer) else self._second.beside(outer)
+            connection = second.connection if second else outer
+            if connection.in_atomic_block:
+                with transaction.atomic(using=self._using):
+                    return self._in_a_block(step, now, connection, reads=ways is READING)
+            prepare = second.prepare if second else partial(_connect, outer)
+            try:
+                return in_turn(
+                    lambda alone, by_memory: self._until_done(step, now, connection, prepare, alone, by_memory),
+                    _ways(connection, ways),
+                    by_memory=by_memory,
+                )
+            except Error:
+                if second and connection.vendor == "sqlite":
+                    raise StoreError(_BESIDE_A_BLOCK) from None
+                raise
+
+    @contextmanager
+    def _queue(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        """Let threads queue for SQLite's one writer, whose own waiting is a poll with pauses up to its time-out.
+
+        It is no more than that: what excludes others is SQLite's lock. A thread that is in a block does not queue,
+        since it may hold that lock.
+        """
+        if connection.vendor != "sqlite" or connection.in_atomic_block:
+            yield
+            return
+        if self._pid != os.getpid():
+            self._pid, self._gate = os.getpid(), threading.Lock()
+        gate = self._gate
+        if not gate.acquire(timeout=_WAIT):
+            raise StoreError("The database is too busy: other threads did not finish their steps in time")
+        try:
+            yield
+        finally:
+            gate.release()
+
+    def _in_a_block(
+        self, step: Callable[[Turn], T], now: datetime | None, connection: BaseDatabaseWrapper, *, reads: bool
+    ) -> T:
+        with connection.cursor() as cursor:
+            if connection.vendor == "sqlite" and not reads:
+                # The block may have begun without the write lock: two steps would both read, and then both write.
+                table = connection.ops.quote_name(PhoneRow._meta.db_table)
+                cursor.execute(f"UPDATE {table} SET ends_at = ends_at WHERE tag = ''")  # noqa: S608 - our own table's
+            return step(self._turn(cursor, connection, now))
+
+    def _until_done(
+        self,
+        step: Callable[[Turn], T],
+        now: datetime | None,
+        connection: BaseDatabaseWrapper,
+        prepare: Callable[[], None],
+        alone: bool,
+        by_memory: bool,
+    ) -> T:
+        """Run a step in a transaction of its own.
+
+        A server's error is met by running it again, a few times and at once: the connection may have died while it
+        was idle, or the step was chosen to end a deadlock. What had not come to its commit has surely not been done.
+        """
+        again = _MOST_AGAIN if connection.vendor != "sqlite" else 0
+        begun = time.monotonic()
+        while True:
+            unclear = False
+            try:
+                prepare()
+                with connection.cursor() as cursor:
+                    turn = self._turn(cursor, connection, now, alone=alone, by_memory=by_memory)
+                    try:
+                        return step(turn) if alone else _in_a_transaction(step, turn, connection)
+                    finally:
+                        unclear = turn.unclear
+            except (InterfaceError, OperationalError) as error:
+                if alone and _code(error) in _CONFLICTS:
+                    raise Overtaken from None
+                connection.close_if_unusable_or_obsolete()
+                if unclear or not again or time.monotonic() - begun > _AT_ONCE:
+                    raise
+                again -= 1
+
+    def _turn(
+        self,
+        cursor: Any,
+        connection: BaseDatabaseWrapper,
+        now: datetime | None,
+        *,
+        alone: bool = False,
+        by_memory: bool = False,
+    ) -> Turn:
+        server = connection.vendor != "sqlite"
+        return Turn(cursor, self._reads, self._memory, now, server=server, alone=alone, by_memory=by_memory)
+
+
+def _ways(connection: BaseDatabaseWrapper, ways: Sequence[bool]) -> Sequence[bool]:
+    """Only PostgreSQL's statements are guarded, and only READ COMMITTED sees what came between."""
+    if ways is READING or (connection.vendor == "postgresql" and not _chosen_isolation(connection)):
+        return ways
+    return HELD
+
+
+def _chosen_isolation(connection: BaseDatabaseWrapper) -> bool:
+    return "isolation_level" in connection.settings_dict["OPTIONS"]
+
+
+def _in_a_transaction(step: Callable[[Turn], T], turn: Turn, connection: BaseDatabaseWrapper) -> T:
+    if connection.vendor == "mysql" and _chosen_isolation(connection):
+        # With more than this, steps that waited for each other would fail instead.
+        turn.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    turn.cursor.execute(_BEGIN[connection.vendor])
+    try:
+        result = step(turn)
+        if isinstance(result, Refused) and not turn.wrote:
+            turn.cursor.execute("ROLLBACK")  # a commit would wait for the disk, for the sake of locks
+        else:
+            turn.unclear = True
+            turn.cursor.execute("COMMIT")
+    except BaseException:
+        try:
+            turn.cursor.execute("ROLLBACK")
+        except Error:
+            connection.close()
+        raise
+    return result
+
+
+def _is_free(outer: BaseDatabaseWrapper) -> bool:
+    """Whether a step may run on this connection: no transaction of the caller's is open on it."""
+    blocks = outer.atomic_blocks
+    if _joins.get() and outer.vendor == "sqlite":
+        return True
+    # A test case's block stands for the whole test, which sees nothing of what another connection does.
+    return bool(getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit())
+
+
+class _ImpatientPool:
+    """Django's pool, where waiting for a connection ends after the store's time limit."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def open(self) -> None:
+        self._pool.open()
+
+    def getconn(self) -> Any:
+        return self._pool.getconn(timeout=min(_WAIT, self._pool.timeout))
+
+
+def _connect(connection: BaseDatabaseWrapper) -> None:
+    """Connect, if that is not done yet, and wait for Django's pool no longer than the store's time limit."""
+    pool = getattr(connection, "pool", None) if connection.connection is None else None
+    if pool is None:
+        connection.ensure_connection()
+        return
+    # The pool's own time limit is that of the site's pages, and other threads read it.
+    vars(connection)["_connection_pools"] = {connection.alias: _ImpatientPool(pool)}
+    try:
+        connection.ensure_connection()
+    finally:
+        del vars(connection)["_connection_pools"]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except Error as error:
+        # The error's own text may hold values of the statement.
+        raise StoreError(f"The database could not do the step: {_name(error)}") from None
+
+
+def _code(error: Error) -> str:
+    return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""
+
+
+def _name(error: Error) -> str:
+    """The kind and the code of a database's error, without its text."""
+    code = getattr(error.__cause__, "sqlite_errorname", None) or _code(error)
+    return f"{type(error).__name__} {code}" if code else type(error).__name__
