@@ -18,8 +18,8 @@ from datetime import timedelta
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability
 from phone_verify.exchange import Exchange, HttpRequest
-from phone_verify.model import Channel, Holder, Order, Outcome, Reason, Receipt
-from phone_verify.parts import Parts
+from phone_verify.model import Channel, CodeSource, Order, Outcome, Reason, Receipt
+from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router
@@ -78,15 +78,15 @@ class _Site:
 
     def __init__(self, workers: int, length: int) -> None:
         self.clock, self.lost, self.refused = ManualClock(), 0.0, 0
-        short = _Driver("short", {Channel.FLASH_CALL: Ability(Holder.OURS, shortest=4, longest=4)})
-        long = _Driver("long", {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)})
+        short = _Driver("short", {Channel.FLASH_CALL: Ability(CodeSource.LOCAL, shortest=4, longest=4)})
+        long = _Driver("long", {Channel.SMS: Ability(CodeSource.LOCAL, shortest=4, longest=8)})
         self._drivers = [short, long] if length == 4 else [long]
         self._codes = {Channel.FLASH_CALL: short, Channel.SMS: long}
         self.channel = Channel.FLASH_CALL if length == 4 else Channel.SMS
         store, routes = MemoryStore(), {c: [d] for d in self._drivers for c in d.abilities}
         self.workers = [
             Verifier(
-                Parts(
+                Components(
                     policy=Policy(sends_per_hour_total=0, sends_per_hour_per_prefix=0),
                     keyring=Keyring([_KEY], _KEY),
                     store=store,
@@ -127,9 +127,9 @@ class _Site:
         """Let an honest user sign in, from an address that a few share."""
         self._honest += 1
         phone, number = self.phone(), self._honest
-        device = self.worker().known_after("", phone) if number % 5 < 3 else ""
+        device = self.worker().remember_device("", phone) if number % 5 < 3 else ""
         address = f"198.51.{number % 100}.{number % 250}"
-        started = self.worker().start(phone, address=address, known_browser=device, by_client=True)
+        started = self.worker().start(phone, address=address, trusted_device=device, by_client=True)
         if started.verification is None:
             self.refused += 1
             return

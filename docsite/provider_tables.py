@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 
 from phone_verify.cli.driver_list import ROLES, Entry, entries
 from phone_verify.drivers.base import Ability
-from phone_verify.model import Channel, Holder
+from phone_verify.model import Channel, CodeSource
 from phone_verify.policy import SHORT_BELOW
 
 from .markdown import table
 
 _GENERATED_BY = {
-    Holder.OURS: "this library",
-    Holder.TOLD: "the provider",
-    Holder.REMOTE: "the provider, which also checks it",
-    Holder.NOBODY: "no code",
+    CodeSource.LOCAL: "this library",
+    CodeSource.PROVIDER: "the provider",
+    CodeSource.REMOTE_CHECK: "the provider, which also checks it",
+    CodeSource.NONE: "no code",
 }
 _SIMULATED = "as the provider that it simulates"
 _YES = "✓"
@@ -64,7 +64,7 @@ def _provider_row(entry: Entry) -> Sequence[str]:
 def _cell(ability: Ability | None) -> str:
     if ability is None:
         return ""
-    digits = ability.longest if ability.holder is Holder.OURS else ability.known
+    digits = ability.longest if ability.holder is CodeSource.LOCAL else ability.known
     return _YES if digits is None or digits >= SHORT_BELOW else f"{_YES} ({digits} digits)"
 
 

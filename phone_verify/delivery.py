@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
-from .errors import ProviderError, StoreError, Trouble, UnclearError
+from .errors import FailureKind, ProviderError, StoreError, UnclearError
 from .events.record import waited
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .lifecycle import Attachment
-from .limits import Refused
-from .model import Cause, Channel, Holder, Order, Receipt, Status, Verification
-from .parts import Parts
+from .limits import Denied
+from .model import Cause, Channel, CodeSource, Order, Receipt, Status, Verification
+from .parts import Components
 from .planning import Plan, Planner
 
 log = logging.getLogger("phone_verify")
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Admitted:
     """A record that the store let in, and who may carry its order, in turn."""
 
     record: Verification
@@ -66,13 +66,13 @@ class Code:
 class Delivery:
     """Carries orders to providers."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Components) -> None:
         self._parts = parts
         self.planner = Planner(parts.policy, parts.keyring)
 
     async def carry(
-        self, way: Way, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
-    ) -> Verification | Refused | Undelivered:
+        self, way: Admitted, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
+    ) -> Verification | Denied | Undelivered:
         """Hand the order to the drivers in turn, until one takes it or the end is unclear.
 
         Returns the record with the receipt on it; the store's refusal to attach it (closed meanwhile, or the line
@@ -94,13 +94,13 @@ class Delivery:
                     receipt = await self.converse(driver.start(order), driver, deadline)
             except ProviderError as error:
                 log.warning("%s refused an order by %s: %s", driver.name, channel, error)
-                if error.trouble is Trouble.BAD_NUMBER:
+                if error.trouble is FailureKind.BAD_NUMBER:
                     undelivered = replace(undelivered, cause=Cause.NUMBER)
                     break  # another provider would only be paid for the same mistake
                 continue
             except UnclearError as error:
                 log.warning("%s left an order by %s unclear: %s", driver.name, channel, error)
-                if code.plan.holder in (Holder.TOLD, Holder.NOBODY):
+                if code.plan.holder in (CodeSource.PROVIDER, CodeSource.NONE):
                     undelivered = replace(undelivered, refused=False)
                     break  # nothing can prove it any more
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
@@ -157,9 +157,9 @@ class Delivery:
         receipt: Receipt,
         status: Status,
         shown: Sequence[bytes],
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         digest, length = code.digest, code.plan.code_length
-        if receipt.code is not None and code.plan.holder is Holder.TOLD:
+        if receipt.code is not None and code.plan.holder is CodeSource.PROVIDER:
             digest, length = self._parts.keyring.digest(record.id, receipt.code), len(receipt.code)
         attachment = Attachment(
             status=status,
@@ -188,16 +188,16 @@ class Delivery:
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
         planned, keyring = self.planner.plan(driver, channel, long=long), self._parts.keyring
         repeated = (
-            planned.holder is Holder.OURS
-            and record.holder is Holder.OURS
+            planned.holder is CodeSource.LOCAL
+            and record.holder is CodeSource.LOCAL
             and record.channel is channel
             and record.code_length == planned.code_length
             and keyring.knows(record.key_id)
         )
-        first = not again and planned.holder is record.holder and planned.holder is not Holder.OURS
+        first = not again and planned.holder is record.holder and planned.holder is not CodeSource.LOCAL
         key_id = record.key_id if repeated else keyring.key_id
         generation = record.generation if repeated or first else record.generation + 1
-        if planned.holder is not Holder.OURS or planned.code_length is None:
+        if planned.holder is not CodeSource.LOCAL or planned.code_length is None:
             return Code(planned, key_id, generation)
         text = self.planner.code(
             driver, key_id, record.id, record.phone, record.purpose, generation, planned.code_length
@@ -211,7 +211,7 @@ class Delivery:
     ) -> Order:
         life = min(record.expires_at - record.read_at, code.plan.life)
         text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
-        told_by_webhook = code.plan.holder is Holder.NOBODY and isinstance(driver, ReadsWebhooks)
+        told_by_webhook = code.plan.holder is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
         webhook_url = self._parts.webhook_url(driver.name) if told_by_webhook else None
         takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens
         token = user_token if takes else None
@@ -231,7 +231,7 @@ def _proven_without(record: Verification, attachment: Attachment) -> bool:
     )
 
 
-def _proves(receipt: Receipt, holder: Holder) -> bool:
-    if holder is Holder.TOLD:
+def _proves(receipt: Receipt, holder: CodeSource) -> bool:
+    if holder is CodeSource.PROVIDER:
         return receipt.code is not None and _TOLD_CODE.match(receipt.code) is not None
-    return holder is not Holder.NOBODY or receipt.line is not None
+    return holder is not CodeSource.NONE or receipt.line is not None

@@ -32,7 +32,7 @@ class StoreError(PhoneVerifyError):
     """The store could not do the step. Nothing was sent and nothing was accepted because of it."""
 
 
-class Trouble(StrEnum):
+class FailureKind(StrEnum):
     """What a provider's refusal means to us."""
 
     BAD_NUMBER = "bad_number"
@@ -50,7 +50,7 @@ class ProviderError(PhoneVerifyError):
     for the log and never for the visitor.
     """
 
-    def __init__(self, trouble: Trouble, detail: str = "") -> None:
+    def __init__(self, trouble: FailureKind, detail: str = "") -> None:
         super().__init__(f"{trouble}: {detail}" if detail else str(trouble))
         self.trouble = trouble
         self.detail = detail
@@ -58,7 +58,7 @@ class ProviderError(PhoneVerifyError):
     @property
     def retryable(self) -> bool:
         """Whether the same order may succeed later without anybody changing a setting or the number."""
-        return self.trouble in (Trouble.RATE, Trouble.TRANSIENT, Trouble.UNKNOWN)
+        return self.trouble in (FailureKind.RATE, FailureKind.TRANSIENT, FailureKind.UNKNOWN)
 
 
 class UnclearError(PhoneVerifyError):

@@ -8,8 +8,8 @@ from .delivery import Delivery
 from .drivers.base import Polls, ReadsWebhooks
 from .drivers.reading import scrubbed
 from .errors import ProviderError, UnclearError
-from .model import CallState, DeliveryEvent, Event, Holder, Status, Verification, WebhookRequest
-from .parts import Parts
+from .model import CallState, CodeSource, DeliveryReport, IncomingCall, Status, Verification, WebhookRequest
+from .parts import Components
 
 log = logging.getLogger("phone_verify")
 
@@ -17,14 +17,14 @@ log = logging.getLogger("phone_verify")
 class InboundCalls:
     """Settles verifications by calls that the user makes."""
 
-    def __init__(self, parts: Parts, delivery: Delivery) -> None:
+    def __init__(self, parts: Components, delivery: Delivery) -> None:
         self._parts, self._delivery = parts, delivery
 
     async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """Process a webhook that showed its secret; see `AsyncVerifier.receive`."""
         driver = self._parts.router.drivers().get(driver_name)
         event = driver.read(request) if isinstance(driver, ReadsWebhooks) else None
-        if isinstance(event, DeliveryEvent):
+        if isinstance(event, DeliveryReport):
             # Without its reference, which may be a number as well as a phone's is.
             log.info("%s told how an order fared: %s", driver_name, f"{event.state} {scrubbed(event.said)}".rstrip())
             return False
@@ -42,7 +42,7 @@ class InboundCalls:
 
     def may_ask(self, record: Verification) -> bool:
         driver = self._parts.router.drivers().get(record.driver)
-        return record.open and record.holder is Holder.NOBODY and bool(record.reference) and isinstance(driver, Polls)
+        return record.open and record.holder is CodeSource.NONE and bool(record.reference) and isinstance(driver, Polls)
 
     async def ask(self, record: Verification) -> bool:
         """Ask the provider about an open claim and settle what it says; True if the call has come."""
@@ -56,7 +56,7 @@ class InboundCalls:
             return False
         if sighting.state is CallState.CALLED and sighting.caller == record.phone:
             # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
-            event = Event(record.reference, None, sighting.caller)
+            event = IncomingCall(record.reference, None, sighting.caller)
             return await self._parts.store.claim(driver.name, record.tag, event, self._parts.now()) is not None
         if sighting.state is CallState.EXPIRED:
             await self._parts.store.settle(record.id, Status.EXPIRED, self._parts.now(), record.generation)

@@ -21,22 +21,22 @@ from enum import StrEnum
 
 from .limits import (
     Answering,
+    DenialReason,
+    Denied,
     Limits,
     Quota,
-    Refusal,
-    Refused,
     Tally,
     TallyChange,
     Window,
+    add_failure,
     all_counted,
-    failed_once_more,
-    forgiven,
-    locked,
+    drop_failure,
+    lockout,
     slowed,
     taken_back,
     tallied,
 )
-from .model import CLOCK_SLACK, Channel, Event, Failures, Holder, Status, Verification, with_changes
+from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import (
@@ -119,7 +119,7 @@ class Attachment:
     shown: Collection[bytes] = field(default=(), repr=False)
 
 
-class Answer(StrEnum):
+class AttemptResult(StrEnum):
     """What a spent attempt came to."""
 
     RIGHT = "right"
@@ -131,7 +131,7 @@ class Answer(StrEnum):
 class Spent:
     """An attempt that was taken."""
 
-    answer: Answer
+    answer: AttemptResult
     record: Verification
     failures: Failures | None
     tally: TallyChange | None = None
@@ -139,11 +139,11 @@ class Spent:
     @property
     def proven(self) -> bool:
         """Whether this answer verified the record."""
-        return self.answer is Answer.RIGHT
+        return self.answer is AttemptResult.RIGHT
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class ResolvedCheck:
     """A verification after its provider's word on an answer, and whether it is this word that proved it."""
 
     record: Verification
@@ -161,23 +161,23 @@ class Opened:
     windows: Sequence[Window]
 
 
-def opened(
+def open(
     opening: Opening,
     siblings: Iterable[Verification],
     windows: Sequence[tuple[Quota, Window | None]],
     failures: Failures | None,
     limits: Limits,
     now: datetime,
-) -> Opened | Refused:
+) -> Opened | Denied:
     """A new record, with the phone's own quotas counted and the binding's live one ended; or neither.
 
     `siblings` are the records of the same phone. A quota is reported before short codes that are closed.
     """
-    lock = locked(failures, limits, opening.short, now)
-    if lock is not None and lock.why is Refusal.FAILURES:
+    lock = lockout(failures, limits, opening.short, now)
+    if lock is not None and lock.why is DenialReason.FAILURES:
         return lock
     counts = all_counted(windows, now)
-    if isinstance(counts, Refused):
+    if isinstance(counts, Denied):
         return counts
     if lock is not None:
         return lock
@@ -220,9 +220,9 @@ def opened(
     return Opened(record, ended, counts)
 
 
-def attached(
+def attach(
     record: Verification, attachment: Attachment, siblings: Iterable[Verification], now: datetime
-) -> Verification | Refused:
+) -> Verification | Denied:
     """The record with the receipt on it; attempts and end never rise.
 
     A closed record takes no receipt, and one that a later order has overtaken changes nothing. A line that another
@@ -232,7 +232,7 @@ def attached(
     lines, but not with claims: who calls for a code must not prove a stranger's claim.
     """
     if not record.open_at(now):
-        return Refused(Refusal.CLOSED, record=with_changes(record, read_at=now))
+        return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
     if attachment.sends < record.answered:
         return with_changes(record, read_at=now)
     if attachment.line is not None and any(
@@ -240,7 +240,7 @@ def attached(
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
-        return Refused(Refusal.LINE_TAKEN, record=_closed(record, Status.FAILED, now))
+        return Denied(DenialReason.LINE_TAKEN, record=_closed(record, Status.FAILED, now))
     return with_changes(
         record,
         status=Status.SENT if record.status is Status.SENT else attachment.status,
@@ -263,7 +263,7 @@ def attached(
     )
 
 
-def spent(
+def spend(
     record: Verification | None,
     binding: bytes,
     digests: Sequence[bytes],
@@ -274,7 +274,7 @@ def spent(
     address: Window | None,
     tally: Tally,
     now: datetime,
-) -> Spent | Refused:
+) -> Spent | Denied:
     """One attempt taken and judged; or the reason why none was taken.
 
     `digests` are of the typed code, one for each listed key; `length` is its length, 0 where what was typed is no
@@ -284,33 +284,33 @@ def spent(
     """
     record = _bound(record, binding, now)
     if record is None:
-        return Refused(Refusal.UNBOUND)
+        return Denied(DenialReason.UNBOUND)
     if not record.open or record.attempts_left < 1:
-        return Refused(Refusal.CLOSED, record=record)
-    remote = record.holder is Holder.REMOTE
-    if record.holder is Holder.NOBODY or (record.code_digest is None and not remote):
-        return Refused(Refusal.NO_CODE, record=record)
+        return Denied(DenialReason.CLOSED, record=record)
+    remote = record.holder is CodeSource.REMOTE_CHECK
+    if record.holder is CodeSource.NONE or (record.code_digest is None and not remote):
+        return Denied(DenialReason.NO_CODE, record=record)
     if length == 0 or (record.code_length is not None and length != record.code_length):
-        return Refused(Refusal.OTHER_LENGTH, record=record)
-    lock = locked(failures, limits, record.short, now) or slowed(record, limits, address, tally, now)
+        return Denied(DenialReason.OTHER_LENGTH, record=record)
+    lock = lockout(failures, limits, record.short, now) or slowed(record, limits, address, tally, now)
     if lock is not None:
         return replace(lock, record=record)
     left = record.attempts_left - 1
     if not remote and _among(record.code_digest or b"", digests):
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
         right = with_changes(record, attempts_left=left, failures=kept, status=Status.VERIFIED, closed_at=now)
-        return Spent(Answer.RIGHT, right, kept, taken_back(record, answering, address, now))
-    failed = failed_once_more(failures, limits, record.counts_as, now)
+        return Spent(AttemptResult.RIGHT, right, kept, taken_back(record, answering, address, now))
+    failed = add_failure(failures, limits, record.counts_as, now)
     taken = with_changes(record, attempts_left=left, failures=failed)
     if remote:
-        return Spent(Answer.TAKEN, with_changes(taken, unjudged=record.unjudged + 1), failed)
+        return Spent(AttemptResult.TAKEN, with_changes(taken, unjudged=record.unjudged + 1), failed)
     if left == 0:
         taken = _closed(taken, Status.EXHAUSTED, now)
     taken, change = tallied(taken, answering, address, now)
-    return Spent(Answer.WRONG, taken, failed, change)
+    return Spent(AttemptResult.WRONG, taken, failed, change)
 
 
-def judged(
+def resolve_check(
     record: Verification | None,
     right: bool | None,
     generation: int,
@@ -318,7 +318,7 @@ def judged(
     answering: Answering,
     address: Window | None,
     now: datetime,
-) -> Judged | None:
+) -> ResolvedCheck | None:
     """What a provider's word makes of a record, and of the failures; None where there is no record.
 
     `right` is None where nobody could judge: then the failure that was counted is taken back, the attempt is not. What
@@ -332,18 +332,18 @@ def judged(
     if right and present:
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
         proven = with_changes(_closed(record, Status.VERIFIED, now), failures=kept)
-        return Judged(proven, proven=True, failures=kept, tally=taken_back(record, answering, address, now))
+        return ResolvedCheck(proven, proven=True, failures=kept, tally=taken_back(record, answering, address, now))
     if right is None:
-        failures = forgiven(failures, now)
+        failures = drop_failure(failures, now)
     change = None
     if right is False:
         record, change = tallied(record, answering, address, now)
     if present and record.attempts_left == 0 and record.unjudged == 0:
         record = _closed(record, Status.EXHAUSTED, now)
-    return Judged(with_changes(record, failures=failures), proven=False, failures=failures, tally=change)
+    return ResolvedCheck(with_changes(record, failures=failures), proven=False, failures=failures, tally=change)
 
 
-def reopened(
+def reopen(
     record: Verification | None,
     binding: bytes,
     short: bool,
@@ -352,20 +352,20 @@ def reopened(
     limits: Limits,
     resend_after: timedelta,
     now: datetime,
-) -> tuple[Verification, Sequence[Window]] | Refused:
+) -> tuple[Verification, Sequence[Window]] | Denied:
     """One more send on an open record, counted, with the next one put off twice as long; or the refusal."""
     record = _bound(record, binding, now)
     if record is None:
-        return Refused(Refusal.UNBOUND)
+        return Denied(DenialReason.UNBOUND)
     if not record.open:
-        return Refused(Refusal.CLOSED, record=record)
-    lock = locked(failures, limits, short, now)
-    if lock is not None and lock.why is Refusal.FAILURES:
+        return Denied(DenialReason.CLOSED, record=record)
+    lock = lockout(failures, limits, short, now)
+    if lock is not None and lock.why is DenialReason.FAILURES:
         return replace(lock, record=record)
     if record.resend_at > now:
-        return Refused(Refusal.TOO_SOON, record.resend_at - now, record)
+        return Denied(DenialReason.TOO_SOON, record.resend_at - now, record)
     counts = all_counted(windows, now)
-    if isinstance(counts, Refused):
+    if isinstance(counts, Denied):
         return replace(counts, record=record)
     if lock is not None:
         return replace(lock, record=record)
@@ -374,7 +374,7 @@ def reopened(
     return with_changes(record, sends=sends, resend_at=resend_at, failures=failures), counts
 
 
-def settled(
+def settle(
     record: Verification | None, status: Status, now: datetime, generation: int | None = None
 ) -> Verification | None:
     """The record closed as `status`, or None if it is not there or not open: one caller gets it.
@@ -390,12 +390,12 @@ def settled(
     return _closed(record, status, now)
 
 
-def proven_by(record: Verification, driver: str, event: Event) -> bool:
+def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
     """Whether this call proves this open claim: the caller in full, and the reference or else the line.
 
     An event with a reference is matched by it alone: an unknown reference is never retried as a pair.
     """
-    if not (record.open and record.holder is Holder.NOBODY and record.driver == driver):
+    if not (record.open and record.holder is CodeSource.NONE and record.driver == driver):
         return False
     if event.caller != record.phone:
         return False
@@ -404,7 +404,7 @@ def proven_by(record: Verification, driver: str, event: Event) -> bool:
     return event.line is not None and record.line == event.line
 
 
-def claimed(records: Iterable[Verification], driver: str, event: Event, now: datetime) -> Verification | None:
+def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
     """The one claim among a phone's records that this call proves, verified; a call that fits two proves none."""
     proven = [r for r in (with_changes(record, read_at=now) for record in records) if proven_by(r, driver, event)]
     if len(proven) != 1:
@@ -412,17 +412,17 @@ def claimed(records: Iterable[Verification], driver: str, event: Event, now: dat
     return with_changes(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None)
 
 
-def found(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
+def find(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
     """The one open claim among a phone's records that has this reference of this driver."""
     same = [
         r
         for r in (with_changes(record, read_at=now) for record in records)
-        if r.open and r.holder is Holder.NOBODY and r.driver == driver and r.reference == reference
+        if r.open and r.holder is CodeSource.NONE and r.driver == driver and r.reference == reference
     ]
     return same[0] if len(same) == 1 else None
 
 
-def poll_due(record: Verification | None, binding: bytes | None, now: datetime) -> tuple[bool, Verification] | None:
+def may_poll(record: Verification | None, binding: bytes | None, now: datetime) -> tuple[bool, Verification] | None:
     """Whether the provider may be asked now, and the record that remembers it; None where nothing is to remember.
 
     Not if it is not open, not bound, or was polled just before. A webhook (no binding) that comes too soon has news
@@ -431,7 +431,7 @@ def poll_due(record: Verification | None, binding: bytes | None, now: datetime) 
     if record is None:
         return None
     record = with_changes(record, read_at=now) if binding is None else _bound(record, binding, now)
-    if record is None or not record.open or record.holder is not Holder.NOBODY:
+    if record is None or not record.open or record.holder is not CodeSource.NONE:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
         return (False, with_changes(record, polled_at=None)) if binding is None else None
@@ -451,7 +451,7 @@ def proof_due(record: Verification | None, binding: bytes, subject: str, now: da
     return with_changes(record, redeemed=True)
 
 
-def read(record: Verification, failures: Failures | None, now: datetime) -> Verification:
+def refresh(record: Verification, failures: Failures | None, now: datetime) -> Verification:
     """The record as it stands at `now`, with the failures under its budget."""
     return with_changes(record, read_at=now, failures=failures)
 
@@ -479,15 +479,15 @@ def _closed(record: Verification, status: Status, now: datetime) -> Verification
 def _holds_line(
     record: Verification,
     line: PhoneNumber,
-    holder: Holder,
+    holder: CodeSource,
     shown: Collection[bytes],
     claim: Verification,
     now: datetime,
 ) -> bool:
     live = record.line == line and record.open_at(now)
-    if holder is not Holder.NOBODY:
+    if holder is not CodeSource.NONE:
         # A code that is held back until its phone calls: the call proves nothing of it, but would prove a live claim.
-        return live and record.holder is Holder.NOBODY and not _among(record.binding, shown)
+        return live and record.holder is CodeSource.NONE and not _among(record.binding, shown)
     if live:
         return True  # a live claim holds its line whoever asks: one call must not prove two of them
     ended = record.closed_at or record.expires_at

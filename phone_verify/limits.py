@@ -31,7 +31,7 @@ FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-class Refusal(StrEnum):
+class DenialReason(StrEnum):
     """Why a step did nothing."""
 
     UNBOUND = "unbound"  #: unknown, or not by this binding
@@ -46,10 +46,10 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Denied:
     """A step that did nothing, why, and when it may be tried again where time will help."""
 
-    why: Refusal
+    why: DenialReason
     retry_after: timedelta | None = None
     record: Verification | None = None
 
@@ -153,13 +153,13 @@ class Counted:
     tally: Tally = Tally()
 
 
-def counted(window: Window | None, quota: Quota, now: datetime) -> Window | Refused:
+def increment(window: Window | None, quota: Quota, now: datetime) -> Window | Denied:
     """One more under `quota`, or the refusal that says when the window ends. A gate's window stays as it is."""
     if window is None or window.ends_at <= now:
         return Window(0 if quota.gate else 1, now + quota.window)
     if window.count >= quota.limit:
         wait = window.ends_at - now
-        return Refused(Refusal.QUOTA, in_whole_hours(wait) if quota.others else wait)
+        return Denied(DenialReason.QUOTA, in_whole_hours(wait) if quota.others else wait)
     return Window(window.count + (not quota.gate), window.ends_at)
 
 
@@ -185,7 +185,7 @@ def in_whole_hours(wait: timedelta) -> timedelta:
     return HOUR * -(-wait // HOUR)
 
 
-def uncounted(window: Window | None, ends_at: datetime) -> Window | None:
+def decrement(window: Window | None, ends_at: datetime) -> Window | None:
     """One send less, if this is still the window it was counted in."""
     if window is None or window.ends_at != ends_at:
         return window
@@ -199,27 +199,27 @@ def refunded(window: Window | None, quota: Quota, at: datetime) -> Window | None
     return Window(max(window.count - 1, 0), window.ends_at)
 
 
-def locked(failures: Failures | None, limits: Limits, short: bool, now: datetime) -> Refused | None:
+def lockout(failures: Failures | None, limits: Limits, short: bool, now: datetime) -> Denied | None:
     """The refusal that wrong answers have earned, if any.
 
     The wait of a lock is in whole hours: other clients may have given the wrong answers.
     """
     if failures is None or failures.forgets_at <= now:
         return None
-    count, until = failing(failures, now), failures.locked_until
+    count, until = failure_count(failures, now), failures.locked_until
     if until is None and count >= limits.failures:  # the limit has been lowered since
         until = failures.last_at + FIRST_LOCK
     if until is not None and until > now:
         wait = min(in_whole_hours(until - now), LONGEST_LOCK)
         if until != FOREVER:  # a test number's lock is told as that of every number
             wait = min(wait, FIRST_LOCK * (1 << min(max(failures.locks - 1, 0), 5)))
-        return Refused(Refusal.FAILURES, wait)
+        return Denied(DenialReason.FAILURES, wait)
     if short and count >= limits.short_failures and now < failures.last_at + SHORT_REST:
-        return Refused(Refusal.SHORT_CODES_CLOSED, in_whole_hours(failures.last_at + SHORT_REST - now))
+        return Denied(DenialReason.SHORT_CODES_CLOSED, in_whole_hours(failures.last_at + SHORT_REST - now))
     return None
 
 
-def failing(failures: Failures | None, now: datetime) -> int:
+def failure_count(failures: Failures | None, now: datetime) -> int:
     """How many wrong answers count towards the next lock; at a lock's end the count starts again."""
     if failures is None or failures.forgets_at <= now:
         return 0
@@ -227,14 +227,14 @@ def failing(failures: Failures | None, now: datetime) -> int:
     return 0 if ended else failures.count
 
 
-def failed_once_more(failures: Failures | None, limits: Limits, budget: Budget, now: datetime) -> Failures:
+def add_failure(failures: Failures | None, limits: Limits, budget: Budget, now: datetime) -> Failures:
     """The failures after another wrong answer: locked at the limit, each time for twice as long.
 
     A test number's are closed for good at the limit; the others at the ceiling, if there is one.
     """
     if failures is None or failures.forgets_at <= now:
         failures = Failures(0, now, now)
-    count, total, locks = failing(failures, now) + 1, failures.total + 1, failures.locks
+    count, total, locks = failure_count(failures, now) + 1, failures.total + 1, failures.locks
     memory = TEST_NUMBER_MEMORY if budget is Budget.TEST_NUMBER else FAILURE_MEMORY
     locked_until = None
     if count >= limits.failures:
@@ -246,7 +246,7 @@ def failed_once_more(failures: Failures | None, limits: Limits, budget: Budget, 
     return Failures(count, now, forgets_at, total, locks, locked_until)
 
 
-def forgiven(failures: Failures | None, now: datetime) -> Failures | None:
+def drop_failure(failures: Failures | None, now: datetime) -> Failures | None:
     """The failures without the attempt that nobody could judge, and without the lock that it caused."""
     if failures is None or failures.total <= 1 or failures.forgets_at <= now:
         return None
@@ -274,15 +274,15 @@ def slowed(
     address: Window | None,
     tally: Tally,
     now: datetime,
-) -> Refused | None:
+) -> Denied | None:
     """The refusal that wrong answers over all phones have earned; a trusted device never gets one."""
     if record.known:
         return None
     given = address.count if address is not None and address.ends_at > now else 0
     if address is not None and 0 < limits.per_address <= given:
-        return Refused(Refusal.QUOTA, address.ends_at - now)
+        return Denied(DenialReason.QUOTA, address.ends_at - now)
     if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(tally, record.tallied_short):
-        return Refused(Refusal.SHORT_CODES_CLOSED, HOUR)
+        return Denied(DenialReason.SHORT_CODES_CLOSED, HOUR)
     return None
 
 
@@ -319,11 +319,11 @@ def taken_back(record: Verification, answering: Answering, address: Window | Non
     return change if change != TallyChange() else None
 
 
-def all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) -> Sequence[Window] | Refused:
+def all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) -> Sequence[Window] | Denied:
     counts = []
     for quota, window in windows:
-        count = counted(window, quota, now)
-        if isinstance(count, Refused):
+        count = increment(window, quota, now)
+        if isinstance(count, Denied):
             return count
         counts.append(count)
     return counts

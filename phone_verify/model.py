@@ -58,13 +58,13 @@ class Failures:
     locked_until: datetime | None = None
 
 
-class Holder(StrEnum):
+class CodeSource(StrEnum):
     """Who holds the code."""
 
-    OURS = "ours"  #: we make it, the provider carries it
-    TOLD = "told"  #: the provider makes it and tells us in its answer
-    REMOTE = "remote"  #: the provider makes and checks it
-    NOBODY = "nobody"  #: there is none: the incoming call is the proof
+    LOCAL = "ours"  #: we make it, the provider carries it
+    PROVIDER = "told"  #: the provider makes it and tells us in its answer
+    REMOTE_CHECK = "remote"  #: the provider makes and checks it
+    NONE = "nobody"  #: there is none: the incoming call is the proof
 
 
 class Status(StrEnum):
@@ -138,7 +138,7 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class IncomingCall:
     """A call that arrived: who called (in E.164), which line, under which reference of the provider."""
 
     reference: str | None
@@ -155,7 +155,7 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryEvent:
+class DeliveryReport:
     """What a provider says of an order it took, asked or by itself: how far it came, in words fit for a log."""
 
     reference: str | None
@@ -164,7 +164,7 @@ class DeliveryEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ProviderAccount:
     """What a provider says of the site's account there: its credential works, and what is left in which currency."""
 
     balance: Decimal | None = None
@@ -218,7 +218,7 @@ class Verification:
     binding: bytes = field(repr=False)
     channel: Channel
     driver: str
-    holder: Holder
+    holder: CodeSource
     status: Status
     key_id: str
     generation: int
@@ -289,7 +289,7 @@ class Verification:
     @property
     def assurance(self) -> Assurance:
         """What the proof honestly claims."""
-        return Assurance.CALLER_ID if self.holder is Holder.NOBODY else Assurance.CODE
+        return Assurance.CALLER_ID if self.holder is CodeSource.NONE else Assurance.CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +325,7 @@ class Redeemed:
     assurance: Assurance
     verification_id: str
     verified_at: datetime
-    by_fixed_code: bool = False  #: a test number: never let it stand for somebody with rights over others
+    by_test_number: bool = False  #: a test number: never let it stand for somebody with rights over others
     short: bool = False  #: a code of fewer than six digits, or one whose length only the provider knew
 
     @property
@@ -334,7 +334,7 @@ class Redeemed:
 
         A test number's code is fixed and known to reviewers. It gives a staff user no number and is no second factor.
         """
-        return not self.by_fixed_code
+        return not self.by_test_number
 
     def signs_in_staff(self, *, opened: bool) -> bool:
         """Return whether this verification alone, without a password, may sign a staff user in.

@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from .codes import Keyring, RandomBytes
-from .events.record import Events
+from .events.record import EventBus
 from .model import Channel
 from .phone import PhoneNumber
 from .policy import Policy
 from .routing import Router
 from .spray_guard import RightAnswers
 from .stores.base import Store
-from .test_numbers import FixedCode
+from .test_numbers import TestNumber
 from .transports.base import Transport
 
-#: Writes the message that carries a code of ours: channel, code, life, locale.
+#: WriteStatements the message that carries a code of ours: channel, code, life, locale.
 Texts = Callable[[Channel, str, timedelta, str | None], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
 
     `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
@@ -40,8 +40,8 @@ class Parts:
     #: The names of this site in what it signs, newest first.
     audiences: Sequence[str] = ("default",)
     webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
-    fixed_codes: Mapping[PhoneNumber, FixedCode] = field(default_factory=dict)
-    events: Events = field(default_factory=Events)
+    test_numbers: Mapping[PhoneNumber, TestNumber] = field(default_factory=dict)
+    events: EventBus = field(default_factory=EventBus)
     clock: Callable[[], datetime] | None = None
     ticks: Callable[[], float] = time.monotonic
     random_bytes: RandomBytes = os.urandom

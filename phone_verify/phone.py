@@ -39,7 +39,7 @@ _BLOCKED_PREFIXES = ("+800", "+808", "+870", "+878", "+881", "+882", "+883", "+8
 HIDDEN_CALLER_DIGITS = frozenset({"+266696687", "+86282452253", "+2562533", "+7378742833"})
 
 
-class Kind(StrEnum):
+class PhoneKind(StrEnum):
     """What sort of number it is, as far as a verification cares."""
 
     MOBILE = "mobile"
@@ -85,7 +85,7 @@ class PhoneNumber:
         return phonenumbers.region_code_for_number(self._parsed)
 
     @cached_property
-    def kind(self) -> Kind:
+    def kind(self) -> PhoneKind:
         """Mobile, fixed, or refused: premium, shared-cost, personal, toll-free, pager, satellite and the like."""
         return _kind(self.e164)
 
@@ -131,19 +131,19 @@ def _known(e164: str) -> Parsed:
 
 
 @lru_cache(maxsize=_CACHED)
-def _kind(e164: str) -> Kind:
+def _kind(e164: str) -> PhoneKind:
     import phonenumbers
     from phonenumbers import PhoneNumberType as Type
 
     if e164.startswith(_BLOCKED_PREFIXES) or e164 in HIDDEN_CALLER_DIGITS:
-        return Kind.REFUSED
+        return PhoneKind.REFUSED
     match phonenumbers.number_type(_known(e164)):
         case Type.MOBILE | Type.FIXED_LINE_OR_MOBILE | Type.VOIP:
-            return Kind.MOBILE
+            return PhoneKind.MOBILE
         case Type.FIXED_LINE:
-            return Kind.FIXED
+            return PhoneKind.FIXED
         case _:
-            return Kind.REFUSED
+            return PhoneKind.REFUSED
 
 
 @lru_cache(maxsize=_CACHED)

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from .codes import Keyring
 from .drivers.base import Starts
-from .model import Channel, Holder
+from .model import Channel, CodeSource
 from .phone import PhoneNumber
 from .policy import HARD_LIFE, LONG_CODE, SHORT_ATTEMPTS, SHORT_BELOW, SHORT_LIFE, Policy
-from .test_numbers import FixedCode
+from .test_numbers import TestNumber
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What one driver on one channel makes of the policy."""
 
-    holder: Holder
+    holder: CodeSource
     code_length: int | None
     short: bool
     attempts: int
@@ -25,12 +25,12 @@ class Plan:
 
     def fits(self, code: str) -> bool:
         """Return whether a test number's code can take the place of this plan's codes."""
-        return self.holder is Holder.OURS and self.code_length == len(code)
+        return self.holder is CodeSource.LOCAL and self.code_length == len(code)
 
 
 def plan(
     policy: Policy,
-    holder: Holder,
+    holder: CodeSource,
     *,
     longest: int | None = None,
     shortest: int | None = None,
@@ -45,10 +45,10 @@ def plan(
     `long` asks for `LONG_CODE` digits where the driver carries them.
     """
     length = known
-    if holder is Holder.OURS:
+    if holder is CodeSource.LOCAL:
         wished = max(policy.code_length, LONG_CODE) if long else policy.code_length
         length = max(min(wished, longest or wished), shortest or 0)
-    short = holder is not Holder.NOBODY and (length is None or length < SHORT_BELOW)
+    short = holder is not CodeSource.NONE and (length is None or length < SHORT_BELOW)
     life = min(policy.ttl, HARD_LIFE, cap or HARD_LIFE, SHORT_LIFE if short else HARD_LIFE)
     attempts = min(policy.max_attempts, SHORT_ATTEMPTS) if short else policy.max_attempts
     return Plan(holder, length, short, attempts, life)
@@ -63,7 +63,7 @@ class Planner:
 
     def plan(self, driver: Starts, channel: Channel, *, long: bool = False) -> Plan:
         """Return the limits of this driver's codes on this channel; `long` asks for `LONG_CODE` digits."""
-        if isinstance(driver, FixedCode):  # all of them have one name
+        if isinstance(driver, TestNumber):  # all of them have one name
             return self._planned(driver, channel, long)
         known = self._plans.get((driver.name, channel, long))
         if known is None:
@@ -74,7 +74,7 @@ class Planner:
         self, driver: Starts, key_id: str, id: str, phone: PhoneNumber, purpose: str, generation: int, length: int
     ) -> str:
         """Return the code that this driver carries: derived, or the code of a test number."""
-        if isinstance(driver, FixedCode):
+        if isinstance(driver, TestNumber):
             return driver.code
         return self._keyring.derive(key_id, id, phone, purpose, generation, length)
 

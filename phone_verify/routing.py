@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from .drivers.base import Starts
 from .errors import ConfigurationError
 from .model import Channel
-from .phone import Kind, PhoneNumber
+from .phone import PhoneKind, PhoneNumber
 from .policy import VOICE_CHANNELS
 
 #: Silences in a row. Refusals do not count: they come at once, and keep nobody waiting.
@@ -56,7 +56,7 @@ class Router:
 
     def route(self, channel: Channel, phone: PhoneNumber) -> Sequence[Starts]:
         """The drivers to try in turn for this phone: none if the channel is not in use or cannot reach it."""
-        if channel not in self.channels or (phone.kind is not Kind.MOBILE and channel not in VOICE_CHANNELS):
+        if channel not in self.channels or (phone.kind is not PhoneKind.MOBILE and channel not in VOICE_CHANNELS):
             return ()
         able = [driver for driver in self._drivers[channel] if driver.reaches(phone)]
         return sorted(able, key=self._tripped) if len(able) > 1 else able

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
+from typing import ClassVar
 
 from .drivers.base import Ability, Starts
 from .errors import ConfigurationError, InvalidPhoneError
@@ -21,7 +22,7 @@ from .phone import PhoneNumber
 from .policy import SHORT_BELOW
 
 #: Stands in a record where its driver's name stands otherwise; no DSN can give a driver this name.
-BY_FIXED_CODE = "(fixed code)"
+BY_TEST_NUMBER = "(fixed code)"
 
 #: A review lasts weeks. What is forgotten must end by itself.
 LONGEST = timedelta(days=366)
@@ -31,18 +32,21 @@ _ENTRY = re.compile(rf"(\+[0-9]{{7,15}})=([0-9]{{{SHORT_BELOW},8}})@([0-9]{{4}}-
 
 
 @dataclass(frozen=True, slots=True)
-class FixedCode:
+class TestNumber:
     """A test number. It stands in the place of a driver: takes every order with a code, and carries nothing."""
+
+    #: Its name begins as pytest's test classes do.
+    __test__: ClassVar[bool] = False
 
     phone: PhoneNumber
     code: str = field(repr=False)
     last_day: date
-    name: str = BY_FIXED_CODE
+    name: str = BY_TEST_NUMBER
     timeout: timedelta = timedelta(seconds=1)
     #: What the driver that it stands for can do: lengths and lives are the same as for every other number.
     abilities: Mapping[Channel, Ability] = field(default_factory=dict, repr=False)
 
-    def standing_for(self, driver: Starts) -> FixedCode:
+    def standing_for(self, driver: Starts) -> TestNumber:
         """Return this test number in the place of that driver."""
         return replace(self, abilities=driver.abilities)
 
@@ -56,9 +60,9 @@ class FixedCode:
         yield HttpRequest.get("")  # never reached: this is what makes it a generator, as all exchanges are
 
 
-def read_fixed_codes(
+def load_test_numbers(
     entries: Sequence[str], named_for_production: Collection[str], *, production: bool, today: date
-) -> Mapping[PhoneNumber, FixedCode]:
+) -> Mapping[PhoneNumber, TestNumber]:
     """The test numbers of the settings, by phone; those whose last day is over are ordinary numbers again.
 
     Raises `ConfigurationError` for what cannot be read, ends too late, and for every number that is not named again
@@ -66,7 +70,7 @@ def read_fixed_codes(
     """
     setting = "PHONE_VERIFY_TEST_PASSCODES"
     named = {_phone(text, f"{setting}_IN_PRODUCTION") for text in named_for_production}
-    codes: dict[PhoneNumber, FixedCode] = {}
+    codes: dict[PhoneNumber, TestNumber] = {}
     for entry in entries:
         shape = _ENTRY.fullmatch(entry)
         if shape is None:
@@ -81,7 +85,7 @@ def read_fixed_codes(
                 f"{setting}: {phone.hint} has a fixed code. Remove it, or, where a reviewer needs it on the real site, "
                 f"write its number in {setting}_IN_PRODUCTION too"
             )
-        codes[phone] = FixedCode(phone, code, last_day)
+        codes[phone] = TestNumber(phone, code, last_day)
     return {phone: fixed for phone, fixed in codes.items() if today <= fixed.last_day}
 
 

@@ -17,17 +17,17 @@ from ipaddress import IPv6Network
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from .codes import binding_digest, new_id, new_secret, normalise
-from .delivery import Delivery, Undelivered, Way
-from .drivers.base import ChecksRemotely, SendsNotices, Starts, TellsDelivery
+from .delivery import Admitted, Delivery, Undelivered
+from .drivers.base import ChecksRemotely, ReportsDelivery, SendsNotices, Starts
 from .errors import ProviderError, StoreError, UnclearError
-from .events.record import UNAVAILABLE, Happened, happened, waiting
+from .events.record import UNAVAILABLE, VerificationEvent, event_for, waiting
 from .inbound import InboundCalls
-from .lifecycle import Answer, Opening, Spent, has_proof, proof_due
-from .limits import Answering, Counted, Limits, Quota, Refusal, Refused, Tally, locked
+from .lifecycle import AttemptResult, Opening, Spent, has_proof, proof_due
+from .limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
 from .model import (
     Channel,
-    DeliveryEvent,
-    Holder,
+    CodeSource,
+    DeliveryReport,
     Outcome,
     Reason,
     Redeemed,
@@ -37,8 +37,8 @@ from .model import (
     is_id,
     is_token,
 )
-from .parts import Parts
-from .phone import Kind, PhoneNumber
+from .parts import Components
+from .phone import PhoneKind, PhoneNumber
 from .policy import (
     REFUSED_PER_ADDRESS,
     REFUSED_PER_PHONE,
@@ -51,9 +51,9 @@ from .policy import (
 )
 from .purposes import SECOND_FACTOR, Budget, budget_of
 from .sync import run
-from .test_numbers import BY_FIXED_CODE, FixedCode
+from .test_numbers import BY_TEST_NUMBER, TestNumber
 from .tokens.proof import Proofs
-from .tokens.trusted_device import KnownBrowsers
+from .tokens.trusted_device import TrustedDevices
 
 log = logging.getLogger("phone_verify")
 
@@ -69,7 +69,7 @@ _MOST_GENERATIONS = 2**31 - 1
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_Flow: TypeAlias = "Callable[Concatenate[Flows, P], Coroutine[Any, Any, T]]"
+_Flow: TypeAlias = "Callable[Concatenate[AsyncVerifier, P], Coroutine[Any, Any, T]]"
 
 
 def _verb(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
@@ -77,16 +77,16 @@ def _verb(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
 
     def around(flow: _Flow[P, T]) -> _Flow[P, T]:
         @wraps(flow)
-        async def told(self: Flows, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        async def told(self: AsyncVerifier, /, *args: P.args, **kwargs: P.kwargs) -> T:
             events, ticks = self._parts.events, self._parts.ticks
-            if not events.heard:
+            if not events.has_listeners:
                 return await flow(self, *args, **kwargs)
             phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
             with events.span(name), waiting() as waits:
-                began, record = ticks(), Happened(name, UNAVAILABLE, phone=phone.hint if phone else None)
+                began, record = ticks(), VerificationEvent(name, UNAVAILABLE, phone=phone.hint if phone else None)
                 try:
                     result = await flow(self, *args, **kwargs)
-                    record = happened(name, result, phone, self.keyring.tag(phone) if phone else None)
+                    record = event_for(name, result, phone, self.keyring.tag(phone) if phone else None)
                 finally:
                     events.tell(replace(record, seconds=ticks() - began, provider_seconds=sum(waits)))
                 return result
@@ -96,15 +96,19 @@ def _verb(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
     return around
 
 
-class Flows:
-    """The flows, as coroutines: the one text that both verifiers run."""
+class AsyncVerifier:
+    """Verifies phones, for async sites. Make one and keep it; event loops and tasks may share it.
 
-    def __init__(self, parts: Parts) -> None:
+    Its store and transport must not block the event loop. A cancelled call leaves what a crash would leave: a record
+    that expires. `Verifier` has the same methods without `await`.
+    """
+
+    def __init__(self, parts: Components) -> None:
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
         self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
         self._proofs = Proofs(parts.keyring, *parts.audiences)
-        self._known_browsers = KnownBrowsers(parts.keyring, *parts.audiences)
+        self._trusted_devices = TrustedDevices(parts.keyring, *parts.audiences)
         self._limits = Limits.of(parts.policy)
         self._rights = parts.rights
         self._reported_at = float("-inf")
@@ -123,12 +127,12 @@ class Flows:
         """The keyed digest by which a phone is counted and found; it begins the id of every verification of it."""
         return self.keyring.tag(phone)
 
-    def known_after(self, known_browser: str, phone: PhoneNumber) -> str:
+    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
         """What a browser that has just signed in by this phone is given to show with its next starts, for 180 days.
 
-        `known_browser` is what it showed until now, or an empty text.
+        `trusted_device` is what it showed until now, or an empty text.
         """
-        return self._known_browsers.signed(known_browser, self.keyring.tag(phone), self._now() or datetime.now(UTC))
+        return self._trusted_devices.signed(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
 
     @_verb("start")
     async def start(
@@ -140,7 +144,7 @@ class Flows:
         locale: str | None = None,
         address: str | None = None,
         shown: Collection[str] = (),
-        known_browser: str = "",
+        trusted_device: str = "",
         subject: str = "",
         owned: bool = False,
         by_client: bool = False,
@@ -150,7 +154,7 @@ class Flows:
 
         With no `channel` the first of the preferred ones that can serve. `address` is the client's, for the quota
         of senders; `shown` are secrets of the same browser: its live verification of this phone and purpose ends.
-        `known_browser` is what `known_after` gave this browser: its sends and wrong answers then count apart.
+        `trusted_device` is what `remember_device` gave this browser: its sends and wrong answers then count apart.
         `subject` is the id of the signed-in user, if any: only that user redeems the proof, unless it signs in.
         `owned` says that the phone is that user's already: sends for `confirm` then have a quota of their own, which
         other clients cannot use up. `by_client` says that a visitor decides about this start, and not the site's own
@@ -163,11 +167,11 @@ class Flows:
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        known = self._known_browsers.knows(known_browser, tag, self._now() or datetime.now(UTC))
+        known = self._trusted_devices.knows(trusted_device, tag, self._now() or datetime.now(UTC))
         reserved = known or not by_client
         shared = self._shared_quotas(phone, tag, address, known=known, reserved=reserved)
         counted = await self._store.count(shared, self._now())
-        if isinstance(counted, Refused):
+        if isinstance(counted, Denied):
             return _throttled(counted)
         bindings = [binding_digest(old) for old in list(shown)[:MOST_SHOWN]]
         apart = purpose if owned or not by_client else None
@@ -176,7 +180,7 @@ class Flows:
         slowed = _Slowed.by(counted.tally, self._limits, budget, known=known)
         self._report_spraying(counted.tally)
 
-        async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
+        async def open_with(channel: Channel, driver: Starts, short: bool) -> Verification | Denied:
             opening = replace(
                 self._opening(tag, phone, purpose, channel, driver, locale, secret, slowed.long),
                 short=short,
@@ -189,7 +193,7 @@ class Flows:
 
         channels = [channel] if channel else self.router.preferred
         way = await self._let_in(phone, channels, open_with, slowed)
-        if isinstance(way, Refused):
+        if isinstance(way, Denied):
             await self._store.uncount(shared, counted.windows, self._now())
             return _throttled(way)
         carried = await self._delivery.carry(way, bindings, again=False, user_token=user_token)
@@ -231,7 +235,7 @@ class Flows:
         known, reserved = found.known, found.known or not by_client
         shared = self._shared_quotas(found.phone, found.tag, address, known=known, reserved=reserved)
         counted = await self._store.count(shared, self._now())
-        if isinstance(counted, Refused):
+        if isinstance(counted, Denied):
             return replace(_throttled(counted), verification=found)
         binding, quotas = (
             binding_digest(secret),
@@ -239,13 +243,13 @@ class Flows:
         )
         slowed = _Slowed.by(counted.tally, self._limits, found.counts_as, known=known)
 
-        async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Refused:
+        async def reopen_with(channel: Channel, driver: Starts, short: bool) -> Verification | Denied:
             return await self._store.reopen(
                 id, binding, short, quotas, self._limits, self.policy.resend_after, self._now()
             )
 
         way = await self._let_in(found.phone, channels, reopen_with, slowed, known=found.driver)
-        if not isinstance(way, Refused):
+        if not isinstance(way, Denied):
             carried = await self._delivery.carry(way, [binding], again=True, user_token=user_token)
             if isinstance(carried, Undelivered):
                 await self._undelivered(way.record, carried, shared, counted, quotas, address)
@@ -253,9 +257,9 @@ class Flows:
                 return replace(told, cause=carried.cause)
             return self._carried(carried)
         await self._store.uncount(shared, counted.windows, self._now())
-        if way.why is Refusal.CLOSED:
+        if way.why is DenialReason.CLOSED:
             return self._told(way.record, Reason.CLOSED)
-        if way.why is Refusal.UNBOUND:
+        if way.why is DenialReason.UNBOUND:
             return Outcome(Reason.NOT_FOUND)
         return replace(_throttled(way), verification=way.record)
 
@@ -275,21 +279,21 @@ class Flows:
         spent = await self._store.spend(
             id, binding_digest(secret), digests, len(code), self._limits, answering, self._now()
         )
-        if isinstance(spent, Refused):
+        if isinstance(spent, Denied):
             match spent.why:
-                case Refusal.UNBOUND:
+                case DenialReason.UNBOUND:
                     return Outcome(Reason.NOT_FOUND)
-                case Refusal.CLOSED:
+                case DenialReason.CLOSED:
                     return self._told(spent.record, Reason.CLOSED)
-                case Refusal.NO_CODE | Refusal.OTHER_LENGTH:
+                case DenialReason.NO_CODE | DenialReason.OTHER_LENGTH:
                     return self._told(spent.record, Reason.MALFORMED_CODE)
                 case _:
                     return Outcome(Reason.TOO_MANY_REQUESTS, spent.record, spent.retry_after)
-        if spent.answer is Answer.TAKEN:
+        if spent.answer is AttemptResult.TAKEN:
             return await self._check_remotely(spent, code, answering)
-        if spent.answer is Answer.RIGHT:
+        if spent.answer is AttemptResult.RIGHT:
             self._rights.add(answering.rights)
-        return self._told(spent.record, None if spent.answer is Answer.RIGHT else Reason.WRONG_CODE)
+        return self._told(spent.record, None if spent.answer is AttemptResult.RIGHT else Reason.WRONG_CODE)
 
     @_verb("poll")
     async def poll(self, id: str, secret: str) -> Outcome:
@@ -303,7 +307,7 @@ class Flows:
             found = await self._store.get(id, self._now()) or found
         return self._told(found)
 
-    async def look(self, id: str, secret: str) -> Outcome:
+    async def get(self, id: str, secret: str) -> Outcome:
         """Return how a verification stands, without asking a provider."""
         found = await self._bound(id, secret)
         return found if isinstance(found, Outcome) else self._told(found)
@@ -317,16 +321,16 @@ class Flows:
         """
         return await self._inbound.receive(driver_name, request)
 
-    async def delivery(self, id: str) -> DeliveryEvent | None:
+    async def delivery(self, id: str) -> DeliveryReport | None:
         """Ask the provider how far the last order of a verification came; None where it cannot be asked or cannot say.
 
         For the site's own code: nobody shows a secret here. What comes back proves nothing and changes nothing.
         """
         record = await self._store.get(id, self._now()) if is_id(id) else None
-        if record is None or record.reference is None or record.holder is Holder.NOBODY:
+        if record is None or record.reference is None or record.holder is CodeSource.NONE:
             return None  # of an awaited call nothing was sent
         driver = self.router.drivers().get(record.driver)
-        if not isinstance(driver, TellsDelivery):
+        if not isinstance(driver, ReportsDelivery):
             return None
         try:
             return await self._delivery.converse(driver.delivery(record.reference), driver)
@@ -377,7 +381,7 @@ class Flows:
                 return _redeemed(due, found.closed_at) if due is not None else None
         return None
 
-    async def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
+    async def find_open(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
         """Return the open verification of this phone and purpose among the (id, secret) pairs held, if any."""
         tag = self.keyring.tag(phone)
         for id, secret in held[:MOST_SHOWN]:
@@ -403,14 +407,14 @@ class Flows:
     async def sessions_ended(self, subject: str, generation: int) -> bool:
         """Return whether the sessions that began under this generation were ended."""
         gate = Quota(self.keyring.bucket("sessions", subject), generation + 1, SESSIONS_KEPT, gate=True)
-        return isinstance(await self._store.count([gate], self._now()), Refused)
+        return isinstance(await self._store.count([gate], self._now()), Denied)
 
     async def end_sessions(self, subject: str) -> None:
         """End every session of this subject that has begun until now."""
         counter = Quota(self.keyring.bucket("sessions", subject), _MOST_GENERATIONS, SESSIONS_KEPT)
         await self._store.count([counter], self._now())
 
-    async def end(self, id: str) -> bool:
+    async def cancel_by_id(self, id: str) -> bool:
         """End an open verification for the site's owner, who shows no secret; whether it was open."""
         return is_id(id) and await self._store.settle(id, Status.CANCELLED, self._now())
 
@@ -436,7 +440,7 @@ class Flows:
             ("total", self.policy.sends_per_hour_total),
         ]
         try:
-            if isinstance(await self._store.count([Quota(k, n) for k, n in wanted if n], self._now()), Refused):
+            if isinstance(await self._store.count([Quota(k, n) for k, n in wanted if n], self._now()), Denied):
                 log.warning("a notice was not sent: the quota of sends is used up")
                 return False
             await self._delivery.converse(driver.notice(phone, text), driver)
@@ -456,15 +460,15 @@ class Flows:
         self,
         phone: PhoneNumber,
         channels: Sequence[Channel],
-        step: Callable[[Channel, Starts, bool], Awaitable[Verification | Refused]],
+        step: Callable[[Channel, Starts, bool], Awaitable[Verification | Denied]],
         slowed: _Slowed,
         known: str | None = None,
-    ) -> Way | Refused:
+    ) -> Admitted | Denied:
         """Find the first of these channels on which the store lets the order in.
 
         Once short codes turn out to be closed for this phone, only drivers of longer codes are tried.
         """
-        refused = Refused(Refusal.SHORT_CODES_CLOSED)
+        refused = Denied(DenialReason.SHORT_CODES_CLOSED)
         closed = slowed.short
         for channel in channels:
             # The one that carried the last order knows it best: only it can retry by its own reference.
@@ -477,9 +481,9 @@ class Flows:
                 # Also of a driver that only failover would reach: its code could not be used.
                 short = len(longer) < len(able)
                 record = await step(channel, able[0], short)
-                if not isinstance(record, Refused):
-                    return Way(record, channel, able, long=slowed.long)
-                if record.why is not Refusal.SHORT_CODES_CLOSED:
+                if not isinstance(record, Denied):
+                    return Admitted(record, channel, able, long=slowed.long)
+                if record.why is not DenialReason.SHORT_CODES_CLOSED:
                     return record
                 refused, closed = record, True
         return refused
@@ -501,11 +505,11 @@ class Flows:
         refused = self._refused_quotas(record.tag, address, known=record.known, reserved=False)
         await self._store.count([replace(quota, gate=False) for quota in refused], self._now())
 
-    def _carried(self, attached: Verification | Refused) -> Outcome:
+    def _carried(self, attached: Verification | Denied) -> Outcome:
         """The outcome of an order that a provider took, or may have taken."""
-        if not isinstance(attached, Refused):
+        if not isinstance(attached, Denied):
             return self._told(attached)
-        if attached.why is Refusal.LINE_TAKEN:
+        if attached.why is DenialReason.LINE_TAKEN:
             return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
         return self._told(attached.record, Reason.CLOSED)
 
@@ -518,7 +522,7 @@ class Flows:
                 right = await self._delivery.converse(driver.check(record.phone, code), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
-        judged = await self._store.judge(record.id, right, record.generation, answering, self._now())
+        judged = await self._store.resolve_check(record.id, right, record.generation, answering, self._now())
         if judged is None:
             return Outcome(Reason.NOT_FOUND)
         if judged.proven:
@@ -550,11 +554,11 @@ class Flows:
                 "to short codes in the last 24 hours",
                 tally.short,
             )
-            self._parts.events.tell(Happened("short_codes_off", "spraying"))
+            self._parts.events.tell(VerificationEvent("short_codes_off", "spraying"))
 
-    def _fixed_code(self, phone: PhoneNumber) -> FixedCode | None:
+    def _test_number(self, phone: PhoneNumber) -> TestNumber | None:
         """The fixed code of a test number until its last day is over; None for every other phone."""
-        fixed = self._parts.fixed_codes.get(phone) if self._parts.fixed_codes else None
+        fixed = self._parts.test_numbers.get(phone) if self._parts.test_numbers else None
         if fixed is None or (self._now() or datetime.now(UTC)).date() > fixed.last_day:
             return None
         return fixed
@@ -565,7 +569,7 @@ class Flows:
         On every other channel a test number is a number like others: its answers must not reveal it.
         """
         drivers = self.router.route(channel, phone)
-        fixed = self._fixed_code(phone)
+        fixed = self._test_number(phone)
         if fixed is None or not drivers:
             return drivers
         if not self._planner.plan(drivers[0], channel, long=long).fits(fixed.code):
@@ -574,9 +578,9 @@ class Flows:
 
     def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> Reason | None:
         allowed = self.policy.allowed_regions
-        if phone.kind is Kind.REFUSED or (allowed is not None and phone.region not in allowed):
+        if phone.kind is PhoneKind.REFUSED or (allowed is not None and phone.region not in allowed):
             return Reason.DESTINATION_NOT_ALLOWED
-        if phone.kind is Kind.FIXED and channel is not None and channel not in VOICE_CHANNELS:
+        if phone.kind is PhoneKind.FIXED and channel is not None and channel not in VOICE_CHANNELS:
             return Reason.DESTINATION_NOT_ALLOWED
         if not self.router.channels:
             return Reason.NOT_CONFIGURED
@@ -601,7 +605,7 @@ class Flows:
         planned = self._planner.plan(driver, channel, long=long)
         key_id = self.keyring.key_id
         digest = None
-        if planned.holder is Holder.OURS and planned.code_length:
+        if planned.holder is CodeSource.LOCAL and planned.code_length:
             code = self._planner.code(driver, key_id, id, phone, purpose, 1, planned.code_length)
             digest = self.keyring.digest(id, code)
         return Opening(
@@ -679,7 +683,7 @@ class Flows:
         return self.keyring.bucket("wrong", address) if address else None
 
     def _budget(self, phone: PhoneNumber, purpose: str, subject: str) -> Budget:
-        if self._fixed_code(phone) is not None:
+        if self._test_number(phone) is not None:
             return Budget.TEST_NUMBER
         return budget_of(purpose, signed_in=bool(subject))
 
@@ -696,8 +700,8 @@ class Flows:
         """The channels that a resend would accept, delay and quotas left aside."""
         if not record.open:
             return []
-        lock = locked(record.failures, self._limits, True, record.read_at)
-        if lock is not None and lock.why is Refusal.FAILURES:
+        lock = lockout(record.failures, self._limits, True, record.read_at)
+        if lock is not None and lock.why is DenialReason.FAILURES:
             return []
         short_closed = lock is not None
 
@@ -748,7 +752,7 @@ def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
         assurance=record.assurance,
         verification_id=record.id,
         verified_at=verified_at,
-        by_fixed_code=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_FIXED_CODE,
+        by_test_number=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_TEST_NUMBER,
         short=record.short,
     )
 
@@ -758,8 +762,8 @@ def _require_token(user_token: str | None) -> None:
         raise ValueError("user_token: give 1 to 8000 printable ASCII characters without spaces, or None")
 
 
-def _throttled(refused: Refused) -> Outcome:
-    if refused.why is Refusal.SHORT_CODES_CLOSED:
+def _throttled(refused: Denied) -> Outcome:
+    if refused.why is DenialReason.SHORT_CODES_CLOSED:
         return Outcome(Reason.CHANNEL_UNAVAILABLE)
     return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after)
 
@@ -767,11 +771,11 @@ def _throttled(refused: Refused) -> Outcome:
 class Verifier:
     """The flows, blocking: what Django and Flask use under WSGI. Thread-safe; make one and keep it.
 
-    The contract of each method is the one of `Flows`.
+    The contract of each method is the one of `AsyncVerifier`.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._flows = Flows(parts)
+    def __init__(self, parts: Components) -> None:
+        self._flows = AsyncVerifier(parts)
 
     @property
     def policy(self) -> Policy:
@@ -780,26 +784,26 @@ class Verifier:
 
     @property
     def channels(self) -> Sequence[Channel]:
-        """See `Flows.channels`."""
+        """See `AsyncVerifier.channels`."""
         return self._flows.channels
 
     @property
     def drivers(self) -> Mapping[str, Starts]:
-        """See `Flows.drivers`."""
+        """See `AsyncVerifier.drivers`."""
         return self._flows.drivers
 
     @property
-    def flows(self) -> Flows:
+    def flows(self) -> AsyncVerifier:
         """The flows that this verifier runs, for a caller that runs them together with coroutines of its own."""
         return self._flows
 
     def tag(self, phone: PhoneNumber) -> str:
-        """See `Flows.tag`."""
+        """See `AsyncVerifier.tag`."""
         return self._flows.tag(phone)
 
-    def known_after(self, known_browser: str, phone: PhoneNumber) -> str:
-        """See `Flows.known_after`."""
-        return self._flows.known_after(known_browser, phone)
+    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
+        """See `AsyncVerifier.remember_device`."""
+        return self._flows.remember_device(trusted_device, phone)
 
     def start(
         self,
@@ -810,13 +814,13 @@ class Verifier:
         locale: str | None = None,
         address: str | None = None,
         shown: Collection[str] = (),
-        known_browser: str = "",
+        trusted_device: str = "",
         subject: str = "",
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
-        """See `Flows.start`."""
+        """See `AsyncVerifier.start`."""
         return run(
             self._flows.start(
                 phone,
@@ -825,7 +829,7 @@ class Verifier:
                 locale=locale,
                 address=address,
                 shown=shown,
-                known_browser=known_browser,
+                trusted_device=trusted_device,
                 subject=subject,
                 owned=owned,
                 by_client=by_client,
@@ -844,7 +848,7 @@ class Verifier:
         by_client: bool = False,
         user_token: str | None = None,
     ) -> Outcome:
-        """See `Flows.resend`."""
+        """See `AsyncVerifier.resend`."""
         return run(
             self._flows.resend(
                 id, secret, channel=channel, address=address, owned=owned, by_client=by_client, user_token=user_token
@@ -852,81 +856,73 @@ class Verifier:
         )
 
     def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
-        """See `Flows.check`."""
+        """See `AsyncVerifier.check`."""
         return run(self._flows.check(id, secret, typed, address=address))
 
     def poll(self, id: str, secret: str) -> Outcome:
-        """See `Flows.poll`."""
+        """See `AsyncVerifier.poll`."""
         return run(self._flows.poll(id, secret))
 
-    def look(self, id: str, secret: str) -> Outcome:
-        """See `Flows.look`."""
-        return run(self._flows.look(id, secret))
+    def get(self, id: str, secret: str) -> Outcome:
+        """See `AsyncVerifier.get`."""
+        return run(self._flows.get(id, secret))
 
     def receive(self, driver_name: str, request: WebhookRequest) -> bool:
-        """See `Flows.receive`."""
+        """See `AsyncVerifier.receive`."""
         return run(self._flows.receive(driver_name, request))
 
-    def delivery(self, id: str) -> DeliveryEvent | None:
-        """See `Flows.delivery`."""
+    def delivery(self, id: str) -> DeliveryReport | None:
+        """See `AsyncVerifier.delivery`."""
         return run(self._flows.delivery(id))
 
     def cancel(self, id: str, secret: str) -> Outcome:
-        """See `Flows.cancel`."""
+        """See `AsyncVerifier.cancel`."""
         return run(self._flows.cancel(id, secret))
 
     def redeem(
         self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
     ) -> Redeemed | None:
-        """See `Flows.redeem`."""
+        """See `AsyncVerifier.redeem`."""
         return run(self._flows.redeem(proof, secrets, purposes, subject=subject))
 
     def foresee(
         self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
     ) -> Redeemed | None:
-        """See `Flows.foresee`."""
+        """See `AsyncVerifier.foresee`."""
         return run(self._flows.foresee(proof, secrets, purposes, subject=subject))
 
-    def live(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
-        """See `Flows.live`."""
-        return run(self._flows.live(phone, purpose, held))
+    def find_open(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
+        """See `AsyncVerifier.find_open`."""
+        return run(self._flows.find_open(phone, purpose, held))
 
     def notify(self, phone: PhoneNumber, text: str) -> bool:
-        """See `Flows.notify`."""
+        """See `AsyncVerifier.notify`."""
         return run(self._flows.notify(phone, text))
 
     def unlock(self, phone: PhoneNumber) -> bool:
-        """See `Flows.unlock`."""
+        """See `AsyncVerifier.unlock`."""
         return run(self._flows.unlock(phone))
 
     def session_generation(self, subject: str) -> int:
-        """See `Flows.session_generation`."""
+        """See `AsyncVerifier.session_generation`."""
         return run(self._flows.session_generation(subject))
 
     def sessions_ended(self, subject: str, generation: int) -> bool:
-        """See `Flows.sessions_ended`."""
+        """See `AsyncVerifier.sessions_ended`."""
         return run(self._flows.sessions_ended(subject, generation))
 
     def end_sessions(self, subject: str) -> None:
-        """See `Flows.end_sessions`."""
+        """See `AsyncVerifier.end_sessions`."""
         run(self._flows.end_sessions(subject))
 
-    def end(self, id: str) -> bool:
-        """See `Flows.end`."""
-        return run(self._flows.end(id))
+    def cancel_by_id(self, id: str) -> bool:
+        """See `AsyncVerifier.cancel_by_id`."""
+        return run(self._flows.cancel_by_id(id))
 
     def purge(self, limit: int = 1000) -> int:
         """See `Store.purge`."""
         return run(self._flows.purge(limit))
 
     def erase(self, phone: PhoneNumber) -> int:
-        """See `Flows.erase`."""
+        """See `AsyncVerifier.erase`."""
         return run(self._flows.erase(phone))
-
-
-class AsyncVerifier(Flows):
-    """The flows, to be awaited: what async sites use. Make one and keep it; event loops and tasks may share it.
-
-    Its store and transport must not block the event loop. A flow that is cancelled leaves what a crash would leave: a
-    record that expires.
-    """

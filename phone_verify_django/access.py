@@ -15,7 +15,7 @@ from phone_verify.http import session_time
 
 from . import app_settings, sessions
 from .accounts import phone_of
-from .recent import checked_for
+from .recent import last_phone_check
 
 
 def has_phone(request: HttpRequest) -> bool:
@@ -26,7 +26,7 @@ def has_phone(request: HttpRequest) -> bool:
 
 def has_checked(request: HttpRequest, max_age: timedelta) -> bool:
     """Whether somebody is signed in who has proved the own number at most so long ago."""
-    age = checked_for(request)
+    age = last_phone_check(request)
     return age is not None and age <= max_age and phone_of(request.user) is not None  # type: ignore[arg-type]
 
 
@@ -38,7 +38,7 @@ def span(max_age: timedelta | float) -> timedelta:
         raise ImproperlyConfigured(str(error)) from None
 
 
-def sent_away(
+def redirect_to_login_or_verify(
     request: HttpRequest,
     *,
     login_url: str | None = None,

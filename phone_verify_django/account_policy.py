@@ -31,7 +31,7 @@ class Accounts:
 
     `redeemed` says what was proven: its `phone` (`phone.e164` is the text), `purpose`, `channel`, `assurance`
     (`Assurance.CALLER_ID` is what a calling network claimed), `short` for a code of fewer than six digits, and
-    `by_fixed_code` for a test number.
+    `by_test_number` for a test number.
     """
 
     def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:

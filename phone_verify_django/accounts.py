@@ -17,7 +17,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
 from phone_verify import PhoneNumber
-from phone_verify.api import Call, SessionUser
+from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.model import Redeemed
 
 from . import app_settings, backends, login_stages, phones, second_factor, sessions, signals
@@ -134,7 +134,7 @@ def sign_up(
         # One transaction of its own: whoever comes second leaves no user behind.
         with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
             # First of all, since a field of the user model may hold the number too.
-            losers = phones.release(phone, redeemed.verified_at) if _moves(redeemed) else []
+            previous_owners = phones.release(phone, redeemed.verified_at) if _moves(redeemed) else []
             user = site.make(redeemed, request, extra or {})
             change = phones.give(user, redeemed, moves=_moves(redeemed), alone=True)
             if change is None:
@@ -147,7 +147,7 @@ def sign_up(
             # Not the database's own words: they can hold the number.
             log.error("no user can be made for a verified number: %s refuses it", get_user_model()._meta.label)
         return None
-    phones.tell(request, user, phones.Change(losers=[*losers, *change.losers]), phone)
+    phones.tell(request, user, phones.Change(previous_owners=[*previous_owners, *change.previous_owners]), phone)
     return _enter(request, redeemed, _How(session, remember, next_url), created=True)
 
 
@@ -185,7 +185,7 @@ def signed_in_for(request: HttpRequest) -> timedelta | None:
     return sessions.notes(request).signed_in_for
 
 
-def described(request: HttpRequest, call: Call) -> Call:
+def described(request: HttpRequest, call: ApiRequest) -> ApiRequest:
     """Return the call with the signed-in user and what the session knows."""
     asks = type(policy()).may_change_without_old is not Accounts.may_change_without_old
     return sessions.described(request, call, signed_in(request), asks_without_old=asks)
@@ -309,7 +309,7 @@ def _may_have_token(request: HttpRequest, user: AbstractBaseUser, redeemed: Rede
 
 def _hold(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, adds: bool) -> bool:
     """Note that the user has proven the number again, or give it; False where it is not the user's."""
-    if phones.redate(user, redeemed):
+    if phones.touch_verified_at(user, redeemed):
         return True
     change = phones.give(user, redeemed, moves=_moves(redeemed)) if adds else None
     if change is None:
@@ -325,7 +325,7 @@ def _session_user(user: AbstractBaseUser) -> SessionUser:
 
 def _moves(redeemed: Redeemed) -> bool:
     # The fixed code of a test number is known to strangers: it takes nothing from anybody.
-    return app_settings.account_settings().moves and not redeemed.by_fixed_code
+    return app_settings.account_settings().moves and not redeemed.by_test_number
 
 
 def _text(phone: PhoneNumber | str) -> str:

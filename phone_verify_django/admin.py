@@ -202,7 +202,7 @@ class VerificationAdmin(_FoundByNumber):
         ended = 0
         try:
             for row in queryset.filter(status__in=_OPEN).iterator():
-                if current_site().verifier.end(row.pk):
+                if current_site().verifier.cancel_by_id(row.pk):
                     ended += 1
                     self.log_change(request, row, "Ended.")
         except StoreError as error:

@@ -17,7 +17,7 @@ from phone_verify.api.representation import dial, seconds_left
 from phone_verify.http.client_address import call_address
 from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import texts_in
-from phone_verify.model import DeliveryEvent
+from phone_verify.model import DeliveryReport
 
 from .calls import page_call
 from .site import current_site
@@ -57,7 +57,7 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """Show the form, or the test under way; do what a button says, and show how it stands."""
     site = current_site()
     if request.META.get("wsgi.multiprocess"):
-        site.many_processes()
+        site.warn_multiprocess()
     form = _Number(site.verifier, request.POST if "start" in request.POST else None)
     try:
         if request.method == "POST" and _done(request, site.verifier, form):
@@ -114,7 +114,7 @@ def _done(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
     return True
 
 
-def _standing(request: HttpRequest, verifier: Verifier) -> tuple[Outcome | None, DeliveryEvent | None]:
+def _standing(request: HttpRequest, verifier: Verifier) -> tuple[Outcome | None, DeliveryReport | None]:
     """How the test under way stands, and what the provider says of the message."""
     if _HELD not in request.session:
         return None, None

@@ -98,7 +98,7 @@ class Mistake:
         return f"PHONE_VERIFY[{self.name!r}]: {self.says} {self.advice}"
 
 
-def _mistakes(values: Mapping[str, object]) -> Iterator[Mistake]:
+def mistakes(values: Mapping[str, object]) -> Iterator[Mistake]:
     """Everything in `values` that cannot work. Imports what they name; connects to nothing."""
     found = [refusal for name in NAMES if values.get(name) is not None for refusal in _refusal(name, values)]
     yield from found
@@ -218,7 +218,7 @@ def _is_text(name: str) -> bool:
 
 
 @contextmanager
-def looked_at() -> Iterator[None]:
+def lenient_startup() -> Iterator[None]:
     """Within it Django starts with settings that cannot work, too: for who says what is wrong with them."""
     token = _looked_at.set(True)
     try:
@@ -227,7 +227,7 @@ def looked_at() -> Iterator[None]:
         _looked_at.reset(token)
 
 
-def are_looked_at() -> bool:
+def is_lenient() -> bool:
     """Whether Django is to start with settings that cannot work, too: for who says what is wrong with them."""
     return _looked_at.get() or sys.argv[1:2] in _LOOKING
 
@@ -257,7 +257,7 @@ def account_settings() -> AccountSettings:
 
 def account_mistakes() -> list[Mistake]:
     """What is wrong with the settings of accounts. Raises `ConfigurationError` as `given` does."""
-    return list(_mistakes(_own_values()))
+    return list(mistakes(_own_values()))
 
 
 def framework_keys() -> list[str]:

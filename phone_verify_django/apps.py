@@ -17,9 +17,9 @@ class PhoneVerifyConfig(AppConfig):
     def ready(self) -> None:
         """Refuse settings that cannot work, now and not at the first visitor's call. Connects to nothing."""
         from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - the checks and the receivers register themselves
-        from .site import at_start
+        from .site import validate
 
-        at_start()
+        validate()
         if apps.is_installed("allauth.account"):
             from .allauth import requirements
 
@@ -27,5 +27,5 @@ class PhoneVerifyConfig(AppConfig):
                 from .allauth import login
 
                 login_stages.register(login)
-            elif not app_settings.are_looked_at():
+            elif not app_settings.is_lenient():
                 raise ImproperlyConfigured(f"{requirements.TOO_OLD} {requirements.UPGRADE}")

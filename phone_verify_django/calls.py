@@ -1,4 +1,4 @@
-"""Django's request into a `Call`, a `Reply` into Django's response."""
+"""Django's request into a `ApiRequest`, a `ApiResponse` into Django's response."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.encoding import escape_uri_path
 from django.utils.translation import get_language
 
-from phone_verify.api import Call, Reply, SessionUser, Site, body_limit
-from phone_verify.http.cookies import ALL_NAMES, COOKIE, KNOWN_COOKIE, cookie_arguments, cookie_name
+from phone_verify.api import ApiRequest, ApiResponse, SessionUser, Site, body_limit
+from phone_verify.http.cookies import ALL_NAMES, COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
 from phone_verify.http.page_headers import page_headers
 
 from . import app_settings
@@ -19,12 +19,12 @@ from .app_settings import Masked
 _PIECE = 16 * 1024
 
 
-def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = None) -> Call:
+def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = None) -> ApiRequest:
     """The call of the API that this request is. Raises OSError if its body does not arrive whole."""
     return _call(request, path, _body(request, body_limit(path)), user)
 
 
-def page_call(request: HttpRequest) -> Call:
+def page_call(request: HttpRequest) -> ApiRequest:
     """The call that a page's request is; its form is read by Django."""
     return _call(request, "", b"", None)
 
@@ -64,7 +64,7 @@ def mount_of(request: HttpRequest, path: str) -> str:
     return escape_uri_path(request.path.removesuffix(path))
 
 
-def response(request: HttpRequest, site: Site, path: str, reply: Reply) -> HttpResponse:
+def response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) -> HttpResponse:
     """The response that says what the reply says."""
     content = b""
     if reply.document is not None:
@@ -80,7 +80,7 @@ def response(request: HttpRequest, site: Site, path: str, reply: Reply) -> HttpR
     answer.headers["X-Content-Type-Options"] = "nosniff"
     mount = mount_of(request, path)
     finish(request, answer, site, mount, reply.headers, reply.cookie)
-    remember(request, answer, site, mount, reply.known_cookie)
+    remember(request, answer, site, mount, reply.device_cookie)
     return answer
 
 
@@ -99,10 +99,10 @@ def finish(
         _set_cookie(request, answer, site, mount, COOKIE, cookie)
 
 
-def remember(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, known_cookie: str | None) -> None:
+def remember(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, device_cookie: str | None) -> None:
     """Let the browser show from now on that it has signed in; None leaves it as it is."""
-    if known_cookie is not None:
-        _set_cookie(request, answer, site, mount, KNOWN_COOKIE, known_cookie)
+    if device_cookie is not None:
+        _set_cookie(request, answer, site, mount, DEVICE_COOKIE, device_cookie)
 
 
 def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, cookie: str, value: str) -> None:
@@ -110,17 +110,17 @@ def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, mount: s
     answer.set_cookie(**cookie_arguments(site, cookie, value, https=https, mount=mount, same_site=same_site))
 
 
-def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> Call:
+def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> ApiRequest:
     shown = {name: _taken(request, name) for name in ALL_NAMES}
     https = request.is_secure()
-    return Call(
+    return ApiRequest(
         method=request.method or "",
         path=path,
         headers={name.lower(): value for name, value in request.headers.items()},
         query=request.META.get("QUERY_STRING", ""),
         body=body,
         cookie=shown[cookie_name(COOKIE, https=https)],
-        known_cookie=shown[cookie_name(KNOWN_COOKIE, https=https)],
+        device_cookie=shown[cookie_name(DEVICE_COOKIE, https=https)],
         peer=request.META.get("REMOTE_ADDR") or None,
         user=user,
         multiprocess=bool(request.META.get("wsgi.multiprocess")),

@@ -17,7 +17,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 
 from phone_verify.config.settings import KNOWN, PREFIX
-from phone_verify.config.site import Given
+from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
@@ -70,7 +70,7 @@ def check_deployment(app_configs: Any = None, **_: Any) -> list[checks.CheckMess
     return [*_examined(DEPLOYED), *_sessions(), *_database()]
 
 
-def examined_by_us() -> tuple[Given, list[checks.CheckMessage]]:
+def examined_by_us() -> tuple[SiteConfig, list[checks.CheckMessage]]:
     """What the settings say, fit for the doctor, and what he does not look at. Raises `ConfigurationError`."""
     given = site_config()
     complaints = check_settings()
@@ -150,7 +150,7 @@ def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
         given, _ = examined_by_us()
         findings: Collection[Finding] = examine(given)
     except ConfigurationError as error:
-        given, findings = Given(), [Finding(Level.ERROR, "", str(error), rule="settings")]
+        given, findings = SiteConfig(), [Finding(Level.ERROR, "", str(error), rule="settings")]
     starts = _starts(given)
     for finding in findings:
         if finding.rule not in rules or finding.level not in (Level.ERROR, Level.WARNING):
@@ -173,7 +173,7 @@ def _own_name(finding: Finding) -> str | None:
     return f"Did you mean PHONE_VERIFY[{meant!r}]?" if meant else None
 
 
-def _starts(given: Given) -> bool:
+def _starts(given: SiteConfig) -> bool:
     try:
         given.site()
     except ConfigurationError:
@@ -181,7 +181,7 @@ def _starts(given: Given) -> bool:
     return True
 
 
-def _in_django(text: str, given: Given) -> str:
+def _in_django(text: str, given: SiteConfig) -> str:
     """The text with our settings named as they are written in Django, but for those that come from the environment."""
 
     def named(match: re.Match[str]) -> str:

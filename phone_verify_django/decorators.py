@@ -85,7 +85,7 @@ def _gated(
             return None
         if raise_exception:
             raise PermissionDenied
-        return access.sent_away(
+        return access.redirect_to_login_or_verify(
             request, login_url=login_url, verify_url=verify_url, redirect_field_name=redirect_field_name
         )
 

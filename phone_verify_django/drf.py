@@ -21,7 +21,7 @@ from rest_framework.permissions import AllowAny  # type: ignore[import-untyped]
 from rest_framework.request import Request  # type: ignore[import-untyped]
 from rest_framework.views import APIView  # type: ignore[import-untyped]
 
-from phone_verify.api import Reply, SignIn, answered, invalid_proof, mfa_required, refused, signed_in
+from phone_verify.api import ApiResponse, SignIn, answered, invalid_proof, mfa_required, refused, signed_in
 from phone_verify.http.problems import invalid, unavailable
 from phone_verify.sync import run
 
@@ -78,7 +78,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
             return self._response(asked, invalid("The body did not arrive whole."))
         answer = run(answered(site, site.verifier.flows, call))
         if not isinstance(answer, SignIn):
-            return self._response(asked, answer if isinstance(answer, Reply) else invalid_proof())
+            return self._response(asked, answer if isinstance(answer, ApiResponse) else invalid_proof())
         try:
             try:
                 account = accounts.sign_in(asked, answer.redeemed, session=False)
@@ -94,7 +94,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
             log.error("the database of accounts did not answer: %s", type(error).__name__)
             return self._response(asked, unavailable())
         reply = signed_in(site, call, answer.redeemed, account.user, created=account.created)
-        return self._response(asked, replace(reply, document={**token, **(reply.document or {})}, known_cookie=None))
+        return self._response(asked, replace(reply, document={**token, **(reply.document or {})}, device_cookie=None))
 
-    def _response(self, request: HttpRequest, reply: Reply) -> HttpResponse:
+    def _response(self, request: HttpRequest, reply: ApiResponse) -> HttpResponse:
         return calls.response(request, current_site(), request.path, reply)

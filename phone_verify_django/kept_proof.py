@@ -19,7 +19,7 @@ def as_values(redeemed: Redeemed) -> dict[str, Any]:
         "assurance": redeemed.assurance.value,
         "verification_id": redeemed.verification_id,
         "verified_at": redeemed.verified_at.isoformat(),
-        "by_fixed_code": redeemed.by_fixed_code,
+        "by_test_number": redeemed.by_test_number,
         "short": redeemed.short,
     }
 
@@ -35,7 +35,7 @@ def from_values(kept: Any) -> Redeemed | None:
             Assurance(kept["assurance"]),
             kept["verification_id"],
             datetime.fromisoformat(kept["verified_at"]),
-            kept["by_fixed_code"],
+            kept["by_test_number"],
             kept["short"],
         )
     except (KeyError, TypeError, ValueError):

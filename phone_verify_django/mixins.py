@@ -36,7 +36,7 @@ class PhoneVerifiedRequiredMixin(AccessMixin, View):
         """The way to what is missing. Raises `PermissionDenied` with `raise_exception`."""
         if self.raise_exception:
             raise PermissionDenied(self.get_permission_denied_message())
-        return access.sent_away(
+        return access.redirect_to_login_or_verify(
             self.request,
             login_url=self.get_login_url(),
             verify_url=self.verify_url,

@@ -25,7 +25,7 @@ LIFE = 600
 
 
 @dataclass(frozen=True, slots=True)
-class Newcomer:
+class PendingSignup:
     """A proven number that waits for a form, and whether the visitor wants to stay signed in; None if nobody asked."""
 
     redeemed: Redeemed
@@ -50,7 +50,7 @@ def wait(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None)
     return True
 
 
-def waiting(request: HttpRequest) -> Newcomer | None:
+def waiting(request: HttpRequest) -> PendingSignup | None:
     """What waits, if it is not older than ten minutes and nobody has the number by now."""
     kept: Any = request.session.get(SESSION_KEY)
     try:
@@ -61,7 +61,7 @@ def waiting(request: HttpRequest) -> Newcomer | None:
     redeemed = kept_proof.from_values(kept)
     if redeemed is None or not accounts.is_new(redeemed):
         return None
-    return Newcomer(redeemed, kept.get("remember"))
+    return PendingSignup(redeemed, kept.get("remember"))
 
 
 def forget(request: HttpRequest) -> None:

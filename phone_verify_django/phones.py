@@ -45,7 +45,7 @@ class Change:
     #: The user's numbers whose owners should be told: those that went, or the primary one if another came beside it.
     old: Sequence[str] = field(default=(), repr=False)
     #: The users who had the number.
-    losers: Sequence[Any] = ()
+    previous_owners: Sequence[Any] = ()
     #: Whether every session of the user has ended by it.
     ends_sessions: bool = False
 
@@ -73,7 +73,7 @@ def holders_of(phone: str) -> Sequence[Any]:
     return list(_rows().filter(phone=phone).values_list("user_id", flat=True))
 
 
-def redate(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
+def touch_verified_at(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
     """Record that the user has verified this number again; False if the user does not have it.
 
     Raises `StaffPhoneError` as `give` does.
@@ -162,7 +162,7 @@ def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, ne
         signals.phone_changed.send_robust(
             model, request=request, user=user, old=PhoneNumber(old), new=PhoneNumber(new) if new else None
         )
-    for loser in change.losers:
+    for loser in change.previous_owners:
         signals.phone_lost.send_robust(model, request=request, user=loser, phone=PhoneNumber(new or ""))
 
 
@@ -179,10 +179,12 @@ def _given(
     # A write comes first: SQLite does not let whoever has read before write after somebody else has.
     has = bool(own.filter(phone=phone).update(verified_at=verified_at))
     _hold(user)
-    before, losers = _in_order(own), []
+    before, previous_owners = _in_order(own), []
     if alone or not app_settings.account_settings().shared_phones:
         if moves:
-            losers = _taken_away(_rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk))
+            previous_owners = _taken_away(
+                _rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
+            )
         held = _rows().filter(phone=phone)
         if not has and held.exists():
             if moves and not held.filter(verified_at__gte=verified_at).exists():
@@ -195,8 +197,8 @@ def _given(
     gone = [old for old in before if old != phone]
     if replaces:
         own.exclude(phone=phone).delete()
-        return Change(gone, losers, ends_sessions=bool(gone))
-    return Change(before[:1] if not has else (), losers)
+        return Change(gone, previous_owners, ends_sessions=bool(gone))
+    return Change(before[:1] if not has else (), previous_owners)
 
 
 def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:

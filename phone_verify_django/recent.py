@@ -31,6 +31,6 @@ def note_sign_in(request: HttpRequest, phone: PhoneNumber, *, started: Sequence[
     sessions.notes(request).signed_in_by(current_site().verifier.tag(phone), started)
 
 
-def checked_for(request: HttpRequest) -> timedelta | None:
+def last_phone_check(request: HttpRequest) -> timedelta | None:
     """How long ago the signed-in user last verified a number in this session; None if never."""
-    return None if sessions.user_of(request) is None else sessions.notes(request).checked_for
+    return None if sessions.user_of(request) is None else sessions.notes(request).last_phone_check

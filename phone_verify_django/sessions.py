@@ -16,7 +16,7 @@ from django.db import IntegrityError, models, router, transaction
 from django.http import HttpRequest
 
 from phone_verify import PhoneNumber
-from phone_verify.api import Call, SessionUser
+from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.http.session_notes import Notes
 
 from .models import SessionGeneration
@@ -34,7 +34,9 @@ def tags(numbers: Sequence[str]) -> Sequence[str]:
     return [verifier.tag(PhoneNumber(number)) for number in numbers]
 
 
-def described(request: HttpRequest, call: Call, user: SessionUser | None, *, asks_without_old: bool) -> Call:
+def described(
+    request: HttpRequest, call: ApiRequest, user: SessionUser | None, *, asks_without_old: bool
+) -> ApiRequest:
     """Return the call with the signed-in user and what the session knows."""
     kept = notes(request)
     call = replace(call, has_session=not request.session.is_empty(), started=kept.started)

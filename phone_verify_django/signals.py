@@ -18,7 +18,7 @@ from django.db import close_old_connections
 from django.dispatch import Signal
 from django.http import HttpRequest
 
-from phone_verify.events.record import Happened
+from phone_verify.events.record import VerificationEvent
 from phone_verify.events.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
 from phone_verify.model import Redeemed
 
@@ -38,7 +38,8 @@ phone_changed = Signal()
 #: `request` (the new owner's), `user` (who had it), `phone`.
 phone_lost = Signal()
 
-#: A code was wrong. Sender: the class of `happened`, a `phone_verify.events.record.Happened`, which holds no number.
+#: A code was wrong. Sender: the class of `happened`, a `phone_verify.events.record.VerificationEvent`; it holds no
+#: number.
 verification_failed = Signal()
 
 #: No more tries: the last one was wrong, or the number has too many wrong answers in a row. `happened` as above.
@@ -68,7 +69,7 @@ def tell_verified(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeem
     )
 
 
-def hear(happened: Happened) -> None:
+def hear(happened: VerificationEvent) -> None:
     """Listen to the core's events, and tell what is a signal here."""
     for name in signals_of(happened):
         signal = _OF_EVENTS[name]
@@ -76,7 +77,7 @@ def hear(happened: Happened) -> None:
             _send(signal, happened)
 
 
-def _send(signal: Signal, happened: Happened) -> None:
+def _send(signal: Signal, happened: VerificationEvent) -> None:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
@@ -86,7 +87,7 @@ def _send(signal: Signal, happened: Happened) -> None:
     loop.run_in_executor(None, _send_in_thread, signal, happened)
 
 
-def _send_in_thread(signal: Signal, happened: Happened) -> None:
+def _send_in_thread(signal: Signal, happened: VerificationEvent) -> None:
     try:
         signal.send_robust(type(happened), happened=happened)
     finally:

@@ -34,7 +34,7 @@ class SignUpView(PageView):
     max_upload_size = 10 * 1024 * 1024
     path = "signup/"
     #: Whose number waits; there from `dispatch` on.
-    newcomer: pending_signup.Newcomer
+    signup_required: pending_signup.PendingSignup
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Show or take the form, if a number waits for it."""
@@ -42,7 +42,7 @@ class SignUpView(PageView):
         if waiting is None:
             pending_signup.forget(request)
             return self._start_again()
-        self.newcomer = waiting
+        self.signup_required = waiting
         return super().dispatch(request, *args, **kwargs)
 
     def takes_files(self) -> bool:
@@ -61,16 +61,16 @@ class SignUpView(PageView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Make the user, and sign in."""
-        form, newcomer = self.get_form(data=request.POST), self.newcomer
+        form, signup_required = self.get_form(data=request.POST), self.signup_required
         page = flow.Page(texts=self.call.texts, next=self.next)
         if not form.is_valid():
             return self._with_form(replace(page, status=400), form)
         try:
             account = accounts.sign_up(
                 request,
-                newcomer.redeemed,
+                signup_required.redeemed,
                 form.cleaned_data,
-                remember=newcomer.remember,
+                remember=signup_required.remember,
                 next_url=self.next_after_steps,
             )
         except accounts.MfaRequiredError as error:
@@ -79,8 +79,8 @@ class SignUpView(PageView):
             _add(form, error)
             return self._with_form(replace(page, status=400), form)
         if account is not None:
-            return self.entered(newcomer.redeemed)
-        if not accounts.is_new(newcomer.redeemed):
+            return self.entered(signup_required.redeemed)
+        if not accounts.is_new(signup_required.redeemed):
             pending_signup.forget(request)
             return self._start_again()
         return self._with_form(replace(page, error=page.text["login_refused"], status=403), form)
@@ -102,7 +102,7 @@ class SignUpView(PageView):
         return form
 
     def _with_form(self, page: flow.Page, form: Any) -> HttpResponse:
-        context = self.get_context_data(page=page, form=form, phone_hint=self.newcomer.redeemed.phone.hint)
+        context = self.get_context_data(page=page, form=form, phone_hint=self.signup_required.redeemed.phone.hint)
         return self.rendered(page, context)
 
     def _start_again(self) -> HttpResponse:

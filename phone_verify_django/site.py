@@ -17,7 +17,7 @@ from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
 from django.urls import NoReverseMatch, reverse
 
-from phone_verify.config.site import Given
+from phone_verify.config.site import SiteConfig
 from phone_verify.errors import ConfigurationError
 from phone_verify.http.site import Site
 
@@ -49,19 +49,19 @@ def current_site() -> Site:
         return _site
 
 
-def at_start() -> None:
+def validate() -> None:
     """Refuse settings that cannot work, unless somebody is looking at them."""
     global _started_in_debug
     _started_in_debug = _started_in_debug or app_settings.debug()  # a test that changes INSTALLED_APPS starts us again
-    if not app_settings.are_looked_at():
+    if not app_settings.is_lenient():
         current_site()
         for mistake in app_settings.account_mistakes():
             raise ImproperlyConfigured(str(mistake))
 
 
-def site_config() -> Given:
+def site_config() -> SiteConfig:
     """What the settings say, unread. Raises `ConfigurationError` where `PHONE_VERIFY` has another form."""
-    return Given(
+    return SiteConfig(
         values=app_settings.core_values(),
         environ=os.environ,
         framework="Django",

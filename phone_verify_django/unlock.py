@@ -32,7 +32,7 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     """Show the form; unlock the number that is posted, and redirect back to the form."""
     site = current_site()
     if request.META.get("wsgi.multiprocess"):
-        site.many_processes()
+        site.warn_multiprocess()
     form = _Number(request.POST if request.method == "POST" else None)
     if form.is_valid():
         phone = PhoneNumber(form.cleaned_data["number"])

@@ -29,30 +29,30 @@ from django.views.decorators.http import condition, require_http_methods, requir
 from django.views.generic import View
 
 from phone_verify.api import (
+    ApiRequest,
+    ApiResponse,
     AskSite,
-    Call,
-    Reply,
     SetPhone,
     SignIn,
     SignOut,
     Site,
     answered,
-    asks_who,
+    device_cookie,
     invalid_proof,
-    known_cookie,
     mfa_required,
-    newcomer,
-    phone_set,
-    phone_taken,
+    needs_user,
+    phone_conflict,
+    phone_updated,
     refused,
     signed_in,
     signed_out,
+    signup_required,
 )
 from phone_verify.http.cookies import only_pair
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
-from phone_verify.verifier import Flows
+from phone_verify.verifier import AsyncVerifier
 from phone_verify.web import flow
 from phone_verify.web.assets import asset
 from phone_verify.web.forms import FORM_LIMIT, refused_form
@@ -154,12 +154,12 @@ class PageView(View):
         return current_site()
 
     @cached_property
-    def call(self) -> Call:
+    def call(self) -> ApiRequest:
         """The request as the core reads it, without who is signed in."""
         return calls.page_call(self.request)
 
     @cached_property
-    def users_call(self) -> Call:
+    def users_call(self) -> ApiRequest:
         """The request as the core reads it, with who is signed in."""
         return accounts.described(self.request, self.call)
 
@@ -249,7 +249,7 @@ class PageView(View):
         Of the verifications in the cookie only the one that was used is left.
         """
         response = HttpResponseRedirect(self.get_success_url())
-        known = known_cookie(self.site, self.call, redeemed)
+        known = device_cookie(self.site, self.call, redeemed)
         if self.call.cookie:
             left = only_pair(self.call.cookie, redeemed.verification_id)
             calls.finish(self.request, response, self.site, self.urls["mount"], cookie=left)
@@ -336,7 +336,7 @@ class CodeView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """How the verification stands."""
-        return self._carried_out(flow.show_code(self.site, self.users_call, self.next))
+        return self._dispatch_result(flow.show_code(self.site, self.users_call, self.next))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Judge the code, or send again, or look whether the call came."""
@@ -345,7 +345,7 @@ class CodeView(PageView):
             page = flow.show_code(self.site, self.users_call, self.next)
             if isinstance(page, (flow.CodePage, flow.Redirect)):
                 return self.refused(page, form)
-        return self._carried_out(flow.submit_code(self.site, self.users_call, self.fields(form)))
+        return self._dispatch_result(flow.submit_code(self.site, self.users_call, self.fields(form)))
 
     def sign_in(self, answer: SignIn) -> HttpResponse:
         """Sign the phone's user in, and go on. The proof is burnt."""
@@ -374,12 +374,12 @@ class CodeView(PageView):
             return self.answered(flow.taken_phone(self.site, self.users_call, self.next))
         return HttpResponseRedirect(self.next or self.urls["verify"])
 
-    def _carried_out(self, answer: flow.Page | flow.Redirect | SignIn | SetPhone | AskSite) -> HttpResponse:
+    def _dispatch_result(self, answer: flow.Page | flow.Redirect | SignIn | SetPhone | AskSite) -> HttpResponse:
         if isinstance(answer, AskSite):
             if not accounts.may_change_without_old(self.request, answer.redeemed):
                 return self.answered(flow.refused_phone(self.site, self.users_call, self.next))
             call = replace(self.users_call, without_old=True)
-            return self._carried_out(flow.submit_code(self.site, call, {"called": "1", "next": self.next}))
+            return self._dispatch_result(flow.submit_code(self.site, call, {"called": "1", "next": self.next}))
         if isinstance(answer, SignIn):
             return self.sign_in(answer)
         return self.set_phone(answer) if isinstance(answer, SetPhone) else self.answered(answer)
@@ -465,10 +465,10 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs: _Runs) -> Reply:
+async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs) -> ApiResponse:
     try:
         call = calls.read_call(request, path)
-        if asks_who(path, call.method, has_session=settings.SESSION_COOKIE_NAME in request.COOKIES):
+        if needs_user(path, call.method, has_session=settings.SESSION_COOKIE_NAME in request.COOKIES):
             call = await runs(accounts.described, request, call)
     except OSError:
         return invalid("The body did not arrive whole.")
@@ -479,7 +479,7 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs
         if isinstance(answer, AskSite):
             allowed = await runs(accounts.may_change_without_old, request, answer.redeemed)
             answer = await answered(site, flows, replace(call, without_old=allowed))
-        if isinstance(answer, Reply):
+        if isinstance(answer, ApiResponse):
             sessions.notes(request).keep_started(answer.started)
             return answer
         return await runs(_done, request, site, call, answer)
@@ -490,7 +490,7 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: Flows, runs
         return problem(500, "internal_error", "Something went wrong on our side.")
 
 
-def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhone | SignOut) -> Reply:
+def _done(request: HttpRequest, site: Site, call: ApiRequest, answer: SignIn | SetPhone | SignOut) -> ApiResponse:
     if isinstance(answer, SignOut):
         django_logout(request)
         return signed_out(call)
@@ -500,18 +500,18 @@ def _done(request: HttpRequest, site: Site, call: Call, answer: SignIn | SetPhon
         except StaffPhoneError:
             return invalid_proof()
         if user is None:
-            return phone_taken()
-        return phone_set(user)
+            return phone_conflict()
+        return phone_updated(user)
     try:
         account = accounts.sign_in(request, answer.redeemed)
     except accounts.MfaRequiredError as error:
         return mfa_required(call, error.response.headers["Location"] if error.response else None)
     if account is None:
-        return newcomer(call) if pending_signup.wait(request, answer.redeemed) else refused(call)
+        return signup_required(call) if pending_signup.wait(request, answer.redeemed) else refused(call)
     return signed_in(site, call, answer.redeemed, account.user, created=account.created)
 
 
-def _database_down(error: DatabaseError) -> Reply:
+def _database_down(error: DatabaseError) -> ApiResponse:
     # The kind only: a database's own words can hold values.
     log.error("the database of accounts and sessions did not answer: %s", type(error).__name__)
     return unavailable()

@@ -9,12 +9,12 @@ def user_for_phone(redeemed): ...
 from . import _conflict  # noqa: F401 - comes first: refuses to go on beside a package of the same name
 from .decorators import phone_verified_required, recent_phone_check_required
 from .extension import PhoneVerify, current_verifier
-from .recent import checked_for
+from .recent import last_phone_check
 
 __all__ = [
     "PhoneVerify",
-    "checked_for",
     "current_verifier",
+    "last_phone_check",
     "phone_verified_required",
     "recent_phone_check_required",
 ]

@@ -16,7 +16,7 @@ from phone_verify.model import Redeemed
 
 
 @dataclass(slots=True)
-class Accounts:
+class AccountHooks:
     """The site's own functions between phones and users."""
 
     user_for_phone: Callable[..., Any] | None = None

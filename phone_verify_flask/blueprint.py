@@ -22,20 +22,20 @@ from werkzeug.exceptions import InternalServerError, ServiceUnavailable
 from werkzeug.routing import BaseConverter
 
 from phone_verify.api import (
+    ApiRequest,
+    ApiResponse,
     AskSite,
-    Call,
-    Reply,
     SessionUser,
     SetPhone,
     SignIn,
     SignOut,
-    asks_who,
     body_limit,
+    device_cookie,
     handle,
     invalid_proof,
-    known_cookie,
-    phone_set,
-    phone_taken,
+    needs_user,
+    phone_conflict,
+    phone_updated,
     refused,
     signed_in,
     signed_out,
@@ -54,7 +54,7 @@ from .calls import BrokenBodyError, keep, make_response, read_body, read_call, r
 from .login import set_phone, sign_in, sign_out
 from .recent import described, note_check, note_sign_in, notes
 from .rights import StaffPhoneError
-from .state import Mounted, mounted
+from .state import AppState, current_state
 
 log = logging.getLogger("phone_verify")
 
@@ -95,7 +95,7 @@ def _add_rule(state: BlueprintSetupState) -> None:
 
 
 def _answer(part: str, rest: str | None = None) -> Response:
-    here, path = mounted(), part if rest is None else f"{part}/{rest}"
+    here, path = current_state(), part if rest is None else f"{part}/{rest}"
     try:
         body = read_body(body_limit(path))
     except BrokenBodyError:
@@ -103,7 +103,7 @@ def _answer(part: str, rest: str | None = None) -> Response:
     if path == _SIGN_IN_PATH and request.method == "POST":
         here.accounts.require()  # before the proof is burnt
     call = read_call(path, body=body)
-    if asks_who(path, call.method, has_session=bool(session)):
+    if needs_user(path, call.method, has_session=bool(session)):
         call = described(call)
         if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
@@ -121,27 +121,27 @@ def _answer(part: str, rest: str | None = None) -> Response:
     elif isinstance(answer, SignOut):
         sign_out()
         answer = signed_out(call)
-    if isinstance(answer, Reply):
+    if isinstance(answer, ApiResponse):
         notes().keep_started(answer.started)
     return make_response(answer, here)
 
 
-def _signed_in(here: Mounted, redeemed: Redeemed, *, remember: bool = False) -> tuple[SessionUser, bool] | None:
+def _signed_in(here: AppState, redeemed: Redeemed, *, remember: bool = False) -> tuple[SessionUser, bool] | None:
     entered = sign_in(here.site, here.accounts, redeemed, remember=remember)
     if entered is not None:
         note_sign_in(redeemed.phone, redeemed.verification_id)
     return entered
 
 
-def _phone_set(here: Mounted, call: Call, redeemed: Redeemed) -> Reply:
+def _phone_set(here: AppState, call: ApiRequest, redeemed: Redeemed) -> ApiResponse:
     try:
         user = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
         return invalid_proof()
     if user is None:
-        return phone_taken()
+        return phone_conflict()
     note_check(redeemed.phone)
-    return phone_set(user)
+    return phone_updated(user)
 
 
 @api.url_value_preprocessor
@@ -157,13 +157,13 @@ def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
 def _down(error: Exception) -> Response:
     if isinstance(error, StoreError):
         log.error("the store did not answer: %s", error)
-    return make_response(unavailable(), mounted())
+    return make_response(unavailable(), current_state())
 
 
 @api.errorhandler(InternalServerError)
 def _failed(error: InternalServerError) -> Response:
     # Flask has logged what the site's own functions raised.
-    return make_response(problem(500, "internal_error", "Something went wrong on our side."), mounted())
+    return make_response(problem(500, "internal_error", "Something went wrong on our side."), current_state())
 
 
 # The pages
@@ -210,21 +210,21 @@ def _store_down(error: StoreError) -> ResponseReturnValue:
 
 @pages.errorhandler(_RefusedFormError)
 def _refused_form(error: _RefusedFormError) -> Response:
-    response = _rendered("refused", error.page, mounted())
+    response = _rendered("refused", error.page, current_state())
     response.status_code = error.page.status
     return response
 
 
 @pages.after_request
 def _set_headers(response: Response) -> Response:
-    here = mounted()
+    here = current_state()
     for name, value in page_headers(here.site, _other_origins(here)).items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     return response
 
 
-def _other_origins(here: Mounted) -> Iterator[str]:
+def _other_origins(here: AppState) -> Iterator[str]:
     """Return the origins that our forms may lead to: the rest of the site, and its own sign-in page."""
     for address in (here.home, getattr(getattr(current_app, "login_manager", None), "login_view", None)):
         if isinstance(address, str) and address.startswith(("http://", "https://")):
@@ -235,7 +235,7 @@ def _other_origins(here: Mounted) -> Iterator[str]:
 @pages.route("/login/", methods=["GET", "POST"])
 def login() -> Response:
     """Where the number is typed."""
-    here = mounted()
+    here = current_state()
     here.accounts.require()
     call = described(read_call("login/"))
     if request.method == "POST":
@@ -246,7 +246,7 @@ def login() -> Response:
 @pages.route("/code/", methods=["GET", "POST"])
 def code() -> Response:
     """Where the code is typed, or the number to call is shown."""
-    here = mounted()
+    here = current_state()
     here.accounts.require()
     next = _next(here)
     # Without that function the page gives nobody a number, and burns no proof for it.
@@ -267,14 +267,14 @@ def code() -> Response:
         return _shown(flow.refused_login(here.site, call, next), here)
     response = _redirect(next or _root(here))
     keep(response, only_pair(call.cookie, shown.redeemed.verification_id), here)
-    remember(response, known_cookie(here.site, call, shown.redeemed), here)
+    remember(response, device_cookie(here.site, call, shown.redeemed), here)
     return response
 
 
 @pages.route("/verify/", methods=["GET", "POST"])
 def verify() -> Response:
     """Where somebody who is signed in confirms the own number, or types another one."""
-    here = mounted()
+    here = current_state()
     here.accounts.require()
     here.accounts.require_set_phone()
     call = described(read_call("verify/"))
@@ -287,7 +287,7 @@ def verify() -> Response:
     return _shown(flow.show_verify(here.site, call, _next(here)), here)
 
 
-def _number_given(here: Mounted, call: Call, redeemed: Redeemed, next: str) -> Response:
+def _number_given(here: AppState, call: ApiRequest, redeemed: Redeemed, next: str) -> Response:
     try:
         given = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
@@ -301,7 +301,7 @@ def _number_given(here: Mounted, call: Call, redeemed: Redeemed, next: str) -> R
 @pages.route("/logout/", methods=["GET", "POST"])
 def logout() -> Response:
     """Where signing out is confirmed: a link alone, which any site may show, signs nobody out."""
-    here = mounted()
+    here = current_state()
     if request.method == "POST":
         sign_out()
         return _redirect(_next(here) or _root(here))
@@ -322,7 +322,7 @@ def static(name: str) -> Response:
     return response
 
 
-def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) -> Response:
+def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: AppState) -> Response:
     if isinstance(page, flow.Redirect):
         response = _redirect(page.address(_urls()))
     else:
@@ -334,7 +334,7 @@ def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: Mounted) 
     return response
 
 
-def _rendered(name: str, page: flow.Page, here: Mounted) -> Response:
+def _rendered(name: str, page: flow.Page, here: AppState) -> Response:
     token = Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
     urls = {
         **_urls(),
@@ -366,16 +366,16 @@ def _redirect(to: str) -> Response:
     return current_app.make_response(redirect(to))
 
 
-def _form(here: Mounted) -> dict[str, str]:
+def _form(here: AppState) -> dict[str, str]:
     return {**request.form.to_dict(), "next": _next(here)}
 
 
-def _next(here: Mounted) -> str:
+def _next(here: AppState) -> str:
     target = request.form.get("next") or request.args.get("next") or ""
     return here.safe_next(target)
 
 
-def _root(here: Mounted) -> str:
+def _root(here: AppState) -> str:
     return f"{here.home or ''}{request.script_root}/"
 
 

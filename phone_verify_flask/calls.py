@@ -1,4 +1,4 @@
-"""A request of Flask's as a `Call`, and a `Reply` as a response."""
+"""A request of Flask's as a `ApiRequest`, and a `ApiResponse` as a response."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import json
 from flask import Response, current_app, request
 from werkzeug.wsgi import get_input_stream
 
-from phone_verify.api import Call, Reply, SessionUser
-from phone_verify.http.cookies import COOKIE, KNOWN_COOKIE, cookie_arguments, cookie_name
+from phone_verify.api import ApiRequest, ApiResponse, SessionUser
+from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
 
-from .state import Mounted
+from .state import AppState
 
 
 class BrokenBodyError(Exception):
     """The body ended before it was whole."""
 
 
-def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None = None) -> Call:
+def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None = None) -> ApiRequest:
     """The current request, as a call of `path` under the mount."""
     environ = request.environ
-    return Call(
+    return ApiRequest(
         method=request.method,
         path=path,
         headers={name.lower(): value for name, value in request.headers.items()},
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
         cookie=_shown(COOKIE),
-        known_cookie=_shown(KNOWN_COOKIE),
+        device_cookie=_shown(DEVICE_COOKIE),
         peer=environ.get("REMOTE_ADDR"),
         user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
@@ -58,7 +58,7 @@ def read_body(limit: int) -> bytes | None:
     return bytes(body) if len(body) <= limit else None
 
 
-def make_response(reply: Reply, here: Mounted) -> Response:
+def make_response(reply: ApiResponse, here: AppState) -> Response:
     """The response that a reply is."""
     body = json.dumps(reply.document, ensure_ascii=False) if reply.document is not None else reply.text
     response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
@@ -68,39 +68,39 @@ def make_response(reply: Reply, here: Mounted) -> Response:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["X-Content-Type-Options"] = "nosniff"
     keep(response, reply.cookie, here)
-    remember(response, reply.known_cookie, here)
+    remember(response, reply.device_cookie, here)
     return response
 
 
-def keep(response: Response, cookie: str | None, here: Mounted) -> None:
+def keep(response: Response, cookie: str | None, here: AppState) -> None:
     """Set our own cookie to its new value; an empty one deletes it, None leaves it."""
     if cookie is not None:
         _set_cookie(response, here, COOKIE, cookie)
 
 
-def remember(response: Response, known_cookie: str | None, here: Mounted) -> None:
+def remember(response: Response, device_cookie: str | None, here: AppState) -> None:
     """Let the browser show from now on that it has signed in; None leaves it as it is."""
-    if known_cookie is not None:
-        _set_cookie(response, here, KNOWN_COOKIE, known_cookie)
+    if device_cookie is not None:
+        _set_cookie(response, here, DEVICE_COOKIE, device_cookie)
 
 
 def _shown(cookie: str) -> str:
     return request.cookies.get(cookie_name(cookie, https=request.is_secure), "")
 
 
-def _set_cookie(response: Response, here: Mounted, cookie: str, value: str) -> None:
+def _set_cookie(response: Response, here: AppState, cookie: str, value: str) -> None:
     https, same_site = request.is_secure, current_app.config["SESSION_COOKIE_SAMESITE"]
     arguments = cookie_arguments(here.site, cookie, value, https=https, mount=here.path, same_site=same_site)
     response.set_cookie(**arguments)
 
 
-def drop_pairs(response: Response, mounted: Mounted) -> None:
+def drop_pairs(response: Response, current_state: AppState) -> None:
     """Delete the verifications in our cookie, unless this response has set them itself."""
     name = cookie_name(COOKIE, https=request.is_secure)
-    if request.path.startswith(f"{mounted.prefix}/") and not _shown(COOKIE):
+    if request.path.startswith(f"{current_state.prefix}/") and not _shown(COOKIE):
         return  # outside of the mount the cookie may be there and not be shown
     if not any(header.startswith(f"{name}=") for header in response.headers.getlist("Set-Cookie")):
-        keep(response, "", mounted)
+        keep(response, "", current_state)
 
 
 def _language() -> str | None:

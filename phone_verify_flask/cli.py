@@ -15,7 +15,7 @@ from phone_verify.doctor import Finding, Level
 from phone_verify.errors import ConfigurationError
 
 from . import conf
-from .state import mounted
+from .state import current_state
 
 _BATCH = 1000
 
@@ -38,7 +38,7 @@ def load(target: str) -> site_loader.SiteTarget:
 
 
 def _site() -> site_loader.SiteTarget:
-    return site_loader.SiteTarget(mounted().given)
+    return site_loader.SiteTarget(current_state().given)
 
 
 for _name, _command in (("doctor", doctor), ("test", send)):
@@ -55,7 +55,7 @@ def init_db() -> None:
     Where PhoneVerify was given Flask-SQLAlchemy's db, the tables are the site's: Flask-Migrate makes them, if it is
     there.
     """
-    here = mounted()
+    here = current_state()
     if here.database is None:
         _make_tables()
     elif "migrate" in current_app.extensions:
@@ -74,7 +74,7 @@ def purge() -> None:
     """
     gone = 0
     try:
-        while dropped := mounted().site.verifier.purge(_BATCH):
+        while dropped := current_state().site.verifier.purge(_BATCH):
             gone += dropped
     except StoreError as error:
         raise click.ClickException(f"{gone} were dropped, then the store did not answer: {error}") from None
@@ -90,7 +90,7 @@ def erase(number: str, region: str | None, yes: bool) -> None:
 
     Users are the site's own, and stay. Erases only with --yes.
     """
-    verifier = mounted().site.verifier
+    verifier = current_state().site.verifier
     try:
         phone = PhoneNumber.parse(number, region or verifier.policy.region)
     except InvalidPhoneError as error:
@@ -113,7 +113,7 @@ def unlock(number: str, region: str | None) -> None:
 
     For a user whom support knows. Quotas of sends stay as they are.
     """
-    verifier = mounted().site.verifier
+    verifier = current_state().site.verifier
     try:
         phone = PhoneNumber.parse(number, region or verifier.policy.region)
     except InvalidPhoneError as error:

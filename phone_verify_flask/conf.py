@@ -20,10 +20,10 @@ from .store import Database
 
 STORE_FILE = "phone_verify.sqlite3"
 
-_seen: ContextVar[list[site.Given] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
+_seen: ContextVar[list[site.SiteConfig] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
 
 
-def make_site(given: site.Given, *, listeners: Sequence[Listener] = (), **for_tests: Any) -> Site:
+def make_site(given: site.SiteConfig, *, listeners: Sequence[Listener] = (), **for_tests: Any) -> Site:
     """The site that the application's settings describe.
 
     Raises `ConfigurationError` for a setting that is unknown or cannot work.
@@ -33,11 +33,11 @@ def make_site(given: site.Given, *, listeners: Sequence[Listener] = (), **for_te
     return given.site(listeners=listeners, **for_tests)
 
 
-def read(app: Flask, prefix: str, database: Database | None = None) -> site.Given:
+def read(app: Flask, prefix: str, database: Database | None = None) -> site.SiteConfig:
     """What the application's settings say, unread; mounted at `prefix`, the store in `database` if there is one."""
     # A provider asks from outside any request, so nobody but the setting knows where the application is mounted.
     root = app.config["APPLICATION_ROOT"].rstrip("/")
-    return site.Given(
+    return site.SiteConfig(
         values={
             name.removeprefix(settings.PREFIX).lower(): value
             for name, value in app.config.items()
@@ -53,18 +53,18 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> site.Give
     )
 
 
-def is_default_store(given: site.Given) -> bool:
+def is_default_store(given: site.SiteConfig) -> bool:
     """Whether no setting names another store."""
-    return "store" not in settings.merged(given.values, given.environ)
+    return "store" not in settings.merge_environ(given.values, given.environ)
 
 
 @contextmanager
-def watching() -> Iterator[list[site.Given]]:
+def watching() -> Iterator[list[site.SiteConfig]]:
     """Within it the settings of every site that is made are kept, also of one that is refused.
 
     For who looks at an application from outside: one whose settings cannot work is never finished, and nobody gets it.
     """
-    seen: list[site.Given] = []
+    seen: list[site.SiteConfig] = []
     token = _seen.set(seen)
     try:
         yield seen

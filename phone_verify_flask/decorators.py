@@ -12,8 +12,8 @@ from flask import abort, current_app, redirect, request, url_for
 from phone_verify.http import session_time
 
 from .login import current
-from .recent import checked_for
-from .state import mounted
+from .recent import last_phone_check
+from .state import current_state
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def recent_phone_check_required(max_age: timedelta | float) -> Callable[[_View],
     span = session_time.span(max_age)
 
     def is_recent() -> bool:
-        age = checked_for()
+        age = last_phone_check()
         return age is not None and age <= span
 
     return lambda view: _guarded(view, is_recent)
@@ -47,7 +47,7 @@ def recent_phone_check_required(max_age: timedelta | float) -> Callable[[_View],
 def _guarded(view: _View, enough: Callable[[], bool]) -> _View:
     @wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        user = current(mounted().accounts)
+        user = current(current_state().accounts)
         if user is None:
             return _sent_to_sign_in()
         if user.phone is None or not enough():
@@ -68,7 +68,7 @@ def _sent_to_sign_in() -> Any:
 
 def _sent_to_verify() -> Any:
     # Without that function the page could not give anybody a number.
-    if _wants_json() or mounted().accounts.set_phone is None:
+    if _wants_json() or current_state().accounts.set_phone is None:
         abort(403, "Your number must be verified first.")
     return redirect(url_for("phone_verify.verify", next=came_from()), 303)
 
@@ -79,7 +79,7 @@ def _wants_json() -> bool:
 
 def came_from() -> str | None:
     """The path to come back to: of this page, or of the one whose form was sent; None where that is not ours."""
-    here = mounted()
+    here = current_state()
     if request.method not in ("GET", "HEAD"):
         return here.safe_next(request.referrer or "") or None
     # `full_path` ends in a question mark where there is no query.

@@ -13,9 +13,9 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.verifier import Verifier
 
 from . import blueprint, conf, recent, sessions, signals, store
-from .account_hooks import Accounts
+from .account_hooks import AccountHooks
 from .cli import commands
-from .state import KEY, Mounted, mounted
+from .state import KEY, AppState, current_state
 from .template_helpers import in_templates
 
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
@@ -24,7 +24,7 @@ _WithoutOld = TypeVar("_WithoutOld", bound=Callable[[Any, Any], object])
 _PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
 
 #: The verifier of the current application.
-current_verifier = cast("Verifier", LocalProxy(lambda: mounted().site.verifier))
+current_verifier = cast("Verifier", LocalProxy(lambda: current_state().site.verifier))
 
 
 class PhoneVerify:
@@ -43,7 +43,7 @@ class PhoneVerify:
         db: Any = None,
     ) -> None:
         self._url_prefix, self._subdomain, self._db = url_prefix, subdomain, db
-        self._accounts = Accounts()
+        self._accounts = AccountHooks()
         if app is not None:
             self.init_app(app)
 
@@ -73,7 +73,7 @@ class PhoneVerify:
         subdomain = self._subdomain if subdomain is None else subdomain
         site = conf.make_site(given, listeners=listeners, transport=transport, clock=clock)
         in_use = database if conf.is_default_store(given) else None
-        app.extensions[KEY] = Mounted(site, given, self._accounts, prefix, subdomain, in_use)
+        app.extensions[KEY] = AppState(site, given, self._accounts, prefix, subdomain, in_use)
         recent.watch(app)
         sessions.watch(app)
         blueprint.register(app, prefix, subdomain)
@@ -84,7 +84,7 @@ class PhoneVerify:
         """Register the function that finds or makes the user of a verified number.
 
         It is called with the `Redeemed`: `redeemed.phone` is the `PhoneNumber`, `channel`, `assurance` and `short` say
-        how it was verified, and `by_fixed_code` marks a test number. It returns the user, or the user and whether the
+        how it was verified, and `by_test_number` marks a test number. It returns the user, or the user and whether the
         account is new; None refuses. Inactive users are refused as well, and so are users with rights over other users
         unless `PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE` is on. Two requests may ask for the same new number at once: let a
         unique column decide.

@@ -23,11 +23,11 @@ from flask_login import current_user
 from phone_verify import Outcome, PhoneNumber, PhoneVerifyError, Reason, StoreError, Verification
 from phone_verify.errors import ConfigurationError
 from phone_verify.external.codes import LENGTH, account, hold, judge, judge_again, may_be_judged
-from phone_verify.external.forms import NOTHING, Begun
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 from phone_verify.model import Redeemed
 
 from . import pending, rights
-from .state import mounted
+from .state import current_state
 
 try:
     from flask_security import (
@@ -57,7 +57,7 @@ FIRST_ELSEWHERE = "flask_security"
 _MAIL = ("email", "mail")
 _APP = ("authenticator", "google_authenticator")
 #: Kept for a secret that was shown for an app to be set up.
-_SHOWN = Begun("app", "")
+_SHOWN = PendingVerification("app", "")
 #: One step of RFC 6238: an app whose clock differs by more is refused.
 _STEP = 30
 
@@ -79,7 +79,7 @@ class PhoneTotp(Totp):
         """Return the code of this moment. If a message by SMS follows, it carries another."""
         name = _name(totp_secret)
         g.phone_verify_asked = totp_secret, pending.kept(name), pending.kept(_mail(name))
-        pending.keep(name, NOTHING)
+        pending.keep(name, NO_VERIFICATION)
         pending.forget(_mail(name))
         return super().generate_totp_password(totp_secret)
 
@@ -96,7 +96,7 @@ class PhoneTotp(Totp):
             if pending.kept(_mail(name)) is not None:
                 proven = pending.proven(_mail(name), _elsewhere(purpose), typed, subject=_subject(purpose, user))
                 right = isinstance(proven, Redeemed)
-            elif pending.kept(name) not in (None, NOTHING, _SHOWN):
+            elif pending.kept(name) not in (None, NO_VERIFICATION, _SHOWN):
                 right = _is_of_message(name, purpose, typed, user)
             else:
                 right = False
@@ -123,7 +123,7 @@ class PhoneTotp(Totp):
             return True
 
         judged = judge(
-            mounted().site.verifier,
+            current_state().site.verifier,
             _account(user),
             _elsewhere(purpose),
             typed,
@@ -142,7 +142,7 @@ class PhoneSender(SmsSenderBaseClass):
         if "phone_verify_asked" not in g:
             raise ConfigurationError("codes are not counted: write Security(app, datastore, totp_cls=PhoneTotp)")
         totp_secret, before, _ = g.pop("phone_verify_asked")
-        user, verifier = _user_here(), mounted().site.verifier
+        user, verifier = _user_here(), current_state().site.verifier
         purpose = _purpose(totp_secret, user)
         subject = _subject(purpose, user)
         phone = PhoneNumber.parse(to_number, verifier.policy.region)
@@ -154,7 +154,7 @@ class PhoneSender(SmsSenderBaseClass):
                 _name(totp_secret),
                 phone,
                 purpose,
-                before or NOTHING,
+                before or NO_VERIFICATION,
                 subject=subject,
                 by_client=purpose != SECOND,
             )
@@ -171,7 +171,7 @@ def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | 
     of_second = _is_of_second_factor(totp_secret, user)
     life = timedelta(seconds=app.config[f"SECURITY_{'TWO_FACTOR_MAIL' if of_second else 'US_TOKEN'}_VALIDITY"])
     outcome, held = hold(
-        mounted().site.verifier,
+        current_state().site.verifier,
         _account(user),
         _elsewhere(purpose),
         token,
@@ -210,12 +210,12 @@ def _is_of_message(name: str, purpose: str, typed: str, user: Any) -> bool:
     if purpose != SECOND:
         return bool(is_right())
     subject = _subject(purpose, user)
-    return judge_again(mounted().site.verifier, _account(user), SECOND, is_right, user_id=subject)
+    return judge_again(current_state().site.verifier, _account(user), SECOND, is_right, user_id=subject)
 
 
 def _may_stand(user: Any, proven: Redeemed, purpose: str) -> bool:
     """Return whether a code sent to the phone may sign this user in, or be the second factor."""
-    site = mounted().site
+    site = current_state().site
     return rights.signs_in(site, user, proven) if purpose == FIRST else rights.counts_for(site, user, proven)
 
 
@@ -278,7 +278,7 @@ def _account(user: Any) -> PhoneNumber:
     Not under its phone: Flask-Security keeps a number before it is verified, so that another user may have it too. And
     not by `fs_uniquifier`: a new password draws another, and would forget the failures.
     """
-    return account(mounted().site.verifier, str(user.id))
+    return account(current_state().site.verifier, str(user.id))
 
 
 def _name(totp_secret: str) -> str:

@@ -23,7 +23,7 @@ from wtforms import Field, StringField, TelField, ValidationError  # type: ignor
 from wtforms.validators import InputRequired, Length  # type: ignore[import-untyped]
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
-from phone_verify.external.forms import NOTHING
+from phone_verify.external.forms import NO_VERIFICATION
 from phone_verify.i18n.texts import Texts
 from phone_verify.model import Redeemed
 
@@ -31,7 +31,7 @@ from . import pending
 from .calls import read_call
 from .login import current
 from .recent import note_check
-from .state import mounted
+from .state import current_state
 
 log = logging.getLogger("phone_verify")
 
@@ -52,7 +52,7 @@ class PhoneForm(FlaskForm):  # type: ignore[misc]
     def validate_phone(self, field: Field) -> None:
         """Read the number as it was typed."""
         try:
-            self.number = PhoneNumber.parse(field.data, mounted().site.verifier.policy.region)
+            self.number = PhoneNumber.parse(field.data, current_state().site.verifier.policy.region)
         except InvalidPhoneError:
             raise ValidationError(_texts().page["invalid_phone"]) from None
 
@@ -69,7 +69,7 @@ class PhoneForm(FlaskForm):  # type: ignore[misc]
             live = pending.under_way(name, subject)
             if live is not None and live.phone == self.number:
                 return True
-            before = pending.kept(name) or NOTHING
+            before = pending.kept(name) or NO_VERIFICATION
             outcome = pending.sent(name, self.number, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _down(self.phone, error)
@@ -99,7 +99,7 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
             live = pending.under_way(name, subject)
             if live is None:
                 return _refused(self.code, Outcome(Reason.NOT_FOUND))
-            before = pending.kept(name) or NOTHING
+            before = pending.kept(name) or NO_VERIFICATION
             outcome = pending.sent(name, live.phone, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _down(self.code, error)
@@ -118,7 +118,7 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
         if not isinstance(proven, Redeemed):
             _refused(self.code, proven)
             return None
-        accounts = mounted().accounts
+        accounts = current_state().accounts
         if current(accounts) and accounts.number_of(flask_login.current_user) == proven.phone:
             note_check(proven.phone)
         return proven
@@ -130,7 +130,7 @@ def _name(purpose: str) -> str:
 
 def _subject() -> str:
     """Return the id of the signed-in user, or an empty text."""
-    user = current(mounted().accounts)
+    user = current(current_state().accounts)
     return user.id if user is not None else ""
 
 

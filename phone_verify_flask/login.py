@@ -16,7 +16,7 @@ from phone_verify.i18n.texts import Texts
 from phone_verify.model import Redeemed
 
 from . import rights, sessions
-from .account_hooks import Accounts
+from .account_hooks import AccountHooks
 from .signals import tell_changed, tell_verified
 
 log = logging.getLogger("phone_verify")
@@ -24,7 +24,7 @@ log = logging.getLogger("phone_verify")
 _REMEMBER = "_remember"
 
 
-def current(accounts: Accounts) -> SessionUser | None:
+def current(accounts: AccountHooks) -> SessionUser | None:
     """Who is signed in, or None; somebody who is not active any more is nobody."""
     if getattr(current_app, "login_manager", None) is None:
         return None
@@ -33,7 +33,7 @@ def current(accounts: Accounts) -> SessionUser | None:
 
 
 def sign_in(
-    site: Site, accounts: Accounts, redeemed: Redeemed, *, remember: bool = False
+    site: Site, accounts: AccountHooks, redeemed: Redeemed, *, remember: bool = False
 ) -> tuple[SessionUser, bool] | None:
     """Sign in the user of this phone, and return the user and whether the account is new.
 
@@ -63,7 +63,7 @@ def sign_in(
     return accounts.told(user), created
 
 
-def set_phone(site: Site, accounts: Accounts, redeemed: Redeemed, texts: Texts) -> SessionUser | None:
+def set_phone(site: Site, accounts: AccountHooks, redeemed: Redeemed, texts: Texts) -> SessionUser | None:
     """Give the signed-in user this number, or return None where another user has it.
 
     The old number's notice, where it is switched on, is one of these `texts`.

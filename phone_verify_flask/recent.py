@@ -15,12 +15,12 @@ import flask_login
 from flask import Flask, Response, after_this_request, current_app, has_request_context, session
 
 from phone_verify import PhoneNumber
-from phone_verify.api import Call
+from phone_verify.api import ApiRequest
 from phone_verify.http.session_notes import Notes
 
 from .calls import drop_pairs
 from .login import current
-from .state import mounted
+from .state import current_state
 
 _PREFIX = "_phone_verify_"
 CHECKED_AT = f"{_PREFIX}checked_at"
@@ -31,9 +31,9 @@ def notes() -> Notes:
     return Notes(session, _PREFIX)
 
 
-def described(call: Call, *, user: bool = True) -> Call:
+def described(call: ApiRequest, *, user: bool = True) -> ApiRequest:
     """Return the call with what the session knows, and with the signed-in user unless `user` is false."""
-    kept, accounts = notes(), mounted().accounts
+    kept, accounts = notes(), current_state().accounts
     call = replace(call, has_session=bool(session), started=kept.started)
     found = current(accounts) if user else None
     if found is None:
@@ -51,19 +51,19 @@ def described(call: Call, *, user: bool = True) -> Call:
 
 def note_check(phone: PhoneNumber) -> None:
     """Note that the signed-in user has just verified this number, if it counts in this session."""
-    notes().check(mounted().site.verifier.tag(phone))
+    notes().check(current_state().site.verifier.tag(phone))
 
 
 def note_sign_in(phone: PhoneNumber, id: str) -> None:
     """Note that this number has just signed the session in, by the verification with this id."""
-    notes().signed_in_by(mounted().site.verifier.tag(phone), [id])
+    notes().signed_in_by(current_state().site.verifier.tag(phone), [id])
 
 
-def checked_for() -> timedelta | None:
+def last_phone_check() -> timedelta | None:
     """Return how long ago the signed-in user last verified a number in this session; None if never."""
     if getattr(current_app, "login_manager", None) is None or not flask_login.current_user.is_authenticated:
         return None
-    return notes().checked_for
+    return notes().last_phone_check
 
 
 def watch(app: Flask) -> None:
@@ -74,13 +74,13 @@ def watch(app: Flask) -> None:
 
 
 def _signed_in(app: Flask, user: Any, **_: object) -> None:
-    notes().sign_in(str(user.get_id()), _tags(mounted().accounts.number_of(user)))
+    notes().sign_in(str(user.get_id()), _tags(current_state().accounts.number_of(user)))
     _drop_pairs()
 
 
 def _remembered(app: Flask, user: Any, **_: object) -> None:
     # A cookie alone says who the user is, but not that the user is present: it is no recent sign-in.
-    notes().sign_in(str(user.get_id()), _tags(mounted().accounts.number_of(user)), recent=False)
+    notes().sign_in(str(user.get_id()), _tags(current_state().accounts.number_of(user)), recent=False)
     _drop_pairs()
 
 
@@ -91,7 +91,7 @@ def _signed_out(app: Flask, **_: object) -> None:
 
 def _drop_pairs() -> None:
     if has_request_context():
-        here = mounted()
+        here = current_state()
 
         @after_this_request
         def dropped(response: Response) -> Response:
@@ -100,4 +100,4 @@ def _drop_pairs() -> None:
 
 
 def _tags(phone: PhoneNumber | None) -> Sequence[str]:
-    return [] if phone is None else [mounted().site.verifier.tag(phone)]
+    return [] if phone is None else [current_state().site.verifier.tag(phone)]

@@ -17,7 +17,7 @@ from werkzeug.exceptions import ServiceUnavailable
 from phone_verify import PhoneNumber, StoreError
 from phone_verify.http.session_notes import Notes
 
-from .state import mounted
+from .state import current_state
 
 log = logging.getLogger("phone_verify")
 
@@ -41,7 +41,7 @@ def watch(app: Flask) -> None:
 
 def generation_of(user: Any) -> int:
     """Return how often this user's sessions were ended."""
-    return mounted().site.verifier.session_generation(_subject(user.get_id()))
+    return current_state().site.verifier.session_generation(_subject(user.get_id()))
 
 
 def begin(generation: int) -> None:
@@ -56,7 +56,7 @@ def end_others(user: Any) -> None:
 
     Another session may do the same at this moment. Then both end: the present one counts only its own step.
     """
-    mounted().site.verifier.end_sessions(_subject(user.get_id()))
+    current_state().site.verifier.end_sessions(_subject(user.get_id()))
     if session.get("_user_id") == user.get_id():
         notes = Notes(session, _PREFIX)
         notes.keep_generation(notes.generation + 1)
@@ -69,16 +69,16 @@ class Watched:
 
     def __init__(self, phone: PhoneNumber) -> None:
         self._subject = _of_number(phone)
-        self._before = mounted().site.verifier.session_generation(self._subject)
+        self._before = current_state().site.verifier.session_generation(self._subject)
 
     def was_dropped(self) -> bool:
         """Return whether a user has dropped the number since. Asked after `generation_of` the user."""
-        return mounted().site.verifier.sessions_ended(self._subject, self._before)
+        return current_state().site.verifier.sessions_ended(self._subject, self._before)
 
 
 def dropped(phone: PhoneNumber) -> None:
     """Note that a user has dropped this number: a sign-in by it that is under way ends. Before `end_others`."""
-    mounted().site.verifier.end_sessions(_of_number(phone))
+    current_state().site.verifier.end_sessions(_of_number(phone))
 
 
 def _check(app: Flask, **_: object) -> None:
@@ -128,7 +128,7 @@ def _remembered(app: Flask, user: Any, **_: object) -> None:
 
 
 def _ended(user_id: str, generation: int) -> bool:
-    return mounted().site.verifier.sessions_ended(_subject(user_id), generation)
+    return current_state().site.verifier.sessions_ended(_subject(user_id), generation)
 
 
 def _issue() -> None:

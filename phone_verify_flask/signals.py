@@ -17,7 +17,7 @@ from blinker import NamedSignal, Namespace
 from flask import Flask, current_app
 
 from phone_verify import PhoneNumber
-from phone_verify.events.record import Happened
+from phone_verify.events.record import VerificationEvent
 from phone_verify.events.signals import DELIVERY_FAILED, VERIFICATION_FAILED, VERIFICATION_LOCKED, signals_of
 from phone_verify.model import Redeemed
 
@@ -31,7 +31,7 @@ phone_verified = _signals.signal("phone_verified")
 #: A user who had a number has another one: `user`, `old` and `new`, both `PhoneNumber`; the owner of `old` should be
 #: told. A first number is no change: `phone_verified` tells it.
 phone_changed = _signals.signal("phone_changed")
-#: A code was wrong. `happened`, a `phone_verify.events.record.Happened`, which holds no number.
+#: A code was wrong. `happened`, a `phone_verify.events.record.VerificationEvent`, which holds no number.
 verification_failed = _signals.signal(VERIFICATION_FAILED)
 #: No more tries: the last one was wrong, or the number has too many wrong answers in a row. `happened` as above.
 verification_locked = _signals.signal(VERIFICATION_LOCKED)
@@ -57,10 +57,10 @@ def tell_changed(user: Any, old: PhoneNumber, new: PhoneNumber) -> None:
     _send(phone_changed, _app(), user=user, old=old, new=new)
 
 
-def listener(app: Flask) -> Callable[[Happened], None]:
+def listener(app: Flask) -> Callable[[VerificationEvent], None]:
     """What hears of the application's events, and sends those that are signals."""
 
-    def hear(happened: Happened) -> None:
+    def hear(happened: VerificationEvent) -> None:
         for name in signals_of(happened):
             _send(_signals[name], app, happened=happened)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from flask import current_app, request
 
 from phone_verify.api import Site
-from phone_verify.config.site import Given
+from phone_verify.config.site import SiteConfig
 
-from .account_hooks import Accounts
+from .account_hooks import AccountHooks
 from .next_url import safe_next
 from .store import Database
 
@@ -17,13 +17,13 @@ KEY = "phone_verify"
 
 
 @dataclass(frozen=True, slots=True)
-class Mounted:
+class AppState:
     """PhoneVerify on one application: `app.extensions["phone_verify"]`."""
 
     site: Site
     #: What the site was made from, for the commands.
-    given: Given
-    accounts: Accounts
+    given: SiteConfig
+    accounts: AccountHooks
     #: Begins with a slash and does not end in one; empty at the root.
     prefix: str
     subdomain: str | None = None
@@ -46,10 +46,10 @@ class Mounted:
         return safe_next(target, request.host, self.site.public_url, self.home)
 
 
-def mounted() -> Mounted:
+def current_state() -> AppState:
     """PhoneVerify on the current application."""
     found = current_app.extensions.get(KEY)
-    if not isinstance(found, Mounted):
+    if not isinstance(found, AppState):
         raise RuntimeError(
             "this application has no phone_verify: write PhoneVerify(app) where you make the application"
         )

@@ -15,8 +15,8 @@ from phone_verify.i18n.texts import spoken
 
 from .calls import read_call
 from .decorators import came_from
-from .recent import checked_for
-from .state import mounted
+from .recent import last_phone_check
+from .state import current_state
 
 
 class PhoneVerifyInTemplates:
@@ -43,7 +43,7 @@ class PhoneVerifyInTemplates:
 
     def checked(self, seconds: float) -> bool:
         """Whether who is signed in proved the own number in this session, no longer ago than this."""
-        age = checked_for()
+        age = last_phone_check()
         return age is not None and age <= timedelta(seconds=seconds)
 
     def login_url(self) -> str:
@@ -74,7 +74,7 @@ class PhoneVerifyInTemplates:
             return value
         if not isinstance(value, str):
             known = getattr(value, "is_authenticated", False)
-            return mounted().accounts.number_of(value) if known else None
+            return current_state().accounts.number_of(value) if known else None
         try:
             return PhoneNumber.parse(value)
         except InvalidPhoneError:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from phone_verify.cli.interactive import costs, verify
+from phone_verify.cli.interactive import describe_cost, verify
 from phone_verify.config.drivers import load_drivers
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
-from phone_verify.errors import ProviderError, Trouble, UnclearError
+from phone_verify.errors import FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import Channel, Status
 from phone_verify.phone import PhoneNumber
@@ -231,7 +231,7 @@ def test_delivery_is_looked_up_while_waiting(bench: Bench) -> None:
 
 def test_a_provider_that_cannot_say_is_asked_once(sandbox: SandboxServer) -> None:
     sent = HttpResponse(200, body=b'{"Status": "Success", "Data": {"MessageID": 5}}')
-    transport = FakeTransport([sent, ProviderError(Trouble.TRANSIENT, "away")])
+    transport = FakeTransport([sent, ProviderError(FailureKind.TRANSIENT, "away")])
     bench = Bench(sandbox, transport, sms="amoot://T@default", flash_call=None, inbound_call=None)
     _, script = bench.run(bench.stage.phone(), "sms", 60, KeyboardInterrupt())
     assert len(transport.requests) == 2
@@ -267,7 +267,7 @@ def test_an_unclear_end_is_told_as_such(sandbox: SandboxServer) -> None:
 def test_only_what_leaves_the_machine_costs() -> None:
     def asked(phone: str, channel: Channel | None = None, **dsns: str) -> str | None:
         router = Router(load_drivers({name: text.split() for name, text in dsns.items()}), ticks=lambda: 0.0)
-        return costs(router, PhoneNumber.parse(phone), channel)
+        return describe_cost(router, PhoneNumber.parse(phone), channel)
 
     phone = "+989120000000"
     assert asked(phone, sms="console://") is None

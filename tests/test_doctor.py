@@ -11,9 +11,9 @@ import pytest
 
 from phone_verify.codes import Keyring
 from phone_verify.config.settings import KNOWN, Settings
-from phone_verify.config.site import Given
+from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import Finding, Level, count, examine
-from phone_verify.errors import ConfigurationError, ProviderError, StoreError, Trouble, UnclearError
+from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError, UnclearError
 from phone_verify.exchange import HttpResponse
 from phone_verify.sandbox import SandboxServer
 from phone_verify.testing.transport import FakeTransport
@@ -39,7 +39,7 @@ def examined(change: dict[str, Any] | None = None, **of_given: Any) -> list[Find
     """What is found, offline, when the sound site is changed; None leaves a setting out."""
     values = {name: value for name, value in {**SOUND, **(change or {})}.items() if value is not None}
     environ = {f"PHONE_VERIFY_{name.upper()}": value for name, value in values.items()}
-    return list(examine(Given(environ=environ, **of_given)))
+    return list(examine(SiteConfig(environ=environ, **of_given)))
 
 
 def about(findings: list[Finding], setting: str, level: Level) -> str:
@@ -192,13 +192,13 @@ def refused_alone(name: str) -> bool:
 @pytest.mark.parametrize("name", [name for name in KNOWN if refused_alone(name)])
 def test_every_setting_can_be_wrong_and_hides_no_other(name: str) -> None:
     other, value = ("ttl", 5) if name != "ttl" else ("max_attempts", 50)
-    findings = examine(Given(values={name: object(), other: value}))
+    findings = examine(SiteConfig(values={name: object(), other: value}))
     told = {each.setting for each in findings if each.level is Level.ERROR}
     assert {f"PHONE_VERIFY_{name.upper()}", f"PHONE_VERIFY_{other.upper()}"} <= told
 
 
 def test_an_unknown_key_of_a_site_is_an_error_and_of_the_environment_a_warning() -> None:
-    findings = list(examine(Given(values={**SOUND, "smss": "x"})))
+    findings = list(examine(SiteConfig(values={**SOUND, "smss": "x"})))
     assert "mean PHONE_VERIFY_SMS?" in about(findings, "PHONE_VERIFY_SMSS", Level.ERROR)
 
 
@@ -216,7 +216,9 @@ def test_no_secret_is_shown() -> None:
     values = {**SOUND, **planted}
     environ = {f"PHONE_VERIFY_{name.upper()}": value for name, value in values.items()}
     said: list[str] = []
-    told = [each.text() for each in examine(Given(environ=environ), transport=BlockingTransport(), say=said.append)]
+    told = [
+        each.text() for each in examine(SiteConfig(environ=environ), transport=BlockingTransport(), say=said.append)
+    ]
     text = "\n".join(told + said)
     for secret in ("hunter2", "660066", "771177", "2025550177", "2025550178"):
         assert secret not in text
@@ -231,7 +233,7 @@ def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
         "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
         "PHONE_VERIFY_SECRET_KEYS": KEY,
     }
-    given = Given(environ=environ, webhook_path=lambda driver, segment: f"/tel/webhooks/{driver}/{segment}")
+    given = SiteConfig(environ=environ, webhook_path=lambda driver, segment: f"/tel/webhooks/{driver}/{segment}")
     masked = about(list(examine(given)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
     assert "https://site.example/tel/webhooks/ssms/SECRET" in masked
     assert "--show-webhook-urls" in masked
@@ -240,7 +242,7 @@ def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
     environ["PHONE_VERIFY_WEBHOOK_SECRET"] = f"{secret},an-old-{secret}"
     shown = about(list(examine(given, show_webhook_urls=True)), "PHONE_VERIFY_INBOUND_CALL", Level.NOTE)
     assert f"https://site.example/tel/webhooks/ssms/{secret}" in shown
-    usual = list(examine(Given(environ=environ)))
+    usual = list(examine(SiteConfig(environ=environ)))
     assert "/phone/webhooks/ssms/SECRET (if the site is mounted at /phone/)" in about(
         usual, "PHONE_VERIFY_INBOUND_CALL", Level.NOTE
     )
@@ -253,7 +255,7 @@ def test_a_site_that_does_not_mount_us_is_told_so() -> None:
     def nowhere(driver: str, secret: str) -> str:
         raise ConfigurationError("the site's URLs do not include ours: write path(…)")
 
-    given = Given(values={**SOUND, "inbound_call": "telefon-ip://T@default"}, webhook_path=nowhere)
+    given = SiteConfig(values={**SOUND, "inbound_call": "telefon-ip://T@default"}, webhook_path=nowhere)
     errors = [each for each in examine(given) if each.level is Level.ERROR]
     assert errors
     assert all("do not include ours" in each.says for each in errors)
@@ -263,10 +265,10 @@ def test_what_only_the_start_refuses_is_told_too() -> None:
     def no_folder() -> str:
         raise ConfigurationError("PHONE_VERIFY_STORE: the instance folder cannot be made")
 
-    given = Given(values={**SOUND, "store": None}, framework="Flask", default_store=no_folder)
+    given = SiteConfig(values={**SOUND, "store": None}, framework="Flask", default_store=no_folder)
     assert "Instance folder" not in about(list(examine(given)), "PHONE_VERIFY_STORE", Level.ERROR)
     twice = f"+12025550123=482193@{TOMORROW}"
-    given = Given(values={**SOUND, "test_passcodes": [twice, twice]}, production=False)
+    given = SiteConfig(values={**SOUND, "test_passcodes": [twice, twice]}, production=False)
     assert "there twice" in about(list(examine(given)), "", Level.ERROR)
 
 
@@ -275,14 +277,14 @@ def test_a_framework_lends_its_keys_and_its_store() -> None:
         raise ConfigurationError("The SECRET_KEY setting must not be empty.")
 
     bare = {**SOUND, "secret_keys": None}
-    with_key = list(examine(Given(values=bare, framework="Flask", framework_keys=lambda: [KEY])))
+    with_key = list(examine(SiteConfig(values=bare, framework="Flask", framework_keys=lambda: [KEY])))
     assert bad(with_key) == []
     assert any("Flask's own SECRET_KEY" in each.says for each in with_key)
-    short = list(examine(Given(values=bare, framework="Flask", framework_keys=lambda: ["short"])))
+    short = list(examine(SiteConfig(values=bare, framework="Flask", framework_keys=lambda: ["short"])))
     assert "32 characters" in about(short, "SECRET_KEY", Level.ERROR)
-    none = list(examine(Given(values=bare, framework="Flask")))
+    none = list(examine(SiteConfig(values=bare, framework="Flask")))
     assert "no key to sign with" in about(none, "PHONE_VERIFY_SECRET_KEYS", Level.ERROR)
-    empty = list(examine(Given(values=bare, framework="Django", framework_keys=no_key)))
+    empty = list(examine(SiteConfig(values=bare, framework="Django", framework_keys=no_key)))
     assert "must not be empty" in about(empty, "SECRET_KEY", Level.ERROR)
 
 
@@ -303,7 +305,7 @@ def asked(values: dict[str, Any], *answers: Any, **of_given: Any) -> tuple[list[
     """What is found when the providers answer like this, and what is said meanwhile."""
     said: list[str] = []
     transport = FakeTransport(answers)
-    given = Given(values={**SOUND, **values}, **of_given)
+    given = SiteConfig(values={**SOUND, **values}, **of_given)
     return list(examine(given, transport=transport, say=said.append)), said, transport
 
 
@@ -366,7 +368,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "level", "words"), [
-    (ProviderError(Trouble.TRANSIENT, "cannot connect to x: NewConnectionError"), Level.ERROR,
+    (ProviderError(FailureKind.TRANSIENT, "cannot connect to x: NewConnectionError"), Level.ERROR,
         ["could not be asked", "can connect to that host", "PHONE_VERIFY_SMS"]),
     (UnclearError("no whole answer from x: ReadTimeoutError"), Level.WARNING,
         ["no answer that could be read", "ReadTimeoutError", "phone-verify send"]),
@@ -397,7 +399,7 @@ def test_drivers_that_cannot_be_asked_are_named_and_nobody_is_asked_offline() ->
 def test_the_sandbox_is_asked_over_real_http_and_nothing_is_sent(sandbox: SandboxServer) -> None:
     values = {"sms": sandbox.dsn, "inbound_call": sandbox.dsn}
     before = sandbox.sandbox.network.handsets()
-    findings = list(examine(Given(values={**SOUND, **values}), transport=BlockingTransport()))
+    findings = list(examine(SiteConfig(values={**SOUND, **values}), transport=BlockingTransport()))
     works = [each.says for each in findings if each.level is Level.OK and "the credential works" in each.says]
     assert [text.partition(":")[0] for text in works] == ["amoot", "telefon-ip"]
     assert "balance" in works[0]

@@ -25,7 +25,7 @@ TAG, OTHER_TAG = "a-key-for-the-tags-0123456789abcdef", "another-key-for-tags-01
 
 
 @dataclass
-class Begun:
+class PendingVerification:
     """A verification, and the browser and phone it belongs to."""
 
     browser: Browser
@@ -51,9 +51,9 @@ class House:
     running: Callable[[str, str], Any]
     stage: Stage
 
-    def begin(self, channel: str = "sms") -> Begun:
+    def begin(self, channel: str = "sms") -> PendingVerification:
         browser, phone = self.stage.browser(), self.stage.phone()
-        return Begun(browser, phone, start(browser, phone, channel=channel)["id"])
+        return PendingVerification(browser, phone, start(browser, phone, channel=channel)["id"])
 
     def webhook(self) -> str:
         """The URL of webhooks that the provider was given for a new claim."""
@@ -154,7 +154,7 @@ def test_a_browser_stays_known_while_the_key_of_its_cookie_is_listed(house: Hous
         house.assert_spent(known.phone)
         again = start(known.browser, known.phone, channel="sms")
         code = house.stage.code(known.phone)
-        begun = Begun(known.browser, known.phone, again["id"])
+        begun = PendingVerification(known.browser, known.phone, again["id"])
         assert begun.sign_in(begun.proof(code)).status == 200  # and has a cookie under the new key
 
     with house.running(NEW, TAG):

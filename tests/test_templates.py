@@ -124,7 +124,7 @@ every_page = pytest.mark.parametrize("kind", PAGES)
 every_template = pytest.mark.parametrize("name", NAMES)
 
 
-class Parts(HTMLParser):
+class Components(HTMLParser):
     """A page as what the browser makes of it: tags with their attributes, and texts."""
 
     def __init__(self, text: str) -> None:
@@ -167,8 +167,8 @@ def by_jinja(name: str, page: object) -> str:
     return template.render(**context(page), csrf_field=markupsafe.Markup(CSRF))
 
 
-def page_of(kind: str) -> Parts:
-    return Parts(by_jinja(*PAGES[kind]))
+def page_of(kind: str) -> Components:
+    return Components(by_jinja(*PAGES[kind]))
 
 
 def test_both_adapters_have_the_same_templates():
@@ -182,14 +182,14 @@ def test_both_adapters_have_the_same_templates():
 @every_page
 def test_both_engines_make_the_same_page(kind):
     name, page = PAGES[kind]
-    assert Parts(by_django(name, page)).all == Parts(by_jinja(name, page)).all
+    assert Components(by_django(name, page)).all == Components(by_jinja(name, page)).all
 
 
 @pytest.mark.parametrize("render", [by_django, by_jinja])
 def test_what_a_visitor_typed_is_escaped(render):
     nasty = "\"'><script>alert(1)</script>"
     text = render("login.html", replace(LOGIN, phone=nasty, next=nasty, error=nasty))
-    parts = Parts(text)
+    parts = Components(text)
     assert parts.find("input", name="phone", value=nasty)
     assert len(parts.find("input", name="next", value=nasty)) == 1
     assert len(parts.find("script")) == 1
@@ -208,7 +208,7 @@ def test_templates_keep_to_what_both_engines_know(name):
 
 @every_template
 def test_templates_hold_no_words_of_their_own(name):
-    bare = Parts(re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", "", SOURCES[name]))
+    bare = Components(re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", "", SOURCES[name]))
     spoken = [attributes.get(a) or "" for _, attributes in bare.tags for a in ("alt", "aria-label", "title", "value")]
     assert not [text for text in bare.texts + spoken if re.search(r"[^\W\d_]", text)]
     # A placeholder is an example of a number.
@@ -280,7 +280,7 @@ def test_what_was_wrong_with_another_number_is_told_where_it_was_typed():
 
 
 def test_a_refused_resend_does_not_call_the_code_wrong():
-    parts = Parts(by_jinja("code.html", replace(CODE, error="Too many tries.", status=429)))
+    parts = Components(by_jinja("code.html", replace(CODE, error="Too many tries.", status=429)))
     assert "aria-invalid" not in parts.find("input", name="code")[0]
 
 
@@ -315,13 +315,13 @@ def test_the_calling_number_is_drawn_with_its_end_open():
 def test_a_form_that_signs_in_asks_once_whether_to_stay(kind, form):
     name, page = PAGES[kind]
     text = by_jinja(name, replace(page, asks_remember=True))
-    asked = Parts(text)
+    asked = Components(text)
     assert len(asked.find("input", name="asks_remember", value="1")) == 1
     [box] = asked.find("input", type="checkbox", name="remember", value="1")
     assert "checked" in box
     [signing_in] = [part for part in re.findall("<form.*?</form>", text, re.S) if 'name="remember"' in part]
     assert f'name="{form}"' in signing_in
-    [box] = Parts(by_jinja(name, replace(page, asks_remember=True, remember=False))).find("input", name="remember")
+    [box] = Components(by_jinja(name, replace(page, asks_remember=True, remember=False))).find("input", name="remember")
     assert "checked" not in box
 
 

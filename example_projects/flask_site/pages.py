@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from flask import Blueprint, render_template
 
-from phone_verify_flask import checked_for, phone_verified_required, recent_phone_check_required
+from phone_verify_flask import last_phone_check, phone_verified_required, recent_phone_check_required
 
 pages = Blueprint("pages", __name__)
 
@@ -33,7 +33,7 @@ def members():
 @recent_phone_check_required(timedelta(minutes=5))
 def payout():
     """A page for who has proven the own number just now."""
-    return render_template("payout.html", minutes=int(checked_for().total_seconds() // 60))
+    return render_template("payout.html", minutes=int(last_phone_check().total_seconds() // 60))
 
 
 @pages.after_request

@@ -1,34 +1,43 @@
-"""The JSON API and the flow of the pages, as plain functions from value to value.
+"""The JSON API, as plain functions from value to value.
 
-An adapter turns its request into a `Call`, hands it to `handle` (or awaits `ahandle`), and turns the `Reply` into
-its response. Where the answer is a `SignIn`, `SetPhone` or `SignOut`, it does that in its own framework's way and
-asks `signed_in`, `phone_set`, `signed_out` or one of the refusals for the reply.
+An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and turns the
+`ApiResponse` into its response. If the result is a `SignIn`, `SetPhone` or `SignOut`, the adapter does that in the way
+of its framework, and gets the response from `signed_in`, `phone_updated`, `signed_out` or one of the refusals.
 """
 
 from ..http.call import (
     BODY_LIMIT,
     WEBHOOK_LIMIT,
-    Answer,
+    ApiRequest,
+    ApiResponse,
+    ApiResult,
     AskSite,
-    Call,
-    Reply,
     SessionUser,
     SetPhone,
     SignIn,
     SignOut,
 )
-from ..http.cookies import known_cookie
+from ..http.cookies import device_cookie
 from ..http.site import Site
-from .routes import ahandle, answered, asks_who, body_limit, handle
-from .session import invalid_proof, mfa_required, newcomer, phone_set, phone_taken, refused, signed_in, signed_out
+from .routes import ahandle, answered, body_limit, handle, needs_user
+from .session import (
+    invalid_proof,
+    mfa_required,
+    phone_conflict,
+    phone_updated,
+    refused,
+    signed_in,
+    signed_out,
+    signup_required,
+)
 
 __all__ = [
     "BODY_LIMIT",
     "WEBHOOK_LIMIT",
-    "Answer",
+    "ApiRequest",
+    "ApiResponse",
+    "ApiResult",
     "AskSite",
-    "Call",
-    "Reply",
     "SessionUser",
     "SetPhone",
     "SignIn",
@@ -36,16 +45,16 @@ __all__ = [
     "Site",
     "ahandle",
     "answered",
-    "asks_who",
     "body_limit",
+    "device_cookie",
     "handle",
     "invalid_proof",
-    "known_cookie",
     "mfa_required",
-    "newcomer",
-    "phone_set",
-    "phone_taken",
+    "needs_user",
+    "phone_conflict",
+    "phone_updated",
     "refused",
     "signed_in",
     "signed_out",
+    "signup_required",
 ]

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection
 
-from ..http.call import Call, Reply
+from ..http.call import ApiRequest, ApiResponse
 from ..http.problems import invalid, problem
 
 _JSON = re.compile(r"application/json\s*(;.*)?\Z", re.IGNORECASE | re.DOTALL)
@@ -17,11 +17,11 @@ class _RepeatedError(ValueError):
 
 
 def read(
-    call: Call, required: Collection[str], optional: Collection[str] = (), *, may_be_empty: bool = False
-) -> dict[str, str] | Reply:
+    call: ApiRequest, required: Collection[str], optional: Collection[str] = (), *, may_be_empty: bool = False
+) -> dict[str, str] | ApiResponse:
     """The fields of the body, every value a text; or the problem with it.
 
-    Refused, in this order: another media type (415), too long (413), no JSON object, unknown or repeated fields,
+    Denied, in this order: another media type (415), too long (413), no JSON object, unknown or repeated fields,
     missing ones, values that are not texts (400, with the fields named).
     """
     empty = call.body is not None and not call.body.strip()

@@ -6,9 +6,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from ..http.call import Call, Reply
+from ..http.call import ApiRequest, ApiResponse
 from ..http.site import Site
-from ..verifier import Flows
+from ..verifier import AsyncVerifier
 
 
 @cache
@@ -20,6 +20,6 @@ def openapi() -> dict[str, Any]:
     return document
 
 
-async def show(site: Site, flows: Flows, call: Call) -> Reply:
+async def show(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
     """GET v1/openapi.json."""
-    return Reply(200, openapi())
+    return ApiResponse(200, openapi())

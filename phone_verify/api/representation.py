@@ -6,7 +6,7 @@ import math
 from datetime import datetime
 
 from ..http.qr import svg_data_uri
-from ..model import Channel, Holder, Outcome, Verification
+from ..model import Channel, CodeSource, Outcome, Verification
 
 
 def verification(outcome: Outcome) -> dict[str, object]:
@@ -14,7 +14,7 @@ def verification(outcome: Outcome) -> dict[str, object]:
     record = outcome.verification
     if record is None:
         raise ValueError("this outcome has no verification")
-    by_call = record.holder is Holder.NOBODY
+    by_call = record.holder is CodeSource.NONE
     return {
         "id": record.id,
         "status": record.state.value,

@@ -9,16 +9,16 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import StoreError
-from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, Answer, Call, Reply
+from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, ApiRequest, ApiResponse, ApiResult
 from ..http.problems import problem, told, unavailable
 from ..http.site import Site
 from ..sync import run
-from ..verifier import Flows
+from ..verifier import AsyncVerifier
 from . import openapi, session, verifications, webhooks
 
 log = logging.getLogger("phone_verify")
 
-Handler = Callable[..., Coroutine[Any, Any, Answer]]
+Handler = Callable[..., Coroutine[Any, Any, ApiResult]]
 
 _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications", {"POST": verifications.start}),
@@ -37,7 +37,7 @@ _ASK_WHO = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", 
 _ASK_WHO_IN_SESSION = re.compile(r"v1/verifications(/[^/]+/resend)?")
 
 
-def asks_who(path: str, method: str, *, has_session: bool) -> bool:
+def needs_user(path: str, method: str, *, has_session: bool) -> bool:
     """Whether an adapter has to look up the signed-in user, and the session's notes, for this call.
 
     `has_session` says whether the client shows a session: without one a start or resend reads no session and no
@@ -48,24 +48,24 @@ def asks_who(path: str, method: str, *, has_session: bool) -> bool:
 
 
 def body_limit(path: str) -> int:
-    """How many bytes of a body to this path are read; a longer one makes `Call.body` None."""
+    """How many bytes of a body to this path are read; a longer one makes `ApiRequest.body` None."""
     return WEBHOOK_LIMIT if path.startswith("webhooks/") else BODY_LIMIT
 
 
-def handle(site: Site, call: Call) -> Answer:
-    """Answer a call. Never raises: a store that is down is 503, a fault of ours is 500 and in the log."""
+def handle(site: Site, call: ApiRequest) -> ApiResult:
+    """ApiResult a call. Never raises: a store that is down is 503, a fault of ours is 500 and in the log."""
     return run(answered(site, site.verifier.flows, call))
 
 
-async def ahandle(site: Site, call: Call) -> Answer:
+async def ahandle(site: Site, call: ApiRequest) -> ApiResult:
     """As `handle`, by the site's async verifier."""
     return await answered(site, site.async_verifier, call)
 
 
-async def answered(site: Site, flows: Flows, call: Call) -> Answer:
+async def answered(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
     """As `handle`, by these flows of the site."""
     if call.multiprocess:
-        site.many_processes()
+        site.warn_multiprocess()
     try:
         return _finished(call, await _dispatched(site, flows, call))
     except StoreError as error:
@@ -76,7 +76,7 @@ async def answered(site: Site, flows: Flows, call: Call) -> Answer:
         return _finished(call, problem(500, "internal_error", "Something went wrong on our side."))
 
 
-async def _dispatched(site: Site, flows: Flows, call: Call) -> Answer:
+async def _dispatched(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
     for pattern, handlers in _ROUTES:
         match = re.fullmatch(pattern, call.path)
         if match is None:
@@ -91,7 +91,7 @@ async def _dispatched(site: Site, flows: Flows, call: Call) -> Answer:
     return problem(404, "not_found", "There is nothing here.")
 
 
-def _finished(call: Call, answer: Answer) -> Answer:
-    if isinstance(answer, Reply):
+def _finished(call: ApiRequest, answer: ApiResult) -> ApiResult:
+    if isinstance(answer, ApiResponse):
         return told(call, replace(answer, headers={"Cache-Control": "no-store", **answer.headers}))
     return answer

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InvalidPhoneError
-from ..http.call import Call, Reply
+from ..http.call import ApiRequest, ApiResponse
 from ..http.client_address import call_address
 from ..http.cookies import secret_for, secrets_shown, with_pair
 from ..http.csrf import cross_site
-from ..http.number_change import own_numbers
+from ..http.number_change import current_numbers
 from ..http.problems import invalid, problem, refusal
 from ..http.session_notes import with_id
 from ..http.site import Site
@@ -17,16 +17,16 @@ from ..i18n.languages import named
 from ..i18n.texts import PAGE
 from ..model import Channel, Outcome
 from ..phone import PhoneNumber, is_region
-from ..verifier import Flows
+from ..verifier import AsyncVerifier
 from . import bodies
 from .representation import verification
 from .session import not_signed_in
 
 
-async def start(site: Site, flows: Flows, call: Call) -> Reply:
+async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
     """POST v1/verifications: 201 with the verification and, this once, its secret."""
     fields = bodies.read(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
-    if isinstance(fields, Reply):
+    if isinstance(fields, ApiResponse):
         return fields
     if "region" in fields:
         fields["region"] = fields["region"].upper()
@@ -51,37 +51,37 @@ async def start(site: Site, flows: Flows, call: Call) -> Reply:
         locale=language.tag,
         address=call_address(site, call),
         shown=secrets_shown(call),
-        known_browser=call.known_cookie,
+        trusted_device=call.device_cookie,
         subject=call.user.id if call.user is not None else "",
-        owned=phone in own_numbers(call),
+        owned=phone in current_numbers(call),
         by_client=True,
     )
     if not outcome.ok or outcome.verification is None or outcome.secret is None:
         return refusal(outcome)
     cookie = with_pair(call.cookie, outcome.verification.id, outcome.secret)
     started = with_id(call.started, outcome.verification.id) if call.has_session else None
-    return Reply(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie, started=started)
+    return ApiResponse(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie, started=started)
 
 
-async def look(site: Site, flows: Flows, call: Call, id: str) -> Reply:
+async def look(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """GET v1/verifications/{id}: 200; asks the provider of an open inbound call, every three seconds at most."""
     return _answer(await flows.poll(id, secret_for(call, id)))
 
 
-async def check(site: Site, flows: Flows, call: Call, id: str) -> Reply:
+async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """POST v1/verifications/{id}/check: 200 with the proof, or 422 with the attempts left."""
     fields = bodies.read(call, ["code"])
-    if isinstance(fields, Reply):
+    if isinstance(fields, ApiResponse):
         return fields
     if forged := cross_site(call, site.public_url):
         return forged
     return _answer(await flows.check(id, secret_for(call, id), fields["code"], address=call_address(site, call)))
 
 
-async def resend(site: Site, flows: Flows, call: Call, id: str) -> Reply:
+async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """POST v1/verifications/{id}/resend: 200."""
     fields = bodies.read(call, [], ["channel"], may_be_empty=True)
-    if isinstance(fields, Reply):
+    if isinstance(fields, ApiResponse):
         return fields
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
         return invalid("There is no such channel.", "channel")
@@ -89,22 +89,22 @@ async def resend(site: Site, flows: Flows, call: Call, id: str) -> Reply:
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
     secret, address, owned = secret_for(call, id), call_address(site, call), False
-    if own := own_numbers(call):
-        record = (await flows.look(id, secret)).verification
+    if own := current_numbers(call):
+        record = (await flows.get(id, secret)).verification
         owned = record is not None and record.phone in own
     return _answer(await flows.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True))
 
 
-async def cancel(site: Site, flows: Flows, call: Call, id: str) -> Reply:
+async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """DELETE v1/verifications/{id}: 204, also when it is over already."""
     if forged := cross_site(call, site.public_url):
         return forged
     outcome = await flows.cancel(id, secret_for(call, id))
-    return Reply(204) if outcome.ok else refusal(outcome)
+    return ApiResponse(204) if outcome.ok else refusal(outcome)
 
 
-def _answer(outcome: Outcome) -> Reply:
-    return Reply(200, verification(outcome)) if outcome.ok else refusal(outcome)
+def _answer(outcome: Outcome) -> ApiResponse:
+    return ApiResponse(200, verification(outcome)) if outcome.ok else refusal(outcome)
 
 
 #: What the optional fields must look like.

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hmac
 from urllib.parse import parse_qsl
 
-from ..http.call import Call, Reply
+from ..http.call import ApiRequest, ApiResponse
 from ..http.problems import problem
 from ..http.site import Site
 from ..model import WebhookRequest
-from ..verifier import Flows
+from ..verifier import AsyncVerifier
 
 _MOST_PARAMETERS = 100
 
 
-async def receive(site: Site, flows: Flows, call: Call, driver: str, secret: str) -> Reply:
+async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: str, secret: str) -> ApiResponse:
     """200 `OK`, also for events that are unknown or came before: a provider repeats what is not taken."""
     shown = secret.encode("utf-8", "surrogatepass")
     known = sum(hmac.compare_digest(shown, good.encode()) for good in site.webhook_secrets)
@@ -26,7 +26,7 @@ async def receive(site: Site, flows: Flows, call: Call, driver: str, secret: str
     if call.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         parameters = [*parameters, *_parameters(call.body.decode("utf-8", "replace"))]
     await flows.receive(driver, WebhookRequest(call.method, parameters, call.headers, call.body))
-    return Reply(200, text="OK")
+    return ApiResponse(200, text="OK")
 
 
 def _parameters(text: str) -> list[tuple[str, str]]:

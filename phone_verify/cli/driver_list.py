@@ -13,19 +13,19 @@ from ..drivers.base import (
     ChecksRemotely,
     Polls,
     ReadsWebhooks,
+    ReportsAccount,
+    ReportsDelivery,
     Retries,
     TakesUserTokens,
-    TellsAccount,
-    TellsDelivery,
 )
 from ..drivers.dsn import driver_class, load_driver, parse_dsn, schemes
 from ..drivers.options import COMMON_OPTIONS
-from ..model import Channel, Holder
+from ..model import Channel, CodeSource
 
 #: The roles beside carrying an order: the word of the table, the role, and what it means to the reader.
 ROLES: Sequence[tuple[str, type, str]] = (
-    ("account", TellsAccount, "can be asked whether the credential works, without sending anything"),
-    ("delivery", TellsDelivery, "can be asked how far a message came"),
+    ("account", ReportsAccount, "can be asked whether the credential works, without sending anything"),
+    ("delivery", ReportsDelivery, "can be asked how far a message came"),
     ("poll", Polls, "can be asked whether the call has come"),
     ("webhook", ReadsWebhooks, "tells of calls or deliveries itself"),
     ("retry", Retries, "has a request of its own for sending again"),
@@ -33,7 +33,12 @@ ROLES: Sequence[tuple[str, type, str]] = (
     ("user token", TakesUserTokens, "can send with what the user holds there"),
 )
 
-_HOLDERS = {Holder.OURS: "ours", Holder.TOLD: "told", Holder.REMOTE: "remote", Holder.NOBODY: "none"}
+_HOLDERS = {
+    CodeSource.LOCAL: "ours",
+    CodeSource.PROVIDER: "told",
+    CodeSource.REMOTE_CHECK: "remote",
+    CodeSource.NONE: "none",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +164,9 @@ def _written(default: object) -> str | None:
 
 
 def _digits(ability: Ability) -> str:
-    if ability.holder is Holder.NOBODY:
+    if ability.holder is CodeSource.NONE:
         return "-"
-    if ability.holder is not Holder.OURS:
+    if ability.holder is not CodeSource.LOCAL:
         return "?" if ability.known is None else str(ability.known)
     if ability.shortest is None or ability.longest is None:
         return "any"

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from ..drivers.base import Driver, Polls
-from ..model import Channel, DeliveryState, Holder, Outcome, Reason, Status, Verification
+from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
 from ..verifier import Verifier
@@ -62,17 +62,17 @@ class Terminal(Protocol):
         ...
 
 
-def costs(router: Router, phone: PhoneNumber, channel: Channel | None) -> str | None:
+def describe_cost(router: Router, phone: PhoneNumber, channel: Channel | None) -> str | None:
     """What will be done, where it leaves this machine and may cost money; None where it costs nothing."""
     for each in [channel] if channel else router.preferred:
         if drivers := router.route(each, phone):
-            if all(isinstance(driver, Driver) and driver.stays_here for driver in drivers):
+            if all(isinstance(driver, Driver) and driver.is_local for driver in drivers):
                 return None
             return f"{each} to {phone.hint}, through {_in_turn([driver.name for driver in drivers])}"
     return None
 
 
-def agreed(terminal: Terminal, cost: str) -> bool:
+def confirm(terminal: Terminal, cost: str) -> bool:
     """Whether somebody at the terminal wants this to be sent."""
     answer = terminal.ask(f"Send {cost}? It may cost money. [y/N] ")
     return answer is not None and answer.strip().lower() in ("y", "yes")
@@ -110,7 +110,7 @@ def verify(
     if started.verification is None or started.secret is None:
         terminal.say(f"Not sent: {_why(started)}.")
         return False
-    hand = _Hand(verifier, started.verification, started.secret, terminal)
+    hand = _Session(verifier, started.verification, started.secret, terminal)
     try:
         return hand.run()
     except (KeyboardInterrupt, EOFError):
@@ -119,7 +119,7 @@ def verify(
         raise
 
 
-class _Hand:
+class _Session:
     """A verification that is under way."""
 
     def __init__(self, verifier: Verifier, record: Verification, secret: str, terminal: Terminal) -> None:
@@ -138,13 +138,13 @@ class _Hand:
                 self._look(waited)
             elif typed.strip() in _AGAIN:
                 self._again()
-            elif typed.strip() and self._record.holder is not Holder.NOBODY:
+            elif typed.strip() and self._record.holder is not CodeSource.NONE:
                 self._check(typed)
         return self._over()
 
     def _typed(self) -> str | None:
         """What was typed within a second."""
-        if self._record.holder is not Holder.NOBODY:
+        if self._record.holder is not CodeSource.NONE:
             return self._terminal.ask("Type the code (r: send again, Ctrl-C: give up): ", 1)
         self._terminal.status(f"Waiting for the call… {_clock(self._record)} (r: another number, Ctrl-C: give up)")
         return self._terminal.pause(1)
@@ -156,7 +156,7 @@ class _Hand:
         unclear = record.status is Status.PENDING
         way = f"by {record.channel} through {record.driver}"
         life = f"It is good for {_clock(record)}."
-        if record.holder is Holder.NOBODY and record.line is not None:
+        if record.holder is CodeSource.NONE and record.line is not None:
             say(f"Call this number from {record.phone.hint}, {way}. It costs nothing, nobody answers. {life}")
             self._tell_line(record.line)
             if not isinstance(self._verifier.drivers.get(record.driver), Polls):
@@ -207,10 +207,10 @@ class _Hand:
 
     def _look(self, waited: int) -> None:
         """See how it stands after so many seconds, and ask the provider from time to time."""
-        if self._record.holder is Holder.NOBODY and waited % _CALL_EVERY == 0:
+        if self._record.holder is CodeSource.NONE and waited % _CALL_EVERY == 0:
             outcome = self._verifier.poll(self._record.id, self._secret)
         else:
-            outcome = self._verifier.look(self._record.id, self._secret)
+            outcome = self._verifier.get(self._record.id, self._secret)
         self._record = outcome.verification or self._record
         if self._may_tell_delivery and waited % _MESSAGE_EVERY == 0:
             self._ask_delivery()

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from ..config.site import Given
+from ..config.site import SiteConfig
 from ..doctor import Finding
 
 #: Each adapter names here its function from the target of an option to a `SiteTarget`.
@@ -28,7 +28,7 @@ _MANAGED = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""")
 class SiteTarget:
     """A site as a command sees it: what its owner wrote, or None where that cannot be had; and what is wrong beside."""
 
-    given: Given | None
+    given: SiteConfig | None
     faults: Sequence[Finding] = ()
 
 
@@ -72,7 +72,7 @@ def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTa
         return _load("django", "the Django settings", django)
     if flask is not None:
         return _load("flask", "the Flask application", flask)
-    return SiteTarget(Given(environ=os.environ))
+    return SiteTarget(SiteConfig(environ=os.environ))
 
 
 def _here() -> tuple[str | None, str | None, str]:

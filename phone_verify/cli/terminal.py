@@ -13,7 +13,7 @@ _STATUS_EVERY = 15.0
 _CLEARED = "\r\x1b[K"
 
 
-class ScreenAndKeyboard:
+class StdTerminal:
     """Standard input and output.
 
     Input is read from the file descriptor, not through `sys.stdin`: that one would keep lines back in its buffer, where

@@ -101,7 +101,7 @@ class Settings:
                 f"unknown setting {PREFIX}{unknown[0].upper()}; known are: "
                 + ", ".join(f"{PREFIX}{name.upper()}" for name in KNOWN)
             )
-        given = merged(values, environ or {})
+        given = merge_environ(values, environ or {})
         numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
         trusted_proxies = numbers.pop("trusted_proxies", 0)
         if trusted_proxies < 0:
@@ -141,7 +141,7 @@ class Settings:
         )
 
 
-def merged(values: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
+def merge_environ(values: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
     """What is set, unread: `values`, and the environment's where `values` has none."""
     given = {name: value for name, value in values.items() if value is not None}
     for name in KNOWN:

@@ -13,14 +13,14 @@ from typing import Any
 from ..codes import Keyring, name_of_site
 from ..errors import ConfigurationError
 from ..events.opentelemetry import telemetry
-from ..events.record import Events, Listener
+from ..events.record import EventBus, Listener
 from ..http.site import Site
 from ..i18n.texts import message_writer
-from ..parts import Parts
+from ..parts import Components
 from ..routing import Router
 from ..stores.base import OfOneProcess, Store
 from ..stores.threaded import InThread
-from ..test_numbers import read_fixed_codes
+from ..test_numbers import load_test_numbers
 from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
 from ..verifier import AsyncVerifier, Verifier
@@ -66,19 +66,19 @@ def build(
     store_url = settings.store or default_store
     store = open_store(store_url, stores or {})
 
-    def many_processes() -> None:
+    def warn_multiprocess() -> None:
         if isinstance(store, OfOneProcess):
             store.refuse(
                 f"the server runs several processes, and memory counts for each of them alone; set {PREFIX}STORE"
             )
 
-    fixed_codes = read_fixed_codes(
+    test_numbers = load_test_numbers(
         settings.test_passcodes,
         settings.test_passcodes_in_production,
         production=production,
         today=(clock() if clock else datetime.now(UTC)).date(),
     )
-    parts = Parts(
+    parts = Components(
         policy=settings.policy,
         keyring=keyring,
         store=store,
@@ -87,14 +87,14 @@ def build(
         texts=message_writer(settings.site_name, host_of(settings.public_url)),
         audiences=_audiences(settings, framework_keys),
         webhook_url=webhook_url,
-        fixed_codes=fixed_codes,
-        events=Events((*listeners, *_listeners(settings.on_event)), telemetry()),
+        test_numbers=test_numbers,
+        events=EventBus((*listeners, *_listeners(settings.on_event)), telemetry()),
         clock=clock,
         ticks=ticks,
     )
 
     @cache
-    def awaiting() -> AsyncVerifier:
+    def make_async_verifier() -> AsyncVerifier:
         from ..transports.aio import AsyncTransport
 
         async_store = open_async_store(store_url, store, in_thread)
@@ -111,13 +111,13 @@ def build(
         notify_old_number=settings.notify_old_number,
         staff_roles=settings.staff_roles,
         frame_ancestors=settings.frame_ancestors,
-        many_processes=many_processes,
-        awaiting=awaiting,
+        warn_multiprocess=warn_multiprocess,
+        make_async_verifier=make_async_verifier,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class SiteConfig:
     """What a site's owner wrote, unread, and what the framework adds to it: all that a site is built from.
 
     The arguments of `build`; those that need the framework's own settings are functions, called where they are

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from ..config.site import Given
+from ..config.site import SiteConfig
 from ..errors import ConfigurationError
 from ..transports.base import Transport
 from .finding import Finding, Level, count
@@ -21,7 +21,7 @@ __all__ = ["Finding", "Level", "count", "examine"]
 
 
 def examine(
-    given: Given,
+    given: SiteConfig,
     *,
     transport: Transport | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -49,7 +49,7 @@ def _by(rule: str, findings: Iterable[Finding]) -> list[Finding]:
     return [replace(finding, rule=rule) for finding in findings]
 
 
-def _refused(given: Given) -> Sequence[Finding]:
+def _refused(given: SiteConfig) -> Sequence[Finding]:
     """What the site's own start refuses: whatever no rule above knows."""
     try:
         given.site()

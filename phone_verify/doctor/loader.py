@@ -10,14 +10,14 @@ from secrets import token_urlsafe
 
 from ..codes import DRAW_KEY, Keyring, weakness_of_key
 from ..config.drivers import load_drivers
-from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX, Settings, merged
-from ..config.site import Given
+from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX, Settings, merge_environ
+from ..config.site import SiteConfig
 from ..delivery import Delivery
 from ..drivers.base import Driver
 from ..drivers.dsn import driver_class, schemes
 from ..errors import ConfigurationError
 from ..model import Channel
-from ..parts import Parts
+from ..parts import Components
 from ..planning import Planner
 from ..routing import Router
 from ..stores.memory import MemoryStore
@@ -32,7 +32,7 @@ WRITE_A_KEY = f"Write the output of: {DRAW_KEY}"
 class Reading:
     """What could be read, and the faults of the rest."""
 
-    given: Given
+    given: SiteConfig
     settings: Settings
     #: The names of the settings that somebody wrote, readable or not.
     written: frozenset[str]
@@ -44,10 +44,10 @@ class Reading:
     show_webhook_urls: bool = False
 
     @classmethod
-    def of(cls, given: Given, *, show_webhook_urls: bool = False) -> Reading:
+    def of(cls, given: SiteConfig, *, show_webhook_urls: bool = False) -> Reading:
         """Read everything."""
         faults: list[Finding] = []
-        written = merged(given.values, given.environ)
+        written = merge_environ(given.values, given.environ)
         settings = _sound(written, faults)
         made = load_drivers(_sound_dsns(settings, faults))
         drivers = {channel: [each for each in made[channel] if isinstance(each, Driver)] for channel in made}
@@ -82,7 +82,7 @@ class Reading:
     def delivery(self, transport: Transport | None = None) -> Delivery:
         """Return what talks to providers under these settings; nothing is stored."""
         return Delivery(
-            Parts(
+            Components(
                 policy=self.settings.policy,
                 keyring=self.keyring or Keyring([token_urlsafe(32)]),
                 store=MemoryStore(),
@@ -150,7 +150,7 @@ def _example(name: str, text: str) -> str:
     return "`phone-verify drivers` shows how each is written."
 
 
-def _keys(given: Given, settings: Settings, faults: list[Finding]) -> Sequence[str]:
+def _keys(given: SiteConfig, settings: Settings, faults: list[Finding]) -> Sequence[str]:
     if settings.secret_keys:
         return settings.secret_keys
     try:
@@ -164,7 +164,7 @@ def _keys(given: Given, settings: Settings, faults: list[Finding]) -> Sequence[s
     return keys
 
 
-def _keyring(given: Given, settings: Settings, keys: Sequence[str], faults: list[Finding]) -> Keyring | None:
+def _keyring(given: SiteConfig, settings: Settings, keys: Sequence[str], faults: list[Finding]) -> Keyring | None:
     source = setting("secret_keys") if settings.secret_keys else "SECRET_KEY"
     named = [(source, f"Key {n} of {len(keys)}: " if len(keys) > 1 else "", key) for n, key in enumerate(keys, 1)]
     if settings.tag_key is not None:

@@ -9,11 +9,11 @@ from typing import Protocol, runtime_checkable
 
 from ..config.stores import open_store
 from ..delivery import Delivery
-from ..drivers.base import Driver, TellsAccount
+from ..drivers.base import Driver, ReportsAccount
 from ..drivers.reading import scrubbed
-from ..errors import ConfigurationError, ProviderError, StoreError, Trouble, UnclearError
+from ..errors import ConfigurationError, FailureKind, ProviderError, StoreError, UnclearError
 from ..exchange import Exchange
-from ..model import Account
+from ..model import ProviderAccount
 from ..stores.base import OfOneProcess, Store
 from ..sync import run
 from ..transports.base import Transport
@@ -96,15 +96,15 @@ def accounts(reading: Reading, transport: Transport, say: Say) -> Iterator[Findi
     """What each provider says of the site's account there, as far as it can be asked without sending."""
     delivery = reading.delivery(transport)
     for name, driver in reading.by_name.items():
-        if isinstance(driver, TellsAccount):
+        if isinstance(driver, ReportsAccount):
             say(f"Asking {name} for its account…")
             yield _account(delivery, driver, driver.account(), reading.settings_of(driver))
-        elif not driver.stays_here:
+        elif not driver.is_local:
             says = f"{name} cannot be asked without sending."
             yield Finding(Level.NOTE, reading.settings_of(driver), says, "To try it: phone-verify send NUMBER")
 
 
-def _account(delivery: Delivery, driver: Driver, question: Exchange[Account], name: str) -> Finding:
+def _account(delivery: Delivery, driver: Driver, question: Exchange[ProviderAccount], name: str) -> Finding:
     try:
         account = run(delivery.converse(question, driver))
     except UnclearError as error:
@@ -124,17 +124,17 @@ def _account(delivery: Delivery, driver: Driver, question: Exchange[Account], na
     return Finding(Level.OK, "", f"{driver.name}: the credential works, {balance}.")
 
 
-def _refusals(driver: Driver, name: str) -> Mapping[Trouble, tuple[Level, str, str]]:
+def _refusals(driver: Driver, name: str) -> Mapping[FailureKind, tuple[Level, str, str]]:
     """What a refusal means for the site's owner, and what to do."""
     look = f"See whether this machine can connect to that host. It stands in {name}, or is the provider's own."
-    if driver.stays_here:
+    if driver.is_local:
         look = f"Start what should answer there (phone-verify sandbox), or write another host in {name}."
     credential = f"Check {name}: the credential as the provider's panel shows it, percent-encoded."
     return {
-        Trouble.CONFIGURATION: (Level.ERROR, "refused the credential", credential),
-        Trouble.BAD_NUMBER: (Level.ERROR, "refused the credential", credential),
-        Trouble.BALANCE: (Level.ERROR, "says that there is no money", "Pay the provider."),
-        Trouble.TRANSIENT: (Level.ERROR, "could not be asked", look),
-        Trouble.RATE: (Level.WARNING, "was asked too often", "Try again later."),
-        Trouble.UNKNOWN: (Level.WARNING, "gave an answer that nobody documents", "Try phone-verify send NUMBER"),
+        FailureKind.CONFIGURATION: (Level.ERROR, "refused the credential", credential),
+        FailureKind.BAD_NUMBER: (Level.ERROR, "refused the credential", credential),
+        FailureKind.BALANCE: (Level.ERROR, "says that there is no money", "Pay the provider."),
+        FailureKind.TRANSIENT: (Level.ERROR, "could not be asked", look),
+        FailureKind.RATE: (Level.WARNING, "was asked too often", "Try again later."),
+        FailureKind.UNKNOWN: (Level.WARNING, "gave an answer that nobody documents", "Try phone-verify send NUMBER"),
     }

@@ -13,11 +13,11 @@ from ..drivers.options import is_loopback
 from ..errors import ConfigurationError
 from ..i18n.languages import LANGUAGES
 from ..i18n.texts import message_writer
-from ..model import Channel, Holder
-from ..phone import Kind, PhoneNumber
+from ..model import Channel, CodeSource
+from ..phone import PhoneKind, PhoneNumber
 from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Policy
 from ..segments import segments
-from ..test_numbers import FixedCode, read_fixed_codes
+from ..test_numbers import TestNumber, load_test_numbers
 from .finding import Finding, Level
 from .loader import WRITE_A_KEY, Reading, fault, setting, unknown
 
@@ -77,7 +77,7 @@ def _names(drivers: Sequence[Driver]) -> str:
 
 
 def _practice(reading: Reading) -> Iterator[Finding]:
-    here = {name: driver for name, driver in reading.by_name.items() if driver.stays_here}
+    here = {name: driver for name, driver in reading.by_name.items() if driver.is_local}
     if here:
         level = Level.WARNING if reading.given.production else Level.NOTE
         names = dict.fromkeys(reading.settings_of(driver) for driver in here.values())
@@ -271,7 +271,7 @@ def _limits(reading: Reading) -> Iterator[Finding]:
 def _segments(reading: Reading) -> Iterator[Finding]:
     """What one message costs: operators count segments, and a longer name or host takes one more."""
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
-    if not any(driver.abilities[Channel.SMS].holder is Holder.OURS for driver in drivers):
+    if not any(driver.abilities[Channel.SMS].holder is CodeSource.LOCAL for driver in drivers):
         return
     host = urlsplit(settings.public_url).hostname if settings.public_url else None
     write = message_writer(settings.site_name, host)
@@ -307,7 +307,7 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
     today = datetime.now(UTC).date()
     for n, entry in enumerate(settings.test_passcodes, 1):
         try:
-            codes = read_fixed_codes(
+            codes = load_test_numbers(
                 [entry], settings.test_passcodes_in_production, production=reading.given.production, today=today
             )
         except ConfigurationError as error:
@@ -321,15 +321,15 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
             yield Finding(Level.NOTE, name, f"Entry {n} is over: its number is an ordinary one again.", "Remove it.")
 
 
-def _unserved(reading: Reading, fixed: FixedCode) -> Iterator[Finding]:
+def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
     """Report a test number whose code no channel accepts, with the reason."""
     phone, allowed = fixed.phone, reading.settings.policy.allowed_regions
     router, planner, regions = reading.router, reading.planner, setting("allowed_regions")
     routes = {channel: route for channel in reading.drivers if (route := router.route(channel, phone))}
     plans = [planner.plan(route[0], channel) for channel, route in routes.items()]
-    lengths = {plan.code_length or 0 for plan in plans if plan.holder is Holder.OURS}
+    lengths = {plan.code_length or 0 for plan in plans if plan.holder is CodeSource.LOCAL}
     says = ""
-    if phone.kind is Kind.REFUSED:
+    if phone.kind is PhoneKind.REFUSED:
         says, advice = "numbers of this kind are refused", "Write a mobile number."
     elif allowed is not None and phone.region not in allowed:
         says = f"{regions} does not allow its region, {phone.region}"

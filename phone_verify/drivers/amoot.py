@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..errors import ProviderError, Trouble, UnclearError
+from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest
-from ..model import Account, Channel, DeliveryEvent, DeliveryState, Holder, Order, Receipt, WebhookRequest
+from ..model import Channel, CodeSource, DeliveryReport, DeliveryState, Order, ProviderAccount, Receipt, WebhookRequest
 from .base import Ability, NationalDriver
 from .options import Option, one_of
 from .reading import amount_of, our_code, reference_of, trouble_of_status
@@ -23,11 +23,11 @@ _SUCCESS = {1: "Success"}
 
 #: Every other status of the provider's table. The numbers and names are the docs'; the grouping is assumed, except
 #: that a status of another method (delivery, address book, voice) can only be UNKNOWN here.
-_REFUSALS: Mapping[Trouble, Mapping[int, str]] = {
-    Trouble.BAD_NUMBER: {16: "Mobile_Empty", 101: "Mobile_Invalid"},
-    Trouble.BALANCE: {2: "AccountIsDemo", 4: "CreditNotEnough"},
-    Trouble.TRANSIENT: {0: "Failed", 500: "ServerError", -300: "System_Disabled"},
-    Trouble.CONFIGURATION: {
+_REFUSALS: Mapping[FailureKind, Mapping[int, str]] = {
+    FailureKind.BAD_NUMBER: {16: "Mobile_Empty", 101: "Mobile_Invalid"},
+    FailureKind.BALANCE: {2: "AccountIsDemo", 4: "CreditNotEnough"},
+    FailureKind.TRANSIENT: {0: "Failed", 500: "ServerError", -300: "System_Disabled"},
+    FailureKind.CONFIGURATION: {
         5: "LineNumber_NotExist",
         12: "LineNumber_Empty",
         100: "UserNameOrPassword_Invalid",
@@ -50,7 +50,7 @@ _REFUSALS: Mapping[Trouble, Mapping[int, str]] = {
         -207: "Token_NotAllowIP",
         -208: "Token_NotAllowMethod",
     },
-    Trouble.UNKNOWN: {
+    FailureKind.UNKNOWN: {
         6: "BackupLineNumber_NotExist",
         7: "Avanak_NotAvailable",
         10: "UserName_Empty",
@@ -90,7 +90,7 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,3})")
 _DELIVERED = ("1", "Delivered")
 _MESSAGE_ID = re.compile(r"[1-9][0-9]{0,18}")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
-_ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}  # provider docs, CodeLength
+_ABILITIES = {Channel.SMS: Ability(CodeSource.LOCAL, shortest=4, longest=8)}  # provider docs, CodeLength
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Amoot(NationalDriver):
         references = (reference_of(part.get("MessageID")) for part in reversed(parts))
         return Receipt(reference=next(filter(None, references), None))
 
-    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+    def delivery(self, reference: str) -> Exchange[DeliveryReport]:
         """Ask `GetDelivery`. What is not surely delivered is open: the docs have no table of the types."""
         parts = yield from self._ask("GetDelivery", {"MessageID": reference})
         told: Mapping[str, Any] = next((part for part in reversed(parts) if "DeliveryType" in part), {})
@@ -138,22 +138,22 @@ class Amoot(NationalDriver):
             raise UnclearError("amoot: the answer has no readable DeliveryType")
         return self._event(reference, str(kind))
 
-    def read(self, request: WebhookRequest) -> DeliveryEvent | None:
+    def read(self, request: WebhookRequest) -> DeliveryReport | None:
         """How a message fared. Integrators saw a GET with each value in double quotes, the docs say POST."""
         id, kind = (_unquoted(request.once(name)) for name in ("MessageID", "DeliveryType"))
         if not _MESSAGE_ID.fullmatch(id) or not kind:
             return None
         return self._event(id, kind)
 
-    def account(self) -> Exchange[Account]:
+    def account(self) -> Exchange[ProviderAccount]:
         """The credit by `AccountStatus`, in rials."""
         parts = yield from self._ask("AccountStatus", {})
-        return Account(amount_of(parts[0].get("RemaindCredit")), "IRR")  # their spelling
+        return ProviderAccount(amount_of(parts[0].get("RemaindCredit")), "IRR")  # their spelling
 
-    def _event(self, reference: str, kind: str) -> DeliveryEvent:
+    def _event(self, reference: str, kind: str) -> DeliveryReport:
         if kind in _DELIVERED:
-            return DeliveryEvent(reference, DeliveryState.DELIVERED)
-        return DeliveryEvent(reference, DeliveryState.OPEN, f"other ({self.said(kind)})")
+            return DeliveryReport(reference, DeliveryState.DELIVERED)
+        return DeliveryReport(reference, DeliveryState.OPEN, f"other ({self.said(kind)})")
 
     def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Sequence[Mapping[str, Any]]]:
         """Call a method: the answer, and what its `Data` holds. Raises unless every Status in it is a success."""
@@ -177,7 +177,7 @@ class Amoot(NationalDriver):
         names = [self._name(status) for status in statuses]
         for name in names:
             if name is not None and name not in _SUCCESS.values():
-                raise ProviderError(_TROUBLES.get(name, Trouble.UNKNOWN), name)
+                raise ProviderError(_TROUBLES.get(name, FailureKind.UNKNOWN), name)
         if not names or None in names:
             raise UnclearError("amoot: the answer has no readable Status")
         return parts

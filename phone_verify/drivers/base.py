@@ -19,9 +19,19 @@ from datetime import timedelta
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus, urlsplit
 
-from ..errors import ConfigurationError, ProviderError, Trouble
+from ..errors import ConfigurationError, FailureKind, ProviderError
 from ..exchange import Exchange
-from ..model import Account, Channel, DeliveryEvent, Event, Holder, Order, Receipt, Sighting, WebhookRequest
+from ..model import (
+    Channel,
+    CodeSource,
+    DeliveryReport,
+    IncomingCall,
+    Order,
+    ProviderAccount,
+    Receipt,
+    Sighting,
+    WebhookRequest,
+)
 from ..phone import PhoneNumber
 from .options import COMMON_OPTIONS, Dsn, Option, is_loopback, one_of
 from .reading import scrubbed
@@ -36,7 +46,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 class Ability:
     """What a driver can carry on one channel, and within which bounds."""
 
-    holder: Holder
+    holder: CodeSource
     #: Lengths of our codes it can carry; None is no bound.
     shortest: int | None = None
     longest: int | None = None
@@ -79,7 +89,7 @@ class Driver:
         return self.calling_codes is None or phone.calling_code in self.calling_codes
 
     @property
-    def stays_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether nothing that it sends leaves this machine: nobody pays for it, and no phone gets it."""
         return not self.base_url or is_loopback(urlsplit(self.base_url).hostname or "")
 
@@ -182,7 +192,7 @@ class NationalDriver(Driver):
     def written(self, phone: PhoneNumber) -> str:
         """The number as the provider writes it. Raises `ProviderError` for one that is not reached."""
         if not self.reaches(phone):
-            raise ProviderError(Trouble.BAD_NUMBER, "outside the provider's country")
+            raise ProviderError(FailureKind.BAD_NUMBER, "outside the provider's country")
         return self.trunk + phone.national if super().reaches(phone) else phone.e164[1:]
 
 
@@ -252,7 +262,7 @@ class Polls(Carrier, Protocol):
 class ReadsWebhooks(Carrier, Protocol):
     """Is told of calls, or of how messages fared, by the provider's webhook."""
 
-    def read(self, request: WebhookRequest) -> Event | DeliveryEvent | None:
+    def read(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | None:
         """The event this webhook reports, or None if it reports none that could mean anything."""
         ...
 
@@ -282,18 +292,18 @@ class TakesUserTokens(Carrier, Protocol):
 
 
 @runtime_checkable
-class TellsDelivery(Carrier, Protocol):
+class ReportsDelivery(Carrier, Protocol):
     """Can be asked how far an order came."""
 
-    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+    def delivery(self, reference: str) -> Exchange[DeliveryReport]:
         """How the order with this reference fared. Raises `ProviderError` or `UnclearError`."""
         ...
 
 
 @runtime_checkable
-class TellsAccount(Carrier, Protocol):
+class ReportsAccount(Carrier, Protocol):
     """Can be asked for the site's account without sending anything: shows whether the credential works."""
 
-    def account(self) -> Exchange[Account]:
+    def account(self) -> Exchange[ProviderAccount]:
         """The account of the credential. Raises `ProviderError` (configuration: it does not work) or `UnclearError`."""
         ...

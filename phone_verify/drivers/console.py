@@ -8,13 +8,13 @@ from typing import ClassVar
 
 from ..errors import ConfigurationError
 from ..exchange import Exchange, Notice
-from ..model import Channel, Holder, Order, Receipt
+from ..model import Channel, CodeSource, Order, Receipt
 from ..phone import PhoneNumber
 from .base import Ability, Driver
 from .options import Dsn
 from .reading import our_code
 
-_ABILITIES = {Channel.SMS: Ability(Holder.OURS, shortest=4, longest=8)}
+_ABILITIES = {Channel.SMS: Ability(CodeSource.LOCAL, shortest=4, longest=8)}
 
 
 @dataclass(frozen=True)

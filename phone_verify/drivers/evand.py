@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from ..errors import ProviderError, Trouble, UnclearError
+from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import Account, Channel, Holder, Order, Receipt, is_token
+from ..model import Channel, CodeSource, Order, ProviderAccount, Receipt, is_token
 from ..phone import PhoneNumber
 from .base import Ability, NationalDriver
 from .options import Dsn, Option
@@ -23,10 +23,10 @@ from .reading import trouble_of_status
 
 #: OAuth2's errors (RFC 6749, section 5.2) that no code and no number can cause, whatever the HTTP status.
 _ERRORS = {
-    "invalid_client": Trouble.CONFIGURATION,
-    "unauthorized_client": Trouble.CONFIGURATION,
-    "unsupported_grant_type": Trouble.CONFIGURATION,
-    "invalid_scope": Trouble.CONFIGURATION,
+    "invalid_client": FailureKind.CONFIGURATION,
+    "unauthorized_client": FailureKind.CONFIGURATION,
+    "unsupported_grant_type": FailureKind.CONFIGURATION,
+    "invalid_scope": FailureKind.CONFIGURATION,
 }
 
 #: HTTP statuses of a grant for a wrong or late code (assumed: OAuth2 says 400, other resources of this API say 422).
@@ -45,7 +45,7 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PREFIX = re.compile(r"[!-~]*")
 
 #: Five digits that live two minutes (the provider's blog).
-_ABILITIES = {Channel.SMS: Ability(Holder.REMOTE, known=5, cap=timedelta(seconds=120))}
+_ABILITIES = {Channel.SMS: Ability(CodeSource.REMOTE_CHECK, known=5, cap=timedelta(seconds=120))}
 
 
 def _field_name(text: str) -> str:
@@ -127,26 +127,26 @@ class Evand(NationalDriver):
                 raise UnclearError("evand: the answer to a code has no readable access_token")
             return True
         refusal = self._refusal(response)
-        if response.status in _WRONG_CODE and refusal.trouble is not Trouble.CONFIGURATION:
+        if response.status in _WRONG_CODE and refusal.trouble is not FailureKind.CONFIGURATION:
             return False
         raise refusal
 
-    def account(self) -> Exchange[Account]:
+    def account(self) -> Exchange[ProviderAccount]:
         """Whether the credentials get a token; the provider tells nothing of money."""
         yield from self._client_token()
-        return Account()
+        return ProviderAccount()
 
     def _client_token(self, *tokens: str) -> Exchange[str]:
         """A token of the site's, after these. Nothing was sent yet, so whatever goes wrong here is a refusal."""
         try:
             response = yield self._grant("client_credentials", {})
         except UnclearError as error:
-            raise ProviderError(Trouble.TRANSIENT, f"no token: {error}") from None
+            raise ProviderError(FailureKind.TRANSIENT, f"no token: {error}") from None
         if not response.ok:
             raise self._refusal(response, *tokens)
         token = _token(response)
         if token is None:
-            raise ProviderError(Trouble.UNKNOWN, f"HTTP {response.status} without a readable access_token")
+            raise ProviderError(FailureKind.UNKNOWN, f"HTTP {response.status} without a readable access_token")
         return token
 
     def _send(self, mobile: str, token: str) -> HttpRequest:
@@ -163,7 +163,7 @@ class Evand(NationalDriver):
         refusal = self._refusal(response, *tokens)
         said = refusal.detail
         if response.status == 422 and _NUMBER_WORD.search(said) and _FAULT_WORD.search(said):
-            return ProviderError(Trouble.BAD_NUMBER, said)
+            return ProviderError(FailureKind.BAD_NUMBER, said)
         return refusal
 
     def _refusal(self, response: HttpResponse, *tokens: str) -> ProviderError:

@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..errors import ProviderError, Trouble, UnclearError
+from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import Channel, Holder, Order, Receipt
+from ..model import Channel, CodeSource, Order, Receipt
 from .base import Ability, NationalDriver
 from .options import Option, path
 from .reading import reference_of, trouble_of_status
 
 #: The one error text that the docs publish: trouble on the server's side.
-_MESSAGES = {"درخواست دچار خطا شد": Trouble.TRANSIENT}
+_MESSAGES = {"درخواست دچار خطا شد": FailureKind.TRANSIENT}
 
 #: An HTTP 400 blames the number only if its text surely does (assumed: the docs publish neither status nor text).
 _NUMBER_WORD = re.compile(r"شماره|تلفن|موبایل|\b(phone|number|destination)\b", re.IGNORECASE)
@@ -30,7 +30,7 @@ _FAULT_WORD = re.compile(
 _CALL = "/services/call/call/"
 _CODE = re.compile(r"[0-9]{3,8}")  # assumed: the site sets the length in the provider's panel
 _HEAD = re.compile(r"\+?[0-9]{1,15}")
-_ABILITIES = {Channel.FLASH_CALL: Ability(Holder.TOLD)}
+_ABILITIES = {Channel.FLASH_CALL: Ability(CodeSource.PROVIDER)}
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,12 @@ class Ferzz(NationalDriver):
         error = trouble_of_status(response, self.said(message))
         if response.status == 400 and isinstance(message, str):
             blamed = _NUMBER_WORD.search(message) and _FAULT_WORD.search(message)
-            return ProviderError(Trouble.BAD_NUMBER if blamed else error.trouble, error.detail)
+            return ProviderError(FailureKind.BAD_NUMBER if blamed else error.trouble, error.detail)
         return error
 
 
-def _kind(message: object) -> Trouble:
-    return _MESSAGES.get(message.strip(), Trouble.UNKNOWN) if isinstance(message, str) else Trouble.UNKNOWN
+def _kind(message: object) -> FailureKind:
+    return _MESSAGES.get(message.strip(), FailureKind.UNKNOWN) if isinstance(message, str) else FailureKind.UNKNOWN
 
 
 def _hint(head: object, code: str) -> str | None:

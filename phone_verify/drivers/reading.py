@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from ..errors import InvalidPhoneError, ProviderError, Trouble
+from ..errors import FailureKind, InvalidPhoneError, ProviderError
 from ..exchange import HttpResponse
 from ..model import Order
 from ..phone import PhoneNumber
@@ -73,13 +73,13 @@ def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:
     """What an HTTP status outside 2xx means where the provider says no more than `said`, which is fit for a log."""
     match response.status:
         case 401 | 403:
-            trouble = Trouble.CONFIGURATION
+            trouble = FailureKind.CONFIGURATION
         case 402:
-            trouble = Trouble.BALANCE
+            trouble = FailureKind.BALANCE
         case 429:
-            trouble = Trouble.RATE
+            trouble = FailureKind.RATE
         case status if status >= 500:
-            trouble = Trouble.TRANSIENT
+            trouble = FailureKind.TRANSIENT
         case _:
-            trouble = Trouble.UNKNOWN
+            trouble = FailureKind.UNKNOWN
     return ProviderError(trouble, f"HTTP {response.status}: {said}" if said else f"HTTP {response.status}")

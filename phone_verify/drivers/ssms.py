@@ -15,9 +15,19 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
-from ..errors import ProviderError, Trouble, UnclearError
+from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import Account, Channel, DeliveryEvent, DeliveryState, Event, Holder, Order, Receipt, WebhookRequest
+from ..model import (
+    Channel,
+    CodeSource,
+    DeliveryReport,
+    DeliveryState,
+    IncomingCall,
+    Order,
+    ProviderAccount,
+    Receipt,
+    WebhookRequest,
+)
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from .base import Ability, NationalDriver
 from .options import Option, flag, one_of
@@ -25,22 +35,22 @@ from .reading import amount_of, line_of, number_of, our_code, reference_of, trou
 
 #: Every `err_code` of the labels' tables, taken together (public clients). What may be repeated, what is a setting and
 #: what cannot be reached is grouped as the clients group it, the rest by meaning (assumed).
-_TROUBLES: Mapping[int, Trouble] = {
+_TROUBLES: Mapping[int, FailureKind] = {
     number: trouble
     for trouble, numbers in {
-        Trouble.BAD_NUMBER: (
+        FailureKind.BAD_NUMBER: (
             29,  # operator not connected
             40,  # cannot be delivered
             58,  # no message was sent
         ),
-        Trouble.BALANCE: (36,),
-        Trouble.TRANSIENT: (
+        FailureKind.BALANCE: (36,),
+        FailureKind.TRANSIENT: (
             1,  # transport failure
             11,  # error while saving
             19,  # general error
             699,  # connection could not be made
         ),
-        Trouble.CONFIGURATION: (
+        FailureKind.CONFIGURATION: (
             2,  # wrong login or password
             3,  # session idle, or API switched off for this account
             4,  # account blocked
@@ -62,7 +72,7 @@ _TROUBLES: Mapping[int, Trouble] = {
             626,  # no data for this API key
             627,  # wrong API key
         ),
-        Trouble.UNKNOWN: (
+        FailureKind.UNKNOWN: (
             35,  # text encoding differs from the declared one
             37,  # refused as spam
             38,  # refused as spam
@@ -86,9 +96,9 @@ _SHORTEST_WAIT, _LONGEST_WAIT = 60, 300
 
 #: The text is free, a code in the calling number has three or four digits (public clients).
 _ABILITIES = {
-    Channel.SMS: Ability(Holder.OURS),
-    Channel.FLASH_CALL: Ability(Holder.OURS, shortest=4, longest=4),
-    Channel.INBOUND_CALL: Ability(Holder.NOBODY, cap=timedelta(seconds=_LONGEST_WAIT)),
+    Channel.SMS: Ability(CodeSource.LOCAL),
+    Channel.FLASH_CALL: Ability(CodeSource.LOCAL, shortest=4, longest=4),
+    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=_LONGEST_WAIT)),
 }
 
 #: Names of the webhook's parameters, assumed: those of the reply first, then usual ones.
@@ -203,7 +213,7 @@ class Ssms(NationalDriver):
             case _:
                 raise ValueError(f"ssms carries no {order.channel}")
 
-    def read(self, request: WebhookRequest) -> Event | None:
+    def read(self, request: WebhookRequest) -> IncomingCall | None:
         """The call that a webhook reports: who called, and the id of the wait or else the line, each of them once."""
         caller, called, id = (
             [value for name, value in request.parameters if name in names]
@@ -217,9 +227,9 @@ class Ssms(NationalDriver):
         # An id that cannot be read is an unknown one: it is not retried as a pair of line and caller.
         if phone is None or (id and reference is None) or (reference is None and line is None):
             return None
-        return Event(reference, line, phone)
+        return IncomingCall(reference, line, phone)
 
-    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+    def delivery(self, reference: str) -> Exchange[DeliveryReport]:
         """Ask `get_msg_report`. Delivered is only what has no sign of the contrary."""
         data = yield from self._ask("get_msg_report", {"id": reference})
         if reference_of(data.get("id", reference)) != reference:
@@ -230,14 +240,14 @@ class Ssms(NationalDriver):
         text = data.get("state_text")
         said = f"state {state}" if state < 64 else "other state"
         words = f"{said}: {self.said(text)}" if self.said(text) else said
-        return DeliveryEvent(reference, _delivery_of(state, text), words)
+        return DeliveryReport(reference, _delivery_of(state, text), words)
 
-    def account(self) -> Exchange[Account]:
+    def account(self) -> Exchange[ProviderAccount]:
         """The money left by `get_profile`; its currency only where that is a code like RUB."""
         data = yield from self._ask("get_profile", {})
         currency = data.get("currency")
         known = currency if isinstance(currency, str) and _CURRENCY.fullmatch(currency) else None
-        return Account(amount_of(data.get("credits")), known)
+        return ProviderAccount(amount_of(data.get("credits")), known)
 
     def notice(self, phone: PhoneNumber, text: str) -> Exchange[None]:
         """Send the text, at once: it is not held back until the phone calls."""
@@ -289,7 +299,7 @@ class Ssms(NationalDriver):
             raise UnclearError("ssms: the answer has no readable err_code")
         number = _number_of(answer.err_code)
         if number != 0:
-            trouble = Trouble.UNKNOWN if number is None else _TROUBLES.get(number, Trouble.UNKNOWN)
+            trouble = FailureKind.UNKNOWN if number is None else _TROUBLES.get(number, FailureKind.UNKNOWN)
             # A code has four digits or more, so a smaller number may be told.
             named = str(number) if number is not None and abs(number) < 1000 else "that is not known"
             raise ProviderError(trouble, f"err_code {named}: {said}" if said else f"err_code {named}")

@@ -14,17 +14,17 @@ from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from ..errors import ProviderError, Trouble, UnclearError
+from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse
 from ..model import (
-    Account,
     CallState,
     Channel,
-    DeliveryEvent,
+    CodeSource,
+    DeliveryReport,
     DeliveryState,
-    Event,
-    Holder,
+    IncomingCall,
     Order,
+    ProviderAccount,
     Receipt,
     Sighting,
     WebhookRequest,
@@ -37,9 +37,9 @@ from .reading import amount_of, line_of, number_of, our_code, reference_of, trou
 #: What an error's text can add to its HTTP status; the docs publish hardly any, so the first row that surely fits
 #: counts and everything else is UNKNOWN. All patterns of a row must be found.
 _TEXTS = (
-    (Trouble.CONFIGURATION, (r"token|токен",)),
+    (FailureKind.CONFIGURATION, (r"token|токен",)),
     (
-        Trouble.BAD_NUMBER,
+        FailureKind.BAD_NUMBER,
         (r"\b(phone|number)\b|телефон|номер", r"\b(invalid|incorrect|wrong|not valid)\b|невер|некоррект|неправильн"),
     ),
 )
@@ -55,10 +55,10 @@ _STATES = {1: DeliveryState.DELIVERED, 0: DeliveryState.UNDELIVERED}
 #: The provider's lives: a line 120 s (Back Calls), a code in Telegram 90 s (TG Code). Its own codes have any length,
 #: ours at most four digits (SMS Code), in Telegram exactly four.
 _ABILITIES = {
-    Channel.INBOUND_CALL: Ability(Holder.NOBODY, cap=timedelta(seconds=120)),
-    Channel.FLASH_CALL: Ability(Holder.TOLD),
-    Channel.SMS: Ability(Holder.OURS, shortest=4, longest=4),
-    Channel.TELEGRAM: Ability(Holder.OURS, shortest=4, longest=4, cap=timedelta(seconds=90)),
+    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=120)),
+    Channel.FLASH_CALL: Ability(CodeSource.PROVIDER),
+    Channel.SMS: Ability(CodeSource.LOCAL, shortest=4, longest=4),
+    Channel.TELEGRAM: Ability(CodeSource.LOCAL, shortest=4, longest=4, cap=timedelta(seconds=90)),
 }
 
 _CODE = re.compile(r"[0-9]{3,8}")
@@ -111,7 +111,7 @@ class TelefonIp(NationalDriver):
         response = yield HttpRequest.get(self._url("reverse_auth_phone_check", reference))
         answer = _Answer.of(response)
         refusal = self._refusal(response, answer)
-        if refusal.trouble is Trouble.CONFIGURATION:  # among them "token expired", which is no end of the line
+        if refusal.trouble is FailureKind.CONFIGURATION:  # among them "token expired", which is no end of the line
             raise refusal
         status = answer.data.get("status")
         word = status.strip().lower() if isinstance(status, str) else ""
@@ -127,28 +127,28 @@ class TelefonIp(NationalDriver):
                 return Sighting(CallState.CALLED, self._caller(reported))
         return Sighting(CallState.WAITING)
 
-    def read(self, request: WebhookRequest) -> Event | None:
+    def read(self, request: WebhookRequest) -> IncomingCall | None:
         """The call that a webhook reports: `?success=True&phone=8…&id=…`, each of them once."""
         success, phone, reference = (request.once(name) for name in ("success", "phone", "id"))
         caller = self._caller(phone) if phone else None
         known = reference_of(reference)
         if success is None or success.lower() != "true" or caller is None or known is None:
             return None
-        return Event(reference=known, line=None, caller=caller)
+        return IncomingCall(reference=known, line=None, caller=caller)
 
-    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+    def delivery(self, reference: str) -> Exchange[DeliveryReport]:
         """Ask `get_status`. The docs have 1 and public clients a boolean; what a failed one says is assumed."""
         data = yield from self._ask(HttpRequest.get(self._url("get_status", reference) + "/"))
         status = data.get("status")
         if status is None or reference_of(data.get("id", reference)) != reference:
             raise UnclearError("telefon-ip: the answer has no status, or is about another order")
         state = _STATES.get(status) if type(status) in (bool, int) else None
-        return DeliveryEvent(reference, state or DeliveryState.OPEN, self.said(data.get("status_info")))
+        return DeliveryReport(reference, state or DeliveryState.OPEN, self.said(data.get("status_info")))
 
-    def account(self) -> Exchange[Account]:
+    def account(self) -> Exchange[ProviderAccount]:
         """The money left by `get_balance`. No source names the currency: roubles are assumed."""
         data = yield from self._ask(HttpRequest.get(self._url("get_balance") + "/"))
-        return Account(amount_of(data.get("balance")), "RUB")
+        return ProviderAccount(amount_of(data.get("balance")), "RUB")
 
     def _line(self, order: Order) -> Exchange[Receipt]:
         phone = self.written(order.phone)
@@ -182,13 +182,13 @@ class TelefonIp(NationalDriver):
         self._require_sent(data)
         carried = data.get("code", "")
         if carried not in (None, "") and _text(carried).zfill(len(code)) != code:
-            raise ProviderError(Trouble.UNKNOWN, "another code than ours was sent")
+            raise ProviderError(FailureKind.UNKNOWN, "another code than ours was sent")
         return Receipt(reference=reference_of(data.get("id")))
 
     def _require_sent(self, data: Mapping[str, Any]) -> None:
         """Refuse `success: true` with `status: false` inside, which public clients met."""
         if data.get("status") in (False, "false", "False"):
-            raise ProviderError(Trouble.UNKNOWN, self.said(data.get("status_info")) or "status false")
+            raise ProviderError(FailureKind.UNKNOWN, self.said(data.get("status_info")) or "status false")
 
     def _ask(self, request: HttpRequest) -> Exchange[Mapping[str, Any]]:
         response = yield request

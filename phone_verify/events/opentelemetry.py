@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from typing import Any
 
-from .record import Happened, Telemetry, labels
+from .record import Telemetry, VerificationEvent, labels
 
 _NAME = "phone_verify"
 
@@ -45,11 +45,11 @@ class OpenTelemetry:
         span: AbstractContextManager[object] = self._tracer.start_as_current_span(f"phone_verify.{verb}")
         return span
 
-    def count(self, happened: Happened) -> None:
+    def count(self, event_for: VerificationEvent) -> None:
         """Count a verb, and label its span."""
-        told = labels(happened)
+        told = labels(event_for)
         self._verbs.add(1, told)
-        self._seconds.record(happened.seconds, told)
-        if happened.provider_seconds:
-            self._waits.record(happened.provider_seconds, told)
+        self._seconds.record(event_for.seconds, told)
+        if event_for.provider_seconds:
+            self._waits.record(event_for.provider_seconds, told)
         self._trace.get_current_span().set_attributes(told)

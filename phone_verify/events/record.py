@@ -30,7 +30,7 @@ _waited: ContextVar[list[float] | None] = ContextVar("phone_verify_waited", defa
 
 
 @dataclass(frozen=True, slots=True)
-class Happened:
+class VerificationEvent:
     """One verb that has ended.
 
     `verb` is one of start, resend, check, poll, receive, cancel, redeem, or `short_codes_off`; `outcome` is `ok`,
@@ -58,7 +58,7 @@ class Happened:
 
 
 #: Hears of every verb.
-Listener = Callable[[Happened], object]
+Listener = Callable[[VerificationEvent], object]
 
 
 class Telemetry(Protocol):
@@ -67,18 +67,18 @@ class Telemetry(Protocol):
     @property
     def on(self) -> bool: ...
     def span(self, verb: str) -> AbstractContextManager[object]: ...
-    def count(self, happened: Happened) -> None: ...
+    def count(self, event_for: VerificationEvent) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Events:
+class EventBus:
     """Tells the log, the listeners and the telemetry. A listener that fails is logged, and stops nothing."""
 
     listeners: Sequence[Listener] = ()
     telemetry: Telemetry | None = None
 
     @property
-    def heard(self) -> bool:
+    def has_listeners(self) -> bool:
         """Whether anybody listens; where nobody does, nothing needs to be put together."""
         return bool(self.listeners) or events_log.isEnabledFor(logging.INFO) or self._measured
 
@@ -86,14 +86,14 @@ class Events:
         """What everything that a verb does happens within."""
         return self.telemetry.span(verb) if self.telemetry is not None and self._measured else nullcontext()
 
-    def tell(self, happened: Happened) -> None:
+    def tell(self, event_for: VerificationEvent) -> None:
         """Hand a record to everybody."""
         if events_log.isEnabledFor(logging.INFO):
-            events_log.info("%s", happened, extra={"phone_verify": asdict(happened)})
+            events_log.info("%s", event_for, extra={"phone_verify": asdict(event_for)})
         measures = [self.telemetry.count] if self.telemetry is not None and self._measured else []
         for listener in [*self.listeners, *measures]:
             try:
-                listener(happened)
+                listener(event_for)
             except Exception:  # a listener is somebody else's code, and a login must not hang on it
                 log.exception("a listener of phone_verify's events failed")
 
@@ -102,7 +102,7 @@ class Events:
         return self.telemetry is not None and self.telemetry.on
 
 
-def happened(verb: str, result: object, phone: PhoneNumber | None, tag: str | None) -> Happened:
+def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | None) -> VerificationEvent:
     """The record of a verb that returned `result`, without its durations."""
     facts: dict[str, Any] = {}
     match result:
@@ -126,7 +126,7 @@ def happened(verb: str, result: object, phone: PhoneNumber | None, tag: str | No
         facts.setdefault("phone", phone.hint)
     if tag is not None:
         facts.setdefault("tag", tag)
-    return Happened(verb, outcome, **facts)
+    return VerificationEvent(verb, outcome, **facts)
 
 
 def _facts(record: Verification) -> dict[str, Any]:
@@ -162,6 +162,6 @@ def waited(seconds: float) -> None:
 LABELS = ("verb", "outcome", "channel", "driver")
 
 
-def labels(happened: Happened) -> Mapping[str, str]:
+def labels(event_for: VerificationEvent) -> Mapping[str, str]:
     """The labels of a metric for this record: bounded, and without personal data."""
-    return {f"phone_verify.{name}": value for name in LABELS if (value := getattr(happened, name)) is not None}
+    return {f"phone_verify.{name}": value for name in LABELS if (value := getattr(event_for, name)) is not None}

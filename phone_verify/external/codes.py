@@ -13,16 +13,16 @@ from hashlib import sha256
 
 from ..drivers.base import Ability, Starts
 from ..errors import UnclearError
-from ..events.record import Events
+from ..events.record import EventBus
 from ..exchange import Exchange, HttpRequest
-from ..model import Channel, Holder, Outcome, Receipt, Verification
+from ..model import Channel, CodeSource, Outcome, Receipt, Verification
 from ..phone import PhoneNumber
 from ..policy import LONG_CODE
 from ..routing import Router
 from ..spray_guard import RightAnswers
 from ..sync import run
-from ..verifier import Flows, Verifier
-from .forms import Begun
+from ..verifier import AsyncVerifier, Verifier
+from .forms import PendingVerification
 
 #: Is stored in a record in place of the driver's name; no DSN can give a driver this name.
 BY_ANOTHER_PACKAGE = "(another package)"
@@ -55,19 +55,19 @@ def hold(
     life: timedelta,
     shown: Sequence[str] = (),
     user_id: str = "",
-) -> tuple[Outcome, Begun | None]:
+) -> tuple[Outcome, PendingVerification | None]:
     """Hold a code that another package has just delivered; `typed_codes.prove` judges what is typed.
 
     Failures are counted for `subject`, the user's phone or `account`. `life` is a ceiling. `shown` are secrets of the
     same browser: the code that it held for this subject and purpose dies. `user_id` is the user that gave another
     factor, if any: `prove` needs it as its `subject`. Return the outcome, and what the session must keep where it is
-    good. Refusal: too many requests.
+    good. DenialReason: too many requests.
     """
-    flows = _counting(verifier, _Foreign(Holder.TOLD, code=code, cap=life))
+    flows = _counting(verifier, _Foreign(CodeSource.PROVIDER, code=code, cap=life))
     outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, shown=shown, subject=user_id))
     if outcome.verification is None or outcome.secret is None:
         return outcome, None
-    return outcome, Begun(outcome.verification.id, outcome.secret)
+    return outcome, PendingVerification(outcome.verification.id, outcome.secret)
 
 
 def judge(
@@ -86,7 +86,7 @@ def judge(
     cannot exceed the limit. `address` is the client's, for the limit of its wrong answers; `user_id` is the user that
     gave another factor, if any. Return the verification of a right code, else the outcome with the reason.
     """
-    flows = _counting(verifier, _Foreign(Holder.REMOTE, is_right=is_right))
+    flows = _counting(verifier, _Foreign(CodeSource.REMOTE_CHECK, is_right=is_right))
     return _judged(flows, subject, purpose, typed, user_id, address)
 
 
@@ -98,19 +98,19 @@ def judge_again(
     `is_right` returns None where that verification compared nothing: then no failure is counted. Where `subject` is
     locked it is not called. Neither the client's address nor the site-wide tally counts the failure twice.
     """
-    foreign = _Foreign(Holder.REMOTE, is_right=lambda _: is_right(), length=LONG_CODE)
+    foreign = _Foreign(CodeSource.REMOTE_CHECK, is_right=lambda _: is_right(), length=LONG_CODE)
     flows = _counting(verifier, foreign, apart=True)
     return isinstance(_judged(flows, subject, purpose, _ANY, user_id, None), Verification)
 
 
 def may_be_judged(verifier: Verifier, subject: PhoneNumber, purpose: str, *, user_id: str) -> Outcome:
     """Return the outcome of a start for `subject`: a refusal where its failures have locked it. Nothing is sent."""
-    flows = _counting(verifier, _Foreign(Holder.REMOTE), apart=True)
+    flows = _counting(verifier, _Foreign(CodeSource.REMOTE_CHECK), apart=True)
     return run(flows.start(subject, purpose=purpose, channel=Channel.SMS, subject=user_id))
 
 
 def _judged(
-    flows: Flows, subject: PhoneNumber, purpose: str, typed: str, user_id: str, address: str | None
+    flows: AsyncVerifier, subject: PhoneNumber, purpose: str, typed: str, user_id: str, address: str | None
 ) -> Verification | Outcome:
     outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, subject=user_id))
     if outcome.verification is None or outcome.secret is None:
@@ -123,7 +123,7 @@ def _judged(
 class _Foreign:
     """Stands in the place of a driver, carries nothing, and knows the code or who can compare it."""
 
-    holder: Holder
+    holder: CodeSource
     code: str | None = field(default=None, repr=False)
     is_right: Callable[[str], bool | None] = field(default=lambda _: False, repr=False)
     cap: timedelta | None = None
@@ -157,7 +157,7 @@ class _OneDriver(Router):
         return list(self.drivers().values())
 
 
-class _Counting(Flows):
+class _Counting(AsyncVerifier):
     """The flows for every number: nothing is sent, so no destination is refused."""
 
     def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> None:
@@ -179,5 +179,5 @@ def _counting(verifier: Verifier, foreign: _Foreign, *, apart: bool = False) -> 
     )
     router = _OneDriver({Channel.SMS: [foreign]}, ticks=parts.ticks)
     if apart:
-        parts = replace(parts, events=Events(), rights=RightAnswers())
-    return _Counting(replace(parts, policy=policy, router=router, fixed_codes={}))
+        parts = replace(parts, events=EventBus(), rights=RightAnswers())
+    return _Counting(replace(parts, policy=policy, router=router, test_numbers={}))

@@ -1,7 +1,7 @@
 """A code that is typed into a form of somebody else's: another library's login, or a page of the site's own.
 
-Such a form keeps one `Begun` between two requests, where the library whose form it is would keep its code: the code
-itself stays in our store, and limits, lives and tries are those of every verification.
+Such a form keeps one `PendingVerification` between two requests, where its library would keep the code. The code
+itself stays in our store, under the limits of every verification.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ..verifier import Verifier
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class PendingVerification:
     """What the form keeps: which verification is under way, and the secret that shows that it was begun here."""
 
     id: str
     secret: str = field(repr=False)
 
 
-NOTHING = Begun("", "")
+NO_VERIFICATION = PendingVerification("", "")
 
 
 def send(
@@ -30,19 +30,19 @@ def send(
     phone: PhoneNumber,
     purpose: str,
     *,
-    begun: Begun,
+    begun: PendingVerification,
     locale: str | None = None,
     address: str | None = None,
     subject: str = "",
     by_client: bool = False,
-) -> tuple[Outcome, Begun]:
+) -> tuple[Outcome, PendingVerification]:
     """Send once more what is under way, or else begin anew, by the first way that ends in a code to type.
 
-    Returns what came of it, and what to keep from now on. `begun` is what was kept until now, `NOTHING` at first.
+    Return the outcome, and what to keep from now on. `begun` is what was kept until now, `NO_VERIFICATION` at first.
     A call that the user has to make ends in no code: that channel is left out. `address`, `subject` and `by_client`
-    are those of `Flows.start`; what another subject started is not sent again.
+    are those of `AsyncVerifier.start`; what another subject started is not sent again.
     """
-    found = verifier.look(begun.id, begun.secret).verification
+    found = verifier.get(begun.id, begun.secret).verification
     wanted = phone, purpose, verifier.flows.keyring.subject(subject)
     if found is not None and found.open and (found.phone, found.purpose, found.subject) == wanted:
         outcome = verifier.resend(begun.id, begun.secret, channel=found.channel, address=address, by_client=by_client)
@@ -64,12 +64,12 @@ def send(
             break
     if outcome.verification is None or outcome.secret is None:
         return outcome, begun
-    return outcome, Begun(outcome.verification.id, outcome.secret)
+    return outcome, PendingVerification(outcome.verification.id, outcome.secret)
 
 
 def prove(
     verifier: Verifier,
-    begun: Begun,
+    begun: PendingVerification,
     phone: PhoneNumber,
     purpose: str,
     typed: str,

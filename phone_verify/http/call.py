@@ -27,11 +27,11 @@ class SessionUser:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ApiRequest:
     """One request under the mount point.
 
     `path` is what follows the mount, percent-decoded, without a leading slash; header names are lower case; `body` is
-    None when it is longer than `body_limit(path)` allows; `cookie` holds what this browser began, `known_cookie` that
+    None when it is longer than `body_limit(path)` allows; `cookie` holds what this browser began, `device_cookie` that
     it has signed in before; `peer` is the address of the connection, `user` who is
     signed in, `signed_in_for` since when (None where nobody can tell); `multiprocess` is what WSGI says of the
     server; `language` is the tag of the language in which the site itself speaks to this visitor, None where it leaves
@@ -49,7 +49,7 @@ class Call:
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=b"", repr=False)
     cookie: str = field(default="", repr=False)
-    known_cookie: str = field(default="", repr=False)
+    device_cookie: str = field(default="", repr=False)
     peer: str | None = None
     user: SessionUser | None = None
     signed_in_for: timedelta | None = None
@@ -71,8 +71,8 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer: JSON in `document`, or `text`; `cookie` and `known_cookie` are new values of ours, or None.
+class ApiResponse:
+    """The answer: JSON in `document`, or `text`; `cookie` and `device_cookie` are new values of ours, or None.
 
     `started` are the ids that the session notes from now on; None leaves them.
     """
@@ -82,7 +82,7 @@ class Reply:
     text: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
-    known_cookie: str | None = field(default=None, repr=False)
+    device_cookie: str | None = field(default=None, repr=False)
     started: Sequence[str] | None = None
 
     @property
@@ -106,7 +106,7 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class SetPhone:
-    """The proof is good and burnt: the adapter makes this phone the user's; `phone_set` or `phone_taken` answers."""
+    """The proof was redeemed: give the user this phone; reply by `phone_updated` or `phone_conflict`."""
 
     redeemed: Redeemed
 
@@ -115,7 +115,7 @@ class SetPhone:
 class AskSite:
     """The present number was not verified: the site's rule for lost numbers decides. Nothing is burnt.
 
-    The adapter asks that rule, and answers the same call again with `Call.without_old` set.
+    The adapter asks that rule, and answers the same call again with `ApiRequest.without_old` set.
     """
 
     redeemed: Redeemed
@@ -127,4 +127,4 @@ class SignOut:
 
 
 #: What a call comes to: a reply, or what the adapter must do before there is one.
-Answer = Reply | SignIn | SetPhone | AskSite | SignOut
+ApiResult = ApiResponse | SignIn | SetPhone | AskSite | SignOut

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
-from .call import Call
+from .call import ApiRequest
 from .site import Site
 
 
-def call_address(site: Site, call: Call) -> str | None:
+def call_address(site: Site, call: ApiRequest) -> str | None:
     """The address that a call's sends are counted by."""
     return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)
 

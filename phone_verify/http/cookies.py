@@ -16,8 +16,8 @@ from functools import cache
 from typing import Any
 
 from ..model import Redeemed, is_id
-from ..tokens.trusted_device import KNOWN_FOR
-from .call import Call
+from ..tokens.trusted_device import TRUSTED_FOR
+from .call import ApiRequest
 from .site import Site
 
 log = logging.getLogger("phone_verify")
@@ -30,14 +30,14 @@ COOKIE_SECONDS = 3600
 HEADER = "verification-secret"
 _MOST = 5
 _SECRET = re.compile(r"[A-Za-z0-9_-]{22}\Z", re.ASCII)
-KNOWN_COOKIE = "phone_verify_device"
-KNOWN_COOKIE_SECONDS = int(KNOWN_FOR.total_seconds())
+DEVICE_COOKIE = "phone_verify_device"
+DEVICE_COOKIE_SECONDS = int(TRUSTED_FOR.total_seconds())
 
 PREFIX = "__Host-"
 #: Every name that our cookies can have; error reports must mask them.
-ALL_NAMES = tuple(prefix + name for prefix in ("", PREFIX) for name in (COOKIE, KNOWN_COOKIE))
+ALL_NAMES = tuple(prefix + name for prefix in ("", PREFIX) for name in (COOKIE, DEVICE_COOKIE))
 
-_SECONDS = {COOKIE: COOKIE_SECONDS, KNOWN_COOKIE: KNOWN_COOKIE_SECONDS}
+_SECONDS = {COOKIE: COOKIE_SECONDS, DEVICE_COOKIE: DEVICE_COOKIE_SECONDS}
 _LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
@@ -105,13 +105,13 @@ def only_pair(cookie: str, id: str) -> str:
     return _joined([pair for pair in pairs(cookie) if pair[0] == id])
 
 
-def secret_for(call: Call, id: str) -> str:
+def secret_for(call: ApiRequest, id: str) -> str:
     """The secret shown for this verification, or an empty text: the header's, or without one the cookie's."""
     header = call.headers.get(HEADER)
     return header if header is not None else dict(pairs(call.cookie)).get(id, "")
 
 
-def secrets_shown(call: Call) -> Sequence[str]:
+def secrets_shown(call: ApiRequest) -> Sequence[str]:
     """Every secret this request shows."""
     header = call.headers.get(HEADER)
     return [*([header] if header else []), *(secret for _, secret in pairs(call.cookie))]
@@ -121,11 +121,11 @@ def _joined(held: Pairs) -> str:
     return "~".join(f"{id}.{secret}" for id, secret in held)
 
 
-def known_cookie(site: Site, call: Call, redeemed: Redeemed) -> str | None:
+def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed) -> str | None:
     """The new value of the cookie for a browser that has just signed in by this proof; None leaves it.
 
     A test number's fixed code is no sign of whose browser it is.
     """
-    if redeemed.by_fixed_code:
+    if redeemed.by_test_number:
         return None
-    return site.verifier.known_after(call.known_cookie, redeemed.phone)
+    return site.verifier.remember_device(call.device_cookie, redeemed.phone)

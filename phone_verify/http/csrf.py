@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from .call import Call, Reply
+from .call import ApiRequest, ApiResponse
 from .cookies import HEADER
 from .problems import problem
 
 
-def cross_site(call: Call, public_url: str | None) -> Reply | None:
+def cross_site(call: ApiRequest, public_url: str | None) -> ApiResponse | None:
     """403 if a browser says that this request comes from another site, else None.
 
     The `Verification-Secret` header cannot be set by another site without our consent, so a call that shows it is

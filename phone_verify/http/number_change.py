@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from ..errors import InvalidPhoneError
 from ..phone import PhoneNumber
-from .call import Call
+from .call import ApiRequest
 
 #: A first number follows a sign-in, and a changed one a verification of the present number, by this at most
 #: (threat model, "Web").
@@ -30,7 +30,7 @@ class Change(StrEnum):
     ASK_SITE = "ask_site"
 
 
-def own_numbers(call: Call) -> Sequence[PhoneNumber]:
+def current_numbers(call: ApiRequest) -> Sequence[PhoneNumber]:
     """Return the numbers of the signed-in user, the primary one first; a value that is no number is left out."""
     if call.user is None:
         return []
@@ -43,9 +43,9 @@ def own_numbers(call: Call) -> Sequence[PhoneNumber]:
     return found
 
 
-def may_have(call: Call, phone: PhoneNumber | None = None) -> Change:
+def may_have(call: ApiRequest, phone: PhoneNumber | None = None) -> Change:
     """Return whether the signed-in user may be given this number; without one, whether any other than the present."""
-    own = own_numbers(call)
+    own = current_numbers(call)
     if phone in own:
         return Change.ALLOWED
     if not own and not _has_unreadable_number(call):
@@ -57,7 +57,7 @@ def may_have(call: Call, phone: PhoneNumber | None = None) -> Change:
     return Change.VERIFY_PRESENT if call.present_counts or not own else Change.SIGN_IN_AGAIN
 
 
-def _has_unreadable_number(call: Call) -> bool:
+def _has_unreadable_number(call: ApiRequest) -> bool:
     """Return whether the user has a number that cannot be read: in national form, or of an old numbering plan.
 
     It cannot be verified, but it must not be replaced as if the user had none. A text without a digit is no number:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from ..i18n.texts import PAGE, REASONS, reason_text
 from ..model import Outcome, Reason
-from .call import Call, Reply
+from .call import ApiRequest, ApiResponse
 
 #: Nobody knows when a store or a provider is back: soon enough for a person, seldom enough for a machine.
 _UNAVAILABLE_RETRY = timedelta(seconds=5)
@@ -39,7 +39,7 @@ def problem(
     retry_after: timedelta | None = None,
     allow: Sequence[str] = (),
     more: Mapping[str, object] | None = None,
-) -> Reply:
+) -> ApiResponse:
     """A problem reply; `retry_after` also becomes the header, in whole seconds rounded up."""
     document: dict[str, object] = {
         "type": "about:blank",
@@ -60,20 +60,20 @@ def problem(
         headers["Retry-After"] = str(seconds)
     if allow:
         headers["Allow"] = ", ".join(allow)
-    return Reply(status, document, headers=headers)
+    return ApiResponse(status, document, headers=headers)
 
 
-def invalid(detail: str, *fields: str) -> Reply:
+def invalid(detail: str, *fields: str) -> ApiResponse:
     """400 for a body that is not what the call takes."""
     return problem(400, "invalid_request", detail, fields=fields)
 
 
-def unavailable() -> Reply:
+def unavailable() -> ApiResponse:
     """503: the store did not answer; nothing was sent and nothing accepted."""
     return problem(503, "unavailable", PAGE["unavailable"])
 
 
-def refusal(outcome: Outcome) -> Reply:
+def refusal(outcome: Outcome) -> ApiResponse:
     """The problem that an outcome without success is."""
     reason, record = outcome.reason, outcome.verification
     if reason is None:
@@ -92,7 +92,7 @@ def refusal(outcome: Outcome) -> Reply:
     return problem(status, code, reason_text(outcome), retry_after=retry_after, more=more)
 
 
-def told(call: Call, reply: Reply) -> Reply:
+def told(call: ApiRequest, reply: ApiResponse) -> ApiResponse:
     """The reply with its `detail` in the caller's language, where that is a text for visitors; others are English."""
     detail = (reply.document or {}).get("detail")
     if reply.status < HTTPStatus.BAD_REQUEST or not isinstance(detail, str):

@@ -107,13 +107,13 @@ class Notes:
             self.session[f"{self.prefix}checked_number"] = number
 
     @property
-    def checked_for(self) -> timedelta | None:
+    def last_phone_check(self) -> timedelta | None:
         """How long ago the session's user last verified a number that counts; None if never."""
         return session_time.ago(self.session.get(f"{self.prefix}checked_at", None))
 
     def proved_for(self, numbers: Collection[str]) -> timedelta | None:
         """How long ago the user last verified one of the numbers with these tags; None if never."""
-        return self.checked_for if self.session.get(f"{self.prefix}checked_number", None) in numbers else None
+        return self.last_phone_check if self.session.get(f"{self.prefix}checked_number", None) in numbers else None
 
     @property
     def generation(self) -> int:

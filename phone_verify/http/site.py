@@ -11,7 +11,7 @@ from ..verifier import AsyncVerifier, Verifier
 
 
 def _no_async_verifier() -> AsyncVerifier:
-    raise ConfigurationError("this site was made without an async verifier: give it one as `awaiting`")
+    raise ConfigurationError("this site was made without an async verifier: give it one as `make_async_verifier`")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,9 @@ class Site:
     #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty: none.
     frame_ancestors: Sequence[str] = ()
     #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
-    many_processes: Callable[[], None] = field(default=lambda: None, repr=False)
+    warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)
     #: Makes the async verifier when it is first asked for: a blocking site pays nothing for it.
-    awaiting: Callable[[], AsyncVerifier] = field(default=_no_async_verifier, repr=False)
+    make_async_verifier: Callable[[], AsyncVerifier] = field(default=_no_async_verifier, repr=False)
 
     @property
     def async_verifier(self) -> AsyncVerifier:
@@ -46,7 +46,7 @@ class Site:
 
         Raises `ConfigurationError` where the extra `async` is not installed.
         """
-        return self.awaiting()
+        return self.make_async_verifier()
 
     @property
     def secure_cookies(self) -> bool:

@@ -48,7 +48,7 @@ from phone_verify.sandbox.calls import Dialled
 from phone_verify.sandbox.documents import Document
 from phone_verify.sandbox.faults import WAYS_TO_SPOIL, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
-from phone_verify.sandbox.network import Call, Habit, Handset, Message
+from phone_verify.sandbox.network import Habit, Handset, Message, PhoneCall
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.problem import Problem, json_response
 from phone_verify.sandbox.protocols import PROVIDERS
@@ -302,7 +302,7 @@ def _message(message: Message) -> dict[str, object]:
     }
 
 
-def _call(call: Call, now: datetime) -> dict[str, object]:
+def _call(call: PhoneCall, now: datetime) -> dict[str, object]:
     return {
         "id": call.id,
         "at": call.at.isoformat(),

@@ -43,7 +43,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PhoneCall:
     """A call that a handset received (`in`) or made (`out`). `number` is the other end, empty when hidden."""
 
     id: int
@@ -77,13 +77,13 @@ class Handset:
     phone: str
     added_at: datetime
     messages: tuple[Message, ...]
-    calls: tuple[Call, ...]
+    calls: tuple[PhoneCall, ...]
     habit: Habit | None = None
 
     @property
-    def newest_code(self) -> Message | Call | None:
+    def newest_code(self) -> Message | PhoneCall | None:
         """The newest thing whose code the owner of this phone can read."""
-        everything: tuple[Message | Call, ...] = (*self.messages, *self.calls)
+        everything: tuple[Message | PhoneCall, ...] = (*self.messages, *self.calls)
         coded = [item for item in everything if item.code]
         return max(coded, key=lambda item: item.id, default=None)
 
@@ -151,7 +151,7 @@ class _Memory:
         self.added_at = added_at
         self.habit: Habit | None = None
         self.messages: deque[Message] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
-        self.calls: deque[Call] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
+        self.calls: deque[PhoneCall] = deque(maxlen=MAX_ITEMS_PER_HANDSET)
 
 
 def _utc_now() -> datetime:
@@ -282,7 +282,7 @@ class Network:
             shown = "" if hidden else caller or number
             readable = shown[len(shown) - len(code) :] if shown else ""
             for _ in range(copies):
-                call = Call(self._next_id(), dispatch.at, provider, "in", shown, readable, dispatch.at + RING)
+                call = PhoneCall(self._next_id(), dispatch.at, provider, "in", shown, readable, dispatch.at + RING)
                 self._memory(phone).calls.appendleft(call)
             self._changed()
             return dispatch
@@ -291,7 +291,7 @@ class Network:
         """Put a call that `phone` made into its list of calls."""
         with self._happened:
             now = self.now()
-            call = Call(self._next_id(), now, provider, "out", number, "", now, busy)
+            call = PhoneCall(self._next_id(), now, provider, "out", number, "", now, busy)
             self._memory(phone).calls.appendleft(call)
             self._changed()
 
@@ -383,7 +383,7 @@ class Network:
             self._happened.wait_for(lambda: self._closed or self._version != since, timeout)
             return self._version
 
-    def await_code(self, phone: str, *, after: int, timeout: float) -> Message | Call | None:
+    def await_code(self, phone: str, *, after: int, timeout: float) -> Message | PhoneCall | None:
         """Return the newest readable code of `phone` whose id is above `after`; wait up to `timeout` seconds."""
         deadline = time.monotonic() + timeout
         while True:

@@ -16,16 +16,16 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
-from ..lifecycle import PROOF_LIFE, Attachment, Judged, Opening, Spent
-from ..limits import Answering, Counted, Limits, Quota, Refused
-from ..model import Event, Status, Verification
+from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
+from ..limits import Answering, Counted, Denied, Limits, Quota
+from ..model import IncomingCall, Status, Verification
 
 #: How long a record is kept after its life, whether it was closed before or not: for reports, and so that a proof
 #: can be redeemed and a line can rest.
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 #: How many records that are over a start removes, so that a table stays bounded without a cron job. A store may let
 #: one start in a few do it for all.
-SWEPT_PER_START = 2
+PURGE_PER_START = 2
 
 
 def checked_keep(keep: timedelta) -> timedelta:
@@ -40,7 +40,7 @@ def checked_keep(keep: timedelta) -> timedelta:
 class Store(Protocol):
     """A keeper of verifications and counters."""
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         """Count one send under each of these shared quotas: all, or none and which says when.
 
         Gates among them are compared, not counted. Returns the end of each window, for `uncount`, and the site-wide
@@ -58,14 +58,14 @@ class Store(Protocol):
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         """Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why."""
         ...
 
-    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         """Put a receipt on an open record. Never refills attempts, never lengthens a life.
 
-        Refused with `CLOSED`, or with `LINE_TAKEN`, which has closed the record as failed.
+        Denied with `CLOSED`, or with `LINE_TAKEN`, which has closed the record as failed.
         """
         ...
 
@@ -78,7 +78,7 @@ class Store(Protocol):
         limits: Limits,
         answering: Answering,
         now: datetime | None,
-    ) -> Spent | Refused:
+    ) -> Spent | Denied:
         """Take an attempt, compare, close when right or out of attempts, count or clear failures.
 
         Unbound, closed, nothing to compare with, other length, too many failures: says which, takes nothing. The
@@ -96,7 +96,7 @@ class Store(Protocol):
         limits: Limits,
         resend_after: timedelta,
         now: datetime | None,
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         """Count one more send of an open record and put off the next; or do nothing and say why."""
         ...
 
@@ -107,9 +107,9 @@ class Store(Protocol):
         """
         ...
 
-    async def judge(
+    async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
-    ) -> Judged | None:
+    ) -> ResolvedCheck | None:
         """Take a provider's word on an answer to a remote code that `spend` let through; None: nobody could judge.
 
         Right, and of this generation: closes as verified and clears the failures. Not right: closes as exhausted once
@@ -117,7 +117,7 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+    async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
         """Verify the one open claim of the phone with this tag that this call proves, or none.
 
         A call that could prove two claims proves none.

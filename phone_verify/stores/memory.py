@@ -12,26 +12,26 @@ from datetime import UTC, datetime, timedelta
 from .. import lifecycle
 from ..codes import TAG_LENGTH
 from ..errors import StoreError
-from ..lifecycle import Attachment, Judged, Opening, Spent
+from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import (
     Answering,
     Counted,
+    DenialReason,
+    Denied,
     Limits,
     Quota,
-    Refusal,
-    Refused,
     Tally,
     Window,
     after_success,
     changed_by,
-    counted,
+    decrement,
     hour_of,
+    increment,
     is_tallied,
     refunded,
-    uncounted,
 )
-from ..model import Event, Failures, Status, Verification
-from .base import KEPT, SWEPT_PER_START, checked_keep
+from ..model import Failures, IncomingCall, Status, Verification
+from .base import PURGE_PER_START, RETENTION, checked_keep
 
 log = logging.getLogger("phone_verify")
 
@@ -69,7 +69,7 @@ class MemoryStore:
     life.
     """
 
-    def __init__(self, *, keep: timedelta = KEPT) -> None:
+    def __init__(self, *, keep: timedelta = RETENTION) -> None:
         self._keep = checked_keep(keep)
         self._lock = threading.Lock()
         self._born = _process
@@ -88,14 +88,14 @@ class MemoryStore:
             self._refusal = reason
             log.error("the memory store is switched off: %s", reason)
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         now = self._begin(now)
         with self._lock:
             self._drop_counters(len(quotas) + 1, now)
             windows = []
             for quota in quotas:
-                window = counted(self._counters.get(quota.key), quota, now)
-                if isinstance(window, Refused):
+                window = increment(self._counters.get(quota.key), quota, now)
+                if isinstance(window, Denied):
                     return window
                 windows.append(window)
             for quota, window in zip(quotas, windows, strict=True):
@@ -107,7 +107,7 @@ class MemoryStore:
         self._begin(now)
         with self._lock:
             for quota, ends_at in zip(quotas, windows, strict=True):
-                window = uncounted(self._counters.get(quota.key), ends_at)
+                window = decrement(self._counters.get(quota.key), ends_at)
                 if window is not None and not quota.gate:
                     self._counters[quota.key] = window
 
@@ -122,13 +122,13 @@ class MemoryStore:
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         now = self._begin(now)
         with self._lock:
-            self._drop_records(SWEPT_PER_START, now)
-            self._drop_phones(SWEPT_PER_START, now)
+            self._drop_records(PURGE_PER_START, now)
+            self._drop_phones(PURGE_PER_START, now)
             phone = self._phones.get(opening.tag) or _Phone()
-            opened = lifecycle.opened(
+            opened = lifecycle.open(
                 opening,
                 phone.records.values() if opening.shown else (),
                 [(quota, phone.windows.get(quota.key)) for quota in quotas],
@@ -136,7 +136,7 @@ class MemoryStore:
                 limits,
                 now,
             )
-            if isinstance(opened, Refused):
+            if isinstance(opened, Denied):
                 return opened
             self._phones[opening.tag] = phone
             self._count(phone, quotas, opened.windows)
@@ -145,15 +145,15 @@ class MemoryStore:
             self._old_records.append((opened.record.expires_at + self._keep, opened.record.id))
             return opened.record
 
-    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
             if record is None:
-                return Refused(Refusal.CLOSED)
+                return Denied(DenialReason.CLOSED)
             siblings = phone.records.values() if attachment.line is not None else ()
-            attached = lifecycle.attached(record, attachment, siblings, now)
-            changed = attached.record if isinstance(attached, Refused) else attached
+            attached = lifecycle.attach(record, attachment, siblings, now)
+            changed = attached.record if isinstance(attached, Denied) else attached
             if changed is not None:
                 phone.records[id] = changed
             return attached
@@ -167,13 +167,13 @@ class MemoryStore:
         limits: Limits,
         answering: Answering,
         now: datetime | None,
-    ) -> Spent | Refused:
+    ) -> Spent | Denied:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
             failures = phone.failures.get(record.failure_key) if record is not None else None
             address, tally = self._counter_of(answering), self._tally_at(now)
-            spent = lifecycle.spent(record, binding, digests, length, failures, limits, answering, address, tally, now)
+            spent = lifecycle.spend(record, binding, digests, length, failures, limits, answering, address, tally, now)
             if isinstance(spent, Spent):
                 self._answer(phone, spent, answering, now)
             return spent
@@ -187,14 +187,14 @@ class MemoryStore:
         limits: Limits,
         resend_after: timedelta,
         now: datetime | None,
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
             windows = [(quota, phone.windows.get(quota.key)) for quota in quotas]
             failures = phone.failures.get(record.failure_key) if record is not None else None
-            reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, now)
-            if isinstance(reopened, Refused):
+            reopened = lifecycle.reopen(record, binding, short, windows, failures, limits, resend_after, now)
+            if isinstance(reopened, Denied):
                 return reopened
             record, counts = reopened
             self._count(phone, quotas, counts)
@@ -205,29 +205,29 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            settled = lifecycle.settled(record, status, now, generation)
+            settled = lifecycle.settle(record, status, now, generation)
             if settled is not None:
                 self._close(phone, settled)
             return settled is not None
 
-    async def judge(
+    async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
-    ) -> Judged | None:
+    ) -> ResolvedCheck | None:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
             failures = phone.failures.get(record.failure_key) if record is not None else None
             address = self._counter_of(answering)
-            judged = lifecycle.judged(record, right, generation, failures, answering, address, now)
+            judged = lifecycle.resolve_check(record, right, generation, failures, answering, address, now)
             if judged is not None:
                 self._answer(phone, judged, answering, now)
             return judged
 
-    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+    async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
         now = self._begin(now)
         with self._lock:
             phone = self._phones.get(tag) or _Phone()
-            claimed = lifecycle.claimed(phone.records.values(), driver, event, now)
+            claimed = lifecycle.claim(phone.records.values(), driver, event, now)
             if claimed is not None:
                 self._close(phone, claimed)
             return claimed
@@ -236,19 +236,21 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone = self._phones.get(tag) or _Phone()
-            return lifecycle.found(phone.records.values(), driver, reference, now)
+            return lifecycle.find(phone.records.values(), driver, reference, now)
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            return lifecycle.read(record, phone.failures.get(record.failure_key), now) if record is not None else None
+            return (
+                lifecycle.refresh(record, phone.failures.get(record.failure_key), now) if record is not None else None
+            )
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            due = lifecycle.poll_due(record, binding, now)
+            due = lifecycle.may_poll(record, binding, now)
             if due is not None:
                 phone.records[id] = due[1]
             return due is not None and due[0]
@@ -312,7 +314,7 @@ class MemoryStore:
     def _answer(
         self,
         phone: _Phone,
-        answer: Spent | Judged,
+        answer: Spent | ResolvedCheck,
         answering: Answering,
         now: datetime,
     ) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from ..lifecycle import Attachment, Judged, Opening, Spent
-from ..limits import Answering, Counted, Limits, Quota, Refused
-from ..model import Event, Status, Verification
+from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
+from ..limits import Answering, Counted, Denied, Limits, Quota
+from ..model import IncomingCall, Status, Verification
 from ..sync import run
 from .base import Store
 
@@ -36,7 +36,7 @@ class ThreadedStore:
     def __repr__(self) -> str:
         return f"<ThreadedStore over {self._store!r}>"
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         return await self._in_thread(lambda: run(self._store.count(quotas, now)))
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
@@ -44,10 +44,10 @@ class ThreadedStore:
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         return await self._in_thread(lambda: run(self._store.open(opening, quotas, limits, now)))
 
-    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         return await self._in_thread(lambda: run(self._store.attach(id, attachment, now)))
 
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
@@ -62,7 +62,7 @@ class ThreadedStore:
         limits: Limits,
         answering: Answering,
         now: datetime | None,
-    ) -> Spent | Refused:
+    ) -> Spent | Denied:
         return await self._in_thread(
             lambda: run(self._store.spend(id, binding, digests, length, limits, answering, now))
         )
@@ -76,7 +76,7 @@ class ThreadedStore:
         limits: Limits,
         resend_after: timedelta,
         now: datetime | None,
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         return await self._in_thread(
             lambda: run(self._store.reopen(id, binding, short, quotas, limits, resend_after, now))
         )
@@ -84,12 +84,12 @@ class ThreadedStore:
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         return await self._in_thread(lambda: run(self._store.settle(id, status, now, generation)))
 
-    async def judge(
+    async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
-    ) -> Judged | None:
-        return await self._in_thread(lambda: run(self._store.judge(id, right, generation, answering, now)))
+    ) -> ResolvedCheck | None:
+        return await self._in_thread(lambda: run(self._store.resolve_check(id, right, generation, answering, now)))
 
-    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+    async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
         return await self._in_thread(lambda: run(self._store.claim(driver, tag, event, now)))
 
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:

@@ -49,25 +49,25 @@ from ..drivers.base import (
     Driver,
     Polls,
     ReadsWebhooks,
+    ReportsAccount,
+    ReportsDelivery,
     Retries,
     Starts,
     TakesUserTokens,
-    TellsAccount,
-    TellsDelivery,
 )
 from ..drivers.dsn import load_driver, parse_dsn
 from ..drivers.reading import scrubbed
-from ..errors import ConfigurationError, ProviderError, Trouble, UnclearError
+from ..errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse, Notice
 from ..model import (
-    Account,
     CallState,
     Channel,
-    DeliveryEvent,
+    CodeSource,
+    DeliveryReport,
     DeliveryState,
-    Event,
-    Holder,
+    IncomingCall,
     Order,
+    ProviderAccount,
     Receipt,
     Sighting,
     WebhookRequest,
@@ -104,7 +104,7 @@ GARBAGE = {
     "half a surrogate pair": rb'{"message": "\ud800", "error": "\udfff"}',
 }
 
-Result = Receipt | Sighting | bool | DeliveryEvent | Account | ProviderError | UnclearError
+Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | ProviderError | UnclearError
 
 #: What a sample of success expects, and so what is spoilt to see it fail.
 _SUCCESSES = {"receipt", "sighting", "right", "delivery", "account"}
@@ -145,12 +145,12 @@ class DriverSuite:
         holders = {ability.holder for ability in driver.abilities.values()}
         assert holders
         # A webhook may also be told of nothing but how messages fared.
-        assert isinstance(driver, Polls | ReadsWebhooks) or Holder.NOBODY not in holders
-        assert Holder.NOBODY in holders or not isinstance(driver, Polls)
-        assert (Holder.REMOTE in holders) == isinstance(driver, ChecksRemotely)
+        assert isinstance(driver, Polls | ReadsWebhooks) or CodeSource.NONE not in holders
+        assert CodeSource.NONE in holders or not isinstance(driver, Polls)
+        assert (CodeSource.REMOTE_CHECK in holders) == isinstance(driver, ChecksRemotely)
         for ability in driver.abilities.values():
-            assert ability.known is None or ability.holder in (Holder.TOLD, Holder.REMOTE)
-            assert ability.shortest is None or ability.holder is Holder.OURS
+            assert ability.known is None or ability.holder in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK)
+            assert ability.shortest is None or ability.holder is CodeSource.LOCAL
             assert ability.longest is None or 4 <= (ability.shortest or 4) <= ability.longest <= 8
 
     def test_every_channel_has_samples(self) -> None:
@@ -167,7 +167,7 @@ class DriverSuite:
         """A code that the provider checks: one sample of a right answer and one of a wrong one at least."""
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         for channel, ability in self._driver().abilities.items():
-            if ability.holder is Holder.REMOTE:
+            if ability.holder is CodeSource.REMOTE_CHECK:
                 own = [s["expect"].get("right") for s in contents if s.get("order", {}).get("channel") == channel]
                 assert {True, False} <= set(own), channel
 
@@ -175,11 +175,11 @@ class DriverSuite:
         """For delivery and account one sample of success and one of refusal; for webhooks one that counts, one not."""
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
-        for call, role in (("delivery", TellsDelivery), ("account", TellsAccount)):
+        for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount)):
             own = [sample["expect"] for sample in contents if sample.get("call") == call]
             if isinstance(driver, role):
                 assert {call, "refusal"} <= {word for expect in own for word in expect}, call
-        if isinstance(driver, TellsDelivery):
+        if isinstance(driver, ReportsDelivery):
             told = {sample["expect"].get("delivery", {}).get("state") for sample in contents}
             assert {DeliveryState.DELIVERED, DeliveryState.OPEN} <= told
         if isinstance(driver, ReadsWebhooks):
@@ -234,12 +234,12 @@ class DriverSuite:
             result, asked = overhear(_start(driver, self._order({"channel": channel, "code": "4821"}, phone)), ())
             assert asked == []
             assert isinstance(result, ProviderError)
-            assert result.trouble is Trouble.BAD_NUMBER
+            assert result.trouble is FailureKind.BAD_NUMBER
         if isinstance(driver, ChecksRemotely):
             result, asked = overhear(driver.check(phone, "48219"), ())
             assert asked == []
             assert isinstance(result, ProviderError)
-            assert result.trouble is Trouble.BAD_NUMBER
+            assert result.trouble is FailureKind.BAD_NUMBER
 
     # Conversations
 
@@ -288,7 +288,7 @@ class DriverSuite:
         """No answer to a request is a refusal or unclear; unclear for sure where that request may carry the order."""
         for driver, step, responses in self._steps(sample):
             asks, last = sample.get("call") in _QUESTIONS, step + 1 == len(responses)
-            for lost in (ProviderError(Trouble.TRANSIENT, "down"), UnclearError("late")):
+            for lost in (ProviderError(FailureKind.TRANSIENT, "down"), UnclearError("late")):
                 result, _ = overhear(self._call(driver, sample), chain(responses[:step], repeat(lost)))
                 assert isinstance(result, ProviderError | UnclearError)
                 if last and not asks:
@@ -304,7 +304,7 @@ class DriverSuite:
                     answers = chain(responses[:step], repeat(HttpResponse(status, {}, body)))
                     result, _ = overhear(self._call(driver, sample), answers)
                     assert result is not True
-                    assert not isinstance(result, Receipt | DeliveryEvent | Account), name
+                    assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount), name
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
     def test_a_body_that_is_not_read_changes_nothing(self, sample: dict[str, Any]) -> None:
@@ -337,7 +337,7 @@ class DriverSuite:
                     spoken_in = HttpResponse(status, {}, json.dumps(reply).encode())
                     answers = chain(responses[:step], [spoken_in], responses[step + 1 :], repeat(spoken_in))
                     result, asked = overhear(self._call(driver, sample), answers)
-                    if isinstance(result, ProviderError | UnclearError | DeliveryEvent):
+                    if isinstance(result, ProviderError | UnclearError | DeliveryReport):
                         for text in (str(result), repr(result), getattr(result, "detail", "")):
                             _assert_hidden(text, secrets)
                     for request in asked:
@@ -394,10 +394,10 @@ class DriverSuite:
                 assert order.code is not None
                 return driver.check(order.phone, order.code)
             case "delivery":
-                assert isinstance(driver, TellsDelivery)
+                assert isinstance(driver, ReportsDelivery)
                 return driver.delivery(sample["reference"])
             case "account":
-                assert isinstance(driver, TellsAccount)
+                assert isinstance(driver, ReportsAccount)
                 return driver.account()
             case _:
                 return _start(driver, self._order(sample["order"]))
@@ -445,10 +445,10 @@ class DriverSuite:
                 assert result.caller is None or result.state is CallState.CALLED
             case "check", bool():
                 pass
-            case "delivery", DeliveryEvent():
+            case "delivery", DeliveryReport():
                 assert result.reference == sample["reference"]
                 assert result.said == scrubbed(result.said)
-            case "account", Account():
+            case "account", ProviderAccount():
                 assert result.balance is None or result.balance.is_finite()
                 assert result.currency is None or re.fullmatch(r"[A-Z]{3}", result.currency)
             case call, _:
@@ -555,11 +555,11 @@ def _told(result: object) -> dict[str, object]:
             return {"receipt": _plain(result)}
         case Sighting():
             return {"sighting": _plain(result)}
-        case Event():
+        case IncomingCall():
             return {"event": _plain(result)}
-        case DeliveryEvent():
+        case DeliveryReport():
             return {"delivery": _plain(result)}
-        case Account():
+        case ProviderAccount():
             return {"account": _plain(result)}
         case bool():
             return {"right": result}
@@ -571,7 +571,7 @@ def _told(result: object) -> dict[str, object]:
             raise AssertionError(f"no result of a driver: {result!r}")
 
 
-def _plain(value: Receipt | Sighting | Event | DeliveryEvent | Account) -> dict[str, str]:
+def _plain(value: Receipt | Sighting | IncomingCall | DeliveryReport | ProviderAccount) -> dict[str, str]:
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return {
         name: content.e164 if isinstance(content, PhoneNumber) else str(content)
@@ -580,12 +580,12 @@ def _plain(value: Receipt | Sighting | Event | DeliveryEvent | Account) -> dict[
     }
 
 
-def _assert_sound_receipt(receipt: Receipt, holder: Holder) -> None:
-    assert (receipt.code is not None) == (holder is Holder.TOLD)
+def _assert_sound_receipt(receipt: Receipt, holder: CodeSource) -> None:
+    assert (receipt.code is not None) == (holder is CodeSource.PROVIDER)
     assert receipt.code is None or re.fullmatch(r"[0-9]{3,10}", receipt.code)
-    assert receipt.line is not None or holder is not Holder.NOBODY
+    assert receipt.line is not None or holder is not CodeSource.NONE
     # A call to the line may release a message with our code.
-    assert receipt.line is None or holder in (Holder.NOBODY, Holder.OURS)
+    assert receipt.line is None or holder in (CodeSource.NONE, CodeSource.LOCAL)
     assert receipt.line is None or re.fullmatch(r"\+[1-9][0-9]{7,14}", receipt.line.e164)
     assert receipt.line is None or receipt.line.hint
     assert receipt.reference is None or re.fullmatch(r"[!-~]{1,64}", receipt.reference)

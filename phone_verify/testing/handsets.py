@@ -13,7 +13,7 @@ from ..sandbox import Habit, SandboxServer, load, read_scenario
 from ..sandbox.calls import Dialled
 from ..sandbox.faults import Fault, Faults, read_fault
 from ..sandbox.journal import Entry
-from ..sandbox.network import Call, Message
+from ..sandbox.network import Message, PhoneCall
 from ..sandbox.numbers import read_number
 from ..sandbox.protocols import PROVIDERS
 
@@ -94,7 +94,7 @@ class Handset:
         return tuple(reversed(handset.messages)) if handset else ()
 
     @property
-    def calls(self) -> Sequence[Call]:
+    def calls(self) -> Sequence[PhoneCall]:
         """The calls that it received and made, the oldest first."""
         handset = self._sandbox.network.handset(self.phone.e164)
         return tuple(reversed(handset.calls)) if handset else ()

@@ -27,14 +27,14 @@ import pytest
 
 from .. import limits
 from ..codes import Keyring, new_id
-from ..lifecycle import LINE_REST, PAIR_REST, POLL_INTERVAL, PROOF_LIFE, Answer, Attachment, Opening, Spent
-from ..limits import FOREVER, Answering, Counted, Limits, Quota, Refusal, Refused, Tally
-from ..model import Channel, Event, Holder, Status, Verification
+from ..lifecycle import LINE_REST, PAIR_REST, POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
+from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
+from ..model import Channel, CodeSource, IncomingCall, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
 from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST
 from ..purposes import Budget
-from ..stores.base import KEPT, SWEPT_PER_START, Store
+from ..stores.base import PURGE_PER_START, RETENTION, Store
 from .clock import ManualClock
 
 T = TypeVar("T")
@@ -57,11 +57,11 @@ NOBODY = Answering()
 NO_DELAY = timedelta(0)
 LIFE = timedelta(seconds=300)
 
-OURS = Plan(Holder.OURS, 6, short=False, attempts=5, life=LIFE)
-SHORT = Plan(Holder.OURS, 4, short=True, attempts=3, life=timedelta(seconds=180))
-TOLD = Plan(Holder.TOLD, None, short=True, attempts=3, life=timedelta(seconds=180))
-REMOTE = Plan(Holder.REMOTE, 6, short=False, attempts=5, life=LIFE)
-CALL = Plan(Holder.NOBODY, None, short=False, attempts=5, life=LIFE)
+OURS = Plan(CodeSource.LOCAL, 6, short=False, attempts=5, life=LIFE)
+SHORT = Plan(CodeSource.LOCAL, 4, short=True, attempts=3, life=timedelta(seconds=180))
+TOLD = Plan(CodeSource.PROVIDER, None, short=True, attempts=3, life=timedelta(seconds=180))
+REMOTE = Plan(CodeSource.REMOTE_CHECK, 6, short=False, attempts=5, life=LIFE)
+CALL = Plan(CodeSource.NONE, None, short=False, attempts=5, life=LIFE)
 
 _keyring = Keyring(["a key of the store suite, no secret"])
 
@@ -77,9 +77,9 @@ def run(step: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the store suspended")
 
 
-def failing(record: Verification) -> int:
+def failure_count(record: Verification) -> int:
     """How many wrong answers count towards the next lock of this record's budget."""
-    return limits.failing(record.failures, record.read_at)
+    return limits.failure_count(record.failures, record.read_at)
 
 
 def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:
@@ -92,11 +92,11 @@ def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Op
         purpose="login",
         service="default",
         binding=BINDING,
-        channel=Channel.INBOUND_CALL if plan.holder is Holder.NOBODY else Channel.SMS,
+        channel=Channel.INBOUND_CALL if plan.holder is CodeSource.NONE else Channel.SMS,
         driver="fake",
         plan=plan,
         key_id="0a1b2c3d",
-        code_digest=RIGHT if plan.holder is Holder.OURS else None,
+        code_digest=RIGHT if plan.holder is CodeSource.LOCAL else None,
         locale=None,
         resend_after=timedelta(seconds=60),
         short=plan.short,
@@ -204,12 +204,12 @@ class StoreCase:
         digest: bytes,
         limits: Limits = LIMITS,
         length: int | None = None,
-    ) -> Spent | Refused:
+    ) -> Spent | Denied:
         """Guess with one digest, of the code's own length."""
         length = record.code_length or 6 if length is None else length
         return run(store.spend(record.id, record.binding, [digest], length, limits, NOBODY, clock()))
 
-    def windows(self, step: Coroutine[Any, Any, Counted | Refused]) -> Sequence[datetime]:
+    def windows(self, step: Coroutine[Any, Any, Counted | Denied]) -> Sequence[datetime]:
         """Count, and return the ends of the windows."""
         counted = run(step)
         assert isinstance(counted, Counted)
@@ -224,7 +224,7 @@ class StoreCase:
     def locked_for(self, store: Store, clock: ManualClock, limits: Limits, **changes: Any) -> timedelta | None:
         """How long starts are refused for wrong answers; None where they are not."""
         answer = run(store.open(opening(**changes), [], limits, clock()))
-        return answer.retry_after if isinstance(answer, Refused) else None
+        return answer.retry_after if isinstance(answer, Denied) else None
 
     def tally(self, store: Store, clock: ManualClock) -> Tally:
         """The site-wide tally, read by a count of nothing."""
@@ -234,7 +234,7 @@ class StoreCase:
 
     def reopen(
         self, store: Store, clock: ManualClock, record: Verification, short: bool = False, **changes: Any
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         """Ask for one more send, with a minute's delay and no quota unless one is named."""
         return run(
             store.reopen(
@@ -249,7 +249,7 @@ class StoreCase:
         )
 
     def call(
-        self, store: Store, clock: ManualClock, record: Verification, event: Event, driver: str = "fake"
+        self, store: Store, clock: ManualClock, record: Verification, event: IncomingCall, driver: str = "fake"
     ) -> Verification | None:
         """Report a call about the phone of this record."""
         return run(store.claim(driver, record.tag, event, clock()))
@@ -277,7 +277,7 @@ class StorePromises(StoreCase):
             binding=BINDING,
             channel=Channel.SMS,
             driver="fake",
-            holder=Holder.OURS,
+            holder=CodeSource.LOCAL,
             status=Status.PENDING,
             key_id="0a1b2c3d",
             generation=1,
@@ -317,7 +317,7 @@ class StorePromises(StoreCase):
         attached = run(store.attach(order.id, receipt, clock()))
         assert isinstance(attached, Verification)
         assert (attached.status, attached.channel, attached.driver) == (Status.SENT, Channel.FLASH_CALL, "fake-2")
-        assert (attached.holder, attached.short, attached.key_id) == (Holder.TOLD, True, "ffffffff")
+        assert (attached.holder, attached.short, attached.key_id) == (CodeSource.PROVIDER, True, "ffffffff")
         assert (attached.generation, attached.code_digest, attached.code_length) == (2, WRONG, 4)
         assert (attached.reference, attached.line, attached.caller_hint) == ("Ref-7/é", LINE, "+7495")
         assert attached.read_at == clock()
@@ -326,12 +326,12 @@ class StorePromises(StoreCase):
     def test_an_unknown_id_is_none_or_refused(self, store: Store, clock: ManualClock) -> None:
         id = opening().id
         assert run(store.get(id, clock())) is None
-        assert run(store.attach(id, attachment(opening()), clock())) == Refused(Refusal.CLOSED)
-        assert run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())) == Refused(Refusal.UNBOUND)
+        assert run(store.attach(id, attachment(opening()), clock())) == Denied(DenialReason.CLOSED)
+        assert run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())) == Denied(DenialReason.UNBOUND)
         reopened = run(store.reopen(id, BINDING, False, [Quota("q", 1)], LIMITS, NO_DELAY, clock()))
-        assert reopened == Refused(Refusal.UNBOUND)
+        assert reopened == Denied(DenialReason.UNBOUND)
         assert run(store.settle(id, Status.CANCELLED, clock())) is False
-        assert run(store.judge(id, True, 1, NOBODY, clock())) is None
+        assert run(store.resolve_check(id, True, 1, NOBODY, clock())) is None
         assert run(store.may_poll(id, BINDING, clock())) is False
         assert run(store.redeem(id, BINDING, "", clock())) is None
 
@@ -353,7 +353,7 @@ class StorePromises(StoreCase):
         attached = run(store.attach(order.id, attachment(order), None))
         assert isinstance(attached, Verification)
         windows = self.windows(store.count([Quota("k", 1)], None))
-        assert not isinstance(windows, Refused)
+        assert not isinstance(windows, Denied)
         spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
         times = [opened.read_at, attached.read_at, windows[0] - timedelta(hours=1), spent.record.read_at]
@@ -378,25 +378,25 @@ class StorePromises(StoreCase):
         for _ in range(3):
             assert run(store.count([quota], clock())) == Counted([ends_at])
             clock.move(60)
-        assert run(store.count([quota], clock())) == Refused(Refusal.QUOTA, ends_at - clock())
+        assert run(store.count([quota], clock())) == Denied(DenialReason.QUOTA, ends_at - clock())
 
     def test_a_window_does_not_move_and_a_new_one_begins_after_it(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
         run(store.count([quota], clock()))
         clock.move(3599.999999)
-        assert run(store.count([quota], clock())) == Refused(Refusal.QUOTA, timedelta(microseconds=1))
+        assert run(store.count([quota], clock())) == Denied(DenialReason.QUOTA, timedelta(microseconds=1))
         clock.move(0.000001)
         assert run(store.count([quota], clock())) == Counted([clock() + quota.window])
 
     def test_shared_quotas_are_counted_all_or_none(self, store: Store, clock: ManualClock) -> None:
         wide, narrow = Quota("total", 3), Quota("address:a", 1)
-        assert not isinstance(run(store.count([wide, narrow], clock())), Refused)
+        assert not isinstance(run(store.count([wide, narrow], clock())), Denied)
         for _ in range(5):
-            assert isinstance(run(store.count([wide, narrow], clock())), Refused)
-            assert isinstance(run(store.count([narrow, wide], clock())), Refused)
-        assert not isinstance(run(store.count([wide], clock())), Refused)
-        assert not isinstance(run(store.count([wide], clock())), Refused)
-        assert isinstance(run(store.count([wide], clock())), Refused)
+            assert isinstance(run(store.count([wide, narrow], clock())), Denied)
+            assert isinstance(run(store.count([narrow, wide], clock())), Denied)
+        assert not isinstance(run(store.count([wide], clock())), Denied)
+        assert not isinstance(run(store.count([wide], clock())), Denied)
+        assert isinstance(run(store.count([wide], clock())), Denied)
 
     def test_no_quotas_are_nothing_to_count(self, store: Store, clock: ManualClock) -> None:
         assert run(store.count([], clock())) == Counted([])
@@ -405,29 +405,29 @@ class StorePromises(StoreCase):
     def test_what_is_given_back_can_be_counted_again(self, store: Store, clock: ManualClock) -> None:
         quotas = [Quota("total", 2), Quota("address:a", 1)]
         windows = self.windows(store.count(quotas, clock()))
-        assert not isinstance(windows, Refused)
+        assert not isinstance(windows, Denied)
         run(store.uncount(quotas, windows, clock()))
-        assert not isinstance(run(store.count(quotas, clock())), Refused)
-        assert isinstance(run(store.count(quotas, clock())), Refused)
-        assert not isinstance(run(store.count(quotas[:1], clock())), Refused)
+        assert not isinstance(run(store.count(quotas, clock())), Denied)
+        assert isinstance(run(store.count(quotas, clock())), Denied)
+        assert not isinstance(run(store.count(quotas[:1], clock())), Denied)
 
     def test_nothing_is_given_back_to_a_later_window(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
         windows = self.windows(store.count([quota], clock()))
-        assert not isinstance(windows, Refused)
+        assert not isinstance(windows, Denied)
         clock.move(3600)
         run(store.count([quota], clock()))
         run(store.uncount([quota], windows, clock()))
-        assert isinstance(run(store.count([quota], clock())), Refused)
+        assert isinstance(run(store.count([quota], clock())), Denied)
 
     def test_no_more_is_given_back_than_was_taken(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
         windows = self.windows(store.count([quota], clock()))
-        assert not isinstance(windows, Refused)
+        assert not isinstance(windows, Denied)
         for _ in range(3):
             run(store.uncount([quota], windows, clock()))
-        assert not isinstance(run(store.count([quota], clock())), Refused)
-        assert isinstance(run(store.count([quota], clock())), Refused)
+        assert not isinstance(run(store.count([quota], clock())), Denied)
+        assert isinstance(run(store.count([quota], clock())), Denied)
 
     # Opening.
 
@@ -438,7 +438,7 @@ class StorePromises(StoreCase):
         clock.move(10)
         assert isinstance(run(store.open(second, [quota], LIMITS, clock())), Verification)
         third = opening(plan=CALL)
-        assert run(store.open(third, [quota], LIMITS, clock())) == Refused(Refusal.QUOTA, ends_at - clock())
+        assert run(store.open(third, [quota], LIMITS, clock())) == Denied(DenialReason.QUOTA, ends_at - clock())
         assert run(store.get(third.id, clock())) is None
         clock.move(3590)
         assert isinstance(run(store.open(third, [quota], LIMITS, clock())), Verification)
@@ -448,7 +448,7 @@ class StorePromises(StoreCase):
         one, none = Quota("sends:p", 2), Quota("sends:q", 1)
         assert isinstance(run(store.open(opening(), [one, none], LIMITS, clock())), Verification)
         refused = run(store.open(opening(shown=[BINDING]), [one, none], LIMITS, clock()))
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, Denied)
         assert isinstance(run(store.open(opening(), [one], LIMITS, clock())), Verification)
         assert (found := run(store.get(live.id, clock())))
         assert found.open
@@ -483,7 +483,7 @@ class StorePromises(StoreCase):
         clock.move(600)
         order = opening(binding=OTHER_BINDING, channel=Channel.VOICE)
         refused = run(store.open(order, [], limits, clock()))
-        assert refused == Refused(Refusal.FAILURES, FIRST_LOCK), "in whole hours"
+        assert refused == Denied(DenialReason.FAILURES, FIRST_LOCK), "in whole hours"
         assert isinstance(run(store.open(opening(OTHER_PHONE), [], limits, clock())), Verification)
         assert isinstance(run(store.open(opening(budget=Budget.SIGNED_IN), [], limits, clock())), Verification)
         clock.move(3000)
@@ -493,11 +493,11 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 10)
         order = opening(plan=SHORT)
         refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
-        assert refused == Refused(Refusal.SHORT_CODES_CLOSED, SHORT_REST)
+        assert refused == Denied(DenialReason.SHORT_CODES_CLOSED, SHORT_REST)
         assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, clock())), Verification)
         refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.QUOTA, "of several refusals the quota is told first"
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.QUOTA, "of several refusals the quota is told first"
 
     # Receipts.
 
@@ -534,7 +534,7 @@ class StorePromises(StoreCase):
         clock.move(300)
         before = run(store.get(order.id, clock()))
         refused = run(store.attach(order.id, attachment(order, reference="late"), clock()))
-        assert refused == Refused(Refusal.CLOSED, record=before)
+        assert refused == Denied(DenialReason.CLOSED, record=before)
         assert run(store.get(order.id, clock())) == before
 
     def test_a_receipt_that_a_resend_has_overtaken_changes_nothing(self, store: Store, clock: ManualClock) -> None:
@@ -558,7 +558,7 @@ class StorePromises(StoreCase):
             return isinstance(attached, Verification)
 
         first = self.claim_on(store, clock, LINE, subject="s" * 22)
-        proven = self.call(store, clock, first, Event(None, LINE, PHONE))
+        proven = self.call(store, clock, first, IncomingCall(None, LINE, PHONE))
         assert proven is not None
         assert proven.by_pair
         clock.move(LINE_REST.total_seconds())
@@ -575,13 +575,13 @@ class StorePromises(StoreCase):
 
     def test_pair_is_free_after_its_rest(self, store: Store, clock: ManualClock) -> None:
         first = self.claim_on(store, clock, LINE)
-        assert self.call(store, clock, first, Event(None, LINE, PHONE))
+        assert self.call(store, clock, first, IncomingCall(None, LINE, PHONE))
         clock.move(PAIR_REST.total_seconds())
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
     def test_reference_leaves_the_pair_a_minute(self, store: Store, clock: ManualClock) -> None:
         first = self.claim_on(store, clock, LINE)
-        assert self.call(store, clock, first, Event("ref", LINE, PHONE))
+        assert self.call(store, clock, first, IncomingCall("ref", LINE, PHONE))
         clock.move(LINE_REST.total_seconds())
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
@@ -590,8 +590,8 @@ class StorePromises(StoreCase):
         order = opening(plan=CALL, binding=OTHER_BINDING, purpose="signup")
         run(store.open(order, [], LIMITS, clock()))
         refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.LINE_TAKEN
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.LINE_TAKEN
         assert refused.record is not None
         assert (refused.record.status, refused.record.closed_at) == (Status.FAILED, clock())
         assert run(store.get(order.id, clock())) == refused.record
@@ -621,8 +621,8 @@ class StorePromises(StoreCase):
         order = opening(plan=CALL, binding=OTHER_BINDING)
         run(store.open(order, [], LIMITS, clock()))
         refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.LINE_TAKEN
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.LINE_TAKEN
         clock.move(0.000001)
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
@@ -639,8 +639,8 @@ class StorePromises(StoreCase):
         order = opening(plan=CALL, binding=OTHER_BINDING)
         run(store.open(order, [], LIMITS, clock()))
         refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.LINE_TAKEN
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.LINE_TAKEN
         clock.move(0.000001)
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
@@ -658,14 +658,14 @@ class StorePromises(StoreCase):
         for count in (1, 2):
             spent = self.spend(store, clock, first, WRONG)
             assert isinstance(spent, Spent)
-            assert failing(spent.record) == count
+            assert failure_count(spent.record) == count
         second = self.open(store, clock, binding=OTHER_BINDING)
         for record, failures in ((first, 2), (second, 2), (other, 0)):
             assert (found := run(store.get(record.id, clock())))
-            assert failing(found) == failures
-        assert failing(second) == 2
+            assert failure_count(found) == failures
+        assert failure_count(second) == 2
         clock.move(FAILURE_MEMORY.total_seconds())
-        assert failing(self.open(store, clock)) == 0
+        assert failure_count(self.open(store, clock)) == 0
 
     def test_the_browser_that_holds_a_line_may_have_it_again(self, store: Store, clock: ManualClock) -> None:
         self.claim_on(store, clock, LINE)
@@ -685,37 +685,37 @@ class StorePromises(StoreCase):
         clock.move(1)
         spent = run(store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, NOBODY, clock()))
         assert isinstance(spent, Spent)
-        assert spent.answer is Answer.RIGHT
+        assert spent.answer is AttemptResult.RIGHT
         assert (spent.record.status, spent.record.closed_at) == (Status.VERIFIED, clock())
         assert spent.record.attempts_left == 4
         assert run(store.get(order.id, clock())) == spent.record
         again = self.spend(store, clock, record, RIGHT)
-        assert again == Refused(Refusal.CLOSED, record=spent.record)
+        assert again == Denied(DenialReason.CLOSED, record=spent.record)
 
     def test_wrong_codes_take_the_attempts_and_then_close(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         for left in (4, 3, 2, 1, 0):
             spent = self.spend(store, clock, record, WRONG)
             assert isinstance(spent, Spent)
-            assert (spent.answer, spent.record.attempts_left) == (Answer.WRONG, left)
+            assert (spent.answer, spent.record.attempts_left) == (AttemptResult.WRONG, left)
             assert (spent.record.status is Status.EXHAUSTED) == (left == 0)
             assert run(store.get(record.id, clock())) == spent.record
         refused = self.spend(store, clock, record, RIGHT)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.CLOSED
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.CLOSED
 
     def test_a_try_that_is_refused_takes_nothing(self, store: Store, clock: ManualClock) -> None:
         record, call = self.open(store, clock), self.claim_on(store, clock, LINE)
         pending_told = self.open(store, clock, plan=TOLD)
         for digest in (RIGHT, WRONG):
             unbound = run(store.spend(record.id, OTHER_BINDING, [digest], 6, LIMITS, NOBODY, clock()))
-            assert unbound == Refused(Refusal.UNBOUND)
+            assert unbound == Denied(DenialReason.UNBOUND)
             for length in (0, 5, 7):
                 refused = self.spend(store, clock, record, digest, length=length)
-                assert refused == Refused(Refusal.OTHER_LENGTH, record=record)
+                assert refused == Denied(DenialReason.OTHER_LENGTH, record=record)
             for nothing in (call, pending_told):
                 refused = self.spend(store, clock, nothing, digest)
-                assert refused == Refused(Refusal.NO_CODE, record=nothing)
+                assert refused == Denied(DenialReason.NO_CODE, record=nothing)
         for untouched in (record, call, pending_told):
             assert run(store.get(untouched.id, clock())) == untouched
         order = opening(binding=OTHER_BINDING)
@@ -725,8 +725,8 @@ class StorePromises(StoreCase):
         record = self.open(store, clock)
         clock.move(300)
         refused = self.spend(store, clock, record, RIGHT)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.CLOSED
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.CLOSED
         assert refused.record is not None
         assert refused.record.state is Status.EXPIRED
 
@@ -738,11 +738,11 @@ class StorePromises(StoreCase):
         attached = run(store.attach(order.id, attachment(order, code_digest=RIGHT, code_length=4), clock()))
         assert isinstance(attached, Verification)
         refused = self.spend(store, clock, attached, RIGHT, length=5)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.OTHER_LENGTH
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.OTHER_LENGTH
         spent = self.spend(store, clock, attached, RIGHT)
         assert isinstance(spent, Spent)
-        assert spent.answer is Answer.RIGHT
+        assert spent.answer is AttemptResult.RIGHT
 
     # Remote codes.
 
@@ -752,22 +752,22 @@ class StorePromises(StoreCase):
         record = self.open(store, clock, plan=REMOTE)
         spent = run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
         assert isinstance(spent, Spent)
-        assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, 4, True)
+        assert (spent.answer, spent.record.attempts_left, spent.record.open) == (AttemptResult.TAKEN, 4, True)
         run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
         refused = run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
-        assert isinstance(refused, Refused)
-        assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FIRST_LOCK)
+        assert isinstance(refused, Denied)
+        assert (refused.why, refused.retry_after) == (DenialReason.FAILURES, FIRST_LOCK)
 
     def test_the_attempts_of_a_remote_code_run_out_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
         for left in (1, 0):
             spent = run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
             assert isinstance(spent, Spent)
-            assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, left, True)
+            assert (spent.answer, spent.record.attempts_left, spent.record.open) == (AttemptResult.TAKEN, left, True)
         refused = run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.CLOSED
-        judged = run(store.judge(record.id, True, 1, NOBODY, clock()))
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.CLOSED
+        judged = run(store.resolve_check(record.id, True, 1, NOBODY, clock()))
         assert judged is not None
         assert judged.proven, "the last one may have been right"
 
@@ -780,19 +780,19 @@ class StorePromises(StoreCase):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         proven = []
         for right in order:
-            judged = run(store.judge(record.id, right, 1, NOBODY, clock()))
+            judged = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
             proven.append(judged.proven)
         assert proven == [*order]
         assert (found := run(store.get(record.id, clock())))
-        assert (found.status, failing(found)) == (Status.VERIFIED, 0)
+        assert (found.status, failure_count(found)) == (Status.VERIFIED, 0)
         assert run(store.redeem(record.id, BINDING, "", clock())) is not None
 
     def test_a_remote_code_is_proven_by_one_answer(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         for _ in range(2):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
-        judged = [run(store.judge(record.id, True, 1, NOBODY, clock())) for _ in range(2)]
+        judged = [run(store.resolve_check(record.id, True, 1, NOBODY, clock())) for _ in range(2)]
         assert [one and one.proven for one in judged] == [True, False]
 
     def test_a_remote_code_is_exhausted_by_the_last_word(self, store: Store, clock: ManualClock) -> None:
@@ -800,11 +800,11 @@ class StorePromises(StoreCase):
         for _ in range(2):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         for right, status, failures in ((None, Status.PENDING, 1), (False, Status.EXHAUSTED, 1)):
-            judged = run(store.judge(record.id, right, 1, NOBODY, clock()))
+            judged = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.record.status, failing(judged.record), judged.proven) == (status, failures, False)
+            assert (judged.record.status, failure_count(judged.record), judged.proven) == (status, failures, False)
             assert run(store.get(record.id, clock())) == judged.record
-        late = run(store.judge(record.id, True, 1, NOBODY, clock()))
+        late = run(store.resolve_check(record.id, True, 1, NOBODY, clock()))
         assert late is not None
         assert (late.record.status, late.proven) == (Status.EXHAUSTED, False), "nothing leaves a final state"
 
@@ -815,11 +815,11 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.attach(record.id, receipt, clock())), Verification)
         run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         for right in (True, False):
-            dead = run(store.judge(record.id, right, 1, NOBODY, clock()))
+            dead = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert dead is not None
             assert (dead.record.open, dead.proven) == (True, False)
         clock.move(LIFE.total_seconds())
-        over = run(store.judge(record.id, True, 2, NOBODY, clock()))
+        over = run(store.resolve_check(record.id, True, 2, NOBODY, clock()))
         assert over is not None
         assert over.proven is False
 
@@ -829,13 +829,13 @@ class StorePromises(StoreCase):
             spent = run(store.spend(record.id, BINDING, [], 6, Limits(1), NOBODY, clock()))
             assert isinstance(spent, Spent)
             assert spent.record.attempts_left == left
-            judged = run(store.judge(record.id, None, 1, NOBODY, clock()))
+            judged = run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.proven, judged.record.attempts_left, failing(judged.record)) == (False, left, 0)
+            assert (judged.proven, judged.record.attempts_left, failure_count(judged.record)) == (False, left, 0)
         self.fail(store, clock, 2)
-        run(store.judge(record.id, None, 1, NOBODY, clock()))
+        run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Verification)
-        assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Refused)
+        assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Denied)
 
     # Failures in a row.
 
@@ -855,8 +855,8 @@ class StorePromises(StoreCase):
             assert isinstance(self.spend(store, clock, record, WRONG, limits), Spent)
         for record in records:
             refused = self.spend(store, clock, record, RIGHT, limits)
-            assert isinstance(refused, Refused)
-            assert (refused.why, refused.retry_after) == (Refusal.FAILURES, FIRST_LOCK)
+            assert isinstance(refused, Denied)
+            assert (refused.why, refused.retry_after) == (DenialReason.FAILURES, FIRST_LOCK)
             assert refused.record is not None
             assert refused.record.attempts_left == record.attempts_left - 1
         assert isinstance(self.spend(store, clock, other, WRONG, limits), Spent)
@@ -866,8 +866,8 @@ class StorePromises(StoreCase):
         short, long = self.open(store, clock, plan=SHORT), self.open(store, clock)
         self.fail(store, clock, 10)
         refused = self.spend(store, clock, short, RIGHT)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.SHORT_CODES_CLOSED
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.SHORT_CODES_CLOSED
         assert isinstance(self.spend(store, clock, long, RIGHT), Spent)
 
     def test_refused_attempts_do_not_prolong_the_lock(self, store: Store, clock: ManualClock) -> None:
@@ -928,7 +928,7 @@ class StorePromises(StoreCase):
         for known in (False, True):
             answer = self.spend(store, clock, self.open(store, clock, known=known, **number), RIGHT, limits)
             assert isinstance(answer, Spent)
-            assert answer.answer is Answer.RIGHT
+            assert answer.answer is AttemptResult.RIGHT
         clock.move((FAILURE_MEMORY * 5).total_seconds())
         self.fail(store, clock, 2, limits, known=True, purpose="signup", **number)
         clock.move((FAILURE_MEMORY * 5).total_seconds())
@@ -992,7 +992,7 @@ class StorePromises(StoreCase):
         run(store.spend(record.id, BINDING, [RIGHT], 4, LIMITS, answering, clock()))
         assert self.tally(store, clock).short == 1
         gate = Quota("wrong:one", 1, gate=True)
-        assert not isinstance(run(store.count([gate], clock())), Refused), "and those of the address"
+        assert not isinstance(run(store.count([gate], clock())), Denied), "and those of the address"
 
     def test_mistakes_of_one_address_are_no_credit_for_another(self, store: Store, clock: ManualClock) -> None:
         gate = Quota("wrong:two", 1, gate=True)
@@ -1003,12 +1003,12 @@ class StorePromises(StoreCase):
         assert self.tally(store, clock) == Tally()
         record = self.open(store, clock, plan=SHORT)
         run(store.spend(record.id, BINDING, [WRONG], 4, LIMITS, Answering("wrong:two"), clock()))
-        assert isinstance(run(store.count([gate], clock())), Refused)
+        assert isinstance(run(store.count([gate], clock())), Denied)
 
     def test_long_window_is_told_as_any(self, store: Store, clock: ManualClock) -> None:
         years = Quota("q", 1, timedelta(days=3650))
         self.windows(store.count([years], clock()))
-        assert run(store.count([years], clock())) == Refused(Refusal.QUOTA, timedelta(days=3650))
+        assert run(store.count([years], clock())) == Denied(DenialReason.QUOTA, timedelta(days=3650))
 
     def test_right_answers_are_written_in_lots(self, store: Store, clock: ManualClock) -> None:
         for rights in (0, 16):
@@ -1025,8 +1025,8 @@ class StorePromises(StoreCase):
             assert isinstance(answer, Spent)
         clock.move(60)
         refused = run(store.spend(last.id, BINDING, [RIGHT], 6, limits, answering, clock()))
-        assert isinstance(refused, Refused)
-        assert (refused.why, refused.retry_after) == (Refusal.QUOTA, timedelta(minutes=59))
+        assert isinstance(refused, Denied)
+        assert (refused.why, refused.retry_after) == (DenialReason.QUOTA, timedelta(minutes=59))
         for record in (last, trusted):
             address = answering if record.known else Answering("wrong:two")
             answer = run(store.spend(record.id, BINDING, [RIGHT], 6, limits, address, clock()))
@@ -1036,8 +1036,8 @@ class StorePromises(StoreCase):
         limits = Limits(1000, short_failures=1000, short_per_day=3)
         self.fail(store, clock, 3, limits, phone=OTHER_PHONE, plan=SHORT)
         refused = self.spend(store, clock, self.open(store, clock, plan=SHORT), RIGHT, limits)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.SHORT_CODES_CLOSED
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.SHORT_CODES_CLOSED
         stays_open: list[dict[str, Any]] = [
             {"known": True},
             *({"budget": b} for b in Budget if b is not Budget.SIGN_IN),
@@ -1059,7 +1059,7 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2, limits, phone=OTHER_PHONE, plan=SHORT)
         mistaken, other = self.open(store, clock, plan=SHORT), self.open(store, clock, plan=SHORT)
         assert isinstance(self.spend(store, clock, mistaken, WRONG, limits), Spent)
-        assert isinstance(self.spend(store, clock, other, RIGHT, limits), Refused)
+        assert isinstance(self.spend(store, clock, other, RIGHT, limits), Denied)
         assert isinstance(self.spend(store, clock, mistaken, RIGHT, limits), Spent), "its own is taken back"
         assert self.tally(store, clock).short == 2
         assert isinstance(self.spend(store, clock, other, RIGHT, limits), Spent)
@@ -1069,7 +1069,7 @@ class StorePromises(StoreCase):
         record = self.open(store, clock, plan=REMOTE)
         for right, tally in ((False, Tally(long=1)), (None, Tally(long=1)), (True, Tally(right=16))):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, answering, clock()))
-            run(store.judge(record.id, right, 1, answering, clock()))
+            run(store.resolve_check(record.id, right, 1, answering, clock()))
             assert self.tally(store, clock) == tally
 
     # Quotas that are given back, and gates.
@@ -1077,19 +1077,19 @@ class StorePromises(StoreCase):
     def test_gate_is_compared_and_not_counted(self, store: Store, clock: ManualClock) -> None:
         gate, quota = Quota("g", 2, gate=True), Quota("q", 9)
         for _ in range(3):
-            assert not isinstance(run(store.count([gate, quota], clock())), Refused)
+            assert not isinstance(run(store.count([gate, quota], clock())), Denied)
         for _ in range(2):
             windows = self.windows(store.count([replace(gate, gate=False)], clock()))
         refused = run(store.count([gate, quota], clock()))
-        assert refused == Refused(Refusal.QUOTA, windows[0] - clock())
-        rest = sum(not isinstance(run(store.count([quota], clock())), Refused) for _ in range(9))
+        assert refused == Denied(DenialReason.QUOTA, windows[0] - clock())
+        rest = sum(not isinstance(run(store.count([quota], clock())), Denied) for _ in range(9))
         assert rest == 6, "what a gate refuses counts nothing"
 
     def test_uncount_leaves_gates_alone(self, store: Store, clock: ManualClock) -> None:
         windows = self.windows(store.count([Quota("g", 1)], clock()))
         quotas = [Quota("g", 1, gate=True), Quota("q", 1)]
         run(store.uncount(quotas, [*windows, clock()], clock()))
-        assert isinstance(run(store.count(quotas, clock())), Refused)
+        assert isinstance(run(store.count(quotas, clock())), Denied)
 
     @pytest.mark.parametrize("shared", [False, True])
     def test_wait_for_others_is_in_whole_hours(self, store: Store, clock: ManualClock, shared: bool) -> None:
@@ -1098,7 +1098,7 @@ class StorePromises(StoreCase):
                 answer: object = run(store.count([quota], clock()))
             else:
                 answer = run(store.open(opening(), [quota], LIMITS, clock()))
-            return answer.retry_after if isinstance(answer, Refused) else None
+            return answer.retry_after if isinstance(answer, Denied) else None
 
         assert wait(Quota("q", 1)) is None
         clock.move(100)
@@ -1116,7 +1116,7 @@ class StorePromises(StoreCase):
         third = run(store.open(opening(), quotas, LIMITS, clock()))
         assert isinstance(third, Verification)
         run(store.refund(second.id, quotas, second.read_at, clock()))
-        assert isinstance(run(store.open(opening(), quotas, LIMITS, clock())), Refused), "its window has ended"
+        assert isinstance(run(store.open(opening(), quotas, LIMITS, clock())), Denied), "its window has ended"
 
     # Whose verification it is.
 
@@ -1147,10 +1147,10 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2, **other)
         self.spend(store, clock, self.open(store, clock, OTHER_PHONE), RIGHT)
         record = self.open(store, clock, **other)
-        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Denied)
         self.spend(store, clock, record, RIGHT)
         assert isinstance(run(store.open(opening(**other), [], Limits(1), clock())), Verification)
-        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Refused)
+        assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Denied)
 
     @pytest.mark.parametrize("known", [False, True])
     def test_known_browsers_fail_under_a_budget_of_their_own(
@@ -1164,14 +1164,14 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2, known=known)
         assert (lets_in(known), lets_in(not known)) == (False, True)
         refused = self.spend(store, clock, record, RIGHT, Limits(2))
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.FAILURES
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.FAILURES
         again = self.reopen(store, clock, record, limits=Limits(2))
-        assert isinstance(again, Refused)
-        assert again.why is Refusal.FAILURES
+        assert isinstance(again, Denied)
+        assert again.why is DenialReason.FAILURES
         for found, failures in ((record, 2), (other, 0)):
             assert (seen := run(store.get(found.id, clock())))
-            assert (failing(seen), seen.known) == (failures, found.known)
+            assert (failure_count(seen), seen.known) == (failures, found.known)
         assert isinstance(self.spend(store, clock, other, RIGHT, Limits(2)), Spent)
         assert lets_in(known) is False
         assert isinstance(self.spend(store, clock, late, RIGHT), Spent)
@@ -1189,10 +1189,10 @@ class StorePromises(StoreCase):
             if settles:
                 assert run(store.settle(claim.id, Status.VERIFIED, clock()))
             else:
-                assert self.call(store, clock, claim, Event("ref", LINE, PHONE))
+                assert self.call(store, clock, claim, IncomingCall("ref", LINE, PHONE))
             for other in (False, True):
                 opened = run(store.open(opening(known=other), [], Limits(2), clock()))
-                assert isinstance(opened, Verification if other is known else Refused)
+                assert isinstance(opened, Verification if other is known else Denied)
 
     @pytest.mark.parametrize("known", [False, True])
     def test_a_try_that_nobody_judged_is_forgiven_in_its_own_budget(
@@ -1201,9 +1201,9 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 1, known=not known)
         record = self.open(store, clock, plan=REMOTE, known=known)
         self.spend(store, clock, record, WRONG)
-        run(store.judge(record.id, None, 1, NOBODY, clock()))
+        run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
         assert isinstance(run(store.open(opening(known=known), [], Limits(1), clock())), Verification)
-        assert isinstance(run(store.open(opening(known=not known), [], Limits(1), clock())), Refused)
+        assert isinstance(run(store.open(opening(known=not known), [], Limits(1), clock())), Denied)
 
     @pytest.mark.parametrize("status", [Status.VERIFIED, Status.CANCELLED])
     def test_settling_as_verified_clears_failures(self, store: Store, clock: ManualClock, status: Status) -> None:
@@ -1211,7 +1211,7 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2)
         run(store.settle(record.id, status, clock()))
         opened = run(store.open(opening(), [], Limits(2), clock()))
-        assert isinstance(opened, Verification if status is Status.VERIFIED else Refused)
+        assert isinstance(opened, Verification if status is Status.VERIFIED else Denied)
 
     # Resends.
 
@@ -1220,8 +1220,8 @@ class StorePromises(StoreCase):
         for sends, delay in [(2, 60), (3, 120), (4, 240)]:
             clock.move(delay - 0.000001)
             refused = self.reopen(store, clock, record)
-            assert isinstance(refused, Refused)
-            assert (refused.why, refused.retry_after) == (Refusal.TOO_SOON, timedelta(microseconds=1))
+            assert isinstance(refused, Denied)
+            assert (refused.why, refused.retry_after) == (DenialReason.TOO_SOON, timedelta(microseconds=1))
             clock.move(0.000001)
             reopened = self.reopen(store, clock, record)
             assert isinstance(reopened, Verification)
@@ -1243,7 +1243,7 @@ class StorePromises(StoreCase):
         spent = self.spend(store, clock, record, WRONG, Limits(5))
         assert isinstance(spent, Spent)
         assert spent.record.status is Status.EXHAUSTED
-        assert isinstance(run(store.open(opening(), [], Limits(5), clock())), Refused)
+        assert isinstance(run(store.open(opening(), [], Limits(5), clock())), Denied)
 
     def test_starts_and_resends_share_the_phones_quota(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("sends:p", 2)
@@ -1253,9 +1253,9 @@ class StorePromises(StoreCase):
         assert isinstance(self.reopen(store, clock, record, quotas=[quota]), Verification)
         clock.move(120)
         refused = self.reopen(store, clock, record, quotas=[quota])
-        assert isinstance(refused, Refused)
-        assert (refused.why, refused.retry_after) == (Refusal.QUOTA, timedelta(seconds=3600 - 180))
-        assert isinstance(run(store.open(opening(), [quota], LIMITS, clock())), Refused)
+        assert isinstance(refused, Denied)
+        assert (refused.why, refused.retry_after) == (DenialReason.QUOTA, timedelta(seconds=3600 - 180))
+        assert isinstance(run(store.open(opening(), [quota], LIMITS, clock())), Denied)
         assert (found := run(store.get(record.id, clock())))
         assert (found.sends, found.resend_at) == (2, clock())
 
@@ -1273,15 +1273,15 @@ class StorePromises(StoreCase):
             self.reopen(store, clock, record, limits=Limits(10), quotas=[quota]),
             self.reopen(store, clock, record, short=True, quotas=[quota]),
         ]
-        assert [refused.why for refused in refusals if isinstance(refused, Refused)] == [
-            Refusal.TOO_SOON,
-            Refusal.UNBOUND,
-            Refusal.CLOSED,
-            Refusal.FAILURES,
-            Refusal.SHORT_CODES_CLOSED,
+        assert [refused.why for refused in refusals if isinstance(refused, Denied)] == [
+            DenialReason.TOO_SOON,
+            DenialReason.UNBOUND,
+            DenialReason.CLOSED,
+            DenialReason.FAILURES,
+            DenialReason.SHORT_CODES_CLOSED,
         ]
         assert (found := run(store.get(record.id, clock())))
-        assert failing(found) == 10
+        assert failure_count(found) == 10
         assert found == replace(record, read_at=clock(), failures=found.failures)
         assert isinstance(self.reopen(store, clock, record, quotas=[quota]), Verification)
 
@@ -1312,45 +1312,47 @@ class StorePromises(StoreCase):
         record = self.claim_on(store, clock, LINE)
         self.fail(store, clock, 2)
         clock.move(2)
-        claimed = self.call(store, clock, record, Event(None, LINE, PHONE))
+        claimed = self.call(store, clock, record, IncomingCall(None, LINE, PHONE))
         assert claimed == replace(
             record, status=Status.VERIFIED, closed_at=clock(), read_at=clock(), by_pair=True, failures=None
         )
         assert run(store.get(record.id, clock())) == claimed
-        assert self.call(store, clock, record, Event(None, LINE, PHONE)) is None
+        assert self.call(store, clock, record, IncomingCall(None, LINE, PHONE)) is None
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Verification), "a success clears failures"
 
     def test_a_call_under_the_reference_proves_the_claim(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)
-        assert self.call(store, clock, record, Event("ref", None, PHONE)) is not None
+        assert self.call(store, clock, record, IncomingCall("ref", None, PHONE)) is not None
 
     @pytest.mark.parametrize(
         "event",
         [
-            Event(None, LINE, OTHER_PHONE),
-            Event(None, LINE, None),
-            Event(None, OTHER_LINE, PHONE),
-            Event(None, None, PHONE),
-            Event("other", LINE, PHONE),
-            Event("REF", LINE, PHONE),
-            Event("", LINE, PHONE),
-            Event("ref", None, OTHER_PHONE),
+            IncomingCall(None, LINE, OTHER_PHONE),
+            IncomingCall(None, LINE, None),
+            IncomingCall(None, OTHER_LINE, PHONE),
+            IncomingCall(None, None, PHONE),
+            IncomingCall("other", LINE, PHONE),
+            IncomingCall("REF", LINE, PHONE),
+            IncomingCall("", LINE, PHONE),
+            IncomingCall("ref", None, OTHER_PHONE),
         ],
     )
-    def test_a_call_that_does_not_fit_proves_nothing(self, store: Store, clock: ManualClock, event: Event) -> None:
+    def test_a_call_that_does_not_fit_proves_nothing(
+        self, store: Store, clock: ManualClock, event: IncomingCall
+    ) -> None:
         record = self.claim_on(store, clock, LINE)
         assert self.call(store, clock, record, event) is None
         assert run(store.get(record.id, clock())) == record
 
     def test_a_claim_without_a_line_is_proven_by_its_reference_only(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, None)
-        for event in (Event(None, None, PHONE), Event(None, LINE, PHONE)):
+        for event in (IncomingCall(None, None, PHONE), IncomingCall(None, LINE, PHONE)):
             assert self.call(store, clock, record, event) is None
-        assert self.call(store, clock, record, Event("ref", LINE, PHONE)) is not None
+        assert self.call(store, clock, record, IncomingCall("ref", LINE, PHONE)) is not None
 
     def test_a_call_counts_within_its_driver_phone_and_life_only(self, store: Store, clock: ManualClock) -> None:
         record, code = self.claim_on(store, clock, LINE), self.open(store, clock)
-        event = Event(None, LINE, PHONE)
+        event = IncomingCall(None, LINE, PHONE)
         assert self.call(store, clock, record, event, driver="another") is None
         assert run(store.claim("fake", _keyring.tag(OTHER_PHONE), event, clock())) is None
         clock.move(300)
@@ -1360,7 +1362,7 @@ class StorePromises(StoreCase):
 
     def test_a_call_that_could_prove_two_claims_proves_none(self, store: Store, clock: ManualClock) -> None:
         records = [self.claim_on(store, clock, line) for line in (LINE, OTHER_LINE)]
-        assert self.call(store, clock, records[0], Event("ref", None, PHONE)) is None
+        assert self.call(store, clock, records[0], IncomingCall("ref", None, PHONE)) is None
         assert run(store.find("fake", records[0].tag, "ref", clock())) is None
         assert [run(store.get(record.id, clock())) for record in records] == records
 
@@ -1431,10 +1433,10 @@ class StorePromises(StoreCase):
         self.spend(store, clock, proven, RIGHT)
         clock.move(-3600)
         refused = self.spend(store, clock, code, RIGHT)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.CLOSED
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.CLOSED
         assert run(store.redeem(proven.id, BINDING, "", clock())) is None
-        assert self.call(store, clock, claim, Event(claim.reference, claim.line, claim.phone)) is None
+        assert self.call(store, clock, claim, IncomingCall(claim.reference, claim.line, claim.phone)) is None
         found = run(store.get(code.id, clock()))
         assert found is None or found.state is Status.EXPIRED
 
@@ -1445,7 +1447,7 @@ class StorePromises(StoreCase):
         assert run(store.redeem(proven.id, BINDING, "", clock())) is not None
         spent = self.spend(store, clock, code, RIGHT)
         assert isinstance(spent, Spent)
-        assert spent.answer is Answer.RIGHT
+        assert spent.answer is AttemptResult.RIGHT
 
     @pytest.mark.parametrize("status", [Status.FAILED, Status.EXHAUSTED, Status.CANCELLED])
     def test_only_a_verified_record_has_a_proof(self, store: Store, clock: ManualClock, status: Status) -> None:
@@ -1464,9 +1466,9 @@ class StorePromises(StoreCase):
             clock.move(600)
             run(forgetful.purge(1000, clock()))
             self.open(forgetful, clock, PhoneNumber("+989120000009"))
-        assert isinstance(run(forgetful.count([shared], clock())), Refused)
-        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Refused)
-        assert isinstance(run(forgetful.open(opening(OTHER_PHONE), [], Limits(1), clock())), Refused)
+        assert isinstance(run(forgetful.count([shared], clock())), Denied)
+        assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Denied)
+        assert isinstance(run(forgetful.open(opening(OTHER_PHONE), [], Limits(1), clock())), Denied)
 
     def test_a_record_is_kept_as_long_as_its_proof(self, forgetful: Store, clock: ManualClock) -> None:
         record = self.open(forgetful, clock)
@@ -1488,14 +1490,14 @@ class StorePromises(StoreCase):
         assert run(store.get(records[2].id, clock())) is not None
         assert run(store.erase(records[0].tag, clock())) == 0
         assert isinstance(run(store.open(opening(), [own], Limits(2), clock())), Verification)
-        assert isinstance(run(store.open(opening(OTHER_PHONE), [], Limits(2), clock())), Refused)
+        assert isinstance(run(store.open(opening(OTHER_PHONE), [], Limits(2), clock())), Denied)
 
     def test_after_erasing_a_store_goes_on(self, store: Store, clock: ManualClock) -> None:
         first = self.open(store, clock)
         run(store.erase(first.tag, clock()))
-        assert isinstance(self.spend(store, clock, first, RIGHT), Refused)
+        assert isinstance(self.spend(store, clock, first, RIGHT), Denied)
         again = self.open(store, clock)
-        clock.move((LIFE + KEPT).total_seconds() + 1)
+        clock.move((LIFE + RETENTION).total_seconds() + 1)
         run(store.purge(1000, clock()))
         assert self.kept(store, clock, [first, again]) == 0
         assert isinstance(self.spend(store, clock, self.open(store, clock), RIGHT), Spent)
@@ -1503,7 +1505,7 @@ class StorePromises(StoreCase):
     def test_a_start_that_sweeps_forgets_no_failure_that_still_counts(
         self, forgetful: Store, clock: ManualClock
     ) -> None:
-        for _ in range(3 * SWEPT_PER_START):
+        for _ in range(3 * PURGE_PER_START):
             self.open(forgetful, clock)
         clock.move((LIFE + PROOF_LIFE).total_seconds() + 1)
         record = self.open(forgetful, clock)
@@ -1511,7 +1513,7 @@ class StorePromises(StoreCase):
         for _ in range(3):
             self.open(forgetful, clock, purpose="signup")
         assert (found := run(forgetful.get(record.id, clock())))
-        assert failing(found) == 1
+        assert failure_count(found) == 1
 
     def test_nothing_is_settled_as_pending(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
@@ -1528,10 +1530,10 @@ class StorePromises(StoreCase):
         assert isinstance(record, Verification)
         answer = self.spend(store, clock, record, RIGHT)
         if plan is CALL:
-            assert answer == Refused(Refusal.NO_CODE, record=record)
+            assert answer == Denied(DenialReason.NO_CODE, record=record)
         else:
             assert isinstance(answer, Spent)
-            assert answer.answer is Answer.TAKEN
+            assert answer.answer is AttemptResult.TAKEN
         assert (found := run(store.get(order.id, clock())))
         assert found.open
 
@@ -1539,13 +1541,13 @@ class StorePromises(StoreCase):
         self, store: Store, clock: ManualClock
     ) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, code_length=None))
-        assert self.spend(store, clock, record, WRONG, length=0) == Refused(Refusal.OTHER_LENGTH, record=record)
+        assert self.spend(store, clock, record, WRONG, length=0) == Denied(DenialReason.OTHER_LENGTH, record=record)
         assert run(store.get(record.id, clock())) == record
 
     def test_codes_held_back_until_a_call_share_a_line_but_not_with_a_strangers_claim(
         self, store: Store, clock: ManualClock
     ) -> None:
-        def held_back(*shown: bytes) -> Verification | Refused:
+        def held_back(*shown: bytes) -> Verification | Denied:
             order = opening(binding=OTHER_BINDING)
             run(store.open(order, [], LIMITS, clock()))
             return run(store.attach(order.id, attachment(order, line=LINE, shown=shown), clock()))
@@ -1556,15 +1558,15 @@ class StorePromises(StoreCase):
         order = opening(plan=CALL, purpose="signup")
         run(store.open(order, [], LIMITS, clock()))
         refused = run(store.attach(order.id, attachment(order, line=LINE), clock()))
-        assert isinstance(refused, Refused), "who calls for the code would prove the claim"
-        assert refused.why is Refusal.LINE_TAKEN
+        assert isinstance(refused, Denied), "who calls for the code would prove the claim"
+        assert refused.why is DenialReason.LINE_TAKEN
         claim = self.claim_on(store, clock, LINE, phone=OTHER_PHONE)
         order = opening(OTHER_PHONE, binding=OTHER_BINDING)
         for shown in ([], [claim.binding]):
             again = replace(order, id=opening(OTHER_PHONE).id)
             run(store.open(again, [], LIMITS, clock()))
             answer = run(store.attach(again.id, attachment(again, line=LINE, shown=shown), clock()))
-            assert isinstance(answer, Verification if shown else Refused)
+            assert isinstance(answer, Verification if shown else Denied)
 
     def test_a_bounded_number_of_lines_rests_that_one_claim_gave_up(self, store: Store, clock: ManualClock) -> None:
         lines = [PhoneNumber(f"+7495000001{n}") for n in range(9)]
@@ -1577,7 +1579,7 @@ class StorePromises(StoreCase):
             other = opening(plan=CALL, binding=OTHER_BINDING)
             run(store.open(other, [], LIMITS, clock()))
             answer = run(store.attach(other.id, attachment(other, line=line), clock()))
-            resting.append(isinstance(answer, Refused))
+            resting.append(isinstance(answer, Denied))
             run(store.settle(other.id, Status.CANCELLED, clock()))
         assert resting == [False] * 2 + [True] * 7
 
@@ -1588,7 +1590,7 @@ class StoreSweeping(StoreCase):
     def test_records_are_kept_a_day_and_purged_in_batches(self, store: Store, clock: ManualClock) -> None:
         records = [self.open(store, clock, PhoneNumber(f"+98912000010{n}")) for n in range(5)]
         run(store.settle(records[0].id, Status.CANCELLED, clock()))
-        clock.move((LIFE + KEPT).total_seconds() - 1)
+        clock.move((LIFE + RETENTION).total_seconds() - 1)
         assert run(store.purge(100, clock())) == 0
         assert self.kept(store, clock, records) == 5
         clock.move(2)
@@ -1604,17 +1606,17 @@ class StoreSweeping(StoreCase):
             run(store.count([Quota("total", 9), Quota(f"address:{n}", 9)], clock()))
             run(store.open(opening(phone), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
             self.fail(store, clock, 1, phone=phone)
-        clock.move(3 * KEPT.total_seconds())
+        clock.move(3 * RETENTION.total_seconds())
         assert run(store.purge(1000, clock())) >= 3 + 4
         assert run(store.purge(1000, clock())) == 0
 
     def test_starts_remove_what_is_over(self, store: Store, clock: ManualClock) -> None:
         starts = 8
-        phones = [PhoneNumber(f"+98912000010{n:02}") for n in range(starts * SWEPT_PER_START)]
+        phones = [PhoneNumber(f"+98912000010{n:02}") for n in range(starts * PURGE_PER_START)]
         records = [self.open(store, clock, phone) for phone in phones]
-        clock.move((LIFE + KEPT).total_seconds() + 1)
+        clock.move((LIFE + RETENTION).total_seconds() + 1)
         self.open(store, clock)
-        assert self.kept(store, clock, records) >= len(records) - starts * SWEPT_PER_START / 2, "few at a time"
+        assert self.kept(store, clock, records) >= len(records) - starts * PURGE_PER_START / 2, "few at a time"
         for _ in range(starts - 1):
             self.open(store, clock)
         assert self.kept(store, clock, records) == 0
@@ -1624,7 +1626,7 @@ class StoreSweeping(StoreCase):
             run(store.count([Quota("total", 99), Quota(f"address:{n}", 9), Quota(f"prefix:{n}", 9)], clock()))
             order = opening(PhoneNumber(f"+9891200001{n:02}"))
             run(store.open(order, [Quota(f"sends:{n}", 9)], LIMITS, clock()))
-            clock.move(2 * KEPT.total_seconds())
+            clock.move(2 * RETENTION.total_seconds())
         # Of each start there were a record, a phone's counters and two counters of its own.
         assert run(store.purge(1000, clock())) <= 20
 
@@ -1690,9 +1692,9 @@ class StoreRaces(StoreCase):
         ways = [[Quota(f"address:{n}", 5), total] for n in range(4)]
         ways += [way[::-1] for way in ways]
         answers = self.race(stores, 80, lambda store, number: run(store.count(ways[number % 8], clock())))
-        assert sum(not isinstance(answer, Refused) for answer in answers) == 20
+        assert sum(not isinstance(answer, Denied) for answer in answers) == 20
         rest = [run(stores[0].count([total], clock())) for _ in range(11)]
-        assert [isinstance(answer, Refused) for answer in rest] == [False] * 10 + [True]
+        assert [isinstance(answer, Denied) for answer in rest] == [False] * 10 + [True]
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
@@ -1701,11 +1703,11 @@ class StoreRaces(StoreCase):
     ) -> None:
         quota = Quota("total", 40)
         windows = [self.windows(stores[0].count([quota], clock())) for _ in range(40)].pop()
-        assert not isinstance(windows, Refused)
+        assert not isinstance(windows, Denied)
 
         self.race(stores, 30, lambda store, _: run(store.uncount([quota], windows, clock())))
         rest = [run(stores[0].count([quota], clock())) for _ in range(31)]
-        assert [isinstance(answer, Refused) for answer in rest] == [False] * 30 + [True]
+        assert [isinstance(answer, Denied) for answer in rest] == [False] * 30 + [True]
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
@@ -1734,7 +1736,9 @@ class StoreRaces(StoreCase):
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         record = self.claim_on(stores[0], clock, LINE)
-        calls = self.race(stores, 20, lambda store, _: self.call(store, clock, record, Event("ref", LINE, PHONE)))
+        calls = self.race(
+            stores, 20, lambda store, _: self.call(store, clock, record, IncomingCall("ref", LINE, PHONE))
+        )
         assert sum(call is not None for call in calls) == 1
 
     @pytest.mark.race
@@ -1772,7 +1776,7 @@ class StoreRaces(StoreCase):
                 case 2:
                     return run(store.attach(record.id, attachment(opening(), line=LINE), clock()))
                 case 3:
-                    return run(store.claim("fake", record.tag, Event(None, LINE, PHONE), clock()))
+                    return run(store.claim("fake", record.tag, IncomingCall(None, LINE, PHONE), clock()))
                 case _:
                     return self.reopen(store, clock, old[number % 4], quotas=[Quota("sends:o", 99)])
 

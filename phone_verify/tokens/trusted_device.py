@@ -17,13 +17,13 @@ from .proof import LEEWAY
 from .signer import StampedSigner
 
 #: How long a browser stays known after it has signed in by a phone.
-KNOWN_FOR = timedelta(days=180)
+TRUSTED_FOR = timedelta(days=180)
 #: A family's browser; more would only make every request longer.
 _MOST_PHONES = 3
 _LONGEST = 1024
 
 
-class KnownBrowsers:
+class TrustedDevices:
     """Signs and reads what the browsers of one site show. The newest key and the first audience sign, all verify."""
 
     def __init__(self, keyring: Keyring, *audiences: str) -> None:
@@ -43,7 +43,7 @@ class KnownBrowsers:
         if not shown or len(shown) > _LONGEST or not shown.isascii():
             return []
         signers = [self._signer(audience, now + LEEWAY) for audience in self._audiences]
-        oldest = int((KNOWN_FOR + LEEWAY).total_seconds())
+        oldest = int((TRUSTED_FOR + LEEWAY).total_seconds())
         found = []
         for entry, signer in product(shown.split("~")[:_MOST_PHONES], signers):
             try:

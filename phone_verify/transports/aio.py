@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError, ProviderError, Trouble, UnclearError
+from ..errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from ..exchange import HttpRequest, HttpResponse
 from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
 
@@ -66,7 +66,7 @@ class AsyncTransport(HttpTransport):
         except (ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
             kind = type(error).__name__
             if not sending.sent:
-                raise ProviderError(Trouble.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
+                raise ProviderError(FailureKind.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
             raise UnclearError(f"no whole answer from {request.host}: {kind}") from None
         if body is None:
             raise UnclearError(f"the answer of {request.host} is too long")

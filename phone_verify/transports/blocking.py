@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ProviderError, Trouble, UnclearError
+from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import HttpRequest, HttpResponse
 from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
 
@@ -54,7 +54,7 @@ class BlockingTransport(HttpTransport):
             except (HTTPError, OSError, ValueError) as error:
                 kind = type(error).__name__
                 if not watch.sent:
-                    raise ProviderError(Trouble.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
+                    raise ProviderError(FailureKind.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
                 raise UnclearError(f"no whole answer from {request.host}: {kind}") from None
         if body is None or watch.expired:
             raise UnclearError(f"the answer of {request.host} is too long or too slow")

@@ -4,7 +4,7 @@ An adapter reads its form into a mapping, calls one of these, and renders a `Log
 the template of that name, follows a `Redirect`, signs in on a `SignIn`, or gives the number to whoever is signed in on
 a `SetPhone`. The pages hold their binding in the same cookie as the API, so that a script on the page can ask the API
 about what the page shows. The cookie alone finishes nothing here: anyone who can set cookies for the site could plant
-a pair. Only verifications that the framework's own session started (`Call.started`) are shown and finished.
+a pair. Only verifications that the framework's own session started (`ApiRequest.started`) are shown and finished.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import TypeVar
 
 from ..api import representation
 from ..errors import InvalidPhoneError, StoreError
-from ..http.call import AskSite, Call, SetPhone, SignIn
+from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
 from ..http.cookies import Pairs, pairs, secrets_shown, with_pair, without_pair
-from ..http.number_change import Change, may_have, own_numbers
+from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
 from ..http.site import Site
 from ..i18n.texts import Texts, example_number, spoken
-from ..model import Channel, Holder, Outcome, Reason, Status, Verification
+from ..model import Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from .pages import (
@@ -75,17 +75,17 @@ _LONGEST_FIELD = 1024
 P = TypeVar("P", LoginPage, VerifyPage)
 
 
-def show_login(site: Site, call: Call, next: str = "") -> LoginPage:
+def show_login(site: Site, call: ApiRequest, next: str = "") -> LoginPage:
     """The empty login page."""
     return _login(site, call.texts, next=next)
 
 
-def show_logout(call: Call, next: str = "") -> LogoutPage:
+def show_logout(call: ApiRequest, next: str = "") -> LogoutPage:
     """The page that asks whether to sign out."""
     return LogoutPage(texts=call.texts, next=next)
 
 
-def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage | Redirect:
+def submit_login(site: Site, call: ApiRequest, form: Mapping[str, str]) -> LoginPage | Redirect:
     """Start a verification and go to its page; one that is live already is shown again instead of sending."""
     phone_text, word = _field(form, "phone"), _field(form, "channel")
     page = replace(_login(site, call.texts, next=_field(form, "next"), chosen=word), phone=phone_text)
@@ -93,7 +93,7 @@ def submit_login(site: Site, call: Call, form: Mapping[str, str]) -> LoginPage |
     return _begun(site, call, page, phone, PURPOSE, word) if isinstance(phone, PhoneNumber) else phone
 
 
-def show_verify(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+def show_verify(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
     """The page on which somebody who is signed in confirms or changes the number."""
     if call.user is None:
         return Redirect("login", next, back="verify")
@@ -108,7 +108,7 @@ def show_verify(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect
     return page
 
 
-def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage | Redirect | SignOutOthers:
+def submit_verify(site: Site, call: ApiRequest, form: Mapping[str, str]) -> VerifyPage | Redirect | SignOutOthers:
     """Send to the current number (`confirm`), or to the one in `phone`, which becomes the user's once it is verified.
 
     Or end all other sessions (`sign_out_others`).
@@ -118,7 +118,7 @@ def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage
         return Redirect("login", next, back="verify")
     if "sign_out_others" in form:
         return SignOutOthers()
-    own = own_numbers(call)
+    own = current_numbers(call)
     page = _verify(site, call, next=next, chosen=word)
     if "confirm" not in form or not own:
         page = replace(page, phone=phone_text)
@@ -133,7 +133,7 @@ def submit_verify(site: Site, call: Call, form: Mapping[str, str]) -> VerifyPage
     return _begun(site, call, page, phone, "confirm" if not own or phone in own else "change_phone", word)
 
 
-def signed_out_others(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+def signed_out_others(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
     """The page after all other sessions of the user were ended."""
     if call.user is None:
         return Redirect("login", next, back="verify")
@@ -141,22 +141,24 @@ def signed_out_others(site: Site, call: Call, next: str = "") -> VerifyPage | Re
     return replace(page, notice=page.text["signed_out_others"])
 
 
-def taken_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+def taken_phone(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
     """The page for somebody who has proven a number that is another user's."""
     return _refused_number(site, call, next, "phone_taken", 409)
 
 
-def refused_phone(site: Site, call: Call, next: str = "") -> VerifyPage | Redirect:
+def refused_phone(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
     """The page for somebody whose proof must not give a number: a test number's fixed code, and rights over others."""
     return _refused_number(site, call, next, "phone_refused", 400)
 
 
-def show_code(site: Site, call: Call, next: str = "") -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+def show_code(site: Site, call: ApiRequest, next: str = "") -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     """The page of the newest verification that this session started: to sign in, or for the own number."""
     return _submit_code(site, call, {"next": next[:_LONGEST_FIELD]})
 
 
-def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+def submit_code(
+    site: Site, call: ApiRequest, form: Mapping[str, str]
+) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`).
 
     A form that asks whether to stay signed in says so by `asks_remember`, and the answer is its box `remember`.
@@ -164,7 +166,7 @@ def submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | R
     return _submit_code(site, call, {**form, "submitted": "1"})
 
 
-def refused_login(site: Site, call: Call, next: str = "") -> LoginPage:
+def refused_login(site: Site, call: ApiRequest, next: str = "") -> LoginPage:
     """The login page for somebody whom the site does not let in."""
     texts = call.texts
     return replace(_login(site, texts, next=next), error=texts.page["login_refused"], status=403)
@@ -180,7 +182,7 @@ def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
         return replace(page, error=page.text["invalid_phone"], status=400)
 
 
-def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
+def _begun(site: Site, call: ApiRequest, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
     """Start a verification, or find the live one, and go to its page."""
     texts = call.texts
     if not page.configured:
@@ -189,10 +191,10 @@ def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, wo
         return replace(page, error=texts.reasons[Reason.CHANNEL_UNAVAILABLE], status=409)
     channel = Channel(word) if word else None
     if call.multiprocess:
-        site.many_processes()
+        site.warn_multiprocess()
     try:
         held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
-        live = site.verifier.live(phone, purpose, held)
+        live = site.verifier.find_open(phone, purpose, held)
         if live is not None and channel in (None, live.channel):
             return _to_code(call, page.next, live.id, dict(held)[live.id])
         outcome = site.verifier.start(
@@ -202,9 +204,9 @@ def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, wo
             locale=texts.language.tag,
             address=call_address(site, call),
             shown=secrets_shown(call),
-            known_browser=call.known_cookie,
+            trusted_device=call.device_cookie,
             subject=call.user.id if call.user is not None else "",
-            owned=phone in own_numbers(call),
+            owned=phone in current_numbers(call),
             by_client=True,
         )
     except StoreError as error:
@@ -215,7 +217,7 @@ def _begun(site: Site, call: Call, page: P, phone: PhoneNumber, purpose: str, wo
     return _to_code(call, page.next, outcome.verification.id, outcome.secret)
 
 
-def _to_code(call: Call, next: str, id: str, secret: str) -> Redirect:
+def _to_code(call: ApiRequest, next: str, id: str, secret: str) -> Redirect:
     cookie = with_pair(call.cookie, id, secret)
     return Redirect("code", next, cookie, started=with_id(call.started, id))
 
@@ -225,11 +227,11 @@ def _down(page: P, error: StoreError) -> P:
     return replace(page, error=page.text["unavailable"], status=503, headers=unavailable().headers)
 
 
-def _just_confirmed(site: Site, call: Call) -> str | None:
+def _just_confirmed(site: Site, call: ApiRequest) -> str | None:
     """The id of this session's newest verification, if it has given the user a number, or confirmed it."""
     for id, secret in pairs(call.cookie)[:1]:
-        record = site.verifier.look(id, secret).verification if id in call.started else None
-        if record is not None and record.redeemed and _is_for_number(record) and record.phone in own_numbers(call):
+        record = site.verifier.get(id, secret).verification if id in call.started else None
+        if record is not None and record.redeemed and _is_for_number(record) and record.phone in current_numbers(call):
             return id
     return None
 
@@ -238,20 +240,22 @@ def _is_for_number(record: Verification) -> bool:
     return record.purpose in PHONE_PURPOSES
 
 
-def _refused_number(site: Site, call: Call, next: str, text: str, status: int) -> VerifyPage | Redirect:
+def _refused_number(site: Site, call: ApiRequest, next: str, text: str, status: int) -> VerifyPage | Redirect:
     if call.user is None:
         return Redirect("login", next, back="verify")
     page = _verify(site, call, next=next)
     return replace(page, error=page.text[text], status=status)
 
 
-def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+def _submit_code(
+    site: Site, call: ApiRequest, form: Mapping[str, str]
+) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     next = _field(form, "next")
     held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
     if not held:
         return Redirect("login", next)
     if call.multiprocess:
-        site.many_processes()
+        site.warn_multiprocess()
     try:
         return _answered(site, call, held, form, next)
     except StoreError as error:
@@ -270,7 +274,7 @@ def _submit_code(site: Site, call: Call, form: Mapping[str, str]) -> CodePage | 
 
 
 def _answered(
-    site: Site, call: Call, held: Pairs, form: Mapping[str, str], next: str
+    site: Site, call: ApiRequest, held: Pairs, form: Mapping[str, str], next: str
 ) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     current, cookie = _current(site, call, held)
     if current is None:
@@ -287,7 +291,7 @@ def _answered(
     elif "resend" in form:
         word = _field(form, "channel")
         channel = Channel(word) if word in set(Channel) else None
-        owned = record.phone in own_numbers(call)
+        owned = record.phone in current_numbers(call)
         address = call_address(site, call)
         outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
     else:
@@ -301,7 +305,7 @@ def _answered(
         if redeemed is not None:
             return SetPhone(redeemed) if changes else SignIn(redeemed, stays)
     begun_at: PageName = "verify" if changes else "login"
-    standing = outcome if outcome.verification is not None else site.verifier.look(id, secret)
+    standing = outcome if outcome.verification is not None else site.verifier.get(id, secret)
     if standing.verification is None:
         return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
     record = standing.verification
@@ -310,13 +314,13 @@ def _answered(
         return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
     outcome = replace(outcome, verification=record, channels=standing.channels)
     page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
-    number = spoken(record.phone) if changes and record.phone not in own_numbers(call) else ""
+    number = spoken(record.phone) if changes and record.phone not in current_numbers(call) else ""
     return replace(
         page, next=next, begun_at=begun_at, number=number, asks_remember=not changes, remember=stays is not False
     )
 
 
-def _current(site: Site, call: Call, held: Pairs) -> tuple[tuple[str, str, Verification] | None, str]:
+def _current(site: Site, call: ApiRequest, held: Pairs) -> tuple[tuple[str, str, Verification] | None, str]:
     """The newest of the held verifications that the pages are for, and the cookie without those that are gone.
 
     Those are to sign in, and for a signed-in user also to confirm or change the number. The pages leave others alone.
@@ -324,7 +328,7 @@ def _current(site: Site, call: Call, held: Pairs) -> tuple[tuple[str, str, Verif
     cookie = call.cookie
     purposes = SIGN_IN_PURPOSES + (PHONE_PURPOSES if call.user is not None else ())
     for id, secret in held:
-        record = site.verifier.look(id, secret).verification
+        record = site.verifier.get(id, secret).verification
         if record is None:
             cookie = without_pair(cookie, id)
         elif record.purpose in purposes:
@@ -338,8 +342,8 @@ def _login(site: Site, texts: Texts, *, next: str, chosen: str = "") -> LoginPag
     return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=_number_help(site))
 
 
-def _verify(site: Site, call: Call, *, next: str, chosen: str = "") -> VerifyPage:
-    own, texts = own_numbers(call), call.texts
+def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> VerifyPage:
+    own, texts = current_numbers(call), call.texts
     choices = _choices(site, texts, chosen)
     change = may_have(call)
     sign_in = change is Change.SIGN_IN_AGAIN or bool(own and next and not call.present_counts)
@@ -382,7 +386,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
     if not record.open:
         error = texts.page["exhausted" if record.state is Status.EXHAUSTED else "over"]
         return replace(bare, error=error, status=status, headers=headers)
-    kind = "inbound_call" if record.holder is Holder.NOBODY else "code"
+    kind = "inbound_call" if record.holder is CodeSource.NONE else "code"
     if record.channel is Channel.FLASH_CALL:
         kind = "flash_call"
     notice = ""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..http.call import Call
+from ..http.call import ApiRequest
 from .pages import Page
 
 #: Bytes of a form. Ours have a few hundred; a site's own fields need room too.
 FORM_LIMIT = 64 * 1024
 
 
-def refused_form(call: Call, *, too_long: bool, takes_files: bool = False) -> Page | None:
+def refused_form(call: ApiRequest, *, too_long: bool, takes_files: bool = False) -> Page | None:
     """Return the page that refuses this form, or None.
 
     415 for `multipart/form-data`, whose files frameworks write to disk, unless the page `takes_files`; 413 for a form

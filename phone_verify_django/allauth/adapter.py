@@ -17,7 +17,7 @@ from django.http import HttpResponseRedirect
 from django.utils.translation import get_language
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
-from phone_verify.external.forms import NOTHING, Begun, prove, send
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, prove, send
 from phone_verify.http.client_address import call_address
 from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, texts_in
@@ -88,7 +88,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             if phone not in phones.phones_of(user):
                 self._give(user, redeemed)
             elif not signs_in:
-                phones.redate(user, redeemed)
+                phones.touch_verified_at(user, redeemed)
         except StaffPhoneError:
             self._stop(self._texts.page["phone_refused"])
         ClaimedPhone.objects.filter(user_id=user.pk).delete()
@@ -150,7 +150,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             with joining_on_sqlite():
                 told = prove(
                     current_site().verifier,
-                    Begun(*found),
+                    PendingVerification(*found),
                     PhoneNumber(phone),
                     self._purpose,
                     typed,
@@ -213,7 +213,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     site.verifier,
                     PhoneNumber(phone),
                     self._purpose,
-                    begun=Begun(*begun) if begun else NOTHING,
+                    begun=PendingVerification(*begun) if begun else NO_VERIFICATION,
                     locale=self._texts.language.tag,
                     address=self._address,
                     subject=self._subject,
@@ -222,7 +222,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         except StoreError as error:
             log.error("no code of django-allauth's login was sent: %s", error)
             self._stop(self._texts.page["unavailable"])
-        if now != NOTHING:
+        if now != NO_VERIFICATION:
             kept[key] = [now.id, now.secret]
         session[BEGUN] = dict(list(kept.items())[-_MOST_BEGUN:])
         if outcome.reason is not None:

@@ -32,7 +32,7 @@ class PhoneVerifyAllauthConfig(AppConfig):
     def ready(self) -> None:
         """Refuse to start where django-allauth would not ask us."""
         checks.register(complaints)
-        if not app_settings.are_looked_at():
+        if not app_settings.is_lenient():
             for complaint in complaints():
                 if complaint.is_serious():
                     raise ImproperlyConfigured(f"{complaint.msg} {complaint.hint}")

@@ -29,7 +29,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 
-from phone_verify.api import known_cookie
+from phone_verify.api import device_cookie
 from phone_verify.model import Assurance, Redeemed
 
 from .. import accounts, app_settings, calls, kept_proof, pending_login
@@ -158,7 +158,7 @@ def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpRes
     except NoReverseMatch:  # the site signs in by code of its own, without our URLs
         return
     site = current_site()
-    calls.remember(request, response, site, mount, known_cookie(site, calls.page_call(request), redeemed))
+    calls.remember(request, response, site, mount, device_cookie(site, calls.page_call(request), redeemed))
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:

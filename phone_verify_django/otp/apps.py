@@ -38,7 +38,7 @@ class PhoneVerifyOtpConfig(AppConfig):
         from . import first_factor
 
         first_factor.watch()
-        if not app_settings.are_looked_at() and not middleware_is_there():
+        if not app_settings.is_lenient() and not middleware_is_there():
             raise ImproperlyConfigured(MIDDLEWARE_MISSING)
 
 

@@ -11,7 +11,7 @@ import hashlib
 
 from django.contrib.sessions.backends.base import SessionBase
 
-from phone_verify.external.forms import NOTHING, Begun
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 
 #: In the session: the secrets, by the device's key.
 SESSION_KEY = "phone_verify_second_factor"
@@ -24,14 +24,14 @@ Rows = list[list[str]]
 _MOST = 5
 
 
-def begun_in(session: SessionBase, device: int, rows: Rows) -> Begun:
-    """Return what this session started for this device, or `NOTHING`."""
+def begun_in(session: SessionBase, device: int, rows: Rows) -> PendingVerification:
+    """Return what this session started for this device, or `NO_VERIFICATION`."""
     secret = _secrets(session).get(str(device), "")
     id = dict(rows).get(_digest(secret)) if secret else None
-    return Begun(id, secret) if id else NOTHING
+    return PendingVerification(id, secret) if id else NO_VERIFICATION
 
 
-def keep(session: SessionBase, device: int, rows: Rows, begun: Begun) -> Rows:
+def keep(session: SessionBase, device: int, rows: Rows, begun: PendingVerification) -> Rows:
     """Keep the secret in the session, replacing an earlier one; return the rows for the table."""
     rows = forget(session, device, rows)
     secrets = {**_secrets(session), str(device): begun.secret}

@@ -31,7 +31,7 @@ class PhoneFactorMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """Answer the request, with a user whose second factor is another than the first."""
+        """ApiResult the request, with a user whose second factor is another than the first."""
         request.user = SimpleLazyObject(partial(_looked_at, request, request.user))  # type: ignore[assignment]
         request.auser = partial(_alooked_at, request, request.auser)
         if self._is_async:

@@ -21,7 +21,7 @@ from phone_verify import (
     StoreError,
     Verification,
 )
-from phone_verify.external.forms import NOTHING, Begun, prove, send
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, prove, send
 from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, spoken, texts_in
 from phone_verify.model import Redeemed
@@ -124,7 +124,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             return False, {"error_message": NO_SESSION}
         if first_factor.is_used_in(session, self.number):
             return False, {"error_message": _SAME_PHONE}
-        if self.challenges and self._begun(session) == NOTHING:
+        if self.challenges and self._begun(session) == NO_VERIFICATION:
             return False, {"error_message": _ELSEWHERE}
         allowed: tuple[bool, dict[str, Any] | None] = super().verify_is_allowed()
         return allowed
@@ -136,7 +136,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             log.error("no second factor can be checked: %s", NO_SESSION)
             return False
         # Without a challenge no code is compared, so django-otp's throttling has nothing to count.
-        if not self.verify_is_allowed()[0] or self._begun(session) == NOTHING:
+        if not self.verify_is_allowed()[0] or self._begun(session) == NO_VERIFICATION:
             return False
         try:
             with joining_on_sqlite():
@@ -178,7 +178,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             self.challenges = challenges.keep(session, self.pk, self.challenges, begun)
         return outcome
 
-    def _begun(self, session: SessionBase) -> Begun:
+    def _begun(self, session: SessionBase) -> PendingVerification:
         return challenges.begun_in(session, self.pk, self.challenges)
 
     def _is_proven_by(self, session: SessionBase, typed: str) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from phone_verify.stores.base import KEPT
+from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows.verbs import RowStore
 
 from .second_connection import Setup
@@ -30,7 +30,7 @@ class OrmStore(RowStore):
     """
 
     def __init__(
-        self, using: str = "default", *, keep: timedelta = KEPT, connection_setup: Setup | None = None
+        self, using: str = "default", *, keep: timedelta = RETENTION, connection_setup: Setup | None = None
     ) -> None:
         self._using = using
         turns = ConnectionTurns(using, connection_setup)

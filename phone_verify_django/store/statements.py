@@ -22,14 +22,14 @@ from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_
 from phone_verify.stores.rows.writes import (
     CLOSED,
     STORED,
-    Change,
     CountAtOnce,
     Counters,
-    Old,
-    Open,
-    OpenAtOnce,
+    DeleteExpired,
+    InsertVerification,
+    InsertVerificationCTE,
     Start,
     Table,
+    UpdateVerification,
 )
 
 from ..models import CounterRow, PhoneRow, VerificationRow
@@ -150,7 +150,7 @@ class _Tables:
 
 
 class ConnectionReads:
-    """The statements that read; see `Reads`."""
+    """The statements that read; see `ReadStatements`."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         tables = _Tables(connection)
@@ -184,7 +184,7 @@ class ConnectionReads:
 
 
 class ConnectionWords:
-    """The statements that change; see `Words`."""
+    """The statements that change; see `StatementFactory`."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._tables = _Tables(connection)
@@ -197,16 +197,16 @@ class ConnectionWords:
     def at_once(self) -> bool:
         return self._vendor == "postgresql"
 
-    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> Change:
+    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> UpdateVerification:
         r, p = self._tables.record, self._tables.phone
         this = f"{r.column('id')} = %(this)s"
         if self._vendor != "postgresql":
             tally = Prepared(self._tally(tallies)) if tallies else None
             record = Prepared(f"UPDATE {r.name} SET {r.changes(names)} WHERE {this}")
-            return Change(names, record, self._upsert_phone(), tally)
+            return UpdateVerification(names, record, self._upsert_phone(), tally)
         returning = f" RETURNING {_WITHOUT_WAITING}" if lazy else ""
         tally_too = f", tally AS ({self._tally(tallies, held=True)})" if tallies else ""
-        return Change(
+        return UpdateVerification(
             names,
             Prepared(
                 f"WITH held AS (UPDATE {p.name} AS p SET {p.changes(_COUNTED)} "
@@ -219,7 +219,7 @@ class ConnectionWords:
         return self._upsert_phone()
 
     def _tally(self, count: int, *, held: bool = False) -> str:
-        """Change so many counters by so much, or start them again where they have ended.
+        """UpdateVerification so many counters by so much, or start them again where they have ended.
 
         With `held`, for PostgreSQL, only if the statement of that name has a row.
         """
@@ -246,23 +246,23 @@ class ConnectionWords:
             f"{ends_at} = CASE WHEN {ended} THEN {new_ends_at} ELSE {c.name}.{ends_at} END"
         )
 
-    def start(self, swept: Mapping[Table, int]) -> Start:
+    def start(self, purged: Mapping[Table, int]) -> Start:
         r = self._tables.record
-        held = Open(
+        held = InsertVerification(
             self._upsert_phone(),
             Prepared(f"UPDATE {r.name} SET {r.changes(CLOSED)} WHERE {r.column('id')} = %(this)s"),
             Prepared(f"INSERT INTO {r.name} ({r.columns(STORED)}) VALUES ({r.values(STORED)})"),
-            [(self.old(table), most) for table, most in swept.items()],
+            [(self.old(table), most) for table, most in purged.items()],
             numbered_by_us=False,
         )
-        return Start(held, OpenAtOnce(Prepared(self._start(swept))) if self.at_once else None)
+        return Start(held, InsertVerificationCTE(Prepared(self._start(purged))) if self.at_once else None)
 
-    def old(self, table: Table) -> Old:
+    def old(self, table: Table) -> DeleteExpired:
         t = self._tables[table]
         rows, key = t.old("%(most)s", locking=self._skip_locked), t.column(t.key)
         if self._vendor == "mysql":  # takes no LIMIT inside IN
-            return Old(Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows))
-        return Old(Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"))
+            return DeleteExpired(Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows))
+        return DeleteExpired(Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"))
 
     def counters(self, count: int) -> Counters:
         c, numbers = self._tables.counter, range(count)
@@ -320,12 +320,12 @@ class ConnectionWords:
         """That the phone's row is still the one that was read."""
         return f"{self._tables.version} = %(old_version)s"
 
-    def _start(self, swept: Mapping[Table, int]) -> str:
+    def _start(self, purged: Mapping[Table, int]) -> str:
         """A whole start, for PostgreSQL; writes nothing if another step came between."""
         r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)
         counted = p.upsert(names, [p.values(names)], _COUNTED, " AS p")
         parts = [f"held AS ({counted} WHERE {self._as_read} RETURNING {self._tables.version} AS version)"]
-        for table, most in swept.items():
+        for table, most in purged.items():
             t = self._tables[table]
             # This phone's own row may be over; it is being written here, and must not be dropped as well.
             mine = f" AND {p.column('tag')} <> %(tag)s" if table is Table.PHONE else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -16,9 +16,15 @@ from django.db import Error, InterfaceError, OperationalError, connections, tran
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
-from phone_verify.limits import Refused
-from phone_verify.stores.rows.transactions import HELD, READING, Memory, Overtaken, Turn, in_turn
-from phone_verify.stores.rows.writes import Writes
+from phone_verify.limits import Denied
+from phone_verify.stores.rows.transactions import (
+    ConcurrentUpdate,
+    Mode,
+    StartCache,
+    Transaction,
+    run_with_fallback,
+)
+from phone_verify.stores.rows.writes import WriteStatements
 
 from ..models import PhoneRow
 from .second_connection import SecondConnections, Setup
@@ -69,21 +75,26 @@ class ConnectionTurns:
         self._using = using
         self._second = SecondConnections(setup)
         self._pid, self._gate = os.getpid(), threading.Lock()
-        self._memory = Memory()
+        self._memory = StartCache()
 
-    def writes(self) -> Writes:
+    def writes(self) -> WriteStatements:
         """The statements that change, in the words of this database. Raises `StoreError`."""
         with _told():
-            return Writes(ConnectionWords(connections[self._using]))
+            return WriteStatements(ConnectionWords(connections[self._using]))
 
     @cached_property
     def _reads(self) -> ConnectionReads:
         return ConnectionReads(connections[self._using])
 
     def take(
-        self, step: Callable[[Turn], T], now: datetime | None, ways: Sequence[bool] = HELD, *, by_memory: bool = False
+        self,
+        step: Callable[[Transaction], T],
+        now: datetime | None,
+        mode: Mode = Mode.LOCKED,
+        *,
+        from_cache: bool = False,
     ) -> T:
-        """See `Turns`."""
+        """See `TransactionRunner`."""
         outer = connections[self._using]
         with _told(), self._queue(outer):
             _connect(outer)
@@ -91,13 +102,13 @@ class ConnectionTurns:
             connection = second.connection if second else outer
             if connection.in_atomic_block:
                 with transaction.atomic(using=self._using):
-                    return self._in_a_block(step, now, connection, reads=ways is READING)
+                    return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
             prepare = second.prepare if second else partial(_connect, outer)
             try:
-                return in_turn(
-                    lambda alone, by_memory: self._until_done(step, now, connection, prepare, alone, by_memory),
-                    _ways(connection, ways),
-                    by_memory=by_memory,
+                return run_with_fallback(
+                    lambda alone, from_cache: self._until_done(step, now, connection, prepare, alone, from_cache),
+                    _mode_on(connection, mode),
+                    from_cache=from_cache,
                 )
             except Error:
                 if second and connection.vendor == "sqlite":
@@ -125,7 +136,7 @@ class ConnectionTurns:
             gate.release()
 
     def _in_a_block(
-        self, step: Callable[[Turn], T], now: datetime | None, connection: BaseDatabaseWrapper, *, reads: bool
+        self, step: Callable[[Transaction], T], now: datetime | None, connection: BaseDatabaseWrapper, *, reads: bool
     ) -> T:
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite" and not reads:
@@ -136,12 +147,12 @@ class ConnectionTurns:
 
     def _until_done(
         self,
-        step: Callable[[Turn], T],
+        step: Callable[[Transaction], T],
         now: datetime | None,
         connection: BaseDatabaseWrapper,
         prepare: Callable[[], None],
         alone: bool,
-        by_memory: bool,
+        from_cache: bool,
     ) -> T:
         """Run a step in a transaction of its own.
 
@@ -155,14 +166,14 @@ class ConnectionTurns:
             try:
                 prepare()
                 with connection.cursor() as cursor:
-                    turn = self._turn(cursor, connection, now, alone=alone, by_memory=by_memory)
+                    turn = self._turn(cursor, connection, now, alone=alone, from_cache=from_cache)
                     try:
                         return step(turn) if alone else _in_a_transaction(step, turn, connection)
                     finally:
                         unclear = turn.unclear
             except (InterfaceError, OperationalError) as error:
                 if alone and _code(error) in _CONFLICTS:
-                    raise Overtaken from None
+                    raise ConcurrentUpdate from None
                 connection.close_if_unusable_or_obsolete()
                 if unclear or not again or time.monotonic() - begun > _AT_ONCE:
                     raise
@@ -175,31 +186,31 @@ class ConnectionTurns:
         now: datetime | None,
         *,
         alone: bool = False,
-        by_memory: bool = False,
-    ) -> Turn:
+        from_cache: bool = False,
+    ) -> Transaction:
         server = connection.vendor != "sqlite"
-        return Turn(cursor, self._reads, self._memory, now, server=server, alone=alone, by_memory=by_memory)
+        return Transaction(cursor, self._reads, self._memory, now, server=server, alone=alone, from_cache=from_cache)
 
 
-def _ways(connection: BaseDatabaseWrapper, ways: Sequence[bool]) -> Sequence[bool]:
-    """Only PostgreSQL's statements are guarded, and only READ COMMITTED sees what came between."""
-    if ways is READING or (connection.vendor == "postgresql" and not _chosen_isolation(connection)):
-        return ways
-    return HELD
+def _mode_on(connection: BaseDatabaseWrapper, mode: Mode) -> Mode:
+    """Return the mode for this database: only PostgreSQL has optimistic statements, under READ COMMITTED."""
+    if mode is Mode.READ_ONLY or (connection.vendor == "postgresql" and not _chosen_isolation(connection)):
+        return mode
+    return Mode.LOCKED
 
 
 def _chosen_isolation(connection: BaseDatabaseWrapper) -> bool:
     return "isolation_level" in connection.settings_dict["OPTIONS"]
 
 
-def _in_a_transaction(step: Callable[[Turn], T], turn: Turn, connection: BaseDatabaseWrapper) -> T:
+def _in_a_transaction(step: Callable[[Transaction], T], turn: Transaction, connection: BaseDatabaseWrapper) -> T:
     if connection.vendor == "mysql" and _chosen_isolation(connection):
         # With more than this, steps that waited for each other would fail instead.
         turn.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     turn.cursor.execute(_BEGIN[connection.vendor])
     try:
         result = step(turn)
-        if isinstance(result, Refused) and not turn.wrote:
+        if isinstance(result, Denied) and not turn.wrote:
             turn.cursor.execute("ROLLBACK")  # a commit would wait for the disk, for the sake of locks
         else:
             turn.unclear = True

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from phone_verify.api import Call, Reply, SignIn, Site, ahandle, handle
+from phone_verify.api import ApiRequest, ApiResponse, SignIn, Site, ahandle, handle
 from phone_verify.api.representation import dial, seconds_left, verification
 from phone_verify.http.cookies import with_pair
 from phone_verify.model import Receipt, Status
@@ -37,24 +37,24 @@ pytestmark = pytest.mark.usefixtures("face")
 
 
 def site(bench: Bench) -> Site:
-    return Site(bench.verifier, webhook_secrets=(NEW, OLD), awaiting=lambda: AsyncFace(bench.parts).flows)
+    return Site(bench.verifier, webhook_secrets=(NEW, OLD), make_async_verifier=lambda: AsyncFace(bench.parts).flows)
 
 
-def handled(site: Site, call: Call) -> Any:
+def handled(site: Site, call: ApiRequest) -> Any:
     return handle(site, call) if Bench.face is Verifier else awaited(ahandle(site, call))
 
 
-def ask(site: Site, method: str, path: str, fields: Any = None, **more: Any) -> Reply | SignIn:
+def ask(site: Site, method: str, path: str, fields: Any = None, **more: Any) -> ApiResponse | SignIn:
     headers = {"content-type": "application/json", **more.pop("headers", {})}
     body = b"" if fields is None else json.dumps(fields).encode()
-    call = Call(method, path, headers, body=body, **more)
+    call = ApiRequest(method, path, headers, body=body, **more)
     answer = handled(site, call)
-    assert isinstance(answer, Reply | SignIn)
+    assert isinstance(answer, ApiResponse | SignIn)
     return answer
 
 
-def problem(answer: Reply | SignIn) -> tuple[int, Any]:
-    assert isinstance(answer, Reply)
+def problem(answer: ApiResponse | SignIn) -> tuple[int, Any]:
+    assert isinstance(answer, ApiResponse)
     assert answer.document is not None
     return answer.status, answer.document["code"]
 
@@ -114,9 +114,9 @@ def rung(secret: str = NEW, driver: str = "deaf", method: str = "GET", parameter
     where: dict[str, Any] = {"query": urlencode(fields)}
     if form:
         where = {"body": urlencode(fields).encode(), "headers": {"content-type": "application/x-www-form-urlencoded"}}
-    answer = handled(site(bench), Call(method, f"webhooks/{driver}/{secret}", **where))
-    assert isinstance(answer, Reply)
-    record = bench.verifier.look(id, holder).verification
+    answer = handled(site(bench), ApiRequest(method, f"webhooks/{driver}/{secret}", **where))
+    assert isinstance(answer, ApiResponse)
+    record = bench.verifier.get(id, holder).verification
     assert record is not None
     if answer.status == 200:
         assert answer.text == "OK"
@@ -166,8 +166,8 @@ def test_only_get_and_post_report_a_call(method: str) -> None:
 def test_head_is_allowed_where_get_has_no_effect() -> None:
     bench = Bench(sms())
     id, secret = bench.begun()
-    answer = handled(site(bench), Call("HEAD", f"v1/verifications/{id}", cookie=with_pair("", id, secret)))
-    assert isinstance(answer, Reply)
+    answer = handled(site(bench), ApiRequest("HEAD", f"v1/verifications/{id}", cookie=with_pair("", id, secret)))
+    assert isinstance(answer, ApiResponse)
     assert answer.status == 200
 
 
@@ -187,19 +187,19 @@ def test_no_seconds_are_left_of_what_is_over() -> None:
     bench = Bench(sms())
     id, secret = bench.begun()
     bench.verifier.cancel(id, secret)
-    told = verification(bench.verifier.look(id, secret))
+    told = verification(bench.verifier.get(id, secret))
     assert (told["status"], told["expires_in"], told["resend_in"], told["channels"]) == ("cancelled", 0, 0, [])
 
 
 def test_the_number_to_call_is_told_while_the_claim_is_open() -> None:
     bench = Bench(Caller([Receipt("1", line=LINE)]), sms(), resend_after=timedelta(0))
     id, secret = bench.begun(CALL)
-    told = verification(bench.verifier.look(id, secret))
+    told = verification(bench.verifier.get(id, secret))
     assert isinstance(told["dial"], dict)
     assert (told["dial"]["number"], told["dial"]["uri"]) == (LINE.e164, f"tel:{LINE.e164}")
     assert (told["code_length"], told["attempts_left"], told["caller_hint"]) == (None, None, None)
     bench.verifier.cancel(id, secret)
-    assert verification(bench.verifier.look(id, secret))["dial"] is None
+    assert verification(bench.verifier.get(id, secret))["dial"] is None
 
 
 def test_the_number_to_call_goes_when_a_code_is_sent_instead() -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from phone_verify.api import AskSite, Call, SessionUser, SetPhone, SignIn, Site
+from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn, Site
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import pairs, with_pair
 from phone_verify.http.session_notes import with_id
@@ -41,8 +41,8 @@ class Visitor:
         self.started: Sequence[str] = ()
 
     @property
-    def call(self) -> Call:
-        return Call("POST", "", cookie=self.cookie, started=self.started)
+    def call(self) -> ApiRequest:
+        return ApiRequest("POST", "", cookie=self.cookie, started=self.started)
 
     def login(self, channel: str = "") -> LoginPage | Redirect:
         answer = submit_login(self.site, self.call, {"phone": PHONE.e164, "channel": channel})
@@ -83,7 +83,7 @@ def test_a_number_with_a_live_verification_on_another_channel_starts_anew() -> N
     page = show_code(visitor.site, visitor.call)
     assert isinstance(page, CodePage)
     assert (page.kind, page.caller_hint) == ("flash_call", "099")
-    assert visitor.bench.verifier.look(*old).verification.status == "cancelled"  # type: ignore[union-attr]
+    assert visitor.bench.verifier.get(*old).verification.status == "cancelled"  # type: ignore[union-attr]
     assert isinstance(visitor.code(code="1234"), SignIn)
 
 
@@ -181,7 +181,7 @@ def test_short_codes_that_are_closed_leave_the_login_page_where_it_is() -> None:
     assert isinstance(page, LoginPage)
     assert page.status == 409
     assert isinstance(visitor.login("sms"), Redirect)
-    assert visitor.bench.verifier.look(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
+    assert visitor.bench.verifier.get(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("purpose", ["login", "signup", "confirm", "change_phone"])
@@ -221,8 +221,8 @@ class User(Visitor):
         self.signed_in_for = None if minutes is None else timedelta(minutes=minutes)
 
     @property
-    def call(self) -> Call:
-        return Call(
+    def call(self) -> ApiRequest:
+        return ApiRequest(
             "POST",
             "",
             cookie=self.cookie,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from phone_verify.api import bodies
 from phone_verify.http import cookies
-from phone_verify.http.call import Call, Reply
+from phone_verify.http.call import ApiRequest, ApiResponse
 from phone_verify.http.client_address import client_address
 from phone_verify.http.csrf import cross_site
 from phone_verify.http.qr import svg_data_uri
@@ -62,9 +62,9 @@ def test_no_cookie_is_more_than_unread(text: str) -> None:
 def test_the_header_comes_before_the_cookie() -> None:
     id, secret = pair(1)
     cookie = cookies.with_pair("", id, secret)
-    assert cookies.secret_for(Call("GET", "", cookie=cookie), id) == secret
-    assert cookies.secret_for(Call("GET", "", {"verification-secret": "other"}, cookie=cookie), id) == "other"
-    assert cookies.secret_for(Call("GET", "", {"verification-secret": ""}, cookie=cookie), id) == ""
+    assert cookies.secret_for(ApiRequest("GET", "", cookie=cookie), id) == secret
+    assert cookies.secret_for(ApiRequest("GET", "", {"verification-secret": "other"}, cookie=cookie), id) == "other"
+    assert cookies.secret_for(ApiRequest("GET", "", {"verification-secret": ""}, cookie=cookie), id) == ""
 
 
 PUBLIC = "https://site.example"
@@ -94,14 +94,14 @@ PUBLIC = "https://site.example"
     ],
 )
 def test_requests_from_elsewhere(headers: dict[str, str], refused: bool) -> None:
-    answer = cross_site(Call("POST", "", {"host": "internal:8000", **headers}), PUBLIC)
+    answer = cross_site(ApiRequest("POST", "", {"host": "internal:8000", **headers}), PUBLIC)
     assert (answer is not None) is refused
 
 
 @given(st.binary(max_size=200))
 def test_no_body_is_more_than_refused(body: bytes) -> None:
-    read = bodies.read(Call("POST", "", {"content-type": "application/json"}, body=body), ["code"])
-    assert isinstance(read, Reply) or set(read) == {"code"}
+    read = bodies.read(ApiRequest("POST", "", {"content-type": "application/json"}, body=body), ["code"])
+    assert isinstance(read, ApiResponse) or set(read) == {"code"}
 
 
 def test_the_sms_ends_in_the_origin_bound_line() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from phone_verify.api import Call, Site
+from phone_verify.api import ApiRequest, Site
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
 from phone_verify.errors import ConfigurationError
-from phone_verify.http.cookies import COOKIE, KNOWN_COOKIE, _warn_of_plain_http, cookie_arguments, cookie_name
+from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, _warn_of_plain_http, cookie_arguments, cookie_name
 from phone_verify.http.page_headers import page_headers
 from phone_verify.web.forms import refused_form
 
@@ -32,13 +32,13 @@ def test_cookies_carry_the_host_prefix_over_https(site: Site) -> None:
     assert (set_to["key"], set_to["path"], set_to["secure"]) == ("__Host-phone_verify", "/", True)
     assert set_to["httponly"]
     assert "domain" not in set_to
-    assert cookie_name(KNOWN_COOKIE, https=True) == "__Host-phone_verify_device"
+    assert cookie_name(DEVICE_COOKIE, https=True) == "__Host-phone_verify_device"
 
 
 def test_cookies_have_no_prefix_without_tls(site: Site) -> None:
     set_to = arguments(site, https=False)
     assert (set_to["key"], set_to["path"], set_to["secure"]) == ("phone_verify", "/phone/", False)
-    assert cookie_name(KNOWN_COOKIE, https=False) == "phone_verify_device"
+    assert cookie_name(DEVICE_COOKIE, https=False) == "phone_verify_device"
 
 
 def test_a_public_https_url_keeps_cookies_off_plain_http(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -110,7 +110,9 @@ def test_frame_ancestors_that_are_no_origins_are_refused(word: str) -> None:
     ],
 )
 def test_large_forms_and_files_are_refused(kind: str, too_long: bool, status: int | None) -> None:
-    page = refused_form(Call("POST", "login/", {"content-type": kind, "accept-language": "ru"}), too_long=too_long)
+    page = refused_form(
+        ApiRequest("POST", "login/", {"content-type": kind, "accept-language": "ru"}), too_long=too_long
+    )
     assert (page.status if page else None) == status
     if page is not None:
         assert page.language.tag == "ru"

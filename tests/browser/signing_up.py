@@ -15,7 +15,7 @@ from django.utils import translation
 
 from phone_verify import Channel, PhoneNumber
 from phone_verify.model import Assurance, Redeemed
-from phone_verify_django.pending_signup import Newcomer
+from phone_verify_django.pending_signup import PendingSignup
 from phone_verify_django.signup import SignUpView
 from tests.test_templates import URLS
 
@@ -49,7 +49,7 @@ def sign_up_page(tag: str, posted: Mapping[str, str] | None = None) -> str:
         Assurance.CODE,
         "made-up",
         datetime(2026, 1, 1, tzinfo=UTC),
-        by_fixed_code=False,
+        by_test_number=False,
     )
     made = RequestFactory()
     with translation.override(tag):
@@ -58,7 +58,7 @@ def sign_up_page(tag: str, posted: Mapping[str, str] | None = None) -> str:
         view = SignUpView(form_class=EveryKind)
         view.setup(request)
         # Not by `dispatch`: whether somebody has the number by now is for the database.
-        view.newcomer = Newcomer(redeemed, remember=None)
+        view.newcomer = PendingSignup(redeemed, remember=None)
         view.urls = {**view.urls, "style": URLS["style"], "script": URLS["script"]}
         shown = view.get(request) if posted is None else view.post(request)
         return shown.content.decode()

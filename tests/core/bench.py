@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability, Starts
-from phone_verify.errors import ProviderError, Trouble, UnclearError
+from phone_verify.errors import FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest
 from phone_verify.model import (
     CallState,
     Channel,
-    Event,
-    Holder,
+    CodeSource,
+    IncomingCall,
     Order,
     Outcome,
     Reason,
@@ -25,12 +25,12 @@ from phone_verify.model import (
     Sighting,
     WebhookRequest,
 )
-from phone_verify.parts import Parts
+from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router
 from phone_verify.stores.memory import MemoryStore
-from phone_verify.test_numbers import FixedCode
+from phone_verify.test_numbers import TestNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import AsyncVerifier, Verifier
@@ -39,8 +39,8 @@ PHONE, OTHER_PHONE = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
 SMS, FLASH, CALL = Channel.SMS, Channel.FLASH_CALL, Channel.INBOUND_CALL
 VOICE, TELEGRAM = Channel.VOICE, Channel.TELEGRAM
-REFUSED = ProviderError(Trouble.BALANCE, "no credit")
-DOWN = ProviderError(Trouble.TRANSIENT, "cannot connect")
+REFUSED = ProviderError(FailureKind.BALANCE, "no credit")
+DOWN = ProviderError(FailureKind.TRANSIENT, "cannot connect")
 UNCLEAR = UnclearError("time-out")
 
 
@@ -82,7 +82,7 @@ class Caller(Driver):
     """Names lines to call; can be asked, and told, whether the call came."""
 
     def __init__(self, results: Iterable[Any], sightings: Iterable[Any] = (), name: str = "caller") -> None:
-        super().__init__(name, CALL, Ability(Holder.NOBODY, cap=timedelta(seconds=120)), list(results))
+        super().__init__(name, CALL, Ability(CodeSource.NONE, cap=timedelta(seconds=120)), list(results))
         self.sightings, self.polls = list(sightings), 0
         self.on_poll: Callable[[], object] = lambda: None
 
@@ -95,7 +95,7 @@ class Caller(Driver):
         return result
         yield HttpRequest.get("http://nobody")
 
-    def read(self, request: WebhookRequest) -> Event | None:
+    def read(self, request: WebhookRequest) -> IncomingCall | None:
         return event_of(request)
 
 
@@ -103,9 +103,9 @@ class DeafCaller(Driver):
     """Names lines to call and reports the call by webhook; cannot be asked."""
 
     def __init__(self, *results: Receipt) -> None:
-        super().__init__("deaf", CALL, Ability(Holder.NOBODY), list(results))
+        super().__init__("deaf", CALL, Ability(CodeSource.NONE), list(results))
 
-    def read(self, request: WebhookRequest) -> Event | None:
+    def read(self, request: WebhookRequest) -> IncomingCall | None:
         return event_of(request)
 
 
@@ -113,7 +113,7 @@ class Remote(Driver):
     """Sends five digits of its own and checks them itself."""
 
     def __init__(self, *answers: Any) -> None:
-        super().__init__("remote", SMS, Ability(Holder.REMOTE, known=5))
+        super().__init__("remote", SMS, Ability(CodeSource.REMOTE_CHECK, known=5))
         self.answers, self.asked = list(answers), 0
         self.on_check: Callable[[], object] = lambda: None
 
@@ -127,9 +127,11 @@ class Remote(Driver):
         yield HttpRequest.get("http://nobody")
 
 
-def event_of(request: WebhookRequest) -> Event | None:
+def event_of(request: WebhookRequest) -> IncomingCall | None:
     caller, line = request.once("caller"), request.once("line")
-    return Event(request.once("id"), PhoneNumber(line) if line else None, PhoneNumber(caller) if caller else None)
+    return IncomingCall(
+        request.once("id"), PhoneNumber(line) if line else None, PhoneNumber(caller) if caller else None
+    )
 
 
 def webhook(**parameters: str) -> WebhookRequest:
@@ -137,16 +139,16 @@ def webhook(**parameters: str) -> WebhookRequest:
 
 
 def sms(*results: Any, name: str = "sms-1", **more: Any) -> Driver:
-    return Driver(name, SMS, Ability(Holder.OURS), list(results), **more)
+    return Driver(name, SMS, Ability(CodeSource.LOCAL), list(results), **more)
 
 
 def chat(*results: Any) -> Driver:
-    return Driver("chat", TELEGRAM, Ability(Holder.OURS), list(results))
+    return Driver("chat", TELEGRAM, Ability(CodeSource.LOCAL), list(results))
 
 
 def flash(*codes: str | Exception, name: str = "flash-1") -> Driver:
     results = [code if isinstance(code, Exception) else Receipt("r", code, caller_hint="099") for code in codes]
-    return Driver(name, FLASH, Ability(Holder.TOLD), results)
+    return Driver(name, FLASH, Ability(CodeSource.PROVIDER), results)
 
 
 class Suspending:
@@ -177,7 +179,7 @@ def awaited(flow: Coroutine[Any, Any, Any]) -> Any:
 class AsyncFace:
     """An `AsyncVerifier` over roles that suspend, with the methods of the blocking one."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Components) -> None:
         roles = {"store": Suspending(parts.store), "transport": Suspending(parts.transport)}
         self.flows = AsyncVerifier(replace(parts, **roles))
 
@@ -192,7 +194,7 @@ class Bench:
     """A verifier over drivers of ours, its clock, and short words for what the tests do."""
 
     #: Makes the verifier; the fixture `face` changes it.
-    face: ClassVar[Callable[[Parts], Any]] = Verifier
+    face: ClassVar[Callable[[Components], Any]] = Verifier
 
     def __init__(
         self,
@@ -201,7 +203,7 @@ class Bench:
         keys: Sequence[str] = ("k-key-for-tests-0123456789abcdef",),
         preference: Sequence[Channel] = (),
         transport: Any = None,
-        fixed_codes: Mapping[PhoneNumber, FixedCode] | None = None,
+        test_numbers: Mapping[PhoneNumber, TestNumber] | None = None,
         **policy: Any,
     ) -> None:
         self.clock, self.ticks = ManualClock(), 0.0
@@ -210,14 +212,14 @@ class Bench:
             for channel in driver.abilities:
                 by_channel.setdefault(channel, []).append(driver)
         self.store = store or MemoryStore()
-        self.parts = Parts(
+        self.parts = Components(
             policy=Policy(**{"sends_per_hour": 0, **policy}),
             keyring=Keyring(list(keys), "t-key-for-tests-0123456789abcdef"),
             store=self.store,
             transport=transport or FakeTransport(),
             router=Router(by_channel, preference, ticks=lambda: self.ticks),
             texts=lambda channel, code, life, locale: f"code {code}",
-            fixed_codes=fixed_codes or {},
+            test_numbers=test_numbers or {},
             clock=self.clock,
             ticks=lambda: self.ticks,
         )

@@ -121,7 +121,7 @@ def test_both_faces_of_a_site_share_records_and_counters() -> None:
 
     asyncio.run(go_on())
     assert site.async_verifier is site.async_verifier
-    found = site.verifier.look(id, secret).verification
+    found = site.verifier.get(id, secret).verification
     assert found is not None
     assert found.status is Status.VERIFIED
 

@@ -9,9 +9,9 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.drivers.base import Ability
-from phone_verify.errors import ProviderError, Trouble, UnclearError
+from phone_verify.errors import FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, Notice
-from phone_verify.model import CallState, Channel, Holder, Order, Reason, Receipt, Sighting, Status
+from phone_verify.model import CallState, Channel, CodeSource, Order, Reason, Receipt, Sighting, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 
@@ -63,12 +63,12 @@ def test_a_told_code_that_nobody_could_type_fails(code: str) -> None:
 def test_a_told_code_is_three_to_eight_digits(code: str) -> None:
     bench = Bench(flash(code))
     id, secret = bench.begun()
-    assert bench.verifier.look(id, secret).verification.code_length == len(code)  # type: ignore[union-attr]
+    assert bench.verifier.get(id, secret).verification.code_length == len(code)  # type: ignore[union-attr]
     assert bench.verifier.check(id, secret, code).ok
 
 
 def test_failover_hands_no_short_code_over_where_they_are_closed() -> None:
-    long, short = sms(), Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))
+    long, short = sms(), Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))
     bench = Bench(long, short)
     bench.fail(10)
     long.results = [REFUSED, REFUSED]
@@ -83,7 +83,7 @@ def test_failover_hands_no_short_code_over_where_they_are_closed() -> None:
 
 
 def test_an_order_lives_as_long_as_its_plan() -> None:
-    capped = Driver("sms-1", SMS, Ability(Holder.OURS, cap=timedelta(seconds=90)))
+    capped = Driver("sms-1", SMS, Ability(CodeSource.LOCAL, cap=timedelta(seconds=90)))
     Bench(capped).begun()
     assert capped.orders[0].life == timedelta(seconds=90)
 
@@ -116,7 +116,7 @@ class Again(Driver):
     """Has a request of its own for "again", on every channel it serves."""
 
     def __init__(self, name: str, *results: Receipt | Exception, channels: tuple[Channel, ...] = (SMS,)) -> None:
-        super().__init__(name, channels[0], Ability(Holder.OURS), list(results))
+        super().__init__(name, channels[0], Ability(CodeSource.LOCAL), list(results))
         self.channels, self.references = channels, list[str]()
 
     @property
@@ -207,13 +207,13 @@ class Talkative(Driver):
 
 def test_each_request_is_bounded_by_what_is_left_of_the_whole_order() -> None:
     transport = Slow(9, 8, 2, 1)
-    slow_bench(transport, Talkative("sms-1", SMS, Ability(Holder.OURS))).begun()
+    slow_bench(transport, Talkative("sms-1", SMS, Ability(CodeSource.LOCAL))).begun()
     assert transport.allowed == [10, 10, 3, 1]
 
 
 def test_a_driver_after_others_has_what_they_left() -> None:
     first, transport = sms(REFUSED), Slow(1, 1, 1, 1)
-    bench = slow_bench(transport, first, Talkative("sms-2", SMS, Ability(Holder.OURS)))
+    bench = slow_bench(transport, first, Talkative("sms-2", SMS, Ability(CodeSource.LOCAL)))
     first.on_start = lambda: transport.pass_time(15)
     bench.begun()
     assert transport.allowed == [5, 4, 3, 2]
@@ -221,10 +221,10 @@ def test_a_driver_after_others_has_what_they_left() -> None:
 
 @pytest.mark.parametrize(
     ("holder", "status", "reason"),
-    [(Holder.OURS, Status.PENDING, None), (Holder.TOLD, None, Reason.DELIVERY_FAILED)],
+    [(CodeSource.LOCAL, Status.PENDING, None), (CodeSource.PROVIDER, None, Reason.DELIVERY_FAILED)],
 )
 def test_the_end_of_the_time_is_unclear_and_asks_nothing_more(
-    holder: Holder, status: Status | None, reason: Reason | None
+    holder: CodeSource, status: Status | None, reason: Reason | None
 ) -> None:
     transport, second = Slow(10, 9, 1), sms(name="sms-2")
     bench = slow_bench(transport, Talkative("sms-1", SMS, Ability(holder)), second)
@@ -263,7 +263,7 @@ class Prepared(Driver):
         try:
             yield HttpRequest.get("http://leave.invalid")
         except UnclearError:
-            raise ProviderError(Trouble.TRANSIENT, "no leave") from None
+            raise ProviderError(FailureKind.TRANSIENT, "no leave") from None
         yield HttpRequest.get("http://send.invalid")
         return Receipt("r")
 
@@ -271,7 +271,7 @@ class Prepared(Driver):
 @pytest.mark.parametrize("lost", [UNCLEAR, DOWN], ids=["unclear", "down"])
 def test_a_driver_may_say_that_a_lost_answer_has_sent_nothing(lost: Exception) -> None:
     second = sms(name="sms-2")
-    bench = Bench(Prepared("sms-1", SMS, Ability(Holder.OURS)), second, transport=FakeTransport([lost]))
+    bench = Bench(Prepared("sms-1", SMS, Ability(CodeSource.LOCAL)), second, transport=FakeTransport([lost]))
     record = bench.start().verification
     assert record is not None
     assert (record.driver, record.status) == ("sms-2", Status.SENT)
@@ -279,14 +279,14 @@ def test_a_driver_may_say_that_a_lost_answer_has_sent_nothing(lost: Exception) -
 
 def test_a_lost_answer_to_the_send_itself_stays_unclear() -> None:
     second, transport = sms(name="sms-2"), FakeTransport([HttpResponse(200), UNCLEAR])
-    record = Bench(Prepared("sms-1", SMS, Ability(Holder.OURS)), second, transport=transport).start().verification
+    record = Bench(Prepared("sms-1", SMS, Ability(CodeSource.LOCAL)), second, transport=transport).start().verification
     assert record is not None
     assert (record.driver, record.status) == ("sms-1", Status.PENDING)
     assert second.orders == []
 
 
 def test_time_that_is_over_before_anything_was_sent_is_a_refusal() -> None:
-    transport, prepared = Slow(), Prepared("sms-1", SMS, Ability(Holder.OURS))
+    transport, prepared = Slow(), Prepared("sms-1", SMS, Ability(CodeSource.LOCAL))
     bench = slow_bench(transport, prepared)
     prepared.on_start = lambda: transport.pass_time(20)
     assert bench.start().reason is Reason.DELIVERY_FAILED
@@ -303,7 +303,11 @@ class TakesTokens(Driver):
 
 
 def test_a_users_token_reaches_only_the_drivers_that_take_one() -> None:
-    other, taker, last = sms(REFUSED), TakesTokens("sms-2", SMS, Ability(Holder.OURS), [REFUSED]), sms(name="sms-3")
+    other, taker, last = (
+        sms(REFUSED),
+        TakesTokens("sms-2", SMS, Ability(CodeSource.LOCAL), [REFUSED]),
+        sms(name="sms-3"),
+    )
     bench = Bench(other, taker, last, resend_after=timedelta(0))
     id, secret = bench.begun(user_token="FAKE.TOKEN")
     assert [driver.orders[-1].user_token for driver in (other, taker, last)] == [None, "FAKE.TOKEN", None]
@@ -313,21 +317,21 @@ def test_a_users_token_reaches_only_the_drivers_that_take_one() -> None:
 
 
 def test_a_driver_may_say_that_it_takes_none() -> None:
-    other = TakesTokens("sms-1", SMS, Ability(Holder.OURS))
+    other = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
     other.takes_user_tokens = False
     Bench(other).begun(user_token="FAKE.TOKEN")
     assert other.orders[0].user_token is None
 
 
 def test_without_a_users_token_there_is_none() -> None:
-    taker = TakesTokens("sms-1", SMS, Ability(Holder.OURS))
+    taker = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
     Bench(taker).begun()
     assert taker.orders[0].user_token is None
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Header: b", "é", "a" * 8001])
 def test_a_users_token_that_fits_no_header_is_refused_at_once(token: str) -> None:
-    taker = TakesTokens("sms-1", SMS, Ability(Holder.OURS))
+    taker = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
     bench = Bench(taker, resend_after=timedelta(0))
     with pytest.raises(ValueError, match="user_token") as raised:
         bench.start(user_token=token)

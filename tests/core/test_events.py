@@ -15,7 +15,7 @@ from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.events.record import LABELS, Events, Happened
+from phone_verify.events.record import LABELS, EventBus, VerificationEvent
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.model import Reason, Receipt
 from phone_verify.phone import PhoneNumber
@@ -47,8 +47,8 @@ class Listening:
 
     def __init__(self, *drivers: Any, **more: Any) -> None:
         self.bench = Bench(*drivers, **more)
-        self.heard: list[Happened] = []
-        self.bench.parts = replace(self.bench.parts, events=Events((self.heard.append,)))
+        self.heard: list[VerificationEvent] = []
+        self.bench.parts = replace(self.bench.parts, events=EventBus((self.heard.append,)))
         self.bench.verifier = Bench.face(self.bench.parts)
 
     @property
@@ -149,12 +149,12 @@ def test_a_store_that_is_down_is_unavailable() -> None:
 
 
 def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    def broken(happened: Happened) -> None:
+    def broken(happened: VerificationEvent) -> None:
         raise RuntimeError("metrics are down")
 
-    heard: list[Happened] = []
+    heard: list[VerificationEvent] = []
     bench = Bench(sms())
-    bench.parts = replace(bench.parts, events=Events((broken, heard.append)))
+    bench.parts = replace(bench.parts, events=EventBus((broken, heard.append)))
     bench.verifier = Bench.face(bench.parts)
     bench.begun()
     assert len(heard) == 1
@@ -171,7 +171,7 @@ def test_the_log_has_one_line_a_verb_and_the_whole_record_beside_it(caplog: pyte
     assert [record.getMessage().split()[:2] for record in records] == [["start", "ok"], ["check", "ok"]]
     assert all("\n" not in record.getMessage() for record in records)
     whole = records[1].phone_verify  # type: ignore[attr-defined]
-    assert whole.keys() == Happened.__dataclass_fields__.keys()
+    assert whole.keys() == VerificationEvent.__dataclass_fields__.keys()
     assert (whole["verb"], whole["outcome"], whole["channel"], whole["status"]) == ("check", "ok", "sms", "verified")
     for secret_text in (driver.codes[0], secret, PHONE.e164, PHONE.national, id[22:]):
         assert secret_text not in caplog.text
@@ -180,10 +180,10 @@ def test_the_log_has_one_line_a_verb_and_the_whole_record_beside_it(caplog: pyte
 
 def test_nothing_is_put_together_where_nobody_listens() -> None:
     bench = Bench(sms())
-    assert not bench.parts.events.heard
+    assert not bench.parts.events.has_listeners
     logging.getLogger("phone_verify.events").setLevel(logging.INFO)
     try:
-        assert bench.parts.events.heard
+        assert bench.parts.events.has_listeners
     finally:
         logging.getLogger("phone_verify.events").setLevel(logging.NOTSET)
 
@@ -191,11 +191,11 @@ def test_nothing_is_put_together_where_nobody_listens() -> None:
 # Listeners by name
 
 
-def hook(happened: Happened) -> None:
+def hook(happened: VerificationEvent) -> None:
     HOOKED.append(happened)
 
 
-HOOKED: list[Happened] = []
+HOOKED: list[VerificationEvent] = []
 SETTINGS = {"secret_keys": ["k-key-for-tests-0123456789abcdef"], "store": "memory:", "sms": "console://"}
 
 
@@ -207,7 +207,7 @@ def test_a_listener_is_named_in_the_settings() -> None:
 
 
 def test_a_listener_may_be_a_function() -> None:
-    heard: list[Happened] = []
+    heard: list[VerificationEvent] = []
     settings = Settings.read({**SETTINGS, "on_event": heard.append})
     build(settings, transport=FakeTransport()).verifier.start(PHONE)
     assert len(heard) == 1

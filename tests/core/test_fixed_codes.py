@@ -12,7 +12,7 @@ from phone_verify.config.site import build
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel, Reason, Receipt
 from phone_verify.phone import PhoneNumber
-from phone_verify.test_numbers import LONGEST, FixedCode, read_fixed_codes
+from phone_verify.test_numbers import LONGEST, TestNumber, load_test_numbers
 
 from .bench import LINE, OTHER_PHONE, PHONE, SMS, TELEGRAM, Bench, Caller, chat, flash, sms, wrong
 
@@ -26,11 +26,11 @@ REVIEWER = PhoneNumber("+12025550123")
 def bench(*drivers: Any, last_day: date | None = None, **policy: Any) -> Bench:
     made = Bench(*drivers, **policy)
     last_day = last_day or made.clock().date() + timedelta(days=30)
-    return Bench(*drivers, fixed_codes={PHONE: FixedCode(PHONE, CODE, last_day)}, **policy)
+    return Bench(*drivers, test_numbers={PHONE: TestNumber(PHONE, CODE, last_day)}, **policy)
 
 
 def read(*entries: str, production: bool = False, named: tuple[str, ...] = ()) -> Any:
-    return read_fixed_codes(entries, named, production=production, today=TODAY)
+    return load_test_numbers(entries, named, production=production, today=TODAY)
 
 
 # What it does
@@ -45,7 +45,7 @@ def test_the_fixed_code_proves_the_number_and_nothing_is_sent() -> None:
     assert outcome.proof is not None
     redeemed = made.verifier.redeem(outcome.proof, [secret], ["login"])
     assert redeemed is not None
-    assert redeemed.by_fixed_code
+    assert redeemed.by_test_number
     assert driver.orders == []
 
 
@@ -59,7 +59,7 @@ def test_every_other_number_has_a_code_of_its_own() -> None:
     assert outcome.proof is not None
     redeemed = made.verifier.redeem(outcome.proof, [secret], ["login"])
     assert redeemed is not None
-    assert not redeemed.by_fixed_code
+    assert not redeemed.by_test_number
 
 
 @pytest.mark.parametrize("channel", [SMS, TELEGRAM])
@@ -67,7 +67,7 @@ def test_by_every_channel_with_a_code_of_that_length(channel: Channel) -> None:
     drivers = [sms(), chat()]
     made = bench(*drivers)
     id, secret = made.begun(channel)
-    found = made.verifier.look(id, secret).verification
+    found = made.verifier.get(id, secret).verification
     assert found is not None
     assert (found.channel, found.code_length, found.short) == (channel, 6, False)
     assert made.verifier.check(id, secret, CODE).ok

@@ -12,9 +12,9 @@ import pytest
 from phone_verify import PhoneNumber, Settings, Verifier, build
 from phone_verify.errors import InvalidPhoneError
 from phone_verify.external.codes import account, hold, judge, judge_again, may_be_judged
-from phone_verify.external.forms import Begun, prove
+from phone_verify.external.forms import PendingVerification, prove
 from phone_verify.model import Outcome, Reason, Redeemed, Verification
-from phone_verify.phone import Kind
+from phone_verify.phone import PhoneKind
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 
@@ -37,13 +37,13 @@ class Site:
         site = build(Settings.read(values), transport=self.transport, clock=self.clock, production=False)
         self.verifier: Verifier = site.verifier
 
-    def hold(self, subject: PhoneNumber = PHONE, **rest: Any) -> Begun:
+    def hold(self, subject: PhoneNumber = PHONE, **rest: Any) -> PendingVerification:
         outcome, begun = hold(self.verifier, subject, PURPOSE, CODE, life=LIFE, **rest)
         assert outcome.ok, outcome
         assert begun is not None
         return begun
 
-    def prove(self, begun: Begun, typed: str, subject: PhoneNumber = PHONE) -> Reason | None:
+    def prove(self, begun: PendingVerification, typed: str, subject: PhoneNumber = PHONE) -> Reason | None:
         told = prove(self.verifier, begun, subject, PURPOSE, typed)
         return None if isinstance(told, Redeemed) else told.reason
 
@@ -142,12 +142,12 @@ def test_a_test_numbers_code_is_none_of_them() -> None:
 def test_an_account_is_no_phone(site: Site) -> None:
     subject = account(site.verifier, "user-1")
     assert subject == account(site.verifier, "user-1") != account(site.verifier, "user-2")
-    assert subject.kind is Kind.REFUSED
+    assert subject.kind is PhoneKind.REFUSED
     with pytest.raises(InvalidPhoneError):
         PhoneNumber.parse(subject.e164)
     assert site.verifier.start(subject).reason is Reason.DESTINATION_NOT_ALLOWED
     assert site.prove(site.hold(subject), CODE, subject) is None
-    found = site.verifier.look(*_pair(site.hold(subject))).verification
+    found = site.verifier.get(*_pair(site.hold(subject))).verification
     assert found is not None
     assert found.phone.e164 == subject.e164
 
@@ -158,7 +158,7 @@ def test_the_code_shows_nowhere(site: Site) -> None:
     assert CODE not in repr((outcome, begun))
 
 
-def _pair(begun: Begun) -> tuple[str, str]:
+def _pair(begun: PendingVerification) -> tuple[str, str]:
     return begun.id, begun.secret
 
 
@@ -185,7 +185,7 @@ def test_code_judged_again_counts_its_failure(site: Site, right: bool | None, fa
     subject = account(site.verifier, "1")
     assert judge_again(site.verifier, subject, PURPOSE, lambda: right, user_id="1") is (right is True)
     begun = site.hold(subject)
-    found = site.verifier.look(*_pair(begun)).verification
+    found = site.verifier.get(*_pair(begun)).verification
     assert found is not None
     assert (found.failures.total if found.failures else 0) == failures
 

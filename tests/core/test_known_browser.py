@@ -12,7 +12,7 @@ from phone_verify.codes import Keyring
 from phone_verify.model import Reason
 from phone_verify.phone import PhoneNumber
 from phone_verify.tokens.proof import Proofs
-from phone_verify.tokens.trusted_device import KNOWN_FOR, KnownBrowsers
+from phone_verify.tokens.trusted_device import TRUSTED_FOR, TrustedDevices
 
 from .bench import FLASH, OTHER_PHONE, PHONE, Bench, flash, sms
 
@@ -25,16 +25,16 @@ NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 PHONES = [PhoneNumber(f"+98912000000{n}") for n in range(5)]
 KEYRING = Keyring([OLD], TAG)
 TAGS = [KEYRING.tag(phone) for phone in PHONES]
-KNOWN = KnownBrowsers(KEYRING, "https://site.example")
+KNOWN = TrustedDevices(KEYRING, "https://site.example")
 
 
 def test_it_is_good_for_its_phone_for_180_days() -> None:
     shown = KNOWN.signed("", TAGS[0], NOW)
     assert KNOWN.knows(shown, TAGS[0], NOW)
     assert not KNOWN.knows(shown, TAGS[1], NOW)
-    assert timedelta(days=180) == KNOWN_FOR
-    assert KNOWN.knows(shown, TAGS[0], NOW + KNOWN_FOR - timedelta(seconds=1))
-    assert not KNOWN.knows(shown, TAGS[0], NOW + KNOWN_FOR + timedelta(seconds=1))
+    assert timedelta(days=180) == TRUSTED_FOR
+    assert KNOWN.knows(shown, TAGS[0], NOW + TRUSTED_FOR - timedelta(seconds=1))
+    assert not KNOWN.knows(shown, TAGS[0], NOW + TRUSTED_FOR + timedelta(seconds=1))
     assert not KNOWN.knows(shown, TAGS[0], NOW - timedelta(seconds=31)), "from the future"
 
 
@@ -55,7 +55,7 @@ def test_it_keeps_the_last_three_phones_each_with_its_own_age() -> None:
 
 def test_keys_change() -> None:
     shown = KNOWN.signed("", TAGS[0], NOW)
-    both, later = (KnownBrowsers(Keyring(keys, TAG), "https://site.example") for keys in ([NEW, OLD], [NEW]))
+    both, later = (TrustedDevices(Keyring(keys, TAG), "https://site.example") for keys in ([NEW, OLD], [NEW]))
     assert both.knows(shown, TAGS[0], NOW)
     assert not later.knows(shown, TAGS[0], NOW)
     assert later.knows(both.signed(shown, TAGS[1], NOW), TAGS[1], NOW)
@@ -63,7 +63,7 @@ def test_keys_change() -> None:
 
 def test_it_is_of_one_site_and_no_other_signature_of_ours_stands_for_it() -> None:
     shown = KNOWN.signed("", TAGS[0], NOW)
-    assert not KnownBrowsers(KEYRING, "https://other.example").knows(shown, TAGS[0], NOW)
+    assert not TrustedDevices(KEYRING, "https://other.example").knows(shown, TAGS[0], NOW)
     assert not KNOWN.knows(Proofs(KEYRING, "https://site.example").sign(TAGS[0], "login", NOW), TAGS[0], NOW)
 
 
@@ -82,22 +82,22 @@ def test_a_changed_letter_makes_it_worthless(place: int) -> None:
 
 def test_known_browsers_and_strangers_have_the_same_limits_apart() -> None:
     bench = Bench(sms(), sends_per_hour=2)
-    shown = bench.verifier.known_after("", PHONE)
-    for known_browser in ("", shown):
+    shown = bench.verifier.remember_device("", PHONE)
+    for trusted_device in ("", shown):
         for _ in range(2):
-            assert bench.verifier.start(PHONE, known_browser=known_browser).ok
-        assert bench.verifier.start(PHONE, known_browser=known_browser).reason is Reason.TOO_MANY_REQUESTS
+            assert bench.verifier.start(PHONE, trusted_device=trusted_device).ok
+        assert bench.verifier.start(PHONE, trusted_device=trusted_device).reason is Reason.TOO_MANY_REQUESTS
     for _ in range(2):
-        assert bench.verifier.start(OTHER_PHONE, known_browser=shown).ok
-    assert bench.verifier.start(OTHER_PHONE, known_browser=shown).reason is Reason.TOO_MANY_REQUESTS, "another phone's"
+        assert bench.verifier.start(OTHER_PHONE, trusted_device=shown).ok
+    assert bench.verifier.start(OTHER_PHONE, trusted_device=shown).reason is Reason.TOO_MANY_REQUESTS, "another phone's"
 
 
 def test_a_resend_counts_where_its_start_did() -> None:
     bench = Bench(sms(), sends_per_hour=2, resend_after=timedelta(0))
-    shown = bench.verifier.known_after("", PHONE)
+    shown = bench.verifier.remember_device("", PHONE)
     for _ in range(2):
         assert bench.verifier.start(PHONE).ok
-    started = bench.verifier.start(PHONE, known_browser=shown)
+    started = bench.verifier.start(PHONE, trusted_device=shown)
     assert started.verification is not None
     assert bench.verifier.resend(started.verification.id, started.secret or "").ok
     refused = bench.verifier.resend(started.verification.id, started.secret or "")
@@ -107,18 +107,18 @@ def test_a_resend_counts_where_its_start_did() -> None:
 def test_quotas_that_span_phones_make_no_difference() -> None:
     bench = Bench(sms(), sends_per_hour_total=1)
     assert bench.verifier.start(PHONE).ok
-    refused = bench.verifier.start(PHONE, known_browser=bench.verifier.known_after("", PHONE))
+    refused = bench.verifier.start(PHONE, trusted_device=bench.verifier.remember_device("", PHONE))
     assert refused.reason is Reason.TOO_MANY_REQUESTS
 
 
 def test_it_shortens_no_step_and_ends_with_the_time() -> None:
     bench = Bench(flash("1234", "1234", "1234"), sends_per_hour=1)
-    shown = bench.verifier.known_after("", PHONE)
-    started = bench.verifier.start(PHONE, known_browser=shown)
+    shown = bench.verifier.remember_device("", PHONE)
+    started = bench.verifier.start(PHONE, trusted_device=shown)
     assert started.verification is not None
     assert (started.verification.attempts_left, started.proof) == (3, None)
     assert started.verification.channel is FLASH
-    bench.clock.move(KNOWN_FOR.total_seconds() + 31)
-    again = bench.verifier.start(PHONE, known_browser=shown)
+    bench.clock.move(TRUSTED_FOR.total_seconds() + 31)
+    again = bench.verifier.start(PHONE, trusted_device=shown)
     assert again.verification is not None
     assert again.verification.known is False

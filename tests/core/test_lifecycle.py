@@ -12,21 +12,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phone_verify import lifecycle
-from phone_verify.lifecycle import Answer, Attachment, Opened, Opening, Spent
+from phone_verify.lifecycle import Attachment, AttemptResult, Opened, Opening, Spent
 from phone_verify.limits import (
     Answering,
+    DenialReason,
+    Denied,
     Limits,
     Quota,
-    Refusal,
-    Refused,
     Tally,
     Window,
-    counted,
-    failed_once_more,
-    forgiven,
-    locked,
+    add_failure,
+    drop_failure,
+    increment,
+    lockout,
 )
-from phone_verify.model import Channel, Event, Failures, Holder, Status, Verification
+from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.planning import Plan
 from phone_verify.policy import FAILURE_MEMORY, FIRST_LOCK, SHORT_FAILURES, SHORT_REST, Policy
@@ -40,13 +40,13 @@ RIGHT, WRONG = b"r" * 32, b"w" * 32
 FINAL = [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.EXPIRED, Status.CANCELLED]
 
 
-def plan(holder: Holder = Holder.OURS, **changes: object) -> Plan:
-    length = 6 if holder in (Holder.OURS, Holder.REMOTE) else None
-    plain = Plan(holder, length, short=holder is Holder.TOLD, attempts=5, life=timedelta(seconds=300))
+def plan(holder: CodeSource = CodeSource.LOCAL, **changes: object) -> Plan:
+    length = 6 if holder in (CodeSource.LOCAL, CodeSource.REMOTE_CHECK) else None
+    plain = Plan(holder, length, short=holder is CodeSource.PROVIDER, attempts=5, life=timedelta(seconds=300))
     return replace(plain, **changes)
 
 
-def begun(holder: Holder = Holder.OURS, now: datetime = NOW, **changes: object) -> Verification:
+def begun(holder: CodeSource = CodeSource.LOCAL, now: datetime = NOW, **changes: object) -> Verification:
     opening = Opening(
         id="i" * 44,
         tag="i" * 22,
@@ -58,17 +58,17 @@ def begun(holder: Holder = Holder.OURS, now: datetime = NOW, **changes: object) 
         driver="fake",
         plan=plan(holder),
         key_id="0a1b2c3d",
-        code_digest=RIGHT if holder is Holder.OURS else None,
+        code_digest=RIGHT if holder is CodeSource.LOCAL else None,
         locale=None,
         resend_after=timedelta(seconds=60),
         short=plan(holder).short,
     )
-    opened = lifecycle.opened(opening, [], [], None, Limits(20), now)
+    opened = lifecycle.open(opening, [], [], None, Limits(20), now)
     assert isinstance(opened, Opened)
     return replace(opened.record, **changes)
 
 
-def receipt(holder: Holder, **changes: object) -> Attachment:
+def receipt(holder: CodeSource, **changes: object) -> Attachment:
     plain = Attachment(
         status=Status.SENT,
         channel=Channel.SMS,
@@ -76,10 +76,10 @@ def receipt(holder: Holder, **changes: object) -> Attachment:
         plan=plan(holder),
         key_id="0a1b2c3d",
         generation=1,
-        code_digest=RIGHT if holder in (Holder.OURS, Holder.TOLD) else None,
-        code_length=6 if holder is not Holder.NOBODY else None,
+        code_digest=RIGHT if holder in (CodeSource.LOCAL, CodeSource.PROVIDER) else None,
+        code_length=6 if holder is not CodeSource.NONE else None,
         reference="ref",
-        line=LINES[0] if holder is Holder.NOBODY else None,
+        line=LINES[0] if holder is CodeSource.NONE else None,
         caller_hint=None,
         sends=1,
     )
@@ -88,7 +88,7 @@ def receipt(holder: Holder, **changes: object) -> Attachment:
 
 # A life is a series of steps, each some time after the one before it; the store keeps what each returns.
 
-holders = st.sampled_from(Holder)
+holders = st.sampled_from(CodeSource)
 bindings = st.sampled_from([MINE, MINE, MINE, NOT_MINE])
 receipts = st.builds(
     lambda holder, status, generation, attempts, seconds, line: receipt(
@@ -113,10 +113,10 @@ def failed(times: int) -> Failures:
     return Failures(times, NOW, NOW + FAILURE_MEMORY, times)
 
 
-def judge_answer(*arguments: Any) -> Spent | Refused:
+def judge_answer(*arguments: Any) -> Spent | Denied:
     """An answer from no address, on a site where nobody else has answered."""
     *first, now = arguments
-    return lifecycle.spent(*first, Answering(), None, Tally(), now)
+    return lifecycle.spend(*first, Answering(), None, Tally(), now)
 
 
 @dataclass
@@ -125,8 +125,8 @@ class Life:
     failures: Failures | None = None
 
     def attach(self, now: datetime, receipt: Attachment) -> None:
-        attached = lifecycle.attached(self.record, receipt, [], now)
-        self.keep(attached.record if isinstance(attached, Refused) else attached)
+        attached = lifecycle.attach(self.record, receipt, [], now)
+        self.keep(attached.record if isinstance(attached, Denied) else attached)
 
     def spend(self, now: datetime, binding: bytes, digest: bytes) -> None:
         length = self.record.code_length or 6
@@ -136,17 +136,17 @@ class Life:
             self.failures = spent.failures
 
     def reopen(self, now: datetime, binding: bytes) -> None:
-        reopened = lifecycle.reopened(self.record, binding, False, [], self.failures, Limits(20), timedelta(0), now)
-        self.keep(None if isinstance(reopened, Refused) else reopened[0])
+        reopened = lifecycle.reopen(self.record, binding, False, [], self.failures, Limits(20), timedelta(0), now)
+        self.keep(None if isinstance(reopened, Denied) else reopened[0])
 
     def settle(self, now: datetime, status: Status) -> None:
-        self.keep(lifecycle.settled(self.record, status, now))
+        self.keep(lifecycle.settle(self.record, status, now))
 
     def call(self, now: datetime, line: PhoneNumber) -> None:
-        self.keep(lifecycle.claimed([self.record], "fake", Event(None, line, PHONE), now))
+        self.keep(lifecycle.claim([self.record], "fake", IncomingCall(None, line, PHONE), now))
 
     def poll(self, now: datetime, binding: bytes) -> None:
-        due = lifecycle.poll_due(self.record, binding, now)
+        due = lifecycle.may_poll(self.record, binding, now)
         self.keep(due[1] if due else None)
 
     def redeem(self, now: datetime, binding: bytes) -> None:
@@ -168,7 +168,7 @@ steps = st.one_of(
 series = st.lists(st.tuples(st.sampled_from([0, 1, 5, 60, 200]), steps), max_size=15)
 
 
-def lived(holder: Holder, series: list[tuple[int, tuple]]) -> list[tuple[datetime, Verification]]:
+def lived(holder: CodeSource, series: list[tuple[int, tuple]]) -> list[tuple[datetime, Verification]]:
     """The record after each step, with the time of the step."""
     life, now = Life(begun(holder)), NOW
     records = [(now, life.record)]
@@ -181,10 +181,10 @@ def lived(holder: Holder, series: list[tuple[int, tuple]]) -> list[tuple[datetim
 
 @settings(deadline=None)
 @given(holders, series)
-def test_no_final_state_is_ever_left(holder: Holder, series: list) -> None:
+def test_no_final_state_is_ever_left(holder: CodeSource, series: list) -> None:
     records = lived(holder, series)
     for (_, before), (now, after) in pairwise(records):
-        if lifecycle.read(before, None, now).state in FINAL:
+        if lifecycle.refresh(before, None, now).state in FINAL:
             burnt = replace(before, redeemed=after.redeemed, read_at=after.read_at)
             assert after == burnt, "a record that is over changes in nothing but its proof"
         elif after.status is not before.status:
@@ -193,7 +193,7 @@ def test_no_final_state_is_ever_left(holder: Holder, series: list) -> None:
 
 @settings(deadline=None)
 @given(holders, series)
-def test_attempts_and_end_never_rise_and_sends_never_fall(holder: Holder, series: list) -> None:
+def test_attempts_and_end_never_rise_and_sends_never_fall(holder: CodeSource, series: list) -> None:
     records = [record for _, record in lived(holder, series)]
     for before, after in pairwise(records):
         assert 0 <= after.attempts_left <= before.attempts_left
@@ -207,7 +207,7 @@ def test_attempts_and_end_never_rise_and_sends_never_fall(holder: Holder, series
 
 @settings(deadline=None)
 @given(holders, series)
-def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: Holder, series: list) -> None:
+def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: CodeSource, series: list) -> None:
     for now, record in lived(holder, series):
         assert (record.status in FINAL) == (record.closed_at is not None)
         if record.status in FINAL:
@@ -215,7 +215,9 @@ def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: Holder, ser
             assert record.closed_at < record.expires_at
         if record.redeemed:
             assert record.status is Status.VERIFIED
-        assert lifecycle.read(record, None, now).ended_at is None or lifecycle.read(record, None, now).state in FINAL
+        assert (
+            lifecycle.refresh(record, None, now).ended_at is None or lifecycle.refresh(record, None, now).state in FINAL
+        )
 
 
 @settings(deadline=None)
@@ -229,8 +231,8 @@ def test_failures_never_pass_the_limit_between_locks(attempts: list[tuple[int, b
         # Each on a verification of its own: a new code never resets the count.
         answer = RIGHT if right else WRONG
         spent = judge_answer(begun(now=now), MINE, [answer], 6, failures, Limits(limit), now)
-        assert isinstance(spent, Refused) == (now < locked_until)
-        if isinstance(spent, Refused):
+        assert isinstance(spent, Denied) == (now < locked_until)
+        if isinstance(spent, Denied):
             continue
         failures, last = spent.failures, now
         in_a_row, locks = (0, 0) if right else (in_a_row + 1, locks)
@@ -248,8 +250,8 @@ def test_a_window_never_holds_more_than_its_limit(gaps: list[int], limit: int) -
         now += timedelta(seconds=seconds)
         if window is None or now >= begun_at + quota.window:
             begun_at, sent = now, 0
-        new = counted(window, quota, now)
-        assert isinstance(new, Refused) == (sent == limit)
+        new = increment(window, quota, now)
+        assert isinstance(new, Denied) == (sent == limit)
         if isinstance(new, Window):
             window, sent = new, sent + 1
             assert (window.count, window.ends_at) == (sent, begun_at + quota.window)
@@ -265,9 +267,9 @@ def test_each_resend_waits_twice_as_long_up_to_ten_minutes(waits: list[int]) -> 
     for wait in waits:
         now += timedelta(seconds=wait)
         due = last + min(resend_after * 2 ** (record.sends - 1), timedelta(seconds=600))
-        reopened = lifecycle.reopened(record, MINE, False, [], None, Limits(20), resend_after, now)
-        assert isinstance(reopened, Refused) == (now < due)
-        if not isinstance(reopened, Refused):
+        reopened = lifecycle.reopen(record, MINE, False, [], None, Limits(20), resend_after, now)
+        assert isinstance(reopened, Denied) == (now < due)
+        if not isinstance(reopened, Denied):
             (record, _), last = reopened, now
 
 
@@ -285,35 +287,35 @@ def test_a_pending_record_may_become_anything_and_a_sent_one_anything_but_pendin
 @pytest.mark.parametrize("binding", [NOT_MINE, b"", MINE[:-1]])
 def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -> None:
     record, limits = begun(), Limits(20)
-    unbound = Refused(Refusal.UNBOUND)
+    unbound = Denied(DenialReason.UNBOUND)
     for known in (record, None):
         assert judge_answer(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
-        assert lifecycle.reopened(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
+        assert lifecycle.reopen(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
         assert lifecycle.proof_due(known, binding, "", NOW) is None
-        assert lifecycle.poll_due(known, binding, NOW) is None
+        assert lifecycle.may_poll(known, binding, NOW) is None
 
 
 @pytest.mark.parametrize("digests", [[], [b""], [WRONG], [RIGHT[:-1]]])
 def test_what_is_not_the_digest_is_wrong(digests: list[bytes]) -> None:
     spent = judge_answer(begun(), MINE, digests, 6, None, Limits(20), NOW)
     assert isinstance(spent, Spent)
-    assert spent.answer is Answer.WRONG
+    assert spent.answer is AttemptResult.WRONG
 
 
 @pytest.mark.parametrize("digests", [[], [b""], [RIGHT]])
 def test_a_missing_code_matches_nothing_not_even_an_empty_one(digests: list[bytes]) -> None:
-    for holder in (Holder.OURS, Holder.TOLD, Holder.NOBODY):
+    for holder in (CodeSource.LOCAL, CodeSource.PROVIDER, CodeSource.NONE):
         record = begun(holder, code_digest=None, code_length=None)
         spent = judge_answer(record, MINE, digests, 6, None, Limits(20), NOW)
-        assert isinstance(spent, Refused)
-        assert spent.why is Refusal.NO_CODE
+        assert isinstance(spent, Denied)
+        assert spent.why is DenialReason.NO_CODE
 
 
 def test_what_is_no_code_at_all_is_never_judged_whatever_the_length() -> None:
-    for record in (begun(Holder.REMOTE, code_length=None), begun(code_length=None)):
+    for record in (begun(CodeSource.REMOTE_CHECK, code_length=None), begun(code_length=None)):
         refused = judge_answer(record, MINE, [RIGHT], 0, None, Limits(20), NOW)
-        assert isinstance(refused, Refused)
-        assert refused.why is Refusal.OTHER_LENGTH
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.OTHER_LENGTH
         assert isinstance(judge_answer(record, MINE, [RIGHT], 4, None, Limits(20), NOW), Spent)
 
 
@@ -321,35 +323,35 @@ def test_any_listed_keys_digest_is_right() -> None:
     for digests in ([RIGHT, WRONG], [WRONG, RIGHT]):
         spent = judge_answer(begun(), MINE, digests, 6, None, Limits(20), NOW)
         assert isinstance(spent, Spent)
-        assert spent.answer is Answer.RIGHT
+        assert spent.answer is AttemptResult.RIGHT
 
 
 def test_the_remote_codes_last_attempt_leaves_it_open_for_the_provider_to_judge() -> None:
-    spent = judge_answer(begun(Holder.REMOTE, attempts_left=1), MINE, [], 6, None, Limits(20), NOW)
+    spent = judge_answer(begun(CodeSource.REMOTE_CHECK, attempts_left=1), MINE, [], 6, None, Limits(20), NOW)
     assert isinstance(spent, Spent)
-    assert (spent.answer, spent.record.attempts_left, spent.record.open) == (Answer.TAKEN, 0, True)
+    assert (spent.answer, spent.record.attempts_left, spent.record.open) == (AttemptResult.TAKEN, 0, True)
     again = judge_answer(spent.record, MINE, [], 6, None, Limits(20), NOW)
-    assert isinstance(again, Refused)
-    assert again.why is Refusal.CLOSED
-    assert lifecycle.settled(spent.record, Status.VERIFIED, NOW) is not None
+    assert isinstance(again, Denied)
+    assert again.why is DenialReason.CLOSED
+    assert lifecycle.settle(spent.record, Status.VERIFIED, NOW) is not None
 
 
 def test_short_codes_have_the_lower_ceiling() -> None:
     failures, limits = failed(SHORT_FAILURES), Limits.of(Policy())
-    refused = locked(failures, limits, True, NOW)
-    assert refused == Refused(Refusal.SHORT_CODES_CLOSED, SHORT_REST)
-    assert locked(failures, limits, False, NOW) is None
-    assert locked(replace(failures, count=SHORT_FAILURES - 1), limits, True, NOW) is None
-    assert locked(failures, Limits(5), True, NOW) == Refused(Refusal.FAILURES, FIRST_LOCK)
+    refused = lockout(failures, limits, True, NOW)
+    assert refused == Denied(DenialReason.SHORT_CODES_CLOSED, SHORT_REST)
+    assert lockout(failures, limits, False, NOW) is None
+    assert lockout(replace(failures, count=SHORT_FAILURES - 1), limits, True, NOW) is None
+    assert lockout(failures, Limits(5), True, NOW) == Denied(DenialReason.FAILURES, FIRST_LOCK)
 
 
 def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
-    assert forgiven(failed(3), NOW) == failed(2)
-    assert forgiven(failed(1), NOW) is None
-    assert forgiven(None, NOW) is None
-    locked = failed_once_more(failed(2), Limits(3), Budget.SIGN_IN, NOW)
+    assert drop_failure(failed(3), NOW) == failed(2)
+    assert drop_failure(failed(1), NOW) is None
+    assert drop_failure(None, NOW) is None
+    locked = add_failure(failed(2), Limits(3), Budget.SIGN_IN, NOW)
     assert locked.locked_until is not None
-    assert forgiven(locked, NOW) == failed(2), "and the lock that it caused goes with it"
+    assert drop_failure(locked, NOW) == failed(2), "and the lock that it caused goes with it"
 
 
 @pytest.mark.parametrize(
@@ -367,35 +369,41 @@ def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
 def test_a_line_is_held_for_its_claims_life_and_a_minute(
     seconds: int, closed: bool, taken: bool, by_its_holder: bool
 ) -> None:
-    holder = begun(Holder.NOBODY, line=LINES[0], id="h" * 44, binding=NOT_MINE)
+    holder = begun(CodeSource.NONE, line=LINES[0], id="h" * 44, binding=NOT_MINE)
     if closed:
-        ended = lifecycle.settled(holder, Status.CANCELLED, NOW)
+        ended = lifecycle.settle(holder, Status.CANCELLED, NOW)
         assert ended is not None
         holder = ended
     now = NOW + timedelta(seconds=seconds)
-    attached = lifecycle.attached(begun(Holder.NOBODY, now), receipt(Holder.NOBODY), [holder], now)
-    assert isinstance(attached, Refused) == taken
-    shown = receipt(Holder.NOBODY, shown=[NOT_MINE])
-    attached = lifecycle.attached(begun(Holder.NOBODY, now), shown, [holder], now)
-    assert isinstance(attached, Refused) == by_its_holder
+    attached = lifecycle.attach(begun(CodeSource.NONE, now), receipt(CodeSource.NONE), [holder], now)
+    assert isinstance(attached, Denied) == taken
+    shown = receipt(CodeSource.NONE, shown=[NOT_MINE])
+    attached = lifecycle.attach(begun(CodeSource.NONE, now), shown, [holder], now)
+    assert isinstance(attached, Denied) == by_its_holder
 
 
 @pytest.mark.parametrize(
     ("old", "new", "seconds", "taken", "by_its_holder"),
     [
-        (Holder.OURS, Holder.OURS, 0, False, False),  # codes that are held back until the phone calls share a line
-        (Holder.NOBODY, Holder.OURS, 0, True, False),  # who calls for a code must not prove a stranger's claim
-        (Holder.NOBODY, Holder.OURS, 300, False, False),  # a claim that is over cannot be proven any more
-        (Holder.OURS, Holder.NOBODY, 0, True, True),
-        (Holder.OURS, Holder.NOBODY, 359, True, False),
-        (Holder.OURS, Holder.NOBODY, 360, False, False),
+        (
+            CodeSource.LOCAL,
+            CodeSource.LOCAL,
+            0,
+            False,
+            False,
+        ),  # codes that are held back until the phone calls share a line
+        (CodeSource.NONE, CodeSource.LOCAL, 0, True, False),  # who calls for a code must not prove a stranger's claim
+        (CodeSource.NONE, CodeSource.LOCAL, 300, False, False),  # a claim that is over cannot be proven any more
+        (CodeSource.LOCAL, CodeSource.NONE, 0, True, True),
+        (CodeSource.LOCAL, CodeSource.NONE, 359, True, False),
+        (CodeSource.LOCAL, CodeSource.NONE, 360, False, False),
     ],
 )
 def test_codes_that_are_held_back_share_a_line_but_not_with_claims(
-    old: Holder, new: Holder, seconds: int, taken: bool, by_its_holder: bool
+    old: CodeSource, new: CodeSource, seconds: int, taken: bool, by_its_holder: bool
 ) -> None:
     other = begun(old, line=LINES[0], id="h" * 44, binding=NOT_MINE)
     now = NOW + timedelta(seconds=seconds)
     for shown, refused in (((), taken), ((NOT_MINE,), by_its_holder)):
-        attached = lifecycle.attached(begun(new, now), receipt(new, line=LINES[0], shown=shown), [other], now)
-        assert isinstance(attached, Refused) == refused
+        attached = lifecycle.attach(begun(new, now), receipt(new, line=LINES[0], shown=shown), [other], now)
+        assert isinstance(attached, Denied) == refused

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.errors import InvalidPhoneError
-from phone_verify.phone import HIDDEN_CALLER_DIGITS, Kind, PhoneNumber, _kind, _known, _parse, is_region
+from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneKind, PhoneNumber, _kind, _known, _parse, is_region
 
 TYPED = [
     ("+989120000000", None),
@@ -47,31 +47,31 @@ def test_what_is_no_number_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "kind"),
     [
-        ("+989120000000", Kind.MOBILE),
-        ("+79000000000", Kind.MOBILE),
-        ("+12025550123", Kind.MOBILE),  # a plan where fixed and mobile look alike
-        ("+982188776655", Kind.FIXED),
-        ("+18005550123", Kind.REFUSED),  # toll-free
-        ("+19005550123", Kind.REFUSED),  # premium
-        ("+447012345678", Kind.REFUSED),  # personal
-        ("+870773111632", Kind.REFUSED),  # satellite
-        ("+881612345678", Kind.REFUSED),
-        ("+883510001234567", Kind.REFUSED),  # international networks
-        ("+979123456789", Kind.REFUSED),  # international premium
-        ("+80012345678", Kind.REFUSED),
+        ("+989120000000", PhoneKind.MOBILE),
+        ("+79000000000", PhoneKind.MOBILE),
+        ("+12025550123", PhoneKind.MOBILE),  # a plan where fixed and mobile look alike
+        ("+982188776655", PhoneKind.FIXED),
+        ("+18005550123", PhoneKind.REFUSED),  # toll-free
+        ("+19005550123", PhoneKind.REFUSED),  # premium
+        ("+447012345678", PhoneKind.REFUSED),  # personal
+        ("+870773111632", PhoneKind.REFUSED),  # satellite
+        ("+881612345678", PhoneKind.REFUSED),
+        ("+883510001234567", PhoneKind.REFUSED),  # international networks
+        ("+979123456789", PhoneKind.REFUSED),  # international premium
+        ("+80012345678", PhoneKind.REFUSED),
     ],
 )
-def test_expensive_and_odd_ranges_are_refused(text: str, kind: Kind) -> None:
+def test_expensive_and_odd_ranges_are_refused(text: str, kind: PhoneKind) -> None:
     try:
         phone = PhoneNumber.parse(text)
     except InvalidPhoneError:
-        assert kind is Kind.REFUSED
+        assert kind is PhoneKind.REFUSED
     else:
         assert phone.kind is kind
 
 
 def test_hidden_callers_are_never_mobile_numbers() -> None:
-    assert all(PhoneNumber(digits).kind is Kind.REFUSED for digits in HIDDEN_CALLER_DIGITS)
+    assert all(PhoneNumber(digits).kind is PhoneKind.REFUSED for digits in HIDDEN_CALLER_DIGITS)
 
 
 def test_no_text_of_it_shows_the_number() -> None:
@@ -124,7 +124,7 @@ def test_number_seen_before_is_parsed_like_a_new_one() -> None:
 
     def work(text: str) -> list[int]:
         before = [cache.cache_info().misses for cache in caches]
-        assert PhoneNumber.parse(text).kind is Kind.MOBILE
+        assert PhoneNumber.parse(text).kind is PhoneKind.MOBILE
         return [cache.cache_info().misses - missed for cache, missed in zip(caches, before, strict=True)]
 
     first = [work(text) for text in numbers]

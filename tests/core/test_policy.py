@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError
-from phone_verify.model import Holder
+from phone_verify.model import CodeSource
 from phone_verify.planning import plan
 from phone_verify.policy import Policy, resend_delay
 
@@ -62,33 +62,33 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_our_code_takes_the_wished_length_where_it_can() -> None:
-    assert plan(Policy(), Holder.OURS, shortest=4, longest=8).code_length == 6
-    assert plan(Policy(code_length=8), Holder.OURS).code_length == 8
-    shorter = plan(Policy(), Holder.OURS, longest=4)
+    assert plan(Policy(), CodeSource.LOCAL, shortest=4, longest=8).code_length == 6
+    assert plan(Policy(code_length=8), CodeSource.LOCAL).code_length == 8
+    shorter = plan(Policy(), CodeSource.LOCAL, longest=4)
     assert (shorter.code_length, shorter.short) == (4, True)
 
 
 def test_short_codes_have_three_tries_and_three_minutes() -> None:
     for short in (
-        plan(Policy(code_length=5), Holder.OURS),
-        plan(Policy(), Holder.TOLD),  # length not known beforehand
-        plan(Policy(), Holder.REMOTE, known=5),
+        plan(Policy(code_length=5), CodeSource.LOCAL),
+        plan(Policy(), CodeSource.PROVIDER),  # length not known beforehand
+        plan(Policy(), CodeSource.REMOTE_CHECK, known=5),
     ):
         assert (short.short, short.attempts, short.life) == (True, 3, seconds(180))
-    long = plan(Policy(), Holder.TOLD, known=6)
+    long = plan(Policy(), CodeSource.PROVIDER, known=6)
     assert (long.short, long.attempts, long.life) == (False, 5, seconds(300))
 
 
 def test_the_smaller_ceiling_counts() -> None:
     strict = Policy(max_attempts=2, ttl=seconds(60))
-    assert plan(strict, Holder.TOLD).attempts == 2
-    assert plan(strict, Holder.TOLD).life == seconds(60)
-    assert plan(Policy(ttl=seconds(600)), Holder.NOBODY, cap=seconds(120)).life == seconds(120)
-    assert plan(Policy(ttl=seconds(600)), Holder.OURS, cap=seconds(900)).life == seconds(600)
+    assert plan(strict, CodeSource.PROVIDER).attempts == 2
+    assert plan(strict, CodeSource.PROVIDER).life == seconds(60)
+    assert plan(Policy(ttl=seconds(600)), CodeSource.NONE, cap=seconds(120)).life == seconds(120)
+    assert plan(Policy(ttl=seconds(600)), CodeSource.LOCAL, cap=seconds(900)).life == seconds(600)
 
 
 def test_a_call_without_code_is_not_short() -> None:
-    assert plan(Policy(), Holder.NOBODY).short is False
+    assert plan(Policy(), CodeSource.NONE).short is False
 
 
 def test_each_resend_waits_twice_as_long_up_to_ten_minutes() -> None:
@@ -99,7 +99,7 @@ def test_each_resend_waits_twice_as_long_up_to_ten_minutes() -> None:
 
 
 def test_test_codes_fit_only_codes_made_by_this_site() -> None:
-    assert plan(Policy(), Holder.OURS).fits("482193")
-    assert not plan(Policy(), Holder.OURS).fits("4821937")
-    for holder in (Holder.TOLD, Holder.REMOTE):
+    assert plan(Policy(), CodeSource.LOCAL).fits("482193")
+    assert not plan(Policy(), CodeSource.LOCAL).fits("4821937")
+    for holder in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK):
         assert not plan(Policy(), holder, known=6).fits("482193")

@@ -6,7 +6,7 @@ import pytest
 
 from phone_verify.drivers.base import Ability
 from phone_verify.errors import ConfigurationError
-from phone_verify.model import Holder
+from phone_verify.model import CodeSource
 from phone_verify.phone import PhoneNumber
 from phone_verify.routing import Router
 
@@ -43,7 +43,7 @@ def test_a_preference_for_a_channel_without_a_driver_says_what_to_set() -> None:
 
 
 def test_a_fixed_line_is_reached_by_voice_and_by_its_own_call_only() -> None:
-    spoken = Driver("voice-1", VOICE, Ability(Holder.OURS))
+    spoken = Driver("voice-1", VOICE, Ability(CodeSource.LOCAL))
     router = Router({SMS: [sms()], FLASH: [flash()], CALL: [Caller([])], VOICE: [spoken]}, ticks=Ticks())
     assert [channel for channel in router.channels if router.serves(channel, FIXED)] == [CALL, VOICE]
     assert all(router.serves(channel, PHONE) for channel in router.channels)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phone_verify import PhoneNumber, Settings, Verifier, build
-from phone_verify.external.forms import NOTHING, Begun, prove, send
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, prove, send
 from phone_verify.model import Channel, Outcome, Reason, Redeemed
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
@@ -41,7 +41,9 @@ def site() -> Site:
     return Site()
 
 
-def begin(site: Site, phone: PhoneNumber = PHONE, purpose: str = "login", begun: Begun = NOTHING) -> Begun:
+def begin(
+    site: Site, phone: PhoneNumber = PHONE, purpose: str = "login", begun: PendingVerification = NO_VERIFICATION
+) -> PendingVerification:
     outcome, begun = send(site.verifier, phone, purpose, begun=begun)
     assert outcome.ok
     return begun
@@ -71,19 +73,19 @@ def test_it_proves_its_own_phone_and_purpose_only(site: Site, phone: PhoneNumber
 
 
 def test_it_proves_nothing_to_another_user(site: Site) -> None:
-    outcome, begun = send(site.verifier, PHONE, "confirm", begun=NOTHING, subject="1")
+    outcome, begun = send(site.verifier, PHONE, "confirm", begun=NO_VERIFICATION, subject="1")
     assert outcome.ok
     assert reason(prove(site.verifier, begun, PHONE, "confirm", site.code, subject="2")) is Reason.WRONG_CODE
-    outcome, begun = send(site.verifier, PHONE, "confirm", begun=NOTHING, subject="1")
+    outcome, begun = send(site.verifier, PHONE, "confirm", begun=NO_VERIFICATION, subject="1")
     assert isinstance(prove(site.verifier, begun, PHONE, "confirm", site.code, subject="1"), Redeemed)
 
 
 def test_another_user_gets_a_verification_of_its_own(site: Site) -> None:
-    _, first = send(site.verifier, PHONE, "confirm", begun=NOTHING, subject="1")
+    _, first = send(site.verifier, PHONE, "confirm", begun=NO_VERIFICATION, subject="1")
     outcome, second = send(site.verifier, PHONE, "confirm", begun=first, subject="2")
     assert outcome.ok
     assert first.id != second.id
-    assert site.verifier.look(first.id, first.secret).verification is not None
+    assert site.verifier.get(first.id, first.secret).verification is not None
     assert isinstance(prove(site.verifier, second, PHONE, "confirm", site.code, subject="2"), Redeemed)
 
 
@@ -101,12 +103,12 @@ def test_wrong_answers_count_for_the_address() -> None:
 def test_a_visitor_leaves_a_fifth_of_the_quota(by_client: bool, sends: int) -> None:
     site = Site(sends_per_hour_total=5)
     phones = [PhoneNumber(f"+98912000000{n}") for n in range(6)]
-    outcomes = [send(site.verifier, phone, "login", begun=NOTHING, by_client=by_client)[0] for phone in phones]
+    outcomes = [send(site.verifier, phone, "login", begun=NO_VERIFICATION, by_client=by_client)[0] for phone in phones]
     assert sum(outcome.ok for outcome in outcomes) == sends
 
 
 def test_nothing_proves_nothing(site: Site) -> None:
-    assert reason(prove(site.verifier, NOTHING, PHONE, "login", "123456")) is Reason.NOT_FOUND
+    assert reason(prove(site.verifier, NO_VERIFICATION, PHONE, "login", "123456")) is Reason.NOT_FOUND
 
 
 def test_again_is_a_resend_of_the_same_code(site: Site) -> None:
@@ -138,8 +140,8 @@ def test_what_nothing_can_be_sent_for_is_said_and_keeps_what_was_kept(site: Site
     begun = begin(site)
     outcome, kept = send(site.verifier, PhoneNumber("+982122334455"), "login", begun=begun)
     assert (outcome.reason, kept) == (Reason.DESTINATION_NOT_ALLOWED, begun)
-    none, kept = send(Site(sms="").verifier, PHONE, "login", begun=NOTHING)
-    assert (none.reason, kept) == (Reason.NOT_CONFIGURED, NOTHING)
+    none, kept = send(Site(sms="").verifier, PHONE, "login", begun=NO_VERIFICATION)
+    assert (none.reason, kept) == (Reason.NOT_CONFIGURED, NO_VERIFICATION)
 
 
 def test_a_call_that_the_user_makes_is_left_out(phone_sandbox: Any) -> None:
@@ -155,13 +157,13 @@ def test_a_call_that_the_user_makes_is_left_out(phone_sandbox: Any) -> None:
         )
     ).verifier
     assert verifier.channels == (Channel.FLASH_CALL, Channel.INBOUND_CALL)
-    outcome, _ = send(verifier, PHONE, "login", begun=NOTHING)
+    outcome, _ = send(verifier, PHONE, "login", begun=NO_VERIFICATION)
     assert outcome.verification is not None
     assert outcome.verification.channel is Channel.FLASH_CALL
     only = build(
         Settings.read({"inbound_call": dsn, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"})
     ).verifier
-    assert send(only, PHONE, "login", begun=NOTHING)[0].reason is Reason.NOT_CONFIGURED
+    assert send(only, PHONE, "login", begun=NO_VERIFICATION)[0].reason is Reason.NOT_CONFIGURED
 
 
 def test_what_is_kept_shows_no_secret(site: Site) -> None:

@@ -12,16 +12,16 @@ import pytest
 
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability
-from phone_verify.errors import ConfigurationError, ProviderError, StoreError, Trouble
+from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse
 from phone_verify.lifecycle import Opening
 from phone_verify.model import (
     CallState,
     Cause,
     Channel,
-    DeliveryEvent,
+    CodeSource,
+    DeliveryReport,
     DeliveryState,
-    Holder,
     Order,
     Reason,
     Receipt,
@@ -90,7 +90,7 @@ def test_when_nobody_takes_it_the_record_fails_and_nothing_is_open() -> None:
 
 def test_a_bad_number_is_not_failed_over() -> None:
     second = sms(name="sms-2")
-    assert Bench(sms(ProviderError(Trouble.BAD_NUMBER)), second).start().reason is Reason.DELIVERY_FAILED
+    assert Bench(sms(ProviderError(FailureKind.BAD_NUMBER)), second).start().reason is Reason.DELIVERY_FAILED
     assert second.orders == []
 
 
@@ -154,7 +154,7 @@ class Asking(Driver):
 
 @pytest.mark.parametrize(("end", "put_last"), [(DOWN, True), (UNCLEAR, True), (HttpResponse(500), False)])
 def test_a_silent_provider_is_put_last_for_a_while_and_never_left_out(end: Any, put_last: bool) -> None:
-    first, second = Asking("sms-1", SMS, Ability(Holder.OURS)), sms(name="sms-2")
+    first, second = Asking("sms-1", SMS, Ability(CodeSource.LOCAL)), sms(name="sms-2")
     bench = Bench(first, second)
     bench.parts.transport.answers = [end] * 20 + [HttpResponse(200)] * 3  # type: ignore[attr-defined]
     for _ in range(21):
@@ -166,7 +166,7 @@ def test_a_silent_provider_is_put_last_for_a_while_and_never_left_out(end: Any, 
 
 
 def test_failover_to_a_driver_of_shorter_codes_gives_a_short_code() -> None:
-    short = Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))
+    short = Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))
     bench = Bench(sms(REFUSED), short)
     outcome = bench.start()
     assert outcome.verification is not None
@@ -180,7 +180,7 @@ def test_failover_to_a_driver_of_shorter_codes_gives_a_short_code() -> None:
 
 
 def test_the_first_preferred_channel_that_can_serve() -> None:
-    unreaching = Driver("sms-1", SMS, Ability(Holder.OURS), reachable=False)
+    unreaching = Driver("sms-1", SMS, Ability(CodeSource.LOCAL), reachable=False)
     ringing = flash("1234")
     outcome = Bench(unreaching, ringing).start()
     assert outcome.verification is not None
@@ -248,21 +248,21 @@ def test_only_closed_short_codes_try_the_next_channel() -> None:
 
 
 def test_an_outcome_lists_the_channels_that_a_resend_would_accept() -> None:
-    unreaching = Driver("voice-1", VOICE, Ability(Holder.OURS), reachable=False)
-    mixed = [sms(), Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))]
+    unreaching = Driver("voice-1", VOICE, Ability(CodeSource.LOCAL), reachable=False)
+    mixed = [sms(), Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))]
     bench = Bench(*mixed, flash("1234"), unreaching, chat(), preference=[TELEGRAM, FLASH], max_failures=11)
     id, secret = bench.begun()
     bench.fail(9)
-    assert bench.verifier.look(id, secret).channels == [TELEGRAM, FLASH, SMS]
+    assert bench.verifier.get(id, secret).channels == [TELEGRAM, FLASH, SMS]
     bench.fail(1)
-    assert bench.verifier.look(id, secret).channels == [TELEGRAM, SMS]
+    assert bench.verifier.get(id, secret).channels == [TELEGRAM, SMS]
     bench.fail(1)
-    assert bench.verifier.look(id, secret).channels == []
+    assert bench.verifier.get(id, secret).channels == []
     bench.clock.move(3600)
     id, secret = bench.begun()
-    assert bench.verifier.look(id, secret).channels == [TELEGRAM, FLASH, SMS]
+    assert bench.verifier.get(id, secret).channels == [TELEGRAM, FLASH, SMS]
     bench.verifier.cancel(id, secret)
-    assert bench.verifier.look(id, secret).channels == []
+    assert bench.verifier.get(id, secret).channels == []
 
 
 def test_a_fixed_line_may_call_us() -> None:
@@ -451,7 +451,7 @@ def test_unclear_order_stays_counted() -> None:
 
 
 def test_cause_is_the_number_where_the_provider_says_so() -> None:
-    assert Bench(sms(ProviderError(Trouble.BAD_NUMBER))).start().cause is Cause.NUMBER
+    assert Bench(sms(ProviderError(FailureKind.BAD_NUMBER))).start().cause is Cause.NUMBER
 
 
 def test_a_refused_start_gives_the_shared_counts_back() -> None:
@@ -571,7 +571,7 @@ def test_another_channel_is_a_new_code_and_the_old_one_dies() -> None:
     assert bench.verifier.check(id, secret, written.codes[1]).ok
 
 
-@pytest.mark.parametrize("end", [REFUSED, DOWN, UNCLEAR, ProviderError(Trouble.BAD_NUMBER)])
+@pytest.mark.parametrize("end", [REFUSED, DOWN, UNCLEAR, ProviderError(FailureKind.BAD_NUMBER)])
 def test_the_old_code_stays_good_when_the_new_one_cannot_come(end: Exception) -> None:
     written, ringing = sms(), flash(end)
     bench = Bench(written, ringing, resend_after=timedelta(0))
@@ -883,12 +883,12 @@ def test_a_resend_after_the_old_key_has_gone_is_a_new_code() -> None:
 def test_a_live_verification_is_found_by_its_holder() -> None:
     bench = Bench(sms())
     id, secret = bench.begun()
-    assert bench.verifier.live(PHONE, "login", [(id, secret)]) is not None
-    assert bench.verifier.live(PHONE, "signup", [(id, secret)]) is None
-    assert bench.verifier.live(PHONE, "login", [(id, "x" * 22)]) is None
-    assert bench.verifier.live(PhoneNumber("+989120000001"), "login", [(id, secret)]) is None
+    assert bench.verifier.find_open(PHONE, "login", [(id, secret)]) is not None
+    assert bench.verifier.find_open(PHONE, "signup", [(id, secret)]) is None
+    assert bench.verifier.find_open(PHONE, "login", [(id, "x" * 22)]) is None
+    assert bench.verifier.find_open(PhoneNumber("+989120000001"), "login", [(id, secret)]) is None
     bench.verifier.cancel(id, secret)
-    assert bench.verifier.live(PHONE, "login", [(id, secret)]) is None
+    assert bench.verifier.find_open(PHONE, "login", [(id, secret)]) is None
 
 
 @pytest.mark.parametrize(
@@ -991,7 +991,7 @@ def test_what_only_the_receipt_can_prove_is_not_begun_without_the_store(make: An
 
 
 def test_another_code_than_the_records_is_not_told_without_the_store() -> None:
-    shorter = Driver("sms-2", SMS, Ability(Holder.OURS, longest=4))
+    shorter = Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))
     with pytest.raises(StoreError):
         Bench(sms(REFUSED), shorter, store=BrokenStore("attach")).start()
 
@@ -1036,20 +1036,20 @@ class Teller(Driver):
     """Can be asked how an order fared; its webhooks tell the same."""
 
     def __init__(self, *tellings: Any, ability: Ability | None = None) -> None:
-        super().__init__("teller", SMS, ability or Ability(Holder.OURS), [Receipt("600000001")])
+        super().__init__("teller", SMS, ability or Ability(CodeSource.LOCAL), [Receipt("600000001")])
         self.tellings, self.asked = list(tellings), list[str]()
 
-    def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+    def delivery(self, reference: str) -> Exchange[DeliveryReport]:
         self.asked.append(reference)
         yield HttpRequest.get("http://teller.invalid")
         state = self.tellings.pop(0)
         if isinstance(state, Exception):
             raise state
-        return DeliveryEvent(reference, state, "words")
+        return DeliveryReport(reference, state, "words")
 
-    def read(self, request: WebhookRequest) -> DeliveryEvent | None:
+    def read(self, request: WebhookRequest) -> DeliveryReport | None:
         said = request.once("said") or ""
-        return DeliveryEvent("600000001", DeliveryState.DELIVERED, said) if request.once("id") else None
+        return DeliveryReport("600000001", DeliveryState.DELIVERED, said) if request.once("id") else None
 
 
 def answering(*answers: Any) -> FakeTransport:
@@ -1061,10 +1061,10 @@ def test_the_last_order_is_asked_after(state: DeliveryState) -> None:
     teller = Teller(state)
     bench = Bench(teller, transport=answering())
     id, secret = bench.begun()
-    before = bench.verifier.look(id, secret)
-    assert bench.verifier.delivery(id) == DeliveryEvent("600000001", state, "words")
+    before = bench.verifier.get(id, secret)
+    assert bench.verifier.delivery(id) == DeliveryReport("600000001", state, "words")
     assert teller.asked == ["600000001"]
-    assert bench.verifier.look(id, secret) == before
+    assert bench.verifier.get(id, secret) == before
 
 
 def test_after_a_resend_its_own_order_is_asked_after() -> None:
@@ -1105,7 +1105,7 @@ def test_where_nobody_can_be_asked_nobody_is() -> None:
 
 def test_of_an_awaited_call_nothing_was_delivered() -> None:
     class CallTeller(Caller):
-        def delivery(self, reference: str) -> Exchange[DeliveryEvent]:
+        def delivery(self, reference: str) -> Exchange[DeliveryReport]:
             raise AssertionError("asked")
             yield HttpRequest.get("http://teller.invalid")
 
@@ -1131,7 +1131,7 @@ def test_a_provider_that_cannot_say_is_logged(trouble: Exception, caplog: pytest
         logging.WARNING,
         f"teller could not say how an order fared: {trouble}",
     )
-    assert bench.verifier.look(id, secret).ok
+    assert bench.verifier.get(id, secret).ok
 
 
 def test_a_provider_that_is_down_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -1146,10 +1146,10 @@ def test_a_webhook_about_an_order_touches_no_verification(caplog: pytest.LogCapt
     store = MemoryStore()
     bench = Bench(Teller(), store=store, transport=answering(AssertionError("asked")))
     id, secret = bench.begun()
-    before = bench.verifier.look(id, secret)
+    before = bench.verifier.get(id, secret)
     said = f"to {PHONE.e164[1:]}\nforged: line 482193"
     assert bench.verifier.receive("teller", webhook(id="600000001", said=said)) is False
-    assert bench.verifier.look(id, secret) == before
+    assert bench.verifier.get(id, secret) == before
     (record,) = of_the_library(caplog)
     assert (record.levelno, record.getMessage()) == (
         logging.INFO,

@@ -64,7 +64,7 @@ def test_purge_goes_on_until_nothing_is_left(network: Network, monkeypatch: pyte
 
 def down(configure: Configure) -> None:
     configure(sms="console://", store="memory:")
-    current_site().many_processes()
+    current_site().warn_multiprocess()
 
 
 def test_purge_says_that_the_store_is_down(configure: Configure) -> None:

@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.db import connections, transaction
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answer, Spent
-from phone_verify.limits import Limits, Quota, Refused
+from phone_verify.lifecycle import PROOF_LIFE, AttemptResult, Spent
+from phone_verify.limits import Denied, Limits, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, StoreRaces, StoreSuite, opening, run
@@ -103,7 +103,7 @@ def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) 
     found = run(store.get(record.id, None))
     assert found is not None
     assert found.attempts_left == 4
-    assert isinstance(run(store.open(opening(), [], Limits(1), None)), Refused)
+    assert isinstance(run(store.open(opening(), [], Limits(1), None)), Denied)
 
 
 @pytest.mark.parametrize("options", [WRITE_AHEAD, ROLLBACK_JOURNAL], ids=["WAL", "rollback journal"])
@@ -112,7 +112,7 @@ def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> 
     with rolled_back():
         spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
-        assert spent.answer is Answer.RIGHT
+        assert spent.answer is AttemptResult.RIGHT
         assert run(store.get(record.id, None)) is not None
         assert run(store.redeem(record.id, BINDING, "", None)) is not None
     found = run(store.get(record.id, None))

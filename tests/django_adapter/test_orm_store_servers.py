@@ -13,13 +13,12 @@ import pytest
 from django.db import connections, transaction
 
 from phone_verify.errors import StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answer, Spent
-from phone_verify.limits import Limits, Quota, Refused
+from phone_verify.lifecycle import PROOF_LIFE, AttemptResult, Spent
+from phone_verify.limits import Denied, Limits, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.stores.base import KEPT, Store
+from phone_verify.stores.base import RETENTION, Store
 from phone_verify.stores.rows import verbs
-from phone_verify.stores.rows.transactions import HELD
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,
@@ -30,7 +29,7 @@ from phone_verify.testing.stores import (
     StoreRaces,
     StoreSuite,
     attachment,
-    failing,
+    failure_count,
     opening,
     run,
     together,
@@ -39,6 +38,7 @@ from phone_verify_django.models import CounterRow, VerificationRow
 from phone_verify_django.store import OrmStore
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
+from tests.stores.modes import always_locked
 
 #: In Django every thread has a connection of its own, and a server has room for a hundred.
 MOST_THREADS = 40
@@ -140,7 +140,7 @@ def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) 
     found = run(store.get(record.id, None))
     assert found is not None
     assert found.attempts_left == 4
-    assert isinstance(run(store.open(opening(), [], Limits(1), None)), Refused)
+    assert isinstance(run(store.open(opening(), [], Limits(1), None)), Denied)
 
 
 def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
@@ -148,7 +148,7 @@ def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> 
     with rolled_back():
         spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
-        assert spent.answer is Answer.RIGHT
+        assert spent.answer is AttemptResult.RIGHT
         assert run(store.redeem(record.id, BINDING, "", None)) is not None
     found = run(store.get(record.id, None))
     assert found is not None
@@ -160,8 +160,8 @@ def test_a_start_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> No
     with rolled_back():
         run(store.count([shared], None))
         run(store.open(opening(), [own], LIMITS, None))
-    assert isinstance(run(store.count([shared], None)), Refused)
-    assert isinstance(run(store.open(opening(), [own], LIMITS, None)), Refused)
+    assert isinstance(run(store.count([shared], None)), Denied)
+    assert isinstance(run(store.open(opening(), [own], LIMITS, None)), Denied)
 
 
 ORDER = opening()
@@ -222,7 +222,7 @@ def test_a_receipt_does_not_undo_what_came_before_it(store: OrmStore) -> None:
     assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     sent = run(store.attach(record.id, attachment(order), None))
     assert isinstance(sent, Verification)
-    assert (sent.attempts_left, failing(sent), sent.status) == (record.attempts_left - 1, 1, Status.SENT)
+    assert (sent.attempts_left, failure_count(sent), sent.status) == (record.attempts_left - 1, 1, Status.SENT)
     assert run(store.get(record.id, None)) == replace(sent, read_at=ANY)
 
 
@@ -234,13 +234,13 @@ def test_a_receipt_of_a_start_that_held_its_phone_undoes_nothing(
     run(store.count([Quota("total", 9)], None))  # the server's time has been heard
     run(store.open(opening(), [], LIMITS, None))
     with monkeypatch.context() as patched:
-        patched.setattr(verbs, "GUARDED", HELD)
+        patched.setattr(verbs, "Mode", always_locked())
         record = run(store.open(order, [], LIMITS, None))
     assert isinstance(record, Verification)
     assert isinstance(run(other.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     sent = run(store.attach(record.id, attachment(order), None))
     assert isinstance(sent, Verification)
-    assert (sent.attempts_left, failing(sent)) == (record.attempts_left - 1, 1)
+    assert (sent.attempts_left, failure_count(sent)) == (record.attempts_left - 1, 1)
 
 
 def test_the_start_and_the_check_of_a_new_phone_are_so_many_statements(store: OrmStore) -> None:
@@ -269,7 +269,7 @@ def test_purging_and_sweeping_disturb_nobody(store: OrmStore, clock: ManualClock
     for n in range(60):
         run(store.count([Quota(f"address:{n}", 9)], clock()))
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
-    clock.move(3 * KEPT.total_seconds())
+    clock.move(3 * RETENTION.total_seconds())
 
     def work(number: int) -> None:
         if number < 2:
@@ -277,7 +277,7 @@ def test_purging_and_sweeping_disturb_nobody(store: OrmStore, clock: ManualClock
                 pass
             return
         for n in range(10):
-            assert not isinstance(run(store.count([Quota(f"address:{n}", 999)], clock())), Refused)
+            assert not isinstance(run(store.count([Quota(f"address:{n}", 999)], clock())), Denied)
             order = opening(PhoneNumber(f"+9891200{n:05}"))
             assert isinstance(run(store.open(order, [Quota("own", 99)], LIMITS, clock())), Verification)
             assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())), Spent)
@@ -294,7 +294,7 @@ def test_a_purge_is_done_in_small_transactions(
     monkeypatch.setattr("phone_verify.stores.rows.verbs.BATCH", 3)
     for n in range(10):
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
-    clock.move(3 * KEPT.total_seconds())
+    clock.move(3 * RETENTION.total_seconds())
     taken: list[int] = []
     take = store._turns.take
     monkeypatch.setattr(store._turns, "take", lambda *arguments: taken.append(n := take(*arguments)) or n)

@@ -217,7 +217,7 @@ def test_sign_in_by_another_method_deletes_the_cookie(goes_out: bool) -> None:
     assert "phone_verify" not in answer("/phone/other/").cookies
 
 
-class Overtaken(account_policy.Accounts):
+class ConcurrentUpdate(account_policy.Accounts):
     """The owner changes the number after a thief's sign-in has found the user."""
 
     def may_sign_in(self, user: AbstractBaseUser, redeemed: Redeemed) -> bool:
@@ -234,7 +234,7 @@ class ByName(account_policy.Accounts):
 
 
 def test_sign_in_that_races_a_change_is_refused(configure: Callable[..., None]) -> None:
-    configure(sms="console://", accounts=f"{__name__}.Overtaken")
+    configure(sms="console://", accounts=f"{__name__}.ConcurrentUpdate")
     user, request = owner(PHONE), request_of()
     with heard() as told:
         assert accounts.sign_in(request, proof(PHONE)) is None

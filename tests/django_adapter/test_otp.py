@@ -27,7 +27,7 @@ from django_otp.test_utils import TestCase as OtpTestCase
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.exchange import HttpResponse
-from phone_verify.external.forms import Begun
+from phone_verify.external.forms import PendingVerification
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
 from phone_verify_django.otp import challenges, current, first_factor
 from phone_verify_django.otp.models import NO_SESSION, ChallengeError, PhoneDevice
@@ -530,16 +530,16 @@ def test_table_holds_one_half_of_the_binding(device: PhoneDevice, network: Netwo
     assert secret in kept
     assert id not in kept
     verifier = current_site().verifier
-    assert verifier.look(id, secret).verification is not None
+    assert verifier.get(id, secret).verification is not None
     for shown in ("", *device.challenges[0]):
-        assert verifier.look(id, shown).verification is None, "what the table holds opens no verification"
+        assert verifier.get(id, shown).verification is None, "what the table holds opens no verification"
 
 
 def test_table_and_session_keep_few_challenges(session: Any) -> None:
     rows: challenges.Rows = []
     for n in range(7):
-        rows = challenges.keep(request_of().session, 1, rows, Begun(f"id {n}", f"secret {n}"))
-        challenges.keep(session, n, [], Begun(f"id {n}", f"secret {n}"))
+        rows = challenges.keep(request_of().session, 1, rows, PendingVerification(f"id {n}", f"secret {n}"))
+        challenges.keep(session, n, [], PendingVerification(f"id {n}", f"secret {n}"))
     assert [id for _, id in rows] == [f"id {n}" for n in range(2, 7)]
     assert list(session[challenges.SESSION_KEY]) == [str(n) for n in range(2, 7)]
 

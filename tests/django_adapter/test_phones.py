@@ -260,8 +260,8 @@ def test_the_fixed_code_of_a_test_number_takes_nothing_from_anybody(configure: C
     configure(sms="console://", recycled_numbers="newest")
     owner, other = somebody("a"), somebody("b")
     confirm(owner, ONE)
-    assert set_phone(request_of(other), proof(ONE, "confirm", minutes=5, by_fixed_code=True)) is None
-    account = sign_in(request_of(), proof(ONE, "signup", minutes=5, by_fixed_code=True))
+    assert set_phone(request_of(other), proof(ONE, "confirm", minutes=5, by_test_number=True)) is None
+    account = sign_in(request_of(), proof(ONE, "signup", minutes=5, by_test_number=True))
     assert account is not None
     assert account.user.id == str(owner.pk)
 

@@ -18,7 +18,7 @@ from phone_verify.http import session_time
 from phone_verify_django.decorators import recent_phone_check_required
 from phone_verify_django.mixins import RecentPhoneCheckRequiredMixin
 from phone_verify_django.models import VerifiedPhone
-from phone_verify_django.recent import CHECKED_AT, checked_for
+from phone_verify_django.recent import CHECKED_AT, last_phone_check
 from tests.clients import Browser
 
 from . import own_site
@@ -200,7 +200,7 @@ def test_a_time_that_nobody_can_tell_is_no_check(client: Client, clock: Clock) -
         session[CHECKED_AT] = int(kept) if isinstance(kept, float) else kept
         session.save()
         request = client.get("/").wsgi_request
-        assert (checked_for(request) is not None) == known
+        assert (last_phone_check(request) is not None) == known
         assert client.get("/recent").status_code == (200 if known else 302)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from phone_verify.events.record import Happened
+from phone_verify.events.record import VerificationEvent
 from phone_verify.exchange import HttpResponse
 from phone_verify_django import signals
 from phone_verify_django.signals import delivery_failed, verification_failed, verification_locked
@@ -45,7 +45,7 @@ def test_a_wrong_code_is_told_and_the_last_one_is_locked(browser: Browser, netwo
             browser.call("POST", check, {"code": network.wrong})
     assert [one["signal"] for one in told] == [verification_failed] * 5 + [verification_locked]
     happened = told[-1]["happened"]
-    assert told[-1]["sender"] is type(happened) is Happened
+    assert told[-1]["sender"] is type(happened) is VerificationEvent
     assert (happened.verb, happened.outcome, happened.status) == ("check", "wrong_code", "exhausted")
     assert PHONE[4:] not in str(told)
     assert network.code not in str(told)
@@ -81,15 +81,15 @@ def test_a_message_that_nobody_takes_is_told(browser: Browser, network: Network,
 @pytest.mark.parametrize(
     ("happened", "told"),
     [
-        (Happened("resend", "delivery_failed"), [delivery_failed]),
-        (Happened("start", "too_many_requests"), []),
-        (Happened("resend", "too_many_requests"), []),
-        (Happened("check", "closed", status="exhausted"), []),
-        (Happened("check", "provider_unavailable", status="exhausted"), []),
-        (Happened("poll", "wrong_code"), []),
+        (VerificationEvent("resend", "delivery_failed"), [delivery_failed]),
+        (VerificationEvent("start", "too_many_requests"), []),
+        (VerificationEvent("resend", "too_many_requests"), []),
+        (VerificationEvent("check", "closed", status="exhausted"), []),
+        (VerificationEvent("check", "provider_unavailable", status="exhausted"), []),
+        (VerificationEvent("poll", "wrong_code"), []),
     ],
 )
-def test_which_events_are_signals(happened: Happened, told: list[Any]) -> None:
+def test_which_events_are_signals(happened: VerificationEvent, told: list[Any]) -> None:
     with heard(*ALL) as heard_now:
         signals.hear(happened)
     assert [one["signal"] for one in heard_now] == told

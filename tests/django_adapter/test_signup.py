@@ -266,7 +266,7 @@ def test_a_proof_of_an_old_kind_makes_nobody_twice() -> None:
     assert User.objects.count() == 1
 
 
-@pytest.mark.parametrize("weak", [{"short": True}, {"by_fixed_code": True}, {"assurance": Assurance.CALLER_ID}])
+@pytest.mark.parametrize("weak", [{"short": True}, {"by_test_number": True}, {"assurance": Assurance.CALLER_ID}])
 def test_what_waits_keeps_how_it_was_verified(form: None, weak: dict[str, Any]) -> None:
     """So the rules for staff hold after the form as well."""
     request, redeemed = request_of(), proof(PHONE, "signup", **weak)

@@ -70,7 +70,12 @@ def test_one_setting_opens_the_phone_to_staff(visitor: Browser, network: Network
 
 @pytest.mark.parametrize(
     ("weak", "opened"),
-    [({}, False), ({"by_fixed_code": True}, True), ({"short": True}, True), ({"assurance": Assurance.CALLER_ID}, True)],
+    [
+        ({}, False),
+        ({"by_test_number": True}, True),
+        ({"short": True}, True),
+        ({"assurance": Assurance.CALLER_ID}, True),
+    ],
 )
 def test_staff_are_refused_by_the_backend(weak: dict[str, Any], opened: bool, configure: Configure) -> None:
     """So every path is covered that authenticates: the pages, the API, tokens, and the site's own code."""
@@ -103,7 +108,7 @@ def test_no_test_numbers_code_gives_staff_a_number() -> None:
     """`accounts.set_phone` is public: the rule stands where the number is given."""
     user = somebody("owner", is_staff=True)
     with pytest.raises(PermissionDenied):
-        accounts.set_phone(request_of(user), proof(PHONE, "confirm", by_fixed_code=True))
+        accounts.set_phone(request_of(user), proof(PHONE, "confirm", by_test_number=True))
     assert phones_of(user) == []
     assert accounts.set_phone(request_of(user), proof(PHONE, "confirm", short=True)) is not None
 
@@ -111,7 +116,7 @@ def test_no_test_numbers_code_gives_staff_a_number() -> None:
 def test_no_test_numbers_code_renews_the_number_of_staff() -> None:
     user = owner(is_staff=True)
     with pytest.raises(PermissionDenied):
-        phones.redate(user, proof(PHONE, by_fixed_code=True, minutes=5))
+        phones.touch_verified_at(user, proof(PHONE, by_test_number=True, minutes=5))
 
 
 class MakesStaff(account_policy.Accounts):
@@ -123,5 +128,5 @@ class MakesStaff(account_policy.Accounts):
 
 def test_no_test_numbers_code_makes_a_staff_user(configure: Configure) -> None:
     configure(sms="console://", accounts=MakesStaff)
-    assert accounts.sign_in(request_of(), proof(PHONE, "signup", by_fixed_code=True)) is None
+    assert accounts.sign_in(request_of(), proof(PHONE, "signup", by_test_number=True)) is None
     assert not User.objects.exists()

@@ -15,12 +15,12 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from phone_verify.api.routes import handle
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
-from phone_verify.drivers.base import TellsAccount
-from phone_verify.errors import ProviderError, Trouble
+from phone_verify.drivers.base import ReportsAccount
+from phone_verify.errors import FailureKind, ProviderError
 from phone_verify.exchange import Exchange
-from phone_verify.http.call import Call, Reply
+from phone_verify.http.call import ApiRequest, ApiResponse
 from phone_verify.http.site import Site
-from phone_verify.model import Account, DeliveryState, Outcome, Status
+from phone_verify.model import DeliveryState, Outcome, ProviderAccount, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import Fault, SandboxServer
 from phone_verify.sync import run
@@ -72,9 +72,9 @@ class Hooks:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         assert self.site is not None
-        call = Call(environ["REQUEST_METHOD"], environ["PATH_INFO"][1:], query=environ["QUERY_STRING"])
+        call = ApiRequest(environ["REQUEST_METHOD"], environ["PATH_INFO"][1:], query=environ["QUERY_STRING"])
         reply = handle(self.site, call)
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, ApiResponse)
         self.statuses.append(reply.status)
         self.heard.set()
         start_response(f"{reply.status} Told", [("Content-Type", "text/plain")])
@@ -131,8 +131,8 @@ class Bench:
         assert handset.newest_code is not None
         return handset.newest_code.code
 
-    def account(self) -> Account:
-        assert isinstance(self.driver, TellsAccount)
+    def account(self) -> ProviderAccount:
+        assert isinstance(self.driver, ReportsAccount)
         return talk(self.driver.account())
 
 
@@ -188,7 +188,7 @@ def test_a_report_as_xml(server: SandboxServer, options: str) -> None:
     delivery = bench.verifier.delivery(bench.id)
     assert delivery is not None
     assert (delivery.state, delivery.said) == (DeliveryState.DELIVERED, "state 1: delivered")
-    assert bench.account() == Account(Decimal("50.00"), "RUB")
+    assert bench.account() == ProviderAccount(Decimal("50.00"), "RUB")
 
 
 @pytest.mark.parametrize(("driver", "credentials", "channel", "phone", "lost"), SENDS, ids=IDS)
@@ -218,18 +218,20 @@ def test_an_sms_that_is_held_back_is_open_until_its_phone_has_called(server: San
 @pytest.mark.parametrize(
     ("driver", "credentials", "channel", "account"),
     [
-        ("amoot", "TOKEN", "sms", Account(Decimal(25000), "IRR")),
-        ("ssms", "KEY", "sms", Account(Decimal("50.00"), "RUB")),
-        ("telefon-ip", "TOKEN", "sms", Account(Decimal("5.0"), "RUB")),
-        ("evand", "ID:SECRET", "sms", Account()),
+        ("amoot", "TOKEN", "sms", ProviderAccount(Decimal(25000), "IRR")),
+        ("ssms", "KEY", "sms", ProviderAccount(Decimal("50.00"), "RUB")),
+        ("telefon-ip", "TOKEN", "sms", ProviderAccount(Decimal("5.0"), "RUB")),
+        ("evand", "ID:SECRET", "sms", ProviderAccount()),
     ],
 )
-def test_the_account(server: SandboxServer, driver: str, credentials: str, channel: str, account: Account) -> None:
+def test_the_account(
+    server: SandboxServer, driver: str, credentials: str, channel: str, account: ProviderAccount
+) -> None:
     assert Bench(server, driver, credentials, channel).account() == account
     wrong = credentials.replace("SECRET", "WRONG") if ":" in credentials else "WRONG"
     with pytest.raises(ProviderError) as raised:
         Bench(server, driver, wrong, channel).account()
-    assert raised.value.trouble is Trouble.CONFIGURATION
+    assert raised.value.trouble is FailureKind.CONFIGURATION
     assert server.sandbox.network.dispatches() == ()
 
 
@@ -252,7 +254,7 @@ def test_a_call_that_is_told_proves_the_phone(server: SandboxServer, hooks: Hook
     line = bench.line(RUSSIAN)
     for caller, status in ((STRANGER, Status.SENT), (RUSSIAN, Status.VERIFIED)):
         server.sandbox.dial(caller.e164, line)
-        outcome = bench.verifier.look(bench.id, bench.secret)
+        outcome = bench.verifier.get(bench.id, bench.secret)
         assert outcome.verification is not None
         assert outcome.verification.status is status
     assert outcome.proof
@@ -279,7 +281,7 @@ def test_a_message_that_fared_is_told_and_proves_nothing(
     assert hooks.heard.wait(5)
     assert hooks.statuses == [200]
     assert f"amoot told how an order fared: {told}" in caplog.messages
-    outcome = bench.verifier.look(bench.id, bench.secret)
+    outcome = bench.verifier.get(bench.id, bench.secret)
     assert outcome.verification is not None
     assert outcome.verification.status is Status.SENT
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from phone_verify.drivers.amoot import Amoot
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.reading import scrubbed
-from phone_verify.errors import ConfigurationError, ProviderError, Trouble
+from phone_verify.errors import ConfigurationError, FailureKind, ProviderError
 from phone_verify.exchange import HttpResponse
-from phone_verify.model import Channel, DeliveryState, Holder, Order, WebhookRequest
+from phone_verify.model import Channel, CodeSource, DeliveryState, Order, WebhookRequest
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
 
@@ -119,13 +119,13 @@ def test_every_status_of_the_table(number: str, name: str, trouble: str) -> None
     """By name, by number and by number in a string, with the name for the log."""
     for status in (f'"{name}"', number, f'"{number}"'):
         error = refusal(status)
-        assert error.trouble is Trouble(trouble)
+        assert error.trouble is FailureKind(trouble)
         assert error.detail == name
 
 
 @pytest.mark.parametrize("status", [*(f'"{name}"' for name in OTHER_NAMES), "3", "-999", "12345678", '" "', '"0001"'])
 def test_a_status_outside_the_table_is_a_plain_refusal(status: str) -> None:
-    assert refusal(status).trouble is Trouble.UNKNOWN
+    assert refusal(status).trouble is FailureKind.UNKNOWN
 
 
 def test_an_unknown_number_is_told_unless_it_could_be_a_code() -> None:
@@ -165,7 +165,7 @@ def test_the_provider_s_own_host() -> None:
 
 def test_codes_of_four_to_eight_digits_are_ours() -> None:
     ability = load().abilities[Channel.SMS]
-    assert (ability.holder, ability.shortest, ability.longest) == (Holder.OURS, 4, 8)
+    assert (ability.holder, ability.shortest, ability.longest) == (CodeSource.LOCAL, 4, 8)
 
 
 def test_a_token_that_fits_no_header_is_refused_at_start_up() -> None:

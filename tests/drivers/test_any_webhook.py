@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from phone_verify.drivers.base import Driver, ReadsWebhooks
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.reading import reference_of
-from phone_verify.model import Event, WebhookRequest
+from phone_verify.model import IncomingCall, WebhookRequest
 from phone_verify.phone import PhoneNumber
 
 DRIVERS = [
@@ -42,7 +42,7 @@ def test_any_webhook_is_a_whole_event_or_none(driver: Driver, parameters: list[t
     event = driver.read(request(parameters, body))
     if event is None:
         return
-    assert isinstance(event, Event)
+    assert isinstance(event, IncomingCall)
     assert event.caller is not None
     assert PhoneNumber.parse(event.caller.e164) == event.caller
     assert event.reference is None or reference_of(event.reference) == event.reference

@@ -14,7 +14,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn, schemes
 from phone_verify.drivers.ferzz import Ferzz
 from phone_verify.drivers.options import Dsn
 from phone_verify.drivers.reading import amount_of, reference_of, scrubbed, trouble_of_status
-from phone_verify.errors import ConfigurationError, Trouble
+from phone_verify.errors import ConfigurationError, FailureKind
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import WebhookRequest, is_token
 from phone_verify.phone import PhoneNumber
@@ -198,18 +198,18 @@ def test_what_is_no_text_says_nothing(words: object) -> None:
 @pytest.mark.parametrize(
     ("status", "trouble"),
     [
-        (301, Trouble.UNKNOWN),
-        (400, Trouble.UNKNOWN),
-        (401, Trouble.CONFIGURATION),
-        (402, Trouble.BALANCE),
-        (403, Trouble.CONFIGURATION),
-        (404, Trouble.UNKNOWN),
-        (429, Trouble.RATE),
-        (500, Trouble.TRANSIENT),
-        (503, Trouble.TRANSIENT),
+        (301, FailureKind.UNKNOWN),
+        (400, FailureKind.UNKNOWN),
+        (401, FailureKind.CONFIGURATION),
+        (402, FailureKind.BALANCE),
+        (403, FailureKind.CONFIGURATION),
+        (404, FailureKind.UNKNOWN),
+        (429, FailureKind.RATE),
+        (500, FailureKind.TRANSIENT),
+        (503, FailureKind.TRANSIENT),
     ],
 )
-def test_the_trouble_of_an_http_status(status: int, trouble: Trouble) -> None:
+def test_the_trouble_of_an_http_status(status: int, trouble: FailureKind) -> None:
     error = trouble_of_status(HttpResponse(status), "words")
     assert (error.trouble, error.detail) == (trouble, f"HTTP {status}: words")
     assert trouble_of_status(HttpResponse(status)).detail == f"HTTP {status}"

@@ -13,10 +13,10 @@ from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Starts
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.evand import Evand
-from phone_verify.errors import ConfigurationError, ProviderError, Trouble, UnclearError
+from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
-from phone_verify.model import Assurance, Channel, Holder, Order, Outcome, Reason, Status
-from phone_verify.parts import Parts
+from phone_verify.model import Assurance, Channel, CodeSource, Order, Outcome, Reason, Status
+from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router
@@ -53,7 +53,7 @@ def answer(status: int, body: object = None) -> HttpResponse:
 CLIENT_TOKEN = answer(200, {"access_token": "FAKE.CLIENT.TOKEN", "token_type": "Bearer", "expires_in": 3600})
 USER_TOKEN = answer(200, {"access_token": "FAKE.USER.TOKEN", "refresh_token": "FAKE.REFRESH.TOKEN"})
 WRONG_CODE = answer(400, {"error": "invalid_grant", "message": "The code is wrong."})
-DOWN = ProviderError(Trouble.TRANSIENT, "cannot connect")
+DOWN = ProviderError(FailureKind.TRANSIENT, "cannot connect")
 
 
 # The DSN
@@ -104,7 +104,7 @@ def test_id_and_secret_are_both_required(credentials: str) -> None:
 
 def test_five_digits_for_two_minutes_that_the_provider_checks() -> None:
     ability = load().abilities[Channel.SMS]
-    assert (ability.holder, ability.known, ability.cap) == (Holder.REMOTE, 5, timedelta(seconds=120))
+    assert (ability.holder, ability.known, ability.cap) == (CodeSource.REMOTE_CHECK, 5, timedelta(seconds=120))
 
 
 # The error table
@@ -166,13 +166,13 @@ def test_every_status_at_every_request(status: int, body: object, token: str, se
 def test_a_422_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
     result, _ = overhear(load().start(ORDER), [CLIENT_TOKEN, answer(422, {"message": message})])
     assert isinstance(result, ProviderError)
-    assert result.trouble is Trouble(trouble)
+    assert result.trouble is FailureKind(trouble)
 
 
 def test_a_fresh_token_is_asked_for_once() -> None:
     result, asked = overhear(load().start(ORDER), [CLIENT_TOKEN, answer(401)] * 9)
     assert isinstance(result, ProviderError)
-    assert result.trouble is Trouble.CONFIGURATION
+    assert result.trouble is FailureKind.CONFIGURATION
     assert len(asked) == 4
 
 
@@ -180,7 +180,7 @@ def test_no_error_holds_the_token() -> None:
     said = answer(422, {"error": "FAKE.CLIENT.TOKEN", "message": "The mobile is invalid for FAKE.CLIENT.TOKEN"})
     result, _ = overhear(load().start(ORDER), [CLIENT_TOKEN, said])
     assert isinstance(result, ProviderError)
-    assert result.trouble is Trouble.BAD_NUMBER
+    assert result.trouble is FailureKind.BAD_NUMBER
     assert "CLIENT.TOKEN" not in str(result)
     assert "HTTP 422" in result.detail
 
@@ -196,7 +196,7 @@ class Site:
         drivers: list[Starts] = [load()]
         drivers += [load_driver(parse_dsn(dsn, "PHONE_VERIFY_SMS")) for dsn in dsns]
         self.verifier = Verifier(
-            Parts(
+            Components(
                 policy=Policy(max_failures=max_failures),
                 keyring=Keyring(["k-key-for-tests-0123456789abcdef"]),
                 store=MemoryStore(),
@@ -235,7 +235,7 @@ def test_from_the_start_to_the_proof() -> None:
     site = Site(CLIENT_TOKEN, answer(200, {"data": {}}))
     record = site.begin().verification
     assert record is not None
-    assert (record.status, record.holder, record.code_length) == (Status.SENT, Holder.REMOTE, 5)
+    assert (record.status, record.holder, record.code_length) == (Status.SENT, CodeSource.REMOTE_CHECK, 5)
     assert record.expires_at - record.created_at == timedelta(seconds=120)
     assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, 2)
     outcome = site.check(RIGHT, USER_TOKEN)
@@ -358,7 +358,7 @@ def test_a_token_that_does_not_come_goes_on_to_the_next_driver(before: list[Answ
 def test_a_lost_token_is_told_as_what_it_is() -> None:
     result, _ = overhear(load().start(ORDER), [UnclearError("no whole answer from connect.evand.com: TimeoutError")])
     assert isinstance(result, ProviderError)
-    assert result.trouble is Trouble.TRANSIENT
+    assert result.trouble is FailureKind.TRANSIENT
     assert "connect.evand.com" in result.detail
 
 
@@ -417,7 +417,7 @@ def test_a_refusal_goes_on_to_the_next_driver(refused: list[Answer]) -> None:
     site = Site(*refused, amoot, dsns=["amoot://FAKE-TOKEN@default"])
     record = site.begin().verification
     assert record is not None
-    assert (record.driver, record.holder) == ("amoot", Holder.OURS)
+    assert (record.driver, record.holder) == ("amoot", CodeSource.LOCAL)
 
 
 def test_a_bad_number_does_not() -> None:

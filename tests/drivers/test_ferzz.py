@@ -8,9 +8,9 @@ import pytest
 
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ferzz import Ferzz
-from phone_verify.errors import ConfigurationError, ProviderError, Trouble
+from phone_verify.errors import ConfigurationError, FailureKind, ProviderError
 from phone_verify.exchange import HttpRequest, HttpResponse
-from phone_verify.model import Channel, Holder, Order
+from phone_verify.model import Channel, CodeSource, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
 
@@ -54,7 +54,7 @@ STATUSES = [
 def test_every_http_error(status: int, trouble: str, message: str | None) -> None:
     error = answered(status, message)
     assert isinstance(error, ProviderError)
-    assert error.trouble is Trouble(trouble)
+    assert error.trouble is FailureKind(trouble)
     assert error.detail.startswith(f"HTTP {status}")
     assert (message or "") in error.detail
 
@@ -74,14 +74,14 @@ def test_every_http_error(status: int, trouble: str, message: str | None) -> Non
 def test_a_bad_request_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
     error = answered(400, message)
     assert isinstance(error, ProviderError)
-    assert error.trouble is Trouble(trouble)
+    assert error.trouble is FailureKind(trouble)
 
 
 @pytest.mark.parametrize(("status", "trouble"), [(401, "configuration"), (422, "unknown"), (500, "transient")])
 def test_any_other_error_does_not_blame_the_number(status: int, trouble: str) -> None:
     error = answered(status, "شماره مقصد نامعتبر است")
     assert isinstance(error, ProviderError)
-    assert error.trouble is Trouble(trouble)
+    assert error.trouble is FailureKind(trouble)
 
 
 @pytest.mark.parametrize("message", [None, 7, ["درخواست دچار خطا شد"], {"a": "b"}, "درخواست دچار خطا شد "])
@@ -90,14 +90,14 @@ def test_a_call_without_a_code_is_refused_whatever_its_message_is(message: objec
     order = Order(PhoneNumber("+989120000000"), Channel.FLASH_CALL, timedelta(seconds=180))
     error, _ = overhear(load().start(order), [HttpResponse(200, {}, body)])
     assert isinstance(error, ProviderError)
-    assert error.trouble is (Trouble.TRANSIENT if isinstance(message, str) else Trouble.UNKNOWN)
+    assert error.trouble is (FailureKind.TRANSIENT if isinstance(message, str) else FailureKind.UNKNOWN)
 
 
 def test_the_code_is_told_and_of_unknown_length() -> None:
     driver = load()
     assert driver.base_url == "https://flashcall-service.ferzz.ir"
     ability = driver.abilities[Channel.FLASH_CALL]
-    assert (ability.holder, ability.known) == (Holder.TOLD, None)
+    assert (ability.holder, ability.known) == (CodeSource.PROVIDER, None)
 
 
 HOSTS = ("flashcall-service.ferzz.ir", "flash-call2.liara.run", "flash-call.liara.run", "api.ferzz.ir")

@@ -14,10 +14,10 @@ from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ssms import Ssms
-from phone_verify.errors import ConfigurationError, ProviderError, Trouble, UnclearError
+from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
-from phone_verify.http.call import Call, Reply
-from phone_verify.model import Channel, DeliveryEvent, Holder, Order, WebhookRequest
+from phone_verify.http.call import ApiRequest, ApiResponse
+from phone_verify.model import Channel, CodeSource, DeliveryReport, Order, WebhookRequest
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear
@@ -107,7 +107,7 @@ def test_the_whole_table(code: int, trouble: str, channel: Channel) -> None:
     for written in (code, str(code), f" {code} "):
         result, _ = overhear(load().start(order(channel)), [answer(written)])
         assert isinstance(result, ProviderError)
-        assert result.trouble is Trouble(trouble)
+        assert result.trouble is FailureKind(trouble)
         assert str(code) in str(result) or abs(code) > 999
 
 
@@ -115,7 +115,7 @@ def test_the_whole_table(code: int, trouble: str, channel: Channel) -> None:
 def test_what_is_no_number_is_not_zero(err_code: object) -> None:
     result, _ = overhear(load().start(order()), [answer(err_code)])
     assert isinstance(result, ProviderError)
-    assert result.trouble is Trouble.UNKNOWN
+    assert result.trouble is FailureKind.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -159,16 +159,16 @@ def test_every_state_of_a_report(state: int) -> None:
     expected = "undelivered" if failed else "delivered" if state in (1, 5, 9, 13) else "open"
     for written in (state, str(state)):
         result, _ = overhear(load().delivery("7"), [answer("0", {"id": 7, "state": written})])
-        assert isinstance(result, DeliveryEvent)
+        assert isinstance(result, DeliveryReport)
         assert result.state == expected
 
 
 def test_the_bounds_of_every_channel() -> None:
     abilities = load().abilities
     assert {channel: (a.holder, a.shortest, a.longest, a.cap) for channel, a in abilities.items()} == {
-        Channel.SMS: (Holder.OURS, None, None, None),
-        Channel.FLASH_CALL: (Holder.OURS, 4, 4, None),
-        Channel.INBOUND_CALL: (Holder.NOBODY, None, None, timedelta(seconds=300)),
+        Channel.SMS: (CodeSource.LOCAL, None, None, None),
+        Channel.FLASH_CALL: (CodeSource.LOCAL, 4, 4, None),
+        Channel.INBOUND_CALL: (CodeSource.NONE, None, None, timedelta(seconds=300)),
     }
 
 
@@ -309,15 +309,15 @@ class Bench:
         )
         self.site = build(settings, transport=self.transport, clock=self.clock)
 
-    def start(self, channel: str = "inbound_call", phone: str = PHONE.e164, line: str = LINE[1:]) -> Reply:
+    def start(self, channel: str = "inbound_call", phone: str = PHONE.e164, line: str = LINE[1:]) -> ApiResponse:
         self.started += 1
         id = 100_000 + self.started
         data: dict[str, Any] = {"id": id, "call_to_number": line, "id_call": str(id), "waiting_call_from": phone[1:]}
         self.transport.answers.append(answer("0", data))
         body = json.dumps({"phone": phone, "channel": channel}).encode()
         headers = {"content-type": "application/json", "sec-fetch-site": "same-origin"}
-        reply = handle(self.site, Call("POST", "v1/verifications", headers, body=body))
-        assert isinstance(reply, Reply)
+        reply = handle(self.site, ApiRequest("POST", "v1/verifications", headers, body=body))
+        assert isinstance(reply, ApiResponse)
         return reply
 
     def begun(self, channel: str = "inbound_call", **fields: str) -> dict[str, Any]:
@@ -325,15 +325,15 @@ class Bench:
         assert reply.status == 201
         return dict(reply.document or {})
 
-    def hook(self, query: str, path: str = "webhooks/ssms/hook-secret-0123456789abcdef") -> Reply:
-        reply = handle(self.site, Call("GET", path, query=query))
-        assert isinstance(reply, Reply)
+    def hook(self, query: str, path: str = "webhooks/ssms/hook-secret-0123456789abcdef") -> ApiResponse:
+        reply = handle(self.site, ApiRequest("GET", path, query=query))
+        assert isinstance(reply, ApiResponse)
         return reply
 
     def look(self, begun: dict[str, Any]) -> dict[str, Any]:
-        call = Call("GET", f"v1/verifications/{begun['id']}", {"verification-secret": begun["secret"]})
+        call = ApiRequest("GET", f"v1/verifications/{begun['id']}", {"verification-secret": begun["secret"]})
         reply = handle(self.site, call)
-        assert isinstance(reply, Reply)
+        assert isinstance(reply, ApiResponse)
         return dict(reply.document or {})
 
 
@@ -436,8 +436,8 @@ def test_an_sms_that_is_held_back_shows_its_line_and_is_proven_by_its_code(held:
     code = next(word for word in text.replace(".", " ").split() if word.isdecimal() and len(word) == 6)
     body = json.dumps({"code": code}).encode()
     headers = {"content-type": "application/json", "verification-secret": begun["secret"]}
-    reply = handle(held.site, Call("POST", f"v1/verifications/{begun['id']}/check", headers, body=body))
-    assert isinstance(reply, Reply)
+    reply = handle(held.site, ApiRequest("POST", f"v1/verifications/{begun['id']}/check", headers, body=body))
+    assert isinstance(reply, ApiResponse)
     assert reply.status == 200
 
 

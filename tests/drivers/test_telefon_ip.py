@@ -10,7 +10,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.telefon_ip import TelefonIp
 from phone_verify.errors import ConfigurationError, ProviderError
 from phone_verify.exchange import HttpResponse
-from phone_verify.model import CallState, Channel, Holder, Order, Sighting
+from phone_verify.model import CallState, Channel, CodeSource, Order, Sighting
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
 
@@ -111,10 +111,10 @@ def test_the_bounds_of_every_channel() -> None:
     """The provider's lives and code lengths; a told code's length is not known beforehand."""
     abilities = load().abilities
     assert {channel: (a.holder, a.shortest, a.longest, a.known) for channel, a in abilities.items()} == {
-        Channel.INBOUND_CALL: (Holder.NOBODY, None, None, None),
-        Channel.FLASH_CALL: (Holder.TOLD, None, None, None),
-        Channel.SMS: (Holder.OURS, 4, 4, None),
-        Channel.TELEGRAM: (Holder.OURS, 4, 4, None),
+        Channel.INBOUND_CALL: (CodeSource.NONE, None, None, None),
+        Channel.FLASH_CALL: (CodeSource.PROVIDER, None, None, None),
+        Channel.SMS: (CodeSource.LOCAL, 4, 4, None),
+        Channel.TELEGRAM: (CodeSource.LOCAL, 4, 4, None),
     }
     assert abilities[Channel.INBOUND_CALL].cap == timedelta(seconds=120)
     assert abilities[Channel.TELEGRAM].cap == timedelta(seconds=90)

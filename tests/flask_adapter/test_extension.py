@@ -122,7 +122,7 @@ def test_views_that_are_coroutines_await_the_async_verifier() -> None:
     async def own() -> str:
         site = made.app.extensions["phone_verify"].site
         outcome = await site.async_verifier.start(PhoneNumber(PHONE))
-        return str(current_verifier.look(outcome.verification.id, outcome.secret).verification.status)
+        return str(current_verifier.get(outcome.verification.id, outcome.secret).verification.status)
 
     assert made.app.test_client().post("/own").text == "sent"
 
@@ -245,8 +245,8 @@ def test_providers_are_given_the_address_of_the_mount() -> None:
         "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
     }
     assert webhook_url(make(**secret)) == "https://site.example/phone/webhooks/telefon-ip/sesame-0123456789abcdef"
-    mounted = make(APPLICATION_ROOT="/shop", url_prefix="/verify", **secret)
-    assert webhook_url(mounted) == "https://site.example/shop/verify/webhooks/telefon-ip/sesame-0123456789abcdef"
+    current_state = make(APPLICATION_ROOT="/shop", url_prefix="/verify", **secret)
+    assert webhook_url(current_state) == "https://site.example/shop/verify/webhooks/telefon-ip/sesame-0123456789abcdef"
     assert webhook_url(make(PHONE_VERIFY_WEBHOOK_SECRET="sesame-0123456789abcdef")) is None
 
 

@@ -15,7 +15,7 @@ from freezegun import freeze_time
 
 from phone_verify.errors import ConfigurationError
 from phone_verify_flask import PhoneVerify, phone_verified_required, recent_phone_check_required
-from phone_verify_flask.recent import CHECKED_AT, checked_for
+from phone_verify_flask.recent import CHECKED_AT, last_phone_check
 
 from .sites import PHONE, Made, make, proof, submit
 
@@ -69,7 +69,7 @@ def site(**more: Any) -> Made:
 
         @app.get("/age")
         def age() -> str:
-            return str(checked_for())
+            return str(last_phone_check())
 
     made = make(before=prepare, **more)
     return made
@@ -352,4 +352,4 @@ def test_a_site_without_flask_login_has_nobody_to_let_in() -> None:
     assert app.test_client().get("/orders").location == "/phone/login/?next=/orders"
     with app.test_request_context("/"):
         session[CHECKED_AT] = 1
-        assert checked_for() is None
+        assert last_phone_check() is None

@@ -428,7 +428,7 @@ def subjects(made: Secured, client: Any) -> list[bool]:
     with made.app.app_context():
         verifier, own = current_verifier, current_verifier.flows.keyring.subject(made.user().fs_uniquifier)
         with client.session_transaction() as kept:
-            found = [verifier.look(*pair).verification for pair in kept["_phone_verify_begun"].values() if pair[0]]
+            found = [verifier.get(*pair).verification for pair in kept["_phone_verify_begun"].values() if pair[0]]
     return [record is not None and record.subject == own for record in found]
 
 

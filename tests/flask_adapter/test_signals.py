@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify.events.record import Happened
+from phone_verify.events.record import VerificationEvent
 from phone_verify.events.signals import signals_of
 from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.phone import PhoneNumber
@@ -123,7 +123,7 @@ def test_wrong_codes_are_told_and_the_last_one_locks(stack: ExitStack) -> None:
     client.get(path)
     assert heard.names == ["verification_failed", "verification_failed", "verification_locked"]
     happened = heard.told[0][1]["happened"]
-    assert isinstance(happened, Happened)
+    assert isinstance(happened, VerificationEvent)
     assert PHONE[3:] not in repr(heard.told)
 
 
@@ -191,16 +191,16 @@ def test_each_application_hears_of_its_own(stack: ExitStack) -> None:
 @pytest.mark.parametrize(
     ("happened", "names"),
     [
-        (Happened("check", "ok"), []),
-        (Happened("check", "closed", status="exhausted"), []),
-        (Happened("poll", "ok", status="exhausted"), []),
-        (Happened("start", "too_many_requests"), []),
-        (Happened("start", "delivery_failed"), ["delivery_failed"]),
-        (Happened("resend", "delivery_failed"), ["delivery_failed"]),
-        (Happened("check", "too_many_requests"), ["verification_locked"]),
-        (Happened("check", "wrong_code", status="sent"), ["verification_failed"]),
-        (Happened("check", "wrong_code", status="exhausted"), ["verification_failed", "verification_locked"]),
+        (VerificationEvent("check", "ok"), []),
+        (VerificationEvent("check", "closed", status="exhausted"), []),
+        (VerificationEvent("poll", "ok", status="exhausted"), []),
+        (VerificationEvent("start", "too_many_requests"), []),
+        (VerificationEvent("start", "delivery_failed"), ["delivery_failed"]),
+        (VerificationEvent("resend", "delivery_failed"), ["delivery_failed"]),
+        (VerificationEvent("check", "too_many_requests"), ["verification_locked"]),
+        (VerificationEvent("check", "wrong_code", status="sent"), ["verification_failed"]),
+        (VerificationEvent("check", "wrong_code", status="exhausted"), ["verification_failed", "verification_locked"]),
     ],
 )
-def test_which_events_are_signals(happened: Happened, names: list[str]) -> None:
+def test_which_events_are_signals(happened: VerificationEvent, names: list[str]) -> None:
     assert signals_of(happened) == names

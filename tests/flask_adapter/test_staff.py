@@ -107,7 +107,7 @@ def test_the_site_is_told_how_the_number_was_verified() -> None:
 
     def find(redeemed: Redeemed) -> Any:
         told.append(redeemed)
-        return None if redeemed.by_fixed_code else made.find_or_make(redeemed)
+        return None if redeemed.by_test_number else made.find_or_make(redeemed)
 
     made.app.extensions["phone_verify"].accounts.user_for_phone = find
     assert is_problem(by_api(made, "482193"), 403, "login_refused")
@@ -117,7 +117,7 @@ def test_the_site_is_told_how_the_number_was_verified() -> None:
 
 @pytest.mark.parametrize("value", [True, "1", " On ", False, "0", "no"])
 def test_the_setting_is_warned_of(value: object) -> None:
-    found = [f for f in examine(site.Given(values={"staff_sign_in_by_phone": value})) if f.rule == "staff"]
+    found = [f for f in examine(site.SiteConfig(values={"staff_sign_in_by_phone": value})) if f.rule == "staff"]
     opened = value in (True, "1", " On ")
     assert [(f.level, f.setting) for f in found] == [(Level.WARNING, "PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE")] * opened
 

@@ -63,7 +63,7 @@ FERZZ = {
 
 
 @dataclass(frozen=True)
-class Reply:
+class ApiResponse:
     """What came over the wire."""
 
     status: int
@@ -82,12 +82,14 @@ class Caller:
     server: SandboxServer
     pauses: list[float]
 
-    def ask(self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None) -> Reply:
+    def ask(
+        self, method: str, path: str, body: str | None = None, headers: dict[str, str] | None = None
+    ) -> ApiResponse:
         connection = http.client.HTTPConnection("127.0.0.1", urlsplit(self.server.url).port or 0, timeout=10)
         try:
             connection.request(method, path, body, headers or {})
             response = connection.getresponse()
-            return Reply(response.status, response.getheader("Content-Type", ""), response.read())
+            return ApiResponse(response.status, response.getheader("Content-Type", ""), response.read())
         finally:
             connection.close()
 
@@ -104,12 +106,12 @@ class Caller:
         return self.ask("POST", f"/api/handsets/{phone}/dial", json.dumps({"number": number}), JSON).json
 
 
-def amoot(caller: Caller, phone: str) -> Reply:
+def amoot(caller: Caller, phone: str) -> ApiResponse:
     form = {"Mobile": phone.removeprefix("+98"), "CodeLength": "6", "OptionalCode": "048213"}
     return caller.ask("POST", "/rest/SendQuickOTP", urlencode(form), {**FORM, "Authorization": "TOKEN"})
 
 
-def evand(caller: Caller, phone: str) -> Reply:
+def evand(caller: Caller, phone: str) -> ApiResponse:
     client = {"grant_type": "client_credentials", "client_id": "ID", "client_secret": "SECRET"}
     granted = caller.ask("POST", "/api/oauth2/token", json.dumps(client), JSON)
     try:
@@ -120,22 +122,22 @@ def evand(caller: Caller, phone: str) -> Reply:
     return caller.ask("POST", "/mobile/verification-codes", mobile, {**JSON, "Authorization": f"Bearer {token}"})
 
 
-def ferzz(caller: Caller, phone: str) -> Reply:
+def ferzz(caller: Caller, phone: str) -> ApiResponse:
     destination = phone.replace("+98", "0", 1)
     return caller.ask("POST", "/services/call/call/", json.dumps({"token": "KEY", "destination": destination}), JSON)
 
 
-def ssms(caller: Caller, phone: str, **fields: str) -> Reply:
+def ssms(caller: Caller, phone: str, **fields: str) -> ApiResponse:
     form = {"method": "push_msg", "key": "KEY", "format": "json", "phone": phone[1:], "text": "Code 048213", **fields}
     return caller.ask("POST", "/", urlencode(form), FORM)
 
 
-def telefon_ip(caller: Caller, phone: str) -> Reply:
+def telefon_ip(caller: Caller, phone: str) -> ApiResponse:
     return caller.ask("GET", f"/api/v1/authcalls/TOKEN/get_code/{phone.replace('+7', '8', 1)}/")
 
 
 #: How each provider is asked to send something, and two phones of its country.
-SENDERS: dict[str, tuple[Callable[[Caller, str], Reply], str, str]] = {
+SENDERS: dict[str, tuple[Callable[[Caller, str], ApiResponse], str, str]] = {
     "amoot": (amoot, "+989120000000", "+989120000001"),
     "evand": (evand, "+989140000000", "+989140000001"),
     "ferzz": (ferzz, "+989120000000", "+989120000001"),
@@ -162,14 +164,16 @@ def caller(one_server: Caller) -> Caller:
 
 @pytest.fixture(params=[(name, only) for name in SENDERS for only in (False, True)],
                 ids=lambda param: f"{param[0]}{' one phone' if param[1] else ''}")  # fmt: skip
-def target(request: pytest.FixtureRequest, caller: Caller) -> tuple[str, str | None, Callable[[], Reply], str, str]:
+def target(
+    request: pytest.FixtureRequest, caller: Caller
+) -> tuple[str, str | None, Callable[[], ApiResponse], str, str]:
     """A provider, the phone that its faults are for, and how it is asked to send something to that phone."""
     name, only = request.param
     send, phone, other = SENDERS[name]
     return name, phone if only else None, lambda: send(caller, phone), phone, other
 
 
-Target = tuple[str, str | None, Callable[[], Reply], str, str]
+Target = tuple[str, str | None, Callable[[], ApiResponse], str, str]
 
 
 def test_all_providers_are_here() -> None:

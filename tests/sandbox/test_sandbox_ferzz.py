@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
-from phone_verify.sandbox.network import Call
+from phone_verify.sandbox.network import PhoneCall
 from phone_verify.sandbox.protocols.ferzz import PROVIDER
 
 from .conftest import Clock
@@ -23,7 +23,7 @@ def ask(client: Client, path: str = CALL, status: int = 200, **fields: object) -
     return response.get_json()
 
 
-def calls(sandbox: Sandbox) -> tuple[Call, ...]:
+def calls(sandbox: Sandbox) -> tuple[PhoneCall, ...]:
     handset = sandbox.network.handset(PHONE)
     return handset.calls if handset else ()
 

@@ -16,9 +16,9 @@ from phone_verify import verifier as flows
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.lifecycle import Answer, Spent
-from phone_verify.limits import Limits, Quota, Refused
-from phone_verify.model import Channel, Event, Reason, Status, Verification
+from phone_verify.lifecycle import AttemptResult, Spent
+from phone_verify.limits import Denied, Limits, Quota
+from phone_verify.model import Channel, IncomingCall, Reason, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import Store
 from phone_verify.testing.stores import (
@@ -76,7 +76,7 @@ def opened(store: Store, phone: PhoneNumber, *arguments: Any, **changes: Any) ->
     return record
 
 
-def guess(store: Store, id: str, digest: bytes, limits: Limits = LIMITS) -> Spent | Refused:
+def guess(store: Store, id: str, digest: bytes, limits: Limits = LIMITS) -> Spent | Denied:
     return run(store.spend(id, BINDING, [digest], 6, limits, NOBODY, None))
 
 
@@ -98,7 +98,7 @@ def test_a_right_code_given_a_hundred_times_succeeds_once(
 ) -> None:
     id = opened(store, phone).id
     answers, compared = at_once(place, 100, lambda store, _: guess(store, id, RIGHT))
-    assert [answer.answer for answer in spent(answers)] == [Answer.RIGHT]
+    assert [answer.answer for answer in spent(answers)] == [AttemptResult.RIGHT]
     assert compared == (1 if place.compares_here else 0)
 
 
@@ -108,9 +108,9 @@ def test_five_hundred_verifications_of_a_phone_share_its_limit(
 ) -> None:
     orders = [opening(phone) for _ in range(500)]
 
-    def open_and_guess(store: Store, number: int) -> Spent | Refused | Verification:
+    def open_and_guess(store: Store, number: int) -> Spent | Denied | Verification:
         record = run(store.open(orders[number], [], LIMITS, None))
-        return record if isinstance(record, Refused) else guess(store, record.id, WRONG)
+        return record if isinstance(record, Denied) else guess(store, record.id, WRONG)
 
     answers, compared = at_once(place, 500, open_and_guess)
     counts = [answer.failures.count for answer in spent(answers) if answer.failures]
@@ -148,10 +148,10 @@ def test_two_hundred_starts_for_a_phone_stay_within_its_quota(
 
     def start(store: Store, number: int) -> str | None:
         counted = run(store.count(shared, None))
-        if isinstance(counted, Refused):
+        if isinstance(counted, Denied):
             return None
         record = run(store.open(orders[number], [own], LIMITS, None))
-        if isinstance(record, Refused):
+        if isinstance(record, Denied):
             run(store.uncount(shared, counted.windows, None))
             return None
         return record.id
@@ -161,7 +161,7 @@ def test_two_hundred_starts_for_a_phone_stay_within_its_quota(
     assert len(ids) == 5
     assert sum(run(store.get(order.id, None)) is not None for order in orders) == 5
     rest = [run(store.count(shared, None)) for _ in range(116)]
-    assert [isinstance(answer, Refused) for answer in rest] == [False] * 115 + [True], "what was refused was given back"
+    assert [isinstance(answer, Denied) for answer in rest] == [False] * 115 + [True], "what was refused was given back"
 
 
 @pytest.mark.parametrize("_", range(ROUNDS))
@@ -170,7 +170,7 @@ def test_claims_of_one_phone_never_share_a_line(place: Place, store: Store, phon
     for order in orders:
         run(store.open(order, [], LIMITS, None))
 
-    def take_line(store: Store, number: int) -> Verification | Refused:
+    def take_line(store: Store, number: int) -> Verification | Denied:
         return run(store.attach(orders[number].id, attachment(orders[number], line=LINE), None))
 
     answers, _compared = at_once(place, 16, take_line)
@@ -188,7 +188,7 @@ def test_webhooks_and_polls_of_one_call_have_one_effect(place: Place, store: Sto
     def report(store: Store, number: int) -> bool:
         match number % 3:
             case 0:
-                return run(store.claim("fake", order.tag, Event("ref", LINE, phone), None)) is not None
+                return run(store.claim("fake", order.tag, IncomingCall("ref", LINE, phone), None)) is not None
             case 1:
                 return run(store.settle(order.id, Status.VERIFIED, None, 1))
             case _:

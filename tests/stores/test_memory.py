@@ -12,7 +12,7 @@ import pytest
 
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE
-from phone_verify.limits import Counted, Quota, Refused
+from phone_verify.limits import Counted, Denied, Quota
 from phone_verify.model import Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
@@ -63,7 +63,7 @@ class TestMemoryStore(StoreSuite):
             run(forgetful.purge(1000, clock()))
         # The first window is over, the second is not.
         assert isinstance(run(forgetful.open(opening(), [Quota("first", 1)], LIMITS, clock())), Verification)
-        assert isinstance(run(forgetful.open(opening(), [Quota("second", 1)], LIMITS, clock())), Refused)
+        assert isinstance(run(forgetful.open(opening(), [Quota("second", 1)], LIMITS, clock())), Denied)
 
     def test_a_counter_that_began_anew_is_not_dropped_for_what_it_was(
         self, store: MemoryStore, clock: ManualClock
@@ -74,7 +74,7 @@ class TestMemoryStore(StoreSuite):
         clock.move(3600)
         run(store.count([Quota("total", 1)], clock()))
         run(store.purge(1000, clock()))
-        assert isinstance(run(store.count([Quota("total", 1)], clock())), Refused)
+        assert isinstance(run(store.count([Quota("total", 1)], clock())), Denied)
 
 
 def held(store: MemoryStore) -> int:

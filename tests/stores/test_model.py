@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from phone_verify.lifecycle import Opening
-from phone_verify.limits import Counted, Limits, Quota, Refused
-from phone_verify.model import Event, Holder, Status, Verification
+from phone_verify.limits import Counted, Denied, Limits, Quota
+from phone_verify.model import CodeSource, IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.stores.base import KEPT, Store
+from phone_verify.stores.base import RETENTION, Store
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.redis import RedisStore
 from phone_verify.stores.sql import SqlStore
@@ -80,7 +80,7 @@ moves = st.sampled_from(
 
 def digest_of(plan: Any) -> bytes | None:
     """What is kept of the code under this plan."""
-    return RIGHT if plan.holder in (Holder.OURS, Holder.TOLD) else None
+    return RIGHT if plan.holder in (CodeSource.LOCAL, CodeSource.PROVIDER) else None
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -118,7 +118,7 @@ class Steps(SideBySide):
     @rule(seconds=moves)
     def time_goes_by(self, seconds: float) -> None:
         # What is over goes in each store's own time; within a day nothing does.
-        if self.clock() - self.began + timedelta(seconds=seconds) < KEPT:
+        if self.clock() - self.began + timedelta(seconds=seconds) < RETENTION:
             self.clock.move(seconds)
 
     @rule(
@@ -204,11 +204,11 @@ class Steps(SideBySide):
 
     @rule(order=orders, right=st.sampled_from([True, False, False, None]), generation=st.sampled_from([1, 1, 2]))
     def judge(self, order: Opening, right: bool | None, generation: int) -> None:
-        self.same("judge", order.id, right, generation, NOBODY)
+        self.same("resolve_check", order.id, right, generation, NOBODY)
 
     @rule(order=orders, caller=st.one_of(st.none(), phones), line=lines, reference=references, right=st.booleans())
     def claim(self, order: Opening, caller: Any, line: Any, reference: str | None, right: bool) -> None:
-        event = Event(reference, line, order.phone if right else caller)
+        event = IncomingCall(reference, line, order.phone if right else caller)
         self.same("claim", order.driver, order.tag, event)
 
     @rule(order=orders, driver=st.sampled_from(["fake", "other"]), reference=references.filter(bool))
@@ -283,7 +283,7 @@ class Lines(SideBySide):
 
     @rule(order=orders, line=two_lines, reference=st.sampled_from([None, "ref"]))
     def claim(self, order: Opening, line: Any, reference: str | None) -> None:
-        self.same("claim", order.driver, order.tag, Event(reference, line, order.phone))
+        self.same("claim", order.driver, order.tag, IncomingCall(reference, line, order.phone))
 
     @rule(plan=st.just(CALL))
     def many_lines_in_a_minute(self, plan: Any) -> None:
@@ -298,7 +298,7 @@ def comparable(verb: str, answer: Any) -> Any:
     """The answer, without the failures beside a record where nobody reads them: there each store has its own way."""
     if isinstance(answer, Verification):
         return answer if verb in ("get", "open", "reopen") else replace(answer, failures=0)
-    if isinstance(answer, Refused) and answer.record is not None:
+    if isinstance(answer, Denied) and answer.record is not None:
         return replace(answer, record=replace(answer.record, failures=0))
     return answer
 

@@ -31,11 +31,11 @@ import trustme
 
 from phone_verify.config.stores import open_store
 from phone_verify.errors import ConfigurationError, StoreError
-from phone_verify.lifecycle import PROOF_LIFE, Answer, Opening, Spent
-from phone_verify.limits import Counted, Limits, Quota, Refused
-from phone_verify.model import Event, Status, Verification
+from phone_verify.lifecycle import PROOF_LIFE, AttemptResult, Opening, Spent
+from phone_verify.limits import Counted, Denied, Limits, Quota
+from phone_verify.model import IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.stores.base import KEPT
+from phone_verify.stores.base import RETENTION
 from phone_verify.stores.redis import AsyncRedisStore, RedisStore
 from phone_verify.stores.redis.clients import explained
 from phone_verify.testing.clock import ManualClock
@@ -108,7 +108,7 @@ class OnRedis(StorePromises, StoreRaces):
     def test_records_are_kept_a_day_and_then_gone(self, store: RedisStore, clock: ManualClock) -> None:
         records = [self.open(store, clock), self.claim_on(store, clock, LINE)]
         run(store.settle(records[0].id, Status.VERIFIED, clock()))
-        clock.move((LIFE + KEPT).total_seconds() - 0.000001)
+        clock.move((LIFE + RETENTION).total_seconds() - 0.000001)
         assert self.kept(store, clock, records) == 2
         clock.move(0.000001)
         assert self.kept(store, clock, records) == 0
@@ -122,7 +122,7 @@ class OnRedis(StorePromises, StoreRaces):
         long = self.claim_on(store, clock, LINE)
         short = self.open(store, clock, plan=replace(CALL, life=timedelta(seconds=60)))
         clock.move(120)
-        assert isinstance(run(store.attach(short.id, attachment(opening(), line=LINE), clock())), Refused)
+        assert isinstance(run(store.attach(short.id, attachment(opening(), line=LINE), clock())), Denied)
         assert run(store.find("fake", long.tag, "ref", clock())) is not None
         self.open(store, clock, shown=[BINDING])
         assert (found := run(store.get(long.id, clock())))
@@ -137,14 +137,14 @@ class OnRedis(StorePromises, StoreRaces):
         assert run(store.find("fake", record.tag, text, clock())) == record
         self.fail(store, clock, 1, purpose=f"p{text}")
         refused = run(store.open(opening(purpose=f"p{text}"), [], Limits(1), clock()))
-        assert isinstance(refused, Refused)
-        assert not isinstance(run(store.count([Quota(text, 1)], clock())), Refused)
-        assert isinstance(run(store.count([Quota(text, 1)], clock())), Refused)
+        assert isinstance(refused, Denied)
+        assert not isinstance(run(store.count([Quota(text, 1)], clock())), Denied)
+        assert isinstance(run(store.count([Quota(text, 1)], clock())), Denied)
 
     @pytest.mark.parametrize("id", ["", "}", "{}", "index", "\0" * 44, "\ud83d" * 44, "x" * 1000])
     def test_any_text_may_be_asked_for(self, store: RedisStore, clock: ManualClock, id: str) -> None:
         assert run(store.get(id, clock())) is None
-        assert isinstance(run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())), Refused)
+        assert isinstance(run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())), Denied)
 
 
 class TestRedisStore(OnRedis):
@@ -231,13 +231,13 @@ class TestAsyncRedisStore(OnRedis):
 def one_login(store: Any, phone: str = "+989120000001") -> Verification:
     """Count, open, attach, a wrong guess, the right one, and the proof burnt."""
     order = opening(PhoneNumber(phone))
-    assert not isinstance(run(store.count([Quota("total", 1000), Quota("address:a", 1000)], None)), Refused)
+    assert not isinstance(run(store.count([Quota("total", 1000), Quota("address:a", 1000)], None)), Denied)
     assert isinstance(run(store.open(order, [Quota("sends:p", 1000)], LIMITS, None)), Verification)
     assert isinstance(run(store.attach(order.id, attachment(order, line=LINE), None)), Verification)
     assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
     assert isinstance(spent, Spent)
-    assert spent.answer is Answer.RIGHT
+    assert spent.answer is AttemptResult.RIGHT
     assert run(store.redeem(order.id, BINDING, "", None)) is not None
     assert run(store.erase("nobody", None)) == 0
     return spent.record
@@ -480,10 +480,10 @@ def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
         lambda: store.reopen(order.id, BINDING, False, [Quota("q", 1)], LIMITS, timedelta(0), None),
         lambda: store.may_poll(order.id, BINDING, None),
         lambda: store.find("fake", order.tag, "ref", None),
-        lambda: store.claim("fake", order.tag, Event(None, LINE, order.phone), None),
+        lambda: store.claim("fake", order.tag, IncomingCall(None, LINE, order.phone), None),
         lambda: store.settle(order.id, Status.VERIFIED, None),
         lambda: store.redeem(order.id, BINDING, "", None),
-        lambda: store.judge(order.id, False, 1, NOBODY, None),
+        lambda: store.resolve_check(order.id, False, 1, NOBODY, None),
         lambda: store.erase(order.tag, None),
         lambda: store.uncount([Quota("total", 9)], [datetime.now(UTC)], None),
     ]
@@ -516,7 +516,7 @@ def test_keys_end_with_what_they_hold(own: RedisServer) -> None:
     run(store.uncount(total, counted.windows, None))
     with own.client() as client:
         ends = {key.decode(): client.pttl(key) / 1000 for key in client.scan_iter()}
-        assert ends[key_of(order)] == pytest.approx((LIFE + KEPT).total_seconds(), abs=20)
+        assert ends[key_of(order)] == pytest.approx((LIFE + RETENTION).total_seconds(), abs=20)
         assert ends["phone_verify:{shared}:total"] == pytest.approx(300, abs=20)
         assert len(ends) == 2
 
@@ -546,7 +546,7 @@ def test_a_phone_that_starts_every_day_holds_what_is_live_only(own: RedisServer)
         order = opening(purpose=f"purpose_{n}")
         run(store.open(order, [Quota("sends:p", 9)], LIMITS, clock()))
         run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, clock()))
-        clock.move(KEPT.total_seconds() / 2)
+        clock.move(RETENTION.total_seconds() / 2)
     with own.client() as client:
         fields = [field.decode() for field in client.hkeys(key_of(order))]
         index = client.hget(key_of(order), "index")
@@ -607,7 +607,7 @@ def test_a_restart_between_two_steps_goes_unnoticed(tmp_path: Path) -> None:
         spent = run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
         assert spent.record.attempts_left == 3, "what was written to disk still counts"
-        assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, None)), Refused)
+        assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, None)), Denied)
 
 
 def test_a_replica_takes_nothing_and_says_so(own: RedisServer) -> None:
@@ -627,7 +627,7 @@ def test_a_replica_takes_nothing_and_says_so(own: RedisServer) -> None:
     found = run(store.get(order.id, None))
     assert found is not None
     assert found.attempts_left == 5
-    assert not isinstance(run(store.count([Quota("total", 1)], None)), Refused)
+    assert not isinstance(run(store.count([Quota("total", 1)], None)), Denied)
 
 
 def test_where_a_new_primary_took_the_place_it_is_found_by_a_new_connection(own: RedisServer, tmp_path: Path) -> None:
@@ -662,7 +662,7 @@ def test_a_server_without_memory_does_none_of_the_step(own: RedisServer) -> None
     assert found is not None
     assert record is not None
     assert (found.status, found.attempts_left, found.failures) == (record.status, 5, None)
-    assert not isinstance(run(store.count([Quota("total", 1)], None)), Refused)
+    assert not isinstance(run(store.count([Quota("total", 1)], None)), Denied)
     assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification)
 
 
@@ -910,7 +910,7 @@ def test_many_coroutines_at_once_share_a_few_connections(own: RedisServer) -> No
         await store.aclose()
         return windows
 
-    assert sum(not isinstance(windows, Refused) for windows in asyncio.run(many())) == 600
+    assert sum(not isinstance(windows, Denied) for windows in asyncio.run(many())) == 600
 
 
 # Start-up.

@@ -10,7 +10,7 @@ import pytest
 from phone_verify.model import Verification
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.rows import transactions
-from phone_verify.stores.rows.transactions import Memory
+from phone_verify.stores.rows.transactions import StartCache
 from phone_verify.stores.rows.values import Phone, micros
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import LIMITS, opening, run
@@ -36,7 +36,7 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
 
 
 def test_the_servers_time_goes_on_for_a_second(ticks: Ticks) -> None:
-    memory = Memory()
+    memory = StartCache()
     assert memory.time() is None
     memory.hear(micros(HEARD), ticks())
     ticks.now += 0.5
@@ -46,7 +46,7 @@ def test_the_servers_time_goes_on_for_a_second(ticks: Ticks) -> None:
 
 
 def test_a_time_that_was_long_on_its_way_is_not_remembered(ticks: Ticks) -> None:
-    memory, asked = Memory(), ticks()
+    memory, asked = StartCache(), ticks()
     ticks.now += 0.2
     memory.hear(micros(HEARD), asked)
     assert memory.time() is None
@@ -54,7 +54,7 @@ def test_a_time_that_was_long_on_its_way_is_not_remembered(ticks: Ticks) -> None
 
 def test_starts_are_given_out_once_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "_MOST_STARTS", 2)
-    memory, store, clock = Memory(), MemoryStore(), ManualClock()
+    memory, store, clock = StartCache(), MemoryStore(), ManualClock()
     records = [run(store.open(opening(), [], LIMITS, clock())) for _ in range(3)]
     for record in records:
         assert isinstance(record, Verification)

@@ -22,7 +22,7 @@ from sqlalchemy.dialects.postgresql import psycopg
 
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
-from phone_verify.limits import Quota, Refused
+from phone_verify.limits import Denied, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import Table
 from phone_verify.stores.sql import SqlStore, metadata, tables, writes
@@ -133,7 +133,7 @@ def test_processes_that_share_a_file_keep_the_limit_together(store: SqlStore, _:
 def test_processes_that_start_at_once_make_the_tables_together(path: Path, _: int) -> None:
     quota = Quota("total", 100)
     answers = in_processes(lambda _: run(SqlStore.from_url(f"sqlite:///{path}").count([quota], None)), 8)
-    assert not [answer for answer in answers if isinstance(answer, (Refused, Exception))]
+    assert not [answer for answer in answers if isinstance(answer, (Denied, Exception))]
     with sqlite3.connect(path) as connection:
         assert connection.execute("SELECT count FROM phone_verify_counter").fetchall() == [(8,)]
     connection.close()

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import Spent
 from phone_verify.limits import Quota
-from phone_verify.model import Event, Status, Verification
-from phone_verify.stores.rows import transactions, verbs
+from phone_verify.model import IncomingCall, Status, Verification
+from phone_verify.stores.rows import verbs
 from phone_verify.stores.sql import SqlStore, metadata, statements
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.stores.sql.schema import upgrade
@@ -35,6 +35,7 @@ from phone_verify.testing.stores import (
     run,
 )
 from tests.stores import servers
+from tests.stores.modes import always_locked
 
 NEW = opening(shown=[BINDING])
 CODE, CLAIM, FAR = opening(), opening(plan=CALL), opening(plan=REMOTE)
@@ -83,10 +84,10 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
         lambda store, clock: run(store.reopen(CODE.id, BINDING, False, OWN, LIMITS, NO_DELAY, clock())),
     ),
     "settle": (nothing, lambda store, clock: run(store.settle(FAR.id, Status.VERIFIED, clock()))),
-    "judge": (nothing, lambda store, clock: run(store.judge(FAR.id, True, 1, NOBODY, clock()))),
+    "resolve_check": (nothing, lambda store, clock: run(store.resolve_check(FAR.id, True, 1, NOBODY, clock()))),
     "claim": (
         after_attach,
-        lambda store, clock: run(store.claim("fake", CLAIM.tag, Event("ref", LINE, PHONE), clock())),
+        lambda store, clock: run(store.claim("fake", CLAIM.tag, IncomingCall("ref", LINE, PHONE), clock())),
     ),
     "may_poll": (after_attach, lambda store, clock: run(store.may_poll(CLAIM.id, BINDING, clock()))),
     "redeem": (after_success, lambda store, clock: run(store.redeem(CODE.id, BINDING, "", clock()))),
@@ -104,7 +105,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Steps are tried alone first, or, as after being overtaken, only in a transaction."""
     if request.param == "held":
-        monkeypatch.setattr(verbs, "GUARDED", transactions.HELD)
+        monkeypatch.setattr(verbs, "Mode", always_locked())
     return str(request.param)
 
 

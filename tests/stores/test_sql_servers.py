@@ -13,10 +13,10 @@ import sqlalchemy as sa
 
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
-from phone_verify.limits import Quota, Refused
+from phone_verify.limits import Denied, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.stores.base import KEPT
+from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows import transactions
 from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql.engine import engine_of
@@ -32,12 +32,13 @@ from phone_verify.testing.stores import (
     StorePromises,
     StoreSuite,
     attachment,
-    failing,
+    failure_count,
     opening,
     run,
     together,
 )
 from tests.stores import servers
+from tests.stores.modes import always_locked
 
 
 @pytest.fixture(scope="module", params=servers.KINDS)
@@ -89,7 +90,7 @@ class TestHeld(OnServers, StorePromises):
 
     @pytest.fixture(autouse=True)
     def _held(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("phone_verify.stores.rows.verbs.GUARDED", transactions.HELD)
+        monkeypatch.setattr("phone_verify.stores.rows.verbs.Mode", always_locked())
 
 
 @pytest.mark.parametrize("setting", ["jit", "plan_cache_mode"])
@@ -141,9 +142,9 @@ def test_the_servers_clock_counts_and_no_workers(
             patch.setattr(transactions.time, "time_ns", lambda: int(_Off.now().timestamp() * 10**9))
             return run(step)  # type: ignore[arg-type]
 
-    assert not isinstance(elsewhere(wrong.count([quota], None)), Refused)
-    assert not isinstance(run(store.count([quota], None)), Refused)
-    assert isinstance(elsewhere(wrong.count([quota], None)), Refused)
+    assert not isinstance(elsewhere(wrong.count([quota], None)), Denied)
+    assert not isinstance(run(store.count([quota], None)), Denied)
+    assert isinstance(elsewhere(wrong.count([quota], None)), Denied)
     opened = elsewhere(wrong.open(orders[0], [Quota("own", 1)], LIMITS, None))
     here = run(store.open(orders[1], [], LIMITS, None))
     assert isinstance(opened, Verification)
@@ -164,14 +165,14 @@ def test_purging_and_sweeping_disturb_nobody(url: str, store: SqlStore, clock: M
     for n in range(120):
         run(store.count([Quota(f"address:{n}", 9)], clock()))
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
-    clock.move(3 * KEPT.total_seconds())
+    clock.move(3 * RETENTION.total_seconds())
     stores = [store, SqlStore.from_url(url)]
     live: list[str] = []
 
     def traffic(number: int) -> None:
         for n in range(20):
             phone = PhoneNumber(f"+9891200{n:05}")  # one that has an old row, of a record and of counters
-            assert not isinstance(run(stores[number % 2].count([Quota(f"address:{n}", 999)], clock())), Refused)
+            assert not isinstance(run(stores[number % 2].count([Quota(f"address:{n}", 999)], clock())), Denied)
             order = opening(phone)
             assert isinstance(run(stores[number % 2].open(order, [Quota("own", 99)], LIMITS, clock())), Verification)
             live.append(order.id)
@@ -199,7 +200,7 @@ def test_a_purge_is_done_in_small_transactions(
     monkeypatch.setattr("phone_verify.stores.rows.verbs.BATCH", 3)
     for n in range(10):
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
-    clock.move(3 * KEPT.total_seconds())
+    clock.move(3 * RETENTION.total_seconds())
     taken: list[int] = []
     take = store._turns.take
     monkeypatch.setattr(store._turns, "take", lambda *arguments: taken.append(n := take(*arguments)) or n)
@@ -251,7 +252,7 @@ def test_a_step_that_is_overtaken_is_done_again(store: SqlStore, monkeypatch: py
     monkeypatch.setattr(store._writes, "reopen", overtaken)
     again = run(store.reopen(order.id, BINDING, False, [], LIMITS, NO_DELAY, None))
     assert isinstance(again, Verification)
-    assert (again.attempts_left, failing(again), again.sends) == (4, 1, 2)
+    assert (again.attempts_left, failure_count(again), again.sends) == (4, 1, 2)
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
 
 
@@ -263,7 +264,7 @@ def test_a_receipt_does_not_undo_what_came_before_it(url: str, store: SqlStore) 
     assert isinstance(run(other.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     sent = run(store.attach(order.id, attachment(order), None))
     assert isinstance(sent, Verification)
-    assert (sent.attempts_left, failing(sent), sent.status) == (record.attempts_left - 1, 1, Status.SENT)
+    assert (sent.attempts_left, failure_count(sent), sent.status) == (record.attempts_left - 1, 1, Status.SENT)
     assert run(store.get(order.id, None)) == replace(sent, read_at=ANY)
 
 
@@ -273,7 +274,7 @@ def test_a_start_counts_on_what_another_process_has_counted(url: str, store: Sql
     for each in (store, other):
         run(each.count([Quota("total", 9)], None))
         assert isinstance(run(each.open(opening(), [quota], LIMITS, None)), Verification)
-    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Refused)
+    assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Denied)
 
 
 def test_a_phone_whose_row_is_gone_can_still_be_written(url: str, store: SqlStore) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify.api import Call, Reply, Site, handle, refused
+from phone_verify.api import ApiRequest, ApiResponse, Site, handle, refused
 from phone_verify.http.cookies import pairs
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import texts_in
@@ -32,11 +32,11 @@ from tests.core.bench import PHONE, Bench, flash, sms, wrong
 FA = texts_in(LANGUAGES["fa"])
 
 
-def ask(site: Site, path: str, fields: Any, header: str = "", language: str | None = None, **more: str) -> Reply:
+def ask(site: Site, path: str, fields: Any, header: str = "", language: str | None = None, **more: str) -> ApiResponse:
     headers = {"content-type": "application/json", "accept-language": header, **more}
     body = json.dumps(fields).encode()
-    answer = handle(site, Call("POST", f"v1/{path}", headers, body=body, language=language))
-    assert isinstance(answer, Reply)
+    answer = handle(site, ApiRequest("POST", f"v1/{path}", headers, body=body, language=language))
+    assert isinstance(answer, ApiResponse)
     assert answer.document is not None
     return answer
 
@@ -62,7 +62,7 @@ def test_the_field_is_heard_before_the_site_and_the_site_before_the_browser(
     fields = {"phone": PHONE.e164} | ({} if field is None else {"locale": field})
     begun = ask(Site(bench.verifier), "verifications", fields, header, language)
     assert begun.status == 201
-    record = bench.verifier.look(begun.document["id"], begun.document["secret"]).verification  # type: ignore[index]
+    record = bench.verifier.get(begun.document["id"], begun.document["secret"]).verification  # type: ignore[index]
     assert record is not None
     assert record.locale == spoken
 
@@ -83,14 +83,14 @@ def test_what_a_visitor_may_be_shown_of_a_problem_is_in_the_language_and_the_res
     assert said(path, {"code": "1"}, **secret)[0] == "invalid_request"
     assert said(path, {"code": "1"})[2] == "چنین درخواست تأییدی پیدا نشد. لطفاً از نو شروع کنید."
     assert said(path, {"codes": "1"})[2] == "Unknown fields."
-    answer = refused(Call("POST", "v1/session", {"accept-language": "fa"}))
+    answer = refused(ApiRequest("POST", "v1/session", {"accept-language": "fa"}))
     assert (answer.document or {})["detail"] == FA.page["login_refused"]
     assert (ask(site, path, {"code": "1"}, "de").document or {})[
         "detail"
     ] == "There is no such verification. Start again."
 
 
-NOTHING = Redirect("login")
+NO_VERIFICATION = Redirect("login")
 
 
 @pytest.mark.parametrize("tag", LANGUAGES)
@@ -99,9 +99,9 @@ def test_every_page_is_in_the_language(tag: str) -> None:
     bench = Bench(driver, ringing, resend_after=timedelta(seconds=60))
     site = Site(bench.verifier)
 
-    def call(begun: Redirect = NOTHING) -> Call:
+    def call(begun: Redirect = NO_VERIFICATION) -> ApiRequest:
         headers, started = {"accept-language": f"{tag}, en;q=0.5"}, begun.started or ()
-        return Call("POST", "", headers, cookie=begun.cookie or "", started=started)
+        return ApiRequest("POST", "", headers, cookie=begun.cookie or "", started=started)
 
     login = show_login(site, call())
     assert (login.language, login.text["login_title"]) == (LANGUAGES[tag], texts.page["login_title"])
@@ -117,7 +117,7 @@ def test_every_page_is_in_the_language(tag: str) -> None:
 
     begun = submit_login(site, call(), {"phone": PHONE.e164, "channel": "sms"})
     assert isinstance(begun, Redirect)
-    record = bench.verifier.look(*pairs(begun.cookie or "")[0]).verification
+    record = bench.verifier.get(*pairs(begun.cookie or "")[0]).verification
     assert record is not None
     assert record.locale == tag
     page = show_code(site, call(begun))
@@ -139,7 +139,7 @@ def test_every_page_is_in_the_language(tag: str) -> None:
 
 def test_the_numbers_that_are_dialled_and_known_again_stay_in_ascii() -> None:
     site = Site(Bench(sms()).verifier)
-    call = Call("POST", "", {"accept-language": "fa"})
+    call = ApiRequest("POST", "", {"accept-language": "fa"})
     begun = submit_login(site, call, {"phone": PHONE.e164})
     assert isinstance(begun, Redirect)
     page = show_code(site, replace(call, method="GET", cookie=begun.cookie or "", started=begun.started or ()))

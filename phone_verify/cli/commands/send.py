@@ -11,7 +11,7 @@ import click
 
 from ...config.drivers import load_drivers
 from ...config.settings import Settings
-from ...config.site import Given
+from ...config.site import SiteConfig
 from ...errors import ConfigurationError, InvalidPhoneError, StoreError
 from ...i18n.languages import LANGUAGES, named
 from ...model import Channel
@@ -19,7 +19,7 @@ from ...phone import PhoneNumber
 from ...routing import Router
 from .. import interactive
 from ..site_loader import SiteTarget, of_a_site
-from ..terminal import ScreenAndKeyboard
+from ..terminal import StdTerminal
 
 #: As shells tell that Ctrl-C ended a program.
 _INTERRUPTED = 130
@@ -55,11 +55,11 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
     if locale is not None and named(locale) is None:
         raise click.BadParameter(f"we speak {', '.join(LANGUAGES)}", param_hint="--locale")
     wanted = Channel(channel) if channel else None
-    terminal = ScreenAndKeyboard()
+    terminal = StdTerminal()
     try:
         with interactive.troubles_told(terminal):
-            cost = interactive.costs(router, phone, wanted)
-            if cost and not yes and not interactive.agreed(terminal, cost):
+            cost = interactive.describe_cost(router, phone, wanted)
+            if cost and not yes and not interactive.confirm(terminal, cost):
                 raise click.ClickException("nothing was sent")
             verified = interactive.verify(verifier, phone, terminal, channel=wanted, locale=locale)
     except StoreError as error:
@@ -74,7 +74,7 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
     sys.exit(0 if verified else 1)
 
 
-def _with_keys(given: Given) -> Given:
+def _with_keys(given: SiteConfig) -> SiteConfig:
     """Where nothing outlives this run, and nobody set keys, a key of this run will do."""
     settings = Settings.read(given.values, given.environ)
     alone = not given.framework and (settings.store or given.default_store()).startswith("memory:")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening
-from ...model import Channel, Failures, Holder, Status, Verification
+from ...model import Channel, CodeSource, Failures, Status, Verification
 from ...phone import PhoneNumber
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,7 +18,7 @@ _OLD_VALUES = 30
 VALUES = 36
 
 _CHANNELS = {channel.value: channel for channel in Channel}
-_HOLDERS = {holder.value: holder for holder in Holder}
+_HOLDERS = {holder.value: holder for holder in CodeSource}
 _STATUSES = {status.value: status for status in Status}
 
 

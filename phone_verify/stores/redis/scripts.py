@@ -10,7 +10,7 @@ from functools import cache
 from importlib.resources import files
 
 from ... import lifecycle, limits, model, policy
-from ..base import SWEPT_PER_START
+from ..base import PURGE_PER_START
 
 #: The numbers of the Python rules, under the names that the scripts use; durations in microseconds.
 _NUMBERS = {
@@ -31,7 +31,7 @@ _NUMBERS = {
     "PROOF_LIFE": lifecycle.PROOF_LIFE,
     "SEND_WINDOW": policy.SEND_WINDOW,
     "SHORT_REST": policy.SHORT_REST,
-    "SWEPT_PER_START": SWEPT_PER_START,
+    "SWEPT_PER_START": PURGE_PER_START,
     "TALLIED_PER_ADDRESS": policy.TALLIED_PER_ADDRESS,
     "TALLY_HOURS": policy.TALLY_HOURS,
     "TALLY_SHARE": policy.TALLY_SHARE,

@@ -14,11 +14,11 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
-from ...lifecycle import Answer, Attachment, Judged, Opening, Spent
-from ...limits import Answering, Counted, Limits, Quota, Refusal, Refused, Tally, TallyChange
-from ...model import Event, Failures, Status, Verification
+from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
+from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, TallyChange
+from ...model import Failures, IncomingCall, Status, Verification
 from ...policy import resend_delay
-from ..base import KEPT, checked_keep
+from ..base import RETENTION, checked_keep
 from .address import Address, Kind, read_address
 from .clients import ERRORS, Blocking, OfLoops, blocking, explained
 from .records import (
@@ -49,7 +49,7 @@ _TALLY = "tally"
 #: How many numbers an answer changes besides its record.
 _CHANGES = 4
 
-_ANSWERS = {answer.value: answer for answer in Answer}
+_ANSWERS = {answer.value: answer for answer in AttemptResult}
 
 _NO_INFO = (
     "Redis does not let its user see INFO: nobody knows whether it drops counters when its memory is full.",
@@ -81,9 +81,9 @@ class _Reply(NamedTuple):
         change = TallyChange(*map(int, self.values[VALUES : VALUES + _CHANGES]))
         return change if change != TallyChange() else None
 
-    def refused(self) -> Refused:
+    def refused(self) -> Denied:
         wait = timedelta(microseconds=self.retry_after) if self.retry_after else None
-        return Refused(Refusal(self.word), wait, self.read())
+        return Denied(DenialReason(self.word), wait, self.read())
 
 
 class _Verbs:
@@ -117,7 +117,7 @@ class _Verbs:
             for policy in sorted(policies - {"noeviction"})
         ]
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         numbers = [
             text
             for quota in quotas
@@ -143,7 +143,7 @@ class _Verbs:
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         reply = await self._step(
             "open",
             [self._phone_key(opening.tag)],
@@ -163,7 +163,7 @@ class _Verbs:
         )
         return reply.found() if reply.done else reply.refused()
 
-    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         shown = (binding.hex() for binding in attachment.shown)
         reply = await self._on_record("attach", id, now, *receipt_values(attachment), *shown)
         return reply.found() if reply.done else reply.refused()
@@ -177,7 +177,7 @@ class _Verbs:
         limits: Limits,
         answering: Answering,
         now: datetime | None,
-    ) -> Spent | Refused:
+    ) -> Spent | Denied:
         numbers = (
             limits.failures,
             limits.short_failures,
@@ -202,7 +202,7 @@ class _Verbs:
         limits: Limits,
         resend_after: timedelta,
         now: datetime | None,
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         delay = str(microseconds(resend_after))
         reply = await self._on_record(
             "reopen",
@@ -220,17 +220,17 @@ class _Verbs:
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
         return (await self._on_record("settle", id, now, status.value, number(generation))).done
 
-    async def judge(
+    async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
-    ) -> Judged | None:
+    ) -> ResolvedCheck | None:
         word = "unknown" if right is None else "right" if right else "wrong"
-        reply = await self._answer("judge", id, now, answering, word, str(generation))
+        reply = await self._answer("resolve_check", id, now, answering, word, str(generation))
         record = reply.read()
         if record is None:
             return None
-        return Judged(record, proven=reply.word == "proven", failures=reply.failures, tally=reply.tally())
+        return ResolvedCheck(record, proven=reply.word == "proven", failures=reply.failures, tally=reply.tally())
 
-    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
+    async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
         told = (
             event.caller.e164 if event.caller is not None else "",
             optional(event.reference),
@@ -309,7 +309,7 @@ class _Verbs:
             try:
                 return await self._run(script, *arguments)
             except ReadOnlyError:
-                # Refused at its first write. A primary that was made a replica keeps its connections open; new ones
+                # Denied at its first write. A primary that was made a replica keeps its connections open; new ones
                 # may lead to the server that took its place.
                 await self._forget()
                 return await self._run(script, *arguments)
@@ -359,13 +359,13 @@ class RedisStore(_Verbs):
     `keep` after their life.
     """
 
-    def __init__(self, address: Address, *, keep: timedelta = KEPT) -> None:
+    def __init__(self, address: Address, *, keep: timedelta = RETENTION) -> None:
         super().__init__(address, keep)
         self._servers: Blocking | None = None
         self._begin()
 
     @classmethod
-    def from_url(cls, url: str, *, keep: timedelta = KEPT) -> RedisStore:
+    def from_url(cls, url: str, *, keep: timedelta = RETENTION) -> RedisStore:
         """Return a store for `redis://…`, `redis+sentinel://…/service` or `redis+cluster://…`; with TLS, `rediss…`.
 
         Raises `ConfigurationError` for any other. Connects at the first step.
@@ -397,12 +397,12 @@ class RedisStore(_Verbs):
 class AsyncRedisStore(_Verbs):
     """The same store for async sites: each event loop has connections of its own, which end with it."""
 
-    def __init__(self, address: Address, *, keep: timedelta = KEPT) -> None:
+    def __init__(self, address: Address, *, keep: timedelta = RETENTION) -> None:
         super().__init__(address, keep)
         self._servers = OfLoops(address)
 
     @classmethod
-    def from_url(cls, url: str, *, keep: timedelta = KEPT) -> AsyncRedisStore:
+    def from_url(cls, url: str, *, keep: timedelta = RETENTION) -> AsyncRedisStore:
         """As `RedisStore.from_url`."""
         return cls(read_address(url), keep=keep)
 

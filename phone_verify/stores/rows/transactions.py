@@ -15,11 +15,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
-from ...limits import Refused, Tally, Window
+from ...limits import Denied, Tally, Window
 from ...model import Verification
 from .values import READ_AT, Phone, micros, record_of, time_of
 
@@ -28,10 +29,17 @@ T = TypeVar("T")
 #: Runs on a DBAPI cursor with these values, by name, and gives the cursor back.
 Statement: TypeAlias = Callable[..., Any]
 
-#: The ways a step is tried, in order: alone, or in a transaction.
-READING = (True,)
-GUARDED = (True, False)
-HELD = (False,)
+
+class Mode(Enum):
+    """How a step is run on a server.
+
+    Optimistic: it reads, decides, and writes in one statement that does nothing if another step was first. Locked: in a
+    transaction that holds the phone's row. SQLite, which has one writer, runs every step in `BEGIN IMMEDIATE`.
+    """
+
+    READ_ONLY = (True,)
+    OPTIMISTIC_THEN_LOCKED = (True, False)
+    LOCKED = (False,)
 
 
 #: The server's time is known for so long after it was heard, in seconds, ...
@@ -42,11 +50,11 @@ _CLOCK_IS_EXACT = 0.1
 _MOST_STARTS = 1000
 
 
-class Overtaken(Exception):  # noqa: N818 - nothing is wrong
+class ConcurrentUpdate(Exception):  # noqa: N818 - the caller runs the step again
     """Nothing was written, and the next way has to be gone: another step came between, or memory does not serve."""
 
 
-class Memory:
+class StartCache:
     """What this process knows of the server without asking: its time, and the starts that it has just written.
 
     Nothing rests on it: what is written by memory is written only if the phone's row is still the one remembered.
@@ -91,7 +99,7 @@ class Answered(NamedTuple):
     tally: Tally
 
 
-class Reads(Protocol):
+class ReadStatements(Protocol):
     """The statements that read. What they read of a phone is its windows, failures, end and version."""
 
     #: Makes the phone's row if there is none; nobody else can change it until the transaction ends.
@@ -112,19 +120,19 @@ class Reads(Protocol):
     siblings: Statement
 
 
-class Turn:
+class Transaction:
     """One try of a step: its cursor, its time, and what it may read."""
 
     def __init__(
         self,
         cursor: Any,
-        reads: Reads,
-        memory: Memory,
+        reads: ReadStatements,
+        memory: StartCache,
         now: datetime | None,
         *,
         server: bool,
         alone: bool,
-        by_memory: bool = False,
+        from_cache: bool = False,
     ) -> None:
         self.cursor = cursor
         self.alone = alone
@@ -132,7 +140,7 @@ class Turn:
         self.unclear = False
         self.wrote = False
         self._reads, self._memory, self._now, self._server = reads, memory, now, server
-        self._by_memory, self._began = by_memory, time.monotonic()
+        self._by_memory, self._began = from_cache, time.monotonic()
         #: Whether rows must be held: on a server others may write as well.
         self.holds = server and not alone
 
@@ -177,19 +185,19 @@ class Turn:
         *values, windows, failures, ends_at, version = row
         at = self.time(values[READ_AT])
         record, phone = record_of(values, at), Phone(id[:TAG_LENGTH], (windows, failures, ends_at, version))
-        return lifecycle.read(record, phone.failures_of(record.failure_key), at), phone, at
+        return lifecycle.refresh(record, phone.failures_of(record.failure_key), at), phone, at
 
     def _remembered(self, id: str) -> tuple[Verification, Phone, datetime]:
         start, at = self._memory.start(id), self._remembered_time()
         if start is None:
-            raise Overtaken
+            raise ConcurrentUpdate
         record, phone = start
-        return lifecycle.read(record, phone.failures_of(record.failure_key), at), phone, at
+        return lifecycle.refresh(record, phone.failures_of(record.failure_key), at), phone, at
 
     def _remembered_time(self) -> datetime:
         at = self._now or self._memory.time()
         if at is None:
-            raise Overtaken
+            raise ConcurrentUpdate
         return at
 
     def _record(self, id: str, read: Statement, read_held: Statement, **values: Any) -> Sequence[Any] | None:
@@ -219,17 +227,17 @@ class Turn:
     def siblings(self, tag: str, since: datetime) -> list[Verification]:
         """Read the records of a phone whose life was not over at `since`."""
         if self._by_memory:
-            raise Overtaken
+            raise ConcurrentUpdate
         # "~" comes after every letter of an id.
         rows = self._reads.siblings(self.cursor, this=tag, beyond=f"{tag}~", since=micros(since))
         return [record_of(row, since) for row in rows.fetchall()]
 
     def write(self, write: Callable[..., bool], *values: Any) -> None:
-        """Write what the step has decided. Raises `Overtaken`."""
+        """Write what the step has decided. Raises `ConcurrentUpdate`."""
         self.wrote = True
         self.unclear = self.alone  # then this is the commit, too
         if not write(self.cursor, *values):
-            raise Overtaken
+            raise ConcurrentUpdate
 
     def remember(self, record: Verification, phone: Phone) -> None:
         """Keep what was written, for the step that follows, if its version is known."""
@@ -237,27 +245,33 @@ class Turn:
             self._memory.keep(record, phone)
 
 
-class Turns(Protocol):
+class TransactionRunner(Protocol):
     """Gives steps their turns on the connections of one database."""
 
     def take(
-        self, step: Callable[[Turn], T], now: datetime | None, ways: Sequence[bool] = HELD, *, by_memory: bool = False
+        self,
+        step: Callable[[Transaction], T],
+        now: datetime | None,
+        mode: Mode = Mode.LOCKED,
+        *,
+        from_cache: bool = False,
     ) -> T:
-        """Run a step, in these ways until it is not overtaken; `by_memory` before them, if any of them is alone.
+        """Run a step in this mode; with `from_cache` first by what this process remembers, if the mode is optimistic.
 
         Raises `StoreError`, and then either the whole step was done or nothing of it.
         """
         ...
 
 
-def in_turn(once: Callable[[bool, bool], T], ways: Sequence[bool], *, by_memory: bool) -> T:
-    """Call `once(alone, by_memory)` for these ways until it is not overtaken."""
-    if by_memory and ways[0]:
-        with suppress(Overtaken):
+def run_with_fallback(once: Callable[[bool, bool], T], mode: Mode, *, from_cache: bool) -> T:
+    """Call `once(alone, from_cache)` in this mode; a step that another one overtook is run again, locked."""
+    ways = mode.value
+    if from_cache and ways[0]:
+        with suppress(ConcurrentUpdate):
             result = once(True, True)
-            if not isinstance(result, Refused):  # a refusal must not rest on memory
+            if not isinstance(result, Denied):  # a refusal must not rest on memory
                 return result
     for alone in ways[:-1]:
-        with suppress(Overtaken):
+        with suppress(ConcurrentUpdate):
             return once(alone, False)
     return once(ways[-1], False)

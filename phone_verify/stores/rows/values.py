@@ -10,7 +10,7 @@ from typing import Any
 
 from ... import limits
 from ...limits import Quota, Tally, TallyChange, Window
-from ...model import Channel, Failures, Holder, Status, Verification
+from ...model import Channel, CodeSource, Failures, Status, Verification
 from ...phone import PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
 from ...purposes import Budget, failure_key
@@ -35,7 +35,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "phone": PhoneNumber,
     "binding": bytes,
     "channel": Channel,
-    "holder": Holder,
+    "holder": CodeSource,
     "status": Status,
     "code_digest": bytes,
     "short": bool,
@@ -67,7 +67,7 @@ _KEPT_AS: dict[type, Callable[[Any], object]] = {
     datetime: micros,
     PhoneNumber: lambda phone: phone.e164,
     bool: int,
-    **dict.fromkeys((Channel, Holder, Status), lambda word: word.value),
+    **dict.fromkeys((Channel, CodeSource, Status), lambda word: word.value),
 }
 
 

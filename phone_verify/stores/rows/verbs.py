@@ -1,4 +1,4 @@
-"""The verbs: each reads, asks `lifecycle`, and writes; a store's `Turns` make that one step."""
+"""The verbs: each reads, asks `lifecycle`, and writes; a store's `TransactionRunner` make that one step."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import cached_property
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
-from ...lifecycle import Attachment, Judged, Opening, Spent
-from ...limits import Answering, Counted, Limits, Quota, Refusal, Refused, Tally, Window, counted
-from ...model import Event, Status, Verification
+from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
+from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
+from ...model import IncomingCall, Status, Verification
 from ..base import checked_keep
-from .transactions import GUARDED, HELD, READING, Overtaken, Turn, Turns
+from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
-from .writes import Writes
+from .writes import WriteStatements
 
 #: How many rows one transaction of `purge` drops at most, so that nobody waits for it.
 BATCH = 500
@@ -26,15 +26,15 @@ class RowStore:
     `writes` is called at the first step: on some databases the words depend on the server's version.
     """
 
-    def __init__(self, turns: Turns, writes: Callable[[], Writes], keep: timedelta) -> None:
+    def __init__(self, turns: TransactionRunner, writes: Callable[[], WriteStatements], keep: timedelta) -> None:
         self._turns, self._make_writes = turns, writes
         self._keep = checked_keep(keep)
 
     @cached_property
-    def _writes(self) -> Writes:
+    def _writes(self) -> WriteStatements:
         return self._make_writes()
 
-    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Refused:
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         # In the order of their names, so that no two steps wait for each other.
         ordered = sorted(quotas, key=lambda quota: quota.key)
         gates = [quota for quota in ordered if quota.gate]
@@ -42,17 +42,17 @@ class RowStore:
         names = sorted({quota.key for quota in taken})
         at_once = self._writes.at_once and bool(names) and len(names) == len(taken)
 
-        def one_more(turn: Turn) -> Counted:
+        def one_more(turn: Transaction) -> Counted:
             turn.unclear = True
             rows = self._writes.count_at_once(len(taken), len(gates))(turn.cursor, taken, gates, now)
             if not rows:
-                raise Overtaken
+                raise ConcurrentUpdate
             at = turn.time(rows[0][2])
             ends = {row[0]: time_of(row[1]) for row in rows}
             short, long, right = map(int, rows[0][4:])
             return Counted([ends.get(quota.key, at) for quota in quotas], Tally(short, long, right))
 
-        def step(turn: Turn) -> Counted | Refused:
+        def step(turn: Transaction) -> Counted | Denied:
             if turn.alone and at_once:
                 return one_more(turn)
             if turn.holds and names:
@@ -63,8 +63,8 @@ class RowStore:
             counts = {name: Window(count, time_of(ends_at)) for name, count, ends_at, _ in rows}
             windows = []
             for quota in quotas:
-                window = counted(counts.get(quota.key), quota, at)
-                if isinstance(window, Refused):
+                window = increment(counts.get(quota.key), quota, at)
+                if isinstance(window, Denied):
                     return window
                 windows.append(window)
             by_name = {quota.key: window for quota, window in zip(quotas, windows, strict=True)}
@@ -72,19 +72,20 @@ class RowStore:
                 self._writes.counters(len(names)).write(turn.cursor, names, [by_name[name] for name in names])
             return Counted([window.ends_at for window in windows], tally_of(rows, at))
 
-        return self._turns.take(step, now, GUARDED if at_once else HELD if names else READING)
+        locked = Mode.LOCKED if names else Mode.READ_ONLY
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked)
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
         counted = sorted((q.key, micros(end)) for q, end in zip(quotas, windows, strict=True) if not q.gate)
 
-        def step(turn: Turn) -> None:
+        def step(turn: Transaction) -> None:
             for name, ends_at in counted:
                 self._writes.uncount(turn.cursor, this=name, then=ends_at)
 
         self._turns.take(step, now)
 
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
-        def step(turn: Turn) -> None:
+        def step(turn: Transaction) -> None:
             phone, read_at = turn.phone(id[:TAG_LENGTH])
             phone.refund(quotas, at)
             self._write_phone(turn, phone, read_at)
@@ -93,12 +94,12 @@ class RowStore:
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
-    ) -> Verification | Refused:
+    ) -> Verification | Denied:
         start = self._writes.start()
 
-        def step(turn: Turn) -> Verification | Refused:
+        def step(turn: Transaction) -> Verification | Denied:
             phone, at = turn.phone(opening.tag)
-            opened = lifecycle.opened(
+            opened = lifecycle.open(
                 opening,
                 turn.siblings(opening.tag, at) if opening.shown else (),
                 [(quota, phone.window(quota.key)) for quota in quotas],
@@ -106,7 +107,7 @@ class RowStore:
                 limits,
                 at,
             )
-            if isinstance(opened, Refused):
+            if isinstance(opened, Denied):
                 return opened
             phone.count(quotas, opened.windows)
             phone.last_until(opened.record.expires_at)
@@ -116,25 +117,25 @@ class RowStore:
             return opened.record
 
         # Not by memory: only phones without a row could be written so, and the time would show which have one.
-        return self._turns.take(step, now, GUARDED if self._writes.at_once else HELD)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if self._writes.at_once else Mode.LOCKED)
 
-    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Refused:
-        def step(turn: Turn) -> Verification | Refused:
+    async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
+        def step(turn: Transaction) -> Verification | Denied:
             record, phone, at = turn.record(id)
             if record is None:
-                return Refused(Refusal.CLOSED)
+                return Denied(DenialReason.CLOSED)
             by_line = attachment.line is not None
             siblings = turn.siblings(record.tag, at - lifecycle.PAIR_REST) if by_line else ()
-            attached = lifecycle.attached(record, attachment, siblings, at)
-            if not isinstance(attached, Refused):
+            attached = lifecycle.attach(record, attachment, siblings, at)
+            if not isinstance(attached, Denied):
                 # A line is promised to one claim, also after a power cut.
                 attach = self._writes.attach if by_line else self._writes.attach_lazily
                 turn.write(attach, phone, attached, at)
-            elif attached.why is Refusal.LINE_TAKEN and attached.record is not None:
+            elif attached.why is DenialReason.LINE_TAKEN and attached.record is not None:
                 turn.write(self._writes.close, phone, attached.record, at)
             return attached
 
-        return self._turns.take(step, now, GUARDED, by_memory=True)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED, from_cache=True)
 
     async def spend(
         self,
@@ -145,17 +146,17 @@ class RowStore:
         limits: Limits,
         answering: Answering,
         now: datetime | None,
-    ) -> Spent | Refused:
-        def step(turn: Turn) -> Spent | Refused:
+    ) -> Spent | Denied:
+        def step(turn: Transaction) -> Spent | Denied:
             record, phone, at, address, tally = turn.answer(id, answering.address)
             failures = record.failures if record is not None else None
-            spent = lifecycle.spent(record, binding, digests, length, failures, limits, answering, address, tally, at)
+            spent = lifecycle.spend(record, binding, digests, length, failures, limits, answering, address, tally, at)
             if isinstance(spent, Spent):
                 self._answer(turn, phone, spent, answering, at, spends=True)
             return spent
 
         # Held before anything is compared: a guess that was compared and then overtaken would be one too many.
-        return self._turns.take(step, now, HELD)
+        return self._turns.take(step, now, Mode.LOCKED)
 
     async def reopen(
         self,
@@ -166,86 +167,86 @@ class RowStore:
         limits: Limits,
         resend_after: timedelta,
         now: datetime | None,
-    ) -> Verification | Refused:
-        def step(turn: Turn) -> Verification | Refused:
+    ) -> Verification | Denied:
+        def step(turn: Transaction) -> Verification | Denied:
             record, phone, at = turn.record(id)
             windows = [(quota, phone.window(quota.key)) for quota in quotas]
             failures = phone.failures_of(record.failure_key) if record is not None else None
-            reopened = lifecycle.reopened(record, binding, short, windows, failures, limits, resend_after, at)
-            if isinstance(reopened, Refused):
+            reopened = lifecycle.reopen(record, binding, short, windows, failures, limits, resend_after, at)
+            if isinstance(reopened, Denied):
                 return reopened
             record, counts = reopened
             phone.count(quotas, counts)
             turn.write(self._writes.reopen, phone, record, at)
             return record
 
-        return self._turns.take(step, now, GUARDED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
-        def step(turn: Turn) -> bool:
+        def step(turn: Transaction) -> bool:
             record, phone, at = turn.record(id)
-            settled = lifecycle.settled(record, status, at, generation)
+            settled = lifecycle.settle(record, status, at, generation)
             if settled is not None:
                 self._close(turn, phone, settled, at)
             return settled is not None
 
-        return self._turns.take(step, now, GUARDED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
-    async def judge(
+    async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
-    ) -> Judged | None:
-        def step(turn: Turn) -> Judged | None:
+    ) -> ResolvedCheck | None:
+        def step(turn: Transaction) -> ResolvedCheck | None:
             record, phone, at, address, _ = turn.answer(id, answering.address)
             failures = record.failures if record is not None else None
-            judged = lifecycle.judged(record, right, generation, failures, answering, address, at)
+            judged = lifecycle.resolve_check(record, right, generation, failures, answering, address, at)
             if judged is not None:
                 self._answer(turn, phone, judged, answering, at, spends=False)
             return judged
 
-        return self._turns.take(step, now, GUARDED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
-    async def claim(self, driver: str, tag: str, event: Event, now: datetime | None) -> Verification | None:
-        def step(turn: Turn) -> Verification | None:
+    async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
+        def step(turn: Transaction) -> Verification | None:
             phone, at = turn.phone(tag)
-            claimed = lifecycle.claimed(turn.siblings(tag, at), driver, event, at)
+            claimed = lifecycle.claim(turn.siblings(tag, at), driver, event, at)
             if claimed is not None:
                 self._close(turn, phone, claimed, at)
             return claimed
 
-        return self._turns.take(step, now, GUARDED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
-        def step(turn: Turn) -> Verification | None:
+        def step(turn: Transaction) -> Verification | None:
             _, at = turn.phone(tag)
-            return lifecycle.found(turn.siblings(tag, at), driver, reference, at)
+            return lifecycle.find(turn.siblings(tag, at), driver, reference, at)
 
-        return self._turns.take(step, now, READING)
+        return self._turns.take(step, now, Mode.READ_ONLY)
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
-        return self._turns.take(lambda turn: turn.record(id)[0], now, READING)
+        return self._turns.take(lambda turn: turn.record(id)[0], now, Mode.READ_ONLY)
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
-        def step(turn: Turn) -> bool:
+        def step(turn: Transaction) -> bool:
             record, phone, at = turn.record(id)
-            due = lifecycle.poll_due(record, binding, at)
+            due = lifecycle.may_poll(record, binding, at)
             if due is not None:
                 turn.write(self._writes.poll, phone, due[1], at)
             return due is not None and due[0]
 
-        return self._turns.take(step, now, GUARDED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
-        def step(turn: Turn) -> Verification | None:
+        def step(turn: Transaction) -> Verification | None:
             record, phone, at = turn.record(id)
             due = lifecycle.proof_due(record, binding, subject, at)
             if due is not None:
                 turn.write(self._writes.redeem, phone, due, at)
             return due
 
-        return self._turns.take(step, now, GUARDED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def unlock(self, tag: str, now: datetime | None) -> bool:
-        def step(turn: Turn) -> bool:
+        def step(turn: Transaction) -> bool:
             phone, at = turn.phone(tag)
             had_any = phone.unlock()
             self._write_phone(turn, phone, at)
@@ -267,7 +268,7 @@ class RowStore:
         return gone
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        def step(turn: Turn) -> int:
+        def step(turn: Transaction) -> int:
             turn.phone(tag)
             # "~" comes after every letter of an id.
             gone: int = self._writes.erase_records(turn.cursor, this=tag, beyond=f"{tag}~").rowcount
@@ -277,7 +278,14 @@ class RowStore:
         return self._turns.take(step, now)
 
     def _answer(
-        self, turn: Turn, phone: Phone, answer: Spent | Judged, answering: Answering, at: datetime, *, spends: bool
+        self,
+        turn: Transaction,
+        phone: Phone,
+        answer: Spent | ResolvedCheck,
+        answering: Answering,
+        at: datetime,
+        *,
+        spends: bool,
     ) -> None:
         """Write what an answer has changed."""
         record = answer.record
@@ -286,15 +294,15 @@ class RowStore:
             phone.succeed(record)
         tally = tally_rows(answer.tally, answering.address, at)
         if tally and turn.alone and not self._writes.at_once:
-            raise Overtaken  # only PostgreSQL writes all of it in one statement
+            raise ConcurrentUpdate  # only PostgreSQL writes all of it in one statement
         turn.write(self._writes.answer(spends=spends, tallies=len(tally)), phone, record, at, tally)
 
-    def _write_phone(self, turn: Turn, phone: Phone, at: datetime) -> None:
+    def _write_phone(self, turn: Transaction, phone: Phone, at: datetime) -> None:
         if phone.changed:
             turn.wrote = True
             self._writes.phone(turn.cursor, **phone.row(at))
 
-    def _close(self, turn: Turn, phone: Phone, record: Verification, at: datetime) -> None:
+    def _close(self, turn: Transaction, phone: Phone, record: Verification, at: datetime) -> None:
         if record.status is Status.VERIFIED:
             phone.succeed(record)
         turn.write(self._writes.close, phone, record, at)

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 from ...lifecycle import Opened
 from ...limits import Quota, Window
 from ...model import Verification
-from ..base import SWEPT_PER_START
+from ..base import PURGE_PER_START
 from .transactions import Statement
 from .values import FIELDS, Phone, micros, stored_fields
 
@@ -62,14 +62,14 @@ class Table(Enum):
 _STARTS_PER_SWEEP = 4
 #: A start leaves one record, one phone at most, and a counter for each shared quota.
 _SWEPT = {
-    Table.VERIFICATION: SWEPT_PER_START * _STARTS_PER_SWEEP,
-    Table.PHONE: SWEPT_PER_START * _STARTS_PER_SWEEP,
-    Table.COUNTER: 4 * SWEPT_PER_START * _STARTS_PER_SWEEP,
+    Table.VERIFICATION: PURGE_PER_START * _STARTS_PER_SWEEP,
+    Table.PHONE: PURGE_PER_START * _STARTS_PER_SWEEP,
+    Table.COUNTER: 4 * PURGE_PER_START * _STARTS_PER_SWEEP,
 }
 
 
-class Change:
-    """Writes these fields of a record, and what is counted of its phone; False if another step came between.
+class UpdateVerification:
+    """WriteStatements these fields of a record, and what is counted of its phone; False if another step came between.
 
     With a statement for the phone `record` writes the record alone, and nobody can come between; without, it writes
     both, guarded by the phone's version. With a statement for the tally that is written after them, in the same
@@ -109,7 +109,7 @@ class Change:
         return True
 
 
-class Old:
+class DeleteExpired:
     """Drops at most `most` rows of a table that were over `before`, the oldest first.
 
     With a statement that reads, `drop` drops the one row that it found.
@@ -127,7 +127,7 @@ class Old:
         return len(keys)
 
 
-class Open:
+class InsertVerification:
     """Writes a start: the counts of its phone, its record, the ends of others. May sweep away some of what is over.
 
     Several statements, for a transaction that holds the phone. Where the database itself numbers the versions of a row
@@ -139,11 +139,11 @@ class Open:
         phone: Statement,
         end: Statement,
         insert: Statement,
-        swept: Sequence[tuple[Old, int]],
+        purged: Sequence[tuple[DeleteExpired, int]],
         *,
         numbered_by_us: bool = True,
     ) -> None:
-        self._phone, self._end, self._insert, self._swept = phone, end, insert, swept
+        self._phone, self._end, self._insert, self._swept = phone, end, insert, purged
         self._numbered_by_us = numbered_by_us
 
     def __call__(self, cursor: Any, phone: Phone, opened: Opened, at: datetime, before: datetime) -> bool:
@@ -158,8 +158,8 @@ class Open:
         return True
 
 
-class OpenAtOnce:
-    """`Open` in one statement, which tells the phone's new version; False if another step came between.
+class InsertVerificationCTE:
+    """`InsertVerification` in one statement, which tells the phone's new version; False if another step came between.
 
     Also if other records end with this start: that is rare, and takes several statements.
     """
@@ -181,8 +181,8 @@ class OpenAtOnce:
 class Start:
     """The ways to write a start: alone, where the database can do that in one statement, or in a transaction."""
 
-    held: Open
-    at_once: OpenAtOnce | None = None
+    held: InsertVerification
+    at_once: InsertVerificationCTE | None = None
 
 
 class Counters:
@@ -240,7 +240,7 @@ def _numbered(word: str, values: Sequence[object]) -> dict[str, object]:
     return {f"{word}{n}": value for n, value in enumerate(values)}
 
 
-class Words(Protocol):
+class StatementFactory(Protocol):
     """The statements that change, in the words of one database."""
 
     @property
@@ -248,19 +248,19 @@ class Words(Protocol):
         """Whether a start, and a count, can be written in one statement."""
         ...
 
-    def start(self, swept: Mapping[Table, int]) -> Start:
-        """Writes a start, and sweeps so many rows of these tables."""
+    def start(self, purged: Mapping[Table, int]) -> Start:
+        """WriteStatements a start, and sweeps so many rows of these tables."""
         ...
 
-    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> Change:
-        """Writes these fields of a record, and so many counters of the tally."""
+    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> UpdateVerification:
+        """WriteStatements these fields of a record, and so many counters of the tally."""
         ...
 
     def phone(self) -> Statement:
-        """Writes what is counted of a phone, whose row the step holds."""
+        """WriteStatements what is counted of a phone, whose row the step holds."""
         ...
 
-    def old(self, table: Table) -> Old:
+    def old(self, table: Table) -> DeleteExpired:
         """Drops what is over of a table."""
         ...
 
@@ -281,10 +281,10 @@ class Words(Protocol):
         ...
 
 
-class Writes:
+class WriteStatements:
     """All statements that change, made once."""
 
-    def __init__(self, words: Words) -> None:
+    def __init__(self, words: StatementFactory) -> None:
         self._words = words
         self.at_once = words.at_once
         #: The ways to write a start, which take turns: the first of a process sweeps.
@@ -302,7 +302,7 @@ class Writes:
         self.erase_records, self.erase_phone = words.erase()
         self._counters: dict[int, Counters] = {}
         self._counts_at_once: dict[tuple[int, int], CountAtOnce] = {}
-        self._answers: dict[tuple[bool, int], Change] = {}
+        self._answers: dict[tuple[bool, int], UpdateVerification] = {}
 
     def start(self) -> Start:
         """The ways to write the next start."""
@@ -320,8 +320,8 @@ class Writes:
             self._counts_at_once[quotas, gates] = self._words.count_at_once(quotas, gates)
         return self._counts_at_once[quotas, gates]
 
-    def answer(self, *, spends: bool, tallies: int) -> Change:
-        """Writes a judged answer, and so many counters of the tally; `spends` where it takes an attempt."""
+    def answer(self, *, spends: bool, tallies: int) -> UpdateVerification:
+        """WriteStatements a judged answer, and so many counters of the tally; `spends` where it takes an attempt."""
         if (spends, tallies) not in self._answers:
             names = (*_ANSWERED, "attempts_left") if spends else _ANSWERED
             self._answers[spends, tallies] = self._words.change(names, tallies=tallies)

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 import sqlalchemy as sa
 
-from ..base import KEPT
+from ..base import RETENTION
 from ..rows.verbs import RowStore
-from ..rows.writes import Writes
+from ..rows.writes import WriteStatements
 from .engine import engine_of
 from .schema import Schema
 from .transactions import EngineTurns
@@ -27,12 +27,12 @@ class SqlStore(RowStore):
     several disk writes to deny a few more guesses to somebody who can cut the power.
     """
 
-    def __init__(self, engine: sa.Engine, *, keep: timedelta = KEPT, create_tables: bool = True) -> None:
+    def __init__(self, engine: sa.Engine, *, keep: timedelta = RETENTION, create_tables: bool = True) -> None:
         self._turns: EngineTurns = EngineTurns(engine, Schema(engine).ready if create_tables else lambda: None)
-        super().__init__(self._turns, lambda: Writes(EngineWords(engine.dialect)), keep)
+        super().__init__(self._turns, lambda: WriteStatements(EngineWords(engine.dialect)), keep)
 
     @classmethod
-    def from_url(cls, url: str, *, keep: timedelta = KEPT, create_tables: bool = True) -> SqlStore:
+    def from_url(cls, url: str, *, keep: timedelta = RETENTION, create_tables: bool = True) -> SqlStore:
         """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or `mysql://…`.
 
         Raises `ConfigurationError` for any other, for SQLite without a file, and for a missing package.

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from functools import cache
@@ -15,8 +15,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from ...errors import StoreError
-from ...limits import Refused
-from ..rows.transactions import HELD, READING, Memory, Overtaken, Turn, in_turn
+from ...limits import Denied
+from ..rows.transactions import ConcurrentUpdate, Mode, StartCache, Transaction, run_with_fallback
 from .engine import DEADLOCKS, WAIT, code_of, name_of
 from .statements import EngineReads
 
@@ -32,7 +32,7 @@ class EngineTurns:
     def __init__(self, engine: sa.Engine, prepare: Callable[[], None]) -> None:
         self.engine = engine
         self.server = engine.dialect.name != "sqlite"
-        self._reads, self._memory = EngineReads(engine.dialect), Memory()
+        self._reads, self._memory = EngineReads(engine.dialect), StartCache()
         self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
         self._prepare: Callable[[], None] | None = prepare
         # Threads queue here for SQLite's one writer; its own waiting is a poll with pauses.
@@ -42,54 +42,63 @@ class EngineTurns:
         _watch_forks()
 
     def take(
-        self, step: Callable[[Turn], T], now: datetime | None, ways: Sequence[bool] = HELD, *, by_memory: bool = False
+        self,
+        step: Callable[[Transaction], T],
+        now: datetime | None,
+        mode: Mode = Mode.LOCKED,
+        *,
+        from_cache: bool = False,
     ) -> T:
-        """See `Turns`."""
+        """See `TransactionRunner`."""
         try:
             if self.server:
-                return in_turn(
-                    lambda alone, by_memory: self._at_most_twice(step, now, alone, by_memory), ways, by_memory=by_memory
+                return run_with_fallback(
+                    lambda alone, from_cache: self._at_most_twice(step, now, alone, from_cache),
+                    mode,
+                    from_cache=from_cache,
                 )
             if not self._gate.acquire(timeout=WAIT):
                 raise StoreError("The SQLite store is too busy: other threads did not finish their steps in time")
             try:
-                return self._once(step, now, ways is READING)
+                return self._once(step, now, mode is Mode.READ_ONLY)
             finally:
                 self._gate.release()
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             # The error's own text may hold values of the statement.
             raise StoreError(f"The SQL store could not do the step: {name_of(error)}") from None
 
-    def _at_most_twice(self, step: Callable[[Turn], T], now: datetime | None, alone: bool, by_memory: bool) -> T:
+    def _at_most_twice(
+        self, step: Callable[[Transaction], T], now: datetime | None, alone: bool, from_cache: bool
+    ) -> T:
         begun = time.monotonic()
         try:
-            return self._once(step, now, alone, by_memory)
+            return self._once(step, now, alone, from_cache)
         except _NotDone as failure:
             if time.monotonic() - begun < WAIT / 2:
                 with suppress(_NotDone):
-                    return self._once(step, now, alone, by_memory)
+                    return self._once(step, now, alone, from_cache)
             raise failure.error from None
 
-    def _once(self, step: Callable[[Turn], T], now: datetime | None, alone: bool, by_memory: bool = False) -> T:
+    def _once(self, step: Callable[[Transaction], T], now: datetime | None, alone: bool, from_cache: bool = False) -> T:
         if self._prepare is not None:
             self._prepare()
             self._prepare = None
         connection = self.engine.raw_connection()
-        turn = Turn(
-            connection.cursor(), self._reads, self._memory, now, server=self.server, alone=alone, by_memory=by_memory
+        turn = Transaction(
+            connection.cursor(), self._reads, self._memory, now, server=self.server, alone=alone, from_cache=from_cache
         )
         try:
             if not alone:
                 turn.cursor.execute(self._begin)
             result = step(turn)
             if not alone:
-                if isinstance(result, Refused) and not turn.wrote:
+                if isinstance(result, Denied) and not turn.wrote:
                     connection.rollback()  # a commit would wait for the disk, for the sake of locks
                 else:
                     turn.unclear = True
                     connection.commit()
             turn.cursor.close()
-        except Overtaken:
+        except ConcurrentUpdate:
             raise
         except BaseException as error:
             if self._undone(connection, error, turn):
@@ -99,7 +108,7 @@ class EngineTurns:
             connection.close()
         return result
 
-    def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, turn: Turn) -> bool:
+    def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, turn: Transaction) -> bool:
         """Roll back; True if surely nothing was done, and it may succeed when it is run again at once."""
         dialect = self.engine.dialect
         if isinstance(error, dialect.loaded_dbapi.Error):

@@ -14,14 +14,14 @@ from ..rows.writes import (
     CLOSED,
     COUNTED,
     STORED,
-    Change,
     CountAtOnce,
     Counters,
-    Old,
-    Open,
-    OpenAtOnce,
+    DeleteExpired,
+    InsertVerification,
+    InsertVerificationCTE,
     Start,
     Table,
+    UpdateVerification,
 )
 from .statements import Prepared, bound, server_time, tallied, time_given, upsert
 from .tables import COUNTER, PHONE, VERIFICATION
@@ -51,45 +51,45 @@ class EngineWords:
     def at_once(self) -> bool:
         return self._dialect.name == "postgresql"
 
-    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> Change:
+    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> UpdateVerification:
         this = VERIFICATION.c.id == sa.bindparam("this")
         record = sa.update(VERIFICATION).where(this).values(_values(names))
         tally = self._prepared(_tally(self._dialect.name, tallies)) if tallies else None
         if self._dialect.name == "sqlite":
-            return Change(names, self._prepared(record), self._upsert_phone(), tally)
+            return UpdateVerification(names, self._prepared(record), self._upsert_phone(), tally)
         if self._dialect.name == "postgresql":
             held = sa.update(PHONE).where(*_as_read()).values(_values(COUNTED)).returning(PHONE.c.tag).cte("held")
             guarded = record.where(held.c.tag == sa.bindparam("of_phone"))
             if tallies:
                 guarded = guarded.add_cte(_tally("postgresql", tallies, held).cte("tally"))
-            return Change(names, self._prepared(guarded.returning(_WITHOUT_WAITING) if lazy else guarded))
+            return UpdateVerification(names, self._prepared(guarded.returning(_WITHOUT_WAITING) if lazy else guarded))
         # One UPDATE of two tables, in MySQL's own way; they are locked in the order in which they are named.
         both = sa.update(PHONE).where(this, *_as_read())
         fields = {VERIFICATION.c[name]: value for name, value in _values(names).items()}
         counts = {PHONE.c[name]: value for name, value in _values(COUNTED).items()}
-        return Change(names, self._prepared(both.values({**fields, **counts})), tally=tally)
+        return UpdateVerification(names, self._prepared(both.values({**fields, **counts})), tally=tally)
 
     def phone(self) -> Statement:
         return self._upsert_phone()
 
-    def start(self, swept: Mapping[Table, int]) -> Start:
+    def start(self, purged: Mapping[Table, int]) -> Start:
         ended = sa.update(VERIFICATION).where(VERIFICATION.c.id == sa.bindparam("this"))
-        held = Open(
+        held = InsertVerification(
             self._upsert_phone(),
             self._prepared(ended.values(_values(CLOSED))),
             self._prepared(sa.insert(VERIFICATION).values(_values(_INSERTED))),
-            [(self.old(table), most) for table, most in swept.items()],
+            [(self.old(table), most) for table, most in purged.items()],
         )
-        return Start(held, OpenAtOnce(self._prepared(_start(swept))) if self.at_once else None)
+        return Start(held, InsertVerificationCTE(self._prepared(_start(purged))) if self.at_once else None)
 
-    def old(self, table: Table) -> Old:
+    def old(self, table: Table) -> DeleteExpired:
         key, rows = _old(_TABLES[table])
         rows = rows.limit(sa.bindparam("most"))
         drop = sa.delete(_TABLES[table])
         if self._dialect.name in ("sqlite", "postgresql"):
-            return Old(self._prepared(drop.where(key.in_(rows))))
+            return DeleteExpired(self._prepared(drop.where(key.in_(rows))))
         # MySQL takes no LIMIT inside IN.
-        return Old(self._prepared(drop.where(key == sa.bindparam("this"))), self._prepared(rows))
+        return DeleteExpired(self._prepared(drop.where(key == sa.bindparam("this"))), self._prepared(rows))
 
     def counters(self, count: int) -> Counters:
         c, dialect_name = COUNTER.c, self._dialect.name
@@ -140,7 +140,7 @@ def _old(table: sa.Table) -> tuple[sa.Column[Any], sa.Select[Any]]:
     return key, rows.with_for_update(skip_locked=True)
 
 
-def _start(swept: Mapping[Table, int]) -> sa.ClauseElement:
+def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
     """A whole start, for PostgreSQL; writes nothing if another step came between."""
     insert = postgresql.insert(PHONE).values(bound(PHONE))
     counted = insert.on_conflict_do_update(
@@ -153,7 +153,7 @@ def _start(swept: Mapping[Table, int]) -> sa.ClauseElement:
     start = sa.insert(VERIFICATION).from_select(_INSERTED, sa.select(*record).select_from(held))
     start = start.returning(sa.select(held.c.version).scalar_subquery())
     sweeps = []
-    for table, most in swept.items():
+    for table, most in purged.items():
         key, rows = _old(_TABLES[table])
         if table is Table.PHONE:
             # This phone's own row may be over; it is being written here, and must not be dropped as well.
@@ -190,7 +190,7 @@ def _sums() -> Sequence[sa.ColumnElement[Any]]:
 
 
 def _tally(dialect_name: str, count: int, held: sa.CTE | None = None) -> Any:
-    """Change so many counters by so much, or start them again where they have ended.
+    """UpdateVerification so many counters by so much, or start them again where they have ended.
 
     With `held`, for PostgreSQL, only if that statement has a row.
     """

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from phone_verify import Channel, InvalidPhoneError, PhoneNumber, StoreError
 from phone_verify.cli import interactive
-from phone_verify.cli.terminal import ScreenAndKeyboard
+from phone_verify.cli.terminal import StdTerminal
 from phone_verify.config.drivers import load_drivers
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.routing import Router
@@ -28,7 +28,7 @@ class Command(BaseCommand):
         "that may cost money. Ends with an error if the number was not verified."
     )
     #: Where it asks and tells.
-    terminal: Callable[[], interactive.Terminal] = ScreenAndKeyboard
+    terminal: Callable[[], interactive.Terminal] = StdTerminal
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Those of `phone-verify send`."""
@@ -51,8 +51,8 @@ class Command(BaseCommand):
         terminal = type(self).terminal()
         try:
             with interactive.troubles_told(terminal):
-                cost = interactive.costs(router, phone, channel)
-                if cost and not options["yes"] and not interactive.agreed(terminal, cost):
+                cost = interactive.describe_cost(router, phone, channel)
+                if cost and not options["yes"] and not interactive.confirm(terminal, cost):
                     raise CommandError("nothing was sent")
                 verified = interactive.verify(verifier, phone, terminal, channel=channel, locale=options["locale"])
         except StoreError as error:

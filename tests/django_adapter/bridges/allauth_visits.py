@@ -103,7 +103,7 @@ def test_with_atomic_requests(client: Client, phone_outbox: Any, monkeypatch: An
     code = phone_outbox.last_code(PHONE)
     assert "not right" in said(client.post(VERIFY, {"code": wrong(code)}))
     (id, secret), *_ = client.session["phone_verify_allauth_begun"].values()
-    assert current_site().verifier.look(id, secret).verification.attempts_left == 4
+    assert current_site().verifier.get(id, secret).verification.attempts_left == 4
     assert client.post(VERIFY, {"code": code}).headers["Location"] == CHANGE
     assert signed_in(client) == PHONE
 
@@ -374,7 +374,7 @@ def test_the_proof_is_burnt(client: Client, phone_outbox: Any) -> None:
     client.post(LOGIN, {"phone": PHONE})
     (kept,) = client.session["phone_verify_allauth_begun"].values()
     client.post(CONFIRM, {"code": phone_outbox.last_code()})
-    outcome = current_site().verifier.look(*kept)
+    outcome = current_site().verifier.get(*kept)
     assert outcome.verification is not None
     assert outcome.proof is None
     assert user.pk
