@@ -21,16 +21,18 @@ pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
 TEARDOWN_SECONDS = 60.0
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Compile the translations, and restore SIGINT where the run inherited that it is ignored.
 
-    The translations of the last installation may be older than their sources. A shell starts a background job with
-    SIGINT ignored, and every child process inherits that: commands and servers that tests interrupt would not end.
+    The translations of the last installation may be older than their sources; with `-n` they are compiled before the
+    workers start. A shell starts a background job with SIGINT ignored, and every child process inherits that: commands
+    and servers that tests interrupt would not end.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    for _ in compile_catalogues(Path(__file__).parents[1]):
-        pass
+    if not hasattr(config, "workerinput"):
+        for _ in compile_catalogues(Path(__file__).parents[1]):
+            pass
 
 
 @pytest.hookimpl(tryfirst=True)
