@@ -11,7 +11,11 @@ demo: .venv/bin/pip  ## both example sites beside the handsets
 
 test: .venv/bin/pip  ## the tests
 	$(PIP) -e '.[test]'
-	.venv/bin/pytest
+	.venv/bin/pytest -q -n auto
+
+test-all: .venv/bin/pip  ## also races, fuzz and Chromium
+	$(PIP) -e '.[test]'
+	.venv/bin/pytest -q -n auto -m ''
 
 lint: .venv/bin/pip  ## formatting and types
 	$(PIP) -e '.[lint]'
@@ -29,4 +33,4 @@ ci:  ## everything, from nothing
 matrix:  ## the Django tests on every Django, Python and database
 	.ci/matrix
 
-.PHONY: demo test lint docs ci matrix
+.PHONY: demo test test-all lint docs ci matrix

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextvars import Context
 from dataclasses import dataclass, field
 from http.cookies import SimpleCookie
 from typing import Any, Protocol
@@ -128,7 +129,8 @@ class AsyncDjangoCarrier:
         async def respond() -> Any:
             return await self._client.generic(method, path, body, content_type=kind, headers=rest)
 
-        response = async_to_sync(respond)()
+        # A context of its own, as under a server: one that every request was run in would grow.
+        response = Context().run(async_to_sync(respond))
         cookies = {name: morsel.OutputString() for name, morsel in response.cookies.items()}
         return Answer(response.status_code, {k.lower(): v for k, v in response.items()}, response.content, cookies)
 

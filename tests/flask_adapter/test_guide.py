@@ -111,6 +111,7 @@ def test_its_own_tests_pass(folder: Folder) -> None:
     assert "3 passed" in folder.run(block("pytest"))
 
 
+@pytest.mark.browser
 def test_a_visitor_signs_in_with_a_browser_through_the_sandbox(
     folder: Folder, sandbox: SandboxServer, chromium: str
 ) -> None:

@@ -21,6 +21,7 @@ from flask_security.recoverable import update_password
 from flask_security.totp import Totp
 from flask_sqlalchemy import SQLAlchemy
 from passlib.totp import TOTP as TOTP_OF
+from passlib.totp import AppWallet
 from werkzeug.serving import make_server
 
 from phone_verify.errors import StoreError
@@ -42,6 +43,12 @@ TOTP: tuple[dict[str, str], str] = ({"1": "a-secret-for-tests-only-0123456789abc
 
 #: What the sites of a test have opened.
 _opened: list[tuple[Flask, SQLAlchemy]] = []
+
+
+@pytest.fixture(autouse=True)
+def _keys_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Secrets of authenticators are encrypted with two rounds of key derivation in place of thousands."""
+    monkeypatch.setattr(AppWallet, "encrypt_cost", 1)
 
 
 @pytest.fixture(autouse=True)

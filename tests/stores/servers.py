@@ -21,13 +21,18 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import pymysql.connections
 import sqlalchemy as sa
 
+from phone_verify.stores.sql import SqlStore
 from phone_verify.stores.sql.engine import engine_of
 from tests.conftest import missing
 
 HOST = "127.0.0.1"
+# Making ready for TLS, which no server here offers, would take longer than most tests of MariaDB.
+pymysql.connections.SSL_ENABLED = False
 KINDS = ("postgresql", "mysql")
 _URLS = {
     "postgresql": os.environ.get("PHONE_VERIFY_TEST_POSTGRESQL", f"postgresql://postgres@{HOST}:5432/test"),
@@ -45,7 +50,8 @@ def database(kind: str) -> Iterator[str]:
     try:
         yield url
     finally:
-        _engine(url).dispose()
+        for number in range(2):
+            _engine(url, number).dispose()
         # Connections that a killed process left behind do not hold it.
         execute(home, f"DROP DATABASE {name}{' WITH (FORCE)' if kind == 'postgresql' else ''}")
 
@@ -68,8 +74,13 @@ def end(url: str, connection: int) -> None:
         time.sleep(0.001)
 
 
+def store(url: str, number: int = 0, **options: Any) -> SqlStore:
+    """A new store on a database that has the tables; of those with one number all share connections."""
+    return SqlStore(_engine(url, number), create_tables=False, **options)
+
+
 @cache
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, number: int = 0) -> sa.Engine:
     return engine_of(url)
 
 

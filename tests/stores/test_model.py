@@ -368,6 +368,7 @@ def emptied(
             yield of_sql(url) if kind == database else of_django(databases.settings_of(url), stack, django_db_blocker)
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize(("steps", "times"), [(Steps, 3), (Lines, 1)])
 def test_every_store_answers_as_memory_does(
     kind: str, emptied: Callable[[], Store], steps: type[SideBySide], times: int

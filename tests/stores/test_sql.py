@@ -7,6 +7,7 @@ import json
 import logging
 import multiprocessing
 import os
+import shutil
 import signal
 import sqlite3
 import sys
@@ -25,7 +26,7 @@ from phone_verify.lifecycle import PROOF_LIFE, Spent
 from phone_verify.limits import Denied, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import Table
-from phone_verify.stores.sql import SqlStore, metadata, tables, writes
+from phone_verify.stores.sql import SqlStore, metadata, schema, tables, writes
 from phone_verify.stores.sql import engine as sql_engine
 from phone_verify.stores.sql import transactions as sql_turns
 from phone_verify.testing.clock import ManualClock
@@ -44,7 +45,19 @@ def store(path: Path) -> SqlStore:
     return SqlStore.from_url(f"sqlite:///{path}")
 
 
+@pytest.fixture(scope="module")
+def with_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database file that has the tables and nothing else."""
+    path = tmp_path_factory.mktemp("with_tables") / "store.sqlite3"
+    schema.upgrade(f"sqlite:///{path}")
+    return path
+
+
 class TestSqliteStore(StoreSuite):
+    @pytest.fixture
+    def path(self, with_tables: Path, tmp_path: Path) -> Path:
+        return shutil.copy(with_tables, tmp_path)
+
     @pytest.fixture
     def store(self, path: Path) -> SqlStore:
         return SqlStore.from_url(f"sqlite:///{path}")

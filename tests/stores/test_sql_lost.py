@@ -123,7 +123,7 @@ class Bench:
 
     def __init__(self, url: str, verb: str, through: str | None = None) -> None:
         self._url = url
-        self.store = SqlStore.from_url(through or url)
+        self.store = SqlStore.from_url(through or url, create_tables=False)
         self._before, self._verb = VERBS[verb]
         self._verb(self.store, self.prepare())
         self._done = kept(url)

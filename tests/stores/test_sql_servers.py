@@ -69,16 +69,16 @@ def store(url: str) -> SqlStore:
 class OnServers:
     @pytest.fixture
     def store(self, url: str) -> SqlStore:
-        return SqlStore.from_url(url)
+        return servers.store(url)
 
     @pytest.fixture
     def stores(self, url: str) -> list[SqlStore]:
         # Each has connections of its own, as processes have.
-        return [SqlStore.from_url(url) for _ in range(2)]
+        return [servers.store(url, number) for number in range(2)]
 
     @pytest.fixture
     def forgetful(self, url: str) -> SqlStore:
-        return SqlStore.from_url(url, keep=PROOF_LIFE)
+        return servers.store(url, keep=PROOF_LIFE)
 
 
 class TestServers(OnServers, StoreSuite):
