@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from phone_verify.stores.rows.writes import Writes
-from phone_verify.stores.sql import store, turns
+from phone_verify.stores.rows.writes import WriteStatements
+from phone_verify.stores.sql import store, transactions
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -16,9 +16,9 @@ def _statements_are_compiled_once() -> Iterator[None]:
     """Nearly every test makes a store, and each would compile the same statements: most of such a test's time."""
     with pytest.MonkeyPatch.context() as patch:
         words = store.EngineWords
-        patch.setattr(turns, "EngineReads", _once(turns.EngineReads))
+        patch.setattr(transactions, "EngineReads", _once(transactions.EngineReads))
         patch.setattr(store, "EngineWords", lambda dialect: dialect)
-        patch.setattr(store, "Writes", _once(lambda dialect: Writes(words(dialect))))
+        patch.setattr(store, "WriteStatements", _once(lambda dialect: WriteStatements(words(dialect))))
         yield
 
 
