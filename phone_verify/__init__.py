@@ -1,10 +1,10 @@
-"""Verify that a phone is somebody's: by SMS code, flash call or inbound call, through any provider.
+"""Verify phone numbers by SMS code, flash call or inbound call, with any provider.
 
     site = build(Settings.read(environ=os.environ))
     outcome = site.verifier.start(PhoneNumber.parse("+989120000000"))
     outcome = site.verifier.check(outcome.verification.id, outcome.secret, "482913")
 
-The names below are what most programs need; each is loaded when it is first used.
+The names below are those that most programs need; each is loaded on first use.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # A site that only runs migrations should not pay for HTTP, signing and number plans.
+    # A process that only runs migrations should not import HTTP, signing and numbering plans.
     for module, names in _HOMES.items():
         if name in names:
             return getattr(import_module(f".{module}", __name__), name)

@@ -1,8 +1,8 @@
-"""Codes, digests, tags and secrets: everything that rests on a key.
+"""Codes, digests, tags and secrets: everything derived from a key.
 
-Codes of ours are derived, not stored: HMAC-SHA-256 under a server key. What a store gets is a keyed digest over
-verification id and code. Each use has a key of its own, derived from the site's secret keys, so that a digest
-leaked in one place says nothing in another.
+Our codes are derived, not stored: HMAC-SHA-256 under a server key. A store receives a keyed digest
+over verification id and code. Each use has a separate key, derived from the site's secret keys, so
+that a digest leaked in one place reveals nothing in another.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from collections.abc import Callable, Sequence
 from .errors import ConfigurationError
 from .phone import DIGITS, FILLERS, PhoneNumber
 
-#: 128 bits, the least for ids and secrets (threat model, "Codes").
+#: 128 bits, the minimum for ids and secrets (threat model, "Codes").
 _RANDOM_BYTES = 16
 _LONGEST_TYPED = 32
 
 _LEAST_KEY_LENGTH = 32
-#: The text form of 128 random bits; a shorter webhook secret can be guessed.
+#: Length of 128 random bits as text; a shorter webhook secret can be guessed.
 _LEAST_WEBHOOK_SECRET_LENGTH = 22
-#: 32 random hexadecimal digits have fewer than this once in 20 million draws; a repeated word has.
+#: Fewer occur once in 20 million draws of 32 random hexadecimal digits, and in a repeated word.
 _LEAST_DISTINCT = 8
-#: Keys that this project's documentation has printed: anyone can read them.
+#: Sample keys printed in this project's documentation: anyone can read them.
 _PUBLISHED_KEYS = frozenset(
     {
         "write 32 characters or more of your own here",
         "any-50-characters-or-more-that-nobody-else-knows-and-stay-the-same",
     }
 )
-#: How keys begin that are meant for development: Django's `startproject` writes the first, our guide the second.
+#: Prefixes of keys for development: the first is written by Django's `startproject`, the second by
+#: our guide.
 _DEVELOPMENT_KEYS = ("django-insecure-", "a-key-for-tests-only-")
 
-#: Prints a new key, and a new webhook secret: what every refusal of one tells its reader to write.
+#: Commands that print a new key and a new webhook secret; error messages about one quote them.
 DRAW_KEY = "python -c 'import secrets; print(secrets.token_urlsafe(48))'"
 DRAW_WEBHOOK_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(24))'"  # noqa: S105 - a command
 
@@ -47,10 +48,10 @@ RandomBytes = Callable[[int], bytes]
 
 
 def normalise(typed: str) -> str | None:
-    """The ASCII digits of a code as typed, or None if it has anything else in it or is too long.
+    """Return the ASCII digits of a typed code, or None if it is too long or contains anything else.
 
-    Persian, Arabic-Indic, Devanagari, Bengali and full-width digits count; spaces, dashes, direction and
-    zero-width marks go. Always a string: a leading zero is a digit like others.
+    Persian, Arabic-Indic, Devanagari, Bengali and full-width digits count; spaces, dashes,
+    direction and zero-width marks are removed. The result is a string, so leading zeros are kept.
     """
     if len(typed) > _LONGEST_TYPED:
         return None
@@ -59,15 +60,18 @@ def normalise(typed: str) -> str | None:
 
 
 def binding_digest(secret: str) -> bytes:
-    """What a store keeps of a binding's secret. The secret has 128 random bits, so no key is needed."""
+    """Return what a store keeps of a binding's secret.
+
+    The secret has 128 random bits, so no key is needed.
+    """
     return hashlib.sha256(b"phone_verify binding\0" + secret.encode("utf-8", "replace")).digest()
 
 
 def weakness_of_key(key: str, *, production: bool) -> str | None:
-    """Return why this key must not sign, as the rest of a sentence about it, or None for a good key.
+    """Return why this key must not be used, as the end of a sentence, or None for a good key.
 
-    A key is judged by length, by its number of different characters, and by the samples that documentation prints.
-    Keys meant for development are refused in `production` only.
+    The criteria are its length, its number of distinct characters, and the samples printed in
+    documentation. Keys meant for development are refused only in `production`.
     """
     if len(key) < _LEAST_KEY_LENGTH:
         return f"each key needs {_LEAST_KEY_LENGTH} characters or more"
@@ -82,7 +86,7 @@ def weakness_of_key(key: str, *, production: bool) -> str | None:
 
 
 def weakness_of_webhook_secret(secret: str) -> str | None:
-    """Return why this webhook secret is too easy to guess, as the rest of a sentence about it, or None."""
+    """Return why this webhook secret can be guessed, as the end of a sentence, or None."""
     if len(secret) < _LEAST_WEBHOOK_SECRET_LENGTH:
         return f"each secret needs {_LEAST_WEBHOOK_SECRET_LENGTH} characters or more"
     if len(set(secret)) < _LEAST_DISTINCT:
@@ -93,8 +97,9 @@ def weakness_of_webhook_secret(secret: str) -> str | None:
 class Keyring:
     """The site's secret keys, newest first, and the key of the tags.
 
-    The newest signs and digests; every listed one verifies. `source` is the setting that the secret keys come from.
-    Raises `ConfigurationError` for missing keys and for those with a `weakness_of_key`.
+    The newest key signs and digests; all listed keys verify. `source` is the setting that the
+    secret keys come from. Raises `ConfigurationError` for missing keys and for those with a
+    `weakness_of_key`.
     """
 
     def __init__(
@@ -107,52 +112,55 @@ class Keyring:
     ) -> None:
         if not secret_keys:
             raise ConfigurationError(
-                "PHONE_VERIFY_SECRET_KEYS is empty: write at least one key of 32 characters or more, "
+                "PHONE_VERIFY_SECRET_KEYS is empty: set at least one key of 32 characters or more, "
                 f"for example the output of: {DRAW_KEY}"
             )
         for name, key in [*((source, k) for k in secret_keys), ("PHONE_VERIFY_TAG_KEY", tag_key)]:
             if key is not None and (weakness := weakness_of_key(key, production=production)):
-                raise ConfigurationError(f"{name}: {weakness}; write the output of: {DRAW_KEY}")
+                raise ConfigurationError(f"{name}: {weakness}; use the output of: {DRAW_KEY}")
         self._code_keys = {_key_id(key): _subkey(key, "code") for key in secret_keys}
         self._digest_keys = tuple(_subkey(key, "digest") for key in secret_keys)
         self._tag_key = _subkey(tag_key or secret_keys[-1], "tag")
         #: Signing keys for proofs, newest first.
         self.proof_keys = tuple(_subkey(key, "proof") for key in secret_keys)
-        #: Signing keys for the cookie of known browsers, newest first.
-        self.known_browser_keys = tuple(_subkey(key, "known browser") for key in secret_keys)
-        #: The secret segments of webhook URLs when none is set: the newest is given out, all are accepted.
+        #: Signing keys for the trusted-device cookie, newest first.
+        self.trusted_device_keys = tuple(_subkey(key, "known browser") for key in secret_keys)
+        #: The secret segments of webhook URLs when none is set: the newest is used in new URLs, all
+        #: are accepted.
         self.webhook_secrets = tuple(_subkey(key, "webhook").hex()[:43] for key in secret_keys)
-        #: Names the newest key in records, without saying anything about it.
+        #: Identifies the newest key in records without revealing anything about it.
         self.key_id = _key_id(secret_keys[0])
-        #: Names the key of the tags likewise: a tag kept under another one cannot be compared.
+        #: Identifies the key of the tags likewise: tags under different keys cannot be compared.
         self.tag_key_id = _key_id(tag_key or secret_keys[-1])
 
     def __repr__(self) -> str:
         return f"<Keyring of {len(self._digest_keys)}>"
 
     def tag(self, phone: PhoneNumber) -> str:
-        """The keyed digest by which a phone is counted, sharded and found: 22 characters."""
+        """Return the keyed digest (22 characters) by which a phone is counted, sharded and found."""
         return self._tagged("phone", phone.e164)
 
     def bucket(self, kind: str, value: str) -> str:
-        """The name of a shared counter (`address`, `prefix`…) that does not show whose it is."""
+        """Return the name of a shared counter (`address`, `prefix`…) without the value counted."""
         return f"{kind}:{self._tagged(kind, value)}"
 
     def subject(self, user_id: str) -> str:
-        """The keyed digest under which a record keeps who was signed in; empty for nobody."""
+        """Return the keyed digest that a record keeps of the signed-in user; empty for none."""
         return self._tagged("subject", user_id) if user_id else ""
 
     def knows(self, key_id: str) -> bool:
-        """Whether codes derived under this key can still be repeated."""
+        """Return whether codes derived under this key can still be derived again."""
         return key_id in self._code_keys
 
     def derive(self, key_id: str, id: str, phone: PhoneNumber, purpose: str, generation: int, length: int) -> str:
-        """Our code of this verification and generation: `length` digits, the same each time, no digit likelier.
+        """Return our code for this verification and generation.
 
-        Raises KeyError if the key is no longer listed (`knows`).
+        It has `length` digits; it is deterministic, and all codes are equally likely. Raises
+        `KeyError` unless the key is listed (`knows`).
         """
         key, span = self._code_keys[key_id], 10**length
-        ceiling = (1 << 64) - (1 << 64) % span  # numbers above would favour the low codes: drawn again
+        # higher numbers would favour the low codes and are drawn again
+        ceiling = (1 << 64) - (1 << 64) % span
         for block in range(256):
             message = "\0".join(("code", id, phone.e164, purpose, str(generation), str(block))).encode()
             number = int.from_bytes(hmac.digest(key, message, "sha256")[:8], "big")
@@ -161,11 +169,11 @@ class Keyring:
         raise AssertionError("256 draws above the ceiling: probability below 2**-1000")
 
     def digest(self, id: str, code: str) -> bytes:
-        """The keyed digest of a code, under the newest key: what a store keeps."""
+        """Return the keyed digest of a code under the newest key, for a store to keep."""
         return _digest(self._digest_keys[0], id, code)
 
     def digests(self, id: str, code: str) -> tuple[bytes, ...]:
-        """One digest of a typed code for each listed key: what a store compares with."""
+        """Return one digest of a typed code for each listed key, for a store to compare with."""
         return tuple(_digest(key, id, code) for key in self._digest_keys)
 
     def _tagged(self, kind: str, value: str) -> str:
@@ -173,22 +181,22 @@ class Keyring:
 
 
 def new_id(tag: str, random_bytes: RandomBytes) -> str:
-    """A verification id: the phone's tag, which partitions the store, and 128 random bits."""
+    """Return a verification id: the phone's tag, which partitions the store, and 128 random bits."""
     return tag + _text(random_bytes(_RANDOM_BYTES))
 
 
 def new_secret(random_bytes: RandomBytes) -> str:
-    """A binding's secret: 128 random bits as text."""
+    """Return a binding's secret: 128 random bits as text."""
     return _text(random_bytes(_RANDOM_BYTES))
 
 
 def name_of_site(key: str) -> str:
-    """Return a name for the site with this framework key; it says nothing about the key."""
+    """Return a name for the site with this framework key; it reveals nothing about the key."""
     return _subkey(key, "site").hex()
 
 
 def _text(data: bytes) -> str:
-    # `urlsafe_b64encode` does the same in twice the time, and a start needs six.
+    # `urlsafe_b64encode` does the same in twice the time, and a start calls this six times.
     return b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
 
 

@@ -1,7 +1,7 @@
-"""Hands an order to the drivers in turn, and puts what comes of it on the record.
+"""Passes an order to the drivers in turn, and attaches the result to the record.
 
-The order of failover comes from `routing.py`; what a refusal and an unclear end mean for each way of holding a
-code is decided here, once.
+The order of failover comes from `routing.py`; the effect of a refusal and of an unclear result for
+each source of codes is decided here only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
 from .errors import FailureKind, ProviderError, StoreError, UnclearError
-from .events.record import waited
+from .events.record import record_provider_time
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .lifecycle import Attachment
 from .limits import Denied
@@ -24,29 +24,33 @@ from .planning import Plan, Planner
 
 log = logging.getLogger("phone_verify")
 
-#: A whole start with failover takes no longer (design, "time-outs").
+#: Time limit of a whole start with failover (design, "time-outs").
 WHOLE_START = 20.0
 
-#: What providers of told codes give (fact sheet: three to eight digits); anything else nobody could type.
-_TOLD_CODE = re.compile(r"[0-9]{3,8}\Z", re.ASCII)
+#: Codes that providers generate and return have three to eight digits (fact sheet); other values
+#: cannot be typed.
+_RETURNED_CODE = re.compile(r"[0-9]{3,8}\Z", re.ASCII)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A record that the store let in, and who may carry its order, in turn."""
+    """A record that the store accepted, and the drivers for its order, in turn."""
 
     record: Verification
     channel: Channel
     drivers: Sequence[Starts]
-    #: Whether codes have eight digits where the driver carries them.
+    #: Whether codes have eight digits if the driver carries them.
     long: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """An order that nobody carried: why, and whether every provider definitely refused it, so that nothing was sent."""
+    """An order that no driver carried, and the cause.
+
+    `refused` is whether every provider definitely refused it, so that nothing was sent.
+    """
 
     cause: Cause
     refused: bool
@@ -54,7 +58,10 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The code of one order: repeated where it can be, else of a new generation. None where it is not ours."""
+    """The code of one order: the previous one if it can be repeated, else of a new generation.
+
+    Without `text` it is not ours.
+    """
 
     plan: Plan
     key_id: str
@@ -71,24 +78,25 @@ class Delivery:
         self.planner = Planner(parts.policy, parts.keyring)
 
     async def carry(
-        self, way: Admitted, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
+        self, admitted: Admitted, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
     ) -> Verification | Denied | Undelivered:
-        """Hand the order to the drivers in turn, until one takes it or the end is unclear.
+        """Pass the order to the drivers in turn, until one accepts it or the result is unclear.
 
-        Returns the record with the receipt on it; the store's refusal to attach it (closed meanwhile, or the line
-        is taken); or why nobody carried it. `again` is a resend. `user_token` is for the drivers that take one.
+        Return the record with the receipt attached; the store's refusal to attach it (closed
+        meanwhile, or the line is taken); or why no driver carried it. `again` marks a resend.
+        `user_token` is for drivers that accept one.
         """
-        record, channel = way.record, way.channel
+        record, channel = admitted.record, admitted.channel
         undelivered = Undelivered(Cause.SERVICE, refused=True)
         deadline = self._parts.ticks() + WHOLE_START
-        for driver in way.drivers:
+        for driver in admitted.drivers:
             if self._parts.ticks() >= deadline:
                 break
-            code = self._code(record, channel, driver, again=again, long=way.long)
+            code = self._code(record, channel, driver, again=again, long=admitted.long)
             order = self._order(record, channel, driver, code, user_token)
             try:
-                known = again and record.driver == driver.name and record.channel is channel
-                if known and record.reference and isinstance(driver, Retries):
+                same_driver = again and record.driver == driver.name and record.channel is channel
+                if same_driver and record.reference and isinstance(driver, Retries):
                     receipt = await self.converse(driver.retry(order, record.reference), driver, deadline)
                 else:
                     receipt = await self.converse(driver.start(order), driver, deadline)
@@ -96,26 +104,28 @@ class Delivery:
                 log.warning("%s refused an order by %s: %s", driver.name, channel, error)
                 if error.trouble is FailureKind.BAD_NUMBER:
                     undelivered = replace(undelivered, cause=Cause.NUMBER)
-                    break  # another provider would only be paid for the same mistake
+                    break  # another provider would charge for the same wrong number
                 continue
             except UnclearError as error:
-                log.warning("%s left an order by %s unclear: %s", driver.name, channel, error)
+                log.warning("the result of an order to %s by %s is unclear: %s", driver.name, channel, error)
                 if code.plan.holder in (CodeSource.PROVIDER, CodeSource.NONE):
                     undelivered = replace(undelivered, refused=False)
-                    break  # nothing can prove it any more
+                    break  # the order can no longer be verified
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
             if not _proves(receipt, code.plan.holder):
-                log.warning("%s took an order by %s and did not say what would prove it", driver.name, channel)
+                log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, channel)
                 undelivered = replace(undelivered, refused=False)
                 break
             return await self._attach(record, channel, driver, code, receipt, Status.SENT, shown)
         return undelivered
 
     async def converse(self, exchange: Exchange[T], driver: Starts, deadline: float | None = None) -> T:
-        """Run a driver's exchange over the transport, within the driver's time-out and the deadline (in ticks).
+        """Run a driver's exchange over the transport.
 
-        What goes wrong with a request is thrown into the exchange: only the driver knows whether that request could
-        have sent anything.
+        It ends within the driver's time-out and the `deadline`, in ticks.
+
+        Errors of a request are thrown into the exchange: only the driver can decide whether that
+        request may have sent anything.
         """
         answer_seconds = driver.timeout.total_seconds()
         if deadline is None:
@@ -126,7 +136,7 @@ class Delivery:
                 seconds = min(answer_seconds, deadline - self._parts.ticks())
                 try:
                     if seconds <= 0:
-                        raise UnclearError("the time for the whole order is over")
+                        raise UnclearError("the time limit of the whole order has expired")
                     response = await self._sent(request, driver, seconds)
                 except (ProviderError, UnclearError) as error:
                     request = exchange.throw(error)
@@ -144,7 +154,7 @@ class Delivery:
             self._parts.router.unreachable(driver)
             raise
         finally:
-            waited(self._parts.ticks() - began)
+            record_provider_time(self._parts.ticks() - began)
         self._parts.router.answered(driver)
         return response
 
@@ -179,10 +189,10 @@ class Delivery:
         try:
             return await self._parts.store.attach(record.id, attachment, self._parts.now())
         except StoreError as error:
-            if not _proven_without(record, attachment):
+            if not _verifiable_without(record, attachment):
                 raise
-            # The message is out and paid for: whoever holds it may use it once the store is back.
-            log.error("the store did not take what %s said of an order: %s", driver.name, error)
+            # The message is sent and paid for: its code can be used once the store is back.
+            log.error("the store could not attach the receipt from %s: %s", driver.name, error)
             return record
 
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
@@ -202,7 +212,7 @@ class Delivery:
         text = self.planner.code(
             driver, key_id, record.id, record.phone, record.purpose, generation, planned.code_length
         )
-        # The digest on the record stays as it is, so that a rotation in between changes nothing.
+        # The digest on the record is kept, so that a key rotation in between changes nothing.
         digest = record.code_digest if repeated else keyring.digest(record.id, text)
         return Code(planned, key_id, generation, text, digest)
 
@@ -211,15 +221,15 @@ class Delivery:
     ) -> Order:
         life = min(record.expires_at - record.read_at, code.plan.life)
         text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
-        told_by_webhook = code.plan.holder is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
-        webhook_url = self._parts.webhook_url(driver.name) if told_by_webhook else None
+        uses_webhook = code.plan.holder is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
+        webhook_url = self._parts.webhook_url(driver.name) if uses_webhook else None
         takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens
         token = user_token if takes else None
         return Order(record.phone, channel, life, code.text, text, webhook_url, token)
 
 
-def _proven_without(record: Verification, attachment: Attachment) -> bool:
-    """Whether the record can prove what was sent as it stands: nothing that the receipt says is needed for that."""
+def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
+    """Return whether the record without the receipt can verify what was sent."""
     same = (record.driver, record.channel, record.holder, record.generation, record.code_digest, record.code_length)
     return attachment.line is None and same == (
         attachment.driver,
@@ -233,5 +243,5 @@ def _proven_without(record: Verification, attachment: Attachment) -> bool:
 
 def _proves(receipt: Receipt, holder: CodeSource) -> bool:
     if holder is CodeSource.PROVIDER:
-        return receipt.code is not None and _TOLD_CODE.match(receipt.code) is not None
+        return receipt.code is not None and _RETURNED_CODE.match(receipt.code) is not None
     return holder is not CodeSource.NONE or receipt.line is not None

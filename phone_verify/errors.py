@@ -1,14 +1,17 @@
-"""Every error of the library; wrong and late codes are no errors, they are outcomes.
+"""Exceptions raised by the library.
 
-    ConfigurationError          a setting or DSN that cannot work; raised at start-up only
-    PhoneVerifyError            everything that can happen at run time
-    ├── InvalidPhoneError       the text is no phone number that can be called or messaged
-    ├── StoreError              the store did not answer: nothing was sent, nothing accepted
+A wrong or expired code is not an exception; it is returned as an `Outcome`.
+
+    ConfigurationError          an invalid setting or DSN; raised at start-up only
+    PhoneVerifyError            base class of all run-time errors
+    ├── InvalidPhoneError       the text is not a phone number that can be called or messaged
+    ├── StoreError              the store did not respond: nothing was sent, nothing accepted
     ├── ProviderError           a provider refused, or could not be reached; the next driver may try
-    └── UnclearError            sent, but nobody knows whether it arrived; never tried elsewhere
+    └── UnclearError            sent, but the result is unknown; never retried with another driver
 
-`ConfigurationError` stands outside the family on purpose: code that survives a provider's or a store's bad
-day must not survive a wrong setting by accident. No message holds a code, a key, a full number or a URL.
+`ConfigurationError` is deliberately outside the hierarchy: code that handles failures of a provider
+or a store must not hide an invalid setting. No message contains a code, a key, a full number or a
+URL.
 """
 
 from __future__ import annotations
@@ -17,11 +20,11 @@ from enum import StrEnum
 
 
 class ConfigurationError(ValueError):
-    """A setting that cannot work; the message names it and says what to write."""
+    """An invalid setting; the message names it and tells you how to fix it."""
 
 
 class PhoneVerifyError(Exception):
-    """Anything that can go wrong at run time."""
+    """Base class of all run-time errors."""
 
 
 class InvalidPhoneError(PhoneVerifyError, ValueError):
@@ -29,11 +32,11 @@ class InvalidPhoneError(PhoneVerifyError, ValueError):
 
 
 class StoreError(PhoneVerifyError):
-    """The store could not do the step. Nothing was sent and nothing was accepted because of it."""
+    """The store could not perform the step; nothing was sent or accepted because of it."""
 
 
 class FailureKind(StrEnum):
-    """What a provider's refusal means to us."""
+    """The category of a provider's refusal."""
 
     BAD_NUMBER = "bad_number"
     CONFIGURATION = "configuration"
@@ -46,8 +49,8 @@ class FailureKind(StrEnum):
 class ProviderError(PhoneVerifyError):
     """The provider definitely did not carry the order.
 
-    `trouble` says why in our words; `detail` is the provider's own status or text, scrubbed by the driver,
-    for the log and never for the visitor.
+    `trouble` is the category; `detail` is the provider's own status or text, scrubbed by the
+    driver, for the log and never for visitors.
     """
 
     def __init__(self, trouble: FailureKind, detail: str = "") -> None:
@@ -57,9 +60,12 @@ class ProviderError(PhoneVerifyError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same order may succeed later without anybody changing a setting or the number."""
+        """Whether the same order may succeed later without a change of settings or number."""
         return self.trouble in (FailureKind.RATE, FailureKind.TRANSIENT, FailureKind.UNKNOWN)
 
 
 class UnclearError(PhoneVerifyError):
-    """The order left us, and the answer was lost, late or unreadable: the message may be on its way."""
+    """The request was sent, but the response was lost, late or unreadable.
+
+    The message may be on its way.
+    """

@@ -1,8 +1,8 @@
-"""What drivers say to the outside world, as values: no sockets here.
+"""Requests and responses of drivers, as values without sockets.
 
-A driver's method is a generator (`Exchange`) that yields `HttpRequest` (or, the console driver, `Notice`), is
-sent the `HttpResponse`, and returns its result. Addresses, headers and bodies can hold credentials and codes,
-so none of them shows in a repr.
+A driver's method is a generator (`Exchange`) that yields `HttpRequest` (or, in the console driver,
+`Notice`), receives the `HttpResponse`, and returns its result. URLs, headers and bodies can contain
+credentials and codes, so none of them appears in a repr.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One HTTP request to a provider, complete but for the socket."""
+    """One complete HTTP request to a provider."""
 
     method: str
     url: str = field(repr=False)
@@ -27,34 +27,34 @@ class HttpRequest:
 
     @property
     def host(self) -> str:
-        """Host and port of the request: the only part of the address that may be logged."""
+        """Host and port of the request: the only part of the URL that may be logged."""
         return urlsplit(self.url).netloc.rpartition("@")[2]
 
     @classmethod
     def get(
         cls, url: str, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None
     ) -> HttpRequest:
-        """A GET with `query` percent-encoded behind the address."""
+        """Return a GET request with `query` percent-encoded in the URL."""
         return cls("GET", f"{url}?{urlencode(query)}" if query else url, {**(headers or {})})
 
     @classmethod
     def post_json(
         cls, url: str, document: Mapping[str, object], headers: Mapping[str, str] | None = None
     ) -> HttpRequest:
-        """A POST of one JSON object."""
+        """Return a POST request with one JSON object."""
         body = json.dumps(document, ensure_ascii=False).encode()
         return cls("POST", url, {"Content-Type": "application/json", **(headers or {})}, body)
 
     @classmethod
     def post_form(cls, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> HttpRequest:
-        """A POST of an HTML form, UTF-8."""
+        """Return a POST request with an HTML form in UTF-8."""
         body = urlencode(fields).encode()
         return cls("POST", url, {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}, body)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """The provider's answer. Header names are lower case."""
+    """The provider's response. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -66,7 +66,7 @@ class HttpResponse:
         return 200 <= self.status < 300
 
     def json(self) -> Any:
-        """The body as JSON, or None if it is not JSON (bad encoding, nesting without end, empty)."""
+        """Return the body as JSON, or None if it is not JSON, empty or nested too deeply."""
         try:
             return json.loads(self.body)
         except (ValueError, RecursionError):
@@ -75,9 +75,10 @@ class HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A text for the developer's own screen; the transport prints it to standard error.
+    """A text for the developer's terminal; the transport prints it to standard error.
 
-    The rest is what it tells of, for tests that catch it: the full number, the message, the code. No screen shows it.
+    The other fields are for tests that intercept it: the full number, the message, the code. They
+    are never printed.
     """
 
     text: str = field(repr=False)

@@ -21,12 +21,16 @@ class InboundCalls:
         self._parts, self._delivery = parts, delivery
 
     async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
-        """Process a webhook that showed its secret; see `AsyncVerifier.receive`."""
+        """Process a webhook whose secret was valid; see `AsyncVerifier.receive`."""
         driver = self._parts.router.drivers().get(driver_name)
         event = driver.read(request) if isinstance(driver, ReadsWebhooks) else None
         if isinstance(event, DeliveryReport):
-            # Without its reference, which may be a number as well as a phone's is.
-            log.info("%s told how an order fared: %s", driver_name, f"{event.state} {scrubbed(event.said)}".rstrip())
+            # The reference is left out: it may be a phone number.
+            log.info(
+                "%s reported the delivery status of an order: %s",
+                driver_name,
+                f"{event.state} {scrubbed(event.said)}".rstrip(),
+            )
             return False
         if driver is None or event is None or event.caller is None or _repeats(request):
             return False
@@ -38,21 +42,24 @@ class InboundCalls:
         record = await self._parts.store.find(driver_name, tag, event.reference, self._parts.now())
         if record is None or not await self._parts.store.may_poll(record.id, None, self._parts.now()):
             return False
-        return await self.ask(record)
+        return await self.query(record)
 
-    def may_ask(self, record: Verification) -> bool:
+    def may_query(self, record: Verification) -> bool:
         driver = self._parts.router.drivers().get(record.driver)
         return record.open and record.holder is CodeSource.NONE and bool(record.reference) and isinstance(driver, Polls)
 
-    async def ask(self, record: Verification) -> bool:
-        """Ask the provider about an open claim and settle what it says; True if the call has come."""
+    async def query(self, record: Verification) -> bool:
+        """Query the provider about an open claim and settle it by the response.
+
+        Return True if the call has arrived.
+        """
         driver = self._parts.router.drivers().get(record.driver)
         if not isinstance(driver, Polls) or record.reference is None:
             return False
         try:
             sighting = await self._delivery.converse(driver.poll(record.reference), driver)
         except (ProviderError, UnclearError) as error:
-            log.warning("%s could not say whether a call came: %s", driver.name, error)
+            log.warning("%s could not report whether a call arrived: %s", driver.name, error)
             return False
         if sighting.state is CallState.CALLED and sighting.caller == record.phone:
             # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
@@ -64,6 +71,6 @@ class InboundCalls:
 
 
 def _repeats(request: WebhookRequest) -> bool:
-    """Whether a webhook says something twice, even what its driver does not read: nobody knows what was meant."""
+    """Return whether a parameter is repeated, read or not: the webhook is then ambiguous."""
     names = [name for name, _ in request.parameters]
     return len(set(names)) < len(names)

@@ -1,14 +1,14 @@
-"""The life of a verification: every rule that decides, as pure functions over records.
+"""The life cycle of a verification: every rule, as pure functions over records.
 
     pending -> sent        pending | sent -> verified | exhausted | expired | cancelled
     pending -> failed      sent -> failed (only a line conflict on resend)
 
-Nothing leaves a final state; no late reply changes one.
+A final state never changes, and no late response can change one.
 
-A store that can hold one phone's records still (a lock, a transaction on the phone's row) makes a step of
-`stores/base.py` indivisible by reading, calling the function of that name here, and writing back what it
-returns. Whatever it returns is all that changes. Time comes in as `now`, which is the store's; an attempt is
-taken in the same breath as the comparison, so that no count can be overtaken.
+A store that can lock one phone's records (a lock, a transaction on the phone's row) makes a step of
+`stores/base.py` atomic by reading, calling the function of that name here, and writing back what it
+returns; nothing else changes. `now` is the store's time. The attempt is consumed in the same atomic
+step as the comparison, so concurrent guesses cannot exceed the limit.
 """
 
 from __future__ import annotations
@@ -44,31 +44,32 @@ from .policy import (
 )
 from .purposes import SIGN_IN_PURPOSES, Budget, failure_key
 
-#: The moves that exist. A status without an entry is final.
+#: The allowed transitions. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
     Status.PENDING: frozenset(Status) - {Status.PENDING},
     Status.SENT: frozenset(Status) - {Status.PENDING},
 }
 
-#: A line that was freed rests: a call dialled for the last claim must not prove the next one.
+#: A released line is not reused for this long: a call for the previous claim must not verify the
+#: next one.
 LINE_REST = timedelta(seconds=60)
-#: A pair of line and caller that proved a claim without a reference rests for so long for other browsers: the provider
-#: may repeat its webhook (design 11.8).
+#: A pair of line and caller that verified a claim without a reference is blocked for other browsers
+#: for this long: the provider may repeat its webhook (design 11.8).
 PAIR_REST = timedelta(minutes=10)
-#: Enough for the resends that quotas and delays let through in a minute, and few enough for a column.
+#: Covers the resends that quotas and delays allow in a minute, and fits into a column.
 _MOST_FREED = 6
 POLL_INTERVAL = timedelta(seconds=3)
 PROOF_LIFE = timedelta(minutes=5)
 
 
 def may_move(old: Status, new: Status) -> bool:
-    """Whether a verification may go from `old` to `new`."""
+    """Return whether a verification may change from `old` to `new`."""
     return new in MOVES.get(old, frozenset())
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A verification about to be opened: all of the record that does not depend on the store's clock."""
+    """A verification to be created: the record without what depends on the store's clock."""
 
     id: str
     tag: str
@@ -83,14 +84,17 @@ class Opening:
     code_digest: bytes | None = field(repr=False)
     locale: str | None
     resend_after: timedelta
-    #: Whether any driver that may carry it has short codes, also one that only failover would reach.
+    #: Whether any driver that may carry it has short codes, including those reached only by
+    #: failover.
     short: bool = False
-    #: Bindings that the caller showed: live ones of the same phone and purpose end with this start.
+    #: Bindings that the caller presented: their open records of the same phone and purpose are
+    #: cancelled by this start.
     shown: Collection[bytes] = field(default=(), repr=False)
-    #: Whether a browser asks that has signed in by this phone before: its wrong answers are counted apart.
+    #: Whether the browser is a trusted device of this phone: its wrong answers are counted
+    #: separately.
     known: bool = False
     budget: Budget = Budget.SIGN_IN
-    #: Keyed digest of the user who is signed in; empty for none.
+    #: Keyed digest of the signed-in user; empty for none.
     subject: str = ""
 
     @property
@@ -101,7 +105,10 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What a driver's receipt adds to a record. `status` is sent, or pending when the end was unclear."""
+    """What a driver's receipt adds to a record.
+
+    `status` is sent, or pending if the result was unclear.
+    """
 
     status: Status
     channel: Channel
@@ -114,22 +121,22 @@ class Attachment:
     reference: str | None
     line: PhoneNumber | None
     caller_hint: str | None
-    #: Which of the record's sends this answers.
+    #: Which of the record's sends this receipt belongs to.
     sends: int
     shown: Collection[bytes] = field(default=(), repr=False)
 
 
 class AttemptResult(StrEnum):
-    """What a spent attempt came to."""
+    """The result of an attempt."""
 
     RIGHT = "right"
     WRONG = "wrong"
-    TAKEN = "taken"  #: a remote code: the attempt is counted, the provider must be asked
+    TAKEN = "taken"  #: a remote code: the attempt is counted, the provider has yet to check it
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """An attempt that was taken."""
+    """An attempt that was consumed."""
 
     answer: AttemptResult
     record: Verification
@@ -144,7 +151,10 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedCheck:
-    """A verification after its provider's word on an answer, and whether it is this word that proved it."""
+    """A verification after the provider's response to a check.
+
+    `proven` is whether this response verified it.
+    """
 
     record: Verification
     proven: bool
@@ -154,7 +164,7 @@ class ResolvedCheck:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A start that was let in: the new record, the records it ends, the windows it was counted in."""
+    """An accepted start: the new record, those that it ends, and the windows that count it."""
 
     record: Verification
     ended: Sequence[Verification]
@@ -169,9 +179,10 @@ def open(
     limits: Limits,
     now: datetime,
 ) -> Opened | Denied:
-    """A new record, with the phone's own quotas counted and the binding's live one ended; or neither.
+    """Return a new record, with the phone's quotas counted and the binding's open record ended.
 
-    `siblings` are the records of the same phone. A quota is reported before short codes that are closed.
+    Or the denial. `siblings` are the records of the same phone. An exceeded quota takes precedence
+    over closed short codes.
     """
     lock = lockout(failures, limits, opening.short, now)
     if lock is not None and lock.why is DenialReason.FAILURES:
@@ -223,13 +234,15 @@ def open(
 def attach(
     record: Verification, attachment: Attachment, siblings: Iterable[Verification], now: datetime
 ) -> Verification | Denied:
-    """The record with the receipt on it; attempts and end never rise.
+    """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
-    A closed record takes no receipt, and one that a later order has overtaken changes nothing. A line that another
-    claim of the phone holds closes this one as failed (in the refusal's record); so does one that it held within
-    the last minute, unless that claim's binding was shown, and one that a call without a reference proved within the
-    last ten minutes, unless the same browser or user asks. Codes that are held back until the phone calls share their
-    lines, but not with claims: who calls for a code must not prove a stranger's claim.
+    A closed record accepts no receipt, and the receipt of a superseded order changes nothing. The
+    record is closed as failed (in the denial's record) if another claim of the phone holds the
+    line; if another claim held it within the last minute, unless that claim's binding was
+    presented; or if a call without a reference verified another claim on it within the last ten
+    minutes, unless it is the same browser or user. Codes that are held back until the phone calls
+    share their lines with each other, but not with claims: a call made to receive a code must not
+    verify another client's claim.
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
@@ -258,7 +271,7 @@ def attach(
         line=attachment.line,
         caller_hint=attachment.caller_hint,
         answered=attachment.sends,
-        freed=_freed(record, attachment.line, now),
+        freed=_released_lines(record, attachment.line, now),
         read_at=now,
     )
 
@@ -275,12 +288,13 @@ def spend(
     tally: Tally,
     now: datetime,
 ) -> Spent | Denied:
-    """One attempt taken and judged; or the reason why none was taken.
+    """Return the consumed and compared attempt, or the reason why none was consumed.
 
-    `digests` are of the typed code, one for each listed key; `length` is its length, 0 where what was typed is no
-    code at all. A remote code's attempt is counted as a failure at once, so that no burst overtakes the limit;
-    `judged` clears it where the answer is right, and takes it back where nobody could judge. `address` has counted the
-    wrong answers of the client's address, `tally` those of the whole site.
+    `digests` are of the typed code, one for each listed key; `length` is its length, 0 for input
+    that is not a code. For a remote code the failure is counted immediately, so that no burst
+    exceeds the limit; `resolve_check` clears it if the answer is correct, and takes it back if the
+    provider could not check. `address` counts the wrong answers of the client's address, `tally`
+    those of the whole site.
     """
     record = _bound(record, binding, now)
     if record is None:
@@ -319,11 +333,12 @@ def resolve_check(
     address: Window | None,
     now: datetime,
 ) -> ResolvedCheck | None:
-    """What a provider's word makes of a record, and of the failures; None where there is no record.
+    """Apply the provider's response to a remote check to the record and its failures.
 
-    `right` is None where nobody could judge: then the failure that was counted is taken back, the attempt is not. What
-    is said of another generation is said of a code that has died, and decides nothing. The record is exhausted once no
-    attempt is left and none is still with the provider: a slow right answer is not thrown away for a quick wrong one.
+    None without a record. A `right` of None means that the provider could not check: the counted
+    failure is then taken back, the attempt is not. A response for another generation concerns a
+    replaced code and decides nothing. The record is exhausted once all attempts are used and all
+    checks are answered: a slow correct answer is not discarded because of a quick wrong one.
     """
     if record is None:
         return None
@@ -353,7 +368,10 @@ def reopen(
     resend_after: timedelta,
     now: datetime,
 ) -> tuple[Verification, Sequence[Window]] | Denied:
-    """One more send on an open record, counted, with the next one put off twice as long; or the refusal."""
+    """Return the record with one more send counted and the next resend delayed twice as long.
+
+    Or the denial.
+    """
     record = _bound(record, binding, now)
     if record is None:
         return Denied(DenialReason.UNBOUND)
@@ -377,10 +395,10 @@ def reopen(
 def settle(
     record: Verification | None, status: Status, now: datetime, generation: int | None = None
 ) -> Verification | None:
-    """The record closed as `status`, or None if it is not there or not open: one caller gets it.
+    """Return the record closed as `status`, or None if it does not exist or is not open.
 
-    With a `generation` only if that is still the present one: what a provider says of an old line or code does not
-    touch the new one.
+    Only one caller gets it. With `generation`, only if it is the current one: a response about an
+    old line or code does not affect the new one.
     """
     if record is None or (generation is not None and record.generation != generation):
         return None
@@ -391,9 +409,10 @@ def settle(
 
 
 def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
-    """Whether this call proves this open claim: the caller in full, and the reference or else the line.
+    """Return whether this call verifies this open claim.
 
-    An event with a reference is matched by it alone: an unknown reference is never retried as a pair.
+    The full caller must match, and the reference or else the line. An event with a reference is
+    matched by it alone: an unknown reference never falls back to the pair.
     """
     if not (record.open and record.holder is CodeSource.NONE and record.driver == driver):
         return False
@@ -405,7 +424,10 @@ def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
 
 
 def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
-    """The one claim among a phone's records that this call proves, verified; a call that fits two proves none."""
+    """Return the one claim among a phone's records that this call verifies, as verified.
+
+    A call that matches two verifies none.
+    """
     proven = [r for r in (with_changes(record, read_at=now) for record in records) if proven_by(r, driver, event)]
     if len(proven) != 1:
         return None
@@ -413,7 +435,7 @@ def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now
 
 
 def find(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
-    """The one open claim among a phone's records that has this reference of this driver."""
+    """Return the one open claim among a phone's records with this reference of this driver."""
     same = [
         r
         for r in (with_changes(record, read_at=now) for record in records)
@@ -423,10 +445,11 @@ def find(records: Iterable[Verification], driver: str, reference: str, now: date
 
 
 def may_poll(record: Verification | None, binding: bytes | None, now: datetime) -> tuple[bool, Verification] | None:
-    """Whether the provider may be asked now, and the record that remembers it; None where nothing is to remember.
+    """Return whether the provider may be queried now, and the record to store.
 
-    Not if it is not open, not bound, or was polled just before. A webhook (no binding) that comes too soon has news
-    all the same: the next look asks at once.
+    None if there is nothing to store. Denied if the record is not open, not bound, or was polled
+    less than three seconds ago. A webhook (no binding) that comes too soon still carries news: the
+    next poll then queries immediately.
     """
     if record is None:
         return None
@@ -439,9 +462,10 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
 
 
 def proof_due(record: Verification | None, binding: bytes, subject: str, now: datetime) -> Verification | None:
-    """The verified record with its proof burnt, or None: not bound, too old, burnt before, or another user's.
+    """Return the verified record with its proof marked as redeemed.
 
-    Who is signed in decides for every purpose but those that sign in.
+    None if not bound, too old, redeemed, or another user's. The signed-in user must match for every
+    purpose except sign-in.
     """
     record = _bound(record, binding, now)
     if record is None or not has_proof(record):
@@ -452,12 +476,12 @@ def proof_due(record: Verification | None, binding: bytes, subject: str, now: da
 
 
 def refresh(record: Verification, failures: Failures | None, now: datetime) -> Verification:
-    """The record as it stands at `now`, with the failures under its budget."""
+    """Return the record as of `now`, with the failures of its budget."""
     return with_changes(record, read_at=now, failures=failures)
 
 
 def has_proof(record: Verification) -> bool:
-    """Whether the proof of this record can still be redeemed at `read_at`."""
+    """Return whether the proof of this record can still be redeemed at `read_at`."""
     return (
         record.status is Status.VERIFIED
         and not record.redeemed
@@ -486,32 +510,34 @@ def _holds_line(
 ) -> bool:
     live = record.line == line and record.open_at(now)
     if holder is not CodeSource.NONE:
-        # A code that is held back until its phone calls: the call proves nothing of it, but would prove a live claim.
+        # The call verifies nothing about a code that is held back until its phone calls, but it
+        # would verify an open claim.
         return live and record.holder is CodeSource.NONE and not _among(record.binding, shown)
     if live:
-        return True  # a live claim holds its line whoever asks: one call must not prove two of them
+        # an open claim holds its line even for the same client: one call must not verify two claims
+        return True
     ended = record.closed_at or record.expires_at
     if record.by_pair and record.line == line and now < ended + PAIR_REST:
         same_user = bool(claim.subject) and claim.subject == record.subject
         return not (claim.known or same_user or _among(record.binding, shown))
     given_up = [ended] if record.line == line else []
-    given_up += [at for old, at in _freed_lines(record) if old == line.e164]
+    given_up += [at for old, at in _parse_released(record) if old == line.e164]
     return any(now < at + LINE_REST for at in given_up) and not _among(record.binding, shown)
 
 
-def _freed(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
-    """The lines that a record has given up within the last minute, once it holds `line`."""
-    freed = [(old, at) for old, at in _freed_lines(record) if now < at + LINE_REST]
+def _released_lines(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
+    """Return the lines that a record has released within the last minute, once it holds `line`."""
+    freed = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
     if record.line is not None and record.line != line:
         freed.append((record.line.e164, now))
     return " ".join(f"{old}@{at.isoformat()}" for old, at in freed[-_MOST_FREED:])
 
 
-def _freed_lines(record: Verification) -> list[tuple[str, datetime]]:
+def _parse_released(record: Verification) -> list[tuple[str, datetime]]:
     entries = (entry.partition("@") for entry in record.freed.split())
     return [(old, datetime.fromisoformat(at)) for old, _, at in entries]
 
 
 def _among(digest: bytes, digests: Collection[bytes]) -> bool:
-    # Every one is compared, so that the time does not tell which key it was.
+    # All digests are compared, so that the timing does not reveal which key matched.
     return sum(hmac.compare_digest(digest, other) for other in digests) > 0

@@ -24,7 +24,8 @@ from .policy import (
 )
 from .purposes import Budget, failure_key
 
-#: A budget that is locked until then is closed for good. The scripts' numbers hold no later time exactly.
+#: A budget locked until this time is closed permanently. The scripts' numbers hold no later time
+#: exactly.
 FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -32,13 +33,13 @@ HOUR = timedelta(hours=1)
 
 
 class DenialReason(StrEnum):
-    """Why a step did nothing."""
+    """Why a step was denied."""
 
-    UNBOUND = "unbound"  #: unknown, or not by this binding
+    UNBOUND = "unbound"  #: unknown id, or another binding
     CLOSED = "closed"
-    NO_CODE = "no_code"  #: nothing to compare with
+    NO_CODE = "no_code"  #: no code to compare with
     OTHER_LENGTH = "other_length"
-    FAILURES = "failures"  #: too many wrong answers in a row for this phone and purpose
+    FAILURES = "failures"  #: too many consecutive wrong answers for this phone and purpose
     QUOTA = "quota"
     TOO_SOON = "too_soon"
     SHORT_CODES_CLOSED = "short_codes_closed"
@@ -47,7 +48,7 @@ class DenialReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """A step that did nothing, why, and when it may be tried again where time will help."""
+    """A step that was denied, the reason, and the wait until it may be retried if waiting helps."""
 
     why: DenialReason
     retry_after: timedelta | None = None
@@ -56,10 +57,11 @@ class Denied:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """At most `limit` in one window under `key`; the window starts with the first and does not move.
+    """At most `limit` in one window under `key`.
 
-    With `others` other clients may have filled it: a refusal then gives the wait in whole hours, so that it does not
-    reveal when they did. With `gate` it is only compared, not counted.
+    The window starts with the first send and does not move. `others` marks quotas that other
+    clients may have filled: a denial then gives the wait in whole hours, so that it does not reveal
+    when they did. A `gate` is only compared, not counted.
     """
 
     key: str
@@ -71,7 +73,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What a quota has counted, and when it forgets."""
+    """The count of a quota, and the end of its window."""
 
     count: int
     ends_at: datetime
@@ -79,9 +81,10 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What browsers that are no trusted devices answered in the last 24 hours, over all phones of the site.
+    """Answers in the last 24 hours from browsers that are not trusted devices, over all phones.
 
-    Wrong answers to short codes and to longer ones, without those that a right answer took back; and right answers.
+    It counts wrong answers to short codes and to longer ones, without those that a correct answer
+    took back; and correct answers.
     """
 
     short: int = 0
@@ -91,7 +94,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class TallyChange:
-    """What one answer adds to the tally, and to the wrong answers of its client's address; negative takes back."""
+    """What one answer adds to the tally and to the wrong answers of its client's address.
+
+    Negative values subtract.
+    """
 
     short: int = 0
     long: int = 0
@@ -101,7 +107,11 @@ class TallyChange:
 
 @dataclass(frozen=True, slots=True)
 class Answering:
-    """Who answers: the counter of the address's wrong answers, if known, and right answers not written yet."""
+    """The client that answers.
+
+    `address` is the counter of its wrong answers, if known; `rights` are correct answers not
+    written yet.
+    """
 
     address: str | None = None
     rights: int = 0
@@ -109,9 +119,10 @@ class Answering:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many wrong answers are accepted: of a phone under one budget, of an address in an hour, of the site in a day.
+    """How many wrong answers are accepted.
 
-    `ceiling` and `per_address` of 0 are no limit.
+    `failures` and `short_failures` limit a phone under one budget, `per_address` an address per
+    hour, the last two the site per day. `ceiling` and `per_address` of 0 mean no limit.
     """
 
     failures: int
@@ -123,7 +134,7 @@ class Limits:
 
     @classmethod
     def of(cls, policy: Policy) -> Limits:
-        """The limits a policy sets."""
+        """Return the limits that a policy sets."""
         return cls(
             policy.max_failures,
             ceiling=policy.failures_ceiling,
@@ -133,10 +144,10 @@ class Limits:
         )
 
     def closes_short(self, tally: Tally, own: int = 0) -> bool:
-        """Return whether short codes are closed for sign-in on browsers that are no trusted devices.
+        """Return whether sign-in gets no short codes on browsers that are not trusted devices.
 
-        `own` are the verification's own wrong answers in the tally. Where right answers set the limit they do not
-        count against it: a right one would take them back.
+        `own` are the verification's own wrong answers in the tally. Where correct answers set the
+        limit, they do not count against it: a correct answer would take them back.
         """
         return tally.short >= self.short_per_day and tally.short - own >= TALLY_SHARE * tally.right
 
@@ -147,14 +158,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What `Store.count` did: the end of each window counted in, and the tally of that moment."""
+    """The result of `Store.count`: the end of each window counted in, and the tally at that time."""
 
     windows: Sequence[datetime]
     tally: Tally = Tally()
 
 
 def increment(window: Window | None, quota: Quota, now: datetime) -> Window | Denied:
-    """One more under `quota`, or the refusal that says when the window ends. A gate's window stays as it is."""
+    """Return the window with one more send, or the denial with the time until it ends.
+
+    A gate's window is unchanged.
+    """
     if window is None or window.ends_at <= now:
         return Window(0 if quota.gate else 1, now + quota.window)
     if window.count >= quota.limit:
@@ -164,45 +178,48 @@ def increment(window: Window | None, quota: Quota, now: datetime) -> Window | De
 
 
 def changed_by(window: Window | None, change: int, now: datetime) -> Window:
-    """The wrong answers of an address, with this many more or fewer; an hour after the first it starts again."""
+    """Return the wrong answers of an address changed by this number.
+
+    The window starts again an hour after its first.
+    """
     if window is None or window.ends_at <= now:
         return Window(change, now + SEND_WINDOW)
     return Window(window.count + change, window.ends_at)
 
 
 def hour_of(now: datetime) -> int:
-    """The hour under which an answer is tallied."""
+    """Return the hour under which an answer is tallied."""
     return int(now.timestamp()) // 3600
 
 
 def is_tallied(hour: int, now: datetime) -> bool:
-    """Whether the answers of that hour still count: none leaves the tally within 24 hours."""
+    """Return whether the answers of that hour still count, as they do for at least 24 hours."""
     return hour_of(now) - TALLY_HOURS <= hour
 
 
 def in_whole_hours(wait: timedelta) -> timedelta:
-    """A wait rounded up to the full hour: what a client may learn of what other clients did."""
+    """Return a wait rounded up to the full hour, which reveals less about other clients."""
     return HOUR * -(-wait // HOUR)
 
 
 def decrement(window: Window | None, ends_at: datetime) -> Window | None:
-    """One send less, if this is still the window it was counted in."""
+    """Return the window with one send less, if the send was counted in it."""
     if window is None or window.ends_at != ends_at:
         return window
     return Window(max(window.count - 1, 0), window.ends_at)
 
 
 def refunded(window: Window | None, quota: Quota, at: datetime) -> Window | None:
-    """One send less, if this is still the window in which a send at that time was counted."""
+    """Return the window with one send less, if a send at that time was counted in it."""
     if window is None or not window.ends_at - quota.window <= at < window.ends_at:
         return window
     return Window(max(window.count - 1, 0), window.ends_at)
 
 
 def lockout(failures: Failures | None, limits: Limits, short: bool, now: datetime) -> Denied | None:
-    """The refusal that wrong answers have earned, if any.
+    """Return the denial that the wrong answers cause, if any.
 
-    The wait of a lock is in whole hours: other clients may have given the wrong answers.
+    The wait of a lockout is in whole hours: other clients may have given the wrong answers.
     """
     if failures is None or failures.forgets_at <= now:
         return None
@@ -211,7 +228,7 @@ def lockout(failures: Failures | None, limits: Limits, short: bool, now: datetim
         until = failures.last_at + FIRST_LOCK
     if until is not None and until > now:
         wait = min(in_whole_hours(until - now), LONGEST_LOCK)
-        if until != FOREVER:  # a test number's lock is told as that of every number
+        if until != FOREVER:  # a test number's wait is reported as for any other number
             wait = min(wait, FIRST_LOCK * (1 << min(max(failures.locks - 1, 0), 5)))
         return Denied(DenialReason.FAILURES, wait)
     if short and count >= limits.short_failures and now < failures.last_at + SHORT_REST:
@@ -220,7 +237,10 @@ def lockout(failures: Failures | None, limits: Limits, short: bool, now: datetim
 
 
 def failure_count(failures: Failures | None, now: datetime) -> int:
-    """How many wrong answers count towards the next lock; at a lock's end the count starts again."""
+    """Return how many wrong answers count towards the next lockout.
+
+    The count restarts when a lockout ends.
+    """
     if failures is None or failures.forgets_at <= now:
         return 0
     ended = failures.locked_until is not None and failures.locked_until <= now
@@ -228,9 +248,10 @@ def failure_count(failures: Failures | None, now: datetime) -> int:
 
 
 def add_failure(failures: Failures | None, limits: Limits, budget: Budget, now: datetime) -> Failures:
-    """The failures after another wrong answer: locked at the limit, each time for twice as long.
+    """Return the failures after another wrong answer, locked at the limit.
 
-    A test number's are closed for good at the limit; the others at the ceiling, if there is one.
+    Each lockout is twice as long as the one before, up to 24 hours. A test number is closed
+    permanently at the limit; other numbers at the ceiling, if there is one.
     """
     if failures is None or failures.forgets_at <= now:
         failures = Failures(0, now, now)
@@ -247,7 +268,7 @@ def add_failure(failures: Failures | None, limits: Limits, budget: Budget, now: 
 
 
 def drop_failure(failures: Failures | None, now: datetime) -> Failures | None:
-    """The failures without the attempt that nobody could judge, and without the lock that it caused."""
+    """Return the failures without an unchecked attempt and the lockout that it caused."""
     if failures is None or failures.total <= 1 or failures.forgets_at <= now:
         return None
     locks = failures.locks - (failures.locked_until is not None and failures.locked_until > now)
@@ -257,9 +278,10 @@ def drop_failure(failures: Failures | None, now: datetime) -> Failures | None:
 
 
 def after_success(record: Verification, failures: Mapping[str, Failures]) -> Collection[str]:
-    """The names of the failures that a success of this record clears, of those that its phone has.
+    """Return the keys of the phone's failures that a success of this record clears.
 
-    A success on a trusted device also opens the budget of other browsers where the ceiling has closed it.
+    A success on a trusted device also opens the budget of other browsers if the ceiling has closed
+    it.
     """
     if record.counts_as is Budget.TEST_NUMBER:
         return ()
@@ -275,7 +297,7 @@ def slowed(
     tally: Tally,
     now: datetime,
 ) -> Denied | None:
-    """The refusal that wrong answers over all phones have earned; a trusted device never gets one."""
+    """Return the denial caused by wrong answers over all phones; trusted devices never get one."""
     if record.known:
         return None
     given = address.count if address is not None and address.ends_at > now else 0
@@ -289,9 +311,10 @@ def slowed(
 def tallied(
     record: Verification, answering: Answering, address: Window | None, now: datetime
 ) -> tuple[Verification, TallyChange | None]:
-    """The record after a wrong answer, and what the answer adds to the tally.
+    """Return the record after a wrong answer, and what the answer adds to the tally.
 
-    Of one address only a few an hour are added: no address alone closes anything for others.
+    Only a few answers an hour of one address are added: no address alone can close anything for
+    others.
     """
     if record.known:
         return record, None
@@ -309,9 +332,10 @@ def tallied(
 
 
 def taken_back(record: Verification, answering: Answering, address: Window | None, now: datetime) -> TallyChange | None:
-    """What a right answer takes back from the tally, and adds to its right answers.
+    """Return what a correct answer subtracts from the tally, and adds to its correct answers.
 
-    Of the address no more than it has: mistakes of another address are no credit for this one.
+    The address's count does not fall below zero: wrong answers of another address give this one no
+    credit.
     """
     given = address.count if address is not None and address.ends_at > now else 0
     own = -min(record.mistakes, given) if answering.address else 0

@@ -1,4 +1,4 @@
-"""The parts of a verifier: finished objects, made from settings by `config`."""
+"""The components of a verifier: finished objects, made from settings by `config`."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ from .stores.base import Store
 from .test_numbers import TestNumber
 from .transports.base import Transport
 
-#: WriteStatements the message that carries a code of ours: channel, code, life, locale.
+#: Formats the message that carries our code: channel, code, lifetime, locale.
 Texts = Callable[[Channel, str, timedelta, str | None], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """What a verifier is made of. All are finished objects; `config.py` makes them from settings.
+    """The components of a verifier. All are finished objects, made from settings by `config`.
 
-    `clock` is None in production, where the store decides the time; `webhook_url` gives a driver's public webhook
-    URL, or None where the site has no public address; `rights` is for verifiers that count together.
+    Without a `clock`, as in production, the store provides the time; `webhook_url` returns a
+    driver's public webhook URL, or None if the site has no public URL; `rights` is shared by
+    verifiers that count together.
     """
 
     policy: Policy
@@ -37,7 +38,7 @@ class Components:
     transport: Transport
     router: Router
     texts: Texts
-    #: The names of this site in what it signs, newest first.
+    #: The names of this site in signed values, newest first.
     audiences: Sequence[str] = ("default",)
     webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
     test_numbers: Mapping[PhoneNumber, TestNumber] = field(default_factory=dict)
@@ -48,5 +49,5 @@ class Components:
     rights: RightAnswers = field(default_factory=RightAnswers)
 
     def now(self) -> datetime | None:
-        """The time that stores are given: None, so that theirs counts, unless a clock was set."""
+        """Return the time for stores: None, so that they use their own, unless a clock was set."""
         return self.clock() if self.clock else None

@@ -1,8 +1,8 @@
-"""Phone numbers: one normaliser for storage, budgets and matching alike.
+"""Phone numbers: one normaliser for storage, budgets and matching.
 
-Inside, a number is a `PhoneNumber` in E.164. The reading of numbers and their validity are the `phonenumbers`
-library's; what is added here is what may stand around the digits as typed, and which ranges cost money or
-reach nobody whatever the metadata calls them.
+Internally, a number is a `PhoneNumber` in E.164. Parsing and validity come from the `phonenumbers`
+library; this module adds the characters accepted around typed digits, and the ranges that cost
+money or reach no subscriber regardless of the metadata's classification.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from .errors import InvalidPhoneError
 if TYPE_CHECKING:
     from phonenumbers import PhoneNumber as Parsed
 
-#: Zeros of the decimal digits that keyboards of our users type: ASCII's own, Arabic-Indic, Persian, Devanagari,
-#: Bengali, full-width. Anything else that looks like a digit (superscript, circled, styled) is refused.
+#: The zeros of the decimal digits that our users' keyboards produce: ASCII's own, Arabic-Indic,
+#: Persian, Devanagari, Bengali, full-width. Other characters that look like digits (superscript,
+#: circled, styled) are refused.
 _ZEROS = (0x0660, 0x06F0, 0x0966, 0x09E6, 0xFF10)
 DIGITS = {zero + n: str(n) for zero in _ZEROS for n in range(10)}
 
-#: What people, keyboards and copied text put between digits: spaces, dashes, direction marks, zero-width marks.
+#: Separators that people, keyboards and copied text put between digits: spaces, dashes, direction
+#: and zero-width marks.
 _SPACES = "\t\n\r\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _DASHES = "-\u00ad\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
 _MARKS = "\u061c\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
@@ -33,14 +35,15 @@ _TYPED = DIGITS | FILLERS | {ord(c): None for c in "()./"} | {0xFF0B: "+"}
 _SHAPE = re.compile(r"\+?[0-9]{3,17}\Z", re.ASCII)
 _LONGEST_TEXT = 64
 
-#: Satellite, international networks and shared services, which metadata partly calls mobile
-#: (ITU list of assigned country codes); and the digit spellings of a hidden caller ("ANONYMOUS" on a keypad).
+#: Satellite, international networks and shared services, some of which the metadata calls mobile
+#: (ITU list of assigned country codes); and the digit spellings of a hidden caller ("ANONYMOUS" on
+#: a keypad).
 _BLOCKED_PREFIXES = ("+800", "+808", "+870", "+878", "+881", "+882", "+883", "+888", "+979")
 HIDDEN_CALLER_DIGITS = frozenset({"+266696687", "+86282452253", "+2562533", "+7378742833"})
 
 
 class PhoneKind(StrEnum):
-    """What sort of number it is, as far as a verification cares."""
+    """The kind of number, as far as verification is concerned."""
 
     MOBILE = "mobile"
     FIXED = "fixed"
@@ -49,17 +52,18 @@ class PhoneKind(StrEnum):
 
 @dataclass(frozen=True)
 class PhoneNumber:
-    """A phone number in E.164. Its repr and str are masked; `e164` is the number itself."""
+    """A phone number in E.164. Its repr and str are masked; `e164` is the full number."""
 
     e164: str = field(repr=False)
 
     @classmethod
     def parse(cls, text: str, region: str | None = None) -> PhoneNumber:
-        """The number typed as `text`, in E.164.
+        """Return the number typed as `text`, in E.164.
 
-        `region` (ISO 3166, upper case) reads numbers typed in national form; without it `+` is needed. Raises
-        `InvalidPhoneError` for anything that is not a valid number: letters, extensions, `tel:` parameters, short and
-        emergency numbers among it. Idempotent: parsing the result gives the result.
+        `region` (ISO 3166, upper case) allows numbers in national form; without it `+` is required.
+        Raises `InvalidPhoneError` for anything that is not a valid number, including letters,
+        extensions, `tel:` parameters, short and emergency numbers. Idempotent: parsing the result
+        gives the result.
         """
         return _parse(text, region) if len(text) <= _LONGEST_TEXT else _refuse()
 
@@ -74,29 +78,29 @@ class PhoneNumber:
 
     @property
     def national(self) -> str:
-        """The significant national number, leading zeros that belong to it kept: `9120000000`."""
+        """The significant national number with the leading zeros that belong to it: `9120000000`."""
         return self.e164[1 + len(self.calling_code) :]
 
     @cached_property
     def region(self) -> str | None:
-        """The region the number belongs to (`IR`), or None where it belongs to none."""
+        """The region of the number (`IR`), or None if it belongs to none."""
         import phonenumbers
 
         return phonenumbers.region_code_for_number(self._parsed)
 
     @cached_property
     def kind(self) -> PhoneKind:
-        """Mobile, fixed, or refused: premium, shared-cost, personal, toll-free, pager, satellite and the like."""
+        """Mobile, fixed or refused (premium, shared-cost, personal, toll-free, pager, satellite)."""
         return _kind(self.e164)
 
     @property
     def prefix(self) -> str:
-        """The number without its last four digits: the range a pumping attack walks through."""
+        """The number without its last four digits: the range used by an SMS-pumping attack."""
         return self.e164[:-4]
 
     @property
     def hint(self) -> str:
-        """Calling code, bullets, last two digits: enough for the owner to know it again, for nobody else."""
+        """Calling code, bullets, last two digits: only the owner can recognise the number."""
         return f"+{self.calling_code} {'•' * (len(self.national) - 2)}{self.e164[-2:]}"
 
     def __repr__(self) -> str:
@@ -106,20 +110,19 @@ class PhoneNumber:
 
 
 def is_region(text: str) -> bool:
-    """Whether `text` is a region of the numbering plans: an ISO 3166 code in capitals."""
+    """Return whether `text` is a region of the numbering plans: an ISO 3166 code in capitals."""
     import phonenumbers
 
     return text in phonenumbers.SUPPORTED_REGIONS
 
 
 def _refuse() -> PhoneNumber:
-    raise InvalidPhoneError(
-        "This is not a phone number we can use. Write it with its country code, like +98 912 000 0000."
-    )
+    raise InvalidPhoneError("This is not a valid phone number. Include the country code, like +98 912 000 0000.")
 
 
-# A store returns a record's number as a new value, several times in one verification, so results are cached by the
-# text. Only the last few: with more, the time of a start would show which numbers a worker has seen this week.
+# A store returns a record's number as a new value, several times in one verification, so results
+# are cached by the text. The cache is small: a larger one would reveal by the duration of a start
+# which numbers a worker has recently seen.
 _CACHED = 8
 
 
@@ -150,7 +153,7 @@ def _kind(e164: str) -> PhoneKind:
 def _parse(text: str, region: str | None) -> PhoneNumber:
     import phonenumbers
 
-    # Checked before phonenumbers sees it: that library is made to find a number in almost anything, letters,
+    # Checked before calling phonenumbers: that library finds a number in almost anything, letters,
     # extensions and parameters included.
     plain = text.translate(_TYPED)
     if not _SHAPE.match(plain):

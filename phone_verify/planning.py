@@ -1,4 +1,4 @@
-"""What one driver on one channel makes of the policy: code length, attempts and lifetime."""
+"""The effective limits of one driver on one channel: code length, attempts and lifetime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .test_numbers import TestNumber
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one driver on one channel makes of the policy."""
+    """The effective limits of one driver on one channel."""
 
     holder: CodeSource
     code_length: int | None
@@ -24,7 +24,7 @@ class Plan:
     life: timedelta
 
     def fits(self, code: str) -> bool:
-        """Return whether a test number's code can take the place of this plan's codes."""
+        """Return whether a test number's code can replace the codes of this plan."""
         return self.holder is CodeSource.LOCAL and self.code_length == len(code)
 
 
@@ -38,11 +38,11 @@ def plan(
     cap: timedelta | None = None,
     long: bool = False,
 ) -> Plan:
-    """The ceilings under which a code of this kind runs.
+    """Return the limits that apply to a code of this kind.
 
-    `longest` and `shortest` are the lengths a driver of our codes can carry, `known` the length of a told or
-    remote code where it is known beforehand (an unknown one counts as short), `cap` the provider's own life.
-    `long` asks for `LONG_CODE` digits where the driver carries them.
+    `longest` and `shortest` are the lengths that a driver can carry of our codes; `known` is the
+    length of a provider's code if it is fixed (an unknown one counts as short); `cap` is the
+    provider's own lifetime. `long` requests `LONG_CODE` digits if the driver carries them.
     """
     length = known
     if holder is CodeSource.LOCAL:
@@ -55,20 +55,23 @@ def plan(
 
 
 class Planner:
-    """Plans the codes of drivers under one policy, and derives the ones that this library makes."""
+    """Plans the codes of drivers under one policy, and derives those that this library generates."""
 
     def __init__(self, policy: Policy, keyring: Keyring) -> None:
         self._policy, self._keyring = policy, keyring
         self._plans: dict[tuple[str, Channel, bool], Plan] = {}
 
     def plan(self, driver: Starts, channel: Channel, *, long: bool = False) -> Plan:
-        """Return the limits of this driver's codes on this channel; `long` asks for `LONG_CODE` digits."""
-        if isinstance(driver, TestNumber):  # all of them have one name
+        """Return the limits of this driver's codes on this channel.
+
+        `long` requests `LONG_CODE` digits.
+        """
+        if isinstance(driver, TestNumber):  # all test numbers share one name
             return self._planned(driver, channel, long)
-        known = self._plans.get((driver.name, channel, long))
-        if known is None:
-            known = self._plans[driver.name, channel, long] = self._planned(driver, channel, long)
-        return known
+        cached = self._plans.get((driver.name, channel, long))
+        if cached is None:
+            cached = self._plans[driver.name, channel, long] = self._planned(driver, channel, long)
+        return cached
 
     def code(
         self, driver: Starts, key_id: str, id: str, phone: PhoneNumber, purpose: str, generation: int, length: int

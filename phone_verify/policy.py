@@ -1,4 +1,7 @@
-"""What a site allows: lengths, lives, tries and sends. Frozen, and refuses nonsense when it is made."""
+"""The limits of a site: lengths, lifetimes, attempts and sends.
+
+Frozen; invalid values raise on construction.
+"""
 
 from __future__ import annotations
 
@@ -10,48 +13,51 @@ from .errors import ConfigurationError
 from .model import Channel
 from .phone import is_region
 
-#: NIST SP 800-63B-4 section 3.1.3.2: no code lives longer than ten minutes. Not configurable upwards.
+#: NIST SP 800-63B-4 section 3.1.3.2: a code is valid for at most ten minutes. Cannot be raised by
+#: configuration.
 HARD_LIFE = timedelta(seconds=600)
 HARD_RESEND_DELAY = timedelta(seconds=600)
 
-#: Four digits have 13.3 bits, NIST asks for six digits: fewer digits get fewer tries, a shorter life and a lower
-#: ceiling of failures in a row (threat model, section 4, "Flash call").
+#: Four digits have 13.3 bits, NIST requires six digits: shorter codes get fewer attempts, a shorter
+#: lifetime and a lower limit of consecutive failures (threat model, section 4, "Flash call").
 SHORT_BELOW = 6
 SHORT_ATTEMPTS = 3
 SHORT_LIFE = timedelta(seconds=180)
 SHORT_FAILURES = 10
 
-#: Wrong answers are forgotten after so long without another one.
+#: Wrong answers are dropped after this time without another one.
 FAILURE_MEMORY = timedelta(days=30)
-#: At the limit a budget is locked for so long, and twice as long each time until a success.
+#: At the limit a budget is locked for this time, doubled each time until a success.
 FIRST_LOCK = timedelta(hours=1)
 LONGEST_LOCK = timedelta(hours=24)
-#: Short codes of a phone stay closed for so long after a wrong answer at or above their limit.
+#: Short codes of a phone stay closed for this time after a wrong answer at or above their limit.
 SHORT_REST = timedelta(hours=1)
-#: A test number's failures outlast the longest life that a test number may have.
+#: A test number's failures are kept longer than the longest validity of a test number.
 TEST_NUMBER_MEMORY = timedelta(days=366)
 SEND_WINDOW = timedelta(hours=1)
 
-#: The site-wide tally looks back so many hours.
+#: The period that the site-wide tally covers, in hours.
 TALLY_HOURS = 24
-#: Wrong answers of one address that the site-wide tally counts in an hour, so that no address alone closes anything.
+#: Wrong answers of one address that the site-wide tally counts per hour, so that no address alone
+#: closes anything.
 TALLIED_PER_ADDRESS = 3
-#: Where many answers are right, this share of them may be wrong before the site-wide limits apply.
+#: If many answers are correct, this share of them may be wrong before the site-wide limits apply.
 TALLY_SHARE = 0.02
-#: The length of codes for browsers that are no trusted devices, once six digits are being guessed.
+#: The length of codes for browsers that are not trusted devices, once six digits are being guessed.
 LONG_CODE = 8
-#: One in so many sends is kept for trusted devices and for server code.
+#: One send in this many is reserved for trusted devices and for server code.
 RESERVED_SHARE = 5
-#: An IPv6 /48 may send so many times what a /64 may.
+#: An IPv6 /48 may send this many times the limit of a /64.
 SITE_OF_ADDRESSES = 10
-#: Orders that every provider refused, in an hour: for a phone, for an address, for the site.
+#: Orders that every provider refused, per hour: for a phone, for an address, for the site.
 REFUSED_PER_PHONE = 5
 REFUSED_PER_ADDRESS = 20
 REFUSED_TOTAL = 200
 #: For an IPv6 /48: half of the site's, so that one network closes nothing for others.
 REFUSED_PER_SITE_OF_ADDRESSES = 100
 
-#: Smallest and largest value of a setting, and the settings for which 0 is no limit. The documentation shows both.
+#: Smallest and largest value of a setting, and the settings for which 0 means no limit. The
+#: documentation lists both.
 RANGES: dict[str, tuple[Any, Any]] = {
     "code_length": (4, 8),
     "ttl": (timedelta(seconds=30), HARD_LIFE),
@@ -73,11 +79,12 @@ COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules of one service. Every number is a ceiling: the smaller of it and the channel's own counts.
+    """The rules of one service.
 
-    `code_length` is a wish: a driver of our codes that carries only shorter ones uses its longest. A limit of sends
-    or of wrong answers per address, and a failures ceiling, of 0 is no limit. Raises `ConfigurationError` for a
-    value outside its range.
+    Every number is an upper limit: the smaller of it and the channel's own limit applies.
+    `code_length` is a preference: a driver that carries only shorter ones of our codes uses its
+    longest. A limit of sends or of wrong answers per address, and a failures ceiling, of 0 means no
+    limit. Raises `ConfigurationError` for a value outside its range.
     """
 
     code_length: int = 6
@@ -107,12 +114,12 @@ class Policy:
         for name, region in [*regions, *([("REGION", self.region)] if self.region else [])]:
             if not is_region(region):
                 raise ConfigurationError(
-                    f"PHONE_VERIFY_{name}: {region!r} is no region; write ISO 3166 codes in capitals, like IR or RU"
+                    f"PHONE_VERIFY_{name}: {region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU"
                 )
 
 
 def resend_delay(resend_after: timedelta, sends: int) -> timedelta:
-    """How long after the `sends`-th send the next one must wait: doubled each time, ten minutes at most."""
+    """Return the delay after the `sends`-th send: doubled each time, at most ten minutes."""
     return min(resend_after * (1 << min(sends - 1, 10)), HARD_RESEND_DELAY)
 
 

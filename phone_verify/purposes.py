@@ -1,4 +1,4 @@
-"""What a verification is for, who may start it, and which failure budget it counts under."""
+"""Purposes of verifications: who may start them, and under which failure budget they count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .errors import ConfigurationError
 SIGN_IN_PURPOSES = ("login", "signup")
 #: A proof of these purposes gives the signed-in user a number.
 PHONE_PURPOSES = ("change_phone", "confirm")
-#: Only server code starts this one, after another factor.
+#: Started by server code only, after another factor.
 SECOND_FACTOR = "second_factor"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
@@ -21,7 +21,7 @@ _OPEN = "open"
 
 
 class Budget(StrEnum):
-    """What consecutive wrong answers of a phone are counted under."""
+    """The budgets under which consecutive wrong answers of a phone are counted."""
 
     SIGN_IN = "sign_in"
     SIGNED_IN = "signed_in"
@@ -31,9 +31,9 @@ class Budget(StrEnum):
 
 
 def budget_of(purpose: str, *, signed_in: bool) -> Budget:
-    """Return the budget for this purpose; `signed_in` says whether a signed-in user started it.
+    """Return the budget for this purpose; `signed_in` is whether a signed-in user started it.
 
-    Sign-in purposes share one budget whoever starts them: a second one would double the guesses at an account.
+    All sign-in purposes share one budget: a second one would double the guesses at an account.
     """
     if purpose == SECOND_FACTOR:
         return Budget.SECOND_FACTOR
@@ -43,7 +43,7 @@ def budget_of(purpose: str, *, signed_in: bool) -> Budget:
 
 
 def failure_key(budget: Budget, *, trusted: bool) -> str:
-    """Return the name under which a store counts failures; trusted devices have budgets of their own."""
+    """Return the name under which a store counts failures; trusted devices have separate budgets."""
     if budget is Budget.TEST_NUMBER or not trusted:
         return budget.value
     return f"{budget.value}+trusted"
@@ -63,23 +63,23 @@ class Purposes:
         return purpose in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES) or purpose in self.own
 
     def needs_user(self, purpose: str) -> bool:
-        """Return whether only a signed-in user may start this purpose, and redeem its proof."""
+        """Return whether only a signed-in user may start this purpose and redeem its proof."""
         return purpose not in SIGN_IN_PURPOSES and not self.own.get(purpose, False)
 
 
 def read_purposes(entries: Sequence[str]) -> Purposes:
-    """Read the setting's entries, `name` or `name:open`. Raises `ConfigurationError`."""
+    """Parse the setting's entries, `name` or `name:open`. Raises `ConfigurationError`."""
     setting = "PHONE_VERIFY_PURPOSES"
     own: dict[str, bool] = {}
     for entry in entries:
         name, colon, mark = entry.partition(":")
         if not _NAME.match(name) or (colon and mark != _OPEN):
             raise ConfigurationError(
-                f"{setting}: write names of lower-case letters, digits and _, separated by commas; "
-                "add :open where visitors may start one without signing in, like checkout,guest_checkout:open"
+                f"{setting}: use names of lower-case letters, digits and _, separated by commas; "
+                "add :open if visitors may start one without signing in, like checkout,guest_checkout:open"
             )
         if name in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES, SECOND_FACTOR):
-            raise ConfigurationError(f"{setting}: {name} exists already; leave it out")
+            raise ConfigurationError(f"{setting}: {name} is built in; remove it")
         if name in own:
             raise ConfigurationError(f"{setting}: {name} is listed twice")
         own[name] = bool(colon)

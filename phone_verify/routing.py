@@ -1,7 +1,7 @@
-"""Which driver carries an order: the configured order of failover, with what cannot be reached put last.
+"""Selects the drivers of an order: the configured failover, unreachable providers last.
 
-The breaker is advisory and per process: it only reorders, never forbids, so that one process's bad luck cannot
-close a channel.
+The circuit breaker is advisory and per process: it only reorders and never excludes, so that
+connection problems of one process cannot close a channel.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from .model import Channel
 from .phone import PhoneKind, PhoneNumber
 from .policy import VOICE_CHANNELS
 
-#: Silences in a row. Refusals do not count: they come at once, and keep nobody waiting.
+#: Consecutive time-outs and connection failures. Refusals do not count: they arrive quickly and
+#: block no request.
 _SILENCES_TO_TRIP = 20
 _TRIPPED_SECONDS = 30.0
 
 
 class Router:
-    """The configured drivers, channel by channel, in order of preference and of failover."""
+    """The configured drivers by channel, in order of preference and of failover."""
 
     def __init__(
         self,
@@ -37,7 +38,7 @@ class Router:
                     f"PHONE_VERIFY_CHANNELS names {channel}, but no driver carries it: "
                     f"set PHONE_VERIFY_{channel.upper()} or leave {channel} out"
                 )
-        #: What serves where no channel is named, in this order.
+        #: The channels to use, in this order, when none is named.
         self.preferred: Sequence[Channel] = tuple(dict.fromkeys(preference or self._drivers))
         #: Every channel in use, the preferred ones first.
         self.channels: Sequence[Channel] = tuple(dict.fromkeys([*self.preferred, *self._drivers]))
@@ -47,28 +48,31 @@ class Router:
         self._lock = threading.Lock()
 
     def drivers(self) -> Mapping[str, Starts]:
-        """Every driver by its name."""
+        """Return all drivers by name."""
         return self._by_name
 
     def serves(self, channel: Channel, phone: PhoneNumber) -> bool:
-        """Whether some driver of a channel in use can reach this phone by it."""
+        """Return whether a driver of this channel can reach this phone."""
         return bool(self.route(channel, phone))
 
     def route(self, channel: Channel, phone: PhoneNumber) -> Sequence[Starts]:
-        """The drivers to try in turn for this phone: none if the channel is not in use or cannot reach it."""
+        """Return the drivers to try in turn for this phone.
+
+        None if the channel is not in use or cannot reach it.
+        """
         if channel not in self.channels or (phone.kind is not PhoneKind.MOBILE and channel not in VOICE_CHANNELS):
             return ()
         able = [driver for driver in self._drivers[channel] if driver.reaches(phone)]
         return sorted(able, key=self._tripped) if len(able) > 1 else able
 
     def unreachable(self, driver: Starts) -> None:
-        """Remember that this driver's provider could not be reached, or did not answer in time."""
+        """Record that this driver's provider could not be reached, or did not respond in time."""
         with self._lock:
             count, _ = self._silences.get(driver.name, (0, 0.0))
             self._silences[driver.name] = (count + 1, self._ticks())
 
     def answered(self, driver: Starts) -> None:
-        """Forget the silences: this driver's provider answers, whatever it says."""
+        """Reset the count of time-outs: this driver's provider responds, even if it refuses."""
         with self._lock:
             self._silences.pop(driver.name, None)
 

@@ -9,7 +9,10 @@ T = TypeVar("T")
 
 
 def run(flow: Coroutine[Any, Any, T]) -> T:
-    """Run a flow to its end without an event loop. Its store and transport must never suspend."""
+    """Run a coroutine to completion without an event loop and return its result.
+
+    Raises `RuntimeError` if it suspends: its store and transport must be blocking ones.
+    """
     try:
         flow.send(None)
     except StopIteration as stop:

@@ -1,9 +1,10 @@
-"""Test numbers: phones with a fixed code and an end date, for people who review the site's app and hold no such phone.
+"""Test numbers: phones with a fixed code and an end date, for reviewers of the site's app.
 
-Nothing is sent to them; regions, quotas and limits are those of every number, so that no answer reveals one. Their
-wrong answers count over all purposes, are never forgotten, and close them for good. A code that does not change opens
-an account: an application in production refuses to start with one that is not named there twice, and users with
-rights over others cannot sign in by one.
+Nothing is sent to them. Regions, quotas and limits are the same as for every number, so that no
+response reveals a test number. Their wrong answers count over all purposes, are never dropped, and
+close them permanently. A fixed code opens an account: an application in production refuses to start
+with a test number that is not listed twice in the settings, and users with rights over others
+cannot sign in with one.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from .model import Channel, Order, Receipt
 from .phone import PhoneNumber
 from .policy import SHORT_BELOW
 
-#: Stands in a record where its driver's name stands otherwise; no DSN can give a driver this name.
+#: Stored in a record in place of the driver's name; no DSN can give a driver this name.
 BY_TEST_NUMBER = "(fixed code)"
 
-#: A review lasts weeks. What is forgotten must end by itself.
+#: A review takes weeks. A forgotten test number must expire by itself.
 LONGEST = timedelta(days=366)
 
 _FORM = "+12025550123=482193@2027-01-31: the number, its code of 6 to 8 digits and the last day (UTC)"
@@ -33,9 +34,9 @@ _ENTRY = re.compile(rf"(\+[0-9]{{7,15}})=([0-9]{{{SHORT_BELOW},8}})@([0-9]{{4}}-
 
 @dataclass(frozen=True, slots=True)
 class TestNumber:
-    """A test number. It stands in the place of a driver: takes every order with a code, and carries nothing."""
+    """A test number. It replaces a driver: it accepts every order with a code and sends nothing."""
 
-    #: Its name begins as pytest's test classes do.
+    #: Its name starts like pytest's test classes.
     __test__: ClassVar[bool] = False
 
     phone: PhoneNumber
@@ -43,30 +44,32 @@ class TestNumber:
     last_day: date
     name: str = BY_TEST_NUMBER
     timeout: timedelta = timedelta(seconds=1)
-    #: What the driver that it stands for can do: lengths and lives are the same as for every other number.
+    #: The abilities of the driver that it replaces: lengths and lifetimes are the same as for every
+    #: other number.
     abilities: Mapping[Channel, Ability] = field(default_factory=dict, repr=False)
 
     def standing_for(self, driver: Starts) -> TestNumber:
-        """Return this test number in the place of that driver."""
+        """Return this test number as a replacement for that driver."""
         return replace(self, abilities=driver.abilities)
 
     def reaches(self, phone: PhoneNumber) -> bool:
-        """Whether this is the number."""
+        """Return whether this is the number."""
         return phone == self.phone
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send nothing."""
         return Receipt()
-        yield HttpRequest.get("")  # never reached: this is what makes it a generator, as all exchanges are
+        yield HttpRequest.get("")  # unreachable: makes this a generator, as all exchanges are
 
 
 def load_test_numbers(
     entries: Sequence[str], named_for_production: Collection[str], *, production: bool, today: date
 ) -> Mapping[PhoneNumber, TestNumber]:
-    """The test numbers of the settings, by phone; those whose last day is over are ordinary numbers again.
+    """Return the test numbers of the settings by phone.
 
-    Raises `ConfigurationError` for what cannot be read, ends too late, and for every number that is not named again
-    where the site is in production.
+    After its last day a number is an ordinary one again. Raises `ConfigurationError` for entries
+    that are malformed or end too late, and in production for every number that is not listed again
+    in the second setting.
     """
     setting = "PHONE_VERIFY_TEST_PASSCODES"
     named = {_phone(text, f"{setting}_IN_PRODUCTION") for text in named_for_production}
@@ -74,15 +77,15 @@ def load_test_numbers(
     for entry in entries:
         shape = _ENTRY.fullmatch(entry)
         if shape is None:
-            raise ConfigurationError(f"{setting}: write {_FORM}")
+            raise ConfigurationError(f"{setting}: use the form {_FORM}")
         phone, code, last_day = _phone(shape[1], setting), shape[2], _day(shape[3])
         if phone in codes:
-            raise ConfigurationError(f"{setting}: {phone.hint} is there twice")
+            raise ConfigurationError(f"{setting}: {phone.hint} is listed twice")
         if last_day > today + LONGEST:
             raise ConfigurationError(f"{setting}: {phone.hint}: choose a last day within {LONGEST.days} days from now")
         if production and phone not in named:
             raise ConfigurationError(
-                f"{setting}: {phone.hint} has a fixed code. Remove it, or, where a reviewer needs it on the real site, "
+                f"{setting}: {phone.hint} has a fixed code. Remove it, or, if a reviewer needs it on the real site, "
                 f"write its number in {setting}_IN_PRODUCTION too"
             )
         codes[phone] = TestNumber(phone, code, last_day)
@@ -100,4 +103,4 @@ def _day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise ConfigurationError(f"PHONE_VERIFY_TEST_PASSCODES: there is no such day; write {_FORM}") from None
+        raise ConfigurationError(f"PHONE_VERIFY_TEST_PASSCODES: invalid date; use the form {_FORM}") from None

@@ -1,8 +1,9 @@
-"""The JSON API, as plain functions from value to value.
+"""The JSON API, as plain functions from request to result.
 
-An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and turns the
-`ApiResponse` into its response. If the result is a `SignIn`, `SetPhone` or `SignOut`, the adapter does that in the way
-of its framework, and gets the response from `signed_in`, `phone_updated`, `signed_out` or one of the refusals.
+An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and
+turns the `ApiResponse` into its response. If the result is a `SignIn`, `SetPhone` or `SignOut`, the
+adapter carries that out with its framework, and gets the response from `signed_in`,
+`phone_updated`, `signed_out` or one of the refusals.
 """
 
 from ..http.call import (

@@ -1,4 +1,4 @@
-"""Reading a JSON body: an object of texts, nothing else."""
+"""Parses JSON bodies: an object of strings, nothing else."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class _RepeatedError(ValueError):
 def read(
     call: ApiRequest, required: Collection[str], optional: Collection[str] = (), *, may_be_empty: bool = False
 ) -> dict[str, str] | ApiResponse:
-    """The fields of the body, every value a text; or the problem with it.
+    """Return the fields of the body, each value a string; or the problem response.
 
-    Denied, in this order: another media type (415), too long (413), no JSON object, unknown or repeated fields,
-    missing ones, values that are not texts (400, with the fields named).
+    Refused, in this order: another media type (415), too long (413), no JSON object, unknown or
+    repeated fields, missing ones, values that are not strings (400, with the fields named).
     """
     empty = call.body is not None and not call.body.strip()
     if not (empty and may_be_empty) and not _JSON.match(call.headers.get("content-type", "")):
         return problem(415, "unsupported_media_type", "Send the body as application/json.")
     if call.body is None:
-        return problem(413, "too_large", "The body is too long.")
+        return problem(413, "too_large", "Request body too large.")
     if empty and may_be_empty:
         return {}
     try:
-        document = json.loads(call.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refused)
+        document = json.loads(call.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_reject_constant)
     except _RepeatedError as error:
-        return invalid("A field is there twice.", str(error))
+        return invalid("Duplicate field.", str(error))
     except (ValueError, RecursionError):
         return invalid("The body is not valid JSON in UTF-8.")
     if not isinstance(document, dict):
@@ -57,10 +57,11 @@ def _unique(items: list[tuple[str, object]]) -> dict[str, object]:
     return document
 
 
-def _refused(constant: str) -> object:
-    raise ValueError(f"{constant} is no JSON")
+def _reject_constant(constant: str) -> object:
+    raise ValueError(f"{constant} is not valid JSON")
 
 
 def _named(name: str) -> str:
-    # An unknown name comes back to its sender, short and in characters that any encoding can carry.
+    # Unknown names are echoed to the sender, truncated and in characters that any encoding
+    # supports.
     return name[:64].encode("ascii", "backslashreplace").decode()

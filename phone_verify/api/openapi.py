@@ -13,7 +13,7 @@ from ..verifier import AsyncVerifier
 
 @cache
 def openapi() -> dict[str, Any]:
-    """The description of the API, OpenAPI 3.1."""
+    """Return the description of the API, OpenAPI 3.1."""
     import yaml
 
     document: dict[str, Any] = yaml.safe_load(files(__package__).joinpath("openapi.yaml").read_text("utf-8"))

@@ -1,4 +1,4 @@
-"""A verification as its holder sees it."""
+"""The JSON representation of a verification for its holder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..model import Channel, CodeSource, Outcome, Verification
 
 
 def verification(outcome: Outcome) -> dict[str, object]:
-    """The JSON of the API. Fields without meaning for the channel are None."""
+    """Return the JSON of the API. Fields that do not apply to the channel are None."""
     record = outcome.verification
     if record is None:
         raise ValueError("this outcome has no verification")
@@ -33,7 +33,7 @@ def verification(outcome: Outcome) -> dict[str, object]:
 
 
 def dial(record: Verification) -> dict[str, str] | None:
-    """The number to call, as number, link and picture; None where there is none to call."""
+    """Return the number to call, as number, link and QR code; None without such a number."""
     if record.line is None or not record.open:
         return None
     uri = f"tel:{record.line.e164}"
@@ -41,5 +41,5 @@ def dial(record: Verification) -> dict[str, str] | None:
 
 
 def seconds_left(record: Verification, end: datetime) -> int:
-    """Whole seconds to `end`, rounded up; 0 when it is over or the verification is."""
+    """Return whole seconds to `end`, rounded up; 0 if it has passed or the verification is closed."""
     return max(0, math.ceil((end - record.read_at).total_seconds())) if record.open else 0

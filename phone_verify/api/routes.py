@@ -1,4 +1,4 @@
-"""Which function answers which call, and what holds for all of them."""
+"""The routes of the API, and the rules that apply to all calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import StoreError
 from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, ApiRequest, ApiResponse, ApiResult
-from ..http.problems import problem, told, unavailable
+from ..http.problems import localized, problem, unavailable
 from ..http.site import Site
 from ..sync import run
 from ..verifier import AsyncVerifier
@@ -32,66 +32,69 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
 )
 
 
-#: The calls that need the signed-in user, and those that need it where the client shows a session.
-_ASK_WHO = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
-_ASK_WHO_IN_SESSION = re.compile(r"v1/verifications(/[^/]+/resend)?")
+#: The calls that need the signed-in user, and those that need it if the client sends a session.
+_NEEDS_USER = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
+_NEEDS_USER_IN_SESSION = re.compile(r"v1/verifications(/[^/]+/resend)?")
 
 
 def needs_user(path: str, method: str, *, has_session: bool) -> bool:
-    """Whether an adapter has to look up the signed-in user, and the session's notes, for this call.
+    """Return whether a call needs the signed-in user and the session's notes.
 
-    `has_session` says whether the client shows a session: without one a start or resend reads no session and no
-    account.
+    `has_session` is whether the client sends a session: without one a start or resend reads no
+    session and no account.
     """
-    sends = has_session and method == "POST" and _ASK_WHO_IN_SESSION.fullmatch(path) is not None
-    return sends or (path, method) in _ASK_WHO
+    sends = has_session and method == "POST" and _NEEDS_USER_IN_SESSION.fullmatch(path) is not None
+    return sends or (path, method) in _NEEDS_USER
 
 
 def body_limit(path: str) -> int:
-    """How many bytes of a body to this path are read; a longer one makes `ApiRequest.body` None."""
+    """Return how many bytes of a body to this path are read.
+
+    A longer one makes `ApiRequest.body` None.
+    """
     return WEBHOOK_LIMIT if path.startswith("webhooks/") else BODY_LIMIT
 
 
 def handle(site: Site, call: ApiRequest) -> ApiResult:
-    """ApiResult a call. Never raises: a store that is down is 503, a fault of ours is 500 and in the log."""
+    """Handle a call. Never raises: an unavailable store gives 503; a bug gives 500 and is logged."""
     return run(answered(site, site.verifier.flows, call))
 
 
 async def ahandle(site: Site, call: ApiRequest) -> ApiResult:
-    """As `handle`, by the site's async verifier."""
+    """As `handle`, with the site's async verifier."""
     return await answered(site, site.async_verifier, call)
 
 
 async def answered(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
-    """As `handle`, by these flows of the site."""
+    """As `handle`, with this verifier of the site."""
     if call.multiprocess:
         site.warn_multiprocess()
     try:
-        return _finished(call, await _dispatched(site, flows, call))
+        return _finish(call, await _route(site, flows, call))
     except StoreError as error:
         log.error("the store did not answer: %s", error)
-        return _finished(call, unavailable())
+        return _finish(call, unavailable())
     except Exception:
-        log.exception("a fault of phone_verify's own; nothing was accepted")
-        return _finished(call, problem(500, "internal_error", "Something went wrong on our side."))
+        log.exception("internal error in phone_verify; nothing was accepted")
+        return _finish(call, problem(500, "internal_error", "Something went wrong on our side."))
 
 
-async def _dispatched(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
+async def _route(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
     for pattern, handlers in _ROUTES:
         match = re.fullmatch(pattern, call.path)
         if match is None:
             continue
         allowed = [*handlers]
         if "GET" in handlers and call.path.startswith("v1/"):
-            allowed.append("HEAD")  # not for webhooks: their GET has an effect
+            allowed.append("HEAD")  # not for webhooks: their GET has side effects
         if call.method not in allowed:
-            return problem(405, "method_not_allowed", "This call does not exist here.", allow=allowed)
+            return problem(405, "method_not_allowed", "Method not allowed.", allow=allowed)
         arguments: dict[str, Any] = match.groupdict()
         return await handlers["GET" if call.method == "HEAD" else call.method](site, flows, call, **arguments)
-    return problem(404, "not_found", "There is nothing here.")
+    return problem(404, "not_found", "Not found.")
 
 
-def _finished(call: ApiRequest, answer: ApiResult) -> ApiResult:
+def _finish(call: ApiRequest, answer: ApiResult) -> ApiResult:
     if isinstance(answer, ApiResponse):
-        return told(call, replace(answer, headers={"Cache-Control": "no-store", **answer.headers}))
+        return localized(call, replace(answer, headers={"Cache-Control": "no-store", **answer.headers}))
     return answer

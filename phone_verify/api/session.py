@@ -1,14 +1,14 @@
-"""`v1/session`: signing in by a proof. The signing in itself is the framework's."""
+"""`v1/session`: sign-in with a proof. The sign-in itself is done by the framework."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ..http.call import ApiRequest, ApiResponse, AskSite, SessionUser, SetPhone, SignIn, SignOut
-from ..http.cookies import HEADER, device_cookie, only_pair, secrets_shown
+from ..http.cookies import HEADER, device_cookie, only_pair, presented_secrets
 from ..http.csrf import cross_site
 from ..http.number_change import Change, may_have
-from ..http.problems import problem, refusal, told
+from ..http.problems import localized, problem, refusal
 from ..http.site import Site
 from ..i18n.texts import PAGE
 from ..model import Outcome, Reason, Redeemed
@@ -16,7 +16,7 @@ from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from ..verifier import AsyncVerifier
 from . import bodies
 
-#: What `reauthentication_required` says of what is missing.
+#: The `detail` of `reauthentication_required`, by what is missing.
 _MISSING = {
     Change.SIGN_IN_AGAIN: "Sign in again, then add or change the number.",
     Change.VERIFY_PRESENT: "Verify your current number first (purpose confirm), then change it.",
@@ -24,7 +24,7 @@ _MISSING = {
 
 
 async def create(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse | SignIn:
-    """POST v1/session: burns the proof; the adapter goes on."""
+    """POST v1/session: redeems the proof; the adapter continues."""
     fields = bodies.read(call, ["proof"])
     if isinstance(fields, ApiResponse):
         return fields
@@ -35,7 +35,10 @@ async def create(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespo
 
 
 async def set_phone(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse | SetPhone | AskSite:
-    """PUT v1/session/phone: redeems the proof if the user may be given its number; the adapter continues."""
+    """PUT v1/session/phone: redeems the proof if the user may be given its number.
+
+    The adapter continues.
+    """
     fields = bodies.read(call, ["proof"])
     if isinstance(fields, ApiResponse):
         return fields
@@ -57,7 +60,7 @@ async def set_phone(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRe
 
 
 async def show(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
-    """GET v1/session: who is signed in."""
+    """GET v1/session: the signed-in user."""
     return not_signed_in() if call.user is None else ApiResponse(200, {"user": _user(call.user)})
 
 
@@ -67,9 +70,10 @@ async def delete(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespo
 
 
 def signed_in(site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUser, *, created: bool) -> ApiResponse:
-    """The reply after the adapter has signed the user in. The browser is a trusted device from now on.
+    """Return the response after the adapter has signed the user in.
 
-    Of the verifications in its cookie only the one that was used is left.
+    The browser is a trusted device from now on. Of the verifications in its cookie only the one
+    that was used is kept.
     """
     document = {"user": _user(user), "created": created}
     cookie = only_pair(call.cookie, redeemed.verification_id) if call.cookie else None
@@ -77,52 +81,56 @@ def signed_in(site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUse
 
 
 def refused(call: ApiRequest) -> ApiResponse:
-    """The reply where the site lets this user not in: inactive, or sign-up closed."""
-    return told(call, problem(403, "login_refused", PAGE["login_refused"]))
+    """Return the response if the site does not let this user sign in: inactive, or sign-up closed."""
+    return localized(call, problem(403, "login_refused", PAGE["login_refused"]))
 
 
 def mfa_required(call: ApiRequest, continue_at: str | None = None) -> ApiResponse:
-    """Return the reply where sign-in needs a further step, like a second factor; the proof is spent.
+    """Return the response if sign-in needs a further step, like a second factor.
 
-    `continue_at` is the page of that step, for the browser whose session holds the pending sign-in.
+    The proof is consumed. `continue_at` is the page of that step, for the browser whose session
+    holds the pending sign-in.
     """
     more = {} if continue_at is None else {"continue_at": continue_at}
-    return told(call, problem(403, "mfa_required", PAGE["mfa_required"], more=more))
+    return localized(call, problem(403, "mfa_required", PAGE["mfa_required"], more=more))
 
 
 def signup_required(call: ApiRequest) -> ApiResponse:
-    """The reply where a new user fills in a form of the site's before there is an account."""
-    return told(call, problem(403, "login_refused", PAGE["signup_first"]))
+    """Return the response if a new user must fill in a form of the site before there is an account."""
+    return localized(call, problem(403, "login_refused", PAGE["signup_first"]))
 
 
 def phone_updated(user: SessionUser) -> ApiResponse:
-    """The reply after the user has the number."""
+    """Return the response after the user was given the number."""
     return ApiResponse(200, {"user": _user(user)})
 
 
 def phone_conflict() -> ApiResponse:
-    """The reply where the number is somebody else's."""
-    return problem(409, "phone_taken", "Somebody else has this number.")
+    """Return the response if the number belongs to another user."""
+    return problem(409, "phone_taken", PAGE["phone_taken"])
 
 
 def invalid_proof() -> ApiResponse:
-    """The reply to a proof that is not good, or not for this."""
+    """Return the response to a proof that is not valid, or not for this call."""
     return refusal(Outcome(Reason.INVALID_PROOF))
 
 
 def not_signed_in() -> ApiResponse:
-    """The reply to a call that needs a signed-in user."""
-    return problem(401, "not_signed_in", "Nobody is signed in.")
+    """Return the response to a call that needs a signed-in user."""
+    return problem(401, "not_signed_in", "Not signed in.")
 
 
 def signed_out(call: ApiRequest) -> ApiResponse:
-    """The reply after the adapter has signed the user out. No verification is left in the browser's cookie."""
+    """Return the response after the adapter has signed the user out.
+
+    No verification is left in the browser's cookie.
+    """
     return ApiResponse(204, cookie="" if call.cookie else None)
 
 
 def _secrets(call: ApiRequest) -> Sequence[str]:
     header = call.headers.get(HEADER)
-    return [header] if header is not None else secrets_shown(call)
+    return [header] if header is not None else presented_secrets(call)
 
 
 def _user(user: SessionUser) -> dict[str, object]:

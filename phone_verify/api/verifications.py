@@ -1,4 +1,4 @@
-"""`v1/verifications`: start, look, check, resend, cancel."""
+"""`v1/verifications`: start, get, check, resend, cancel."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..errors import InvalidPhoneError
 from ..http.call import ApiRequest, ApiResponse
 from ..http.client_address import call_address
-from ..http.cookies import secret_for, secrets_shown, with_pair
+from ..http.cookies import presented_secrets, secret_for, with_pair
 from ..http.csrf import cross_site
 from ..http.number_change import current_numbers
 from ..http.problems import invalid, problem, refusal
@@ -24,7 +24,7 @@ from .session import not_signed_in
 
 
 async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
-    """POST v1/verifications: 201 with the verification and, this once, its secret."""
+    """POST v1/verifications: 201 with the verification and, only here, its secret."""
     fields = bodies.read(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
     if isinstance(fields, ApiResponse):
         return fields
@@ -32,9 +32,9 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         fields["region"] = fields["region"].upper()
     purpose = fields.get("purpose", "login")
     if wrong := [name for name, fits in _FORMS.items() if name in fields and not fits(fields[name])]:
-        return invalid("These fields have no value that exists.", *wrong)
+        return invalid(f"Invalid value: {', '.join(wrong)}.", *wrong)
     if not site.purposes.known(purpose):
-        return invalid("This site knows no such purpose.", "purpose")
+        return invalid("Unknown purpose.", "purpose")
     if forged := cross_site(call, site.public_url):
         return forged
     if call.user is None and site.purposes.needs_user(purpose):
@@ -50,7 +50,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         channel=Channel(fields["channel"]) if "channel" in fields else None,
         locale=language.tag,
         address=call_address(site, call),
-        shown=secrets_shown(call),
+        shown=presented_secrets(call),
         trusted_device=call.device_cookie,
         subject=call.user.id if call.user is not None else "",
         owned=phone in current_numbers(call),
@@ -64,7 +64,10 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
 
 
 async def look(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
-    """GET v1/verifications/{id}: 200; asks the provider of an open inbound call, every three seconds at most."""
+    """GET v1/verifications/{id}: 200.
+
+    Queries the provider of an open inbound call, every three seconds at most.
+    """
     return _answer(await flows.poll(id, secret_for(call, id)))
 
 
@@ -84,7 +87,7 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     if isinstance(fields, ApiResponse):
         return fields
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
-        return invalid("There is no such channel.", "channel")
+        return invalid(f"Unknown channel. Allowed: {', '.join(Channel)}.", "channel")
     if forged := cross_site(call, site.public_url):
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
@@ -96,7 +99,7 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
 
 
 async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
-    """DELETE v1/verifications/{id}: 204, also when it is over already."""
+    """DELETE v1/verifications/{id}: 204, also if it has already ended."""
     if forged := cross_site(call, site.public_url):
         return forged
     outcome = await flows.cancel(id, secret_for(call, id))
@@ -107,7 +110,7 @@ def _answer(outcome: Outcome) -> ApiResponse:
     return ApiResponse(200, verification(outcome)) if outcome.ok else refusal(outcome)
 
 
-#: What the optional fields must look like.
+#: Validators of the optional fields.
 _FORMS: dict[str, Callable[[str], bool]] = {
     "region": is_region,
     "channel": lambda text: text in {channel.value for channel in Channel},

@@ -1,4 +1,4 @@
-"""`webhooks/{driver}/{secret}`: what providers tell us. Never signs anyone in."""
+"""`webhooks/{driver}/{secret}`: events from providers. Never signs anyone in."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _MOST_PARAMETERS = 100
 
 
 async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: str, secret: str) -> ApiResponse:
-    """200 `OK`, also for events that are unknown or came before: a provider repeats what is not taken."""
-    shown = secret.encode("utf-8", "surrogatepass")
-    known = sum(hmac.compare_digest(shown, good.encode()) for good in site.webhook_secrets)
-    if not known or driver not in flows.drivers:
-        return problem(404, "not_found", "There is nothing here.")
+    """200 `OK`, also for unknown and repeated events: a provider repeats what is not accepted."""
+    presented = secret.encode("utf-8", "surrogatepass")
+    is_valid = sum(hmac.compare_digest(presented, good.encode()) for good in site.webhook_secrets)
+    if not is_valid or driver not in flows.drivers:
+        return problem(404, "not_found", "Not found.")
     if call.body is None:
-        return problem(413, "too_large", "The body is too long.")
+        return problem(413, "too_large", "Request body too large.")
     parameters = _parameters(call.query)
     if call.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
         parameters = [*parameters, *_parameters(call.body.decode("utf-8", "replace"))]

@@ -16,7 +16,7 @@ from .settings import CHANNEL_NAMES, PREFIX
 DEFAULT_SANDBOX_PORT = 8025
 
 
-#: What `sandbox://` stands for on each channel.
+#: The scheme that `sandbox://` represents on each channel.
 SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", "telegram": "telefon-ip"}
 
 
@@ -24,10 +24,10 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
 
 
 def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence[Starts]]:
-    """The drivers of these DSNs by channel, in order of failover.
+    """Return the drivers of these DSNs by channel, in order of failover.
 
-    One DSN text is one driver, however many channels it serves; further ones of a scheme are `scheme-2`,
-    `scheme-3` in order of appearance, unless the DSN names them.
+    Equal DSN texts are one driver, even on several channels; further ones of a scheme are
+    `scheme-2`, `scheme-3` in order of appearance, unless the DSN names them.
     """
     made: dict[tuple[str, str], Starts] = {}
     named: dict[str, Starts] = {}
@@ -54,14 +54,14 @@ def _expanded(dsn: Dsn, channel: str) -> Dsn:
         return dsn
     if not is_loopback(dsn.host or "") or dsn.credentials or dsn.base_path:
         raise ConfigurationError(
-            f"{dsn.setting}: write sandbox://127.0.0.1:{DEFAULT_SANDBOX_PORT}; it is for this machine"
+            f"{dsn.setting}: use sandbox://127.0.0.1:{DEFAULT_SANDBOX_PORT}; it works on this machine only"
         )
     if unknown := [name for name in dsn.options if name not in ("timeout", "name")]:
-        raise ConfigurationError(f"{dsn.setting}: sandbox:// knows the options timeout and name, not {unknown[0]!r}")
+        raise ConfigurationError(f"{dsn.setting}: sandbox:// accepts the options timeout and name, not {unknown[0]!r}")
     if channel not in SANDBOX:
         raise ConfigurationError(f"{dsn.setting}: sandbox:// does not carry {channel}; it carries {', '.join(SANDBOX)}")
     scheme = SANDBOX[channel]
-    # Any number may be tried at the sandbox, also those of countries that the provider does not serve.
+    # The sandbox accepts any number, including countries that the provider does not serve.
     options = {**dsn.options, "tls": "off", "foreign": "digits"}
     if "name" in options:
         options["name"] = f"{options['name']}-{scheme}"
@@ -72,9 +72,9 @@ def _driver_name(dsn: Dsn, taken: Mapping[str, object]) -> str:
     wanted = dsn.options.get("name")
     if wanted is not None:
         if not _NAME.match(wanted):
-            raise ConfigurationError(f"{dsn.setting}: option 'name': write small letters, digits and -")
+            raise ConfigurationError(f"{dsn.setting}: option 'name': use lower-case letters, digits and -")
         if wanted in taken:
-            raise ConfigurationError(f"{dsn.setting}: two drivers are named {wanted!r}; give each its own name")
+            raise ConfigurationError(f"{dsn.setting}: two drivers are named {wanted!r}; give each a unique name")
         return wanted
     candidates = [dsn.scheme, *(f"{dsn.scheme}-{n}" for n in range(2, len(taken) + 3))]
     return next(name for name in candidates if name not in taken)

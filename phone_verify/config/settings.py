@@ -1,8 +1,9 @@
-"""Settings into finished objects: the one place that knows the names `PHONE_VERIFY_…`.
+"""Parses the settings: the only module that contains the names `PHONE_VERIFY_…`.
 
-`Settings.read` takes a mapping (an adapter's settings, lower-case names without the prefix) and the environment,
-which fills what the mapping leaves out. `build` makes the site. Everything that cannot work is refused here, at
-start-up, by a `ConfigurationError` that names the setting and says what to write.
+`Settings.read` takes a mapping (an adapter's settings, lower-case names without the prefix) and the
+environment, which provides what the mapping leaves out. `build` makes the site. Invalid
+configuration raises, at start-up, a `ConfigurationError` that names the setting and tells you how
+to fix it.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ _FLAGS = ("staff_sign_in_by_phone", "notify_old_number")
 _TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
 
-#: The roles of staff where the site names none: the same words as the flags that mark staff on a user.
+#: The staff roles if the site names none: the same words as the flags that mark staff on a user.
 STAFF_ROLES = ("admin", "staff", "superuser")
 _FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
@@ -67,7 +68,7 @@ _HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting, read and typed. DSNs and keys do not show in the repr."""
+    """Every setting, parsed and typed. DSNs and keys do not appear in the repr."""
 
     dsns: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     policy: Policy = field(default_factory=Policy)
@@ -75,7 +76,7 @@ class Settings:
     store: str | None = field(default=None, repr=False)
     secret_keys: Sequence[str] = field(default=(), repr=False)
     tag_key: str | None = field(default=None, repr=False)
-    #: The newest first; a list while providers are moved from one to the next.
+    #: Newest first; a list for the time in which providers are moved from one to the next.
     webhook_secret: Sequence[str] = field(default=(), repr=False)
     public_url: str | None = None
     site_name: str = ""
@@ -88,17 +89,20 @@ class Settings:
     #: Whether a code sent to the phone alone signs in users with rights over other users.
     staff_sign_in_by_phone: bool = False
     notify_old_number: bool = False
-    #: Names of the roles that give such rights, where the framework's users have roles.
+    #: Names of the roles that give such rights, if the framework's users have roles.
     staff_roles: Sequence[str] = STAFF_ROLES
     on_event: object = None
 
     @classmethod
     def read(cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-        """The settings of `values`, with the environment's where `values` has none. Refuses unknown names."""
+        """Return the settings of `values`, with the environment's where `values` has none.
+
+        Rejects unknown names.
+        """
         values = values or {}
         if unknown := [name for name in values if name not in KNOWN]:
             raise ConfigurationError(
-                f"unknown setting {PREFIX}{unknown[0].upper()}; known are: "
+                f"unknown setting {PREFIX}{unknown[0].upper()}; known settings: "
                 + ", ".join(f"{PREFIX}{name.upper()}" for name in KNOWN)
             )
         given = merge_environ(values, environ or {})
@@ -116,9 +120,9 @@ class Settings:
         public_url = _public_url(_text("public_url", given))
         webhook_secret = _list("webhook_secret", given)
         if not all(map(_URL_SAFE.match, webhook_secret)):
-            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET stands in URLs: use letters, digits, - and _ only")
+            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET is part of URLs: use letters, digits, - and _ only")
         if weakness := next(filter(None, map(weakness_of_webhook_secret, webhook_secret)), None):
-            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET: {weakness}; write the output of: {DRAW_WEBHOOK_SECRET}")
+            raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET: {weakness}; use the output of: {DRAW_WEBHOOK_SECRET}")
         return cls(
             dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
             policy=policy,
@@ -142,7 +146,7 @@ class Settings:
 
 
 def merge_environ(values: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
-    """What is set, unread: `values`, and the environment's where `values` has none."""
+    """Return the unparsed settings: `values`, and the environment's where `values` has none."""
     given = {name: value for name, value in values.items() if value is not None}
     for name in KNOWN:
         text = environ.get(PREFIX + name.upper(), "")
@@ -156,7 +160,7 @@ def _text(name: str, given: Mapping[str, object]) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ConfigurationError(f"{PREFIX}{name.upper()} must be a text")
+        raise ConfigurationError(f"{PREFIX}{name.upper()} must be a string")
     return value.strip() or None
 
 
@@ -168,7 +172,7 @@ def _list(name: str, given: Mapping[str, object]) -> list[str]:
         return [word.strip() for word in value.split(",") if word.strip()]
     if isinstance(value, list | tuple | set | frozenset) and all(isinstance(word, str) for word in value):
         return list(value)
-    raise ConfigurationError(f"{PREFIX}{name.upper()} must be a list of texts, or one text with commas")
+    raise ConfigurationError(f"{PREFIX}{name.upper()} must be a list of strings, or one comma-separated string")
 
 
 def _dsns(name: str, value: object) -> list[str]:
@@ -206,19 +210,19 @@ def _channel(word: str) -> Channel:
         return Channel(word)
     except ValueError:
         raise ConfigurationError(
-            f"{PREFIX}CHANNELS: there is no channel {word!r}; known are {', '.join(Channel)}"
+            f"{PREFIX}CHANNELS: unknown channel {word!r}; known channels: {', '.join(Channel)}"
         ) from None
 
 
 def _frame_ancestor(word: str) -> str:
-    """Return the source of a Content-Security-Policy that this word of the settings names."""
+    """Return the Content-Security-Policy source for this value of the setting."""
     word = word.lower().rstrip("/")
     if word in ("self", "'self'"):
         return "'self'"
     shape = _ANCESTOR.fullmatch(word)
     if shape is None or (shape[1] == "http" and not is_loopback(shape[2])):
         raise ConfigurationError(
-            f"{PREFIX}FRAME_ANCESTORS: write self, or the origins that may show the pages in a frame, "
+            f"{PREFIX}FRAME_ANCESTORS: use self, or the origins that may show the pages in a frame, "
             "like https://partner.example,https://*.partner.example"
         )
     return word
@@ -227,7 +231,7 @@ def _frame_ancestor(word: str) -> str:
 def _public_url(text: str | None) -> str | None:
     if text is None:
         return None
-    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: write scheme and host only, like https://site.example")
+    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: use scheme and host only, like https://site.example")
     try:
         url = urlsplit(text.lower())
         port = url.port

@@ -1,4 +1,4 @@
-"""A configured site from settings and from what the framework adds."""
+"""Builds a configured site from the settings and the framework's additions."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ def build(
     listeners: Sequence[Listener] = (),
     in_thread: InThread | None = None,
 ) -> Site:
-    """The site that these settings describe.
+    """Return the site for these settings.
 
-    `framework_keys` sign where no secret keys are set, and name the site where it has no public URL; `stores` adds
-    an adapter's own store schemes;
-    `webhook_path(driver, secret)` is the path under which the adapter receives webhooks. In `production` test numbers
-    need to be named twice, and keys meant for development are refused.
-    `listeners` hear of every verb, as the one that the settings name does. `in_thread` runs
-    the steps of a blocking store for the async verifier; without it, `asyncio.to_thread`.
+    `framework_keys` sign if no secret keys are set, and identify the site if it has no public URL;
+    `stores` adds an adapter's own store schemes; `webhook_path(driver, secret)` returns the path
+    under which the adapter receives webhooks. In `production` test numbers must be listed twice,
+    and keys meant for development are refused. `listeners` receive every event, like the one that
+    the settings name. `in_thread` runs the steps of a blocking store for the async verifier; by
+    default, `asyncio.to_thread`.
     """
     keys = settings.secret_keys or list(framework_keys)
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
@@ -69,7 +69,8 @@ def build(
     def warn_multiprocess() -> None:
         if isinstance(store, OfOneProcess):
             store.refuse(
-                f"the server runs several processes, and memory counts for each of them alone; set {PREFIX}STORE"
+                "the server runs several processes, and the memory store counts in each of them separately; "
+                f"set {PREFIX}STORE"
             )
 
     test_numbers = load_test_numbers(
@@ -118,10 +119,11 @@ def build(
 
 @dataclass(frozen=True, slots=True)
 class SiteConfig:
-    """What a site's owner wrote, unread, and what the framework adds to it: all that a site is built from.
+    """The unparsed settings of the site's owner and the framework's additions to them.
 
-    The arguments of `build`; those that need the framework's own settings are functions, called where they are
-    needed. Each of them may raise `ConfigurationError`. `framework` is its name, empty where there is none.
+    The arguments of `build`; those that need the framework's own settings are functions, called
+    when they are needed. Each of them may raise `ConfigurationError`. `framework` is its name, or
+    empty.
     """
 
     values: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -135,7 +137,10 @@ class SiteConfig:
     in_thread: InThread | None = None
 
     def site(self, **for_tests: Any) -> Site:
-        """The site. Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`."""
+        """Return the site.
+
+        Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`.
+        """
         settings = Settings.read(self.values, self.environ)
         return build(
             settings,
@@ -158,12 +163,12 @@ class SiteConfig:
 
 
 def _listeners(named: object) -> Sequence[Listener]:
-    """The listener that a setting names: a function, or the dotted path of one."""
+    """Return the listener that a setting names: a function, or the dotted path of one."""
     if named is None:
         return ()
     if callable(named):
         return (named,)
-    refusal = ConfigurationError(f"{PREFIX}ON_EVENT: write the dotted path of a function, like mysite.metrics.count")
+    refusal = ConfigurationError(f"{PREFIX}ON_EVENT: use the dotted path of a function, like mysite.metrics.count")
     module, dot, name = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
     if not dot:
         raise refusal
@@ -177,10 +182,10 @@ def _listeners(named: object) -> Sequence[Listener]:
 
 
 def _audiences(settings: Settings, framework_keys: Sequence[str]) -> Sequence[str]:
-    """Return the names of this site in what it signs: the first is written, every one is read.
+    """Return the names of this site in signed values: the first is written, all are accepted.
 
-    Without a public URL the framework's own keys tell sites apart that share secret keys and a store. As many names
-    as keys are listed, so that a key is replaced without loss, like any other.
+    Without a public URL, the framework's own keys distinguish sites that share secret keys and a
+    store. There are as many names as keys, so that a key can be rotated like any other.
     """
     if settings.public_url is not None:
         return (settings.public_url,)

@@ -12,17 +12,17 @@ from .settings import PREFIX
 
 
 def open_store(url: str, own: Mapping[str, Callable[[str], Store]]) -> Store:
-    """The store that a URL names: one of the adapter's `own` schemes, or one of ours."""
+    """Return the store for a URL: one of the adapter's `own` schemes, or a built-in one."""
     scheme, colon, _ = url.partition(":")
     openers = {**_STORES, **own}
     if not colon or scheme not in openers:
-        known = ", ".join(f"{name}:" for name in openers)
-        raise ConfigurationError(f"{PREFIX}STORE: there is no store {scheme!r} here; known are {known}")
+        schemes = ", ".join(f"{name}:" for name in openers)
+        raise ConfigurationError(f"{PREFIX}STORE: unknown store {scheme!r}; known stores: {schemes}")
     return openers[scheme](url)
 
 
 def open_async_store(url: str, store: Store, in_thread: InThread | None = None) -> Store:
-    """The same store for coroutines: `store` is the blocking one that this URL names."""
+    """Return the same store for coroutines: `store` is the blocking one for this URL."""
     scheme = url.partition(":")[0]
     if scheme in _ASYNC_STORES:
         return _ASYNC_STORES[scheme](url, store)
@@ -67,8 +67,9 @@ def _open_async_redis(url: str, _: Store) -> Store:
     return AsyncRedisStore.from_url(url)
 
 
-#: The stores that coroutines use in another way than through worker threads.
+#: The stores that coroutines use without worker threads.
 _ASYNC_STORES: Mapping[str, Callable[[str, Store], Store]] = {
-    "memory": lambda _, store: store,  # a step takes microseconds, and there can be one of it only
+    # a step takes microseconds, and there can be only one instance
+    "memory": lambda _, store: store,
     **{scheme: _open_async_redis for scheme, opened in _STORES.items() if opened is _open_redis},
 }

@@ -1,1 +1,1 @@
-"""Records of finished operations, and what can receive them: logs, metrics, signals."""
+"""Records of finished operations and their receivers: logs, metrics, signals."""

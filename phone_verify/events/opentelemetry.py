@@ -1,6 +1,6 @@
-"""OpenTelemetry, where its API is installed: a counter, two histograms, and a span a verb.
+"""OpenTelemetry, if its API is installed: a counter, two histograms, and one span per operation.
 
-Only the API is used, so that nothing leaves the process unless the site has set up an SDK.
+Only the API is used, so that nothing leaves the process unless the site has configured an SDK.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _NAME = "phone_verify"
 
 
 def telemetry() -> Telemetry | None:
-    """What measures and traces, or None where OpenTelemetry is not installed."""
+    """Return the instruments, or None if OpenTelemetry is not installed."""
     return OpenTelemetry() if find_spec("opentelemetry") is not None else None
 
 
@@ -28,28 +28,33 @@ class OpenTelemetry:
 
         self._trace: Any = trace
         meter, self._tracer = metrics.get_meter(_NAME), trace.get_tracer(_NAME)
-        self._verbs = meter.create_counter("phone_verify.verbs", description="Verbs that have ended, by outcome")
-        self._seconds = meter.create_histogram("phone_verify.duration", unit="s", description="How long a verb took")
+        self._verbs = meter.create_counter("phone_verify.verbs", description="Finished operations, by outcome")
+        self._seconds = meter.create_histogram(
+            "phone_verify.duration", unit="s", description="Duration of an operation"
+        )
         self._waits = meter.create_histogram(
-            "phone_verify.provider.duration", unit="s", description="What providers took of it"
+            "phone_verify.provider.duration", unit="s", description="Time spent on providers"
         )
 
     @property
     def on(self) -> bool:
-        """Whether the site has set up anything that would receive it; the API alone does nothing, and not for free."""
+        """Whether the site has configured a receiver.
+
+        Without one the API does nothing, but is not free of cost.
+        """
         traced = not isinstance(self._trace.get_tracer_provider(), self._trace.ProxyTracerProvider)
         return traced or "opentelemetry.sdk.metrics" in sys.modules
 
     def span(self, verb: str) -> AbstractContextManager[object]:
-        """The span of a verb."""
+        """Return the span of an operation."""
         span: AbstractContextManager[object] = self._tracer.start_as_current_span(f"phone_verify.{verb}")
         return span
 
-    def count(self, event_for: VerificationEvent) -> None:
-        """Count a verb, and label its span."""
-        told = labels(event_for)
-        self._verbs.add(1, told)
-        self._seconds.record(event_for.seconds, told)
-        if event_for.provider_seconds:
-            self._waits.record(event_for.provider_seconds, told)
-        self._trace.get_current_span().set_attributes(told)
+    def count(self, event: VerificationEvent) -> None:
+        """Count an operation, and label its span."""
+        attributes = labels(event)
+        self._verbs.add(1, attributes)
+        self._seconds.record(event.seconds, attributes)
+        if event.provider_seconds:
+            self._waits.record(event.provider_seconds, attributes)
+        self._trace.get_current_span().set_attributes(attributes)

@@ -1,8 +1,8 @@
-"""What happened, one record a verb: for logs, metrics, and whoever wants to listen.
+"""One record per finished operation, for logs, metrics and listeners.
 
-A record goes to the logger `phone_verify.events` at INFO, whole in `record.phone_verify`; to every listener; and to
-OpenTelemetry where its API is installed. Names and values are stable, and no record holds a code, a secret or a
-number: a phone is its masked hint and its tag.
+A record goes to the logger `phone_verify.events` at INFO, complete in `record.phone_verify`; to
+every listener; and to OpenTelemetry if its API is installed. Names and values are stable, and no
+record holds a code, a secret or a number: a phone is represented by its masked hint and its tag.
 """
 
 from __future__ import annotations
@@ -22,20 +22,22 @@ log = logging.getLogger("phone_verify")
 events_log = logging.getLogger("phone_verify.events")
 
 OK = "ok"
-#: The outcome of a verb that the store, or our own fault, did not let end.
+#: The outcome of an operation that failed because of the store or a bug.
 UNAVAILABLE = "unavailable"
 
-#: Seconds that the present verb has waited for providers. Of the context, so that flows side by side do not mix.
-_waited: ContextVar[list[float] | None] = ContextVar("phone_verify_waited", default=None)
+#: Seconds that the current operation has spent on providers. A context variable, so that concurrent
+#: operations do not mix.
+_provider_seconds: ContextVar[list[float] | None] = ContextVar("phone_verify_provider_seconds", default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class VerificationEvent:
-    """One verb that has ended.
+    """One finished operation.
 
-    `verb` is one of start, resend, check, poll, receive, cancel, redeem, or `short_codes_off`; `outcome` is `ok`,
-    `unavailable`, or why not, in the words of `Reason`. What is not known is None: a verb on an unknown verification
-    has no channel. Durations are seconds; `provider_seconds` is the part of `seconds` that providers took.
+    `verb` is one of start, resend, check, poll, receive, cancel, redeem, or `short_codes_off`;
+    `outcome` is `ok`, `unavailable`, or a value of `Reason`. Unknown fields are None: an operation
+    on an unknown verification has no channel. Durations are seconds; `provider_seconds` is the part
+    of `seconds` spent on providers.
     """
 
     verb: str
@@ -50,51 +52,54 @@ class VerificationEvent:
     provider_seconds: float = 0.0
 
     def __str__(self) -> str:
-        told = {name: value for name, value in asdict(self).items() if value is not None}
-        del told["verb"], told["outcome"]
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        del values["verb"], values["outcome"]
         for name in ("seconds", "provider_seconds"):
-            told[name] = format(told[name], ".3f")
-        return f"{self.verb} {self.outcome} " + " ".join(f"{name}={value!s}" for name, value in told.items())
+            values[name] = format(values[name], ".3f")
+        return f"{self.verb} {self.outcome} " + " ".join(f"{name}={value!s}" for name, value in values.items())
 
 
-#: Hears of every verb.
+#: Called for every finished operation.
 Listener = Callable[[VerificationEvent], object]
 
 
 class Telemetry(Protocol):
-    """What measures and traces verbs, where the site has set that up."""
+    """Measures and traces operations, if the site has configured that."""
 
     @property
     def on(self) -> bool: ...
     def span(self, verb: str) -> AbstractContextManager[object]: ...
-    def count(self, event_for: VerificationEvent) -> None: ...
+    def count(self, event: VerificationEvent) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class EventBus:
-    """Tells the log, the listeners and the telemetry. A listener that fails is logged, and stops nothing."""
+    """Dispatches records to the log, the listeners and the telemetry.
+
+    A failing listener is logged and stops nothing.
+    """
 
     listeners: Sequence[Listener] = ()
     telemetry: Telemetry | None = None
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody listens; where nobody does, nothing needs to be put together."""
+        """Whether any listener is active. If not, no record is built."""
         return bool(self.listeners) or events_log.isEnabledFor(logging.INFO) or self._measured
 
     def span(self, verb: str) -> AbstractContextManager[object]:
-        """What everything that a verb does happens within."""
+        """Return the context manager in which an operation runs."""
         return self.telemetry.span(verb) if self.telemetry is not None and self._measured else nullcontext()
 
-    def tell(self, event_for: VerificationEvent) -> None:
-        """Hand a record to everybody."""
+    def emit(self, event: VerificationEvent) -> None:
+        """Send a record to the log, the listeners and the telemetry."""
         if events_log.isEnabledFor(logging.INFO):
-            events_log.info("%s", event_for, extra={"phone_verify": asdict(event_for)})
+            events_log.info("%s", event, extra={"phone_verify": asdict(event)})
         measures = [self.telemetry.count] if self.telemetry is not None and self._measured else []
         for listener in [*self.listeners, *measures]:
             try:
-                listener(event_for)
-            except Exception:  # a listener is somebody else's code, and a login must not hang on it
+                listener(event)
+            except Exception:  # a listener is external code, and must not break a login
                 log.exception("a listener of phone_verify's events failed")
 
     @property
@@ -103,7 +108,7 @@ class EventBus:
 
 
 def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | None) -> VerificationEvent:
-    """The record of a verb that returned `result`, without its durations."""
+    """Return the record of an operation that returned `result`, without its durations."""
     facts: dict[str, Any] = {}
     match result:
         case Outcome(reason=reason, verification=record):
@@ -118,10 +123,10 @@ def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | N
             }
             outcome = OK
         case bool() | None:
-            # A webhook that proves nothing, and a proof that is not good, say no more.
+            # A webhook that verifies nothing and an invalid proof carry no further facts.
             outcome = OK if result else "no_effect" if result is False else "invalid_proof"
         case _:
-            raise TypeError(f"no verb returns {type(result).__name__}")
+            raise TypeError(f"unexpected result type {type(result).__name__}")
     if phone is not None:
         facts.setdefault("phone", phone.hint)
     if tag is not None:
@@ -141,27 +146,27 @@ def _facts(record: Verification) -> dict[str, Any]:
 
 
 @contextmanager
-def waiting() -> Iterator[list[float]]:
-    """Collect what `waited` is told while the block runs."""
+def collect_provider_time() -> Iterator[list[float]]:
+    """Collect the values passed to `record_provider_time` while the block runs."""
     seconds: list[float] = []
-    token = _waited.set(seconds)
+    token = _provider_seconds.set(seconds)
     try:
         yield seconds
     finally:
-        _waited.reset(token)
+        _provider_seconds.reset(token)
 
 
-def waited(seconds: float) -> None:
-    """Note that a provider took so long."""
-    collected = _waited.get()
+def record_provider_time(seconds: float) -> None:
+    """Add a time spent on a provider, in seconds."""
+    collected = _provider_seconds.get()
     if collected is not None:
         collected.append(seconds)
 
 
-#: What may be a label of a metric: few values, none of them somebody's.
+#: The allowed labels of a metric: few values, and no personal data.
 LABELS = ("verb", "outcome", "channel", "driver")
 
 
-def labels(event_for: VerificationEvent) -> Mapping[str, str]:
-    """The labels of a metric for this record: bounded, and without personal data."""
-    return {f"phone_verify.{name}": value for name in LABELS if (value := getattr(event_for, name)) is not None}
+def labels(event: VerificationEvent) -> Mapping[str, str]:
+    """Return the labels of a metric for this record: bounded, and without personal data."""
+    return {f"phone_verify.{name}": value for name in LABELS if (value := getattr(event, name)) is not None}

@@ -1,4 +1,4 @@
-"""Which events a site's own code is told of by signal, whatever framework carries it."""
+"""Which events are sent as signals, in every framework."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ VERIFICATION_LOCKED = "verification_locked"
 DELIVERY_FAILED = "delivery_failed"
 
 
-def signals_of(event_for: VerificationEvent) -> Sequence[str]:
-    """The names of the signals that this event is; none for most.
+def signals_of(event: VerificationEvent) -> Sequence[str]:
+    """Return the names of the signals for this event; none for most events.
 
-    A wrong code is `verification_failed`, and `verification_locked` too where it was the last try; so is a try that
-    is refused because there were too many. `delivery_failed`: no provider took the message or the call.
+    A wrong code is `verification_failed`, and also `verification_locked` if it was the last
+    attempt; so is an attempt refused because there were too many. `delivery_failed`: no provider
+    accepted the message or the call.
     """
-    if event_for.verb in ("start", "resend"):
-        return [DELIVERY_FAILED] if event_for.outcome == Reason.DELIVERY_FAILED.value else []
-    if event_for.verb != "check":
+    if event.verb in ("start", "resend"):
+        return [DELIVERY_FAILED] if event.outcome == Reason.DELIVERY_FAILED.value else []
+    if event.verb != "check":
         return []
-    if event_for.outcome == Reason.TOO_MANY_REQUESTS.value:
+    if event.outcome == Reason.TOO_MANY_REQUESTS.value:
         return [VERIFICATION_LOCKED]
-    if event_for.outcome != Reason.WRONG_CODE.value:
-        return []  # a try after the last one is `closed`, and tells nothing new
-    last = event_for.status == Status.EXHAUSTED.value
+    if event.outcome != Reason.WRONG_CODE.value:
+        return []  # an attempt after the last one is `closed`, and reports nothing new
+    last = event.status == Status.EXHAUSTED.value
     return [VERIFICATION_FAILED, VERIFICATION_LOCKED] if last else [VERIFICATION_FAILED]

@@ -1,1 +1,1 @@
-"""Codes that other packages or your own pages deliver or ask for, under the limits of every verification."""
+"""Codes that other packages or your own pages deliver, under the limits of every verification."""

@@ -1,7 +1,7 @@
-"""A code that is typed into a form of somebody else's: another library's login, or a page of the site's own.
+"""Codes typed into external forms: another library's login, or a page of your own.
 
-Such a form keeps one `PendingVerification` between two requests, where its library would keep the code. The code
-itself stays in our store, under the limits of every verification.
+Such a form keeps one `PendingVerification` between two requests, where its library would keep the
+code. The code itself stays in our store, under the limits of every verification.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..verifier import Verifier
 
 @dataclass(frozen=True, slots=True)
 class PendingVerification:
-    """What the form keeps: which verification is under way, and the secret that shows that it was begun here."""
+    """What the form keeps: the id of the verification in progress, and its secret."""
 
     id: str
     secret: str = field(repr=False)
@@ -36,11 +36,12 @@ def send(
     subject: str = "",
     by_client: bool = False,
 ) -> tuple[Outcome, PendingVerification]:
-    """Send once more what is under way, or else begin anew, by the first way that ends in a code to type.
+    """Resend the pending verification, or start one on the first channel with a code to type.
 
-    Return the outcome, and what to keep from now on. `begun` is what was kept until now, `NO_VERIFICATION` at first.
-    A call that the user has to make ends in no code: that channel is left out. `address`, `subject` and `by_client`
-    are those of `AsyncVerifier.start`; what another subject started is not sent again.
+    Return the outcome, and what to keep from now on. `begun` is what was kept before,
+    `NO_VERIFICATION` at first. A call that the user has to make involves no code: that channel is
+    left out. `address`, `subject` and `by_client` are those of `AsyncVerifier.start`; a
+    verification that another subject started is not resent.
     """
     found = verifier.get(begun.id, begun.secret).verification
     wanted = phone, purpose, verifier.flows.keyring.subject(subject)
@@ -77,13 +78,14 @@ def prove(
     address: str | None = None,
     subject: str = "",
 ) -> Redeemed | Outcome:
-    """What a right code proves, with its proof burnt; for any other the outcome that says why not.
+    """Check the typed code and consume its proof.
 
-    `phone`, `purpose` and `subject` are those that the form is about now: the code of another phone is a wrong one.
-    `address` is the client's, for the limit of its wrong answers.
+    Return what it proves, or the outcome with the reason. `phone`, `purpose` and `subject` are
+    those of the current form: a code for another phone counts as wrong. `address` is the client's,
+    for the limit on its wrong answers.
     """
     outcome = verifier.check(begun.id, begun.secret, typed, address=address)
-    # One that is over shows its proof too, whatever is typed.
+    # A finished verification returns its proof too, regardless of what was typed.
     if not outcome.ok or outcome.proof is None:
         return outcome if not outcome.ok else Outcome(Reason.CLOSED)
     redeemed = verifier.redeem(outcome.proof, [begun.secret], [purpose], subject=subject)

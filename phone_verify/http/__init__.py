@@ -1,1 +1,1 @@
-"""What the JSON API and the pages share: requests, cookies, CSRF, problems, session notes."""
+"""Shared by the JSON API and the pages: requests, cookies, CSRF, problems, session notes."""

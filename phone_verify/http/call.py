@@ -1,4 +1,4 @@
-"""A request and an answer, without a framework."""
+"""A request and a response, independent of any framework."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WEBHOOK_LIMIT = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class SessionUser:
-    """The signed-in user: the site's id as text, and the primary number in E.164 where the site knows it.
+    """The signed-in user: the site's id as text, and the primary number in E.164 if known.
 
-    `numbers` are all of the user's numbers, where the site lets users have several.
+    `numbers` are all of the user's numbers, if the site allows several.
     """
 
     id: str
@@ -30,21 +30,22 @@ class SessionUser:
 class ApiRequest:
     """One request under the mount point.
 
-    `path` is what follows the mount, percent-decoded, without a leading slash; header names are lower case; `body` is
-    None when it is longer than `body_limit(path)` allows; `cookie` holds what this browser began, `device_cookie` that
-    it has signed in before; `peer` is the address of the connection, `user` who is
-    signed in, `signed_in_for` since when (None where nobody can tell); `multiprocess` is what WSGI says of the
-    server; `language` is the tag of the language in which the site itself speaks to this visitor, None where it leaves
-    that to the browser.
+    `path` is what follows the mount, percent-decoded, without a leading slash; header names are
+    lower case; a `body` of None was longer than `body_limit(path)` allows; `cookie` holds the
+    verifications that this browser started, `device_cookie` its trusted-device token; `peer` is the
+    address of the connection, `user` the signed-in user, `signed_in_for` the time since sign-in
+    (None if unknown); `multiprocess` is the WSGI server's flag of that name; `language` is the tag
+    of the language in which the site addresses this visitor, None if the browser decides.
 
-    Of the session: `has_session` says whether there is one, `started` holds the ids of the verifications that it
-    started, and `proved_for` how long ago its user verified one of the present numbers in it; where `present_counts`
-    is false, verifying one now would not count in this session. `asks_without_old` says whether the site has a rule for
-    users who have lost their number, `without_old` what that rule has answered for this call; None before it was asked.
+    Of the session: `has_session` is whether there is one, `started` holds the ids of the
+    verifications that it started, and `proved_for` the time since its user verified one of the
+    current numbers in it; if `present_counts` is false, verifying one now would not count in this
+    session. `asks_without_old` is whether the site has a rule for users who have lost their number,
+    `without_old` the result of that rule for this call; None before it was called.
     """
 
     method: str
-    path: str = field(repr=False)  # a webhook's holds its secret
+    path: str = field(repr=False)  # that of a webhook contains its secret
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: str = field(default="", repr=False)
     body: bytes | None = field(default=b"", repr=False)
@@ -64,7 +65,7 @@ class ApiRequest:
 
     @property
     def texts(self) -> Texts:
-        """Our texts in the site's language, or else in the one that the browser likes best."""
+        """Our texts in the site's language, or else in the browser's preferred one."""
         if self.language is not None:
             return texts_in(named(self.language) or ENGLISH)
         return texts_in(preferred(self.headers.get("accept-language", "")))
@@ -72,9 +73,10 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """The answer: JSON in `document`, or `text`; `cookie` and `device_cookie` are new values of ours, or None.
+    """The response: JSON in `document`, or `text`.
 
-    `started` are the ids that the session notes from now on; None leaves them.
+    `cookie` and `device_cookie` are our new values, or None. `started` are the ids to store in the
+    session; None leaves the session unchanged.
     """
 
     status: int
@@ -95,9 +97,10 @@ class ApiResponse:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """The proof is good and burnt: the adapter signs this phone's user in, and answers by `signed_in`.
+    """The proof was redeemed: the adapter signs this phone's user in and replies with `signed_in`.
 
-    `remember` is what the visitor answered to staying signed in on this device; None where nobody asked.
+    `remember` is the visitor's choice about staying signed in on this device; None if the form had
+    no such choice.
     """
 
     redeemed: Redeemed
@@ -106,16 +109,20 @@ class SignIn:
 
 @dataclass(frozen=True, slots=True)
 class SetPhone:
-    """The proof was redeemed: give the user this phone; reply by `phone_updated` or `phone_conflict`."""
+    """The proof was redeemed: the adapter gives the user this phone.
+
+    It replies with `phone_updated` or `phone_conflict`.
+    """
 
     redeemed: Redeemed
 
 
 @dataclass(frozen=True, slots=True)
 class AskSite:
-    """The present number was not verified: the site's rule for lost numbers decides. Nothing is burnt.
+    """The current number was not verified: the site's rule for lost numbers decides.
 
-    The adapter asks that rule, and answers the same call again with `ApiRequest.without_old` set.
+    No proof is consumed. The adapter calls that rule, and then handles the same call again with
+    `ApiRequest.without_old` set.
     """
 
     redeemed: Redeemed
@@ -123,8 +130,8 @@ class AskSite:
 
 @dataclass(frozen=True, slots=True)
 class SignOut:
-    """The adapter signs the user out, and answers by `signed_out`."""
+    """The adapter signs the user out and replies with `signed_out`."""
 
 
-#: What a call comes to: a reply, or what the adapter must do before there is one.
+#: The result of a call: a response, or what the adapter must do before there is one.
 ApiResult = ApiResponse | SignIn | SetPhone | AskSite | SignOut

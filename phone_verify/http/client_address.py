@@ -1,4 +1,4 @@
-"""The client's address, as far as configured proxies make it known."""
+"""The client's address, as far as the configured proxies report it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from .site import Site
 
 
 def call_address(site: Site, call: ApiRequest) -> str | None:
-    """The address that a call's sends are counted by."""
+    """Return the address under which a call's sends are counted."""
     return client_address(call.peer, call.headers.get("x-forwarded-for"), site.trusted_proxies)
 
 
 def client_address(peer: str | None, forwarded_for: str | None, trusted_proxies: int) -> str | None:
-    """The address that sends are counted by: IPv4 whole, IPv6 by its /64; None where there is none (a Unix socket).
+    """Return the address for counting sends: IPv4 whole, IPv6 by its /64.
 
-    With n trusted proxies the n-th address from the right of `X-Forwarded-For` counts; with fewer entries, or an
-    unreadable one, the peer's.
+    None without an address (Unix socket). With n trusted proxies, the n-th address from the right
+    of `X-Forwarded-For` is used; with fewer entries, or an unreadable one, the peer's.
     """
     if trusted_proxies > 0 and forwarded_for:
         entries = forwarded_for.split(",")

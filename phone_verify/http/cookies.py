@@ -1,10 +1,11 @@
-"""Our two cookies: their values, and how they are written and read.
+"""The two cookies of this library: their values, and how they are written and read.
 
-`phone_verify` holds the (id, secret) pairs of this browser's verifications; clients without cookies send a secret in a
-header. `phone_verify_device` marks a trusted device. Over https both names begin with `__Host-`: a browser accepts such
-a cookie only from this very host, over https and for the whole site, so that neither a sibling subdomain nor plain http
-can plant one, and a cookie without the prefix is not read. Without TLS, in development, browsers accept no such prefix,
-and the names have none.
+`phone_verify` holds the (id, secret) pairs of this browser's verifications; clients without cookies
+send a secret in a header. `phone_verify_device` marks a trusted device. Over https both names begin
+with `__Host-`: a browser accepts such a cookie only from this exact host, over https and for the
+whole site, so that neither a sibling subdomain nor plain http can plant one, and a cookie without
+the prefix is not read. Without TLS, in development, browsers reject this prefix, and the names have
+none.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ log = logging.getLogger("phone_verify")
 Pairs = Sequence[tuple[str, str]]
 
 COOKIE = "phone_verify"
-#: Long enough for the longest life (600 s), the proof (300 s) and a look at the clock.
+#: Long enough for the longest lifetime (600 s), the proof (300 s) and some delay.
 COOKIE_SECONDS = 3600
 HEADER = "verification-secret"
 _MOST = 5
@@ -34,7 +35,7 @@ DEVICE_COOKIE = "phone_verify_device"
 DEVICE_COOKIE_SECONDS = int(TRUSTED_FOR.total_seconds())
 
 PREFIX = "__Host-"
-#: Every name that our cookies can have; error reports must mask them.
+#: All possible names of the two cookies; error reports must mask them.
 ALL_NAMES = tuple(prefix + name for prefix in ("", PREFIX) for name in (COOKIE, DEVICE_COOKIE))
 
 _SECONDS = {COOKIE: COOKIE_SECONDS, DEVICE_COOKIE: DEVICE_COOKIE_SECONDS}
@@ -42,22 +43,23 @@ _LONG_AGO = "Thu, 01 Jan 1970 00:00:00 GMT"
 
 
 def cookie_name(cookie: str, *, https: bool) -> str:
-    """Return the name under which this cookie is written and read on a request that came so."""
+    """Return the name under which a request over this scheme has the cookie."""
     return f"{PREFIX}{cookie}" if https else cookie
 
 
 def cookie_arguments(
     site: Site, cookie: str, value: str, *, https: bool, mount: str, same_site: object
 ) -> dict[str, Any]:
-    """Return the keyword arguments for the response's `set_cookie`; an empty value deletes the cookie.
+    """Return the keyword arguments for the response's `set_cookie`.
 
-    `https` is the framework's answer to whether the request came over TLS, `mount` the path of our URLs, and
-    `same_site` the framework's setting for its own session cookie.
+    An empty value deletes the cookie. `https` is the framework's answer to whether the request came
+    over TLS, `mount` the path of our URLs, and `same_site` the framework's setting for its own
+    session cookie.
     """
     secure = https or site.secure_cookies
     if secure and not https:
         _warn_of_plain_http(site.public_url)
-    # A framework that sets none of these words has no wish: Lax is what browsers assume.
+    # Lax if the framework sets none of these values: browsers assume the same.
     word = same_site.title() if isinstance(same_site, str) else "Lax"
     return {
         "key": cookie_name(cookie, https=https),
@@ -81,7 +83,7 @@ def _warn_of_plain_http(public_url: str | None) -> None:
 
 
 def pairs(cookie: str) -> Pairs:
-    """The (id, secret) pairs of a cookie's value, newest first; what is malformed is left out."""
+    """Return the (id, secret) pairs of a cookie's value, newest first, without malformed ones."""
     found = []
     for entry in cookie.split("~")[:_MOST]:
         id, _, secret = entry.partition(".")
@@ -91,28 +93,31 @@ def pairs(cookie: str) -> Pairs:
 
 
 def with_pair(cookie: str, id: str, secret: str) -> str:
-    """The cookie's value with this pair in front, and the last five kept."""
+    """Return the cookie's value with this pair in front; the last five pairs are kept."""
     return _joined([(id, secret), *(pair for pair in pairs(cookie) if pair[0] != id)][:_MOST])
 
 
 def without_pair(cookie: str, id: str) -> str:
-    """The cookie's value without this verification."""
+    """Return the cookie's value without this verification."""
     return _joined([pair for pair in pairs(cookie) if pair[0] != id])
 
 
 def only_pair(cookie: str, id: str) -> str:
-    """The cookie's value with nothing but this verification."""
+    """Return the cookie's value with only this verification."""
     return _joined([pair for pair in pairs(cookie) if pair[0] == id])
 
 
 def secret_for(call: ApiRequest, id: str) -> str:
-    """The secret shown for this verification, or an empty text: the header's, or without one the cookie's."""
+    """Return the secret presented for this verification, or an empty text.
+
+    The header takes precedence over the cookie.
+    """
     header = call.headers.get(HEADER)
     return header if header is not None else dict(pairs(call.cookie)).get(id, "")
 
 
-def secrets_shown(call: ApiRequest) -> Sequence[str]:
-    """Every secret this request shows."""
+def presented_secrets(call: ApiRequest) -> Sequence[str]:
+    """Return every secret that this request presents."""
     header = call.headers.get(HEADER)
     return [*([header] if header else []), *(secret for _, secret in pairs(call.cookie))]
 
@@ -122,9 +127,9 @@ def _joined(held: Pairs) -> str:
 
 
 def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed) -> str | None:
-    """The new value of the cookie for a browser that has just signed in by this proof; None leaves it.
+    """Return the new device cookie for a browser that has just signed in with this proof.
 
-    A test number's fixed code is no sign of whose browser it is.
+    None leaves the old one. A test number's fixed code does not show who uses the browser.
     """
     if redeemed.by_test_number:
         return None

@@ -1,4 +1,7 @@
-"""Refusing what another site makes a visitor's browser send. No token is needed: browsers say where from."""
+"""Rejects requests that another site makes a visitor's browser send.
+
+No token is needed: browsers report the origin.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,10 @@ from .problems import problem
 
 
 def cross_site(call: ApiRequest, public_url: str | None) -> ApiResponse | None:
-    """403 if a browser says that this request comes from another site, else None.
+    """Return 403 if the browser reports that this request comes from another site, else None.
 
-    The `Verification-Secret` header cannot be set by another site without our consent, so a call that shows it is
-    none of theirs.
+    Another site cannot set the `Verification-Secret` header without our consent, so a call with
+    this header does not come from one.
     """
     if call.headers.get(HEADER):
         return None

@@ -1,4 +1,4 @@
-"""The SMS to an old number, so that its owner learns of a change that somebody else may have made."""
+"""The SMS to a previous number, which informs its owner of a change."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from .site import Site
 
 
 def notify_old_number(site: Site, old: PhoneNumber, texts: Texts) -> None:
-    """Send it where the site has switched it on. Never raises, and names neither a link nor the new number."""
+    """Send it if the site has enabled it.
+
+    Never raises; the text contains neither a link nor the new number.
+    """
     if site.notify_old_number:
         site.verifier.notify(old, texts.number_changed(site.name))

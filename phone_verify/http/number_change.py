@@ -1,4 +1,4 @@
-"""Who may be given which number: the rules of a first number and of a changed one."""
+"""Rules for giving a user a first number or changing the current one."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..errors import InvalidPhoneError
 from ..phone import PhoneNumber
 from .call import ApiRequest
 
-#: A first number follows a sign-in, and a changed one a verification of the present number, by this at most
-#: (threat model, "Web").
+#: Maximum time from a sign-in to a first number, and from a verification of the current number to a
+#: changed one (threat model, "Web").
 RECENT = timedelta(minutes=15)
 
 _DIGIT = re.compile(r"[0-9]", re.ASCII)
@@ -22,16 +22,17 @@ class Change(StrEnum):
     """Whether the signed-in user may be given a number, and what is missing if not."""
 
     ALLOWED = "allowed"
-    #: A first number, and the sign-in is not recent; or the present number does not count in this session.
+    #: A first number without a recent sign-in; or the current number does not count in this
+    #: session.
     SIGN_IN_AGAIN = "sign_in_again"
-    #: The present number has not been verified recently.
+    #: The current number has not been verified recently.
     VERIFY_PRESENT = "verify_present"
-    #: As above, and the site has a rule of its own for lost numbers.
+    #: As above, and the site has a rule for lost numbers.
     ASK_SITE = "ask_site"
 
 
 def current_numbers(call: ApiRequest) -> Sequence[PhoneNumber]:
-    """Return the numbers of the signed-in user, the primary one first; a value that is no number is left out."""
+    """Return the valid numbers of the signed-in user, the primary one first."""
     if call.user is None:
         return []
     found = []
@@ -44,7 +45,10 @@ def current_numbers(call: ApiRequest) -> Sequence[PhoneNumber]:
 
 
 def may_have(call: ApiRequest, phone: PhoneNumber | None = None) -> Change:
-    """Return whether the signed-in user may be given this number; without one, whether any other than the present."""
+    """Return whether the signed-in user may be given this number.
+
+    Without one, whether any but the current number.
+    """
     own = current_numbers(call)
     if phone in own:
         return Change.ALLOWED
@@ -58,10 +62,10 @@ def may_have(call: ApiRequest, phone: PhoneNumber | None = None) -> Change:
 
 
 def _has_unreadable_number(call: ApiRequest) -> bool:
-    """Return whether the user has a number that cannot be read: in national form, or of an old numbering plan.
+    """Return whether the user has a number in national form or of an old numbering plan.
 
-    It cannot be verified, but it must not be replaced as if the user had none. A text without a digit is no number:
-    sites write "none" or "-".
+    It cannot be verified, but it must not be replaced as if the user had none. A text without a
+    digit does not count: sites write "none" or "-".
     """
     return call.user is not None and any(_DIGIT.search(text) for text in (call.user.phone or "", *call.user.numbers))
 

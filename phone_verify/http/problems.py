@@ -1,4 +1,4 @@
-"""Problem bodies (RFC 9457): one place that says what each refusal looks like."""
+"""Problem bodies (RFC 9457): the one place that defines the response to each refusal."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ..i18n.texts import PAGE, REASONS, reason_text
 from ..model import Outcome, Reason
 from .call import ApiRequest, ApiResponse
 
-#: Nobody knows when a store or a provider is back: soon enough for a person, seldom enough for a machine.
+#: It is unknown when a store or a provider recovers: short enough for a person, long enough for a
+#: machine.
 _UNAVAILABLE_RETRY = timedelta(seconds=5)
 
-#: What the caller is told for each reason: HTTP status and `code`.
+#: HTTP status and `code` of each reason.
 _OF_REASON = {
     Reason.DESTINATION_NOT_ALLOWED: (403, "destination_not_allowed"),
     Reason.NOT_CONFIGURED: (503, "unavailable"),
@@ -40,7 +41,10 @@ def problem(
     allow: Sequence[str] = (),
     more: Mapping[str, object] | None = None,
 ) -> ApiResponse:
-    """A problem reply; `retry_after` also becomes the header, in whole seconds rounded up."""
+    """Return a problem response.
+
+    `retry_after` also becomes the header, in whole seconds rounded up.
+    """
     document: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -64,17 +68,17 @@ def problem(
 
 
 def invalid(detail: str, *fields: str) -> ApiResponse:
-    """400 for a body that is not what the call takes."""
+    """Return 400 for a body that does not fit the call."""
     return problem(400, "invalid_request", detail, fields=fields)
 
 
 def unavailable() -> ApiResponse:
-    """503: the store did not answer; nothing was sent and nothing accepted."""
+    """Return 503: the store did not respond; nothing was sent and nothing accepted."""
     return problem(503, "unavailable", PAGE["unavailable"])
 
 
 def refusal(outcome: Outcome) -> ApiResponse:
-    """The problem that an outcome without success is."""
+    """Return the problem for an unsuccessful outcome."""
     reason, record = outcome.reason, outcome.verification
     if reason is None:
         raise ValueError("this outcome is a success")
@@ -92,8 +96,11 @@ def refusal(outcome: Outcome) -> ApiResponse:
     return problem(status, code, reason_text(outcome), retry_after=retry_after, more=more)
 
 
-def told(call: ApiRequest, reply: ApiResponse) -> ApiResponse:
-    """The reply with its `detail` in the caller's language, where that is a text for visitors; others are English."""
+def localized(call: ApiRequest, reply: ApiResponse) -> ApiResponse:
+    """Return the reply with its `detail` in the caller's language if it is a text for visitors.
+
+    Others stay English.
+    """
     detail = (reply.document or {}).get("detail")
     if reply.status < HTTPStatus.BAD_REQUEST or not isinstance(detail, str):
         return reply

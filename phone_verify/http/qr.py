@@ -1,4 +1,4 @@
-"""A QR code of our own: a picture from the provider would tell the provider who looks at our page."""
+"""QR codes, generated here: a provider's picture would reveal our visitors to the provider."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from functools import lru_cache
 
 @lru_cache(maxsize=256)
 def svg_data_uri(text: str) -> str:
-    """`text` as a QR code, a `data:` URI of an SVG with a quiet zone, dark on white in light and dark pages."""
+    """Return `text` as a QR code: a `data:` URI of an SVG with a quiet zone.
+
+    It is dark on white in light and dark pages.
+    """
     import segno
 
     # Error level M: the symbol is read from a screen, often through a scratched lens.

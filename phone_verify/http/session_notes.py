@@ -1,7 +1,8 @@
-"""What the site's session keeps for this library: which verifications it started, and what its user has verified.
+"""Notes in the site's session: the verifications it started, and what its user has verified.
 
-The framework's session is passed in as a mapping. Numbers are kept as tags (`Verifier.tag`). A session that is a
-cookie can be replayed: an old copy holds old moments and ids, and gains nothing.
+The framework's session is passed in as a mapping. Numbers are kept as tags (`Verifier.tag`). A
+session in a cookie can be replayed: an old copy holds old times and ids, so an attacker gains
+nothing from it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 from ..model import is_id
 from . import session_time
 
-#: A browser is in the middle of at most this many verifications.
+#: A browser has at most this many verifications in progress.
 _MOST = 5
 
 
@@ -38,7 +39,7 @@ def without_id(noted: Sequence[str], id: str) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """The notes in one session; `prefix` begins the names of all keys."""
+    """The notes in one session; all keys start with `prefix`."""
 
     session: Session
     prefix: str = "phone_verify_"
@@ -50,7 +51,7 @@ class Notes:
         return [id for id in kept if isinstance(id, str) and is_id(id)] if isinstance(kept, list) else []
 
     def keep_started(self, ids: Sequence[str] | None) -> None:
-        """Replace the ids of started verifications; None leaves them."""
+        """Replace the ids of started verifications; None leaves them unchanged."""
         if ids is None or list(ids) == self.started:
             return
         if ids:
@@ -59,11 +60,12 @@ class Notes:
             self.session.pop(f"{self.prefix}started", None)
 
     def sign_in(self, user_id: str, numbers: Iterable[str], *, recent: bool = True) -> None:
-        """Note a sign-in, however it was done: what the session started before is dropped.
+        """Note a sign-in by any method, and drop what the session started before.
 
-        What it has verified before stays only if the same user signs in again, as for a second factor. `numbers` are
-        the tags of the numbers that the user has now; only they, and a number that signs this session in, count in
-        it. Without `recent` the user was only remembered, and has not just signed in.
+        Earlier verifications are kept only if the same user signs in again, as for a second factor.
+        `numbers` are the tags of the numbers that the user has now; only they, and a number that
+        signs this session in, count in it. Without `recent` the user was only remembered, and has
+        not just signed in.
         """
         checks = ("checked_at", "checked_number")
         same = recent and self.session.get(f"{self.prefix}user", None) == user_id
@@ -84,20 +86,21 @@ class Notes:
 
     @property
     def signed_in_for(self) -> timedelta | None:
-        """How long ago the session's user signed in; None if unknown."""
+        """The time since the session's user signed in; None if unknown."""
         return session_time.ago(self.session.get(f"{self.prefix}signed_in_at", None))
 
     def signed_in_by(self, number: str, started: Sequence[str] = ()) -> None:
         """Note that the number with this tag has just signed the session in.
 
-        `started` keeps the verification that did it, so that a repeated request for it gets its answer.
+        `started` keeps the verification that did it, so that a repeated request for it gets its
+        response.
         """
         self.session[f"{self.prefix}numbers"] = [number, *(other for other in self._numbers if other != number)]
         self.keep_started(started)
         self.check(number)
 
     def counts(self, number: str) -> bool:
-        """Whether a verification of the number with this tag counts as a recent verification in this session."""
+        """Return whether a verification of the number with this tag counts in this session."""
         return number in self._numbers
 
     def check(self, number: str) -> None:
@@ -108,21 +111,24 @@ class Notes:
 
     @property
     def last_phone_check(self) -> timedelta | None:
-        """How long ago the session's user last verified a number that counts; None if never."""
+        """The time since the session's user last verified a number that counts; None if never."""
         return session_time.ago(self.session.get(f"{self.prefix}checked_at", None))
 
     def proved_for(self, numbers: Collection[str]) -> timedelta | None:
-        """How long ago the user last verified one of the numbers with these tags; None if never."""
+        """Return the time since the user last verified one of the numbers with these tags.
+
+        None if never.
+        """
         return self.last_phone_check if self.session.get(f"{self.prefix}checked_number", None) in numbers else None
 
     @property
     def generation(self) -> int:
-        """The user's generation of sessions when this one signed in; 0 for one that does not say."""
+        """The user's session generation when this session signed in; 0 if it holds none."""
         kept = self.session.get(f"{self.prefix}generation", None)
         return kept if type(kept) is int else 0
 
     def keep_generation(self, generation: int) -> None:
-        """Let this session go on under this generation."""
+        """Store this generation in the session."""
         if generation != self.generation:
             self.session[f"{self.prefix}generation"] = generation
 

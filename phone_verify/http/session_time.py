@@ -1,6 +1,7 @@
-"""Moments that a session keeps, in whole seconds since 1970: when its user signed in, or proved the own number.
+"""Times kept in a session: of the sign-in, and of the last verification of a number.
 
-A session that is a cookie can be put back; an old copy holds an old moment, and gains nothing.
+They are in whole seconds since 1970. A session in a cookie can be replayed; an old copy holds an
+old time, so an attacker gains nothing from it.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from datetime import timedelta
 
 from ..errors import ConfigurationError
 
-#: A moment further in the future is of before the clock was put back, and nobody knows how long ago it is.
+#: A time further in the future dates from before the clock was set back; its age is unknown.
 _LEEWAY = 5
 
 
 def now() -> int:
-    """This moment, as a session keeps it."""
+    """Return the current time, as a session keeps it."""
     return int(time.time())
 
 
 def ago(kept: object) -> timedelta | None:
-    """How long ago the moment is that a session kept; None for what is none."""
+    """Return the age of a time kept in a session; None if the value is not a valid time."""
     if type(kept) is not int:
         return None
     age = time.time() - kept
@@ -28,12 +29,15 @@ def ago(kept: object) -> timedelta | None:
 
 
 def span(max_age: timedelta | float) -> timedelta:
-    """A `max_age` as a span; a number is seconds. Raises `ConfigurationError` for what is none."""
+    """Return a `max_age` as a timedelta.
+
+    A number is seconds. Raises `ConfigurationError` for other values.
+    """
     if isinstance(max_age, (int, float)) and not isinstance(max_age, bool):
         try:
             max_age = timedelta(seconds=max_age)
-        except (OverflowError, ValueError):  # infinite, or no number
+        except (OverflowError, ValueError):  # infinite, or not a number
             max_age = timedelta(0)
     if not isinstance(max_age, timedelta) or max_age <= timedelta(0):
-        raise ConfigurationError("max_age: write a timedelta, or a number of seconds, like max_age=600")
+        raise ConfigurationError("max_age: use a timedelta or a positive number of seconds, like max_age=600")
     return max_age

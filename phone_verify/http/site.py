@@ -1,4 +1,4 @@
-"""What an adapter has of a configured site: finished objects, made once at start-up."""
+"""The configured site as adapters see it: finished objects, made once at start-up."""
 
 from __future__ import annotations
 
@@ -11,44 +11,47 @@ from ..verifier import AsyncVerifier, Verifier
 
 
 def _no_async_verifier() -> AsyncVerifier:
-    raise ConfigurationError("this site was made without an async verifier: give it one as `make_async_verifier`")
+    raise ConfigurationError("this site has no async verifier: pass one as `make_async_verifier`")
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A verifier, and what the web side needs to know of the configuration."""
+    """A verifier, and the parts of the configuration that the web layer needs."""
 
     verifier: Verifier
     name: str = ""
     #: `https://site.example`, or None: never taken from a request.
     public_url: str | None = None
-    #: Accepted in webhook addresses; the first is the one that providers are given.
+    #: Accepted in webhook URLs; the first is used in new URLs.
     webhook_secrets: Sequence[str] = field(default=(), repr=False)
     trusted_proxies: int = 0
-    #: What a client may start a verification for.
+    #: The purposes for which a client may start a verification.
     purposes: Purposes = field(default_factory=Purposes)
-    #: Whether a code sent to the phone alone signs in users with rights over other users (`phone_verify.staff`).
+    #: Whether a code sent to the phone alone signs in users with rights over other users
+    #: (`phone_verify.staff`).
     staff_sign_in_by_phone: bool = False
     #: Whether an old number gets an SMS when it is changed.
     notify_old_number: bool = False
-    #: Names of the roles that give such rights, where the framework's users have roles.
+    #: Names of the roles that give such rights, if the framework's users have roles.
     staff_roles: Sequence[str] = ()
-    #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty: none.
+    #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty:
+    #: none.
     frame_ancestors: Sequence[str] = ()
-    #: Called when a request shows that the site runs in several processes; a store of one process then refuses.
+    #: Called when a request shows that the site runs in several processes; a store of one process
+    #: then refuses.
     warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)
-    #: Makes the async verifier when it is first asked for: a blocking site pays nothing for it.
+    #: Makes the async verifier on first use, so that a blocking site does not pay for it.
     make_async_verifier: Callable[[], AsyncVerifier] = field(default=_no_async_verifier, repr=False)
 
     @property
     def async_verifier(self) -> AsyncVerifier:
-        """The verifier to be awaited, over the same records and counters.
+        """The async verifier, over the same records and counters.
 
-        Raises `ConfigurationError` where the extra `async` is not installed.
+        Raises `ConfigurationError` if the extra `async` is not installed.
         """
         return self.make_async_verifier()
 
     @property
     def secure_cookies(self) -> bool:
-        """Whether cookies are for https only, however the request came."""
+        """Whether cookies are for https only, regardless of the request's scheme."""
         return self.public_url is not None and self.public_url.startswith("https://")

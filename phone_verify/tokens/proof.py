@@ -1,8 +1,9 @@
 """Proofs: the signed tokens of finished verifications.
 
-A proof names the verification by its id, never by its phone. It is signed by itsdangerous with SHA-256 under a
-salt per purpose and audience, and carries the time of the verification, so that repeated reads give the same token.
-That it is used once, and only by the binding that earned it, is the store's part (`Store.redeem`).
+A proof names the verification by its id, never by its phone. It is signed by itsdangerous with
+SHA-256 under a salt for each purpose and audience, and carries the time of the verification, so
+that repeated reads give the same token. The store ensures that it is used once, and only with its
+binding (`Store.redeem`).
 """
 
 from __future__ import annotations
@@ -18,24 +19,27 @@ from ..lifecycle import PROOF_LIFE
 from ..model import is_id
 from .signer import StampedSigner
 
-#: Clocks of two machines of one site may differ by so much (threat model: at most 30 s).
+#: Allowed clock difference between two machines of one site (threat model: at most 30 s).
 LEEWAY = timedelta(seconds=30)
 _LONGEST = 1024
 
 
 class Proofs:
-    """Signs and reads the proofs of one site. The newest key and the first audience sign, every one verifies."""
+    """Signs and verifies the proofs of one site.
+
+    The newest key and the first audience sign, all verify.
+    """
 
     def __init__(self, keyring: Keyring, *audiences: str) -> None:
         self._keys = keyring.proof_keys
         self._audiences = audiences
 
     def sign(self, id: str, purpose: str, verified_at: datetime) -> str:
-        """The proof of this verification: the same text each time."""
+        """Return the proof of this verification: the same text each time."""
         return self._signer(purpose, self._audiences[0], verified_at).sign(id).decode()
 
     def read(self, proof: str, purposes: Iterable[str], now: datetime) -> str | None:
-        """The id of the verification proven, or None: wrong signature, purpose, audience or age."""
+        """Return the verification's id, or None for a wrong signature, purpose, audience or age."""
         if len(proof) > _LONGEST or not proof.isascii():
             return None
         salts = product(purposes, self._audiences)
@@ -43,7 +47,8 @@ class Proofs:
 
     def _read(self, proof: str, purpose: str, audience: str, now: datetime) -> str | None:
         try:
-            # An age below zero is refused as well: a proof from beyond the leeway.
+            # A negative age is refused as well: such a proof is further in the future than the
+            # leeway.
             signer = self._signer(purpose, audience, now + LEEWAY)
             signed = signer.unsign(proof, int((PROOF_LIFE + LEEWAY).total_seconds()))
         except BadData:

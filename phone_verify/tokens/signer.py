@@ -1,4 +1,4 @@
-"""A signer whose time is given, not read: what our signed texts have in common."""
+"""A signer with a given time instead of the current one, shared by our signed texts."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from itsdangerous.encoding import want_bytes
 
 
 class StampedSigner(TimestampSigner):
-    """Signs by itsdangerous with SHA-256, as of the time `at`. The first key signs, every one verifies."""
+    """Signs with itsdangerous and SHA-256, as of the time `at`. The first key signs, all verify."""
 
     def __init__(self, keys: Sequence[bytes], salt: str, at: datetime) -> None:
-        # itsdangerous signs with the last.
+        # itsdangerous signs with the last key.
         given: dict[str, Any] = {"key_derivation": "hmac", "digest_method": hashlib.sha256}
         super().__init__([*reversed(keys)], salt=salt, **given)
         self._stamp = int(at.timestamp())
@@ -26,7 +26,7 @@ class StampedSigner(TimestampSigner):
         return self._stamp
 
     def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
-        # The same as itsdangerous derives, once: a signer lives for one text only.
+        # The same derivation as in itsdangerous, cached: a signer is used for one text only.
         return _derived(self.secret_keys[-1] if secret_key is None else want_bytes(secret_key), self.salt)
 
 

@@ -1,1 +1,1 @@
-"""What both adapters show: texts, style sheet, script, QR. Nothing here knows a framework."""
+"""The pages, as plain functions and values, with their style sheet and script."""

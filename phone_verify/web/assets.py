@@ -1,4 +1,7 @@
-"""The style sheet and the script, served by both adapters under their mount: no build step, no static files app."""
+"""The style sheet and the script, served by both adapters under their mount.
+
+This needs no build step and no static files app.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ _TYPES = {"phone_verify.css": "text/css; charset=utf-8", "phone_verify.js": "tex
 
 @cache
 def asset(name: str) -> tuple[bytes, str] | None:
-    """Content and media type of one of our files, or None if there is no such file."""
+    """Return content and media type of one of our files, or None if it does not exist."""
     if name not in _TYPES:
         return None
     return files(__package__).joinpath("static", name).read_bytes(), _TYPES[name]

@@ -1,10 +1,12 @@
-"""The flow of the pages, without a framework: what was submitted in, what to show out.
+"""The flow of the pages, without a framework: submitted values in, what to show out.
 
-An adapter reads its form into a mapping, calls one of these, and renders a `LoginPage`, `CodePage` or `VerifyPage` by
-the template of that name, follows a `Redirect`, signs in on a `SignIn`, or gives the number to whoever is signed in on
-a `SetPhone`. The pages hold their binding in the same cookie as the API, so that a script on the page can ask the API
-about what the page shows. The cookie alone finishes nothing here: anyone who can set cookies for the site could plant
-a pair. Only verifications that the framework's own session started (`ApiRequest.started`) are shown and finished.
+An adapter reads its form into a mapping and calls one of these functions. It renders a `LoginPage`,
+`CodePage` or `VerifyPage` with the template of that name, follows a `Redirect`, signs in on a
+`SignIn`, or gives the signed-in user the number on a `SetPhone`. The pages hold their binding in
+the same cookie as the API, so that a script on the page can call the API for the verification that
+the page shows. The cookie alone completes nothing here: anyone who can set cookies for the site
+could plant a pair. Only verifications that the framework's own session started
+(`ApiRequest.started`) are shown and completed.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from ..api import representation
 from ..errors import InvalidPhoneError, StoreError
 from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
-from ..http.cookies import Pairs, pairs, secrets_shown, with_pair, without_pair
+from ..http.cookies import Pairs, pairs, presented_secrets, with_pair, without_pair
 from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
@@ -68,7 +70,7 @@ __all__ = [
 log = logging.getLogger("phone_verify")
 
 PURPOSE = "login"
-#: What a page says where the user may not be given another number.
+#: The texts of a page if the user may not be given another number.
 _REFUSALS = {Change.SIGN_IN_AGAIN: "sign_in_again", Change.VERIFY_PRESENT: "verify_first"}
 _LONGEST_FIELD = 1024
 
@@ -76,42 +78,43 @@ P = TypeVar("P", LoginPage, VerifyPage)
 
 
 def show_login(site: Site, call: ApiRequest, next: str = "") -> LoginPage:
-    """The empty login page."""
+    """Return the empty login page."""
     return _login(site, call.texts, next=next)
 
 
 def show_logout(call: ApiRequest, next: str = "") -> LogoutPage:
-    """The page that asks whether to sign out."""
+    """Return the page that confirms signing out."""
     return LogoutPage(texts=call.texts, next=next)
 
 
 def submit_login(site: Site, call: ApiRequest, form: Mapping[str, str]) -> LoginPage | Redirect:
-    """Start a verification and go to its page; one that is live already is shown again instead of sending."""
+    """Start a verification and redirect to its page; an open one is shown again instead of sending."""
     phone_text, word = _field(form, "phone"), _field(form, "channel")
     page = replace(_login(site, call.texts, next=_field(form, "next"), chosen=word), phone=phone_text)
     phone = _typed(site, page, phone_text)
-    return _begun(site, call, page, phone, PURPOSE, word) if isinstance(phone, PhoneNumber) else phone
+    return _start(site, call, page, phone, PURPOSE, word) if isinstance(phone, PhoneNumber) else phone
 
 
 def show_verify(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
-    """The page on which somebody who is signed in confirms or changes the number."""
+    """Return the page on which a signed-in user confirms or changes the number."""
     if call.user is None:
         return Redirect("login", next, back="verify")
     page = _verify(site, call, next=next)
     try:
-        # Whoever wants to go on to another page is here to confirm it once more.
+        # With `next`, the user is here to verify the number again.
         if not next and (id := _just_confirmed(site, call)):
             cookie, started = without_pair(call.cookie, id), without_id(call.started, id)
             return replace(page, notice=page.text["number_confirmed"], cookie=cookie, started=started)
     except StoreError as error:
-        return _down(page, error)
+        return _store_unavailable(page, error)
     return page
 
 
 def submit_verify(site: Site, call: ApiRequest, form: Mapping[str, str]) -> VerifyPage | Redirect | SignOutOthers:
-    """Send to the current number (`confirm`), or to the one in `phone`, which becomes the user's once it is verified.
+    """Send to the current number (`confirm`) or to the one in `phone`.
 
-    Or end all other sessions (`sign_out_others`).
+    The latter becomes the user's once it is verified. Or end all other sessions
+    (`sign_out_others`).
     """
     next, phone_text, word = _field(form, "next"), _field(form, "phone"), _field(form, "channel")
     if call.user is None:
@@ -130,11 +133,11 @@ def submit_verify(site: Site, call: ApiRequest, form: Mapping[str, str]) -> Veri
     change = may_have(call, phone)
     if change in _REFUSALS:
         return replace(page, error=page.text[_REFUSALS[change]], status=403)
-    return _begun(site, call, page, phone, "confirm" if not own or phone in own else "change_phone", word)
+    return _start(site, call, page, phone, "confirm" if not own or phone in own else "change_phone", word)
 
 
 def signed_out_others(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
-    """The page after all other sessions of the user were ended."""
+    """Return the page after all other sessions of the user were ended."""
     if call.user is None:
         return Redirect("login", next, back="verify")
     page = _verify(site, call, next=next)
@@ -142,38 +145,43 @@ def signed_out_others(site: Site, call: ApiRequest, next: str = "") -> VerifyPag
 
 
 def taken_phone(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
-    """The page for somebody who has proven a number that is another user's."""
+    """Return the page after verifying a number that belongs to another user."""
     return _refused_number(site, call, next, "phone_taken", 409)
 
 
 def refused_phone(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Redirect:
-    """The page for somebody whose proof must not give a number: a test number's fixed code, and rights over others."""
+    """Return the page for a proof that must not give a number to this user.
+
+    This applies to a test number and a user with rights over others.
+    """
     return _refused_number(site, call, next, "phone_refused", 400)
 
 
 def show_code(site: Site, call: ApiRequest, next: str = "") -> CodePage | Redirect | SignIn | SetPhone | AskSite:
-    """The page of the newest verification that this session started: to sign in, or for the own number."""
+    """Return the page of the newest sign-in or number verification of this session."""
     return _submit_code(site, call, {"next": next[:_LONGEST_FIELD]})
 
 
 def submit_code(
     site: Site, call: ApiRequest, form: Mapping[str, str]
 ) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
-    """Check the `code`; or send again (`resend`, on the named `channel`); or look whether the call came (`called`).
+    """Check the `code`.
 
-    A form that asks whether to stay signed in says so by `asks_remember`, and the answer is its box `remember`.
+    Or resend (`resend`, on the given `channel`); or check whether the call has arrived (`called`).
+    A form with a box for staying signed in sends `asks_remember`, and the state of the box as
+    `remember`.
     """
     return _submit_code(site, call, {**form, "submitted": "1"})
 
 
 def refused_login(site: Site, call: ApiRequest, next: str = "") -> LoginPage:
-    """The login page for somebody whom the site does not let in."""
+    """Return the login page for a user that the site does not let sign in."""
     texts = call.texts
     return replace(_login(site, texts, next=next), error=texts.page["login_refused"], status=403)
 
 
 def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
-    """The number that was typed, or the page that says what is wrong with it."""
+    """Return the typed number, or the page with the error."""
     if not page.configured:
         return replace(page, status=503)
     try:
@@ -182,8 +190,8 @@ def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
         return replace(page, error=page.text["invalid_phone"], status=400)
 
 
-def _begun(site: Site, call: ApiRequest, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
-    """Start a verification, or find the live one, and go to its page."""
+def _start(site: Site, call: ApiRequest, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
+    """Start a verification, or find the open one, and redirect to its page."""
     texts = call.texts
     if not page.configured:
         return replace(page, status=503)
@@ -203,14 +211,14 @@ def _begun(site: Site, call: ApiRequest, page: P, phone: PhoneNumber, purpose: s
             channel=channel,
             locale=texts.language.tag,
             address=call_address(site, call),
-            shown=secrets_shown(call),
+            shown=presented_secrets(call),
             trusted_device=call.device_cookie,
             subject=call.user.id if call.user is not None else "",
             owned=phone in current_numbers(call),
             by_client=True,
         )
     except StoreError as error:
-        return _down(page, error)
+        return _store_unavailable(page, error)
     if outcome.verification is None or outcome.secret is None:
         reply = refusal(outcome)
         return replace(page, error=texts.refusal(outcome), status=reply.status, headers=reply.headers)
@@ -222,13 +230,13 @@ def _to_code(call: ApiRequest, next: str, id: str, secret: str) -> Redirect:
     return Redirect("code", next, cookie, started=with_id(call.started, id))
 
 
-def _down(page: P, error: StoreError) -> P:
+def _store_unavailable(page: P, error: StoreError) -> P:
     log.error("the store did not answer: %s", error)
     return replace(page, error=page.text["unavailable"], status=503, headers=unavailable().headers)
 
 
 def _just_confirmed(site: Site, call: ApiRequest) -> str | None:
-    """The id of this session's newest verification, if it has given the user a number, or confirmed it."""
+    """Return the newest verification's id if it gave or confirmed the user's number."""
     for id, secret in pairs(call.cookie)[:1]:
         record = site.verifier.get(id, secret).verification if id in call.started else None
         if record is not None and record.redeemed and _is_for_number(record) and record.phone in current_numbers(call):
@@ -257,7 +265,7 @@ def _submit_code(
     if call.multiprocess:
         site.warn_multiprocess()
     try:
-        return _answered(site, call, held, form, next)
+        return _process_code(site, call, held, form, next)
     except StoreError as error:
         log.error("the store did not answer: %s", error)
         texts, reply = call.texts, unavailable()
@@ -273,7 +281,7 @@ def _submit_code(
         )
 
 
-def _answered(
+def _process_code(
     site: Site, call: ApiRequest, held: Pairs, form: Mapping[str, str], next: str
 ) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
     current, cookie = _current(site, call, held)
@@ -285,7 +293,7 @@ def _answered(
     subject = call.user.id if changes and call.user is not None else ""
     change = may_have(call, record.phone) if changes else Change.ALLOWED
     if change in _REFUSALS:
-        return Redirect("verify", next, cookie)  # which says what is missing
+        return Redirect("verify", next, cookie)  # that page states what is missing
     if "submitted" not in form or "called" in form:
         outcome = site.verifier.poll(id, secret)
     elif "resend" in form:
@@ -296,34 +304,36 @@ def _answered(
         outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
     else:
         outcome = site.verifier.check(id, secret, _field(form, "code"), address=call_address(site, call))
-    stays = bool(_field(form, "remember")) if _field(form, "asks_remember") else None
-    if outcome.proof is not None and "submitted" in form:  # looking at a page signs nobody in
+    remember = bool(_field(form, "remember")) if _field(form, "asks_remember") else None
+    # viewing a page must not sign the user in
+    if outcome.proof is not None and "submitted" in form:
         if change is Change.ASK_SITE:
             foreseen = site.verifier.foresee(outcome.proof, [secret], purposes, subject=subject)
             return AskSite(foreseen) if foreseen is not None else Redirect("verify", next, cookie)
         redeemed = site.verifier.redeem(outcome.proof, [secret], purposes, subject=subject)
         if redeemed is not None:
-            return SetPhone(redeemed) if changes else SignIn(redeemed, stays)
+            return SetPhone(redeemed) if changes else SignIn(redeemed, remember)
     begun_at: PageName = "verify" if changes else "login"
     standing = outcome if outcome.verification is not None else site.verifier.get(id, secret)
     if standing.verification is None:
         return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
     record = standing.verification
     if record.state is Status.VERIFIED and outcome.proof is None and outcome.ok:
-        # Its proof has been used, and this is its answer.
+        # Its proof was redeemed, and this is the repeated response.
         return Redirect(begun_at, next, without_pair(call.cookie, id), started=without_id(call.started, id))
     outcome = replace(outcome, verification=record, channels=standing.channels)
     page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
     number = spoken(record.phone) if changes and record.phone not in current_numbers(call) else ""
     return replace(
-        page, next=next, begun_at=begun_at, number=number, asks_remember=not changes, remember=stays is not False
+        page, next=next, begun_at=begun_at, number=number, asks_remember=not changes, remember=remember is not False
     )
 
 
 def _current(site: Site, call: ApiRequest, held: Pairs) -> tuple[tuple[str, str, Verification] | None, str]:
-    """The newest of the held verifications that the pages are for, and the cookie without those that are gone.
+    """Return the newest held verification of the pages, and the cookie without deleted ones.
 
-    Those are to sign in, and for a signed-in user also to confirm or change the number. The pages leave others alone.
+    The pages handle sign-in, and for a signed-in user also confirming or changing the number.
+    Others are left alone.
     """
     cookie = call.cookie
     purposes = SIGN_IN_PURPOSES + (PHONE_PURPOSES if call.user is not None else ())

@@ -1,4 +1,4 @@
-"""What each page shows, as values: an adapter hands one to the template of its name."""
+"""The values of each page: an adapter passes one to the template of its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from ..i18n.languages import ENGLISH, Language
 from ..i18n.texts import Texts, texts_in
 
-#: The pages under the mount, by the names that redirects and templates have for them.
+#: The pages under the mount, by their names in redirects and templates.
 PageName = Literal["login", "code", "verify"]
 
 
@@ -25,7 +25,10 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class NumberHelp:
-    """How a number is written here: an `example`, in national form if `local`, and whether others are `abroad`."""
+    """How to write a number: an `example`, in national form if `local`.
+
+    `abroad` is whether numbers of other countries are accepted.
+    """
 
     example: str = "+98 912 000 0000"
     local: bool = False
@@ -34,7 +37,10 @@ class NumberHelp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """What every page has: `status`, `headers` and `cookie` are the response's, `started` is the session's."""
+    """The fields of every page.
+
+    `status`, `headers` and `cookie` are the response's, `started` is the session's.
+    """
 
     texts: Texts = field(default_factory=lambda: texts_in(ENGLISH), repr=False)
     next: str = ""
@@ -47,7 +53,7 @@ class Page:
 
     @property
     def text(self) -> Mapping[str, str]:
-        """The texts that templates name."""
+        """The texts that templates use by name."""
         return self.texts.page
 
     @property
@@ -58,12 +64,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class LogoutPage(Page):
-    """Where signing out is confirmed."""
+    """The page that confirms signing out."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginPage(Page):
-    """Where the number is typed."""
+    """The page for entering the number."""
 
     choices: Sequence[Choice]
     phone: str = field(default="", repr=False)
@@ -72,22 +78,22 @@ class LoginPage(Page):
 
     @property
     def several(self) -> bool:
-        """Whether there is anything to choose."""
+        """Whether there is more than one channel to choose from."""
         return len(self.choices) > 1
 
     @property
     def refused(self) -> bool:
-        """Whether the error is about the number that was typed."""
+        """Whether the error concerns the number that was entered."""
         return bool(self.error)
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyPage(LoginPage):
-    """Where somebody who is signed in confirms the own number, or types another one.
+    """The page on which a signed-in user confirms the current number or enters another one.
 
-    `phone_hint` is the current number's, empty for a user without one. Without `may_change` no other number can be
-    entered: the user verifies the current number first, or with `must_sign_in` signs in again. Without `may_confirm`
-    verifying the current number would not lead to `next`.
+    `phone_hint` is the current number's, empty for a user without one. Without `may_change` no
+    other number can be entered: the user verifies the current number first, or with `must_sign_in`
+    signs in again. Without `may_confirm` verifying the current number would not lead to `next`.
     """
 
     phone_hint: str = ""
@@ -97,24 +103,25 @@ class VerifyPage(LoginPage):
 
     @property
     def refused(self) -> bool:
-        """Whether the error is about a number that was typed, and not about the own one."""
+        """Whether the error concerns a number that was entered, and not the current one."""
         has_field = self.configured and self.may_change
         return bool(self.error) and has_field and (bool(self.phone) or not self.phone_hint)
 
 
 @dataclass(frozen=True, slots=True)
 class SignOutOthers:
-    """The adapter ends every other session of the signed-in user, and shows `pages.signed_out_others`."""
+    """The adapter ends the user's other sessions and shows `flow.signed_out_others`."""
 
 
 @dataclass(frozen=True, slots=True)
 class CodePage(Page):
-    """Where the code is typed, or the number to call is shown.
+    """The page for entering the code, or for the number to call.
 
-    `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or `over`. `poll_path` is
-    the API call, under the mount, that tells how the verification stands. `begun_at` is the page where it was begun.
-    `number` is the number in full where it would become the user's: such a page asks, and no script submits it.
-    `asks_remember` puts a box on the page, ticked if `remember`: whether to stay signed in on this device.
+    `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or
+    `over`. `poll_path` is the API call, under the mount, that returns the status. `begun_at` is the
+    page that started the verification. `number` is the full number if it would become the user's:
+    such a page requires a confirmation, and no script submits it. `asks_remember` puts a box on the
+    page, ticked if `remember`: whether to stay signed in on this device.
     """
 
     kind: str
@@ -138,15 +145,15 @@ class CodePage(Page):
 
     @property
     def code_places(self) -> range:
-        """One item for each digit that is asked for: templates can repeat, but not count."""
+        """One item for each digit of the code: templates can repeat, but not count."""
         return range(self.code_length or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Go to the page `to`, with the new cookie, the ids that the session notes, and `next` kept.
+    """Redirect to the page `to`, with the new cookie, the ids for the session, and `next` kept.
 
-    With `back` it is somebody who must sign in first: afterwards that page is where they wanted to go.
+    With `back` the user must sign in first and is then returned to that page.
     """
 
     to: PageName
@@ -156,7 +163,10 @@ class Redirect:
     started: Sequence[str] | None = None
 
     def address(self, urls: Mapping[str, str]) -> str:
-        """The address to go to; `urls` has those of the pages, and as `sign_in` the site's own sign-in page, if any."""
+        """Return the URL to redirect to.
+
+        `urls` holds those of the pages, and the site's own sign-in page as `sign_in`, if any.
+        """
         if self.back is None:
             return _with_next(urls[self.to], self.next)
         return _with_next(urls.get("sign_in") or urls[self.to], _with_next(urls[self.back], self.next))

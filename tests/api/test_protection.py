@@ -95,7 +95,7 @@ def test_frames_are_closed_unless_the_site_allows_them(setting: object, ancestor
      "https://a.example https://b.example", "https://user@a.example", "null", "https://*"],
 )  # fmt: skip
 def test_frame_ancestors_that_are_no_origins_are_refused(word: str) -> None:
-    with pytest.raises(ConfigurationError, match="PHONE_VERIFY_FRAME_ANCESTORS: write self, or"):
+    with pytest.raises(ConfigurationError, match="PHONE_VERIFY_FRAME_ANCESTORS: use self, or"):
         Settings.read({"frame_ancestors": [word]})
 
 

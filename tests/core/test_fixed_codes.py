@@ -208,7 +208,7 @@ def test_on_its_last_day_it_is_good_and_after_it_gone() -> None:
     ],
 )
 def test_what_cannot_be_read_is_refused_with_what_to_write(entry: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_TEST_PASSCODES.*(write)") as raised:
+    with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_TEST_PASSCODES.*(use)") as raised:
         read(entry)
     assert "48219" not in str(raised.value).replace("+12025550123=482193@2027-01-31", "")
 

@@ -1129,7 +1129,7 @@ def test_a_provider_that_cannot_say_is_logged(trouble: Exception, caplog: pytest
     (record,) = caplog.records
     assert (record.levelno, record.getMessage()) == (
         logging.WARNING,
-        f"teller could not say how an order fared: {trouble}",
+        f"teller could not report the delivery status of an order: {trouble}",
     )
     assert bench.verifier.get(id, secret).ok
 
@@ -1153,7 +1153,7 @@ def test_a_webhook_about_an_order_touches_no_verification(caplog: pytest.LogCapt
     (record,) = of_the_library(caplog)
     assert (record.levelno, record.getMessage()) == (
         logging.INFO,
-        "teller told how an order fared: delivered to … forged: line …",
+        "teller reported the delivery status of an order: delivered to … forged: line …",
     )
     assert bench.verifier.receive("teller", webhook(said="nothing")) is False
     assert len(of_the_library(caplog)) == 1
@@ -1168,7 +1168,7 @@ def test_a_webhook_about_an_order_without_words_is_one_line(caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
     assert Bench(Teller()).verifier.receive("teller", webhook(id="600000001")) is False
     (record,) = of_the_library(caplog)
-    assert record.getMessage() == "teller told how an order fared: delivered"
+    assert record.getMessage() == "teller reported the delivery status of an order: delivered"
 
 
 def test_a_channel_may_be_a_word() -> None:

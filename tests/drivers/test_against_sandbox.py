@@ -280,7 +280,7 @@ def test_a_message_that_fared_is_told_and_proves_nothing(
     bench.begin(IRANIAN)
     assert hooks.heard.wait(5)
     assert hooks.statuses == [200]
-    assert f"amoot told how an order fared: {told}" in caplog.messages
+    assert f"amoot reported the delivery status of an order: {told}" in caplog.messages
     outcome = bench.verifier.get(bench.id, bench.secret)
     assert outcome.verification is not None
     assert outcome.verification.status is Status.SENT

@@ -248,7 +248,7 @@ def test_below_another_application_the_way_back_is_whole() -> None:
 
 @pytest.mark.parametrize("age", [0, -1, True, None, "600", timedelta(0), timedelta(seconds=-1), math.nan, math.inf])
 def test_a_span_that_is_none_is_refused_where_it_is_written(age: Any) -> None:
-    with pytest.raises(ConfigurationError, match="max_age: write a timedelta, or a number of seconds"):
+    with pytest.raises(ConfigurationError, match="max_age: use a timedelta or a positive number of seconds"):
         recent_phone_check_required(age)
 
 
