@@ -1,7 +1,7 @@
-"""Part of the build: makes of every `.po` the catalogue that the library reads, beside it.
+"""Build hook: compiles every `.po` file into the catalogue that the library reads.
 
-Catalogues are not kept in the repository. A wheel and an editable install (`pip install -e .`) make them; the tests
-make them anew each time, so that none of them can pass by an old one.
+Catalogues are not in the repository. A wheel and an editable install (`pip install -e .`) compile them; the tests
+recompile them in each run, so that no test passes with an outdated one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompileCatalogues(BuildHookInterface):
-    """Hatch calls this before it collects the files of a wheel."""
+    """The hook that Hatch calls before it collects the files of a wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile; what has been compiled is ignored by git and goes into the wheel all the same."""
+        """Compile the catalogues. Git ignores them, so they are added to the wheel as artifacts."""
         for path in compile_catalogues(Path(self.root)):
             build_data["artifacts"].append(f"/{path.relative_to(self.root).as_posix()}")
 
 
 def compile_catalogues(root: Path) -> Iterator[Path]:
-    """Compile every `.po` below `phone_verify`; the catalogues' paths. Raises ValueError for one that is malformed."""
+    """Compile every `.po` below `phone_verify`; return the paths. Raises ValueError for a malformed one."""
     for source in sorted((root / "phone_verify").rglob("*.po")):
         target = source.with_suffix(".mo")
         try:
@@ -37,7 +37,7 @@ def compile_catalogues(root: Path) -> Iterator[Path]:
                 catalogue = read_po(file, abort_invalid=True)
         except PoFileError as error:
             raise ValueError(f"{source}, line {error.lineno}: {error}") from None
-        catalogue.creation_date = datetime(1980, 1, 1, tzinfo=UTC)  # not now: the same source makes the same wheel
+        catalogue.creation_date = datetime(1980, 1, 1, tzinfo=UTC)  # not the current time: builds are reproducible
         compiled = BytesIO()
         write_mo(compiled, catalogue)
         if not target.exists() or target.read_bytes() != compiled.getvalue():
@@ -46,7 +46,7 @@ def compile_catalogues(root: Path) -> Iterator[Path]:
 
 
 def _replace(target: Path, content: bytes) -> None:
-    # Whole or not at all: a site may be reading it.
+    # Atomic: a site may be reading it.
     handle, draft = tempfile.mkstemp(dir=target.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(content)

@@ -1,1 +1,1 @@
-"""What a verification costs, as ratios against the bare thing, measured in one run: `python -m benchmarks`."""
+"""The cost of a verification as ratios to a bare implementation, measured in one run: `python -m benchmarks`."""

@@ -1,7 +1,7 @@
-"""One command, a readable table, JSON beside it.
+"""Run the benchmarks: prints a table and writes JSON.
 
-python -m benchmarks                 everything but a million rows, some minutes
-python -m benchmarks --kept 1000000  the growth to a million, some more
+python -m benchmarks                 all but a million rows, some minutes
+python -m benchmarks --kept 1000000  growth up to a million rows, longer
 python -m benchmarks cycles http     these parts only
 """
 

@@ -1,9 +1,9 @@
-"""Whether the time of an answer shows that a number has an account, over real HTTP.
+"""User enumeration by response time over real HTTP.
 
-Visitors in turn: one with a number that signed in before (so that it has an account, and rows in the store), one with a
-number that was never seen. Each asks the example site, under gunicorn with one worker, for the same things: a start and
-a wrong code by the API, both by the pages, and, signed in as another user, a change to that number. Answers after the
-right code differ by design: they depend on the account, and only the holder of the phone receives them.
+Two visitors take turns: one with a number that signed in before (so it has an account and rows in the store), one with
+an unknown number. Each sends the same requests to the example site under gunicorn with one worker: a start and a wrong
+code by the API, both by the pages, and, signed in as another user, a change to that number. Responses after the right
+code differ by design: they depend on the account, and only the holder of the phone receives them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _numbers = itertools.count()
 
 
 def figures(visits: int, servers: Servers) -> Iterator[Figure]:
-    """The ratio of the medians for each step, the larger over the smaller, on each framework and store."""
+    """Return the ratio of the medians for each step, larger to smaller, on each framework and store."""
     for framework, server in itertools.product(("django", "flask"), ("SQLite", "PostgreSQL")):
         if server == "PostgreSQL" and not servers.postgresql:
             continue
@@ -60,7 +60,7 @@ def figures(visits: int, servers: Servers) -> Iterator[Figure]:
 
 
 def _measured(port: int, visits: int) -> dict[str, tuple[float, float]]:
-    """Median seconds of each step with a number that has an account, and with one that has none."""
+    """Return the median seconds of each step for a number with an account and for one without."""
     known = [_new_phone() for _ in range(visits + _WARM_UP)]
     for phone in known:
         _Visitor(port).sign_in(phone)
@@ -93,7 +93,7 @@ def _by_pages(port: int, phone: PhoneNumber) -> Iterator[tuple[str, float, int]]
     visitor = _Visitor(port)
     submitted = visitor.submit("login/", phone=phone.e164)
     yield "login page", submitted.seconds, submitted.status
-    # Five digits: never the code, and refused by the same step of the store.
+    # Five digits: never the code, but refused in the same step of the store.
     submitted = visitor.submit("code/", code="12345")
     yield "code page", submitted.seconds, submitted.status
 
@@ -121,7 +121,7 @@ class _Answer:
 
 @dataclass
 class _Visitor:
-    """A browser: one connection that is kept, and cookies."""
+    """A browser with one persistent connection and cookies."""
 
     port: int
     _cookies: dict[str, str] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class _Visitor:
         self._connection = _connections.setdefault(self.port, HTTPConnection("127.0.0.1", self.port))
 
     def call(self, path: str, document: object, **headers: str) -> _Answer:
-        """POST to the API."""
+        """Send a POST to the API."""
         return self._send("POST", path, json.dumps(document).encode(), {"Content-Type": _JSON, **headers})
 
     def submit(self, path: str, **fields: str) -> _Answer:
@@ -141,7 +141,7 @@ class _Visitor:
         return self._send("POST", path, body, {"Content-Type": _FORM})
 
     def sign_in(self, phone: PhoneNumber) -> None:
-        """Sign in, which makes the account where there is none."""
+        """Sign in, which creates a missing account."""
         started = json.loads(self.call("v1/verifications", {"phone": phone.e164}).body)
         checked = self.call(f"v1/verifications/{started['id']}/check", {"code": _code(started["id"], phone)})
         entered = self.call("v1/session", {"proof": json.loads(checked.body)["proof"]})
@@ -149,7 +149,7 @@ class _Visitor:
         self.forget()
 
     def forget(self) -> None:
-        """Drop the cookie of the verifications begun so far."""
+        """Drop the cookie of the verifications."""
         self._cookies.pop("phone_verify", None)
 
     def _send(self, method: str, path: str, body: bytes, headers: dict[str, str]) -> _Answer:
@@ -184,7 +184,7 @@ def _serving(framework: str, site: str, store: str) -> Iterator[int]:
     command = [sys.executable, "-m", "gunicorn", "wsgi:application", "--bind", f"127.0.0.1:{port}",
                "--worker-class", "gthread", "--threads", "2", "--keep-alive", "60", "--log-level", "critical",
                "--no-control-socket", "--graceful-timeout", "1"]  # fmt: skip
-    # The console driver prints what it would send.
+    # The console driver prints each message.
     with open(os.devnull, "w") as nowhere:
         server = subprocess.Popen(command, cwd=_SITES / f"{framework}_site", env=env, stderr=nowhere)
         try:

@@ -1,4 +1,4 @@
-"""A Django site with two bare views, each of which executes one of the floor's two statements, and ours beside them."""
+"""A Django site with two bare views, which execute the floor's two statements, and with our views."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from django.db import connection  # noqa: E402
 
 @csrf_exempt
 def bare_start(request: HttpRequest) -> JsonResponse:
-    """The floor's upsert."""
+    """Execute the floor's upsert."""
     asked = json.loads(request.body)
     with connection.cursor() as cursor:
         cursor.execute(
@@ -47,7 +47,7 @@ def bare_start(request: HttpRequest) -> JsonResponse:
 
 @csrf_exempt
 def bare_check(request: HttpRequest) -> JsonResponse:
-    """The floor's guarded update."""
+    """Execute the floor's guarded update."""
     asked = json.loads(request.body)
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""A Flask site with two bare views, each of which executes one of the floor's two statements, and ours beside them."""
+"""A Flask site with two bare views, which execute the floor's two statements, and with our views."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PhoneVerify(application).user_for_phone(lambda redeemed: None)
 
 @application.post("/bare/start")
 def bare_start() -> tuple[dict[str, str], int]:
-    """The floor's upsert."""
+    """Execute the floor's upsert."""
     asked = request.get_json()
     with engine.begin() as connection:
         connection.execute(START, {"id": asked["id"], "digest": asked["digest"]})
@@ -45,7 +45,7 @@ def bare_start() -> tuple[dict[str, str], int]:
 
 @application.post("/bare/check")
 def bare_check() -> dict[str, int]:
-    """The floor's guarded update."""
+    """Execute the floor's guarded update."""
     asked = request.get_json()
     with engine.begin() as connection:
         return {"left": connection.execute(CHECK, {"id": asked["id"], "digest": asked["digest"]}).scalar_one()}

@@ -1,10 +1,10 @@
-"""Starts at once in one process with an event loop, against a provider that takes a second.
+"""Concurrent starts in one process with an event loop, against a provider that takes a second.
 
 python -m benchmarks.concurrent_starts                        500 in the core, 500 on Django
 python -m benchmarks.concurrent_starts --starts 2000 core     2,000 in the core
 
-A wave is so many starts, each of a phone of its own, all begun in the same moment, with every quota counted; the
-figure is how long the slowest start of the slowest wave took. Memory is what the process holds after each wave.
+A wave is a number of starts for different phones, issued simultaneously with every quota counted. The figure is the
+duration of the slowest start of the slowest wave. Memory is the size of the process after each wave.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _SECONDS = 1.0
 _ANSWER = b'{"Status":"Success","Data":{"MessageID":1}}'
 _REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_ANSWER), _ANSWER)
 _DJANGO = Path(__file__).parents[1] / "example_projects" / "django_site"
-#: Counted, as on any site, and never reached.
+#: Counted, as on any site, but never reached.
 _QUOTAS = {f"sends_per_hour{of}": "999999999" for of in ("", "_per_address", "_per_prefix", "_total")}
 _SPAWN = multiprocessing.get_context("spawn")
 
 
 def figures(starts: int = 500, waves: int = 4, parts: tuple[str, ...] = ("core", "django")) -> Iterator[Figure]:
-    """The slowest start of each kind of site, with the bar of 500 in five seconds and the mark of 2,000 in three."""
+    """Return the slowest start of each kind of site; bar: 500 in five seconds, mark: 2,000 in three."""
     servers = Servers.found()
     bar, mark = (5.0 if starts <= 500 else None), (3.0 if starts >= 2000 else None)
     with ExitStack() as stack:
@@ -52,7 +52,7 @@ def figures(starts: int = 500, waves: int = 4, parts: tuple[str, ...] = ("core",
                 yield _figure(f"core, {name}", starts, _in_process(provider, store, starts, waves), bar, mark)
         if "django" in parts:
             for name, store in {"SQLite by the ORM": "orm:", **stores}.items():
-                if name != "memory":  # Django tells of every ASGI server that it has several processes
+                if name != "memory":  # Django reports several processes for every ASGI server
                     yield _figure(f"Django, {name}", starts, _on_django(provider, store, starts, waves), bar, mark)
 
 
@@ -87,7 +87,7 @@ def _megabytes(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-# The provider: a process that says yes a second later.
+# The provider: a process that accepts after a second.
 
 
 class _Late(asyncio.Protocol):
@@ -159,7 +159,7 @@ async def _waves(
     start: Callable[[str], Coroutine[Any, Any, None]], phones: Iterator[str], starts: int, waves: int, pid: int
 ) -> list[dict[str, float]]:
     found = []
-    await start(next(phones))  # what is loaded and connected once
+    await start(next(phones))  # warm-up: modules and connections
     for _ in range(waves):
         began, used = time.perf_counter(), _processor_seconds(pid)
         took = await _wave(start, phones, starts)
@@ -193,7 +193,7 @@ def _on_django(dsn: str, store: str, starts: int, waves: int) -> list[dict[str, 
         }
         command = [sys.executable, "-m", "uvicorn", "asgi:application", "--port", str(port), "--log-level", "warning",
                    "--no-access-log", "--backlog", "4096"]  # fmt: skip
-        # What it logs, a line for each verb, goes where logs go.
+        # Its log has a line for each operation.
         log = stack.enter_context(Path(folder, "log").open("wb"))
         server = subprocess.Popen(command, cwd=_DJANGO, env=env, stderr=log)
         try:

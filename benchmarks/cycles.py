@@ -1,4 +1,4 @@
-"""A cycle (start and check of one code) on every store, in times of its floor; and in HMACs in memory."""
+"""A cycle (start and check of one code) on every store as a multiple of its floor; in memory, of an HMAC."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HMACS = 2000
 
 
 def memory(rounds: int) -> Iterator[Figure]:
-    """The verifier over the memory store, in HMAC-SHA-256 of a message as long as ours."""
+    """Measure the verifier over the memory store in HMAC-SHA-256 operations of a message of equal length."""
     key, message, cycle = KEY.encode(), secrets.token_bytes(96), Cycle("memory:")
 
     def hmacs() -> None:
@@ -31,7 +31,7 @@ def memory(rounds: int) -> Iterator[Figure]:
 
 
 def on_servers(rounds: int, servers: Servers) -> Iterator[Figure]:
-    """Every store that has a server here, and SQLite."""
+    """Measure SQLite and every store whose server is available."""
     with tempfile.TemporaryDirectory() as folder:
         bare = floors.sqlite(Path(folder) / "floor.sqlite3")
         yield _figure("SQLite", bare, Cycle(f"sqlite:///{folder}/ours.sqlite3"), rounds, bar=15, mark=10)
@@ -57,7 +57,7 @@ def _figure(
 
 
 def imports(rounds: int) -> Iterator[Figure]:
-    """`import phone_verify` in a process of its own, the bare interpreter left out."""
+    """Measure `import phone_verify` in a new process, less the bare interpreter."""
     import subprocess
     import sys
 

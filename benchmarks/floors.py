@@ -1,7 +1,7 @@
-"""The floors: the least that keeps the promises of a start and a check, on the bare driver of each server.
+"""The floors: the minimal statements of a start and a check with the bare driver of each server.
 
-SQL: one upsert and one guarded `UPDATE … RETURNING`, each committed. Redis: two `EVALSHA`. No quotas, no phone, no
-channel, nothing that anybody could use.
+SQL: one upsert and one guarded `UPDATE … RETURNING`, each committed. Redis: two `EVALSHA`. They have no quotas, no
+phone and no channel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _rows(times: int) -> list[tuple[str, str]]:
 
 
 def sqlite(file: Path) -> Floor:
-    """On a file, in the journal mode and with the syncing that ours has."""
+    """Measure SQLite on a file, with the journal mode and synchronous setting of our store."""
     connection = sqlite3.connect(file, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
@@ -50,7 +50,7 @@ def sqlite(file: Path) -> Floor:
 
 
 def postgresql(dsn: str) -> Floor:
-    """By psycopg, one connection."""
+    """Measure PostgreSQL by psycopg with one connection."""
     import psycopg
 
     connection = psycopg.connect(dsn, autocommit=True)
@@ -74,7 +74,7 @@ def postgresql(dsn: str) -> Floor:
 
 
 def mariadb(url: str) -> Floor:
-    """By PyMySQL, one connection. It has no `UPDATE … RETURNING`: the count of rows tells."""
+    """Measure MariaDB by PyMySQL with one connection. Without `UPDATE … RETURNING` it reads the row count."""
     import pymysql
 
     parts = urlsplit(url)
@@ -103,7 +103,7 @@ def mariadb(url: str) -> Floor:
 
 
 def redis(url: str) -> Floor:
-    """Two scripts, by name."""
+    """Measure Redis with two scripts, by digest."""
     import redis as client
 
     server: Any = client.Redis.from_url(url)

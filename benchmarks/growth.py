@@ -1,7 +1,7 @@
-"""Whether a cycle slows down where much is kept: 10³ to 10⁶ verifications, half of them open and half over.
+"""Cycle time with 10³ to 10⁶ stored verifications, half of them open and half ended.
 
-Both are kept at once, and their cycles are timed in turn. What is added are copies of real records, multiplied by the
-database itself: what is measured is the cycle, not how they came there.
+The small and the large store exist side by side, and their cycles are timed in turn. The added rows are copies of real
+records, made by the database itself: only the cycle is measured.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .sites import Cycle, parsed
 
 _CYCLES = 40
 _SEEDS = 1000
-#: How many copies one statement makes of every seed.
+#: The number of copies that one statement makes of every seed.
 _AT_ONCE = 20
 
 
 def figures(rounds: int, servers: Servers, most: int) -> Iterator[Figure]:
-    """For each store, the cycle at `most` kept verifications in times of the cycle at a thousand."""
+    """Return for each store the cycle time at `most` verifications relative to that at a thousand."""
     yield _memory(rounds, most)
     with tempfile.TemporaryDirectory() as folder:
         yield _grown(
@@ -73,7 +73,7 @@ def _figure(name: str, few: Cycle, many: Cycle, rounds: int, most: int) -> Figur
 
 
 def _rows(url: str, copies: int) -> None:
-    """Copy every row of the phones and their records so often, under keys of their own."""
+    """Copy every row of the phones and their records this many times, with new keys."""
     from phone_verify.stores.sql.engine import engine_of
     from phone_verify.stores.sql.tables import PHONE, VERIFICATION
 
@@ -90,7 +90,7 @@ def _rows(url: str, copies: int) -> None:
 
 
 def _copy(connection: sa.Connection, table: sa.Table, copies: int) -> None:
-    """A key keeps its length and gets the number of its copy at its end; the tag in another column goes with it."""
+    """Return the key with the number of the copy at its end and unchanged length; the tag column gets the same."""
     length = 12
     joined = "SUBSTR({0}, 1, LENGTH({0}) - {1}) || copy_of_it.number"
     if connection.dialect.name in ("mysql", "mariadb"):
@@ -99,7 +99,7 @@ def _copy(connection: sa.Connection, table: sa.Table, copies: int) -> None:
     changed = {"tag", *(column.name for column in table.primary_key)}
     quoted = {name: connection.dialect.identifier_preparer.quote(name) for name in names}
     chosen = ", ".join(joined.format(quoted[name], length) if name in changed else quoted[name] for name in names)
-    # In the order of the key, which comes first, and in parts that no time-out cuts off.
+    # In the order of the key, the first column, and in parts small enough for the timeouts.
     statement = sa.text(
         f"INSERT INTO {table.name} ({', '.join(quoted.values())}) SELECT {chosen} FROM seed_of_it "
         "CROSS JOIN copy_of_it WHERE copy_of_it.number >= :first AND copy_of_it.number < :last ORDER BY 1"
@@ -116,7 +116,7 @@ def _copy(connection: sa.Connection, table: sa.Table, copies: int) -> None:
 
 
 def _keys(url: str, copies: int) -> None:
-    """Copy the key of every phone so often; what it holds stays as it is."""
+    """Copy the key of every phone this many times, with unchanged content."""
     import redis
 
     server = redis.Redis.from_url(url)

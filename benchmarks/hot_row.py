@@ -1,4 +1,4 @@
-"""64 parallel starts under one site-wide quota: whether the one counter that all share holds them up."""
+"""64 parallel starts under one site-wide quota: the cost of one counter shared by all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _THREADS, _EACH = 64, 4
 
 
 def figures(rounds: int, servers: Servers) -> Iterator[Figure]:
-    """The time of a start among 64 at once, in times of the time of one alone, divided by the number at once."""
+    """Return the time of 64 parallel starts relative to one start alone, divided by 64."""
     with tempfile.TemporaryDirectory() as folder:
         yield _figure("SQLite", Cycle(f"sqlite:///{folder}/ours.sqlite3"), rounds)
     if servers.postgresql:

@@ -1,6 +1,6 @@
-"""The JSON API over real HTTP, as share of a bare view of the same framework that executes the floor's two statements.
+"""The JSON API over real HTTP, relative to bare views of the same framework with the floor's two statements.
 
-Both stand on one site under gunicorn, one worker, and are asked in turn over one connection that is kept.
+Both run on one site under gunicorn with one worker and are requested in turn over one persistent connection.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _KEYRING = Keyring([KEY])
 
 
 def figures(rounds: int, servers: Servers) -> Iterator[Figure]:
-    """Both frameworks, on PostgreSQL where it runs, else on SQLite."""
+    """Measure both frameworks, on PostgreSQL if it runs, else on SQLite."""
     for framework in ("django", "flask"):
         with ExitStack() as stack:
             if servers.postgresql:
@@ -86,7 +86,7 @@ def _serving(framework: str, database: str) -> Iterator[int]:
     command = [sys.executable, "-m", "gunicorn", f"{module}:application", "--bind", f"127.0.0.1:{port}",
                "--worker-class", "gthread", "--threads", "2", "--keep-alive", "60", "--log-level", "critical",
                "--no-control-socket", "--graceful-timeout", "1"]  # fmt: skip
-    # The console driver prints what it would send.
+    # The console driver prints each message.
     with open(os.devnull, "w") as nowhere:
         server = subprocess.Popen(command, env=env, stderr=nowhere)
         try:
@@ -98,7 +98,7 @@ def _serving(framework: str, database: str) -> Iterator[int]:
 
 
 def free_port() -> int:
-    """A port of this machine that no server listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -106,7 +106,7 @@ def free_port() -> int:
 
 
 def await_port(port: int) -> None:
-    """Return when a server answers on this port. Raise `RuntimeError` after half a minute."""
+    """Wait until a server accepts connections on this port. Raise `RuntimeError` after half a minute."""
     for _ in range(600):
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

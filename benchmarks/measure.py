@@ -1,4 +1,4 @@
-"""Ratios: two things timed in turn, so that whatever else the machine does falls on both."""
+"""Ratios of two operations timed in turn, so that other load on the machine affects both."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: what was measured, how much, in which unit, and the bar and the mark it is held to."""
+    """One line of the table: what was measured, the value, its unit, and the required bar and mark."""
 
     name: str
     value: float
     unit: str
     bar: float | None = None
     mark: float | None = None
-    #: Whether more is better.
+    #: Whether a larger value is better.
     more: bool = False
     notes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -34,20 +34,20 @@ class Figure:
 
 
 def timed(block: Callable[[], object]) -> float:
-    """Seconds that one run of the block takes."""
+    """Return the seconds that one run takes."""
     began = time.perf_counter()
     block()
     return time.perf_counter() - began
 
 
 def median_seconds(block: Callable[[], object], rounds: int) -> float:
-    """The median of so many runs, after one that is not counted."""
+    """Return the median of this many runs, after one that is not counted."""
     block()
     return statistics.median(timed(block) for _ in range(rounds))
 
 
 def in_turn(floor: Callable[[], object], ours: Callable[[], object], rounds: int) -> tuple[float, float, float]:
-    """Median seconds of the floor, of ours, and the median of the ratios, each of two runs next to each other."""
+    """Return the median seconds of the floor and of our code, and the median ratio of adjacent runs."""
     floor(), ours()
     pairs = [(timed(floor), timed(ours)) for _ in range(rounds)]
     ratio = statistics.median(mine / bare for bare, mine in pairs)
@@ -55,7 +55,7 @@ def in_turn(floor: Callable[[], object], ours: Callable[[], object], rounds: int
 
 
 def table(figures: Sequence[Figure]) -> str:
-    """The figures as a table in Markdown."""
+    """Return the figures as a Markdown table."""
     rows = [("what", "measured", "bar", "mark", "")]
     for figure in figures:
         limits = tuple("" if limit is None else _plain(limit) for limit in (figure.bar, figure.mark))

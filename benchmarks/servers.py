@@ -1,4 +1,4 @@
-"""The servers that answer on this machine, and a fresh place on each."""
+"""The database servers of this machine, and an empty database on each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Servers:
-    """Which of them are there. Their usual ports, and the users that a fresh installation has."""
+    """The available servers, on their default ports, with the users of a fresh installation."""
 
     postgresql: bool
     mariadb: bool
@@ -23,7 +23,7 @@ class Servers:
 
     @contextmanager
     def fresh_postgresql(self, user: str = "postgres") -> Iterator[str]:
-        """An empty database, dropped afterwards."""
+        """Yield an empty database, dropped afterwards."""
         import psycopg
 
         name = f"phone_verify_{secrets.token_hex(4)}"
@@ -36,7 +36,7 @@ class Servers:
 
     @contextmanager
     def fresh_mariadb(self) -> Iterator[str]:
-        """An empty database, dropped afterwards."""
+        """Yield an empty database, dropped afterwards."""
         import pymysql
 
         name = f"phone_verify_{secrets.token_hex(4)}"
@@ -50,7 +50,7 @@ class Servers:
 
     @contextmanager
     def fresh_redis(self, database: int = 15) -> Iterator[str]:
-        """One of the last databases, emptied before and after."""
+        """Yield one of the last databases, emptied before and after."""
         import redis
 
         url = f"redis://127.0.0.1:6379/{database}"

@@ -1,4 +1,4 @@
-"""The verifiers that are measured: all quotas on, nothing sent, a phone of its own for each cycle."""
+"""The measured verifiers: all quotas on, nothing sent, another phone for each cycle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import Verifier
 
 KEY = "a-key-for-benchmarks-0123456789abcdef"
-#: High enough never to refuse; the counting is what costs.
+#: High enough never to refuse; the cost is the counting.
 QUOTAS = dict.fromkeys(
     ("sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_per_prefix", "sends_per_hour_total"), 10**9
 )
@@ -21,7 +21,7 @@ _CODE = re.compile(r"[0-9]{6}")
 
 
 class Cycle:
-    """Start and check, again and again, over one store."""
+    """Repeated start and check over one store."""
 
     def __init__(self, url: str, own: dict[str, Store] | None = None) -> None:
         self.transport = FakeTransport()
@@ -31,7 +31,7 @@ class Cycle:
         self._phones = itertools.cycle(PHONES)
 
     def start(self, phone: PhoneNumber | None = None) -> tuple[str, str, str]:
-        """One start: id, secret and code."""
+        """Start a verification; return id, secret and code."""
         outcome = self.verifier.start(phone or next(self._phones), address="192.0.2.1")
         assert outcome.verification is not None
         assert outcome.secret is not None
@@ -40,7 +40,7 @@ class Cycle:
         return outcome.verification.id, outcome.secret, found.group()
 
     def check(self, id: str, secret: str, code: str) -> None:
-        """The right code."""
+        """Check the right code."""
         assert self.verifier.check(id, secret, code).proof
 
     def __call__(self, times: int) -> None:
@@ -49,7 +49,7 @@ class Cycle:
 
 
 def parsed(number: int) -> PhoneNumber:
-    """A phone whose number is parsed already: the reading of numbers is the same for whatever library."""
+    """Return a parsed phone: parsing numbers costs the same with every library."""
     phone = PhoneNumber(f"+98912{number % 10_000_000:07d}")
     _ = phone.kind, phone.region
     return phone

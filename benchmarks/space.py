@@ -1,4 +1,4 @@
-"""How many bytes an open verification takes on each store."""
+"""The bytes of an open verification on each store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STARTS = 2000
 
 
 def figures(servers: Servers) -> Iterator[Figure]:
-    """Bytes for each of two thousand open verifications, each of a phone of its own, counters included."""
+    """Return the bytes per open verification, for two thousand of different phones, counters included."""
     tracemalloc.start()
     cycle = Cycle("memory:")
     before = tracemalloc.get_traced_memory()[0]

@@ -1,10 +1,10 @@
-"""What guessing over very many phones costs a site: accounts lost in a day, and honest users refused.
+"""Password spraying over many phones: accounts lost in a day, and honest users refused.
 
-A simulation of the load with the real verifier and store, whose clock is moved by hand: an attacker starts 800
-sign-ins an hour (what the default total leaves to browsers that are no trusted devices), each for another phone and
-from another address, and uses up every attempt; the workers of the site take turns. Accounts lost are expected
-values: each judged guess counts with the chance that it is right. Honest users sign in through the day, 60 % of them on
-trusted devices, one in seven mistypes first, one in fifty gives up after a wrong code.
+A simulation of the load with the real verifier and store and a manual clock: an attacker starts 800 sign-ins an hour
+(what the default total leaves to browsers that are not trusted devices), each for another phone and from another
+address, and spends every attempt; the workers of the site take turns. Accounts lost are expected values: each compared
+guess counts with its probability of being right. Honest users sign in through the day, 60 % of them on trusted devices;
+one in seven mistypes first, one in fifty gives up after a wrong code.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _KEY = "8Qm2vTzR5wXkLc7NdYpJ4hGsB9fEaU3o"
 
 
 def figures() -> Iterator[Figure]:
-    """Expected accounts lost in a day for short and for six-digit codes, and what one address closes for others."""
-    logging.getLogger("phone_verify").setLevel(logging.ERROR)  # each worker reports the spray
+    """Return the expected accounts lost in a day by code length, and the effect of one address on others."""
+    logging.getLogger("phone_verify").setLevel(logging.ERROR)  # each worker logs the spray
     for length, honest, workers in itertools.product((4, 6), (0, _HONEST_PER_DAY), (1, 4, 12)):
         site = _Site(workers, length)
         site.run(_Spray(site), honest)
@@ -57,7 +57,7 @@ def figures() -> Iterator[Figure]:
 
 @dataclass
 class _Driver:
-    """Delivers every code to `last`."""
+    """A driver that delivers every code to `last`."""
 
     name: str
     abilities: Mapping[Channel, Ability]
@@ -70,11 +70,11 @@ class _Driver:
     def start(self, order: Order) -> Exchange[Receipt]:
         self.last = order.code or ""
         return Receipt()
-        yield HttpRequest.get("")  # never reached: makes this a generator, as all exchanges are
+        yield HttpRequest.get("")  # never reached: makes this a generator, like all exchanges
 
 
 class _Site:
-    """Workers over one store, and what has happened to its users."""
+    """Workers over one store, and the results of its users."""
 
     def __init__(self, workers: int, length: int) -> None:
         self.clock, self.lost, self.refused = ManualClock(), 0.0, 0
@@ -113,7 +113,7 @@ class _Site:
         return self._codes[outcome.verification.channel].last
 
     def run(self, attack: _Spray | _OneAddress, honest: int) -> None:
-        """Let so many honest users sign in each day beside the attack."""
+        """Let this many honest users sign in each day during the attack."""
         due = 0.0
         for _ in range(_DAYS * 24 * _STEPS_PER_HOUR):
             attack.go_on()
@@ -146,7 +146,7 @@ class _Site:
                 return
 
     def guess(self, started: Outcome, address: str) -> None:
-        """Use up the attempts of a verification; each judged one may have been right."""
+        """Spend the attempts of a verification; each compared one may have been right."""
         record = started.verification
         assert record is not None
         for _ in range(record.attempts_left):
@@ -158,7 +158,7 @@ class _Site:
 
 
 class _Spray:
-    """Another phone and another address for each verification, opened first and guessed at all together."""
+    """An attack with another phone and address for each verification: all started first, then guessed."""
 
     def __init__(self, site: _Site) -> None:
         self._site, self._address = site, itertools.count()
@@ -178,7 +178,7 @@ class _Spray:
 
 
 class _OneAddress:
-    """As much as one address can do."""
+    """An attack with as many guesses as one address has."""
 
     def __init__(self, site: _Site) -> None:
         self._site = site

@@ -1,4 +1,4 @@
-"""Sign in by phone on a Flask site.
+"""Phone sign-in for Flask sites.
 
 phone_verify = PhoneVerify(app)
 
@@ -6,7 +6,7 @@ phone_verify = PhoneVerify(app)
 def user_for_phone(redeemed): ...
 """
 
-from . import _conflict  # noqa: F401 - comes first: refuses to go on beside a package of the same name
+from . import _conflict  # noqa: F401 - first: raises ImportError if a package of the same name is installed
 from .decorators import phone_verified_required, recent_phone_check_required
 from .extension import PhoneVerify, current_verifier
 from .recent import last_phone_check

@@ -1,18 +1,18 @@
-"""Another project installs a package named `phone_verify` too; this module comes before any import of ours.
+"""Raise ImportError if the other distribution with a package named `phone_verify` is installed.
 
-The two would overwrite each other's files, and what is then imported is neither.
+The two overwrite each other's files. This module is therefore imported before the core.
 """
 
 from importlib.metadata import PackageNotFoundError, distribution
 
-_NAMESAKE = "django-phone-verify"
+_CONFLICT = "django-phone-verify"
 
 try:
-    distribution(_NAMESAKE)
+    distribution(_CONFLICT)
 except PackageNotFoundError:
     pass
 else:
     raise ImportError(
-        f"{_NAMESAKE} is installed, and its import package is named phone_verify like ours. Remove it and install "
-        f"phone-verify anew: pip uninstall {_NAMESAKE} && pip install --force-reinstall phone-verify"
+        f"{_CONFLICT} is installed, and its import package is named phone_verify too. Remove it and reinstall "
+        f"phone-verify: pip uninstall {_CONFLICT} && pip install --force-reinstall phone-verify"
     )

@@ -17,7 +17,7 @@ from phone_verify.model import Redeemed
 
 @dataclass(slots=True)
 class AccountHooks:
-    """The site's own functions between phones and users."""
+    """The callbacks that the site registered."""
 
     user_for_phone: Callable[..., Any] | None = None
     phone_for_user: Callable[[Any], object] = lambda user: getattr(user, "phone", None)
@@ -25,50 +25,50 @@ class AccountHooks:
     may_change_without_old: Callable[[Any, Redeemed], object] | None = None
 
     def require(self) -> Callable[..., Any]:
-        """The function from phone to user; if nobody can sign in yet, `ConfigurationError` says what to write."""
+        """Return the `user_for_phone` callback; raise `ConfigurationError` where sign-in is not set up."""
         if getattr(current_app, "login_manager", None) is None:
             raise ConfigurationError(
-                "signing in needs Flask-Login: write login_manager = LoginManager(app), and a function under "
+                "sign-in requires Flask-Login: write login_manager = LoginManager(app), and a function under "
                 "@login_manager.user_loader that returns the user of an id"
             )
         if self.user_for_phone is None:
             raise ConfigurationError(
-                "signing in needs the users: write a function of a Redeemed that finds or makes the user of its phone "
-                "and returns (user, created), under @phone_verify.user_for_phone"
+                "sign-in requires a callback: write a function that takes a Redeemed, finds or creates the user of its "
+                "phone and returns (user, created), under @phone_verify.user_for_phone"
             )
         return self.user_for_phone
 
     def require_set_phone(self) -> Callable[[Any, Any], object]:
-        """The function that gives a user a number; without one, `ConfigurationError` says what to write."""
+        """Return the `set_phone_for_user` callback; raise `ConfigurationError` without one."""
         if self.set_phone is None:
             raise ConfigurationError(
-                "changing numbers needs the users: write a function of a user and a Redeemed that gives the user its "
-                "phone and returns whether it could (False: somebody else has it), under "
+                "changing numbers requires a callback: write a function that takes a user and a Redeemed, stores the "
+                "phone for the user and returns True, or False if it belongs to another user, under "
                 "@phone_verify.set_phone_for_user"
             )
         return self.set_phone
 
     def find_or_make(self, redeemed: Redeemed) -> tuple[Any, bool]:
-        """The user of the verified phone, and whether the account is new."""
+        """Return the user of the verified phone, and whether the account is new."""
         found = current_app.ensure_sync(self.require())(redeemed)
         return found if isinstance(found, tuple) else (found, False)
 
-    def lost_number(self, redeemed: Redeemed) -> bool:
-        """Ask the site whether the signed-in user may have this number without verifying the present one."""
-        ask = self.may_change_without_old
+    def allows_change_without_old(self, redeemed: Redeemed) -> bool:
+        """Return whether the site lets the current user change to this number without the old one."""
+        callback = self.may_change_without_old
         user = flask_login.current_user._get_current_object()
-        return ask is not None and bool(current_app.ensure_sync(ask)(user, redeemed))
+        return callback is not None and bool(current_app.ensure_sync(callback)(user, redeemed))
 
-    def told(self, user: Any) -> SessionUser:
-        """The user as the API tells it."""
+    def as_session_user(self, user: Any) -> SessionUser:
+        """Return the user as the API represents it."""
         phone = current_app.ensure_sync(self.phone_for_user)(user)
-        # A PhoneNumber's str is masked, as befits logs; its `e164` is the number. A site may keep "none" as a blank.
+        # The str of a PhoneNumber is masked for logs; `e164` is the number. A site may store "" for no number.
         number = getattr(phone, "e164", phone)
         return SessionUser(str(user.get_id()), str(number) if number else None)
 
     def number_of(self, user: Any) -> PhoneNumber | None:
-        """The user's own number, or None where there is none, or what the site has is no number."""
+        """Return the user's number, or None if it is missing or not a valid number."""
         try:
-            return PhoneNumber.parse(self.told(user).phone or "")
+            return PhoneNumber.parse(self.as_session_user(user).phone or "")
         except InvalidPhoneError:
             return None

@@ -1,15 +1,16 @@
 """The pages and the API under the mount.
 
-Two blueprints at one prefix: the pages are always under Flask-WTF's CSRF token, the API never is (it asks browsers
-where a request comes from, and clients without cookies for the verification's secret).
+Two blueprints share one prefix: the pages always require Flask-WTF's CSRF token, the API never does (it checks the
+origin of requests from browsers, and the verification's secret from clients without cookies).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from io import BytesIO
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 import flask_login
@@ -45,14 +46,14 @@ from phone_verify.http.cookies import only_pair
 from phone_verify.http.page_headers import page_headers
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
-from phone_verify.web import flow as flow
+from phone_verify.web import flow
 from phone_verify.web.assets import asset
 from phone_verify.web.forms import FORM_LIMIT, refused_form
 
 from . import sessions
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
 from .login import set_phone, sign_in, sign_out
-from .recent import described, note_check, note_sign_in, notes
+from .recent import note_check, note_sign_in, notes, with_session_data
 from .rights import StaffPhoneError
 from .state import AppState, current_state
 
@@ -65,6 +66,8 @@ _TEMPLATES: dict[type, str] = {flow.LoginPage: "login", flow.CodePage: "code", f
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
 _SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
 
+_Reply = TypeVar("_Reply")
+
 
 def register(app: Flask, prefix: str, subdomain: str | None) -> None:
     """Mount pages and API on the application."""
@@ -72,11 +75,46 @@ def register(app: Flask, prefix: str, subdomain: str | None) -> None:
         app.register_blueprint(part, url_prefix=prefix or None, subdomain=subdomain)
 
 
+# Completing what the core has decided
+
+
+@dataclass(frozen=True, slots=True)
+class _Replies(Generic[_Reply]):
+    """The replies in which the API and the pages differ."""
+
+    login_refused: Callable[[], _Reply]
+    signed_in: Callable[[Redeemed, SessionUser, bool], _Reply]
+    phone_refused: Callable[[], _Reply]
+    phone_taken: Callable[[], _Reply]
+    phone_set: Callable[[SessionUser], _Reply]
+
+
+def _complete(
+    here: AppState, call: ApiRequest, action: SignIn | SetPhone, replies: _Replies[_Reply], *, remember: bool = False
+) -> _Reply:
+    """Sign in or assign the number, record the check in the session, and return the reply."""
+    redeemed = action.redeemed
+    if isinstance(action, SignIn):
+        login = sign_in(here.site, here.accounts, redeemed, remember=remember)
+        if login is None:
+            return replies.login_refused()
+        note_sign_in(redeemed.phone, redeemed.verification_id)
+        return replies.signed_in(redeemed, *login)
+    try:
+        user = set_phone(here.site, here.accounts, redeemed, call.texts)
+    except StaffPhoneError:
+        return replies.phone_refused()
+    if user is None:
+        return replies.phone_taken()
+    note_check(redeemed.phone)
+    return replies.phone_set(user)
+
+
 # The API
 
 
 class _Rest(BaseConverter):
-    """Whatever follows, slashes among it, also nothing: below our paths every refusal is ours to tell."""
+    """Matches any rest of a path, including slashes and nothing, so that every refusal is the API's own."""
 
     regex = r"[\s\S]*"
     part_isolating = False
@@ -85,68 +123,54 @@ class _Rest(BaseConverter):
 
 @api.record
 def _add_rule(state: BlueprintSetupState) -> None:
-    # Not by `add_url_rule`, which names methods: then Flask would answer others by a page, and OPTIONS by itself.
+    # `add_url_rule` sets methods: Flask would then respond to others with a page, and to OPTIONS by itself.
     endpoint, rules = f"{api.name}.answer", state.app.url_map
     rules.converters["phone_verify_rest"] = _Rest
     bare = f"{state.url_prefix or ''}/<any(v1, webhooks):part>"
     for path in (bare, f"{bare}/<phone_verify_rest:rest>"):
         rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
-    state.app.view_functions[endpoint] = _answer
+    state.app.view_functions[endpoint] = _handle
 
 
-def _answer(part: str, rest: str | None = None) -> Response:
+def _handle(part: str, rest: str | None = None) -> Response:
     here, path = current_state(), part if rest is None else f"{part}/{rest}"
     try:
         body = read_body(body_limit(path))
     except BrokenBodyError:
         return make_response(invalid("The body ended early."), here)
     if path == _SIGN_IN_PATH and request.method == "POST":
-        here.accounts.require()  # before the proof is burnt
+        here.accounts.require()  # before the proof is consumed
     call = read_call(path, body=body)
     if needs_user(path, call.method, has_session=bool(session)):
-        call = described(call)
+        call = with_session_data(call)
         if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
-    answer = handle(here.site, call)
-    while isinstance(answer, AskSite):  # once: the second answer no longer asks
-        answer = handle(here.site, replace(call, without_old=here.accounts.lost_number(answer.redeemed)))
-    if isinstance(answer, SignIn):
-        entered = _signed_in(here, answer.redeemed)
-        if entered is None:
-            answer = refused(call)
-        else:
-            answer = signed_in(here.site, call, answer.redeemed, entered[0], created=entered[1])
-    elif isinstance(answer, SetPhone):
-        answer = _phone_set(here, call, answer.redeemed)
-    elif isinstance(answer, SignOut):
+    result = handle(here.site, call)
+    while isinstance(result, AskSite):  # at most once: `without_old` is then set
+        allowed = here.accounts.allows_change_without_old(result.redeemed)
+        result = handle(here.site, replace(call, without_old=allowed))
+    if isinstance(result, SignOut):
         sign_out()
-        answer = signed_out(call)
-    if isinstance(answer, ApiResponse):
-        notes().keep_started(answer.started)
-    return make_response(answer, here)
+        result = signed_out(call)
+    elif isinstance(result, SignIn | SetPhone):
+        result = _complete(here, call, result, _api_replies(here, call))
+    notes().keep_started(result.started)
+    return make_response(result, here)
 
 
-def _signed_in(here: AppState, redeemed: Redeemed, *, remember: bool = False) -> tuple[SessionUser, bool] | None:
-    entered = sign_in(here.site, here.accounts, redeemed, remember=remember)
-    if entered is not None:
-        note_sign_in(redeemed.phone, redeemed.verification_id)
-    return entered
-
-
-def _phone_set(here: AppState, call: ApiRequest, redeemed: Redeemed) -> ApiResponse:
-    try:
-        user = set_phone(here.site, here.accounts, redeemed, call.texts)
-    except StaffPhoneError:
-        return invalid_proof()
-    if user is None:
-        return phone_conflict()
-    note_check(redeemed.phone)
-    return phone_updated(user)
+def _api_replies(here: AppState, call: ApiRequest) -> _Replies[ApiResponse]:
+    return _Replies(
+        login_refused=lambda: refused(call),
+        signed_in=lambda redeemed, user, created: signed_in(here.site, call, redeemed, user, created=created),
+        phone_refused=invalid_proof,
+        phone_taken=phone_conflict,
+        phone_set=phone_updated,
+    )
 
 
 @api.url_value_preprocessor
 def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
-    # These run before any `before_request` function, so it does not matter which extension came first.
+    # Preprocessors run before any `before_request` function, so the order of the extensions does not matter.
     protection = current_app.extensions.get("csrf")
     if isinstance(protection, CSRFProtect):
         protection.exempt(api)
@@ -154,15 +178,15 @@ def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
 
 @api.errorhandler(ServiceUnavailable)
 @api.errorhandler(StoreError)
-def _down(error: Exception) -> Response:
+def _api_unavailable(error: Exception) -> Response:
     if isinstance(error, StoreError):
         log.error("the store did not answer: %s", error)
     return make_response(unavailable(), current_state())
 
 
 @api.errorhandler(InternalServerError)
-def _failed(error: InternalServerError) -> Response:
-    # Flask has logged what the site's own functions raised.
+def _api_error(error: InternalServerError) -> Response:
+    # Flask has already logged the exception of the site's callback.
     return make_response(problem(500, "internal_error", "Something went wrong on our side."), current_state())
 
 
@@ -179,7 +203,7 @@ def _check_token() -> None:
 
 
 class _RefusedFormError(Exception):
-    """The posted form is not read; `page` says why."""
+    """The posted form is refused unread; `page` holds the reason."""
 
     def __init__(self, page: flow.Page) -> None:
         super().__init__(page.status)
@@ -188,9 +212,9 @@ class _RefusedFormError(Exception):
 
 @pages.url_value_preprocessor
 def _limit_form(endpoint: str | None, values: dict[str, object] | None) -> None:
-    """Read the form, up to its limit, before anything parses it: Flask writes the parts of large forms to disk.
+    """Read the form, up to its limit, before it is parsed: Flask writes the parts of large forms to disk.
 
-    This runs before every `before_request` function; Flask-WTF's parses the form.
+    This runs before every `before_request` function, because that of Flask-WTF parses the form.
     """
     try:
         body = read_body(FORM_LIMIT)
@@ -210,7 +234,7 @@ def _store_down(error: StoreError) -> ResponseReturnValue:
 
 @pages.errorhandler(_RefusedFormError)
 def _refused_form(error: _RefusedFormError) -> Response:
-    response = _rendered("refused", error.page, current_state())
+    response = _render("refused", error.page, current_state())
     response.status_code = error.page.status
     return response
 
@@ -225,7 +249,7 @@ def _set_headers(response: Response) -> Response:
 
 
 def _other_origins(here: AppState) -> Iterator[str]:
-    """Return the origins that our forms may lead to: the rest of the site, and its own sign-in page."""
+    """Return the origins to which our forms may redirect: the rest of the site, and its sign-in page."""
     for address in (here.home, getattr(getattr(current_app, "login_manager", None), "login_view", None)):
         if isinstance(address, str) and address.startswith(("http://", "https://")):
             parts = urlsplit(address)
@@ -234,83 +258,83 @@ def _other_origins(here: AppState) -> Iterator[str]:
 
 @pages.route("/login/", methods=["GET", "POST"])
 def login() -> Response:
-    """Where the number is typed."""
+    """Page to enter the number."""
     here = current_state()
     here.accounts.require()
-    call = described(read_call("login/"))
+    call = with_session_data(read_call("login/"))
     if request.method == "POST":
-        return _shown(flow.submit_login(here.site, call, _form(here)), here)
-    return _shown(flow.show_login(here.site, call, _next(here)), here)
+        return _respond(flow.submit_login(here.site, call, _form(here)), here)
+    return _respond(flow.show_login(here.site, call, _next(here)), here)
 
 
 @pages.route("/code/", methods=["GET", "POST"])
 def code() -> Response:
-    """Where the code is typed, or the number to call is shown."""
+    """Page to enter the code, or to call the displayed number."""
     here = current_state()
     here.accounts.require()
     next = _next(here)
-    # Without that function the page gives nobody a number, and burns no proof for it.
-    call = described(read_call("code/"), user=here.accounts.set_phone is not None)
+    # Without that callback the page assigns no number and must not consume a proof.
+    call = with_session_data(read_call("code/"), user=here.accounts.set_phone is not None)
     if request.method == "POST":
-        shown = flow.submit_code(here.site, call, _form(here))
+        result = flow.submit_code(here.site, call, _form(here))
     else:
-        shown = flow.show_code(here.site, call, next)
-    while isinstance(shown, AskSite):  # once, as above
-        if not here.accounts.lost_number(shown.redeemed):
-            return _shown(flow.refused_phone(here.site, call, next), here)
-        shown = flow.submit_code(here.site, replace(call, without_old=True), {"called": "1", "next": next})
-    if isinstance(shown, SetPhone):
-        return _number_given(here, call, shown.redeemed, next)
-    if not isinstance(shown, SignIn):
-        return _shown(shown, here)
-    if _signed_in(here, shown.redeemed, remember=bool(shown.remember)) is None:
-        return _shown(flow.refused_login(here.site, call, next), here)
-    response = _redirect(next or _root(here))
-    keep(response, only_pair(call.cookie, shown.redeemed.verification_id), here)
-    remember(response, device_cookie(here.site, call, shown.redeemed), here)
-    return response
+        result = flow.show_code(here.site, call, next)
+    while isinstance(result, AskSite):  # at most once, as in the API
+        if not here.accounts.allows_change_without_old(result.redeemed):
+            return _respond(flow.refused_phone(here.site, call, next), here)
+        result = flow.submit_code(here.site, replace(call, without_old=True), {"called": "1", "next": next})
+    if isinstance(result, SignIn):
+        return _complete(here, call, result, _page_replies(here, call, next), remember=bool(result.remember))
+    if isinstance(result, SetPhone):
+        return _complete(here, call, result, _page_replies(here, call, next))
+    return _respond(result, here)
+
+
+def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Response]:
+    def signed_in_page(redeemed: Redeemed, user: SessionUser, created: bool) -> Response:
+        response = _redirect(next or _root(here))
+        keep(response, only_pair(call.cookie, redeemed.verification_id), here)
+        remember(response, device_cookie(here.site, call, redeemed), here)
+        return response
+
+    return _Replies(
+        login_refused=lambda: _respond(flow.refused_login(here.site, call, next), here),
+        signed_in=signed_in_page,
+        phone_refused=lambda: _respond(flow.refused_phone(here.site, call, next), here),
+        phone_taken=lambda: _respond(flow.taken_phone(here.site, call, next), here),
+        phone_set=lambda user: _redirect(next or url_for(f"{pages.name}.verify")),
+    )
 
 
 @pages.route("/verify/", methods=["GET", "POST"])
 def verify() -> Response:
-    """Where somebody who is signed in confirms the own number, or types another one."""
+    """Page where a signed-in user confirms the current number or enters another one."""
     here = current_state()
     here.accounts.require()
     here.accounts.require_set_phone()
-    call = described(read_call("verify/"))
+    call = with_session_data(read_call("verify/"))
     if request.method == "POST":
-        answer = flow.submit_verify(here.site, call, _form(here))
-        if isinstance(answer, flow.SignOutOthers):
+        page = flow.submit_verify(here.site, call, _form(here))
+        if isinstance(page, flow.SignOutOthers):
             sessions.end_others(flask_login.current_user)
-            answer = flow.signed_out_others(here.site, call, _next(here))
-        return _shown(answer, here)
-    return _shown(flow.show_verify(here.site, call, _next(here)), here)
-
-
-def _number_given(here: AppState, call: ApiRequest, redeemed: Redeemed, next: str) -> Response:
-    try:
-        given = set_phone(here.site, here.accounts, redeemed, call.texts)
-    except StaffPhoneError:
-        return _shown(flow.refused_phone(here.site, call, next), here)
-    if given is None:
-        return _shown(flow.taken_phone(here.site, call, next), here)
-    note_check(redeemed.phone)
-    return _redirect(next or url_for(f"{pages.name}.verify"))
+            page = flow.signed_out_others(here.site, call, _next(here))
+        return _respond(page, here)
+    return _respond(flow.show_verify(here.site, call, _next(here)), here)
 
 
 @pages.route("/logout/", methods=["GET", "POST"])
 def logout() -> Response:
-    """Where signing out is confirmed: a link alone, which any site may show, signs nobody out."""
+    """Page that confirms signing out. A GET does not sign out: any site may show a link to it."""
     here = current_state()
     if request.method == "POST":
         sign_out()
         return _redirect(_next(here) or _root(here))
-    return _rendered("logout", flow.show_logout(read_call("logout/"), _next(here)), here)
+    return _render("logout", flow.show_logout(read_call("logout/"), _next(here)), here)
 
 
 @pages.route("/static/<name>")
 def static(name: str) -> Response:
-    """Our style sheet and script."""
+    """Serve our style sheet and script."""
     found = asset(name)
     if found is None:
         abort(404)
@@ -322,11 +346,11 @@ def static(name: str) -> Response:
     return response
 
 
-def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: AppState) -> Response:
+def _respond(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: AppState) -> Response:
     if isinstance(page, flow.Redirect):
         response = _redirect(page.address(_urls()))
     else:
-        response = _rendered(_TEMPLATES[type(page)], page, here)
+        response = _render(_TEMPLATES[type(page)], page, here)
         response.status_code = page.status
         response.headers.update(page.headers)
     notes().keep_started(page.started)
@@ -334,7 +358,7 @@ def _shown(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: AppState)
     return response
 
 
-def _rendered(name: str, page: flow.Page, here: AppState) -> Response:
+def _render(name: str, page: flow.Page, here: AppState) -> Response:
     token = Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
     urls = {
         **_urls(),
@@ -354,11 +378,11 @@ def _rendered(name: str, page: flow.Page, here: AppState) -> Response:
 
 
 def _urls() -> dict[str, str]:
-    """Where the pages are, and as `sign_in` the site's own page for signing in, if it has told Flask-Login of one."""
+    """Return the URLs of the pages, and as `sign_in` the `login_view` of Flask-Login if the site sets one."""
     urls = {to: url_for(f"{pages.name}.{to}") for to in ("login", "code", "verify", "logout")}
     view = getattr(getattr(current_app, "login_manager", None), "login_view", None)
-    if view and "?" not in (own := flask_login.login_url(view)):
-        urls["sign_in"] = own
+    if view and "?" not in (login_url := flask_login.login_url(view)):
+        urls["sign_in"] = login_url
     return urls
 
 

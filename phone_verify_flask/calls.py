@@ -1,4 +1,4 @@
-"""A request of Flask's as a `ApiRequest`, and a `ApiResponse` as a response."""
+"""Conversion of Flask requests to `ApiRequest`, and of `ApiResponse` to Flask responses."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .state import AppState
 
 
 class BrokenBodyError(Exception):
-    """The body ended before it was whole."""
+    """The request body ended early."""
 
 
 def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None = None) -> ApiRequest:
-    """The current request, as a call of `path` under the mount."""
+    """Return the current request as a request for `path` under the mount."""
     environ = request.environ
     return ApiRequest(
         method=request.method,
@@ -26,8 +26,8 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
         headers={name.lower(): value for name, value in request.headers.items()},
         query=request.query_string.decode("utf-8", "replace"),
         body=body,
-        cookie=_shown(COOKIE),
-        device_cookie=_shown(DEVICE_COOKIE),
+        cookie=_cookie_value(COOKIE),
+        device_cookie=_cookie_value(DEVICE_COOKIE),
         peer=environ.get("REMOTE_ADDR"),
         user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
@@ -36,15 +36,15 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
 
 
 def read_body(limit: int) -> bytes | None:
-    """The body of the current request, or None if it is longer than `limit`: one byte more is read at most.
+    """Return the body of the current request, or None if it is longer than `limit`; read at most one byte more.
 
-    Not by `request.get_data`, which answers by an HTML page where the site's MAX_CONTENT_LENGTH is smaller than ours.
-    Raises `BrokenBodyError`.
+    `request.get_data` would respond with an HTML page if the site's MAX_CONTENT_LENGTH is below our limit. Raises
+    `BrokenBodyError`.
     """
     declared = request.content_length
     if declared is not None and declared > limit:
         return None
-    # What the site has read before us is gone from the stream: Flask-Security looks for a token in every JSON body.
+    # The site may have read the stream already: Flask-Security looks for a token in every JSON body.
     read: bytes | None = getattr(request, "_cached_data", None)
     if read is not None:
         return read if len(read) <= limit else None
@@ -53,13 +53,13 @@ def read_body(limit: int) -> bytes | None:
     try:
         while len(body) <= limit and (piece := stream.read(limit + 1 - len(body))):
             body += piece
-    except Exception as error:  # each server has its own for a client that breaks off or talks nonsense
+    except Exception as error:  # each server raises its own for a disconnect or malformed data
         raise BrokenBodyError from error
     return bytes(body) if len(body) <= limit else None
 
 
 def make_response(reply: ApiResponse, here: AppState) -> Response:
-    """The response that a reply is."""
+    """Return the Flask response of a reply."""
     body = json.dumps(reply.document, ensure_ascii=False) if reply.document is not None else reply.text
     response = current_app.response_class(body, status=reply.status, content_type=reply.content_type)
     if body is None:
@@ -73,18 +73,18 @@ def make_response(reply: ApiResponse, here: AppState) -> Response:
 
 
 def keep(response: Response, cookie: str | None, here: AppState) -> None:
-    """Set our own cookie to its new value; an empty one deletes it, None leaves it."""
+    """Set our cookie to its new value; an empty value deletes it, None leaves it unchanged."""
     if cookie is not None:
         _set_cookie(response, here, COOKIE, cookie)
 
 
 def remember(response: Response, device_cookie: str | None, here: AppState) -> None:
-    """Let the browser show from now on that it has signed in; None leaves it as it is."""
+    """Set the trusted-device cookie; None leaves it unchanged."""
     if device_cookie is not None:
         _set_cookie(response, here, DEVICE_COOKIE, device_cookie)
 
 
-def _shown(cookie: str) -> str:
+def _cookie_value(cookie: str) -> str:
     return request.cookies.get(cookie_name(cookie, https=request.is_secure), "")
 
 
@@ -94,17 +94,17 @@ def _set_cookie(response: Response, here: AppState, cookie: str, value: str) -> 
     response.set_cookie(**arguments)
 
 
-def drop_pairs(response: Response, current_state: AppState) -> None:
-    """Delete the verifications in our cookie, unless this response has set them itself."""
+def drop_pairs(response: Response, here: AppState) -> None:
+    """Delete the verifications in our cookie unless this response sets them."""
     name = cookie_name(COOKIE, https=request.is_secure)
-    if request.path.startswith(f"{current_state.prefix}/") and not _shown(COOKIE):
-        return  # outside of the mount the cookie may be there and not be shown
+    if request.path.startswith(f"{here.prefix}/") and not _cookie_value(COOKIE):
+        return  # outside the mount the browser may have the cookie without sending it
     if not any(header.startswith(f"{name}=") for header in response.headers.getlist("Set-Cookie")):
-        keep(response, "", current_state)
+        keep(response, "", here)
 
 
 def _language() -> str | None:
-    """The tag of Flask-Babel's language, where the site uses that extension."""
+    """Return the tag of Flask-Babel's language, or None without that extension."""
     if "babel" not in current_app.extensions:
         return None
     from flask_babel import get_locale

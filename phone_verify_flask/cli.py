@@ -1,4 +1,4 @@
-"""`flask phone-verify …`: what `phone-verify` has, for the application that Flask has loaded, and a few more."""
+"""The `flask phone-verify` commands: those of `phone-verify` for the loaded application, and some more."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ commands = AppGroup("phone-verify", help="Verification of phone numbers.")
 
 
 def load(target: str) -> site_loader.SiteTarget:
-    """Return the site of this application, for `phone-verify --flask`: `target` is as in FLASK_APP."""
+    """Return the site of this application, for `phone-verify --flask`. `target` is written as in FLASK_APP."""
     refusal = ""
-    with conf.watching() as seen:
+    with conf.collect_configs() as seen:
         try:
             ScriptInfo(app_import_path=target).load_app()
         except ConfigurationError as error:
@@ -34,7 +34,7 @@ def load(target: str) -> site_loader.SiteTarget:
         return site_loader.SiteTarget(seen[-1])
     if refusal:
         return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal)])
-    raise click.ClickException(f"{target} has no phone_verify: write PhoneVerify(app) where you make the application")
+    raise click.ClickException(f"{target} has no phone_verify: write PhoneVerify(app) where you create the application")
 
 
 def _site() -> site_loader.SiteTarget:
@@ -50,10 +50,10 @@ _make_tables, _ = site_loader.for_this_site(schema, _site)
 
 @commands.command("init-db")
 def init_db() -> None:
-    """Make the tables of an SQL store, or bring them up to date.
+    """Create or migrate the SQL store's tables.
 
-    Where PhoneVerify was given Flask-SQLAlchemy's db, the tables are the site's: Flask-Migrate makes them, if it is
-    there.
+    If PhoneVerify uses Flask-SQLAlchemy's db, the tables belong to the site, and Flask-Migrate creates them if it is
+    installed.
     """
     here = current_state()
     if here.database is None:

@@ -1,4 +1,4 @@
-"""`app.config["PHONE_VERIFY_…"]` and the environment into a site: the one module here that reads settings."""
+"""Build the site from `app.config["PHONE_VERIFY_…"]` and the environment. No other module here reads settings."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from .store import Database
 
 STORE_FILE = "phone_verify.sqlite3"
 
-_seen: ContextVar[list[site.SiteConfig] | None] = ContextVar("phone_verify_flask.conf.seen", default=None)
+_collected: ContextVar[list[site.SiteConfig] | None] = ContextVar("phone_verify_flask.conf.collected", default=None)
 
 
 def make_site(given: site.SiteConfig, *, listeners: Sequence[Listener] = (), **for_tests: Any) -> Site:
-    """The site that the application's settings describe.
+    """Return the site that the application's settings describe.
 
-    Raises `ConfigurationError` for a setting that is unknown or cannot work.
+    Raises `ConfigurationError` for an unknown or invalid setting.
     """
-    if (seen := _seen.get()) is not None:
-        seen.append(given)
+    if (collected := _collected.get()) is not None:
+        collected.append(given)
     return given.site(listeners=listeners, **for_tests)
 
 
 def read(app: Flask, prefix: str, database: Database | None = None) -> site.SiteConfig:
-    """What the application's settings say, unread; mounted at `prefix`, the store in `database` if there is one."""
-    # A provider asks from outside any request, so nobody but the setting knows where the application is mounted.
+    """Return the application's raw settings, with the mount at `prefix` and the store in `database` if given."""
+    # The webhook URL is built outside any request, so only this setting says where the application is mounted.
     root = app.config["APPLICATION_ROOT"].rstrip("/")
     return site.SiteConfig(
         values={
@@ -54,27 +54,27 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> site.Site
 
 
 def is_default_store(given: site.SiteConfig) -> bool:
-    """Whether no setting names another store."""
+    """Return whether no setting names another store."""
     return "store" not in settings.merge_environ(given.values, given.environ)
 
 
 @contextmanager
-def watching() -> Iterator[list[site.SiteConfig]]:
-    """Within it the settings of every site that is made are kept, also of one that is refused.
+def collect_configs() -> Iterator[list[site.SiteConfig]]:
+    """Collect the settings of every site built inside the block, including a refused one.
 
-    For who looks at an application from outside: one whose settings cannot work is never finished, and nobody gets it.
+    For the doctor: an application with invalid settings is never completed, so it cannot be asked for them.
     """
-    seen: list[site.SiteConfig] = []
-    token = _seen.set(seen)
+    collected: list[site.SiteConfig] = []
+    token = _collected.set(collected)
     try:
-        yield seen
+        yield collected
     finally:
-        _seen.reset(token)
+        _collected.reset(token)
 
 
 def _framework_keys(app: Flask) -> list[str]:
     keys = [app.config["SECRET_KEY"], *(app.config.get("SECRET_KEY_FALLBACKS") or ())]
-    # Flask takes bytes too; latin-1 gives every byte a character of its own.
+    # Flask accepts bytes too; latin-1 maps every byte to one character.
     return [key.decode("latin-1") if isinstance(key, bytes) else key for key in keys if key]
 
 
@@ -84,7 +84,7 @@ def _store_in_instance_folder(app: Flask) -> str:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
-            f"{settings.PREFIX}STORE: the instance folder, where the default store is kept, cannot be made "
+            f"{settings.PREFIX}STORE: the instance folder, which holds the default store, cannot be created "
             f"({error.strerror}); give the application another instance_path, or name a store"
         ) from None
     return f"sqlite:///{folder / STORE_FILE}"

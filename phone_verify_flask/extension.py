@@ -1,4 +1,4 @@
-"""The extension: on one application or several, now or in an application factory."""
+"""The `PhoneVerify` extension, for one application or several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import blueprint, conf, recent, sessions, signals, store
 from .account_hooks import AccountHooks
 from .cli import commands
 from .state import KEY, AppState, current_state
-from .template_helpers import in_templates
+from .template_helpers import template_context
 
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
 _SetPhone = TypeVar("_SetPhone", bound=Callable[[Any, Any], object])
@@ -30,8 +30,8 @@ current_verifier = cast("Verifier", LocalProxy(lambda: current_state().site.veri
 class PhoneVerify:
     """Login by phone at `url_prefix`, for the users of Flask-Login.
 
-    Give it the application, or call `init_app` in an application factory. What belongs to an application is kept
-    there; one extension may serve several.
+    Pass the application, or call `init_app` in an application factory. All state is kept on the application, so one
+    extension may serve several.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class PhoneVerify:
     ) -> None:
         """Read the application's settings and mount the pages and the API on it.
 
-        `db` is the site's Flask-SQLAlchemy: then the store is in its database, and our tables in its metadata and so in
-        the site's own migrations; PHONE_VERIFY_STORE, if it is set, still says where else. Raises `ConfigurationError`
-        for a setting that cannot work. `transport` and `clock` are for tests: a
-        `phone_verify.testing` FakeTransport in place of the network, a ManualClock in place of the store's own time.
+        `db` is the site's Flask-SQLAlchemy: the store is then in its database, and our tables are in its metadata and
+        migrations. PHONE_VERIFY_STORE, if set, names another store. Raises `ConfigurationError` for an invalid
+        setting. `transport` and `clock` are for tests: a `phone_verify.testing` FakeTransport instead of the network,
+        a ManualClock instead of the store's clock.
         """
         prefix = _prefix(self._url_prefix if url_prefix is None else url_prefix)
         if KEY in app.extensions:
-            raise ConfigurationError("this application has PhoneVerify already: make it once, or call init_app once")
+            raise ConfigurationError("this application already has PhoneVerify: create it once, or call init_app once")
         listeners = [signals.listener(app)]
         database = store.bound_to(app, db) if (db := self._db if db is None else db) is not None else None
         given = conf.read(app, prefix, database)
@@ -77,48 +77,48 @@ class PhoneVerify:
         recent.watch(app)
         sessions.watch(app)
         blueprint.register(app, prefix, subdomain)
-        app.context_processor(in_templates)
+        app.context_processor(template_context)
         app.cli.add_command(commands)
 
     def user_for_phone(self, find_or_make: _UserForPhone) -> _UserForPhone:
-        """Register the function that finds or makes the user of a verified number.
+        """Register the function that finds or creates the user of a verified number.
 
-        It is called with the `Redeemed`: `redeemed.phone` is the `PhoneNumber`, `channel`, `assurance` and `short` say
+        It receives the `Redeemed`: `redeemed.phone` is the `PhoneNumber`, `channel`, `assurance` and `short` describe
         how it was verified, and `by_test_number` marks a test number. It returns the user, or the user and whether the
         account is new; None refuses. Inactive users are refused as well, and so are users with rights over other users
-        unless `PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE` is on. Two requests may ask for the same new number at once: let a
-        unique column decide.
+        unless `PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE` is on. Concurrent requests may have the same new number: resolve
+        the conflict with a unique column.
         """
         self._accounts.user_for_phone = find_or_make
         return find_or_make
 
     def set_phone_for_user(self, set_phone: _SetPhone) -> _SetPhone:
-        """Register the function that gives a user another verified number: of the user and the `Redeemed`.
+        """Register the function that assigns a verified number to a user: it receives user and `Redeemed`.
 
-        It returns whether it could; False where somebody else has the number, which a unique column should decide.
+        It returns False if the number belongs to another user, which a unique column should decide, else True.
         """
         self._accounts.set_phone = set_phone
         return set_phone
 
     def may_change_without_old(self, may_change: _WithoutOld) -> _WithoutOld:
-        """Register the function that decides for users who have lost their number: of the user and the `Redeemed`.
+        """Register the function that decides for users who lost their number: it receives user and `Redeemed`.
 
-        It is called after the proof of the new number, where the present one was not verified within the last 15
-        minutes; without it such a change is refused. Return True only after a check of your own, like an answer from
-        your support: anyone who knows the password could otherwise take the phone login over.
+        It is called after the new number was verified, if the current one was not verified within the last 15
+        minutes; without it such a change is refused. Return True only after your own check, for example by your
+        support: anyone who knows the password could otherwise take over the phone login.
         """
         self._accounts.may_change_without_old = may_change
         return may_change
 
     def end_other_sessions(self, user: Any) -> None:
-        """End every session of this user but the present request's, remember cookies among them.
+        """End every session of this user except that of the current request, including remember cookies.
 
-        Call it where your own code takes a number from a user. Changes through this library do it by themselves.
+        Call it where your code removes a number from a user. Changes through this library do it automatically.
         """
         sessions.end_others(user)
 
     def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:
-        """Register the function that says a user's own number, in E.164 or None; without it, the attribute `phone`."""
+        """Register the function that returns a user's number in E.164, or None. Default: the attribute `phone`."""
         self._accounts.phone_for_user = phone_of
         return phone_of
 

@@ -1,12 +1,12 @@
-"""Flask-Security-Too: the codes of its forms are judged under our limits, whoever delivers them.
+"""Bridge to Flask-Security-Too: the codes of its forms are checked under our limits.
 
     app.config["SECURITY_SMS_SERVICE"] = "phone-verify"
     Security(app, datastore, totp_cls=PhoneTotp)
 
-Flask-Security makes a code from a secret, sends it, and compares it any number of times. With these two lines a
-message carries a code of ours instead, on any channel that ends in a code to type: good once, with few attempts, under
-all limits of sends and failures. A code that Flask-Security sends by mail is held as ours are, and the code of an
-authenticator app is compared only after its failure was counted.
+Flask-Security derives a code from a secret, sends it, and compares it any number of times. With these two lines a
+message carries our code instead, on any channel with a code: valid once, with few attempts, under all send and failure
+limits. A code that Flask-Security sends by email is held under the same rules, and the code of an authenticator app is
+compared only after its failure was counted.
 """
 
 from __future__ import annotations
@@ -45,29 +45,29 @@ except ImportError:
 log = logging.getLogger("phone_verify")
 
 SERVICE = "phone-verify"
-#: Of the second factor, and of a code that a signed-in user is asked for again.
+#: For the second factor, and for a code that a signed-in user must enter again.
 SECOND = "second_factor"
-#: Of setting a factor up. The user chooses the number, so it uses no limits of that number's second factor.
+#: For setting a factor up. The user chooses the number, so it uses no limits of that number's second factor.
 SETUP = "factor_setup"
-#: Of a code sent to the phone that signs in by itself, counted with the codes of our own pages.
+#: For a code sent to the phone that alone signs in, counted with the codes of our pages.
 FIRST = "login"
-#: Of a code by mail or of an app that signs in by itself. Our API takes no proof of it: it says nothing of a phone.
+#: For a code by email or app that alone signs in. Our API accepts no proof of it: it verifies no phone.
 FIRST_ELSEWHERE = "flask_security"
 
 _MAIL = ("email", "mail")
 _APP = ("authenticator", "google_authenticator")
-#: Kept for a secret that was shown for an app to be set up.
+#: Saved for a secret that was displayed to set up an app.
 _SHOWN = PendingVerification("app", "")
-#: One step of RFC 6238: an app whose clock differs by more is refused.
+#: One time step of RFC 6238: an app whose clock differs by more is refused.
 _STEP = 30
 
 
 class NotSentError(PhoneVerifyError):
-    """No code was sent. Flask-Security then tells the user that it could not send one."""
+    """No code was sent. Flask-Security then shows the user an error."""
 
 
 class PhoneTotp(Totp):
-    """For `Security(totp_cls=PhoneTotp)`: every code is judged under our limits."""
+    """For `Security(totp_cls=PhoneTotp)`: every code is checked under our limits."""
 
     def __init__(self, secrets: Any, issuer: str) -> None:
         super().__init__(secrets, issuer)
@@ -76,42 +76,42 @@ class PhoneTotp(Totp):
             signal.connect(_sent_by_flask_security)
 
     def generate_totp_password(self, totp_secret: str) -> str:
-        """Return the code of this moment. If a message by SMS follows, it carries another."""
+        """Return the code of the current time step. If an SMS follows, it carries another code."""
         name = _name(totp_secret)
-        g.phone_verify_asked = totp_secret, pending.kept(name), pending.kept(_mail(name))
-        pending.keep(name, NO_VERIFICATION)
-        pending.forget(_mail(name))
+        g.phone_verify_asked = totp_secret, pending.load(name), pending.load(_mail(name))
+        pending.save(name, NO_VERIFICATION)
+        pending.drop(_mail(name))
         return super().generate_totp_password(totp_secret)
 
     def fetch_setup_values(self, totp: str, user: Any) -> dict[str, str]:
-        """Return what an authenticator app is set up with."""
-        pending.keep(_name(totp), _SHOWN)
+        """Return the values to set up an authenticator app."""
+        pending.save(_name(totp), _SHOWN)
         return super().fetch_setup_values(totp, user)
 
     def verify_totp(self, token: str, totp_secret: str, user: Any, window: int = 0) -> bool:
-        """Return whether this is the code that was sent to this session, or that the user's app shows."""
+        """Return whether this is the code sent to this session, or the code of the user's app."""
         name, typed = _name(totp_secret), str(token)
         purpose = _purpose(totp_secret, user)
         try:
-            if pending.kept(_mail(name)) is not None:
-                proven = pending.proven(_mail(name), _elsewhere(purpose), typed, subject=_subject(purpose, user))
+            if pending.load(_mail(name)) is not None:
+                proven = pending.verify_code(_mail(name), _elsewhere(purpose), typed, subject=_subject(purpose, user))
                 right = isinstance(proven, Redeemed)
-            elif pending.kept(name) not in (None, NO_VERIFICATION, _SHOWN):
+            elif pending.load(name) not in (None, NO_VERIFICATION, _SHOWN):
                 right = _is_of_message(name, purpose, typed, user)
             else:
                 right = False
             if right or not (typed.isascii() and typed.isdigit() and len(typed) == LENGTH):
                 return right
-            if pending.kept(name) == _SHOWN or _is_of_an_app(totp_secret, user):
-                return self._judged(typed, totp_secret, user, purpose, back=_STEP, ahead=_STEP)
+            if pending.load(name) == _SHOWN or _is_of_an_app(totp_secret, user):
+                return self._compare_counted(typed, totp_secret, user, purpose, back=_STEP, ahead=_STEP)
             if _is_of_a_link(totp_secret, user):
-                return self._judged(typed, totp_secret, user, purpose, back=window, ahead=0)
+                return self._compare_counted(typed, totp_secret, user, purpose, back=window, ahead=0)
         except StoreError as error:
-            log.error("no code can be checked for Flask-Security: %s", error)
+            log.error("codes of Flask-Security cannot be checked: %s", error)
         return False
 
-    def _judged(self, typed: str, totp_secret: str, user: Any, purpose: str, *, back: int, ahead: int) -> bool:
-        """Count a failure, compare with the codes from `back` seconds ago to `ahead` from now, and take it back."""
+    def _compare_counted(self, typed: str, totp_secret: str, user: Any, purpose: str, *, back: int, ahead: int) -> bool:
+        """Count a failure, compare with the codes of `back` seconds ago to `ahead`, and refund it if right."""
 
         def is_right(code: str) -> bool:
             half, last = (back + ahead) // 2, self.get_last_counter(user)
@@ -135,10 +135,10 @@ class PhoneTotp(Totp):
 
 
 class PhoneSender(SmsSenderBaseClass):
-    """`SECURITY_SMS_SERVICE = "phone-verify"`. The text is ours: it carries a code that is good once."""
+    """The `SECURITY_SMS_SERVICE = "phone-verify"`. It sends our text with a code that works once."""
 
     def send_sms(self, from_number: str, to_number: str, msg: str) -> None:
-        """Send a code to this number, or the same again while it is good. Raises `NotSentError`."""
+        """Send a code to this number, or resend it while it is valid. Raises `NotSentError`."""
         if "phone_verify_asked" not in g:
             raise ConfigurationError("codes are not counted: write Security(app, datastore, totp_cls=PhoneTotp)")
         totp_secret, before, _ = g.pop("phone_verify_asked")
@@ -150,7 +150,7 @@ class PhoneSender(SmsSenderBaseClass):
         if purpose == SECOND:
             outcome = may_be_judged(verifier, _account(user), SECOND, user_id=subject)
         if outcome.ok:
-            outcome = pending.sent(
+            outcome = pending.send_code(
                 _name(totp_secret),
                 phone,
                 purpose,
@@ -163,7 +163,7 @@ class PhoneSender(SmsSenderBaseClass):
 
 
 def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | None, **_: Any) -> None:
-    """Hold the code of a mail. Flask-Security tells the user that nothing was sent where this raises."""
+    """Hold the code of an email. If this raises, Flask-Security reports that nothing was sent."""
     if method not in _MAIL or token is None or "phone_verify_asked" not in g:
         return
     totp_secret, _, before = g.pop("phone_verify_asked")
@@ -182,13 +182,14 @@ def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | 
     if held is None:
         _refuse(f"the code of a mail is refused for Flask-Security: {outcome.reason}", purpose)
     else:
-        pending.keep(_mail(_name(totp_secret)), held)
+        pending.save(_mail(_name(totp_secret)), held)
 
 
 def _refuse(message: str, purpose: str) -> None:
-    """Log that a code was not sent, and raise `NotSentError` unless a visitor must not learn of it.
+    """Log that a code was not sent, and raise `NotSentError` unless that must stay hidden from the visitor.
 
-    With Flask-Security's generic answers an unknown user is told that a code was sent; so is one with used-up limits.
+    With Flask-Security's generic responses an unknown user sees that a code was sent; so does a user whose limits are
+    exhausted.
     """
     log.warning("%s", message)
     if purpose != FIRST or not current_app.config["SECURITY_RETURN_GENERIC_RESPONSES"]:
@@ -196,15 +197,15 @@ def _refuse(message: str, purpose: str) -> None:
 
 
 def _is_of_message(name: str, purpose: str, typed: str, user: Any) -> bool:
-    """Return whether this is the code that was sent to the phone, and may count for this user.
+    """Return whether this is the code sent to the phone and may count for this user.
 
-    As second factor its failure counts for the account too: changing from SMS to mail gives no new attempts.
+    As second factor its failure counts for the account too: changing from SMS to email gives no new attempts.
     """
 
     def is_right() -> bool | None:
-        proven = pending.proven(name, purpose, typed, subject=_subject(purpose, user))
+        proven = pending.verify_code(name, purpose, typed, subject=_subject(purpose, user))
         if isinstance(proven, Redeemed):
-            return _may_stand(user, proven, purpose)
+            return _may_count(user, proven, purpose)
         return False if proven.reason is Reason.WRONG_CODE else None
 
     if purpose != SECOND:
@@ -213,16 +214,16 @@ def _is_of_message(name: str, purpose: str, typed: str, user: Any) -> bool:
     return judge_again(current_state().site.verifier, _account(user), SECOND, is_right, user_id=subject)
 
 
-def _may_stand(user: Any, proven: Redeemed, purpose: str) -> bool:
+def _may_count(user: Any, proven: Redeemed, purpose: str) -> bool:
     """Return whether a code sent to the phone may sign this user in, or be the second factor."""
     site = current_state().site
     return rights.signs_in(site, user, proven) if purpose == FIRST else rights.counts_for(site, user, proven)
 
 
 def _purpose(totp_secret: str, user: Any) -> str:
-    """Return what a message with the code of this secret is for.
+    """Return the purpose of a message with the code of this secret.
 
-    A secret that the user does not have yet is one that is being set up, after another factor or a sign-in.
+    A secret that the user does not have yet is being set up, after another factor or a sign-in.
     """
     if user is not None and totp_secret == getattr(user, "tf_totp_secret", None):
         return SECOND
@@ -232,7 +233,7 @@ def _purpose(totp_secret: str, user: Any) -> str:
 
 
 def _elsewhere(purpose: str) -> str:
-    """Return the purpose of a code that goes another way than to the phone."""
+    """Return the purpose of a code that is not sent to the phone."""
     return FIRST_ELSEWHERE if purpose == FIRST else purpose
 
 
@@ -241,7 +242,7 @@ def _is_of_second_factor(totp_secret: str, user: Any) -> bool:
 
 
 def _user_here() -> Any:
-    """Return the user who is signed in, or has given the first factor in this session, or None."""
+    """Return the signed-in user, or the user who passed the first factor in this session, or None."""
     if current_user.is_authenticated:
         return current_user
     id = session.get("tf_user_id")
@@ -249,7 +250,7 @@ def _user_here() -> Any:
 
 
 def _subject(purpose: str, user: Any) -> str:
-    """Return the id of the user who gave another factor, or an empty text before one."""
+    """Return the id of the user who passed another factor, or an empty string before one."""
     return str(user.get_id()) if purpose != FIRST and user is not None else ""
 
 
@@ -262,7 +263,7 @@ def _is_of_an_app(totp_secret: str, user: Any) -> bool:
 
 
 def _is_of_a_link(totp_secret: str, user: Any) -> bool:
-    """Return whether this is the link of a mail, which may be opened in another browser than asked for it."""
+    """Return whether this is the link of an email, which may be opened in another browser."""
     endpoint = (request.endpoint or "").rpartition(".")[2]
     return endpoint == "us_verify_link" and _us_secrets(user).get("email") == totp_secret
 
@@ -273,10 +274,10 @@ def _us_secrets(user: Any) -> Mapping[str, str]:
 
 
 def _account(user: Any) -> PhoneNumber:
-    """Return under what the failures of this user's account are counted.
+    """Return the key for counting the failures of this user's account.
 
-    Not under its phone: Flask-Security keeps a number before it is verified, so that another user may have it too. And
-    not by `fs_uniquifier`: a new password draws another, and would forget the failures.
+    It is not the phone: Flask-Security stores a number before it is verified, so another user may have it too. It is
+    not `fs_uniquifier`: a new password replaces it, which would reset the failures.
     """
     return account(current_state().site.verifier, str(user.id))
 

@@ -1,15 +1,15 @@
-"""Forms for the site's own pages: a number, and the code that was sent to it.
+"""Forms for the site's pages: a number, and the code sent to it.
 
     form = PhoneForm()
     if form.validate_on_submit() and form.send("confirm"):
-        return redirect(url_for("type_the_code"))
+        return redirect(url_for("enter_code"))
 
     form = CodeForm()
     if form.validate_on_submit() and (proven := form.prove("confirm")):
         current_user.phone = proven.phone.e164
 
-Flask-WTF guards them by its token. Which verification is under way stands in the session; numbers, codes and limits
-are judged where they always are.
+Flask-WTF protects them with its token. The session holds the pending verification; the core validates numbers, checks
+codes and enforces the limits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LONGEST = 1024
 
 
 class PhoneForm(FlaskForm):  # type: ignore[misc]
-    """A form with the field `phone`; after it is valid, `number` is the `PhoneNumber`."""
+    """A form with the field `phone`; once validated, `number` is the `PhoneNumber`."""
 
     phone = TelField(validators=[InputRequired(), Length(max=_LONGEST)])
     number: PhoneNumber | None = None
@@ -50,30 +50,30 @@ class PhoneForm(FlaskForm):  # type: ignore[misc]
         self.phone.render_kw = {"autocomplete": "tel", "inputmode": "tel", "dir": "ltr", **(self.phone.render_kw or {})}
 
     def validate_phone(self, field: Field) -> None:
-        """Read the number as it was typed."""
+        """Parse the number as it was entered."""
         try:
             self.number = PhoneNumber.parse(field.data, current_state().site.verifier.policy.region)
         except InvalidPhoneError:
             raise ValidationError(_texts().page["invalid_phone"]) from None
 
     def send(self, purpose: str = "confirm") -> bool:
-        """Send a code for this purpose, by the first way that ends in a code to type; if not, the field says why.
+        """Send a code for this purpose by the first channel with a code. On failure add an error to the field.
 
-        While the last one is good for this number, nothing is sent: the visitor types it, or asks for it once more
-        (`CodeForm.send_again`). Begin with `validate_on_submit`.
+        Nothing is sent while the last code for this number is valid: the visitor enters it or requests a resend
+        (`CodeForm.send_again`). Call `validate_on_submit` first.
         """
         if self.number is None:
-            raise RuntimeError("ask validate_on_submit() first: only a valid form has a number to send to")
+            raise RuntimeError("call validate_on_submit() first: only a valid form has a number to send to")
         name, subject = _name(purpose), _subject()
         try:
-            live = pending.under_way(name, subject)
+            live = pending.find_open(name, subject)
             if live is not None and live.phone == self.number:
                 return True
-            before = pending.kept(name) or NO_VERIFICATION
-            outcome = pending.sent(name, self.number, purpose, before, subject=subject, by_client=True)
+            before = pending.load(name) or NO_VERIFICATION
+            outcome = pending.send_code(name, self.number, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
-            return _down(self.phone, error)
-        return outcome.ok or _refused(self.phone, outcome)
+            return _add_unavailable(self.phone, error)
+        return outcome.ok or _add_error(self.phone, outcome)
 
 
 class CodeForm(FlaskForm):  # type: ignore[misc]
@@ -88,35 +88,35 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
         self.code.render_kw = {"autocomplete": "one-time-code", "inputmode": "numeric", "dir": "ltr", **given}
 
     def send_again(self, purpose: str = "confirm") -> bool:
-        """Send the code once more, or say at the field why not; no try comes back by it.
+        """Resend the code, or add an error to the field. Attempts are not reset.
 
-        For a button of the same form: the token is looked at here, since the code is not typed yet.
+        For a button of the same form: the token is checked here because the form has no code yet.
         """
         token, name, subject = getattr(self, "csrf_token", None), _name(purpose), _subject()
         if token is not None and not token.validate(self):
             return False
         try:
-            live = pending.under_way(name, subject)
+            live = pending.find_open(name, subject)
             if live is None:
-                return _refused(self.code, Outcome(Reason.NOT_FOUND))
-            before = pending.kept(name) or NO_VERIFICATION
-            outcome = pending.sent(name, live.phone, purpose, before, subject=subject, by_client=True)
+                return _add_error(self.code, Outcome(Reason.NOT_FOUND))
+            before = pending.load(name) or NO_VERIFICATION
+            outcome = pending.send_code(name, live.phone, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
-            return _down(self.code, error)
-        return outcome.ok or _refused(self.code, outcome)
+            return _add_unavailable(self.code, error)
+        return outcome.ok or _add_error(self.code, outcome)
 
     def prove(self, purpose: str = "confirm") -> Redeemed | None:
-        """What a right code for this purpose proves, once; for any other None, and the field says why.
+        """Return what a right code for this purpose verifies, once; else None and an error at the field.
 
-        If it is the own number of who is signed in, that is a check as `recent_phone_check_required` asks for.
+        The current user's number then counts as checked for `recent_phone_check_required`.
         """
         try:
-            proven = pending.proven(_name(purpose), purpose, self.code.data or "", subject=_subject())
+            proven = pending.verify_code(_name(purpose), purpose, self.code.data or "", subject=_subject())
         except StoreError as error:
-            _down(self.code, error)
+            _add_unavailable(self.code, error)
             return None
         if not isinstance(proven, Redeemed):
-            _refused(self.code, proven)
+            _add_error(self.code, proven)
             return None
         accounts = current_state().accounts
         if current(accounts) and accounts.number_of(flask_login.current_user) == proven.phone:
@@ -138,12 +138,12 @@ def _texts() -> Texts:
     return read_call("").texts
 
 
-def _refused(field: Field, outcome: Outcome) -> bool:
+def _add_error(field: Field, outcome: Outcome) -> bool:
     field.errors = [*field.errors, _texts().refusal(outcome)]
     return False
 
 
-def _down(field: Field, error: StoreError) -> bool:
+def _add_unavailable(field: Field, error: StoreError) -> bool:
     log.error("the store did not answer: %s", error)
     field.errors = [*field.errors, _texts().page["unavailable"]]
     return False

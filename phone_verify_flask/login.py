@@ -1,4 +1,4 @@
-"""Signing in and out by Flask-Login, and where to go afterwards."""
+"""Sign-in, sign-out and number changes with Flask-Login."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from phone_verify.model import Redeemed
 
 from . import rights, sessions
 from .account_hooks import AccountHooks
-from .signals import tell_changed, tell_verified
+from .signals import send_phone_changed, send_phone_verified
 
 log = logging.getLogger("phone_verify")
 
@@ -25,11 +25,11 @@ _REMEMBER = "_remember"
 
 
 def current(accounts: AccountHooks) -> SessionUser | None:
-    """Who is signed in, or None; somebody who is not active any more is nobody."""
+    """Return the signed-in user, or None. An inactive user counts as signed out."""
     if getattr(current_app, "login_manager", None) is None:
         return None
     user = flask_login.current_user
-    return accounts.told(user) if user.is_authenticated and user.is_active else None
+    return accounts.as_session_user(user) if user.is_authenticated and user.is_active else None
 
 
 def sign_in(
@@ -37,20 +37,20 @@ def sign_in(
 ) -> tuple[SessionUser, bool] | None:
     """Sign in the user of this phone, and return the user and whether the account is new.
 
-    Return None where the site refuses the user, for an inactive user, and for staff as `rights.signs_in` says.
+    Return None if the site refuses the user, for an inactive user, and for staff where `rights.signs_in` is false.
 
-    `remember` is Flask-Login's: a cookie of its own signs the user in again, without counting as a recent sign-in.
+    `remember` is Flask-Login's: its cookie signs the user in again later, which does not count as a recent sign-in.
 
-    Nothing of the session before stays: not its keys, not its id where the server keeps sessions, not the "remember
-    me" of somebody else.
+    The previous session is cleared: its keys, its id if sessions are kept on the server, and the remember cookie of
+    another user.
     """
-    number = sessions.Watched(redeemed.phone)
+    number = sessions.NumberWatch(redeemed.phone)
     user, created = accounts.find_or_make(redeemed)
     if user is None or not user.is_active:
         return None
     generation = sessions.generation_of(user)
     if number.was_dropped():
-        return None  # found by a number that its user has dropped meanwhile
+        return None  # another request removed the number from this user in the meantime
     if not rights.signs_in(site, user, redeemed):
         return None
     session.clear()
@@ -59,50 +59,50 @@ def sign_in(
     flask_login.login_user(user, remember=remember)
     sessions.begin(generation)
     _new_session_id()
-    tell_verified(user, redeemed)
-    return accounts.told(user), created
+    send_phone_verified(user, redeemed)
+    return accounts.as_session_user(user), created
 
 
 def set_phone(site: Site, accounts: AccountHooks, redeemed: Redeemed, texts: Texts) -> SessionUser | None:
-    """Give the signed-in user this number, or return None where another user has it.
+    """Assign this number to the signed-in user, or return None if it belongs to another user.
 
-    The old number's notice, where it is switched on, is one of these `texts`.
+    `texts` holds the notice to the old number, which is sent if the setting is on.
 
     Raise `StaffPhoneError` for a test number's code and a user with rights over other users.
     """
     user = flask_login.current_user._get_current_object()
     if not rights.counts_for(site, user, redeemed):
-        raise rights.StaffPhoneError("a test number's code gives no number to a user with rights over other users")
+        raise rights.StaffPhoneError("a test number cannot be assigned to a user with rights over other users")
     old = accounts.number_of(user)
-    changes = bool(accounts.told(user).phone) and old != redeemed.phone
+    changes = bool(accounts.as_session_user(user).phone) and old != redeemed.phone
     if changes:
-        # Before the change, so that nothing changes while the store is down, and no session can outlive the number.
+        # Before the change: if the store is down nothing changes, and no session outlives the old number.
         sessions.end_others(user)
     if not current_app.ensure_sync(accounts.require_set_phone())(user, redeemed):
         return None
     if changes:
-        _end_meanwhile(user, old)
+        _end_concurrent_sign_ins(user, old)
     _new_session_id()
-    tell_verified(user, redeemed)
+    send_phone_verified(user, redeemed)
     if old is not None and old != redeemed.phone:
-        tell_changed(user, old, redeemed.phone)
+        send_phone_changed(user, old, redeemed.phone)
         notify_old_number(site, old, texts)
     return SessionUser(str(user.get_id()), redeemed.phone.e164)
 
 
-def _end_meanwhile(user: Any, old: PhoneNumber | None) -> None:
-    """End the sign-ins that began by the old number while it was being changed."""
+def _end_concurrent_sign_ins(user: Any, old: PhoneNumber | None) -> None:
+    """End the sign-ins by the old number that started during the change."""
     try:
         if old is not None:
-            sessions.dropped(old)
+            sessions.end_sign_ins_by(old)
         sessions.end_others(user)
     except StoreError as error:
-        # The number is changed and cannot be given back; every session of before the change has ended.
-        log.error("sign-ins of the moment in which a number was changed were not ended: %s", error)
+        # The number has changed and the change cannot be undone; all earlier sessions have ended.
+        log.error("sign-ins concurrent with a number change were not ended: %s", error)
 
 
 def sign_out() -> None:
-    """Sign out whoever is signed in, and forget the session."""
+    """Sign out the current user and clear the session."""
     if getattr(current_app, "login_manager", None) is not None:
         flask_login.logout_user()
     remember = session.get(_REMEMBER)
@@ -112,7 +112,7 @@ def sign_out() -> None:
 
 
 def _new_session_id() -> None:
-    # Flask's own session is the cookie and has no id. Flask-Session has, and gives a new one when asked.
+    # Flask's default session is a cookie without an id. Flask-Session has ids and a method to replace them.
     regenerate = getattr(current_app.session_interface, "regenerate", None)
     if regenerate is not None:
         regenerate(session)

@@ -1,4 +1,4 @@
-"""Which `next` addresses are followed."""
+"""Validation of `next` URLs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _LONGEST_NEXT = 1024
 
 
 def safe_next(target: str, host: str, public_url: str | None = None, home: str | None = None) -> str:
-    """The path of `target` if that is a place on this site, else an empty text.
+    """Return the path of `target` if it is on this site, else an empty string.
 
-    Accepted are a path that begins with exactly one slash, and an http(s) address of this very host, of which only the
-    path is returned: whatever a browser makes of it, it stays on the site. Backslashes, which browsers read as slashes,
-    and control characters, which they drop, are refused wherever they stand. An address below `home`, the origin of the
-    rest of the site where our pages have a subdomain of their own, is returned whole.
+    Accepted are a path that begins with exactly one slash, and an http(s) URL of this host, of which only the path is
+    returned, so that every browser stays on the site. Backslashes, which browsers read as slashes, and control
+    characters, which they drop, are refused in any position. A URL below `home`, the origin of the rest of the site if
+    the pages are on a subdomain, is returned whole.
     """
     if len(target) > _LONGEST_NEXT or any(c == "\\" or unicodedata.category(c) in ("Cc", "Cs") for c in target):
         return ""

@@ -1,6 +1,6 @@
-"""Which verification is under way for a form that is not ours: its id and binding, in the session.
+"""The pending verification of a form that is not ours: its id and binding, kept in the session.
 
-What counts is in the store, so an old copy of the session gives no try back. No code and no number stands here.
+All counts are in the store, so an old copy of the session restores no attempt. No code and no number is kept here.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .calls import read_call
 from .state import current_state
 
 _SESSION_KEY = "_phone_verify_begun"
-#: A browser is in the middle of no more than this many forms.
+#: The largest number of forms with a pending verification in one session.
 _MOST = 5
 
 
-def sent(
+def send_code(
     name: str,
     phone: PhoneNumber,
     purpose: str,
@@ -29,7 +29,7 @@ def sent(
     subject: str = "",
     by_client: bool = False,
 ) -> Outcome:
-    """Send a code for the form of this name, or the same once more while `before` is good.
+    """Send a code for the form of this name, or resend it while `before` is open.
 
     `subject` and `by_client` are those of `AsyncVerifier.start`.
     """
@@ -44,13 +44,13 @@ def sent(
         subject=subject,
         by_client=by_client,
     )
-    keep(name, begun)
+    save(name, begun)
     return outcome
 
 
-def under_way(name: str, subject: str) -> Verification | None:
-    """Return the verification of the form of this name, if it is open and this subject started it."""
-    begun, verifier = kept(name) or NO_VERIFICATION, current_state().site.verifier
+def find_open(name: str, subject: str) -> Verification | None:
+    """Return the open verification of the form of this name if this subject started it, else None."""
+    begun, verifier = load(name) or NO_VERIFICATION, current_state().site.verifier
     record = verifier.get(begun.id, begun.secret).verification
     own = record is not None and record.subject == verifier.flows.keyring.subject(subject)
     return record if own and record is not None and record.open else None
@@ -61,32 +61,32 @@ def address() -> str | None:
     return call_address(current_state().site, read_call(""))
 
 
-def proven(name: str, purpose: str, typed: str, *, subject: str = "") -> Redeemed | Outcome:
-    """What a right code proves, which is then over; for any other the outcome that says why not."""
-    verifier, begun = current_state().site.verifier, kept(name) or NO_VERIFICATION
+def verify_code(name: str, purpose: str, typed: str, *, subject: str = "") -> Redeemed | Outcome:
+    """Return what a right code verifies, and drop the pending verification; else the failed outcome."""
+    verifier, begun = current_state().site.verifier, load(name) or NO_VERIFICATION
     record = verifier.get(begun.id, begun.secret).verification
     if record is None:
         return Outcome(Reason.NOT_FOUND)
     result = prove(verifier, begun, record.phone, purpose, typed, address=address(), subject=subject)
     if isinstance(result, Redeemed):
-        forget(name)
+        drop(name)
     return result
 
 
-def kept(name: str) -> PendingVerification | None:
-    """What is under way for this form; `NO_VERIFICATION` where it was said that nothing is, None where nobody knows."""
+def load(name: str) -> PendingVerification | None:
+    """Return the pending verification of this form: `NO_VERIFICATION` if saved as none, None if never saved."""
     found = _all().get(name)
     return None if found is None else PendingVerification(*found)
 
 
-def keep(name: str, begun: PendingVerification) -> None:
-    """Keep what is under way for this form."""
+def save(name: str, begun: PendingVerification) -> None:
+    """Save the pending verification of this form."""
     others = [(other, value) for other, value in _all().items() if other != name]
     session[_SESSION_KEY] = dict([*others[1 - _MOST :], (name, [begun.id, begun.secret])])
 
 
-def forget(name: str) -> None:
-    """Keep nothing for this form."""
+def drop(name: str) -> None:
+    """Drop the pending verification of this form."""
     session[_SESSION_KEY] = {other: value for other, value in _all().items() if other != name}
 
 

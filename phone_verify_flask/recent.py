@@ -1,7 +1,7 @@
-"""What Flask's session keeps for this library, and when its user last verified a number in it.
+"""This library's data in Flask's session, and when its user last verified a number in it.
 
-A verification counts only for a number that was the user's before the session began, or that signed it in: a number
-added in the session itself proves nothing about its user.
+A verification counts only for a number that the user had before the session started, or that signed it in: a number
+added within the session proves nothing about its user.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def notes() -> Notes:
     return Notes(session, _PREFIX)
 
 
-def described(call: ApiRequest, *, user: bool = True) -> ApiRequest:
-    """Return the call with what the session knows, and with the signed-in user unless `user` is false."""
+def with_session_data(call: ApiRequest, *, user: bool = True) -> ApiRequest:
+    """Return the call with the data of the session, and with the signed-in user unless `user` is false."""
     kept, accounts = notes(), current_state().accounts
     call = replace(call, has_session=bool(session), started=kept.started)
-    found = current(accounts) if user else None
-    if found is None:
+    user_here = current(accounts) if user else None
+    if user_here is None:
         return call
     own = _tags(accounts.number_of(flask_login.current_user))
     return replace(
         call,
-        user=found,
+        user=user_here,
         signed_in_for=kept.signed_in_for,
         proved_for=kept.proved_for(own),
         present_counts=any(kept.counts(number) for number in own),
@@ -50,12 +50,12 @@ def described(call: ApiRequest, *, user: bool = True) -> ApiRequest:
 
 
 def note_check(phone: PhoneNumber) -> None:
-    """Note that the signed-in user has just verified this number, if it counts in this session."""
+    """Record that the current user has just verified this number, if it counts in this session."""
     notes().check(current_state().site.verifier.tag(phone))
 
 
 def note_sign_in(phone: PhoneNumber, id: str) -> None:
-    """Note that this number has just signed the session in, by the verification with this id."""
+    """Record that this number has just signed the session in, by the verification with this id."""
     notes().signed_in_by(current_state().site.verifier.tag(phone), [id])
 
 
@@ -79,7 +79,7 @@ def _signed_in(app: Flask, user: Any, **_: object) -> None:
 
 
 def _remembered(app: Flask, user: Any, **_: object) -> None:
-    # A cookie alone says who the user is, but not that the user is present: it is no recent sign-in.
+    # A cookie identifies the user but does not show that they are present: not a recent sign-in.
     notes().sign_in(str(user.get_id()), _tags(current_state().accounts.number_of(user)), recent=False)
     _drop_pairs()
 
@@ -94,7 +94,7 @@ def _drop_pairs() -> None:
         here = current_state()
 
         @after_this_request
-        def dropped(response: Response) -> Response:
+        def drop(response: Response) -> Response:
             drop_pairs(response, here)
             return response
 

@@ -1,7 +1,7 @@
 """Staff: which users have rights over other users, and which verifications count for them.
 
-The rules stand in `phone_verify.staff`. `login.sign_in` asks them where a user is signed in, `login.set_phone` where
-a user is given a number, and the bridge to Flask-Security where it accepts a code.
+The rules are in `phone_verify.staff`. `login.sign_in` applies them at sign-in, `login.set_phone` when a number is
+assigned, and the bridge to Flask-Security when it accepts a code.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from phone_verify.api import Site
 from phone_verify.errors import PhoneVerifyError
 from phone_verify.model import Redeemed
 
-#: Flask has no names of its own for them.
+#: Flask defines no names for them.
 _RIGHTS = ("is_staff", "is_superuser", "is_admin")
 
 

@@ -1,8 +1,8 @@
-"""Which sessions of a user go on: all others end when the number was changed, or the user asks for it.
+"""Ending the other sessions of a user when the number changes or the user requests it.
 
-The store counts per user how often that happened, and a session keeps the count at its sign-in. Where Flask-Login is
-asked for the user, a session that has another count ends. Flask-Login's remember cookie holds no more than the user's
-id, so that a second cookie with the count goes with it.
+The store counts per user how often that happened, and a session keeps the count at its sign-in. When Flask-Login
+loads the user, a session with another count ends. Flask-Login's remember cookie holds only the user's id, so a second
+cookie with the count accompanies it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ log = logging.getLogger("phone_verify")
 
 _PREFIX = "_phone_verify_"
 _REMEMBER = "_remember"
-#: Of Flask-Login: what makes a session a user's.
+#: Flask-Login's session keys of the user.
 _USERS = ("_user_id", "_fresh", "_id")
 COOKIE = "phone_verify_sessions"
-#: The `Retry-After` of a 503, as the API has it.
+#: The `Retry-After` of a 503, the same as in the API.
 RETRY_SECONDS = 5
-#: As long as browsers keep any cookie.
+#: Browsers keep cookies for 400 days at most.
 _COOKIE_SECONDS = 400 * 24 * 3600
 
 
@@ -45,16 +45,16 @@ def generation_of(user: Any) -> int:
 
 
 def begin(generation: int) -> None:
-    """Let the session that a user has just signed in to be one of this generation."""
+    """Record this generation in the session that a user has just signed in to."""
     Notes(session, _PREFIX).keep_generation(generation)
     if session.get(_REMEMBER) == "set":
         _issue()
 
 
 def end_others(user: Any) -> None:
-    """End every session of this user, and every remember cookie, but those of the present request.
+    """End every session and remember cookie of this user except those of the current request.
 
-    Another session may do the same at this moment. Then both end: the present one counts only its own step.
+    If another session does the same concurrently, both end: this one increments its count by one only.
     """
     current_state().site.verifier.end_sessions(_subject(user.get_id()))
     if session.get("_user_id") == user.get_id():
@@ -64,21 +64,21 @@ def end_others(user: Any) -> None:
             _issue()
 
 
-class Watched:
-    """Whether a number changes hands while it signs a user in. Made before the user is looked up."""
+class NumberWatch:
+    """Detects that a number was removed from its user during a sign-in. Create it before the user lookup."""
 
     def __init__(self, phone: PhoneNumber) -> None:
-        self._subject = _of_number(phone)
+        self._subject = _number_subject(phone)
         self._before = current_state().site.verifier.session_generation(self._subject)
 
     def was_dropped(self) -> bool:
-        """Return whether a user has dropped the number since. Asked after `generation_of` the user."""
+        """Return whether a user has lost the number since. Call it after `generation_of` the user."""
         return current_state().site.verifier.sessions_ended(self._subject, self._before)
 
 
-def dropped(phone: PhoneNumber) -> None:
-    """Note that a user has dropped this number: a sign-in by it that is under way ends. Before `end_others`."""
-    current_state().site.verifier.end_sessions(_of_number(phone))
+def end_sign_ins_by(phone: PhoneNumber) -> None:
+    """End the sign-ins by this number that are in progress. Call it before `end_others`."""
+    current_state().site.verifier.end_sessions(_number_subject(phone))
 
 
 def _check(app: Flask, **_: object) -> None:
@@ -90,11 +90,11 @@ def _check(app: Flask, **_: object) -> None:
         if _remember_cookie() in request.cookies and session.get(_REMEMBER) != "clear":
             cookie = request.cookies[_remember_cookie()]
             remembered = flask_login.decode_cookie(cookie) if cookie.isascii() else None
-            # Also beside a session of another user: Flask-Login reads the cookie where that user no longer exists.
+            # Also with a session of another user: Flask-Login reads the cookie if that user no longer exists.
             if remembered not in (None, user_id) and _ended(remembered, _generation_in_cookie(remembered)):
-                session[_REMEMBER] = "clear"  # Flask-Login does not read the cookie any more, and deletes it
+                session[_REMEMBER] = "clear"  # makes Flask-Login ignore and delete the cookie
     except StoreError as error:
-        # Whether the session was ended is unknown, so it is nobody's; it is not dropped either.
+        # Whether the session was ended is unknown: this request has no user, but the session is kept.
         _refuse(error)
 
 
@@ -108,7 +108,7 @@ def _signed_in(app: Flask, user: Any, **_: object) -> None:
 
 
 def _drop_user() -> None:
-    """Leave no user in the session."""
+    """Remove the user from the session."""
     notes = Notes(session, _PREFIX)
     for key in _USERS:
         session.pop(key, None)
@@ -117,8 +117,8 @@ def _drop_user() -> None:
 
 
 def _refuse(error: StoreError) -> NoReturn:
-    log.error("the store did not answer whether a session was ended: %s", error)
-    # The site's error page may ask for the user: this request has none.
+    log.error("the store did not respond whether a session was ended: %s", error)
+    # The site's error page may load the user; this request must not have one.
     current_app.login_manager._update_request_context_with_user()  # type: ignore[attr-defined]
     raise ServiceUnavailable(retry_after=RETRY_SECONDS)
 
@@ -134,7 +134,7 @@ def _ended(user_id: str, generation: int) -> bool:
 def _issue() -> None:
     user_id, generation = session["_user_id"], Notes(session, _PREFIX).generation
     if not generation and COOKIE not in request.cookies:
-        return  # without a cookie the count is 0
+        return  # no cookie means a count of 0
     config = current_app.config
 
     @after_this_request
@@ -155,8 +155,8 @@ def _issue() -> None:
 def _generation_in_cookie(user_id: str) -> int:
     cookie = request.cookies.get(COOKIE, "")
     name, _, rest = ((flask_login.decode_cookie(cookie) if cookie.isascii() else None) or "").partition("|")
-    generation, _, whose = rest.partition("|")
-    return int(generation) if (name, whose) == (COOKIE, user_id) and generation.isdecimal() else 0
+    generation, _, owner = rest.partition("|")
+    return int(generation) if (name, owner) == (COOKIE, user_id) and generation.isdecimal() else 0
 
 
 def _remember_cookie() -> str:
@@ -168,5 +168,5 @@ def _subject(user_id: str) -> str:
     return f"user {user_id}"
 
 
-def _of_number(phone: PhoneNumber) -> str:
+def _number_subject(phone: PhoneNumber) -> str:
     return f"number {phone.e164}"

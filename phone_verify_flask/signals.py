@@ -1,10 +1,10 @@
-"""What a site's own code may listen to: blinker's signals. The sender is the application.
+"""Blinker signals for the site's code. The sender is the application.
 
     @phone_changed.connect
-    def tell_the_owner_of_the_old_number(app, user, old, new, **_): ...
+    def notify_old_number(app, user, old, new, **_): ...
 
-What they tell has been done. What a receiver raises is logged: it neither undoes anything nor keeps the next receiver
-from hearing. (`user_logged_in` is Flask-Login's own and stops a login, as always.)
+Signals are sent after the change. An exception of a receiver is logged; it undoes nothing and does not stop the next
+receiver. (An exception of a receiver of Flask-Login's `user_logged_in` does stop a login.)
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ log = logging.getLogger("phone_verify")
 
 _signals = Namespace()
 
-#: A user has proven a number: by signing in, confirming or changing it. `user`, `phone` (a `PhoneNumber`), `purpose`,
+#: A user has verified a number by signing in, confirming or changing it. `user`, `phone` (a `PhoneNumber`), `purpose`,
 #: `channel`, `assurance`.
 phone_verified = _signals.signal("phone_verified")
-#: A user who had a number has another one: `user`, `old` and `new`, both `PhoneNumber`; the owner of `old` should be
-#: told. A first number is no change: `phone_verified` tells it.
+#: A user has replaced a number: `user`, `old` and `new`, both `PhoneNumber`; the owner of `old` should be notified.
+#: A first number sends `phone_verified` only.
 phone_changed = _signals.signal("phone_changed")
 #: A code was wrong. `happened`, a `phone_verify.events.record.VerificationEvent`, which holds no number.
 verification_failed = _signals.signal(VERIFICATION_FAILED)
-#: No more tries: the last one was wrong, or the number has too many wrong answers in a row. `happened` as above.
+#: No attempts left: the last one was wrong, or the number has too many consecutive wrong answers. `happened` as above.
 verification_locked = _signals.signal(VERIFICATION_LOCKED)
-#: No provider took the message or the call. `happened` as above.
+#: No provider accepted the message or the call. `happened` as above.
 delivery_failed = _signals.signal(DELIVERY_FAILED)
 
 
-def tell_verified(user: Any, redeemed: Redeemed) -> None:
+def send_phone_verified(user: Any, redeemed: Redeemed) -> None:
     """Send `phone_verified`."""
     _send(
         phone_verified,
@@ -52,27 +52,27 @@ def tell_verified(user: Any, redeemed: Redeemed) -> None:
     )
 
 
-def tell_changed(user: Any, old: PhoneNumber, new: PhoneNumber) -> None:
+def send_phone_changed(user: Any, old: PhoneNumber, new: PhoneNumber) -> None:
     """Send `phone_changed`."""
     _send(phone_changed, _app(), user=user, old=old, new=new)
 
 
 def listener(app: Flask) -> Callable[[VerificationEvent], None]:
-    """What hears of the application's events, and sends those that are signals."""
+    """Return the event listener that sends the application's signals."""
 
-    def hear(happened: VerificationEvent) -> None:
+    def on_event(happened: VerificationEvent) -> None:
         for name in signals_of(happened):
             _send(_signals[name], app, happened=happened)
 
-    return hear
+    return on_event
 
 
-def _send(signal: NamedSignal, app: Flask, **told: Any) -> None:
-    # blinker has no robust `send`: one receiver that raises would keep the others from hearing.
+def _send(signal: NamedSignal, app: Flask, **values: Any) -> None:
+    # blinker has no robust `send`: an exception of one receiver would stop the others.
     for receiver in () if signal.is_muted else [*signal.receivers_for(app)]:
         try:
-            app.ensure_sync(receiver)(app, **told)
-        except Exception:  # a receiver is somebody else's code, and what it is told of has been done
+            app.ensure_sync(receiver)(app, **values)
+        except Exception:  # a receiver is third-party code, and the change it reports is complete
             log.exception("a receiver of %s failed", signal.name)
 
 

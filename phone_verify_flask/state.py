@@ -1,4 +1,4 @@
-"""What the extension keeps of one application, and where on it we are."""
+"""The extension's state on one application."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ class AppState:
     """PhoneVerify on one application: `app.extensions["phone_verify"]`."""
 
     site: Site
-    #: What the site was made from, for the commands.
+    #: The configuration of the site, for the commands.
     given: SiteConfig
     accounts: AccountHooks
     #: Begins with a slash and does not end in one; empty at the root.
     prefix: str
     subdomain: str | None = None
-    #: Flask-SQLAlchemy's database, where the store is in it.
+    #: Flask-SQLAlchemy's database, if the store is in it.
     database: Database | None = None
 
     @property
     def path(self) -> str:
-        """The path of the mount as browsers see it, with a slash at both ends."""
+        """The path of the mount in browsers, with a slash at both ends."""
         return f"{request.script_root}{self.prefix}/"
 
     @property
     def home(self) -> str | None:
-        """The origin of the rest of the site, where our pages have a subdomain of their own; else None."""
+        """The origin of the rest of the site if the pages are on a subdomain, else None."""
         name = current_app.config["SERVER_NAME"]
         return f"{request.scheme}://{name}" if self.subdomain and name else None
 
     def safe_next(self, target: str) -> str:
-        """Where to go after the present request: a path, or a whole address at `home`; empty if it is elsewhere."""
+        """Return the redirect target: a path, or an absolute URL below `home`; empty for any other site."""
         return safe_next(target, request.host, self.site.public_url, self.home)
 
 
 def current_state() -> AppState:
-    """PhoneVerify on the current application."""
+    """Return the state of PhoneVerify on the current application."""
     found = current_app.extensions.get(KEY)
     if not isinstance(found, AppState):
         raise RuntimeError(
-            "this application has no phone_verify: write PhoneVerify(app) where you make the application"
+            "this application has no phone_verify: write PhoneVerify(app) where you create the application"
         )
     return found

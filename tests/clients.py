@@ -1,4 +1,4 @@
-"""The same few calls to a site, whatever carries them: a framework's test client, or real HTTP."""
+"""Common requests to a site over any carrier: a framework's test client, or real HTTP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import urllib3
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back; header names are lower case."""
+    """A response; header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -31,19 +31,19 @@ class Answer:
 
     @property
     def location(self) -> str:
-        """Path and query of the redirect."""
+        """Return path and query of the redirect."""
         url = urlsplit(self.headers["location"])
         return url.path + (f"?{url.query}" if url.query else "")
 
 
 class Carrier(Protocol):
-    """Carries one request and keeps cookies."""
+    """Carry one request and keep cookies."""
 
     def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer: ...
 
 
 class Browser:
-    """A visitor: keeps cookies, speaks JSON and forms."""
+    """A visitor: keeps cookies, sends JSON and forms."""
 
     def __init__(self, carrier: Carrier, mount: str = "/phone/") -> None:
         self._carrier, self._mount = carrier, mount
@@ -58,7 +58,7 @@ class Browser:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """A call of the JSON API, below the mount."""
+        """Call the JSON API, below the mount."""
         sent = dict(headers or {})
         if secret is not None:
             sent["Verification-Secret"] = secret
@@ -69,11 +69,11 @@ class Browser:
         return self._carrier.send(method, self._mount + path, body or b"", sent)
 
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """A page, by its path on the host."""
+        """Load a page, by its path on the host."""
         return self._carrier.send("GET", path, b"", headers or {})
 
     def post_form(self, path: str, **fields: str) -> Answer:
-        """Submit a form of the page at `path`, with the page's own hidden token."""
+        """Submit a form of the page at `path`, with the page's hidden token."""
         page = self.get(path).text
         fields |= hidden_token(page)
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"http://localhost{path}"}
@@ -81,7 +81,7 @@ class Browser:
 
 
 def hidden_token(page: str) -> dict[str, str]:
-    """The framework's token against forged forms, as the page holds it."""
+    """Return the framework's CSRF token from the page."""
     import re
 
     names = "csrfmiddlewaretoken|csrf_token"
@@ -93,7 +93,7 @@ def hidden_token(page: str) -> dict[str, str]:
 
 
 class DjangoCarrier:
-    """Django's test client, with its checks against forgery on."""
+    """Django's test client with CSRF checks enabled."""
 
     def __init__(self) -> None:
         from django.test import Client
@@ -103,7 +103,7 @@ class DjangoCarrier:
     def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         kind = headers.get("Content-Type", "")
         rest = {name: value for name, value in headers.items() if name != "Content-Type"}
-        # Django's client leaves the type of an empty body out, and a browser does not.
+        # Django's client omits the type of an empty body; a browser does not.
         extra = {"CONTENT_TYPE": kind} if kind and not body else {}
         response = self._client.generic(method, path, body, content_type=kind, headers=rest, **extra)
         content = response.content if not response.streaming else b"".join(response)
@@ -112,7 +112,7 @@ class DjangoCarrier:
 
 
 class AsyncDjangoCarrier:
-    """Django's test client through its ASGI handler, each request in an event loop of its own."""
+    """Django's test client through its ASGI handler, with a new event loop for each request."""
 
     def __init__(self) -> None:
         from django.test import AsyncClient
@@ -156,7 +156,7 @@ class HttpCarrier:
         self._jar: dict[str, str] = {}
 
     def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
-        # A server ends connections that were idle; one that is ended just now would fail the request.
+        # A server closes idle connections; one closed just now would fail the request.
         sent = {"Connection": "close", **headers}
         if self._jar:
             sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self._jar.items())

@@ -1,4 +1,4 @@
-"""What all tests share: the phone network, Chromium, and what happens where something is missing."""
+"""Shared by all tests: the phone network, Chromium, and the handling of missing programs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import pytest_timeout
 from hatch_build import compile_catalogues
 from phone_verify.sandbox import SandboxServer
 
-# `pytester` runs the plugin in a pytest of its own.
+# `pytester` runs the plugin in a separate pytest.
 pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
 
-#: The limit of what a failed test's fixtures do at their end: a server gets ten seconds before it is killed.
+#: The time limit of a failed test's teardown: a server gets ten seconds before it is killed.
 TEARDOWN_SECONDS = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the translations, and restore SIGINT where the run inherited that it is ignored.
+    """Compile the translations, and restore SIGINT if the run inherited it as ignored.
 
     The translations of the last installation may be older than their sources; with `-n` they are compiled before the
     workers start. A shell starts a background job with SIGINT ignored, and every child process inherits that: commands
@@ -46,7 +46,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
 
 def missing(what: str) -> None:
-    """Skip by name; where everything must be there (`PHONE_VERIFY_TEST_EVERYTHING=1`), fail."""
+    """Skip by name; with `PHONE_VERIFY_TEST_EVERYTHING=1`, fail instead."""
     if os.environ.get("PHONE_VERIFY_TEST_EVERYTHING") == "1":
         pytest.fail(f"{what} is missing, and this run must skip nothing")
     pytest.skip(f"{what} is not installed")
@@ -54,14 +54,14 @@ def missing(what: str) -> None:
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[SandboxServer]:
-    """A phone network for the whole run; tests use numbers of their own."""
+    """A phone network for the whole run; each test uses separate numbers."""
     with SandboxServer() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Where the system's Chromium is."""
+    """Return the path of the system's Chromium."""
     names = [os.environ.get("PHONE_VERIFY_TEST_CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"]
     found = next(filter(None, (shutil.which(name) for name in names if name)), None)
     if found is None:

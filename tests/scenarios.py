@@ -1,6 +1,6 @@
-"""What a site must do, told once: every function here is a scenario that runs on every target.
+"""The required behaviour of a site: every function here is a scenario that runs on every target.
 
-A scenario gets a `Stage`: browsers of the site under test, and the phone network it talks to. Times are not moved
+A scenario gets a `Stage`: browsers of the site under test, and the phone network of the site. Times are not moved
 here; the site under test is configured with `PHONE_VERIFY_RESEND_AFTER=0` and without shared quotas (`SETTINGS`).
 """
 
@@ -46,11 +46,11 @@ class Stage:
         return Browser(self.carrier())
 
     def phone(self) -> str:
-        """A number nobody has used before: invented, of the first Iranian mobile range."""
+        """Return an unused number: an invented one of the first Iranian mobile range."""
         return f"+98912000{next(_numbers) % 10000:04d}"
 
     def code(self, phone: str) -> str:
-        """The newest code that arrived at this handset."""
+        """Return the newest code of this handset."""
         answer = self._network().send("GET", f"/api/handsets/{quote(phone)}/code?wait=5", b"", {})
         assert answer.status == 200, answer.text
         code = answer.json()["code"]
@@ -58,7 +58,7 @@ class Stage:
         return code
 
     def dial(self, phone: str, number: str, **more: object) -> Any:
-        """The handset calls a number."""
+        """Call a number from the handset."""
         answer = Browser(self._network(), f"/api/handsets/{quote(phone)}/").call(
             "POST", "dial", {"number": number, **more}
         )
@@ -66,7 +66,7 @@ class Stage:
         return answer.json()
 
     def arrived(self, phone: str) -> int:
-        """How many messages and calls have reached this handset."""
+        """Return the number of messages and calls of this handset."""
         answer = self._network().send("GET", f"/api/handsets/{quote(phone)}", b"", {})
         if answer.status == 404:
             return 0
@@ -80,12 +80,12 @@ class Stage:
 
 
 def wrong(code: str) -> str:
-    """Another code of the same length."""
+    """Return another code of the same length."""
     return str((int(code) + 1) % 10 ** len(code)).zfill(len(code))
 
 
 def start(browser: Browser, phone: str, **fields: str) -> dict[str, Any]:
-    """A start that succeeds."""
+    """Start successfully."""
     answer = browser.call("POST", "v1/verifications", {"phone": phone, **fields})
     conforms(answer, 201, "StartedVerification")
     document = answer.json()
@@ -94,7 +94,7 @@ def start(browser: Browser, phone: str, **fields: str) -> dict[str, Any]:
 
 
 def conforms(answer: Answer, status: int, schema: str) -> None:
-    """The answer has this status, and its body is as the description says."""
+    """Assert that the response has this status and matches the description."""
     assert answer.status == status, (answer.status, answer.text)
     assert answer.headers["cache-control"] == "no-store"
     description = openapi()
@@ -104,7 +104,7 @@ def conforms(answer: Answer, status: int, schema: str) -> None:
 
 
 def refused(answer: Answer, status: int, code: str, **more: object) -> dict[str, Any]:
-    """The answer is this problem, in full form."""
+    """Assert that the response is this problem, in full form."""
     conforms(answer, status, "Problem")
     assert answer.headers["content-type"] == "application/problem+json"
     document = answer.json()
@@ -116,7 +116,7 @@ def refused(answer: Answer, status: int, code: str, **more: object) -> dict[str,
 
 
 def sms_to_session(stage: Stage) -> None:
-    """A code by SMS, a wrong try, the right one, the proof, the session, and out again."""
+    """A code by SMS, a wrong attempt, the right one, the proof, the session, and sign-out."""
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="sms")
     assert begun["status"] == "sent"
@@ -165,7 +165,7 @@ def a_known_number_is_the_same_user(stage: Stage) -> None:
 
 
 def flash_call_to_session(stage: Stage) -> None:
-    """The end of the calling number is the code; it is short, and runs under the short-code policy."""
+    """The end of the caller's number is the code; it is short, and runs under the short-code policy."""
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="flash_call")
     assert begun["attempts_left"] == 3
@@ -179,7 +179,7 @@ def flash_call_to_session(stage: Stage) -> None:
 
 
 def inbound_call_to_session(stage: Stage) -> None:
-    """The user calls the number we show; only the browser that began can use it."""
+    """The user calls the displayed number; only the browser that started can use it."""
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="inbound_call")
     dial = begun["dial"]
@@ -207,7 +207,7 @@ def a_call_from_another_phone_proves_nothing(stage: Stage) -> None:
 
 
 def another_binding_sees_nothing(stage: Stage) -> None:
-    """Without the secret, or with a wrong one, everything is the same 404, and nothing is spent."""
+    """Without the secret, or with a wrong one, every response is the same 404, and nothing is spent."""
     browser, stranger, phone = stage.browser(), stage.browser(), stage.phone()
     begun = start(browser, phone, channel="sms")
     path, code = f"v1/verifications/{begun['id']}", stage.code(phone)
@@ -230,7 +230,7 @@ def another_binding_sees_nothing(stage: Stage) -> None:
 
 
 def a_strangers_start_changes_nothing(stage: Stage) -> None:
-    """Two browsers start for one phone: both live; one browser's second start ends its own first."""
+    """Two browsers start for one phone: both stay open; one browser's second start ends its first."""
     browser, stranger, phone = stage.browser(), stage.browser(), stage.phone()
     first, foreign = start(browser, phone, channel="sms"), start(stranger, phone, channel="sms")
     second = start(browser, phone, channel="sms")
@@ -240,7 +240,7 @@ def a_strangers_start_changes_nothing(stage: Stage) -> None:
 
 
 def attempts_run_out(stage: Stage) -> None:
-    """The last wrong answer says so and closes; after that the right one is too late."""
+    """The last wrong answer reports it and closes; after that the right one is too late."""
     browser, phone = stage.browser(), stage.phone()
     path = f"v1/verifications/{start(browser, phone, channel='sms')['id']}"
     code = stage.code(phone)
@@ -332,7 +332,7 @@ def wrong_types_lose_nothing(stage: Stage) -> None:
 
 
 def numbers_that_are_refused(stage: Stage) -> None:
-    """What is no number is 400; a number elsewhere, or of a refused kind, is 403; nothing is sent."""
+    """An invalid number is 400; a foreign number or a refused kind is 403; nothing is sent."""
     browser = stage.browser()
     for text in (
         "",
@@ -372,7 +372,7 @@ def numbers_as_people_type_them(stage: Stage) -> None:
 
 
 def sends_are_limited(stage: Stage) -> None:
-    """Five sends an hour for one phone, over browsers and channels, start or resend; the sixth says when."""
+    """Five sends an hour for one phone, over browsers and channels, start or resend; the sixth returns the wait."""
     phone = stage.phone()
     for channel in ("sms", "flash_call", "inbound_call"):
         browser = stage.browser()
@@ -387,7 +387,7 @@ def sends_are_limited(stage: Stage) -> None:
 
 
 def a_resend_repeats_and_never_refills(stage: Stage) -> None:
-    """The same code again on the same channel, a new one on another; attempts and end never rise."""
+    """The same code again on the same channel, a new one on another; attempts and expiry never increase."""
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="sms")
     path, code = f"v1/verifications/{begun['id']}", stage.code(phone)
@@ -406,7 +406,7 @@ def a_resend_repeats_and_never_refills(stage: Stage) -> None:
 
 
 def cancelling_ends_it(stage: Stage) -> None:
-    """DELETE is 204, again too; a check after it is 410."""
+    """DELETE is 204, also repeated; a check after it is 410."""
     browser, phone = stage.browser(), stage.phone()
     path = f"v1/verifications/{start(browser, phone, channel='sms')['id']}"
     assert [browser.call("DELETE", path).status for _ in range(2)] == [204, 204]
@@ -416,7 +416,7 @@ def cancelling_ends_it(stage: Stage) -> None:
 
 
 def a_proof_is_for_its_purpose(stage: Stage) -> None:
-    """A proof earned for another purpose signs nobody in; nonsense neither."""
+    """A proof for another purpose does not sign in; nor does a malformed one."""
     browser = stage.browser()
     for purpose in ("change_phone", "confirm"):
         refused(
@@ -434,11 +434,11 @@ def a_proof_is_for_its_purpose(stage: Stage) -> None:
     begun = start(browser, stage.phone(), channel="sms")
     other = start(browser, stage.phone(), channel="sms")
     answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": "1"}, secret=other["secret"])
-    refused(answer, 404, "not_found")  # a wrong header is not helped out by the cookie
+    refused(answer, 404, "not_found")  # a wrong header is not rescued by the cookie
 
 
 def signed_in(stage: Stage, browser: Browser) -> str:
-    """Sign a new number in: the number."""
+    """Sign in with a new number; return the number."""
     phone = stage.phone()
     proof = proven(stage, browser, phone, "login")
     assert browser.call("POST", "v1/session", {"proof": proof}).status == 200
@@ -454,7 +454,7 @@ def proven(stage: Stage, browser: Browser, phone: str, purpose: str) -> str:
 
 
 def a_user_changes_the_number(stage: Stage) -> None:
-    """With a proof of the new one; the old one is nobody's then, and the proof is used up."""
+    """With a proof of the new one; the old one is then free, and the proof is used up."""
     browser = stage.browser()
     old, new = signed_in(stage, browser), stage.phone()
     proof = proven(stage, browser, new, "change_phone")
@@ -464,7 +464,7 @@ def a_user_changes_the_number(stage: Stage) -> None:
     assert user["phone"] == new
     assert browser.call("GET", "v1/session").json()["user"] == user
     refused(browser.call("PUT", "v1/session/phone", {"proof": proof}), 400, "invalid_proof")
-    # Who signs in by the new number is the same user, who does by the old one somebody else.
+    # The new number signs in the same user, the old one another user.
     for phone, same in ((new, True), (old, False)):
         visitor = stage.browser()
         answer = visitor.call("POST", "v1/session", {"proof": proven(stage, visitor, phone, "login")})
@@ -472,7 +472,7 @@ def a_user_changes_the_number(stage: Stage) -> None:
 
 
 def a_user_confirms_the_number(stage: Stage) -> None:
-    """The one that the user has already."""
+    """The number that the user already has."""
     browser = stage.browser()
     phone = signed_in(stage, browser)
     answer = browser.call("PUT", "v1/session/phone", {"proof": proven(stage, browser, phone, "confirm")})
@@ -481,7 +481,7 @@ def a_user_confirms_the_number(stage: Stage) -> None:
 
 
 def a_number_of_somebody_else_is_taken(stage: Stage) -> None:
-    """Both stay what they were."""
+    """Both stay unchanged."""
     owner, browser = stage.browser(), stage.browser()
     owned, own = signed_in(stage, owner), signed_in(stage, browser)
     for purpose in ("change_phone", "confirm"):
@@ -492,7 +492,7 @@ def a_number_of_somebody_else_is_taken(stage: Stage) -> None:
 
 
 def a_number_is_not_changed_by_any_proof(stage: Stage) -> None:
-    """Not by a login's, not without being signed in, not with somebody else's binding, not by another site."""
+    """Not with a login's proof, not without being signed in, not with another binding, not cross-site."""
     browser, stranger, other = stage.browser(), stage.browser(), stage.browser()
     phone = signed_in(stage, browser)
     signed_in(stage, other)
@@ -513,7 +513,7 @@ def a_number_is_not_changed_by_any_proof(stage: Stage) -> None:
 
 
 def purposes_are_on_a_list(stage: Stage) -> None:
-    """Other purposes are 400; those of a signed-in user are 401 for anyone else; nothing is sent."""
+    """Other purposes are 400; those of a signed-in user are 401 for other clients; nothing is sent."""
     browser, phone = stage.browser(), stage.phone()
     for purpose in ("second_factor", "aaa", "login2", "flask_security", "", "Login", "x" * 40):
         answer = browser.call("POST", "v1/verifications", {"phone": phone, "purpose": purpose})
@@ -528,7 +528,7 @@ def purposes_are_on_a_list(stage: Stage) -> None:
 
 
 def a_proof_is_its_users(stage: Stage) -> None:
-    """A number that one user has verified is not given to the next user of the browser."""
+    """A number that one user has verified is not assigned to the next user of the browser."""
     browser, other = stage.browser(), stage.phone()
     signed_in(stage, browser)
     begun = start(browser, other, channel="sms", purpose="confirm")
@@ -545,7 +545,7 @@ def a_proof_is_its_users(stage: Stage) -> None:
 
 
 def signing_in_and_out_leaves_no_verification(stage: Stage) -> None:
-    """The cookie holds nothing that was started before, but the verification that signed in."""
+    """The cookie holds no earlier verification except the one that signed in."""
     browser = stage.browser()
     before = start(browser, stage.phone(), channel="sms")
     phone = stage.phone()
@@ -561,7 +561,7 @@ def signing_in_and_out_leaves_no_verification(stage: Stage) -> None:
 
 
 def pages_finish_what_their_session_started(stage: Stage) -> None:
-    """The cookie alone finishes nothing on a page, and is no live verification for it."""
+    """The cookie alone finishes nothing on a page, and does not count as an open verification there."""
     browser, phone = stage.browser(), stage.phone()
     planted = start(browser, phone, channel="sms")
     code = stage.code(phone)
@@ -572,7 +572,7 @@ def pages_finish_what_their_session_started(stage: Stage) -> None:
     answer = browser._carrier.send("POST", "/phone/code/", body, headers)
     assert answer.location.startswith("/phone/login/")
     assert phone not in browser.get("/").text
-    # A start on the page sends a code of its own, and ends the one that this browser's cookie shows.
+    # A start on the page sends a separate code, and ends the one that this browser's cookie names.
     assert browser.post_form("/phone/login/", phone=phone, channel="sms").location.startswith("/phone/code/")
     assert stage.arrived(phone) == 2
     planted_path = f"v1/verifications/{planted['id']}"
@@ -582,7 +582,7 @@ def pages_finish_what_their_session_started(stage: Stage) -> None:
 
 
 def other_sessions_end_with_the_number(stage: Stage) -> None:
-    """A changed number ends every other session of its user, remembered ones too; the one that changed it stays."""
+    """A changed number ends every other session of its user, remembered ones too; the current one stays."""
     browser, other, remembered, new = stage.browser(), stage.browser(), stage.browser(), stage.phone()
     phone = signed_in(stage, browser)
     proof = proven(stage, other, phone, "login")
@@ -617,7 +617,7 @@ def a_user_ends_other_sessions(stage: Stage) -> None:
 
 
 def other_sites_are_refused(stage: Stage) -> None:
-    """What a browser says comes from elsewhere changes nothing; clients that show the header may."""
+    """A request that the browser marks as cross-site changes nothing; clients with the secret header may."""
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="sms")
     path = f"v1/verifications/{begun['id']}"
@@ -670,7 +670,7 @@ def cookies_are_kept_close(stage: Stage) -> None:
 
 
 def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
-    """Who has signed in here before gets in when strangers have used up the phone's sends; their limits are alike."""
+    """A trusted device can sign in after other clients have exhausted the phone's sends; their limits are equal."""
     browser, phone = stage.browser(), stage.phone()
     begun = start(browser, phone, channel="sms")
     checked = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
@@ -699,7 +699,7 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
 
 
 def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
-    """Twelve wrong answers of strangers close short codes to them, not to who has signed in by the pages before."""
+    """Twelve wrong answers of other clients lock short codes for them, not for a trusted device."""
     browser, phone = stage.browser(), stage.phone()
     code_path = browser.post_form("/phone/login/", phone=phone, channel="sms").location
     answer = browser.post_form(code_path, code=stage.code(phone))
@@ -726,7 +726,7 @@ def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
 
 
 def pages_sign_in_by_code(stage: Stage) -> None:
-    """The pages, without JavaScript: number, wrong code, right code, `next`, the home page, out."""
+    """The pages, without JavaScript: number, wrong code, right code, `next`, the home page, sign-out."""
     browser, phone = stage.browser(), stage.phone()
     assert phone not in browser.get("/").text
     answer = browser.post_form("/phone/login/?next=/%3Fhello", phone=phone, channel="sms", next="/?hello")
@@ -747,14 +747,14 @@ def pages_sign_in_by_code(stage: Stage) -> None:
 
 
 def pages_sign_in_by_call(stage: Stage) -> None:
-    """The page shows the number to call, and goes on once the call has come."""
+    """The page shows the number to call, and continues once the call has arrived."""
     browser, phone = stage.browser(), stage.phone()
     assert browser.post_form("/phone/login/", phone=phone, channel="inbound_call").status in (302, 303)
     page = browser.get("/phone/code/")
     number = page.text.partition('href="tel:')[2].partition('"')[0]
     assert number.startswith("+")
     stage.dial(phone, number)
-    # The provider is asked every three seconds at most, so the first tries may come too early: as for a person.
+    # The provider is polled every three seconds at most, so the first attempts may be too early, as for a real visitor.
     for _ in range(8):
         answer = browser.post_form("/phone/code/", called="1")
         if answer.status in (302, 303):

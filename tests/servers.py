@@ -1,4 +1,4 @@
-"""The example sites as they run in production: under a server, in processes of their own, configured by environment."""
+"""The example sites in their production setup: under a server, in separate processes, configured by environment."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _START_SECONDS = 60.0
 
 
 def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[str, str]) -> dict[str, str]:
-    """An environment for an example site that keeps all it writes in `data`; `dsn` serves three channels."""
+    """Return an environment for an example site that keeps its files in `data`; `dsn` serves three channels."""
     channels = ("SMS", "FLASH_CALL", "INBOUND_CALL") if dsn else ()
     return {
         **{name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
         "DATABASE_URL": f"sqlite:///{data / 'site.sqlite3'}",
         "SECRET_KEY": "a-secret-key-for-tests-and-nothing-else-0123456789",
-        # Django's default is its own database; Flask's would be in the example's own folder.
+        # Django's default is its database; Flask's would be in the example's folder.
         **({"PHONE_VERIFY_STORE": f"sqlite:///{data / 'verifications.sqlite3'}"} if framework == "flask" else {}),
         **{f"PHONE_VERIFY_{channel}": dsn or "" for channel in channels},
         **{f"PHONE_VERIFY_{name.upper()}": value for name, value in settings.items()},
@@ -33,7 +33,7 @@ def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[s
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a free port of this machine."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -48,7 +48,7 @@ def gunicorn(
     port: int | None = None,
     application: str = "wsgi:application",
 ) -> Iterator[str]:
-    """A running example site: its address. Ends with the block; what it printed is shown if it did not start."""
+    """Run an example site; yield its URL. Its output is shown if it did not start."""
     port = port or free_port()
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}",
                "--workers", str(workers), "--threads", "4", "--log-level", "warning",
@@ -69,7 +69,7 @@ def uvicorn(framework: str, env: Mapping[str, str]) -> Iterator[str]:
 
 @contextmanager
 def _running(command: list[str], framework: str, env: Mapping[str, str], port: int) -> Iterator[str]:
-    # Not a pipe: one that nobody reads stops the server when it is full.
+    # Not a pipe: an unread pipe stops the server when it is full.
     with tempfile.TemporaryFile("w+", errors="replace") as printed:
         server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=printed, text=True)
         try:

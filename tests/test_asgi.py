@@ -1,4 +1,4 @@
-"""Both example sites under uvicorn, one process each, with a provider that answers when it is let."""
+"""Both example sites under uvicorn, one process each, with a provider that responds when released."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OK = b'{"Status":"Success","Data":{"MessageID":1}}'
 
 
 class Provider(ThreadingHTTPServer):
-    """Answers an order once as many are under way as it waits for."""
+    """A provider that responds once this many orders are waiting."""
 
     daemon_threads, request_queue_size = True, 128
 
@@ -36,7 +36,7 @@ class Provider(ThreadingHTTPServer):
         return f"amoot://TOKEN@127.0.0.1:{self.server_port}?tls=off"
 
     def handle_error(self, *_: object) -> None:
-        """Whoever has left is not answered."""
+        """A disconnected client gets no response."""
 
 
 class _Order(BaseHTTPRequestHandler):
@@ -53,7 +53,7 @@ class _Order(BaseHTTPRequestHandler):
         self.wfile.write(_OK)
 
     def log_message(self, *_: object) -> None:
-        """Nothing is printed."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -75,8 +75,8 @@ def start(url: str, number: int) -> Answer:
     return Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": f"+98912000{number:04}"})
 
 
-def test_starts_at_once_wait_together(url: str, provider: Provider) -> None:
-    """The provider answers nobody before all have asked."""
+def test_concurrent_starts_wait_in_parallel(url: str, provider: Provider) -> None:
+    """The provider responds to no request before all have arrived."""
     count = 20
     provider.together = threading.Barrier(count)
     with ThreadPoolExecutor(count) as visitors:
@@ -85,7 +85,7 @@ def test_starts_at_once_wait_together(url: str, provider: Provider) -> None:
     assert {answer.json()["status"] for answer in answers} == {"sent"}
 
 
-def test_a_visitor_who_leaves_leaves_no_reply_for_the_next(url: str, provider: Provider) -> None:
+def test_disconnected_visitor_leaves_no_reply_for_the_next(url: str, provider: Provider) -> None:
     provider.together = threading.Barrier(2)
     host = urlsplit(url)
     body = json.dumps({"phone": "+989120001000"}).encode()
@@ -93,7 +93,7 @@ def test_a_visitor_who_leaves_leaves_no_reply_for_the_next(url: str, provider: P
     with socket.create_connection((host.hostname or "", host.port or 0)) as leaving:
         leaving.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         assert provider.asked.acquire(timeout=20)
-    answer = start(url, 2000)  # both are answered now, and the first answer has nobody to go to
+    answer = start(url, 2000)  # both are answered now, and the first response has no recipient
     assert answer.status == 201
     assert answer.json()["phone_hint"].endswith("00")
     provider.together = threading.Barrier(1)
@@ -103,7 +103,7 @@ def test_a_visitor_who_leaves_leaves_no_reply_for_the_next(url: str, provider: P
         assert answer.json()["phone_hint"].endswith(f"{number % 100:02}")
 
 
-def test_a_body_in_chunks_is_read(url: str, provider: Provider) -> None:
+def test_body_in_chunks_is_read(url: str, provider: Provider) -> None:
     host, body = urlsplit(url), json.dumps({"phone": "+989120003000"}).encode()
     head = f"POST /phone/v1/verifications HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Type: application/json\r\n"
     with socket.create_connection((host.hostname or "", host.port or 0), timeout=20) as connection, suppress(OSError):

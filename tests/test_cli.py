@@ -1,4 +1,4 @@
-"""The command line as a user meets it: in a process of its own."""
+"""The command line in a separate process."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from .scenarios import (
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Return free ports."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:
@@ -47,7 +47,7 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def command(*words: str) -> Iterator[subprocess.Popen[str]]:
-    """`phone-verify` with these words, interrupted as by Ctrl-C at the end."""
+    """Run `phone-verify` with these arguments, interrupted as by Ctrl-C at the end."""
     program = "from phone_verify.cli.main import main; main()"
     running = subprocess.Popen(
         [sys.executable, "-u", "-c", program, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -67,7 +67,7 @@ def command(*words: str) -> Iterator[subprocess.Popen[str]]:
 def answer(
     *words: str, without: str | None = None, folder: Path | None = None, typed: str | None = None, **environ: str
 ) -> tuple[int, str]:
-    """How a command ends, and what it says; `without` a package that is then missing, `typed` at its input."""
+    """Return the exit status and output of a command; `without` names a missing package, `typed` is its input."""
     program = f"import sys; sys.modules[{without!r}] = None\nfrom phone_verify.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
@@ -82,13 +82,13 @@ def answer(
 
 
 def environment(**ours: str) -> dict[str, str]:
-    """This process's environment with no site in it, and the variables `ours`."""
+    """Return this process's environment without a site, plus the variables `ours`."""
     sites = ("PHONE_VERIFY_", "DJANGO_SETTINGS_MODULE", "FLASK_APP", "DATABASE_URL", "SECRET_KEY", "COLUMNS")
     return {name: value for name, value in os.environ.items() if not name.startswith(sites)} | ours
 
 
 def line_with(running: subprocess.Popen[str], what: str) -> str:
-    """The next line that holds `what`."""
+    """Return the next line that contains `what`."""
     assert running.stdout is not None
     for line in running.stdout:
         if what in line:
@@ -96,7 +96,7 @@ def line_with(running: subprocess.Popen[str], what: str) -> str:
     raise AssertionError(f"it ended without saying {what!r}")
 
 
-def test_the_sandbox_runs_until_interrupted() -> None:
+def test_sandbox_runs_until_interrupted() -> None:
     (port,) = free_ports(1)
     with command("sandbox", "--port", str(port)) as running:
         assert f"http://127.0.0.1:{port}/" in line_with(running, "Handsets")
@@ -104,7 +104,7 @@ def test_the_sandbox_runs_until_interrupted() -> None:
         assert urllib3.request("GET", f"http://127.0.0.1:{port}/api/handsets", timeout=10).json() == {"handsets": []}
 
 
-def test_a_taken_port_and_a_foreign_host_are_said_plainly() -> None:
+def test_taken_port_and_foreign_host_are_reported() -> None:
     with SandboxServer() as server:
         port = str(urlsplit(server.url).port)
         for words in (
@@ -125,19 +125,19 @@ def test_a_taken_port_and_a_foreign_host_are_said_plainly() -> None:
     ("django", ["doctor", "--django", "settings"], "phone-verify[django]"),
     ("flask", ["doctor", "--flask", "app:app"], "phone-verify[flask]"),
 ])  # fmt: skip
-def test_a_missing_extra_is_named(package: str, words: list[str], extra: str) -> None:
+def test_missing_extra_is_named(package: str, words: list[str], extra: str) -> None:
     status, said = answer(*words, without=package)
     assert status != 0
     assert f"pip install '{extra}'" in said
     assert "Traceback" not in said
 
 
-def test_help_and_version() -> None:
+def test_help_and_version_are_printed() -> None:
     assert "sandbox" in answer("--help")[1]
     assert re.search(r"\d+\.\d+\.\d+", answer("--version")[1])
 
 
-def test_the_demo_signs_in_on_both_sites_in_all_three_ways() -> None:
+def test_demo_signs_in_on_both_sites_by_three_channels() -> None:
     port, django, flask = free_ports(3)
     said: list[str] = []
     with Demo(port, {"django": django, "flask": flask}, say=said.append) as demo:
@@ -155,7 +155,7 @@ def test_the_demo_signs_in_on_both_sites_in_all_three_ways() -> None:
         assert all(f"{url}/" in beside.text for url in demo.site_urls.values())
 
 
-def test_a_demo_that_cannot_start_leaves_nothing_running() -> None:
+def test_demo_that_cannot_start_leaves_nothing_running() -> None:
     port, django, flask = free_ports(3)
     with socket.create_server(("127.0.0.1", flask)), pytest.raises(DemoError, match="--flask-port"):
         Demo(port, {"django": django, "flask": flask}, say=lambda _: None).__enter__()
@@ -184,7 +184,7 @@ def test_demo_leaves_nothing_after_signal(number: signal.Signals, line: str, tmp
         line_with(running, line)
         assert line == "Handsets" or [*tmp_path.iterdir()]
         running.send_signal(number)
-        # The sites have this pipe too: it ends when the last of them has ended.
+        # The sites share this pipe: it ends when the last of them has ended.
         said, _ = running.communicate(timeout=60)
     finally:
         with suppress(ProcessLookupError):
@@ -217,7 +217,7 @@ def test_only_the_handsets_page_may_frame_a_site() -> None:
     assert seen == [("X", "y"), ("Content-Security-Policy", "frame-ancestors http://127.0.0.1:8025")]
 
 
-def test_the_drivers_are_shown_with_all_they_can_do() -> None:
+def test_drivers_are_listed_with_their_features() -> None:
     status, said = answer("drivers")
     assert status == 0
     assert max(map(len, said.splitlines())) <= 100
@@ -230,7 +230,7 @@ def test_the_drivers_are_shown_with_all_they_can_do() -> None:
     assert {entry.scheme for entry in entries()} == {*schemes(), "sandbox"}
 
 
-def test_the_drivers_as_json_say_what_the_drivers_say() -> None:
+def test_driver_json_matches_the_drivers() -> None:
     status, said = answer("drivers", "--json")
     assert status == 0
     by_scheme = {document["driver"]: document for document in json.loads(said)}
@@ -249,7 +249,7 @@ def test_the_drivers_as_json_say_what_the_drivers_say() -> None:
 
 
 @pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.scheme)
-def test_every_dsn_that_is_shown_is_one_that_works(entry: Entry) -> None:
+def test_every_listed_dsn_works(entry: Entry) -> None:
     for dsn in entry.dsns:
         for channel in entry.abilities:
             assert list(load_drivers({channel.value: [dsn]})) == [Channel(channel)]
@@ -264,7 +264,7 @@ SOUND = {
 }
 
 
-def test_the_doctor_ends_with_1_where_there_is_an_error_and_with_0_where_there_is_none(tmp_path: Path) -> None:
+def test_doctor_exits_1_on_errors_and_0_otherwise(tmp_path: Path) -> None:
     status, said = answer("doctor", folder=tmp_path, **SOUND)
     assert status == 0
     assert "no errors" in said
@@ -275,7 +275,7 @@ def test_the_doctor_ends_with_1_where_there_is_an_error_and_with_0_where_there_i
     assert "Traceback" not in said
 
 
-def test_the_doctor_asks_the_providers_unless_offline(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_doctor_queries_the_providers_unless_offline(sandbox: SandboxServer, tmp_path: Path) -> None:
     (nobody,) = free_ports(1)
     settings = {**SOUND, "PHONE_VERIFY_SMS": f"{sandbox.dsn} amoot://hunter2@127.0.0.1:{nobody}?tls=off"}
     status, said = answer("doctor", folder=tmp_path, **settings)
@@ -289,7 +289,7 @@ def test_the_doctor_asks_the_providers_unless_offline(sandbox: SandboxServer, tm
     assert "Asking" not in said
 
 
-def test_the_doctor_shows_webhook_secrets_only_when_asked(tmp_path: Path) -> None:
+def test_doctor_shows_webhook_secrets_only_when_asked(tmp_path: Path) -> None:
     settings = {
         **SOUND,
         "PHONE_VERIFY_INBOUND_CALL": "ssms://K@default",
@@ -326,14 +326,14 @@ execute_from_command_line(sys.argv)
 
 
 def django_site(folder: Path, more: str = "", routes: str = DJANGO_ROUTES) -> Path:
-    """A Django project in this folder, `more` being the end of its settings."""
+    """Create a Django project in this folder; `more` is the end of its settings."""
     (folder / "chosen.py").write_text(DJANGO_SETTINGS + more)
     (folder / "routes.py").write_text(routes)
     (folder / "manage.py").write_text(MANAGE)
     return folder
 
 
-def test_the_doctor_reads_a_django_site_with_its_store_and_its_mount(tmp_path: Path) -> None:
+def test_doctor_reads_a_django_site_with_store_and_mount(tmp_path: Path) -> None:
     folder = django_site(tmp_path, "PHONE_VERIFY['inbound_call'] = 'ssms://hunter2@127.0.0.1:1?tls=off'\n")
     status, said = answer("doctor", "--django", "chosen", folder=folder)
     assert status == 1
@@ -355,7 +355,7 @@ def test_the_doctor_reads_a_django_site_with_its_store_and_its_mount(tmp_path: P
     assert "No channel is configured" in said
 
 
-def test_the_doctor_tells_every_mistake_of_a_django_site_that_does_not_start(tmp_path: Path) -> None:
+def test_doctor_reports_every_mistake_of_a_broken_django_site(tmp_path: Path) -> None:
     more = "PHONE_VERIFY.update(sms='nonsense', ttl=5, tll=6)\nAUTHENTICATION_BACKENDS = []\nSECRET_KEY = 'hunter2'\n"
     folder = django_site(tmp_path, more, routes="urlpatterns = []")
     status, said = answer("doctor", folder=folder)
@@ -396,7 +396,7 @@ def create_app(region="IR"):
 """
 
 
-def test_the_doctor_reads_a_flask_application_or_its_factory(tmp_path: Path) -> None:
+def test_doctor_reads_a_flask_application_or_its_factory(tmp_path: Path) -> None:
     more = {"PHONE_VERIFY_INBOUND_CALL": "ssms://hunter2@127.0.0.1:1?tls=off"}
     (tmp_path / "site5.py").write_text(f"MORE = {more!r}\n{FLASK_SITE}\napp = create_app()\n")
     for words, environ in (
@@ -413,7 +413,7 @@ def test_the_doctor_reads_a_flask_application_or_its_factory(tmp_path: Path) -> 
     assert not (tmp_path / "instance" / "phone_verify.sqlite3").exists()
 
 
-def test_the_doctor_tells_every_mistake_of_a_flask_site_that_does_not_start(tmp_path: Path) -> None:
+def test_doctor_reports_every_mistake_of_a_broken_flask_site(tmp_path: Path) -> None:
     more = {"PHONE_VERIFY_SMS": "nonsense", "PHONE_VERIFY_TTL": 5, "PHONE_VERIFY_TLL": 6}
     program = FLASK_SITE.replace('PHONE_VERIFY_SMS="console://", ', "")
     (tmp_path / "site5.py").write_text(f"MORE = {more!r}\n{program}\napp = create_app()\n")
@@ -435,9 +435,7 @@ def test_the_doctor_tells_every_mistake_of_a_flask_site_that_does_not_start(tmp_
     (["--flask", "site5:app"], "from flask import Flask\napp = Flask(__name__)", "write PhoneVerify(app)"),
     (["--flask", "site5:app", "--environment"], "", "name one site"),
 ])  # fmt: skip
-def test_a_site_that_cannot_be_loaded_is_said_plainly(
-    words: list[str], program: str, told: str, tmp_path: Path
-) -> None:
+def test_unloadable_site_is_reported(words: list[str], program: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "site5.py").write_text(program)
     status, said = answer("doctor", *words, folder=tmp_path)
     assert status != 0
@@ -447,7 +445,7 @@ def test_a_site_that_cannot_be_loaded_is_said_plainly(
 
 
 def code_at(sandbox: SandboxServer, phone: str) -> str:
-    """The newest code at this handset, when it is there."""
+    """Return the newest code of this handset once it has arrived."""
     found = urllib3.request("GET", f"{sandbox.url}/api/handsets/{quote(phone)}/code?wait=10", timeout=20)
     assert found.status == 200
     return str(found.json()["code"])
@@ -455,7 +453,7 @@ def code_at(sandbox: SandboxServer, phone: str) -> str:
 
 @contextmanager
 def sending(*words: str, folder: Path, terminal: int | None = None, **environ: str) -> Iterator[subprocess.Popen[str]]:
-    """`phone-verify send` with these words; `terminal` is what it is told to take for one."""
+    """Run `phone-verify send` with these arguments; `terminal` sets whether it detects a terminal."""
     program = "from phone_verify.cli.main import main; main()"
     running = subprocess.Popen(
         [sys.executable, "-u", "-c", program, "send", *words],
@@ -485,7 +483,7 @@ def test_send_verifies_a_number_and_shows_no_code(sandbox: SandboxServer, tmp_pa
     assert phone not in said
 
 
-def test_send_ends_with_1_when_the_input_is_over(sandbox: SandboxServer, tmp_path: Path) -> None:
+def test_send_exits_1_at_end_of_input(sandbox: SandboxServer, tmp_path: Path) -> None:
     status, said = answer("send", "+989121110002", folder=tmp_path, typed="000\n", PHONE_VERIFY_SMS=sandbox.dsn)
     assert status == 1
     assert "The input is over: cancelled." in said
@@ -503,7 +501,7 @@ def test_send_is_cancelled_by_ctrl_c(sandbox: SandboxServer, tmp_path: Path) -> 
     assert "Traceback" not in said
 
 
-def test_send_asks_before_it_costs_money(tmp_path: Path) -> None:
+def test_send_confirms_before_it_costs_money(tmp_path: Path) -> None:
     settings = {"PHONE_VERIFY_SMS": "amoot://hunter2@127.0.0.2:1 amoot://hunter2@default"}
     for typed in ("n\n", "\n", ""):
         status, said = answer("send", "+989121110004", folder=tmp_path, typed=typed, **settings)
@@ -512,7 +510,7 @@ def test_send_asks_before_it_costs_money(tmp_path: Path) -> None:
         assert "Starting" not in said
 
 
-def test_send_tells_what_providers_refuse_and_why_nothing_came(tmp_path: Path) -> None:
+def test_send_reports_provider_refusals_and_the_reason(tmp_path: Path) -> None:
     (nobody,) = free_ports(1)
     settings = {"PHONE_VERIFY_SMS": f"amoot://hunter2@127.0.0.1:{nobody}?tls=off"}
     status, said = answer("send", "+989121110005", folder=tmp_path, **settings)
@@ -533,9 +531,7 @@ def test_send_tells_what_providers_refuse_and_why_nothing_came(tmp_path: Path) -
     (["+989121110006", "--channel", "pigeon"], {}, "'pigeon' is not one of"),
     (["+989121110006", "--locale", "xx"], {}, "we speak en, fa"),
 ])  # fmt: skip
-def test_send_says_plainly_what_cannot_be_done(
-    words: list[str], environ: dict[str, str], told: str, tmp_path: Path
-) -> None:
+def test_send_reports_impossible_requests(words: list[str], environ: dict[str, str], told: str, tmp_path: Path) -> None:
     status, said = answer("send", *words, folder=tmp_path, **{"PHONE_VERIFY_SMS": "console://", **environ})
     assert status != 0
     assert told in said
@@ -553,9 +549,7 @@ def test_send_uses_the_store_of_the_django_site(sandbox: SandboxServer, tmp_path
         assert running.returncode == 0
 
 
-def test_at_a_terminal_an_incoming_call_is_counted_down_under_its_qr_code(
-    sandbox: SandboxServer, tmp_path: Path
-) -> None:
+def test_inbound_call_is_counted_down_below_its_qr_code(sandbox: SandboxServer, tmp_path: Path) -> None:
     phone = "+79001110008"
     ours, theirs = pty.openpty()
     with sending(phone, folder=tmp_path, terminal=theirs, PHONE_VERIFY_INBOUND_CALL=sandbox.dsn) as running:
@@ -571,7 +565,7 @@ def test_at_a_terminal_an_incoming_call_is_counted_down_under_its_qr_code(
 
 
 def shown(terminal: int, enough: Callable[[str], bool]) -> str:
-    """What appears at a terminal, until it is enough."""
+    """Read the terminal's output until it suffices."""
     text = b""
     while not enough(text.decode("utf-8", "replace")):
         assert select.select([terminal], [], [], 20)[0], text

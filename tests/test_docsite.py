@@ -85,7 +85,7 @@ def test_link_leads_to_the_same_page_on_the_site(page: str, link: str, there: st
     assert on_site(f"See [it]({link}).", page) == f"See [it]({there})."
 
 
-def test_link_on_a_line_of_its_own_is_rewritten() -> None:
+def test_link_on_a_separate_line_is_rewritten() -> None:
     assert on_site(f"See [it][x].\n\n[x]: {REPOSITORY}docs/django.md\n", "README.md").endswith("\n[x]: django.md\n")
 
 

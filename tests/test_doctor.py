@@ -1,4 +1,4 @@
-"""What the doctor says of every mistake, and that it shows no secret."""
+"""The doctor's finding for every mistake, and that it shows no secret."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.stores.redis_servers import RedisServer, running
 KEY = "k-key-for-tests-0123456789abcdef-and-16-more-char"
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
 
-#: A site of which nothing bad can be said.
+#: A site without findings.
 SOUND = {
     "sms": "amoot://TOKEN@default",
     "secret_keys": KEY,
@@ -36,14 +36,14 @@ SOUND = {
 
 
 def examined(change: dict[str, Any] | None = None, **of_given: Any) -> list[Finding]:
-    """What is found, offline, when the sound site is changed; None leaves a setting out."""
+    """Return the offline findings for the sound site with changes; None omits a setting."""
     values = {name: value for name, value in {**SOUND, **(change or {})}.items() if value is not None}
     environ = {f"PHONE_VERIFY_{name.upper()}": value for name, value in values.items()}
     return list(examine(SiteConfig(environ=environ, **of_given)))
 
 
 def about(findings: list[Finding], setting: str, level: Level) -> str:
-    """The text of the one finding of this level about this setting."""
+    """Return the text of the only finding of this level about this setting."""
     found = [each for each in findings if each.setting == setting and each.level is level]
     assert len(found) == 1, [each.text() for each in findings]
     return found[0].text(10_000)
@@ -53,7 +53,7 @@ def bad(findings: list[Finding]) -> list[str]:
     return [each.text() for each in findings if each.level in (Level.ERROR, Level.WARNING)]
 
 
-def test_of_a_sound_site_nothing_bad_is_said() -> None:
+def test_sound_site_has_no_errors() -> None:
     findings = examined()
     assert bad(findings) == []
     assert count(findings) == "no errors, no warnings"
@@ -113,7 +113,7 @@ def test_of_a_sound_site_nothing_bad_is_said() -> None:
     ({"test_passcodes": "+12025550123=482193@2020-01-01", "test_passcodes_in_production": "+12025550123"},
         Level.NOTE, "TEST_PASSCODES", ["Entry 1 is over"]),
 ])  # fmt: skip
-def test_each_mistake_is_told_with_what_to_write(
+def test_each_mistake_is_reported_with_its_fix(
     change: dict[str, Any], level: Level, setting: str, words: list[str]
 ) -> None:
     text = about(examined(change), f"PHONE_VERIFY_{setting}" if setting else "", level)
@@ -132,7 +132,7 @@ AMERICAN, IRANIAN = "+12025550123", "+989120000000"
     ({"sms": None, "flash_call": "ferzz://K@default"}, "+79000000000", "482193", ["does not allow", "RU"]),
     ({"allowed_regions": None, "sms": "console://"}, "+18005550199", "482193", ["this kind", "mobile number"]),
 ])  # fmt: skip
-def test_a_test_number_that_no_channel_serves_is_reported(
+def test_test_number_that_no_channel_serves_is_reported(
     change: dict[str, Any], phone: str, code: str, words: list[str]
 ) -> None:
     entry = {"test_passcodes": f"{phone}={code}@{TOMORROW}", "test_passcodes_in_production": phone}
@@ -152,12 +152,12 @@ def test_a_test_number_that_no_channel_serves_is_reported(
     ({"allowed_regions": None, "sms": "console://"}, AMERICAN, "482193"),
     ({"sms": None, "allowed_regions": None}, AMERICAN, "482193"),
 ])  # fmt: skip
-def test_a_test_number_that_a_channel_serves_is_not_reported(change: dict[str, Any], phone: str, code: str) -> None:
+def test_test_number_that_a_channel_serves_is_not_reported(change: dict[str, Any], phone: str, code: str) -> None:
     entry = {"test_passcodes": f"{phone}={code}@{TOMORROW}", "test_passcodes_in_production": phone}
     assert not any("cannot be verified by its code" in text for text in bad(examined({**change, **entry})))
 
 
-def test_every_mistake_is_told_and_the_worst_first() -> None:
+def test_every_mistake_is_reported_most_severe_first() -> None:
     findings = examined(
         {
             "sms": "amoot:// nonsense console://",
@@ -190,14 +190,14 @@ def refused_alone(name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in KNOWN if refused_alone(name)])
-def test_every_setting_can_be_wrong_and_hides_no_other(name: str) -> None:
+def test_wrong_setting_hides_no_other_mistake(name: str) -> None:
     other, value = ("ttl", 5) if name != "ttl" else ("max_attempts", 50)
     findings = examine(SiteConfig(values={name: object(), other: value}))
     told = {each.setting for each in findings if each.level is Level.ERROR}
     assert {f"PHONE_VERIFY_{name.upper()}", f"PHONE_VERIFY_{other.upper()}"} <= told
 
 
-def test_an_unknown_key_of_a_site_is_an_error_and_of_the_environment_a_warning() -> None:
+def test_unknown_site_key_is_an_error_and_variable_a_warning() -> None:
     findings = list(examine(SiteConfig(values={**SOUND, "smss": "x"})))
     assert "mean PHONE_VERIFY_SMS?" in about(findings, "PHONE_VERIFY_SMSS", Level.ERROR)
 
@@ -226,7 +226,7 @@ def test_no_secret_is_shown() -> None:
     assert "PHONE_VERIFY_STORE" in text
 
 
-def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
+def test_webhook_address_shows_its_secret_only_when_asked() -> None:
     secret = "s-webhook-secret-0123456789abc"
     environ = {
         "PHONE_VERIFY_INBOUND_CALL": "ssms://K@default",
@@ -251,7 +251,7 @@ def test_a_webhook_address_shows_its_secret_only_when_asked() -> None:
     assert any("cabinet of ssms" in text for text in lost)
 
 
-def test_a_site_that_does_not_mount_us_is_told_so() -> None:
+def test_unmounted_site_is_reported() -> None:
     def nowhere(driver: str, secret: str) -> str:
         raise ConfigurationError("the site's URLs do not include ours: write path(…)")
 
@@ -261,7 +261,7 @@ def test_a_site_that_does_not_mount_us_is_told_so() -> None:
     assert all("do not include ours" in each.says for each in errors)
 
 
-def test_what_only_the_start_refuses_is_told_too() -> None:
+def test_startup_only_errors_are_reported() -> None:
     def no_folder() -> str:
         raise ConfigurationError("PHONE_VERIFY_STORE: the instance folder cannot be made")
 
@@ -272,7 +272,7 @@ def test_what_only_the_start_refuses_is_told_too() -> None:
     assert "listed twice" in about(list(examine(given)), "", Level.ERROR)
 
 
-def test_a_framework_lends_its_keys_and_its_store() -> None:
+def test_framework_provides_keys_and_store() -> None:
     def no_key() -> list[str]:
         raise ConfigurationError("The SECRET_KEY setting must not be empty.")
 
@@ -288,28 +288,28 @@ def test_a_framework_lends_its_keys_and_its_store() -> None:
     assert "must not be empty" in about(empty, "SECRET_KEY", Level.ERROR)
 
 
-def test_on_a_developers_site_practice_drivers_and_memory_are_fine() -> None:
+def test_development_site_may_use_sandbox_and_memory() -> None:
     findings = examined({"sms": "console://", "store": "memory:"}, production=False)
     assert not any("development" in text or "memory" in text for text in bad(findings))
     assert "development" in about(findings, "PHONE_VERIFY_SMS", Level.NOTE)
 
 
 class Unreachable:
-    """A store whose database is away."""
+    """A store whose database is unavailable."""
 
     async def get(self, id: str, now: datetime | None) -> None:
         raise StoreError("The database could not do the step: OperationalError")
 
 
 def asked(values: dict[str, Any], *answers: Any, **of_given: Any) -> tuple[list[Finding], list[str], FakeTransport]:
-    """What is found when the providers answer like this, and what is said meanwhile."""
+    """Return the findings for these provider responses, and the output meanwhile."""
     said: list[str] = []
     transport = FakeTransport(answers)
     given = SiteConfig(values={**SOUND, **values}, **of_given)
     return list(examine(given, transport=transport, say=said.append)), said, transport
 
 
-def test_a_store_that_is_away_is_told_and_one_that_answers_too(tmp_path: Path) -> None:
+def test_store_is_reported_available_or_unavailable(tmp_path: Path) -> None:
     away, said, _ = asked(
         {"sms": "console://", "store": "own:"}, framework="Django", stores={"own": lambda _: Unreachable()}
     )
@@ -328,7 +328,7 @@ def test_a_store_that_is_away_is_told_and_one_that_answers_too(tmp_path: Path) -
     assert "does not answer" in about(broken, "PHONE_VERIFY_STORE", Level.ERROR)
 
 
-def test_a_server_that_may_drop_counters_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_evicting_server_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with running(RedisServer(tmp_path, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")) as server:
         values = {"sms": "console://", "store": server.url}
         findings, said, _ = asked(values)
@@ -350,7 +350,7 @@ def test_a_server_that_may_drop_counters_is_told(tmp_path: Path, caplog: pytest.
     assert "no connection" in away
 
 
-def test_a_store_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
+def test_store_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "x.sqlite3"
     file.touch()
     for mode, told in ((0o644, True), (0o640, False), (0o600, False)):
@@ -359,9 +359,9 @@ def test_a_store_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
         assert any(f"chmod 600 {file}*" in text for text in findings) is told
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    # Root may write everywhere but among the kernel's own files.
+    # Root may write everywhere except in the kernel's file systems.
     folder = tmp_path if os.geteuid() else Path("/proc/self")
     findings = examined({"store": f"sqlite:///{folder}/x.sqlite3"})
     assert "may not write" in about(findings, "PHONE_VERIFY_STORE", Level.ERROR)
@@ -378,7 +378,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (HttpResponse(503), Level.ERROR, ["could not be asked", "HTTP 503"]),
     (HttpResponse(404), Level.WARNING, ["nobody documents", "HTTP 404"]),
 ])  # fmt: skip
-def test_what_a_provider_says_is_told_in_plain_words(answer: Any, level: Level, words: list[str]) -> None:
+def test_provider_account_errors_are_explained(answer: Any, level: Level, words: list[str]) -> None:
     findings, said, transport = asked({}, answer)
     text = about(findings, "PHONE_VERIFY_SMS", level)
     assert all(word in text for word in words), text
@@ -386,7 +386,7 @@ def test_what_a_provider_says_is_told_in_plain_words(answer: Any, level: Level, 
     assert len(transport.requests) == 1
 
 
-def test_drivers_that_cannot_be_asked_are_named_and_nobody_is_asked_offline() -> None:
+def test_unqueried_drivers_are_named() -> None:
     findings, said, transport = asked({"sms": "console://", "flash_call": "ferzz://K@default"})
     told = [each.text(10_000) for each in findings if each.setting == "PHONE_VERIFY_FLASH_CALL"]
     assert any("ferzz cannot be asked without sending" in text and "phone-verify send" in text for text in told)
@@ -396,7 +396,7 @@ def test_drivers_that_cannot_be_asked_are_named_and_nobody_is_asked_offline() ->
     assert not any("ferzz cannot be asked" in each.says for each in examined({"flash_call": "ferzz://K@default"}))
 
 
-def test_the_sandbox_is_asked_over_real_http_and_nothing_is_sent(sandbox: SandboxServer) -> None:
+def test_sandbox_is_queried_over_http_and_nothing_is_sent(sandbox: SandboxServer) -> None:
     values = {"sms": sandbox.dsn, "inbound_call": sandbox.dsn}
     before = sandbox.sandbox.network.handsets()
     findings = list(examine(SiteConfig(values={**SOUND, **values}), transport=BlockingTransport()))
@@ -406,7 +406,7 @@ def test_the_sandbox_is_asked_over_real_http_and_nothing_is_sent(sandbox: Sandbo
     assert sandbox.sandbox.network.handsets() == before
 
 
-def test_a_finding_is_wrapped_and_breaks_no_address() -> None:
+def test_finding_is_wrapped_and_breaks_no_address() -> None:
     address = "https://site.example/" + "a" * 120
     text = Finding(Level.WARNING, "PHONE_VERIFY_X", "word " * 40, f"Write {address}").text(60)
     lines = text.splitlines()
@@ -419,7 +419,7 @@ def test_a_finding_is_wrapped_and_breaks_no_address() -> None:
 EVAND = "evand://CLIENT:SECRET@default?event_id=1001"
 
 
-def test_the_segments_of_a_message_are_counted_in_every_language() -> None:
+def test_segments_of_a_message_are_counted_in_every_language() -> None:
     usual = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "site_name": "Lake"}
     (note,) = [each for each in examined(usual) if "segments" in each.says]
     assert note.level is Level.NOTE

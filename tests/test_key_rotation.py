@@ -1,4 +1,4 @@
-"""Keys change under a running site: what an old key made works while that key is listed, and only then.
+"""Key rotation on a running site: tokens and codes of an old key work only while that key is listed.
 
 Both example sites over real HTTP, stopped and started again with other keys on the same database.
 """
@@ -26,7 +26,7 @@ TAG, OTHER_TAG = "a-key-for-the-tags-0123456789abcdef", "another-key-for-tags-01
 
 @dataclass
 class PendingVerification:
-    """A verification, and the browser and phone it belongs to."""
+    """A verification with its browser and phone."""
 
     browser: Browser
     phone: str
@@ -46,7 +46,7 @@ class PendingVerification:
 
 @dataclass
 class House:
-    """A site that can be stopped and started again with other keys, and its visitors."""
+    """A site that can be restarted with other keys, and its visitors."""
 
     running: Callable[[str, str], Any]
     stage: Stage
@@ -56,7 +56,7 @@ class House:
         return PendingVerification(browser, phone, start(browser, phone, channel=channel)["id"])
 
     def webhook(self) -> str:
-        """The URL of webhooks that the provider was given for a new claim."""
+        """Return the webhook URL that the provider received for a new claim."""
         claim = self.begin("inbound_call")
         wait = self.stage.sandbox.sandbox.network.waiting_for(claim.phone)
         assert wait is not None
@@ -64,7 +64,7 @@ class House:
         return wait.webhook
 
     def spend_sends(self) -> str:
-        """A phone that has had all its sends of this hour."""
+        """A phone that has used all its sends of this hour."""
         phone = self.stage.phone()
         for _ in range(5):
             start(self.stage.browser(), phone, channel="sms")
@@ -94,7 +94,7 @@ def get(url: str) -> int:
     return urllib3.request("GET", url, retries=False).status
 
 
-def test_rotation_from_an_old_key_to_a_new_one(house: House) -> None:
+def test_key_rotation_keeps_open_verifications(house: House) -> None:
     code_of = house.stage.code
     with house.running(OLD, TAG):
         checked, proven, resent = house.begin(), house.begin(), house.begin()
@@ -104,7 +104,7 @@ def test_rotation_from_an_old_key_to_a_new_one(house: House) -> None:
         old_webhook, spent = house.webhook(), house.spend_sends()
 
     with house.running(f"{NEW},{OLD}", TAG):
-        # What the old key made is good.
+        # Results of the old key are valid.
         assert checked.sign_in(checked.proof(codes[checked.phone])).status == 200
         assert proven.sign_in(proof).status == 200
         arrived = house.stage.arrived(resent.phone)
@@ -113,7 +113,7 @@ def test_rotation_from_an_old_key_to_a_new_one(house: House) -> None:
         assert code_of(resent.phone) == codes[resent.phone]
         assert resent.check(codes[resent.phone]).status == 200
         assert get(old_webhook) == 200
-        # What is made now is the new key's.
+        # New results use the new key.
         new_webhook = house.webhook()
         assert new_webhook.rpartition("/")[0] == old_webhook.rpartition("/")[0]
         assert new_webhook != old_webhook
@@ -122,26 +122,26 @@ def test_rotation_from_an_old_key_to_a_new_one(house: House) -> None:
         house.assert_spent(spent)
 
     with house.running(NEW, TAG):
-        # What the old key made is good no more; its browser still sees it, and may ask for a code of the new key.
+        # Results of the old key are invalid now; its browser still has access, and may request a code of the new key.
         refused(late_code.check(codes[late_code.phone]), 422, "wrong_code", attempts_left=2)
         refused(late_proof.sign_in(proof_too_late), 400, "invalid_proof")
         assert get(old_webhook) == 404
         assert late_code.browser.call("GET", f"v1/verifications/{late_code.id}").json()["status"] == "sent"
         assert late_code.browser.call("POST", f"v1/verifications/{late_code.id}/resend", {}).status == 200
         assert late_code.check(code_of(late_code.phone)).status == 200
-        # What the new key made is good, and the tags' own key has kept the count.
+        # Results of the new key are valid, and the separate tag key has kept the count.
         assert get(new_webhook) == 200
         assert newer.sign_in(newer.proof(code_of(newer.phone))).status == 200
         house.assert_spent(spent)
         open_one = house.begin()
 
     with house.running(NEW, OTHER_TAG):
-        # Counting begins anew under another tag key. Nothing that is open is lost by it.
+        # Counting restarts under another tag key. No open verification is lost.
         start(house.stage.browser(), spent, channel="sms")
         assert open_one.sign_in(open_one.proof(code_of(open_one.phone))).status == 200
 
 
-def test_a_browser_stays_known_while_the_key_of_its_cookie_is_listed(house: House) -> None:
+def test_device_stays_trusted_while_its_key_is_listed(house: House) -> None:
     with house.running(OLD, TAG):
         known, other = house.begin(), house.begin()
         for begun in (known, other):
@@ -162,11 +162,11 @@ def test_a_browser_stays_known_while_the_key_of_its_cookie_is_listed(house: Hous
         refused(other.browser.call("POST", "v1/verifications", {"phone": other.phone}), 429, "too_many_requests")
 
 
-def test_without_a_tag_key_the_last_of_the_list_counts(house: House) -> None:
+def test_last_key_is_the_default_tag_key(house: House) -> None:
     with house.running(OLD, ""):
         spent = house.spend_sends()
     with house.running(f"{NEW},{OLD}", ""):
         house.assert_spent(spent)
     with house.running(NEW, ""):
-        # Why the start-up checks say: set the tag key before the list is first shortened.
+        # The reason for the start-up check: set the tag key before the list is first shortened.
         start(house.stage.browser(), spent, channel="sms")

@@ -1,4 +1,4 @@
-"""Imports go one way, without circles: read from all import statements, inside functions and for types included."""
+"""Imports go one way, without cycles: read from all import statements, including those in functions and for types."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "lifecycle": RULES | {"limits", "planning"},
     "planning": RULES | {"codes", "drivers.base", "test_numbers"},
     "test_numbers": RULES | {"drivers.base"},
-    # Roles and what fills them.
+    # Roles and their implementations.
     "drivers.reading": RULES,
     "drivers.options": RULES,
     "drivers.base": RULES | {"drivers.options", "drivers.reading"},
@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "verifier": RULES
     | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "parts", "sync", "test_numbers",
        "tokens"},
-    # What adapters and programs use.
+    # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
     "i18n": {"errors", "phone", "model"},
     "http": RULES | {"i18n", "tokens", "verifier"},
@@ -71,7 +71,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ADAPTERS_IMPORT = {
     "api", "config", "errors", "events", "external", "http", "i18n", "model", "sync", "verifier", "web",
 }  # fmt: skip
-#: Commands and checks report what is wrong, and try things out.
+#: Commands and checks report errors, and run tests.
 COMMANDS_IMPORT = ADAPTERS_IMPORT | {"cli", "doctor", "routing", "transports"}
 #: The Django adapter is also a store, by the contract of stores.
 STORE_IMPORTS = {"errors", "phone", "model", "policy", "codes", "lifecycle", "limits", "stores.base", "stores.rows"}
@@ -80,7 +80,7 @@ ADAPTERS = {"phone_verify_django", "phone_verify_flask"}
 
 
 def part(module: str) -> str:
-    """The part of the core that a module belongs to: `drivers.base`, `drivers.*`, `api`."""
+    """Return the part of the core that a module belongs to: `drivers.base`, `drivers.*`, `api`."""
     parts = module.split(".")[1:]
     if not parts:
         return "root"
@@ -101,7 +101,7 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def imports(module: str, path: Path) -> set[str]:
-    """The full names of all modules imported, relative ones resolved."""
+    """Return the full names of all imported modules, relative ones resolved."""
     return imports_of(module, path, ast.walk(ast.parse(path.read_text("utf-8"))))
 
 
@@ -126,7 +126,7 @@ CORE = list(modules("phone_verify"))
 
 
 @pytest.mark.parametrize(("module", "path"), CORE, ids=[module for module, _ in CORE])
-def test_the_core_imports_one_way(module: str, path: Path) -> None:
+def test_core_imports_one_way(module: str, path: Path) -> None:
     here = part(module)
     allowed = MAY_IMPORT[here]
     for name in imports(module, path):
@@ -147,7 +147,7 @@ def test_adapters_see_the_core_and_not_each_other(adapter: str) -> None:
     for module, path in found:
         allowed = STORE_IMPORTS if module.startswith((f"{adapter}.store", f"{adapter}.models")) else ADAPTERS_IMPORT
         if module == "phone_verify_flask.store":
-            allowed = {"errors", "stores.base", "stores.*"}  # it opens ours in the site's own database
+            allowed = {"errors", "stores.base", "stores.*"}  # it opens our tables in the site's database
         if module.startswith((f"{adapter}.management", f"{adapter}.checks", f"{adapter}.cli")):
             allowed = COMMANDS_IMPORT
         for name in imports(module, path):
@@ -158,7 +158,7 @@ def test_adapters_see_the_core_and_not_each_other(adapter: str) -> None:
 
 
 def circles(graph: dict[str, set[str]]) -> list[set[str]]:
-    """The strongly connected components of more than one module (Tarjan's algorithm)."""
+    """Return the strongly connected components of more than one module (Tarjan's algorithm)."""
     order: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []
@@ -190,11 +190,11 @@ def test_no_modules_import_each_other() -> None:
     assert circles({module: imports(module, path) - {module} for module, path in paths}) == []
 
 
-def test_circles_are_found() -> None:
+def test_import_cycles_are_detected() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == [{"b", "c"}]
 
 
-#: Imported inside functions: extras that a site may not have, and what is slow to load and rarely needed.
+#: Imported inside functions: optional extras, and modules that are slow to load and rarely needed.
 OPTIONAL = {
     "aiohttp", "alembic", "allauth", "asyncio", "click", "django_otp", "flask_babel", "opentelemetry", "phonenumbers",
     "segno", "urllib3", "werkzeug", "wsgi", "yaml", "yarl",
@@ -204,7 +204,7 @@ AFTER_DJANGO_STARTS = {
     "phone_verify_django.allauth.apps", "phone_verify_django.apps", "phone_verify_django.checks",
     "phone_verify_django.cli", "phone_verify_django.otp.apps",
 }  # fmt: skip
-#: Modules that need an optional package at their top.
+#: Modules that import an optional package at the top.
 NEED_EXTRAS = {
     "phone_verify.cli.commands", "phone_verify.cli.demo", "phone_verify.sandbox", "phone_verify.stores.redis",
     "phone_verify.stores.sql", "phone_verify.stores.sql.postgresql", "phone_verify.stores.sql.schema",
@@ -212,7 +212,7 @@ NEED_EXTRAS = {
 }  # fmt: skip
 
 
-def test_imports_stand_at_the_top() -> None:
+def test_imports_are_at_the_top() -> None:
     for package in ("phone_verify", *sorted(ADAPTERS)):
         for module, path in modules(package):
             if module in AFTER_DJANGO_STARTS:
@@ -229,14 +229,14 @@ def test_root_of_the_core_has_few_modules() -> None:
     assert len([path for path in (ROOT / "phone_verify").glob("*.py") if path.stem != "__init__"]) <= 19
 
 
-def test_the_rule_would_catch_a_wrong_import(tmp_path: Path) -> None:
+def test_wrong_import_is_detected(tmp_path: Path) -> None:
     module = tmp_path / "wrong.py"
     module.write_text("def f():\n    from ..verifier import Verifier\n")
     assert imports("phone_verify.drivers.wrong", module) == {"phone_verify.verifier"}
     assert part("phone_verify.verifier") not in MAY_IMPORT["drivers.*"]
 
 
-def test_importing_is_light_and_does_nothing() -> None:
+def test_importing_is_light_and_has_no_side_effects() -> None:
     """`import phone_verify` loads no HTTP client, no SQLAlchemy, no framework; nor does the verifier's module."""
     program = (
         "import sys, threading, phone_verify, phone_verify.verifier\n"

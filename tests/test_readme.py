@@ -1,4 +1,4 @@
-"""The README's five minutes, by the letter: what stands there is what runs here."""
+"""The README's five minutes, taken literally: its blocks are run here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
-#: Signs in through the pages of `application`, reading the code from the developer's own screen.
+#: Signs in through the pages of `application`, reading the code from the console output.
 VISIT = """
 import contextlib, io, re
 from werkzeug.test import Client
@@ -31,7 +31,7 @@ print("signed in, and sent to", answer.headers["Location"])
 
 
 def blocks(heading: str, language: str) -> list[str]:
-    """The code blocks of one section."""
+    """Return the code blocks of one section."""
     section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
@@ -42,7 +42,7 @@ def run(program: str, folder: Path) -> str:
     return done.stdout
 
 
-def test_flask_in_five_minutes(tmp_path: Path) -> None:
+def test_readme_flask_site_works(tmp_path: Path) -> None:
     (program,) = blocks("Flask in five minutes", "python")
     (tmp_path / "app.py").write_text(program)
     said = run(f"from app import app as application\n{VISIT}\nprint(client.get('/').text)", tmp_path)
@@ -50,11 +50,11 @@ def test_flask_in_five_minutes(tmp_path: Path) -> None:
     assert (tmp_path / "instance" / "phone_verify.sqlite3").exists()
 
 
-def test_django_in_five_minutes(tmp_path: Path) -> None:
+def test_readme_django_site_works(tmp_path: Path) -> None:
     (program,) = blocks("Django in five minutes", "python")
     chosen, routes = re.split(r"^# urls\.py\n", program, flags=re.MULTILINE)
     subprocess.run([sys.executable, "-m", "django", "startproject", "site5", str(tmp_path)], check=True, timeout=60)
-    # A reader adds to the lists that a new project has; here the new ones are joined to the old.
+    # A reader extends the lists of a new project; here the new lists are joined to the old.
     chosen = chosen.replace("INSTALLED_APPS = [", "INSTALLED_APPS += [")
     routes = routes.replace("urlpatterns = [", "urlpatterns += [")
     with (tmp_path / "site5" / "settings.py").open("a") as settings:
@@ -67,7 +67,7 @@ def test_django_in_five_minutes(tmp_path: Path) -> None:
     assert said.startswith("signed in")
 
 
-def test_every_provider_line_is_a_configuration_that_works() -> None:
+def test_every_provider_line_is_a_valid_configuration() -> None:
     from phone_verify.config.settings import Settings
     from phone_verify.config.site import build
 

@@ -1,4 +1,4 @@
-"""Every scenario over real HTTP, on both example sites as they run in production.
+"""Every scenario over real HTTP, on both example sites in their production setup.
 
 Under gunicorn with two workers, and under uvicorn: Django's own ASGI, Flask by asgiref's adapter.
 

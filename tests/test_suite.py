@@ -13,7 +13,7 @@ import pytest
 from . import conftest
 
 ROOT = Path(__file__).parents[1]
-#: Replaces itself with pytest, which inherits that SIGINT is ignored, as from a shell's background job.
+#: Replaces itself with pytest, which inherits SIGINT as ignored, as from a shell's background job.
 IN_BACKGROUND = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -79,7 +79,7 @@ TEARDOWN_SECONDS = 0.5
 
 
 def in_background(*words: str) -> subprocess.CompletedProcess[str]:
-    """The result of pytest with these words, started with SIGINT ignored."""
+    """Return the result of pytest with these arguments, started with SIGINT ignored."""
     command = [sys.executable, "-c", IN_BACKGROUND, "-q", "-p", "no:cacheprovider", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
 

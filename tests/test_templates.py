@@ -1,4 +1,4 @@
-"""The templates of the two adapters: one text, two engines, no word and no style of their own."""
+"""The templates of the two adapters: one text, two engines, no literal text and no inline style."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page,
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
 OF_FLASK = ROOT / "phone_verify_flask" / "templates"
-#: Those of one framework alone: they show a form of its kind.
+#: Templates of one framework only: they show a form of that framework.
 DJANGOS_ALONE = {"signup.html"}
 NAMES = sorted({path.name for path in (OF_DJANGO / "phone_verify").iterdir()} - DJANGOS_ALONE)
 SOURCES = {name: (OF_DJANGO / "phone_verify" / name).read_text() for name in NAMES}
@@ -118,14 +118,14 @@ PAGES = {
     "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
     "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
-#: What several pages show alike.
+#: Used by several pages.
 PARTS = ("choices.html", "number.html", "remember.html")
 every_page = pytest.mark.parametrize("kind", PAGES)
 every_template = pytest.mark.parametrize("name", NAMES)
 
 
 class Components(HTMLParser):
-    """A page as what the browser makes of it: tags with their attributes, and texts."""
+    """A page as parsed by a browser: tags with their attributes, and texts."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -175,18 +175,18 @@ def test_both_adapters_have_the_same_templates():
     pages = ["base.html", "code.html", "login.html", "logout.html", "refused.html", "verify.html"]
     assert sorted([*pages, *PARTS]) == NAMES
     of_flask = {path.name: path.read_text() for path in (OF_FLASK / "phone_verify").iterdir()}
-    del of_flask["macros.html"]  # what Django has as template tags
+    del of_flask["macros.html"]  # Django's equivalents are template tags
     assert of_flask == SOURCES
 
 
 @every_page
-def test_both_engines_make_the_same_page(kind):
+def test_both_engines_render_the_same_page(kind):
     name, page = PAGES[kind]
     assert Components(by_django(name, page)).all == Components(by_jinja(name, page)).all
 
 
 @pytest.mark.parametrize("render", [by_django, by_jinja])
-def test_what_a_visitor_typed_is_escaped(render):
+def test_visitor_input_is_escaped(render):
     nasty = "\"'><script>alert(1)</script>"
     text = render("login.html", replace(LOGIN, phone=nasty, next=nasty, error=nasty))
     parts = Components(text)
@@ -197,7 +197,7 @@ def test_what_a_visitor_typed_is_escaped(render):
 
 
 @every_template
-def test_templates_keep_to_what_both_engines_know(name):
+def test_templates_use_only_common_syntax(name):
     text = SOURCES[name]
     words = re.findall(r"{%\s*(\w+)", text)
     assert set(words) <= {"extends", "block", "endblock", "if", "elif", "else", "endif", "for", "endfor", "include"}
@@ -207,7 +207,7 @@ def test_templates_keep_to_what_both_engines_know(name):
 
 
 @every_template
-def test_templates_hold_no_words_of_their_own(name):
+def test_templates_hold_no_literal_text(name):
     bare = Components(re.sub(r"{%.*?%}|{{.*?}}|{#.*?#}", "", SOURCES[name]))
     spoken = [attributes.get(a) or "" for _, attributes in bare.tags for a in ("alt", "aria-label", "title", "value")]
     assert not [text for text in bare.texts + spoken if re.search(r"[^\W\d_]", text)]
@@ -217,10 +217,10 @@ def test_templates_hold_no_words_of_their_own(name):
     ]
 
 
-def test_every_text_that_a_template_names_is_there():
+def test_every_text_named_by_a_template_exists():
     named = set(re.findall(r"page\.text\.(\w+)", "".join(SOURCES.values())))
     assert named <= set(PAGE)
-    # Jinja2 looks for an attribute before it looks for a key.
+    # Jinja2 looks up an attribute before a key.
     assert not [key for key in PAGE if hasattr(PAGE, key)]
 
 
@@ -237,7 +237,7 @@ def test_pages_pass_a_strict_content_security_policy(kind):
 
 
 @every_page
-def test_every_form_is_posted_with_its_token_and_its_next(kind):
+def test_every_form_has_its_token_and_next(kind):
     parts = page_of(kind)
     forms = parts.find("form")
     assert all(form["method"] == "post" and form["action"] in URLS.values() for form in forms)
@@ -245,7 +245,7 @@ def test_every_form_is_posted_with_its_token_and_its_next(kind):
 
 
 @every_page
-def test_ids_are_unique_and_what_refers_to_them_finds_them(kind):
+def test_ids_are_unique_and_references_resolve(kind):
     parts = page_of(kind)
     ids = [attributes["id"] for _, attributes in parts.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
@@ -255,7 +255,7 @@ def test_ids_are_unique_and_what_refers_to_them_finds_them(kind):
 
 
 @pytest.mark.parametrize(("kind", "field"), [("login, refused", "phone"), ("code, wrong", "code")])
-def test_an_error_is_announced_and_belongs_to_its_field(kind, field):
+def test_error_is_announced_and_linked_to_its_field(kind, field):
     parts = page_of(kind)
     assert parts.find("p", id="pv-error", role="alert")
     [found] = parts.find("input", name=field)
@@ -264,7 +264,7 @@ def test_an_error_is_announced_and_belongs_to_its_field(kind, field):
 
 
 @every_page
-def test_an_error_is_told_once_and_so_is_a_notice(kind):
+def test_error_and_notice_are_shown_once(kind):
     page = PAGES[kind][1]
     parts = page_of(kind)
     for told, kind_of in ((getattr(page, "error", ""), "pv-error"), (getattr(page, "notice", ""), "pv-notice")):
@@ -272,47 +272,47 @@ def test_an_error_is_told_once_and_so_is_a_notice(kind):
         assert len(parts.find("p", **{"class": f"pv-message {kind_of}"})) == bool(told)
 
 
-def test_what_was_wrong_with_another_number_is_told_where_it_was_typed():
+def test_number_error_is_shown_at_its_field():
     text = by_jinja(*PAGES["verify, refused"])
     assert text.index("<details") < text.index('id="pv-error"') < text.index('name="phone"')
     text = by_jinja(*PAGES["verify, taken"])
     assert text.index('id="pv-error"') < text.index("<form")
 
 
-def test_a_refused_resend_does_not_call_the_code_wrong():
+def test_refused_resend_does_not_call_the_code_wrong():
     parts = Components(by_jinja("code.html", replace(CODE, error="Too many tries.", status=429)))
     assert "aria-invalid" not in parts.find("input", name="code")[0]
 
 
-def test_a_notice_is_a_status():
+def test_notice_has_the_status_role():
     assert page_of("code, sent again").find("p", role="status")
 
 
-def test_the_way_is_asked_only_where_there_is_a_choice():
+def test_channel_choice_is_shown_only_if_there_is_one():
     assert [a["value"] for a in page_of("login").find("input", type="radio")] == ["sms", "flash_call"]
     assert [a["value"] for a in page_of("login").find("input", type="radio") if "checked" in a] == ["sms"]
     assert not page_of("login, one way").find("input", type="radio")
     assert not page_of("login, not configured").find("form")
 
 
-def test_the_code_is_one_field_that_phones_can_fill():
+def test_code_field_supports_autofill():
     for kind in ("code", "flash call"):
         [field] = page_of(kind).find("input", name="code")
         assert (field["autocomplete"], field["inputmode"], field["dir"]) == ("one-time-code", "numeric", "ltr")
         assert "maxlength" not in field
-    # A message is what the browser may wait for; a call is not.
+    # A message may use the autofill wait of the browser; a call may not.
     assert "data-pv-otp" in page_of("code").find("input", name="code")[0]
     assert "data-pv-otp" not in page_of("flash call").find("input", name="code")[0]
 
 
-def test_the_calling_number_is_drawn_with_its_end_open():
+def test_caller_number_is_shown_with_blank_last_digits():
     parts = page_of("flash call")
     assert "+749500" in parts.texts
     assert len([a for _, a in parts.tags if "data-pv-place" in a]) == 4
 
 
 @pytest.mark.parametrize(("kind", "form"), [("code", "code"), ("inbound call", "called"), ("proven", "called")])
-def test_a_form_that_signs_in_asks_once_whether_to_stay(kind, form):
+def test_login_form_has_one_remember_box(kind, form):
     name, page = PAGES[kind]
     text = by_jinja(name, replace(page, asks_remember=True))
     asked = Components(text)
@@ -325,12 +325,12 @@ def test_a_form_that_signs_in_asks_once_whether_to_stay(kind, form):
     assert "checked" not in box
 
 
-def test_nobody_is_asked_to_stay_who_is_signed_in_already():
+def test_signed_in_user_sees_no_remember_box():
     assert not page_of("code, to change").find("input", name="remember")
     assert not page_of("code, to change").find("input", name="asks_remember")
 
 
-def test_the_own_number_is_one_button_and_another_one_a_field():
+def test_current_number_is_a_button_and_another_a_field():
     parts = page_of("verify")
     assert [a["value"] for a in parts.find("input", name="confirm")] == ["1"]
     assert len(parts.find("input", name="phone")) == 1
@@ -341,7 +341,7 @@ def test_the_own_number_is_one_button_and_another_one_a_field():
 
 
 @pytest.mark.parametrize("kind", ["verify, signed in long ago", "verify, must sign in"])
-def test_who_signed_in_long_ago_finds_the_way_back_through_the_sites_own_login(kind):
+def test_stale_session_is_sent_to_login_and_back(kind):
     parts = page_of(kind)
     assert not parts.find("input", name="phone")
     assert len(parts.find("input", name="confirm")) == 1
@@ -361,7 +361,7 @@ def test_current_number_is_verified_before_a_change() -> None:
     assert PAGE["verify_first"] in parts.texts
 
 
-def test_number_of_this_session_leads_to_signing_in() -> None:
+def test_unverified_session_leads_to_login() -> None:
     parts = page_of("verify, number of this session")
     assert not parts.find("input", name="confirm")
     assert len(parts.find("a")) == 1
@@ -381,12 +381,12 @@ def test_other_sessions_are_ended_by_a_button() -> None:
     assert len(page_of("verify").find("input", name="sign_out_others")) == 1
 
 
-def test_what_was_begun_at_the_own_number_leads_back_there():
+def test_verification_of_current_number_leads_back_there():
     for kind in ("code, to change", "over, to change"):
         assert [a["href"] for a in page_of(kind).find("a")] == ["/phone/verify/?next=/basket%3Fa%3D1%26b%3D%272%27"]
 
 
-def test_a_number_is_shown_as_people_write_it_here():
+def test_number_is_shown_in_national_format():
     for kind, example in (("login", "+98 912 000 0000"), ("login, in a region", "0912 345 6789")):
         parts = page_of(kind)
         [field] = parts.find("input", name="phone")
@@ -396,7 +396,7 @@ def test_a_number_is_shown_as_people_write_it_here():
         assert (PAGE["phone_abroad"] in parts.texts) == (kind == "login, in a region")
 
 
-def test_an_inbound_call_shows_link_picture_and_button_and_is_followed():
+def test_inbound_call_shows_link_qr_and_button_and_is_polled():
     parts = page_of("inbound call")
     assert parts.find("a", href="tel:+982100000000")
     assert parts.find("img", src=DIAL["qr"])
@@ -405,18 +405,18 @@ def test_an_inbound_call_shows_link_picture_and_button_and_is_followed():
     assert parts.find("div", **{"data-pv-poll": "/phone/v1/verifications/made-up"})
 
 
-def test_a_number_that_is_proven_leaves_one_button_to_press():
+def test_verified_number_leaves_one_button():
     parts = page_of("proven")
     assert len(parts.find("form")) == len(parts.find("button")) == len(parts.find("input", name="called")) == 1
     assert not parts.find("input", name="code")
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PAGES if "inbound call" not in kind])
-def test_only_an_inbound_call_is_followed(kind):
+def test_only_an_inbound_call_is_polled(kind):
     assert not [a for _, a in page_of(kind).tags if "data-pv-poll" in a]
 
 
-def test_a_channel_can_be_changed_and_next_is_kept():
+def test_channel_can_be_changed_and_next_is_kept():
     parts = page_of("code")
     assert len(parts.find("input", name="resend", value="1")) == 2
     assert parts.find("input", type="hidden", name="channel", value="flash_call")
@@ -424,10 +424,10 @@ def test_a_channel_can_be_changed_and_next_is_kept():
 
 
 @every_template
-def test_a_site_can_override_block_by_block(name):
+def test_site_can_override_block_by_block(name):
     blocks = set(re.findall(r"{% block (\w+) %}", SOURCES[name]))
     if name in PARTS:
-        assert not blocks  # a file of its own
+        assert not blocks  # a separate file
         return
     assert {"title", "content"} <= blocks
     if name == "base.html":
@@ -438,7 +438,7 @@ def test_a_site_can_override_block_by_block(name):
         assert {"number", "choices"} <= blocks
 
 
-def test_style_sheet_and_script_are_small_and_lay_out_both_directions():
+def test_style_and_script_are_small_and_support_rtl():
     style, script = asset("phone_verify.css"), asset("phone_verify.js")
     assert style is not None
     assert script is not None
@@ -446,5 +446,5 @@ def test_style_sheet_and_script_are_small_and_lay_out_both_directions():
     assert len(script[0]) < 8_000
     sided = r"(?<![\w-])(left|right|(margin|padding|border)-(left|right)[\w-]*)\s*:|text-align:\s*(left|right)"
     assert not re.search(sided, style[0].decode())
-    # Nothing comes from elsewhere.
+    # Nothing is loaded from another host.
     assert not re.search(r"url\(|@import|https?:", style[0].decode())

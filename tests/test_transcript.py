@@ -1,4 +1,4 @@
-"""Three hundred steps on both example sites, under WSGI and under ASGI: the same answers to each, over real HTTP."""
+"""Three hundred steps on both example sites, under WSGI and ASGI: the same responses to each, over real HTTP."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .transcript import Step, settings, told
 
 TARGETS = {"django": gunicorn, "django-asgi": uvicorn, "flask": gunicorn, "flask-asgi": uvicorn}
 _FIRST = "django"
-#: Shown elsewhere: they need a store that is down, an old session, a user whom the site refuses, or a second factor.
+#: Tested elsewhere: they need a store outage, an old session, a refused user, or a second factor.
 _NOT_TOLD = {"unavailable", "internal_error", "reauthentication_required", "login_refused", "mfa_required"}
 
 
 @pytest.fixture(scope="module")
 def transcripts(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Sequence[Step]]:
-    """What each site has answered, by its name. All at once, each with a phone network and databases of its own."""
+    """Return the responses of each site, by name. All run in parallel, each with its phone network and databases."""
     folders = {name: tmp_path_factory.mktemp(name) for name in TARGETS}
     with ThreadPoolExecutor(len(TARGETS)) as players:
         return dict(zip(folders, players.map(_played, folders, folders.values()), strict=True))
@@ -44,12 +44,12 @@ def _played(name: str, folder: Path) -> Sequence[Step]:
 
 
 @pytest.mark.parametrize("name", [name for name in TARGETS if name != _FIRST])
-def test_the_answers_are_alike_everywhere(transcripts: Mapping[str, Sequence[Step]], name: str) -> None:
+def test_transcripts_match_on_every_target(transcripts: Mapping[str, Sequence[Step]], name: str) -> None:
     for one, other in zip_longest(transcripts[_FIRST], transcripts[name]):
         assert one == other, f"\n{_FIRST}: {one}\n\n{name}: {other}"
 
 
-def test_every_call_is_told_with_its_success_and_its_refusals(transcripts: Mapping[str, Sequence[Step]]) -> None:
+def test_transcript_covers_every_call_and_refusal(transcripts: Mapping[str, Sequence[Step]]) -> None:
     steps, description = transcripts[_FIRST], openapi()
     assert len(steps) >= 100
     for path, calls in description["paths"].items():

@@ -1,7 +1,7 @@
-"""What providers tell us, over real HTTP, on both example sites: one effect or none, whatever comes and whenever.
+"""Provider webhooks over real HTTP, on both example sites: one effect or none, in any order and at any time.
 
-`ssms` must be believed, `telefon-ip` is asked: Russian numbers go to the one, Iranian ones to the other. One after
-the life of a claim is in drivers/test_ssms.py and core/test_verifier.py, where the clock can be moved.
+`ssms` must be trusted, `telefon-ip` is polled: Russian numbers go to the first, Iranian ones to the second. Calls after
+the TTL of a claim are in drivers/test_ssms.py and core/test_verifier.py, where the clock can be moved.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NUMBERS = {"ssms": "+790000{:05d}", "telefon-ip": "+98912001{:04d}"}
 
 @dataclass
 class Claim:
-    """An inbound call that a browser waits for."""
+    """An open inbound call of a browser."""
 
     site: Site
     browser: Browser
@@ -48,20 +48,20 @@ class Claim:
         return str(answer.json()["status"])
 
     def told(self, **changes: str | None) -> dict[str, str]:
-        """The webhook's parameters when this claim's phone has called; None leaves one out."""
+        """Return the webhook parameters of the call of this claim's phone; None omits one."""
         wait = replace(self.site.wait_of(self.phone), caller=self.phone, webhook="http://127.0.0.1/")
         url = PROVIDERS[self.site.driver].hook_url(wait, Fault())
         parameters: dict[str, str | None] = {**dict(parse_qsl(urlsplit(url or "").query)), **changes}
         return {name: value for name, value in parameters.items() if value is not None}
 
     def called(self) -> None:
-        """The phone calls, and no provider tells us: what comes then is the test's own."""
+        """The phone calls, and no provider reports it: the test itself sends the reports."""
         self.site.sandbox.sandbox.network.call_line(self.line, shown=self.phone, dialled_by=self.phone)
 
 
 @dataclass
 class Site:
-    """A running site, and what one provider may tell it."""
+    """A running site, and the webhooks of one provider."""
 
     url: str
     sandbox: SandboxServer
@@ -110,7 +110,7 @@ def site(running: str, sandbox: SandboxServer, request: pytest.FixtureRequest) -
     return Site(running, sandbox, request.param)
 
 
-#: Changes to a webhook after which it proves nothing, by the names that either provider gives its parameters.
+#: Changes to a webhook after which it verifies nothing, by either provider's parameter names.
 CHANGES: dict[str, dict[str, str | None]] = {
     "stranger": {"waiting_call_from": "{other}", "phone": "{other}"},
     "hidden": {"waiting_call_from": "anonymous", "phone": "anonymous"},
@@ -120,7 +120,7 @@ CHANGES: dict[str, dict[str, str | None]] = {
 }
 
 
-def test_a_call_is_seen_once(site: Site) -> None:
+def test_call_is_processed_once(site: Site) -> None:
     claim = site.claim()
     told = claim.told()
     claim.called()
@@ -128,14 +128,14 @@ def test_a_call_is_seen_once(site: Site) -> None:
     answer = claim.browser.call("GET", f"v1/verifications/{claim.id}").json()
     assert answer["status"] == "verified"
     assert claim.browser.call("POST", "v1/session", {"proof": answer["proof"]}).status == 200
-    # Again, doubled, late: it is over, and stays what it is.
+    # Repeated, doubled, late: the ended verification is unchanged.
     assert site.hook(told) == (200, "OK")
     answer = claim.browser.call("GET", f"v1/verifications/{claim.id}").json()
     assert (answer["status"], answer["proof"]) == ("verified", None)
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_what_proves_nothing_leaves_the_claim_open(site: Site, change: str) -> None:
+def test_other_report_leaves_the_claim_open(site: Site, change: str) -> None:
     claim = site.claim()
     other, known = NUMBERS[site.driver].format(9999)[1:], claim.told()
     changes = {name: value and value.format(other=other) for name, value in CHANGES[change].items() if name in known}
@@ -147,8 +147,8 @@ def test_what_proves_nothing_leaves_the_claim_open(site: Site, change: str) -> N
     assert claim.status == "verified"
 
 
-def test_a_webhook_of_the_sandbox_itself_arrives(site: Site) -> None:
-    """By the providers' own way to it: the cabinet of the one, the start of the other."""
+def test_sandbox_webhook_arrives(site: Site) -> None:
+    """By the providers' own paths: the account URL of one, the start of the other."""
     network = Browser(HttpCarrier(site.sandbox.url), "/api/")
     if site.driver == "ssms":
         url = f"{site.url}/phone/webhooks/ssms/{SECRET}"
@@ -169,14 +169,14 @@ def test_a_webhook_of_the_sandbox_itself_arrives(site: Site) -> None:
         {"driver": "nobody"},
     ],
 )
-def test_a_forged_webhook_is_not_found(site: Site, where: dict[str, str]) -> None:
+def test_forged_webhook_is_not_found(site: Site, where: dict[str, str]) -> None:
     claim = site.claim()
     told = claim.told()
     assert site.hook(told, **where)[0] == 404  # type: ignore[arg-type]
     assert claim.status == "sent"
 
 
-def test_the_driver_of_another_provider_knows_nothing_of_it(site: Site) -> None:
+def test_webhook_is_ignored_by_another_driver(site: Site) -> None:
     claim = site.claim()
     told = claim.told()
     other = "telefon-ip" if site.driver == "ssms" else "ssms"
@@ -184,15 +184,15 @@ def test_the_driver_of_another_provider_knows_nothing_of_it(site: Site) -> None:
     assert claim.status == "sent"
 
 
-def test_a_provider_that_can_be_asked_is_not_believed(site: Site) -> None:
-    """Whoever knows the URL of the webhooks still proves nothing, where the provider would say otherwise."""
+def test_pollable_provider_webhook_is_not_trusted(site: Site) -> None:
+    """A client that has the webhook URL still verifies nothing if the provider disagrees."""
     claim = site.claim()
     assert site.hook(claim.told()) == (200, "OK")
     assert claim.status == ("verified" if site.driver == "ssms" else "sent")
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-def test_a_webhook_by_a_wrong_method_is_told_the_right_ones(site: Site, method: str) -> None:
+def test_wrong_webhook_method_gets_the_allow_header(site: Site, method: str) -> None:
     claim = site.claim()
     url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode(claim.told())}"
     answer = urllib3.request(method, url, retries=False)
@@ -201,28 +201,28 @@ def test_a_webhook_by_a_wrong_method_is_told_the_right_ones(site: Site, method: 
     assert claim.status == "sent"
 
 
-def test_a_huge_webhook_is_too_large_and_has_no_effect(site: Site) -> None:
+def test_huge_webhook_is_too_large_and_has_no_effect(site: Site) -> None:
     claim = site.claim()
     url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode(claim.told())}"
-    # Kept open, the connection would make gunicorn 27 drop others of the same worker: it resets what it cannot drain.
+    # Kept open, the connection would make gunicorn 27 drop others of the same worker: it resets undrained ones.
     headers = {"Connection": "close"}
     answer = urllib3.request("POST", url, body=b"x" * (64 * 1024 + 1), headers=headers, retries=False)
     assert answer.status == 413
     assert claim.status == "sent"
 
 
-def test_a_repeated_parameter_proves_nothing(site: Site) -> None:
+def test_repeated_parameter_verifies_nothing(site: Site) -> None:
     claim = site.claim()
     told = claim.told()
     claim.called()
     for name, value in told.items():
         url = f"{site.url}/phone/webhooks/{site.driver}/{SECRET}?{urlencode([*told.items(), (name, value)])}"
         assert urllib3.request("GET", url, retries=False).status == 200
-    # A look would ask the one provider that can be asked; a resend tells whether it is open without asking.
+    # A poll would query the pollable provider; a resend returns whether it is open without a query.
     assert claim.browser.call("POST", f"v1/verifications/{claim.id}/resend", {}).status == 200
 
 
-def test_a_webhook_that_comes_before_the_start_has_returned_closes_no_door(site: Site) -> None:
+def test_webhook_before_the_start_returns_blocks_nothing(site: Site) -> None:
     phone = NUMBERS[site.driver].format(next(_numbers))
     provider = "ssms" if site.driver == "ssms" else "telefon-ip"
     site.sandbox.sandbox.faults.put(provider, phone, Fault(delay=1.0, times=1))
@@ -243,13 +243,13 @@ def test_a_webhook_that_comes_before_the_start_has_returned_closes_no_door(site:
     assert begun[0].status == 201
     claim.id = begun[0].json()["id"]
     if site.driver == "ssms":
-        # Nobody can be asked; a provider that repeats its call proves it.
+        # Polling is impossible; a repeated report of the provider verifies it.
         assert claim.status == "sent"
         site.hook(claim.told())
     assert claim.status == "verified"
 
 
-def test_late_calls_prove_nothing_that_was_cancelled(site: Site) -> None:
+def test_late_call_verifies_no_cancelled_claim(site: Site) -> None:
     claim = site.claim()
     told = claim.told()
     assert claim.browser.call("DELETE", f"v1/verifications/{claim.id}").status == 204
@@ -258,7 +258,7 @@ def test_late_calls_prove_nothing_that_was_cancelled(site: Site) -> None:
     assert claim.status == "cancelled"
 
 
-def test_webhooks_and_looks_at_once_have_one_effect(site: Site) -> None:
+def test_concurrent_webhooks_and_polls_have_one_effect(site: Site) -> None:
     claim = site.claim()
     told = claim.told()
     claim.called()
@@ -288,6 +288,6 @@ def test_webhooks_and_looks_at_once_have_one_effect(site: Site) -> None:
     assert claim.browser.call("POST", "v1/session", {"proof": proof}).status == 400
 
 
-def test_each_number_goes_to_the_provider_that_reaches_it(site: Site) -> None:
+def test_each_number_is_routed_to_a_reaching_provider(site: Site) -> None:
     claim = site.claim()
     assert site.wait_of(claim.phone).provider == site.driver

@@ -1,14 +1,13 @@
-"""A site's answers, step by step, told once: what they are reduced to is alike on every framework and server.
+"""A site's responses, step by step, reduced to what is equal on every framework and server.
 
-`told` plays every step against one site and gives what it answered. Each step says itself what it expects, so that
-sites which are wrong together are wrong. What is drawn at random is named in the order in which it comes up, and times
-left are whole minutes, rounded up.
+`told` plays every step against one site and returns its responses. Each step also has an expected result, so that sites
+with the same error fail too. Random values are named in the order of their appearance, and remaining times are whole
+minutes, rounded up.
 
-Left out is what belongs to the framework: its own cookies, the words of its own error pages, how it keeps pages out of
-caches as long as it does, methods of pages other than GET, HEAD and POST, and the status of a form without its token
-(Django's is 403, Flask-WTF's is 400).
+Omitted are the framework's parts: its cookies, the texts of its error pages, how it prevents caching, methods of pages
+other than GET, HEAD and POST, and the status of a form without its token (Django's is 403, Flask-WTF's is 400).
 
-The site is configured by `settings`, with a phone network and databases that nobody else uses.
+The site is configured by `settings`, with a separate phone network and databases.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ from .scenarios import Stage, wrong
 MOUNT = "/phone/"
 _WEBHOOK_SECRET = "a-secret-of-webhooks-0123456789"
 _FORM = "application/x-www-form-urlencoded"
-#: A code that was drawn; those that are not digits, or as many as none has, are the transcript's own.
+#: A generated code; other texts, and digits of another count, come from the transcript itself.
 _CODE = re.compile(r"('code': ')[0-9]{4,6}(')", re.ASCII)
 
 
 def settings(network: SandboxServer) -> dict[str, str]:
-    """How the site is configured. Russian numbers are called by `ssms`, whose webhooks must be believed."""
+    """Return the site's settings. Russian numbers are called by `ssms`, whose webhooks must be trusted."""
     lines = f"ssms://KEY@{network.url.removeprefix('http://')}?tls=off {network.dsn}"
     return {**scenarios.SETTINGS, "inbound_call": lines, "webhook_secret": _WEBHOOK_SECRET}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What was asked, and what of the answer must be alike."""
+    """The request, and the parts of the response that must be equal."""
 
     asked: str
     status: int
@@ -59,21 +58,21 @@ class Step:
 
 
 class Names:
-    """A stable name for everything that is drawn at random."""
+    """Stable names for all random values."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, str], str] = {}
         self._counts: dict[str, int] = {}
 
     def of(self, kind: str, value: str) -> str:
-        """The name of this value: the same one again for the same value."""
+        """Return the name of this value: the same for the same value."""
         if (kind, value) not in self._known:
             self._counts[kind] = self._counts.get(kind, 0) + 1
             self._known[kind, value] = f"<{kind}-{self._counts[kind]}>"
         return self._known[kind, value]
 
     def within(self, text: str) -> str:
-        """The text with the names of what is known in it, proofs before the ids that they begin with."""
+        """Return the text with names for the known values, proofs before the ids that they begin with."""
         for (kind, value), name in sorted(self._known.items(), key=lambda known: -len(known[0][1])):
             if kind != "user":  # whose id is a short number
                 text = text.replace(value, name)
@@ -81,7 +80,7 @@ class Names:
 
 
 class Transcript:
-    """What one site has answered so far."""
+    """The responses of one site so far."""
 
     def __init__(self, carrier: Callable[[], Carrier], network: SandboxServer) -> None:
         self.stage, self.network = Stage(carrier, network), network
@@ -90,26 +89,26 @@ class Transcript:
         self._phones = 0
 
     def visitor(self) -> Visitor:
-        """Somebody new, without cookies."""
+        """Return a new visitor, without cookies."""
         return Visitor(self, self.stage.carrier())
 
     def phone(self, pattern: str = "+98912000{:04}") -> str:
-        """A number that nobody has used before: invented, and the same ones for every site."""
+        """Return an unused number: an invented one, the same for every site."""
         self._phones += 1
         return pattern.format(5000 + self._phones)
 
     def code(self, phone: str) -> str:
-        """The newest code that arrived at this handset."""
+        """Return the newest code of this handset."""
         return self.stage.code(phone)
 
     def line(self, phone: str) -> str:
-        """The number that this phone is asked to call."""
+        """Return the number that this phone must call."""
         wait = self.network.sandbox.network.waiting_for(phone)
         assert wait is not None
         return wait.line
 
     def note(self, expected: str, asked: str, answer: Answer, *, page: bool) -> None:
-        """Write this step down. AssertionError if it is not the answer that was expected."""
+        """Record this step. AssertionError if the response is not as expected."""
         asked = f"{len(self.steps) + 1}. {self.names.within(asked)}"
         step = self._page(asked, answer) if page else self._call(asked, answer)
         self.steps.append(step)
@@ -123,7 +122,7 @@ class Transcript:
         body = answer.text
         if "json" in answer.headers.get("content-type", "") and body:
             document = json.loads(body)
-            # Byte by byte, but for the names: spaces, escapes and the order of the fields are alike.
+            # Byte by byte, except for the names: spaces, escapes and the order of the fields are equal.
             assert body == json.dumps(document, ensure_ascii=False), body
             body = json.dumps(self._named(document), ensure_ascii=False)
         return Step(asked, answer.status, headers, self._cookies(answer), body)
@@ -188,7 +187,7 @@ def _minutes(seconds: int) -> str:
 
 
 class _Seen(HTMLParser):
-    """What a page says and asks for: the words of some elements, and its forms with their fields."""
+    """Return the texts of some elements of a page, and its forms with their fields."""
 
     _WORDS = ("title", "h1", "legend", "label", "button", "summary")
 
@@ -198,7 +197,7 @@ class _Seen(HTMLParser):
         self._open: list[tuple[str, int]] = []
 
     def told(self) -> Sequence[tuple[str, str]]:
-        """Pairs of what it is, and its text, in the order of the page."""
+        """Return pairs of element kind and text, in the order of the page."""
         return [(kind, re.sub(r"\s+", " ", text).strip()) for kind, text in self._told]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -225,31 +224,31 @@ class _Seen(HTMLParser):
         if self._open:
             at = self._open[-1][1]
             kind, text = self._told[at]
-            # How long something lives is said in minutes or in seconds.
+            # Remaining times are in minutes or seconds.
             self._told[at] = (kind, text + data if kind != "timer" else "")
 
 
 class Visitor:
-    """Asks the site, and has every answer written down."""
+    """Sends requests to the site, and records every response."""
 
     def __init__(self, transcript: Transcript, carrier: Carrier) -> None:
         self._transcript, self._carrier = transcript, carrier
         self._browser = Browser(carrier, MOUNT)
 
     def call(self, expected: str, method: str, path: str, document: object = None, **more: Any) -> Answer:
-        """A call of the API; `expected` is a status, with the code of a problem."""
+        """Call the API; `expected` is a status, with the code of a problem."""
         answer = self._browser.call(method, path, document, **more)
         self._transcript.note(expected, f"{method} {path} {document or ''}".rstrip(), answer, page=False)
         return answer
 
     def page(self, expected: str, path: str, method: str = "GET", headers: Mapping[str, str] | None = None) -> Answer:
-        """A page below the mount."""
+        """Load a page below the mount."""
         answer = self._carrier.send(method, MOUNT + path, b"", headers or {})
         self._transcript.note(expected, f"{method} page {path}", answer, page=True)
         return answer
 
     def submit(self, expected: str, path: str, language: str = "en", **fields: str) -> Answer:
-        """A form, with the site's token."""
+        """Submit a form, with the site's token."""
         token = hidden_token(self._browser.get(f"{MOUNT}login/").text)
         headers = {"Content-Type": _FORM, "Accept-Language": language}
         answer = self._carrier.send("POST", MOUNT + path, urlencode({**token, **fields}).encode(), headers)
@@ -257,36 +256,36 @@ class Visitor:
         return answer
 
     def start(self, phone: str, channel: str = "sms", **fields: str) -> tuple[str, str]:
-        """A verification that is begun: the path of its calls, and its secret."""
+        """Start a verification; return the path of its calls, and its secret."""
         answer = self.call("201", "POST", "v1/verifications", {"phone": phone, "channel": channel, **fields})
         document = answer.json()
         return f"v1/verifications/{document['id']}", document["secret"]
 
     def prove(self, phone: str, **fields: str) -> str:
-        """The proof of a number."""
+        """Return the proof of a number."""
         path, _ = self.start(phone, **fields)
         return str(self.checked(path, phone)["proof"])
 
     def checked(self, path: str, phone: str, **more: Any) -> dict[str, Any]:
-        """What the right code gives."""
+        """Return the result of the right code."""
         answer = self.call("200", "POST", f"{path}/check", {"code": self._transcript.code(phone)}, **more)
         return dict(answer.json())
 
     def mistaken(self, expected: str, path: str, phone: str) -> None:
-        """Try a code that is wrong, whatever the right one is."""
+        """Submit a wrong code, independent of the right one."""
         self.call(expected, "POST", f"{path}/check", {"code": wrong(self._transcript.code(phone))})
 
     def enter(self, expected: str, proof: str, **more: Any) -> None:
-        """Sign in by a proof."""
+        """Sign in with a proof."""
         self.call(expected, "POST", "v1/session", {"proof": proof}, **more)
 
     def give_number(self, expected: str, proof: str) -> None:
-        """Have the number of a proof."""
+        """Set the number of a proof."""
         self.call(expected, "PUT", "v1/session/phone", {"proof": proof})
 
 
 def told(carrier: Callable[[], Carrier], network: SandboxServer) -> Sequence[Step]:
-    """What this site answers to every step. AssertionError at the first that is not as it must be."""
+    """Return the responses of this site to every step. AssertionError at the first wrong one."""
     transcript = Transcript(carrier, network)
     for chapter in _CHAPTERS:
         chapter(transcript)
@@ -599,7 +598,7 @@ def _the_pages_with_a_code(t: Transcript) -> None:
     visitor.submit("409", "code/", resend="1", channel="voice")
     visitor.submit("302", "code/", code=t.code(phone), next="/orders?a=1", asks_remember="1", remember="1")
     visitor.call("200", "GET", "v1/session")
-    visitor.page("302", "code/")  # its answer: after it the session keeps nothing of it
+    visitor.page("302", "code/")  # its response: after it the session keeps nothing of it
     visitor.submit("302", "code/", code="000000")
     visitor.page("200", "logout/?next=/orders")
     visitor.submit("302", "logout/", next="//evil.example")
@@ -616,7 +615,7 @@ def _the_pages_when_it_is_over(t: Transcript) -> None:
     visitor.submit("410", "code/", resend="1")
     for _ in range(4):
         visitor.start(phone)
-    visitor.submit("302", "login/", phone=phone, channel="sms")  # the one that is live is shown again
+    visitor.submit("302", "login/", phone=phone, channel="sms")  # the open one is shown again
     t.visitor().submit("429", "login/", phone=phone, channel="sms")
     t.visitor().submit("429", "login/", language="ru", phone=phone, channel="sms")
 

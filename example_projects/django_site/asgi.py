@@ -10,6 +10,6 @@ application = get_asgi_application()
 
 from first_start import make_tables  # noqa: E402 - needs a Django that is set up
 
-# In a thread: servers import this module inside their event loop, where Django lets nobody ask a database.
+# In a thread: servers import this module inside their event loop, where Django forbids database queries.
 with ThreadPoolExecutor(1) as apart:
     apart.submit(make_tables).result()

@@ -1,4 +1,4 @@
-"""What the site makes by itself when it starts for the first time, however many workers start at once."""
+"""Files and tables that the site creates at its first start, safe for concurrent workers."""
 
 import os
 import secrets
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-_LOCK_NUMBER = 0x70686F6E  # "phon": any number will do that no other program locks in this database
+_LOCK_NUMBER = 0x70686F6E  # "phon": any number that no other program locks in this database
 
 
 def secret_key(folder: Path) -> str:
-    """The key kept in `folder`, drawn once for all workers and readable by nobody else."""
+    """Return the key in `folder`, generated once for all workers and readable by this user only."""
     path = folder / "secret_key"
     if not path.exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -19,7 +19,7 @@ def secret_key(folder: Path) -> str:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_urlsafe(48))
         try:
-            os.link(draft, path)  # whole or not at all, and only the first one wins
+            os.link(draft, path)  # atomic: only the first worker succeeds
         except FileExistsError:
             pass
         finally:
@@ -28,13 +28,13 @@ def secret_key(folder: Path) -> str:
 
 
 def make_private_file(path: Path) -> None:
-    """Create a missing file with mode 0600, before a database opens it with the mode that its umask leaves."""
+    """Create a missing file with mode 0600, before a database creates it with the default umask."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def make_tables() -> None:
-    """Bring the database up to date; workers that start meanwhile wait."""
+    """Migrate the database; workers that start meanwhile wait."""
     from django.core.management import call_command
     from django.db import connections
 

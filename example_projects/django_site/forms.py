@@ -1,4 +1,4 @@
-"""The site's own forms."""
+"""The site's forms."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from phone_verify_django.otp.models import ChallengeError, PhoneDevice
 
 
 class NameForm(forms.ModelForm):
-    """A field of the site's own: on the profile, and with ASK_NAME=1 on the way in."""
+    """A custom field of the site: on the profile and, with ASK_NAME=1, at sign-up."""
 
     first_name = forms.CharField(
         label="What shall we call you?", max_length=150, widget=forms.TextInput(attrs={"class": "pv-input"})
@@ -23,7 +23,7 @@ class NameForm(forms.ModelForm):
 
 
 class DeviceForm(forms.Form):
-    """Another phone as a second factor: first its number, then the code that came to it."""
+    """A form for a second phone as second factor: first its number, then the code sent to it."""
 
     phone = PhoneField(label="Another mobile number")
     code = forms.CharField(label="Code", required=False, max_length=32)
@@ -35,7 +35,7 @@ class DeviceForm(forms.Form):
             field.widget.attrs["class"] = "pv-input"
 
     def clean(self) -> None:
-        """Send a code, or judge it."""
+        """Send a code, or check it."""
         phone, code = self.cleaned_data.get("phone"), self.cleaned_data.get("code")
         if not phone:
             return

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's commands for the example site."""
+"""Django's management commands for the example site."""
 
 import os
 import sys

@@ -1,11 +1,11 @@
 """The example site, configured by the environment alone.
 
-PHONE_VERIFY_…   as the library reads them, for example PHONE_VERIFY_SMS=sandbox://127.0.0.1:8025
+PHONE_VERIFY_…   settings of the library, for example PHONE_VERIFY_SMS=sandbox://127.0.0.1:8025
 DATABASE_URL     users, sessions and verifications; default: SQLite in var/
-SECRET_KEY       default: drawn once into var/secret_key
+SECRET_KEY       default: generated once in var/secret_key
 ALLOWED_HOSTS    separated by commas; default: the loopback names
 DEBUG            1 for a developer's site
-ASK_NAME         1: whoever is new fills in the form of forms.py
+ASK_NAME         1: new users complete the form of forms.py
 """
 
 import os
@@ -19,7 +19,7 @@ VAR = FOLDER / "var"
 
 
 def flag(name: str) -> bool:
-    """Whether a variable of the environment says yes."""
+    """Return whether an environment variable is true."""
     return os.environ.get(name, "").strip().lower() in ("1", "true", "yes", "on")
 
 
@@ -69,7 +69,7 @@ TEMPLATES = [
     }
 ]
 
-# Everything else of phone_verify comes from the environment.
+# All other settings of phone_verify come from the environment.
 PHONE_VERIFY = {"signup_form": "forms.NameForm"} if flag("ASK_NAME") else {}
 
 LOGIN_URL = "phone_verify:login"
@@ -84,12 +84,12 @@ DATABASES = {
 if DATABASES["default"]["NAME"] == str(VAR / "site.sqlite3"):
     VAR.mkdir(mode=0o700, exist_ok=True)
     make_private_file(VAR / "site.sqlite3")  # it holds phone numbers
-# A database that does not answer keeps nobody waiting: a visitor gets a 503, and the thread is free for the next.
+# If the database does not respond, the visitor gets a 503 and the thread is free for the next request.
 DATABASES["default"].setdefault("OPTIONS", {}).update(
     {
         "django.db.backends.sqlite3": {
             "timeout": 5,
-            # Readers do not wait for the writer, and a writer that has to wait does so before it has read anything.
+            # WAL: readers do not wait for the writer. IMMEDIATE: a writer waits before it has read anything.
             "transaction_mode": "IMMEDIATE",
             "init_command": "PRAGMA journal_mode = WAL",
         },
@@ -107,7 +107,7 @@ DATABASES["default"].setdefault("OPTIONS", {}).update(
     }.get(DATABASES["default"]["ENGINE"], {})
 )
 
-# Where visitors come by https, cookies go by nothing else, and forms come from there.
+# On an https site, cookies are sent over https only, and forms must come from there.
 _PUBLIC_URL = os.environ.get("PHONE_VERIFY_PUBLIC_URL", "").strip().rstrip("/").lower()
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _PUBLIC_URL.startswith("https://")
 CSRF_TRUSTED_ORIGINS = [_PUBLIC_URL] if "://" in _PUBLIC_URL else []
@@ -121,7 +121,7 @@ LOGGING = {
     "loggers": {"django": {"handlers": [], "level": "INFO"}},
 }
 
-# Of these the visitor's browser chooses; phone_verify's pages and messages follow.
+# The visitor's browser chooses one of these; the pages and messages of phone_verify use it too.
 LANGUAGES = [("en", "English"), ("fa", "فارسی"), ("ru", "Русский"), ("ar", "العربية")]
 LANGUAGE_CODE = "en"
 

@@ -1,4 +1,4 @@
-"""The pages of the site: those of its own, and those of phone_verify under /phone/."""
+"""The URLs of the site: its pages, and those of phone_verify under /phone/."""
 
 import views
 from django.urls import include, path

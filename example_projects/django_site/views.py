@@ -1,4 +1,4 @@
-"""The site's own pages."""
+"""The site's pages."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ from phone_verify_django.otp.models import PhoneDevice
 
 
 def confirmed(user: User) -> QuerySet[PhoneDevice]:
-    """The phones that are the user's second factors."""
+    """Return the phones that are the user's second factors."""
     return PhoneDevice.objects.filter(user=user, confirmed=True)
 
 
 @never_cache
 def home(request: HttpRequest) -> HttpResponse:
-    """The signed-in number, or a link to sign in."""
+    """Show the number of the signed-in user, or a link to sign in."""
     phone = phone_of(request.user) if request.user.is_authenticated else None
     return render(request, "home.html", {"phone": phone})
 
@@ -32,7 +32,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @never_cache
 @phone_verified_required
 def profile(request: HttpRequest) -> HttpResponse:
-    """Who the visitor is: number, name, second factors."""
+    """Show and edit the profile: number, name, second factors."""
     form = NameForm(request.POST or None, instance=request.user)
     if request.method == "POST" and form.is_valid():
         form.save()
@@ -45,15 +45,15 @@ def profile(request: HttpRequest) -> HttpResponse:
 @never_cache
 @recent_phone_check_required(max_age=600)
 def payout(request: HttpRequest) -> HttpResponse:
-    """For who has proved the own number in the last ten minutes."""
+    """A page for users who verified their number in the last ten minutes."""
     return render(request, "payout.html")
 
 
 @never_cache
-@otp_required(if_configured=True)  # else the first factor could replace the second
+@otp_required(if_configured=True)  # otherwise the first factor could replace the second
 @recent_phone_check_required(max_age=600)
 def add_device(request: HttpRequest) -> HttpResponse:
-    """Another phone becomes a second factor."""
+    """Add another phone as a second factor."""
     form = DeviceForm(request.user, request.POST or None)
     if request.method == "POST" and form.is_valid() and not form.told:
         return redirect("profile")
@@ -63,25 +63,25 @@ def add_device(request: HttpRequest) -> HttpResponse:
 @never_cache
 @otp_required
 def vault(request: HttpRequest) -> HttpResponse:
-    """For who has shown a second factor."""
+    """A page for users who passed a second factor."""
     return render(request, "vault.html")
 
 
 class SecondFactor(LoginView):
-    """django-otp's own view: it sends a code to the second phone, and takes it."""
+    """django-otp's view: it sends a code to the second phone and checks it."""
 
     template_name = "second_factor.html"
 
     def get_form(self, form_class: Any = None) -> Any:
-        """The form, in the looks of our pages."""
+        """Return the form in the style of our pages."""
         form = super().get_form(form_class)
         for name in ("otp_device", "otp_token"):
             form.fields[name].widget.attrs["class"] = "pv-input"
-        form.fields["otp_device"].choices = form.fields["otp_device"].choices[1:]  # without "none of them"
+        form.fields["otp_device"].choices = form.fields["otp_device"].choices[1:]  # without the empty choice
         return form
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """What the template is shown with."""
+        """Return the template context."""
         return super().get_context_data(devices=confirmed(self.request.user), **kwargs)
 
 

@@ -1,4 +1,4 @@
-"""The users: a table in which the phone number is the account."""
+"""The users, in a table with the phone number as the account."""
 
 from flask_login import UserMixin
 from sqlalchemy import String, create_engine, select
@@ -11,7 +11,7 @@ class Base(DeclarativeBase):
 
 
 class User(UserMixin, Base):
-    """Somebody who has signed in once."""
+    """A user, created at the first sign-in."""
 
     __tablename__ = "users"
 
@@ -20,25 +20,25 @@ class User(UserMixin, Base):
 
 
 class Accounts:
-    """The users of one database."""
+    """The users in one database."""
 
     def __init__(self, url):
-        # Errors and logs of the database name no values: they would be phone numbers.
+        # Database errors and logs must not contain values: they would be phone numbers.
         self._engine = create_engine(url, hide_parameters=True, pool_pre_ping=True)
         try:
             Base.metadata.create_all(self._engine)
         except DBAPIError:
-            # Another worker made the tables between our look and our attempt. If it was something else, it shows again.
+            # Another worker created the tables between the check and the attempt. Any other error occurs again.
             Base.metadata.create_all(self._engine)
-        self._engine.dispose()  # no connection is carried into workers that are forked from here
+        self._engine.dispose()  # forked workers must not inherit a connection
 
     def user(self, id):
-        """The user of this id, or None."""
+        """Return the user with this id, or None."""
         with Session(self._engine) as database:
             return database.get(User, int(id)) if id.isdecimal() else None
 
     def set_phone(self, user, redeemed):
-        """Give a user this verified number; False if somebody else has it."""
+        """Assign this verified number to a user; return False if it belongs to another user."""
         with Session(self._engine) as database:
             database.get(User, user.id).phone = redeemed.phone.e164
             try:
@@ -48,7 +48,7 @@ class Accounts:
         return True
 
     def user_for_phone(self, redeemed):
-        """The user of this verified number, made if there is none, and whether it is new."""
+        """Return the user of this verified number, created if needed, and whether it is new."""
         phone = redeemed.phone.e164
         wanted = select(User).where(User.phone == phone)
         with Session(self._engine, expire_on_commit=False) as database:
@@ -59,7 +59,7 @@ class Accounts:
             try:
                 database.commit()
             except IntegrityError:
-                # The same number was verified in two browsers at once, and the other was first.
+                # The same number was verified in two browsers concurrently, and the other was first.
                 database.rollback()
                 return database.scalars(wanted).one(), False
             return user, True

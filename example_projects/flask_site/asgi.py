@@ -1,4 +1,4 @@
-"""The site as an ASGI application, by asgiref's adapter: `uvicorn asgi:application` in this folder."""
+"""The site as an ASGI application with asgiref's adapter: `uvicorn asgi:application` in this folder."""
 
 import asyncio
 from contextvars import Context
@@ -9,7 +9,7 @@ from wsgi import application as site
 
 
 def with_whole_body(environ, start_response):
-    """Say that the body is there to its end: the adapter keeps it in a file, also one that came without a length."""
+    """Mark the body as complete: the adapter buffers it in a file, even without a Content-Length."""
     environ["wsgi.input_terminated"] = True
     return site(environ, start_response)
 
@@ -18,9 +18,9 @@ adapted = WsgiToAsgi(with_whole_body)
 
 
 async def application(scope, receive, send):
-    """Answer each request in a thread of its own; the adapter alone has one for all of them."""
-    # In a new context: a server may begin a request where the one before it on the connection has ended, and asgiref
-    # would look for that one's thread.
+    """Handle each request in a separate thread; the adapter alone uses one thread for all."""
+    # In a new context: a server may start a request in the context of the previous one on the connection, and
+    # asgiref would use that one's thread.
     await asyncio.get_running_loop().create_task(answer(scope, receive, send), context=Context())
 
 

@@ -1,4 +1,4 @@
-"""The site's own pages: who is signed in, the profile, one for members, and one behind a fresh check."""
+"""The site's pages: home, the profile, one for members, and one that requires a recent check."""
 
 from datetime import timedelta
 
@@ -11,33 +11,33 @@ pages = Blueprint("pages", __name__)
 
 @pages.get("/")
 def home():
-    """Who is signed in."""
+    """Show the signed-in user."""
     return render_template("home.html")
 
 
 @pages.get("/profile")
 @phone_verified_required
 def profile():
-    """The own number, and where to change it."""
+    """Show the user's number and the link to change it."""
     return render_template("profile.html")
 
 
 @pages.get("/members")
 @phone_verified_required
 def members():
-    """A page for who has a number."""
+    """A page for users who have a verified number."""
     return render_template("members.html")
 
 
 @pages.get("/payout")
 @recent_phone_check_required(timedelta(minutes=5))
 def payout():
-    """A page for who has proven the own number just now."""
+    """A page for users who verified their number recently."""
     return render_template("payout.html", minutes=int(last_phone_check().total_seconds() // 60))
 
 
 @pages.after_request
 def keep_by_nobody(response):
-    """Pages that show a number are not to be found in a cache."""
+    """Forbid caching, because the pages show a number."""
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,6 +1,6 @@
 """A Flask site with login by phone: `gunicorn wsgi:application`, or `flask --app wsgi run`.
 
-The environment alone configures it: `settings.py` reads what is the site's own, PhoneVerify the `PHONE_VERIFY_…`.
+The environment alone configures it: `settings.py` reads the site's settings, PhoneVerify reads `PHONE_VERIFY_…`.
 """
 
 import os
@@ -16,7 +16,7 @@ from phone_verify_flask import PhoneVerify
 
 
 def create_app(environ=os.environ):
-    """The site, with its tables made."""
+    """Return the site with its tables created."""
     app = Flask(__name__, instance_path=str(settings.VAR))
     app.config.update(settings.read(environ))
     app.before_request(refuse_unknown_hosts)
@@ -36,9 +36,9 @@ def create_app(environ=os.environ):
 
 
 def refuse_unknown_hosts():
-    """Answer 400 to a host that is not ours.
+    """Respond with 400 to an unknown host.
 
-    Not by Flask's TRUSTED_HOSTS: it cannot name an IPv6 address, not even loopback's, and Flask 3.0 has none.
+    Flask's TRUSTED_HOSTS cannot name an IPv6 address, not even loopback, and Flask 3.0 does not have it.
     """
     if not settings.is_allowed(request.host, current_app.config["ALLOWED_HOSTS"]):
         abort(400)

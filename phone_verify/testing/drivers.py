@@ -163,7 +163,7 @@ class DriverSuite:
             assert any("receipt" in expect for expect in own), channel
             assert any("refusal" in expect for expect in own) or not talks, channel
 
-    def test_a_remote_code_has_samples_of_both_answers(self) -> None:
+    def test_remote_code_has_samples_of_both_results(self) -> None:
         """A code that the provider checks: one sample of a right answer and one of a wrong one at least."""
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         for channel, ability in self._driver().abilities.items():
@@ -171,7 +171,7 @@ class DriverSuite:
                 own = [s["expect"].get("right") for s in contents if s.get("order", {}).get("channel") == channel]
                 assert {True, False} <= set(own), channel
 
-    def test_every_role_beside_the_order_has_samples(self) -> None:
+    def test_every_other_role_has_samples(self) -> None:
         """For delivery and account one sample of success and one of refusal; for webhooks one that counts, one not."""
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
@@ -188,20 +188,20 @@ class DriverSuite:
         if isinstance(driver, TakesUserTokens):
             assert any("user_token" in sample.get("order", {}) for sample in contents)
 
-    def test_a_driver_is_frozen(self) -> None:
+    def test_driver_is_frozen(self) -> None:
         """No field of a driver can be changed."""
         driver = self._driver()
         for field in dataclasses.fields(driver):
             with pytest.raises(dataclasses.FrozenInstanceError):
                 setattr(driver, field.name, None)
 
-    def test_a_driver_shows_no_credential(self, variant: str) -> None:
+    def test_driver_shows_no_credential(self, variant: str) -> None:
         """Neither repr nor str shows a credential in any spelling."""
         driver = self._driver(variant)
         for text in (repr(driver), str(driver), f"{driver}"):
             _assert_hidden(text, self._credentials())
 
-    def test_an_unknown_option_names_the_known_ones(self) -> None:
+    def test_unknown_option_names_the_known_ones(self) -> None:
         """A typo in an option is told with what there is instead."""
         with pytest.raises(ConfigurationError, match="SETTING") as raised:
             self._driver("no_such_option=1")
@@ -209,7 +209,7 @@ class DriverSuite:
             assert name in str(raised.value)
         _assert_hidden(str(raised.value), self._credentials())
 
-    def test_wrong_credentials_are_told_without_showing_them(self) -> None:
+    def test_wrong_credentials_are_reported_without_showing_them(self) -> None:
         """Too many credentials, or none where some are needed."""
         scheme, _, rest = self.dsn.partition("://")
         place = rest.rpartition("@")[2]
@@ -222,7 +222,7 @@ class DriverSuite:
                 load_driver(parse_dsn(f"{scheme}://{credentials}{place}", "SETTING"))
             assert "FAKE" not in str(raised.value)
 
-    def test_nothing_is_asked_for_a_number_it_does_not_reach(self) -> None:
+    def test_unreachable_number_sends_no_request(self) -> None:
         """Such a number is refused as a bad one before any request, on every channel."""
         driver = self._driver()
         assert driver.reaches(PhoneNumber.parse(self.phone))
@@ -243,7 +243,7 @@ class DriverSuite:
 
     # Conversations
 
-    def test_sample(self, sample: dict[str, Any]) -> None:
+    def test_driver_follows_the_sample(self, sample: dict[str, Any]) -> None:
         """The driver asks what the sample expects, and understands the answer."""
         driver = self._driver(sample.get("options", ""))
         expect = sample["expect"]
@@ -262,7 +262,7 @@ class DriverSuite:
             for name, value in step.get("request", {}).items():
                 assert _asked(request, name, base_path) == value, name
 
-    def test_a_sound_result_for_every_sample(self, sample: dict[str, Any]) -> None:
+    def test_every_sample_gives_a_sound_result(self, sample: dict[str, Any]) -> None:
         """A receipt has what its channel needs and nothing more."""
         if "webhook" not in sample:
             driver = self._driver(sample.get("options", ""))
@@ -284,7 +284,7 @@ class DriverSuite:
                     case _:
                         assert isinstance(result, ProviderError), status
 
-    def test_a_lost_answer_is_no_success(self, sample: dict[str, Any]) -> None:
+    def test_lost_response_is_no_success(self, sample: dict[str, Any]) -> None:
         """No answer to a request is a refusal or unclear; unclear for sure where that request may carry the order."""
         for driver, step, responses in self._steps(sample):
             asks, last = sample.get("call") in _QUESTIONS, step + 1 == len(responses)
@@ -307,7 +307,7 @@ class DriverSuite:
                     assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount), name
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
-    def test_a_body_that_is_not_read_changes_nothing(self, sample: dict[str, Any]) -> None:
+    def test_unread_body_changes_nothing(self, sample: dict[str, Any]) -> None:
         """Where the HTTP status alone decides, any 2xx with any body is as good as the sample's."""
         for driver, step, responses in self._steps(sample):
             if _is_read(sample, step):
@@ -319,7 +319,7 @@ class DriverSuite:
                     result, _ = overhear(self._call(driver, sample), answers)
                     assert _told(result) == sample["expect"], name
 
-    def test_any_json_is_understood_or_refused(self, sample: dict[str, Any]) -> None:
+    def test_any_json_is_read_or_refused(self, sample: dict[str, Any]) -> None:
         """Whatever JSON comes, at whatever place of the reply, the result is sound or one of the two errors."""
         for driver, step, responses in self._steps(sample):
             self._try_any_json(driver, sample, step, responses)
@@ -344,7 +344,7 @@ class DriverSuite:
                         _assert_hidden(repr(request), secrets)
                         assert not isinstance(request, HttpRequest) or request.host == urlsplit(driver.base_url).netloc
 
-    def test_a_repeated_parameter_proves_nothing(self, sample: dict[str, Any]) -> None:
+    def test_repeated_parameter_verifies_nothing(self, sample: dict[str, Any]) -> None:
         """A webhook that says anything that matters twice, even the same, is no event."""
         if "webhook" not in sample or not any(sample["expect"].values()):
             return

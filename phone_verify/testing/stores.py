@@ -264,7 +264,7 @@ class StorePromises(StoreCase):
 
     # Records.
 
-    def test_a_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
+    def test_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "known": True}
         record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
@@ -297,7 +297,7 @@ class StorePromises(StoreCase):
         )
         assert run(store.get(record.id, clock())) == record
 
-    def test_a_record_comes_back_with_its_receipt(self, store: Store, clock: ManualClock) -> None:
+    def test_record_comes_back_with_its_receipt(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         self.open(store, clock, id=order.id)
         clock.move(0.000001)
@@ -323,7 +323,7 @@ class StorePromises(StoreCase):
         assert attached.read_at == clock()
         assert run(store.get(order.id, clock())) == attached
 
-    def test_an_unknown_id_is_none_or_refused(self, store: Store, clock: ManualClock) -> None:
+    def test_unknown_id_is_none_or_refused(self, store: Store, clock: ManualClock) -> None:
         id = opening().id
         assert run(store.get(id, clock())) is None
         assert run(store.attach(id, attachment(opening()), clock())) == Denied(DenialReason.CLOSED)
@@ -335,7 +335,7 @@ class StorePromises(StoreCase):
         assert run(store.may_poll(id, BINDING, clock())) is False
         assert run(store.redeem(id, BINDING, "", clock())) is None
 
-    def test_ids_and_tags_are_told_apart_by_case(self, store: Store, clock: ManualClock) -> None:
+    def test_ids_and_tags_are_case_sensitive(self, store: Store, clock: ManualClock) -> None:
         order = opening(tag="t" * 22, id="t" * 22 + "i" * 22)
         assert isinstance(run(store.open(order, [Quota("q", 1)], LIMITS, clock())), Verification)
         other = replace(order, id="t" * 22 + "I" * 22)
@@ -345,7 +345,7 @@ class StorePromises(StoreCase):
         assert len({record and record.id for record in (run(store.get(o.id, clock())) for o in (order, other))}) == 2
         assert run(store.count([Quota("k", 1)], clock())) == run(store.count([Quota("K", 1)], clock()))
 
-    def test_without_a_time_the_store_has_its_own(self, store: Store) -> None:
+    def test_store_uses_its_own_clock_without_a_time(self, store: Store) -> None:
         before = datetime.now(UTC)
         order = opening()
         opened = run(store.open(order, [], LIMITS, None))
@@ -361,7 +361,7 @@ class StorePromises(StoreCase):
         assert all(abs(time - before) < timedelta(minutes=2) for time in times)
         assert times[0] <= times[1] <= times[3]
 
-    def test_a_record_past_its_end_has_expired(self, store: Store, clock: ManualClock) -> None:
+    def test_record_past_its_end_has_expired(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         clock.move(299.999999)
         assert (found := run(store.get(record.id, clock())))
@@ -372,7 +372,7 @@ class StorePromises(StoreCase):
 
     # Shared quotas.
 
-    def test_a_shared_quota_is_met_exactly_and_says_when_it_ends(self, store: Store, clock: ManualClock) -> None:
+    def test_shared_quota_is_exact_and_reports_its_end(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 3)
         ends_at = clock() + quota.window
         for _ in range(3):
@@ -380,7 +380,7 @@ class StorePromises(StoreCase):
             clock.move(60)
         assert run(store.count([quota], clock())) == Denied(DenialReason.QUOTA, ends_at - clock())
 
-    def test_a_window_does_not_move_and_a_new_one_begins_after_it(self, store: Store, clock: ManualClock) -> None:
+    def test_window_is_fixed_and_followed_by_a_new_one(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
         run(store.count([quota], clock()))
         clock.move(3599.999999)
@@ -388,7 +388,7 @@ class StorePromises(StoreCase):
         clock.move(0.000001)
         assert run(store.count([quota], clock())) == Counted([clock() + quota.window])
 
-    def test_shared_quotas_are_counted_all_or_none(self, store: Store, clock: ManualClock) -> None:
+    def test_shared_quotas_are_all_or_nothing(self, store: Store, clock: ManualClock) -> None:
         wide, narrow = Quota("total", 3), Quota("address:a", 1)
         assert not isinstance(run(store.count([wide, narrow], clock())), Denied)
         for _ in range(5):
@@ -398,11 +398,11 @@ class StorePromises(StoreCase):
         assert not isinstance(run(store.count([wide], clock())), Denied)
         assert isinstance(run(store.count([wide], clock())), Denied)
 
-    def test_no_quotas_are_nothing_to_count(self, store: Store, clock: ManualClock) -> None:
+    def test_empty_quotas_count_nothing(self, store: Store, clock: ManualClock) -> None:
         assert run(store.count([], clock())) == Counted([])
         run(store.uncount([], [], clock()))
 
-    def test_what_is_given_back_can_be_counted_again(self, store: Store, clock: ManualClock) -> None:
+    def test_refunded_count_can_be_used_again(self, store: Store, clock: ManualClock) -> None:
         quotas = [Quota("total", 2), Quota("address:a", 1)]
         windows = self.windows(store.count(quotas, clock()))
         assert not isinstance(windows, Denied)
@@ -411,7 +411,7 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.count(quotas, clock())), Denied)
         assert not isinstance(run(store.count(quotas[:1], clock())), Denied)
 
-    def test_nothing_is_given_back_to_a_later_window(self, store: Store, clock: ManualClock) -> None:
+    def test_refund_does_not_affect_a_later_window(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
         windows = self.windows(store.count([quota], clock()))
         assert not isinstance(windows, Denied)
@@ -420,7 +420,7 @@ class StorePromises(StoreCase):
         run(store.uncount([quota], windows, clock()))
         assert isinstance(run(store.count([quota], clock())), Denied)
 
-    def test_no_more_is_given_back_than_was_taken(self, store: Store, clock: ManualClock) -> None:
+    def test_refund_never_exceeds_the_count(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("address:a", 1)
         windows = self.windows(store.count([quota], clock()))
         assert not isinstance(windows, Denied)
@@ -431,7 +431,7 @@ class StorePromises(StoreCase):
 
     # Opening.
 
-    def test_the_phones_quota_is_met_exactly_whatever_else_differs(self, store: Store, clock: ManualClock) -> None:
+    def test_phone_quota_is_exact_across_all_other_fields(self, store: Store, clock: ManualClock) -> None:
         quota, ends_at = Quota("sends:p", 2), clock() + timedelta(hours=1)
         first, second = opening(), opening(purpose="signup", binding=OTHER_BINDING, channel=Channel.VOICE)
         assert isinstance(run(store.open(first, [quota], LIMITS, clock())), Verification)
@@ -443,7 +443,7 @@ class StorePromises(StoreCase):
         clock.move(3590)
         assert isinstance(run(store.open(third, [quota], LIMITS, clock())), Verification)
 
-    def test_a_refused_start_counts_nothing_and_ends_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_refused_start_counts_nothing_and_ends_nothing(self, store: Store, clock: ManualClock) -> None:
         live = self.open(store, clock)
         one, none = Quota("sends:p", 2), Quota("sends:q", 1)
         assert isinstance(run(store.open(opening(), [one, none], LIMITS, clock())), Verification)
@@ -453,7 +453,7 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(live.id, clock())))
         assert found.open
 
-    def test_a_start_ends_the_live_one_of_its_own_browser_only(self, store: Store, clock: ManualClock) -> None:
+    def test_start_cancels_only_its_browsers_open_one(self, store: Store, clock: ManualClock) -> None:
         mine = self.open(store, clock)
         others = [
             self.open(store, clock, binding=OTHER_BINDING),
@@ -467,7 +467,7 @@ class StorePromises(StoreCase):
         assert (found.status, found.closed_at) == (Status.CANCELLED, clock())
         assert all((record := run(store.get(other.id, clock()))) and record.open for other in others)
 
-    def test_a_start_changes_no_record_that_is_over(self, store: Store, clock: ManualClock) -> None:
+    def test_start_changes_no_ended_record(self, store: Store, clock: ManualClock) -> None:
         done, late = self.open(store, clock), self.open(store, clock)
         self.spend(store, clock, done, RIGHT)
         clock.move(300)
@@ -489,7 +489,7 @@ class StorePromises(StoreCase):
         clock.move(3000)
         assert isinstance(run(store.open(order, [], limits, clock())), Verification)
 
-    def test_ten_failures_close_short_codes_only(self, store: Store, clock: ManualClock) -> None:
+    def test_ten_failures_lock_short_codes_only(self, store: Store, clock: ManualClock) -> None:
         self.fail(store, clock, 10)
         order = opening(plan=SHORT)
         refused = run(store.open(order, [Quota("sends:p", 1)], LIMITS, clock()))
@@ -501,7 +501,7 @@ class StorePromises(StoreCase):
 
     # Receipts.
 
-    def test_a_receipt_never_refills_nor_lengthens(self, store: Store, clock: ManualClock) -> None:
+    def test_receipt_never_resets_attempts_or_expiry(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         record = self.open(store, clock, id=order.id)
         self.spend(store, clock, record, WRONG)
@@ -516,7 +516,7 @@ class StorePromises(StoreCase):
         assert (attached.attempts_left, attached.expires_at) == (2, clock() + timedelta(seconds=60))
         assert run(store.get(order.id, clock())) == attached
 
-    def test_an_unclear_receipt_leaves_the_status(self, store: Store, clock: ManualClock) -> None:
+    def test_unclear_receipt_leaves_the_status(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         self.open(store, clock, id=order.id)
         unclear = attachment(order, status=Status.PENDING)
@@ -526,7 +526,7 @@ class StorePromises(StoreCase):
             assert attached.status is status
 
     @pytest.mark.parametrize("status", [Status.CANCELLED, Status.VERIFIED, Status.FAILED, None])
-    def test_a_late_receipt_changes_nothing(self, store: Store, clock: ManualClock, status: Status | None) -> None:
+    def test_late_receipt_changes_nothing(self, store: Store, clock: ManualClock, status: Status | None) -> None:
         order = opening()
         self.open(store, clock, id=order.id)
         if status is not None:
@@ -537,7 +537,7 @@ class StorePromises(StoreCase):
         assert refused == Denied(DenialReason.CLOSED, record=before)
         assert run(store.get(order.id, clock())) == before
 
-    def test_a_receipt_that_a_resend_has_overtaken_changes_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_receipt_overtaken_by_a_resend_changes_nothing(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         self.open(store, clock, id=order.id)
         late = attachment(order, generation=2, sends=2, reference="slow")
@@ -547,7 +547,7 @@ class StorePromises(StoreCase):
         assert run(store.attach(order.id, late, clock())) == newer
         assert run(store.get(order.id, clock())) == newer
 
-    def test_pair_that_proved_without_reference_rests(self, store: Store, clock: ManualClock) -> None:
+    def test_pair_verified_without_reference_rests(self, store: Store, clock: ManualClock) -> None:
         def starts(**changes: Any) -> bool:
             shown = changes.pop("shown", ())
             order = opening(plan=CALL, binding=b"n" * 32, **changes)
@@ -585,7 +585,7 @@ class StorePromises(StoreCase):
         clock.move(LINE_REST.total_seconds())
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
-    def test_two_claims_of_a_phone_never_hold_one_line(self, store: Store, clock: ManualClock) -> None:
+    def test_two_claims_of_a_phone_never_share_a_line(self, store: Store, clock: ManualClock) -> None:
         first = self.claim_on(store, clock, LINE)
         order = opening(plan=CALL, binding=OTHER_BINDING, purpose="signup")
         run(store.open(order, [], LIMITS, clock()))
@@ -603,7 +603,7 @@ class StorePromises(StoreCase):
         assert self.claim_on(store, clock, LINE, phone=OTHER_PHONE).line == LINE
         assert self.claim_on(store, clock, OTHER_LINE).line == OTHER_LINE
 
-    def test_a_claim_may_be_given_its_own_line_again(self, store: Store, clock: ManualClock) -> None:
+    def test_claim_may_get_its_line_again(self, store: Store, clock: ManualClock) -> None:
         order = opening(plan=CALL)
         run(store.open(order, [], LIMITS, clock()))
         for sends in (1, 1, 2):
@@ -611,7 +611,7 @@ class StorePromises(StoreCase):
             assert isinstance(run(store.attach(order.id, again, clock())), Verification)
 
     @pytest.mark.parametrize("closed", [True, False])
-    def test_a_line_that_was_freed_rests_a_minute(self, store: Store, clock: ManualClock, closed: bool) -> None:
+    def test_released_line_rests_a_minute(self, store: Store, clock: ManualClock, closed: bool) -> None:
         first = self.claim_on(store, clock, LINE)
         if closed:
             run(store.settle(first.id, Status.CANCELLED, clock()))
@@ -627,7 +627,7 @@ class StorePromises(StoreCase):
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
     @pytest.mark.parametrize("line", [OTHER_LINE, None])
-    def test_a_line_that_a_resend_gave_up_rests_a_minute(
+    def test_line_released_by_a_resend_rests_a_minute(
         self, store: Store, clock: ManualClock, line: PhoneNumber | None
     ) -> None:
         first = opening(plan=CALL)
@@ -644,7 +644,7 @@ class StorePromises(StoreCase):
         clock.move(0.000001)
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
-    def test_what_is_said_of_an_old_generation_closes_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_report_of_an_old_send_closes_nothing(self, store: Store, clock: ManualClock) -> None:
         order = opening(plan=CALL)
         run(store.open(order, [], LIMITS, clock()))
         run(store.attach(order.id, attachment(order, line=LINE, generation=2, sends=2), clock()))
@@ -653,7 +653,7 @@ class StorePromises(StoreCase):
         assert found.open
         assert run(store.settle(order.id, Status.EXPIRED, clock(), 2)) is True
 
-    def test_a_record_tells_the_failures_of_its_phone_and_purpose(self, store: Store, clock: ManualClock) -> None:
+    def test_record_has_the_failures_of_phone_and_purpose(self, store: Store, clock: ManualClock) -> None:
         first, other = self.open(store, clock), self.open(store, clock, budget=Budget.SECOND_FACTOR)
         for count in (1, 2):
             spent = self.spend(store, clock, first, WRONG)
@@ -667,7 +667,7 @@ class StorePromises(StoreCase):
         clock.move(FAILURE_MEMORY.total_seconds())
         assert failure_count(self.open(store, clock)) == 0
 
-    def test_the_browser_that_holds_a_line_may_have_it_again(self, store: Store, clock: ManualClock) -> None:
+    def test_browser_holding_a_line_may_get_it_again(self, store: Store, clock: ManualClock) -> None:
         self.claim_on(store, clock, LINE)
         order = opening(plan=CALL, binding=OTHER_BINDING, shown=[BINDING])
         run(store.open(order, [], LIMITS, clock()))
@@ -677,7 +677,7 @@ class StorePromises(StoreCase):
     # Attempts.
 
     @pytest.mark.parametrize("sent", [True, False])
-    def test_the_right_code_verifies_once(self, store: Store, clock: ManualClock, sent: bool) -> None:
+    def test_right_code_verifies_once(self, store: Store, clock: ManualClock, sent: bool) -> None:
         order = opening()
         record = self.open(store, clock, id=order.id)
         if sent:
@@ -692,7 +692,7 @@ class StorePromises(StoreCase):
         again = self.spend(store, clock, record, RIGHT)
         assert again == Denied(DenialReason.CLOSED, record=spent.record)
 
-    def test_wrong_codes_take_the_attempts_and_then_close(self, store: Store, clock: ManualClock) -> None:
+    def test_wrong_codes_spend_the_attempts_and_then_close(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         for left in (4, 3, 2, 1, 0):
             spent = self.spend(store, clock, record, WRONG)
@@ -704,7 +704,7 @@ class StorePromises(StoreCase):
         assert isinstance(refused, Denied)
         assert refused.why is DenialReason.CLOSED
 
-    def test_a_try_that_is_refused_takes_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_refused_attempt_spends_nothing(self, store: Store, clock: ManualClock) -> None:
         record, call = self.open(store, clock), self.claim_on(store, clock, LINE)
         pending_told = self.open(store, clock, plan=TOLD)
         for digest in (RIGHT, WRONG):
@@ -721,7 +721,7 @@ class StorePromises(StoreCase):
         order = opening(binding=OTHER_BINDING)
         assert isinstance(run(store.open(order, [], Limits(1), clock())), Verification), "no failure was counted"
 
-    def test_a_code_does_not_outlive_its_record(self, store: Store, clock: ManualClock) -> None:
+    def test_code_expires_with_its_record(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         clock.move(300)
         refused = self.spend(store, clock, record, RIGHT)
@@ -730,9 +730,7 @@ class StorePromises(StoreCase):
         assert refused.record is not None
         assert refused.record.state is Status.EXPIRED
 
-    def test_a_told_code_of_unknown_length_takes_the_length_it_came_with(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    def test_provider_code_takes_the_length_it_arrives_with(self, store: Store, clock: ManualClock) -> None:
         order = opening(plan=TOLD)
         self.open(store, clock, id=order.id, plan=TOLD)
         attached = run(store.attach(order.id, attachment(order, code_digest=RIGHT, code_length=4), clock()))
@@ -746,9 +744,7 @@ class StorePromises(StoreCase):
 
     # Remote codes.
 
-    def test_a_remote_attempt_is_taken_and_counted_before_anybody_judges(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    def test_remote_attempt_is_spent_before_the_check(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         spent = run(store.spend(record.id, BINDING, [], 6, Limits(2), NOBODY, clock()))
         assert isinstance(spent, Spent)
@@ -758,7 +754,7 @@ class StorePromises(StoreCase):
         assert isinstance(refused, Denied)
         assert (refused.why, refused.retry_after) == (DenialReason.FAILURES, FIRST_LOCK)
 
-    def test_the_attempts_of_a_remote_code_run_out_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
+    def test_remote_code_attempts_run_out_while_open(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
         for left in (1, 0):
             spent = run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
@@ -772,7 +768,7 @@ class StorePromises(StoreCase):
         assert judged.proven, "the last one may have been right"
 
     @pytest.mark.parametrize("order", [(True, False, False), (False, True, False), (False, False, True)])
-    def test_a_right_answer_to_a_remote_code_counts_whenever_its_provider_speaks(
+    def test_right_remote_answer_counts_at_any_time(
         self, store: Store, clock: ManualClock, order: tuple[bool, ...]
     ) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=3))
@@ -788,14 +784,14 @@ class StorePromises(StoreCase):
         assert (found.status, failure_count(found)) == (Status.VERIFIED, 0)
         assert run(store.redeem(record.id, BINDING, "", clock())) is not None
 
-    def test_a_remote_code_is_proven_by_one_answer(self, store: Store, clock: ManualClock) -> None:
+    def test_remote_code_is_verified_by_one_answer(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         for _ in range(2):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         judged = [run(store.resolve_check(record.id, True, 1, NOBODY, clock())) for _ in range(2)]
         assert [one and one.proven for one in judged] == [True, False]
 
-    def test_a_remote_code_is_exhausted_by_the_last_word(self, store: Store, clock: ManualClock) -> None:
+    def test_remote_code_is_exhausted_by_the_last_answer(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
         for _ in range(2):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
@@ -808,7 +804,7 @@ class StorePromises(StoreCase):
         assert late is not None
         assert (late.record.status, late.proven) == (Status.EXHAUSTED, False), "nothing leaves a final state"
 
-    def test_a_right_answer_to_a_code_that_has_died_proves_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_right_answer_to_a_voided_code_verifies_nothing(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
         run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         receipt = attachment(opening(plan=REMOTE), generation=2)
@@ -823,7 +819,7 @@ class StorePromises(StoreCase):
         assert over is not None
         assert over.proven is False
 
-    def test_a_try_that_nobody_judged_is_forgiven_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
+    def test_unchecked_attempt_is_no_failure_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         for left in (4, 3, 2):
             spent = run(store.spend(record.id, BINDING, [], 6, Limits(1), NOBODY, clock()))
@@ -839,7 +835,7 @@ class StorePromises(StoreCase):
 
     # Failures in a row.
 
-    def test_failures_add_up_over_all_verifications_of_a_phone(self, store: Store, clock: ManualClock) -> None:
+    def test_failures_add_up_across_verifications(self, store: Store, clock: ManualClock) -> None:
         limits = Limits(4)
         records = [
             self.open(store, clock),
@@ -1005,12 +1001,12 @@ class StorePromises(StoreCase):
         run(store.spend(record.id, BINDING, [WRONG], 4, LIMITS, Answering("wrong:two"), clock()))
         assert isinstance(run(store.count([gate], clock())), Denied)
 
-    def test_long_window_is_told_as_any(self, store: Store, clock: ManualClock) -> None:
+    def test_long_window_reports_its_end(self, store: Store, clock: ManualClock) -> None:
         years = Quota("q", 1, timedelta(days=3650))
         self.windows(store.count([years], clock()))
         assert run(store.count([years], clock())) == Denied(DenialReason.QUOTA, timedelta(days=3650))
 
-    def test_right_answers_are_written_in_lots(self, store: Store, clock: ManualClock) -> None:
+    def test_right_answers_are_written_in_batches(self, store: Store, clock: ManualClock) -> None:
         for rights in (0, 16):
             record = self.open(store, clock)
             run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, Answering(None, rights), clock()))
@@ -1052,7 +1048,7 @@ class StorePromises(StoreCase):
         answer = self.spend(store, clock, self.open(store, clock, plan=SHORT), RIGHT, limits)
         assert isinstance(answer, Spent), "three in five hundred are no spray"
 
-    def test_mistake_at_the_spray_limit_can_be_mended(self, store: Store, clock: ManualClock) -> None:
+    def test_mistake_at_the_spray_limit_can_be_corrected(self, store: Store, clock: ManualClock) -> None:
         limits = Limits(1000, short_failures=1000, short_per_day=2)
         record = self.open(store, clock)
         run(store.spend(record.id, BINDING, [RIGHT], 6, limits, Answering(None, 150), clock()))
@@ -1064,7 +1060,7 @@ class StorePromises(StoreCase):
         assert self.tally(store, clock).short == 2
         assert isinstance(self.spend(store, clock, other, RIGHT, limits), Spent)
 
-    def test_remote_answers_are_tallied_when_judged(self, store: Store, clock: ManualClock) -> None:
+    def test_remote_answers_are_tallied_when_resolved(self, store: Store, clock: ManualClock) -> None:
         answering = Answering("wrong:one", 16)
         record = self.open(store, clock, plan=REMOTE)
         for right, tally in ((False, Tally(long=1)), (None, Tally(long=1)), (True, Tally(right=16))):
@@ -1105,7 +1101,7 @@ class StorePromises(StoreCase):
         assert wait(Quota("q", 1)) == timedelta(seconds=3500)
         assert wait(Quota("q", 1, others=True)) == timedelta(hours=1)
 
-    def test_refund_gives_back_what_a_start_counted(self, store: Store, clock: ManualClock) -> None:
+    def test_refund_returns_what_a_start_counted(self, store: Store, clock: ManualClock) -> None:
         quotas = [Quota("sends:p", 1), Quota("sends:p:own", 1)]
         first = run(store.open(opening(), quotas, LIMITS, clock()))
         assert isinstance(first, Verification)
@@ -1129,7 +1125,7 @@ class StorePromises(StoreCase):
         assert redeemed is not None
         assert redeemed.subject == "s" * 22
 
-    def test_nobody_elses_proof_is_taken_up_by_a_user(self, store: Store, clock: ManualClock) -> None:
+    def test_proof_of_another_user_is_not_accepted(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, purpose="confirm")
         self.spend(store, clock, record, RIGHT)
         assert run(store.redeem(record.id, BINDING, "s" * 22, clock())) is None
@@ -1153,9 +1149,7 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Denied)
 
     @pytest.mark.parametrize("known", [False, True])
-    def test_known_browsers_fail_under_a_budget_of_their_own(
-        self, store: Store, clock: ManualClock, known: bool
-    ) -> None:
+    def test_trusted_devices_have_their_own_failure_budget(self, store: Store, clock: ManualClock, known: bool) -> None:
         def lets_in(known: bool) -> bool:
             return isinstance(run(store.open(opening(known=known), [], Limits(2), clock())), Verification)
 
@@ -1178,9 +1172,7 @@ class StorePromises(StoreCase):
         assert lets_in(known) is True
 
     @pytest.mark.parametrize("known", [False, True])
-    def test_what_a_call_or_a_provider_settles_clears_its_own_budget(
-        self, store: Store, clock: ManualClock, known: bool
-    ) -> None:
+    def test_settled_verification_clears_its_own_budget(self, store: Store, clock: ManualClock, known: bool) -> None:
         for settles in (False, True):
             self.fail(store, clock, 2, known=True)
             self.fail(store, clock, 2)
@@ -1195,7 +1187,7 @@ class StorePromises(StoreCase):
                 assert isinstance(opened, Verification if other is known else Denied)
 
     @pytest.mark.parametrize("known", [False, True])
-    def test_a_try_that_nobody_judged_is_forgiven_in_its_own_budget(
+    def test_unchecked_attempt_is_refunded_in_its_own_budget(
         self, store: Store, clock: ManualClock, known: bool
     ) -> None:
         self.fail(store, clock, 1, known=not known)
@@ -1228,7 +1220,7 @@ class StorePromises(StoreCase):
             assert (reopened.sends, reopened.resend_at) == (sends, clock() + timedelta(seconds=delay * 2))
             assert run(store.get(record.id, clock())) == reopened
 
-    def test_a_resend_refills_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_resend_resets_nothing(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         record = self.open(store, clock, id=order.id)
         for _ in range(4):
@@ -1259,7 +1251,7 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(record.id, clock())))
         assert (found.sends, found.resend_at) == (2, clock())
 
-    def test_a_refused_resend_changes_and_counts_nothing(self, store: Store, clock: ManualClock) -> None:
+    def test_refused_resend_changes_and_counts_nothing(self, store: Store, clock: ManualClock) -> None:
         quota = Quota("sends:p", 1)
         record, ended = self.open(store, clock), self.open(store, clock)
         run(store.settle(ended.id, Status.CANCELLED, clock()))
@@ -1288,7 +1280,7 @@ class StorePromises(StoreCase):
     # Closing.
 
     @pytest.mark.parametrize("status", [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.CANCELLED])
-    def test_a_record_is_closed_once_and_for_all(self, store: Store, clock: ManualClock, status: Status) -> None:
+    def test_record_is_closed_only_once(self, store: Store, clock: ManualClock, status: Status) -> None:
         record = self.open(store, clock)
         assert run(store.settle(record.id, status, clock())) is True
         closed_at = clock()
@@ -1299,7 +1291,7 @@ class StorePromises(StoreCase):
             record, status=status, closed_at=closed_at, read_at=clock()
         )
 
-    def test_a_record_past_its_end_cannot_be_closed(self, store: Store, clock: ManualClock) -> None:
+    def test_expired_record_cannot_be_closed(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
         clock.move(300)
         assert run(store.settle(record.id, Status.VERIFIED, clock())) is False
@@ -1308,7 +1300,7 @@ class StorePromises(StoreCase):
 
     # Calls.
 
-    def test_a_call_on_the_line_proves_the_claim_once(self, store: Store, clock: ManualClock) -> None:
+    def test_call_on_the_line_verifies_the_claim_once(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)
         self.fail(store, clock, 2)
         clock.move(2)
@@ -1320,7 +1312,7 @@ class StorePromises(StoreCase):
         assert self.call(store, clock, record, IncomingCall(None, LINE, PHONE)) is None
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Verification), "a success clears failures"
 
-    def test_a_call_under_the_reference_proves_the_claim(self, store: Store, clock: ManualClock) -> None:
+    def test_call_with_the_reference_verifies_the_claim(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)
         assert self.call(store, clock, record, IncomingCall("ref", None, PHONE)) is not None
 
@@ -1337,20 +1329,18 @@ class StorePromises(StoreCase):
             IncomingCall("ref", None, OTHER_PHONE),
         ],
     )
-    def test_a_call_that_does_not_fit_proves_nothing(
-        self, store: Store, clock: ManualClock, event: IncomingCall
-    ) -> None:
+    def test_mismatched_call_verifies_nothing(self, store: Store, clock: ManualClock, event: IncomingCall) -> None:
         record = self.claim_on(store, clock, LINE)
         assert self.call(store, clock, record, event) is None
         assert run(store.get(record.id, clock())) == record
 
-    def test_a_claim_without_a_line_is_proven_by_its_reference_only(self, store: Store, clock: ManualClock) -> None:
+    def test_claim_without_a_line_verifies_by_reference_only(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, None)
         for event in (IncomingCall(None, None, PHONE), IncomingCall(None, LINE, PHONE)):
             assert self.call(store, clock, record, event) is None
         assert self.call(store, clock, record, IncomingCall("ref", LINE, PHONE)) is not None
 
-    def test_a_call_counts_within_its_driver_phone_and_life_only(self, store: Store, clock: ManualClock) -> None:
+    def test_call_counts_only_for_its_driver_phone_and_ttl(self, store: Store, clock: ManualClock) -> None:
         record, code = self.claim_on(store, clock, LINE), self.open(store, clock)
         event = IncomingCall(None, LINE, PHONE)
         assert self.call(store, clock, record, event, driver="another") is None
@@ -1360,13 +1350,13 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(code.id, clock())))
         assert found.status is Status.PENDING
 
-    def test_a_call_that_could_prove_two_claims_proves_none(self, store: Store, clock: ManualClock) -> None:
+    def test_ambiguous_call_verifies_no_claim(self, store: Store, clock: ManualClock) -> None:
         records = [self.claim_on(store, clock, line) for line in (LINE, OTHER_LINE)]
         assert self.call(store, clock, records[0], IncomingCall("ref", None, PHONE)) is None
         assert run(store.find("fake", records[0].tag, "ref", clock())) is None
         assert [run(store.get(record.id, clock())) for record in records] == records
 
-    def test_a_claim_is_found_by_its_reference_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
+    def test_claim_is_found_by_its_reference_while_it_is_open(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, None)
         code = opening()
         self.open(store, clock, id=code.id)
@@ -1379,7 +1369,7 @@ class StorePromises(StoreCase):
         run(store.settle(record.id, Status.CANCELLED, clock()))
         assert run(store.find("fake", record.tag, "ref", clock())) is None
 
-    def test_a_provider_is_asked_once_in_three_seconds(self, store: Store, clock: ManualClock) -> None:
+    def test_provider_is_polled_once_in_three_seconds(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)
         assert run(store.may_poll(record.id, OTHER_BINDING, clock())) is False
         assert run(store.may_poll(record.id, BINDING, clock())) is True
@@ -1391,7 +1381,7 @@ class StorePromises(StoreCase):
         assert run(store.may_poll(record.id, None, clock())) is True
         assert run(store.may_poll(record.id, BINDING, clock())) is False
 
-    def test_a_webhook_that_comes_too_soon_makes_the_next_look_ask(self, store: Store, clock: ManualClock) -> None:
+    def test_early_webhook_makes_the_next_poll_query(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)
         assert run(store.may_poll(record.id, BINDING, clock())) is True
         assert run(store.may_poll(record.id, None, clock())) is False
@@ -1399,7 +1389,7 @@ class StorePromises(StoreCase):
         assert run(store.may_poll(record.id, BINDING, clock())) is True
         assert run(store.may_poll(record.id, BINDING, clock())) is False
 
-    def test_nobody_is_asked_about_what_is_over_or_no_call(self, store: Store, clock: ManualClock) -> None:
+    def test_ended_or_non_call_verification_is_not_polled(self, store: Store, clock: ManualClock) -> None:
         code, call = self.open(store, clock), self.claim_on(store, clock, LINE)
         assert run(store.may_poll(code.id, BINDING, clock())) is False
         clock.move(300)
@@ -1407,7 +1397,7 @@ class StorePromises(StoreCase):
 
     # Proofs.
 
-    def test_a_proof_is_burnt_once_and_by_its_own_browser(self, store: Store, clock: ManualClock) -> None:
+    def test_proof_is_redeemed_once_and_by_its_browser(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         assert run(store.redeem(record.id, BINDING, "", clock())) is None
         self.spend(store, clock, record, RIGHT)
@@ -1420,13 +1410,13 @@ class StorePromises(StoreCase):
         assert run(store.get(record.id, clock())) == redeemed
         assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
-    def test_a_proof_lives_five_minutes(self, store: Store, clock: ManualClock) -> None:
+    def test_proof_expires_after_five_minutes(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
         self.spend(store, clock, record, RIGHT)
         clock.move(PROOF_LIFE.total_seconds())
         assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
-    def test_a_clock_set_back_an_hour_lengthens_no_life(self, store: Store, clock: ManualClock) -> None:
+    def test_clock_set_back_an_hour_extends_nothing(self, store: Store, clock: ManualClock) -> None:
         """What was begun, or proven, in a future that is not there any more is over."""
         code, proven = self.open(store, clock), self.open(store, clock, OTHER_PHONE)
         claim = self.claim_on(store, clock, LINE, phone=PhoneNumber("+989120000005"))
@@ -1457,7 +1447,7 @@ class StorePromises(StoreCase):
 
     # What is over.
 
-    def test_what_still_counts_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
+    def test_live_data_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
         shared, own = Quota("total", 1), Quota("sends:p", 1)
         self.fail(forgetful, clock, 1, phone=OTHER_PHONE)
         run(forgetful.count([shared], clock()))
@@ -1470,7 +1460,7 @@ class StorePromises(StoreCase):
         assert isinstance(run(forgetful.open(opening(), [own], LIMITS, clock())), Denied)
         assert isinstance(run(forgetful.open(opening(OTHER_PHONE), [], Limits(1), clock())), Denied)
 
-    def test_a_record_is_kept_as_long_as_its_proof(self, forgetful: Store, clock: ManualClock) -> None:
+    def test_record_is_kept_as_long_as_its_proof(self, forgetful: Store, clock: ManualClock) -> None:
         record = self.open(forgetful, clock)
         clock.move(LIFE.total_seconds() - 1)
         self.spend(forgetful, clock, record, RIGHT)
@@ -1478,7 +1468,7 @@ class StorePromises(StoreCase):
         run(forgetful.purge(1000, clock()))
         assert run(forgetful.redeem(record.id, BINDING, "", clock())) is not None
 
-    def test_erasing_leaves_nothing_of_a_phone_and_all_of_others(self, store: Store, clock: ManualClock) -> None:
+    def test_erasing_removes_one_phone_only(self, store: Store, clock: ManualClock) -> None:
         own = Quota("sends:p", 1)
         records = [self.open(store, clock), self.open(store, clock), self.open(store, clock, OTHER_PHONE)]
         self.fail(store, clock, 2)
@@ -1492,7 +1482,7 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.open(opening(), [own], Limits(2), clock())), Verification)
         assert isinstance(run(store.open(opening(OTHER_PHONE), [], Limits(2), clock())), Denied)
 
-    def test_after_erasing_a_store_goes_on(self, store: Store, clock: ManualClock) -> None:
+    def test_store_works_after_erasing(self, store: Store, clock: ManualClock) -> None:
         first = self.open(store, clock)
         run(store.erase(first.tag, clock()))
         assert isinstance(self.spend(store, clock, first, RIGHT), Denied)
@@ -1502,9 +1492,7 @@ class StorePromises(StoreCase):
         assert self.kept(store, clock, [first, again]) == 0
         assert isinstance(self.spend(store, clock, self.open(store, clock), RIGHT), Spent)
 
-    def test_a_start_that_sweeps_forgets_no_failure_that_still_counts(
-        self, forgetful: Store, clock: ManualClock
-    ) -> None:
+    def test_purging_start_keeps_failures_that_still_count(self, forgetful: Store, clock: ManualClock) -> None:
         for _ in range(3 * PURGE_PER_START):
             self.open(forgetful, clock)
         clock.move((LIFE + PROOF_LIFE).total_seconds() + 1)
@@ -1523,7 +1511,7 @@ class StorePromises(StoreCase):
     # What must hold whatever a receipt says.
 
     @pytest.mark.parametrize("plan", [CALL, REMOTE])
-    def test_no_digest_proves_what_is_not_ours_to_judge(self, store: Store, clock: ManualClock, plan: Plan) -> None:
+    def test_digest_never_verifies_a_remote_code(self, store: Store, clock: ManualClock, plan: Plan) -> None:
         order = opening(plan=plan)
         run(store.open(order, [], LIMITS, clock()))
         record = run(store.attach(order.id, attachment(order, code_digest=RIGHT), clock()))
@@ -1537,16 +1525,12 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(order.id, clock())))
         assert found.open
 
-    def test_what_is_no_code_at_all_takes_nothing_where_no_length_is_known(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    def test_non_numeric_input_spends_nothing_at_unknown_length(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, code_length=None))
         assert self.spend(store, clock, record, WRONG, length=0) == Denied(DenialReason.OTHER_LENGTH, record=record)
         assert run(store.get(record.id, clock())) == record
 
-    def test_codes_held_back_until_a_call_share_a_line_but_not_with_a_strangers_claim(
-        self, store: Store, clock: ManualClock
-    ) -> None:
+    def test_held_back_codes_share_no_line_with_other_claims(self, store: Store, clock: ManualClock) -> None:
         def held_back(*shown: bytes) -> Verification | Denied:
             order = opening(binding=OTHER_BINDING)
             run(store.open(order, [], LIMITS, clock()))
@@ -1568,7 +1552,7 @@ class StorePromises(StoreCase):
             answer = run(store.attach(again.id, attachment(again, line=LINE, shown=shown), clock()))
             assert isinstance(answer, Verification if shown else Denied)
 
-    def test_a_bounded_number_of_lines_rests_that_one_claim_gave_up(self, store: Store, clock: ManualClock) -> None:
+    def test_lines_resting_for_one_claim_are_bounded(self, store: Store, clock: ManualClock) -> None:
         lines = [PhoneNumber(f"+7495000001{n}") for n in range(9)]
         order = opening(plan=CALL)
         run(store.open(order, [], LIMITS, clock()))
@@ -1610,7 +1594,7 @@ class StoreSweeping(StoreCase):
         assert run(store.purge(1000, clock())) >= 3 + 4
         assert run(store.purge(1000, clock())) == 0
 
-    def test_starts_remove_what_is_over(self, store: Store, clock: ManualClock) -> None:
+    def test_starts_purge_expired_records(self, store: Store, clock: ManualClock) -> None:
         starts = 8
         phones = [PhoneNumber(f"+98912000010{n:02}") for n in range(starts * PURGE_PER_START)]
         records = [self.open(store, clock, phone) for phone in phones]
@@ -1621,7 +1605,7 @@ class StoreSweeping(StoreCase):
             self.open(store, clock)
         assert self.kept(store, clock, records) == 0
 
-    def test_what_is_over_does_not_pile_up(self, store: Store, clock: ManualClock) -> None:
+    def test_expired_records_do_not_accumulate(self, store: Store, clock: ManualClock) -> None:
         for n in range(30):
             run(store.count([Quota("total", 99), Quota(f"address:{n}", 9), Quota(f"prefix:{n}", 9)], clock()))
             order = opening(PhoneNumber(f"+9891200001{n:02}"))
@@ -1640,7 +1624,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_two_hundred_guesses_at_once_get_five_attempts(
+    def test_two_hundred_concurrent_guesses_get_five_attempts(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         record = self.open(stores[0], clock)
@@ -1652,7 +1636,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_a_right_code_given_a_hundred_times_at_once_verifies_once(
+    def test_hundred_concurrent_right_codes_verify_once(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         record = self.open(stores[0], clock)
@@ -1661,7 +1645,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_failures_are_counted_exactly_over_many_verifications(
+    def test_failures_are_exact_across_many_verifications(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         records = [self.open(stores[0], clock) for _ in range(10)]
@@ -1673,7 +1657,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_starts_at_once_meet_the_phones_quota_exactly(
+    def test_concurrent_starts_meet_the_phone_quota_exactly(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         orders = [opening() for _ in range(40)]
@@ -1684,7 +1668,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_shared_quotas_at_once_are_met_exactly_all_or_none(
+    def test_concurrent_shared_quotas_are_exact_all_or_nothing(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         total = Quota("total", 30)
@@ -1698,9 +1682,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_what_is_given_back_at_once_is_given_back_exactly(
-        self, stores: Sequence[Store], clock: ManualClock, _: int
-    ) -> None:
+    def test_concurrent_refunds_are_exact(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
         quota = Quota("total", 40)
         windows = [self.windows(stores[0].count([quota], clock())) for _ in range(40)].pop()
         assert not isinstance(windows, Denied)
@@ -1711,7 +1693,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_resends_at_once_let_one_through(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
+    def test_concurrent_resends_allow_one(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
         record = self.open(stores[0], clock)
         clock.move(60)
         answers = self.race(stores, 20, lambda store, _: self.reopen(store, clock, record))
@@ -1719,7 +1701,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_of_all_at_once_one_settles_one_polls_and_one_redeems(
+    def test_concurrent_settle_poll_and_redeem_happen_once(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         record = self.claim_on(stores[0], clock, LINE)
@@ -1732,9 +1714,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_a_call_reported_many_times_at_once_counts_once(
-        self, stores: Sequence[Store], clock: ManualClock, _: int
-    ) -> None:
+    def test_call_reported_concurrently_counts_once(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
         record = self.claim_on(stores[0], clock, LINE)
         calls = self.race(
             stores, 20, lambda store, _: self.call(store, clock, record, IncomingCall("ref", LINE, PHONE))
@@ -1743,7 +1723,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_claims_attached_to_one_line_at_once_leave_one_holder(
+    def test_concurrent_claims_of_a_line_leave_one_holder(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         orders = [opening(plan=CALL, binding=bytes([n]) * 32, purpose=f"purpose_{n % 3}") for n in range(12)]
@@ -1760,7 +1740,7 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
-    def test_mixed_steps_on_one_phone_at_once_all_end(
+    def test_concurrent_mixed_steps_on_a_phone_all_finish(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         records = [self.open(stores[0], clock) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""The faces of the verifier, as in the tests of the core."""
+"""The blocking and async verifier, as in the tests of the core."""
 
 from tests.core.conftest import face
 

@@ -15,17 +15,17 @@ from phone_verify.api.representation import dial, seconds_left, verification
 from phone_verify.http.cookies import with_pair
 from phone_verify.model import Receipt, Status
 from phone_verify.verifier import Verifier
-from tests.core.bench import (
+from tests.core.harness import (
     CALL,
     FLASH,
     LINE,
     PHONE,
     SMS,
     AsyncFace,
-    Bench,
     Caller,
     DeafCaller,
     Driver,
+    Harness,
     awaited,
     flash,
     sms,
@@ -36,12 +36,14 @@ OLD, NEW = "old-secret", "new-secret"
 pytestmark = pytest.mark.usefixtures("face")
 
 
-def site(bench: Bench) -> Site:
-    return Site(bench.verifier, webhook_secrets=(NEW, OLD), make_async_verifier=lambda: AsyncFace(bench.parts).flows)
+def site(harness: Harness) -> Site:
+    return Site(
+        harness.verifier, webhook_secrets=(NEW, OLD), make_async_verifier=lambda: AsyncFace(harness.parts).flows
+    )
 
 
 def handled(site: Site, call: ApiRequest) -> Any:
-    return handle(site, call) if Bench.face is Verifier else awaited(ahandle(site, call))
+    return handle(site, call) if Harness.face is Verifier else awaited(ahandle(site, call))
 
 
 def ask(site: Site, method: str, path: str, fields: Any = None, **more: Any) -> ApiResponse | SignIn:
@@ -65,27 +67,27 @@ def problem(answer: ApiResponse | SignIn) -> tuple[int, Any]:
 def proven(purpose: str = "login") -> tuple[Site, str, str, str]:
     """A site, and id, secret and proof of a verification."""
     driver = sms()
-    bench = Bench(driver)
-    id, secret = bench.begun(purpose=purpose)
-    proof = bench.verifier.check(id, secret, driver.codes[0]).proof
+    harness = Harness(driver)
+    id, secret = harness.begun(purpose=purpose)
+    proof = harness.verifier.check(id, secret, driver.codes[0]).proof
     assert proof is not None
-    return site(bench), id, secret, proof
+    return site(harness), id, secret, proof
 
 
 @pytest.mark.parametrize("header", ["x" * 22, ""])
-def test_a_wrong_secret_in_the_header_is_not_helped_by_the_cookie(header: str) -> None:
+def test_wrong_header_secret_is_refused_despite_valid_cookie(header: str) -> None:
     target, id, secret, proof = proven()
     shown: dict[str, Any] = {"cookie": with_pair("", id, secret)}
     wrong = {"headers": {"verification-secret": header}}
     assert problem(ask(target, "POST", "v1/session", {"proof": proof}, **shown, **wrong)) == (400, "invalid_proof")
     assert problem(ask(target, "GET", f"v1/verifications/{id}", **shown, **wrong)) == (404, "not_found")
-    answer = ask(target, "POST", "v1/session", {"proof": proof}, **shown)  # nothing was burnt
+    answer = ask(target, "POST", "v1/session", {"proof": proof}, **shown)  # nothing was consumed
     assert isinstance(answer, SignIn)
     assert answer.redeemed.phone == PHONE
     assert problem(ask(target, "POST", "v1/session", {"proof": proof}, **shown)) == (400, "invalid_proof")
 
 
-def test_the_right_secret_in_the_header_is_enough() -> None:
+def test_header_secret_alone_is_enough() -> None:
     target, _, secret, proof = proven()
     right = {"verification-secret": secret}
     assert isinstance(ask(target, "POST", "v1/session", {"proof": proof}, headers=right), SignIn)
@@ -95,7 +97,7 @@ def test_the_right_secret_in_the_header_is_enough() -> None:
     ("purpose", "signs_in"),
     [("login", True), ("signup", True), ("confirm", False), ("change_phone", False), ("second_factor", False)],
 )
-def test_what_a_proof_was_earned_for_decides_whether_it_signs_in(purpose: str, signs_in: bool) -> None:
+def test_proof_signs_in_only_for_sign_in_purposes(purpose: str, signs_in: bool) -> None:
     target, id, secret, proof = proven(purpose)
     answer = ask(target, "POST", "v1/session", {"proof": proof}, cookie=with_pair("", id, secret))
     assert isinstance(answer, SignIn) is signs_in
@@ -107,16 +109,16 @@ def test_what_a_proof_was_earned_for_decides_whether_it_signs_in(purpose: str, s
 
 
 def rung(secret: str = NEW, driver: str = "deaf", method: str = "GET", parameters: int = 2, form: bool = False) -> Any:
-    """Status, and where the claim stands after this webhook about it."""
-    bench = Bench(DeafCaller(Receipt("7", line=LINE)), sms())
-    id, holder = bench.begun(CALL)
+    """Return the status and the state of the claim after this webhook about it."""
+    harness = Harness(DeafCaller(Receipt("7", line=LINE)), sms())
+    id, holder = harness.begun(CALL)
     fields = [("id", "7"), ("caller", PHONE.e164), *((f"x{n}", "") for n in range(parameters - 2))]
     where: dict[str, Any] = {"query": urlencode(fields)}
     if form:
         where = {"body": urlencode(fields).encode(), "headers": {"content-type": "application/x-www-form-urlencoded"}}
-    answer = handled(site(bench), ApiRequest(method, f"webhooks/{driver}/{secret}", **where))
+    answer = handled(site(harness), ApiRequest(method, f"webhooks/{driver}/{secret}", **where))
     assert isinstance(answer, ApiResponse)
-    record = bench.verifier.get(id, holder).verification
+    record = harness.verifier.get(id, holder).verification
     assert record is not None
     if answer.status == 200:
         assert answer.text == "OK"
@@ -124,7 +126,7 @@ def rung(secret: str = NEW, driver: str = "deaf", method: str = "GET", parameter
 
 
 @pytest.mark.parametrize("secret", [NEW, OLD])
-def test_a_webhook_may_show_the_secret_of_any_listed_key(secret: str) -> None:
+def test_webhook_secret_of_any_listed_key_is_accepted(secret: str) -> None:
     answer, state = rung(secret)
     assert (answer.status, state) == (200, Status.VERIFIED)
 
@@ -137,20 +139,20 @@ def test_a_webhook_may_show_the_secret_of_any_listed_key(secret: str) -> None:
     ],
     ids=ascii,
 )
-def test_a_webhook_with_a_wrong_secret_or_of_an_unknown_driver_is_not_found(secret: str, driver: str) -> None:
+def test_webhook_with_wrong_secret_or_driver_is_404(secret: str, driver: str) -> None:
     answer, state = rung(secret, driver)
     assert problem(answer) == (404, "not_found")
     assert state is Status.SENT
 
 
-def test_a_webhook_of_a_driver_that_takes_none_is_taken_and_does_nothing() -> None:
+def test_webhook_of_a_driver_without_webhooks_has_no_effect() -> None:
     answer, state = rung(driver="sms-1")
     assert (answer.status, state) == (200, Status.SENT)
 
 
 @pytest.mark.parametrize("form", [False, True])
 @pytest.mark.parametrize(("parameters", "state"), [(100, Status.VERIFIED), (101, Status.SENT)])
-def test_a_webhook_of_more_than_a_hundred_parameters_does_nothing(form: bool, parameters: int, state: Status) -> None:
+def test_webhook_with_over_100_parameters_has_no_effect(form: bool, parameters: int, state: Status) -> None:
     answer, standing = rung(method="POST" if form else "GET", parameters=parameters, form=form)
     assert (answer.status, standing) == (200, state)
 
@@ -164,9 +166,9 @@ def test_only_get_and_post_report_a_call(method: str) -> None:
 
 
 def test_head_is_allowed_where_get_has_no_effect() -> None:
-    bench = Bench(sms())
-    id, secret = bench.begun()
-    answer = handled(site(bench), ApiRequest("HEAD", f"v1/verifications/{id}", cookie=with_pair("", id, secret)))
+    harness = Harness(sms())
+    id, secret = harness.begun()
+    answer = handled(site(harness), ApiRequest("HEAD", f"v1/verifications/{id}", cookie=with_pair("", id, secret)))
     assert isinstance(answer, ApiResponse)
     assert answer.status == 200
 
@@ -178,53 +180,53 @@ def test_head_is_allowed_where_get_has_no_effect() -> None:
     ("left", "seconds"), [(300, 300), (299.001, 300), (1, 1), (0.2, 1), (0.000001, 1), (0, 0), (-5, 0)]
 )
 def test_seconds_left_are_rounded_up(left: float, seconds: int) -> None:
-    record = Bench(sms()).start().verification
+    record = Harness(sms()).start().verification
     assert record is not None
     assert seconds_left(record, record.read_at + timedelta(seconds=left)) == seconds
 
 
-def test_no_seconds_are_left_of_what_is_over() -> None:
-    bench = Bench(sms())
-    id, secret = bench.begun()
-    bench.verifier.cancel(id, secret)
-    told = verification(bench.verifier.get(id, secret))
+def test_ended_verification_has_no_seconds_left() -> None:
+    harness = Harness(sms())
+    id, secret = harness.begun()
+    harness.verifier.cancel(id, secret)
+    told = verification(harness.verifier.get(id, secret))
     assert (told["status"], told["expires_in"], told["resend_in"], told["channels"]) == ("cancelled", 0, 0, [])
 
 
-def test_the_number_to_call_is_told_while_the_claim_is_open() -> None:
-    bench = Bench(Caller([Receipt("1", line=LINE)]), sms(), resend_after=timedelta(0))
-    id, secret = bench.begun(CALL)
-    told = verification(bench.verifier.get(id, secret))
+def test_number_to_call_is_returned_while_the_claim_is_open() -> None:
+    harness = Harness(Caller([Receipt("1", line=LINE)]), sms(), resend_after=timedelta(0))
+    id, secret = harness.begun(CALL)
+    told = verification(harness.verifier.get(id, secret))
     assert isinstance(told["dial"], dict)
     assert (told["dial"]["number"], told["dial"]["uri"]) == (LINE.e164, f"tel:{LINE.e164}")
     assert (told["code_length"], told["attempts_left"], told["caller_hint"]) == (None, None, None)
-    bench.verifier.cancel(id, secret)
-    assert verification(bench.verifier.get(id, secret))["dial"] is None
+    harness.verifier.cancel(id, secret)
+    assert verification(harness.verifier.get(id, secret))["dial"] is None
 
 
-def test_the_number_to_call_goes_when_a_code_is_sent_instead() -> None:
-    bench = Bench(Caller([Receipt("1", line=LINE)]), sms(), resend_after=timedelta(0))
-    id, secret = bench.begun(CALL)
-    told = verification(bench.verifier.resend(id, secret, channel=SMS))
+def test_number_to_call_is_dropped_when_a_code_is_sent() -> None:
+    harness = Harness(Caller([Receipt("1", line=LINE)]), sms(), resend_after=timedelta(0))
+    id, secret = harness.begun(CALL)
+    told = verification(harness.verifier.resend(id, secret, channel=SMS))
     assert (told["channel"], told["dial"], told["code_length"]) == ("sms", None, 6)
 
 
-def test_a_claim_past_its_end_names_no_number() -> None:
-    record = Bench(Caller([Receipt("1", line=LINE)])).start().verification
+def test_expired_claim_has_no_number_to_call() -> None:
+    record = Harness(Caller([Receipt("1", line=LINE)])).start().verification
     assert record is not None
     assert dial(record) is not None
     assert dial(replace(record, read_at=record.expires_at)) is None
 
 
 def hint(driver: Driver) -> object:
-    outcome = Bench(driver).start()
+    outcome = Harness(driver).start()
     return verification(outcome)["caller_hint"]
 
 
-def test_the_calling_numbers_first_digits_are_told_of_flash_calls_only() -> None:
+def test_caller_prefix_is_returned_for_flash_calls_only() -> None:
     assert hint(flash("1234")) == "099"
     assert hint(sms(Receipt("r", caller_hint="099"))) is None
     assert hint(Caller([Receipt("r", line=LINE, caller_hint="099")])) is None
-    bench = Bench(flash("1234"), sms(), resend_after=timedelta(0))
-    id, secret = bench.begun(FLASH)
-    assert verification(bench.verifier.resend(id, secret, channel=SMS))["caller_hint"] is None
+    harness = Harness(flash("1234"), sms(), resend_after=timedelta(0))
+    id, secret = harness.begun(FLASH)
+    assert verification(harness.verifier.resend(id, secret, channel=SMS))["caller_hint"] is None

@@ -29,15 +29,15 @@ from phone_verify.web.flow import (
     taken_phone,
 )
 from phone_verify.web.pages import Page
-from tests.core.bench import FLASH, OTHER_PHONE, PHONE, SMS, Bench, Driver, chat, flash, sms, wrong
+from tests.core.harness import FLASH, OTHER_PHONE, PHONE, SMS, Driver, Harness, chat, flash, sms, wrong
 
 
 class Visitor:
-    """Submits the pages' forms and keeps the cookie."""
+    """Submit the pages' forms and keep the cookie."""
 
     def __init__(self, *drivers: Driver) -> None:
-        self.bench = Bench(*drivers, resend_after=timedelta(0))
-        self.site, self.cookie = Site(self.bench.verifier), ""
+        self.harness = Harness(*drivers, resend_after=timedelta(0))
+        self.site, self.cookie = Site(self.harness.verifier), ""
         self.started: Sequence[str] = ()
 
     @property
@@ -65,7 +65,7 @@ class Visitor:
 
 
 @pytest.mark.parametrize("channel", ["", "sms"])
-def test_a_number_with_a_live_verification_shows_that_one(channel: str) -> None:
+def test_login_shows_the_open_verification_of_a_number(channel: str) -> None:
     written = sms()
     visitor = Visitor(written, flash("1234"))
     for word in ("sms", channel):
@@ -73,7 +73,7 @@ def test_a_number_with_a_live_verification_shows_that_one(channel: str) -> None:
     assert len(written.orders) == len(pairs(visitor.cookie)) == 1
 
 
-def test_a_number_with_a_live_verification_on_another_channel_starts_anew() -> None:
+def test_login_on_another_channel_starts_a_new_verification() -> None:
     written, ringing = sms(), flash("1234")
     visitor = Visitor(written, ringing)
     visitor.login("sms")
@@ -83,52 +83,52 @@ def test_a_number_with_a_live_verification_on_another_channel_starts_anew() -> N
     page = show_code(visitor.site, visitor.call)
     assert isinstance(page, CodePage)
     assert (page.kind, page.caller_hint) == ("flash_call", "099")
-    assert visitor.bench.verifier.get(*old).verification.status == "cancelled"  # type: ignore[union-attr]
+    assert visitor.harness.verifier.get(*old).verification.status == "cancelled"  # type: ignore[union-attr]
     assert isinstance(visitor.code(code="1234"), SignIn)
 
 
-def test_the_live_verification_is_shown_before_newer_ones() -> None:
+def test_open_verification_is_shown_before_newer_ended_ones() -> None:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
     [mine] = pairs(visitor.cookie)
-    visitor.held(*visitor.bench.begun(purpose="signup"))
+    visitor.held(*visitor.harness.begun(purpose="signup"))
     visitor.login()
     assert pairs(visitor.cookie)[0] == mine
     assert isinstance(visitor.code(code=written.codes[0]), SignIn)
 
 
 @pytest.mark.parametrize("purpose", ["confirm", "change_phone", "second_factor"])
-def test_a_proof_for_another_purpose_signs_nobody_in(purpose: str) -> None:
+def test_proof_for_another_purpose_does_not_sign_in(purpose: str) -> None:
     written = sms()
     visitor = Visitor(written)
-    id, secret = visitor.bench.begun(purpose=purpose)
+    id, secret = visitor.harness.begun(purpose=purpose)
     visitor.held(id, secret)
     code = written.codes[0]
-    assert isinstance(visitor.code(code=code), Redirect)  # not even judged here
-    proof = visitor.bench.verifier.check(id, secret, code).proof
+    assert isinstance(visitor.code(code=code), Redirect)  # not even compared here
+    proof = visitor.harness.verifier.check(id, secret, code).proof
     assert proof is not None
     for form in ({"code": code}, {"called": "1"}, {"resend": "1"}):
         assert isinstance(visitor.code(**form), Redirect)
-    assert visitor.bench.verifier.redeem(proof, [secret], [purpose]) is not None  # and not burnt
+    assert visitor.harness.verifier.redeem(proof, [secret], [purpose]) is not None  # and not consumed
 
 
-def test_a_verification_for_another_purpose_does_not_stand_before_the_one_that_signs_in() -> None:
+def test_code_page_prefers_login_over_other_purposes() -> None:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
     code = written.codes[0]
-    visitor.held(*visitor.bench.begun(purpose="confirm"))
+    visitor.held(*visitor.harness.begun(purpose="confirm"))
     answer = visitor.code(code=code)
     assert isinstance(answer, SignIn)
     assert answer.redeemed.purpose == "login"
 
 
-def test_looking_at_a_proven_page_signs_nobody_in() -> None:
+def test_get_of_a_verified_page_does_not_sign_in() -> None:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
-    visitor.bench.verifier.check(*pairs(visitor.cookie)[0], written.codes[0])
+    visitor.harness.verifier.check(*pairs(visitor.cookie)[0], written.codes[0])
     page = show_code(visitor.site, visitor.call)
     assert isinstance(page, CodePage)
     assert page.kind == "proven"
@@ -136,7 +136,7 @@ def test_looking_at_a_proven_page_signs_nobody_in() -> None:
     assert isinstance(visitor.code(called="1"), Redirect)  # once
 
 
-def test_the_page_offers_the_channels_that_a_resend_would_accept() -> None:
+def test_page_offers_the_channels_a_resend_accepts() -> None:
     ringing, chatted = flash("1234"), chat()
     visitor = Visitor(sms(), ringing, chatted)
     visitor.login("sms")
@@ -147,7 +147,7 @@ def test_the_page_offers_the_channels_that_a_resend_would_accept() -> None:
         return [choice.value for choice in page.choices]
 
     assert offered() == ["flash_call", "telegram"]
-    visitor.bench.fail(10)
+    visitor.harness.fail(10)
     assert offered() == ["telegram"]
     page = visitor.code(resend="1", channel="telegram")
     assert isinstance(page, CodePage)
@@ -155,7 +155,7 @@ def test_the_page_offers_the_channels_that_a_resend_would_accept() -> None:
     assert (len(ringing.orders), len(chatted.orders)) == (0, 1)
 
 
-def test_a_wrong_code_says_how_many_tries_are_left() -> None:
+def test_wrong_code_shows_the_attempts_left() -> None:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
@@ -165,7 +165,7 @@ def test_a_wrong_code_says_how_many_tries_are_left() -> None:
     assert "4" in page.error
 
 
-def test_a_channel_that_is_not_in_use_is_refused_and_starts_nothing() -> None:
+def test_unconfigured_channel_is_refused_and_starts_nothing() -> None:
     written = sms()
     page = Visitor(written).login("voice")
     assert isinstance(page, LoginPage)
@@ -173,50 +173,50 @@ def test_a_channel_that_is_not_in_use_is_refused_and_starts_nothing() -> None:
     assert written.orders == []
 
 
-def test_short_codes_that_are_closed_leave_the_login_page_where_it_is() -> None:
+def test_locked_short_codes_stay_on_the_login_page() -> None:
     ringing = flash(*["1234"] * 4)
     visitor = Visitor(ringing, sms())
-    visitor.bench.fail(10, FLASH)
+    visitor.harness.fail(10, FLASH)
     page = visitor.login("flash_call")
     assert isinstance(page, LoginPage)
     assert page.status == 409
     assert isinstance(visitor.login("sms"), Redirect)
-    assert visitor.bench.verifier.get(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
+    assert visitor.harness.verifier.get(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("purpose", ["login", "signup", "confirm", "change_phone"])
-def test_a_planted_verification_is_never_shown_or_finished(purpose: str) -> None:
+def test_planted_verification_is_neither_shown_nor_finished(purpose: str) -> None:
     written = sms()
     user = User(written)
-    bench = Bench(written, resend_after=timedelta(0))
-    user.site = replace(user.site, verifier=bench.verifier)
-    id, secret = bench.begun(phone=OTHER_PHONE, purpose=purpose)
+    harness = Harness(written, resend_after=timedelta(0))
+    user.site = replace(user.site, verifier=harness.verifier)
+    id, secret = harness.begun(phone=OTHER_PHONE, purpose=purpose)
     user.planted(id, secret)
-    proof = bench.verifier.check(id, secret, written.codes[0]).proof
+    proof = harness.verifier.check(id, secret, written.codes[0]).proof
     assert proof is not None
     for form in ({}, {"submitted": "1", "called": "1"}, {"submitted": "1", "code": written.codes[0]}):
         assert isinstance(user.code(**form), Redirect)
-    assert bench.verifier.redeem(proof, [secret], [purpose]) is not None, "nothing has used it up"
+    assert harness.verifier.redeem(proof, [secret], [purpose]) is not None, "nothing has used it up"
 
 
-def test_a_planted_verification_is_not_live() -> None:
+def test_planted_verification_does_not_count_as_open() -> None:
     written = sms()
     visitor = Visitor(written)
-    visitor.planted(*visitor.bench.begun(purpose="login"))
+    visitor.planted(*visitor.harness.begun(purpose="login"))
     visitor.login()
     assert len(written.orders) == 2
     assert len(visitor.started) == 1
 
 
-# The own number
+# The current number
 
 
 class User(Visitor):
-    """Somebody who is signed in, with a number or without."""
+    """A signed-in user, with or without a number."""
 
     def __init__(self, *drivers: Driver, phone: str | None = PHONE.e164, minutes: float | None = 1, **policy: object):
         super().__init__(*drivers)
-        self.site = replace(self.site, verifier=Bench(*drivers, resend_after=timedelta(0), **policy).verifier)
+        self.site = replace(self.site, verifier=Harness(*drivers, resend_after=timedelta(0), **policy).verifier)
         self.user: SessionUser | None = SessionUser("1", phone)
         self.signed_in_for = None if minutes is None else timedelta(minutes=minutes)
 
@@ -244,7 +244,7 @@ class User(Visitor):
         return page
 
 
-def test_the_own_number_is_confirmed_by_a_button_and_shown_as_a_hint() -> None:
+def test_current_number_is_masked_and_confirmed_by_a_button() -> None:
     written = sms()
     user = User(written)
     page = user.shown()
@@ -262,12 +262,12 @@ def test_the_own_number_is_confirmed_by_a_button_and_shown_as_a_hint() -> None:
     [
         (PHONE.e164, OTHER_PHONE.e164, "change_phone"),
         (PHONE.e164, " ۰۹۱۲ ۰۰۰ ۰۰۰۱", "change_phone"),
-        (PHONE.e164, PHONE.e164, "confirm"),  # typed, but the own one
+        (PHONE.e164, PHONE.e164, "confirm"),  # entered, but the current one
         (None, OTHER_PHONE.e164, "confirm"),
         ("no number", OTHER_PHONE.e164, "confirm"),
     ],
 )
-def test_another_number_is_typed(own: str | None, typed: str, purpose: str) -> None:
+def test_another_number_is_entered(own: str | None, typed: str, purpose: str) -> None:
     written = sms()
     user = User(written, phone=own, region="IR")
     assert isinstance(user.verify(phone=typed), Redirect)
@@ -280,7 +280,7 @@ def test_another_number_is_typed(own: str | None, typed: str, purpose: str) -> N
 
 
 @pytest.mark.parametrize("stored", ["+10000000000", "09120000000", "0912 000 0000 (home)"])
-def test_unreadable_number_is_not_replaced_without_it(stored: str) -> None:
+def test_unreadable_current_number_blocks_a_change(stored: str) -> None:
     """Numbering plans change, and sites store numbers in national form: both are still the user's number."""
     written = sms()
     user = User(written, phone=stored)
@@ -290,7 +290,7 @@ def test_unreadable_number_is_not_replaced_without_it(stored: str) -> None:
     assert written.orders == []
 
 
-def test_who_has_no_number_types_one() -> None:
+def test_user_without_a_number_enters_one() -> None:
     written = sms()
     page = User(written, phone=None).verify(confirm="1")
     assert isinstance(page, VerifyPage)
@@ -298,7 +298,7 @@ def test_who_has_no_number_types_one() -> None:
     assert written.orders == []
 
 
-def test_nobody_is_sent_to_sign_in_and_back() -> None:
+def test_anonymous_visitor_is_sent_to_login_and_back() -> None:
     user = User(sms())
     user.user = None
     for answer in (show_verify(user.site, user.call, "/there?a=b"), user.verify(confirm="1", next="/there?a=b")):
@@ -313,7 +313,7 @@ def test_nobody_is_sent_to_sign_in_and_back() -> None:
 
 @pytest.mark.parametrize("minutes", [15.1, None])
 @pytest.mark.parametrize("own", [PHONE.e164, None])
-def test_who_signed_in_long_ago_gets_no_other_number(minutes: float | None, own: str | None) -> None:
+def test_stale_session_cannot_change_the_number(minutes: float | None, own: str | None) -> None:
     written = sms()
     user = User(written, phone=own, minutes=minutes)
     assert not user.shown().may_change
@@ -324,7 +324,7 @@ def test_who_signed_in_long_ago_gets_no_other_number(minutes: float | None, own:
     assert written.orders == []
 
 
-def test_who_signed_in_long_ago_confirms_the_own_number() -> None:
+def test_stale_session_confirms_the_current_number() -> None:
     written = sms()
     user = User(written, minutes=None)
     assert isinstance(user.verify(confirm="1"), Redirect)
@@ -332,13 +332,13 @@ def test_who_signed_in_long_ago_confirms_the_own_number() -> None:
 
 
 @pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
-def test_a_session_grown_old_gets_no_number_that_was_begun_through_the_api(purpose: str) -> None:
-    """Whoever finds an open session must not make their own number the user's."""
+def test_stale_session_cannot_finish_a_change_started_by_api(purpose: str) -> None:
+    """A visitor of an unattended session must not change the user's number to theirs."""
     written = sms()
     user = User(written, minutes=16)
-    bench = Bench(written, resend_after=timedelta(0))
-    user.site = replace(user.site, verifier=bench.verifier)
-    id, secret = bench.begun(phone=OTHER_PHONE, purpose=purpose)
+    harness = Harness(written, resend_after=timedelta(0))
+    user.site = replace(user.site, verifier=harness.verifier)
+    id, secret = harness.begun(phone=OTHER_PHONE, purpose=purpose)
     user.held(id, secret)
     code = written.codes[0]
     for form in ({"code": code}, {"called": "1"}, {"resend": "1"}):
@@ -346,14 +346,14 @@ def test_a_session_grown_old_gets_no_number_that_was_begun_through_the_api(purpo
         assert isinstance(answer, Redirect)
         assert answer.to == "verify"
     assert isinstance(show_code(user.site, user.call), Redirect)
-    proof = bench.verifier.check(id, secret, code).proof  # neither judged nor burnt above
+    proof = harness.verifier.check(id, secret, code).proof  # neither compared nor consumed above
     assert proof is not None
     assert isinstance(user.code(called="1"), Redirect)
-    assert bench.verifier.redeem(proof, [secret], [purpose]) is not None
+    assert harness.verifier.redeem(proof, [secret], [purpose]) is not None
 
 
 @pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
-def test_nobody_signed_in_is_given_no_number(purpose: str) -> None:
+def test_anonymous_visitor_gets_no_number(purpose: str) -> None:
     written = sms()
     user = User(written, phone=None)
     user.verify(phone=PHONE.e164)
@@ -363,7 +363,7 @@ def test_nobody_signed_in_is_given_no_number(purpose: str) -> None:
     assert answer.to == "login"
 
 
-def test_a_live_verification_of_the_own_number_is_shown_instead_of_sent_again() -> None:
+def test_open_verification_of_current_number_is_not_resent() -> None:
     written = sms()
     user = User(written)
     for _ in range(2):
@@ -375,7 +375,7 @@ def test_a_live_verification_of_the_own_number_is_shown_instead_of_sent_again() 
     assert len(written.orders) == 2
 
 
-def test_what_is_done_is_said_where_nothing_else_is_wanted() -> None:
+def test_success_is_shown_where_there_is_no_next_page() -> None:
     written = sms()
     user = User(written)
     assert user.shown().notice == ""
@@ -391,7 +391,7 @@ def test_what_is_done_is_said_where_nothing_else_is_wanted() -> None:
     assert user.shown().notice == ""
 
 
-def test_a_number_that_is_not_given_says_why() -> None:
+def test_refused_number_change_shows_the_reason() -> None:
     user = User(sms())
     taken, refused = taken_phone(user.site, user.call, "/a"), refused_phone(user.site, user.call, "/a")
     assert isinstance(taken, VerifyPage)
@@ -402,7 +402,7 @@ def test_a_number_that_is_not_given_says_why() -> None:
     ]
 
 
-def test_what_cannot_be_sent_to_stays_on_the_page() -> None:
+def test_unreachable_number_stays_on_the_page() -> None:
     written = sms()
     user = User(written)
     for typed, status in (("", 400), ("x" * 5000, 400), ("\x00", 400), ("+870772000000", 403)):
@@ -419,7 +419,7 @@ def test_what_cannot_be_sent_to_stays_on_the_page() -> None:
 
 
 class DownStore(MemoryStore):
-    """Does not answer."""
+    """A store that is unavailable."""
 
     async def get(self, *args: object) -> None:  # type: ignore[override]
         raise StoreError("down")
@@ -428,7 +428,7 @@ class DownStore(MemoryStore):
         raise StoreError("down")
 
 
-def test_a_store_that_is_down_says_so_on_the_page_of_the_own_number() -> None:
+def test_unavailable_store_is_shown_on_the_verify_page() -> None:
     user = User(sms(), store=DownStore())
     user.held("A" * 44, "A" * 22)
     for page in (show_verify(user.site, user.call), user.verify(confirm="1")):
@@ -437,14 +437,14 @@ def test_a_store_that_is_down_says_so_on_the_page_of_the_own_number() -> None:
         assert page.headers["Retry-After"]
 
 
-# Whether to stay
+# The remember choice
 
 
 @pytest.mark.parametrize(
     ("form", "wish"),
     [({}, None), ({"asks_remember": "1"}, False), ({"asks_remember": "1", "remember": "1"}, True)],
 )
-def test_a_wish_to_stay_signed_in_goes_along(form: dict[str, str], wish: bool | None) -> None:
+def test_remember_choice_is_carried_to_the_code_page(form: dict[str, str], wish: bool | None) -> None:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
@@ -471,7 +471,7 @@ def test_a_wish_to_stay_signed_in_goes_along(form: dict[str, str], wish: bool | 
         ({"region": "RU", "allowed_regions": frozenset({"RU", "KZ"})}, NumberHelp("8 (912) 345-67-89", True, True)),
     ],
 )
-def test_numbers_are_asked_for_as_people_write_them_here(policy: dict[str, object], help: NumberHelp) -> None:
+def test_number_field_shows_the_national_format(policy: dict[str, object], help: NumberHelp) -> None:
     user = User(sms(), **policy)
     assert show_login(user.site, user.call).number == user.shown().number == help
     assert isinstance(user.verify(phone=help.example), Redirect)

@@ -1,4 +1,4 @@
-"""Cookies and headers of the pages, and forms that are not read: the rules that both adapters follow."""
+"""Cookies and headers of the pages, and refused forms: the rules that both adapters follow."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_cookies_have_no_prefix_without_tls(site: Site) -> None:
     assert cookie_name(DEVICE_COOKIE, https=False) == "phone_verify_device"
 
 
-def test_a_public_https_url_keeps_cookies_off_plain_http(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_public_https_url_keeps_cookies_off_plain_http(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     _warn_of_plain_http.cache_clear()
     behind = replace(site, public_url="https://site.example")
     for _ in range(2):
@@ -67,7 +67,7 @@ def test_same_site_follows_the_session_cookie(site: Site, same_site: object, htt
     assert arguments(site, https=https, same_site=same_site)["samesite"] == result
 
 
-def test_an_empty_value_deletes_the_cookie(site: Site) -> None:
+def test_empty_value_deletes_the_cookie(site: Site) -> None:
     set_to = arguments(site, https=True, value="")
     assert (set_to["key"], set_to["max_age"], set_to["secure"], set_to["path"]) == ("__Host-phone_verify", 0, True, "/")
 
@@ -82,7 +82,7 @@ def test_an_empty_value_deletes_the_cookie(site: Site) -> None:
         ("http://127.0.0.1:8025", "http://127.0.0.1:8025", None),
     ],
 )  # fmt: skip
-def test_frames_are_closed_unless_the_site_allows_them(setting: object, ancestors: str, options: str | None) -> None:
+def test_frames_are_denied_unless_the_site_allows_them(setting: object, ancestors: str, options: str | None) -> None:
     values = {"store": "memory:", "secret_keys": KEY, "frame_ancestors": setting}
     headers = page_headers(build(Settings.read(values)))
     assert headers["Content-Security-Policy"].endswith(f"frame-ancestors {ancestors}")
@@ -94,7 +94,7 @@ def test_frames_are_closed_unless_the_site_allows_them(setting: object, ancestor
     ["*", "none", "partner.example", "http://partner.example", "https://partner.example/path", "https://a.example;x",
      "https://a.example https://b.example", "https://user@a.example", "null", "https://*"],
 )  # fmt: skip
-def test_frame_ancestors_that_are_no_origins_are_refused(word: str) -> None:
+def test_frame_ancestors_must_be_origins(word: str) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_FRAME_ANCESTORS: use self, or"):
         Settings.read({"frame_ancestors": [word]})
 
@@ -126,14 +126,14 @@ class TestAudience:
         settings = Settings.read({"store": "memory:", "secret_keys": KEY, **values})
         return list(build(settings, framework_keys=framework_keys).verifier._flows._parts.audiences)
 
-    def test_it_differs_between_two_sites(self) -> None:
+    def test_audience_differs_between_sites(self) -> None:
         assert self.audiences(["one"]) != self.audiences(["two"])
         assert self.audiences(["one"], site_name="A") != self.audiences(["one"], site_name="B")
         assert self.audiences([], site_name="A") != self.audiences([], site_name="B")
 
-    def test_it_survives_a_rotation_of_the_framework_key(self) -> None:
+    def test_audience_survives_framework_key_rotation(self) -> None:
         [old], both, [new] = self.audiences(["old"]), self.audiences(["new", "old"]), self.audiences(["new"])
         assert both == [new, old]
 
-    def test_it_is_the_public_url_where_there_is_one(self) -> None:
+    def test_audience_is_the_public_url_if_set(self) -> None:
         assert self.audiences(["one"], public_url="https://site.example") == ["https://site.example"]

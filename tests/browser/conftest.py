@@ -17,13 +17,13 @@ from tests.conftest import missing
 from tests.scenarios import Stage
 from tests.servers import environment, gunicorn
 
-#: No look-ups of Chromium's own, and no sandbox of its own where the tests run as root in a container.
+#: No lookups by Chromium itself, and no Chromium sandbox where the tests run as root in a container.
 FLAGS = ["--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--no-first-run", "--disable-quic"]  # fmt: skip
 PHONE_SIZE = {"width": 390, "height": 844}
 DESKTOP_SIZE = {"width": 1280, "height": 900}
 
-#: A tab with a profile of its own, for so long as the block lasts.
+#: A tab with a new profile, for the duration of the block.
 Tabs = Callable[..., Any]
 
 
@@ -31,11 +31,11 @@ Tabs = Callable[..., Any]
 def site(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """An example site: its address."""
+    """An example site: yields its URL."""
     data = tmp_path_factory.mktemp(request.param)
     env = environment(request.param, data, sandbox.dsn, {"sends_per_hour_per_prefix": "0"})
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
-    with gunicorn(request.param, env, application="tests.browser.strict:application") as url:
+    with gunicorn(request.param, env, application="tests.browser.strict_csp_site:application") as url:
         yield url
 
 
@@ -55,7 +55,7 @@ def browser(chromium: str) -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def tabs(browser: Any) -> Tabs:
-    """Opens tabs. What a tab's console complains of, a violated policy among it, fails the test."""
+    """Open tabs. An error on a tab's console, including a policy violation, fails the test."""
 
     @contextmanager
     def open_tab(**options: Any) -> Iterator[Any]:
@@ -74,7 +74,7 @@ def tabs(browser: Any) -> Tabs:
 
 
 def keep_picture(tab: Any) -> None:
-    """Keep how the tab looks at the end of a test in the folder PHONE_VERIFY_SCREENSHOTS, for somebody to look at."""
+    """Save a screenshot at the end of a test in the folder PHONE_VERIFY_SCREENSHOTS, for review."""
     folder = os.environ.get("PHONE_VERIFY_SCREENSHOTS")
     if folder and not tab.is_closed():
         test = re.sub(r" \(\w+\)$|[^\w.-]+", "-", os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2]).strip("-")
@@ -91,12 +91,12 @@ def page(request: pytest.FixtureRequest, tabs: Tabs) -> Iterator[Any]:
 
 @pytest.fixture
 def stage(sandbox: SandboxServer) -> Stage:
-    """Numbers of this test's own, and what their handsets show."""
+    """Numbers of this test, and the display of their handsets."""
     return Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
 
 
 def _complaint(message: Any) -> str:
-    """What the console complains of, but for what a test does on purpose, and no icon."""
+    """Return the console errors, except those that a test causes on purpose, and the missing icon."""
     refused = any(f"status of {status}" in message.text for status in (400, 403, 409, 422))
     expected = refused or message.location.get("url", "").endswith("/favicon.ico")
     return "" if message.type != "error" or expected else str(message.text)

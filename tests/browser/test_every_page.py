@@ -1,6 +1,6 @@
-"""Every page in every state, as a browser has it: nothing for axe to find, nothing against the strictest policy.
+"""Every page in every state, in a browser: no axe violations and no violations of the strictest policy.
 
-The pages come from the templates themselves, since some states (a store that is down) take long to reach on a site.
+The pages are rendered from the templates, since some states (store outage) are slow to reach on a site.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.conftest import missing
 from tests.test_templates import PAGES, by_jinja
 
 from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs, keep_picture
-from .signing_up import sign_up_page
-from .strict import POLICY
+from .signup_site import sign_up_page
+from .strict_csp_site import POLICY
 
 pytestmark = pytest.mark.browser
 
 HOST = "http://pages.invalid"
 OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
-#: To a browser these look like others of the list.
+#: A browser displays these like others of the list.
 ALIKE = {
     "login, one way",
     "code, to change",
@@ -38,7 +38,7 @@ ALIKE = {
     "verify, no number, refused",
     "verify, no number, must sign in",
 }
-#: One of each kind for the other direction, colours and size.
+#: One of each kind for RTL, colours and size.
 TURNED = [
     "login",
     "code, wrong",
@@ -53,7 +53,7 @@ TURNED = [
 
 
 def in_language(kind: str, tag: str) -> str:
-    """The page of this state, its fixed texts in this language."""
+    """Return the page of this state, with its fixed texts in this language."""
     name, page = PAGES[kind]
     texts = texts_in(LANGUAGES[tag])
     if not is_dataclass(page):
@@ -68,7 +68,7 @@ def in_language(kind: str, tag: str) -> str:
 
 
 def serve(tab: Any, contents: dict[str, str]) -> None:
-    """Answer the tab's requests: the page by its language and state, and our two files, all behind the policy."""
+    """Answer the tab's requests: the page by language and state, and our two files, all with the policy."""
 
     def answer(route: Any) -> None:
         path = route.request.url.removeprefix(HOST).partition("?")[0]
@@ -102,17 +102,17 @@ def axe() -> Any:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in PAGES if kind not in ALIKE])
-def test_nothing_is_wrong_with_a_page(tab: Any, axe: Any, kind: str) -> None:
+def test_no_axe_or_csp_violations_on_any_page(tab: Any, axe: Any, kind: str) -> None:
     is_fine(tab, axe, in_language(kind, "en"))
 
 
 @pytest.mark.parametrize("kind", TURNED)
-def test_nothing_is_wrong_from_the_right_and_in_the_dark(wide_dark_tab: Any, axe: Any, kind: str) -> None:
+def test_no_axe_violations_in_rtl_and_dark_mode(wide_dark_tab: Any, axe: Any, kind: str) -> None:
     is_fine(wide_dark_tab, axe, in_language(kind, "fa"))
 
 
 @pytest.mark.parametrize("posted", [None, {"email": "x"}], ids=["empty", "refused"])
-def test_nothing_is_wrong_where_a_new_user_fills_in_a_form(
+def test_no_axe_violations_on_the_signup_form(
     tab: Any, wide_dark_tab: Any, axe: Any, posted: dict[str, str] | None
 ) -> None:
     is_fine(tab, axe, sign_up_page("en", posted))
@@ -133,11 +133,11 @@ def is_fine(tab: Any, axe: Any, page: str) -> None:
     keep_picture(tab)
     assert complaints == []
     assert found.violations_count == 0, found.generate_report()
-    # Nothing is cut off, and nobody scrolls sideways.
+    # Nothing is cut off, and the page does not scroll sideways.
     assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-def test_the_script_keeps_a_cleared_box_when_sending_again(tab: Any) -> None:
+def test_script_keeps_a_cleared_checkbox_on_resend(tab: Any) -> None:
     serve(tab, {"/page": in_language("code", "en"), "/phone/code/": in_language("code", "en")})
     tab.goto(f"{HOST}/page")
     for ticked in (True, False):
@@ -150,8 +150,8 @@ def test_the_script_keeps_a_cleared_box_when_sending_again(tab: Any) -> None:
         assert "resend=1" in sent
 
 
-def test_a_policy_that_is_broken_is_noticed(tabs: Tabs) -> None:
-    """What the tests above rely on."""
+def test_csp_violation_is_detected(tabs: Tabs) -> None:
+    """The tests above depend on these functions."""
     opened = tabs()
     tab = opened.__enter__()
     serve(tab, {"/page": "<title>x</title><script>1</script>"})

@@ -17,19 +17,19 @@ from tests.clients import Browser, HttpCarrier
 from tests.scenarios import Stage, signed_in
 
 from .conftest import Tabs
-from .test_own_number import confirm
+from .test_current_number import confirm
 from .test_sign_in import begin, is_signed_in
 
 pytestmark = pytest.mark.browser
 
-#: Where a cookie can stand so that the site's pages get it. The longest path comes first in a request.
+#: The scopes of a cookie that reaches the site's pages. The longest path comes first in a request.
 PATHS = ("/", "/phone/", "/phone/login/", "/phone/code/", "/phone/verify/")
-#: Polls of the page that would follow a call by themselves.
+#: The requests by which a page polls an inbound call.
 WAIT = 7000
 
 
 class AttackersPage(BaseHTTPRequestHandler):
-    """A page of a sibling host, with nothing on it."""
+    """An empty page of a sibling host."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -38,12 +38,12 @@ class AttackersPage(BaseHTTPRequestHandler):
         self.wfile.write(b"<!doctype html><title>Blog</title>")
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing."""
+        """Send an empty response."""
 
 
 @pytest.fixture(scope="module")
 def blog() -> Iterator[str]:
-    """The attacker's host, a sibling of the site's."""
+    """The attacker's host, a sibling of the site's host."""
     with ThreadingHTTPServer(("127.0.0.1", 0), AttackersPage) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://blog.shop.localhost:{server.server_port}/"
@@ -52,13 +52,13 @@ def blog() -> Iterator[str]:
 
 @pytest.fixture
 def shop(site: str) -> str:
-    """The site under its own host name."""
+    """The site under its host name."""
     return site.replace("127.0.0.1", "shop.localhost")
 
 
 @pytest.fixture
 def attacker(site: str) -> Browser:
-    """The attacker's own client of the site."""
+    """The attacker's client of the site."""
     return Browser(HttpCarrier(site))
 
 
@@ -97,7 +97,7 @@ def call_of(begun: dict[str, Any], stage: Stage, phone: str) -> None:
 
 
 def user_of(stage: Stage, browser: Browser, phone: str) -> dict[str, Any]:
-    """The user whom this number signs in."""
+    """Return the user whom this number signs in."""
     begun = browser.call("POST", "v1/verifications", {"phone": phone, "channel": "sms"}).json()
     path, secret = f"v1/verifications/{begun['id']}", begun["secret"]
     proof = browser.call("POST", f"{path}/check", {"code": stage.code(phone)}, secret=secret).json()["proof"]
@@ -112,7 +112,7 @@ def test_planted_confirmation_by_call_gives_no_number(
     own, theirs = enter(victim, shop, stage), stage.phone()
     fields = {"phone": theirs, "purpose": "confirm", "channel": "inbound_call"}
     assert attacker.call("POST", "v1/verifications", fields).status == 401
-    signed_in(stage, attacker)  # the attacker needs an account of their own
+    signed_in(stage, attacker)  # the attacker needs a separate account
     begun = attacker.call("POST", "v1/verifications", fields).json()
     plant(victim, blog, begun)
     victim.goto(f"{shop}/phone/code/")
@@ -125,7 +125,7 @@ def test_planted_confirmation_by_call_gives_no_number(
     assert user_of(stage, attacker, theirs)["created"] is True, "the number is nobody's"
 
 
-def test_planted_login_signs_nobody_in(victim: Any, shop: str, blog: str, attacker: Browser, stage: Stage) -> None:
+def test_planted_login_does_not_sign_in(victim: Any, shop: str, blog: str, attacker: Browser, stage: Stage) -> None:
     theirs = stage.phone()
     begun = attacker.call("POST", "v1/verifications", {"phone": theirs, "channel": "inbound_call"}).json()
     plant(victim, blog, begun)
@@ -158,7 +158,7 @@ def test_planted_login_for_the_victims_phone_is_not_shown(
     assert (seen["status"], seen["proof"]) == ("cancelled", None)
 
 
-def test_proof_left_in_a_shared_browser_is_the_next_users_no_number(victim: Any, shop: str, stage: Stage) -> None:
+def test_leftover_proof_gives_the_next_user_no_number(victim: Any, shop: str, stage: Stage) -> None:
     enter(victim, shop, stage)
     left = stage.phone()
     victim.goto(f"{shop}/phone/verify/")
@@ -171,7 +171,7 @@ def test_proof_left_in_a_shared_browser_is_the_next_users_no_number(victim: Any,
     assert victim.locator("#pv-ask").count() == 1, "the page asks"
     assert left in victim.content().replace(" ", "").replace("-", "")
     stage.dial(left, line)
-    victim.get_by_role("button", name="Yes, use this number").wait_for()  # and no script answers
+    victim.get_by_role("button", name="Yes, use this number").wait_for()  # and no script responds
     victim.goto(f"{shop}/")
     victim.get_by_role("button", name="Sign out").click()
     victim.wait_for_load_state()

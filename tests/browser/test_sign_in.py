@@ -1,4 +1,4 @@
-"""A visitor with a real browser signs in on both example sites, by each channel, reading what the handset shows."""
+"""A visitor with a real browser signs in on both example sites by each channel, reading the handset."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_signed_in(page: Any, site: str, phone: str) -> None:
     assert phone in page.inner_text("body")
 
 
-def test_by_sms(page: Any, site: str, stage: Stage) -> None:
+def test_visitor_signs_in_by_sms(page: Any, site: str, stage: Stage) -> None:
     phone = stage.phone()
     begin(page, site, phone, "sms")
     code = stage.code(phone)
@@ -42,9 +42,7 @@ def test_by_sms(page: Any, site: str, stage: Stage) -> None:
     is_signed_in(page, site, phone)
 
 
-def test_in_persian_the_page_runs_from_the_right_and_counts_in_persian_digits(
-    page: Any, site: str, stage: Stage
-) -> None:
+def test_persian_page_is_rtl_and_counts_in_persian_digits(page: Any, site: str, stage: Stage) -> None:
     page.set_extra_http_headers({"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"})
     page.goto(f"{site}/phone/login/")
     page.locator("#pv-phone").fill(stage.phone())
@@ -60,7 +58,7 @@ def test_in_persian_the_page_runs_from_the_right_and_counts_in_persian_digits(
     assert code.evaluate("field => getComputedStyle(field).direction") == "ltr"
 
 
-def test_by_flash_call(page: Any, site: str, stage: Stage) -> None:
+def test_visitor_signs_in_by_flash_call(page: Any, site: str, stage: Stage) -> None:
     phone = stage.phone()
     begin(page, site, phone, "flash_call")
     page.locator("input[name=code]").fill(stage.code(phone))
@@ -68,21 +66,21 @@ def test_by_flash_call(page: Any, site: str, stage: Stage) -> None:
     is_signed_in(page, site, phone)
 
 
-def test_by_calling_a_number(page: Any, site: str, stage: Stage, request: pytest.FixtureRequest) -> None:
+def test_visitor_signs_in_by_inbound_call(page: Any, site: str, stage: Stage, request: pytest.FixtureRequest) -> None:
     phone = stage.phone()
     begin(page, site, phone, "inbound_call")
     href = page.locator('a[href^="tel:"]').first.get_attribute("href")
     assert page.locator('img[src^="data:image/svg+xml"]').count() == 1
     stage.dial(phone, href.removeprefix("tel:"))
     if "no script" in request.node.name:
-        # A provider is asked every three seconds at most, so the first click may come too early: as for a person.
+        # A provider is polled every three seconds at most, so the first click may be too early, as for a real visitor.
         for _ in range(8):
             page.get_by_role("button", name="I have called").click()
             page.wait_for_load_state()
             if "/phone/code/" not in page.url:
                 break
             page.wait_for_timeout(1000)
-    is_signed_in(page, site, phone)  # with the script, the page notices the call by itself
+    is_signed_in(page, site, phone)  # with the script, the page detects the call automatically
     page.get_by_role("link", name="Sign out").or_(page.get_by_role("button", name="Sign out")).first.click()
     if "/phone/logout/" in page.url:
         page.get_by_role("button", name="Sign out").click()

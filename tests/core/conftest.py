@@ -1,4 +1,4 @@
-"""What the tests of the core share."""
+"""Fixtures of the core's tests."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import pytest
 
 from phone_verify.verifier import Verifier
 
-from .bench import AsyncFace, Bench
+from .harness import AsyncFace, Harness
 from .sockets import Server
 
 
 @pytest.fixture(params=[Verifier, AsyncFace], ids=["blocking", "async"])
 def face(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the test through both faces of the verifier."""
-    monkeypatch.setattr(Bench, "face", request.param)
+    """Run the test with the blocking and with the async verifier."""
+    monkeypatch.setattr(Harness, "face", request.param)
 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[Callable[[socket.socket], None]], Server]]:
-    """Makes a server that answers each piece of a request by a function of the socket."""
+    """Return a function that starts a server which handles each connection by a function of the socket."""
     servers: list[Server] = []
 
     def new(answer: Callable[[socket.socket], None]) -> Server:

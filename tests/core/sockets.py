@@ -1,4 +1,4 @@
-"""A server of bare sockets, which can do what no HTTP server would."""
+"""A server on bare sockets, which can violate HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Server:
-    """Answers each connection by what `answer` does with the socket, after the request has come."""
+    """A server that passes the socket of each connection to `answer` once the request has arrived."""
 
     def __init__(self, answer: Callable[[socket.socket], None]) -> None:
         self.requests: list[bytes] = []

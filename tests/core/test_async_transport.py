@@ -1,4 +1,4 @@
-"""What the async transport promises besides: many at once, cancelling, several event loops, closing."""
+"""Further promises of the async transport: concurrency, cancellation, several event loops, closing."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def echo(text: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(text), text)
 
 
-def test_a_cancelled_request_leaves_no_reply_for_the_next(serve: Serve) -> None:
-    """The first is cancelled after it was sent; its answer comes late, when another request is under way."""
+def test_cancelled_request_leaves_no_reply_for_the_next(serve: Serve) -> None:
+    """The first request is cancelled after it was sent; its late response arrives during another request."""
     late = threading.Event()
     asked: list[bytes] = []
 
@@ -54,10 +54,10 @@ def test_a_cancelled_request_leaves_no_reply_for_the_next(serve: Serve) -> None:
         return [await transport.send(HttpRequest.get(f"{server.url}/{name}"), 5) for name in ("second", "third")]
 
     assert [response.body for response in asyncio.run(both())] == [b"second", b"third"]
-    assert server.connections == 2  # the first one's was kept from before, and was closed
+    assert server.connections == 2  # the first one's connection was reused, and was closed
 
 
-def test_a_request_that_ran_out_of_time_leaves_no_reply_either(serve: Serve) -> None:
+def test_timed_out_request_leaves_no_reply_for_the_next(serve: Serve) -> None:
     late = threading.Event()
 
     def answer(connection: socket.socket) -> None:
@@ -78,8 +78,8 @@ def test_a_request_that_ran_out_of_time_leaves_no_reply_either(serve: Serve) -> 
     assert asyncio.run(both()) == b"2"
 
 
-def test_many_at_once_wait_together() -> None:
-    """Nobody is answered before the last has asked: a queue anywhere would wait for ever."""
+def test_concurrent_requests_wait_in_parallel() -> None:
+    """No request is answered before the last has arrived: a queue anywhere would block forever."""
     everybody = 200
 
     async def all_at_once() -> None:
@@ -109,7 +109,7 @@ def test_many_at_once_wait_together() -> None:
     asyncio.run(all_at_once())
 
 
-def test_each_event_loop_has_connections_of_its_own_which_end_with_it(serve: Serve) -> None:
+def test_each_event_loop_has_and_closes_its_own_connections(serve: Serve) -> None:
     server, transport = serve(sends(OK)), AsyncTransport()
 
     async def twice() -> None:
@@ -128,22 +128,22 @@ def test_each_event_loop_has_connections_of_its_own_which_end_with_it(serve: Ser
     assert transport._open == {}
 
 
-def test_a_loop_that_nobody_shut_down_is_forgotten_once_it_is_closed(serve: Serve) -> None:
+def test_closed_loop_is_dropped_without_a_shutdown(serve: Serve) -> None:
     server, transport = serve(sends(OK)), AsyncTransport()
     loop = asyncio.new_event_loop()
     loop.run_until_complete(transport.send(HttpRequest.get(server.url), 5))
     (kept,) = transport._open.values()
-    loop.run_until_complete(kept.session.close())  # what is left open would warn, as everything does in Python
+    loop.run_until_complete(kept.session.close())  # an open connection would raise a ResourceWarning
     loop.close()
     asyncio.run(transport.send(HttpRequest.get(server.url), 5))
     assert transport._open == {}
 
 
-def test_closing_ends_the_connections_and_the_next_request_opens_new_ones(serve: Serve) -> None:
+def test_closing_drops_connections_and_next_request_reopens(serve: Serve) -> None:
     server, transport = serve(sends(OK)), AsyncTransport()
 
     async def use() -> None:
-        await transport.aclose()  # nothing is open yet
+        await transport.aclose()  # no connection is open yet
         for connections in (1, 2):
             await transport.send(HttpRequest.get(server.url), 5)
             await transport.send(HttpRequest.get(server.url), 5)
@@ -153,7 +153,7 @@ def test_closing_ends_the_connections_and_the_next_request_opens_new_ones(serve:
     asyncio.run(use())
 
 
-def test_a_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_client_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     with pytest.raises(ConfigurationError, match=r"phone-verify\[async\]"):
         AsyncTransport()

@@ -1,4 +1,4 @@
-"""The async verifier: the same words as the blocking one's, many flows side by side, and flows that are cancelled."""
+"""The async verifier: the same methods as the blocking one, concurrent flows, and cancelled flows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from phone_verify.stores.threaded import ThreadedStore
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.verifier import AsyncVerifier, Verifier
 
-from .bench import OTHER_PHONE, PHONE, AsyncFace, Bench, sms, wrong
+from .harness import OTHER_PHONE, PHONE, AsyncFace, Harness, sms, wrong
 
 
 def test_both_verifiers_have_the_same_methods() -> None:
-    """But for `flows`, by which the blocking one gives its own."""
+    """Except for `flows`, the async verifier of the blocking one."""
 
     def methods(kind: type) -> dict[str, Any]:
         return {name: getattr(kind, name) for name in dir(kind) if not name.startswith("_")}
@@ -40,11 +40,11 @@ def test_both_verifiers_have_the_same_methods() -> None:
             assert inspect.signature(method) == inspect.signature(blocking[name]), name
 
 
-def test_flows_side_by_side_keep_every_limit() -> None:
-    """Each flow lets the others go on at each of its steps."""
+def test_concurrent_flows_keep_every_limit() -> None:
+    """Each flow yields to the others at each of its steps."""
     driver = sms()
-    bench = Bench(driver, sends_per_hour=5, max_attempts=3)
-    verifier = AsyncFace(bench.parts).flows
+    harness = Harness(driver, sends_per_hour=5, max_attempts=3)
+    verifier = AsyncFace(harness.parts).flows
 
     async def race() -> None:
         begun = await asyncio.gather(*(verifier.start(PHONE) for _ in range(20)))
@@ -68,7 +68,7 @@ def test_flows_side_by_side_keep_every_limit() -> None:
 
 
 class HangsOnce(FakeTransport):
-    """Never answers the first request."""
+    """A server that never answers the first request."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ class HangsOnce(FakeTransport):
         return await super().send(request, timeout)
 
 
-def test_a_cancelled_start_leaves_a_record_that_harms_nobody() -> None:
-    """It counts as sent, since the message may be on its way, and nobody was given its secret."""
+def test_cancelled_start_leaves_a_harmless_record() -> None:
+    """It counts as sent, since the message may be in transit, and no client received its secret."""
     transport = HangsOnce()
     settings = Settings.read({"sms": "console://", "sends_per_hour": "2"})
     verifier = build(settings, framework_keys=["k-key-for-tests-0123456789abcdef"], transport=transport).async_verifier
@@ -102,7 +102,7 @@ def test_a_cancelled_start_leaves_a_record_that_harms_nobody() -> None:
     asyncio.run(flows())
 
 
-def test_both_faces_of_a_site_share_records_and_counters() -> None:
+def test_blocking_and_async_share_records_and_counters() -> None:
     transport = FakeTransport()
     site = build(
         Settings.read({"sms": "console://", "sends_per_hour": "2"}),
@@ -126,7 +126,7 @@ def test_both_faces_of_a_site_share_records_and_counters() -> None:
     assert found.status is Status.VERIFIED
 
 
-def test_both_faces_of_a_site_count_right_answers_together() -> None:
+def test_blocking_and_async_share_success_counts() -> None:
     site = build(
         Settings.read({"flash_call": "ssms://NAME:KEY@default"}),
         framework_keys=["k-key-for-tests-0123456789abcdef"],
@@ -136,20 +136,20 @@ def test_both_faces_of_a_site_count_right_answers_together() -> None:
 
 
 @pytest.mark.parametrize("url", ["memory:", "sqlite:///a.sqlite3", "orm:"])
-def test_a_blocking_store_runs_in_threads_and_memory_needs_none(url: str) -> None:
+def test_blocking_store_runs_in_threads_and_memory_does_not(url: str) -> None:
     store = MemoryStore()
     awaited = open_async_store(url, store)
     assert awaited is store if url == "memory:" else isinstance(awaited, ThreadedStore)
 
 
-def test_redis_has_an_async_client_of_its_own() -> None:
+def test_redis_store_has_an_async_client() -> None:
     from phone_verify.stores.redis import AsyncRedisStore
 
     for url in ("redis://localhost:6379/0", "rediss://localhost", "redis+sentinel://localhost/service"):
         assert isinstance(open_async_store(url, MemoryStore()), AsyncRedisStore)
 
 
-def test_a_site_without_the_extra_is_blocking_and_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_site_without_the_extra_is_blocking_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
     site = build(Settings.read({"sms": "console://"}), framework_keys=["k-key-for-tests-0123456789abcdef"])
     assert site.verifier.start(PHONE).ok
@@ -157,7 +157,7 @@ def test_a_site_without_the_extra_is_blocking_and_says_what_is_missing(monkeypat
         _ = site.async_verifier
 
 
-def test_a_blocking_site_loads_nothing_for_async() -> None:
+def test_blocking_site_imports_no_async_client() -> None:
     program = (
         "import sys, phone_verify as c\n"
         "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
@@ -169,7 +169,7 @@ def test_a_blocking_site_loads_nothing_for_async() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_program_of_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_program_in_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (Path(__file__).parents[2] / "docs" / "async.md").read_text("utf-8")
     (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     monkeypatch.setenv("SECRET_KEY", "k-key-for-tests-0123456789abcdef")

@@ -27,7 +27,7 @@ def ring() -> Keyring:
     return Keyring([NEW, OLD], TAG)
 
 
-def test_a_code_depends_on_everything_it_is_bound_to(ring: Keyring) -> None:
+def test_code_depends_on_everything_it_is_bound_to(ring: Keyring) -> None:
     base = (ring.key_id, "id", PHONE, "login", 1, 8)
     other_phone, old_key = PhoneNumber("+989120000001"), Keyring([OLD]).key_id
     others = [
@@ -47,7 +47,7 @@ def test_codes_keep_leading_zeros(ring: Keyring, length: int) -> None:
     assert all(code.isascii() and code.isdigit() for code in codes)
 
 
-def test_no_digit_is_likelier(ring: Keyring) -> None:
+def test_all_digits_are_equally_likely(ring: Keyring) -> None:
     counts = Counter("".join(ring.derive(ring.key_id, f"id{n}", PHONE, "login", 1, 8) for n in range(4000)))
     # 32,000 digits: the standard deviation of each count is 54; five of them are 1 in a million.
     assert all(abs(count - 3200) < 270 for count in counts.values())
@@ -68,15 +68,15 @@ def test_codes_of_a_listed_key_can_be_repeated(ring: Keyring) -> None:
     assert not Keyring([NEW], TAG).knows(old.key_id)
 
 
-def test_tags_do_not_turn_with_the_keys(ring: Keyring) -> None:
+def test_tags_survive_key_rotation(ring: Keyring) -> None:
     assert ring.tag(PHONE) == Keyring(["x-key-for-tests-0123456789abcdef"], TAG).tag(PHONE)
-    assert Keyring([NEW, OLD]).tag(PHONE) == Keyring([OLD]).tag(PHONE)  # the last key, when none is set
+    assert Keyring([NEW, OLD]).tag(PHONE) == Keyring([OLD]).tag(PHONE)  # the last key, if none is set
     assert ring.tag(PHONE) != Keyring([NEW, OLD], "T-key-for-tests-0123456789abcdef").tag(PHONE)
     assert ring.bucket("address", "192.0.2.1") != ring.bucket("prefix", "192.0.2.1")
     assert "192" not in ring.bucket("address", "192.0.2.1")
 
 
-def test_a_key_shows_nowhere(ring: Keyring) -> None:
+def test_key_never_appears_in_text(ring: Keyring) -> None:
     shown = repr(ring) + ring.key_id
     assert NEW[:8] not in shown
     assert OLD[:8] not in shown
@@ -134,12 +134,12 @@ def test_ids_hold_the_tag_and_128_bits(ring: Keyring) -> None:
     ],
     ids=ascii,
 )  # fmt: skip
-def test_codes_as_typed(typed: str, code: str | None) -> None:
+def test_typed_codes_are_normalised(typed: str, code: str | None) -> None:
     assert normalise(typed) == code
 
 
 @given(st.text(max_size=40))
-def test_a_normalised_code_is_ascii_digits_and_stays_itself(typed: str) -> None:
+def test_normalised_code_is_ascii_digits_and_stays_itself(typed: str) -> None:
     code = normalise(typed)
     if code is not None:
         assert code

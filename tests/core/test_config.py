@@ -1,4 +1,4 @@
-"""Settings into finished objects, and every refusal at start-up."""
+"""Settings to a configured site, and every refusal at startup."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def names(**dsns: str) -> dict[str, list[str]]:
     return {channel.value: [driver.name for driver in drivers] for channel, drivers in by_channel.items()}
 
 
-def test_the_environment_speaks_for_itself() -> None:
+def test_environment_alone_configures_a_site() -> None:
     environ = {
         "PHONE_VERIFY_SMS": "amoot://T1@default\n amoot://T2@default",
         "PHONE_VERIFY_FLASH_CALL": "ferzz://K@default",
@@ -58,7 +58,7 @@ def test_the_environment_speaks_for_itself() -> None:
     assert set(made.verifier.drivers) == {"amoot", "amoot-2", "ferzz"}
 
 
-def test_a_mapping_wins_over_the_environment() -> None:
+def test_mapping_wins_over_the_environment() -> None:
     environ = {"PHONE_VERIFY_TTL": "120", "PHONE_VERIFY_MAX_ATTEMPTS": "2"}
     settings = Settings.read({"ttl": 90, "max_attempts": None, "allowed_regions": ["IR"]}, environ)
     assert (settings.policy.ttl, settings.policy.max_attempts) == (timedelta(seconds=90), 2)
@@ -104,13 +104,13 @@ def test_a_mapping_wins_over_the_environment() -> None:
         ({"sms": "amoot://T@default?name=A/B"}, "option 'name'"),
     ],
 )
-def test_what_cannot_work_is_refused_with_its_name(values: dict[str, object], says: str) -> None:
+def test_invalid_setting_is_refused_by_name(values: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         site(**values)
     assert says in str(refused.value)
 
 
-def test_no_refusal_shows_a_credential() -> None:
+def test_no_error_shows_a_credential() -> None:
     for text in (
         "ferzz://S3CRET@default",
         "amoot://S3CRET@default?x=y",
@@ -134,7 +134,7 @@ def test_one_dsn_is_one_driver_and_others_are_numbered() -> None:
     assert names(sms="amoot://A@default?name=main amoot://B@default") == {"sms": ["main", "amoot"]}
 
 
-def test_the_sandbox_stands_for_real_drivers() -> None:
+def test_sandbox_replaces_the_providers_hosts() -> None:
     dsn = "sandbox://127.0.0.1:8025"
     assert names(sms=dsn, flash_call=dsn, inbound_call=dsn, telegram=dsn) == {
         "sms": ["amoot"],
@@ -144,7 +144,7 @@ def test_the_sandbox_stands_for_real_drivers() -> None:
     }
 
 
-def test_framework_keys_sign_where_no_others_are_set() -> None:
+def test_framework_keys_sign_by_default() -> None:
     made = build(Settings.read({"store": "memory:"}), framework_keys=[KEY])
     again = build(Settings.read({"store": "memory:", "secret_keys": KEY}))
     assert list(made.webhook_secrets) == list(again.webhook_secrets)
@@ -153,12 +153,12 @@ def test_framework_keys_sign_where_no_others_are_set() -> None:
         build(Settings.read({"store": "memory:"}))
 
 
-def test_webhook_secrets_are_those_of_every_key_unless_one_is_set() -> None:
+def test_webhook_secrets_derive_from_keys_unless_one_is_set() -> None:
     assert len(site(secret_keys=[KEY, "l-key-for-tests-0123456789abcdef"]).webhook_secrets) == 2
     assert list(site(webhook_secret="mine-0123456789abcdefgh").webhook_secrets) == ["mine-0123456789abcdefgh"]
 
 
-def test_an_adapters_own_store() -> None:
+def test_adapter_may_bring_its_own_store() -> None:
     seen: list[str] = []
 
     def open_own(url: str) -> MemoryStore:
@@ -169,7 +169,7 @@ def test_an_adapters_own_store() -> None:
     assert seen == ["orm:"]
 
 
-def test_a_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
+def test_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
     site(store=f"sqlite:///{tmp_path}/x.sqlite3")
     with pytest.raises(ConfigurationError, match="memory:"):
         site(store="sqlite://")
@@ -183,7 +183,7 @@ def test_a_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
         ("pymysql", "mysql://127.0.0.1/test", "phone-verify[sql,mysql]"),
     ],
 )
-def test_a_missing_package_is_named_with_its_extra(package: str, store: str, extra: str) -> None:
+def test_missing_package_is_named_with_its_extra(package: str, store: str, extra: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
         "from phone_verify import ConfigurationError, Settings, build\n"
@@ -198,7 +198,7 @@ def test_every_setting_of_the_contract_is_known() -> None:
     assert len(KNOWN) == len(set(KNOWN)) == 37
 
 
-def test_keys_of_the_framework_are_judged_like_ours() -> None:
+def test_framework_keys_meet_the_same_rules() -> None:
     read, insecure = Settings.read({"store": "memory:"}), f"django-insecure-{KEY}"
     for keys in (["a" * 50], [KEY, "b" * 50], [insecure]):
         with pytest.raises(ConfigurationError, match=r"^SECRET_KEY: .*token_urlsafe"):
@@ -208,13 +208,13 @@ def test_keys_of_the_framework_are_judged_like_ours() -> None:
         build(read, framework_keys=["a" * 50], production=False)
 
 
-def test_a_short_webhook_secret_is_refused_also_behind_a_good_one() -> None:
+def test_short_webhook_secret_is_refused_after_a_good_one() -> None:
     with pytest.raises(ConfigurationError, match=r"22 characters .*token_urlsafe\(24\)") as refused:
         site(webhook_secret="new-secret-0123456789abc,old-secret")
     assert "old-secret" not in str(refused.value)
 
 
-def test_several_webhook_secrets_are_accepted_and_the_first_is_given_out() -> None:
+def test_several_webhook_secrets_work_and_the_first_is_used() -> None:
     assert site(webhook_secret="new-secret-0123456789abc, old-secret-0123456789abc").webhook_secrets == [
         "new-secret-0123456789abc",
         "old-secret-0123456789abc",

@@ -1,4 +1,4 @@
-"""How an order is handed to drivers: whose code it carries, how long each request may take, who is asked again."""
+"""How an order is passed to drivers: the code, the time limit of each request, the order of drivers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phone_verify.model import CallState, Channel, CodeSource, Order, Reason, Re
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 
-from .bench import (
+from .harness import (
     CALL,
     DOWN,
     FLASH,
@@ -25,9 +25,9 @@ from .bench import (
     SMS,
     TELEGRAM,
     UNCLEAR,
-    Bench,
     Caller,
     Driver,
+    Harness,
     Remote,
     chat,
     flash,
@@ -39,72 +39,72 @@ pytestmark = pytest.mark.usefixtures("face")
 # The code
 
 
-def test_our_code_is_a_new_one_on_another_channel_of_ours() -> None:
+def test_local_code_is_new_on_another_local_channel() -> None:
     written, chatted = sms(), chat()
-    bench = Bench(written, chatted, resend_after=timedelta(0))
-    id, secret = bench.begun(SMS)
-    assert bench.verifier.resend(id, secret, channel=TELEGRAM).ok
+    harness = Harness(written, chatted, resend_after=timedelta(0))
+    id, secret = harness.begun(SMS)
+    assert harness.verifier.resend(id, secret, channel=TELEGRAM).ok
     assert chatted.codes[0] != written.codes[0]
-    assert bench.verifier.resend(id, secret, channel=SMS).ok
+    assert harness.verifier.resend(id, secret, channel=SMS).ok
     assert len({*written.codes, *chatted.codes}) == 3
     for old in (written.codes[0], chatted.codes[0]):
-        assert bench.verifier.check(id, secret, old).reason is Reason.WRONG_CODE
-    assert bench.verifier.check(id, secret, written.codes[1]).ok
+        assert harness.verifier.check(id, secret, old).reason is Reason.WRONG_CODE
+    assert harness.verifier.check(id, secret, written.codes[1]).ok
 
 
 @pytest.mark.parametrize("code", ["", "7", "12", "abcd", "12 34", "+123", "١٢٣٤", "1234\n", "123456789"], ids=ascii)
-def test_a_told_code_that_nobody_could_type_fails(code: str) -> None:
+def test_provider_code_that_cannot_be_typed_fails(code: str) -> None:
     second = flash("1234", name="flash-2")
-    assert Bench(flash(code), second).start().reason is Reason.DELIVERY_FAILED
+    assert Harness(flash(code), second).start().reason is Reason.DELIVERY_FAILED
     assert second.orders == []  # the phone may have rung
 
 
 @pytest.mark.parametrize("code", ["123", "0000", "12345678"])
-def test_a_told_code_is_three_to_eight_digits(code: str) -> None:
-    bench = Bench(flash(code))
-    id, secret = bench.begun()
-    assert bench.verifier.get(id, secret).verification.code_length == len(code)  # type: ignore[union-attr]
-    assert bench.verifier.check(id, secret, code).ok
+def test_provider_code_has_three_to_eight_digits(code: str) -> None:
+    harness = Harness(flash(code))
+    id, secret = harness.begun()
+    assert harness.verifier.get(id, secret).verification.code_length == len(code)  # type: ignore[union-attr]
+    assert harness.verifier.check(id, secret, code).ok
 
 
-def test_failover_hands_no_short_code_over_where_they_are_closed() -> None:
+def test_failover_respects_locked_short_codes() -> None:
     long, short = sms(), Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))
-    bench = Bench(long, short)
-    bench.fail(10)
+    harness = Harness(long, short)
+    harness.fail(10)
     long.results = [REFUSED, REFUSED]
-    assert bench.start().reason is Reason.DELIVERY_FAILED
+    assert harness.start().reason is Reason.DELIVERY_FAILED
     assert short.orders == []
     long.results = [REFUSED]
-    bench.begun(purpose="second_factor")  # whose wrong answers are counted apart
+    harness.begun(purpose="second_factor")  # whose wrong answers are counted separately
     assert len(short.orders) == 1
 
 
-# The life
+# The TTL
 
 
-def test_an_order_lives_as_long_as_its_plan() -> None:
+def test_order_ttl_is_that_of_its_plan() -> None:
     capped = Driver("sms-1", SMS, Ability(CodeSource.LOCAL, cap=timedelta(seconds=90)))
-    Bench(capped).begun()
+    Harness(capped).begun()
     assert capped.orders[0].life == timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(("after", "life"), [(0, 180), (119, 180), (121, 179), (299, 1)])
-def test_an_order_sent_again_lives_no_longer_than_what_is_left(after: int, life: int) -> None:
+def test_resent_order_ttl_is_the_remaining_time(after: int, life: int) -> None:
     ringing = flash("1234")
-    bench = Bench(sms(), ringing, resend_after=timedelta(0), ttl=timedelta(seconds=300))
-    id, secret = bench.begun(SMS)
-    bench.clock.move(after)
-    record = bench.verifier.resend(id, secret, channel=FLASH).verification
+    harness = Harness(sms(), ringing, resend_after=timedelta(0), ttl=timedelta(seconds=300))
+    id, secret = harness.begun(SMS)
+    harness.clock.move(after)
+    record = harness.verifier.resend(id, secret, channel=FLASH).verification
     assert ringing.orders[0].life == timedelta(seconds=life)
     assert record is not None
     assert record.expires_at - record.read_at == timedelta(seconds=life)
 
 
-def test_a_text_names_the_code_and_the_life_of_its_order() -> None:
+def test_message_text_holds_the_code_and_the_ttl() -> None:
     written = sms()
-    bench = Bench(written)
-    texts = replace(bench.parts, texts=lambda *told: repr(told))
-    type(bench.verifier)(texts).start(PHONE, locale="fa")
+    harness = Harness(written)
+    texts = replace(harness.parts, texts=lambda *told: repr(told))
+    type(harness.verifier)(texts).start(PHONE, locale="fa")
     order = written.orders[0]
     assert order.text == repr((SMS, order.code, timedelta(seconds=300), "fa"))
 
@@ -113,7 +113,7 @@ def test_a_text_names_the_code_and_the_life_of_its_order() -> None:
 
 
 class Again(Driver):
-    """Has a request of its own for "again", on every channel it serves."""
+    """A driver with a separate resend request, on every channel it supports."""
 
     def __init__(self, name: str, *results: Receipt | Exception, channels: tuple[Channel, ...] = (SMS,)) -> None:
         super().__init__(name, channels[0], Ability(CodeSource.LOCAL), list(results))
@@ -128,43 +128,43 @@ class Again(Driver):
         return self.start(order)
 
 
-def test_a_resend_goes_first_to_the_driver_of_the_last_order_and_names_its_reference() -> None:
+def test_resend_goes_to_the_last_driver_with_its_reference() -> None:
     first, second = Again("a", REFUSED), Again("b", Receipt("b-1"), Receipt("b-2"), Receipt("b-3"))
-    bench = Bench(first, second, resend_after=timedelta(0))
-    id, secret = bench.begun()
+    harness = Harness(first, second, resend_after=timedelta(0))
+    id, secret = harness.begun()
     for _ in range(2):
-        assert bench.verifier.resend(id, secret).ok
+        assert harness.verifier.resend(id, secret).ok
     assert second.references == ["b-1", "b-2"]
     assert len(first.orders) == 1
     assert len({*first.codes, *second.codes}) == 1
 
 
-def test_a_reference_is_no_other_drivers() -> None:
+def test_reference_is_not_passed_to_another_driver() -> None:
     first, second = Again("a", Receipt("a-1"), REFUSED), Again("b")
-    bench = Bench(first, second, resend_after=timedelta(0))
-    id, secret = bench.begun()
-    assert bench.verifier.resend(id, secret).ok
+    harness = Harness(first, second, resend_after=timedelta(0))
+    id, secret = harness.begun()
+    assert harness.verifier.resend(id, secret).ok
     assert first.references == ["a-1"]
     assert second.references == []
     assert len(second.orders) == 1
 
 
-def test_without_a_reference_a_resend_is_another_start() -> None:
+def test_resend_without_a_reference_is_a_start() -> None:
     driver = Again("a")
-    bench = Bench(driver, resend_after=timedelta(0))
-    id, secret = bench.begun()
-    assert bench.verifier.resend(id, secret).ok
+    harness = Harness(driver, resend_after=timedelta(0))
+    id, secret = harness.begun()
+    assert harness.verifier.resend(id, secret).ok
     assert driver.references == []
     assert len(driver.orders) == 2
 
 
-def test_a_reference_is_no_other_channels() -> None:
+def test_reference_is_not_passed_to_another_channel() -> None:
     driver = Again("a", Receipt("a-1"), Receipt("a-2"), channels=(SMS, TELEGRAM))
-    bench = Bench(driver, resend_after=timedelta(0))
-    id, secret = bench.begun(SMS)
-    assert bench.verifier.resend(id, secret, channel=TELEGRAM).ok
+    harness = Harness(driver, resend_after=timedelta(0))
+    id, secret = harness.begun(SMS)
+    assert harness.verifier.resend(id, secret, channel=TELEGRAM).ok
     assert driver.references == []
-    assert bench.verifier.resend(id, secret).ok
+    assert harness.verifier.resend(id, secret).ok
     assert driver.references == ["a-2"]
 
 
@@ -172,7 +172,7 @@ def test_a_reference_is_no_other_channels() -> None:
 
 
 class Slow(FakeTransport):
-    """Takes its time over each request, and keeps how long each was allowed to take."""
+    """A transport that spends time on each request, and records the time limit of each."""
 
     def __init__(self, *took: float) -> None:
         super().__init__()
@@ -185,18 +185,18 @@ class Slow(FakeTransport):
         return HttpResponse(200)
 
 
-def slow_bench(transport: Slow, *drivers: Driver) -> Bench:
-    bench = Bench(*drivers, transport=transport)
+def slow_harness(transport: Slow, *drivers: Driver) -> Harness:
+    harness = Harness(*drivers, transport=transport)
 
     def pass_time(seconds: float) -> None:
-        bench.ticks += seconds
+        harness.ticks += seconds
 
     transport.pass_time = pass_time
-    return bench
+    return harness
 
 
 class Talkative(Driver):
-    """Needs four requests for an order."""
+    """A driver that needs four requests for an order."""
 
     def start(self, order: Order) -> Exchange[Receipt]:
         self.orders.append(order)
@@ -205,17 +205,17 @@ class Talkative(Driver):
         return Receipt("r", "1234")
 
 
-def test_each_request_is_bounded_by_what_is_left_of_the_whole_order() -> None:
+def test_each_request_is_limited_by_the_order_deadline() -> None:
     transport = Slow(9, 8, 2, 1)
-    slow_bench(transport, Talkative("sms-1", SMS, Ability(CodeSource.LOCAL))).begun()
+    slow_harness(transport, Talkative("sms-1", SMS, Ability(CodeSource.LOCAL))).begun()
     assert transport.allowed == [10, 10, 3, 1]
 
 
-def test_a_driver_after_others_has_what_they_left() -> None:
+def test_later_drivers_get_the_remaining_time() -> None:
     first, transport = sms(REFUSED), Slow(1, 1, 1, 1)
-    bench = slow_bench(transport, first, Talkative("sms-2", SMS, Ability(CodeSource.LOCAL)))
+    harness = slow_harness(transport, first, Talkative("sms-2", SMS, Ability(CodeSource.LOCAL)))
     first.on_start = lambda: transport.pass_time(15)
-    bench.begun()
+    harness.begun()
     assert transport.allowed == [5, 4, 3, 2]
 
 
@@ -223,19 +223,19 @@ def test_a_driver_after_others_has_what_they_left() -> None:
     ("holder", "status", "reason"),
     [(CodeSource.LOCAL, Status.PENDING, None), (CodeSource.PROVIDER, None, Reason.DELIVERY_FAILED)],
 )
-def test_the_end_of_the_time_is_unclear_and_asks_nothing_more(
+def test_deadline_is_unclear_and_sends_nothing_more(
     holder: CodeSource, status: Status | None, reason: Reason | None
 ) -> None:
     transport, second = Slow(10, 9, 1), sms(name="sms-2")
-    bench = slow_bench(transport, Talkative("sms-1", SMS, Ability(holder)), second)
-    outcome = bench.start()
+    harness = slow_harness(transport, Talkative("sms-1", SMS, Ability(holder)), second)
+    outcome = harness.start()
     assert transport.allowed == [10, 10, 1]
     assert outcome.reason is reason
     assert (outcome.verification and outcome.verification.status) == status
     assert second.orders == []
 
 
-def test_a_check_takes_as_long_as_one_answer_in_all() -> None:
+def test_check_has_one_deadline_for_all_requests() -> None:
     class Twice(Remote):
         def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
             yield HttpRequest.get("http://provider.invalid")
@@ -243,11 +243,11 @@ def test_a_check_takes_as_long_as_one_answer_in_all() -> None:
             return True
 
     transport = Slow(7, 3, 10)
-    bench = slow_bench(transport, Twice())
-    id, secret = bench.begun()
-    assert bench.verifier.check(id, secret, "12345").ok
-    id, secret = bench.begun()
-    assert bench.verifier.check(id, secret, "12345").reason is Reason.PROVIDER_UNAVAILABLE
+    harness = slow_harness(transport, Twice())
+    id, secret = harness.begun()
+    assert harness.verifier.check(id, secret, "12345").ok
+    id, secret = harness.begun()
+    assert harness.verifier.check(id, secret, "12345").reason is Reason.PROVIDER_UNAVAILABLE
     assert transport.allowed == [10, 3, 10]
 
 
@@ -255,7 +255,7 @@ def test_a_check_takes_as_long_as_one_answer_in_all() -> None:
 
 
 class Prepared(Driver):
-    """Asks for leave before it sends, and knows that a lost leave has sent nothing."""
+    """A driver that requests a permit before it sends, so a lost permit response has sent nothing."""
 
     def start(self, order: Order) -> Exchange[Receipt]:
         self.orders.append(order)
@@ -269,123 +269,125 @@ class Prepared(Driver):
 
 
 @pytest.mark.parametrize("lost", [UNCLEAR, DOWN], ids=["unclear", "down"])
-def test_a_driver_may_say_that_a_lost_answer_has_sent_nothing(lost: Exception) -> None:
+def test_driver_may_mark_a_lost_response_as_unsent(lost: Exception) -> None:
     second = sms(name="sms-2")
-    bench = Bench(Prepared("sms-1", SMS, Ability(CodeSource.LOCAL)), second, transport=FakeTransport([lost]))
-    record = bench.start().verification
+    harness = Harness(Prepared("sms-1", SMS, Ability(CodeSource.LOCAL)), second, transport=FakeTransport([lost]))
+    record = harness.start().verification
     assert record is not None
     assert (record.driver, record.status) == ("sms-2", Status.SENT)
 
 
-def test_a_lost_answer_to_the_send_itself_stays_unclear() -> None:
+def test_lost_response_to_a_send_is_unclear() -> None:
     second, transport = sms(name="sms-2"), FakeTransport([HttpResponse(200), UNCLEAR])
-    record = Bench(Prepared("sms-1", SMS, Ability(CodeSource.LOCAL)), second, transport=transport).start().verification
+    record = (
+        Harness(Prepared("sms-1", SMS, Ability(CodeSource.LOCAL)), second, transport=transport).start().verification
+    )
     assert record is not None
     assert (record.driver, record.status) == ("sms-1", Status.PENDING)
     assert second.orders == []
 
 
-def test_time_that_is_over_before_anything_was_sent_is_a_refusal() -> None:
+def test_deadline_before_any_send_is_a_refusal() -> None:
     transport, prepared = Slow(), Prepared("sms-1", SMS, Ability(CodeSource.LOCAL))
-    bench = slow_bench(transport, prepared)
+    harness = slow_harness(transport, prepared)
     prepared.on_start = lambda: transport.pass_time(20)
-    assert bench.start().reason is Reason.DELIVERY_FAILED
+    assert harness.start().reason is Reason.DELIVERY_FAILED
     assert transport.allowed == []
 
 
-# A token of the user's
+# A user token
 
 
 class TakesTokens(Driver):
-    """Sends with what the user holds at the provider."""
+    """A driver that sends with the user's token at the provider."""
 
     takes_user_tokens = True
 
 
-def test_a_users_token_reaches_only_the_drivers_that_take_one() -> None:
+def test_users_token_reaches_only_the_drivers_that_take_one() -> None:
     other, taker, last = (
         sms(REFUSED),
         TakesTokens("sms-2", SMS, Ability(CodeSource.LOCAL), [REFUSED]),
         sms(name="sms-3"),
     )
-    bench = Bench(other, taker, last, resend_after=timedelta(0))
-    id, secret = bench.begun(user_token="FAKE.TOKEN")
+    harness = Harness(other, taker, last, resend_after=timedelta(0))
+    id, secret = harness.begun(user_token="FAKE.TOKEN")
     assert [driver.orders[-1].user_token for driver in (other, taker, last)] == [None, "FAKE.TOKEN", None]
     last.results, other.results = [REFUSED], [REFUSED]
-    assert bench.verifier.resend(id, secret, user_token="FAKE.SECOND").ok
+    assert harness.verifier.resend(id, secret, user_token="FAKE.SECOND").ok
     assert [driver.orders[-1].user_token for driver in (other, taker, last)] == [None, "FAKE.SECOND", None]
 
 
-def test_a_driver_may_say_that_it_takes_none() -> None:
+def test_driver_may_refuse_user_tokens() -> None:
     other = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
     other.takes_user_tokens = False
-    Bench(other).begun(user_token="FAKE.TOKEN")
+    Harness(other).begun(user_token="FAKE.TOKEN")
     assert other.orders[0].user_token is None
 
 
-def test_without_a_users_token_there_is_none() -> None:
+def test_no_user_token_is_invented() -> None:
     taker = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
-    Bench(taker).begun()
+    Harness(taker).begun()
     assert taker.orders[0].user_token is None
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\r\nX-Header: b", "é", "a" * 8001])
-def test_a_users_token_that_fits_no_header_is_refused_at_once(token: str) -> None:
+def test_user_token_unfit_for_a_header_is_refused(token: str) -> None:
     taker = TakesTokens("sms-1", SMS, Ability(CodeSource.LOCAL))
-    bench = Bench(taker, resend_after=timedelta(0))
+    harness = Harness(taker, resend_after=timedelta(0))
     with pytest.raises(ValueError, match="user_token") as raised:
-        bench.start(user_token=token)
+        harness.start(user_token=token)
     assert not token or token not in str(raised.value)
     assert taker.orders == []
-    id, secret = bench.begun()
+    id, secret = harness.begun()
     with pytest.raises(ValueError, match="user_token"):
-        bench.verifier.resend(id, secret, user_token=token)
+        harness.verifier.resend(id, secret, user_token=token)
     assert len(taker.orders) == 1
 
 
-# What comes late
+# Late results
 
 
-def test_a_right_remote_answer_after_the_end_is_told_as_closed() -> None:
+def test_right_remote_answer_after_the_end_is_closed() -> None:
     remote = Remote(True)
-    bench = Bench(remote)
-    id, secret = bench.begun()
-    remote.on_check = lambda: bench.verifier.cancel(id, secret)
-    late = bench.verifier.check(id, secret, "12345")
+    harness = Harness(remote)
+    id, secret = harness.begun()
+    remote.on_check = lambda: harness.verifier.cancel(id, secret)
+    late = harness.verifier.check(id, secret, "12345")
     assert (late.reason, late.proof) == (Reason.CLOSED, None)
     assert late.verification is not None
     assert late.verification.state is Status.CANCELLED
 
 
 @pytest.mark.parametrize("seen", [Sighting(CallState.EXPIRED), Sighting(CallState.CALLED, PHONE)], ids=str)
-def test_what_a_poll_tells_of_the_old_line_does_not_touch_the_new_one(seen: Sighting) -> None:
+def test_poll_of_the_old_line_leaves_the_new_line_alone(seen: Sighting) -> None:
     caller = Caller([Receipt("1", line=LINE), Receipt("2", line=LINE)], [seen, Sighting(CallState.CALLED, PHONE)])
-    bench = Bench(caller, resend_after=timedelta(0))
-    id, secret = bench.begun()
-    caller.on_poll = lambda: bench.verifier.resend(id, secret)
-    outcome = bench.verifier.poll(id, secret)
+    harness = Harness(caller, resend_after=timedelta(0))
+    id, secret = harness.begun()
+    caller.on_poll = lambda: harness.verifier.resend(id, secret)
+    outcome = harness.verifier.poll(id, secret)
     assert outcome.verification is not None
     assert (outcome.verification.state, outcome.verification.reference) == (Status.SENT, "2")
     assert outcome.proof is None
     caller.on_poll = lambda: None
-    bench.clock.move(3)
-    assert bench.verifier.poll(id, secret).proof is not None
+    harness.clock.move(3)
+    assert harness.verifier.poll(id, secret).proof is not None
 
 
-def test_a_right_remote_answer_about_the_code_before_is_a_wrong_one() -> None:
+def test_right_remote_answer_for_the_previous_code_is_wrong() -> None:
     remote, chatted = Remote(True), chat()
-    bench = Bench(remote, chatted, resend_after=timedelta(0))
-    id, secret = bench.begun(SMS)
-    remote.on_check = lambda: bench.verifier.resend(id, secret, channel=TELEGRAM)
-    late = bench.verifier.check(id, secret, "12345")
+    harness = Harness(remote, chatted, resend_after=timedelta(0))
+    id, secret = harness.begun(SMS)
+    remote.on_check = lambda: harness.verifier.resend(id, secret, channel=TELEGRAM)
+    late = harness.verifier.check(id, secret, "12345")
     assert (late.reason, late.proof) == (Reason.WRONG_CODE, None)
-    assert bench.verifier.check(id, secret, chatted.codes[0]).ok
+    assert harness.verifier.check(id, secret, chatted.codes[0]).ok
 
 
-def test_a_last_wrong_remote_answer_does_not_end_the_call_that_followed() -> None:
+def test_late_wrong_remote_answer_keeps_the_following_call() -> None:
     remote, caller = Remote(False), Caller([Receipt("1", line=LINE)], [Sighting(CallState.CALLED, PHONE)])
-    bench = Bench(remote, caller, resend_after=timedelta(0), max_attempts=1)
-    id, secret = bench.begun(SMS)
-    remote.on_check = lambda: bench.verifier.resend(id, secret, channel=CALL)
-    assert bench.verifier.check(id, secret, "12345").reason is Reason.WRONG_CODE
-    assert bench.verifier.poll(id, secret).proof is not None
+    harness = Harness(remote, caller, resend_after=timedelta(0), max_attempts=1)
+    id, secret = harness.begun(SMS)
+    remote.on_check = lambda: harness.verifier.resend(id, secret, channel=CALL)
+    assert harness.verifier.check(id, secret, "12345").reason is Reason.WRONG_CODE
+    assert harness.verifier.poll(id, secret).proof is not None

@@ -1,4 +1,4 @@
-"""One record a verb: on the log, to every listener, and to OpenTelemetry; with nothing in it that is a secret."""
+"""One event per operation: in the log, to every listener and to OpenTelemetry, without secrets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
 
-from .bench import (
+from .harness import (
     CALL,
     FLASH,
     LINE,
@@ -30,9 +30,9 @@ from .bench import (
     PHONE,
     REFUSED,
     SMS,
-    Bench,
     DeafCaller,
     Driver,
+    Harness,
     flash,
     sms,
     webhook,
@@ -43,24 +43,24 @@ pytestmark = pytest.mark.usefixtures("face")
 
 
 class Listening:
-    """A bench whose events are kept."""
+    """A harness that records its events."""
 
     def __init__(self, *drivers: Any, **more: Any) -> None:
-        self.bench = Bench(*drivers, **more)
+        self.harness = Harness(*drivers, **more)
         self.heard: list[VerificationEvent] = []
-        self.bench.parts = replace(self.bench.parts, events=EventBus((self.heard.append,)))
-        self.bench.verifier = Bench.face(self.bench.parts)
+        self.harness.parts = replace(self.harness.parts, events=EventBus((self.heard.append,)))
+        self.harness.verifier = Harness.face(self.harness.parts)
 
     @property
     def told(self) -> list[tuple[str, str]]:
         return [(happened.verb, happened.outcome) for happened in self.heard]
 
 
-def test_every_verb_is_one_record() -> None:
+def test_every_operation_emits_one_event() -> None:
     driver = sms()
     listening = Listening(driver, resend_after=timedelta(0))
-    bench, verifier = listening.bench, listening.bench.verifier
-    id, secret = bench.begun()
+    harness, verifier = listening.harness, listening.harness.verifier
+    id, secret = harness.begun()
     verifier.resend(id, secret)
     verifier.check(id, secret, wrong(driver.codes[0]))
     verifier.check(id, secret, "x")
@@ -69,7 +69,7 @@ def test_every_verb_is_one_record() -> None:
     verifier.redeem(proof, [secret], ["login"])
     verifier.redeem(proof, [secret], ["login"])
     verifier.check(id, secret, driver.codes[0])
-    verifier.cancel(*bench.begun())
+    verifier.cancel(*harness.begun())
     verifier.cancel("unknown", "secret")
     assert listening.told == [
         ("start", "ok"),
@@ -87,86 +87,86 @@ def test_every_verb_is_one_record() -> None:
     ]
 
 
-def test_a_record_says_what_and_whose_without_saying_who() -> None:
+def test_event_identifies_no_person() -> None:
     listening = Listening(sms())
-    id, secret = listening.bench.begun()
+    id, secret = listening.harness.begun()
     (started,) = listening.heard
     assert (started.channel, started.driver, started.purpose, started.status) == ("sms", "sms-1", "login", "sent")
     assert started.phone == PHONE.hint
-    driver = listening.bench.parts.router.drivers()["sms-1"]
+    driver = listening.harness.parts.router.drivers()["sms-1"]
     assert isinstance(driver, Driver)
-    proof = listening.bench.verifier.check(id, secret, driver.codes[0]).proof or ""
-    assert listening.bench.verifier.redeem(proof, [secret], ["login"])
+    proof = listening.harness.verifier.check(id, secret, driver.codes[0]).proof or ""
+    assert listening.harness.verifier.redeem(proof, [secret], ["login"])
     assert listening.heard[-1].tag == started.tag
     assert id.startswith(started.tag or "-")
     assert PHONE.e164[3:-2] not in repr(started) + str(started)
 
 
-def test_a_refused_start_is_told_with_its_phone() -> None:
+def test_refused_start_event_has_the_phone() -> None:
     listening = Listening(sms(REFUSED), max_failures=1)
-    listening.bench.start()
-    listening.bench.start(phone=PhoneNumber("+881612345678"))
+    listening.harness.start()
+    listening.harness.start(phone=PhoneNumber("+881612345678"))
     assert listening.told == [("start", "delivery_failed"), ("start", "destination_not_allowed")]
     for happened, phone in zip(listening.heard, (PHONE, PhoneNumber("+881612345678")), strict=True):
         assert happened.phone == phone.hint
-        assert happened.tag == listening.bench.parts.keyring.tag(phone)
+        assert happened.tag == listening.harness.parts.keyring.tag(phone)
 
 
-def test_a_webhook_tells_whether_it_proved_something() -> None:
+def test_webhook_event_reports_whether_it_verified() -> None:
     listening = Listening(DeafCaller(Receipt("1", line=LINE)))
-    listening.bench.begun(CALL)
+    listening.harness.begun(CALL)
     for _ in range(2):
-        listening.bench.verifier.receive("deaf", webhook(id="1", caller=PHONE.e164))
+        listening.harness.verifier.receive("deaf", webhook(id="1", caller=PHONE.e164))
     assert listening.told == [("start", "ok"), ("receive", "ok"), ("receive", "no_effect")]
 
 
-def test_durations_are_of_the_verb_and_of_its_providers() -> None:
-    """Two drivers, of which the first refuses after 2 s and the second takes the order after 3 s."""
+def test_durations_cover_the_operation_and_its_providers() -> None:
+    """Two drivers: the first refuses after 2 s and the second accepts the order after 3 s."""
 
     class Slow(FakeTransport):
         async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
-            listening.bench.ticks += waits.pop(0)
+            listening.harness.ticks += waits.pop(0)
             return await super().send(request, timeout)
 
     waits = [2.0, 3.0]
     transport = Slow([HttpResponse(500), HttpResponse(200, {}, b'{"Status": "Success", "Data": {}}')])
     drivers = [load_driver(parse_dsn(f"amoot://TOKEN@default?name={name}", "DSN")) for name in ("first", "second")]
     listening = Listening(*drivers, transport=transport)
-    listening.bench.begun()
+    listening.harness.begun()
     assert [(told.driver, told.seconds, told.provider_seconds) for told in listening.heard] == [("second", 5.0, 5.0)]
 
 
-def test_a_store_that_is_down_is_unavailable() -> None:
+def test_store_outage_is_reported_as_unavailable() -> None:
     class Down(MemoryStore):
         async def open(self, *args: Any) -> Any:
             raise StoreError("down")
 
     listening = Listening(sms(), store=Down())
     with pytest.raises(StoreError):
-        listening.bench.start()
+        listening.harness.start()
     assert listening.told == [("start", "unavailable")]
     assert listening.heard[0].phone == PHONE.hint
 
 
-def test_a_listener_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_listener_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def broken(happened: VerificationEvent) -> None:
         raise RuntimeError("metrics are down")
 
     heard: list[VerificationEvent] = []
-    bench = Bench(sms())
-    bench.parts = replace(bench.parts, events=EventBus((broken, heard.append)))
-    bench.verifier = Bench.face(bench.parts)
-    bench.begun()
+    harness = Harness(sms())
+    harness.parts = replace(harness.parts, events=EventBus((broken, heard.append)))
+    harness.verifier = Harness.face(harness.parts)
+    harness.begun()
     assert len(heard) == 1
     assert "metrics are down" in caplog.text
 
 
-def test_the_log_has_one_line_a_verb_and_the_whole_record_beside_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_has_one_line_per_operation_and_the_event(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "phone_verify.events")
     driver = sms()
-    bench = Bench(driver)
-    id, secret = bench.begun()
-    bench.verifier.check(id, secret, driver.codes[0])
+    harness = Harness(driver)
+    id, secret = harness.begun()
+    harness.verifier.check(id, secret, driver.codes[0])
     records = [record for record in caplog.records if record.name == "phone_verify.events"]
     assert [record.getMessage().split()[:2] for record in records] == [["start", "ok"], ["check", "ok"]]
     assert all("\n" not in record.getMessage() for record in records)
@@ -178,12 +178,12 @@ def test_the_log_has_one_line_a_verb_and_the_whole_record_beside_it(caplog: pyte
         assert secret_text not in repr([record.__dict__ for record in records])
 
 
-def test_nothing_is_put_together_where_nobody_listens() -> None:
-    bench = Bench(sms())
-    assert not bench.parts.events.has_listeners
+def test_no_event_is_built_without_a_listener() -> None:
+    harness = Harness(sms())
+    assert not harness.parts.events.has_listeners
     logging.getLogger("phone_verify.events").setLevel(logging.INFO)
     try:
-        assert bench.parts.events.has_listeners
+        assert harness.parts.events.has_listeners
     finally:
         logging.getLogger("phone_verify.events").setLevel(logging.NOTSET)
 
@@ -199,14 +199,14 @@ HOOKED: list[VerificationEvent] = []
 SETTINGS = {"secret_keys": ["k-key-for-tests-0123456789abcdef"], "store": "memory:", "sms": "console://"}
 
 
-def test_a_listener_is_named_in_the_settings() -> None:
+def test_listener_is_named_in_the_settings() -> None:
     HOOKED.clear()
     settings = Settings.read({**SETTINGS, "on_event": f"{__name__}.hook"})
     build(settings, transport=FakeTransport()).verifier.start(PHONE)
     assert [happened.verb for happened in HOOKED] == ["start"]
 
 
-def test_a_listener_may_be_a_function() -> None:
+def test_listener_may_be_a_function() -> None:
     heard: list[VerificationEvent] = []
     settings = Settings.read({**SETTINGS, "on_event": heard.append})
     build(settings, transport=FakeTransport()).verifier.start(PHONE)
@@ -216,7 +216,7 @@ def test_a_listener_may_be_a_function() -> None:
 @pytest.mark.parametrize(
     "path", ["no_such_module_here.hook", "phone_verify.no_such_function", "hook", "phone_verify.model.Channel.x", 7]
 )
-def test_a_listener_that_is_not_there_is_refused_at_start_up(path: object) -> None:
+def test_missing_listener_is_refused_at_startup(path: object) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_ON_EVENT"):
         build(Settings.read({**SETTINGS, "on_event": path}))
 
@@ -254,7 +254,7 @@ for metric in reader.get_metrics_data().resource_metrics[0].scope_metrics[0].met
 """
 
 
-def test_opentelemetry_has_a_span_and_counts_a_verb_without_anybody_s_data() -> None:
+def test_opentelemetry_spans_and_counts_hold_no_user_data() -> None:
     done = subprocess.run([sys.executable, "-c", TELEMETRY], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     ok = "('phone_verify.channel', 'sms'), ('phone_verify.driver', 'console'), "
@@ -263,7 +263,7 @@ def test_opentelemetry_has_a_span_and_counts_a_verb_without_anybody_s_data() -> 
     assert "too_many_requests" in second
     counted = [line for line in done.stdout.splitlines() if line.startswith("metric")]
     names = ("phone_verify.verbs", "phone_verify.duration", "phone_verify.provider.duration")
-    # The provider of a start that was refused was not asked.
+    # A refused start sends no request to the provider.
     assert sorted(line.split()[1] for line in counted) == sorted([*names, *names[:2]])
     assert all(line.split()[2] == "1" for line in counted)
     assert "912" not in done.stdout
@@ -271,7 +271,7 @@ def test_opentelemetry_has_a_span_and_counts_a_verb_without_anybody_s_data() -> 
     assert LABELS == ("verb", "outcome", "channel", "driver")
 
 
-def test_without_opentelemetry_nothing_is_missed() -> None:
+def test_site_works_without_opentelemetry() -> None:
     program = (
         "import sys; sys.modules['opentelemetry'] = None\n"
         "from phone_verify import Settings, build\n"
@@ -287,72 +287,72 @@ def test_without_opentelemetry_nothing_is_missed() -> None:
 # Spraying
 
 
-def spray(bench: Bench, wrong_answers: int, right_answers: int = 0, first: int = 0) -> None:
-    """Short codes answered, each on a phone of its own."""
+def spray(harness: Harness, wrong_answers: int, right_answers: int = 0, first: int = 0) -> None:
+    """Answers to short codes, each on a different phone."""
     for n in range(wrong_answers + right_answers):
         phone = PhoneNumber(f"+98912{first + n:07d}")
-        outcome = bench.start(FLASH, phone)
+        outcome = harness.start(FLASH, phone)
         assert outcome.verification is not None
         typed = "1234" if n < right_answers else "4321"
-        bench.verifier.check(outcome.verification.id, outcome.secret or "", typed)
+        harness.verifier.check(outcome.verification.id, outcome.secret or "", typed)
 
 
-def spraying_bench(*more: Any) -> Listening:
+def spraying_harness(*more: Any) -> Listening:
     codes = ["1234"] * 400
     return Listening(flash(*codes), *more, sends_per_hour_per_prefix=0, sends_per_hour_total=0)
 
 
-def test_a_spray_closes_short_codes_for_sign_in() -> None:
-    listening = spraying_bench(sms())
-    bench = listening.bench
-    id, secret = bench.begun(FLASH)
-    spray(bench, 99, first=1000)
-    assert bench.start(FLASH, OTHER_PHONE).ok
-    spray(bench, 1, first=2000)
-    assert bench.start(FLASH, OTHER_PHONE).reason is Reason.CHANNEL_UNAVAILABLE
+def test_spray_locks_short_codes_for_sign_in() -> None:
+    listening = spraying_harness(sms())
+    harness = listening.harness
+    id, secret = harness.begun(FLASH)
+    spray(harness, 99, first=1000)
+    assert harness.start(FLASH, OTHER_PHONE).ok
+    spray(harness, 1, first=2000)
+    assert harness.start(FLASH, OTHER_PHONE).reason is Reason.CHANNEL_UNAVAILABLE
     assert ("short_codes_off", "spraying") in listening.told
-    refused = bench.verifier.check(id, secret, "1234")
+    refused = harness.verifier.check(id, secret, "1234")
     assert refused.reason is Reason.TOO_MANY_REQUESTS, "an open one compares nothing"
-    begun = bench.start()
+    begun = harness.start()
     assert begun.verification is not None
     assert begun.verification.channel is SMS
-    assert bench.start(FLASH, OTHER_PHONE, purpose="confirm", subject="7").ok
-    bench.clock.move(25 * 3600)
-    assert bench.start(FLASH, OTHER_PHONE).ok
+    assert harness.start(FLASH, OTHER_PHONE, purpose="confirm", subject="7").ok
+    harness.clock.move(25 * 3600)
+    assert harness.start(FLASH, OTHER_PHONE).ok
     assert listening.told.count(("short_codes_off", "spraying")) == 1
 
 
 def test_right_answers_raise_the_spray_limit() -> None:
-    listening = spraying_bench(sms())
-    spray(listening.bench, 100, 240, first=1000)
-    assert not listening.bench.start(FLASH).ok, "two per cent of 240 are fewer than a hundred"
+    listening = spraying_harness(sms())
+    spray(listening.harness, 100, 240, first=1000)
+    assert not listening.harness.start(FLASH).ok, "two per cent of 240 are fewer than a hundred"
 
 
-def test_a_right_answer_takes_its_wrong_ones_back() -> None:
-    listening = spraying_bench(sms())
-    bench = listening.bench
+def test_right_answer_refunds_its_wrong_answers() -> None:
+    listening = spraying_harness(sms())
+    harness = listening.harness
     for n in range(60):
-        id, secret = bench.begun(FLASH, PhoneNumber(f"+98912{n:07d}"))
-        assert [bench.verifier.check(id, secret, typed).ok for typed in ("4321", "4322", "1234")] == [0, 0, 1]
-    assert bench.start(FLASH).ok
+        id, secret = harness.begun(FLASH, PhoneNumber(f"+98912{n:07d}"))
+        assert [harness.verifier.check(id, secret, typed).ok for typed in ("4321", "4322", "1234")] == [0, 0, 1]
+    assert harness.start(FLASH).ok
 
 
 def test_sprayed_six_digits_become_eight() -> None:
     driver = sms()
     listening = Listening(driver, failures_per_day=3, sends_per_hour_per_prefix=0, sends_per_hour_total=0)
-    bench = listening.bench
+    harness = listening.harness
     for n in range(3):
-        id, secret = bench.begun(SMS, PhoneNumber(f"+98912{n:07d}"))
-        bench.verifier.check(id, secret, wrong(driver.codes[-1]))
-    id, secret = bench.begun(SMS)
+        id, secret = harness.begun(SMS, PhoneNumber(f"+98912{n:07d}"))
+        harness.verifier.check(id, secret, wrong(driver.codes[-1]))
+    id, secret = harness.begun(SMS)
     assert len(driver.codes[-1]) == 8
-    assert bench.verifier.check(id, secret, driver.codes[-1]).ok
+    assert harness.verifier.check(id, secret, driver.codes[-1]).ok
 
 
-def test_wrong_answers_to_longer_codes_turn_nothing_off() -> None:
+def test_wrong_answers_to_longer_codes_lock_nothing() -> None:
     driver = sms()
     listening = Listening(driver, flash("1234"), sends_per_hour_per_prefix=0, sends_per_hour_total=0)
     for n in range(60):
-        id, secret = listening.bench.begun(SMS, PhoneNumber(f"+98912{1000 + n:07d}"))
-        listening.bench.verifier.check(id, secret, wrong(driver.codes[-1]))
-    assert listening.bench.start(FLASH).ok
+        id, secret = listening.harness.begun(SMS, PhoneNumber(f"+98912{1000 + n:07d}"))
+        listening.harness.verifier.check(id, secret, wrong(driver.codes[-1]))
+    assert listening.harness.start(FLASH).ok

@@ -1,4 +1,4 @@
-"""The rules of a verification's life: what never happens, whatever is asked in whatever order."""
+"""The lifecycle rules of a verification: invariants under any sequence of operations."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def receipt(holder: CodeSource, **changes: object) -> Attachment:
     return replace(plain, **changes)
 
 
-# A life is a series of steps, each some time after the one before it; the store keeps what each returns.
+# A lifecycle is a series of steps at increasing times; the store keeps the result of each.
 
 holders = st.sampled_from(CodeSource)
 bindings = st.sampled_from([MINE, MINE, MINE, NOT_MINE])
@@ -109,12 +109,12 @@ receipts = st.builds(
 
 
 def failed(times: int) -> Failures:
-    """So many wrong answers in a row, without a lock."""
+    """Consecutive wrong answers, without a lockout."""
     return Failures(times, NOW, NOW + FAILURE_MEMORY, times)
 
 
 def judge_answer(*arguments: Any) -> Spent | Denied:
-    """An answer from no address, on a site where nobody else has answered."""
+    """An answer without an address, on a site without other answers."""
     *first, now = arguments
     return lifecycle.spend(*first, Answering(), None, Tally(), now)
 
@@ -169,7 +169,7 @@ series = st.lists(st.tuples(st.sampled_from([0, 1, 5, 60, 200]), steps), max_siz
 
 
 def lived(holder: CodeSource, series: list[tuple[int, tuple]]) -> list[tuple[datetime, Verification]]:
-    """The record after each step, with the time of the step."""
+    """Yield the record after each step, with the time of the step."""
     life, now = Life(begun(holder)), NOW
     records = [(now, life.record)]
     for seconds, (step, *arguments) in series:
@@ -181,7 +181,7 @@ def lived(holder: CodeSource, series: list[tuple[int, tuple]]) -> list[tuple[dat
 
 @settings(deadline=None)
 @given(holders, series)
-def test_no_final_state_is_ever_left(holder: CodeSource, series: list) -> None:
+def test_final_states_are_never_left(holder: CodeSource, series: list) -> None:
     records = lived(holder, series)
     for (_, before), (now, after) in pairwise(records):
         if lifecycle.refresh(before, None, now).state in FINAL:
@@ -207,7 +207,7 @@ def test_attempts_and_end_never_rise_and_sends_never_fall(holder: CodeSource, se
 
 @settings(deadline=None)
 @given(holders, series)
-def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: CodeSource, series: list) -> None:
+def test_verify_and_redeem_happen_only_before_expiry(holder: CodeSource, series: list) -> None:
     for now, record in lived(holder, series):
         assert (record.status in FINAL) == (record.closed_at is not None)
         if record.status in FINAL:
@@ -222,13 +222,13 @@ def test_nothing_is_verified_or_redeemed_but_within_its_time(holder: CodeSource,
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 100_000), st.booleans()), max_size=60), st.integers(1, 10))
-def test_failures_never_pass_the_limit_between_locks(attempts: list[tuple[int, bool]], limit: int) -> None:
+def test_failures_stay_within_the_limit_between_lockouts(attempts: list[tuple[int, bool]], limit: int) -> None:
     now, failures, in_a_row, locks, locked_until, last = NOW, None, 0, 0, NOW, NOW
     for seconds, right in attempts:
         now += timedelta(seconds=seconds)
         if failures is not None and now - last >= FAILURE_MEMORY:
             in_a_row, locks = 0, 0
-        # Each on a verification of its own: a new code never resets the count.
+        # Each on a separate verification: a new code never resets the count.
         answer = RIGHT if right else WRONG
         spent = judge_answer(begun(now=now), MINE, [answer], 6, failures, Limits(limit), now)
         assert isinstance(spent, Denied) == (now < locked_until)
@@ -243,7 +243,7 @@ def test_failures_never_pass_the_limit_between_locks(attempts: list[tuple[int, b
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 3000), max_size=40), st.integers(1, 5))
-def test_a_window_never_holds_more_than_its_limit(gaps: list[int], limit: int) -> None:
+def test_window_never_holds_more_than_its_limit(gaps: list[int], limit: int) -> None:
     now, window, quota = NOW, None, Quota("q", limit)
     begun_at, sent = NOW, 0
     for seconds in gaps:
@@ -274,11 +274,11 @@ def test_each_resend_waits_twice_as_long_up_to_ten_minutes(waits: list[int]) -> 
 
 
 @pytest.mark.parametrize("status", FINAL)
-def test_final_states_have_no_moves(status: Status) -> None:
+def test_final_states_have_no_transitions(status: Status) -> None:
     assert not any(lifecycle.may_move(status, new) for new in Status)
 
 
-def test_a_pending_record_may_become_anything_and_a_sent_one_anything_but_pending() -> None:
+def test_pending_may_become_anything_and_sent_never_pending() -> None:
     assert {new for new in Status if lifecycle.may_move(Status.PENDING, new)} == set(Status) - {Status.PENDING}
     assert {new for new in Status if lifecycle.may_move(Status.SENT, new)} >= set(FINAL)
     assert not lifecycle.may_move(Status.SENT, Status.PENDING)
@@ -296,14 +296,14 @@ def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -
 
 
 @pytest.mark.parametrize("digests", [[], [b""], [WRONG], [RIGHT[:-1]]])
-def test_what_is_not_the_digest_is_wrong(digests: list[bytes]) -> None:
+def test_any_other_digest_is_wrong(digests: list[bytes]) -> None:
     spent = judge_answer(begun(), MINE, digests, 6, None, Limits(20), NOW)
     assert isinstance(spent, Spent)
     assert spent.answer is AttemptResult.WRONG
 
 
 @pytest.mark.parametrize("digests", [[], [b""], [RIGHT]])
-def test_a_missing_code_matches_nothing_not_even_an_empty_one(digests: list[bytes]) -> None:
+def test_missing_code_matches_nothing_not_even_an_empty_one(digests: list[bytes]) -> None:
     for holder in (CodeSource.LOCAL, CodeSource.PROVIDER, CodeSource.NONE):
         record = begun(holder, code_digest=None, code_length=None)
         spent = judge_answer(record, MINE, digests, 6, None, Limits(20), NOW)
@@ -311,7 +311,7 @@ def test_a_missing_code_matches_nothing_not_even_an_empty_one(digests: list[byte
         assert spent.why is DenialReason.NO_CODE
 
 
-def test_what_is_no_code_at_all_is_never_judged_whatever_the_length() -> None:
+def test_non_numeric_input_is_never_compared() -> None:
     for record in (begun(CodeSource.REMOTE_CHECK, code_length=None), begun(code_length=None)):
         refused = judge_answer(record, MINE, [RIGHT], 0, None, Limits(20), NOW)
         assert isinstance(refused, Denied)
@@ -319,14 +319,14 @@ def test_what_is_no_code_at_all_is_never_judged_whatever_the_length() -> None:
         assert isinstance(judge_answer(record, MINE, [RIGHT], 4, None, Limits(20), NOW), Spent)
 
 
-def test_any_listed_keys_digest_is_right() -> None:
+def test_digest_of_any_listed_key_is_right() -> None:
     for digests in ([RIGHT, WRONG], [WRONG, RIGHT]):
         spent = judge_answer(begun(), MINE, digests, 6, None, Limits(20), NOW)
         assert isinstance(spent, Spent)
         assert spent.answer is AttemptResult.RIGHT
 
 
-def test_the_remote_codes_last_attempt_leaves_it_open_for_the_provider_to_judge() -> None:
+def test_last_remote_attempt_stays_open_for_the_provider() -> None:
     spent = judge_answer(begun(CodeSource.REMOTE_CHECK, attempts_left=1), MINE, [], 6, None, Limits(20), NOW)
     assert isinstance(spent, Spent)
     assert (spent.answer, spent.record.attempts_left, spent.record.open) == (AttemptResult.TAKEN, 0, True)
@@ -345,7 +345,7 @@ def test_short_codes_have_the_lower_ceiling() -> None:
     assert lockout(failures, Limits(5), True, NOW) == Denied(DenialReason.FAILURES, FIRST_LOCK)
 
 
-def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
+def test_refunded_failure_count_never_goes_below_zero() -> None:
     assert drop_failure(failed(3), NOW) == failed(2)
     assert drop_failure(failed(1), NOW) is None
     assert drop_failure(None, NOW) is None
@@ -357,7 +357,7 @@ def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
 @pytest.mark.parametrize(
     ("seconds", "closed", "taken", "by_its_holder"),
     [
-        (0, False, True, True),  # live: one call must not prove two claims, whoever began them
+        (0, False, True, True),  # open: one call must not verify two claims, regardless of who started them
         (299, False, True, True),
         (300, False, True, False),
         (359, False, True, False),
@@ -366,7 +366,7 @@ def test_a_forgiven_try_is_one_less_and_never_below_none() -> None:
         (60, True, False, False),
     ],
 )
-def test_a_line_is_held_for_its_claims_life_and_a_minute(
+def test_line_is_reserved_for_its_claim_and_one_minute(
     seconds: int, closed: bool, taken: bool, by_its_holder: bool
 ) -> None:
     holder = begun(CodeSource.NONE, line=LINES[0], id="h" * 44, binding=NOT_MINE)
@@ -391,15 +391,21 @@ def test_a_line_is_held_for_its_claims_life_and_a_minute(
             0,
             False,
             False,
-        ),  # codes that are held back until the phone calls share a line
-        (CodeSource.NONE, CodeSource.LOCAL, 0, True, False),  # who calls for a code must not prove a stranger's claim
-        (CodeSource.NONE, CodeSource.LOCAL, 300, False, False),  # a claim that is over cannot be proven any more
+        ),  # held-back codes share a line
+        (
+            CodeSource.NONE,
+            CodeSource.LOCAL,
+            0,
+            True,
+            False,
+        ),  # a caller of a held-back code must not verify another claim
+        (CodeSource.NONE, CodeSource.LOCAL, 300, False, False),  # an ended claim cannot be verified any more
         (CodeSource.LOCAL, CodeSource.NONE, 0, True, True),
         (CodeSource.LOCAL, CodeSource.NONE, 359, True, False),
         (CodeSource.LOCAL, CodeSource.NONE, 360, False, False),
     ],
 )
-def test_codes_that_are_held_back_share_a_line_but_not_with_claims(
+def test_held_back_codes_share_a_line_but_not_with_claims(
     old: CodeSource, new: CodeSource, seconds: int, taken: bool, by_its_holder: bool
 ) -> None:
     other = begun(old, line=LINES[0], id="h" * 44, binding=NOT_MINE)

@@ -1,4 +1,4 @@
-"""Texts without a code: to an old number after a change."""
+"""Texts without a code: to the old number after a change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def site(transport: FakeTransport, **settings: object) -> Any:
     return build(Settings.read(values), transport=transport)
 
 
-def test_notice_is_sent_only_where_it_is_switched_on() -> None:
+def test_notice_is_sent_only_if_enabled() -> None:
     transport = FakeTransport()
     notify_old_number(site(transport), OLD, texts_in(ENGLISH))
     assert transport.notices == []

@@ -1,4 +1,4 @@
-"""Numbers as typed, and which of them are refused."""
+"""Numbers as typed, and the refused ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TYPED = [
 
 
 @pytest.mark.parametrize(("text", "region"), TYPED, ids=[ascii(text) for text, _ in TYPED])
-def test_every_usual_writing_is_one_number(text: str, region: str | None) -> None:
+def test_usual_spellings_parse_to_one_number(text: str, region: str | None) -> None:
     assert PhoneNumber.parse(text, region) == PhoneNumber("+989120000000")
 
 
@@ -38,7 +38,7 @@ def test_every_usual_writing_is_one_number(text: str, region: str | None) -> Non
      "+98912_000_0000", "True", "\x00+989120000000", "\ud800", "+98912000000" + "0" * 500, "𝟗" * 12],
     ids=ascii,
 )  # fmt: skip
-def test_what_is_no_number_is_refused(text: str) -> None:
+def test_invalid_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidPhoneError) as refused:
         PhoneNumber.parse(text)
     assert len(text) < 5 or text not in str(refused.value)
@@ -49,7 +49,7 @@ def test_what_is_no_number_is_refused(text: str) -> None:
     [
         ("+989120000000", PhoneKind.MOBILE),
         ("+79000000000", PhoneKind.MOBILE),
-        ("+12025550123", PhoneKind.MOBILE),  # a plan where fixed and mobile look alike
+        ("+12025550123", PhoneKind.MOBILE),  # a plan that does not distinguish fixed and mobile
         ("+982188776655", PhoneKind.FIXED),
         ("+18005550123", PhoneKind.REFUSED),  # toll-free
         ("+19005550123", PhoneKind.REFUSED),  # premium
@@ -74,7 +74,7 @@ def test_hidden_callers_are_never_mobile_numbers() -> None:
     assert all(PhoneNumber(digits).kind is PhoneKind.REFUSED for digits in HIDDEN_CALLER_DIGITS)
 
 
-def test_no_text_of_it_shows_the_number() -> None:
+def test_no_text_of_a_phone_shows_the_number() -> None:
     phone = PhoneNumber.parse("+989120000017")
     assert phone.hint == "+98 ••••••••17"
     for shown in (repr(phone), str(phone), f"{phone}", f"{[phone]}"):
@@ -89,12 +89,12 @@ def test_parts_of_a_number() -> None:
 
 
 @pytest.mark.parametrize(("text", "known"), [("IR", True), ("RU", True), ("UK", False), ("ir", False), ("", False)])
-def test_regions_are_those_of_the_numbering_plans(text: str, known: bool) -> None:
+def test_regions_match_the_numbering_plans(text: str, known: bool) -> None:
     assert is_region(text) is known
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_a_number_or_refused_and_reading_is_idempotent(text: str) -> None:
+def test_any_text_parses_idempotently_or_is_refused(text: str) -> None:
     try:
         phone = PhoneNumber.parse(text, "IR")
     except InvalidPhoneError:
@@ -103,7 +103,7 @@ def test_any_text_is_a_number_or_refused_and_reading_is_idempotent(text: str) ->
 
 
 @given(st.sampled_from(sorted(phonenumbers.SUPPORTED_REGIONS)), st.integers(0, 10**12))
-def test_reading_is_idempotent_in_every_region(region: str, digits: int) -> None:
+def test_parsing_is_idempotent_in_every_region(region: str, digits: int) -> None:
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
     if example is None:
         return

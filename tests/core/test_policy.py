@@ -1,4 +1,4 @@
-"""What a site allows."""
+"""The policy of a site."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_values_outside_their_range_are_refused(field: str, low: object, high: o
 
 
 @pytest.mark.parametrize("field", ["sends_per_hour", "sends_per_hour_per_address", "sends_per_hour_total"])
-def test_a_limit_of_sends_is_not_negative(field: str) -> None:
+def test_limit_of_sends_is_not_negative(field: str) -> None:
     Policy(**{field: 0})
     with pytest.raises(ConfigurationError, match=f"PHONE_VERIFY_{field.upper()}"):
         Policy(**{field: -1})
@@ -48,12 +48,12 @@ def test_regions_must_exist(region: str) -> None:
         Policy(allowed_regions=frozenset({region}))
 
 
-def test_a_policy_does_not_change() -> None:
+def test_policy_is_immutable() -> None:
     with pytest.raises(AttributeError):
         Policy().ttl = seconds(1)
 
 
-def test_defaults_are_those_of_the_contract() -> None:
+def test_defaults_match_the_contract() -> None:
     policy = Policy()
     assert (policy.code_length, policy.ttl, policy.max_attempts) == (6, seconds(300), 5)
     assert (policy.resend_after, policy.max_failures) == (seconds(60), 20)
@@ -61,17 +61,17 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert (policy.sends_per_hour_per_prefix, policy.sends_per_hour_total) == (50, 1000)
 
 
-def test_our_code_takes_the_wished_length_where_it_can() -> None:
+def test_local_code_has_the_configured_length_if_possible() -> None:
     assert plan(Policy(), CodeSource.LOCAL, shortest=4, longest=8).code_length == 6
     assert plan(Policy(code_length=8), CodeSource.LOCAL).code_length == 8
     shorter = plan(Policy(), CodeSource.LOCAL, longest=4)
     assert (shorter.code_length, shorter.short) == (4, True)
 
 
-def test_short_codes_have_three_tries_and_three_minutes() -> None:
+def test_short_codes_have_three_attempts_and_three_minutes() -> None:
     for short in (
         plan(Policy(code_length=5), CodeSource.LOCAL),
-        plan(Policy(), CodeSource.PROVIDER),  # length not known beforehand
+        plan(Policy(), CodeSource.PROVIDER),  # code length not fixed
         plan(Policy(), CodeSource.REMOTE_CHECK, known=5),
     ):
         assert (short.short, short.attempts, short.life) == (True, 3, seconds(180))
@@ -79,7 +79,7 @@ def test_short_codes_have_three_tries_and_three_minutes() -> None:
     assert (long.short, long.attempts, long.life) == (False, 5, seconds(300))
 
 
-def test_the_smaller_ceiling_counts() -> None:
+def test_smaller_ceiling_counts() -> None:
     strict = Policy(max_attempts=2, ttl=seconds(60))
     assert plan(strict, CodeSource.PROVIDER).attempts == 2
     assert plan(strict, CodeSource.PROVIDER).life == seconds(60)
@@ -87,7 +87,7 @@ def test_the_smaller_ceiling_counts() -> None:
     assert plan(Policy(ttl=seconds(600)), CodeSource.LOCAL, cap=seconds(900)).life == seconds(600)
 
 
-def test_a_call_without_code_is_not_short() -> None:
+def test_call_without_code_is_not_short() -> None:
     assert plan(Policy(), CodeSource.NONE).short is False
 
 

@@ -25,7 +25,7 @@ def proofs() -> Proofs:
     return Proofs(Keyring([NEW, OLD]), "https://site.example")
 
 
-def test_a_proof_names_the_verification_and_is_the_same_each_time(proofs: Proofs) -> None:
+def test_proof_names_its_verification_and_is_deterministic(proofs: Proofs) -> None:
     proof = proofs.sign(ID, "login", NOW)
     assert proofs.sign(ID, "login", NOW) == proof
     assert proofs.read(proof, ["signup", "login"], later(10)) == ID
@@ -39,7 +39,7 @@ def test_another_purpose_audience_or_key_is_refused(proofs: Proofs) -> None:
     assert Proofs(Keyring([OLD]), "https://site.example").read(proof, ["login"], NOW) is None
 
 
-def test_an_old_key_verifies_while_it_is_listed_and_only_then(proofs: Proofs) -> None:
+def test_old_key_verifies_only_while_listed(proofs: Proofs) -> None:
     proof = Proofs(Keyring([OLD]), "https://site.example").sign(ID, "login", NOW)
     assert proofs.read(proof, ["login"], NOW) == ID
     assert Proofs(Keyring([NEW]), "https://site.example").read(proof, ["login"], NOW) is None
@@ -60,7 +60,7 @@ def test_signed_nonsense_is_refused(proofs: Proofs, value: str) -> None:
     assert proofs.read(proof + "x", ["login"], NOW) is None
 
 
-def test_the_signature_is_of_sha_256_under_the_newest_key(proofs: Proofs) -> None:
+def test_signature_is_sha256_under_the_newest_key(proofs: Proofs) -> None:
     assert len(proofs._signer("login", "https://site.example", NOW).get_signature(b"x")) == 43  # 32 bytes in base64
     assert proofs.sign(ID, "login", NOW) == Proofs(Keyring([NEW]), "https://site.example").sign(ID, "login", NOW)
 
@@ -71,11 +71,11 @@ def test_purpose_and_audience_cannot_be_shifted_into_each_other() -> None:
 
 
 @given(st.text(st.characters(), max_size=200) | st.just("\ud800"))
-def test_no_text_is_more_than_refused(text: str) -> None:
+def test_any_proof_text_is_accepted_or_refused(text: str) -> None:
     assert Proofs(Keyring([NEW]), "a").read(text, ["login"], NOW) is None
 
 
-def test_a_proof_shows_the_verification_and_its_time_and_no_more(proofs: Proofs) -> None:
+def test_proof_shows_only_verification_and_time(proofs: Proofs) -> None:
     id, stamp, signature = proofs.sign(ID, "login", NOW).split(".")
     assert id == ID
     assert len(stamp) == 6

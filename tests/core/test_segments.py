@@ -1,4 +1,4 @@
-"""How many messages a text takes, against the limits of 3GPP TS 23.038 and 23.040."""
+"""The number of segments of a text, against the limits of 3GPP TS 23.038 and 23.040."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from phone_verify.segments import Segments, segments
 
-#: 3GPP TS 23.038, 6.2.1, column by column as printed there; the escape is left out.
+#: 3GPP TS 23.038, 6.2.1, column by column as printed there, without the escape.
 COLUMNS = (
     "@£$¥èéùìòÇ\nØø\rÅå", "Δ_ΦΓΛΩΠΨΣΘΞÆæßÉ", " !\"#¤%&'()*+,-./", "0123456789:;<=>?",
     "¡ABCDEFGHIJKLMNO", "PQRSTUVWXYZÄÖÑÜ§", "¿abcdefghijklmno", "pqrstuvwxyzäöñüà",
@@ -17,7 +17,7 @@ DEFAULT = "".join(COLUMNS)
 EXTENSION = "\f^{}\\[~]|€"
 
 
-def test_the_default_alphabet_is_whole() -> None:
+def test_gsm_alphabet_is_complete() -> None:
     assert [len(column) for column in COLUMNS] == [16, 15, *[16] * 6]
     for character in DEFAULT:
         assert segments(character) == Segments("gsm7", 1, 1)
@@ -40,7 +40,7 @@ def test_one_character_outside_makes_the_whole_text_ucs2(character: str) -> None
         ("a" * 307, 307, 3),
         ("€" * 80, 160, 1),
         ("€" * 81, 162, 2),
-        # The escape pair that would begin at the last septet of a part begins the next one.
+        # An escape pair that would start at the last septet of a part starts the next part.
         ("€" * 76 * 2, 304, 2),
         ("€" * 76 * 2 + "aa", 306, 3),
         ("a" * 152 + "€" + "a" * 151, 305, 2),
@@ -57,7 +57,7 @@ def test_one_character_outside_makes_the_whole_text_ucs2(character: str) -> None
         ("я" * 66 + "😀" + "я" * 66, 134, 3),
     ],
 )
-def test_what_a_text_takes(text: str, units: int, count: int) -> None:
+def test_segments_of_a_text_are_counted(text: str, units: int, count: int) -> None:
     found = segments(text)
     assert (found.units, found.count) == (units, count)
 
@@ -81,8 +81,8 @@ def test_parts_hold_the_units_and_are_not_many_more_than_needed(text: str) -> No
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_a_longer_text_never_takes_less(text: str, more: str) -> None:
+def test_longer_text_never_has_fewer_segments(text: str, more: str) -> None:
     one, longer = segments(text), segments(text + more)
     assert one.count <= longer.count
-    # The units of the two alphabets are not the same: what takes two septets is one unit of UTF-16.
+    # The units of the two alphabets differ: two septets may be one unit of UTF-16.
     assert one.encoding != longer.encoding or one.units <= longer.units

@@ -1,4 +1,4 @@
-"""The site under test with its admin, and with one that django-otp guards."""
+"""The site under test with its admin, and with an admin guarded by django-otp."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A site with ATOMIC_REQUESTS on the database that is named by its arguments, and visits to it: a program of its own.
+"""A site with ATOMIC_REQUESTS on the database named by its arguments, and requests to it, run in a separate process.
 
-Whatever fails ends it with a traceback.
+Any failure ends it with a traceback.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ User = get_user_model()
 
 
 def check_and_fail(request: HttpRequest) -> HttpResponse:
-    """A view of the site's own, in its own transaction: it checks a code, writes something, and breaks."""
+    """A view in its transaction: it checks a code, writes a row, and raises."""
     asked = json.loads(request.body)
     assert connection.in_atomic_block
     outcome = current_site().verifier.check(asked["id"], asked["secret"], asked["code"])
@@ -62,7 +62,7 @@ def check_and_fail(request: HttpRequest) -> HttpResponse:
 
 
 def write_check_and_fail(request: HttpRequest) -> HttpResponse:
-    """The same, and something is written first."""
+    """The same view, with a write first."""
     User.objects.create_user("written before the check")
     return check_and_fail(request)
 

@@ -1,4 +1,4 @@
-"""A site that has forgotten to include our URLs."""
+"""A site that does not include our URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Django for these tests: its settings, and a site without a network whose clock is moved by hand."""
+"""Django for these tests: its settings, and a site without a network and with a manual clock."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ from tests.django_adapter import settings as chosen
 PHONE = "+989120000000"
 
 if not settings.configured:
-    # Not by DJANGO_SETTINGS_MODULE: the processes that other tests start would inherit it.
+    # DJANGO_SETTINGS_MODULE would be inherited by the processes that other tests start.
     settings.configure(**{name: value for name, value in vars(chosen).items() if name.isupper()})
     django.setup()
 
 
 @dataclass
 class Network:
-    """The phone network: nothing of it is real."""
+    """A fake phone network."""
 
     transport: FakeTransport = field(default_factory=FakeTransport)
     clock: ManualClock = field(default_factory=ManualClock)
 
     @property
     def sent(self) -> int:
-        """How many messages have left."""
+        """Return the number of messages sent."""
         return len(self.transport.notices)
 
     @property
     def code(self) -> str:
-        """The code in the newest message."""
+        """Return the code in the newest message."""
         found = re.search(r"\b[0-9]{4,6}\b", self.transport.notices[-1].text)
         assert found
         return found.group()
 
     @property
     def wrong(self) -> str:
-        """Another code than that."""
+        """Return a different code."""
         return str((int(self.code) + 1) % 10**6).zfill(6)
 
 
@@ -68,7 +68,7 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture(params=[DjangoCarrier, AsyncDjangoCarrier], ids=["wsgi", "asgi"])
 def visitor(request: pytest.FixtureRequest, network: Network) -> Browser:
-    """A browser that keeps cookies, at a site that checks for forgery, under either kind of server."""
+    """A browser with cookies, on a site with CSRF checks, under either kind of server."""
     return Browser(request.param())
 
 
@@ -84,12 +84,12 @@ def configure(settings: Any) -> Callable[..., None]:
 
 @pytest.fixture
 def client() -> Client:
-    """A client of one process, as the memory store wants it."""
+    """A client of a single process, as the memory store requires."""
     return Client(**{"wsgi.multiprocess": False})  # type: ignore[arg-type]
 
 
 def verified(visitor: Browser, network: Network, phone: str = PHONE, **fields: str) -> dict[str, Any]:
-    """A finished verification by this visitor, with its proof."""
+    """Return a finished verification by this visitor, with its proof."""
     begun = visitor.call("POST", "v1/verifications", {"phone": phone, **fields})
     assert begun.status == 201, begun.text
     done = visitor.call("POST", f"v1/verifications/{begun.json()['id']}/check", {"code": network.code})

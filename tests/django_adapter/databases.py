@@ -1,4 +1,4 @@
-"""Databases of a test's own, beside the site's usual one, with the tables of the store."""
+"""Separate databases for a test, next to the site's usual one, with the tables of the store."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _ENGINES = {"postgresql": "django.db.backends.postgresql", "mysql": "django.db.b
 
 
 def settings_of(url: str) -> dict[str, Any]:
-    """What `DATABASES` says of the database with this store URL."""
+    """Return the `DATABASES` entry of the database with this store URL."""
     parts = sa.make_url(url)
     if parts.drivername == "mysql" and importlib.util.find_spec("MySQLdb") is None:
-        # Django is made for mysqlclient, which has to be compiled; PyMySQL can stand in for it.
+        # Django expects mysqlclient, which has to be compiled; PyMySQL can replace it.
         import pymysql
 
         pymysql.install_as_MySQLdb()
@@ -38,10 +38,10 @@ def settings_of(url: str) -> dict[str, Any]:
 
 @contextmanager
 def registered(alias: str, given: dict[str, Any], blocker: Any) -> Iterator[str]:
-    """This alias, for as long as a test runs."""
+    """Add this alias for the duration of a test."""
     connections.settings[alias] = connections.configure_settings({"default": {}, alias: given})[alias]
     try:
-        # There is nobody who blocks where Django is used by these tests alone.
+        # pytest-django, which blocks connections, is not in use in these processes.
         with blocker.unblock() if blocker else nullcontext():
             yield alias
             connections[alias].close()
@@ -65,7 +65,7 @@ def make_tables(alias: str) -> None:
 
 
 def configure() -> None:
-    """Set Django up with the settings of these tests, where nothing has done so yet."""
+    """Set Django up with the settings of these tests, unless that is done already."""
     if not settings.configured:
         settings.configure(**{name: value for name, value in vars(chosen).items() if name.isupper()})
         django.setup()

@@ -1,4 +1,4 @@
-"""New Django projects with what a page of the documentation says: its code blocks are their files."""
+"""New Django projects from a page of the documentation: its code blocks are their files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 #: The package of every project's settings and root URLconf.
 NAME = "shop"
-#: What is said of these goes to the end of what `startproject` has made.
+#: Blocks of these files are appended to the files that `startproject` creates.
 GROWN = (f"{NAME}/settings.py", f"{NAME}/urls.py")
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -20,7 +20,7 @@ _NAMED = re.compile(r"(?:# |<!-- )(\S+\.\w+)(?: -->)?\n(.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Block:
-    """A code block; `name` is the file that its first line names, None where it names none."""
+    """A code block; `name` is the file named in its first line, or None."""
 
     language: str
     name: str | None
@@ -34,7 +34,7 @@ def section(page: str, heading: str) -> str:
 
 
 def blocks(text: str) -> list[Block]:
-    """The code blocks, in order."""
+    """Return the code blocks, in order."""
     found = []
     for language, body in _BLOCK.findall(text):
         named = _NAMED.fullmatch(body)
@@ -43,7 +43,7 @@ def blocks(text: str) -> list[Block]:
 
 
 def files(text: str) -> list[tuple[str, str]]:
-    """The code blocks that are files: their names and texts, in order."""
+    """Return the code blocks that are files: names and texts, in order."""
     return [(block.name, block.text) for block in blocks(text) if block.name is not None]
 
 
@@ -55,7 +55,7 @@ def start(folder: Path) -> None:
 
 
 def write(folder: Path, name: str, text: str) -> None:
-    """Write a file; settings and URLs grow."""
+    """Write a file; append to settings and URLs."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a" if name in GROWN else "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A site with the app and nothing else: what the tests run, and what the type checker's plugin reads the models by."""
+"""A site with only the app: for the tests, and for the type checker's plugin to read the models."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ DATABASES = {
         "OPTIONS": {
             "timeout": 20,
             "transaction_mode": "IMMEDIATE",
-            # Nothing here has to survive a power cut.
+            # Durability is not required here.
             "init_command": "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF",
         },
-        # A file: threads with connections of their own would meet table locks in memory.
+        # A file: threads with separate connections would conflict over table locks in memory.
         "TEST": {"NAME": str(Path(tempfile.gettempdir()) / f"phone_verify_test_{os.getpid()}.sqlite3")},
     }
 }
 USE_TZ = True
 
-if _ELSEWHERE := os.environ.get("PHONE_VERIFY_TEST_DATABASE"):  # a store URL: see on.py
+if _ELSEWHERE := os.environ.get("PHONE_VERIFY_TEST_DATABASE"):  # a store URL: see run_on.py
     from tests.django_adapter.databases import settings_of
 
     _ENDS = {

@@ -1,4 +1,4 @@
-"""Whose number it is, on sites with a user model of their own, or with a word in who signs in."""
+"""Ownership of numbers, on sites with a custom user model or custom rules for sign-in."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from phone_verify_django.accounts import phone_of, phones_of, set_phone, sign_in
 from phone_verify_django.models import VerifiedPhone
 from tests.clients import Browser
 
-from . import newcomers
+from . import custom_accounts
 from .conftest import PHONE, Network, verified
-from .people import heard, proof, request_of, somebody
+from .factories import heard, proof, request_of, somebody
 from .settings import SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
-OWN = "tests.django_adapter.newcomers.Own"
+OWN = "tests.django_adapter.custom_accounts.Own"
 Configure = Callable[..., None]
 
-#: What a site of its own is made of; `MODEL` is its user model, `TRIAL` what happens there.
+#: The files of a custom site; `MODEL` is its user model, `TRIAL` the code that runs there.
 PROGRAM = """
 import logging, sys, django
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,7 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from phone_verify_django.accounts import *
 from phone_verify_django.models import VerifiedPhone
-from tests.django_adapter.people import proof, request_of
+from tests.django_adapter.factories import proof, request_of
 from shop.models import Customer
 
 call_command("migrate", run_syncdb=True, verbosity=0)
@@ -66,7 +66,7 @@ print("done")
 
 
 def run_on_a_site(folder: Path, model: str, field: str, trial: str, **given: object) -> str:
-    """Run the trial in a process of its own, where Customer is this model; what it wrote to its log."""
+    """Run the trial in a separate process, where Customer is this model; return its log."""
     (folder / "shop").mkdir()
     (folder / "shop" / "__init__.py").touch()
     (folder / "shop" / "models.py").write_text(f"{IMPORTS}{model}")
@@ -100,8 +100,8 @@ class Customer(AbstractUser):
 """
 
 
-def test_a_user_known_by_the_phone_is_known_by_it(tmp_path: Path) -> None:
-    """And a customer whom the site made itself is not given to whoever proves the number."""
+def test_username_may_be_the_phone(tmp_path: Path) -> None:
+    """A customer created by the site is not given to a visitor who verifies the number."""
     log = run_on_a_site(
         tmp_path,
         BY_PHONE,
@@ -133,7 +133,7 @@ else:
     assert "98912000000" not in log
 
 
-def test_a_users_own_field_follows_the_primary_number(tmp_path: Path) -> None:
+def test_user_phone_field_follows_the_primary_number(tmp_path: Path) -> None:
     log = run_on_a_site(
         tmp_path,
         WITH_PHONE,
@@ -164,7 +164,7 @@ assert entered(TWO) is None and Customer.objects.count() == 2
 
 
 @pytest.mark.parametrize(("model", "field", "empty"), [(WITH_PHONE, "mobile", "None"), (BY_PHONE, "phone", "ONE")])
-def test_number_goes_where_the_field_refuses_the_next(tmp_path: Path, model: str, field: str, empty: str) -> None:
+def test_number_is_removed_if_the_field_refuses_the_next(tmp_path: Path, model: str, field: str, empty: str) -> None:
     """A number that the site has written into another user's field cannot be written again."""
     log = run_on_a_site(
         tmp_path,
@@ -187,7 +187,7 @@ assert (phones_of(user), getattr(user, FIELD)) == ([TWO], {empty})
     assert "98912000000" not in log
 
 
-def test_a_number_that_moves_leaves_the_losers_field(tmp_path: Path) -> None:
+def test_moved_number_clears_the_previous_owners_field(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,
         WITH_PHONE,
@@ -209,7 +209,7 @@ assert lost == [(TWO, [TWO])]
     )
 
 
-def test_the_field_may_be_named(tmp_path: Path) -> None:
+def test_phone_field_may_be_named(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,
         WITH_PLAIN_PHONE,
@@ -224,7 +224,7 @@ assert names() == [""]
     )
 
 
-def test_the_field_may_be_left_alone(tmp_path: Path) -> None:
+def test_phone_field_may_be_disabled(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,
         WITH_PHONE,
@@ -260,7 +260,7 @@ assert names() == [ONE, None]
     ],
     ids=["known by the phone", "with a phone"],
 )
-def test_settings_that_do_not_go_with_the_user_model_are_mistakes(
+def test_settings_unfit_for_the_user_model_are_reported(
     tmp_path: Path, model: str, mistakes: list[tuple[dict[str, object], str]]
 ) -> None:
     trial = f"""
@@ -272,11 +272,11 @@ for given, says in {mistakes!r}:
     run_on_a_site(tmp_path, model, "phone", trial)
 
 
-# A word in who signs in.
+# Custom rules for sign-in.
 
 
 @pytest.mark.django_db
-def test_a_site_says_who_may_sign_up(visitor: Browser, network: Network, configure: Configure) -> None:
+def test_accounts_class_decides_who_may_sign_up(visitor: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", accounts=OWN)
     answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network, "+989120000099")["proof"]})
     assert (answer.status, answer.json()["code"]) == (403, "login_refused")
@@ -286,9 +286,7 @@ def test_a_site_says_who_may_sign_up(visitor: Browser, network: Network, configu
 
 
 @pytest.mark.django_db
-def test_a_start_does_not_show_whether_sign_up_is_closed(
-    visitor: Browser, network: Network, configure: Configure
-) -> None:
+def test_start_does_not_reveal_closed_signup(visitor: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", accounts=OWN)
     begun = [visitor.call("POST", "v1/verifications", {"phone": phone}) for phone in (PHONE, "+989120000099")]
     shown = [{name: begun_at for name, begun_at in one.json().items() if name not in ("id", "secret")} for one in begun]
@@ -297,8 +295,8 @@ def test_a_start_does_not_show_whether_sign_up_is_closed(
 
 
 @pytest.mark.django_db
-def test_a_site_finds_users_in_its_own_way(configure: Configure) -> None:
-    """And whoever is found so has the number from then on."""
+def test_accounts_class_may_find_users(configure: Configure) -> None:
+    """A user found this way owns the number from then on."""
     configure(sms="console://", accounts=OWN)
     user = somebody(PHONE)
     account = sign_in(request_of(), proof(PHONE))
@@ -310,7 +308,7 @@ def test_a_site_finds_users_in_its_own_way(configure: Configure) -> None:
 
 
 @pytest.mark.django_db
-def test_a_site_says_who_may_sign_in(configure: Configure) -> None:
+def test_accounts_class_decides_who_may_sign_in(configure: Configure) -> None:
     configure(sms="console://", accounts=OWN)
     user = somebody("banned")
     VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=proof(PHONE).verified_at)
@@ -323,7 +321,7 @@ def test_a_site_says_who_may_sign_in(configure: Configure) -> None:
 
 
 @pytest.mark.django_db
-def test_what_a_call_claims_is_not_what_a_code_proves(configure: Configure) -> None:
+def test_accounts_class_sees_the_assurance(configure: Configure) -> None:
     from dataclasses import replace
 
     configure(sms="console://", accounts=OWN)
@@ -333,10 +331,8 @@ def test_what_a_call_claims_is_not_what_a_code_proves(configure: Configure) -> N
 
 
 @pytest.mark.django_db
-def test_an_error_of_the_sites_own_leaves_nobody_behind(
-    visitor: Browser, network: Network, configure: Configure
-) -> None:
-    configure(sms="console://", accounts="tests.django_adapter.newcomers.Broken")
+def test_accounts_error_leaves_no_user_behind(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", accounts="tests.django_adapter.custom_accounts.Broken")
     proof = verified(visitor, network)["proof"]
     assert visitor.call("POST", "v1/session", {"proof": proof}).status == 500
     assert visitor.call("GET", "v1/session").status == 401
@@ -345,19 +341,19 @@ def test_an_error_of_the_sites_own_leaves_nobody_behind(
 
 
 @pytest.mark.django_db
-def test_what_a_visitor_filled_in_reaches_the_site(configure: Configure) -> None:
+def test_signup_form_data_reaches_the_accounts_class(configure: Configure) -> None:
     from phone_verify_django.accounts import sign_up
 
-    configure(sms="console://", accounts=newcomers.Own)
+    configure(sms="console://", accounts=custom_accounts.Own)
     assert sign_up(request_of(), proof(PHONE), {"first_name": "Mina", "newsletter": True}) is not None
-    assert newcomers.Own.filled_in == {"first_name": "Mina", "newsletter": True}
+    assert custom_accounts.Own.filled_in == {"first_name": "Mina", "newsletter": True}
     user = User.objects.get()
     assert (user.first_name, phone_of(user)) == ("Mina", PHONE)
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
-def test_the_session_gets_a_new_key_with_the_number(purpose: str) -> None:
+def test_session_gets_a_new_key_with_the_number(purpose: str) -> None:
     request = request_of(somebody("a"))
     request.session["cart"] = 1
     request.session.save()

@@ -1,4 +1,4 @@
-"""docs/accounts.md does what it says: its files are a site's, and the site is visited."""
+"""docs/accounts.md works as described: its files form a site, which is then used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from phone_verify_django.app_settings import NAMES, PHONE_FIELDS, AccountSetting
 from phone_verify_django.signals import phone_changed, phone_lost
 
 from .conftest import PHONE, Network
-from .people import proof, request_of, somebody
+from .factories import proof, request_of, somebody
 
 DOC = (Path(__file__).parents[2] / "docs" / "accounts.md").read_text("utf-8")
 FILES = dict(re.findall(r"```python\n# shop/([a-z]+)\.py\n(.*?)```", DOC, re.DOTALL))
@@ -55,12 +55,12 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iter
         del sys.modules[name]
 
 
-def test_every_file_is_there() -> None:
+def test_every_documented_file_exists() -> None:
     assert set(FILES) == {"views", "accounts", "settings", "forms", "receivers"}
     assert DOC.count("```python") == len(FILES)
 
 
-def test_a_customer_signs_up_with_the_form_and_has_numbers(
+def test_customer_signs_up_with_the_form_and_has_numbers(
     shop: Any, network: Network, client: Client, mailoutbox: list[Any]
 ) -> None:
     client.post("/phone/login/", {"phone": PHONE})
@@ -84,7 +84,7 @@ def test_a_customer_signs_up_with_the_form_and_has_numbers(
     assert OTHER[4:] not in str([mail.body for mail in mailoutbox])
 
 
-def test_the_class_does_what_it_says(shop: Any) -> None:
+def test_documented_class_works_as_described(shop: Any) -> None:
     from dataclasses import replace
 
     from phone_verify_django.accounts import sign_in
@@ -100,7 +100,7 @@ def test_the_class_does_what_it_says(shop: Any) -> None:
     assert sign_in(request_of(), proof(PHONE)) is None
 
 
-def test_who_loses_a_number_is_told(shop: Any, settings: Any, mailoutbox: list[Any]) -> None:
+def test_previous_owner_is_notified(shop: Any, settings: Any, mailoutbox: list[Any]) -> None:
     settings.PHONE_VERIFY = {"sms": "console://", "recycled_numbers": "newest"}
     loser, winner = somebody("a", email="a@shop.example"), somebody("b")
     set_phone(request_of(loser), proof(PHONE, "confirm"))

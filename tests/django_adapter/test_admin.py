@@ -1,4 +1,4 @@
-"""The admin: what it shows and hides, what it lets whom do, and a test sent from it."""
+"""The admin: what it shows and masks, its permissions, and the test send."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from phone_verify_django.signals import phone_changed
 from phone_verify_django.site import current_site
 
 from .conftest import PHONE, Network
-from .people import heard
+from .factories import heard
 
 OTHER = "+989120000001"
 HINT = "+98 ••••••••00"
@@ -45,7 +45,7 @@ def _passwords(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _now(network: Network) -> None:
-    """The admin says what is open by the time of the process, as the store does in production."""
+    """The admin decides what is open by the time of the process, as the store does in production."""
     network.clock._now = datetime.now(UTC)
 
 
@@ -55,7 +55,7 @@ def browser() -> Client:
 
 
 def staff(browser: Client, *permissions: str) -> User:
-    """Sign somebody in who may do these things and nothing else."""
+    """Sign in a user with these permissions only."""
     user = User.objects.create_user("staff", password=PASSWORD, is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
     assert user.user_permissions.count() == len(permissions)
@@ -104,7 +104,7 @@ def test_verifications_are_masked_and_cannot_be_changed(browser: Client, network
     text(browser.get(f"{LIST}{quote(row.pk)}/history/"))
 
 
-def test_a_full_number_is_found_by_its_tag_and_stands_in_no_address(browser: Client, network: Network) -> None:
+def test_full_number_is_found_by_tag_and_in_no_url(browser: Client, network: Network) -> None:
     staff(browser, "view_verificationrow")
     started()
     started(OTHER)
@@ -120,8 +120,8 @@ def test_a_full_number_is_found_by_its_tag_and_stands_in_no_address(browser: Cli
 
 
 @pytest.mark.parametrize("typed", ["9120000000", "", "x" * 5000, "+98912", "%", "' OR 1=1", "\0"])
-def test_what_is_no_full_number_finds_nothing(browser: Client, network: Network, typed: str) -> None:
-    """Above all not the end or the middle of one."""
+def test_partial_number_finds_nothing(browser: Client, network: Network, typed: str) -> None:
+    """In particular not for the end or the middle of one."""
     staff(browser, "view_verificationrow")
     started()
     answer = browser.post(f"{LIST}search/", {"number": typed})
@@ -139,7 +139,7 @@ def test_searching_needs_the_permission_and_a_post(browser: Client) -> None:
     assert strict.post(f"{PHONES}search/", {"number": PHONE}).status_code == 403
 
 
-def test_filters(browser: Client, network: Network) -> None:
+def test_verification_filters_narrow_the_list(browser: Client, network: Network) -> None:
     staff(browser, "view_verificationrow")
     started()
     over, late = started(OTHER, "signup"), started("+989120000002")
@@ -161,7 +161,7 @@ def test_filters(browser: Client, network: Network) -> None:
     assert "expired" in text(browser.get(f"{LIST}?state=expired"))
 
 
-def test_open_ones_can_be_ended(browser: Client, network: Network) -> None:
+def test_open_verifications_can_be_cancelled(browser: Client, network: Network) -> None:
     staff(browser, "view_verificationrow", "change_verificationrow")
     row, other = started(), started(OTHER)
     VerificationRow.objects.filter(pk=other.pk).update(status="verified")
@@ -174,7 +174,7 @@ def test_open_ones_can_be_ended(browser: Client, network: Network) -> None:
     assert [entry.object_repr for entry in LogEntry.objects.all()] == ["sent verification by sms"]
 
 
-def test_who_may_only_look_ends_and_sends_nothing(browser: Client, network: Network) -> None:
+def test_view_permission_cancels_and_sends_nothing(browser: Client, network: Network) -> None:
     staff(browser, "view_verificationrow")
     row = started()
     page = text(browser.get(LIST))
@@ -188,7 +188,7 @@ def test_who_may_only_look_ends_and_sends_nothing(browser: Client, network: Netw
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_ended_stays_so_under_atomic_requests(
+def test_cancellation_survives_atomic_requests(
     browser: Client, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
@@ -200,7 +200,7 @@ def test_what_is_ended_stays_so_under_atomic_requests(
     assert network.sent == 2
 
 
-def test_another_store_is_not_listed_and_can_be_tried(
+def test_other_store_is_not_listed_but_can_send_tests(
     browser: Client, network: Network, configure: Configure, tmp_path: Any
 ) -> None:
     staff(browser, "view_verificationrow", "add_verificationrow")
@@ -215,7 +215,7 @@ def test_another_store_is_not_listed_and_can_be_tried(
 # Verified phones.
 
 
-def test_verified_phones(browser: Client) -> None:
+def test_verified_phones_are_listed_masked(browser: Client) -> None:
     user = staff(browser, "view_verifiedphone", "delete_verifiedphone")
     other = User.objects.create_user("somebody")
     row = VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=datetime.now(UTC))
@@ -250,7 +250,7 @@ def with_numbers(user: User, *numbers: str) -> list[VerifiedPhone]:
     ]
 
 
-def test_a_number_is_made_primary(browser: Client) -> None:
+def test_number_can_be_made_primary(browser: Client) -> None:
     staff(browser, "view_verifiedphone", "change_verifiedphone")
     user, other = User.objects.create_user("a"), User.objects.create_user("b")
     _, second, third = with_numbers(user, PHONE, OTHER, "+989120000002")
@@ -269,7 +269,7 @@ def test_a_number_is_made_primary(browser: Client) -> None:
 
 
 @pytest.mark.parametrize("permission", ["view_verifiedphone", "delete_verifiedphone"])
-def test_who_may_not_change_numbers_makes_none_primary(browser: Client, permission: str) -> None:
+def test_primary_number_requires_change_permission(browser: Client, permission: str) -> None:
     staff(browser, "view_verifiedphone", *({permission} - {"view_verifiedphone"}))
     user = User.objects.create_user("a")
     second = with_numbers(user, PHONE, OTHER)[1]
@@ -278,7 +278,7 @@ def test_who_may_not_change_numbers_makes_none_primary(browser: Client, permissi
     assert phones_of(user) == [PHONE, OTHER]
 
 
-def test_what_is_taken_away_is_told_and_another_number_is_primary(browser: Client) -> None:
+def test_removal_is_signalled_and_another_number_is_primary(browser: Client) -> None:
     staff(browser, "view_verifiedphone", "delete_verifiedphone")
     user = User.objects.create_user("a")
     first, second = with_numbers(user, PHONE, OTHER)
@@ -290,10 +290,10 @@ def test_what_is_taken_away_is_told_and_another_number_is_primary(browser: Clien
     assert [(one["old"].e164, one["new"] and one["new"].e164) for one in told] == [(PHONE, OTHER), (OTHER, None)]
 
 
-# A test.
+# A test send.
 
 
-def test_a_test_by_code(browser: Client, network: Network) -> None:
+def test_test_send_verifies_by_code(browser: Client, network: Network) -> None:
     staff(browser, "add_verificationrow")
     page = text(browser.get(SEND))
     assert 'name="start"' in page
@@ -315,15 +315,13 @@ def test_a_test_by_code(browser: Client, network: Network) -> None:
     assert 'name="start"' in text(browser.post(SEND, {"anew": "1"}, follow=True))
 
 
-def test_a_test_can_be_ended(browser: Client, network: Network) -> None:
+def test_test_send_can_be_cancelled(browser: Client, network: Network) -> None:
     staff(browser, "add_verificationrow")
     browser.post(SEND, {"start": "1", "number": PHONE})
     assert "cancelled" in text(browser.post(SEND, {"end": "1"}, follow=True))
 
 
-def test_a_test_by_an_incoming_call_shows_the_number_to_call(
-    browser: Client, network: Network, configure: Configure
-) -> None:
+def test_test_send_shows_the_number_to_call(browser: Client, network: Network, configure: Configure) -> None:
     configure(inbound_call="telefon-ip://TOKEN@default")
     staff(browser, "add_verificationrow")
     line = b'{"success": true, "error": "", "data": {"auth_phone": "79990000001", "id": 122760}}'
@@ -336,16 +334,14 @@ def test_a_test_by_an_incoming_call_shows_the_number_to_call(
 
 
 @pytest.mark.parametrize("fields", [{"number": "nonsense"}, {"number": ""}, {"number": PHONE, "channel": "voice"}, {}])
-def test_a_test_that_cannot_be_sent_is_told_in_the_form(
-    browser: Client, network: Network, fields: dict[str, str]
-) -> None:
+def test_failed_test_send_is_shown_in_the_form(browser: Client, network: Network, fields: dict[str, str]) -> None:
     staff(browser, "add_verificationrow")
     page = text(browser.post(SEND, {"start": "1", **fields}))
     assert "errorlist" in page
     assert network.sent == 0
 
 
-def test_a_refusal_is_told(browser: Client, network: Network, configure: Configure) -> None:
+def test_refusal_is_shown(browser: Client, network: Network, configure: Configure) -> None:
     staff(browser, "add_verificationrow")
     configure()
     assert "not set up" in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
@@ -353,9 +349,7 @@ def test_a_refusal_is_told(browser: Client, network: Network, configure: Configu
     assert "The store does not answer." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
 
 
-def test_a_test_is_bound_to_staff_and_counts_their_address(
-    browser: Client, network: Network, configure: Configure
-) -> None:
+def test_test_send_is_bound_to_staff_and_their_address(browser: Client, network: Network, configure: Configure) -> None:
     user = staff(browser, "add_verificationrow")
     configure(sms="console://", wrong_per_hour_per_address=1)
     browser.post(SEND, {"start": "1", "number": PHONE})
@@ -365,7 +359,7 @@ def test_a_test_is_bound_to_staff_and_counts_their_address(
     assert "Too many tries" in text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
 
 
-def test_a_test_blames_only_a_refused_number(browser: Client, network: Network, configure: Configure) -> None:
+def test_test_send_blames_only_a_refused_number(browser: Client, network: Network, configure: Configure) -> None:
     staff(browser, "add_verificationrow")
     configure(sms="amoot://TOKEN@default")
     answers = {
@@ -377,7 +371,7 @@ def test_a_test_blames_only_a_refused_number(browser: Client, network: Network, 
         assert says in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
 
 
-def test_what_a_session_holds_of_a_test_that_is_gone_goes_too(browser: Client, network: Network) -> None:
+def test_session_drops_a_test_send_that_is_gone(browser: Client, network: Network) -> None:
     staff(browser, "add_verificationrow")
     browser.post(SEND, {"start": "1", "number": PHONE})
     VerificationRow.objects.all().delete()
@@ -391,7 +385,7 @@ def test_what_a_session_holds_of_a_test_that_is_gone_goes_too(browser: Client, n
 
 
 def locked(configure: Configure, network: Network) -> tuple[str, str]:
-    """Lock the number by a wrong answer; return a verification that the lock keeps from being checked."""
+    """Lock the number by a wrong answer; return a verification blocked by the lock."""
     configure(sms="console://", max_failures=1, region="IR")
     verifier = current_site().verifier
     first, second = (verifier.start(PhoneNumber(PHONE)) for _ in range(2))
@@ -403,7 +397,7 @@ def locked(configure: Configure, network: Network) -> tuple[str, str]:
     return held
 
 
-def test_staff_unlock_a_number_that_they_type(
+def test_staff_unlock_an_entered_number(
     browser: Client, network: Network, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
@@ -439,12 +433,12 @@ def test_unlocking_needs_change_permission_and_a_token(browser: Client, network:
     assert current_site().verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
 
 
-def test_unlocking_reports_what_it_cannot_do(browser: Client, network: Network, configure: Configure) -> None:
+def test_unlocking_reports_its_errors(browser: Client, network: Network, configure: Configure) -> None:
     staff(browser, "change_verificationrow")
     assert "errorlist" in text(browser.post(UNLOCK, {"number": "+98912"}))
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     assert "The store does not answer." in text(browser.post(UNLOCK, {"number": PHONE}, follow=True))
 
 
-def test_djangos_own_checks_of_an_admin_are_silent() -> None:
+def test_django_admin_checks_pass() -> None:
     assert run_checks(tags=["admin"]) == []

@@ -1,4 +1,4 @@
-"""What the admin masks cannot be read by lookup, order, search, popup or another model's admin."""
+"""Masked columns of the admin cannot be read by lookup, order, search, popup or another model's admin."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.django_adapter.admi
 
 @pytest.fixture
 def clerk(network: Network, settings: Any) -> Client:
-    """A clerk who may view every table with a number in it, and do nothing else."""
+    """A clerk who may view every table with a number in it, and nothing else."""
     settings.AUTHENTICATION_BACKENDS = [*settings.AUTHENTICATION_BACKENDS, "django.contrib.auth.backends.ModelBackend"]
     user = User.objects.create_user("clerk", is_staff=True)
     views = ("view_verificationrow", "view_verifiedphone", "view_phonedevice", "view_user")
@@ -61,7 +61,7 @@ def rows(answer: Any) -> list[str]:
 
 
 def read_out(browser: Client, place: str, lookup: str) -> tuple[str, set[int]]:
-    """As much of a column as this lookup gives away, and the status codes of the answers."""
+    """Return the part of a column that this lookup reveals, and the status codes of the responses."""
     known, statuses = "", set()
     while len(known) < len(PHONE):
         for letter in "+0123456789":
@@ -91,7 +91,7 @@ def read_out(browser: Client, place: str, lookup: str) -> tuple[str, set[int]]:
         (USERS, "phonedevice__phone__startswith"),
     ],
 )
-def test_lookups_give_no_number_away(clerk: Client, victim: User, place: str, lookup: str) -> None:
+def test_lookups_reveal_no_number(clerk: Client, victim: User, place: str, lookup: str) -> None:
     assert read_out(clerk, place, lookup) == ("", {400})
 
 
@@ -110,7 +110,7 @@ def test_lookups_give_no_number_away(clerk: Client, victim: User, place: str, lo
         ),
     ],
 )
-def test_columns_take_no_lookup_but_the_filters(
+def test_columns_allow_only_filter_lookups(
     clerk: Client, victim: User, place: str, model: Any, listed: set[str]
 ) -> None:
     taken = set()
@@ -131,8 +131,8 @@ def test_columns_take_no_lookup_but_the_filters(
         (DEVICES, {"name", "confirmed", "created_at", "last_used_at", "pk"}),
     ],
 )
-def test_no_order_follows_what_is_masked(clerk: Client, victim: User, place: str, columns: set[str]) -> None:
-    """Neither the number, nor the user, whose own model may be ordered by it."""
+def test_masked_columns_cannot_be_sorted(clerk: Client, victim: User, place: str, columns: set[str]) -> None:
+    """Neither the number nor the user, whose model may be ordered by it."""
     found = set()
     for asked in ("", "phone", "-phone", "99", "-", *(f"{sign}{n}" for n in range(12) for sign in ("", "-"))):
         listed = clerk.get(place, {"o": asked}).context["cl"]
@@ -172,7 +172,7 @@ def test_search_finds_users_by_name_alone(clerk: Client, victim: User, place: st
     "name",
     [PHONE, PHONE[1:], "09120000000", "0912 000-0000", "۰۹۱۲۰۰۰۰۰۰۰", OTHER, "tel09120000000", "reza2 09120000000 b3"],
 )
-def test_a_name_that_is_a_number_is_masked(clerk: Client, victim: User, place: str, name: str) -> None:
+def test_name_that_is_a_number_is_masked(clerk: Client, victim: User, place: str, name: str) -> None:
     User.objects.filter(pk=victim.pk).update(username=name)
     key = (VerifiedPhone if place == PHONES else PhoneDevice).objects.get().pk
     for page in (clerk.get(place), clerk.get(f"{place}{key}/change/"), clerk.get(f"{place}{key}/history/")):
@@ -198,7 +198,7 @@ def test_popups_refer_to_rows_by_their_keys(clerk: Client, victim: User, place: 
         ("phone_verify_otp", "phonedevice", "user", 200),
     ],
 )
-def test_autocomplete_gives_no_number_away(
+def test_autocomplete_reveals_no_number(
     clerk: Client, victim: User, app: str, model: str, field: str, status: int
 ) -> None:
     asked = {"app_label": app, "model_name": model, "field_name": field}
@@ -222,13 +222,13 @@ def test_autocomplete_gives_no_number_away(
         *((place, "phone__startswith=%00&phone__startswith=1&p=x&o=..-") for place in LISTS),
     ],
 )
-def test_nonsense_in_an_address_is_no_server_error(clerk: Client, victim: User, place: str, query: str) -> None:
+def test_malformed_query_is_no_server_error(clerk: Client, victim: User, place: str, query: str) -> None:
     assert clerk.get(f"{place}?{query}").status_code in (200, 302, 400)
 
 
 @pytest.mark.parametrize("name", ["state", "channel", "within", "purpose", "driver", "tag"])
 def test_filters_refuse_a_nul(clerk: Client, victim: User, name: str) -> None:
-    """PostgreSQL compares nothing with one."""
+    """PostgreSQL cannot compare with a NUL."""
     assert clerk.get(f"{VERIFICATIONS}?{name}=a%00").status_code == 400
 
 

@@ -1,4 +1,4 @@
-"""docs/bridges.md, "django-allauth", by the letter: a new project with its lines, and visits to it."""
+"""docs/bridges.md, "django-allauth", taken literally: a new project with its lines, and journeys on it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import projects
 
 pytest.importorskip("allauth")
 
-VISITS = Path(__file__).parent / "bridges" / "allauth_visits.py"
+JOURNEYS = Path(__file__).parent / "bridges" / "allauth_journeys.py"
 
 
 @pytest.fixture
@@ -20,17 +20,17 @@ def site(pytester: pytest.Pytester) -> pytest.Pytester:
     projects.start(pytester.path)
     for name, text in projects.files(projects.section("bridges.md", "django-allauth")):
         projects.write(pytester.path, name, text)
-    # A file: what is written beside a request's own transaction is written over a second connection.
+    # A file: writes outside a request's transaction use a second connection.
     projects.write(
         pytester.path, f"{projects.NAME}/settings.py", 'DATABASES["default"]["TEST"] = {"NAME": "test.sqlite3"}\n'
     )
     pytester.makeini(f"[pytest]\nDJANGO_SETTINGS_MODULE = {projects.NAME}.settings\n")
     pytester.makeconftest('pytest_plugins = ["phone_verify.testing.plugin"]\n')
-    shutil.copy(VISITS, pytester.path / "test_visits.py")
+    shutil.copy(JOURNEYS, pytester.path / "test_journeys.py")
     return pytester
 
 
-def test_every_visit(site: pytest.Pytester) -> None:
+def test_every_journey_passes(site: pytest.Pytester) -> None:
     done = site.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-q")
     assert done.ret == 0
     assert done.parseoutcomes()["passed"] >= 40

@@ -1,4 +1,4 @@
-"""Sites with allauth.mfa: one with our bridge, one with allauth's own adapter; visits to both."""
+"""Sites with allauth.mfa: one with our bridge, one with allauth's adapter; journeys on both."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import projects
 pytest.importorskip("allauth")
 pytest.importorskip("fido2")
 
-VISITS = Path(__file__).parent / "bridges" / "allauth_mfa_visits.py"
+JOURNEYS = Path(__file__).parent / "bridges" / "allauth_mfa_journeys.py"
 
 WITHOUT_BRIDGE = """
 INSTALLED_APPS += ["allauth", "allauth.account", "phone_verify_django"]
@@ -63,7 +63,7 @@ urlpatterns = [*ours, path("accounts/", include("allauth.urls"))]
 
 
 @pytest.mark.parametrize("bridged", [True, False], ids=["bridge", "own_adapter"])
-def test_every_visit(pytester: pytest.Pytester, bridged: bool) -> None:
+def test_every_journey_passes(pytester: pytest.Pytester, bridged: bool) -> None:
     projects.start(pytester.path)
     if bridged:
         for name, text in projects.files(projects.section("bridges.md", "django-allauth")):
@@ -78,7 +78,7 @@ def test_every_visit(pytester: pytest.Pytester, bridged: bool) -> None:
     projects.write(pytester.path, "shop/without_allauth.py", "from shop.our_urls import ours as urlpatterns\n")
     pytester.makeini(f"[pytest]\nDJANGO_SETTINGS_MODULE = {projects.NAME}.settings\n")
     pytester.makeconftest('pytest_plugins = ["phone_verify.testing.plugin"]\n')
-    shutil.copy(VISITS, pytester.path / "test_visits.py")
+    shutil.copy(JOURNEYS, pytester.path / "test_journeys.py")
     done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-q")
     assert done.ret == 0
     assert done.parseoutcomes()["passed"] >= 25

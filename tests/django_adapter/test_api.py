@@ -36,12 +36,12 @@ pytestmark = pytest.mark.django_db
 
 
 def start(client: Client, body: object = None, **more: Any) -> Any:
-    """A start by Django's own client."""
+    """Start with Django's client."""
     content = body if isinstance(body, bytes) else json.dumps(body or {"phone": PHONE}).encode()
     return client.generic("POST", "/phone/v1/verifications", content, content_type="application/json", **more)
 
 
-def test_a_code_signs_in_and_out(visitor: Browser, network: Network) -> None:
+def test_user_signs_in_by_code_and_out(visitor: Browser, network: Network) -> None:
     done = verified(visitor, network)
     assert visitor.call("GET", "v1/session").json()["code"] == "not_signed_in"
     answer = visitor.call("POST", "v1/session", {"proof": done["proof"]})
@@ -57,7 +57,7 @@ def test_a_code_signs_in_and_out(visitor: Browser, network: Network) -> None:
     assert visitor.call("GET", "v1/session").status == 401
 
 
-def test_a_second_login_finds_the_user_and_dates_the_proof(visitor: Browser, network: Network) -> None:
+def test_second_login_finds_user_and_updates_the_date(visitor: Browser, network: Network) -> None:
     for created in (True, False):
         network.clock.move(120)
         answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
@@ -66,7 +66,7 @@ def test_a_second_login_finds_the_user_and_dates_the_proof(visitor: Browser, net
     assert VerifiedPhone.objects.get().verified_at == network.clock()
 
 
-def test_signing_in_gives_the_session_a_new_key_and_tells_django(visitor: Browser, network: Network) -> None:
+def test_login_cycles_the_session_key_and_sends_signal(visitor: Browser, network: Network) -> None:
     heard = []
 
     def hear(sender: object, user: User, **_: object) -> None:
@@ -88,7 +88,7 @@ def test_signing_in_gives_the_session_a_new_key_and_tells_django(visitor: Browse
     assert PHONE not in str(dict(client.session))
 
 
-def test_an_inactive_user_stays_out(visitor: Browser, network: Network) -> None:
+def test_inactive_user_is_refused(visitor: Browser, network: Network) -> None:
     user = User.objects.create_user("gone", is_active=False)
     VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=timezone.now())
     proof = verified(visitor, network)["proof"]
@@ -99,19 +99,19 @@ def test_an_inactive_user_stays_out(visitor: Browser, network: Network) -> None:
     assert visitor.call("GET", "v1/session").status == 401
 
 
-def test_a_user_who_is_switched_off_is_signed_in_no_more(visitor: Browser, network: Network) -> None:
+def test_deactivated_user_is_signed_out(visitor: Browser, network: Network) -> None:
     visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
     User.objects.update(is_active=False)
     assert visitor.call("GET", "v1/session").status == 401
 
 
-def test_a_user_without_a_phone_has_none(client: Client) -> None:
+def test_user_without_a_phone_has_none(client: Client) -> None:
     user = User.objects.create_user("root")
     client.force_login(user)
     assert client.get("/phone/v1/session").json() == {"user": {"id": str(user.pk), "phone": None}}
 
 
-def test_without_our_backend_nobody_is_made_and_the_log_says_why(
+def test_missing_backend_creates_no_user_and_is_logged(
     visitor: Browser, network: Network, settings: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
@@ -121,13 +121,13 @@ def test_without_our_backend_nobody_is_made_and_the_log_says_why(
     assert not get_user_model().objects.exists()
 
 
-def test_our_backend_takes_no_password() -> None:
+def test_backend_accepts_no_password() -> None:
     User.objects.create_user("somebody", password="a password")
     assert authenticate(username="somebody", password="a password") is None
     assert async_to_sync(aauthenticate)(username="somebody", password="a password") is None
 
 
-def test_a_start_without_a_session_reads_no_account_and_no_session(
+def test_start_without_session_reads_no_user_or_session(
     client: Client, network: Network, configure: Configure, django_assert_num_queries: Any
 ) -> None:
     configure(sms="console://", store="memory:")
@@ -137,19 +137,19 @@ def test_a_start_without_a_session_reads_no_account_and_no_session(
     assert "Vary" not in answer
 
 
-def test_our_cookie_is_kept_close(visitor: Browser, network: Network) -> None:
+def test_binding_cookie_is_httponly_and_scoped(visitor: Browser, network: Network) -> None:
     cookie = visitor.call("POST", "v1/verifications", {"phone": PHONE}).cookies["phone_verify"]
     flags = [part.strip().lower() for part in cookie.split(";")[1:]]
     assert {"httponly", "path=/phone/", "samesite=lax", "max-age=3600"} <= set(flags)
     assert "secure" not in flags
 
 
-def test_our_cookie_is_for_https_where_the_site_is(visitor: Browser, network: Network, configure: Configure) -> None:
+def test_binding_cookie_is_secure_over_https(visitor: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", public_url="https://site.example")
     assert "Secure" in visitor.call("POST", "v1/verifications", {"phone": PHONE}).cookies["phone_verify"]
 
 
-def test_our_cookie_goes_when_it_holds_nothing(visitor: Browser, network: Network) -> None:
+def test_empty_binding_cookie_is_deleted(visitor: Browser, network: Network) -> None:
     visitor.post_form("/phone/login/", phone=PHONE)
     current_site().verifier.erase(PhoneNumber(PHONE))
     answer = visitor.get("/phone/code/")
@@ -158,7 +158,7 @@ def test_our_cookie_goes_when_it_holds_nothing(visitor: Browser, network: Networ
     assert "Path=/phone/" in answer.cookies["phone_verify"]
 
 
-def test_another_sites_page_changes_nothing(visitor: Browser, network: Network) -> None:
+def test_cross_site_request_changes_nothing(visitor: Browser, network: Network) -> None:
     for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}):
         answer = visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers=headers)
         assert (answer.status, answer.json()["code"]) == (403, "cross_site")
@@ -166,7 +166,7 @@ def test_another_sites_page_changes_nothing(visitor: Browser, network: Network) 
     assert visitor.call("POST", "v1/verifications", {"phone": PHONE}, headers={"Origin": "http://testserver"}).status
 
 
-def test_a_body_is_read_to_its_bound_and_no_further(visitor: Browser, network: Network, settings: Any) -> None:
+def test_body_is_read_up_to_its_limit(visitor: Browser, network: Network, settings: Any) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 10
     assert visitor.call("POST", "v1/verifications", {"phone": PHONE}).status == 201
     answer = visitor.call("POST", "v1/verifications", body=b'{"phone": "' + b"9" * 16 * 1024)
@@ -184,33 +184,33 @@ class Broken(BytesIO):
 
 
 @pytest.mark.parametrize("stream", [Broken(), BytesIO()], ids=["broken", "ended"])
-def test_a_body_that_breaks_off_is_no_body(client: Client, network: Network, stream: BytesIO) -> None:
+def test_truncated_body_is_refused(client: Client, network: Network, stream: BytesIO) -> None:
     answer = start(client, **{"wsgi.input": stream})
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert network.sent == 0
 
 
-def test_a_chunked_body_is_read(client: Client, network: Network) -> None:
+def test_chunked_body_is_read(client: Client, network: Network) -> None:
     body = BytesIO(json.dumps({"phone": PHONE}).encode())
     answer = start(client, **{"wsgi.input": body, "wsgi.input_terminated": True, "CONTENT_LENGTH": ""})
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("path", ["v1/", "v1/nothing", "v1/a/b/c/d", "webhooks/amoot", "v1/line%0Abreak"])
-def test_what_is_not_there_is_a_problem_body(visitor: Browser, path: str) -> None:
+def test_unknown_path_is_a_problem_response(visitor: Browser, path: str) -> None:
     answer = visitor.call("GET", path)
     assert (answer.status, answer.json()["code"]) == (404, "not_found")
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_a_wrong_method_is_a_problem_body(visitor: Browser) -> None:
+def test_wrong_method_is_a_problem_response(visitor: Browser) -> None:
     answer = visitor.call("PUT", "v1/verifications")
     assert (answer.status, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "POST"
 
 
-def test_memory_and_several_processes_do_not_go_together(
+def test_memory_store_with_several_processes_is_refused(
     network: Network, configure: Configure, client: Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     configure(sms="console://", store="memory:")
@@ -223,21 +223,21 @@ def test_memory_and_several_processes_do_not_go_together(
     assert sum("PHONE_VERIFY_STORE" in record.getMessage() for record in caplog.records if record.levelno > 30) >= 1
 
 
-def test_a_store_that_is_down_sends_nothing(client: Client, network: Network, configure: Configure) -> None:
+def test_nothing_is_sent_while_the_store_is_down(client: Client, network: Network, configure: Configure) -> None:
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     answer = start(client)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert network.sent == 0
 
 
-def test_without_a_channel_a_start_says_so(visitor: Browser, configure: Configure) -> None:
+def test_start_without_a_channel_says_so(visitor: Browser, configure: Configure) -> None:
     configure()
     answer = visitor.call("POST", "v1/verifications", {"phone": PHONE})
     assert (answer.status, answer.json()["code"]) == (503, "unavailable")
 
 
-def test_a_provider_is_told_where_to_call_us(client: Client, configure: Configure) -> None:
-    """The webhook's address is the public URL and our route below it; a call to it is answered."""
+def test_provider_gets_the_webhook_url(client: Client, configure: Configure) -> None:
+    """The webhook URL is the public URL with our route below it; a call to it succeeds."""
     configure(
         inbound_call="telefon-ip://FAKE-TOKEN@default",
         public_url="https://site.example",
@@ -270,17 +270,17 @@ def test_no_log_holds_a_code_a_key_or_a_number(
         assert secret not in text
 
 
-def test_djangos_log_holds_no_webhook_secret(
+def test_django_log_holds_no_webhook_secret(
     visitor: Browser, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Django logs the path of every refusal; the secret of a webhook stands in its path."""
+    """Django logs the path of every refusal; the secret of a webhook is part of its path."""
     configure(sms="console://", webhook_secret="not-a-secret-0123456789")
     assert visitor.call("PUT", "webhooks/console/not-a-secret-0123456789").status == 405
     assert visitor.call("POST", "webhooks/console/not-a-secret-0123456789", body=b"x" * 65 * 1024).status == 413
     assert "not-a-secret-0123456789" not in caplog.text
 
 
-def test_a_database_that_is_down_at_sign_in_signs_nobody_in(
+def test_database_outage_at_login_signs_nobody_in(
     visitor: Browser, network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(**_: object) -> None:
@@ -297,12 +297,12 @@ def test_a_database_that_is_down_at_sign_in_signs_nobody_in(
     assert visitor.call("GET", "v1/session").status == 401
 
 
-def test_a_description_is_there(visitor: Browser) -> None:
+def test_openapi_description_is_served(visitor: Browser) -> None:
     assert visitor.call("GET", "v1/openapi.json").json()["openapi"].startswith("3.1")
 
 
 class TestATransactionOfTheSites:
-    """With ATOMIC_REQUESTS nothing that was spent comes back."""
+    """With ATOMIC_REQUESTS no spent count is restored."""
 
     pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -310,7 +310,7 @@ class TestATransactionOfTheSites:
     def _atomic_requests(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
 
-    def test_a_provider_is_called_outside_of_any(
+    def test_provider_is_called_outside_transactions(
         self, visitor: Browser, network: Network, configure: Configure
     ) -> None:
         seen = []
@@ -324,13 +324,13 @@ class TestATransactionOfTheSites:
         visitor.call("POST", "v1/verifications", {"phone": PHONE})
         assert seen == [False]
 
-    def test_an_error_after_a_wrong_code_leaves_it_counted(self, visitor: Browser, network: Network) -> None:
+    def test_error_after_a_wrong_code_leaves_it_counted(self, visitor: Browser, network: Network) -> None:
         begun = visitor.call("POST", "v1/verifications", {"phone": PHONE}).json()
         path = f"v1/verifications/{begun['id']}"
         assert visitor.call("POST", f"{path}/check", {"code": network.wrong}).json()["attempts_left"] == 4
         assert visitor.call("GET", path).json()["attempts_left"] == 4
 
-    def test_an_error_after_the_right_code_leaves_it_used(self, visitor: Browser, network: Network) -> None:
+    def test_error_after_the_right_code_leaves_it_used(self, visitor: Browser, network: Network) -> None:
         def fail(**_: object) -> None:
             raise RuntimeError("a receiver of the site's is broken")
 
@@ -349,7 +349,7 @@ class TestATransactionOfTheSites:
         )
 
 
-def test_two_browsers_at_once_make_one_user(transactional_db: None, network: Network) -> None:
+def test_concurrent_logins_create_one_user(transactional_db: None, network: Network) -> None:
     visitors = [Browser(DjangoCarrier()) for _ in range(4)]
     proofs = [verified(visitor, network)["proof"] for visitor in visitors]
     barrier, answers = threading.Barrier(len(visitors)), []

@@ -1,4 +1,4 @@
-"""Under ASGI the API is awaited, whatever store it has; under WSGI it runs as ever."""
+"""Under ASGI the API is awaited with every store; under WSGI it stays blocking."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ START = "/phone/v1/verifications"
 
 
 class Watched(FakeTransport):
-    """Does something at each request before it answers."""
+    """A server that calls a function at each request before it responds."""
 
     def __init__(self, meanwhile: Callable[[], Coroutine[Any, Any, object]]) -> None:
         super().__init__()
@@ -60,13 +60,13 @@ def awaited_start() -> Any:
 
 
 @pytest.mark.django_db
-def test_under_asgi_no_thread_waits_for_the_provider() -> None:
+def test_asgi_blocks_no_thread_on_the_provider() -> None:
     with override(transport=Watched(suspends)):
         assert awaited_start().status_code == 201
 
 
 @pytest.mark.django_db
-def test_under_wsgi_there_is_no_event_loop(client: Client) -> None:
+def test_wsgi_has_no_event_loop(client: Client) -> None:
     async def look() -> None:
         with pytest.raises(RuntimeError, match="no running event loop"):
             asyncio.get_running_loop()
@@ -76,7 +76,7 @@ def test_under_wsgi_there_is_no_event_loop(client: Client) -> None:
 
 
 @pytest.mark.django_db
-def test_without_the_extra_a_thread_waits_and_the_log_says_what_to_install(
+def test_missing_async_extra_uses_a_thread_and_is_logged(
     network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(django_site, "find_spec", lambda name: None)
@@ -90,7 +90,7 @@ def test_without_the_extra_a_thread_waits_and_the_log_says_what_to_install(
 
 
 class Visit:
-    """A start at Django's real ASGI application, which gives each request a thread of its own."""
+    """A start at Django's real ASGI application, which gives each request a separate thread."""
 
     def __init__(self) -> None:
         self._body = json.dumps({"phone": PHONE}).encode()
@@ -116,7 +116,7 @@ class Visit:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("max_age", "kept"), [(0, False), (60, True)])
-def test_a_few_threads_hold_the_connections_however_many_requests_wait(
+def test_few_threads_hold_connections_for_many_requests(
     monkeypatch: pytest.MonkeyPatch, max_age: int, kept: bool
 ) -> None:
     """None in the thread that Django gives to the request; in ours as CONN_MAX_AGE says."""
@@ -152,9 +152,7 @@ def test_a_few_threads_hold_the_connections_however_many_requests_wait(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("store", ["orm:", "sqlite:///{}/verifications.sqlite3"])
-def test_a_visitor_who_leaves_is_not_waited_for_and_the_next_is_answered(
-    settings: Any, store: str, tmp_path: Path
-) -> None:
+def test_disconnected_visitor_does_not_delay_the_next(settings: Any, store: str, tmp_path: Path) -> None:
     settings.PHONE_VERIFY = {"sms": "console://", "store": store.format(tmp_path)}
     asked, cancelled = asyncio.Event(), []
 
@@ -181,13 +179,13 @@ def test_a_visitor_who_leaves_is_not_waited_for_and_the_next_is_answered(
         assert asyncio.run(visits()) == 201
     assert cancelled == [True]
     assert len(transport.notices) == 1
-    if store == "orm:":  # what was begun is there, harmless, and the second beside it
+    if store == "orm:":  # the interrupted start left a harmless record, and the second one is separate
         assert sorted(VerificationRow.objects.values_list("status", flat=True)) == ["pending", "sent"]
 
 
 @pytest.mark.parametrize("in_task", [True, False])
 def test_only_a_task_is_given_the_async_view(in_task: bool) -> None:
-    """Browser drivers keep an event loop in the thread of the test, where blocking calls are made as ever."""
+    """Browser drivers keep an event loop in the test's thread, where blocking calls must still work."""
     found = []
 
     async def in_a_loop() -> None:

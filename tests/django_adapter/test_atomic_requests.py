@@ -1,4 +1,4 @@
-"""Spending survives the rollback of the site's own transaction, through real requests on every database."""
+"""Spent attempts survive the rollback of the site's transaction, through real requests on every database."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", *servers.KINDS])
-def test_what_was_spent_stays_spent_when_the_sites_transaction_is_rolled_back(kind: str, tmp_path: Path) -> None:
+def test_attempts_survive_outer_rollback(kind: str, tmp_path: Path) -> None:
     with ExitStack() as stack:
         if kind == "sqlite":
-            # Nothing can be written beside a block that has written: such a view is refused, see test_orm_store.py.
+            # No separate write is possible in a block that has written: such a view is refused, see test_orm_store.py.
             url, views = f"sqlite:///{tmp_path}/site.sqlite3", ["/own/"]
         else:
             url, views = stack.enter_context(servers.database(kind)), ["/own/", "/own/written/"]

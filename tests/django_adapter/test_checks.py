@@ -1,4 +1,4 @@
-"""What `manage.py check` finds: the doctor's findings, said as settings are written in Django, and a few of its own."""
+"""The findings of `manage.py check`: those of the doctor, phrased for Django settings, and some additional ones."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from phone_verify.doctor.rules import RULES
 from phone_verify_django import app_settings, checks
 from phone_verify_django.site import site_config
 
-from .newcomers import Own
+from .custom_accounts import Own
 from .settings import SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
 Configure = Callable[..., None]
 SMS = "amoot://FAKE-CREDENTIAL@default"
 
-OWN_ACCOUNTS = "tests.django_adapter.newcomers.Own"
+OWN_ACCOUNTS = "tests.django_adapter.custom_accounts.Own"
 
-#: A site of which `check --deploy` says nothing.
+#: A site without findings in `check --deploy`.
 SOUND = {"sms": SMS, "public_url": "https://site.example", "allowed_regions": "IR"}
 
 
@@ -36,7 +36,7 @@ def found(*, deploy: bool = False) -> dict[str | None, tuple[str, str]]:
     return {message.id: (message.msg, message.hint or "") for message in messages}
 
 
-def test_of_a_sound_site_nothing_is_said(configure: Configure) -> None:
+def test_sound_site_has_no_findings(configure: Configure) -> None:
     configure(**SOUND)
     assert found(deploy=True) == {}
 
@@ -90,7 +90,9 @@ def test_of_a_sound_site_nothing_is_said(configure: Configure) -> None:
         ("E005", {"shared_phones": True, "recycled_numbers": "newest"}, "none moves", "Leave it or shared_phones out"),
     ],
 )
-def test_what_is_always_said(configure: Configure, id: str, change: dict[str, Any], says: str, hint: str) -> None:
+def test_finding_is_reported_on_every_run(
+    configure: Configure, id: str, change: dict[str, Any], says: str, hint: str
+) -> None:
     configure(**{name: value for name, value in {**SOUND, **change}.items() if value is not None})
     message = found()[f"phone_verify.{id}"]
     assert says in message[0]
@@ -111,7 +113,7 @@ def test_what_is_always_said(configure: Configure, id: str, change: dict[str, An
         ("W024", {"sends_per_hour_total": 0}, "PHONE_VERIFY['sends_per_hour_total'] = 1000"),
     ],
 )
-def test_what_is_said_of_a_site_that_meets_its_visitors(
+def test_finding_is_reported_on_deployed_sites(
     configure: Configure, id: str, change: dict[str, Any], hint: str
 ) -> None:
     configure(**{name: value for name, value in {**SOUND, **change}.items() if value is not None})
@@ -127,7 +129,9 @@ def test_what_is_said_of_a_site_that_meets_its_visitors(
         ("W031", {"SESSION_ENGINE": "django.contrib.sessions.backends.cached_db"}, "CACHES['default']"),
     ],
 )
-def test_sessions(configure: Configure, settings: Any, id: str, settings_: dict[str, str], hint: str) -> None:
+def test_session_engine_finding_is_reported_on_deploy(
+    configure: Configure, settings: Any, id: str, settings_: dict[str, str], hint: str
+) -> None:
     configure(**SOUND)
     for name, value in settings_.items():
         setattr(settings, name, value)
@@ -138,7 +142,7 @@ def test_sessions(configure: Configure, settings: Any, id: str, settings_: dict[
 
 
 @pytest.mark.parametrize("engine", ["cache", "cached_db"])
-def test_a_cache_that_all_workers_share_may_keep_sessions(configure: Configure, settings: Any, engine: str) -> None:
+def test_shared_cache_may_store_sessions(configure: Configure, settings: Any, engine: str) -> None:
     configure(**SOUND)
     settings.SESSION_ENGINE = f"django.contrib.sessions.backends.{engine}"
     settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": "redis://h"}}
@@ -161,7 +165,7 @@ def test_tenants_without_connection_setup_are_reported(
 
 
 @pytest.mark.parametrize("engine", ["postgresql", "mysql"])
-def test_a_database_that_may_keep_visitors_waiting(
+def test_database_without_timeouts_is_reported(
     configure: Configure, settings: Any, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(**SOUND)
@@ -177,7 +181,7 @@ def test_a_database_that_may_keep_visitors_waiting(
     assert "phone_verify.W032" not in found(deploy=True)
 
 
-def test_a_setting_of_the_environment_is_named_as_there(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_setting_is_named_as_the_variable(configure: Configure, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(sms=SMS)
     monkeypatch.setenv("PHONE_VERIFY_STORE", "memory:")
     monkeypatch.setenv("PHONE_VERIFY_TTLL", "300")
@@ -186,7 +190,7 @@ def test_a_setting_of_the_environment_is_named_as_there(configure: Configure, mo
     assert said["phone_verify.W010"][0].startswith("PHONE_VERIFY_TTLL")
 
 
-def test_settings_of_another_form_are_an_error(settings: Any) -> None:
+def test_malformed_settings_are_an_error(settings: Any) -> None:
     settings.PHONE_VERIFY = "console://"
     assert "must be a dict" in found()["phone_verify.E003"][0]
     settings.PHONE_VERIFY = {"SMS": "console://"}
@@ -198,8 +202,8 @@ def test_settings_of_another_form_are_an_error(settings: Any) -> None:
     [
         {"accounts": OWN_ACCOUNTS},
         {"accounts": Own},
-        {"signup_form": "tests.django_adapter.newcomers.NameForm"},
-        {"signup_form": "tests.django_adapter.newcomers.UserForm"},
+        {"signup_form": "tests.django_adapter.custom_accounts.NameForm"},
+        {"signup_form": "tests.django_adapter.custom_accounts.UserForm"},
         {"shared_phones": True, "recycled_numbers": "keep"},
         {"recycled_numbers": "newest"},
         {"phone_field": "first_name"},
@@ -207,18 +211,18 @@ def test_settings_of_another_form_are_an_error(settings: Any) -> None:
         {"accounts": None, "shared_phones": None, "recycled_numbers": None, "signup_form": None, "phone_field": None},
     ],
 )
-def test_of_good_settings_of_accounts_nothing_is_said(configure: Configure, change: dict[str, Any]) -> None:
+def test_sound_account_settings_have_no_findings(configure: Configure, change: dict[str, Any]) -> None:
     configure(**SOUND, **change)
     assert found(deploy=True) == {}
 
 
-def test_every_mistake_in_the_settings_of_accounts_is_said(configure: Configure) -> None:
+def test_every_account_settings_mistake_is_reported(configure: Configure) -> None:
     configure(**SOUND, accounts="nowhere.At", signup_form="nowhere.At", shared_phones=1)
     messages = run_checks(tags=["phone_verify"])
     assert [message.id for message in messages] == ["phone_verify.E005"] * 3
 
 
-def test_a_variable_for_a_setting_that_names_code_is_read_by_nobody(
+def test_environment_variable_for_a_code_setting_is_ignored(
     configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(**SOUND)
@@ -234,14 +238,14 @@ def test_no_backend_at_all_is_an_error(configure: Configure, settings: Any) -> N
 
 
 def test_every_rule_of_the_doctor_has_a_number() -> None:
-    """But those that never warn."""
+    """Except those that never warn."""
     names = {rule.__name__.strip("_") for rule in RULES} | {"settings", "store", "refused"}
     assert names - {"proxies"} == {*checks.ALWAYS, *checks.DEPLOYED}
     numbers = [*checks.ALWAYS.values(), *checks.DEPLOYED.values()]
     assert len(numbers) == len(set(numbers))
 
 
-def test_the_doctor_says_which_rule_it_was(configure: Configure) -> None:
+def test_doctor_names_the_rule(configure: Configure) -> None:
     configure(**SOUND)
     assert all(finding.rule for finding in examine(site_config()))
 
@@ -264,7 +268,7 @@ def manage(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
 
 
-def test_check_says_everything_where_nothing_else_starts() -> None:
+def test_check_reports_everything_when_startup_fails() -> None:
     done = manage("check")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

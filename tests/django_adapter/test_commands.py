@@ -41,7 +41,7 @@ def started(phone: str = PHONE) -> None:
 # purge
 
 
-def test_purge_drops_what_is_over(network: Network) -> None:
+def test_purge_drops_ended_verifications(network: Network) -> None:
     for n in range(5):
         started(f"+98912000000{n}")
     assert "0 verifications" in said("phone_verify_purge")
@@ -51,7 +51,7 @@ def test_purge_drops_what_is_over(network: Network) -> None:
     assert said("phone_verify_purge", verbosity=0) == ""
 
 
-def test_purge_goes_on_until_nothing_is_left(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_purge_continues_until_nothing_is_left(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     from phone_verify_django.management.commands import phone_verify_purge
 
     for n in range(5):
@@ -67,7 +67,7 @@ def down(configure: Configure) -> None:
     current_site().warn_multiprocess()
 
 
-def test_purge_says_that_the_store_is_down(configure: Configure) -> None:
+def test_purge_reports_a_store_outage(configure: Configure) -> None:
     down(configure)
     with pytest.raises(CommandError, match="did not answer"):
         said("phone_verify_purge")
@@ -76,7 +76,7 @@ def test_purge_says_that_the_store_is_down(configure: Configure) -> None:
 # doctor
 
 
-def test_the_doctor_of_a_sound_site(configure: Configure) -> None:
+def test_doctor_of_a_sound_site_exits_0(configure: Configure) -> None:
     configure(sms="amoot://FAKE-CREDENTIAL@default", public_url="https://site.example", allowed_regions="IR")
     told = said("phone_verify_doctor", offline=True)
     assert "no errors, no warnings" in told
@@ -84,12 +84,12 @@ def test_the_doctor_of_a_sound_site(configure: Configure) -> None:
     assert "FAKE-CREDENTIAL" not in told
 
 
-def test_the_doctor_asks_the_store(configure: Configure) -> None:
+def test_doctor_queries_the_store(configure: Configure) -> None:
     configure(sms="console://")
     assert "The store answers." in said("phone_verify_doctor")
 
 
-def test_the_doctor_ends_with_an_error(configure: Configure, settings: Any) -> None:
+def test_doctor_exits_with_an_error(configure: Configure, settings: Any) -> None:
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
     settings.ROOT_URLCONF = "tests.django_adapter.bare_urls"
     configure(sms="amoot://FAKE@default", public_url="https://site.example")
@@ -108,7 +108,7 @@ def test_the_doctor_ends_with_an_error(configure: Configure, settings: Any) -> N
         said("phone_verify_doctor", offline=True)
 
 
-def test_the_doctor_runs_where_the_site_does_not_start() -> None:
+def test_doctor_runs_when_startup_fails() -> None:
     done = manage("phone_verify_doctor", "--offline")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
@@ -121,7 +121,7 @@ def test_the_doctor_runs_where_the_site_does_not_start() -> None:
 
 
 class Script:
-    """A terminal at which these lines are typed, one at each question."""
+    """A terminal at which these lines are typed, one at each prompt."""
 
     def __init__(self, *typed: Any) -> None:
         self.typed, self.lines = list(typed), list[str]()
@@ -153,7 +153,7 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
     return sits
 
 
-def test_a_verification_by_hand(network: Network, at: Callable[..., Script]) -> None:
+def test_command_verifies_a_number_interactively(network: Network, at: Callable[..., Script]) -> None:
     script = at(lambda: network.wrong, lambda: network.code)
     said("phone_verify_test", PHONE)
     told = "\n".join(script.lines)
@@ -163,7 +163,9 @@ def test_a_verification_by_hand(network: Network, at: Callable[..., Script]) -> 
     assert VerificationRow.objects.get().purpose == "by_hand"
 
 
-def test_what_costs_money_is_asked_first(network: Network, configure: Configure, at: Callable[..., Script]) -> None:
+def test_command_confirms_before_it_costs_money(
+    network: Network, configure: Configure, at: Callable[..., Script]
+) -> None:
     configure(sms="amoot://FAKE@default", region="IR")
     script = at("n")
     with pytest.raises(CommandError, match="nothing was sent"):
@@ -180,7 +182,9 @@ def test_what_costs_money_is_asked_first(network: Network, configure: Configure,
 @pytest.mark.parametrize(
     ("ends", "why", "code"), [(EOFError, "input is over", 1), (KeyboardInterrupt, "cancelled", 130)]
 )
-def test_giving_up_cancels(network: Network, at: Callable[..., Script], ends: type, why: str, code: int) -> None:
+def test_interrupt_cancels_the_verification(
+    network: Network, at: Callable[..., Script], ends: type, why: str, code: int
+) -> None:
     at(ends)
     with pytest.raises(CommandError, match=why) as raised:
         said("phone_verify_test", PHONE, channel="sms", locale="fa")
@@ -189,7 +193,7 @@ def test_giving_up_cancels(network: Network, at: Callable[..., Script], ends: ty
     assert VerificationRow.objects.get().locale == "fa"
 
 
-def test_what_cannot_be_tried_is_said(configure: Configure, at: Callable[..., Script]) -> None:
+def test_impossible_test_is_reported(configure: Configure, at: Callable[..., Script]) -> None:
     at()
     with pytest.raises(CommandError, match="not a phone number"):
         said("phone_verify_test", "nonsense")
@@ -203,7 +207,7 @@ def test_what_cannot_be_tried_is_said(configure: Configure, at: Callable[..., Sc
 
 @pytest.fixture
 def known(network: Network) -> User:
-    """Somebody of whom everything is kept that we keep."""
+    """A user with every kind of stored data."""
     user = User.objects.create_user("somebody")
     VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=datetime.now(UTC))
     VerifiedPhone.objects.create(user=user, phone=OTHER, verified_at=datetime.now(UTC))
@@ -214,7 +218,7 @@ def known(network: Network) -> User:
     return user
 
 
-def test_erase_counts_first(known: User) -> None:
+def test_erase_counts_before_confirmation(known: User) -> None:
     told = said("phone_verify_erase", PHONE)
     for line in ("verifications and their counters: 2", "verified numbers: 1", "devices: 1", "Nothing was erased"):
         assert line in told
@@ -224,7 +228,7 @@ def test_erase_counts_first(known: User) -> None:
     assert VerificationRow.objects.count() == 3
 
 
-def test_erase_leaves_nothing_of_the_number_and_all_of_others(known: User) -> None:
+def test_erase_removes_only_that_number(known: User) -> None:
     assert "is erased" in said("phone_verify_erase", "0912 000 0000", region="IR", yes=True)
     tag = current_site().verifier.tag(PhoneNumber(PHONE))
     assert not VerifiedPhone.objects.filter(phone=PHONE).exists()
@@ -237,12 +241,12 @@ def test_erase_leaves_nothing_of_the_number_and_all_of_others(known: User) -> No
     assert User.objects.get() == known
 
 
-def test_erase_tells_of_a_user_whose_name_is_the_number(network: Network) -> None:
+def test_erase_reports_a_username_that_is_the_number(network: Network) -> None:
     user = User.objects.create_user(PHONE)
     assert f"The name of user {user.pk} is this number" in said("phone_verify_erase", PHONE, yes=True)
 
 
-def test_erase_in_another_store(configure: Configure, tmp_path: Any, network: Network) -> None:
+def test_erase_works_in_another_store(configure: Configure, tmp_path: Any, network: Network) -> None:
     configure(sms="console://", store="memory:")
     started()
     assert "what the store has" in said("phone_verify_erase", PHONE)
@@ -251,7 +255,7 @@ def test_erase_in_another_store(configure: Configure, tmp_path: Any, network: Ne
     assert not VerifiedPhone.objects.exists()
 
 
-def test_erase_erases_nothing_where_the_store_is_down(known: User, configure: Configure) -> None:
+def test_erase_removes_nothing_during_a_store_outage(known: User, configure: Configure) -> None:
     down(configure)
     with pytest.raises(CommandError, match="nothing was erased"):
         said("phone_verify_erase", PHONE, yes=True)

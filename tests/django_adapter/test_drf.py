@@ -1,4 +1,4 @@
-"""docs/bridges.md, "Django REST framework", by the letter: a new project with its lines, and visits to it."""
+"""docs/bridges.md, "Django REST framework", taken literally: a new project with its lines, and journeys on it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from . import projects
 
 pytest.importorskip("rest_framework")
 
-VISITS = Path(__file__).parent / "bridges" / "drf_visits.py"
+JOURNEYS = Path(__file__).parent / "bridges" / "drf_journeys.py"
 
 
-def test_every_visit(pytester: pytest.Pytester) -> None:
+def test_every_journey_passes(pytester: pytest.Pytester) -> None:
     projects.start(pytester.path)
     for name, text in projects.files(projects.section("bridges.md", "Django REST framework")):
         projects.write(pytester.path, name, text)
     pytester.makeini(f"[pytest]\nDJANGO_SETTINGS_MODULE = {projects.NAME}.settings\n")
     pytester.makeconftest('pytest_plugins = ["phone_verify.testing.plugin"]\n')
-    shutil.copy(VISITS, pytester.path / "test_visits.py")
+    shutil.copy(JOURNEYS, pytester.path / "test_journeys.py")
     done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-q")
     assert done.ret == 0
     assert done.parseoutcomes()["passed"] >= 25

@@ -1,4 +1,4 @@
-"""The field for numbers, in forms of a site's own."""
+"""The form field for numbers, in a site's forms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Form(forms.Form):
 
 
 @pytest.mark.parametrize("typed", [PHONE, "0912 000 0000", "۰۹۱۲-۰۰۰-۰۰۰۰", "٠٩١٢٠٠٠٠٠٠٠", "\u200e+98 (912) 0000000 "])
-def test_numbers_as_typed(configure: Callable[..., None], typed: str) -> None:
+def test_typed_numbers_are_parsed(configure: Callable[..., None], typed: str) -> None:
     configure(region="IR")
     form = Form({"phone": typed})
     assert form.is_valid(), form.errors
@@ -32,18 +32,18 @@ def test_numbers_as_typed(configure: Callable[..., None], typed: str) -> None:
 @pytest.mark.parametrize(
     "typed", ["", "0912 000 0000", "x", "1" * 65, "\x00", "+98912000000\u00b2", "tel:+989120000000"]
 )
-def test_what_is_no_number(typed: str) -> None:
-    """Without a region the national form is none either."""
+def test_invalid_numbers_are_refused(typed: str) -> None:
+    """Without a region the national form is invalid too."""
     assert list(Form({"phone": typed}).errors) == ["phone"]
 
 
 @pytest.mark.parametrize("code", ["en", "fa", "ru", "ar"])
-def test_the_error_is_in_the_language_of_the_page(code: str) -> None:
+def test_error_is_in_the_page_language(code: str) -> None:
     with override(code):
         assert Form({"phone": "12"}).errors["phone"] == [texts_in(LANGUAGES[code]).page["invalid_phone"]]
 
 
-def test_it_is_written_from_left_to_right_with_the_keys_for_numbers() -> None:
+def test_widget_is_ltr_with_a_numeric_keyboard() -> None:
     widget: Any = str(Form()["phone"])
     for part in ('dir="ltr"', 'type="tel"', 'autocomplete="tel"', 'inputmode="tel"'):
         assert part in widget

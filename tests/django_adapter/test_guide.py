@@ -1,4 +1,4 @@
-"""docs/django.md, "From an empty folder to production", by the letter: its blocks are what is written and run here."""
+"""docs/django.md, "From an empty folder to production", taken literally: its blocks are written and run here."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ STEPS = projects.section("django.md", "From an empty folder to production").spli
 PHONE, NEW, BOSS = "+989120000000", "+989120000007", "+989120000001"
 PATIENCE = 60.0
 
-#: What the tests start and end themselves.
+#: Commands that the tests start and stop themselves.
 _SERVERS = ("phone-verify sandbox", "python manage.py runserver")
 _SANDBOX = "127.0.0.1:8025"
 
 
 class Visitor(HttpCarrier):
-    """Django's own server ends connections without saying so."""
+    """Django's own server closes connections without notice."""
 
     def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         self._pool.clear()
@@ -43,7 +43,7 @@ class Visitor(HttpCarrier):
 
 
 class Reader:
-    """Somebody who does what the guide says, in a folder that was empty."""
+    """A reader who follows the guide in an empty folder."""
 
     def __init__(self, folder: Path, sandbox: PhoneSandbox) -> None:
         self.folder, self.sandbox = folder, sandbox
@@ -52,7 +52,7 @@ class Reader:
         self.env: dict[str, str] = {**kept, "PATH": path}
 
     def follow(self, *steps: int) -> Reader:
-        """Do these steps."""
+        """Follow these steps."""
         for step in steps:
             for block in projects.blocks(STEPS[step - 1]):
                 if block.name is not None:
@@ -73,7 +73,7 @@ class Reader:
             self.run(*shlex.split(line))
 
     def run(self, *command: str) -> str:
-        """Run a command as the reader's shell finds it; what it said."""
+        """Run a command as the reader's shell finds it; return its output."""
         done = subprocess.run(
             ["/usr/bin/env", *command], cwd=self.folder, env=self.env, capture_output=True, text=True, timeout=PATIENCE
         )
@@ -82,7 +82,7 @@ class Reader:
 
     @contextmanager
     def serving(self, env: Mapping[str, str] | None = None) -> Iterator[str]:
-        """The site by Django's own server; its address."""
+        """Run the site with Django's server; yield its URL."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -110,7 +110,7 @@ class Reader:
             site.wait(PATIENCE)
 
     def code(self, phone: str = PHONE) -> str:
-        """What the handset shows."""
+        """Return the display of the handset."""
         return self.sandbox.handset(phone).code()
 
 
@@ -124,14 +124,14 @@ def shown(page: str) -> str:
 
 
 def test_every_block_is_a_file_or_a_command() -> None:
-    """So that none is left out by a slip of its first line."""
+    """No block is skipped because of a mistake in its first line."""
     for step in STEPS:
         for block in projects.blocks(step):
             assert (block.name is not None) == (block.language in ("python", "html")), block
             assert block.name is not None or block.language == "sh"
 
 
-def test_the_first_login(reader: Reader) -> None:
+def test_guide_reaches_the_first_login(reader: Reader) -> None:
     reader.follow(1, 2)
     with reader.serving() as url:
         visitor = Browser(Visitor(url))
@@ -150,7 +150,7 @@ def test_the_first_login(reader: Reader) -> None:
         assert "Sign in" in visitor.get("/").text
 
 
-def test_the_whole_guide(reader: Reader) -> None:
+def test_whole_guide_works(reader: Reader) -> None:
     """Profile, change of number, sign-up form, admin with a second factor, a recent check, production."""
     reader.follow(1, 2, 3, 4, 5)
     if django.VERSION < (6, 1):

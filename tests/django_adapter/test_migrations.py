@@ -1,4 +1,4 @@
-"""The tables of a site that was there before: what its rows become."""
+"""Migrations of existing tables: the resulting rows."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from django.db.migrations.executor import MigrationExecutor
 from tests.stores import servers
 
 from .databases import WRITE_AHEAD, registered, settings_of
-from .people import NOON
+from .factories import NOON
 
 ONE, TWO, THREE = (f"+98912000000{n}" for n in (1, 2, 3))
 
 
 @pytest.fixture(params=["sqlite", *servers.KINDS])
 def alias(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[str]:
-    """An empty database of its own, of each kind."""
+    """A separate empty database of each kind."""
     if request.param == "sqlite":
         given = {"ENGINE": "django.db.backends.sqlite3", "NAME": str(tmp_path / "site.sqlite3"), "OPTIONS": WRITE_AHEAD}
         with registered("old", given, django_db_blocker) as alias:
@@ -36,13 +36,13 @@ def alias(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any)
 
 
 def migrated(alias: str, *targets: tuple[str, str]) -> Any:
-    """The models as they are after these migrations."""
+    """Return the models after these migrations."""
     executor = MigrationExecutor(connections[alias])
     executor.migrate(list(targets))
     return MigrationExecutor(connections[alias]).loader.project_state(list(targets)).apps
 
 
-def test_numbers_of_a_site_that_was_there_before(alias: str, django_db_blocker: Any) -> None:
+def test_existing_numbers_are_migrated(alias: str, django_db_blocker: Any) -> None:
     with django_db_blocker.unblock():
         apps = migrated(alias, ("auth", "0012_alter_user_first_name_max_length"), ("phone_verify", "0001_initial"))
         users = apps.get_model("auth", "User").objects.using(alias)
@@ -69,8 +69,8 @@ def test_numbers_of_a_site_that_was_there_before(alias: str, django_db_blocker: 
         assert rows.count() == 3
 
 
-def test_device_secrets_leave_the_table(alias: str, django_db_blocker: Any) -> None:
-    """A verification under way ends, and its user may request a code. Other devices keep their cool-down."""
+def test_device_secrets_are_removed_from_the_table(alias: str, django_db_blocker: Any) -> None:
+    """A pending verification ends, and its user may request a code. Other devices keep their cool-down."""
     with django_db_blocker.unblock():
         oldest, newest = ("phone_verify_otp", "0001_initial"), ("phone_verify_otp", "0002_challenges")
         apps = migrated(alias, ("auth", "0012_alter_user_first_name_max_length"), oldest)
@@ -94,5 +94,5 @@ def test_device_secrets_leave_the_table(alias: str, django_db_blocker: Any) -> N
 
 
 @pytest.mark.django_db
-def test_no_change_of_a_model_waits_for_its_migration() -> None:
+def test_models_have_no_missing_migration() -> None:
     call_command("makemigrations", "phone_verify", check=True, dry_run=True, verbosity=0)

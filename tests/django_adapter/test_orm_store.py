@@ -1,4 +1,4 @@
-"""The store in Django's database: the suite under each way a site may begin transactions, and callers' rollbacks."""
+"""The store in Django's database: the suite under each way to begin transactions, and callers' rollbacks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.django_adapter.databases import make_tables, registered
 
 WAL = "PRAGMA journal_mode = WAL"
 
-#: What a site may say of its database. Most say nothing, which is DEFERRED and a rollback journal.
+#: Database options of a site. Most sites set none, which is DEFERRED with a rollback journal.
 ROLLBACK_JOURNAL: dict[str, str] = {}
 WRITE_AHEAD = {"init_command": WAL}
 IMMEDIATE = {"init_command": WAL, "transaction_mode": "IMMEDIATE"}
@@ -36,7 +36,7 @@ def options() -> dict[str, str]:
 
 @pytest.fixture
 def alias(options: dict[str, str], tmp_path: Path, django_db_blocker: Any) -> Iterator[str]:
-    """An SQLite file of the test's own, beside the site's usual database."""
+    """A separate SQLite file, next to the site's usual database."""
     own = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "site.sqlite3", "OPTIONS": options}
     with registered("own", own, django_db_blocker) as alias:
         make_tables(alias)
@@ -55,7 +55,7 @@ class OnTheOrm:
 
     @pytest.fixture
     def stores(self, store: OrmStore) -> list[OrmStore]:
-        # The second stands for another process: its threads do not queue with those of the first.
+        # The second store represents another process: its threads do not queue with those of the first.
         return [store, store, store, OrmStore(using=store._using)]
 
     def thread_done(self) -> None:
@@ -67,7 +67,7 @@ class TestOrmStore(OnTheOrm, StoreSuite):
     def forgetful(self, alias: str) -> OrmStore:
         return OrmStore(using=alias, keep=PROOF_LIFE)
 
-    def test_a_phones_row_forgets_what_is_over(self, store: OrmStore, clock: ManualClock) -> None:
+    def test_phone_row_drops_expired_counts(self, store: OrmStore, clock: ManualClock) -> None:
         for n in range(5):
             self.fail(store, clock, 1, purpose=f"purpose_{n}")
             run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
@@ -83,7 +83,7 @@ class TestOrmRaces(OnTheOrm, StoreRaces):
 
 @contextmanager
 def rolled_back(block: transaction.Atomic | None = None) -> Iterator[None]:
-    """A caller's block that ends badly."""
+    """A caller's block that is rolled back."""
     with block or transaction.atomic(using="own"):
         yield
         transaction.set_rollback(True, using="own")
@@ -96,7 +96,7 @@ def begun(store: OrmStore) -> Verification:
 
 
 @pytest.mark.parametrize("options", [WRITE_AHEAD, ROLLBACK_JOURNAL], ids=["WAL", "rollback journal"])
-def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
+def test_wrong_code_stays_counted_after_outer_rollback(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
         run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
@@ -107,7 +107,7 @@ def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) 
 
 
 @pytest.mark.parametrize("options", [WRITE_AHEAD, ROLLBACK_JOURNAL], ids=["WAL", "rollback journal"])
-def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
+def test_right_code_stays_used_after_outer_rollback(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
         spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
@@ -121,7 +121,7 @@ def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> 
     assert "own" not in [alias for alias in vars(connections._connections) if "beside" in alias]
 
 
-def test_a_site_without_autocommit_rolls_nothing_of_ours_back(store: OrmStore) -> None:
+def test_steps_survive_rollback_without_autocommit(store: OrmStore) -> None:
     record = begun(store)
     connections["own"].set_autocommit(False)
     run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
@@ -145,7 +145,7 @@ def read_in_the_block(store: OrmStore) -> None:
     [(WRITE_AHEAD, write_in_the_block), (ROLLBACK_JOURNAL, read_in_the_block), (IMMEDIATE, read_in_the_block)],
     ids=["WAL, written", "rollback journal, read", "IMMEDIATE"],
 )
-def test_where_nothing_can_be_written_beside_the_block_it_says_what_to_do(store: OrmStore, before: Any) -> None:
+def test_impossible_separate_write_says_what_to_do(store: OrmStore, before: Any) -> None:
     record = begun(store)
     with transaction.atomic(using="own"):
         before(store)
@@ -157,7 +157,7 @@ def test_where_nothing_can_be_written_beside_the_block_it_says_what_to_do(store:
     assert found.attempts_left == 5
 
 
-def test_in_a_test_case_everything_happens_in_its_transaction(store: OrmStore) -> None:
+def test_test_case_runs_every_step_in_its_transaction(store: OrmStore) -> None:
     around = transaction.atomic(using="own")
     around._from_testcase = True  # as django.test.TestCase does
     with rolled_back(around):
@@ -168,7 +168,7 @@ def test_in_a_test_case_everything_happens_in_its_transaction(store: OrmStore) -
     assert run(store.get(record.id, None)) is None
 
 
-def test_a_step_that_breaks_off_leaves_nothing(store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_step_leaves_nothing(store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
     record = begun(store)
     PhoneRow.objects.using("own").update(failures="no mapping")
     with pytest.raises(AttributeError):
@@ -179,7 +179,7 @@ def test_a_step_that_breaks_off_leaves_nothing(store: OrmStore, monkeypatch: pyt
     assert found.attempts_left == 5
 
 
-def test_errors_say_what_kind_they_are_and_none_of_the_values(store: OrmStore) -> None:
+def test_errors_name_their_kind_and_no_values(store: OrmStore) -> None:
     record = begun(store)
     with connections["own"].schema_editor() as editor:
         editor.delete_model(PhoneRow)
@@ -190,7 +190,7 @@ def test_errors_say_what_kind_they_are_and_none_of_the_values(store: OrmStore) -
 
 
 @pytest.mark.parametrize("use_tz", [True, False])
-def test_times_do_not_depend_on_the_sites_time_zone(store: OrmStore, settings: Any, use_tz: bool) -> None:
+def test_times_are_independent_of_the_time_zone(store: OrmStore, settings: Any, use_tz: bool) -> None:
     settings.USE_TZ, settings.TIME_ZONE = use_tz, "Asia/Tehran"
     record = begun(store)
     found = run(store.get(record.id, None))
@@ -201,9 +201,9 @@ def test_times_do_not_depend_on_the_sites_time_zone(store: OrmStore, settings: A
 
 
 @pytest.mark.django_db
-def test_the_migrations_are_those_of_the_models() -> None:
+def test_migrations_match_the_models() -> None:
     call_command("makemigrations", "phone_verify", check=True, dry_run=True, verbosity=0)
 
 
-def test_its_repr_names_the_database() -> None:
+def test_store_repr_names_the_database() -> None:
     assert repr(OrmStore(using="other")) == "<OrmStore on 'other'>"

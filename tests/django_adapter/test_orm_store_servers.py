@@ -40,13 +40,13 @@ from tests.django_adapter.databases import make_tables, registered, settings_of,
 from tests.stores import servers
 from tests.stores.modes import always_locked
 
-#: In Django every thread has a connection of its own, and a server has room for a hundred.
+#: In Django every thread has a separate connection, and a server accepts a hundred.
 MOST_THREADS = 40
 
 
 @pytest.fixture(scope="module", params=servers.KINDS)
 def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator[str]:
-    """The URL of a database of this run's own, with the tables."""
+    """The URL of a separate database of this run, with the tables."""
     with servers.database(request.param) as url:
         with registered("own", settings_of(url), django_db_blocker) as alias:
             make_tables(alias)
@@ -55,13 +55,13 @@ def database(request: pytest.FixtureRequest, django_db_blocker: Any) -> Iterator
 
 @pytest.fixture
 def options() -> dict[str, Any]:
-    """What the site says of its database beside its address."""
+    """Return the site's database options besides the URL."""
     return {}
 
 
 @pytest.fixture
 def alias(database: str, options: dict[str, Any], django_db_blocker: Any) -> Iterator[str]:
-    """A name for it, empty."""
+    """Return an unused name for it."""
     own = {**settings_of(database), "OPTIONS": options}
     with registered("own", own, django_db_blocker) as alias:
         for model in tables():
@@ -80,7 +80,7 @@ def clock() -> ManualClock:
 
 
 def leave() -> None:
-    """What a thread does as it ends."""
+    """Close the connections of an ending thread."""
     connections["own"].close()
 
 
@@ -105,7 +105,7 @@ class TestServers(OnServers, StoreSuite):
 
 
 class TestStrictSites(OnServers, StoreRaces):
-    """A site that has chosen the strictest transactions for itself."""
+    """A site with the strictest isolation level."""
 
     @pytest.fixture
     def options(self, database: str) -> dict[str, Any]:
@@ -124,7 +124,7 @@ def begun(store: OrmStore) -> Verification:
 
 @contextmanager
 def rolled_back() -> Iterator[None]:
-    """A caller's block that has read and written, and ends badly."""
+    """A caller's block that has read and written, and is rolled back."""
     with transaction.atomic(using="own"):
         CounterRow.objects.using("own").create(name="the caller's")
         yield
@@ -133,7 +133,7 @@ def rolled_back() -> Iterator[None]:
     assert not CounterRow.objects.using("own").filter(name="the caller's").exists()
 
 
-def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
+def test_wrong_code_stays_counted_after_outer_rollback(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
         run(store.spend(record.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
@@ -143,7 +143,7 @@ def test_a_wrong_code_stays_counted_when_the_caller_rolls_back(store: OrmStore) 
     assert isinstance(run(store.open(opening(), [], Limits(1), None)), Denied)
 
 
-def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> None:
+def test_right_code_stays_used_after_outer_rollback(store: OrmStore) -> None:
     record = begun(store)
     with rolled_back():
         spent = run(store.spend(record.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
@@ -155,7 +155,7 @@ def test_a_right_code_stays_used_when_the_caller_rolls_back(store: OrmStore) -> 
     assert (found.status, found.redeemed) == (Status.VERIFIED, True)
 
 
-def test_a_start_stays_counted_when_the_caller_rolls_back(store: OrmStore) -> None:
+def test_start_stays_counted_after_outer_rollback(store: OrmStore) -> None:
     own, shared = Quota("own", 1), Quota("total", 1)
     with rolled_back():
         run(store.count([shared], None))
@@ -179,9 +179,7 @@ def kept() -> list[Any]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_server_that_ends_the_connection_does_all_or_nothing(
-    database: str, store: OrmStore, clock: ManualClock, verb: str
-) -> None:
+def test_dropped_connection_is_all_or_nothing(database: str, store: OrmStore, clock: ManualClock, verb: str) -> None:
     connection = connections["own"]
 
     def prepare() -> list[Any]:
@@ -214,8 +212,8 @@ def test_a_server_that_ends_the_connection_does_all_or_nothing(
             return
 
 
-def test_a_receipt_does_not_undo_what_came_before_it(store: OrmStore) -> None:
-    """The process that wrote the start remembers it; another one has spent an attempt since."""
+def test_receipt_undoes_no_earlier_step(store: OrmStore) -> None:
+    """The process that wrote the start caches it; another process has since spent an attempt."""
     order, other = opening(), OrmStore(using="own")
     record = run(store.open(order, [], LIMITS, None))
     assert isinstance(record, Verification)
@@ -226,12 +224,10 @@ def test_a_receipt_does_not_undo_what_came_before_it(store: OrmStore) -> None:
     assert run(store.get(record.id, None)) == replace(sent, read_at=ANY)
 
 
-def test_a_receipt_of_a_start_that_held_its_phone_undoes_nothing(
-    store: OrmStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """PostgreSQL numbers the versions of a row by transactions, and the next one may be another step on this phone."""
+def test_receipt_of_a_locking_start_undoes_nothing(store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL versions a row by transactions, and the next one may be another step on this phone."""
     order, other = opening(), OrmStore(using="own")
-    run(store.count([Quota("total", 9)], None))  # the server's time has been heard
+    run(store.count([Quota("total", 9)], None))  # the server's time has been received
     run(store.open(opening(), [], LIMITS, None))
     with monkeypatch.context() as patched:
         patched.setattr(verbs, "Mode", always_locked())
@@ -243,8 +239,8 @@ def test_a_receipt_of_a_start_that_held_its_phone_undoes_nothing(
     assert (sent.attempts_left, failure_count(sent)) == (record.attempts_left - 1, 1)
 
 
-def test_the_start_and_the_check_of_a_new_phone_are_so_many_statements(store: OrmStore) -> None:
-    """Each is a round trip, and those are what a verification costs; without PostgreSQL every step is a transaction."""
+def test_start_and_check_take_a_fixed_number_of_statements(store: OrmStore) -> None:
+    """Each statement is a round trip, the main cost here; without PostgreSQL every step is a transaction."""
     texts: list[str] = []
 
     def note(execute: Any, sql: str, params: Any, many: Any, context: Any) -> Any:
@@ -265,7 +261,7 @@ def test_the_start_and_the_check_of_a_new_phone_are_so_many_statements(store: Or
         assert (words.count("START"), words.count("COMMIT"), len(words)) == (4, 4, 22)
 
 
-def test_purging_and_sweeping_disturb_nobody(store: OrmStore, clock: ManualClock) -> None:
+def test_purging_does_not_block_other_steps(store: OrmStore, clock: ManualClock) -> None:
     for n in range(60):
         run(store.count([Quota(f"address:{n}", 9)], clock()))
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
@@ -288,9 +284,7 @@ def test_purging_and_sweeping_disturb_nobody(store: OrmStore, clock: ManualClock
     assert VerificationRow.objects.using("own").count() == 60
 
 
-def test_a_purge_is_done_in_small_transactions(
-    store: OrmStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_purge_runs_in_small_transactions(store: OrmStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phone_verify.stores.rows.verbs.BATCH", 3)
     for n in range(10):
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))

@@ -1,4 +1,4 @@
-"""A phone as django-otp's second factor: its own suites of devices, its forms, its admin site."""
+"""A phone as django-otp's second factor: its own device suites, its forms, its admin site."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from phone_verify_django.site import current_site
 from phone_verify_django.testing import override
 
 from .conftest import PHONE, Network
-from .people import request_of
+from .factories import request_of
 from .settings import SECRET_KEY
 
 ROOT = Path(__file__).parents[2]
@@ -46,11 +46,11 @@ Configure = Callable[..., None]
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.django_adapter.admin_urls")]
 
 
-# django-otp's own promises of a device. It moves the time of the whole process, so the store lives by that too.
+# django-otp's tests of a device. They move the time of the whole process, so the store uses it too.
 
 
 class ADevice:
-    """What its suites ask of who uses them."""
+    """The hooks that its suites require."""
 
     network: Network
     device: Any
@@ -75,7 +75,7 @@ class ADevice:
 
 
 class TestThrottling(ADevice, ThrottlingTestMixin, OtpTestCase):
-    """Wrong codes are counted where a code was requested: without one there is nothing to guess."""
+    """Wrong codes are counted where a code was requested; otherwise there is nothing to guess."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -90,7 +90,7 @@ class TestTimestamps(ADevice, TimestampTestMixin, OtpTestCase):
     pass
 
 
-# Ours.
+# Our tests.
 
 
 @pytest.fixture(autouse=True)
@@ -100,14 +100,14 @@ def _passwords(settings: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def session() -> Iterator[Any]:
-    """The session of the request that a test stands for; requests of a browser have their own."""
+    """The session of the request that a test represents; requests of a browser have separate ones."""
     request = request_of()
     with current.serving(request):
         yield request.session
 
 
 def secret_of(device: PhoneDevice, session: Any) -> str:
-    """The half of the binding that is in the session."""
+    """Return the half of the binding that is in the session."""
     return str(session[challenges.SESSION_KEY][str(device.pk)])
 
 
@@ -122,7 +122,7 @@ def device(alice: User, network: Network) -> PhoneDevice:
 
 
 def rested(device: PhoneDevice) -> PhoneDevice:
-    """The device as if its cool-down and throttling were over: django-otp reads the time of the process."""
+    """The device as if its cool-down and throttling had expired: django-otp reads the time of the process."""
     PhoneDevice.objects.update(
         last_generated_timestamp=None, throttling_failure_timestamp=None, throttling_failure_count=0
     )
@@ -130,7 +130,7 @@ def rested(device: PhoneDevice) -> PhoneDevice:
     return device
 
 
-def test_a_code_is_sent_and_proves_once(device: PhoneDevice, network: Network, alice: User) -> None:
+def test_code_is_sent_and_verifies_once(device: PhoneDevice, network: Network, alice: User) -> None:
     assert device.is_interactive()
     assert device.generate_challenge() == "We sent a code to +98 ••••••••00"
     assert network.sent == 1
@@ -142,13 +142,13 @@ def test_a_code_is_sent_and_proves_once(device: PhoneDevice, network: Network, a
     assert VerificationRow.objects.get().redeemed
 
 
-def test_digits_of_any_keyboard_count(device: PhoneDevice, network: Network) -> None:
+def test_digits_of_any_script_are_accepted(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     assert device.verify_token(network.code.translate({48 + n: 0x06F0 + n for n in range(10)}))
 
 
 @pytest.mark.parametrize("typed", ["", "12", "x" * 5000, "²²²²²²", "\0", None, 0, "123456\n654321"])
-def test_what_is_no_code_proves_nothing_and_spends_no_attempt(
+def test_malformed_code_verifies_nothing_and_spends_nothing(
     device: PhoneDevice, network: Network, typed: object
 ) -> None:
     device.generate_challenge()
@@ -156,20 +156,20 @@ def test_what_is_no_code_proves_nothing_and_spends_no_attempt(
     assert VerificationRow.objects.get().attempts_left == 5
 
 
-def test_without_a_challenge_nothing_proves(device: PhoneDevice) -> None:
+def test_nothing_verifies_without_a_challenge(device: PhoneDevice) -> None:
     for typed in ("", "000000"):
         assert not device.verify_token(typed)
     assert PhoneDevice.objects.get().throttling_failure_count == 0, "there was nothing to guess"
 
 
-def test_the_row_holds_no_code(device: PhoneDevice, network: Network) -> None:
+def test_device_row_holds_no_code(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     row = PhoneDevice.objects.values().get()
     assert network.code not in str(row)
     assert PHONE not in repr(device)
 
 
-def test_asking_again_repeats_the_code_of_the_same_verification(device: PhoneDevice, network: Network) -> None:
+def test_second_challenge_repeats_the_code(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     first, rows = network.code, device.challenges
     assert not device.verify_token(network.wrong)
@@ -183,7 +183,7 @@ def test_asking_again_repeats_the_code_of_the_same_verification(device: PhoneDev
     assert device.verify_token(first)
 
 
-def test_after_its_life_a_new_one_begins(device: PhoneDevice, network: Network) -> None:
+def test_expired_challenge_is_replaced(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     first = network.code
     network.clock.move(301)
@@ -193,8 +193,8 @@ def test_after_its_life_a_new_one_begins(device: PhoneDevice, network: Network) 
     assert device.verify_token(network.code)
 
 
-def test_the_sites_own_limits_hold_too(device: PhoneDevice, network: Network, configure: Configure) -> None:
-    """However often django-otp's counters are set back: the phone's failures and sends are counted in the store."""
+def test_site_limits_apply_too(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    """Even if django-otp's counters are reset: the phone's failures and sends are counted in the store."""
     configure(sms="console://", max_failures=4, sends_per_hour=3)
     device.generate_challenge()
     for _ in range(4):
@@ -209,7 +209,7 @@ def test_the_sites_own_limits_hold_too(device: PhoneDevice, network: Network, co
         rested(device).generate_challenge()
 
 
-def test_a_wrong_answer_here_closes_no_login(device: PhoneDevice, network: Network) -> None:
+def test_wrong_otp_answer_locks_no_login(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     device.verify_token(network.wrong)
     assert list(PhoneRow.objects.get().failures) == ["second_factor"]
@@ -255,9 +255,7 @@ def test_unconfirmed_device_leaves_the_reserved_fifth(
     assert made == sends
 
 
-def test_a_code_of_a_login_is_no_second_factor(
-    device: PhoneDevice, network: Network, visitor: Any, session: Any
-) -> None:
+def test_login_code_is_not_a_second_factor(device: PhoneDevice, network: Network, visitor: Any, session: Any) -> None:
     visitor.call("POST", "v1/verifications", {"phone": PHONE})
     assert not device.verify_token(network.code)
     device = rested(device)
@@ -268,7 +266,7 @@ def test_a_code_of_a_login_is_no_second_factor(
     assert visitor.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=secret).status == 400
 
 
-def test_a_number_that_was_changed_since_proves_nothing(device: PhoneDevice, network: Network) -> None:
+def test_changed_number_verifies_nothing(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     PhoneDevice.objects.update(phone=OTHER)
     device.refresh_from_db()
@@ -278,7 +276,7 @@ def test_a_number_that_was_changed_since_proves_nothing(device: PhoneDevice, net
     assert device.verify_token(network.code)
 
 
-def test_a_code_goes_to_the_number_as_it_is_now(device: PhoneDevice, network: Network) -> None:
+def test_code_is_sent_to_the_current_number(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     PhoneDevice.objects.update(phone=OTHER)
     network.clock.move(60)
@@ -286,7 +284,7 @@ def test_a_code_goes_to_the_number_as_it_is_now(device: PhoneDevice, network: Ne
     assert network.transport.notices[-1].phone == OTHER
 
 
-def test_a_right_code_clears_what_was_counted_and_held(device: PhoneDevice, network: Network) -> None:
+def test_right_code_clears_failures_and_throttling(device: PhoneDevice, network: Network) -> None:
     device.generate_challenge()
     device.verify_token(network.wrong)
     PhoneDevice.objects.update(throttling_failure_timestamp=datetime(2020, 1, 1, tzinfo=UTC))
@@ -301,10 +299,8 @@ def test_a_right_code_clears_what_was_counted_and_held(device: PhoneDevice, netw
     assert row.challenges == []
 
 
-def test_where_short_codes_are_closed_no_call_is_asked_for(
-    device: PhoneDevice, network: Network, configure: Configure
-) -> None:
-    """As a login would, which can do without a code."""
+def test_locked_short_codes_request_no_call(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    """As a login that works without a code."""
     configure(flash_call="ssms://KEY@default", inbound_call="telefon-ip://TOKEN@default", max_failures=20)
     PhoneDevice.objects.update(phone="+79000000000")
     body = {"response": {"msg": {"err_code": "0"}, "data": {"id": 1, "code": "3563"}}}
@@ -318,8 +314,8 @@ def test_where_short_codes_are_closed_no_call_is_asked_for(
     assert len(network.transport.requests) == 1
 
 
-def test_an_incoming_call_is_never_chosen(device: PhoneDevice, network: Network, configure: Configure) -> None:
-    """There is no code to type."""
+def test_inbound_call_is_never_chosen(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    """An inbound call has no code to enter."""
     configure(inbound_call="telefon-ip://TOKEN@default", sms="console://", channels="inbound_call,sms")
     device.generate_challenge()
     assert VerificationRow.objects.get().channel == "sms"
@@ -329,7 +325,7 @@ def test_an_incoming_call_is_never_chosen(device: PhoneDevice, network: Network,
         PhoneDevice.objects.get().generate_challenge()
 
 
-def test_a_flash_call_says_what_to_type(device: PhoneDevice, network: Network, configure: Configure) -> None:
+def test_flash_call_says_what_to_enter(device: PhoneDevice, network: Network, configure: Configure) -> None:
     configure(flash_call="ferzz://KEY@default")
     body = {"message": "ok", "code": "3563", "tracking_code": "TRK-0000000001", "head_number": "0990000"}
     network.transport.answers.append(HttpResponse(200, {}, json.dumps(body).encode()))
@@ -346,7 +342,7 @@ def test_a_flash_call_says_what_to_type(device: PhoneDevice, network: Network, c
         (HttpResponse(200, {}, b'{"Status": 101}'), "could not reach this number"),
     ],
 )
-def test_a_refusal_is_told_and_starts_no_cool_down(
+def test_refusal_is_shown_and_starts_no_cooldown(
     device: PhoneDevice, network: Network, configure: Configure, answer: HttpResponse, says: str
 ) -> None:
     configure(sms="amoot://TOKEN@default")
@@ -359,7 +355,7 @@ def test_a_refusal_is_told_and_starts_no_cool_down(
     assert device.verify_token(network.code)
 
 
-def test_a_store_that_is_down_proves_nothing(
+def test_store_outage_verifies_nothing(
     device: PhoneDevice, network: Network, configure: Configure, caplog: pytest.LogCaptureFixture
 ) -> None:
     device.generate_challenge()
@@ -371,13 +367,13 @@ def test_a_store_that_is_down_proves_nothing(
     assert "no second factor can be checked" in caplog.text
 
 
-def test_messages_speak_djangos_language(device: PhoneDevice, settings: Any, network: Network) -> None:
+def test_messages_use_the_active_language(device: PhoneDevice, settings: Any, network: Network) -> None:
     settings.LANGUAGE_CODE = "ru"
     assert "Мы отправили" in device.generate_challenge() or "код" in device.generate_challenge().lower()
     assert VerificationRow.objects.get().locale == "ru"
 
 
-def test_a_number_is_read_when_the_device_is_made(alice: User, configure: Configure) -> None:
+def test_number_is_parsed_when_the_device_is_created(alice: User, configure: Configure) -> None:
     configure(sms="console://", region="IR")
     device = PhoneDevice.objects.create(user=alice, phone="0912 000 0000")
     assert (device.phone, device.name) == (PHONE, "+98 ••••••••00")
@@ -389,7 +385,7 @@ def test_a_number_is_read_when_the_device_is_made(alice: User, configure: Config
         PhoneDevice.objects.create(user=alice, phone=PHONE)
 
 
-def test_the_fixed_code_of_a_test_number_is_nobodys_with_rights(
+def test_test_number_code_is_refused_for_privileged_users(
     device: PhoneDevice, alice: User, configure: Configure, network: Network
 ) -> None:
     fixed = f"{PHONE}=482193@{network.clock().date()}"
@@ -410,7 +406,7 @@ def browser(network: Network) -> Client:
     return Client(headers={"host": "testserver"}, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
 
 
-def test_the_login_form(device: PhoneDevice, network: Network) -> None:
+def test_login_form_accepts_the_second_factor(device: PhoneDevice, network: Network) -> None:
     fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id}
     form = OTPAuthenticationForm(None, {**fields, "otp_challenge": "1"})
     assert not form.is_valid()
@@ -423,7 +419,7 @@ def test_the_login_form(device: PhoneDevice, network: Network) -> None:
     assert form.get_user().otp_device == device
 
 
-def test_the_admin_site(device: PhoneDevice, network: Network, browser: Client) -> None:
+def test_admin_site_accepts_the_second_factor(device: PhoneDevice, network: Network, browser: Client) -> None:
     User.objects.update(is_staff=True, is_superuser=True)
     fields = {"username": "alice", "password": PASSWORD, "next": "/otpadmin/"}
     page = browser.post("/otpadmin/login/", fields).content.decode()
@@ -436,7 +432,7 @@ def test_the_admin_site(device: PhoneDevice, network: Network, browser: Client) 
     assert browser.get("/otpadmin/").status_code == 200
 
 
-def test_a_refused_challenge_is_told_in_the_form(device: PhoneDevice, configure: Configure) -> None:
+def test_refused_challenge_is_shown_in_the_form(device: PhoneDevice, configure: Configure) -> None:
     configure()
     fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id, "otp_challenge": "1"}
     form = OTPAuthenticationForm(None, fields)
@@ -446,7 +442,7 @@ def test_a_refused_challenge_is_told_in_the_form(device: PhoneDevice, configure:
 
 @pytest.fixture
 def begin_in() -> Iterator[Callable[[str], None]]:
-    """Let SQLite's transactions begin in this mode."""
+    """Begin SQLite's transactions in this mode."""
     default = connections["default"]
 
     def set_to(mode: str) -> None:
@@ -459,10 +455,10 @@ def begin_in() -> Iterator[Callable[[str], None]]:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("mode", ["IMMEDIATE", "DEFERRED"])
-def test_the_form_works_in_its_own_transaction(
+def test_login_form_works_in_its_own_transaction(
     alice: User, network: Network, mode: str, begin_in: Callable[[str], None]
 ) -> None:
-    """django-otp holds a transaction around every device. On SQLite nothing can be written beside that one."""
+    """django-otp holds a transaction around every device. On SQLite a separate write is impossible meanwhile."""
     begin_in(mode)
     device = PhoneDevice.objects.create(user=alice, phone=PHONE)
     fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id}
@@ -480,11 +476,11 @@ def test_the_form_works_in_its_own_transaction(
 
 
 def another_session() -> Any:
-    """Another request's session, as `session` is one."""
+    """The session of another request, like `session`."""
     return current.serving(request_of())
 
 
-def test_code_counts_only_in_the_session_that_asked(device: PhoneDevice, network: Network, alice: User) -> None:
+def test_code_works_only_in_the_requesting_session(device: PhoneDevice, network: Network, alice: User) -> None:
     device.generate_challenge()
     with another_session():
         assert rested(device).verify_is_allowed() == (False, {"error_message": ELSEWHERE})
@@ -499,7 +495,7 @@ ELSEWHERE = "No code was requested in this browser. Request one here, then enter
 
 
 def test_login_form_refuses_a_code_of_another_browser(device: PhoneDevice, network: Network) -> None:
-    """The attack: the password and the code are known, and the code was requested by its owner."""
+    """The attack: password and code are known, and the owner requested the code."""
     owner, thief = Client(), Client()
     fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id, "next": "/treasure/"}
     assert "We sent a code to" in owner.post("/second/", {**fields, "otp_challenge": "1"}).content.decode()
@@ -558,7 +554,7 @@ def test_device_refuses_outside_of_requests(alice: User, network: Network, caplo
     assert network.sent == 1
 
 
-# The phone that somebody has signed in by.
+# The phone used to sign in.
 
 
 def enter_by_phone(browser: Client, network: Network, phone: str = PHONE) -> None:
@@ -583,7 +579,7 @@ def phone_user(network: Network) -> User:
     return user
 
 
-def test_a_phone_used_to_sign_in_is_not_the_second_factor(browser: Client, network: Network, phone_user: User) -> None:
+def test_login_phone_is_not_the_second_factor(browser: Client, network: Network, phone_user: User) -> None:
     same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
     enter_by_phone(browser, network)
     sent = network.sent
@@ -597,7 +593,7 @@ def test_a_phone_used_to_sign_in_is_not_the_second_factor(browser: Client, netwo
     assert PhoneDevice.objects.get().throttling_failure_count == 0
 
 
-def test_another_phone_is(browser: Client, network: Network, phone_user: User) -> None:
+def test_another_phone_is_a_second_factor(browser: Client, network: Network, phone_user: User) -> None:
     other = PhoneDevice.objects.create(user=phone_user, phone=OTHER)
     enter_by_phone(browser, network)
     assert "We sent a code to" in challenge(browser, other)
@@ -605,7 +601,7 @@ def test_another_phone_is(browser: Client, network: Network, phone_user: User) -
     assert browser.get("/treasure/").content == b"treasure"
 
 
-def test_the_same_phone_is_after_a_password(browser: Client, network: Network, phone_user: User) -> None:
+def test_same_phone_is_a_second_factor_after_a_password(browser: Client, network: Network, phone_user: User) -> None:
     same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
     assert browser.login(username="by_phone", password=PASSWORD)
     challenge(browser, same)
@@ -613,7 +609,7 @@ def test_the_same_phone_is_after_a_password(browser: Client, network: Network, p
     assert browser.get("/treasure/").content == b"treasure"
 
 
-def test_changing_the_number_meanwhile_does_not_help(browser: Client, network: Network, phone_user: User) -> None:
+def test_changing_the_number_meanwhile_is_no_bypass(browser: Client, network: Network, phone_user: User) -> None:
     same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
     enter_by_phone(browser, network)
     # Not deleted: that would end the session.
@@ -621,8 +617,8 @@ def test_changing_the_number_meanwhile_does_not_help(browser: Client, network: N
     assert "You have signed in by this phone" in challenge(browser, same)
 
 
-def test_a_verification_from_elsewhere_is_taken_back(browser: Client, network: Network, phone_user: User) -> None:
-    """A site's own view may have put the device into the session without asking it."""
+def test_device_set_by_another_view_is_revoked(browser: Client, network: Network, phone_user: User) -> None:
+    """A custom view may have put the device into the session without checking it."""
     same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
     enter_by_phone(browser, network)
     session = browser.session
@@ -640,7 +636,9 @@ async def _who(cookie: str) -> str:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(("phone", "verified"), [(PHONE, "False"), (OTHER, "True")])
-def test_so_it_is_under_asgi(browser: Client, network: Network, phone_user: User, phone: str, verified: str) -> None:
+def test_second_factor_rule_holds_under_asgi(
+    browser: Client, network: Network, phone_user: User, phone: str, verified: str
+) -> None:
     from asgiref.sync import async_to_sync
 
     device = PhoneDevice.objects.create(user=phone_user, phone=phone)
@@ -651,10 +649,8 @@ def test_so_it_is_under_asgi(browser: Client, network: Network, phone_user: User
     assert async_to_sync(_who)(browser.cookies["sessionid"].value) == verified
 
 
-def test_a_session_that_does_not_say_by_which_phone_counts_as_by_this_one(
-    browser: Client, network: Network, phone_user: User
-) -> None:
-    """One from before the app was installed."""
+def test_session_without_a_phone_tag_counts_as_this_phone(browser: Client, network: Network, phone_user: User) -> None:
+    """A session from before the app was installed."""
     other = PhoneDevice.objects.create(user=phone_user, phone=OTHER)
     enter_by_phone(browser, network)
     session = browser.session
@@ -703,12 +699,12 @@ def test_session_from_before_the_key_ids_counts_as_used(browser: Client, network
     assert "You have signed in by this phone" in challenge(browser, other)
 
 
-def test_the_session_holds_no_number(browser: Client, network: Network, phone_user: User) -> None:
+def test_session_holds_no_number(browser: Client, network: Network, phone_user: User) -> None:
     enter_by_phone(browser, network)
     assert PHONE.lstrip("+") not in str(dict(browser.session.items()))
 
 
-def test_a_session_of_a_backend_that_is_gone_is_nobodys() -> None:
+def test_session_of_a_removed_backend_uses_no_phone() -> None:
     session: Any = {"_auth_user_backend": "gone.Backend"}
     assert not first_factor.is_used_in(session, PhoneNumber(PHONE))
 
@@ -730,20 +726,20 @@ AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
 @pytest.mark.parametrize(
     ("middleware", "works"), [([AUTH, THEIRS], False), ([AUTH, OURS, THEIRS], False), ([AUTH, THEIRS, OURS], True)]
 )
-def test_without_its_middleware_the_site_does_not_start(middleware: list[str], works: bool) -> None:
+def test_missing_otp_middleware_stops_the_start(middleware: list[str], works: bool) -> None:
     program = SETUP.format(middleware=middleware)
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode == 0) is works, done.stderr
     assert works or OURS in done.stderr.splitlines()[-1]
 
 
-def test_the_check_says_what_is_missing(settings: Any) -> None:
+def test_check_reports_what_is_missing(settings: Any) -> None:
     settings.MIDDLEWARE = [AUTH, THEIRS]
     found = {message.id: message.hint for message in run_checks(tags=["phone_verify"])}
     assert OURS in (found["phone_verify_otp.E001"] or "")
 
 
-def test_the_migrations_are_whole() -> None:
+def test_migrations_are_complete() -> None:
     call_command("makemigrations", "phone_verify_otp", check=True, dry_run=True, verbosity=0)
 
 
@@ -757,7 +753,7 @@ def keeper(browser: Client) -> Client:
     return browser
 
 
-def test_devices_in_the_admin(keeper: Client, device: PhoneDevice, network: Network, alice: User) -> None:
+def test_admin_lists_devices(keeper: Client, device: PhoneDevice, network: Network, alice: User) -> None:
     device.generate_challenge()
     place = "/admin/phone_verify_otp/phonedevice/"
     for page in (place, f"{place}?q=alice", f"{place}{device.pk}/change/"):
@@ -776,7 +772,7 @@ def test_devices_in_the_admin(keeper: Client, device: PhoneDevice, network: Netw
     assert (changed.phone, changed.confirmed) == (PHONE, False)
 
 
-def test_nothing_of_it_is_logged(
+def test_no_number_or_code_is_logged(
     device: PhoneDevice, network: Network, session: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "phone_verify")

@@ -1,4 +1,4 @@
-"""The pages through Django's test client, as a browser without JavaScript sees them."""
+"""The pages through Django's test client, as a browser without JavaScript uses them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.django_db
 LOGIN, CODE, LOGOUT = "/phone/login/", "/phone/code/", "/phone/logout/"
 
 
-def test_a_code_signs_in_and_a_button_out(visitor: Browser, network: Network) -> None:
+def test_visitor_signs_in_by_code_and_out_by_button(visitor: Browser, network: Network) -> None:
     answer = visitor.post_form(LOGIN, phone="+98 912 000 0000")
     assert (answer.status, answer.location) == (302, CODE)
     page = visitor.get(CODE)
@@ -57,13 +57,13 @@ def test_a_code_signs_in_and_a_button_out(visitor: Browser, network: Network) ->
     assert visitor.get("/").text == "nobody"
 
 
-def test_the_same_number_again_shows_the_live_verification(visitor: Browser, network: Network) -> None:
+def test_same_number_shows_its_open_verification(visitor: Browser, network: Network) -> None:
     for _ in range(2):
         assert visitor.post_form(LOGIN, phone=PHONE).location == CODE
     assert network.sent == 1
 
 
-def test_a_resend_is_a_button(visitor: Browser, network: Network) -> None:
+def test_resend_is_a_button(visitor: Browser, network: Network) -> None:
     visitor.post_form(LOGIN, phone=PHONE)
     answer = visitor.post_form(CODE, resend="1")
     assert answer.status == 429
@@ -73,20 +73,20 @@ def test_a_resend_is_a_button(visitor: Browser, network: Network) -> None:
     assert network.sent == 2
 
 
-def test_a_page_without_a_verification_leads_to_the_login(visitor: Browser, network: Network) -> None:
+def test_page_without_a_verification_leads_to_login(visitor: Browser, network: Network) -> None:
     assert visitor.get(f"{CODE}?next=/there").location == f"{LOGIN}?next=%2Fthere"
 
 
-def test_forms_need_djangos_token(visitor: Browser, network: Network) -> None:
+def test_forms_require_the_csrf_token(visitor: Browser, network: Network) -> None:
     for path in (LOGIN, CODE, LOGOUT):
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         assert visitor._carrier.send("POST", path, f"phone={quote(PHONE)}".encode(), form).status == 403
     assert network.sent == 0
 
 
-def test_forms_need_the_token_without_the_middleware_too(visitor: Browser, network: Network, settings: Any) -> None:
+def test_forms_require_the_token_without_middleware(visitor: Browser, network: Network, settings: Any) -> None:
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "Csrf" not in name]
-    test_forms_need_djangos_token(visitor, network)
+    test_forms_require_the_csrf_token(visitor, network)
 
 
 def test_other_methods_are_refused(client: Client) -> None:
@@ -96,7 +96,7 @@ def test_other_methods_are_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("wanted", ["/there?a=b", "http://testserver/there", "there/"])
-def test_next_is_kept_to_the_end(visitor: Browser, network: Network, wanted: str) -> None:
+def test_next_is_kept_until_login(visitor: Browser, network: Network, wanted: str) -> None:
     assert quote(wanted, safe="") in visitor.post_form(LOGIN, phone=PHONE, next=wanted).location.replace("/?", "?")
     answer = visitor.post_form(f"{CODE}?next={quote(wanted)}", code=network.code, next=wanted)
     assert answer.headers["location"] == wanted
@@ -117,7 +117,7 @@ def test_next_is_kept_to_the_end(visitor: Browser, network: Network, wanted: str
         "https://testserver@evil.example",
     ],
 )
-def test_next_leads_nowhere_else(visitor: Browser, network: Network, wanted: str) -> None:
+def test_next_leads_to_no_other_host(visitor: Browser, network: Network, wanted: str) -> None:
     assert visitor.post_form(LOGIN, phone=PHONE, next=wanted).location == CODE
     assert "evil" not in visitor.get(f"{LOGIN}?next={quote(wanted)}").text
     answer = visitor.post_form(CODE, code=network.code, next=wanted)
@@ -125,14 +125,14 @@ def test_next_leads_nowhere_else(visitor: Browser, network: Network, wanted: str
     assert visitor.post_form(LOGOUT, next=wanted).headers["location"] == LOGIN
 
 
-def test_next_does_not_leave_https(client: Client) -> None:
+def test_next_never_downgrades_to_http(client: Client) -> None:
     page = client.get(LOGIN, {"next": "http://testserver/there"}, secure=True)
     assert "there" not in page.content.decode()
     page = client.get(LOGIN, {"next": "https://testserver/there"}, secure=True)
     assert "there" in page.content.decode()
 
 
-def test_an_inactive_user_stays_out(visitor: Browser, network: Network) -> None:
+def test_inactive_user_is_refused(visitor: Browser, network: Network) -> None:
     user = User.objects.create_user("gone", is_active=False)
     VerifiedPhone.objects.create(user=user, phone=PHONE, verified_at=timezone.now())
     visitor.post_form(LOGIN, phone=PHONE)
@@ -142,14 +142,14 @@ def test_an_inactive_user_stays_out(visitor: Browser, network: Network) -> None:
     assert visitor.get("/").text == "nobody"
 
 
-def test_a_site_without_channels_says_so(visitor: Browser, configure: Configure) -> None:
+def test_site_without_channels_says_so(visitor: Browser, configure: Configure) -> None:
     configure()
     page = visitor.get(LOGIN)
     assert page.status == 200
     assert "not set up" in page.text
 
 
-def test_a_store_that_is_down_says_so(visitor: Browser, network: Network, configure: Configure) -> None:
+def test_store_outage_is_shown(visitor: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     answer = visitor.post_form(LOGIN, phone=PHONE)
     assert answer.status == 503
@@ -157,8 +157,8 @@ def test_a_store_that_is_down_says_so(visitor: Browser, network: Network, config
     assert network.sent == 0
 
 
-def test_the_mount_is_where_the_site_stands(network: Network) -> None:
-    """Below a prefix of the server's, links, forms and cookie carry it."""
+def test_mount_follows_the_script_prefix(network: Network) -> None:
+    """Below a path prefix of the server, links, forms and cookie include it."""
     client = Client(SCRIPT_NAME="/under", **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
     page = client.get(LOGIN).content.decode()
     for place in ('action="/under/phone/login/"', 'href="/under/phone/static/', 'src="/under/phone/static/'):
@@ -173,7 +173,7 @@ def test_the_mount_is_where_the_site_stands(network: Network) -> None:
     assert answer["Location"] == "/under/"
 
 
-def test_files_are_kept_by_the_browser_until_they_change(client: Client) -> None:
+def test_static_files_are_cached_until_they_change(client: Client) -> None:
     page = client.get(LOGIN).content.decode()
     for address in re.findall(r'(?:href|src)="(/phone/static/[^"]*)"', page):
         answer = client.get(address)
@@ -193,10 +193,10 @@ PERSIAN = {"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"}
     ("with_middleware", "site_speaks", "lang", "direction"),
     [(True, "en", "fa", "rtl"), (False, "en-us", "en", "ltr"), (False, "ar", "ar", "rtl"), (False, "de", "en", "ltr")],
 )
-def test_pages_and_messages_speak_djangos_active_language(
+def test_pages_and_messages_use_djangos_language(
     network: Network, settings: Any, with_middleware: bool, site_speaks: str, lang: str, direction: str
 ) -> None:
-    """Without LocaleMiddleware that is LANGUAGE_CODE, whatever the browser would like."""
+    """Without LocaleMiddleware that is LANGUAGE_CODE, regardless of the browser's header."""
     settings.LANGUAGE_CODE = site_speaks
     if with_middleware:
         settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
@@ -215,7 +215,7 @@ def test_pages_and_messages_speak_djangos_active_language(
 
 
 class TestAnErrorOfTheSites:
-    """What happens when something of the site's breaks just after the right code."""
+    """An exception of the site just after the right code."""
 
     pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -229,7 +229,7 @@ class TestAnErrorOfTheSites:
         yield
         user_logged_in.disconnect(fail)
 
-    def test_the_code_stays_used_and_no_report_holds_it(self, visitor: Browser, network: Network) -> None:
+    def test_code_stays_used_and_out_of_error_reports(self, visitor: Browser, network: Network) -> None:
         reports = []
 
         def report(request: HttpRequest, **_: object) -> None:

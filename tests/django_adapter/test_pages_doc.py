@@ -1,4 +1,4 @@
-"""docs/pages.md does what it says: its files are a site's, and the site is visited."""
+"""docs/pages.md works as described: its files form a site, which is then used."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from django.test import Client
 from django.utils import timezone
 
 from phone_verify_django.models import VerifiedPhone
-from tests.browser.strict import POLICY
+from tests.browser.strict_csp_site import POLICY
 
 from .conftest import PHONE, Network
 from .projects import ROOT, files, write
@@ -43,7 +43,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iter
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_documents_site_signs_in_by_its_own_form(client: Client, network: Network) -> None:
+def test_documented_site_signs_in_with_its_form(client: Client, network: Network) -> None:
     page = client.get("/phone/login/").content.decode()
     assert "<h1>Welcome back</h1>" in page
     assert 'type="tel"' in page
@@ -56,7 +56,7 @@ def test_the_documents_site_signs_in_by_its_own_form(client: Client, network: Ne
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_documents_gates_are_shut(client: Client) -> None:
+def test_documented_access_rules_are_enforced(client: Client) -> None:
     for path in ("/orders/", "/payout/", "/addresses/", "/keys/"):
         assert client.get(path)["Location"] == f"/phone/login/?next={path}"
     client.force_login(user := User.objects.create_user("somebody"))
@@ -70,7 +70,7 @@ def test_the_documents_gates_are_shut(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-def test_the_documents_template_extends_the_one_that_it_replaces(client: Client, settings: Any) -> None:
+def test_documented_template_extends_the_replaced_one(client: Client, settings: Any) -> None:
     settings.ROOT_URLCONF = "tests.django_adapter.urls"
     page = client.get("/phone/login/").content.decode()
     assert "No phone at hand?" in page
@@ -78,7 +78,7 @@ def test_the_documents_template_extends_the_one_that_it_replaces(client: Client,
     assert 'name="phone"' in page
 
 
-def test_the_documents_table_has_every_block() -> None:
+def test_documented_table_has_every_block() -> None:
     table = dict(re.findall(r"^\| `(\w+\.html)` \| (.*) \|$", DOC, re.MULTILINE))
     own = {name: re.findall(r"{% block (\w+) %}", (TEMPLATES / name).read_text()) for name in table}
     assert set(table) == {"base.html", "login.html", "code.html", "verify.html", "logout.html", "refused.html"}
@@ -87,5 +87,5 @@ def test_the_documents_table_has_every_block() -> None:
         assert re.findall(r"`(\w+)`", row) == [block for block in own[name] if block not in shared], name
 
 
-def test_the_documents_policy_is_the_one_that_is_tested() -> None:
+def test_documented_csp_is_the_tested_one() -> None:
     assert f"Content-Security-Policy: {POLICY}\n" in DOC

@@ -1,4 +1,4 @@
-"""Whose number it is: several of one user, one of several users, and numbers that change hands."""
+"""Ownership of numbers: several of one user, one of several users, and transfers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from phone_verify_django.accounts import (
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.signals import phone_changed, phone_lost, phone_verified
 
-from .people import NOON, heard, proof, request_of, somebody
+from .factories import NOON, heard, proof, request_of, somebody
 
 ONE, TWO, THREE = (f"+98912000000{n}" for n in (1, 2, 3))
 Configure = Callable[..., None]
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.django_db
 
 
 def confirm(user: User, *numbers: str, purpose: str = "confirm", minutes: int = 0) -> list[bool]:
-    """Whether the user got each of these numbers."""
+    """Return whether the user got each of these numbers."""
     return [
         set_phone(request_of(user), proof(phone, purpose, minutes=minutes + n)) is not None
         for n, phone in enumerate(numbers)
@@ -43,7 +43,7 @@ def confirm(user: User, *numbers: str, purpose: str = "confirm", minutes: int = 
 
 
 def sound() -> None:
-    """What holds of all rows, at any time."""
+    """Assert the invariants of all rows."""
     rows = list(VerifiedPhone.objects.all())
     for user in {row.user_id for row in rows}:
         assert [row.is_primary for row in rows if row.user_id == user].count(True) == 1
@@ -60,7 +60,7 @@ def _sound(db: None) -> Any:
 # Several of one user.
 
 
-def test_the_first_is_primary_and_stays_so() -> None:
+def test_first_number_is_primary_and_stays_primary() -> None:
     user = somebody("a")
     assert confirm(user, ONE, TWO, THREE) == [True] * 3
     assert phone_of(user) == ONE
@@ -68,7 +68,7 @@ def test_the_first_is_primary_and_stays_so() -> None:
     sound()
 
 
-def test_a_change_makes_the_new_one_the_only_one() -> None:
+def test_change_leaves_only_the_new_number() -> None:
     user = somebody("a")
     confirm(user, ONE, TWO)
     confirm(user, THREE, purpose="change_phone")
@@ -78,7 +78,7 @@ def test_a_change_makes_the_new_one_the_only_one() -> None:
     assert phones_of(user) == [TWO]
 
 
-def test_any_number_of_a_user_signs_in() -> None:
+def test_every_number_of_a_user_signs_in() -> None:
     user = somebody("a")
     confirm(user, ONE, TWO)
     for phone in (ONE, TWO):
@@ -100,7 +100,7 @@ def test_another_number_can_be_made_primary() -> None:
     sound()
 
 
-def test_when_the_primary_number_goes_the_newest_is_primary() -> None:
+def test_newest_number_becomes_primary_after_removal() -> None:
     user = somebody("a")
     confirm(user, ONE, TWO, THREE)
     with heard(phone_changed) as told:
@@ -115,7 +115,7 @@ def test_when_the_primary_number_goes_the_newest_is_primary() -> None:
     assert phone_of(user) is None
 
 
-def test_the_only_way_in_is_not_taken_away() -> None:
+def test_only_login_number_cannot_be_removed() -> None:
     user = somebody("a")
     confirm(user, ONE)
     with pytest.raises(LastPhoneError, match="set a password"):
@@ -129,14 +129,14 @@ def test_the_only_way_in_is_not_taken_away() -> None:
 
 
 @pytest.mark.parametrize("phone", [TWO, "", "nonsense", "\0"])
-def test_what_is_not_the_users_number_is_not_taken_away(phone: str) -> None:
+def test_number_of_another_user_cannot_be_removed(phone: str) -> None:
     user = somebody("a")
     confirm(user, ONE)
     assert not remove_phone(user, phone)
     assert not make_primary(user, phone)
 
 
-def test_the_database_itself_lets_nobody_have_two_primary_numbers() -> None:
+def test_database_enforces_one_primary_number_per_user() -> None:
     user = somebody("a")
     confirm(user, ONE, TWO)
     for wrong in ({"is_primary": True}, {"is_primary": False}, {"signs_in": THREE}, {"phone": ONE}):
@@ -144,13 +144,13 @@ def test_the_database_itself_lets_nobody_have_two_primary_numbers() -> None:
             VerifiedPhone.objects.filter(phone=TWO).update(**wrong)
 
 
-def test_the_database_itself_lets_no_two_have_one_number() -> None:
+def test_database_enforces_one_owner_per_number() -> None:
     confirm(somebody("a"), ONE)
     with pytest.raises(IntegrityError), transaction.atomic():
         VerifiedPhone.objects.create(user=somebody("b"), phone=ONE, verified_at=NOON)
 
 
-def test_a_user_who_goes_leaves_nothing(client: Client) -> None:
+def test_deleted_user_leaves_no_number(client: Client) -> None:
     user, other = somebody("a"), somebody("b")
     confirm(user, ONE, TWO)
     confirm(other, THREE)
@@ -166,7 +166,7 @@ def test_a_user_who_goes_leaves_nothing(client: Client) -> None:
 # One of several users.
 
 
-def test_a_number_of_somebody_else_is_not_given_away() -> None:
+def test_number_of_another_user_is_not_assigned() -> None:
     owner, other = somebody("a"), somebody("b")
     confirm(owner, ONE)
     with heard(phone_changed, phone_lost, phone_verified) as told:
@@ -177,7 +177,7 @@ def test_a_number_of_somebody_else_is_not_given_away() -> None:
     assert phone_of(owner) == ONE
 
 
-def test_a_family_shares_a_number_and_who_had_it_first_signs_in_by_it(configure: Configure) -> None:
+def test_first_owner_signs_in_with_a_shared_number(configure: Configure) -> None:
     configure(sms="console://", shared_phones=True)
     first, second, third = (somebody(name) for name in "abc")
     for minutes, user in enumerate((first, second, third)):
@@ -206,7 +206,7 @@ def test_a_family_shares_a_number_and_who_had_it_first_signs_in_by_it(configure:
     assert account.created
 
 
-def test_when_numbers_are_shared_no_more_those_who_share_one_keep_it(configure: Configure) -> None:
+def test_shared_numbers_stay_after_sharing_is_disabled(configure: Configure) -> None:
     configure(sms="console://", shared_phones=True)
     first, second = somebody("a"), somebody("b")
     confirm(first, ONE)
@@ -216,7 +216,7 @@ def test_when_numbers_are_shared_no_more_those_who_share_one_keep_it(configure: 
     assert confirm(somebody("c"), ONE) == [False]
 
 
-def test_a_recycled_number_goes_to_whoever_proves_it_last(configure: Configure) -> None:
+def test_recycled_number_goes_to_its_latest_verifier(configure: Configure) -> None:
     configure(sms="console://", recycled_numbers="newest")
     loser, winner = somebody("a"), somebody("b")
     confirm(loser, ONE, TWO)
@@ -230,7 +230,7 @@ def test_a_recycled_number_goes_to_whoever_proves_it_last(configure: Configure) 
     assert confirm(loser, ONE, minutes=5) == [False], "an older proof takes nothing back"
 
 
-def test_who_signs_up_takes_a_recycled_number_over(configure: Configure) -> None:
+def test_signup_takes_over_a_recycled_number(configure: Configure) -> None:
     configure(sms="console://", recycled_numbers="newest")
     loser = somebody("a")
     confirm(loser, ONE)
@@ -248,7 +248,7 @@ def test_who_signs_up_takes_a_recycled_number_over(configure: Configure) -> None
     assert (again.created, again.user) == (False, account.user), "two proofs at one moment make one user"
 
 
-def test_who_signs_up_with_a_known_number_signs_in_where_numbers_stay() -> None:
+def test_signup_with_a_kept_number_signs_in() -> None:
     user = somebody("a")
     confirm(user, ONE)
     account = sign_in(request_of(), proof(ONE, "signup", minutes=2))
@@ -256,7 +256,7 @@ def test_who_signs_up_with_a_known_number_signs_in_where_numbers_stay() -> None:
     assert (account.user.id, account.created) == (str(user.pk), False)
 
 
-def test_the_fixed_code_of_a_test_number_takes_nothing_from_anybody(configure: Configure) -> None:
+def test_test_number_transfers_no_number(configure: Configure) -> None:
     configure(sms="console://", recycled_numbers="newest")
     owner, other = somebody("a"), somebody("b")
     confirm(owner, ONE)
@@ -266,10 +266,10 @@ def test_the_fixed_code_of_a_test_number_takes_nothing_from_anybody(configure: C
     assert account.user.id == str(owner.pk)
 
 
-# What is told.
+# Signals.
 
 
-def test_each_number_that_goes_is_told_of() -> None:
+def test_each_removed_number_is_signalled() -> None:
     user = somebody("a")
     request = request_of(user)
     with heard(phone_changed, phone_verified) as told:
@@ -290,7 +290,7 @@ def test_each_number_that_goes_is_told_of() -> None:
     assert all(one["sender"] is User for one in told)
 
 
-def test_signing_in_and_up_is_told() -> None:
+def test_login_and_signup_are_signalled() -> None:
     for created in (True, False):
         request = request_of()
         with heard(phone_verified) as told:
@@ -302,7 +302,7 @@ def test_signing_in_and_up_is_told() -> None:
         ]
 
 
-def test_a_receiver_that_fails_stops_nobody_and_the_next_hears(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_receiver_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
     def fail(**_: object) -> None:
         raise RuntimeError("a receiver of the site's is broken")
 
@@ -317,13 +317,13 @@ def test_a_receiver_that_fails_stops_nobody_and_the_next_hears(caplog: pytest.Lo
     assert ONE not in caplog.text
 
 
-# Many at once.
+# Concurrency.
 
 
 @pytest.mark.race
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("shared", [False, True])
-def test_a_number_that_many_prove_at_once_is_one_users(configure: Configure, shared: bool) -> None:
+def test_concurrent_verifiers_of_a_number_leave_one_owner(configure: Configure, shared: bool) -> None:
     configure(sms="console://", shared_phones=shared)
     users = [somebody(f"user {n}") for n in range(6)]
     got = at_once([lambda user=user: set_phone(request_of(user), proof(ONE, "confirm")) for user in users])
@@ -336,9 +336,7 @@ def test_a_number_that_many_prove_at_once_is_one_users(configure: Configure, sha
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", [{}, {"shared_phones": True}, {"recycled_numbers": "newest"}])
 @pytest.mark.parametrize("purpose", ["login", "signup"])
-def test_proofs_of_a_new_number_at_once_make_one_user(
-    configure: Configure, change: dict[str, Any], purpose: str
-) -> None:
+def test_concurrent_signups_create_one_user(configure: Configure, change: dict[str, Any], purpose: str) -> None:
     configure(sms="console://", **change)
     got = at_once([lambda: sign_in(request_of(), proof(ONE, purpose))] * 6)
     assert all(account is not None for account in got)
@@ -348,7 +346,7 @@ def test_proofs_of_a_new_number_at_once_make_one_user(
 
 @pytest.mark.race
 @pytest.mark.django_db(transaction=True)
-def test_numbers_that_one_user_proves_at_once_have_one_primary(configure: Configure) -> None:
+def test_concurrent_numbers_of_a_user_have_one_primary(configure: Configure) -> None:
     user = somebody("a")
     numbers = [f"+98912000001{n}" for n in range(6)]
     got = at_once([lambda phone=phone: set_phone(request_of(user), proof(phone, "confirm")) for phone in numbers])
@@ -359,7 +357,7 @@ def test_numbers_that_one_user_proves_at_once_have_one_primary(configure: Config
 
 @pytest.mark.race
 @pytest.mark.django_db(transaction=True)
-def test_a_number_that_moves_to_many_at_once_ends_at_one(configure: Configure) -> None:
+def test_concurrent_transfers_leave_one_owner(configure: Configure) -> None:
     configure(sms="console://", recycled_numbers="newest")
     users = [somebody(f"user {n}") for n in range(6)]
     confirm(users[0], ONE)
@@ -373,14 +371,14 @@ def test_a_number_that_moves_to_many_at_once_ends_at_one(configure: Configure) -
 
 
 def at_once(steps: list[Callable[[], Any]]) -> list[Any]:
-    """What each step returns, all begun at one moment."""
+    """Return the results of steps that all start simultaneously."""
     barrier, got, failed = threading.Barrier(len(steps)), [], []
 
     def run(step: Callable[[], Any]) -> None:
         try:
             barrier.wait(10)
             got.append(step())
-        except Exception as error:  # noqa: BLE001 - told below
+        except Exception as error:  # noqa: BLE001 - reported below
             failed.append(error)
         finally:
             connection.close()
@@ -394,10 +392,10 @@ def at_once(steps: list[Callable[[], Any]]) -> list[Any]:
     return got
 
 
-# By the way.
+# Miscellaneous.
 
 
-def test_who_is_signed_in_shows_the_primary_number() -> None:
+def test_signed_in_user_shows_the_primary_number() -> None:
     user = somebody("a")
     confirm(user, ONE, TWO)
     shown = signed_in(request_of(user))
@@ -405,14 +403,14 @@ def test_who_is_signed_in_shows_the_primary_number() -> None:
     assert shown.phone == ONE
 
 
-def test_a_user_who_has_no_zone_has_numbers_too(settings: Any) -> None:
+def test_numbers_work_with_use_tz_disabled(settings: Any) -> None:
     settings.USE_TZ = False
     user = somebody("a")
     assert confirm(user, ONE, ONE) == [True, True]
     assert sign_in(request_of(), proof(ONE)) is not None
 
 
-def test_nothing_is_a_secret_in_the_text_of_a_row() -> None:
+def test_row_text_shows_no_number() -> None:
     confirm(somebody("a"), ONE)
     row = VerifiedPhone.objects.get()
     assert ONE[3:] not in str(row) + repr(row)

@@ -1,4 +1,4 @@
-"""Numbers that many prove at once, on PostgreSQL and MariaDB."""
+"""Concurrent verifications of numbers, on PostgreSQL and MariaDB."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.race
 @pytest.mark.parametrize("kind", servers.KINDS)
-def test_the_races_end_alike_on_a_server(kind: str) -> None:
+def test_phone_races_have_one_winner_on_servers(kind: str) -> None:
     with servers.database(kind) as url:
         done = subprocess.run(
-            [sys.executable, "-m", "tests.django_adapter.phones_at_once", url],
+            [sys.executable, "-m", "tests.django_adapter.concurrent_phones", url],
             cwd=ROOT,
             env={name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
             capture_output=True,

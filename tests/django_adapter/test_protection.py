@@ -1,4 +1,4 @@
-"""Cookies by https, headers of the pages, and forms that are not read, on Django."""
+"""Cookies over https, headers of the pages, and refused forms, on Django."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ urlpatterns = [path("own/", OwnHeaders.as_view()), path("phone/", include("phone
 
 
 def csp_middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """As django-csp and Django 6: marks the request, and sets the header where the view has not."""
+    """Like django-csp and Django 6: marks the request, and sets the header unless the view has."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         request.csp_nonce = "n"  # type: ignore[attr-defined]
@@ -58,7 +58,7 @@ PARSED: list[str] = []
 
 
 class Watched(MemoryFileUploadHandler):
-    """Notes every file whose parsing has begun."""
+    """Record every file whose parsing has started."""
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         PARSED.append(args[1])
@@ -67,7 +67,7 @@ class Watched(MemoryFileUploadHandler):
 
 @pytest.fixture
 def strict() -> Client:
-    """A client for which Django checks the token."""
+    """A client for which Django checks the CSRF token."""
     return Client(enforce_csrf_checks=True, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
 
 
@@ -86,7 +86,7 @@ def test_cookies_carry_the_host_prefix_over_https(client: Client, network: Netwo
     assert (device["path"], device["secure"], device["domain"]) == ("/", True, "")
 
 
-def test_a_cookie_without_the_prefix_is_not_read_over_https(client: Client, network: Network) -> None:
+def test_cookie_without_the_prefix_is_not_read_over_https(client: Client, network: Network) -> None:
     """Plain http and sibling subdomains can set only such a cookie."""
     post(client, LOGIN, {"phone": PHONE})
     planted = client.cookies["phone_verify"].value
@@ -103,7 +103,7 @@ def test_same_site_follows_the_session_setting(client: Client, network: Network,
     assert post(client, LOGIN, {"phone": PHONE}, secure=True).cookies["__Host-phone_verify"]["samesite"] == "None"
 
 
-def test_every_answer_of_the_pages_forbids_frames(strict: Client, network: Network) -> None:
+def test_every_page_response_forbids_frames(strict: Client, network: Network) -> None:
     answers = [
         strict.get(LOGIN),
         strict.post(LOGIN, {"phone": PHONE}),  # 415
@@ -121,14 +121,14 @@ def test_every_answer_of_the_pages_forbids_frames(strict: Client, network: Netwo
         assert answer.headers["X-Frame-Options"] == "DENY"
 
 
-def test_a_site_may_allow_frames(client: Client, network: Network, configure: Configure) -> None:
+def test_site_may_allow_frames(client: Client, network: Network, configure: Configure) -> None:
     configure(sms="console://", frame_ancestors=["https://partner.example"])
     answer = client.get(LOGIN)
     assert "frame-ancestors https://partner.example" in answer.headers["Content-Security-Policy"]
     assert "X-Frame-Options" not in answer.headers, "Django's middleware would forbid all"
 
 
-def test_the_policy_of_the_site_stays(client: Client, network: Network, settings: Any) -> None:
+def test_site_security_policy_is_kept(client: Client, network: Network, settings: Any) -> None:
     settings.ROOT_URLCONF = __name__
     assert client.get("/own/").headers["Content-Security-Policy"] == "default-src 'self'"
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.csp_middleware"]
@@ -161,15 +161,15 @@ def test_long_forms_are_refused(client: Client, network: Network, page: str) -> 
     assert answer.headers["Cache-Control"].startswith("max-age=0")
 
 
-def test_the_token_is_still_asked_for(strict: Client, network: Network) -> None:
+def test_csrf_token_is_still_required(strict: Client, network: Network) -> None:
     strict.get(LOGIN)
     assert strict.post(LOGIN, urlencode({"phone": PHONE}), content_type=FORM).status_code == 403
     assert network.sent == 0
     assert post(strict, LOGIN, {"phone": PHONE}).status_code == 302
 
 
-def test_a_form_without_a_length_is_limited(network: Network) -> None:
-    """Under ASGI a chunked body has come whole before Django is called."""
+def test_form_without_a_length_is_limited(network: Network) -> None:
+    """Under ASGI a chunked body has arrived completely before Django is called."""
     from django.test import AsyncRequestFactory
 
     from phone_verify_django.views import LoginView as View
@@ -180,7 +180,7 @@ def test_a_form_without_a_length_is_limited(network: Network) -> None:
         assert View.as_view()(request).status_code == status
 
 
-def test_a_sign_up_form_may_take_files(network: Network, strict: Client, configure: Configure, settings: Any) -> None:
+def test_sign_up_form_may_take_files(network: Network, strict: Client, configure: Configure, settings: Any) -> None:
     settings.FILE_UPLOAD_HANDLERS = [f"{__name__}.Watched"]
     PARSED.clear()
     configure(sms="console://", signup_form=f"{__name__}.AvatarForm")
@@ -199,7 +199,7 @@ def test_a_sign_up_form_may_take_files(network: Network, strict: Client, configu
     assert PARSED == ["x"]
 
 
-def test_djangos_test_client_may_post_as_it_does_by_default(client: Client, network: Network) -> None:
+def test_django_test_client_posts_work_by_default(client: Client, network: Network) -> None:
     assert client.post(LOGIN, {"phone": PHONE}).status_code == 302
     assert client.post(CODE, {"code": network.code}).status_code == 302
     assert client.get("/").content.decode() == PHONE

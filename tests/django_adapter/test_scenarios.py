@@ -1,4 +1,4 @@
-"""The scenarios that both adapters must play, through Django's test clients and against the sandbox."""
+"""The scenarios of both adapters, through Django's test clients and against the sandbox."""
 
 from __future__ import annotations
 

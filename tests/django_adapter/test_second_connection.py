@@ -24,7 +24,7 @@ from phone_verify_django.store import OrmStore, transactions
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
 
-#: Seconds; the pool's own limit is 30, and every caller of a deadlock waits for it.
+#: Seconds; the pool's limit is 30, and every caller of a deadlock waits for it.
 QUICKLY = 5.0
 
 
@@ -59,7 +59,7 @@ def store(database: str, options: dict[str, Any], django_db_blocker: Any) -> Ite
 
 @pytest.fixture
 def created(store: OrmStore) -> Iterator[list[BaseDatabaseWrapper]]:
-    """The connections that were opened since, in order; the thread's first one is open already."""
+    """The connections opened since, in order; the thread's first one is open already."""
     connections["own"].ensure_connection()
     found: list[BaseDatabaseWrapper] = []
 
@@ -82,7 +82,7 @@ def fail(store: OrmStore, record: Verification) -> None:
 
 
 def steps(store: OrmStore) -> None:
-    """Start, look, fail and succeed inside a block."""
+    """Start, get, fail and succeed inside a block."""
     with transaction.atomic(using="own"):
         run(store.count([Quota("total", 999)], None))
         record = start(store)
@@ -98,7 +98,7 @@ def attempts_left(store: OrmStore, record: Verification) -> int:
 
 
 def session(connection: BaseDatabaseWrapper) -> int:
-    """The number of the session at the server."""
+    """Return the server's id of the session."""
     raw = connection.connection
     return int(raw.info.backend_pid if connection.vendor == "postgresql" else raw.thread_id())
 
@@ -187,7 +187,7 @@ def test_idle_second_connection_is_tested(
     steps(store)
     servers.end(database, session(created[0]))
     monkeypatch.setattr("phone_verify_django.store.second_connection._IDLE", -1.0)
-    # A start that is written by memory is not run again once it was sent.
+    # A cached start is not run again once it was sent.
     steps(store)
 
 
@@ -212,7 +212,7 @@ def test_async_callers_share_the_connection_of_a_thread(store: OrmStore, created
 
 @on_postgresql
 class TestPool:
-    """Django's own pool."""
+    """Django's connection pool."""
 
     @pytest.fixture
     def options(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A signed-in user's number on Django: what the scenarios, which cannot move a session's time, leave out."""
+"""Number changes on Django that the scenarios, which cannot change a session's time, do not cover."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def change(visitor: Browser, network: Network, purpose: str = "change_phone", ph
 
 
 def age(seconds: int | None) -> None:
-    """Let the one session be of a user who signed in, and verified the number, so long ago."""
+    """Let the only session belong to a user with sign-in and check this long ago."""
     session = Session.objects.get().get_decoded()
     store = Session.get_session_store_class()
     for moment in (SIGNED_IN_AT, CHECKED_AT):
@@ -47,9 +47,7 @@ def age(seconds: int | None) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(840, 200), (901, 403), (None, 403)])
-def test_who_signed_in_long_ago_signs_in_again(
-    visitor: Browser, network: Network, seconds: int | None, status: int
-) -> None:
+def test_stale_session_signs_in_again(visitor: Browser, network: Network, seconds: int | None, status: int) -> None:
     sign_in(visitor, network)
     age(seconds)
     answer = change(visitor, network)
@@ -59,12 +57,12 @@ def test_who_signed_in_long_ago_signs_in_again(
         assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
 
 
-def test_a_login_in_another_way_counts_as_recent(client: Client) -> None:
+def test_login_by_another_method_counts_as_recent(client: Client) -> None:
     client.force_login(User.objects.create_user("somebody"))
     assert SIGNED_IN_AT in client.session
 
 
-def test_a_change_drops_the_old_number_and_a_confirmation_keeps_it(visitor: Browser, network: Network) -> None:
+def test_change_drops_old_number_and_confirmation_keeps_it(visitor: Browser, network: Network) -> None:
     sign_in(visitor, network)
     confirmed = change(visitor, network, "confirm")
     assert (confirmed.status, confirmed.json()["user"]["phone"]) == (200, NEW)
@@ -79,10 +77,10 @@ def test_a_change_drops_the_old_number_and_a_confirmation_keeps_it(visitor: Brow
     ("accounts", "phone", "status"),
     [(None, NEW, 403), ("LostNumbers", NEW, 200), ("LostNumbers", "+989120000009", 403)],
 )
-def test_lost_number_goes_the_sites_way(
+def test_lost_number_follows_the_site_callback(
     visitor: Browser, network: Network, configure: Callable[..., None], accounts: str | None, phone: str, status: int
 ) -> None:
-    named = {"accounts": f"tests.django_adapter.newcomers.{accounts}"} if accounts else {}
+    named = {"accounts": f"tests.django_adapter.custom_accounts.{accounts}"} if accounts else {}
     configure(sms="console://", **named)
     sign_in(visitor, network)
     age(901)
@@ -109,7 +107,7 @@ def test_old_number_gets_a_notice_after_the_change(
     assert "Shop account was changed" in notice.message
 
 
-def test_the_session_gets_a_new_key(visitor: Browser, network: Network) -> None:
+def test_session_key_is_cycled(visitor: Browser, network: Network) -> None:
     sign_in(visitor, network)
     before = Session.objects.get().session_key
     assert change(visitor, network).status == 200
@@ -117,7 +115,7 @@ def test_the_session_gets_a_new_key(visitor: Browser, network: Network) -> None:
     assert visitor.call("GET", "v1/session").status == 200
 
 
-def test_a_fixed_code_gives_no_number_to_staff(
+def test_test_number_is_not_assigned_to_staff(
     visitor: Browser, network: Network, configure: Callable[..., None]
 ) -> None:
     sign_in(visitor, network)
@@ -130,7 +128,7 @@ def test_a_fixed_code_gives_no_number_to_staff(
     assert not VerifiedPhone.objects.filter(phone=NEW, verified_at__lte=timezone.now()).exists()
 
 
-def test_others_cannot_use_up_the_owners_resends(
+def test_others_cannot_exhaust_the_owners_resends(
     client: Client, network: Network, configure: Callable[..., None]
 ) -> None:
     configure(sms="console://", sends_per_hour=2, resend_after=0)

@@ -16,7 +16,7 @@ from phone_verify_django.signals import delivery_failed, verification_failed, ve
 from tests.clients import Browser, DjangoCarrier
 
 from .conftest import PHONE, Network
-from .people import heard
+from .factories import heard
 
 Configure = Callable[..., None]
 
@@ -36,7 +36,7 @@ def begun(browser: Browser) -> str:
     return f"v1/verifications/{answer.json()['id']}/check"
 
 
-def test_a_wrong_code_is_told_and_the_last_one_is_locked(browser: Browser, network: Network) -> None:
+def test_wrong_code_is_signalled_and_the_last_locks(browser: Browser, network: Network) -> None:
     check = begun(browser)
     with heard(*ALL) as told:
         browser.call("POST", check, {"code": "nonsense"})
@@ -51,9 +51,7 @@ def test_a_wrong_code_is_told_and_the_last_one_is_locked(browser: Browser, netwo
     assert network.code not in str(told)
 
 
-def test_a_number_with_too_many_wrong_answers_is_locked(
-    browser: Browser, network: Network, configure: Configure
-) -> None:
+def test_number_with_too_many_wrong_answers_is_locked(browser: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", max_failures=2)
     check = begun(browser)
     with heard(*ALL) as told:
@@ -63,14 +61,14 @@ def test_a_number_with_too_many_wrong_answers_is_locked(
     assert told[-1]["happened"].outcome == "too_many_requests"
 
 
-def test_what_goes_well_is_not_told(browser: Browser, network: Network) -> None:
+def test_success_sends_no_failure_signal(browser: Browser, network: Network) -> None:
     with heard(*ALL) as told:
         assert browser.call("POST", begun(browser), {"code": network.code}).status == 200
         browser.call("POST", "v1/verifications", {"phone": PHONE})
     assert told == []
 
 
-def test_a_message_that_nobody_takes_is_told(browser: Browser, network: Network, configure: Configure) -> None:
+def test_failed_delivery_is_signalled(browser: Browser, network: Network, configure: Configure) -> None:
     configure(sms="amoot://FAKE@default")
     network.transport.answers.append(HttpResponse(500))
     with heard(*ALL) as told:
@@ -95,7 +93,7 @@ def test_which_events_are_signals(happened: VerificationEvent, told: list[Any]) 
     assert [one["signal"] for one in heard_now] == told
 
 
-def test_a_receiver_that_fails_stops_nothing(
+def test_receiver_that_fails_stops_nothing(
     browser: Browser, network: Network, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(**_: object) -> None:
@@ -113,7 +111,7 @@ def test_a_receiver_that_fails_stops_nothing(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_under_asgi_a_receiver_may_ask_the_database(visitor: Browser, network: Network) -> None:
+def test_receiver_may_query_the_database_under_asgi(visitor: Browser, network: Network) -> None:
     asked = threading.Event()
     counted: list[int] = []
 

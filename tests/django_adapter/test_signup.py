@@ -1,4 +1,4 @@
-"""Signing up with fields of the site's own: after the proof, before there is a user."""
+"""Sign-up with custom fields: after the proof, before the user exists."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from phone_verify_django.signals import phone_verified
 from tests.clients import Answer, Browser, hidden_token
 
 from .conftest import PHONE, Network, verified
-from .people import heard, proof, request_of, somebody
+from .factories import heard, proof, request_of, somebody
 
 LOGIN, CODE, SIGNUP = (f"/phone/{name}/" for name in ("login", "code", "signup"))
-FORM = "tests.django_adapter.newcomers.NameForm"
-MODEL_FORM = "tests.django_adapter.newcomers.UserForm"
+FORM = "tests.django_adapter.custom_accounts.NameForm"
+MODEL_FORM = "tests.django_adapter.custom_accounts.UserForm"
 Configure = Callable[..., None]
 
 pytestmark = pytest.mark.django_db
@@ -34,14 +34,14 @@ def form(configure: Configure) -> None:
 
 
 def proven(visitor: Browser, network: Network, **fields: str) -> Any:
-    """What the page of the code answers to the right one."""
+    """Return the response of the code page to the right code."""
     network.clock.move(120)
     assert visitor.post_form(LOGIN, phone=PHONE, **fields).status == 302
     return visitor.post_form(CODE, code=network.code, **fields)
 
 
 def posting(visitor: Browser) -> Callable[..., Answer]:
-    """What submits the page that is shown now, whatever has become of it meanwhile."""
+    """Return a function that submits the currently shown page in a later state."""
     page = visitor.get(SIGNUP)
     assert page.status == 200
 
@@ -56,13 +56,13 @@ def posting(visitor: Browser) -> Callable[..., Answer]:
 
 
 def aged(**changes: object) -> None:
-    """Let what waits in the one session be otherwise."""
+    """Change the pending sign-up in the only session."""
     session = Session.objects.get().get_decoded()
     session[pending_signup.SESSION_KEY].update(changes)
     Session.objects.update(session_data=Session.get_session_store_class()().encode(session))
 
 
-def test_a_new_user_fills_in_the_form_first(visitor: Browser, network: Network, form: None) -> None:
+def test_new_user_completes_the_form_first(visitor: Browser, network: Network, form: None) -> None:
     answer = proven(visitor, network, next="/?basket=1")
     assert (answer.status, answer.location) == (302, f"{SIGNUP}?next=%2F%3Fbasket%3D1")
     assert not User.objects.exists()
@@ -87,14 +87,14 @@ def test_a_new_user_fills_in_the_form_first(visitor: Browser, network: Network, 
     assert (again.status, again.location) == (302, LOGIN)
 
 
-def test_who_has_an_account_sees_no_form(visitor: Browser, network: Network, form: None) -> None:
+def test_existing_user_sees_no_form(visitor: Browser, network: Network, form: None) -> None:
     VerifiedPhone.objects.create(user=somebody("a"), phone=PHONE, verified_at=network.clock())
     assert proven(visitor, network).location == "/"
     assert visitor.get("/").text == PHONE
 
 
-def test_the_session_gets_a_new_key_before_and_after(visitor: Browser, network: Network, form: None) -> None:
-    """Whoever knew the first one has neither the form nor the login."""
+def test_session_gets_a_new_key_before_and_after(visitor: Browser, network: Network, form: None) -> None:
+    """A client that has the old key has neither the form nor the login."""
     session = visitor._carrier._client.session  # type: ignore[attr-defined]
     session["seen"] = "before"
     session.save()
@@ -107,7 +107,7 @@ def test_the_session_gets_a_new_key_before_and_after(visitor: Browser, network: 
     assert pending_signup.SESSION_KEY not in Session.objects.get().get_decoded()
 
 
-def test_what_is_wrong_is_said_and_nobody_is_made(visitor: Browser, network: Network, form: None) -> None:
+def test_invalid_form_shows_errors_and_creates_no_user(visitor: Browser, network: Network, form: None) -> None:
     proven(visitor, network)
     answer = visitor.post_form(SIGNUP, first_name="")
     assert answer.status == 400
@@ -124,7 +124,7 @@ def test_what_is_wrong_is_said_and_nobody_is_made(visitor: Browser, network: Net
     assert User.objects.get(username="mina2").first_name == "Mina"
 
 
-def test_a_form_gives_no_rights(visitor: Browser, network: Network, form: None) -> None:
+def test_form_gives_no_rights(visitor: Browser, network: Network, form: None) -> None:
     proven(visitor, network)
     visitor.post_form(SIGNUP, first_name="Mina", is_staff="1")
     user = User.objects.get()
@@ -132,7 +132,7 @@ def test_a_form_gives_no_rights(visitor: Browser, network: Network, form: None) 
     assert not user.has_usable_password()
 
 
-def test_a_form_of_the_user_model_will_do(visitor: Browser, network: Network, configure: Configure) -> None:
+def test_model_form_of_the_user_model_works(visitor: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", signup_form=MODEL_FORM)
     proven(visitor, network)
     somebody("mina")
@@ -142,7 +142,7 @@ def test_a_form_of_the_user_model_will_do(visitor: Browser, network: Network, co
 
 
 @pytest.mark.parametrize("age", [-60, 601])
-def test_the_form_waits_ten_minutes(visitor: Browser, network: Network, form: None, age: int) -> None:
+def test_pending_signup_lasts_ten_minutes(visitor: Browser, network: Network, form: None, age: int) -> None:
     proven(visitor, network)
     since = Session.objects.get().get_decoded()[pending_signup.SESSION_KEY]["since"]
     aged(since=since - age)
@@ -152,7 +152,7 @@ def test_the_form_waits_ten_minutes(visitor: Browser, network: Network, form: No
 
 
 @pytest.mark.parametrize("changes", [{"phone": 7}, {"since": "x"}, {"channel": "pigeon"}, {"verified_at": None}])
-def test_what_cannot_be_read_does_not_wait(
+def test_unreadable_pending_signup_is_dropped(
     visitor: Browser, network: Network, form: None, changes: dict[str, object]
 ) -> None:
     proven(visitor, network)
@@ -160,7 +160,7 @@ def test_what_cannot_be_read_does_not_wait(
     assert visitor.get(SIGNUP).status == 302
 
 
-def test_an_old_copy_of_a_session_in_a_cookie_gains_nothing(
+def test_old_copy_of_a_cookie_session_gains_nothing(
     visitor: Browser, network: Network, form: None, settings: Any
 ) -> None:
     settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
@@ -180,7 +180,7 @@ def test_an_old_copy_of_a_session_in_a_cookie_gains_nothing(
 
 @pytest.mark.parametrize("moves", ["keep", "newest"])
 @pytest.mark.parametrize("purpose", ["login", "signup"])
-def test_whose_number_somebody_has_by_now_starts_again(
+def test_number_taken_meanwhile_restarts_signup(
     visitor: Browser, network: Network, configure: Configure, moves: str, purpose: str
 ) -> None:
     configure(sms="console://", signup_form=FORM, recycled_numbers=moves)
@@ -193,7 +193,7 @@ def test_whose_number_somebody_has_by_now_starts_again(
     assert [user.username for user in User.objects.all()] == ["faster"]
 
 
-def test_a_form_needs_djangos_token(visitor: Browser, network: Network, form: None) -> None:
+def test_form_requires_the_csrf_token(visitor: Browser, network: Network, form: None) -> None:
     proven(visitor, network)
     body = b"first_name=Mina"
     sent = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -201,13 +201,13 @@ def test_a_form_needs_djangos_token(visitor: Browser, network: Network, form: No
     assert not User.objects.exists()
 
 
-def test_the_page_alone_leads_to_the_login(visitor: Browser, configure: Configure) -> None:
+def test_page_without_pending_signup_leads_to_login(visitor: Browser, configure: Configure) -> None:
     assert visitor.get(SIGNUP).location == LOGIN
     configure(sms="console://", signup_form=FORM)
     assert visitor.get(f"{SIGNUP}?next=//evil.example").location == LOGIN
 
 
-def test_the_api_sends_a_new_user_to_the_page(visitor: Browser, network: Network, form: None) -> None:
+def test_api_sends_a_new_user_to_the_page(visitor: Browser, network: Network, form: None) -> None:
     answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
     assert (answer.status, answer.json()["code"]) == (403, "login_refused")
     assert "page for signing up" in answer.json()["detail"]
@@ -217,8 +217,8 @@ def test_the_api_sends_a_new_user_to_the_page(visitor: Browser, network: Network
     assert visitor.get("/").text == PHONE
 
 
-def test_closed_sign_up_is_closed_with_a_form_too(visitor: Browser, network: Network, configure: Configure) -> None:
-    configure(sms="console://", signup_form=FORM, accounts="tests.django_adapter.newcomers.Own")
+def test_closed_signup_applies_with_a_form(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", signup_form=FORM, accounts="tests.django_adapter.custom_accounts.Own")
     phone = "+989120000099"
     visitor.post_form(LOGIN, phone=phone)
     assert visitor.post_form(CODE, code=network.code).status == 403
@@ -226,10 +226,8 @@ def test_closed_sign_up_is_closed_with_a_form_too(visitor: Browser, network: Net
     assert not User.objects.exists()
 
 
-def test_whom_the_site_does_not_let_in_is_told_on_the_page(
-    visitor: Browser, network: Network, configure: Configure
-) -> None:
-    configure(sms="console://", signup_form=FORM, accounts="tests.django_adapter.newcomers.Own")
+def test_refused_user_is_shown_the_reason(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", signup_form=FORM, accounts="tests.django_adapter.custom_accounts.Own")
     proven(visitor, network)
     answer = visitor.post_form(SIGNUP, first_name="Mina", username="banned")
     assert visitor.call("GET", "v1/session").status == 401
@@ -238,9 +236,7 @@ def test_whom_the_site_does_not_let_in_is_told_on_the_page(
 
 
 @pytest.mark.parametrize("tag", ["fa", "ru", "ar"])
-def test_the_page_speaks_the_sites_language(
-    visitor: Browser, network: Network, form: None, settings: Any, tag: str
-) -> None:
+def test_page_uses_the_site_language(visitor: Browser, network: Network, form: None, settings: Any, tag: str) -> None:
     settings.LANGUAGE_CODE = tag
     proven(visitor, network)
     page = visitor.get(SIGNUP).text
@@ -248,18 +244,18 @@ def test_the_page_speaks_the_sites_language(
     assert "Create" not in page
 
 
-def test_nothing_waits_for_who_has_signed_in_otherwise(visitor: Browser, network: Network, form: None) -> None:
+def test_pending_signup_ends_with_another_login(visitor: Browser, network: Network, form: None) -> None:
     proven(visitor, network)
     client = visitor._carrier._client  # type: ignore[attr-defined]
     client.force_login(somebody("a"))
     assert visitor.get(SIGNUP).location == LOGIN
 
 
-def test_a_proof_of_an_old_kind_makes_nobody_twice() -> None:
-    """The model itself says no, were everything else to fail."""
+def test_old_format_proof_creates_no_second_user() -> None:
+    """The model itself refuses, if all other checks fail."""
     from phone_verify_django.accounts import sign_up
 
-    from .people import request_of
+    from .factories import request_of
 
     assert sign_up(request_of(), proof(PHONE)) is not None
     assert sign_up(request_of(), proof(PHONE)) is None
@@ -267,8 +263,8 @@ def test_a_proof_of_an_old_kind_makes_nobody_twice() -> None:
 
 
 @pytest.mark.parametrize("weak", [{"short": True}, {"by_test_number": True}, {"assurance": Assurance.CALLER_ID}])
-def test_what_waits_keeps_how_it_was_verified(form: None, weak: dict[str, Any]) -> None:
-    """So the rules for staff hold after the form as well."""
+def test_pending_signup_keeps_its_assurance(form: None, weak: dict[str, Any]) -> None:
+    """So the rules for staff apply after the form too."""
     request, redeemed = request_of(), proof(PHONE, "signup", **weak)
     assert pending_signup.wait(request, redeemed)
     found = pending_signup.waiting(request)

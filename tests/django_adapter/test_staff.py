@@ -1,4 +1,4 @@
-"""Staff on a Django site: who has rights over other users does not sign in by phone alone."""
+"""Staff on a Django site: users with rights over other users cannot sign in by phone alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from phone_verify_django.phones import phones_of
 from tests.clients import Answer, Browser
 
 from .conftest import PHONE, Network
-from .people import proof, request_of, somebody
+from .factories import proof, request_of, somebody
 
 Configure = Callable[..., None]
 OPEN = {"sms": "console://", "staff_sign_in_by_phone": True}
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 
 def owner(**rights: bool) -> User:
-    """A user with the number, who is then given these rights."""
+    """A user with the number, who then gets these rights."""
     user = somebody("owner")
     phones.give(user, proof(PHONE))
     User.objects.update(**rights)
@@ -78,7 +78,7 @@ def test_one_setting_opens_the_phone_to_staff(visitor: Browser, network: Network
     ],
 )
 def test_staff_are_refused_by_the_backend(weak: dict[str, Any], opened: bool, configure: Configure) -> None:
-    """So every path is covered that authenticates: the pages, the API, tokens, and the site's own code."""
+    """This covers every path that authenticates: the pages, the API, tokens, and custom code."""
     configure(**{**OPEN, "staff_sign_in_by_phone": opened})
     user = owner()
     assert authenticate(request_of(), redeemed=proof(PHONE, **weak)) == user
@@ -88,8 +88,8 @@ def test_staff_are_refused_by_the_backend(weak: dict[str, Any], opened: bool, co
     assert (authenticate(request_of(), redeemed=proof(PHONE)) == user) is opened
 
 
-def test_a_short_code_never_signs_staff_in(visitor: Browser, network: Network, configure: Configure) -> None:
-    """Redeeming says that the code was short."""
+def test_short_code_never_signs_in_staff(visitor: Browser, network: Network, configure: Configure) -> None:
+    """Redeeming reports that the code was short."""
     configure(**OPEN, code_length=4)
     owner(is_staff=True)
     answer = by_api(visitor, network)
@@ -97,15 +97,15 @@ def test_a_short_code_never_signs_staff_in(visitor: Browser, network: Network, c
     assert (answer.status, answer.json()["code"]) == (403, "login_refused")
 
 
-def test_the_setting_is_warned_of(configure: Configure) -> None:
+def test_staff_setting_triggers_a_warning(configure: Configure) -> None:
     for opened, found in ((False, []), (True, [("phone_verify.W019", WARNING)])):
         configure(**{**OPEN, "staff_sign_in_by_phone": opened})
         said = [(message.id, message.level) for message in check_configuration() if message.id == "phone_verify.W019"]
         assert said == found
 
 
-def test_no_test_numbers_code_gives_staff_a_number() -> None:
-    """`accounts.set_phone` is public: the rule stands where the number is given."""
+def test_test_number_is_never_assigned_to_staff() -> None:
+    """`accounts.set_phone` is public: it enforces the rule itself."""
     user = somebody("owner", is_staff=True)
     with pytest.raises(PermissionDenied):
         accounts.set_phone(request_of(user), proof(PHONE, "confirm", by_test_number=True))
@@ -113,20 +113,20 @@ def test_no_test_numbers_code_gives_staff_a_number() -> None:
     assert accounts.set_phone(request_of(user), proof(PHONE, "confirm", short=True)) is not None
 
 
-def test_no_test_numbers_code_renews_the_number_of_staff() -> None:
+def test_test_number_does_not_renew_a_staff_number() -> None:
     user = owner(is_staff=True)
     with pytest.raises(PermissionDenied):
         phones.touch_verified_at(user, proof(PHONE, by_test_number=True, minutes=5))
 
 
 class MakesStaff(account_policy.Accounts):
-    """Accounts of a site on which every new user is staff."""
+    """Accounts in which every new user is staff."""
 
     def make(self, redeemed: Any, request: Any, extra: Any) -> Any:
         return somebody("new", is_staff=True)
 
 
-def test_no_test_numbers_code_makes_a_staff_user(configure: Configure) -> None:
+def test_test_number_creates_no_staff_user(configure: Configure) -> None:
     configure(sms="console://", accounts=MakesStaff)
     assert accounts.sign_in(request_of(), proof(PHONE, "signup", by_test_number=True)) is None
     assert not User.objects.exists()

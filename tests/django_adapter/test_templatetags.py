@@ -1,4 +1,4 @@
-"""What a site's own templates show of phones."""
+"""The template tags and filters for phones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phone_verify_django.recent import CHECKED_AT
 from tests.clients import Browser
 
 from .conftest import PHONE, Network, verified
-from .people import proof
+from .factories import proof
 
 SHOWN, HINT = '<bdi dir="ltr">+98 912 000 0000</bdi>', '<bdi dir="ltr">+98 ••••••••00</bdi>'
 
@@ -25,19 +25,19 @@ def rendered(text: str, **context: Any) -> str:
 
 
 @pytest.mark.parametrize("value", [PHONE, PhoneNumber(PHONE), "+98 912 000 0000", "+۹۸۹۱۲۰۰۰۰۰۰۰"])
-def test_a_number(value: object) -> None:
+def test_number_is_rendered_ltr(value: object) -> None:
     assert rendered("{{ value|phone }}", value=value) == SHOWN
     assert rendered("{{ value|phone_hint }}", value=value) == HINT
 
 
 @pytest.mark.parametrize("value", [None, "", "<b>", "09120000000", "<script>+989120000000", 5, [], AnonymousUser()])
-def test_what_is_no_number_is_shown_as_nothing(value: object) -> None:
-    """Also in `{% if %}`: whoever has no number has none."""
+def test_invalid_number_renders_empty(value: object) -> None:
+    """Also in `{% if %}`: empty for users without a number."""
     assert rendered("{{ value|phone }}{{ value|phone_hint }}{% if value|phone %}x{% endif %}", value=value) == ""
 
 
 @pytest.mark.django_db
-def test_a_users_primary_number() -> None:
+def test_primary_number_of_a_user_is_rendered() -> None:
     user = User.objects.create_user("somebody")
     text = "{% if user|phone %}{{ user|phone }} {{ user|phone_hint }}{% else %}none{% endif %}"
     assert rendered(text, user=user) == "none"
@@ -61,18 +61,18 @@ def test_links_lead_back_here(rf: RequestFactory, tag: str, page: str, path: str
     assert rendered(f"{{% {tag} %}}", request=rf.get(path)) == f"/phone/{page}/{back}"
 
 
-def test_links_lead_back_to_nothing_that_was_posted(rf: RequestFactory) -> None:
+def test_links_never_lead_back_to_a_post(rf: RequestFactory) -> None:
     assert rendered("{% phone_login_url %}", request=rf.post("/shop/")) == "/phone/login/"
     assert rendered("{% phone_login_url %}") == "/phone/login/"
 
 
 @pytest.mark.django_db
-def test_the_sign_in_page_takes_the_link(visitor: Browser, rf: RequestFactory) -> None:
+def test_login_page_accepts_the_link(visitor: Browser, rf: RequestFactory) -> None:
     url = rendered("{% phone_login_url %}", request=rf.get("/?a=1&b=2"))
     assert 'value="/?a=1&amp;b=2"' in visitor.get(url).text
 
 
-def test_nobody_has_checked(rf: RequestFactory) -> None:
+def test_anonymous_visitor_has_no_check(rf: RequestFactory) -> None:
     text = "{% phone_checked 600 as checked %}{{ checked }}"
     assert rendered(text) == "False"
     request = rf.get("/")
@@ -81,7 +81,7 @@ def test_nobody_has_checked(rf: RequestFactory) -> None:
 
 
 @pytest.mark.django_db
-def test_who_has_just_signed_in_by_phone_has_checked(visitor: Browser, network: Network, rf: RequestFactory) -> None:
+def test_phone_login_counts_as_a_check(visitor: Browser, network: Network, rf: RequestFactory) -> None:
     assert visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]}).status == 200
     request = rf.get("/")
     request.user, request.session = User.objects.get(), visitor._carrier._client.session  # type: ignore[attr-defined]

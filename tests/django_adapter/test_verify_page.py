@@ -1,4 +1,4 @@
-"""The page of the own number through Django's test client: confirm it, change it, and what stands in the way."""
+"""The page of the current number through Django's test client: confirm, change, and every refusal."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def begin(visitor: Browser, network: Network, path: str = VERIFY, **fields: str)
     return visitor.post_form(path, **fields)
 
 
-def test_the_own_number_is_confirmed(visitor: Browser, network: Network) -> None:
+def test_current_number_is_confirmed(visitor: Browser, network: Network) -> None:
     sign_in(visitor, network)
     before = Session.objects.get().session_key
     page = visitor.get(VERIFY)
@@ -49,7 +49,7 @@ def test_the_own_number_is_confirmed(visitor: Browser, network: Network) -> None
 
 
 @pytest.mark.parametrize("next", ["", "/there?a=b"])
-def test_the_number_is_changed(visitor: Browser, network: Network, next: str) -> None:
+def test_number_is_changed(visitor: Browser, network: Network, next: str) -> None:
     sign_in(visitor, network)
     assert begin(visitor, network, phone="+98 912 000 0007", next=next).location.startswith(CODE)
     page = visitor.get(CODE)
@@ -61,7 +61,7 @@ def test_the_number_is_changed(visitor: Browser, network: Network, next: str) ->
     assert visitor.get("/").text == NEW
 
 
-def test_a_user_without_a_number_gets_one(network: Network, client: Client) -> None:
+def test_user_without_a_number_gets_one(network: Network, client: Client) -> None:
     client.force_login(User.objects.create_user("somebody"))
     assert b'name="confirm"' not in client.get(VERIFY).content
     assert client.post(VERIFY, {"phone": PHONE})["Location"] == CODE
@@ -69,7 +69,7 @@ def test_a_user_without_a_number_gets_one(network: Network, client: Client) -> N
     assert phone_of(User.objects.get()) == PHONE
 
 
-def test_a_number_of_somebody_else_is_refused_after_the_proof(visitor: Browser, network: Network) -> None:
+def test_number_of_another_user_is_refused_after_the_code(visitor: Browser, network: Network) -> None:
     other = User.objects.create_user("other")
     VerifiedPhone.objects.create(user=other, phone=NEW, verified_at=timezone.now())
     sign_in(visitor, network)
@@ -82,9 +82,9 @@ def test_a_number_of_somebody_else_is_refused_after_the_proof(visitor: Browser, 
     assert phone_of(other) == NEW
 
 
-def test_nobody_signs_in_first_and_comes_back(visitor: Browser, network: Network) -> None:
+def test_anonymous_visitor_signs_in_and_returns(visitor: Browser, network: Network) -> None:
     for answer in (visitor.get(f"{VERIFY}?next=/there"), visitor.post_form(f"{VERIFY}?next=/there", confirm="1")):
-        assert answer.status in (302, 403)  # without a page there is no token to post
+        assert answer.status in (302, 403)  # without a page no token can be posted
     location = visitor.get(f"{VERIFY}?next=/there").location
     assert location == f"{LOGIN}?next=%2Fphone%2Fverify%2F%3Fnext%3D%252Fthere"
     visitor.post_form(location, phone=PHONE, next="/phone/verify/?next=%2Fthere")
@@ -93,7 +93,7 @@ def test_nobody_signs_in_first_and_comes_back(visitor: Browser, network: Network
     assert 'name="next" value="/there"' in visitor.get(back).text
 
 
-def test_the_sites_own_login_page_comes_first(client: Client, settings: Any) -> None:
+def test_site_login_page_comes_first(client: Client, settings: Any) -> None:
     settings.LOGIN_URL = "/accounts/login/"
     assert client.get(VERIFY)["Location"] == "/accounts/login/?next=%2Fphone%2Fverify%2F"
     client.force_login(User.objects.create_user("somebody"))
@@ -104,9 +104,7 @@ def test_the_sites_own_login_page_comes_first(client: Client, settings: Any) -> 
 
 
 @pytest.mark.parametrize("seconds", [901, None])
-def test_who_signed_in_long_ago_confirms_but_does_not_change(
-    visitor: Browser, network: Network, seconds: int | None
-) -> None:
+def test_stale_session_confirms_but_cannot_change(visitor: Browser, network: Network, seconds: int | None) -> None:
     sign_in(visitor, network)
     age(seconds)
     page = visitor.get(VERIFY)
@@ -122,7 +120,7 @@ def test_who_signed_in_long_ago_confirms_but_does_not_change(
     assert 'name="phone"' in visitor.get(VERIFY).text
 
 
-def test_a_session_that_has_grown_old_meanwhile_gets_no_other_number(visitor: Browser, network: Network) -> None:
+def test_session_grown_stale_meanwhile_gets_no_number(visitor: Browser, network: Network) -> None:
     sign_in(visitor, network)
     begin(visitor, network, phone=NEW)
     age(901)
@@ -132,7 +130,7 @@ def test_a_session_that_has_grown_old_meanwhile_gets_no_other_number(visitor: Br
     assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
 
 
-def test_a_fixed_code_gives_no_number_to_staff(
+def test_test_number_is_not_assigned_to_staff(
     visitor: Browser, network: Network, configure: Callable[..., None]
 ) -> None:
     sign_in(visitor, network)
@@ -143,7 +141,7 @@ def test_a_fixed_code_gives_no_number_to_staff(
     assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
 
 
-def test_forms_need_djangos_token_and_methods_are_the_pages(visitor: Browser, network: Network, client: Client) -> None:
+def test_forms_require_the_token_and_a_page_method(visitor: Browser, network: Network, client: Client) -> None:
     sign_in(visitor, network)
     sent = network.sent
     form = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -167,14 +165,14 @@ def test_forms_need_djangos_token_and_methods_are_the_pages(visitor: Browser, ne
         {"phone": NEW, "next": "//evil.example"},
     ],
 )
-def test_whatever_is_posted_is_answered(visitor: Browser, network: Network, fields: dict[str, str]) -> None:
+def test_any_posted_form_gets_a_response(visitor: Browser, network: Network, fields: dict[str, str]) -> None:
     sign_in(visitor, network)
     answer = begin(visitor, network, **fields)
     assert answer.status in (302, 400, 409)
     assert "evil" not in answer.headers.get("location", "")
 
 
-def test_a_proof_is_noted_by_all_three_ways(visitor: Browser, network: Network) -> None:
+def test_check_time_is_recorded_by_all_three_paths(visitor: Browser, network: Network) -> None:
     def noted() -> int | None:
         session = Session.objects.get()
         data = session.get_decoded()
@@ -197,7 +195,7 @@ def test_a_proof_is_noted_by_all_three_ways(visitor: Browser, network: Network) 
     assert isinstance(noted(), int)
 
 
-def test_a_look_at_the_page_says_nothing_of_a_session_of_nobody(client: Client) -> None:
+def test_anonymous_page_view_records_no_check(client: Client) -> None:
     client.get(VERIFY)
     assert CHECKED_AT not in client.session
     assert signed_in_for(client.get("/").wsgi_request) is None

@@ -1,4 +1,4 @@
-"""Our views in a site's hands: subclassed, with forms, templates and places of its own."""
+"""Our views customized by a site: subclasses, with other forms, templates and URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from phone_verify_django import views
 from tests.clients import Browser
 from tests.conftest import missing
 
-from . import own_site
+from . import custom_site
 from .conftest import PHONE, Network
 from .test_verify_page import CODE, LOGIN, VERIFY
 
@@ -27,8 +27,8 @@ OURS = {"terms": "on", "phone": PHONE}
 
 @pytest.fixture
 def own_site_urls(settings: Any) -> None:
-    """The site of `own_site`, with its templates."""
-    settings.ROOT_URLCONF = own_site.__name__
+    """The site of `custom_site`, with its templates."""
+    settings.ROOT_URLCONF = custom_site.__name__
     [engine] = settings.TEMPLATES
     settings.TEMPLATES = [{**engine, "DIRS": [HERE / "own_templates"]}]
 
@@ -37,16 +37,14 @@ def own_site_urls(settings: Any) -> None:
 class TestSubclasses:
     pytestmark = pytest.mark.django_db
 
-    def test_a_template_changes_single_blocks(self, visitor: Browser) -> None:
+    def test_template_may_override_single_blocks(self, visitor: Browser) -> None:
         page = visitor.get(LOGIN).text
         for own in ('content="own"', "Welcome back", 'href="/help"', 'name="terms"'):
             assert own in page
         assert 'name="phone"' in page
         assert "Welcome back" not in visitor.get("/enter/").text
 
-    def test_a_field_of_the_forms_own_is_asked_before_anything_is_sent(
-        self, visitor: Browser, network: Network
-    ) -> None:
+    def test_custom_field_is_validated_before_sending(self, visitor: Browser, network: Network) -> None:
         answer = visitor.post_form(LOGIN, phone=PHONE, next="/there")
         assert answer.status == 400
         assert "Accept the terms." in answer.text
@@ -54,23 +52,23 @@ class TestSubclasses:
         assert network.sent == 0
         assert visitor.post_form(LOGIN, **OURS).location == CODE
 
-    def test_a_number_may_be_put_together_by_the_form(self, visitor: Browser, network: Network) -> None:
+    def test_form_may_assemble_the_number(self, visitor: Browser, network: Network) -> None:
         assert visitor.post_form(LOGIN, phone="9120000000", terms="on").location == CODE
         assert visitor.post_form(CODE, code=network.code).status == 302
         assert visitor.get("/").text == PHONE
 
-    def test_after_signing_in_the_view_says_where_to_go(self, visitor: Browser, network: Network) -> None:
+    def test_view_decides_the_success_url(self, visitor: Browser, network: Network) -> None:
         visitor.post_form(LOGIN, **OURS)
         answer = visitor.post_form(CODE, code=network.code)
         assert (answer.location, answer.headers["x-own"]) == ("/verified", "yes")
         answer = visitor.post_form("/phone/logout/")
         assert answer.location == "/goodbye"
 
-    def test_next_goes_before_what_the_view_says(self, visitor: Browser, network: Network) -> None:
+    def test_next_precedes_the_success_url(self, visitor: Browser, network: Network) -> None:
         visitor.post_form(LOGIN, **OURS, next="/there")
         assert visitor.post_form(CODE, code=network.code, next="/there").location == "/there"
 
-    def test_who_is_signed_in_goes_on_unless_sent_here_to_sign_in_again(self, client: Client) -> None:
+    def test_signed_in_user_is_redirected_unless_reauth_is_due(self, client: Client) -> None:
         client.force_login(User.objects.create_user("somebody"))
         assert client.get(LOGIN)["Location"] == "/verified"
         assert client.get(LOGIN, {"next": "/there"})["Location"] == "/there"
@@ -79,7 +77,7 @@ class TestSubclasses:
         with pytest.raises(ValueError, match="leads back"):
             client.get(LOGIN, {"next": LOGIN})
 
-    def test_a_view_may_stand_elsewhere(self, visitor: Browser, network: Network) -> None:
+    def test_view_may_be_mounted_elsewhere(self, visitor: Browser, network: Network) -> None:
         page = visitor.get("/enter/").text
         assert 'action="/phone/login/"' in page
         assert 'href="/phone/static/' in page
@@ -87,15 +85,15 @@ class TestSubclasses:
         assert answer.location == CODE
         assert "Path=/phone/" in answer.cookies["phone_verify"]
 
-    def test_what_holds_for_pages_holds_for_a_view_with_a_dispatch_of_its_own(self, visitor: Browser) -> None:
-        for view in (own_site.OwnCode, views.LoginView, views.VerifyView, views.LogoutView):
+    def test_page_rules_hold_for_a_custom_dispatch(self, visitor: Browser) -> None:
+        for view in (custom_site.OwnCode, views.LoginView, views.VerifyView, views.LogoutView):
             assert view.as_view()._non_atomic_requests == set(connections)  # type: ignore[attr-defined]
             assert view.as_view().view_class is view  # type: ignore[attr-defined]
         form = {"Content-Type": "application/x-www-form-urlencoded"}
         assert visitor._carrier.send("POST", CODE, b"code=123456", form).status == 403
         assert "no-store" in visitor.get(CODE).headers["cache-control"]
 
-    def test_a_plain_form_is_all_a_template_needs(self, visitor: Browser, network: Network) -> None:
+    def test_plain_form_is_enough_for_a_template(self, visitor: Browser, network: Network) -> None:
         page = visitor.get("/plain/?next=/there").text
         field = re.search(r'<input[^>]*name="phone"[^>]*>', page)
         assert field
@@ -119,7 +117,7 @@ class TestSubclasses:
         assert visitor.post_form("/plain-code/", code=network.code, asks_remember="1").status == 302
         assert visitor.get("/").text == PHONE
 
-    def test_a_form_may_leave_the_box_out(self, visitor: Browser, network: Network) -> None:
+    def test_form_may_omit_the_remember_box(self, visitor: Browser, network: Network) -> None:
         visitor.post_form(LOGIN, **OURS)
         assert 'name="remember"' in visitor.get("/plain-code/").text
         page = visitor.get("/code-alone/").text
@@ -128,7 +126,7 @@ class TestSubclasses:
         cookie = visitor.post_form("/code-alone/", code=network.code).cookies["sessionid"]
         assert "Max-Age" in cookie
 
-    def test_a_form_shows_the_ways_to_choose(self, visitor: Browser, configure: Any) -> None:
+    def test_form_shows_the_channel_choices(self, visitor: Browser, configure: Any) -> None:
         configure(sms="console://", telegram="sandbox://127.0.0.1:9")
         page = visitor.get("/plain/").text
         assert re.findall(r'<input type="radio" name="channel" value="(\w+)"', page) == ["sms", "telegram"]
@@ -158,7 +156,7 @@ class TestSubclasses:
         assert visitor.post_form("/crispy/", phone=PHONE).location == CODE
 
 
-def test_a_site_that_asks_everybody_to_sign_in_lets_them(visitor: Browser, network: Network, settings: Any) -> None:
+def test_login_required_site_still_shows_our_pages(visitor: Browser, network: Network, settings: Any) -> None:
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.contrib.auth.middleware.LoginRequiredMiddleware"]
     assert visitor.get("/").status == 302
     assert visitor.call("POST", "v1/verifications", {"phone": PHONE}).status == 201
@@ -169,7 +167,7 @@ def test_a_site_that_asks_everybody_to_sign_in_lets_them(visitor: Browser, netwo
     assert visitor.post_form(CODE, code=network.code).location == "/"
 
 
-# Whether to stay
+# The remember choice
 
 
 @pytest.mark.parametrize("ends_with_browser", [False, True])
@@ -178,7 +176,7 @@ def test_a_site_that_asks_everybody_to_sign_in_lets_them(visitor: Browser, netwo
     [({}, None), ({"asks_remember": "1"}, False), ({"asks_remember": "1", "remember": "1"}, True)],
     ids=["not asked", "no", "yes"],
 )
-def test_a_session_lasts_as_the_visitor_wishes(
+def test_session_expiry_follows_the_remember_choice(
     visitor: Browser,
     network: Network,
     settings: Any,
@@ -198,7 +196,7 @@ def test_a_session_lasts_as_the_visitor_wishes(
     assert visitor.get("/").text == PHONE
 
 
-def test_the_api_asks_nobody_whether_to_stay(visitor: Browser, network: Network, settings: Any) -> None:
+def test_api_login_ignores_the_remember_choice(visitor: Browser, network: Network, settings: Any) -> None:
     from .conftest import verified
 
     proof = verified(visitor, network)["proof"]
@@ -206,7 +204,7 @@ def test_the_api_asks_nobody_whether_to_stay(visitor: Browser, network: Network,
     assert f"Max-Age={settings.SESSION_COOKIE_AGE}" in cookie
 
 
-def test_a_box_that_was_cleared_stays_cleared_after_a_wrong_code(visitor: Browser, network: Network) -> None:
+def test_cleared_checkbox_stays_cleared_after_a_wrong_code(visitor: Browser, network: Network) -> None:
     visitor.post_form(LOGIN, phone=PHONE)
     page = visitor.post_form(CODE, code=network.wrong, asks_remember="1").text
     assert re.search(r'name="remember"(?![^>]*checked)', page)

@@ -1,4 +1,4 @@
-"""The URLs of the site under test: a home page that says who is signed in, and ours."""
+"""The URLs of the site under test: a home page that shows the signed-in user, and our pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every driver against the sandbox's reading of its provider's protocol, over real HTTP."""
+"""Every driver against the sandbox's implementation of its provider's protocol, over real HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from phone_verify.transports.blocking import BlockingTransport
 IRANIAN, RUSSIAN, STRANGER = map(PhoneNumber, ("+989120000000", "+79000000000", "+79000000013"))
 SECRET = "hook-secret-0123456789abcdef"
 
-#: Driver, credentials, channel, and how a message that did not arrive is told; None where nobody can be asked.
+#: Driver, credentials, channel, and the report of a lost message; None without delivery status.
 SENDS = [
     ("amoot", "TOKEN", "sms", IRANIAN, DeliveryState.OPEN),
     ("ssms", "KEY", "sms", RUSSIAN, DeliveryState.UNDELIVERED),
@@ -58,7 +58,7 @@ class _Silent(WSGIRequestHandler):
 
 
 class Hooks:
-    """A site's webhooks on a real port; `heard` is set once one was answered, and `statuses` has how."""
+    """A site's webhooks on a real port; `heard` is set once one was answered, and `statuses` has the results."""
 
     def __init__(self) -> None:
         self.heard, self.statuses = threading.Event(), list[int]()
@@ -66,7 +66,7 @@ class Hooks:
         self.url = ""
 
     def lead(self, site: Site, driver: str, server: SandboxServer) -> None:
-        """Let the provider's webhooks come to this site."""
+        """Send the provider's webhooks to this site."""
         self.site = site
         server.sandbox.network.set_webhook(driver, f"{self.url}/webhooks/{driver}/{SECRET}")
 
@@ -94,7 +94,7 @@ def hooks() -> Iterator[Hooks]:
     server.server_close()
 
 
-class Bench:
+class Harness:
     """A site with one driver on one channel, pointed at the sandbox."""
 
     def __init__(self, server: SandboxServer, driver: str, credentials: str, channel: str, options: str = "") -> None:
@@ -137,7 +137,7 @@ class Bench:
 
 
 def talk(exchange: Exchange[T]) -> T:
-    """What an exchange comes to over real HTTP."""
+    """Return the result of an exchange over real HTTP."""
     transport = BlockingTransport()
     try:
         request = next(exchange)
@@ -149,14 +149,14 @@ def talk(exchange: Exchange[T]) -> T:
 
 
 @pytest.mark.parametrize(("driver", "credentials", "channel", "phone", "lost"), SENDS, ids=IDS)
-def test_a_code_arrives_and_verifies(
+def test_code_arrives_and_verifies(
     server: SandboxServer, driver: str, credentials: str, channel: str, phone: PhoneNumber, lost: DeliveryState | None
 ) -> None:
-    bench = Bench(server, driver, credentials, channel)
-    bench.begin(phone)
-    delivery = bench.verifier.delivery(bench.id)
+    harness = Harness(server, driver, credentials, channel)
+    harness.begin(phone)
+    delivery = harness.verifier.delivery(harness.id)
     assert (delivery and delivery.state) == (lost and DeliveryState.DELIVERED)
-    outcome = bench.verifier.check(bench.id, bench.secret, bench.code(phone))
+    outcome = harness.verifier.check(harness.id, harness.secret, harness.code(phone))
     assert outcome.ok
     assert outcome.proof
 
@@ -170,49 +170,49 @@ def test_a_code_arrives_and_verifies(
         ("telefon-ip", {"status": "boolean"}, RUSSIAN, DeliveryState.DELIVERED),
     ],
 )
-def test_every_dialect_of_a_report(
+def test_every_report_dialect_is_read(
     server: SandboxServer, driver: str, variants: dict[str, str], phone: PhoneNumber, state: DeliveryState
 ) -> None:
     server.sandbox.faults.put(driver, None, Fault(variants=variants))
-    bench = Bench(server, driver, "KEY", "sms")
-    bench.begin(phone)
-    delivery = bench.verifier.delivery(bench.id)
+    harness = Harness(server, driver, "KEY", "sms")
+    harness.begin(phone)
+    delivery = harness.verifier.delivery(harness.id)
     assert delivery is not None
     assert delivery.state is state
 
 
 @pytest.mark.parametrize("options", ["", "&format=xml"])
-def test_a_report_as_xml(server: SandboxServer, options: str) -> None:
-    bench = Bench(server, "ssms", "KEY", "sms", options)
-    bench.begin(RUSSIAN)
-    delivery = bench.verifier.delivery(bench.id)
+def test_xml_report_is_read(server: SandboxServer, options: str) -> None:
+    harness = Harness(server, "ssms", "KEY", "sms", options)
+    harness.begin(RUSSIAN)
+    delivery = harness.verifier.delivery(harness.id)
     assert delivery is not None
     assert (delivery.state, delivery.said) == (DeliveryState.DELIVERED, "state 1: delivered")
-    assert bench.account() == ProviderAccount(Decimal("50.00"), "RUB")
+    assert harness.account() == ProviderAccount(Decimal("50.00"), "RUB")
 
 
 @pytest.mark.parametrize(("driver", "credentials", "channel", "phone", "lost"), SENDS, ids=IDS)
-def test_a_code_that_is_lost_is_not_delivered(
+def test_lost_code_is_reported_as_undelivered(
     server: SandboxServer, driver: str, credentials: str, channel: str, phone: PhoneNumber, lost: DeliveryState | None
 ) -> None:
     server.sandbox.faults.put(driver, None, Fault(lose=True))
-    bench = Bench(server, driver, credentials, channel)
-    bench.begin(phone)
-    delivery = bench.verifier.delivery(bench.id)
+    harness = Harness(server, driver, credentials, channel)
+    harness.begin(phone)
+    delivery = harness.verifier.delivery(harness.id)
     assert (delivery and delivery.state) == lost
 
 
-def test_an_sms_that_is_held_back_is_open_until_its_phone_has_called(server: SandboxServer) -> None:
-    bench = Bench(server, "ssms", "KEY", "sms", "&call_protection=60")
-    line = bench.line(RUSSIAN)
-    asked = bench.verifier.delivery(bench.id)
+def test_held_back_sms_is_open_until_the_phone_calls(server: SandboxServer) -> None:
+    harness = Harness(server, "ssms", "KEY", "sms", "&call_protection=60")
+    line = harness.line(RUSSIAN)
+    asked = harness.verifier.delivery(harness.id)
     assert asked is not None
     assert asked.state is DeliveryState.OPEN
     server.sandbox.dial(RUSSIAN.e164, line)
-    asked = bench.verifier.delivery(bench.id)
+    asked = harness.verifier.delivery(harness.id)
     assert asked is not None
     assert asked.state is DeliveryState.DELIVERED
-    assert bench.verifier.check(bench.id, bench.secret, bench.code(RUSSIAN)).ok
+    assert harness.verifier.check(harness.id, harness.secret, harness.code(RUSSIAN)).ok
 
 
 @pytest.mark.parametrize(
@@ -224,41 +224,41 @@ def test_an_sms_that_is_held_back_is_open_until_its_phone_has_called(server: San
         ("evand", "ID:SECRET", "sms", ProviderAccount()),
     ],
 )
-def test_the_account(
+def test_account_balance_is_read(
     server: SandboxServer, driver: str, credentials: str, channel: str, account: ProviderAccount
 ) -> None:
-    assert Bench(server, driver, credentials, channel).account() == account
+    assert Harness(server, driver, credentials, channel).account() == account
     wrong = credentials.replace("SECRET", "WRONG") if ":" in credentials else "WRONG"
     with pytest.raises(ProviderError) as raised:
-        Bench(server, driver, wrong, channel).account()
+        Harness(server, driver, wrong, channel).account()
     assert raised.value.trouble is FailureKind.CONFIGURATION
     assert server.sandbox.network.dispatches() == ()
 
 
-def test_a_call_that_is_asked_after_proves_the_phone(server: SandboxServer) -> None:
-    bench = Bench(server, "telefon-ip", "TOKEN", "inbound_call")
-    line = bench.line(RUSSIAN)
+def test_polled_call_verifies_the_phone(server: SandboxServer) -> None:
+    harness = Harness(server, "telefon-ip", "TOKEN", "inbound_call")
+    line = harness.line(RUSSIAN)
     for caller, status in ((STRANGER, Status.SENT), (RUSSIAN, Status.VERIFIED)):
         server.sandbox.dial(caller.e164, line)
-        bench.clock.move(3)
-        outcome = bench.verifier.poll(bench.id, bench.secret)
+        harness.clock.move(3)
+        outcome = harness.verifier.poll(harness.id, harness.secret)
         assert outcome.verification is not None
         assert outcome.verification.status is status
     assert outcome.proof
-    assert bench.verifier.delivery(bench.id) is None
+    assert harness.verifier.delivery(harness.id) is None
 
 
-def test_a_call_that_is_told_proves_the_phone(server: SandboxServer, hooks: Hooks) -> None:
-    bench = Bench(server, "ssms", "KEY", "inbound_call")
-    hooks.lead(bench.site, "ssms", server)
-    line = bench.line(RUSSIAN)
+def test_reported_call_verifies_the_phone(server: SandboxServer, hooks: Hooks) -> None:
+    harness = Harness(server, "ssms", "KEY", "inbound_call")
+    hooks.lead(harness.site, "ssms", server)
+    line = harness.line(RUSSIAN)
     for caller, status in ((STRANGER, Status.SENT), (RUSSIAN, Status.VERIFIED)):
         server.sandbox.dial(caller.e164, line)
-        outcome = bench.verifier.get(bench.id, bench.secret)
+        outcome = harness.verifier.get(harness.id, harness.secret)
         assert outcome.verification is not None
         assert outcome.verification.status is status
     assert outcome.proof
-    assert bench.verifier.delivery(bench.id) is None
+    assert harness.verifier.delivery(harness.id) is None
 
 
 @pytest.mark.parametrize(
@@ -270,41 +270,41 @@ def test_a_call_that_is_told_proves_the_phone(server: SandboxServer, hooks: Hook
         (True, "quoted", "open other (2)"),
     ],
 )
-def test_a_message_that_fared_is_told_and_proves_nothing(
+def test_delivery_report_is_received_and_verifies_nothing(
     server: SandboxServer, hooks: Hooks, caplog: pytest.LogCaptureFixture, lose: bool, form: str, told: str
 ) -> None:
     caplog.set_level(logging.INFO, "phone_verify")
-    bench = Bench(server, "amoot", "TOKEN", "sms")
-    hooks.lead(bench.site, "amoot", server)
+    harness = Harness(server, "amoot", "TOKEN", "sms")
+    hooks.lead(harness.site, "amoot", server)
     server.sandbox.faults.put("amoot", None, Fault(lose=lose, variants={"webhook": form}))
-    bench.begin(IRANIAN)
+    harness.begin(IRANIAN)
     assert hooks.heard.wait(5)
     assert hooks.statuses == [200]
     assert f"amoot reported the delivery status of an order: {told}" in caplog.messages
-    outcome = bench.verifier.get(bench.id, bench.secret)
+    outcome = harness.verifier.get(harness.id, harness.secret)
     assert outcome.verification is not None
     assert outcome.verification.status is Status.SENT
 
 
-def test_a_ring_again_comes_from_another_number(server: SandboxServer) -> None:
-    bench = Bench(server, "ferzz", "KEY", "flash_call", "&retry_path=/services/call/retry/")
-    bench.begin(IRANIAN)
-    old = bench.code(IRANIAN)
-    assert bench.verifier.resend(bench.id, bench.secret).ok
+def test_second_flash_call_comes_from_another_number(server: SandboxServer) -> None:
+    harness = Harness(server, "ferzz", "KEY", "flash_call", "&retry_path=/services/call/retry/")
+    harness.begin(IRANIAN)
+    old = harness.code(IRANIAN)
+    assert harness.verifier.resend(harness.id, harness.secret).ok
     handset = server.sandbox.network.handset(IRANIAN.e164)
     assert handset is not None
     assert len({call.number for call in handset.calls}) == 2
-    new = bench.code(IRANIAN)
-    assert not bench.verifier.check(bench.id, bench.secret, old).ok
-    assert bench.verifier.check(bench.id, bench.secret, new).ok
+    new = harness.code(IRANIAN)
+    assert not harness.verifier.check(harness.id, harness.secret, old).ok
+    assert harness.verifier.check(harness.id, harness.secret, new).ok
 
 
-def test_a_users_own_token_sends_and_a_stale_one_is_replaced(server: SandboxServer) -> None:
-    bench = Bench(server, "evand", "ID:SECRET", "sms")
-    bench.begin(IRANIAN, user_token="SANDBOX.USER.99999999999.0")
+def test_user_token_sends_and_a_stale_one_is_replaced(server: SandboxServer) -> None:
+    harness = Harness(server, "evand", "ID:SECRET", "sms")
+    harness.begin(IRANIAN, user_token="SANDBOX.USER.99999999999.0")
     asked = [entry.path for entry in server.sandbox.journal.newest_first()]
     assert asked == ["/mobile/verification-codes"]
-    assert bench.verifier.resend(bench.id, bench.secret, user_token="SANDBOX.USER.1.0").ok
+    assert harness.verifier.resend(harness.id, harness.secret, user_token="SANDBOX.USER.1.0").ok
     asked = [entry.path for entry in server.sandbox.journal.newest_first()]
     assert asked[:3] == ["/mobile/verification-codes", "/api/oauth2/token", "/mobile/verification-codes"]
-    assert bench.verifier.check(bench.id, bench.secret, bench.code(IRANIAN)).ok
+    assert harness.verifier.check(harness.id, harness.secret, harness.code(IRANIAN)).ok

@@ -26,7 +26,7 @@ class TestAmoot(DriverSuite):
     phone, abroad = "+989120000000", "+79000000000"
 
 
-#: The provider's table, written down from its docs; the third column is what the grouping makes of each.
+#: The provider's table from its docs; the third column is the resulting failure kind.
 TABLE = """
     0 Failed transient
     2 AccountIsDemo balance
@@ -106,7 +106,7 @@ def load() -> Amoot:
 
 
 def refusal(status: str) -> ProviderError:
-    """What the driver raises for a Status, given as JSON."""
+    """Return the error that the driver raises for a Status, given as JSON."""
     driver = load()
     body = f'{{"Status": {status}, "Data": null}}'.encode()
     result, _ = overhear(driver.start(ORDER), [HttpResponse(200, {}, body)])
@@ -115,7 +115,7 @@ def refusal(status: str) -> ProviderError:
 
 
 @pytest.mark.parametrize(("number", "name", "trouble"), STATUSES, ids=[name for _, name, _ in STATUSES])
-def test_every_status_of_the_table(number: str, name: str, trouble: str) -> None:
+def test_every_documented_status_is_mapped(number: str, name: str, trouble: str) -> None:
     """By name, by number and by number in a string, with the name for the log."""
     for status in (f'"{name}"', number, f'"{number}"'):
         error = refusal(status)
@@ -124,11 +124,11 @@ def test_every_status_of_the_table(number: str, name: str, trouble: str) -> None
 
 
 @pytest.mark.parametrize("status", [*(f'"{name}"' for name in OTHER_NAMES), "3", "-999", "12345678", '" "', '"0001"'])
-def test_a_status_outside_the_table_is_a_plain_refusal(status: str) -> None:
+def test_undocumented_status_is_a_plain_refusal(status: str) -> None:
     assert refusal(status).trouble is FailureKind.UNKNOWN
 
 
-def test_an_unknown_number_is_told_unless_it_could_be_a_code() -> None:
+def test_unknown_status_is_shown_unless_it_may_be_a_code() -> None:
     assert "-999" in refusal("-999").detail
     assert "999" in refusal("999").detail
     for status in ("482193", "1000"):
@@ -140,7 +140,7 @@ _VALUES = st.text(max_size=30) | st.text('"1Delivered 0', max_size=14) | st.samp
 
 @settings(max_examples=300, deadline=None, database=None)
 @given(st.lists(st.tuples(st.sampled_from(["MessageID", "DeliveryType", "Cost", "messageid"]), _VALUES), max_size=6))
-def test_no_webhook_is_more_than_it_says(parameters: list[tuple[str, str]]) -> None:
+def test_webhook_reports_no_more_than_it_says(parameters: list[tuple[str, str]]) -> None:
     event = load().read(WebhookRequest("GET", parameters, {}, b""))
     if event is None:
         return
@@ -153,22 +153,22 @@ def test_no_webhook_is_more_than_it_says(parameters: list[tuple[str, str]]) -> N
     assert event.said == scrubbed(event.said)
 
 
-def test_a_webhook_that_repeats_the_token_does_not_bring_it_into_the_log() -> None:
+def test_webhook_repeating_the_token_keeps_it_out_of_the_log() -> None:
     event = load().read(WebhookRequest("GET", [("MessageID", "7"), ("DeliveryType", "bad FAKE-TOKEN")], {}, b""))
     assert event is not None
     assert event.said == "other (bad …)"
 
 
-def test_the_provider_s_own_host() -> None:
+def test_default_host_is_the_providers() -> None:
     assert load().base_url == "https://portal.amootsms.com"
 
 
-def test_codes_of_four_to_eight_digits_are_ours() -> None:
+def test_local_codes_have_four_to_eight_digits() -> None:
     ability = load().abilities[Channel.SMS]
     assert (ability.holder, ability.shortest, ability.longest) == (CodeSource.LOCAL, 4, 8)
 
 
-def test_a_token_that_fits_no_header_is_refused_at_start_up() -> None:
+def test_token_unfit_for_a_header_is_refused_at_startup() -> None:
     with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_SMS.*auth=form") as raised:
         load_driver(parse_dsn("amoot://%D8%B1%D9%85%D8%B2@default", "PHONE_VERIFY_SMS"))
     assert "رمز" not in str(raised.value)
@@ -177,6 +177,6 @@ def test_a_token_that_fits_no_header_is_refused_at_start_up() -> None:
         replace(load(), token="FAKE\x7fTOKEN")
 
 
-def test_an_order_without_a_code_is_a_fault_of_the_caller() -> None:
+def test_order_without_a_code_raises_an_error() -> None:
     with pytest.raises(ValueError, match="our code"):
         next(load().start(Order(ORDER.phone, Channel.SMS, ORDER.life)))

@@ -1,4 +1,4 @@
-"""What every driver takes from its DSN, and how the provider's words are made fit for a log."""
+"""The DSN options of every driver, and the scrubbing of provider text for logs."""
 
 import base64
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def load(dsn: str) -> Driver:
 
 
 def told(dsn: str) -> str:
-    """The message of the error that this DSN ends in."""
+    """Return the error message of this DSN."""
     with pytest.raises(ConfigurationError) as raised:
         load(dsn)
     assert SETTING in str(raised.value)
@@ -53,7 +53,7 @@ def told(dsn: str) -> str:
         ("127.0.0.1?tls=on", "https://127.0.0.1"),
     ],
 )
-def test_the_address_of_a_provider(place: str, base_url: str) -> None:
+def test_dsn_host_sets_the_base_url(place: str, base_url: str) -> None:
     assert load(f"amoot://FAKE-TOKEN@{place}").base_url == base_url
 
 
@@ -75,40 +75,40 @@ def test_plain_http_is_for_loopback_hosts_only(host: str) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "no", "0", "OFF"])
-def test_tls_is_on_or_off(value: str) -> None:
+def test_tls_option_is_on_or_off(value: str) -> None:
     assert "write on or off" in told(f"amoot://FAKE-TOKEN@127.0.0.1?tls={value}")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("3", 3), ("0.5", 0.5), ("60", 60), ("07.125", 7.125)])
-def test_a_time_out_in_seconds(text: str, seconds: float) -> None:
+def test_timeout_option_is_in_seconds(text: str, seconds: float) -> None:
     assert load(f"amoot://FAKE-TOKEN@default?timeout={text}").timeout == timedelta(seconds=seconds)
 
 
-def test_the_time_out_is_ten_seconds_if_none_is_written() -> None:
+def test_timeout_defaults_to_ten_seconds() -> None:
     assert load("amoot://FAKE-TOKEN@default").timeout == timedelta(seconds=10)
 
 
 @pytest.mark.parametrize("text", ["", "0", "0.0", "60.001", "61", "-1", "1e1", "nan", "%D9%A3", "5s", "1.2345", "inf"])
-def test_a_time_out_that_is_none(text: str) -> None:
+def test_invalid_timeout_is_refused(text: str) -> None:
     assert "'timeout'" in told(f"amoot://FAKE-TOKEN@default?timeout={text}")
 
 
 @pytest.mark.parametrize("name", ["amoot-2", "sms_backup", "1", "a" * 32])
-def test_a_name(name: str) -> None:
+def test_name_option_names_the_driver(name: str) -> None:
     assert load(f"amoot://FAKE-TOKEN@default?name={name}").name == name
 
 
 @pytest.mark.parametrize("name", ["", "Amoot", "a/b", "a%2Fb", "..", "-a", "a" * 33, "a%20b", "%D8%A2"])
-def test_a_name_that_fits_no_webhook_address(name: str) -> None:
+def test_name_unfit_for_a_webhook_url_is_refused(name: str) -> None:
     assert "'name'" in told(f"amoot://FAKE-TOKEN@default?name={name}")
 
 
-def test_a_driver_is_named_by_its_scheme() -> None:
+def test_driver_is_named_by_its_scheme() -> None:
     assert [load(f"{scheme}://FAKE@default").name for scheme in ("ferzz", "telefon-ip")] == ["ferzz", "telefon-ip"]
 
 
 @pytest.mark.parametrize("option", ["Tls=off", "tsl=off", "token=1", "retrypath=/x"])
-def test_an_unknown_option_names_the_known_ones(option: str) -> None:
+def test_unknown_option_names_the_known_ones(option: str) -> None:
     message = told(f"ferzz://FAKE-KEY@127.0.0.1?{option}")
     assert option.partition("=")[0] in message
     for known in ("retry_path", "foreign", "tls", "timeout", "name"):
@@ -116,7 +116,7 @@ def test_an_unknown_option_names_the_known_ones(option: str) -> None:
 
 
 @pytest.mark.parametrize("dsn", ["ferzz://default", "ferzz://@default", "ferzz://FAKE:FAKE@default", "ferzz://"])
-def test_credentials_of_another_form(dsn: str) -> None:
+def test_malformed_credentials_are_refused(dsn: str) -> None:
     assert "ACCESS_KEY@" in told(dsn)
 
 
@@ -126,7 +126,7 @@ def test_credentials_are_percent_decoded() -> None:
     assert driver.access_key == "a/b:c@d%+e"
 
 
-def test_a_driver_without_a_host_of_its_own_needs_one() -> None:
+def test_driver_without_a_default_host_requires_one() -> None:
     class Homeless(Driver):
         scheme = "homeless"
 
@@ -134,7 +134,7 @@ def test_a_driver_without_a_host_of_its_own_needs_one() -> None:
         Homeless.from_dsn(Dsn("homeless", setting=SETTING))
 
 
-def test_a_combination_that_a_driver_refuses_is_told_with_the_setting() -> None:
+def test_combination_refused_by_a_driver_names_the_setting() -> None:
     @dataclass(frozen=True)
     class Strict(Driver):
         scheme = "strict"
@@ -147,12 +147,12 @@ def test_a_combination_that_a_driver_refuses_is_told_with_the_setting() -> None:
         Strict.from_dsn(Dsn("strict", setting=SETTING))
 
 
-#: The least DSN of a driver that needs more than one credential.
+#: The shortest DSN of a driver that needs more than one credential.
 LEAST = {"evand": "evand://FAKE-ID:FAKE-SECRET@default?event_id=1001"}
 
 
 @pytest.mark.parametrize("scheme", [scheme for scheme in schemes() if scheme != "console"])
-def test_a_national_provider_refuses_foreign_numbers_unless_told_otherwise(scheme: str) -> None:
+def test_national_provider_refuses_foreign_numbers_by_default(scheme: str) -> None:
     dsn = LEAST.get(scheme, f"{scheme}://FAKE@default?timeout=10")
     calling_codes = type(load(dsn)).calling_codes
     assert calling_codes
@@ -162,18 +162,18 @@ def test_a_national_provider_refuses_foreign_numbers_unless_told_otherwise(schem
         assert load(f"{dsn}&foreign=digits").reaches(phone)
 
 
-# The provider's words
+# Provider text
 
 
 @pytest.mark.parametrize(
     "text",
     ["code 4821", "989120000000", "+98 912 000 0000", "8 (900) 000-00-00", "91 20 00 00 00", "۴۸۲۱", "a4821b"],
 )
-def test_no_run_of_digits_is_left_in_a_detail(text: str) -> None:
+def test_detail_holds_no_run_of_digits(text: str) -> None:
     assert sum(map(str.isdigit, scrubbed(text))) < 3
 
 
-def test_a_detail_is_one_short_printable_line() -> None:
+def test_detail_is_one_short_printable_line() -> None:
     detail = scrubbed("bad\r\nX-Header: \x1b[31m\u202e\ud800" + "long " * 100)
     assert detail.isprintable()
     assert len(detail) <= 200
@@ -181,7 +181,7 @@ def test_a_detail_is_one_short_printable_line() -> None:
 
 
 @pytest.mark.parametrize("spell", [str, str.upper, lambda key: quote(key, safe=""), quote_plus, lambda key: b64(key)])
-def test_a_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
+def test_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
     driver = load("ferzz://FAKE.key%2F1+x%20y@default")
     said = driver.said(f"key <{spell('FAKE.key/1+x y')}> is wrong")
     assert said.startswith("key")
@@ -191,7 +191,7 @@ def test_a_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
 
 
 @pytest.mark.parametrize("words", [None, 1, True, [], {}, ["text"]])
-def test_what_is_no_text_says_nothing(words: object) -> None:
+def test_non_text_detail_is_empty(words: object) -> None:
     assert load("ferzz://FAKE@default").said(words) == ""
 
 
@@ -209,7 +209,7 @@ def test_what_is_no_text_says_nothing(words: object) -> None:
         (503, FailureKind.TRANSIENT),
     ],
 )
-def test_the_trouble_of_an_http_status(status: int, trouble: FailureKind) -> None:
+def test_http_status_maps_to_a_failure_kind(status: int, trouble: FailureKind) -> None:
     error = trouble_of_status(HttpResponse(status), "words")
     assert (error.trouble, error.detail) == (trouble, f"HTTP {status}: words")
     assert trouble_of_status(HttpResponse(status)).detail == f"HTTP {status}"
@@ -219,12 +219,12 @@ def test_the_trouble_of_an_http_status(status: int, trouble: FailureKind) -> Non
     ("value", "reference"),
     [(122760, "122760"), ("TRK-1", "TRK-1"), ("0012", "0012"), ("a" * 64, "a" * 64), (0, "0")],
 )
-def test_a_reference_is_kept_as_text(value: object, reference: str) -> None:
+def test_reference_is_kept_as_text(value: object, reference: str) -> None:
     assert reference_of(value) == reference
 
 
 @pytest.mark.parametrize("value", [None, "", " ", "a b", "a" * 65, "\x00", "\ud800", "é", True, 1.5, [], {}, 10**70])
-def test_what_no_store_could_keep_is_no_reference(value: object) -> None:
+def test_unstorable_reference_is_dropped(value: object) -> None:
     assert reference_of(value) is None
 
 
@@ -232,7 +232,7 @@ def test_what_no_store_could_keep_is_no_reference(value: object) -> None:
     ("value", "amount"),
     [(25000, "25000"), (0, "0"), (5.0, "5.0"), (-0.4, "-0.4"), ("50.00", "50.00"), (" -3 ", "-3"), ("0.2", "0.2")],
 )
-def test_a_sum_of_money(value: object, amount: str) -> None:
+def test_amount_of_money_is_parsed(value: object, amount: str) -> None:
     assert amount_of(value) == Decimal(amount)
 
 
@@ -258,11 +258,11 @@ def test_a_sum_of_money(value: object, amount: str) -> None:
         [5],
     ],
 )
-def test_what_is_no_sum_of_money(value: object) -> None:
+def test_invalid_amount_is_none(value: object) -> None:
     assert amount_of(value) is None
 
 
-def test_further_secrets_are_taken_out_of_the_provider_s_words() -> None:
+def test_further_secrets_are_scrubbed_from_provider_text() -> None:
     driver = load("ferzz://FAKE@default")
     assert driver.said("a b+c d b%2Bc e", "b+c") == "a … d … e"
     assert driver.said("a b+c d") == "a b c d"
@@ -275,13 +275,13 @@ def test_scrubbing_twice_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("token", ["", " ", "a b", "a\n", "a\x00", "é", "a" * 8001])
-def test_what_fits_no_header_is_no_token(token: str) -> None:
+def test_text_unfit_for_a_header_is_no_token(token: str) -> None:
     assert not is_token(token)
     assert is_token("FAKE.TOKEN/+=~!")
     assert is_token("a" * 8000)
 
 
-def test_a_parameter_counts_if_it_comes_once() -> None:
+def test_parameter_counts_if_it_comes_once() -> None:
     request = WebhookRequest("GET", [("a", "1"), ("b", "1"), ("b", "1"), ("c", ""), ("d", "1"), ("D", "2")], {}, b"")
     assert request.once("a") == "1"
     assert request.once("b") is None

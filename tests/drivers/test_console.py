@@ -1,4 +1,4 @@
-"""The console driver: shows instead of sending."""
+"""The console driver: prints instead of sending."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ class TestConsole(DriverSuite):
 
 
 @pytest.mark.parametrize(("text", "shown"), [("482193 is your code", "482193 is your code"), (None, "482193")])
-def test_the_notice_shows_the_message_and_a_masked_number(text: str | None, shown: str) -> None:
+def test_notice_shows_the_message_and_a_masked_number(text: str | None, shown: str) -> None:
     order = Order(PhoneNumber("+989120000000"), Channel.SMS, timedelta(seconds=300), "482193", text)
     driver = load_driver(parse_dsn("console://", "PHONE_VERIFY_SMS"))
     assert isinstance(driver, Console)
@@ -38,10 +38,10 @@ def test_the_notice_shows_the_message_and_a_masked_number(text: str | None, show
 @pytest.mark.parametrize(
     "dsn", ["console://127.0.0.1", "console://default:8025", "console:///x", "console://KEY@default"]
 )
-def test_a_console_has_no_host_and_no_credential(dsn: str) -> None:
+def test_console_has_no_host_and_no_credential(dsn: str) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_SMS"):
         load_driver(parse_dsn(dsn, "PHONE_VERIFY_SMS"))
 
 
-def test_a_console_may_be_named() -> None:
+def test_console_may_be_named() -> None:
     assert load_driver(parse_dsn("console://?name=screen", "PHONE_VERIFY_SMS")).name == "screen"

@@ -1,4 +1,4 @@
-"""The text of a DSN."""
+"""The DSN syntax."""
 
 from pathlib import Path
 from urllib.parse import quote
@@ -41,7 +41,7 @@ def parsed(text: str) -> tuple[object, ...]:
         ("sandbox://127.0.0.1:8025", ("sandbox", (), "127.0.0.1", 8025, "", {})),
     ],
 )  # fmt: skip
-def test_the_parts_of_a_dsn(text: str, parts: tuple[object, ...]) -> None:
+def test_dsn_is_split_into_parts(text: str, parts: tuple[object, ...]) -> None:
     assert parsed(text) == parts
 
 
@@ -113,7 +113,7 @@ def test_the_parts_of_a_dsn(text: str, parts: tuple[object, ...]) -> None:
         f"ferzz://{SECRET}@default?name=a@b",
     ],
 )
-def test_a_dsn_that_cannot_be_read_is_told_by_its_setting(text: str) -> None:
+def test_unreadable_dsn_error_names_the_setting(text: str) -> None:
     with pytest.raises(ConfigurationError, match=SETTING) as raised:
         parse_dsn(text, SETTING)
     assert SECRET not in str(raised.value)
@@ -133,12 +133,12 @@ def test_a_dsn_that_cannot_be_read_is_told_by_its_setting(text: str) -> None:
         (f"ferzz://{SECRET}@default:0", "1 to 65535"),
     ],
 )
-def test_an_error_says_what_to_write(text: str, hint: str) -> None:
+def test_error_says_what_to_write(text: str, hint: str) -> None:
     with pytest.raises(ConfigurationError, match=hint):
         parse_dsn(text, SETTING)
 
 
-#: Pieces of DSNs and the marks between them, so that broken ones come close to real ones.
+#: Pieces of DSNs and separators, so that generated ones are close to real ones.
 _PIECES = (
     "ferzz amoot console telefon-ip base :// : / @ ? & = # % %41 %00 default 127.0.0.1 [::1] 80 tls=off name=x .. é"
 )
@@ -151,7 +151,7 @@ _TEXTS = st.text(max_size=40) | st.lists(
 @given(_TEXTS)
 @example("ferzz://KEY@default")
 @example("amoot://KEY@default?auth=form")
-def test_no_text_ends_in_another_error(text: str) -> None:
+def test_any_text_parses_or_raises_configuration_error(text: str) -> None:
     try:
         load_driver(parse_dsn(text, SETTING))
     except ConfigurationError as error:
@@ -169,7 +169,7 @@ def test_no_text_ends_in_another_error(text: str) -> None:
 def test_no_error_and_no_repr_shows_a_credential(
     scheme: str, before: str, after: str, place: str, encoded: bool
 ) -> None:
-    """Whatever stands around the secret in the credential, percent-encoded as it should be, or forgotten."""
+    """The characters around the secret in the credential, percent-encoded or not."""
     credential = f"{before}{SECRET}{after}"
     if encoded:
         credential = quote(credential, safe="", errors="replace")
@@ -184,7 +184,7 @@ def test_no_error_and_no_repr_shows_a_credential(
 
 
 @pytest.mark.parametrize("scheme", ["no-such", "base", "dsn", "telefon_ip", "sandbox", "os"])
-def test_an_unknown_driver_is_told_with_the_known_ones(scheme: str) -> None:
+def test_unknown_driver_error_lists_the_known_ones(scheme: str) -> None:
     with pytest.raises(ConfigurationError, match=SETTING) as raised:
         load_driver(Dsn(scheme, (SECRET,), "127.0.0.1", setting=SETTING))
     for known in ("amoot", "console", "ferzz", "telefon-ip"):

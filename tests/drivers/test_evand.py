@@ -60,7 +60,7 @@ DOWN = ProviderError(FailureKind.TRANSIENT, "cannot connect")
 
 
 def addresses(driver: Evand) -> list[str]:
-    """Where a whole verification asks: the site's token, the send, the participant's token."""
+    """The requests of a whole verification: the site's token, the send, the participant's token."""
     _, sent = overhear(driver.start(ORDER), [CLIENT_TOKEN, answer(204)])
     _, checked = overhear(driver.check(PHONE, RIGHT), [USER_TOKEN])
     return [request.url for request in [*sent, *checked] if isinstance(request, HttpRequest)]
@@ -78,20 +78,20 @@ def addresses(driver: Evand) -> list[str]:
         ("[::1]:8025/x/", "https://[::1]:8025/x", "https://[::1]:8025/x"),
     ],
 )
-def test_two_hosts_by_default_and_one_where_one_is_named(place: str, tokens: str, sends: str) -> None:
+def test_default_is_two_hosts_and_a_named_host_is_one(place: str, tokens: str, sends: str) -> None:
     token = f"{tokens}/api/oauth2/token"
     assert addresses(load(place)) == [token, f"{sends}/mobile/verification-codes", token]
 
 
 @pytest.mark.parametrize("options", ["", "?timeout=5", "?event_id=", "?event_id=%20"])
-def test_an_event_is_required(options: str) -> None:
+def test_event_option_is_required(options: str) -> None:
     with pytest.raises(ConfigurationError, match=r"PHONE_VERIFY_SMS.*event_id") as raised:
         load_driver(parse_dsn(f"evand://FAKE-ID:FAKE-SECRET@default{options}", "PHONE_VERIFY_SMS"))
     assert "FAKE" not in str(raised.value)
 
 
 @pytest.mark.parametrize("option", ["auth_prefix=a%20b", "auth_prefix=%D8%B1", "mobile_field=", "mobile_field=a.b"])
-def test_options_that_fit_no_header_or_field_are_refused(option: str) -> None:
+def test_options_unfit_for_a_header_or_field_are_refused(option: str) -> None:
     with pytest.raises(ConfigurationError, match=rf"PHONE_VERIFY_SMS.*{option.partition('=')[0]}"):
         load(options=f"event_id=1001&{option}")
 
@@ -102,7 +102,7 @@ def test_id_and_secret_are_both_required(credentials: str) -> None:
         load_driver(parse_dsn(f"evand://{credentials}@default?event_id=1001", "PHONE_VERIFY_SMS"))
 
 
-def test_five_digits_for_two_minutes_that_the_provider_checks() -> None:
+def test_code_has_five_digits_for_two_minutes() -> None:
     ability = load().abilities[Channel.SMS]
     assert (ability.holder, ability.known, ability.cap) == (CodeSource.REMOTE_CHECK, 5, timedelta(seconds=120))
 
@@ -110,7 +110,7 @@ def test_five_digits_for_two_minutes_that_the_provider_checks() -> None:
 # The error table
 
 
-#: Status and body, what it means at each of the three requests. `false` is a wrong code.
+#: Status and body, and their meaning for each of the three requests. `false` is a wrong code.
 TABLE = [
     (401, {"error": "invalid_client", "message": "m"}, "configuration", "configuration", "configuration"),
     (400, {"error": "invalid_client", "message": "m"}, "configuration", "configuration", "configuration"),
@@ -134,7 +134,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("status", "body", "token", "send", "check"), TABLE)
-def test_every_status_at_every_request(status: int, body: object, token: str, send: str, check: str) -> None:
+def test_every_status_is_mapped_at_every_request(status: int, body: object, token: str, send: str, check: str) -> None:
     driver, refused = load(), answer(status, body)
     meanings = [
         overhear(driver.start(ORDER), [refused])[0],
@@ -163,13 +163,13 @@ def test_every_status_at_every_request(status: int, body: object, token: str, se
         ("the mobile was invalidated", "unknown"),
     ],
 )
-def test_a_422_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
+def test_422_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
     result, _ = overhear(load().start(ORDER), [CLIENT_TOKEN, answer(422, {"message": message})])
     assert isinstance(result, ProviderError)
     assert result.trouble is FailureKind(trouble)
 
 
-def test_a_fresh_token_is_asked_for_once() -> None:
+def test_fresh_token_is_requested_once() -> None:
     result, asked = overhear(load().start(ORDER), [CLIENT_TOKEN, answer(401)] * 9)
     assert isinstance(result, ProviderError)
     assert result.trouble is FailureKind.CONFIGURATION
@@ -189,7 +189,7 @@ def test_no_error_holds_the_token() -> None:
 
 
 class Site:
-    """A verifier over the real driver, the provider's answers, and a clock."""
+    """A verifier over the real driver, prepared responses, and a clock."""
 
     def __init__(self, *answers: Answer, dsns: Sequence[str] = (), max_failures: int = 20) -> None:
         self.clock, self.transport = ManualClock(), FakeTransport(answers)
@@ -231,7 +231,7 @@ def begun() -> Site:
     return site
 
 
-def test_from_the_start_to_the_proof() -> None:
+def test_start_to_verification_works() -> None:
     site = Site(CLIENT_TOKEN, answer(200, {"data": {}}))
     record = site.begin().verification
     assert record is not None
@@ -246,7 +246,7 @@ def test_from_the_start_to_the_proof() -> None:
     assert site.check(RIGHT).reason is Reason.CLOSED
 
 
-def test_against_the_sandbox() -> None:
+def test_driver_works_against_the_sandbox() -> None:
     site = Site()
     provider = Sandbox(Network(now=site.clock))
 
@@ -266,7 +266,7 @@ def test_against_the_sandbox() -> None:
     assert left(site.check(code, ask)) == (None, Status.VERIFIED, 1)
 
 
-def test_a_wrong_code_counts_as_a_failure_of_the_phone() -> None:
+def test_wrong_code_counts_as_a_failure_of_the_phone() -> None:
     site = Site(max_failures=2)
     for _ in range(2):
         site.transport.answers = [CLIENT_TOKEN, answer(204)]
@@ -284,7 +284,7 @@ def test_a_wrong_code_counts_as_a_failure_of_the_phone() -> None:
     [answer(503), answer(429), answer(401, {"error": "invalid_client"}), answer(200, {}), DOWN, UnclearError("late")],
     ids=["503", "429", "client", "no token", "down", "time-out"],
 )
-def test_a_provider_that_cannot_judge_costs_the_attempt_and_nothing_else(trouble: Answer) -> None:
+def test_provider_outage_spends_only_the_attempt(trouble: Answer) -> None:
     site = begun()
     assert left(site.check(RIGHT, trouble)) == (Reason.PROVIDER_UNAVAILABLE, Status.SENT, 2)
     outcome = site.check(RIGHT, USER_TOKEN)
@@ -292,7 +292,7 @@ def test_a_provider_that_cannot_judge_costs_the_attempt_and_nothing_else(trouble
     assert outcome.proof
 
 
-def test_the_last_attempt() -> None:
+def test_last_wrong_attempt_exhausts_the_code() -> None:
     site = begun()
     for attempts in (2, 1):
         assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, attempts)
@@ -302,14 +302,14 @@ def test_the_last_attempt() -> None:
     assert len(site.transport.requests) == asked
 
 
-def test_the_last_attempt_may_be_the_right_one() -> None:
+def test_last_attempt_may_be_right() -> None:
     site = begun()
     for _ in range(2):
         site.check(WRONG, WRONG_CODE)
     assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 0)
 
 
-def test_the_last_attempt_at_a_provider_that_is_down() -> None:
+def test_last_attempt_during_a_provider_outage_exhausts() -> None:
     site = begun()
     for _ in range(2):
         site.check(WRONG, WRONG_CODE)
@@ -318,7 +318,7 @@ def test_the_last_attempt_at_a_provider_that_is_down() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "1234", "123456", "abcde"])
-def test_a_code_of_another_form_is_not_forwarded(typed: str) -> None:
+def test_malformed_code_is_not_forwarded(typed: str) -> None:
     site = begun()
     assert left(site.check(typed)) == (Reason.MALFORMED_CODE, Status.SENT, 3)
 
@@ -329,13 +329,13 @@ def test_digits_of_another_script_are_forwarded_as_ascii() -> None:
     assert json.loads(site.transport.requests[-1].body or b"")["mobile_verification_code"] == RIGHT
 
 
-def test_after_two_minutes_nobody_is_asked() -> None:
+def test_expired_code_is_not_sent_to_the_provider() -> None:
     site = begun()
     site.clock.move(120)
     assert site.check(RIGHT).reason is Reason.CLOSED
 
 
-def test_a_send_whose_end_is_unclear_stays_usable() -> None:
+def test_unclear_send_stays_usable() -> None:
     site = Site(CLIENT_TOKEN, UnclearError("time-out"), dsns=["amoot://FAKE-TOKEN@default"])
     outcome = site.begin()
     assert left(outcome) == (None, Status.PENDING, 3)
@@ -346,8 +346,8 @@ def test_a_send_whose_end_is_unclear_stays_usable() -> None:
 
 @pytest.mark.parametrize("lost", [UnclearError("time-out"), DOWN], ids=["time-out", "down"])
 @pytest.mark.parametrize("before", [[], [CLIENT_TOKEN, answer(401)]], ids=["first", "fresh"])
-def test_a_token_that_does_not_come_goes_on_to_the_next_driver(before: list[Answer], lost: Answer) -> None:
-    """Nothing was sent yet, so another provider is not paid twice."""
+def test_missing_token_fails_over_to_the_next_driver(before: list[Answer], lost: Answer) -> None:
+    """Nothing was sent yet, so no message is paid twice."""
     site = Site(*before, lost, answer(200, {"Status": "Success"}), dsns=["amoot://FAKE-TOKEN@default"])
     record = site.begin().verification
     assert record is not None
@@ -355,14 +355,14 @@ def test_a_token_that_does_not_come_goes_on_to_the_next_driver(before: list[Answ
     assert "amootsms" in site.transport.requests[-1].host
 
 
-def test_a_lost_token_is_told_as_what_it_is() -> None:
+def test_lost_token_is_reported_as_such() -> None:
     result, _ = overhear(load().start(ORDER), [UnclearError("no whole answer from connect.evand.com: TimeoutError")])
     assert isinstance(result, ProviderError)
     assert result.trouble is FailureKind.TRANSIENT
     assert "connect.evand.com" in result.detail
 
 
-def test_a_users_token_stands_in_for_the_site_s() -> None:
+def test_user_token_replaces_the_sites() -> None:
     site = Site(answer(204))
     assert left(site.begin(user_token="FAKE.USER.TOKEN")) == (None, Status.SENT, 3)
     (sent,) = site.transport.requests
@@ -370,7 +370,7 @@ def test_a_users_token_stands_in_for_the_site_s() -> None:
     assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
 
 
-def test_a_users_token_goes_along_with_a_resend() -> None:
+def test_user_token_is_used_for_a_resend() -> None:
     site = begun()
     site.clock.move(60)
     site.transport.answers = [answer(204)]
@@ -378,14 +378,14 @@ def test_a_users_token_goes_along_with_a_resend() -> None:
     assert site.transport.requests[-1].headers["Authorization"] == "Bearer FAKE.USER.TOKEN"
 
 
-def test_a_users_token_that_ran_out_is_followed_by_one_of_the_site_s() -> None:
+def test_expired_user_token_falls_back_to_the_sites() -> None:
     site = Site(answer(401), CLIENT_TOKEN, answer(204))
     assert left(site.begin(user_token="FAKE.USER.TOKEN")) == (None, Status.SENT, 3)
     headers = [request.headers.get("Authorization") for request in site.transport.requests]
     assert headers == ["Bearer FAKE.USER.TOKEN", None, "Bearer FAKE.CLIENT.TOKEN"]
 
 
-def test_a_users_token_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
+def test_user_token_never_appears_in_text(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     token = "FAKE.USER+TOKEN/1"
     spoken = answer(422, {"error": token, "message": f"{token} FAKE.USER%2BTOKEN%2F1"})
@@ -401,7 +401,7 @@ def test_a_users_token_shows_nowhere(caplog: pytest.LogCaptureFixture) -> None:
     assert "USER" not in f"{other.url} {other.headers} {other.body!r}"
 
 
-def test_a_resend_asks_for_another_code_and_refills_nothing() -> None:
+def test_resend_requests_another_code_and_resets_nothing() -> None:
     site = begun()
     site.check(WRONG, WRONG_CODE)
     site.clock.move(60)
@@ -412,7 +412,7 @@ def test_a_resend_asks_for_another_code_and_refills_nothing() -> None:
 
 
 @pytest.mark.parametrize("refused", [[answer(401)], [answer(200, {})], [CLIENT_TOKEN, answer(429)], [DOWN]])
-def test_a_refusal_goes_on_to_the_next_driver(refused: list[Answer]) -> None:
+def test_refusal_fails_over(refused: list[Answer]) -> None:
     amoot = answer(200, {"Status": "Success"})
     site = Site(*refused, amoot, dsns=["amoot://FAKE-TOKEN@default"])
     record = site.begin().verification
@@ -420,14 +420,14 @@ def test_a_refusal_goes_on_to_the_next_driver(refused: list[Answer]) -> None:
     assert (record.driver, record.holder) == ("amoot", CodeSource.LOCAL)
 
 
-def test_a_bad_number_does_not() -> None:
+def test_bad_number_is_not_failed_over() -> None:
     bad = answer(422, {"message": "The mobile is invalid."})
     site = Site(CLIENT_TOKEN, bad, dsns=["amoot://FAKE-TOKEN@default"])
     assert site.verifier.start(PHONE).reason is Reason.DELIVERY_FAILED
     assert len(site.transport.requests) == 2
 
 
-def test_the_log_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+def test_log_holds_no_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     site = begun()
     spoken = "FAKE-ID FAKE-SECRET 9140000000 12345"

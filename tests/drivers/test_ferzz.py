@@ -1,4 +1,4 @@
-"""Ferzz: the shared suite, and what its statuses and texts mean."""
+"""Ferzz: the shared suite, and the meaning of its statuses and texts."""
 
 import json
 from datetime import timedelta
@@ -71,7 +71,7 @@ def test_every_http_error(status: int, trouble: str, message: str | None) -> Non
         ("telephone exchange", "unknown"),
     ],
 )
-def test_a_bad_request_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
+def test_bad_request_blames_the_number_only_if_it_says_so(message: str, trouble: str) -> None:
     error = answered(400, message)
     assert isinstance(error, ProviderError)
     assert error.trouble is FailureKind(trouble)
@@ -85,7 +85,7 @@ def test_any_other_error_does_not_blame_the_number(status: int, trouble: str) ->
 
 
 @pytest.mark.parametrize("message", [None, 7, ["درخواست دچار خطا شد"], {"a": "b"}, "درخواست دچار خطا شد "])
-def test_a_call_without_a_code_is_refused_whatever_its_message_is(message: object) -> None:
+def test_call_without_a_code_is_refused_for_any_message(message: object) -> None:
     body = json.dumps({"message": message, "code": ""}).encode()
     order = Order(PhoneNumber("+989120000000"), Channel.FLASH_CALL, timedelta(seconds=180))
     error, _ = overhear(load().start(order), [HttpResponse(200, {}, body)])
@@ -93,7 +93,7 @@ def test_a_call_without_a_code_is_refused_whatever_its_message_is(message: objec
     assert error.trouble is (FailureKind.TRANSIENT if isinstance(message, str) else FailureKind.UNKNOWN)
 
 
-def test_the_code_is_told_and_of_unknown_length() -> None:
+def test_provider_code_has_unknown_length() -> None:
     driver = load()
     assert driver.base_url == "https://flashcall-service.ferzz.ir"
     ability = driver.abilities[Channel.FLASH_CALL]
@@ -105,8 +105,8 @@ HOSTS = ("flashcall-service.ferzz.ir", "flash-call2.liara.run", "flash-call.liar
 
 @pytest.mark.parametrize("host", ["default", *HOSTS])
 @pytest.mark.parametrize("retry_path", [None, "/services/call/retry/"])
-def test_every_host_that_was_seen_has_the_same_paths(host: str, retry_path: str | None) -> None:
-    """The vendor moved twice, and a public client uses a fourth host: the DSN's host is enough to follow."""
+def test_every_known_host_has_the_same_paths(host: str, retry_path: str | None) -> None:
+    """The vendor moved twice, and a public client uses a fourth host: changing the DSN's host is enough."""
     options = f"?retry_path={retry_path}" if retry_path else ""
     driver = load_driver(parse_dsn(f"ferzz://FAKE-KEY@{host}{options}", "PHONE_VERIFY_FLASH_CALL"))
     assert isinstance(driver, Ferzz)
@@ -122,6 +122,6 @@ def test_every_host_that_was_seen_has_the_same_paths(host: str, retry_path: str 
 
 
 @pytest.mark.parametrize("path", ["", "services/call/retry/", "/a b", "/a?b=c", "https://other.example/"])
-def test_a_retry_path_is_a_path(path: str) -> None:
+def test_retry_path_option_must_be_a_path(path: str) -> None:
     with pytest.raises(ConfigurationError, match="retry_path"):
         load_driver(parse_dsn("ferzz://FAKE-KEY@default?retry_path=" + path.replace(" ", "%20"), "PHONE_VERIFY_SMS"))

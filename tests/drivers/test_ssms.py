@@ -1,4 +1,4 @@
-"""SSMS: the shared suite, its error table and number plan, and claims that its webhook proves."""
+"""SSMS: the shared suite, its error table and number plan, and claims verified by its webhook."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class TestSsms(DriverSuite):
     phone, abroad = "+79000000000", "+989120000000"
 
 
-#: The union of the labels' tables, as the fact sheet has it; the third column is what the grouping makes of each.
+#: The union of the documented tables; the third column is the resulting failure kind.
 TABLE = """
     1 transport_failure transient
     2 wrong_login_or_password configuration
@@ -103,7 +103,7 @@ def asked(driver: Ssms, order: Order, data: object = None) -> dict[str, str]:
 
 @pytest.mark.parametrize(("code", "trouble"), ROWS)
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.FLASH_CALL, Channel.INBOUND_CALL])
-def test_the_whole_table(code: int, trouble: str, channel: Channel) -> None:
+def test_every_documented_error_is_mapped(code: int, trouble: str, channel: Channel) -> None:
     for written in (code, str(code), f" {code} "):
         result, _ = overhear(load().start(order(channel)), [answer(written)])
         assert isinstance(result, ProviderError)
@@ -112,7 +112,7 @@ def test_the_whole_table(code: int, trouble: str, channel: Channel) -> None:
 
 
 @pytest.mark.parametrize("err_code", ["", "x", "0x0", "0.0", 0.0, False, [], {}, "٠", "0 0", 10**400, "1" * 5000])
-def test_what_is_no_number_is_not_zero(err_code: object) -> None:
+def test_non_numeric_value_is_not_zero(err_code: object) -> None:
     result, _ = overhear(load().start(order()), [answer(err_code)])
     assert isinstance(result, ProviderError)
     assert result.trouble is FailureKind.UNKNOWN
@@ -130,12 +130,12 @@ def test_what_is_no_number_is_not_zero(err_code: object) -> None:
     ],
     ids=["deep", "long", "utf-16", "external", "nested", "bare"],
 )
-def test_xml_that_is_no_answer_is_unclear(body: bytes) -> None:
+def test_malformed_xml_is_unclear(body: bytes) -> None:
     result, _ = overhear(load("?format=xml").start(order()), [HttpResponse(200, {}, body)])
     assert isinstance(result, UnclearError)
 
 
-def test_email_and_password_are_the_other_credentials() -> None:
+def test_email_and_password_are_valid_credentials() -> None:
     fields = asked(load(credentials="user%40site.example:pass%3Aword"), order())
     assert (fields["email"], fields["password"]) == ("user@site.example", "pass:word")
     assert "key" not in fields
@@ -147,14 +147,14 @@ def test_email_and_password_are_the_other_credentials() -> None:
 @pytest.mark.parametrize(
     ("seconds", "sent"), [(300, "300"), (180, "180"), (60, "60"), (30, "60"), (119.2, "120"), (0.1, "60")]
 )
-def test_a_call_is_awaited_for_our_own_life_in_the_provider_s_bounds(seconds: float, sent: str) -> None:
+def test_call_wait_is_our_ttl_within_provider_limits(seconds: float, sent: str) -> None:
     data = {"call_to_number": "78000000000", "id_call": "1"}
     assert asked(load(), order(Channel.INBOUND_CALL, seconds), data)["call_protection"] == sent
 
 
 @pytest.mark.parametrize("state", [*range(128), 1025, 999_999])
-def test_every_state_of_a_report(state: int) -> None:
-    """The table's single states, and the first generation's bits where they stand together; as number and text."""
+def test_every_report_state_is_mapped(state: int) -> None:
+    """The table's single states, and combined bits of the first generation; as number and text."""
     failed = any(state & bit for bit in (2, 16, 32))
     expected = "undelivered" if failed else "delivered" if state in (1, 5, 9, 13) else "open"
     for written in (state, str(state)):
@@ -163,7 +163,7 @@ def test_every_state_of_a_report(state: int) -> None:
         assert result.state == expected
 
 
-def test_the_bounds_of_every_channel() -> None:
+def test_limits_of_every_channel_are_declared() -> None:
     abilities = load().abilities
     assert {channel: (a.holder, a.shortest, a.longest, a.cap) for channel, a in abilities.items()} == {
         Channel.SMS: (CodeSource.LOCAL, None, None, None),
@@ -172,16 +172,16 @@ def test_the_bounds_of_every_channel() -> None:
     }
 
 
-def test_the_provider_s_own_host() -> None:
+def test_default_host_is_the_providers() -> None:
     assert load().base_url == "https://ssl.bs00.ru"
 
 
-def test_a_channel_it_does_not_carry_is_a_fault_of_the_caller() -> None:
+def test_unsupported_channel_raises_an_error() -> None:
     with pytest.raises(ValueError, match="telegram"):
         next(load().start(order(Channel.TELEGRAM)))
 
 
-def test_a_text_that_is_missing_is_the_code_alone() -> None:
+def test_missing_text_is_replaced_by_the_code() -> None:
     bare = Order(PHONE, Channel.SMS, timedelta(seconds=60), "082164")
     assert asked(load(), bare)["text"] == "082164"
 
@@ -212,7 +212,7 @@ def test_a_text_that_is_missing_is_the_code_alone() -> None:
         "foreign=all",
     ],
 )
-def test_an_option_that_cannot_be_read_is_told(option: str) -> None:
+def test_unreadable_option_is_reported(option: str) -> None:
     with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
         load("?" + option)
 
@@ -223,7 +223,7 @@ def test_every_route_is_sent_as_written(route: str) -> None:
 
 
 @pytest.mark.parametrize("seconds", [60, 61, 300])
-def test_a_message_is_held_back_as_long_as_the_option_says(seconds: int) -> None:
+def test_message_is_held_back_as_long_as_the_option_says(seconds: int) -> None:
     assert asked(load(f"?call_protection={seconds}"), order())["call_protection"] == str(seconds)
 
 
@@ -265,7 +265,7 @@ def caller(reported: str) -> PhoneNumber | None:
         ("9613123456", "+9613123456"),  # Lebanon; not +7 961 312 34 56
     ],
 )
-def test_how_a_reported_caller_is_read(reported: str, e164: str) -> None:
+def test_reported_caller_is_parsed(reported: str, e164: str) -> None:
     assert caller(reported) == PhoneNumber(e164)
 
 
@@ -289,12 +289,12 @@ def test_how_a_reported_caller_is_read(reported: str, e164: str) -> None:
         *sorted(HIDDEN_CALLER_DIGITS),
     ],
 )
-def test_a_caller_who_is_no_number_matches_nobody(reported: str) -> None:
+def test_non_numeric_caller_matches_nothing(reported: str) -> None:
     assert caller(reported) is None
 
 
-class Bench:
-    """A site with the real driver; each start is answered with a line, under ids counted from 100001."""
+class Harness:
+    """A site with the real driver; each start returns a line, with ids counted from 100001."""
 
     def __init__(self, **dsns: str) -> None:
         self.clock, self.started = ManualClock(), 0
@@ -341,20 +341,20 @@ CALLED = "id_call=100001&waiting_call_from=79000000000&call_to_number=7800000000
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench(inbound_call="ssms://FAKE-KEY@default")
+def harness() -> Harness:
+    return Harness(inbound_call="ssms://FAKE-KEY@default")
 
 
-def test_a_call_on_time_proves_the_claim_once(bench: Bench) -> None:
-    begun = bench.begun()
+def test_timely_call_verifies_the_claim_once(harness: Harness) -> None:
+    begun = harness.begun()
     assert (begun["dial"]["number"], begun["expires_in"], begun["code_length"]) == (LINE, 300, None)
-    assert bench.look(begun)["proof"] is None
-    bench.clock.move(299)
+    assert harness.look(begun)["proof"] is None
+    harness.clock.move(299)
     for _ in range(2):
-        assert (bench.hook(CALLED).status, bench.hook(CALLED).text) == (200, "OK")
-        assert bench.look(begun)["status"] == "verified"
-    assert bench.look(begun)["proof"]
-    assert len(bench.transport.requests) == 1  # the provider cannot be asked
+        assert (harness.hook(CALLED).status, harness.hook(CALLED).text) == (200, "OK")
+        assert harness.look(begun)["status"] == "verified"
+    assert harness.look(begun)["proof"]
+    assert len(harness.transport.requests) == 1  # the provider cannot be polled
 
 
 @pytest.mark.parametrize(
@@ -366,10 +366,10 @@ def test_a_call_on_time_proves_the_claim_once(bench: Bench) -> None:
         "id=100001&phone=%2B79000000000",
     ],
 )
-def test_what_proves_a_claim(bench: Bench, query: str) -> None:
-    begun = bench.begun()
-    assert bench.hook(query).status == 200
-    assert bench.look(begun)["status"] == "verified"
+def test_matching_report_verifies_the_claim(harness: Harness, query: str) -> None:
+    begun = harness.begun()
+    assert harness.hook(query).status == 200
+    assert harness.look(begun)["status"] == "verified"
 
 
 @pytest.mark.parametrize(
@@ -390,43 +390,43 @@ def test_what_proves_a_claim(bench: Bench, query: str) -> None:
     ids=["stranger", "hidden", "unknown id", "no caller", "caller alone", "other line", "id twice", "caller twice",
          "two names", "line twice", "empty"],
 )  # fmt: skip
-def test_what_proves_nothing_and_leaves_the_claim_open(bench: Bench, query: str) -> None:
-    begun = bench.begun()
-    assert (bench.hook(query).status, bench.hook(query).text) == (200, "OK")
-    assert bench.look(begun)["status"] == "sent"
-    bench.hook(CALLED)
-    assert bench.look(begun)["status"] == "verified"
+def test_other_report_leaves_the_claim_open(harness: Harness, query: str) -> None:
+    begun = harness.begun()
+    assert (harness.hook(query).status, harness.hook(query).text) == (200, "OK")
+    assert harness.look(begun)["status"] == "sent"
+    harness.hook(CALLED)
+    assert harness.look(begun)["status"] == "verified"
 
 
-def test_a_late_call_proves_nothing(bench: Bench) -> None:
-    begun = bench.begun()
-    bench.clock.move(300)
-    assert bench.hook(CALLED).status == 200
-    assert bench.look(begun)["status"] == "expired"
+def test_late_call_verifies_nothing(harness: Harness) -> None:
+    begun = harness.begun()
+    harness.clock.move(300)
+    assert harness.hook(CALLED).status == 200
+    assert harness.look(begun)["status"] == "expired"
 
 
 @pytest.mark.parametrize(
     "path", ["webhooks/ssms/other-secret", "webhooks/ssms/", "webhooks/ssms-2/hook-secret-0123456789abcdef"]
 )
-def test_a_webhook_without_the_secret_is_nothing(bench: Bench, path: str) -> None:
-    begun = bench.begun()
-    assert bench.hook(CALLED, path).status == 404
-    assert bench.look(begun)["status"] == "sent"
+def test_webhook_without_the_secret_is_ignored(harness: Harness, path: str) -> None:
+    begun = harness.begun()
+    assert harness.hook(CALLED, path).status == 404
+    assert harness.look(begun)["status"] == "sent"
 
 
-def test_two_phones_on_one_line_are_told_apart(bench: Bench) -> None:
-    first, second = bench.begun(), bench.begun(phone="+79000000001")
-    bench.hook("waiting_call_from=79000000001&call_to_number=78000000000")
-    assert [bench.look(each)["status"] for each in (first, second)] == ["sent", "verified"]
+def test_two_phones_on_one_line_are_distinguished(harness: Harness) -> None:
+    first, second = harness.begun(), harness.begun(phone="+79000000001")
+    harness.hook("waiting_call_from=79000000001&call_to_number=78000000000")
+    assert [harness.look(each)["status"] for each in (first, second)] == ["sent", "verified"]
 
 
 @pytest.fixture
-def held() -> Bench:
+def held() -> Harness:
     dsn = "ssms://FAKE-KEY@default?call_protection=120"
-    return Bench(sms=dsn, inbound_call=dsn)
+    return Harness(sms=dsn, inbound_call=dsn)
 
 
-def test_an_sms_that_is_held_back_shows_its_line_and_is_proven_by_its_code(held: Bench) -> None:
+def test_held_back_sms_shows_its_line_and_verifies_by_code(held: Harness) -> None:
     begun = held.begun("sms")
     assert (begun["dial"]["number"], begun["code_length"], begun["attempts_left"]) == (LINE, 6, 5)
     held.hook(CALLED)
@@ -444,12 +444,12 @@ def test_an_sms_that_is_held_back_shows_its_line_and_is_proven_by_its_code(held:
 @pytest.mark.parametrize(
     ("channels", "status"),
     [
-        (("sms", "sms"), 201),  # a line that only releases messages is no claim
-        (("sms", "inbound_call"), 409),  # who calls for the message would prove a stranger's claim
+        (("sms", "sms"), 201),  # a line that only releases messages is not a claim
+        (("sms", "inbound_call"), 409),  # a caller who requests the message would verify another client's claim
         (("inbound_call", "sms"), 409),
     ],
 )
-def test_one_call_never_proves_the_claim_of_another_browser(held: Bench, channels: Sequence[str], status: int) -> None:
+def test_call_never_verifies_another_browsers_claim(held: Harness, channels: Sequence[str], status: int) -> None:
     first, second = channels
     held.begun(first)
     assert held.start(second).status == status

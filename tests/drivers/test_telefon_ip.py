@@ -1,4 +1,4 @@
-"""Telefon-IP: the shared suite, its number plan and its abilities."""
+"""Telefon-IP: the shared suite, its number plan and its features."""
 
 import json
 from datetime import timedelta
@@ -50,7 +50,7 @@ def caller(reported: object, options: str = "") -> PhoneNumber | None:
         ("84950000000", "+74950000000"),
     ],
 )
-def test_the_russian_number_plan(reported: object, e164: str) -> None:
+def test_russian_numbers_are_recognised(reported: object, e164: str) -> None:
     assert caller(reported) == PhoneNumber(e164)
 
 
@@ -78,7 +78,7 @@ def test_the_russian_number_plan(reported: object, e164: str) -> None:
         *sorted(HIDDEN_CALLER_DIGITS),
     ],
 )
-def test_a_caller_who_is_no_number_matches_nobody(reported: str, options: str) -> None:
+def test_non_numeric_caller_matches_nothing(reported: str, options: str) -> None:
     assert caller(reported, options) is None
 
 
@@ -88,10 +88,10 @@ def test_a_caller_who_is_no_number_matches_nobody(reported: str, options: str) -
         ("989120000000", None, "+989120000000"),
         ("+989120000000", "+989120000000", "+989120000000"),
         ("9613123456", None, "+9613123456"),  # Lebanon; not +7 961 312 34 56
-        ("84912345678", "+74912345678", "+84912345678"),  # the provider's own form, unless foreign numbers are let in
+        ("84912345678", "+74912345678", "+84912345678"),  # the provider's form, unless foreign numbers are allowed
     ],
 )
-def test_callers_from_abroad(reported: str, refuse: str | None, digits: str) -> None:
+def test_foreign_callers_follow_the_option(reported: str, refuse: str | None, digits: str) -> None:
     assert caller(reported) == (refuse and PhoneNumber(refuse))
     assert caller(reported, "?foreign=digits") == PhoneNumber(digits)
 
@@ -99,7 +99,7 @@ def test_callers_from_abroad(reported: str, refuse: str | None, digits: str) -> 
 @pytest.mark.parametrize(
     ("status", "trouble"), [(401, "configuration"), (404, "unknown"), (429, "rate"), (500, "transient")]
 )
-def test_a_text_decides_only_where_the_status_does_not(status: int, trouble: str) -> None:
+def test_text_decides_only_if_the_status_does_not(status: int, trouble: str) -> None:
     body = json.dumps({"success": False, "error": "phone is not valid, token", "data": {}}).encode()
     order = Order(PhoneNumber("+79000000000"), Channel.SMS, timedelta(seconds=60), "4821")
     error, _ = overhear(load().start(order), [HttpResponse(status, {}, body)])
@@ -107,8 +107,8 @@ def test_a_text_decides_only_where_the_status_does_not(status: int, trouble: str
     assert error.trouble == trouble
 
 
-def test_the_bounds_of_every_channel() -> None:
-    """The provider's lives and code lengths; a told code's length is not known beforehand."""
+def test_limits_of_every_channel_are_declared() -> None:
+    """The provider's TTLs and code lengths; the length of a provider code is not fixed."""
     abilities = load().abilities
     assert {channel: (a.holder, a.shortest, a.longest, a.known) for channel, a in abilities.items()} == {
         Channel.INBOUND_CALL: (CodeSource.NONE, None, None, None),
@@ -120,17 +120,17 @@ def test_the_bounds_of_every_channel() -> None:
     assert abilities[Channel.TELEGRAM].cap == timedelta(seconds=90)
 
 
-def test_the_provider_s_own_host() -> None:
+def test_default_host_is_the_providers() -> None:
     assert load().base_url == "https://api.telefon-ip.ru"
 
 
-def test_a_channel_it_does_not_carry_is_a_fault_of_the_caller() -> None:
+def test_unsupported_channel_raises_an_error() -> None:
     order = Order(PhoneNumber("+79000000000"), Channel.VOICE, timedelta(seconds=60), "4821")
     with pytest.raises(ValueError, match="voice"):
         next(load().start(order))
 
 
 @pytest.mark.parametrize("option", ["sms=yes", "telegram_prefix=9", "foreign=all"])
-def test_an_option_that_cannot_be_read_is_told(option: str) -> None:
+def test_unreadable_option_is_reported(option: str) -> None:
     with pytest.raises(ConfigurationError, match=option.partition("=")[0]):
         load("?" + option)

@@ -1,4 +1,4 @@
-"""The Django example site, as its readers run it: gunicorn with two workers, and a sandbox for a phone network."""
+"""The Django example site in its documented setup: gunicorn with two workers, and a sandbox."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A copy of the example: it keeps its data beside itself."""
+    """A copy of the example: it keeps its data in its folder."""
     copy = tmp_path / "django_site"
     shutil.copytree(
         ROOT / "example_projects" / "django_site", copy, ignore=shutil.ignore_patterns("var", "__pycache__")
@@ -47,7 +47,7 @@ def environment(**more: str) -> Mapping[str, str]:
 
 @contextmanager
 def serving(folder: Path, **more: str) -> Iterator[str]:
-    """The site under gunicorn with two workers; its address."""
+    """The site under gunicorn with two workers; its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -72,8 +72,8 @@ def serving(folder: Path, **more: str) -> Iterator[str]:
         log.close()
 
 
-def test_a_visitor_signs_in_by_sms(folder: Path) -> None:
-    """From an empty folder: two workers make tables and key at once, then a code goes all the way."""
+def test_visitor_signs_in_by_sms(folder: Path) -> None:
+    """From an empty folder: two workers create tables and key, then a login by code works."""
     with SandboxServer() as sandbox, serving(folder, PHONE_VERIFY_SMS=sandbox.dsn) as url:
         visitor, handset = Browser(HttpCarrier(url)), HttpCarrier(sandbox.url)
         assert "Sign in" in visitor.get("/").text
@@ -86,7 +86,7 @@ def test_a_visitor_signs_in_by_sms(folder: Path) -> None:
         home = visitor.get("/")
         assert PHONE in home.text
         assert home.headers["x-frame-options"] == "DENY"
-        # Both workers know the session: they have the same key and the same tables.
+        # Both workers accept the session: they share the key and the tables.
         assert all(PHONE in visitor.get("/").text for _ in range(10))
         assert visitor.call("GET", "v1/session").json()["user"]["phone"] == PHONE
         assert visitor.post_form("/phone/logout/").location == "/"
@@ -107,7 +107,7 @@ def code_of(sandbox: SandboxServer, phone: str) -> str:
     return str(answer.json()["code"])
 
 
-def test_profile_and_second_factor(folder: Path) -> None:
+def test_profile_and_second_factor_work(folder: Path) -> None:
     """The name, the change of number, the page for a recent check, and the one for a second phone."""
     settings = {"PHONE_VERIFY_REGION": "IR", "PHONE_VERIFY_RESEND_AFTER": "0", "ASK_NAME": "1"}
     with SandboxServer() as sandbox, serving(folder, PHONE_VERIFY_SMS=sandbox.dsn, **settings) as url:
@@ -153,7 +153,7 @@ def test_profile_and_second_factor(folder: Path) -> None:
         wrong = str((int(right) + 1) % 10**6).zfill(6)
         assert "not right" in visitor.post_form("/second-factor/add/", phone=NEVER, code=wrong).text
         with closing(sqlite3.connect(folder / "var" / "site.sqlite3")) as database, database:
-            # After one wrong code django-otp waits for a second, which a busy machine lets pass.
+            # After one wrong code django-otp requires a second of waiting, which a slow machine spends anyway.
             database.execute(
                 "UPDATE phone_verify_otp_phonedevice SET throttling_failure_count = 20 WHERE NOT confirmed"
             )
@@ -161,7 +161,7 @@ def test_profile_and_second_factor(folder: Path) -> None:
         assert "Traceback" not in (folder / "log").read_text()
 
 
-def test_without_a_channel_the_site_says_so(folder: Path, tmp_path: Path) -> None:
+def test_site_without_a_channel_says_so(folder: Path, tmp_path: Path) -> None:
     database = tmp_path / "elsewhere.sqlite3"
     more = {
         "DATABASE_URL": f"sqlite:///{database}",
@@ -182,7 +182,7 @@ def test_without_a_channel_the_site_says_so(folder: Path, tmp_path: Path) -> Non
     assert not (folder / "var").exists()
 
 
-def test_a_wrong_setting_stops_the_start(folder: Path) -> None:
+def test_wrong_setting_stops_the_start(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import wsgi"],
         cwd=folder,
@@ -196,7 +196,7 @@ def test_a_wrong_setting_stops_the_start(folder: Path) -> None:
     assert "PHONE_VERIFY_TTL" in done.stderr
 
 
-def test_djangos_own_checks_have_nothing_to_say(folder: Path) -> None:
+def test_django_deploy_checks_pass(folder: Path) -> None:
     """Also no migration is missing, and the commands run from the folder."""
     for command in (["check", "--fail-level", "WARNING"], ["makemigrations", "--check", "--dry-run"]):
         done = subprocess.run(

@@ -112,8 +112,8 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
-def test_a_login_by_sms_on_the_first_start_of_several_workers(sandbox: SandboxServer, serve: Serve) -> None:
-    """Nothing is prepared: folders, key and tables are made by whichever worker comes first."""
+def test_login_by_sms_on_the_first_start_of_several_workers(sandbox: SandboxServer, serve: Serve) -> None:
+    """Nothing is prepared: the first worker creates folders, key and tables."""
     site = serve(PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_MAX_ATTEMPTS="3")
     stage = Stage(lambda: HttpCarrier(site.url), sandbox)
     sms_to_session(stage)
@@ -129,7 +129,7 @@ def test_a_login_by_sms_on_the_first_start_of_several_workers(sandbox: SandboxSe
     ]
 
 
-def test_signed_in_stays_signed_in_after_a_restart(sandbox: SandboxServer, serve: Serve) -> None:
+def test_session_survives_a_restart(sandbox: SandboxServer, serve: Serve) -> None:
     site = serve(PHONE_VERIFY_SMS=sandbox.dsn)
     carrier, stage = HttpCarrier(site.url), Stage(lambda: HttpCarrier(site.url), sandbox)
     browser, phone = Browser(carrier), stage.phone()
@@ -143,7 +143,7 @@ def test_signed_in_stays_signed_in_after_a_restart(sandbox: SandboxServer, serve
     assert page.headers["cache-control"] == "no-store"
 
 
-def test_without_a_channel_the_site_starts_and_says_so(serve: Serve) -> None:
+def test_site_without_a_channel_starts_and_says_so(serve: Serve) -> None:
     browser = serve().browser()
     page = browser.get("/phone/login/")
     assert page.status == 200
@@ -152,7 +152,7 @@ def test_without_a_channel_the_site_starts_and_says_so(serve: Serve) -> None:
     assert (answer.status, answer.json()["code"]) == (503, "unavailable")
 
 
-def test_the_environment_configures_it(serve: Serve, tmp_path: Path) -> None:
+def test_environment_configures_the_site(serve: Serve, tmp_path: Path) -> None:
     database = tmp_path / "elsewhere.sqlite3"
     site = serve(
         PHONE_VERIFY_SMS="console://",
@@ -177,7 +177,7 @@ def test_the_environment_configures_it(serve: Serve, tmp_path: Path) -> None:
     assert site.browser().get("/", {"Host": "localhost"}).status == 400
 
 
-def test_by_default_it_answers_to_the_loopback_names_only(serve: Serve) -> None:
+def test_default_hosts_are_loopback_names_only(serve: Serve) -> None:
     site = serve()
     hosts = {
         "localhost": 200,
@@ -200,7 +200,7 @@ def test_by_default_it_answers_to_the_loopback_names_only(serve: Serve) -> None:
 
 @pytest.mark.race
 def test_workers_that_start_at_once_agree(tmp_path: Path) -> None:
-    """On one key, and on who makes the tables."""
+    """On one key, and on which worker creates the tables."""
     served = Served(tmp_path / "site")
     program = "import wsgi; print(wsgi.application.config['SECRET_KEY'])"
     workers = [
@@ -221,7 +221,7 @@ def test_workers_that_start_at_once_agree(tmp_path: Path) -> None:
 
 @pytest.fixture
 def modules() -> Callable[[str], Any]:
-    """The example's modules by name; nobody else gets to import them."""
+    """The example's modules by name, hidden from other imports."""
 
     def load(name: str) -> Any:
         spec = importlib.util.spec_from_file_location(f"flask_site_{name}", SITE / f"{name}.py")
@@ -235,7 +235,7 @@ def modules() -> Callable[[str], Any]:
 
 
 @pytest.mark.race
-def test_one_number_is_one_user_however_many_browsers_are_first(modules: Callable[[str], Any], tmp_path: Path) -> None:
+def test_concurrent_first_logins_create_one_user(modules: Callable[[str], Any], tmp_path: Path) -> None:
     accounts = modules("accounts").Accounts(f"sqlite:///{tmp_path / 'site.sqlite3'}")
     gate, found = threading.Barrier(8), []
     at = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -274,7 +274,7 @@ def test_database_urls_name_the_drivers_we_install(modules: Callable[[str], Any]
     assert rest == text.partition("://")[2]
 
 
-def test_profile_members_and_a_step_up(sandbox: SandboxServer, serve: Serve) -> None:
+def test_profile_members_and_step_up_pages_work(sandbox: SandboxServer, serve: Serve) -> None:
     site = serve(PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_RESEND_AFTER="0")
     stage = Stage(lambda: HttpCarrier(site.url), sandbox)
     browser, phone, other = site.browser(), stage.phone(), stage.phone()
@@ -292,7 +292,7 @@ def test_profile_members_and_a_step_up(sandbox: SandboxServer, serve: Serve) -> 
     assert other[-4:] in browser.get("/profile").text
 
 
-def test_the_pages_cookies_go_by_https_where_the_site_does(sandbox: SandboxServer, serve: Serve) -> None:
+def test_cookies_are_secure_on_an_https_site(sandbox: SandboxServer, serve: Serve) -> None:
     site = serve(PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_PUBLIC_URL="http://127.0.0.1")
     stage = Stage(lambda: HttpCarrier(site.url), sandbox)
     browser, phone = site.browser(), stage.phone()

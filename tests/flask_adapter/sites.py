@@ -1,4 +1,4 @@
-"""Small Flask sites for tests: users in a dict, SMS to a transport that keeps them."""
+"""Small Flask sites for tests: users in a dict, SMS to a transport that records them."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ class User(UserMixin):
 
 @dataclass
 class Made:
-    """A site under test, and what stands around it."""
+    """A site under test and its environment."""
 
     app: Flask
     transport: FakeTransport = field(default_factory=FakeTransport)
     clock: ManualClock = field(default_factory=ManualClock)
     users: dict[str, User] = field(default_factory=dict)
-    #: What the site was asked about accounts, in order.
+    #: The calls of account callbacks, in order.
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -86,7 +86,7 @@ def make(
     before: Callable[[Flask], object] = lambda app: None,
     **config: Any,
 ) -> Made:
-    """A site with a page that says who is signed in; `config` has its settings, `before` prepares the application."""
+    """A site with a page that shows the signed-in user; `config` holds settings, `before` prepares the application."""
     app = Flask(name, subdomain_matching=subdomain is not None)
     app.config.update(
         {
@@ -118,13 +118,13 @@ def make(
 
 
 def proof_of(phone: str) -> Redeemed:
-    """What a code that was sent to this phone proves."""
+    """Return the result of redeeming a code sent to this phone."""
     at = datetime(2026, 11, 22, 12, tzinfo=UTC)
     return Redeemed(PhoneNumber(phone), "login", "default", Channel.SMS, Assurance.CODE, "id", at)
 
 
 def token(page: TestResponse) -> str:
-    """The token against forged forms, as the page holds it."""
+    """Return the CSRF token from the page."""
     found = re.search(r'name="csrf_token"[^>]* value="([^"]+)"', page.text)
     assert found, page.text
     return found.group(1)
@@ -138,14 +138,14 @@ def submit(client: Any, path: str, **fields: str) -> TestResponse:
 
 
 def start(client: Any, phone: str = PHONE, purpose: str = "login", **more: Any) -> Any:
-    """A start by the API that succeeds: its document."""
+    """Start by the API; return the document."""
     response = client.post("/phone/v1/verifications", json={"phone": phone, "purpose": purpose}, **more)
     assert response.status_code == 201, response.text
     return response.json
 
 
 def proof(client: Any, made: Made, phone: str = PHONE, purpose: str = "login") -> str:
-    """The proof of a phone, by the API."""
+    """Return the proof of a phone, by the API."""
     id = start(client, phone, purpose)["id"]
     response = client.post(f"/phone/v1/verifications/{id}/check", json={"code": made.code})
     assert response.status_code == 200, response.text
@@ -153,12 +153,12 @@ def proof(client: Any, made: Made, phone: str = PHONE, purpose: str = "login") -
 
 
 def cookie_line(response: TestResponse, name: str) -> str | None:
-    """The Set-Cookie line of this name."""
+    """Return the Set-Cookie header of this name."""
     return next((line for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{name}=")), None)
 
 
 def is_problem(response: TestResponse, status: int, code: str) -> bool:
-    """Whether the answer is this problem, in full form."""
+    """Return whether the response is this problem, in full form."""
     assert response.content_type == "application/problem+json", response.text
     assert response.headers["Cache-Control"] == "no-store"
     assert response.json is not None

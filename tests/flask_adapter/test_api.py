@@ -1,4 +1,4 @@
-"""What the adapter itself owes the JSON API: bodies, methods, errors, cookies, forgery."""
+"""The adapter's part of the JSON API: bodies, methods, errors, cookies, CSRF."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VERIFICATIONS = "/phone/v1/verifications"
 SESSION = "/phone/v1/session"
 
 
-def test_from_start_to_session_and_out() -> None:
+def test_api_signs_in_and_out() -> None:
     made = make()
     client = made.app.test_client()
     answer = client.post(SESSION, json={"proof": proof(client, made)})
@@ -35,7 +35,7 @@ def test_from_start_to_session_and_out() -> None:
     assert is_problem(client.get(SESSION), 401, "not_signed_in")
 
 
-def test_a_start_and_a_check_look_at_no_account_and_no_session() -> None:
+def test_start_and_check_read_no_user_or_session() -> None:
     made = make()
     client = made.app.test_client()
     proof(client, made)
@@ -51,7 +51,7 @@ def test_a_start_and_a_check_look_at_no_account_and_no_session() -> None:
     assert made.asked == ["load"]
 
 
-def test_an_inactive_user_is_refused_and_nobody_once_signed_in() -> None:
+def test_inactive_user_is_refused_and_signed_out() -> None:
     made = make()
     client = made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -62,8 +62,8 @@ def test_an_inactive_user_is_refused_and_nobody_once_signed_in() -> None:
     assert other.get("/").text == "nobody"
 
 
-def test_a_site_may_close_sign_up() -> None:
-    """A function that finds nobody and makes nobody returns None, or None and False."""
+def test_site_may_close_signup() -> None:
+    """A callback that refuses a user returns None, or None and False."""
     for nobody in (None, (None, False)):
         made = make()
         made.app.extensions["phone_verify"].accounts.user_for_phone = lambda redeemed, nobody=nobody: nobody
@@ -72,7 +72,7 @@ def test_a_site_may_close_sign_up() -> None:
 
 
 @pytest.mark.parametrize("phone_of", [lambda user: None, lambda user: "+989120000009"])
-def test_a_site_may_say_what_a_users_number_is(phone_of: Callable[[Any], str | None]) -> None:
+def test_site_may_define_the_users_number(phone_of: Callable[[Any], str | None]) -> None:
     made = make()
     made.app.extensions["phone_verify"].accounts.phone_for_user = phone_of
     client = made.app.test_client()
@@ -80,7 +80,7 @@ def test_a_site_may_say_what_a_users_number_is(phone_of: Callable[[Any], str | N
     assert client.get(SESSION).json == {"user": {"id": "u0", "phone": phone_of(None)}}
 
 
-def test_a_user_without_the_flag_is_not_new() -> None:
+def test_user_without_the_flag_is_not_new() -> None:
     made = make()
     accounts = made.app.extensions["phone_verify"].accounts
     accounts.user_for_phone = lambda redeemed: made.find_or_make(redeemed)[0]
@@ -94,14 +94,14 @@ def test_a_user_without_the_flag_is_not_new() -> None:
 @pytest.mark.parametrize(
     "path", ["v1/", "v1/nothing", "v1//verifications", "v1/verifications/", "v1/a\nb", "webhooks/"]
 )
-def test_an_unknown_path_is_a_problem(path: str) -> None:
+def test_unknown_path_is_a_problem(path: str) -> None:
     client = make().app.test_client()
     for method in ("GET", "POST", "OPTIONS", "BREW"):
         assert is_problem(client.open(f"/phone/{path}", method=method), 404, "not_found")
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "PUT", "PATCH", "DELETE", "GET", "HEAD", "TRACE", "BREW"])
-def test_an_unknown_method_is_a_problem(method: str) -> None:
+def test_unknown_method_is_a_problem(method: str) -> None:
     answer = make().app.test_client().open(VERIFICATIONS, method=method)
     assert answer.status_code == 405
     assert answer.content_type == "application/problem+json"
@@ -115,8 +115,8 @@ def test_head_is_get_without_the_body() -> None:
     assert client.head(SESSION).status_code == 401
 
 
-def test_our_paths_hide_nothing_of_the_site() -> None:
-    """A site's rule that takes everything keeps everything else."""
+def test_api_paths_shadow_no_site_path() -> None:
+    """A catch-all rule of the site still gets all other paths."""
 
     def prepare(app: Flask) -> None:
         app.add_url_rule("/<path:rest>", "everything", lambda rest: rest)
@@ -131,7 +131,7 @@ def test_our_paths_hide_nothing_of_the_site() -> None:
 
 
 @pytest.mark.parametrize("config", [{}, {"MAX_CONTENT_LENGTH": 10}, {"MAX_CONTENT_LENGTH": 10**9}])
-def test_our_own_bound_holds_whatever_the_sites_is(config: dict[str, int]) -> None:
+def test_api_body_limit_holds_besides_the_sites(config: dict[str, int]) -> None:
     made = make(**config)
     client = made.app.test_client()
     start(client)
@@ -146,7 +146,7 @@ def test_our_own_bound_holds_whatever_the_sites_is(config: dict[str, int]) -> No
 
 
 class Counting(io.RawIOBase):
-    """A body without end that counts what is read of it."""
+    """An endless body that counts the bytes read."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -161,7 +161,7 @@ class Counting(io.RawIOBase):
         return size
 
 
-def test_a_body_without_end_is_not_read_to_its_end() -> None:
+def test_endless_body_is_read_up_to_the_limit() -> None:
     made, body = make(), Counting()
     answer = made.app.test_client().post(
         VERIFICATIONS,
@@ -173,7 +173,7 @@ def test_a_body_without_end_is_not_read_to_its_end() -> None:
     assert body.count == 16 * 1024 + 1
 
 
-def test_a_body_that_says_it_is_too_long_is_not_read() -> None:
+def test_declared_oversized_body_is_not_read() -> None:
     made, body = make(), Counting()
     answer = made.app.test_client().post(
         VERIFICATIONS,
@@ -184,7 +184,7 @@ def test_a_body_that_says_it_is_too_long_is_not_read() -> None:
     assert body.count == 0
 
 
-def test_a_chunked_body_is_read() -> None:
+def test_chunked_body_is_read() -> None:
     made = make()
     answer = made.app.test_client().post(
         VERIFICATIONS,
@@ -199,7 +199,7 @@ def test_a_chunked_body_is_read() -> None:
 
 
 class Broken(io.RawIOBase):
-    """A body that a server cannot make sense of; each server has errors of its own."""
+    """A body that a server cannot parse; each server raises different errors."""
 
     def readable(self) -> bool:
         return True
@@ -209,7 +209,7 @@ class Broken(io.RawIOBase):
 
 
 @pytest.mark.parametrize("body", [io.BytesIO(b""), io.BytesIO(b"{"), Broken()])
-def test_a_body_that_breaks_off_is_a_problem(body: io.IOBase) -> None:
+def test_truncated_body_is_a_problem(body: io.IOBase) -> None:
     made = make()
     client = made.app.test_client()
     id = start(client)["id"]
@@ -225,7 +225,7 @@ def test_a_body_that_breaks_off_is_a_problem(body: io.IOBase) -> None:
 # Errors
 
 
-def test_what_the_sites_own_function_raises_is_a_problem_and_in_the_sites_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_callback_error_is_a_problem_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     made = make(TESTING=False)
     made.app.extensions["phone_verify"].accounts.user_for_phone = lambda redeemed: 1 / 0
     client = made.app.test_client()
@@ -234,7 +234,7 @@ def test_what_the_sites_own_function_raises_is_a_problem_and_in_the_sites_log(ca
     assert client.get("/").text == "nobody"
 
 
-def test_a_sites_own_handlers_do_not_reach_the_api() -> None:
+def test_site_error_handlers_do_not_apply_to_the_api() -> None:
     def prepare(app: Flask) -> None:
         for status in (404, 405, 413, 500):
             app.register_error_handler(status, lambda error: ("<h1>our own page</h1>", error.code))
@@ -246,7 +246,7 @@ def test_a_sites_own_handlers_do_not_reach_the_api() -> None:
     assert client.get("/phone/nothing").text == "<h1>our own page</h1>"
 
 
-def test_a_site_may_still_close_its_door() -> None:
+def test_site_before_request_may_refuse() -> None:
     def prepare(app: Flask) -> None:
         app.before_request(lambda: abort(418) if request.headers.get("X-Robot") else None)
 
@@ -254,7 +254,7 @@ def test_a_site_may_still_close_its_door() -> None:
     assert client.get(SESSION, headers={"X-Robot": "yes"}).status_code == 418
 
 
-def test_a_store_that_is_down_is_503_and_nothing_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_outage_is_503_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     made = make()
     store = made.app.extensions["phone_verify"].site.verifier._flows._store
     client = made.app.test_client()
@@ -277,7 +277,7 @@ def test_a_store_that_is_down_is_503_and_nothing_is_sent(monkeypatch: pytest.Mon
     assert len(made.transport.notices) == 1
 
 
-def test_memory_is_refused_where_there_are_several_processes(caplog: pytest.LogCaptureFixture) -> None:
+def test_memory_store_is_refused_with_several_processes(caplog: pytest.LogCaptureFixture) -> None:
     made = make()
     client = made.app.test_client()
     for _ in range(2):
@@ -289,11 +289,11 @@ def test_memory_is_refused_where_there_are_several_processes(caplog: pytest.LogC
     assert "PHONE_VERIFY_STORE" in told[0]
 
 
-# Forgery
+# CSRF
 
 
 @pytest.mark.parametrize("when", ["before", "after", "never"])
-def test_the_api_needs_no_token(when: str) -> None:
+def test_api_requires_no_csrf_token(when: str) -> None:
     made = make(before=CSRFProtect if when == "before" else lambda app: None)
     if when == "after":
         CSRFProtect(made.app)
@@ -304,7 +304,7 @@ def test_the_api_needs_no_token(when: str) -> None:
     assert client.post(path, data={"a": "b"}).text == "OK"
 
 
-def test_the_rest_of_the_site_stays_protected() -> None:
+def test_rest_of_the_site_stays_protected() -> None:
     made = make(before=CSRFProtect)
     made.app.add_url_rule("/order", "order", lambda: "ordered", methods=["POST"])
     client = made.app.test_client()
@@ -313,7 +313,7 @@ def test_the_rest_of_the_site_stays_protected() -> None:
 
 
 @pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "https://evil.example"}])
-def test_another_site_is_refused(headers: dict[str, str]) -> None:
+def test_cross_site_request_is_refused(headers: dict[str, str]) -> None:
     made = make()
     client = made.app.test_client()
     assert is_problem(client.post(VERIFICATIONS, json={"phone": PHONE}, headers=headers), 403, "cross_site")
@@ -323,7 +323,7 @@ def test_another_site_is_refused(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("origin", ["http://localhost", "https://public.example"])
-def test_our_own_pages_are_let_in(origin: str) -> None:
+def test_same_origin_request_is_allowed(origin: str) -> None:
     made = make(PHONE_VERIFY_PUBLIC_URL="https://public.example")
     start(made.app.test_client(), headers={"Origin": origin})
 
@@ -331,7 +331,7 @@ def test_our_own_pages_are_let_in(origin: str) -> None:
 # Cookie and address
 
 
-def test_our_cookie_is_dropped_when_it_is_empty() -> None:
+def test_empty_binding_cookie_is_deleted() -> None:
     client = make().app.test_client()
     client.set_cookie(COOKIE, f"{'A' * 44}.{'s' * 22}", path="/phone/")  # of a verification purged long ago
     with client.session_transaction() as kept:
@@ -344,7 +344,7 @@ def test_our_cookie_is_dropped_when_it_is_empty() -> None:
     assert client.get_cookie(COOKIE, path="/phone/") is None
 
 
-def test_other_verifications_leave_the_cookie_at_sign_in() -> None:
+def test_login_removes_other_verifications_from_the_cookie() -> None:
     made = make()
     client = made.app.test_client()
     other = start(client, "+989120000001")["id"]
@@ -352,7 +352,7 @@ def test_other_verifications_leave_the_cookie_at_sign_in() -> None:
     assert client.get(f"{VERIFICATIONS}/{other}").status_code == 404
 
 
-def test_the_address_is_the_peers_unless_proxies_are_trusted() -> None:
+def test_client_address_is_the_peer_unless_proxies_trusted() -> None:
     def starts(trusted: int) -> list[int]:
         made = make(PHONE_VERIFY_TRUSTED_PROXIES=trusted, PHONE_VERIFY_SENDS_PER_HOUR_PER_ADDRESS=1)
         client = made.app.test_client()

@@ -1,4 +1,4 @@
-"""`flask phone-verify …`, as somebody at a terminal has it."""
+"""The `flask phone-verify` commands, as at a terminal."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(tmp_path: Path) -> Made:
     return make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
 
 
-def test_init_db_makes_the_tables_once(made: Made, tmp_path: Path) -> None:
+def test_init_db_creates_the_tables_once(made: Made, tmp_path: Path) -> None:
     first, second = run(made, "init-db"), run(made, "init-db")
     assert (first.exit_code, second.exit_code) == (0, 0), first.output
     assert "The tables are made" in first.output
@@ -40,13 +40,13 @@ def test_init_db_makes_the_tables_once(made: Made, tmp_path: Path) -> None:
         assert database.execute("SELECT count(*) FROM phone_verify_verification").fetchone() == (0,)
 
 
-def test_init_db_says_where_there_are_no_tables() -> None:
+def test_init_db_reports_a_store_without_tables() -> None:
     result = run(make(), "init-db")
     assert result.exit_code == 1
     assert "memory: has no tables" in result.output
 
 
-def test_purge_drops_what_is_over(made: Made) -> None:
+def test_purge_drops_ended_verifications(made: Made) -> None:
     for _ in range(2):
         start(made.app.test_client())
     assert run(made, "purge").output.startswith("0 ")
@@ -57,7 +57,7 @@ def test_purge_drops_what_is_over(made: Made) -> None:
     assert run(made, "purge").output.startswith("0 ")
 
 
-def test_erase_forgets_a_number_only_with_yes(made: Made) -> None:
+def test_erase_removes_a_number_only_with_yes(made: Made) -> None:
     client = made.app.test_client()
     id = start(client)["id"]
     asked = run(made, "erase", PHONE)
@@ -90,7 +90,7 @@ def test_unlock_removes_the_lock_of_one_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("words", [["purge"], ["erase", PHONE, "--yes"], ["unlock", PHONE]])
-def test_a_store_that_does_not_answer_is_told(made: Made, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_store_is_reported(made: Made, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     store: Any = made.app.extensions["phone_verify"].site.verifier.flows._store
 
     async def silent(*_: object) -> None:
@@ -102,7 +102,7 @@ def test_a_store_that_does_not_answer_is_told(made: Made, words: list[str], monk
     assert "the database is away" in result.output
 
 
-def test_the_doctor_looks_at_this_application(made: Made) -> None:
+def test_doctor_checks_this_application(made: Made) -> None:
     result = run(made, "doctor", "--offline")
     assert result.exit_code == 0, result.output
     assert "Flask's own SECRET_KEY" in result.output
@@ -110,8 +110,8 @@ def test_the_doctor_looks_at_this_application(made: Made) -> None:
     assert run(made, "doctor", "--flask", "other:app").exit_code == 2
 
 
-def test_a_verification_by_hand_ends_when_the_input_does(made: Made) -> None:
-    """Its whole course is tested where it is written; here: it is this site's, in its store and by its drivers."""
+def test_interactive_verification_ends_with_the_input(made: Made) -> None:
+    """The full command is tested in test_interactive.py; here: it uses this site's store and drivers."""
     with made.app.app_context():
         tag = current_verifier.tag(PhoneNumber(PHONE))
     program = "import wsgi, sys; from flask.cli import main; sys.argv[0] = 'flask'; main()"

@@ -1,4 +1,4 @@
-"""The extension on one application and on several, its settings, and where it is mounted."""
+"""The extension on one application and on several, its settings, and its mount."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .sites import KEY, PHONE, Made, User, cookie_line, is_problem, make, proof,
 ROOT = Path(__file__).parents[2]
 
 
-def test_an_application_factory_and_two_applications_of_one_extension() -> None:
+def test_one_extension_serves_two_applications() -> None:
     phone_verify = PhoneVerify()
     first = make("first", extension=phone_verify, PHONE_VERIFY_CODE_LENGTH=6)
     second = make("second", extension=phone_verify, url_prefix="/verify", PHONE_VERIFY_MAX_ATTEMPTS=2)
@@ -41,14 +41,14 @@ def test_an_application_factory_and_two_applications_of_one_extension() -> None:
     assert is_problem(one.get(f"/phone/{path}", headers=secret), 404, "not_found")
 
 
-def test_the_constructor_takes_the_application_too() -> None:
+def test_constructor_accepts_the_application() -> None:
     app = Flask("site")
     app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="memory:")
     PhoneVerify(app, "/here/")
     assert is_problem(app.test_client().get("/here/v1/x"), 404, "not_found")
 
 
-def test_the_verifier_of_the_current_application() -> None:
+def test_current_verifier_is_the_applications() -> None:
     first, second = make("first"), make("second", PHONE_VERIFY_MAX_ATTEMPTS=2)
     with first.app.app_context():
         assert current_verifier.policy.max_attempts == 5
@@ -59,7 +59,7 @@ def test_the_verifier_of_the_current_application() -> None:
         _ = current_verifier.policy
 
 
-def test_decorators_leave_the_functions_as_they_are() -> None:
+def test_decorators_return_the_functions_unchanged() -> None:
     phone_verify = PhoneVerify()
 
     @phone_verify.user_for_phone
@@ -71,7 +71,7 @@ def test_decorators_leave_the_functions_as_they_are() -> None:
     assert (find.__name__, phone_of.__name__) == ("find", "phone_of")
 
 
-def test_an_application_has_it_once() -> None:
+def test_second_init_app_is_refused() -> None:
     made = make()
     before = made.app.extensions["phone_verify"]
     for again in (lambda: PhoneVerify(made.app, "/again"), lambda: PhoneVerify().init_app(made.app)):
@@ -81,7 +81,7 @@ def test_an_application_has_it_once() -> None:
     start(made.app.test_client())
 
 
-def test_an_application_that_was_refused_has_nothing_of_it() -> None:
+def test_refused_application_is_left_unchanged() -> None:
     app = Flask("site")
     app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="floppy:")
     phone_verify = PhoneVerify()
@@ -92,7 +92,7 @@ def test_an_application_that_was_refused_has_nothing_of_it() -> None:
     phone_verify.init_app(app)
 
 
-def test_the_functions_of_the_site_may_be_coroutines() -> None:
+def test_callbacks_may_be_coroutines() -> None:
     made = make()
     accounts = made.app.extensions["phone_verify"].accounts
     find, give = accounts.user_for_phone, accounts.set_phone
@@ -115,7 +115,7 @@ def test_the_functions_of_the_site_may_be_coroutines() -> None:
     assert answer.json["user"]["phone"] == other
 
 
-def test_views_that_are_coroutines_await_the_async_verifier() -> None:
+def test_async_views_may_await_the_async_verifier() -> None:
     made = make()
 
     @made.app.post("/own")
@@ -127,8 +127,8 @@ def test_views_that_are_coroutines_await_the_async_verifier() -> None:
     assert made.app.test_client().post("/own").text == "sent"
 
 
-def test_many_threads_of_one_process_at_once(tmp_path: Path) -> None:
-    """Each is a visitor of its own: nothing of one request shows in another."""
+def test_concurrent_threads_of_one_process_work(tmp_path: Path) -> None:
+    """Each request is a separate visitor: nothing of one request appears in another."""
     made = make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
     phones = [f"+98912000{n:04}" for n in range(16)]
     made.users.update({f"u{n}": User(f"u{n}", phone) for n, phone in enumerate(phones)})
@@ -150,7 +150,7 @@ def test_many_threads_of_one_process_at_once(tmp_path: Path) -> None:
 # Settings
 
 
-def test_settings_come_from_the_application_and_then_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_application_settings_precede_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHONE_VERIFY_MAX_ATTEMPTS", "2")
     monkeypatch.setenv("PHONE_VERIFY_TTL", "120")
     made = make(PHONE_VERIFY_MAX_ATTEMPTS=3)
@@ -178,12 +178,12 @@ def test_settings_come_from_the_application_and_then_from_the_environment(monkey
         ({"SECRET_KEY": None}, "PHONE_VERIFY_SECRET_KEYS"),
     ],
 )
-def test_a_setting_that_cannot_work_is_refused_at_start_up_by_its_name(config: dict[str, Any], named: str) -> None:
+def test_invalid_setting_is_refused_by_name_at_startup(config: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         make(**config)
 
 
-def test_a_development_key_is_refused_in_production() -> None:
+def test_development_key_is_refused_in_production() -> None:
     for key in ("django-insecure-0123456789abcdef-more", "a-key-for-tests-only-0123456789abcdef"):
         assert make(SECRET_KEY=key, TESTING=True)
         with pytest.raises(ConfigurationError, match="for development only"):
@@ -191,12 +191,12 @@ def test_a_development_key_is_refused_in_production() -> None:
 
 
 @pytest.mark.parametrize("prefix", ["phone", "/<lang>/phone", "//evil.example"])
-def test_a_mount_that_cannot_work_is_refused(prefix: str) -> None:
+def test_invalid_mount_is_refused(prefix: str) -> None:
     with pytest.raises(ConfigurationError, match="url_prefix"):
         make(url_prefix=prefix)
 
 
-def test_a_rotated_key_of_flasks_still_verifies(tmp_path: Path) -> None:
+def test_rotated_flask_key_still_verifies(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path / 'store.sqlite3'}"
     old = make(PHONE_VERIFY_STORE=store)
     begun = start(old.app.test_client())
@@ -207,7 +207,7 @@ def test_a_rotated_key_of_flasks_still_verifies(tmp_path: Path) -> None:
     assert client.post("/phone/v1/session", json={"proof": answer.json["proof"]}, headers=shown).status_code == 200
 
 
-def test_the_default_store_is_a_file_in_the_instance_folder(tmp_path: Path) -> None:
+def test_default_store_is_a_file_in_the_instance_folder(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "on demand"
     app = Flask("site", instance_path=str(folder))
     app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_SMS="console://")
@@ -216,7 +216,7 @@ def test_the_default_store_is_a_file_in_the_instance_folder(tmp_path: Path) -> N
     assert (folder / "phone_verify.sqlite3").stat().st_size > 0
 
 
-def test_a_named_store_makes_no_instance_folder(tmp_path: Path) -> None:
+def test_named_store_makes_no_instance_folder(tmp_path: Path) -> None:
     folder = tmp_path / "instance"
     app = Flask("site", instance_path=str(folder))
     app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="memory:")
@@ -224,7 +224,7 @@ def test_a_named_store_makes_no_instance_folder(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
-def test_an_instance_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_uncreatable_instance_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     app = Flask("site", instance_path=str(tmp_path / "file" / "instance"))
     app.config.update(SECRET_KEY=KEY)
@@ -232,14 +232,14 @@ def test_an_instance_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
         PhoneVerify(app)
 
 
-# Where it is mounted
+# The mount
 
 
 def webhook_url(made: Made, driver: str = "telefon-ip") -> str | None:
     return made.app.extensions["phone_verify"].site.verifier._flows._parts.webhook_url(driver)
 
 
-def test_providers_are_given_the_address_of_the_mount() -> None:
+def test_providers_get_the_webhook_url_of_the_mount() -> None:
     secret = {
         "PHONE_VERIFY_WEBHOOK_SECRET": "sesame-0123456789abcdef",
         "PHONE_VERIFY_PUBLIC_URL": "https://site.example",
@@ -250,7 +250,7 @@ def test_providers_are_given_the_address_of_the_mount() -> None:
     assert webhook_url(make(PHONE_VERIFY_WEBHOOK_SECRET="sesame-0123456789abcdef")) is None
 
 
-def test_below_another_application() -> None:
+def test_mount_below_another_application_works() -> None:
     """SCRIPT_NAME is part of every link, of `next` by default, and of the cookie's path."""
     made = make()
     client = made.app.test_client()
@@ -272,7 +272,7 @@ def test_below_another_application() -> None:
     assert client.get("/", **below).text == PHONE
 
 
-def test_at_the_root() -> None:
+def test_mount_at_the_root_works() -> None:
     made = make(url_prefix="/")
     client = made.app.test_client()
     answer = submit(client, "/login/", phone=PHONE)
@@ -284,7 +284,7 @@ def test_at_the_root() -> None:
     assert is_problem(client.get("/v1/nothing"), 404, "not_found")
 
 
-def test_on_a_subdomain() -> None:
+def test_mount_on_a_subdomain_works() -> None:
     made = make(subdomain="id", SERVER_NAME="site.example")
     client = made.app.test_client()
     there: dict[str, Any] = {"base_url": "http://id.site.example"}
@@ -296,7 +296,7 @@ def test_on_a_subdomain() -> None:
     assert is_problem(client.put("/phone/v1/verifications", **there), 405, "method_not_allowed")
 
 
-def test_from_a_subdomain_back_to_the_site() -> None:
+def test_login_on_a_subdomain_returns_to_the_site() -> None:
     def prepare(app: Flask) -> None:
         app.add_url_rule("/orders", "orders", phone_verified_required(lambda: "orders"))
 
@@ -319,7 +319,7 @@ def test_from_a_subdomain_back_to_the_site() -> None:
     assert send("/phone/logout/", next="http://other.example/") == f"{home}/"
 
 
-def test_the_own_number_is_confirmed_wherever_the_pages_are() -> None:
+def test_current_number_is_confirmed_on_any_mount() -> None:
     for prefix in ("/", "/verify"):
         made = make(url_prefix=prefix, before=lambda app: app.add_url_rule(
             "/money", "money", recent_phone_check_required(timedelta(minutes=5))(lambda: "money")
@@ -335,7 +335,7 @@ def test_the_own_number_is_confirmed_wherever_the_pages_are() -> None:
         assert client.get("/money").text == "money"
 
 
-def test_the_page_is_flask_logins_login_view() -> None:
+def test_page_is_the_login_view_of_flask_login() -> None:
     made = make()
     login_manager = made.app.login_manager  # type: ignore[attr-defined]
     login_manager.login_view = "phone_verify.login"
@@ -350,7 +350,7 @@ def test_the_page_is_flask_logins_login_view() -> None:
 # Imports
 
 
-def test_the_namesake_is_found_before_the_core_is_imported(tmp_path: Path) -> None:
+def test_conflicting_package_is_found_before_the_core(tmp_path: Path) -> None:
     info = tmp_path / "django_phone_verify-3.0.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: django-phone-verify\nVersion: 3.0.0\n")
@@ -366,7 +366,7 @@ def test_the_namesake_is_found_before_the_core_is_imported(tmp_path: Path) -> No
     assert done.stdout.strip().endswith("False")
 
 
-def test_importing_touches_no_application() -> None:
+def test_importing_changes_no_application() -> None:
     program = "import phone_verify_flask, flask, threading; print(bool(flask.current_app), threading.active_count())"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "1"]

@@ -1,4 +1,4 @@
-"""The site's own pages: forms of Flask-WTF, and what templates have."""
+"""The site's pages: Flask-WTF forms, and the template variable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGE = """{{ form.hidden_tag() }}{% for field in form if field.name != "csrf_tok
 
 
 def site(**more: Any) -> Made:
-    """A site with two pages of its own: for a number, and for the code."""
+    """A site with two custom pages: for a number, and for the code."""
 
     def prepare(app: Flask) -> None:
         @app.route("/number", methods=["GET", "POST"])
@@ -64,7 +64,7 @@ def errors(page: Any) -> list[str]:
     return re.findall('<p class="error">(.*?)</p>', page.text)
 
 
-def test_a_number_and_its_code_on_pages_of_the_sites_own() -> None:
+def test_custom_forms_verify_a_number() -> None:
     made = site()
     client = made.app.test_client()
     assert submit(client, "/number", phone="+98 912 000 0007").location == "/number/code"
@@ -74,7 +74,7 @@ def test_a_number_and_its_code_on_pages_of_the_sites_own() -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "12", "0912", "x" * 5000, "+98912000000٧x", "\x00"])
-def test_what_is_no_number_is_told_and_sends_nothing(typed: str) -> None:
+def test_invalid_number_is_reported_and_sends_nothing(typed: str) -> None:
     made = site()
     answer = submit(made.app.test_client(), "/number", phone=typed)
     assert answer.status_code == 200
@@ -83,7 +83,7 @@ def test_what_is_no_number_is_told_and_sends_nothing(typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", ["", "1" * 5000, "abc", "²²²²²²"])
-def test_what_is_no_code_is_told_and_spends_no_try(typed: str) -> None:
+def test_malformed_code_is_reported_and_spends_no_attempt(typed: str) -> None:
     made = site()
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
@@ -91,7 +91,7 @@ def test_what_is_no_code_is_told_and_spends_no_try(typed: str) -> None:
     assert "4 tries" in errors(submit(client, "/number/code", code=made.wrong_code))[0]
 
 
-def test_limits_are_told_at_the_field() -> None:
+def test_limits_are_shown_at_the_field() -> None:
     made = site(PHONE_VERIFY_SENDS_PER_HOUR=1)
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
@@ -108,7 +108,7 @@ def test_only_a_refused_number_is_blamed() -> None:
     assert "could not reach this number" in errors(submit(client, "/number", phone=OTHER))[0]
 
 
-def test_a_number_that_is_typed_again_has_its_code_already() -> None:
+def test_number_entered_again_keeps_its_code() -> None:
     made = site()
     client = made.app.test_client()
     for _ in range(2):
@@ -119,7 +119,7 @@ def test_a_number_that_is_typed_again_has_its_code_already() -> None:
     assert submit(client, "/number/code", code=made.code).text == f"{PHONE} confirm"
 
 
-def test_a_code_is_sent_again_when_the_time_has_come() -> None:
+def test_code_is_resent_after_the_delay() -> None:
     made = site()
     client = made.app.test_client()
     assert "no such verification" in errors(submit(client, "/number/code", again="1"))[0]
@@ -134,7 +134,7 @@ def test_a_code_is_sent_again_when_the_time_has_come() -> None:
     assert submit(client, "/number/code", code=first).text == f"{OTHER} confirm"
 
 
-def test_a_form_without_the_token_sends_nothing() -> None:
+def test_form_without_the_csrf_token_sends_nothing() -> None:
     for before in (None, CSRFProtect):
         made = site()
         if before:
@@ -144,7 +144,7 @@ def test_a_form_without_the_token_sends_nothing() -> None:
         assert made.transport.notices == []
 
 
-def test_the_own_number_is_a_check_and_another_is_none() -> None:
+def test_only_the_current_number_counts_as_a_check() -> None:
     made = site()
     client = made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -164,7 +164,7 @@ def enter(made: Made, phone: str) -> Any:
     return client
 
 
-def test_a_code_is_good_for_the_user_who_requested_it() -> None:
+def test_code_works_only_for_the_user_who_requested_it() -> None:
     made = site(PHONE_VERIFY_RESEND_AFTER=0)
     first, second, nobody = enter(made, PHONE), enter(made, "+989120000001"), made.app.test_client()
     submit(first, "/number", phone=OTHER)
@@ -182,7 +182,7 @@ def test_a_code_is_good_for_the_user_who_requested_it() -> None:
     assert submit(first, "/number", phone=OTHER).location == "/number/code"
 
 
-def test_a_code_requested_before_sign_in_is_requested_again() -> None:
+def test_code_requested_before_sign_in_is_requested_again() -> None:
     made = site()
     client, anonymous = enter(made, PHONE), made.app.test_client()
     submit(anonymous, "/number", phone=OTHER)
@@ -208,7 +208,7 @@ def test_visitors_leave_a_fifth_of_the_quota() -> None:
     assert [answer.status_code for answer in answers] == [302] * 4 + [200] * 2
 
 
-def test_an_old_session_gives_no_try_back_and_holds_no_number() -> None:
+def test_old_session_restores_no_attempt_and_holds_no_number() -> None:
     made = site(PHONE_VERIFY_MAX_ATTEMPTS=2)
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
@@ -223,7 +223,7 @@ def test_an_old_session_gives_no_try_back_and_holds_no_number() -> None:
     assert "over" in errors(submit(client, "/number/code", code=made.code))[0]
 
 
-def test_a_store_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_outage_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     made = site()
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
@@ -238,19 +238,19 @@ def test_a_store_that_is_away_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "We cannot answer now" in errors(submit(client, "/number", phone=OTHER))[0]
 
 
-def test_sending_before_looking_at_the_form_is_a_mistake_of_the_site() -> None:
+def test_sending_before_validation_raises_an_error() -> None:
     made = site()
     with made.app.test_request_context("/number"), pytest.raises(RuntimeError, match="validate_on_submit"):
         PhoneForm().send()
 
 
-def test_forms_speak_the_language_of_the_page() -> None:
+def test_forms_use_the_page_language() -> None:
     page = site().app.test_client().get("/number", headers={"Accept-Language": "fa"}).text
     assert "شماره" in page
     assert 'autocomplete="tel"' in page
 
 
-def test_templates_show_who_has_which_number() -> None:
+def test_templates_show_the_users_number() -> None:
     made = site()
     client = made.app.test_client()
     stranger = client.get("/show?a=1").text.split("|")
@@ -263,7 +263,7 @@ def test_templates_show_who_has_which_number() -> None:
     assert shown[3:] == ['<bdi dir="ltr">+98 ••••••••00</bdi>', "True", ""]
 
 
-def test_the_button_of_the_macros_signs_out() -> None:
+def test_macro_button_signs_out() -> None:
     made = site()
     client = made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -273,7 +273,7 @@ def test_the_button_of_the_macros_signs_out() -> None:
     assert client.get("/").text == "nobody"
 
 
-def test_our_name_in_templates_gives_way_to_the_sites() -> None:
+def test_site_template_variable_precedes_ours() -> None:
     made = make()
     made.app.add_url_rule(
         "/own", "own", lambda: render_template_string("{{ phone_verify }}", phone_verify=current_user.is_active)

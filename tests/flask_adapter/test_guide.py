@@ -1,4 +1,4 @@
-"""`docs/flask.md` by the letter: its files in an empty folder, its commands in their order, its site in a browser."""
+"""`docs/flask.md` taken literally: its files in an empty folder, its commands in order, its site in a browser."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ COMMANDS = [text for language, text in BLOCKS if language == "sh"]
 
 
 def block(word: str) -> list[str]:
-    """The lines of the commands among which this word is."""
+    """Return the commands that contain this word."""
     [found] = [text for text in COMMANDS if word in text]
     return found.splitlines()
 
@@ -53,7 +53,7 @@ class Folder:
         self.env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(path)}
 
     def run(self, lines: list[str]) -> str:
-        """Run lines as a shell does; what they export stays for the next ones."""
+        """Run lines as a shell does; exported variables are kept for the next ones."""
         script = "set -e\n" + "\n".join(lines) + "\nenv -0 > .environment\n"
         done = subprocess.run(["sh", "-c", script], cwd=self.path, env=self.env, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -63,7 +63,7 @@ class Folder:
 
     @contextmanager
     def serving(self, command: str, port: int) -> Iterator[str]:
-        """A command of the guide that serves, on a free port: its address."""
+        """Run a serving command of the guide on a free port; yield its URL."""
         words = shlex.split(re.sub(r":?\b(5000|8000)\b", lambda found: found[0].replace(found[1], str(port)), command))
         if words[0] == "gunicorn":
             words += ["--graceful-timeout", "1", "--log-level", "warning"]
@@ -87,18 +87,18 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 @pytest.fixture
 def folder(made: Folder) -> Folder:
-    """A terminal of its own in that folder."""
+    """A separate terminal in that folder."""
     terminal = copy(made)
     terminal.env = dict(made.env)
     return terminal
 
 
-def test_every_block_is_a_file_or_commands() -> None:
+def test_every_code_block_is_a_file_or_commands() -> None:
     assert len(FILES) + len(COMMANDS) == len(BLOCKS)
     assert {"app.py", "models.py", "accounts.py", "views.py", "test_shop.py", "secured.py"} <= set(FILES)
 
 
-def test_what_it_installs_is_there() -> None:
+def test_documented_extras_exist() -> None:
     extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"])
     for line in [line for text in COMMANDS for line in text.splitlines() if line.startswith("pip install")]:
         for word in shlex.split(line)[2:]:
@@ -107,12 +107,12 @@ def test_what_it_installs_is_there() -> None:
             assert set(filter(None, wanted.rstrip("]").split(","))) <= extras
 
 
-def test_its_own_tests_pass(folder: Folder) -> None:
+def test_documented_tests_pass(folder: Folder) -> None:
     assert "3 passed" in folder.run(block("pytest"))
 
 
 @pytest.mark.browser
-def test_a_visitor_signs_in_with_a_browser_through_the_sandbox(
+def test_visitor_signs_in_with_a_browser_through_the_sandbox(
     folder: Folder, sandbox: SandboxServer, chromium: str
 ) -> None:
     """Signs in, steps up, changes the number, signs out."""
@@ -150,7 +150,7 @@ def test_a_visitor_signs_in_with_a_browser_through_the_sandbox(
         assert page.get_by_role("link", name="Sign in").count() == 1
 
 
-def test_it_serves_in_production_as_it_says(folder: Folder, sandbox: SandboxServer) -> None:
+def test_documented_production_command_serves_the_site(folder: Folder, sandbox: SandboxServer) -> None:
     import urllib3
 
     (folder.path / "secret_key").write_text(folder.env["SECRET_KEY"])
@@ -167,7 +167,7 @@ def test_it_serves_in_production_as_it_says(folder: Folder, sandbox: SandboxServ
         assert refused.status == 403
 
 
-def test_every_command_it_names_is_there(folder: Folder) -> None:
+def test_every_documented_command_exists(folder: Folder) -> None:
     told = folder.run(["flask --app app phone-verify --help"])
     for name in re.findall(r"`flask phone-verify ([\w-]+)", GUIDE):
         assert name in told
@@ -175,7 +175,7 @@ def test_every_command_it_names_is_there(folder: Folder) -> None:
     folder.run(["flask --app app phone-verify purge"])
 
 
-def test_the_site_with_flask_security_starts(folder: Folder) -> None:
+def test_site_with_flask_security_starts(folder: Folder) -> None:
     keys = 'SECRET_KEY="k-key-for-tests-0123456789abcdef", SECURITY_PASSWORD_SALT="s", '
     keys += 'SECURITY_TOTP_SECRETS={"1": "t-key-for-tests-0123456789abcdef"}, '
     rest = 'SECURITY_TOTP_ISSUER="shop", SQLALCHEMY_DATABASE_URI="sqlite:///secured.sqlite3", '
@@ -186,7 +186,7 @@ def test_the_site_with_flask_security_starts(folder: Folder) -> None:
 
 @contextmanager
 def tab(chromium: str) -> Iterator[Any]:
-    """A tab of a browser of its own."""
+    """A tab of a separate browser."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

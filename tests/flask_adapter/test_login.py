@@ -1,4 +1,4 @@
-"""The session before and after: what goes, what stays, and what an old copy is worth."""
+"""The session before and after a login: what is cleared, what is kept, and the effect of an old copy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WAYS = pytest.mark.parametrize("way", [by_api, by_pages])
 
 
 @WAYS
-def test_nothing_of_the_session_before_stays(way: Any) -> None:
+def test_login_clears_the_previous_session(way: Any) -> None:
     made = make()
     client = made.app.test_client()
     client.get("/")
@@ -53,7 +53,7 @@ def test_nothing_of_the_session_before_stays(way: Any) -> None:
 
 
 @WAYS
-def test_an_old_copy_of_the_session_cookie_gains_nothing(way: Any) -> None:
+def test_old_session_cookie_copy_gains_nothing(way: Any) -> None:
     made = make()
     client, thief = made.app.test_client(), made.app.test_client()
     client.get("/")
@@ -68,8 +68,8 @@ def test_an_old_copy_of_the_session_cookie_gains_nothing(way: Any) -> None:
     assert thief.get("/").text == "nobody"
 
 
-def test_no_code_and_no_count_is_in_the_session() -> None:
-    """Putting an old cookie back gives no try back: what counts is in the store."""
+def test_session_holds_no_code_and_no_count() -> None:
+    """Restoring an old cookie restores no attempt: the counts are in the store."""
     made = make(PHONE_VERIFY_MAX_ATTEMPTS=2)
     client = made.app.test_client()
     submit(client, "/phone/login/", phone=PHONE)
@@ -86,7 +86,7 @@ def test_no_code_and_no_count_is_in_the_session() -> None:
     assert client.get("/").text == "nobody"
 
 
-def test_another_users_remember_me_does_not_outlive_a_sign_in() -> None:
+def test_login_ends_another_users_remember_me() -> None:
     made = make()
 
     @made.app.get("/remember")
@@ -105,7 +105,7 @@ def test_another_users_remember_me_does_not_outlive_a_sign_in() -> None:
     assert client.get("/").text == "nobody"
 
 
-def test_signing_out_forgets_the_session_and_the_remember_me() -> None:
+def test_logout_clears_session_and_remember_me() -> None:
     made = make()
 
     @made.app.get("/remember")
@@ -124,8 +124,8 @@ def test_signing_out_forgets_the_session_and_the_remember_me() -> None:
         assert client.get("/").text == "nobody"
 
 
-def test_a_session_kept_by_the_server_gets_a_new_id() -> None:
-    """As Flask-Session does it: the interface gives one when asked, and only for a session that holds something."""
+def test_server_side_session_gets_a_new_id() -> None:
+    """Like Flask-Session: the interface replaces the id on request, and only for a non-empty session."""
 
     class Interface(SecureCookieSessionInterface):
         regenerated: list[dict[str, Any]]
@@ -141,7 +141,7 @@ def test_a_session_kept_by_the_server_gets_a_new_id() -> None:
     assert [kept["_user_id"] for kept in interface.regenerated] == ["u0"]
 
 
-def test_a_refused_sign_in_leaves_the_session_as_it_was() -> None:
+def test_refused_login_leaves_the_session_unchanged() -> None:
     made = make()
     client = made.app.test_client()
     by_api(made, client)
@@ -151,7 +151,7 @@ def test_a_refused_sign_in_leaves_the_session_as_it_was() -> None:
     assert client.get("/").text == PHONE
 
 
-def test_a_proof_signs_in_once() -> None:
+def test_proof_signs_in_once() -> None:
     made = make()
     client = made.app.test_client()
     good = proof(client, made)
@@ -161,7 +161,7 @@ def test_a_proof_signs_in_once() -> None:
 
 
 @pytest.mark.race
-def test_of_many_at_once_one_proof_signs_in_one(tmp_path: Any) -> None:
+def test_concurrent_uses_of_a_proof_sign_in_once(tmp_path: Any) -> None:
     made = make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
     client = made.app.test_client()
     good = proof(client, made)
@@ -183,10 +183,10 @@ def test_of_many_at_once_one_proof_signs_in_one(tmp_path: Any) -> None:
     assert sorted(statuses) == [200, *[400] * 7]
 
 
-# What has to be written before anybody can sign in
+# Required configuration for sign-in
 
 
-def test_without_users_the_error_says_what_to_write() -> None:
+def test_missing_user_callback_error_says_what_to_write() -> None:
     made = make()
     made.app.extensions["phone_verify"].accounts.user_for_phone = None
     client = made.app.test_client()
@@ -199,7 +199,7 @@ def test_without_users_the_error_says_what_to_write() -> None:
             ask()
 
 
-def test_without_flask_login_the_error_says_what_to_write() -> None:
+def test_missing_flask_login_error_says_what_to_write() -> None:
     app = Flask("site")
     app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_STORE="memory:", PHONE_VERIFY_SMS="console://", TESTING=True)
     phone_verify = PhoneVerify()
@@ -208,13 +208,13 @@ def test_without_flask_login_the_error_says_what_to_write() -> None:
     client = app.test_client()
     with pytest.raises(ConfigurationError, match=r"LoginManager\(app\)"):
         client.get("/phone/login/")
-    # Verifying a number needs no users.
+    # Verifying a number requires no users.
     start(client)
     assert is_problem(client.get(SESSION), 401, "not_signed_in")
     assert client.delete(SESSION).status_code == 204
 
 
-def test_a_proof_is_not_burnt_while_nobody_can_sign_in() -> None:
+def test_proof_is_kept_while_login_is_impossible() -> None:
     made = make(TESTING=False)
     client = made.app.test_client()
     good = proof(client, made)
@@ -225,10 +225,10 @@ def test_a_proof_is_not_burnt_while_nobody_can_sign_in() -> None:
     assert client.post(SESSION, json={"proof": good}).status_code == 200
 
 
-# What a login leaves behind
+# The traces of a login
 
 
-def test_no_code_key_or_number_of_a_whole_login_is_in_the_log(
+def test_login_logs_no_code_key_or_number(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Any
 ) -> None:
     caplog.set_level("DEBUG")
@@ -290,13 +290,13 @@ def by_test_number(made: Made) -> Any:
     return client.post(SESSION, json={"proof": checked.json["proof"]})
 
 
-def test_a_reviewer_signs_in_by_a_fixed_code_that_was_never_sent() -> None:
+def test_test_number_signs_in_without_a_message() -> None:
     made = make(**REVIEWER)
     assert by_test_number(made).status_code == 200
     assert made.transport.notices == []
 
 
-def test_a_fixed_code_in_production_is_refused_at_start_up() -> None:
+def test_test_number_in_production_is_refused_at_startup() -> None:
     with pytest.raises(ConfigurationError, match="TEST_PASSCODES_IN_PRODUCTION"):
         make(TESTING=False, **REVIEWER)
     assert make(TESTING=False, PHONE_VERIFY_TEST_PASSCODES_IN_PRODUCTION=PHONE, **REVIEWER)
@@ -307,7 +307,7 @@ def change(made: Made, client: Any, phone: str = "+989120000007", purpose: str =
 
 
 @pytest.mark.parametrize(("seconds", "status"), [(840, 200), (901, 403), (None, 403)])
-def test_who_signed_in_long_ago_signs_in_again_before_the_number_changes(seconds: int | None, status: int) -> None:
+def test_stale_session_signs_in_again_before_a_change(seconds: int | None, status: int) -> None:
     made = make()
     client = made.app.test_client()
     by_api(made, client)
@@ -324,7 +324,7 @@ def test_who_signed_in_long_ago_signs_in_again_before_the_number_changes(seconds
 
 
 @pytest.mark.parametrize(("phone", "status"), [("+989120000007", 200), ("+989120000009", 403)])
-def test_lost_number_goes_the_sites_way(phone: str, status: int) -> None:
+def test_lost_number_follows_the_site_callback(phone: str, status: int) -> None:
     extension = PhoneVerify()
     extension.may_change_without_old(lambda user, redeemed: redeemed.phone.e164 != "+989120000009")
     made = make(extension=extension)
@@ -340,7 +340,7 @@ def test_lost_number_goes_the_sites_way(phone: str, status: int) -> None:
         assert is_problem(response, 403, "reauthentication_required")
 
 
-def test_without_the_site_s_own_function_no_proof_is_burnt() -> None:
+def test_proof_is_kept_without_the_set_phone_callback() -> None:
     made = make()
     client = made.app.test_client()
     by_api(made, client)
@@ -353,7 +353,7 @@ def test_without_the_site_s_own_function_no_proof_is_burnt() -> None:
     assert client.put(f"{SESSION}/phone", json={"proof": proven}).status_code == 200
 
 
-def test_a_fixed_code_gives_no_number_to_staff() -> None:
+def test_test_number_is_not_assigned_to_staff() -> None:
     new = "+989120000007"
     made = make(PHONE_VERIFY_TEST_PASSCODES=f"{new}=482193@2030-12-31")
     client = made.app.test_client()

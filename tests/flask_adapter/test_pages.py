@@ -18,7 +18,7 @@ from phone_verify.i18n.texts import texts_in
 from .sites import PHONE, Made, cookie_line, make, submit
 
 
-def test_login_by_code_from_end_to_end() -> None:
+def test_visitor_signs_in_by_code() -> None:
     made = make()
     client = made.app.test_client()
     answer = submit(client, "/phone/login/", phone="+98 912 000 0000")
@@ -36,7 +36,7 @@ def test_login_by_code_from_end_to_end() -> None:
     assert client.get("/phone/code/").location == "/phone/login/"
 
 
-def test_every_page_is_kept_by_nobody_and_framed_by_nobody() -> None:
+def test_pages_are_never_cached_or_framed() -> None:
     made = make()
     client = made.app.test_client()
     answers = [
@@ -59,8 +59,8 @@ def test_every_page_is_kept_by_nobody_and_framed_by_nobody() -> None:
 @pytest.mark.parametrize("path", ["/phone/login/", "/phone/code/", "/phone/logout/"])
 @pytest.mark.parametrize("with_csrf_protect", [False, True])
 @pytest.mark.parametrize("enabled", [True, False])
-def test_a_form_without_the_token_changes_nothing(path: str, with_csrf_protect: bool, enabled: bool) -> None:
-    """Whether or not the site itself uses CSRFProtect, or has switched it off."""
+def test_form_without_the_csrf_token_changes_nothing(path: str, with_csrf_protect: bool, enabled: bool) -> None:
+    """Whether or not the site uses CSRFProtect, or has disabled it."""
     made = make(before=CSRFProtect if with_csrf_protect else lambda app: None, WTF_CSRF_ENABLED=enabled)
     client, stranger = made.app.test_client(), made.app.test_client()
     sign_in(made, client)
@@ -74,7 +74,7 @@ def test_a_form_without_the_token_changes_nothing(path: str, with_csrf_protect: 
     assert client.get("/").text == PHONE
 
 
-def test_the_tokens_name_is_the_sites() -> None:
+def test_csrf_field_name_follows_the_site() -> None:
     made = make(WTF_CSRF_FIELD_NAME="sesame")
     client = made.app.test_client()
     page = client.get("/phone/login/").text
@@ -82,7 +82,7 @@ def test_the_tokens_name_is_the_sites() -> None:
     assert client.post("/phone/login/", data={"sesame": value, "phone": PHONE}).status_code == 302
 
 
-def test_a_link_signs_nobody_out() -> None:
+def test_get_of_the_logout_page_does_not_sign_out() -> None:
     made = make()
     client = made.app.test_client()
     sign_in(made, client)
@@ -93,7 +93,7 @@ def test_a_link_signs_nobody_out() -> None:
     assert client.get("/").text == "nobody"
 
 
-def test_an_inactive_user_is_refused() -> None:
+def test_inactive_user_is_refused() -> None:
     made = make()
     client, other = made.app.test_client(), made.app.test_client()
     sign_in(made, other)
@@ -106,7 +106,7 @@ def test_an_inactive_user_is_refused() -> None:
     assert client.get("/phone/code/").location == "/phone/login/"
 
 
-def test_a_site_without_channels_says_so() -> None:
+def test_site_without_channels_says_so() -> None:
     made = make(PHONE_VERIFY_SMS=None)
     client = made.app.test_client()
     page = client.get("/phone/login/")
@@ -115,7 +115,7 @@ def test_a_site_without_channels_says_so() -> None:
     assert "<form" not in page.text
 
 
-def test_our_cookie_holds_the_binding() -> None:
+def test_cookie_holds_the_binding() -> None:
     made = make(PHONE_VERIFY_PUBLIC_URL="https://site.example")
     client = made.app.test_client()
     line = cookie_line(submit(client, "/phone/login/", phone=PHONE), COOKIE)
@@ -124,7 +124,7 @@ def test_our_cookie_holds_the_binding() -> None:
     assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/phone/", "Max-Age=3600"} <= flags
 
 
-def test_cookies_go_by_http_where_the_site_does() -> None:
+def test_cookies_are_not_secure_on_an_http_site() -> None:
     made = make(PHONE_VERIFY_PUBLIC_URL="http://site.example")
     line = cookie_line(submit(made.app.test_client(), "/phone/login/", phone=PHONE), COOKIE)
     assert line is not None
@@ -132,7 +132,7 @@ def test_cookies_go_by_http_where_the_site_does() -> None:
 
 
 @pytest.mark.parametrize("name", ["phone_verify.css", "phone_verify.js"])
-def test_style_and_script_are_served_and_kept(name: str) -> None:
+def test_style_and_script_are_served_and_cached(name: str) -> None:
     client = make().app.test_client()
     assert f"/phone/static/{name}" in client.get("/phone/login/").text
     answer = client.get(f"/phone/static/{name}")
@@ -145,11 +145,11 @@ def test_style_and_script_are_served_and_kept(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["other.css", "..%2f__init__.py", "%2e%2e/__init__.py"])
-def test_nothing_else_is_served(name: str) -> None:
+def test_no_other_static_file_is_served(name: str) -> None:
     assert make().app.test_client().get(f"/phone/static/{name}").status_code == 404
 
 
-def test_a_sites_own_template_is_taken_instead(tmp_path: object) -> None:
+def test_site_template_replaces_ours(tmp_path: object) -> None:
     from jinja2 import DictLoader
 
     def prepare(app: Flask) -> None:
@@ -163,7 +163,7 @@ PERSIAN = {"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"}
 
 
 def with_babel(app: Flask) -> None:
-    """The site has chosen Russian, whatever the browser would like."""
+    """The site has chosen Russian, regardless of the browser's header."""
     Babel(app, locale_selector=lambda: "ru_RU")
 
 
@@ -177,7 +177,7 @@ def with_babel(app: Flask) -> None:
     ],
     ids=["browser", "nobody", "site before browser", "site"],
 )
-def test_pages_and_messages_speak_the_sites_language_or_else_the_browsers(
+def test_pages_use_the_site_or_browser_language(
     before: Callable[[Flask], None], headers: dict[str, str], lang: str, direction: str
 ) -> None:
     made = make(before=before)

@@ -9,13 +9,13 @@ import pytest
 from phone_verify.http.cookies import COOKIE, pairs
 
 from .sites import token
-from .test_protect import OTHER, PHONE, Made, signed_in, site, submit
+from .test_decorators import OTHER, PHONE, Made, signed_in, site, submit
 
 API = "/phone/v1/verifications"
 
 
 def plant(made: Made, victim: Any, start: Any) -> None:
-    """Prove the started verification, and put its pair into the victim's browser."""
+    """Verify the started verification, and put its pair into the victim's browser."""
     headers = {"Verification-Secret": start["secret"]}
     answer = made.app.test_client().post(f"{API}/{start['id']}/check", json={"code": made.code}, headers=headers)
     assert answer.status_code == 200
@@ -23,12 +23,12 @@ def plant(made: Made, victim: Any, start: Any) -> None:
 
 
 @pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
-def test_a_visitor_starts_no_change_of_number(purpose: str) -> None:
+def test_anonymous_visitor_cannot_start_a_number_change(purpose: str) -> None:
     answer = site().app.test_client().post(API, json={"phone": OTHER, "purpose": purpose})
     assert (answer.status_code, answer.json["code"]) == (401, "not_signed_in")
 
 
-def test_a_planted_number_is_not_given_to_the_victim() -> None:
+def test_planted_number_is_not_assigned_to_the_victim() -> None:
     made = site()
     victim, attacker = signed_in(made), signed_in(made, OTHER)
     started = attacker.post(API, json={"phone": "+989120000008", "purpose": "confirm"}).json
@@ -42,7 +42,7 @@ def test_a_planted_number_is_not_given_to_the_victim() -> None:
     assert victim.get("/").text == PHONE
 
 
-def test_a_planted_login_does_not_sign_the_victim_in() -> None:
+def test_planted_login_does_not_sign_the_victim_in() -> None:
     made = site()
     victim = signed_in(made)
     plant(made, victim, made.app.test_client().post(API, json={"phone": OTHER}).json)
@@ -52,7 +52,7 @@ def test_a_planted_login_does_not_sign_the_victim_in() -> None:
     assert victim.get("/").text == PHONE
 
 
-def test_a_planted_start_is_not_live_for_the_victim() -> None:
+def test_planted_start_does_not_count_as_open_for_the_victim() -> None:
     made = site()
     victim = made.app.test_client()
     planted = made.app.test_client().post(API, json={"phone": PHONE}).json
@@ -62,7 +62,7 @@ def test_a_planted_start_is_not_live_for_the_victim() -> None:
     assert newest != planted["id"], "the attacker could wait for the victim's code"
 
 
-def test_the_next_user_of_a_browser_is_offered_no_proof() -> None:
+def test_next_user_of_a_browser_gets_no_leftover_proof() -> None:
     made = site()
     browser = signed_in(made)
     submit(browser, "/phone/verify/", confirm="1")

@@ -1,4 +1,4 @@
-"""Cookies by https, headers of the pages, and forms that are not read, on Flask."""
+"""Cookies over https, headers of the pages, and refused forms, on Flask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HTTPS = {"base_url": "https://localhost"}
 
 
 def sent(client: Any, path: str, **fields: str) -> Any:
-    """The answer to a form over https."""
+    """Return the response to a form over https."""
     fields["csrf_token"] = token(client.get(path, **HTTPS))
     return client.post(path, data=fields, headers={"Referer": f"https://localhost{path}"}, **HTTPS)
 
@@ -36,7 +36,7 @@ def test_cookies_carry_the_host_prefix_over_https() -> None:
     assert {"Secure", "HttpOnly", "Path=/"} <= flags(cookie_line(done, "__Host-phone_verify_device"))
 
 
-def test_a_cookie_without_the_prefix_is_not_read_over_https() -> None:
+def test_cookie_without_the_prefix_is_not_read_over_https() -> None:
     """Plain http and sibling subdomains can set only such a cookie."""
     made = make()
     attacker, victim = made.app.test_client(), made.app.test_client()
@@ -58,7 +58,7 @@ def test_same_site_follows_the_session_setting() -> None:
     assert "SameSite=None" in flags(cookie_line(sent(client, LOGIN, phone=PHONE), "__Host-phone_verify"))
 
 
-def test_every_answer_of_the_pages_forbids_frames() -> None:
+def test_every_page_response_forbids_frames() -> None:
     client = make().app.test_client()
     answers = [
         client.get(LOGIN),
@@ -75,13 +75,13 @@ def test_every_answer_of_the_pages_forbids_frames() -> None:
         assert answer.headers["X-Frame-Options"] == "DENY"
 
 
-def test_a_site_may_allow_frames() -> None:
+def test_site_may_allow_frames() -> None:
     answer = make(PHONE_VERIFY_FRAME_ANCESTORS="https://partner.example").app.test_client().get(LOGIN)
     assert "frame-ancestors https://partner.example" in answer.headers["Content-Security-Policy"]
     assert "X-Frame-Options" not in answer.headers
 
 
-def test_the_policy_of_the_site_stays() -> None:
+def test_site_security_policy_is_kept() -> None:
     def own(response: Response) -> Response:
         response.headers["Content-Security-Policy"] = "default-src 'self' https://cdn.example"
         return response
@@ -91,14 +91,14 @@ def test_the_policy_of_the_site_stays() -> None:
     assert answer.headers["X-Frame-Options"] == "DENY"
 
 
-def test_forms_may_lead_to_the_rest_of_the_site() -> None:
+def test_forms_may_redirect_to_the_rest_of_the_site() -> None:
     made = make(subdomain="id", SERVER_NAME="site.example")
     answer = made.app.test_client().get(LOGIN, base_url="http://id.site.example")
     assert "form-action 'self' http://site.example;" in answer.headers["Content-Security-Policy"]
 
 
 def protected(app: Flask) -> None:
-    """Flask-WTF's own check runs before every function of a blueprint, and parses the form."""
+    """Flask-WTF's check runs before every function of a blueprint, and parses the form."""
     CSRFProtect(app)
 
 
@@ -108,7 +108,7 @@ def made(request: pytest.FixtureRequest) -> Made:
 
 
 def watch(app: Flask) -> list[str]:
-    """Note every file part that is parsed."""
+    """Record every file part that is parsed."""
     parsed: list[str] = []
 
     class Watched(app.request_class):  # type: ignore[name-defined,misc]
@@ -142,7 +142,7 @@ def test_long_forms_are_refused(made: Made, page: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_a_form_without_a_length_is_limited(made: Made) -> None:
+def test_form_without_a_length_is_limited(made: Made) -> None:
     client = made.app.test_client()
     chunked = {"environ_base": {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}}
     for size, status in ((100_000, 413), (10, 400)):  # 400: no token

@@ -1,4 +1,4 @@
-"""Spending survives the rollback of a Flask site's own transaction, in the same database, through real requests."""
+"""Spent attempts survive the rollback of a Flask site's transaction, in the same database, through real requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def made(url: str) -> Iterator[Made]:
-    """A site that keeps its own rows beside the store's, commits each request that went well, and rolls back others."""
+    """A site with its rows next to the store's; it commits each successful request, and rolls back others."""
     engine = engine_of(url)
     with engine.connect() as connection:
         connection.exec_driver_sql("CREATE TABLE own (what VARCHAR(20))")
@@ -64,7 +64,7 @@ def made(url: str) -> Iterator[Made]:
     engine.dispose()
 
 
-def test_an_error_of_the_site_after_a_wrong_and_a_right_code(made: Made) -> None:
+def test_counts_survive_a_site_error_after_a_code(made: Made) -> None:
     client = made.app.test_client()
     begun = start(client)
     here, given = f"/phone/v1/verifications/{begun['id']}", {"id": begun["id"], "secret": begun["secret"]}
@@ -75,7 +75,7 @@ def test_an_error_of_the_site_after_a_wrong_and_a_right_code(made: Made) -> None
     assert client.post(f"{here}/check", json={"code": made.code}).status_code == 410
 
 
-def test_an_error_of_the_site_while_a_proof_is_redeemed(made: Made) -> None:
+def test_redemption_survives_a_site_error(made: Made) -> None:
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("a receiver of the site's is broken")
 

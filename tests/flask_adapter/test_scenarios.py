@@ -1,4 +1,4 @@
-"""The scenarios that both adapters must play, against Flask and the sandbox, over the default store."""
+"""The scenarios of both adapters, against Flask and the sandbox, over the default store."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def by_api(made: Made, phone: str = PHONE) -> Any:
 
 
 def by_remember_cookie(made: Made) -> Any:
-    """A client of which nothing but Flask-Login's remember cookie, and ours beside it, is left."""
+    """A client that has only Flask-Login's remember cookie and ours."""
     client = made.app.test_client()
     submit(client, "/phone/login/", phone=PHONE)
     submit(client, "/phone/code/", code=made.code, asks_remember="1", remember="1")
@@ -60,7 +60,7 @@ def test_change_of_number_ends_remember_cookies() -> None:
     assert other.get_cookie("remember_token") is None
 
 
-def test_remember_cookie_of_a_later_sign_in_is_good() -> None:
+def test_remember_cookie_of_a_later_login_is_valid() -> None:
     made = make()
     change(made, by_api(made))
     change(made, by_api(made, NEW), PHONE)
@@ -111,7 +111,7 @@ def test_copy_of_an_ended_session_stays_ended() -> None:
 
 
 def test_change_of_an_invalid_number_ends_other_sessions() -> None:
-    """Numbering plans change: the user's number may be none any more, and the site's rule decides."""
+    """Numbering plans change: the user's number may have become invalid, and the site's rule decides."""
     extension = PhoneVerify()
     extension.may_change_without_old(lambda user, redeemed: True)
     made = make(extension=extension)
@@ -129,7 +129,7 @@ def test_confirmed_number_ends_no_session() -> None:
     assert other.get("/").text == PHONE
 
 
-def test_button_ends_other_sessions() -> None:
+def test_sign_out_others_button_ends_other_sessions() -> None:
     made = make()
     owner, other, remembered = by_api(made), by_api(made), by_remember_cookie(made)
     page = submit(owner, "/phone/verify/", sign_out_others="1")
@@ -139,7 +139,7 @@ def test_button_ends_other_sessions() -> None:
     assert by_api(made).get("/").text == PHONE
 
 
-def test_site_ends_other_sessions_itself() -> None:
+def test_site_can_end_other_sessions() -> None:
     extension_of: dict[str, Any] = {}
 
     def prepare(app: Flask) -> None:
@@ -155,8 +155,8 @@ def test_site_ends_other_sessions_itself() -> None:
     assert client.get("/").text == "nobody"
 
 
-def test_ended_remember_cookie_stays_ended_beside_a_session_without_user() -> None:
-    """Flask-Login reads the cookie where the session's own user no longer exists."""
+def test_ended_remember_cookie_stays_ended_without_a_user() -> None:
+    """Flask-Login reads the cookie if the session's user no longer exists."""
     made = make()
     thief, owner = by_remember_cookie(made), by_api(made)
     change(made, owner)
@@ -167,8 +167,8 @@ def test_ended_remember_cookie_stays_ended_beside_a_session_without_user() -> No
     assert is_problem(thief.get(SESSION), 401, "not_signed_in")
 
 
-def test_session_that_ends_others_at_the_same_moment_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The owner's change comes between the step of the thief's button and its end."""
+def test_session_ending_others_concurrently_ends_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The owner's change happens between the step of the thief's button and its end."""
     made = make()
     owner, thief = by_api(made), by_api(made)
     verifier = made.app.extensions["phone_verify"].site.verifier
@@ -184,7 +184,7 @@ def test_session_that_ends_others_at_the_same_moment_ends_too(monkeypatch: pytes
     assert thief.get("/").text == "nobody"
 
 
-def test_request_under_way_revives_no_ended_session() -> None:
+def test_running_request_revives_no_ended_session() -> None:
     clients: dict[str, Any] = {}
     extension = PhoneVerify()
 
@@ -203,7 +203,7 @@ def test_request_under_way_revives_no_ended_session() -> None:
 
 
 class DownStore(MemoryStore):
-    """Does not answer once it is down."""
+    """A store that fails once it is down."""
 
     down = False
 
@@ -213,7 +213,7 @@ class DownStore(MemoryStore):
         return await super().count(*args)
 
 
-def test_store_that_is_down_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_outage_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> None:
     made = make()
     client = by_api(made)
     store = made.app.extensions["phone_verify"].site.verifier.flows._store
@@ -226,7 +226,7 @@ def test_store_that_is_down_lets_nobody_in(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def failing_at(made: Made, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let the store fail at one step, counted from now."""
+    """Make the store fail at one step, counted from now."""
     store = made.app.extensions["phone_verify"].site.verifier.flows._store
     steps = count(1)
 
@@ -243,7 +243,7 @@ def failing_at(made: Made, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
 
 
 @pytest.mark.parametrize("step", range(1, 6))
-def test_store_that_fails_at_sign_in_signs_nobody_in(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def test_store_failure_at_login_signs_nobody_in(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     made = make(TESTING=False)
     client = made.app.test_client()
     token = proof(client, made)
@@ -256,7 +256,7 @@ def test_store_that_fails_at_sign_in_signs_nobody_in(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("step", range(1, 8))
-def test_store_that_fails_at_a_page_signs_nobody_in(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+def test_store_failure_on_a_page_signs_nobody_in(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     made = make(TESTING=False)
     client = made.app.test_client()
     submit(client, "/phone/login/", phone=PHONE)
@@ -303,7 +303,7 @@ def test_error_page_of_the_site_may_ask_for_the_user(monkeypatch: pytest.MonkeyP
 
 
 def test_sign_in_that_races_the_owners_change_is_refused() -> None:
-    """The owner's change comes after the thief's user was found, and before the session begins."""
+    """The owner's change happens after the thief's user was found, and before the session starts."""
     made = make()
     owner, thief = by_api(made), made.app.test_client()
     earned = proof(thief, made)

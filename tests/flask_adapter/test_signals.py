@@ -1,4 +1,4 @@
-"""The signals: what they carry, when they come, and what a receiver that raises does."""
+"""The signals: their values, their order, and a receiver that raises."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OTHER = "+989120000007"
 
 
 class Heard:
-    """What was sent for one application, in order."""
+    """Collect the signals of one application, in order."""
 
     def __init__(self, made: Made, stack: ExitStack) -> None:
         self.told: list[tuple[str, dict[str, Any]]] = []
@@ -46,7 +46,7 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def test_a_sign_in_tells_who_proved_which_number(stack: ExitStack) -> None:
+def test_login_signal_has_the_user_and_number(stack: ExitStack) -> None:
     made = make()
     heard = Heard(made, stack)
     client = made.app.test_client()
@@ -65,7 +65,7 @@ def test_a_sign_in_tells_who_proved_which_number(stack: ExitStack) -> None:
     assert told["assurance"] == "code"
 
 
-def test_a_change_tells_the_old_number_and_a_confirmation_changes_nothing(stack: ExitStack) -> None:
+def test_change_signal_has_old_number_but_not_on_confirm(stack: ExitStack) -> None:
     made = make()
     client = made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -77,7 +77,7 @@ def test_a_change_tells_the_old_number_and_a_confirmation_changes_nothing(stack:
     assert heard.told[-1][1] == {"user": made.users["u0"], "old": PhoneNumber(PHONE), "new": PhoneNumber(OTHER)}
 
 
-def test_old_number_gets_a_notice_where_it_is_switched_on() -> None:
+def test_old_number_gets_a_notice_if_enabled() -> None:
     made = make(PHONE_VERIFY_NOTIFY_OLD_NUMBER="1")
     client = made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -89,7 +89,7 @@ def test_old_number_gets_a_notice_where_it_is_switched_on() -> None:
 
 
 @pytest.mark.parametrize("before", [None, "", "no number"])
-def test_a_first_number_is_no_change(stack: ExitStack, before: str | None) -> None:
+def test_first_number_is_no_change(stack: ExitStack, before: str | None) -> None:
     made = make()
     client = made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -100,7 +100,7 @@ def test_a_first_number_is_no_change(stack: ExitStack, before: str | None) -> No
     assert heard.told[0][1]["phone"] == PhoneNumber(OTHER)
 
 
-def test_a_refused_sign_in_and_a_taken_number_are_not_told(stack: ExitStack) -> None:
+def test_refused_login_and_taken_number_send_no_signal(stack: ExitStack) -> None:
     made = make()
     client, other = made.app.test_client(), made.app.test_client()
     client.post(SESSION, json={"proof": proof(client, made)})
@@ -113,7 +113,7 @@ def test_a_refused_sign_in_and_a_taken_number_are_not_told(stack: ExitStack) -> 
     assert heard.told == []
 
 
-def test_wrong_codes_are_told_and_the_last_one_locks(stack: ExitStack) -> None:
+def test_wrong_codes_are_signalled_and_the_last_locks(stack: ExitStack) -> None:
     made = make(PHONE_VERIFY_MAX_ATTEMPTS=2)
     heard = Heard(made, stack)
     client = made.app.test_client()
@@ -137,7 +137,7 @@ def test_too_many_wrong_codes_for_a_number_lock_it(stack: ExitStack) -> None:
     assert heard.names == ["verification_failed", "verification_locked"]
 
 
-def test_a_failed_delivery_is_told(stack: ExitStack) -> None:
+def test_failed_delivery_is_signalled(stack: ExitStack) -> None:
     made = make(PHONE_VERIFY_SMS="amoot://SECRET-TOKEN@default")
     heard = Heard(made, stack)
 
@@ -152,7 +152,7 @@ def test_a_failed_delivery_is_told(stack: ExitStack) -> None:
 
 
 @pytest.mark.parametrize("name", ["phone_verified", "verification_failed"])
-def test_a_receiver_that_raises_is_logged_and_stops_nothing(
+def test_receiver_that_raises_is_logged_and_stops_nothing(
     name: str, stack: ExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = make()
@@ -178,7 +178,7 @@ def test_a_receiver_that_raises_is_logged_and_stops_nothing(
     assert f"a receiver of {name} failed" in caplog.text
 
 
-def test_each_application_hears_of_its_own(stack: ExitStack) -> None:
+def test_each_application_gets_only_its_signals(stack: ExitStack) -> None:
     first, second = make("first"), make("second")
     one, two = Heard(first, stack), Heard(second, stack)
     for made in (first, second):

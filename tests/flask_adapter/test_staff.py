@@ -1,4 +1,4 @@
-"""Staff on a Flask site: who has rights over other users does not sign in by phone alone."""
+"""Staff on a Flask site: users with rights over other users cannot sign in by phone alone."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_one_setting_opens_the_phone_to_staff() -> None:
 @pytest.mark.parametrize(
     ("settings", "code"), [({}, None), (OPEN | {"PHONE_VERIFY_CODE_LENGTH": 4}, None), (OPEN | REVIEWER, "482193")]
 )
-def test_weak_verifications_never_sign_staff_in(settings: dict[str, Any], code: str | None) -> None:
+def test_weak_verifications_never_sign_in_staff(settings: dict[str, Any], code: str | None) -> None:
     made = make(**settings)
     user = owner(made)
     assert by_api(made, code).status_code == 200
@@ -77,7 +77,7 @@ def test_weak_verifications_never_sign_staff_in(settings: dict[str, Any], code: 
     assert is_problem(by_api(made, code), 403, "login_refused")
 
 
-def test_a_caller_id_never_signs_staff_in() -> None:
+def test_caller_id_never_signs_in_staff() -> None:
     made = make(**OPEN)
     site, user = made.app.extensions["phone_verify"].site, owner(made, is_admin=True)
     called = replace(proof_of(PHONE), channel=Channel.INBOUND_CALL, assurance=Assurance.CALLER_ID)
@@ -95,14 +95,14 @@ def test_a_caller_id_never_signs_staff_in() -> None:
         (None, None, False),
     ],
 )
-def test_the_site_names_the_roles_of_staff(setting: Any, roles: Any, refused: bool) -> None:
+def test_site_names_the_roles_of_staff(setting: Any, roles: Any, refused: bool) -> None:
     made = make(**{} if setting is None else {"PHONE_VERIFY_STAFF_ROLES": setting})
     owner(made, roles=roles)
     assert (by_api(made).status_code == 403) is refused
 
 
-def test_the_site_is_told_how_the_number_was_verified() -> None:
-    """So it can refuse by channel and assurance itself."""
+def test_callback_receives_the_assurance() -> None:
+    """The callback can refuse by channel and assurance."""
     made, told = make(**REVIEWER), []
 
     def find(redeemed: Redeemed) -> Any:
@@ -116,13 +116,13 @@ def test_the_site_is_told_how_the_number_was_verified() -> None:
 
 
 @pytest.mark.parametrize("value", [True, "1", " On ", False, "0", "no"])
-def test_the_setting_is_warned_of(value: object) -> None:
+def test_staff_setting_triggers_a_warning(value: object) -> None:
     found = [f for f in examine(site.SiteConfig(values={"staff_sign_in_by_phone": value})) if f.rule == "staff"]
     opened = value in (True, "1", " On ")
     assert [(f.level, f.setting) for f in found] == [(Level.WARNING, "PHONE_VERIFY_STAFF_SIGN_IN_BY_PHONE")] * opened
 
 
 @pytest.mark.parametrize("value", ["", "maybe", 1, 2, ["on"]])
-def test_a_setting_that_is_no_switch_is_refused(value: object) -> None:
+def test_non_boolean_setting_is_refused(value: object) -> None:
     with pytest.raises(settings.ConfigurationError, match="True or False"):
         settings.Settings.read({"staff_sign_in_by_phone": value})

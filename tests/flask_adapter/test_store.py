@@ -1,4 +1,4 @@
-"""The store in the site's own database: Flask-SQLAlchemy's, with Flask-Migrate's migrations."""
+"""The store in the site's database: Flask-SQLAlchemy with Flask-Migrate's migrations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .sites import KEY, PHONE, Made, start
 ROOT = Path(__file__).parents[2]
 TABLES = set(metadata.tables)
 
-#: A site as its owner would write it: `flask db` needs nothing else.
+#: A minimal site: `flask db` needs nothing else.
 SITE = """
 from flask import Flask
 from flask_migrate import Migrate
@@ -55,7 +55,7 @@ def create_app():
 """
 
 
-#: What the sites of a test have opened.
+#: Resources opened by the sites of a test.
 _opened: list[tuple[Flask, SQLAlchemy]] = []
 
 
@@ -96,7 +96,7 @@ def rows(db: SQLAlchemy) -> int:
     return int(db.session.execute(sa.text("SELECT count(*) FROM phone_verify_verification")).scalar_one())
 
 
-def test_verifications_are_in_the_sites_database_and_survive_its_rollback(tmp_path: Path, url: str) -> None:
+def test_verifications_survive_a_rollback_of_the_site(tmp_path: Path, url: str) -> None:
     made, db = bound(tmp_path / "instance", url)
 
     @made.app.post("/own/")
@@ -117,7 +117,7 @@ def test_verifications_are_in_the_sites_database_and_survive_its_rollback(tmp_pa
         assert rows(db) == 1
 
 
-def test_our_tables_are_among_the_sites(tmp_path: Path) -> None:
+def test_tables_are_in_the_site_metadata(tmp_path: Path) -> None:
     _, db = bound(tmp_path)
     assert set(db.metadata.tables) == TABLES
     first, second = Flask("first", instance_path=str(tmp_path)), Flask("second", instance_path=str(tmp_path))
@@ -130,13 +130,13 @@ def test_our_tables_are_among_the_sites(tmp_path: Path) -> None:
     assert set(db.metadata.tables) == TABLES
 
 
-def test_nothing_makes_the_tables_behind_the_sites_migrations(tmp_path: Path) -> None:
+def test_tables_are_not_created_outside_migrations(tmp_path: Path) -> None:
     made, _ = bound(tmp_path, create=False)
     answer = made.app.test_client().post("/phone/v1/verifications", json={"phone": PHONE})
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
 
 
-def test_init_db_makes_them_where_there_are_no_migrations(tmp_path: Path) -> None:
+def test_init_db_creates_tables_without_migrations(tmp_path: Path) -> None:
     made, db = bound(tmp_path, create=False)
     for _ in range(2):
         result = made.app.test_cli_runner().invoke(args=["phone-verify", "init-db"])
@@ -146,8 +146,8 @@ def test_init_db_makes_them_where_there_are_no_migrations(tmp_path: Path) -> Non
         assert rows(db) == 1
 
 
-def test_a_setting_names_another_store(tmp_path: Path) -> None:
-    """The tables stay in the migrations: those must not depend on where they are written."""
+def test_setting_names_another_store(tmp_path: Path) -> None:
+    """The tables stay in the migrations, which must not depend on the database they are written with."""
     made, db = bound(tmp_path, PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'other.sqlite3'}")
     start(made.app.test_client())
     with made.app.app_context():
@@ -156,7 +156,7 @@ def test_a_setting_names_another_store(tmp_path: Path) -> None:
     assert "already" in made.app.test_cli_runner().invoke(args=["phone-verify", "init-db"]).output
 
 
-def test_a_db_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
+def test_uninitialised_db_is_reported(tmp_path: Path) -> None:
     app = Flask("site", instance_path=str(tmp_path))
     app.config.update(SECRET_KEY=KEY)
     with pytest.raises(ConfigurationError, match=r"db\.init_app\(app\)"):
@@ -164,7 +164,7 @@ def test_a_db_that_is_not_there_yet_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("url", "says"), [("sqlite:///:memory:", "needs a file"), ("oracle+oracledb://h/x", "oracle")])
-def test_a_database_that_the_store_cannot_use_is_told(tmp_path: Path, url: str, says: str) -> None:
+def test_unsupported_database_is_reported(tmp_path: Path, url: str, says: str) -> None:
     if url.startswith("oracle"):
         db: Any = type("Db", (), {"engine": type("Engine", (), {"url": sa.make_url(url)}), "metadata": sa.MetaData()})
         app = Flask("site", instance_path=str(tmp_path))
@@ -177,7 +177,7 @@ def test_a_database_that_the_store_cannot_use_is_told(tmp_path: Path, url: str, 
             bound(tmp_path, url)
 
 
-def test_flask_migrate_makes_our_tables_and_finds_no_difference_afterwards(tmp_path: Path) -> None:
+def test_flask_migrate_creates_tables_and_finds_no_change(tmp_path: Path) -> None:
     (tmp_path / "wsgi.py").write_text(SITE)
 
     def flask(*words: str) -> str:

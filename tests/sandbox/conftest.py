@@ -1,4 +1,4 @@
-"""A sandbox whose clock, dice and patience are in the test's hands."""
+"""A sandbox with a manual clock, random source and waits."""
 
 import random
 import threading
@@ -14,7 +14,7 @@ from phone_verify.sandbox import Network, Sandbox
 
 
 class Clock:
-    """Stands still until a test moves it."""
+    """A clock that only a test moves."""
 
     def __init__(self) -> None:
         self.at = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
@@ -38,19 +38,19 @@ def network(clock: Clock) -> Network:
 
 @pytest.fixture
 def pauses() -> list[float]:
-    """How long the sandbox would have waited."""
+    """The waits of the sandbox."""
     return []
 
 
 @pytest.fixture
 def asked() -> list[str]:
-    """The webhook URLs that were asked."""
+    """The requested webhook URLs."""
     return []
 
 
 @pytest.fixture
 def planned() -> list[tuple[float, Callable[[], object]]]:
-    """What handsets will do by themselves, and in how many seconds."""
+    """The automatic actions of handsets, with their delay in seconds."""
     return []
 
 
@@ -82,7 +82,7 @@ class _Silent(WSGIRequestHandler):
 
 @pytest.fixture
 def site() -> Iterator[tuple[str, list[str]]]:
-    """A site with a webhook: its address, and what was asked of it."""
+    """A site with a webhook: its URL, and the requests to it."""
     heard: list[str] = []
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

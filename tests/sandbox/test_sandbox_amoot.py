@@ -1,4 +1,4 @@
-"""Amoot's protocol, as its fact sheet tells it."""
+"""Amoot's protocol, as documented."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ HOOK = "http://127.0.0.1:8000/phone/webhooks/amoot/secret"
 
 
 def form(client: Client, path: str = SEND, headers: dict[str, str] | None = None, **fields: object) -> Any:
-    # Buffered, so that the answer is over, as it is for a server.
+    # Buffered, so that the response is complete, as for a server.
     response = client.post(path, data=fields, headers=TOKEN if headers is None else headers, buffered=True)
     assert response.status_code == 200
     return response.get_json()
@@ -32,7 +32,7 @@ def arrived(sandbox: Sandbox, phone: str = PHONE) -> list[str]:
     return [message.text for message in handset.messages] if handset else []
 
 
-def test_a_code_of_ours_arrives(client: Client, sandbox: Sandbox) -> None:
+def test_given_code_arrives(client: Client, sandbox: Sandbox) -> None:
     assert send(client) == {
         "Status": "Success",
         "Data": {"Status": "Success", "MessageID": 600000001, "Mobile": 9120000000, "Code": "482193"},
@@ -41,31 +41,31 @@ def test_a_code_of_ours_arrives(client: Client, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("length", range(4, 9))
-def test_a_code_is_made_when_none_is_given(client: Client, sandbox: Sandbox, length: int) -> None:
+def test_code_is_generated_when_none_is_given(client: Client, sandbox: Sandbox, length: int) -> None:
     code = send(client, CodeLength=str(length), OptionalCode="")["Data"]["Code"]
     assert len(code) == length
     assert code.isdecimal()
     assert arrived(sandbox) == [f"Your code is {code}"]
 
 
-def test_a_made_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
+def test_generated_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("amoot", None, Fault(variants={"digits": "leading_zero"}))
     assert send(client, OptionalCode="")["Data"]["Code"].startswith("0")
 
 
 @pytest.mark.parametrize("mobile", ["9120000000", "09120000000", "989120000000", "+989120000000", "0098 912 000 0000"])
-def test_the_mobile_may_be_written_in_every_usual_way(client: Client, sandbox: Sandbox, mobile: str) -> None:
+def test_usual_spellings_of_the_mobile_are_accepted(client: Client, sandbox: Sandbox, mobile: str) -> None:
     assert send(client, Mobile=mobile)["Data"]["Mobile"] == 9120000000
     assert len(arrived(sandbox)) == 1
 
 
-def test_everything_may_stand_in_the_query(client: Client, sandbox: Sandbox) -> None:
+def test_all_parameters_may_be_in_the_query(client: Client, sandbox: Sandbox) -> None:
     query = {"Token": "TOKEN", "Mobile": "9120000000", "CodeLength": "4", "OptionalCode": ""}
     assert client.get(SEND, query_string=query).get_json()["Status"] == "Success"
     assert len(arrived(sandbox)) == 1
 
 
-def test_json_is_read_with_its_types(client: Client) -> None:
+def test_json_types_are_read(client: Client) -> None:
     body = {"Token": "TOKEN", "Mobile": 9120000000, "CodeLength": 4, "OptionalCode": "0417"}
     assert client.post(SEND, json=body).get_json()["Data"]["Code"] == "0417"
 
@@ -75,7 +75,7 @@ def test_names_are_not_case_sensitive(client: Client) -> None:
     assert form(client, headers={}, **fields)["Status"] == "Success"
 
 
-def test_the_path_works_under_the_provider_name_and_with_a_slash(client: Client) -> None:
+def test_path_works_under_provider_name_and_with_slash(client: Client) -> None:
     for path in ("/amoot/rest/SendQuickOTP", "/rest/SendQuickOTP/"):
         assert form(client, path, Mobile="9120000000", CodeLength="4")["Status"] == "Success"
 
@@ -97,7 +97,7 @@ def test_the_path_works_under_the_provider_name_and_with_a_slash(client: Client)
         ({"OptionalCode": "۱۲۳۴۵۶"}, "Failed"),
     ],
 )
-def test_bad_parameters_have_their_status(
+def test_each_bad_parameter_has_its_status(
     client: Client, sandbox: Sandbox, fields: dict[str, object], status: str
 ) -> None:
     assert send(client, **fields) == {"Status": status, "Data": None}
@@ -114,14 +114,14 @@ def test_bad_parameters_have_their_status(
         ("", "Token_NotExists"),
     ],
 )
-def test_some_tokens_mean_trouble(client: Client, sandbox: Sandbox, token: str, status: str) -> None:
+def test_special_tokens_trigger_errors(client: Client, sandbox: Sandbox, token: str, status: str) -> None:
     assert send(client, headers={"Authorization": token})["Status"] == status
     assert send(client, headers={}, Token=token)["Status"] == status
     assert arrived(sandbox) == []
 
 
 @pytest.mark.parametrize("name", PROVIDER.refusals)
-def test_every_status_can_be_had_by_name_and_by_number(client: Client, sandbox: Sandbox, name: str) -> None:
+def test_every_status_is_available_by_name_and_number(client: Client, sandbox: Sandbox, name: str) -> None:
     sandbox.faults.put("amoot", None, Fault(refuse=name))
     assert send(client) == {"Status": name, "Data": None}
     sandbox.faults.put("amoot", None, Fault(refuse=name, variants={"status": "number", "data": "list"}))
@@ -131,18 +131,18 @@ def test_every_status_can_be_had_by_name_and_by_number(client: Client, sandbox: 
     assert answer["Status"] == name if name in unlisted else isinstance(answer["Status"], int)
 
 
-def test_status_as_a_number(client: Client, sandbox: Sandbox) -> None:
+def test_status_may_be_a_number(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("amoot", None, Fault(variants={"status": "number"}))
     answer = send(client)
     assert (answer["Status"], answer["Data"]["Status"]) == (1, 1)
 
 
-def test_data_as_a_list(client: Client, sandbox: Sandbox) -> None:
+def test_data_may_be_a_list(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("amoot", None, Fault(variants={"data": "list"}))
     assert [item["Code"] for item in send(client)["Data"]] == ["482193"]
 
 
-def test_data_at_the_top(client: Client, sandbox: Sandbox) -> None:
+def test_data_may_be_at_the_top_level(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("amoot", None, Fault(variants={"data": "top"}))
     answer = send(client)
     assert (answer["Status"], answer["Code"]) == ("Success", "482193")
@@ -155,7 +155,7 @@ def test_code_as_a_number_loses_its_leading_zero(client: Client, sandbox: Sandbo
     assert arrived(sandbox) == ["Your code is 048219"]
 
 
-def test_account_status(client: Client, sandbox: Sandbox) -> None:
+def test_account_status_is_returned(client: Client, sandbox: Sandbox) -> None:
     answer = form(client, "/rest/AccountStatus")
     assert (answer["Status"], answer["RemaindCredit"]) == ("Success", 25000)
     sandbox.faults.put("amoot", None, Fault(refuse="User_Disabled"))
@@ -163,7 +163,7 @@ def test_account_status(client: Client, sandbox: Sandbox) -> None:
     assert (answer["Status"], answer["RemaindCredit"], answer["AccountName"]) == ("User_Disabled", 0, None)
 
 
-def test_delivery_tells_what_arrived(client: Client, sandbox: Sandbox) -> None:
+def test_delivery_reports_what_arrived(client: Client, sandbox: Sandbox) -> None:
     arrived_id = send(client)["Data"]["MessageID"]
     sandbox.faults.put("amoot", PHONE, Fault(lose=True))
     lost_id = send(client)["Data"]["MessageID"]
@@ -197,7 +197,7 @@ def told(url: str) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(url).query, strict_parsing=True))
 
 
-def test_a_message_that_arrived_is_told_in_quotes(client: Client, asked: list[str]) -> None:
+def test_delivery_webhook_quotes_its_values(client: Client, asked: list[str]) -> None:
     hook(client)
     id = send(client)["Data"]["MessageID"]
     (url,) = asked
@@ -221,14 +221,16 @@ def test_a_message_that_arrived_is_told_in_quotes(client: Client, asked: list[st
         ("word", True, '"2"'),
     ],
 )
-def test_how_it_is_told(client: Client, sandbox: Sandbox, asked: list[str], form: str, lose: bool, type: str) -> None:
+def test_webhook_forms_report_the_delivery(
+    client: Client, sandbox: Sandbox, asked: list[str], form: str, lose: bool, type: str
+) -> None:
     hook(client, f"{HOOK}?a=b")
     sandbox.faults.put("amoot", None, Fault(lose=lose, variants={"webhook": form}))
     send(client)
     assert [(told(url)["a"], told(url)["DeliveryType"]) for url in asked] == [("b", type)]
 
 
-def test_a_doubled_message_is_told_twice(client: Client, sandbox: Sandbox, asked: list[str]) -> None:
+def test_doubled_message_is_reported_twice(client: Client, sandbox: Sandbox, asked: list[str]) -> None:
     hook(client)
     sandbox.faults.put("amoot", PHONE, Fault(double=True))
     send(client)
@@ -236,7 +238,7 @@ def test_a_doubled_message_is_told_twice(client: Client, sandbox: Sandbox, asked
     assert asked[0] == asked[1]
 
 
-def test_nothing_is_told_of_a_refusal_or_to_nobody(client: Client, asked: list[str]) -> None:
+def test_refusal_or_missing_url_sends_no_webhook(client: Client, asked: list[str]) -> None:
     send(client)
     hook(client)
     send(client, Mobile="12")
@@ -246,7 +248,7 @@ def test_nothing_is_told_of_a_refusal_or_to_nobody(client: Client, asked: list[s
     assert asked == []
 
 
-def test_it_is_told_after_the_answer(sandbox: Sandbox, asked: list[str]) -> None:
+def test_webhook_follows_the_response(sandbox: Sandbox, asked: list[str]) -> None:
     client = Client(sandbox)
     hook(client)
     fields = {"Mobile": "9120000000", "CodeLength": "6", "OptionalCode": "482193"}
@@ -257,7 +259,7 @@ def test_it_is_told_after_the_answer(sandbox: Sandbox, asked: list[str]) -> None
     assert len(asked) == 1
 
 
-def test_lost_and_doubled_messages(client: Client, sandbox: Sandbox) -> None:
+def test_messages_can_be_lost_or_doubled(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("amoot", PHONE, Fault(lose=True))
     assert send(client)["Status"] == "Success"
     assert arrived(sandbox) == []
@@ -266,14 +268,14 @@ def test_lost_and_doubled_messages(client: Client, sandbox: Sandbox) -> None:
     assert arrived(sandbox) == ["Your code is 482193"] * 2
 
 
-def test_a_delay_comes_after_delivery(client: Client, sandbox: Sandbox, pauses: list[float]) -> None:
+def test_delay_comes_after_delivery(client: Client, sandbox: Sandbox, pauses: list[float]) -> None:
     sandbox.faults.put("amoot", None, Fault(delay=11))
     send(client)
     assert pauses == [11]
     assert len(arrived(sandbox)) == 1
 
 
-def test_a_hanging_request_is_delivered_and_never_answered(client: Client, sandbox: Sandbox) -> None:
+def test_hanging_request_is_delivered_and_never_answered(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("amoot", None, Fault(hang=True))
     with pytest.raises(ConnectionAbortedError):
         send(client)
@@ -291,6 +293,6 @@ def test_broken_json(client: Client, sandbox: Sandbox) -> None:
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"nonsense", b"\xff\xfe", b"[" * 60_000, b'{"Mobile": ' + b"9" * 5000 + b"}"]
 )
-def test_unreadable_json_fails_politely(client: Client, body: bytes) -> None:
+def test_unreadable_json_gets_an_error_status(client: Client, body: bytes) -> None:
     response = client.post(SEND, data=body, content_type="application/json", headers=TOKEN)
     assert (response.status_code, response.get_json()["Status"]) == (200, "Failed")

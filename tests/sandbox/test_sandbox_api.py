@@ -1,4 +1,4 @@
-"""The test API, its guard and its manners towards hostile input."""
+"""The test API, its guard and its handling of hostile input."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def problem(response: Any, status: int) -> Any:
     return body
 
 
-def test_a_handset_is_added_shown_and_cleared(client: Client) -> None:
+def test_handset_is_added_shown_and_cleared(client: Client) -> None:
     added = client.post("/api/handsets", json={"phone": "09120000000"})
     assert added.status_code == 201
     assert added.get_json() == client.get(f"/api/handsets/{PHONE}").get_json()
@@ -37,7 +37,7 @@ def test_a_handset_is_added_shown_and_cleared(client: Client) -> None:
     problem(client.get(f"/api/handsets/{PHONE}"), 404)
 
 
-def test_a_handset_shows_messages_and_calls(client: Client) -> None:
+def test_handset_shows_messages_and_calls(client: Client) -> None:
     send(client)
     client.post("/services/call/call/", json={"destination": "09120000000", "token": "KEY"})
     handset = client.get("/api/handsets/989120000000").get_json()
@@ -49,7 +49,7 @@ def test_a_handset_shows_messages_and_calls(client: Client) -> None:
 
 
 @pytest.mark.parametrize("phone", [PHONE, "989120000000", "09120000000", "%2B98%20912%20000%200000"])
-def test_the_newest_code(client: Client, phone: str) -> None:
+def test_newest_code_is_returned(client: Client, phone: str) -> None:
     send(client, "1111")
     send(client, "2222")
     answer = client.get(f"/api/handsets/{phone}/code").get_json()
@@ -64,11 +64,11 @@ def test_no_code_is_404(client: Client) -> None:
 @pytest.mark.parametrize(
     "query", ["wait=31", "wait=-1", "wait=x", "wait=nan", "wait=inf", "after=x", "wait=" + "1" * 99]
 )
-def test_a_bad_wait_is_refused(client: Client, query: str) -> None:
+def test_bad_wait_is_refused(client: Client, query: str) -> None:
     problem(client.get(f"/api/handsets/{PHONE}/code?{query}"), 400)
 
 
-def test_dialling_what_is_no_line(client: Client) -> None:
+def test_dialling_an_unknown_line_is_an_error(client: Client) -> None:
     answer = client.post(f"/api/handsets/{PHONE}/dial", json={"number": "+79000000099"}).get_json()
     assert answer == {"number": "+79000000099", "busy": False, "matched": False, "waits": []}
     (call,) = client.get(f"/api/handsets/{PHONE}").get_json()["calls"]
@@ -80,7 +80,7 @@ def test_dialling_what_is_no_line(client: Client) -> None:
     [{}, {"number": 7}, {"number": "x"}, {"number": "79990000001", "hidden": 1},
      {"number": "79990000001", "caller": ""}, {"number": "79990000001", "loud": True}],
 )  # fmt: skip
-def test_a_bad_dial_names_the_field(client: Client, body: dict[str, object]) -> None:
+def test_bad_dial_names_the_field(client: Client, body: dict[str, object]) -> None:
     assert problem(client.post(f"/api/handsets/{PHONE}/dial", json=body), 400)["fields"]
 
 
@@ -108,11 +108,11 @@ def test_faults_are_set_shown_and_cleared(client: Client) -> None:
         ({"provider": "amoot", "explode": True}, "explode"),
     ],
 )
-def test_a_bad_fault_names_the_field(client: Client, body: dict[str, object], field: str) -> None:
+def test_bad_fault_names_the_field(client: Client, body: dict[str, object], field: str) -> None:
     assert field in problem(client.put("/api/faults", json=body), 400)["fields"]
 
 
-def test_a_phone_alone_removes_no_fault(client: Client) -> None:
+def test_phone_without_provider_removes_no_fault(client: Client) -> None:
     problem(client.delete(f"/api/faults?phone={PHONE}"), 400)
 
 
@@ -137,7 +137,7 @@ def test_requests_are_kept_without_secrets(client: Client) -> None:
     assert odd["params"] == {}
 
 
-def test_an_unanswered_request_has_no_status(client: Client) -> None:
+def test_unanswered_request_has_no_status(client: Client) -> None:
     client.put("/api/faults", json={"provider": "amoot", "hang": True, "times": 1})
     with pytest.raises(ConnectionAbortedError):
         send(client)
@@ -151,7 +151,7 @@ def test_requests_are_bounded(client: Client) -> None:
     assert len(client.get("/api/requests").get_json()["requests"]) == MAX_ENTRIES
 
 
-def test_the_log_holds_neither_token_nor_number(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_holds_neither_token_nor_number(client: Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", "phone_verify.sandbox"):
         send(client)
         client.get("/api/v1/authcalls/SECRET-TOKEN/get_code/89000000000/")
@@ -161,7 +161,7 @@ def test_the_log_holds_neither_token_nor_number(client: Client, caplog: pytest.L
     assert "482193" not in caplog.text
 
 
-def test_events_tell_of_changes(client: Client, sandbox: Sandbox) -> None:
+def test_events_report_changes(client: Client, sandbox: Sandbox) -> None:
     response = client.get("/api/events")
     assert response.mimetype == "text/event-stream"
     stream = iter(response.response)
@@ -195,11 +195,11 @@ def test_foreign_host_names_are_refused(client: Client, host: str, path: str) ->
 @pytest.mark.parametrize(
     "host", ["localhost", "localhost:8025", "127.0.0.1:8025", "127.1.2.3", "[::1]:8025", "a.localhost"]
 )
-def test_loopback_names_are_welcome(client: Client, host: str) -> None:
+def test_loopback_names_are_allowed(client: Client, host: str) -> None:
     assert client.get("/api/handsets", headers={"Host": host}).status_code == 200
 
 
-def test_a_host_of_the_owner_is_welcome() -> None:
+def test_configured_host_is_allowed() -> None:
     client = Client(Sandbox(hosts=["Sandbox"]))
     assert client.get("/api/handsets", headers={"Host": "sandbox:8025"}).status_code == 200
     assert client.get("/api/handsets", headers={"Host": "other:8025"}).status_code == 403
@@ -217,7 +217,7 @@ def test_a_host_of_the_owner_is_welcome() -> None:
         {"Origin": "https://localhost"},
     ],
 )
-def test_other_sites_pages_change_nothing(client: Client, sandbox: Sandbox, headers: dict[str, str]) -> None:
+def test_cross_site_pages_change_nothing(client: Client, sandbox: Sandbox, headers: dict[str, str]) -> None:
     problem(client.post("/api/handsets", json={"phone": PHONE}, headers=headers), 403)
     problem(client.delete("/api/handsets", headers=headers), 403)
     problem(client.put("/api/faults", json={"provider": "amoot"}, headers=headers), 403)
@@ -228,7 +228,7 @@ def test_other_sites_pages_change_nothing(client: Client, sandbox: Sandbox, head
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"},
                                      {"Origin": "http://localhost"}])  # fmt: skip
-def test_the_own_page_and_programs_may(client: Client, headers: dict[str, str]) -> None:
+def test_own_page_and_programs_are_allowed(client: Client, headers: dict[str, str]) -> None:
     assert client.post("/api/handsets", json={"phone": PHONE}, headers=headers).status_code == 201
 
 
@@ -253,16 +253,16 @@ def test_another_media_type_is_415(client: Client) -> None:
         ("/api/v1/authcalls/T/reverse_auth_phone_post", FORM),
     ],
 )
-def test_a_huge_body_is_413(client: Client, path: str, content_type: str) -> None:
+def test_huge_body_is_413(client: Client, path: str, content_type: str) -> None:
     problem(client.post(path, data=b'{"phone": "' + b"9" * 70_000 + b'"}', content_type=content_type), 413)
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/rest/Other", "/api/v1/authcalls/T/", "//rest//AccountStatus", "/%00"])
-def test_what_is_not_there_is_404(client: Client, path: str) -> None:
+def test_unknown_path_is_404(client: Client, path: str) -> None:
     problem(client.get(path), 404)
 
 
-def test_a_wrong_method_is_405_and_names_the_right_ones(client: Client) -> None:
+def test_wrong_method_is_405_and_names_the_right_ones(client: Client) -> None:
     response = client.patch("/api/handsets")
     problem(response, 405)
     assert response.headers["Allow"] == "DELETE, GET, POST"

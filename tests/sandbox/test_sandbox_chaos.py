@@ -1,6 +1,6 @@
 """The chaos switch over real HTTP: every fault, at each of the five providers, for all phones and for one.
 
-The tables of errors stand here as the providers' documents have them, apart from the sandbox's own.
+The tables of errors follow the providers' documents, independently of the sandbox's tables.
 """
 
 import http.client
@@ -64,7 +64,7 @@ FERZZ = {
 
 @dataclass(frozen=True)
 class ApiResponse:
-    """What came over the wire."""
+    """A response on the wire."""
 
     status: int
     type: str
@@ -77,7 +77,7 @@ class ApiResponse:
 
 @dataclass(frozen=True)
 class Caller:
-    """Somebody who talks to a sandbox over real HTTP."""
+    """A client of a sandbox over real HTTP."""
 
     server: SandboxServer
     pauses: list[float]
@@ -98,7 +98,7 @@ class Caller:
         assert reply.status == 200, reply.body
 
     def arrived(self, phone: str) -> list[Any]:
-        """What reached this handset, newest first."""
+        """Return the messages and calls of this handset, newest first."""
         reply = self.ask("GET", f"/api/handsets/{phone}")
         return [] if reply.status == 404 else [*reply.json["messages"], *reply.json["calls"]]
 
@@ -136,7 +136,7 @@ def telefon_ip(caller: Caller, phone: str) -> ApiResponse:
     return caller.ask("GET", f"/api/v1/authcalls/TOKEN/get_code/{phone.replace('+7', '8', 1)}/")
 
 
-#: How each provider is asked to send something, and two phones of its country.
+#: The send request of each provider, and two phones of its country.
 SENDERS: dict[str, tuple[Callable[[Caller, str], ApiResponse], str, str]] = {
     "amoot": (amoot, "+989120000000", "+989120000001"),
     "evand": (evand, "+989140000000", "+989140000001"),
@@ -167,7 +167,7 @@ def caller(one_server: Caller) -> Caller:
 def target(
     request: pytest.FixtureRequest, caller: Caller
 ) -> tuple[str, str | None, Callable[[], ApiResponse], str, str]:
-    """A provider, the phone that its faults are for, and how it is asked to send something to that phone."""
+    """A provider, the phone of its faults, and the function that sends to that phone."""
     name, only = request.param
     send, phone, other = SENDERS[name]
     return name, phone if only else None, lambda: send(caller, phone), phone, other
@@ -176,17 +176,17 @@ def target(
 Target = tuple[str, str | None, Callable[[], ApiResponse], str, str]
 
 
-def test_all_providers_are_here() -> None:
+def test_every_provider_has_a_target() -> None:
     assert set(SENDERS) == set(PROVIDERS)
 
 
-def test_without_a_fault_it_arrives_once(caller: Caller, target: Target) -> None:
+def test_message_arrives_once_without_a_fault(caller: Caller, target: Target) -> None:
     _, _, send, phone, _ = target
     assert send().status == 200
     assert len(caller.arrived(phone)) == 1
 
 
-def test_a_refused_order_does_not_arrive_and_other_phones_are_served(caller: Caller, target: Target) -> None:
+def test_refused_order_is_lost_and_other_phones_are_served(caller: Caller, target: Target) -> None:
     name, only, send, phone, other = target
     caller.fault(name, only, refuse=PROVIDERS[name].refusals[0])
     send()
@@ -195,7 +195,7 @@ def test_a_refused_order_does_not_arrive_and_other_phones_are_served(caller: Cal
     assert len(caller.arrived(other)) == (1 if only else 0)
 
 
-def test_late(caller: Caller, target: Target) -> None:
+def test_delay_fault_delays_the_response(caller: Caller, target: Target) -> None:
     name, only, send, phone, _ = target
     caller.fault(name, only, delay=7.5)
     assert send().status == 200
@@ -203,24 +203,24 @@ def test_late(caller: Caller, target: Target) -> None:
     assert len(caller.arrived(phone)) == 1
 
 
-def test_hanging(caller: Caller, target: Target) -> None:
+def test_hang_fault_never_responds(caller: Caller, target: Target) -> None:
     name, only, send, phone, _ = target
     caller.fault(name, only, hang=True)
     with pytest.raises((http.client.HTTPException, OSError)):
         send()
     assert caller.pauses == [120.0]
-    # Evand's token is asked for no phone in particular, so that one hangs first.
+    # Evand's token request names no phone, so that one hangs first.
     assert len(caller.arrived(phone)) == (0 if name == "evand" and only is None else 1)
 
 
-def test_lost(caller: Caller, target: Target) -> None:
+def test_lose_fault_drops_the_message(caller: Caller, target: Target) -> None:
     name, only, send, phone, _ = target
     caller.fault(name, only, lose=True)
     assert send().status == 200
     assert caller.arrived(phone) == []
 
 
-def test_twice(caller: Caller, target: Target) -> None:
+def test_double_fault_delivers_twice(caller: Caller, target: Target) -> None:
     name, only, send, phone, _ = target
     caller.fault(name, only, double=True)
     assert send().status == 200
@@ -228,7 +228,7 @@ def test_twice(caller: Caller, target: Target) -> None:
 
 
 @pytest.mark.parametrize("how", [True, "cut", "empty", "html"])
-def test_no_json(caller: Caller, target: Target, how: object) -> None:
+def test_malformed_fault_breaks_the_json(caller: Caller, target: Target, how: object) -> None:
     name, only, send, _, _ = target
     caller.fault(name, only, malformed=how)
     reply = send()
@@ -238,7 +238,7 @@ def test_no_json(caller: Caller, target: Target, how: object) -> None:
         _ = reply.json
 
 
-def test_json_of_other_types(caller: Caller, target: Target) -> None:
+def test_types_fault_changes_the_json_types(caller: Caller, target: Target) -> None:
     name, only, send, _, _ = target
     usual = send().json
     caller.fault(name, only, malformed="types")
@@ -250,12 +250,12 @@ def test_json_of_other_types(caller: Caller, target: Target) -> None:
         return [type(value)]
 
     assert isinstance(odd, dict)
-    if name != "evand" or only:  # a token of another type is no token, so that nothing is asked with it
+    if name != "evand" or only:  # a token of another type is refused, so no request uses it
         assert odd.keys() == usual.keys()
         assert all(one is not other for one, other in zip(leaves(usual), leaves(odd), strict=True))
 
 
-def test_for_so_many_requests(caller: Caller, target: Target) -> None:
+def test_times_fault_lasts_that_many_requests(caller: Caller, target: Target) -> None:
     name, only, send, phone, _ = target
     caller.fault(name, only, refuse=PROVIDERS[name].refusals[0], times=2)
     for _ in range(2):
@@ -267,21 +267,21 @@ def test_for_so_many_requests(caller: Caller, target: Target) -> None:
 
 @pytest.mark.parametrize("name", AMOOT)
 @pytest.mark.parametrize("written", ["name", "number"])
-def test_every_error_of_amoot(caller: Caller, name: str, written: str) -> None:
+def test_sandbox_returns_every_error_of_amoot(caller: Caller, name: str, written: str) -> None:
     caller.fault("amoot", refuse=name, variants={"status": written})
     reply = amoot(caller, "+989120000000")
     assert (reply.status, reply.json) == (200, {"Status": name if written == "name" else AMOOT[name], "Data": None})
 
 
 @pytest.mark.parametrize("name", AMOOT_UNLISTED)
-def test_an_unlisted_error_of_amoot(caller: Caller, name: str) -> None:
+def test_sandbox_returns_an_unlisted_error_of_amoot(caller: Caller, name: str) -> None:
     caller.fault("amoot", refuse=name, variants={"status": "number", "data": "list"})
     assert amoot(caller, "+989120000000").json == {"Status": name, "Data": []}
 
 
 @pytest.mark.parametrize("name", SSMS)
 @pytest.mark.parametrize("written", ["string", "number"])
-def test_every_error_of_ssms(caller: Caller, name: str, written: str) -> None:
+def test_sandbox_returns_every_error_of_ssms(caller: Caller, name: str, written: str) -> None:
     caller.fault("ssms", "+79000000000", refuse=name, variants={"err_code": written})
     answer = ssms(caller, "+79000000000").json["response"]
     assert answer["msg"]["err_code"] == (SSMS[name] if written == "number" else str(SSMS[name]))
@@ -291,7 +291,7 @@ def test_every_error_of_ssms(caller: Caller, name: str, written: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVAND)
-def test_every_error_of_evand(caller: Caller, name: str) -> None:
+def test_sandbox_returns_every_error_of_evand(caller: Caller, name: str) -> None:
     caller.fault("evand", "+989140000000", refuse=name)
     reply = evand(caller, "+989140000000")
     assert reply.status == EVAND[name]
@@ -299,7 +299,7 @@ def test_every_error_of_evand(caller: Caller, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TELEFON_IP)
-def test_every_error_of_telefon_ip(caller: Caller, name: str) -> None:
+def test_sandbox_returns_every_error_of_telefon_ip(caller: Caller, name: str) -> None:
     caller.fault("telefon-ip", "+79000000000", refuse=name)
     reply = telefon_ip(caller, "+79000000000")
     assert (reply.status, reply.json["success"], reply.json["data"]) == (TELEFON_IP[name], False, {})
@@ -307,7 +307,7 @@ def test_every_error_of_telefon_ip(caller: Caller, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FERZZ)
-def test_every_error_of_ferzz(caller: Caller, name: str) -> None:
+def test_sandbox_returns_every_error_of_ferzz(caller: Caller, name: str) -> None:
     caller.fault("ferzz", "+989120000000", refuse=name)
     reply = ferzz(caller, "+989120000000")
     assert reply.status == FERZZ[name]
@@ -315,7 +315,7 @@ def test_every_error_of_ferzz(caller: Caller, name: str) -> None:
     assert reply.json["code"] == ""
 
 
-def test_the_tables_are_whole() -> None:
+def test_error_tables_are_complete() -> None:
     tables = {
         "amoot": {*AMOOT, *AMOOT_UNLISTED}, "ssms": {*SSMS}, "evand": {*EVAND}, "telefon-ip": {*TELEFON_IP},
         "ferzz": {*FERZZ},
@@ -325,7 +325,7 @@ def test_the_tables_are_whole() -> None:
 
 @pytest.mark.parametrize("name", CALLERS)
 @pytest.mark.parametrize("only", [False, True])
-def test_a_flash_call_from_a_foreign_or_hidden_number(caller: Caller, name: str, only: bool) -> None:
+def test_flash_call_may_show_a_foreign_or_hidden_number(caller: Caller, name: str, only: bool) -> None:
     send, phone, _ = SENDERS[name]
 
     def rung() -> Any:
@@ -335,7 +335,7 @@ def test_a_flash_call_from_a_foreign_or_hidden_number(caller: Caller, name: str,
 
     caller.fault(name, phone if only else None, foreign_caller=STRANGER)
     call = rung()
-    # What its owner types are the last digits of what rang, and they are not the code.
+    # The user enters the last digits of the caller's number, and they are not the code.
     assert (call["number"], call["code"], call["hidden"]) == (STRANGER, "0013", False)
     caller.fault(name, phone if only else None, hidden_caller=True)
     call = rung()
@@ -344,8 +344,8 @@ def test_a_flash_call_from_a_foreign_or_hidden_number(caller: Caller, name: str,
 
 @pytest.mark.parametrize("name", ["ssms", "telefon-ip"])
 @pytest.mark.parametrize("only", [False, True])
-def test_a_reported_call(caller: Caller, name: str, only: bool, site: tuple[str, list[str]]) -> None:
-    """On time, late, twice, never, from a foreign or a hidden number: as the site's webhook hears it."""
+def test_reported_call_follows_every_fault(caller: Caller, name: str, only: bool, site: tuple[str, list[str]]) -> None:
+    """On time, late, twice, never, from a foreign or a hidden number: as the site's webhook receives it."""
     url, heard = site
     phone = "+79000000000"
 
@@ -366,7 +366,7 @@ def test_a_reported_call(caller: Caller, name: str, only: bool, site: tuple[str,
     assert len(reported()) == 1
     assert "9000000000" in heard[0]
     assert len(reported(delay=9)) == 1
-    assert caller.pauses == [9.0, 9.0]  # the answer, and the report
+    assert caller.pauses == [9.0, 9.0]  # the response, and the report
     assert len(reported(double=True)) == 2
     assert reported(lose=True) == []
     assert "9000000013" in reported(foreign_caller=STRANGER)[0]

@@ -1,4 +1,4 @@
-"""YAML as people write it, and nothing more of YAML."""
+"""The YAML subset that scenarios use, and nothing else."""
 
 from contextlib import suppress
 
@@ -15,7 +15,7 @@ plain = st.recursive(
 )
 
 
-def test_values_and_where_they_stand() -> None:
+def test_values_have_their_line_numbers() -> None:
     document = read_document("faults:\n  - provider: amoot\n    delay: 1.5\nlines: {ssms: [1, true, null, ~]}\n")
     assert document.value == {"faults": [{"provider": "amoot", "delay": 1.5}], "lines": {"ssms": [1, True, None, None]}}
     assert document.lines["faults[0].delay"] == 3
@@ -26,11 +26,11 @@ def test_values_and_where_they_stand() -> None:
     "text",
     ["+989120000000", "09120000000", "on", "yes", "No", "2026-01-02", "1_000", "0x1f", "1:30", ".inf", "<<", "'1'"],
 )
-def test_what_looks_like_a_text_is_one(text: str) -> None:
+def test_text_like_value_is_text(text: str) -> None:
     assert read_document(text).value == text.strip("'")
 
 
-def test_an_empty_file_is_nothing() -> None:
+def test_empty_file_is_none() -> None:
     assert read_document("# only a comment\n").value is None
 
 
@@ -51,7 +51,7 @@ def test_an_empty_file_is_nothing() -> None:
         ("x" * (LARGEST_FILE + 1), "64 KiB"),
     ],
 )
-def test_what_is_none_is_told_with_its_line(text: str, said: str) -> None:
+def test_invalid_yaml_is_reported_with_its_line(text: str, said: str) -> None:
     with pytest.raises(DocumentError) as caught:
         read_document(text)
     assert said in str(caught.value)
@@ -59,11 +59,11 @@ def test_what_is_none_is_told_with_its_line(text: str, said: str) -> None:
 
 @given(plain)
 @example({"\x85": "\u2028"})
-def test_what_is_written_reads_back(value: object) -> None:
+def test_written_document_reads_back(value: object) -> None:
     assert read_document(write_document(value)).value == value
 
 
 @given(st.text(max_size=200) | st.text("[]{}:,-&*!|>'\"%@ \n#ab1+.", max_size=60))
-def test_no_text_is_a_crash(text: str) -> None:
+def test_any_text_parses_or_is_refused(text: str) -> None:
     with suppress(DocumentError):
         read_document(text)

@@ -1,4 +1,4 @@
-"""Evand's protocol, as its fact sheet tells it."""
+"""Evand's protocol, as documented."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -52,19 +52,19 @@ def other_than(code: str) -> str:
     return "00000" if code != "00000" else "00001"
 
 
-def test_a_token_for_the_site(client: Client) -> None:
+def test_site_gets_a_token(client: Client) -> None:
     answer = ask(client, TOKEN, {"grant_type": "client_credentials", **CLIENT})
     assert set(answer) == {"access_token", "token_type", "expires_in"}
     assert (answer["token_type"], answer["expires_in"]) == ("Bearer", 3600)
     assert answer["access_token"] != client_token(client)
 
 
-def test_a_token_without_type_and_life(client: Client, sandbox: Sandbox) -> None:
+def test_token_may_lack_type_and_expiry(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("evand", None, Fault(variants={"token": "bare"}))
     assert set(ask(client, TOKEN, {"grant_type": "client_credentials", **CLIENT})) == {"access_token"}
 
 
-def test_a_code_of_five_digits_arrives_as_a_text(client: Client, sandbox: Sandbox) -> None:
+def test_five_digit_code_arrives_by_sms(client: Client, sandbox: Sandbox) -> None:
     answer = send(client)
     (message,) = messages(sandbox)
     assert (message.provider, message.channel) == ("evand", "sms")
@@ -76,14 +76,14 @@ def test_a_code_of_five_digits_arrives_as_a_text(client: Client, sandbox: Sandbo
 
 
 @pytest.mark.parametrize(("sent", "status", "text"), [("empty", 204, ""), ("text", 201, "OK")])
-def test_other_replies_to_a_send(client: Client, sandbox: Sandbox, sent: str, status: int, text: str) -> None:
+def test_send_has_variant_replies(client: Client, sandbox: Sandbox, sent: str, status: int, text: str) -> None:
     sandbox.faults.put("evand", PHONE, Fault(variants={"sent": sent}))
     assert send(client, status=status) == text
     assert len(messages(sandbox)) == 1
 
 
 @pytest.mark.parametrize("prefix", ["Bearer ", "bearer ", "", "JWT "])
-def test_any_word_may_stand_before_the_token(client: Client, prefix: str) -> None:
+def test_any_scheme_may_precede_the_token(client: Client, prefix: str) -> None:
     ask(client, SEND, {"mobile": "9140000000"}, auth=prefix + client_token(client))
 
 
@@ -91,12 +91,12 @@ def test_any_word_may_stand_before_the_token(client: Client, prefix: str) -> Non
     "auth",
     [None, "", "Bearer", "Bearer FAKE", "SANDBOX.CLIENT.x.1", "SANDBOX.CLIENT.99999999999999.1", "SANDBOX.REFRESH.1"],
 )
-def test_a_send_needs_a_token(client: Client, sandbox: Sandbox, auth: str | None) -> None:
+def test_send_needs_a_token(client: Client, sandbox: Sandbox, auth: str | None) -> None:
     assert set(ask(client, SEND, {"mobile": "9140000000"}, 401, auth)) == {"message"}
     assert messages(sandbox) == ()
 
 
-def test_a_site_s_token_ends_after_an_hour(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_site_token_expires_after_an_hour(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     auth = f"Bearer {client_token(client)}"
     clock.move(seconds=3599)
     ask(client, SEND, {"mobile": "9140000000"}, auth=auth)
@@ -105,25 +105,25 @@ def test_a_site_s_token_ends_after_an_hour(client: Client, sandbox: Sandbox, clo
     assert len(messages(sandbox)) == 1
 
 
-def test_a_token_that_is_over_when_it_is_given(client: Client, sandbox: Sandbox) -> None:
+def test_token_may_be_issued_expired(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("evand", None, Fault(variants={"client_token": "expired"}, times=1))
     send(client, status=401)
     send(client)
     assert len(messages(sandbox)) == 1
 
 
-def test_a_token_that_fails_once_on_the_send(client: Client, sandbox: Sandbox) -> None:
+def test_token_may_fail_once_on_a_send(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("evand", PHONE, Fault(refuse="bad_token", times=1))
     send(client, status=401)
     send(client)
 
 
-def test_a_user_s_own_token_may_send(client: Client, sandbox: Sandbox) -> None:
+def test_user_token_may_send(client: Client, sandbox: Sandbox) -> None:
     user_token = grant(client, sent_code(client, sandbox))["access_token"]
     ask(client, SEND, {"mobile": "9140000000"}, auth=f"Bearer {user_token}")
 
 
-def test_the_right_code_gives_a_token_once(client: Client, sandbox: Sandbox) -> None:
+def test_right_code_gives_a_token_once(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     answer = grant(client, code)
     assert answer["access_token"]
@@ -131,7 +131,7 @@ def test_the_right_code_gives_a_token_once(client: Client, sandbox: Sandbox) -> 
     assert grant(client, code, 400)["error"] == "invalid_grant"
 
 
-def test_a_wrong_code_leaves_the_right_one_good(client: Client, sandbox: Sandbox) -> None:
+def test_wrong_code_leaves_the_right_one_valid(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     answer = grant(client, other_than(code), 400)
     assert answer["error"] == "invalid_grant"
@@ -145,7 +145,7 @@ def test_wrong_codes_can_be_a_422(client: Client, sandbox: Sandbox) -> None:
     assert grant(client, other_than(code), 422)["error"] == "invalid_grant"
 
 
-def test_a_code_lives_two_minutes(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_code_expires_after_two_minutes(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     code = sent_code(client, sandbox)
     clock.move(seconds=120)
     assert grant(client, code, 400)["error"] == "invalid_grant"
@@ -154,7 +154,7 @@ def test_a_code_lives_two_minutes(client: Client, sandbox: Sandbox, clock: Clock
     grant(client, code)
 
 
-def test_a_new_code_ends_the_old_one(client: Client, sandbox: Sandbox) -> None:
+def test_new_code_voids_the_old_one(client: Client, sandbox: Sandbox) -> None:
     first, second = sent_code(client, sandbox), sent_code(client, sandbox)
     assert first != second
     grant(client, first, 400)
@@ -162,13 +162,13 @@ def test_a_new_code_ends_the_old_one(client: Client, sandbox: Sandbox) -> None:
     grant(client, first, 400)
 
 
-def test_a_code_is_its_mobile_s_own(client: Client, sandbox: Sandbox) -> None:
+def test_code_is_bound_to_its_mobile(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     grant(client, code, 400, mobile="9140000001")
     grant(client, code)
 
 
-def test_of_many_at_once_one_gets_the_token(client: Client, sandbox: Sandbox) -> None:
+def test_concurrent_exchanges_give_one_token(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     body = {"grant_type": "event_mobile_verification", **CLIENT, "mobile": "9140000000", "event_id": "1001"}
     with ThreadPoolExecutor(8) as pool:
@@ -181,28 +181,28 @@ def test_of_many_at_once_one_gets_the_token(client: Client, sandbox: Sandbox) ->
     assert sorted(statuses) == [200] + [400] * 31
 
 
-def test_codes_are_kept_apart_by_network(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_codes_are_separate_for_each_network(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     code = sent_code(client, sandbox)
     grant(Client(Sandbox(Network(now=clock))), code, 400)
     sandbox.network.clear()
     grant(client, code, 400)
 
 
-def test_a_code_may_be_a_number_and_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
+def test_code_may_be_a_number_and_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("evand", None, Fault(variants={"digits": "leading_zero"}))
     code = sent_code(client, sandbox)
     assert code.startswith("0")
     grant(client, int(code))
 
 
-def test_a_code_that_got_lost_is_good_all_the_same(client: Client, sandbox: Sandbox) -> None:
+def test_lost_code_is_still_valid(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("evand", PHONE, Fault(lose=True, times=1))
     send(client)
     assert messages(sandbox) == ()
     grant(client, sandbox.network.dispatches("evand")[0].code)
 
 
-def test_a_mobile_that_is_not_in_the_event(client: Client, sandbox: Sandbox) -> None:
+def test_mobile_outside_the_event_is_refused(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     sandbox.faults.put("evand", PHONE, Fault(variants={"mobile": "not_in_event"}))
     assert grant(client, code, 400)["error"] == "invalid_grant"
@@ -212,7 +212,7 @@ def test_a_mobile_that_is_not_in_the_event(client: Client, sandbox: Sandbox) -> 
     grant(client, code)
 
 
-def test_an_exchange_without_a_token(client: Client, sandbox: Sandbox) -> None:
+def test_exchange_may_return_no_token(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     sandbox.faults.put("evand", PHONE, Fault(variants={"exchange": "without_token"}))
     assert "access_token" not in grant(client, code)
@@ -220,7 +220,7 @@ def test_an_exchange_without_a_token(client: Client, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["client_id", "client_secret"])
 @pytest.mark.parametrize("value", ["WRONG", "EXPIRED", "INACTIVE", "", None, 7])
-def test_some_clients_mean_trouble(client: Client, sandbox: Sandbox, name: str, value: object) -> None:
+def test_special_client_ids_trigger_errors(client: Client, sandbox: Sandbox, name: str, value: object) -> None:
     code = sent_code(client, sandbox)
     refused = ask(client, TOKEN, {"grant_type": "client_credentials", **CLIENT, name: value}, 401)
     assert refused["error"] == "invalid_client"
@@ -234,21 +234,21 @@ def test_other_grants_are_not_supported(client: Client, grant_type: object) -> N
 
 
 @pytest.mark.parametrize("mobile", ["", None, "12", "x", True, [], {}, "9140000000" * 50])
-def test_a_bad_mobile_is_refused(client: Client, sandbox: Sandbox, mobile: object) -> None:
+def test_bad_mobile_is_refused(client: Client, sandbox: Sandbox, mobile: object) -> None:
     assert set(send(client, mobile, 422)) == {"message"}
     assert sandbox.network.dispatches() == ()
     assert set(grant(client, "12345", 422, mobile=mobile)) == {"message"}
 
 
 @pytest.mark.parametrize("mobile", ["9140000000", "09140000000", "+989140000000", 9140000000])
-def test_writings_of_a_mobile(client: Client, sandbox: Sandbox, mobile: object) -> None:
+def test_usual_spellings_of_a_mobile_are_read(client: Client, sandbox: Sandbox, mobile: object) -> None:
     send(client, mobile)
     assert len(messages(sandbox)) == 1
 
 
 @pytest.mark.parametrize("name", ["mobile", "mobile_verification_code", "event_id"])
 @pytest.mark.parametrize("value", ["", None])
-def test_a_missing_field_of_an_exchange(client: Client, name: str, value: object) -> None:
+def test_missing_exchange_field_is_an_error(client: Client, name: str, value: object) -> None:
     fields = {"code": "12345", name: value}
     code = fields.pop("mobile_verification_code", fields["code"])
     fields.pop("code")
@@ -256,12 +256,12 @@ def test_a_missing_field_of_an_exchange(client: Client, name: str, value: object
 
 
 @pytest.mark.parametrize("code", [True, -1, 100000, 1.5, [], {}])
-def test_what_is_no_code_at_all_is_a_missing_field(client: Client, code: object) -> None:
+def test_non_numeric_code_is_a_missing_field(client: Client, code: object) -> None:
     assert set(grant(client, code, 422)) == {"message"}
 
 
 @pytest.mark.parametrize("name", PROVIDER.refusals)
-def test_every_error_can_be_had_at_every_request(client: Client, sandbox: Sandbox, name: str) -> None:
+def test_every_error_is_available_at_every_request(client: Client, sandbox: Sandbox, name: str) -> None:
     code = sent_code(client, sandbox)
     auth = f"Bearer {client_token(client)}"
     sandbox.faults.put("evand", None, Fault(refuse=name))
@@ -290,7 +290,7 @@ def test_unreadable_bodies_are_missing_fields(client: Client, path: str, body: b
     assert response.status_code == 422
 
 
-def test_the_journal_masks_secrets(client: Client, sandbox: Sandbox) -> None:
+def test_journal_masks_secrets(client: Client, sandbox: Sandbox) -> None:
     code = sent_code(client, sandbox)
     grant(client, code)
     shown = str(client.get("/api/requests").get_json())

@@ -1,4 +1,4 @@
-"""The chaos switch by itself."""
+"""The chaos switch alone."""
 
 import pytest
 
@@ -18,7 +18,7 @@ AMOOT = PROVIDERS["amoot"]
 PHONE = "+989120000000"
 
 
-def test_a_fault_is_read_from_json() -> None:
+def test_fault_is_read_from_json() -> None:
     fault = read_fault(
         {
             "refuse": "Token_Invalid",
@@ -65,13 +65,13 @@ def test_a_fault_is_read_from_json() -> None:
         {"explode": True},
     ],
 )
-def test_a_bad_wish_names_its_field(wish: dict[str, object]) -> None:
+def test_invalid_fault_names_its_field(wish: dict[str, object]) -> None:
     with pytest.raises(FaultError) as caught:
         read_fault(wish, AMOOT)
     assert list(caught.value.fields) == list(wish)
 
 
-def test_a_phone_stands_before_its_provider() -> None:
+def test_phone_fault_precedes_the_provider_fault() -> None:
     faults = Faults()
     faults.put("amoot", None, Fault(lose=True))
     faults.put("amoot", PHONE, Fault(double=True))
@@ -82,14 +82,14 @@ def test_a_phone_stands_before_its_provider() -> None:
     assert faults.find("amoot", PHONE).copies == 0
 
 
-def test_a_fault_with_times_goes_away() -> None:
+def test_fault_with_times_expires() -> None:
     faults = Faults()
     faults.put("amoot", None, Fault(refuse="Failed", times=2))
     assert [faults.take("amoot", PHONE).refuse for _ in range(3)] == ["Failed", "Failed", None]
     assert faults.all() == ()
 
 
-def test_looking_uses_nothing_up() -> None:
+def test_reading_faults_uses_none_up() -> None:
     faults = Faults()
     faults.put("amoot", None, Fault(refuse="Failed", times=1))
     faults.find("amoot", PHONE)
@@ -104,7 +104,7 @@ def test_faults_are_bounded() -> None:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
-def test_every_refusal_and_every_dialect_of_a_provider_can_be_switched_on(provider: object) -> None:
+def test_every_refusal_and_dialect_can_be_enabled(provider: object) -> None:
     known = PROVIDERS[provider.name]  # type: ignore[attr-defined]
     for name in known.refusals:
         assert read_fault({"refuse": name}, known).refuse == name
@@ -113,13 +113,13 @@ def test_every_refusal_and_every_dialect_of_a_provider_can_be_switched_on(provid
             assert read_fault({"variants": {variant: choice}}, known).variants[variant] == choice
 
 
-def test_a_choice_that_is_a_number_needs_no_quotes() -> None:
+def test_choice_that_is_a_number_needs_no_quotes() -> None:
     assert read_fault({"variants": {"length": 6}}, PROVIDERS["ferzz"]).variants == {"length": "6"}
     with pytest.raises(FaultError):
         read_fault({"variants": {"length": True}}, PROVIDERS["ferzz"])
 
 
-def test_a_fault_reads_back_from_its_own_json() -> None:
+def test_fault_round_trips_through_json() -> None:
     for way in (True, False, *WAYS_TO_SPOIL):
         fault = Fault(refuse="Failed", delay=1.5, foreign_caller=PHONE, malformed=way, variants={"status": "number"})
         assert read_fault(fault.as_json(), AMOOT) == fault
@@ -136,5 +136,5 @@ def test_a_fault_reads_back_from_its_own_json() -> None:
         ("types", "<xml/>", "<xm"),
     ],
 )
-def test_ways_to_spoil_an_answer(how: bool | str, text: str, spoiled: str) -> None:
+def test_response_can_be_malformed_in_each_mode(how: bool | str, text: str, spoiled: str) -> None:
     assert spoilt(text, how) == spoiled

@@ -1,4 +1,4 @@
-"""FlashCall's protocol, as its fact sheet tells it."""
+"""FlashCall's protocol, as documented."""
 
 from itertools import pairwise
 from typing import Any
@@ -28,7 +28,7 @@ def calls(sandbox: Sandbox) -> tuple[PhoneCall, ...]:
     return handset.calls if handset else ()
 
 
-def test_the_end_of_the_calling_number_is_the_code(client: Client, sandbox: Sandbox) -> None:
+def test_caller_number_ends_with_the_code(client: Client, sandbox: Sandbox) -> None:
     answer = ask(client)
     assert answer["message"] == "درخواست با موفقیت انجام شد"
     assert len(answer["code"]) == 4
@@ -43,7 +43,7 @@ def test_every_call_comes_from_a_new_number(client: Client, sandbox: Sandbox) ->
     assert all(earlier != later for earlier, later in pairwise(codes))
 
 
-def test_a_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
+def test_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("ferzz", None, Fault(variants={"digits": "leading_zero"}))
     code = ask(client)["code"]
     assert isinstance(code, str)
@@ -53,7 +53,9 @@ def test_a_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("length", ["3", "4", "5", "6", "7", "8"])
 @pytest.mark.parametrize(("head", "begin"), [("national", "0990"), ("international", "+98990"), ("bare", "990")])
-def test_lengths_and_heads(client: Client, sandbox: Sandbox, length: str, head: str, begin: str) -> None:
+def test_code_lengths_and_prefixes_are_honoured(
+    client: Client, sandbox: Sandbox, length: str, head: str, begin: str
+) -> None:
     sandbox.faults.put("ferzz", None, Fault(variants={"length": length, "head": head}))
     answer = ask(client)
     assert len(answer["code"]) == int(length)
@@ -61,12 +63,12 @@ def test_lengths_and_heads(client: Client, sandbox: Sandbox, length: str, head: 
     assert len(calls(sandbox)[0].number) == len("+989900000000")
 
 
-def test_success_without_a_code(client: Client, sandbox: Sandbox) -> None:
+def test_success_may_lack_a_code(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("ferzz", None, Fault(variants={"code": "empty"}))
     assert ask(client)["code"] == ""
 
 
-def test_the_older_message(client: Client, sandbox: Sandbox) -> None:
+def test_older_message_form_is_available(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("ferzz", None, Fault(variants={"message": "done"}))
     assert ask(client)["message"] == "done"
 
@@ -89,7 +91,7 @@ def test_retry_needs_a_tracking_code_of_an_earlier_call(client: Client, tracking
     ("token", "status"),
     [("WRONG", 401), ("EXPIRED", 403), ("INACTIVE", 403), ("NO-CREDIT", 402), ("", 400), (None, 400), (7, 400)],
 )
-def test_some_keys_mean_trouble(client: Client, sandbox: Sandbox, token: object, status: int) -> None:
+def test_special_keys_trigger_errors(client: Client, sandbox: Sandbox, token: object, status: int) -> None:
     answer = ask(client, status=status, token=token)
     assert answer["message"]
     assert answer["code"] == answer["tracking_code"] == answer["head_number"] == ""
@@ -103,13 +105,13 @@ def test_each_key_error_has_its_own_text(client: Client) -> None:
 
 
 @pytest.mark.parametrize("destination", ["", "12", "x", None, 9120000000, True, [], {}, "0912000000" * 50])
-def test_a_bad_destination_is_refused(client: Client, sandbox: Sandbox, destination: object) -> None:
+def test_bad_destination_is_refused(client: Client, sandbox: Sandbox, destination: object) -> None:
     ask(client, status=400, destination=destination)
     assert calls(sandbox) == ()
 
 
 @pytest.mark.parametrize("name", PROVIDER.refusals)
-def test_every_error_can_be_had(client: Client, sandbox: Sandbox, name: str) -> None:
+def test_every_error_is_available(client: Client, sandbox: Sandbox, name: str) -> None:
     sandbox.faults.put("ferzz", PHONE, Fault(refuse=name))
     response = client.post(CALL, json=BODY)
     assert response.get_json()["code"] == ""
@@ -117,7 +119,7 @@ def test_every_error_can_be_had(client: Client, sandbox: Sandbox, name: str) -> 
     assert calls(sandbox) == ()
 
 
-def test_the_slash_at_the_end_is_part_of_the_path(client: Client) -> None:
+def test_trailing_slash_is_required(client: Client) -> None:
     assert client.post(CALL.rstrip("/"), json=BODY).status_code == 404
 
 
@@ -126,13 +128,13 @@ def test_only_post_is_answered(client: Client) -> None:
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
-def test_a_hidden_caller_rings_without_number_and_code(client: Client, sandbox: Sandbox) -> None:
+def test_hidden_caller_rings_without_number_and_code(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("ferzz", None, Fault(hidden_caller=True))
     assert ask(client)["code"]
     assert (calls(sandbox)[0].number, calls(sandbox)[0].code) == ("", "")
 
 
-def test_the_report_knows_three_outcomes(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_report_has_three_outcomes(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     def states() -> list[str]:
         return [item["state"] for item in client.get("/api/dispatches").get_json()["dispatches"]]
 

@@ -42,7 +42,7 @@ def page(chromium: str, tmp_path: Path) -> Iterator[Any]:
         assert errors == []
 
 
-def test_save_and_load(page: Any, tmp_path: Path) -> None:
+def test_scenario_is_saved_and_loaded_on_the_page(page: Any, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(SCENARIO)
     (tmp_path / "wrong.json").write_text('{\t"faults": [{"provider": "nobody"}]}')
     with SandboxServer() as server:
@@ -70,7 +70,7 @@ def test_save_and_load(page: Any, tmp_path: Path) -> None:
         assert present(server.sandbox) == before
 
 
-def test_a_fault_set_on_the_page(page: Any) -> None:
+def test_fault_is_set_on_the_page(page: Any) -> None:
     with SandboxServer() as server:
         page.goto(server.url)
         page.get_by_text("Make things go wrong").click()
@@ -81,5 +81,5 @@ def test_a_fault_set_on_the_page(page: Any) -> None:
         page.get_by_text("refuses with nothing_sent, answers wrong JSON (types)").wait_for()
         ((provider, phone, fault),) = server.sandbox.faults.all()
         assert (provider, phone, fault.refuse, fault.malformed) == ("ssms", None, "nothing_sent", "types")
-        # Nothing sticks out at the side.
+        # No horizontal overflow.
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")

@@ -1,4 +1,4 @@
-"""The phone network by itself, without HTTP."""
+"""The phone network alone, without HTTP."""
 
 import threading
 from datetime import timedelta
@@ -22,7 +22,7 @@ def ring(network: Network, phone: str = PHONE, code: str = "0042", hidden: bool 
     network.place_call(phone, provider="ferzz", number=f"+98990000{code}", code=code, hidden=hidden)
 
 
-def test_a_handset_appears_by_itself(network: Network) -> None:
+def test_handset_appears_by_itself(network: Network) -> None:
     send(network)
     handset = network.handset(PHONE)
     assert handset is not None
@@ -37,14 +37,14 @@ def test_messages_come_newest_first(network: Network) -> None:
     assert [message.code for message in handset.messages] == ["2222", "1111"]
 
 
-def test_handsets_come_newest_first_whatever_arrives(network: Network) -> None:
+def test_handsets_are_sorted_newest_first(network: Network) -> None:
     send(network, PHONE)
     send(network, OTHER)
     send(network, PHONE)
     assert [handset.phone for handset in network.handsets()] == [OTHER, PHONE]
 
 
-def test_a_lost_message_leaves_a_silent_handset_and_a_failed_dispatch(network: Network, clock: Clock) -> None:
+def test_lost_message_leaves_an_empty_handset_and_a_failure(network: Network, clock: Clock) -> None:
     send(network, copies=0)
     handset = network.handset(PHONE)
     assert handset is not None
@@ -52,7 +52,7 @@ def test_a_lost_message_leaves_a_silent_handset_and_a_failed_dispatch(network: N
     assert network.dispatches()[0].state(clock()) == "failed"
 
 
-def test_a_doubled_message_arrives_twice(network: Network) -> None:
+def test_doubled_message_arrives_twice(network: Network) -> None:
     send(network, copies=2)
     handset = network.handset(PHONE)
     assert handset is not None
@@ -60,7 +60,7 @@ def test_a_doubled_message_arrives_twice(network: Network) -> None:
     assert len(network.dispatches()) == 1
 
 
-def test_a_call_rings_for_a_while(network: Network, clock: Clock) -> None:
+def test_call_rings_for_a_while(network: Network, clock: Clock) -> None:
     ring(network)
     handset = network.handset(PHONE)
     assert handset is not None
@@ -70,7 +70,7 @@ def test_a_call_rings_for_a_while(network: Network, clock: Clock) -> None:
     assert call.ringing_for(clock()) == 0
 
 
-def test_the_newest_code_is_that_of_a_message_or_a_call(network: Network) -> None:
+def test_newest_code_is_from_a_message_or_a_call(network: Network) -> None:
     send(network, code="1111")
     ring(network, code="0042")
     handset = network.handset(PHONE)
@@ -80,7 +80,7 @@ def test_the_newest_code_is_that_of_a_message_or_a_call(network: Network) -> Non
     assert newest.code == "0042"
 
 
-def test_a_hidden_call_shows_no_number_and_no_code(network: Network) -> None:
+def test_hidden_call_shows_no_number_and_no_code(network: Network) -> None:
     ring(network, hidden=True)
     handset = network.handset(PHONE)
     assert handset is not None
@@ -88,7 +88,7 @@ def test_a_hidden_call_shows_no_number_and_no_code(network: Network) -> None:
     assert handset.newest_code is None
 
 
-def test_a_report_stays_open_until_it_is_settled(network: Network, clock: Clock) -> None:
+def test_report_stays_open_until_it_is_settled(network: Network, clock: Clock) -> None:
     network.place_call(PHONE, provider="ferzz", number="+989900001234", code="1234", settles_after=timedelta(minutes=2))
     (dispatch,) = network.dispatches()
     assert dispatch.state(clock()) == "unknown"
@@ -96,13 +96,13 @@ def test_a_report_stays_open_until_it_is_settled(network: Network, clock: Clock)
     assert dispatch.state(clock()) == "done"
 
 
-def test_a_phone_is_given_a_fresh_line_while_there_is_one(network: Network) -> None:
+def test_phone_gets_an_unused_line_if_available(network: Network) -> None:
     waits = [network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120)) for _ in LINES]
     assert {wait.line for wait in waits} == set(LINES)
     network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
 
 
-def test_a_call_confirms_the_wait_of_its_caller_only(network: Network) -> None:
+def test_call_confirms_only_its_callers_wait(network: Network) -> None:
     mine, theirs = (
         network.open_wait(phone, provider="telefon-ip", lines=LINES[:1], life=timedelta(seconds=120))
         for phone in (PHONE, OTHER)
@@ -115,7 +115,7 @@ def test_a_call_confirms_the_wait_of_its_caller_only(network: Network) -> None:
     assert untouched.caller is None
 
 
-def test_a_foreign_call_is_reported_and_confirms_nothing(network: Network) -> None:
+def test_foreign_call_is_reported_and_confirms_nothing(network: Network) -> None:
     wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
     (told,) = network.call_line(wait.line, shown=OTHER, dialled_by=OTHER)
     assert told.caller == OTHER
@@ -129,26 +129,26 @@ def test_after_a_foreign_call_the_right_one_still_counts(network: Network) -> No
     assert told.confirmed
 
 
-def test_a_foreign_number_shown_by_a_waiting_phone_is_reported_to_its_own_wait(network: Network) -> None:
+def test_foreign_number_of_a_waiting_phone_is_reported(network: Network) -> None:
     mine = network.open_wait(PHONE, provider="telefon-ip", lines=LINES[:1], life=timedelta(seconds=120))
     network.open_wait(OTHER, provider="telefon-ip", lines=LINES[:1], life=timedelta(seconds=120))
     (told,) = network.call_line(LINES[0], shown="+79000000013", dialled_by=PHONE)
     assert told.id == mine.id
 
 
-def test_a_late_call_reaches_nobody(network: Network, clock: Clock) -> None:
+def test_late_call_confirms_nothing(network: Network, clock: Clock) -> None:
     wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
     clock.move(seconds=120)
     assert network.call_line(wait.line, shown=PHONE, dialled_by=PHONE) == ()
 
 
-def test_a_confirmed_wait_hears_no_second_call(network: Network) -> None:
+def test_confirmed_wait_gets_no_second_call(network: Network) -> None:
     wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
     network.call_line(wait.line, shown=PHONE, dialled_by=PHONE)
     assert network.call_line(wait.line, shown=OTHER, dialled_by=OTHER) == ()
 
 
-def test_everything_is_bounded(network: Network) -> None:
+def test_every_collection_is_bounded(network: Network) -> None:
     for number in range(network_module.MAX_HANDSETS + 10):
         send(network, f"+98912000{number:04}")
     for _ in range(network_module.MAX_ITEMS_PER_HANDSET + 10):
@@ -160,7 +160,7 @@ def test_everything_is_bounded(network: Network) -> None:
     assert len(handset.messages) == len(handset.calls) == network_module.MAX_ITEMS_PER_HANDSET
 
 
-def test_the_least_used_handset_goes_first(network: Network) -> None:
+def test_least_used_handset_is_evicted_first(network: Network) -> None:
     network.add_handset(PHONE)
     network.add_handset(OTHER)
     for number in range(network_module.MAX_HANDSETS - 1):
@@ -170,7 +170,7 @@ def test_the_least_used_handset_goes_first(network: Network) -> None:
     assert network.handset(OTHER) is None
 
 
-def test_clear_forgets_everything(network: Network) -> None:
+def test_clear_removes_everything(network: Network) -> None:
     send(network)
     wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
     network.clear()
@@ -185,7 +185,7 @@ def test_changed_wakes_on_a_change(network: Network) -> None:
     assert network.changed(version, 5) > version
 
 
-def test_changed_returns_after_its_time(network: Network) -> None:
+def test_changed_returns_after_its_timeout(network: Network) -> None:
     assert network.changed(network.version, 0.01) == network.version
 
 
@@ -199,7 +199,7 @@ def test_await_code_waits_for_a_newer_one(network: Network) -> None:
     assert second.code == "2222"
 
 
-def test_close_wakes_every_sleeper(network: Network) -> None:
+def test_close_wakes_every_waiter(network: Network) -> None:
     threading.Timer(0.02, network.close).start()
     assert network.await_code(PHONE, after=0, timeout=5) is None
 
@@ -211,7 +211,7 @@ def test_no_repr_shows_a_code_or_a_text(network: Network) -> None:
     assert "7531" not in repr((network.handsets(), network.dispatches()))
 
 
-def test_a_flash_call_that_shows_another_number(network: Network) -> None:
+def test_flash_call_may_show_another_number(network: Network) -> None:
     network.place_call(PHONE, provider="ferzz", number="+989900000042", code="0042", caller=OTHER)
     handset = network.handset(PHONE)
     assert handset is not None
@@ -219,7 +219,7 @@ def test_a_flash_call_that_shows_another_number(network: Network) -> None:
     assert network.dispatches()[0].code == "0042"
 
 
-def test_habits_go_with_their_handset(network: Network) -> None:
+def test_habits_are_removed_with_their_handset(network: Network) -> None:
     network.set_habit(PHONE, network_module.Habit(1.0))
     assert [handset.habit for handset in network.handsets()] == [network_module.Habit(1.0)]
     network.clear()

@@ -1,4 +1,4 @@
-"""Every usual writing of a number leads to one E.164 number, and nothing else does."""
+"""Every usual spelling of a number leads to one E.164 number, and nothing else does."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from phone_verify.sandbox.numbers import IRAN, RUSSIA, Plan, read_number
         (RUSSIA, "989120000000", "+989120000000"),
     ],
 )
-def test_a_plan_reads_every_usual_writing(plan: Plan, written: object, phone: str) -> None:
+def test_plan_reads_usual_spellings(plan: Plan, written: object, phone: str) -> None:
     assert plan.to_e164(written) == phone
 
 
@@ -33,7 +33,7 @@ def test_a_plan_reads_every_usual_writing(plan: Plan, written: object, phone: st
         True, 9.12e9, [], {}, -9120000000, 10**40, "9120000000\n", "+0123456789",
     ],
 )  # fmt: skip
-def test_what_is_no_number_is_refused(written: object) -> None:
+def test_invalid_number_is_refused(written: object) -> None:
     assert IRAN.to_e164(written) is None
     assert read_number(written) is None
 
@@ -49,7 +49,7 @@ def test_what_is_no_number_is_refused(written: object) -> None:
         ("9120000000", None),
     ],
 )
-def test_without_a_plan_only_writings_with_one_meaning_are_read(written: str, phone: str | None) -> None:
+def test_only_unambiguous_spellings_are_read_without_a_plan(written: str, phone: str | None) -> None:
     assert read_number(written) == phone
 
 
@@ -59,6 +59,6 @@ def test_numbers_are_written_back_in_national_form() -> None:
     assert RUSSIA.with_trunk("+79000000000") == "89000000000"
 
 
-def test_a_number_of_another_country_keeps_its_code() -> None:
+def test_number_of_another_country_keeps_its_code() -> None:
     assert RUSSIA.with_trunk("+989120000000") == "989120000000"
     assert IRAN.bare("+79000000000") == "79000000000"

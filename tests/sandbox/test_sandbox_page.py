@@ -1,4 +1,4 @@
-"""The pages: what they may load, and what may be shown beside them."""
+"""The pages: what they may load, and which sites they may frame."""
 
 import re
 
@@ -6,7 +6,7 @@ import pytest
 from werkzeug.test import Client
 
 
-def test_the_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
+def test_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
     response = client.get("/")
     policy = response.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy
@@ -29,13 +29,13 @@ def test_static_files(client: Client, path: str, mimetype: str) -> None:
     assert response.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_the_api_page_tells_every_call(client: Client) -> None:
+def test_api_page_lists_every_call(client: Client) -> None:
     text = client.get("/api/").text
     for path in ("/api/handsets/{phone}/code", "/api/faults", "/api/scenario", "/api/requests", "/api/events"):
         assert path in text
 
 
-def test_beside_frames_exactly_the_named_sites(client: Client) -> None:
+def test_page_frames_exactly_the_named_sites(client: Client) -> None:
     query = {
         "site": "http://127.0.0.1:8000/phone/login/?next=/",
         "name": "Django",
@@ -50,7 +50,7 @@ def test_beside_frames_exactly_the_named_sites(client: Client) -> None:
     assert ">Django</button>" in response.text
 
 
-def test_a_name_is_only_text(client: Client) -> None:
+def test_site_name_is_escaped(client: Client) -> None:
     response = client.get("/beside", query_string={"site": "http://127.0.0.1:8000/", "name": '"><script>x</script>'})
     assert "<script>x" not in response.text
 
@@ -77,6 +77,6 @@ def test_only_plain_http_sites_on_this_machine_are_shown(client: Client, site: s
     assert response.status_code == 400
 
 
-def test_a_site_cannot_break_out_of_its_attribute(client: Client) -> None:
+def test_site_cannot_break_out_of_its_attribute(client: Client) -> None:
     response = client.get("/beside", query_string={"site": 'http://127.0.0.1:8000/"onload="x'})
     assert '"onload' not in response.text

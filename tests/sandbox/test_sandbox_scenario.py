@@ -1,4 +1,4 @@
-"""Scenarios: files that say how the network behaves, read, played, saved and loaded again."""
+"""Scenarios: files that describe the network's behaviour, read, played, saved and loaded again."""
 
 import json
 import signal
@@ -72,7 +72,7 @@ def checked(client: Client, id: int) -> Any:
     return client.get(f"/api/v1/authcalls/T/reverse_auth_phone_check/{id}").get_json()["data"]
 
 
-def test_a_file_is_read_in_full() -> None:
+def test_file_is_read_in_full() -> None:
     scenario = read_scenario(WHOLE)
     (amoot, amoot_phone, fault), (_, nobody, ferzz), (_, _, telefon) = scenario.faults
     assert (amoot, amoot_phone, nobody) == ("amoot", OTHER, None)
@@ -89,7 +89,7 @@ def test_a_file_is_read_in_full() -> None:
     assert scenario.lines == {"telefon-ip": ("+79990000099",), "ssms": ("+78000000098", "+78000000099")}
 
 
-def test_what_is_saved_loads_again_as_the_same(client: Client) -> None:
+def test_saved_scenario_loads_unchanged(client: Client) -> None:
     loaded = put(client, WHOLE)
     assert loaded.status_code == 200
     saved = client.get("/api/scenario")
@@ -107,7 +107,7 @@ def test_what_is_saved_loads_again_as_the_same(client: Client) -> None:
 
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
 def test_every_fault_and_dialect_can_be_saved(sandbox: Sandbox, provider: Any) -> None:
-    # The phone is there twice, as a fault's and as nobody's, so that each choice stands in a file once.
+    # The phone is in two places, with a fault and without, so that the file has each choice once.
     for variant, choices in provider.variants.items():
         for choice in choices:
             fault = Fault(refuse=provider.refusals[-1], variants={variant: choice}, delay=0.5, malformed=True)
@@ -115,7 +115,7 @@ def test_every_fault_and_dialect_can_be_saved(sandbox: Sandbox, provider: Any) -
             assert read_scenario(present(sandbox).as_text()).faults == sandbox.faults.all()
 
 
-def test_an_empty_scenario_brings_a_good_day(client: Client, sandbox: Sandbox) -> None:
+def test_empty_scenario_has_no_faults(client: Client, sandbox: Sandbox) -> None:
     put(client, WHOLE)
     client.post("/rest/SendQuickOTP", data={"Mobile": "9350000000", "CodeLength": "4", "Token": "T"})
     assert put(client, "").status_code == 200
@@ -123,11 +123,11 @@ def test_an_empty_scenario_brings_a_good_day(client: Client, sandbox: Sandbox) -
     assert sandbox.faults.all() == ()
     assert (sandbox.network.webhooks(), sandbox.network.lines()) == ({}, {})
     assert {handset.habit for handset in sandbox.network.handsets()} == {None}
-    # What was received is kept.
+    # Received messages are kept.
     assert len(client.get("/api/handsets/+989350000000").get_json()["messages"]) == 1
 
 
-def test_a_fault_that_is_used_up_is_saved_as_it_stands(client: Client) -> None:
+def test_used_up_fault_is_saved_in_its_state(client: Client) -> None:
     put(client, "faults: [{provider: amoot, refuse: Failed, times: 2}]")
     client.post("/rest/SendQuickOTP", data={"Mobile": "9350000000", "CodeLength": "4", "Token": "T"})
     assert "times: 1" in client.get("/api/scenario").text
@@ -165,7 +165,7 @@ def test_a_fault_that_is_used_up_is_saved_as_it_stands(client: Client) -> None:
         ("a: [", "", "line 1"),
     ],
 )  # fmt: skip
-def test_a_wrong_file_is_refused_with_line_field_and_what_to_write(
+def test_wrong_file_error_has_line_field_and_fix(
     client: Client, sandbox: Sandbox, text: str, field: str, said: str
 ) -> None:
     with pytest.raises(ScenarioError) as caught:
@@ -176,17 +176,17 @@ def test_a_wrong_file_is_refused_with_line_field_and_what_to_write(
     response = put(client, text)
     assert (response.status_code, response.mimetype) == (400, "application/problem+json")
     assert said in response.get_json()["fields"][field or "file"]
-    # What was there stays.
+    # Existing entries are kept.
     assert len(sandbox.faults.all()) == 1
 
 
-def test_all_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     with pytest.raises(ScenarioError) as caught:
         read_scenario("fault: 1\nhandsets: [{phone: x}]\nlines: 7\n")
     assert list(caught.value.fields) == ["fault", "handsets[0].phone", "lines"]
 
 
-def test_a_scenario_is_bounded() -> None:
+def test_scenario_is_bounded() -> None:
     for part, most in (("faults", MAX_FAULTS), ("handsets", MAX_HANDSETS)):
         with pytest.raises(ScenarioError, match=f"at most {most}"):
             scenario_of(Document({part: [{}] * (most + 1)}))
@@ -194,12 +194,12 @@ def test_a_scenario_is_bounded() -> None:
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"faults": [', b"[]"])
 @pytest.mark.parametrize("mimetype", ["application/yaml", "application/json"])
-def test_an_unreadable_body_is_400(client: Client, body: bytes, mimetype: str) -> None:
+def test_unreadable_body_is_400(client: Client, body: bytes, mimetype: str) -> None:
     assert put(client, body, mimetype).status_code == 400
 
 
 @pytest.mark.parametrize("mimetype", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"])
-def test_types_that_another_site_can_send_are_415(client: Client, mimetype: str) -> None:
+def test_cross_site_content_types_are_415(client: Client, mimetype: str) -> None:
     assert put(client, WHOLE, mimetype).status_code == 415
 
 
@@ -213,7 +213,7 @@ json_values = st.recursive(
 
 
 @given(json_values)
-def test_no_document_is_a_crash(value: object) -> None:
+def test_any_document_loads_or_is_refused(value: object) -> None:
     try:
         scenario = scenario_of(Document(value))
     except ScenarioError:
@@ -222,7 +222,7 @@ def test_no_document_is_a_crash(value: object) -> None:
         assert read_scenario(scenario.as_text()) == scenario
 
 
-def test_a_handset_that_dials_by_itself(client: Client, planned: Planned, asked: list[str]) -> None:
+def test_handset_may_dial_by_itself(client: Client, planned: Planned, asked: list[str]) -> None:
     put(client, f'handsets: [{{phone: "{PHONE}", dials_after: 2}}]')
     started = ask_to_call(client)
     ((seconds, call),) = planned
@@ -235,7 +235,7 @@ def test_a_handset_that_dials_by_itself(client: Client, planned: Planned, asked:
 
 
 @pytest.mark.parametrize(("manner", "seen"), [("hidden: true", "anonymous"), ("caller: 89000000013", "89000000013")])
-def test_it_may_hide_or_show_another_number(
+def test_handset_may_hide_or_spoof_its_number(
     client: Client, planned: Planned, asked: list[str], manner: str, seen: str
 ) -> None:
     put(client, f'handsets: [{{phone: "{PHONE}", dials_after: 0, {manner}}}]')
@@ -244,7 +244,7 @@ def test_it_may_hide_or_show_another_number(
     assert f"phone={seen}" in asked[0]
 
 
-def test_nobody_dials_a_number_that_was_never_told(client: Client, sandbox: Sandbox, planned: Planned) -> None:
+def test_handset_dials_only_a_number_it_was_given(client: Client, sandbox: Sandbox, planned: Planned) -> None:
     put(client, f'handsets: [{{phone: "{PHONE}", dials_after: 0}}]')
     sandbox.faults.put("telefon-ip", None, Fault(hang=True))
     with pytest.raises(ConnectionAbortedError):
@@ -252,14 +252,14 @@ def test_nobody_dials_a_number_that_was_never_told(client: Client, sandbox: Sand
     assert planned == []
 
 
-def test_a_page_sees_the_habit(client: Client) -> None:
+def test_page_shows_the_habit(client: Client) -> None:
     put(client, f'handsets: [{{phone: "{PHONE}", dials_after: 2, hidden: true}}]')
     assert client.get(f"/api/handsets/{PHONE}").get_json()["habit"] == {
         "dials_after": 2.0, "caller": None, "hidden": True,
     }  # fmt: skip
 
 
-def test_lines_of_the_scenario_are_given_and_answered(client: Client) -> None:
+def test_scenario_lines_are_assigned_and_answered(client: Client) -> None:
     put(client, "lines: {telefon-ip: [+79990000099]}")
     started = ask_to_call(client)
     assert started["auth_phone"] == "79990000099"
@@ -274,7 +274,7 @@ def test_lines_of_the_scenario_are_given_and_answered(client: Client) -> None:
     assert dial("+79990000001")["busy"]
 
 
-def test_timers_act_once_and_not_after_the_end() -> None:
+def test_timers_fire_once_and_never_after_close() -> None:
     done, timers = threading.Event(), Timers()
     timers.after(0, done.set)
     assert done.wait(5)
@@ -291,7 +291,7 @@ def test_timers_act_once_and_not_after_the_end() -> None:
     assert acted == []
 
 
-def test_over_real_http_the_call_comes_after_the_answer(site: tuple[str, list[str]]) -> None:
+def test_call_follows_the_response_over_real_http(site: tuple[str, list[str]]) -> None:
     url, heard = site
     with SandboxServer() as server:
         network = server.sandbox.network
@@ -310,13 +310,13 @@ def test_over_real_http_the_call_comes_after_the_answer(site: tuple[str, list[st
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_the_examples_load(path: Path, sandbox: Sandbox) -> None:
+def test_example_scenarios_load(path: Path, sandbox: Sandbox) -> None:
     scenario = read_scenario(path.read_text("utf-8"))
     load(sandbox, scenario)
     assert read_scenario(present(sandbox).as_text()) == scenario
 
 
-def test_there_are_examples() -> None:
+def test_example_scenarios_exist() -> None:
     assert [path.stem for path in EXAMPLES] == ["bad_reception", "callers", "failover"]
 
 
@@ -333,7 +333,7 @@ def command(*words: str) -> list[str]:
     ]
 
 
-def test_the_command_plays_a_file(tmp_path: Path) -> None:
+def test_command_plays_a_file(tmp_path: Path) -> None:
     file = tmp_path / "scenario.yaml"
     file.write_text(WHOLE, "utf-8")
     running = subprocess.Popen(command("--scenario", str(file)), stdout=subprocess.PIPE, text=True)
@@ -353,7 +353,7 @@ def test_the_command_plays_a_file(tmp_path: Path) -> None:
     ("content", "said"),
     [(b"faults:\n  - provider: nobody\n", "faults[0].provider: line 2: write one of: amoot"), (b"\xff", "not UTF-8")],
 )
-def test_the_command_refuses_a_wrong_file_plainly(tmp_path: Path, content: bytes, said: str) -> None:
+def test_command_reports_a_wrong_file(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "wrong.yaml"
     file.write_bytes(content)
     done = subprocess.run(command("--scenario", str(file)), capture_output=True, text=True, timeout=60)

@@ -46,14 +46,14 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_it_answers_on_a_port_of_its_own(server: SandboxServer) -> None:
+def test_server_listens_on_its_own_port(server: SandboxServer) -> None:
     assert server.url.startswith("http://127.0.0.1:")
     assert server.dsn == "sandbox" + server.url.removeprefix("http")
     assert send(server)[1]["Status"] == "Success"
     assert ask(server, "GET", f"/api/handsets/{PHONE}/code")[1]["code"] == "482193"
 
 
-def test_a_long_poll_ends_when_the_code_arrives(server: SandboxServer) -> None:
+def test_long_poll_ends_when_the_code_arrives(server: SandboxServer) -> None:
     timer = threading.Timer(0.05, send, [server])
     timer.start()
     status, answer = ask(server, "GET", f"/api/handsets/{PHONE}/code?wait=10", timeout=15)
@@ -76,7 +76,7 @@ def test_events_reach_a_page_and_stop_with_the_server() -> None:
     connection.close()
 
 
-def test_a_page_that_went_away_frees_its_stream(server: SandboxServer) -> None:
+def test_closed_page_frees_its_stream(server: SandboxServer) -> None:
     streams = server.sandbox.streams
     free = streams._value
     connection = http.client.HTTPConnection("127.0.0.1", urlsplit(server.url).port or 0, timeout=5)
@@ -94,7 +94,7 @@ def test_a_page_that_went_away_frees_its_stream(server: SandboxServer) -> None:
     until(noticed)
 
 
-def test_a_hanging_request_gets_no_answer_and_stop_ends_it() -> None:
+def test_hanging_request_gets_no_answer_and_stop_ends_it() -> None:
     with SandboxServer() as server:
         server.sandbox.faults.put("amoot", None, Fault(hang=True))
         with pytest.raises(TimeoutError):
@@ -116,7 +116,7 @@ def test_a_hanging_request_gets_no_answer_and_stop_ends_it() -> None:
     assert not isinstance(errors[0], TimeoutError)
 
 
-def test_the_webhook_is_really_asked(server: SandboxServer, site: tuple[str, list[str]]) -> None:
+def test_webhook_is_sent_over_http(server: SandboxServer, site: tuple[str, list[str]]) -> None:
     url, heard = site
     body = {"phone": "89000000000", "webhook": f"{url}/hook/secret"}
     _, started = ask(server, "POST", "/api/v1/authcalls/TOKEN/reverse_auth_phone_post", body)
@@ -143,16 +143,16 @@ def test_webhooks_follow_no_redirect(site: tuple[str, list[str]]) -> None:
         "http://",
     ],
 )
-def test_webhooks_ask_nobody_outside_and_survive_nobody_there(url: str) -> None:
+def test_webhooks_go_to_loopback_only_and_survive_errors(url: str) -> None:
     assert asker(frozenset())(url) is None
 
 
-def test_a_host_that_is_not_loopback_is_refused() -> None:
+def test_host_that_is_not_loopback_is_refused() -> None:
     with pytest.raises(ValueError, match="no passwords"):
         SandboxServer(host="0.0.0.0")
 
 
-def test_a_taken_port_is_an_os_error(server: SandboxServer) -> None:
+def test_taken_port_is_an_os_error(server: SandboxServer) -> None:
     with pytest.raises(OSError, match="in use"):
         SandboxServer(port=urlsplit(server.url).port or 0)
 
@@ -163,7 +163,7 @@ def test_two_sandboxes_share_nothing() -> None:
         assert ask(other, "GET", "/api/handsets")[1] == {"handsets": []}
 
 
-def test_a_server_that_never_started_can_be_stopped() -> None:
+def test_server_that_never_started_can_be_stopped() -> None:
     SandboxServer().stop()
 
 

@@ -1,4 +1,4 @@
-"""The SSMS platform's protocol, as its fact sheet tells it."""
+"""The SSMS platform's protocol, as documented."""
 
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -61,7 +61,7 @@ def hooked(client: Client) -> Client:
     return client
 
 
-def test_a_message(client: Client, sandbox: Sandbox) -> None:
+def test_message_arrives(client: Client, sandbox: Sandbox) -> None:
     answer = ask(client, "push_msg", text="Code 048213", sender_name="Site", priority=1, route="tg-sms")
     assert answer["msg"] == {"err_code": "0", "text": "OK", "type": "message"}
     assert answer["data"]["credits"] == "1.29"
@@ -71,7 +71,7 @@ def test_a_message(client: Client, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("phone", ["79000000000", "89000000000", "+7 (900) 000-00-00"])
-def test_the_phone_may_be_written_in_every_usual_way(client: Client, sandbox: Sandbox, phone: str) -> None:
+def test_usual_spellings_of_the_phone_are_accepted(client: Client, sandbox: Sandbox, phone: str) -> None:
     push(client, phone=phone)
     assert texts(sandbox) == ["048213"]
 
@@ -121,7 +121,7 @@ def test_get_is_answered_under_the_provider_s_name(client: Client, sandbox: Sand
         ({"key": None, "email": "user@site.example", "password": "secret"}, "0"),
     ],
 )
-def test_credentials(client: Client, fields: dict[str, object], code: str) -> None:
+def test_credentials_are_checked(client: Client, fields: dict[str, object], code: str) -> None:
     assert ask(client, "get_profile", **fields)["msg"]["err_code"] == code
 
 
@@ -146,7 +146,7 @@ def test_credentials(client: Client, fields: dict[str, object], code: str) -> No
         ("get_msg_report", {}, "602"),
     ],
 )
-def test_requests_that_cannot_be_carried(
+def test_unsupported_requests_are_refused(
     client: Client, sandbox: Sandbox, method: str, fields: dict[str, object], code: str
 ) -> None:
     good = {"text": "Code 048213", "call_protection": 200} if method != "push_msg" else {"text": "Code 048213"}
@@ -157,7 +157,7 @@ def test_requests_that_cannot_be_carried(
 @pytest.mark.parametrize(
     ("refusal", "code"), [("no_route", "29"), ("no_money", "36"), ("wrong_key", "627"), ("missing_parameters", "7")]
 )
-def test_every_error_can_be_switched_on(client: Client, sandbox: Sandbox, refusal: str, code: str) -> None:
+def test_every_error_can_be_enabled(client: Client, sandbox: Sandbox, refusal: str, code: str) -> None:
     sandbox.faults.put("ssms", PHONE, Fault(refuse=refusal))
     assert error(ask(client, "push_msg", text="0417")) == code
     assert error(ask(client, "wait_call", call_protection=60)) == code
@@ -165,7 +165,7 @@ def test_every_error_can_be_switched_on(client: Client, sandbox: Sandbox, refusa
 
 
 @pytest.mark.parametrize("text", ["0417", "Code: 0417.", "417"])
-def test_a_flash_call_carries_the_code_in_its_number(client: Client, sandbox: Sandbox, text: str) -> None:
+def test_flash_call_carries_the_code_in_its_number(client: Client, sandbox: Sandbox, text: str) -> None:
     push(client, text=text, route="pc")
     handset = sandbox.network.handset(PHONE)
     assert handset is not None
@@ -175,7 +175,7 @@ def test_a_flash_call_carries_the_code_in_its_number(client: Client, sandbox: Sa
     assert len(call.number) == 12
 
 
-def test_a_message_waits_until_its_phone_has_called(hooked: Client, sandbox: Sandbox, asked: list[str]) -> None:
+def test_message_waits_until_its_phone_has_called(hooked: Client, sandbox: Sandbox, asked: list[str]) -> None:
     data = push(hooked, call_protection=60)
     assert data["call_to_number"].startswith("7800")
     assert texts(sandbox) == []
@@ -191,7 +191,7 @@ def test_a_message_waits_until_its_phone_has_called(hooked: Client, sandbox: San
     assert asked == []
 
 
-def test_a_message_that_nobody_calls_for_never_comes(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_held_back_message_never_arrives_without_a_call(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     data = push(client, call_protection=60)
     clock.move(seconds=60)
     dial(client, data["call_to_number"])
@@ -199,7 +199,7 @@ def test_a_message_that_nobody_calls_for_never_comes(client: Client, sandbox: Sa
     assert ask(client, "get_msg_report", id=data["id"])["data"]["state_text"] == "not delivered, expired"
 
 
-def test_a_message_may_be_released_at_once(client: Client, sandbox: Sandbox) -> None:
+def test_held_back_message_may_be_released_immediately(client: Client, sandbox: Sandbox) -> None:
     vary(sandbox, call_protection="at_once")
     data = push(client, call_protection=60)
     assert data["call_to_number"].startswith("7800")
@@ -208,7 +208,7 @@ def test_a_message_may_be_released_at_once(client: Client, sandbox: Sandbox) -> 
     assert texts(sandbox) == ["048213"]
 
 
-def test_reports(client: Client, sandbox: Sandbox) -> None:
+def test_report_has_the_message_state(client: Client, sandbox: Sandbox) -> None:
     arrived = push(client)
     report = ask(client, "get_msg_report", id=arrived["id"])["data"]
     assert (report["state"], report["phone"], report["start_time"]) == (1, "79000000000", "2026-01-02 12:00:00")
@@ -221,7 +221,7 @@ def test_reports(client: Client, sandbox: Sandbox) -> None:
     assert texts(sandbox) == ["048213"]
 
 
-def test_reports_follow_what_was_held_back(client: Client, sandbox: Sandbox) -> None:
+def test_report_follows_a_held_back_message(client: Client, sandbox: Sandbox) -> None:
     sandbox.faults.put("ssms", None, Fault(lose=True))
     data = push(client, call_protection=60)
     sandbox.faults.clear()
@@ -232,11 +232,11 @@ def test_reports_follow_what_was_held_back(client: Client, sandbox: Sandbox) -> 
     assert ask(client, "get_msg_report", id=push(client, call_protection=60)["id"])["data"]["state"] == 2
 
 
-def test_an_awaited_call_is_no_message(client: Client) -> None:
+def test_awaited_call_is_no_message(client: Client) -> None:
     assert error(ask(client, "get_msg_report", id=wait(client)["id_call"])) == "602"
 
 
-def test_a_call_on_time_is_reported(hooked: Client, asked: list[str]) -> None:
+def test_call_on_time_is_reported(hooked: Client, asked: list[str]) -> None:
     data = wait(hooked)
     assert data["waiting_call_from"] == "79000000000"
     assert isinstance(data["id_call"], str)
@@ -246,7 +246,7 @@ def test_a_call_on_time_is_reported(hooked: Client, asked: list[str]) -> None:
     assert asked == [f"{HOOK}?id_call={data['id_call']}&waiting_call_from=79000000000&call_to_number={line}"]
 
 
-def test_a_call_twice_from_a_stranger_hidden_and_never(hooked: Client, sandbox: Sandbox, asked: list[str]) -> None:
+def test_call_may_be_doubled_foreign_hidden_or_lost(hooked: Client, sandbox: Sandbox, asked: list[str]) -> None:
     line = wait(hooked)["call_to_number"]
     sandbox.faults.put("ssms", PHONE, Fault(lose=True))
     dial(hooked, line)
@@ -261,7 +261,7 @@ def test_a_call_twice_from_a_stranger_hidden_and_never(hooked: Client, sandbox: 
     assert asked[2] == asked[3]
 
 
-def test_a_late_call_is_reported_only_if_wished(
+def test_late_call_is_reported_only_if_configured(
     hooked: Client, sandbox: Sandbox, clock: Clock, asked: list[str]
 ) -> None:
     data = wait(hooked, call_protection=60)
@@ -284,7 +284,7 @@ def test_a_late_call_is_reported_only_if_wished(
         ("repeated", ["id_call", "waiting_call_from", "call_to_number", "waiting_call_from"]),
     ],
 )
-def test_what_the_webhook_s_parameters_are_called(
+def test_webhook_parameter_names_follow_the_variant(
     hooked: Client, sandbox: Sandbox, asked: list[str], variant: str, names: list[str]
 ) -> None:
     vary(sandbox, webhook=variant)
@@ -292,7 +292,7 @@ def test_what_the_webhook_s_parameters_are_called(
     assert [name for name, _ in parse_qsl(urlsplit(asked[0]).query)] == names
 
 
-def test_an_unknown_id(hooked: Client, sandbox: Sandbox, asked: list[str]) -> None:
+def test_unknown_id_is_an_error(hooked: Client, sandbox: Sandbox, asked: list[str]) -> None:
     vary(sandbox, webhook="unknown_id")
     data = wait(hooked)
     dial(hooked, data["call_to_number"])
@@ -300,22 +300,22 @@ def test_an_unknown_id(hooked: Client, sandbox: Sandbox, asked: list[str]) -> No
     assert data["id_call"] != "999999"
 
 
-def test_an_answer_without_a_line(client: Client, sandbox: Sandbox) -> None:
+def test_response_may_lack_a_line(client: Client, sandbox: Sandbox) -> None:
     vary(sandbox, reply="no_line")
     assert wait(client)["call_to_number"] == ""
 
 
-def test_without_a_url_nobody_is_told(client: Client, asked: list[str]) -> None:
+def test_no_webhook_is_sent_without_a_url(client: Client, asked: list[str]) -> None:
     assert dial(client, wait(client)["call_to_number"])["matched"]
     assert asked == []
 
 
-def test_a_wait_s_own_url_stands_before_the_cabinet_s(hooked: Client, asked: list[str]) -> None:
+def test_url_of_a_wait_precedes_the_account_url(hooked: Client, asked: list[str]) -> None:
     dial(hooked, wait(hooked, hook_url="http://127.0.0.1:9000/own?a=b")["call_to_number"])
     assert asked[0].startswith("http://127.0.0.1:9000/own?a=b&id_call=")
 
 
-def test_the_cabinet_s_url_is_shown_and_taken_back(client: Client) -> None:
+def test_account_url_is_shown_and_removed(client: Client) -> None:
     assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] is None
     assert set_hook(client) == 200
     assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] == HOOK
@@ -328,18 +328,18 @@ def test_the_cabinet_s_url_is_shown_and_taken_back(client: Client) -> None:
 @pytest.mark.parametrize(
     "url", ["http://site.example/", "https://127.0.0.1/", "http://127.0.0.1@site.example/", "x", "", 7, []]
 )
-def test_a_url_elsewhere_is_refused(client: Client, url: object) -> None:
+def test_non_loopback_url_is_refused(client: Client, url: object) -> None:
     assert set_hook(client, url) == 400
     assert client.get("/api/webhooks").get_json()["webhooks"]["ssms"] is None
 
 
 @pytest.mark.parametrize("provider", ["ferzz", "nobody", None, ["ssms"]])
-def test_only_providers_with_a_cabinet_have_a_url(client: Client, provider: object) -> None:
+def test_only_providers_with_an_account_url_accept_one(client: Client, provider: object) -> None:
     response = client.put("/api/webhooks", json={"provider": provider, "url": HOOK})
     assert (response.status_code, list(response.get_json()["fields"])) == (400, ["provider"])
 
 
-def test_another_site_s_page_sets_no_url(client: Client) -> None:
+def test_cross_site_page_sets_no_url(client: Client) -> None:
     headers = {"Sec-Fetch-Site": "cross-site"}
     body = {"provider": "ssms", "url": HOOK}
     assert client.put("/api/webhooks", json=body, headers=headers).status_code == 403
@@ -363,5 +363,5 @@ def test_no_value_of_any_type_is_a_server_error(client: Client, method: str, nam
     assert client.post("/", json={**body, "format": "json"}).status_code == 200
 
 
-def test_every_error_has_an_answer() -> None:
+def test_every_error_has_a_response() -> None:
     assert {"wrong_login", "missing_parameters", "no_money", "no_route", "wrong_key"} <= set(PROVIDER.refusals)

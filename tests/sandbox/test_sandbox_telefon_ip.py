@@ -1,4 +1,4 @@
-"""Telefon-IP's protocol, as its fact sheet tells it."""
+"""Telefon-IP's protocol, as documented."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def vary(sandbox: Sandbox, **variants: str) -> None:
     sandbox.faults.put("telefon-ip", None, Fault(variants=variants))
 
 
-def test_a_start_names_a_line(client: Client, sandbox: Sandbox) -> None:
+def test_start_names_a_line(client: Client, sandbox: Sandbox) -> None:
     answer = get(client, "reverse_auth_phone_get", phone="89000000000")
     assert (answer["success"], answer["error"]) == (True, "")
     data = answer["data"]
@@ -53,18 +53,18 @@ def test_a_start_names_a_line(client: Client, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("phone", ["89000000000", "79000000000", "+79000000000", "9000000000"])
-def test_the_phone_may_be_written_in_every_usual_way(client: Client, sandbox: Sandbox, phone: str) -> None:
+def test_usual_spellings_of_the_phone_are_accepted(client: Client, sandbox: Sandbox, phone: str) -> None:
     start(client, phone)
     assert [handset.phone for handset in sandbox.network.handsets()] == [PHONE]
 
 
-def test_a_number_of_another_country_keeps_its_code(client: Client) -> None:
+def test_number_of_another_country_keeps_its_code(client: Client) -> None:
     data = start(client, "989120000000")
     dial(client, data["auth_phone"], "+989120000000")
     assert check(client, data["id"])["data"]["phone"] == "989120000000"
 
 
-def test_the_call_confirms(client: Client) -> None:
+def test_call_confirms_the_wait(client: Client) -> None:
     data = start(client)
     assert check(client, data["id"])["data"] == {"id": data["id"], "status": "pending"}
     answer = dial(client, data["auth_phone"])
@@ -72,13 +72,13 @@ def test_the_call_confirms(client: Client) -> None:
     assert check(client, data["id"])["data"] == {"id": data["id"], "status": "ok", "phone": "89000000000"}
 
 
-def test_the_line_may_be_dialled_in_every_usual_way(client: Client) -> None:
+def test_line_may_be_dialled_in_usual_spellings(client: Client) -> None:
     for write in (str, lambda line: f"+{line}", lambda line: f"8{line[1:]}"):
         data = start(client)
         assert dial(client, write(data["auth_phone"]))["matched"]
 
 
-def test_after_120_seconds_the_line_no_longer_waits(client: Client, clock: Clock) -> None:
+def test_line_stops_waiting_after_120_seconds(client: Client, clock: Clock) -> None:
     data = start(client)
     clock.move(seconds=120)
     assert check(client, data["id"])["data"]["status"] == "expired"
@@ -87,14 +87,14 @@ def test_after_120_seconds_the_line_no_longer_waits(client: Client, clock: Clock
     assert check(client, data["id"])["data"]["status"] == "expired"
 
 
-def test_a_confirmation_is_told_after_the_life_too(client: Client, clock: Clock) -> None:
+def test_confirmation_is_reported_after_expiry(client: Client, clock: Clock) -> None:
     data = start(client)
     dial(client, data["auth_phone"])
     clock.move(seconds=300)
     assert check(client, data["id"])["data"]["status"] == "ok"
 
 
-def test_a_foreign_caller_is_reported_with_ok(client: Client) -> None:
+def test_foreign_caller_is_reported_with_ok(client: Client) -> None:
     data = start(client)
     assert not dial(client, data["auth_phone"], OTHER)["matched"]
     assert check(client, data["id"])["data"] == {"id": data["id"], "status": "ok", "phone": "89000000001"}
@@ -102,7 +102,7 @@ def test_a_foreign_caller_is_reported_with_ok(client: Client) -> None:
     assert check(client, data["id"])["data"]["phone"] == "89000000099"
 
 
-def test_a_hidden_caller_is_reported_as_anonymous(client: Client) -> None:
+def test_hidden_caller_is_reported_as_anonymous(client: Client) -> None:
     data = start(client)
     assert not dial(client, data["auth_phone"], hidden=True)["matched"]
     assert check(client, data["id"])["data"]["phone"] == "anonymous"
@@ -118,7 +118,7 @@ def test_faults_change_the_caller(client: Client, sandbox: Sandbox) -> None:
     assert check(client, data["id"])["data"]["phone"] == "anonymous"
 
 
-def test_a_lost_call_is_never_reported(client: Client, sandbox: Sandbox) -> None:
+def test_lost_call_is_never_reported(client: Client, sandbox: Sandbox) -> None:
     data = start(client)
     sandbox.faults.put("telefon-ip", PHONE, Fault(lose=True))
     answer = dial(client, data["auth_phone"])
@@ -126,7 +126,7 @@ def test_a_lost_call_is_never_reported(client: Client, sandbox: Sandbox) -> None
     assert check(client, data["id"])["data"]["status"] == "pending"
 
 
-def test_two_phones_on_one_line_are_told_apart(client: Client, sandbox: Sandbox) -> None:
+def test_two_phones_on_one_line_are_distinguished(client: Client, sandbox: Sandbox) -> None:
     vary(sandbox, line="same")
     first, second = start(client), start(client, "89000000001")
     assert first["auth_phone"] == second["auth_phone"]
@@ -135,7 +135,7 @@ def test_two_phones_on_one_line_are_told_apart(client: Client, sandbox: Sandbox)
     assert check(client, second["id"])["data"]["status"] == "ok"
 
 
-def test_variant_not_found(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_not_found_variant_hides_the_wait(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     data = start(client)
     vary(sandbox, check="not_found")
     pending = check(client, data["id"], 400)
@@ -144,7 +144,7 @@ def test_variant_not_found(client: Client, sandbox: Sandbox, clock: Clock) -> No
     assert check(client, data["id"])["data"]["phone"] == "89000000000"
 
 
-def test_variant_bare(client: Client, sandbox: Sandbox) -> None:
+def test_bare_variant_returns_id_and_phone_only(client: Client, sandbox: Sandbox) -> None:
     data = start(client)
     vary(sandbox, check="bare")
     assert check(client, data["id"])["data"] == {"id": data["id"], "phone": ""}
@@ -152,13 +152,13 @@ def test_variant_bare(client: Client, sandbox: Sandbox) -> None:
     assert check(client, data["id"])["data"] == {"id": data["id"], "phone": "89000000000"}
 
 
-def test_variant_wrong_caller(client: Client, sandbox: Sandbox) -> None:
+def test_wrong_caller_variant_reports_another_number(client: Client, sandbox: Sandbox) -> None:
     data = start(client)
     vary(sandbox, check="wrong_caller")
     assert check(client, data["id"])["data"] == {"id": data["id"], "status": "ok", "phone": "89000000013"}
 
 
-def test_variant_unsuccessful(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_unsuccessful_variant_reports_failure(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     data = start(client)
     vary(sandbox, check="unsuccessful")
     assert check(client, data["id"]) == {"success": False, "error": "call not received", "data": {}}
@@ -167,7 +167,7 @@ def test_variant_unsuccessful(client: Client, sandbox: Sandbox, clock: Clock) ->
 
 
 @pytest.mark.parametrize("wait_id", ["1", "999999", "x", "-1", "1e3", "9" * 50, "%FF", "²"])
-def test_an_unknown_id_is_400(client: Client, wait_id: str) -> None:
+def test_unknown_id_is_400(client: Client, wait_id: str) -> None:
     assert check(client, wait_id, 400)["error"] == "id record not found"
 
 
@@ -183,7 +183,7 @@ def test_links_may_be_missing_null_or_broken(client: Client, sandbox: Sandbox) -
         json.loads(response.data)
 
 
-def test_the_id_may_be_a_string(client: Client, sandbox: Sandbox) -> None:
+def test_id_may_be_a_string(client: Client, sandbox: Sandbox) -> None:
     vary(sandbox, id="string")
     data = start(client)
     assert isinstance(data["id"], str)
@@ -196,7 +196,7 @@ def post_start(client: Client, status: int = 200, **body: object) -> Any:
     return response.get_json()["data"]
 
 
-def test_the_webhook_is_asked_when_the_call_comes(client: Client, asked: list[str]) -> None:
+def test_webhook_is_sent_when_the_call_arrives(client: Client, asked: list[str]) -> None:
     data = post_start(client, phone="89000000000", webhook="http://127.0.0.1:8000/hook/secret")
     assert asked == []
     answer = dial(client, data["auth_phone"])
@@ -204,18 +204,18 @@ def test_the_webhook_is_asked_when_the_call_comes(client: Client, asked: list[st
     assert answer["waits"][0]["webhooks"] == [200]
 
 
-def test_the_post_start_may_come_as_a_form(client: Client) -> None:
+def test_post_start_may_come_as_a_form(client: Client) -> None:
     fields = {"phone": "89000000000", "webhook": "http://127.0.0.1:8000/hook"}
     assert client.post(f"{BASE}/reverse_auth_phone_post", data=fields).get_json()["success"]
 
 
-def test_a_webhook_with_a_query_keeps_it(client: Client, asked: list[str]) -> None:
+def test_webhook_with_a_query_keeps_it(client: Client, asked: list[str]) -> None:
     data = post_start(client, phone="89000000000", webhook="http://127.0.0.1:8000/hook?a=b")
     dial(client, data["auth_phone"])
     assert asked[0].startswith("http://127.0.0.1:8000/hook?a=b&success=True&")
 
 
-def test_webhooks_twice_foreign_and_never(client: Client, sandbox: Sandbox, asked: list[str]) -> None:
+def test_webhook_may_be_doubled_foreign_or_lost(client: Client, sandbox: Sandbox, asked: list[str]) -> None:
     data = post_start(client, phone="89000000000", webhook="http://127.0.0.1:8000/hook")
     sandbox.faults.put("telefon-ip", PHONE, Fault(lose=True))
     dial(client, data["auth_phone"])
@@ -240,11 +240,11 @@ def test_webhooks_twice_foreign_and_never(client: Client, sandbox: Sandbox, aske
         {"webhook": "http://127.0.0.1/"},
     ],
 )
-def test_the_post_start_needs_phone_and_webhook(client: Client, body: dict[str, object]) -> None:
+def test_post_start_needs_phone_and_webhook(client: Client, body: dict[str, object]) -> None:
     assert post_start(client, 400, **body) == {}
 
 
-def test_a_flash_call(client: Client, sandbox: Sandbox) -> None:
+def test_flash_call_shows_the_code(client: Client, sandbox: Sandbox) -> None:
     data = get(client, "get_code/89000000000/")["data"]
     assert (data["phone"], len(data["code"])) == ("89000000000", 4)
     handset = sandbox.network.handset(PHONE)
@@ -252,14 +252,14 @@ def test_a_flash_call(client: Client, sandbox: Sandbox) -> None:
     assert handset.calls[0].number == f"+7999100{data['code']}"
 
 
-def test_the_slash_at_the_end_may_be_left_out(client: Client) -> None:
+def test_trailing_slash_is_optional(client: Client) -> None:
     for path in ("get_code/89000000000", "get_sms_code/89000000000", "get_tg_code/89000000000", "get_balance"):
         assert get(client, path)["success"]
         assert get(client, f"{path}/")["success"]
     assert get(client, "reverse_auth_phone_get/", phone="89000000000")["success"]
 
 
-def test_an_unreachable_flash_call_becomes_an_sms_if_wished(client: Client, sandbox: Sandbox) -> None:
+def test_unreachable_flash_call_may_fall_back_to_sms(client: Client, sandbox: Sandbox) -> None:
     vary(sandbox, call="unreachable")
     lost = get(client, "get_code/89000000000/")["data"]
     sent = get(client, "get_code/89000000000/", sms="true")["data"]
@@ -271,7 +271,7 @@ def test_an_unreachable_flash_call_becomes_an_sms_if_wished(client: Client, sand
     assert get(client, f"get_status/{sent['id']}/")["data"]["status"] == 1
 
 
-def test_the_daily_limit(client: Client, sandbox: Sandbox, clock: Clock) -> None:
+def test_daily_limit_is_enforced(client: Client, sandbox: Sandbox, clock: Clock) -> None:
     vary(sandbox, daily_limit="on")
     for _ in range(3):
         get(client, "get_code/89000000000/")
@@ -281,7 +281,7 @@ def test_the_daily_limit(client: Client, sandbox: Sandbox, clock: Clock) -> None
     assert get(client, "get_code/89000000000/")["success"]
 
 
-def test_an_sms_with_a_code_of_ours_or_theirs(client: Client, sandbox: Sandbox) -> None:
+def test_sms_has_a_given_or_generated_code(client: Client, sandbox: Sandbox) -> None:
     assert get(client, "get_sms_code/89000000000/", code="0417")["data"]["code"] == "0417"
     assert len(get(client, "get_sms_code/89000000000/")["data"]["code"]) == 4
     handset = sandbox.network.handset(PHONE)
@@ -289,7 +289,7 @@ def test_an_sms_with_a_code_of_ours_or_theirs(client: Client, sandbox: Sandbox) 
     assert handset.messages[1].text == "Your code is 0417"
 
 
-def test_a_telegram_code(client: Client, sandbox: Sandbox) -> None:
+def test_telegram_code_arrives(client: Client, sandbox: Sandbox) -> None:
     data = get(client, "get_tg_code/79000000000/", code="0417")["data"]
     assert (data["code"], data["channel"], data["status"], data["status_info"]) == ("0417", "telegram", True, "Ok")
     handset = sandbox.network.handset(PHONE)
@@ -297,7 +297,7 @@ def test_a_telegram_code(client: Client, sandbox: Sandbox) -> None:
     assert handset.messages[0].channel == "telegram"
 
 
-def test_a_phone_without_telegram(client: Client, sandbox: Sandbox) -> None:
+def test_phone_without_telegram_is_an_error(client: Client, sandbox: Sandbox) -> None:
     vary(sandbox, telegram="unknown")
     assert get(client, "get_tg_code/79000000000/")["data"]["status"] is False
     handset = sandbox.network.handset(PHONE)
@@ -310,7 +310,7 @@ def test_a_phone_without_telegram(client: Client, sandbox: Sandbox) -> None:
     [("get_sms_code", "12345"), ("get_sms_code", ""), ("get_tg_code", "123"), ("get_tg_code", "12345"),
      ("get_sms_code", "12<>"), ("get_tg_code", "۱۲۳۴")],
 )  # fmt: skip
-def test_codes_of_a_wrong_form_are_refused(client: Client, action: str, code: str) -> None:
+def test_malformed_codes_are_refused(client: Client, action: str, code: str) -> None:
     assert get(client, f"{action}/89000000000/", 400, code=code)["data"] == {}
 
 
@@ -336,7 +336,7 @@ def test_status_is_a_number_or_a_boolean(client: Client, sandbox: Sandbox) -> No
     assert get(client, "get_status/999999/", 400)["error"] == "id record not found"
 
 
-def test_the_balance_is_a_number_a_string_or_short(client: Client, sandbox: Sandbox) -> None:
+def test_balance_has_three_variants(client: Client, sandbox: Sandbox) -> None:
     assert get(client, "get_balance/")["data"] == {"balance": 5.0, "price": 0.2, "balance_limit": 0.0}
     vary(sandbox, balance="string")
     assert get(client, "get_balance/")["data"]["balance"] == "5.0"
@@ -344,7 +344,7 @@ def test_the_balance_is_a_number_a_string_or_short(client: Client, sandbox: Sand
     assert get(client, "get_balance/")["data"] == {"balance": 5.0}
 
 
-def test_billing_in_three_forms(client: Client) -> None:
+def test_billing_has_three_variants(client: Client) -> None:
     get(client, "get_code/89000000000/")
     get(client, "get_sms_code/89000000001/", code="0417")
     assert [row["code_auth"] for row in get(client, "get_billing_record/1/")["data"]] == ["0417"]
@@ -365,7 +365,7 @@ def test_billing_refuses_nonsense(client: Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(("token", "status"), [("WRONG", 401), ("EXPIRED", 401), ("INACTIVE", 401), ("NO-CREDIT", 400)])
-def test_some_tokens_mean_trouble(client: Client, token: str, status: int) -> None:
+def test_special_tokens_trigger_errors(client: Client, token: str, status: int) -> None:
     for path in ("get_balance/", "get_code/89000000000/", "reverse_auth_phone_get?phone=89000000000",
                  "reverse_auth_phone_check/1"):  # fmt: skip
         response = client.get(f"/api/v1/authcalls/{token}/{path}")
@@ -375,7 +375,7 @@ def test_some_tokens_mean_trouble(client: Client, token: str, status: int) -> No
 
 
 @pytest.mark.parametrize("name", PROVIDER.refusals)
-def test_every_error_can_be_had(client: Client, sandbox: Sandbox, name: str) -> None:
+def test_every_error_is_available(client: Client, sandbox: Sandbox, name: str) -> None:
     sandbox.faults.put("telefon-ip", None, Fault(refuse=name))
     response = client.get(f"{BASE}/reverse_auth_phone_get?phone=89000000000")
     answer = response.get_json()
@@ -389,5 +389,5 @@ def test_head_does_not_ring(client: Client, sandbox: Sandbox) -> None:
     assert sandbox.network.handsets() == ()
 
 
-def test_it_works_under_the_provider_name(client: Client) -> None:
+def test_path_works_under_the_provider_name(client: Client) -> None:
     assert client.get("/telefon-ip/api/v1/authcalls/TOKEN/get_balance/").get_json()["success"]

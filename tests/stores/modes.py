@@ -1,4 +1,4 @@
-"""Lets every step of a store in SQL tables run locked, as it does after another step was first."""
+"""Run every step of a store in SQL tables locked, as after a concurrent step."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from phone_verify.stores.rows.transactions import Mode
 
 
 def always_locked() -> SimpleNamespace:
-    """Return what takes the place of `Mode` in `phone_verify.stores.rows.verbs`."""
+    """Return the replacement of `Mode` in `phone_verify.stores.rows.verbs`."""
     return SimpleNamespace(READ_ONLY=Mode.READ_ONLY, OPTIMISTIC_THEN_LOCKED=Mode.LOCKED, LOCKED=Mode.LOCKED)

@@ -1,4 +1,4 @@
-"""Every store that several processes share, and processes with threads that use it at the same moment."""
+"""Every store that several processes share, and processes with threads that use it simultaneously."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _fork = multiprocessing.get_context("fork")
 
 @dataclass(frozen=True)
 class Place:
-    """Where records are kept: how a process opens the store there, and what each thread does as it ends."""
+    """A place for records: how a process opens the store there, and how each thread ends."""
 
     open: Callable[[], Store]
     processes: int = PROCESSES
@@ -41,7 +41,7 @@ class Place:
 
 @contextmanager
 def place(name: str, folder: Path, blocker: Any) -> Iterator[Place]:
-    """An empty place of this name, gone at the end."""
+    """An empty place of this name, removed at the end."""
     with ExitStack() as stack:
         yield _PLACES[name](stack, folder, blocker)
 
@@ -109,9 +109,9 @@ NAMES = tuple(_PLACES)
 
 
 def at_once(place: Place, count: int, step: Callable[[Store, int], T]) -> tuple[list[T], int]:
-    """What `count` steps give that all processes and threads of a place share out and begin at the same moment.
+    """Return the results of `count` steps, shared over all processes and threads of a place and started together.
 
-    Also returns how often a code was compared, counted where it is.
+    Also returns how often a code was compared, where it can be counted.
     """
     workers = min(PROCESSES * THREADS, count)
     shares = [range(worker, count, workers) for worker in range(workers)]
@@ -141,10 +141,10 @@ def at_once(place: Place, count: int, step: Callable[[Store, int], T]) -> tuple[
 
 
 def started(place: Place, works: list[Callable[[], None]]) -> list[Any]:
-    """Forked processes, each at its work."""
+    """Forked processes, each with its work."""
     place.before_fork()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # no other thread of ours is at work
+        warnings.simplefilter("ignore", DeprecationWarning)  # no other thread of the test is running
         children = [_fork.Process(target=work, daemon=True) for work in works]
         for child in children:
             child.start()
@@ -152,7 +152,7 @@ def started(place: Place, works: list[Callable[[], None]]) -> list[Any]:
 
 
 def die() -> None:
-    """End this process as `kill -9` does."""
+    """Kill this process like `kill -9`."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -182,11 +182,11 @@ def _threads(place: Place, shares: list[range], step: Callable[[Store, int], T],
 
 @contextmanager
 def _counting(compared: Any) -> Iterator[None]:
-    """Count the comparisons of a code's digest with what was guessed."""
+    """Count the comparisons of a code's digest with a guess."""
     compare = lifecycle._among
 
     def counted(digest: bytes, digests: Any) -> bool:
-        if isinstance(digests, list):  # of a guess; of bindings it is given none here
+        if isinstance(digests, list):  # of a guess; bindings are not compared here
             with compared.get_lock():
                 compared.value += 1
         return compare(digest, digests)

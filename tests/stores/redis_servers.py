@@ -1,4 +1,4 @@
-"""Redis servers of the tests' own, on free ports of the loopback: alone, with replica and Sentinel, as a Cluster."""
+"""Redis servers for the tests, on free ports of the loopback: alone, with replica and Sentinel, as a Cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """A port that nobody uses, nor the one ten thousand above it, on which a Cluster's nodes meet."""
+    """Return a free port whose port plus ten thousand, for the Cluster bus, is free too."""
     while True:
         port = random.randrange(20000, 30000)
         with suppress(OSError), socket.socket() as one, socket.socket() as other:
@@ -45,7 +45,7 @@ def until(done: Callable[[], object], what: str, seconds: float = 30) -> None:
 
 
 class RedisServer:
-    """One `redis-server` with a folder of its own. It keeps nothing on disk unless it is told to."""
+    """One `redis-server` with a separate folder. By default it has no persistence."""
 
     def __init__(self, folder: Path, *options: str, port: int | None = None, sentinel_of: int | None = None) -> None:
         if shutil.which("redis-server") is None:
@@ -65,7 +65,7 @@ class RedisServer:
             self._file, self._options = [str(file)], ["--sentinel"]
 
     def start(self, *more: str, wait: bool = True) -> RedisServer:
-        """Start it, again if need be, and wait until it answers."""
+        """Start it, again if needed, and wait until it responds."""
         command = ["redis-server", *self._file, "--port", str(self.port), "--bind", HOST, "--dir", str(self.folder)]
         with (self.folder / "log").open("ab") as output:
             self._process = subprocess.Popen([*command, *self._options, *more], stdout=output, stderr=output)
@@ -75,13 +75,13 @@ class RedisServer:
         return self
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power cut would."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         self._process.wait(30)
 
     def freeze(self) -> None:
-        """Let it hold its connections and answer nothing."""
+        """Freeze it: connections stay open without a response."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
 
@@ -90,7 +90,7 @@ class RedisServer:
         self._process.send_signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it, frozen or not."""
+        """Stop it, frozen or not."""
         if self._process is not None and self._process.poll() is None:
             self.thaw()
             self.kill()
@@ -136,7 +136,7 @@ def cluster(folder: Path) -> Iterator[list[RedisServer]]:
 
 @contextmanager
 def sentinel(folder: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
-    """A primary, its replica, and a Sentinel that alone decides: half a second of silence makes it fail over."""
+    """A primary, its replica, and a Sentinel that alone decides: half a second without response causes a failover."""
     with ExitStack() as stack:
         primary = stack.enter_context(running(RedisServer(folder / "primary", "--repl-diskless-sync-delay", "0")))
         replica = RedisServer(folder / "replica", "--replicaof", HOST, str(primary.port))
@@ -150,7 +150,7 @@ def sentinel(folder: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisServ
 
 
 class Forwarder:
-    """A place on the loopback that leads to a server; it can be made to lead elsewhere, to dawdle, to lose answers."""
+    """A forwarder on the loopback; it can change its target, delay, and lose replies."""
 
     def __init__(self, target: int) -> None:
         self.target, self.delay, self.answers_to_lose = target, 0.0, 0

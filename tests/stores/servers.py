@@ -1,7 +1,7 @@
-"""PostgreSQL and MariaDB for the tests: databases of a run's own on the machine's servers, and private servers.
+"""PostgreSQL and MariaDB for the tests: databases of this run on the machine's servers, and private servers.
 
-The machine's servers are where `PHONE_VERIFY_TEST_POSTGRESQL` and `PHONE_VERIFY_TEST_MYSQL` say, as store URLs, or on
-the usual ports of the loopback. Where none answers, a run starts its own from the installed programs.
+The machine's servers are set by `PHONE_VERIFY_TEST_POSTGRESQL` and `PHONE_VERIFY_TEST_MYSQL`, as store URLs, or
+found on the usual ports of the loopback. If none responds, a run starts private ones from the installed programs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _URLS = {
 
 @contextmanager
 def database(kind: str) -> Iterator[str]:
-    """The store URL of an empty database, dropped at the end. Skips where neither a server nor its programs are."""
+    """The store URL of an empty database, dropped at the end. Skips without a server and its programs."""
     home = _home(kind)
     name = f"phone_verify_test_{os.getpid()}_{secrets.token_hex(4)}"
     execute(home, f"CREATE DATABASE {name}")
@@ -57,7 +57,7 @@ def database(kind: str) -> Iterator[str]:
 
 
 def execute(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
-    """Run statements beside whatever is tested; returns the rows of the last."""
+    """Run statements over a separate connection; return the rows of the last."""
     with _engine(url).connect() as connection:
         for statement in statements:
             result = connection.exec_driver_sql(statement)
@@ -65,7 +65,7 @@ def execute(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
 
 
 def end(url: str, connection: int) -> None:
-    """End a connection from the server's side, by its number there."""
+    """End a connection from the server's side, by its id there."""
     if url.startswith("mysql"):
         execute(url, f"KILL {connection}")
         return
@@ -86,7 +86,7 @@ def _engine(url: str, number: int = 0) -> sa.Engine:
 
 @cache
 def _home(kind: str) -> str:
-    """The URL of the machine's server, or of a private one for the whole run."""
+    """Return the URL of the machine's server, or of a private one for the whole run."""
     try:
         execute(_URLS[kind], "SELECT 1")
     except sa.exc.OperationalError:
@@ -99,8 +99,8 @@ def _home(kind: str) -> str:
 
 @contextmanager
 def private(kind: str) -> Iterator[PrivateServer]:
-    """A server of the test's own, running, and gone at the end. Skips where its programs are not installed."""
-    # Not pytest's own folders: those are closed to the user whom the server runs as.
+    """A private server, stopped at the end. Skips if its programs are not installed."""
+    # Not pytest's folders: those are closed to the user that the server runs as.
     with tempfile.TemporaryDirectory(prefix="phone_verify_server_") as folder:
         server: PrivateServer = {"postgresql": PrivatePostgresql, "mysql": PrivateMariadb}[kind](Path(folder))
         server.start()
@@ -114,7 +114,7 @@ class PrivateServer:
     """A server on a free port that a test may stop, freeze and kill."""
 
     kind: str
-    #: The user whom the server runs as where the tests are root's: servers refuse to be root's.
+    #: The user that the server runs as if the tests run as root: servers refuse to run as root.
     user: str
 
     def __init__(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ class PrivateServer:
         raise NotImplementedError
 
     def start(self) -> None:
-        """Start it, again if need be, and wait until it answers."""
+        """Start it, again if needed, and wait until it responds."""
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(self.command(), user=self._user, stdout=log, stderr=log)
         deadline = time.monotonic() + 60
@@ -149,14 +149,14 @@ class PrivateServer:
                 time.sleep(0.05)
 
     def freeze(self) -> None:
-        """Let it hold its connections and answer nothing, also to new ones."""
+        """Freeze it: connections, also new ones, stay open without a response."""
         self._signal(signal.SIGSTOP)
 
     def wake(self) -> None:
         self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it as an administrator in a hurry does: what was going on is given up."""
+        """Stop it in the fast mode: running statements are aborted."""
         assert self._process is not None
         if self._process.poll() is None:
             self.wake()
@@ -220,7 +220,7 @@ class PrivateMariadb(PrivateServer):
 
 
 def _programs(program: str, package: str, *others: Path) -> Path:
-    """The folder that holds a server's programs; distributions keep some of them outside the path."""
+    """Return the folder of a server's programs; distributions keep some of them outside the path."""
     for folder in (*(Path(path) for path in os.get_exec_path()), *others):
         if os.access(folder / program, os.X_OK):
             return folder
@@ -229,13 +229,13 @@ def _programs(program: str, package: str, *others: Path) -> Path:
 
 
 class Wire:
-    """A way to a server, which can lose an answer: the server has done what it was told, and nobody hears of it."""
+    """A forwarder that can lose a reply: the server has executed the statement, and the client gets no result."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._listener = socket.create_server((HOST, 0))
         self.port = self._listener.getsockname()[1]
-        #: How many more answers come through; None for all.
+        #: The number of replies that pass; None for all.
         self.answers: int | None = None
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""The store in memory: the suite, its bounds, and its refusal to be more than one process."""
+"""The store in memory: the suite, its bounds, and its refusal of several processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class TestMemoryStore(StoreSuite):
     def forgetful(self) -> MemoryStore:
         return MemoryStore(keep=PROOF_LIFE)
 
-    def test_its_size_follows_what_is_live_not_what_has_been(self, store: MemoryStore, clock: ManualClock) -> None:
+    def test_size_follows_the_open_records(self, store: MemoryStore, clock: ManualClock) -> None:
         largest = 0
         for number in range(4000):
             quotas = [Quota("total", 10**6), Quota(f"address:{number}", 9), Quota(f"prefix:{number}", 9)]
@@ -43,7 +43,7 @@ class TestMemoryStore(StoreSuite):
                 run(store.spend(record.id, record.binding, [RIGHT], 6, LIMITS, NOBODY, clock()))
             clock.move(300)
             largest = max(largest, held(store))
-        # Three hundred starts in the day and the life that records are kept, each in two places.
+        # Three hundred starts within a day plus the retention of records, each in two places.
         assert largest < 1000
 
     def test_refused_starts_leave_nothing_behind(self, store: MemoryStore, clock: ManualClock) -> None:
@@ -54,20 +54,16 @@ class TestMemoryStore(StoreSuite):
             run(store.uncount([quota], counted.windows, clock()))
         assert held(store) < 5
 
-    def test_a_phone_that_began_anew_is_not_dropped_for_what_it_was(
-        self, forgetful: MemoryStore, clock: ManualClock
-    ) -> None:
+    def test_restarted_phone_is_not_dropped_for_old_state(self, forgetful: MemoryStore, clock: ManualClock) -> None:
         for minutes, key in [(30, "first"), (15, "second"), (16, "")]:
             run(forgetful.open(opening(), [Quota(key, 1)] if key else [], LIMITS, clock()))
             clock.move(minutes * 60)
             run(forgetful.purge(1000, clock()))
-        # The first window is over, the second is not.
+        # The first window has ended, the second has not.
         assert isinstance(run(forgetful.open(opening(), [Quota("first", 1)], LIMITS, clock())), Verification)
         assert isinstance(run(forgetful.open(opening(), [Quota("second", 1)], LIMITS, clock())), Denied)
 
-    def test_a_counter_that_began_anew_is_not_dropped_for_what_it_was(
-        self, store: MemoryStore, clock: ManualClock
-    ) -> None:
+    def test_restarted_counter_is_not_dropped_for_old_state(self, store: MemoryStore, clock: ManualClock) -> None:
         others = [Quota(f"address:{n}", 1) for n in range(20)]
         for quota in [*others, Quota("total", 1)]:
             run(store.count([quota], clock()))
@@ -78,7 +74,7 @@ class TestMemoryStore(StoreSuite):
 
 
 def held(store: MemoryStore) -> int:
-    """How many things the store holds on to."""
+    """Return the number of objects that the store holds."""
     return sum(len(part) for part in vars(store).values() if hasattr(part, "__len__") and not isinstance(part, str))
 
 
@@ -87,7 +83,7 @@ def test_records_must_be_kept_as_long_as_their_proofs() -> None:
         MemoryStore(keep=timedelta(seconds=299))
 
 
-def test_it_can_be_told_that_it_is_not_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_several_processes_may_be_declared(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore()
     order = opening()
     run(store.open(order, [], LIMITS, None))
@@ -121,7 +117,7 @@ def in_child(store: MemoryStore, sender) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_process_is_refused_even_while_a_thread_is_in_the_store() -> None:
+def test_forked_process_is_refused_while_a_thread_is_inside() -> None:
     store = MemoryStore()
     receiver, sender = multiprocessing.Pipe(duplex=False)
     context = multiprocessing.get_context("fork")

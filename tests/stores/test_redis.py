@@ -1,7 +1,7 @@
-"""The Redis store on servers of the tests' own: the suite, every way of standing together, and every bad day.
+"""The Redis store on private servers: the suite, every topology, and every failure.
 
-`PHONE_VERIFY_TEST_REDIS` names a server for the suite instead (a Valkey, another version): its keys have a prefix of
-their own and are deleted.
+`PHONE_VERIFY_TEST_REDIS` names a server for the suite instead (a Valkey, another version): its keys get a separate
+prefix and are deleted.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ PHONE_IN_CLEAR = "9120000001"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A server that nothing bad happens to."""
+    """A server without failures."""
     with running(RedisServer(tmp_path_factory.mktemp("redis"))) as server:
         yield server
 
@@ -75,18 +75,18 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[RedisServer
 
 @pytest.fixture
 def own(tmp_path: Path) -> Iterator[RedisServer]:
-    """A server to be cruel to."""
+    """A server for failure tests."""
     with running(RedisServer(tmp_path / "own")) as server:
         yield server
 
 
 def with_prefix(url: str) -> str:
-    """This URL, for an empty store. Races on a busy machine may wait longer than a visitor should."""
+    """Return this URL for an empty store. Races on a slow machine may wait longer than a visitor should."""
     return f"{url}?timeout=20&prefix=test-{uuid.uuid4().hex}"
 
 
 def forget(client: Any, url: str) -> None:
-    """Delete a test's keys, each of which has its end."""
+    """Delete a test's keys; each must have an expiry."""
     for key in list(client.scan_iter(f"{url.rpartition('=')[2]}:*", count=1000)):
         assert client.pttl(key) > 0, f"{key!r} would stay for ever"
         client.delete(key)
@@ -105,7 +105,7 @@ class OnRedis(StorePromises, StoreRaces):
     def forgetful(self, url: str) -> RedisStore:
         return RedisStore.from_url(url, keep=PROOF_LIFE)
 
-    def test_records_are_kept_a_day_and_then_gone(self, store: RedisStore, clock: ManualClock) -> None:
+    def test_records_are_kept_for_a_day(self, store: RedisStore, clock: ManualClock) -> None:
         records = [self.open(store, clock), self.claim_on(store, clock, LINE)]
         run(store.settle(records[0].id, Status.VERIFIED, clock()))
         clock.move((LIFE + RETENTION).total_seconds() - 0.000001)
@@ -116,9 +116,7 @@ class OnRedis(StorePromises, StoreRaces):
             store.spend("x" * 44, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())
         )
 
-    def test_a_short_life_does_not_hide_a_longer_one_that_began_before(
-        self, store: RedisStore, clock: ManualClock
-    ) -> None:
+    def test_short_ttl_does_not_shorten_an_earlier_longer_one(self, store: RedisStore, clock: ManualClock) -> None:
         long = self.claim_on(store, clock, LINE)
         short = self.open(store, clock, plan=replace(CALL, life=timedelta(seconds=60)))
         clock.move(120)
@@ -129,9 +127,7 @@ class OnRedis(StorePromises, StoreRaces):
         assert found.status is Status.CANCELLED
 
     @pytest.mark.parametrize("text", ["", "\0", "\\0", "\\b\0\\", "a\nb", "\ud83d", "\udc00 half", "=", "سلام"])
-    def test_any_text_of_a_provider_comes_back_as_it_was(
-        self, store: RedisStore, clock: ManualClock, text: str
-    ) -> None:
+    def test_any_provider_text_round_trips(self, store: RedisStore, clock: ManualClock, text: str) -> None:
         record = self.claim_on(store, clock, LINE, reference=text, locale=text, purpose=f"p{text}")
         assert (record.reference, record.locale, record.purpose) == (text, text, f"p{text}")
         assert run(store.find("fake", record.tag, text, clock())) == record
@@ -142,7 +138,7 @@ class OnRedis(StorePromises, StoreRaces):
         assert isinstance(run(store.count([Quota(text, 1)], clock())), Denied)
 
     @pytest.mark.parametrize("id", ["", "}", "{}", "index", "\0" * 44, "\ud83d" * 44, "x" * 1000])
-    def test_any_text_may_be_asked_for(self, store: RedisStore, clock: ManualClock, id: str) -> None:
+    def test_any_text_may_be_looked_up(self, store: RedisStore, clock: ManualClock, id: str) -> None:
         assert run(store.get(id, clock())) is None
         assert isinstance(run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())), Denied)
 
@@ -182,7 +178,7 @@ class InALoop:
 
 @pytest.fixture(scope="module")
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop that runs in a thread of its own."""
+    """An event loop that runs in a separate thread."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -225,11 +221,11 @@ class TestAsyncRedisStore(OnRedis):
         return make(keep=PROOF_LIFE)
 
 
-# What every way of standing together must do; the suite runs on two of them.
+# The tests of every topology; the suite runs on two of them.
 
 
 def one_login(store: Any, phone: str = "+989120000001") -> Verification:
-    """Count, open, attach, a wrong guess, the right one, and the proof burnt."""
+    """Count, open, attach, a wrong guess, the right one, and the redeemed proof."""
     order = opening(PhoneNumber(phone))
     assert not isinstance(run(store.count([Quota("total", 1000), Quota("address:a", 1000)], None)), Denied)
     assert isinstance(run(store.open(order, [Quota("sends:p", 1000)], LIMITS, None)), Verification)
@@ -243,7 +239,7 @@ def one_login(store: Any, phone: str = "+989120000001") -> Verification:
     return spent.record
 
 
-#: What docs/stores.md tells to give a user of the store's own.
+#: The permissions in docs/stores.md for a dedicated user.
 ACL = [
     "on", ">p@ss:w/rd", "resetchannels", "~phone_verify:*", "-@all", "+evalsha", "+eval", "+time", "+pttl", "+pexpire",
     "+hget", "+hmget", "+hgetall", "+hkeys", "+hlen", "+hstrlen", "+hset", "+hincrby", "+hdel", "+del", "+get", "+mget",
@@ -251,7 +247,7 @@ ACL = [
 ]  # fmt: skip
 
 
-def test_a_user_needs_only_the_commands_that_the_documentation_names(own: RedisServer) -> None:
+def test_documented_redis_commands_suffice(own: RedisServer) -> None:
     with own.client() as client:
         client.execute_command("ACL", "SETUSER", "site", *ACL)
         client.execute_command("ACL", "SETUSER", "default", "off")
@@ -266,7 +262,7 @@ def test_a_user_needs_only_the_commands_that_the_documentation_names(own: RedisS
     ("login", "meaning"),
     [("site:hunter2", "user or password"), ("nobody:hunter2", "user or password"), ("", "user or password")],
 )
-def test_a_wrong_login_is_told_without_the_password(own: RedisServer, login: str, meaning: str) -> None:
+def test_wrong_login_is_reported_without_the_password(own: RedisServer, login: str, meaning: str) -> None:
     with own.client() as client:
         client.execute_command("ACL", "SETUSER", "site", *ACL)
         client.execute_command("ACL", "SETUSER", "default", "off")
@@ -276,7 +272,7 @@ def test_a_wrong_login_is_told_without_the_password(own: RedisServer, login: str
     assert "hunter2" not in f"{raised.value}{raised.value.__cause__}{store!r}"
 
 
-def test_a_forbidden_command_is_told_and_info_may_be_forbidden(own: RedisServer, caplog: Any) -> None:
+def test_forbidden_command_is_reported_and_info_is_optional(own: RedisServer, caplog: Any) -> None:
     with own.client() as client:
         client.execute_command("ACL", "SETUSER", "site", *ACL, "-info", "-hset")
     store = RedisStore.from_url(f"redis://site:p%40ss%3Aw%2Frd@{own.host}/0")
@@ -294,13 +290,13 @@ def test_a_forbidden_command_is_told_and_info_may_be_forbidden(own: RedisServer,
     ],
     ids=["Redis 7.0", "Valkey"],
 )
-def test_a_command_forbidden_within_a_script_is_told_whatever_the_servers_words(text: str) -> None:
+def test_command_forbidden_in_a_script_is_reported(text: str) -> None:
     told = explained(redis.ResponseError(text))
     assert "its ACL forbids the user a command" in told
     assert "site" not in told
 
 
-def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path: Path) -> None:
+def test_tls_is_used_and_the_certificate_is_checked(tmp_path: Path) -> None:
     authority, other = trustme.CA(), trustme.CA()
     certificate = authority.issue_cert(HOST)
     certificate.private_key_pem.write_to_path(tmp_path / "key.pem")
@@ -325,7 +321,7 @@ def test_tls_is_spoken_and_the_certificate_is_checked(tmp_path: Path) -> None:
             run(other_name.get("x" * 44, None))
 
 
-def test_an_async_store_finds_sentinels_and_clusters_too(
+def test_async_store_supports_sentinels_and_clusters(
     tmp_path: Path, nodes: list[RedisServer], loop: asyncio.AbstractEventLoop
 ) -> None:
     with sentinel(tmp_path) as (_, _, watcher):
@@ -360,7 +356,7 @@ def test_sentinels_lead_to_the_new_primary(tmp_path: Path) -> None:
             assert client.info("replication")["role"] == "master"
 
 
-def test_a_service_that_the_sentinels_do_not_know_is_a_store_error(tmp_path: Path) -> None:
+def test_unknown_sentinel_service_is_a_store_error(tmp_path: Path) -> None:
     with sentinel(tmp_path) as (_, _, watcher):
         store = RedisStore.from_url(f"redis+sentinel://{watcher.host}/unknown")
         with pytest.raises(StoreError, match="no connection"):
@@ -372,11 +368,11 @@ def key_of(order: Opening | Verification) -> str:
 
 
 def owner(nodes: list[RedisServer], order: Opening) -> RedisServer:
-    """The node that holds this phone, as the nodes' slots were given out."""
+    """Return the node of this phone by the assignment of slots."""
     return nodes[redis.cluster.key_slot(key_of(order).encode()) * 3 // 16384]
 
 
-def test_a_slot_may_move_to_another_node_at_any_time(nodes: list[RedisServer]) -> None:
+def test_cluster_slot_may_move_at_any_time(nodes: list[RedisServer]) -> None:
     store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}")
     order = opening(PhoneNumber("+989120000077"))
     record = run(store.open(order, [], LIMITS, None))
@@ -404,7 +400,7 @@ def test_a_slot_may_move_to_another_node_at_any_time(nodes: list[RedisServer]) -
         client.close()
 
 
-def test_a_cluster_without_a_node_is_a_store_error_until_it_is_back(tmp_path: Path, caplog: Any) -> None:
+def test_missing_cluster_node_is_a_store_error_until_back(tmp_path: Path, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     with cluster(tmp_path) as nodes:
         store = RedisStore.from_url(f"redis+cluster://{nodes[0].host},{nodes[1].host}?timeout=1")
@@ -428,14 +424,14 @@ def test_a_cluster_without_a_node_is_a_store_error_until_it_is_back(tmp_path: Pa
         until(back, "the Cluster's recovery")
 
 
-def test_a_node_of_a_cluster_that_is_named_alone_says_what_to_write(nodes: list[RedisServer]) -> None:
+def test_single_cluster_node_error_says_what_to_write(nodes: list[RedisServer]) -> None:
     order = opening()
     other = next(node for node in nodes if node is not owner(nodes, order))
     with pytest.raises(StoreError, match=r"redis\+cluster://"):
         run(RedisStore.from_url(other.url).open(order, [], LIMITS, None))
 
 
-# Round trips and ends.
+# Round trips and expiry.
 
 _INSIDE = {
     "time",
@@ -458,7 +454,7 @@ _INSIDE = {
 
 
 def calls(client: Any) -> dict[str, int]:
-    """How often each command was called from outside since the last look."""
+    """Return the number of external calls of each command since the last query."""
     told = client.info("commandstats")
     client.config_resetstat()
     counts = {name.removeprefix("cmdstat_"): told[name]["calls"] for name in told}
@@ -489,7 +485,7 @@ def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
     ]
 
 
-def test_a_start_is_three_round_trips_and_every_other_verb_one(own: RedisServer) -> None:
+def test_start_is_three_round_trips_and_others_one(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     first, second = opening(plan=CALL), opening(plan=CALL, shown=[BINDING, b"o" * 32])
     for step in start_of(store, first) + other_steps(store, first):
@@ -506,7 +502,7 @@ def test_a_start_is_three_round_trips_and_every_other_verb_one(own: RedisServer)
         assert calls(client) == {}
 
 
-def test_keys_end_with_what_they_hold(own: RedisServer) -> None:
+def test_keys_expire_with_their_content(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     order = opening()
     run(store.open(order, [Quota("sends:p", 9)], LIMITS, None))
@@ -521,7 +517,7 @@ def test_keys_end_with_what_they_hold(own: RedisServer) -> None:
         assert len(ends) == 2
 
 
-def test_a_window_longer_than_a_record_is_kept_keeps_its_phone(own: RedisServer) -> None:
+def test_phone_key_lasts_as_long_as_its_longest_window(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url, keep=PROOF_LIFE)
     order, months = opening(), Quota("sends:p", 1, timedelta(days=60))
     run(store.open(order, [months], LIMITS, None))
@@ -540,7 +536,7 @@ def test_a_window_longer_than_a_record_is_kept_keeps_its_phone(own: RedisServer)
         assert client.pttl(key_of(short)) / 1000 == pytest.approx(60 * 86400, abs=20)
 
 
-def test_a_phone_that_starts_every_day_holds_what_is_live_only(own: RedisServer) -> None:
+def test_phone_starting_daily_keeps_only_live_data(own: RedisServer) -> None:
     store, clock = RedisStore.from_url(own.url), ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
     for n in range(40):
         order = opening(purpose=f"purpose_{n}")
@@ -556,10 +552,10 @@ def test_a_phone_that_starts_every_day_holds_what_is_live_only(own: RedisServer)
     assert len(fields) <= 10
 
 
-# Bad days.
+# Failures.
 
 
-def test_a_server_that_forgot_the_scripts_is_told_again(own: RedisServer) -> None:
+def test_flushed_scripts_are_loaded_again(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     order = opening()
     with own.client() as client:
@@ -577,7 +573,7 @@ def test_a_server_that_forgot_the_scripts_is_told_again(own: RedisServer) -> Non
     assert found.attempts_left == 4, "and did the step once"
 
 
-def test_a_killed_server_is_a_clean_error_at_once_and_comes_back(own: RedisServer, caplog: Any) -> None:
+def test_killed_server_is_a_store_error_until_back(own: RedisServer, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     store = RedisStore.from_url(own.url)
     record = one_login(store)
@@ -596,7 +592,7 @@ def test_a_killed_server_is_a_clean_error_at_once_and_comes_back(own: RedisServe
     assert BINDING.hex() not in caplog.text
 
 
-def test_a_restart_between_two_steps_goes_unnoticed(tmp_path: Path) -> None:
+def test_restart_between_two_steps_goes_unnoticed(tmp_path: Path) -> None:
     with running(RedisServer(tmp_path, "--appendonly", "yes", "--appendfsync", "always")) as server:
         store = RedisStore.from_url(server.url)
         order = opening()
@@ -610,7 +606,7 @@ def test_a_restart_between_two_steps_goes_unnoticed(tmp_path: Path) -> None:
         assert isinstance(run(store.open(opening(), [Quota("sends:p", 1)], LIMITS, None)), Denied)
 
 
-def test_a_replica_takes_nothing_and_says_so(own: RedisServer) -> None:
+def test_replica_refuses_writes_with_a_store_error(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     order = opening()
     run(store.open(order, [], LIMITS, None))
@@ -630,7 +626,7 @@ def test_a_replica_takes_nothing_and_says_so(own: RedisServer) -> None:
     assert not isinstance(run(store.count([Quota("total", 1)], None)), Denied)
 
 
-def test_where_a_new_primary_took_the_place_it_is_found_by_a_new_connection(own: RedisServer, tmp_path: Path) -> None:
+def test_new_primary_is_found_by_a_new_connection(own: RedisServer, tmp_path: Path) -> None:
     with running(RedisServer(tmp_path / "new")) as new, Forwarder(own.port) as place:
         store = RedisStore.from_url(f"redis://{HOST}:{place.port}/0")
         one_login(store)
@@ -640,7 +636,7 @@ def test_where_a_new_primary_took_the_place_it_is_found_by_a_new_connection(own:
         one_login(store)
 
 
-def test_a_server_without_memory_does_none_of_the_step(own: RedisServer) -> None:
+def test_out_of_memory_server_does_nothing(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     order, quota = opening(), Quota("sends:p", 2)
     run(store.open(order, [quota], LIMITS, None))
@@ -666,7 +662,7 @@ def test_a_server_without_memory_does_none_of_the_step(own: RedisServer) -> None
     assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Verification)
 
 
-def test_a_server_that_is_still_loading_is_told_apart(tmp_path: Path) -> None:
+def test_loading_server_is_reported_as_such(tmp_path: Path) -> None:
     slowly = ("--key-load-delay", "2000", "--loading-process-events-interval-bytes", "1024")
     with running(RedisServer(tmp_path, "--dbfilename", "dump.rdb")) as server:
         with server.client() as client:
@@ -690,7 +686,7 @@ def test_a_server_that_is_still_loading_is_told_apart(tmp_path: Path) -> None:
             run(store.get("x" * 44, None))
 
 
-def test_a_silent_server_is_waited_for_shortly_and_its_late_answer_is_nobodys(own: RedisServer) -> None:
+def test_silent_server_times_out_and_late_reply_is_discarded(own: RedisServer) -> None:
     store = RedisStore.from_url(f"{own.url}?timeout=0.3")
     first, second = opening(), opening()
     for order in (first, second):
@@ -704,14 +700,14 @@ def test_a_silent_server_is_waited_for_shortly_and_its_late_answer_is_nobodys(ow
     found = run(store.get(second.id, None))
     assert found is not None
     assert found.id == second.id
-    # Nobody can tell whether it was done; it was not done twice.
+    # Whether it was done is unknown; it was not done twice.
     found = run(store.get(first.id, None))
     assert found is not None
     assert found.attempts_left in (4, 5)
 
 
 @pytest.mark.parametrize("kind", [RedisStore, AsyncRedisStore])
-def test_an_answer_that_was_lost_is_not_asked_for_again(
+def test_lost_reply_is_not_retried(
     own: RedisServer, loop: asyncio.AbstractEventLoop, kind: type[RedisStore | AsyncRedisStore]
 ) -> None:
     with Forwarder(own.port) as place:
@@ -730,7 +726,7 @@ def test_an_answer_that_was_lost_is_not_asked_for_again(
             run(store.aclose())
 
 
-def test_connections_are_closed_with_their_store(own: RedisServer) -> None:
+def test_connections_close_with_their_store(own: RedisServer) -> None:
     def visits() -> None:
         store = RedisStore.from_url(own.url)
         together(10, lambda _: one_login(store))
@@ -743,7 +739,7 @@ def test_connections_are_closed_with_their_store(own: RedisServer) -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
-def test_a_cluster_is_not_asked_again_either(nodes: list[RedisServer]) -> None:
+def test_lost_cluster_reply_is_not_retried(nodes: list[RedisServer]) -> None:
     store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}?timeout=0.3&prefix=test-{uuid.uuid4().hex}")
     order = opening()
     run(store.open(order, [], LIMITS, None))
@@ -768,7 +764,7 @@ def test_a_cluster_is_not_asked_again_either(nodes: list[RedisServer]) -> None:
 
 
 class OutOfStep(RedisStore):
-    """A store whose connection once gives the answer to the call before."""
+    """A store whose connection once returns the reply to the previous call."""
 
     late = False
 
@@ -778,7 +774,7 @@ class OutOfStep(RedisStore):
         return last if self.late else answer
 
 
-def test_the_answer_to_another_call_is_refused(own: RedisServer) -> None:
+def test_reply_to_another_call_is_refused(own: RedisServer) -> None:
     store = OutOfStep.from_url(own.url)
     first, second = opening(), opening()
     for order in (first, second):
@@ -794,7 +790,7 @@ def test_the_answer_to_another_call_is_refused(own: RedisServer) -> None:
     assert found.id == second.id
 
 
-def test_a_cancelled_call_leaves_no_answer_to_the_next(own: RedisServer) -> None:
+def test_cancelled_call_leaves_no_answer_to_the_next(own: RedisServer) -> None:
     async def visit(store: AsyncRedisStore, id: str, patience: float) -> str | None:
         try:
             async with asyncio.timeout(patience):
@@ -826,7 +822,7 @@ def test_a_cancelled_call_leaves_no_answer_to_the_next(own: RedisServer) -> None
     assert len(results) - results.count(None) >= 170, "and no patient one"
 
 
-def test_an_async_store_serves_one_loop_after_another(own: RedisServer) -> None:
+def test_async_store_serves_one_loop_after_another(own: RedisServer) -> None:
     store = AsyncRedisStore.from_url(own.url)
     order = opening()
 
@@ -864,9 +860,9 @@ def test_connections_end_with_their_event_loop(own: RedisServer) -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
-# Python tells of every socket that such a loop leaves.
+# Python warns about every socket that such a loop leaves open.
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-def test_nothing_is_kept_of_loops_that_were_closed_without_a_shutdown(own: RedisServer) -> None:
+def test_closed_loops_are_dropped_without_a_shutdown(own: RedisServer) -> None:
     store = AsyncRedisStore.from_url(own.url)
     for _ in range(10):
         loop = asyncio.new_event_loop()
@@ -883,7 +879,7 @@ def test_nothing_is_kept_of_loops_that_were_closed_without_a_shutdown(own: Redis
     until(all_gone, "the end of the loops' connections")
 
 
-def test_steps_that_wait_survive_connections_given_up_meanwhile(own: RedisServer) -> None:
+def test_waiting_steps_survive_dropped_connections(own: RedisServer) -> None:
     async def visits(place: Forwarder) -> None:
         store = AsyncRedisStore.from_url(f"redis://{HOST}:{place.port}/0")
         await asyncio.gather(*(store.get("x" * 44, None) for _ in range(5)))
@@ -900,7 +896,7 @@ def test_steps_that_wait_survive_connections_given_up_meanwhile(own: RedisServer
         asyncio.run(visits(place))
 
 
-def test_many_coroutines_at_once_share_a_few_connections(own: RedisServer) -> None:
+def test_many_coroutines_share_few_connections(own: RedisServer) -> None:
     store = AsyncRedisStore.from_url(f"{own.url}?timeout=20")
 
     async def many() -> list[object]:
@@ -916,7 +912,7 @@ def test_many_coroutines_at_once_share_a_few_connections(own: RedisServer) -> No
 # Start-up.
 
 
-def test_an_eviction_policy_that_may_drop_counters_is_reported_once(own: RedisServer, caplog: Any) -> None:
+def test_eviction_policy_that_drops_counters_warns_once(own: RedisServer, caplog: Any) -> None:
     with own.client() as client:
         client.config_set("maxmemory", "100mb")
         client.config_set("maxmemory-policy", "volatile-lru")
@@ -949,7 +945,7 @@ def test_every_node_of_a_cluster_is_examined(nodes: list[RedisServer]) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_forked_process_has_connections_of_its_own(own: RedisServer) -> None:
+def test_forked_process_opens_separate_connections(own: RedisServer) -> None:
     store = RedisStore.from_url(own.url)
     orders = [opening() for _ in range(2)]
     for order in orders:
@@ -1002,7 +998,7 @@ def test_a_forked_process_has_connections_of_its_own(own: RedisServer) -> None:
         "redis:host",
     ],
 )
-def test_a_url_that_cannot_work_is_refused_without_showing_it(url: str) -> None:
+def test_invalid_url_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_STORE") as raised:
         RedisStore.from_url(url)
     assert "hunter2" not in str(raised.value)
@@ -1020,7 +1016,7 @@ def test_a_url_that_cannot_work_is_refused_without_showing_it(url: str) -> None:
         "rediss+cluster://user:hunter2@a:1/0",
     ],
 )
-def test_a_store_is_opened_by_its_url_without_connecting(url: str) -> None:
+def test_store_is_opened_by_its_url_without_connecting(url: str) -> None:
     store = open_store(url, {})
     assert isinstance(store, RedisStore)
     assert "hunter2" not in f"{store!r}{store._address!r}"
@@ -1031,7 +1027,7 @@ def test_records_must_be_kept_as_long_as_their_proofs() -> None:
         RedisStore.from_url("redis://localhost", keep=timedelta(seconds=299))
 
 
-def test_a_missing_redis_py_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_redis_py_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "phone_verify.stores.redis")
     with pytest.raises(ConfigurationError, match=r"phone-verify\[redis\]"):

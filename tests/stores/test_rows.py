@@ -1,4 +1,4 @@
-"""What a process may know of a server without asking, and that nothing rests on it."""
+"""Cached knowledge about a server, and that correctness does not depend on it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HEARD = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 class Ticks:
-    """A monotonic clock, moved by hand."""
+    """A manual monotonic clock."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -35,7 +35,7 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     return ticks
 
 
-def test_the_servers_time_goes_on_for_a_second(ticks: Ticks) -> None:
+def test_server_time_is_reused_for_a_second(ticks: Ticks) -> None:
     memory = StartCache()
     assert memory.time() is None
     memory.hear(micros(HEARD), ticks())
@@ -45,14 +45,14 @@ def test_the_servers_time_goes_on_for_a_second(ticks: Ticks) -> None:
     assert memory.time() is None
 
 
-def test_a_time_that_was_long_on_its_way_is_not_remembered(ticks: Ticks) -> None:
+def test_slowly_received_time_is_not_reused(ticks: Ticks) -> None:
     memory, asked = StartCache(), ticks()
     ticks.now += 0.2
     memory.hear(micros(HEARD), asked)
     assert memory.time() is None
 
 
-def test_starts_are_given_out_once_and_the_oldest_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_starts_are_used_once_and_oldest_evicted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transactions, "_MOST_STARTS", 2)
     memory, store, clock = StartCache(), MemoryStore(), ManualClock()
     records = [run(store.open(opening(), [], LIMITS, clock())) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""The SQL store on SQLite files: the suite, several processes at once, forks, and what it refuses."""
+"""The SQL store on SQLite files: the suite, concurrent processes, forks, and refusals."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ class TestSqliteStore(StoreSuite):
 
     @pytest.fixture
     def stores(self, store: SqlStore, path: Path) -> list[SqlStore]:
-        # The second stands for another process: its threads do not queue with those of the first.
+        # The second store represents another process: its threads do not queue with those of the first.
         return [store, store, store, SqlStore.from_url(f"sqlite:///{path}")]
 
     @pytest.fixture
     def forgetful(self, path: Path) -> SqlStore:
         return SqlStore.from_url(f"sqlite:///{path}", keep=PROOF_LIFE)
 
-    def test_a_phones_row_forgets_what_is_over(self, store: SqlStore, clock: ManualClock) -> None:
+    def test_phone_row_drops_expired_counts(self, store: SqlStore, clock: ManualClock) -> None:
         for n in range(5):
             self.fail(store, clock, 1, purpose=f"purpose_{n}")
             run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
@@ -82,7 +82,7 @@ class TestSqliteStore(StoreSuite):
             ).one()
         assert (len(json.loads(windows)), len(json.loads(failures))) == (1, 1)
 
-    def test_a_step_that_breaks_off_leaves_nothing(
+    def test_interrupted_step_leaves_nothing(
         self, store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         live, quota = self.open(store, clock), Quota("sends:p", 1)
@@ -100,7 +100,7 @@ class TestSqliteStore(StoreSuite):
 
 
 def in_processes(work: Callable[[int], object], count: int) -> list[Any]:
-    """What `count` forked processes get that begin `work` at the same moment."""
+    """Return the results of `count` forked processes that begin `work` simultaneously."""
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(count), context.SimpleQueue()
 
@@ -113,7 +113,7 @@ def in_processes(work: Callable[[int], object], count: int) -> list[Any]:
 
     children = [context.Process(target=child, args=(number,)) for number in range(count)]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # a fork beside threads is what is tested
+        warnings.simplefilter("ignore", DeprecationWarning)  # the fork with running threads is the subject of the test
         for process in children:
             process.start()
     answers = [results.get() for _ in children]
@@ -125,7 +125,7 @@ def in_processes(work: Callable[[int], object], count: int) -> list[Any]:
 @forks
 @pytest.mark.race
 @pytest.mark.parametrize("_", range(ROUNDS))
-def test_processes_that_share_a_file_keep_the_limit_together(store: SqlStore, _: int) -> None:
+def test_processes_sharing_a_file_share_the_limit(store: SqlStore, _: int) -> None:
     record = run(store.open(opening(), [], LIMITS, None))
     assert isinstance(record, Verification)
 
@@ -143,7 +143,7 @@ def test_processes_that_share_a_file_keep_the_limit_together(store: SqlStore, _:
 @forks
 @pytest.mark.race
 @pytest.mark.parametrize("_", range(ROUNDS))
-def test_processes_that_start_at_once_make_the_tables_together(path: Path, _: int) -> None:
+def test_concurrent_processes_create_the_tables_once(path: Path, _: int) -> None:
     quota = Quota("total", 100)
     answers = in_processes(lambda _: run(SqlStore.from_url(f"sqlite:///{path}").count([quota], None)), 8)
     assert not [answer for answer in answers if isinstance(answer, (Denied, Exception))]
@@ -154,7 +154,7 @@ def test_processes_that_start_at_once_make_the_tables_together(path: Path, _: in
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """Files are made readable by everybody, unless their maker says otherwise."""
+    """Files are created world-readable unless the creator sets a mode."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -165,21 +165,21 @@ def modes(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_a_new_file_is_readable_by_its_user_only(store: SqlStore, path: Path) -> None:
+def test_new_file_is_readable_by_its_user_only(store: SqlStore, path: Path) -> None:
     assert not path.exists(), "nothing is made before it is needed"
     run(store.open(opening(), [], LIMITS, None))
     assert modes(path.parent) == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o600)
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_an_existing_file_keeps_its_mode(store: SqlStore, path: Path) -> None:
+def test_existing_file_keeps_its_mode(store: SqlStore, path: Path) -> None:
     path.touch(mode=0o640)
     run(store.open(opening(), [], LIMITS, None))
     assert modes(path.parent) == dict.fromkeys((path.name, f"{path.name}-wal", f"{path.name}-shm"), 0o640)
 
 
 @pytest.mark.usefixtures("open_umask")
-def test_a_new_file_behind_a_dangling_link_is_private(tmp_path: Path) -> None:
+def test_new_file_behind_a_dangling_link_is_private(tmp_path: Path) -> None:
     target, link = tmp_path / "target.sqlite3", tmp_path / "link.sqlite3"
     link.symlink_to(target)
     run(SqlStore.from_url(f"sqlite:///{link}").open(opening(), [], LIMITS, None))
@@ -206,7 +206,7 @@ def open_files() -> list[str]:
 
 
 @forks
-def test_a_fork_waits_for_the_step_of_another_thread(store: SqlStore) -> None:
+def test_fork_waits_for_the_step_of_another_thread(store: SqlStore) -> None:
     record = run(store.open(opening(), [], LIMITS, None))
     assert isinstance(record, Verification)
     done = threading.Event()
@@ -227,7 +227,7 @@ def test_a_fork_waits_for_the_step_of_another_thread(store: SqlStore) -> None:
 
 
 @forks
-def test_an_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
+def test_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
     record = run(store.open(opening(), [], LIMITS, None))
     assert isinstance(record, Verification)
 
@@ -246,7 +246,7 @@ def test_an_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
     assert found.attempts_left == 4
 
 
-def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_locked_store_raises_an_error_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (sql_engine, sql_turns):
         monkeypatch.setattr(module, "WAIT", 0.05)
     store = SqlStore.from_url(f"sqlite:///{path}")
@@ -261,7 +261,7 @@ def test_a_store_that_is_held_by_others_says_so_and_recovers(path: Path, monkeyp
     assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)), Spent)
 
 
-def test_threads_that_wait_too_long_for_each_other_are_told(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store.get("x" * 44, None))
     for module in (sql_engine, sql_turns):
         monkeypatch.setattr(module, "WAIT", 0.05)
@@ -269,7 +269,7 @@ def test_threads_that_wait_too_long_for_each_other_are_told(store: SqlStore, mon
         run(store.get("x" * 44, None))
 
 
-def test_errors_say_what_kind_they_are_and_none_of_the_values(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_name_their_kind_and_no_values(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = SqlStore.from_url(f"sqlite:///{path}", create_tables=False)
     order = opening()
     with caplog.at_level(logging.DEBUG), pytest.raises(StoreError, match="OperationalError SQLITE_ERROR") as raised:
@@ -278,15 +278,13 @@ def test_errors_say_what_kind_they_are_and_none_of_the_values(path: Path, caplog
     assert order.id not in f"{raised.value}{caplog.text}"
 
 
-def test_a_directory_that_is_not_there_is_a_store_error(tmp_path: Path) -> None:
+def test_missing_directory_is_a_store_error(tmp_path: Path) -> None:
     store = SqlStore.from_url(f"sqlite:///{tmp_path}/nowhere/store.sqlite3")
     with pytest.raises(StoreError, match="SQLITE_CANTOPEN"):
         run(store.get("x" * 44, None))
 
 
-def test_sqlite_writes_ahead_and_keeps_its_file_when_the_directory_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sqlite_uses_wal_and_keeps_its_path_after_chdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = SqlStore.from_url("sqlite:///relative.sqlite3")
     monkeypatch.chdir("/")
@@ -298,7 +296,7 @@ def test_sqlite_writes_ahead_and_keeps_its_file_when_the_directory_changes(
     assert (tmp_path / "relative.sqlite3").exists()
 
 
-def test_a_site_may_make_the_tables_itself(path: Path) -> None:
+def test_site_may_create_the_tables_itself(path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{path}")
     metadata.create_all(engine)
     engine.dispose()
@@ -318,7 +316,7 @@ def test_sqlite_without_a_file_is_refused(url: str) -> None:
 @pytest.mark.parametrize(
     "url", ["oracle://user:hunter2@db/x", "user:hunter2@db", "postgresql://user:hunter2@db:port/x"]
 )
-def test_a_url_of_another_kind_is_refused_without_showing_it(url: str) -> None:
+def test_url_of_another_kind_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_STORE") as raised:
         SqlStore.from_url(url)
     assert "hunter2" not in str(raised.value)
@@ -328,7 +326,7 @@ def test_a_url_of_another_kind_is_refused_without_showing_it(url: str) -> None:
     ("url", "package", "extra"),
     [("postgresql://u:hunter2@db/x", "psycopg", "sql,postgresql"), ("mysql://u:hunter2@db/x", "pymysql", "sql,mysql")],
 )
-def test_a_missing_package_is_named_by_its_extra(
+def test_missing_package_is_named_by_its_extra(
     url: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -338,19 +336,19 @@ def test_a_missing_package_is_named_by_its_extra(
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_missing_sqlalchemy_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sqlalchemy_is_named_by_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlalchemy", None)
     monkeypatch.delitem(sys.modules, "phone_verify.stores.sql")
     with pytest.raises(ConfigurationError, match=r"phone-verify\[sql\]"):
         importlib.import_module("phone_verify.stores.sql")
 
 
-def test_its_repr_shows_no_address(store: SqlStore) -> None:
+def test_store_repr_shows_no_address(store: SqlStore) -> None:
     assert repr(store) == "<SqlStore on sqlite>"
 
 
-def test_postgresql_plans_a_start_for_the_few_rows_that_it_sweeps() -> None:
-    """A plan is made once, for any values: with the number among them it read the whole of a large table."""
+def test_postgresql_plans_a_start_for_the_rows_it_purges() -> None:
+    """A plan is made once, for any values: with the literal number it scanned the whole of a large table."""
     words = str(writes._start(dict.fromkeys(Table, 8)).compile(dialect=psycopg.dialect()))
     assert words.count("LIMIT 8") == 3
     assert words.count("LIMIT") == 3

@@ -1,4 +1,4 @@
-"""How the SQL store's tables are made and brought up to date."""
+"""Creation and migration of the SQL store's tables."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def first_tables(url: str) -> None:
-    """Make the tables as they were before there were revisions."""
+    """Create the tables as they were before revisions existed."""
     engine = engine_of(url)
     with engine.connect() as connection:
         config = Config()
@@ -58,7 +58,7 @@ def works(url: str) -> bool:
     )
 
 
-def test_one_command_makes_the_tables_and_says_what_it_did(url: str) -> None:
+def test_one_command_creates_the_tables_and_reports_it(url: str) -> None:
     assert schema.upgrade(url) == (None, schema.HEAD)
     assert schema.upgrade(url) == (schema.HEAD, schema.HEAD)
     assert works(url)
@@ -69,7 +69,7 @@ def same_type(_: object, __: object, ___: object, ____: object, known: object) -
     return False if isinstance(known, sa.LargeBinary) else None
 
 
-def test_the_revisions_lead_to_the_tables_that_the_code_knows(url: str) -> None:
+def test_revisions_lead_to_the_declared_tables(url: str) -> None:
     schema.upgrade(url)
     engine = engine_of(url)
     with engine.connect() as connection:
@@ -93,14 +93,14 @@ def test_ids_and_tags_are_compared_by_their_bytes(url: str) -> None:
 
 
 @pytest.mark.race
-def test_workers_that_start_at_once_make_the_tables_together(url: str) -> None:
+def test_concurrent_workers_create_the_tables_once(url: str) -> None:
     quota = Quota("total", 100)
     together(8, lambda _: run(SqlStore.from_url(url).count([quota], None)))
     assert servers.execute(url, "SELECT count FROM phone_verify_counter") == [(8,)]
 
 
-def test_tables_from_before_there_were_revisions(url: str) -> None:
-    """An SQLite file is brought up to date by itself; for a server the owner says when."""
+def test_tables_without_a_revision_are_adopted(url: str) -> None:
+    """An SQLite file is migrated automatically; for a server the owner decides when."""
     first_tables(url)
     if not url.startswith("sqlite"):
         with pytest.raises(StoreError, match="phone-verify schema"):
@@ -110,7 +110,7 @@ def test_tables_from_before_there_were_revisions(url: str) -> None:
     assert schema.upgrade(url) == (schema.HEAD, schema.HEAD)
 
 
-def test_what_was_kept_survives_an_upgrade(tmp_path: Path) -> None:
+def test_data_survives_an_upgrade(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.sqlite3"
     first_tables(url)
     servers.execute(url, "INSERT INTO phone_verify_phone VALUES ('x', '{}', '{}', 7)")
@@ -118,14 +118,14 @@ def test_what_was_kept_survives_an_upgrade(tmp_path: Path) -> None:
     assert servers.execute(url, "SELECT tag, ends_at, version FROM phone_verify_phone") == [("x", 7, 0)]
 
 
-def test_a_newer_database_is_left_alone(url: str) -> None:
+def test_newer_database_is_left_unchanged(url: str) -> None:
     schema.upgrade(url)
     servers.execute(url, f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'")
     assert works(url)
     assert schema.upgrade(url) == ("9999", schema.HEAD)
 
 
-def test_a_site_may_make_the_tables_itself(url: str) -> None:
+def test_site_may_create_the_tables_itself(url: str) -> None:
     with pytest.raises(StoreError):
         run(SqlStore.from_url(url, create_tables=False).get("x" * 44, None))
     engine = engine_of(url)
@@ -135,13 +135,13 @@ def test_a_site_may_make_the_tables_itself(url: str) -> None:
     assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)
 
 
-def test_a_missing_alembic_is_named_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_alembic_is_named_by_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "alembic", None)
     with pytest.raises(ConfigurationError, match=r"phone-verify\[sql\]"):
         schema.upgrade(f"sqlite:///{tmp_path}/store.sqlite3")
 
 
-def test_a_database_that_cannot_is_a_store_error() -> None:
+def test_unusable_database_is_a_store_error() -> None:
     with pytest.raises(StoreError) as raised:
         schema.upgrade(f"postgresql://someone:hunter2@{servers.HOST}:1/x")
     assert "hunter2" not in str(raised.value)
@@ -153,12 +153,12 @@ def ran(store: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_the_command_says_what_it_did(url: str) -> None:
+def test_command_reports_what_it_did(url: str) -> None:
     assert ran(url) == (0, f"The tables are made, in revision {schema.HEAD}.\n")
     assert ran(url) == (0, f"The tables are of revision {schema.HEAD} already.\n")
 
 
-def test_the_command_upgrades(url: str) -> None:
+def test_command_upgrades_the_tables(url: str) -> None:
     first_tables(url)
     assert ran(url) == (0, f"The tables were of revision 0001, and are of {schema.HEAD} now.\n")
 
@@ -173,7 +173,7 @@ def test_the_command_upgrades(url: str) -> None:
         ("postgresql://someone:hunter2@127.0.0.1:1/x", "could not make the tables"),
     ],
 )
-def test_the_command_says_what_is_wrong(store: str, said: str) -> None:
+def test_command_reports_errors(store: str, said: str) -> None:
     status, output = ran(store)
     assert status == 1
     assert said in output

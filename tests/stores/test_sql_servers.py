@@ -1,4 +1,4 @@
-"""The SQL store on PostgreSQL and MariaDB: the suite, isolation, whose clock counts, purging beside traffic."""
+"""The SQL store on PostgreSQL and MariaDB: the suite, isolation, the authoritative clock, purging under load."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from tests.stores.modes import always_locked
 
 @pytest.fixture(scope="module", params=servers.KINDS)
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The URL of a database of this run's own, with the tables."""
+    """The URL of a separate database of this run, with the tables."""
     with servers.database(request.param) as url:
         upgrade(url)
         yield url
@@ -86,7 +86,7 @@ class TestServers(OnServers, StoreSuite):
 
 
 class TestHeld(OnServers, StorePromises):
-    """Every step as after being overtaken: only in a transaction that holds the phone."""
+    """Run every step only in a transaction that locks the phone, as after a concurrent step."""
 
     @pytest.fixture(autouse=True)
     def _held(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,8 +103,8 @@ def test_postgresql_plans_once_and_compiles_nothing(setting: str) -> None:
     assert found == {"jit": "off", "plan_cache_mode": "force_generic_plan"}[setting]
 
 
-def test_its_connections_read_what_is_committed(url: str, store: SqlStore) -> None:
-    """Also where the server's own default is another."""
+def test_connections_read_committed_data(url: str, store: SqlStore) -> None:
+    """Also if the server's default is different."""
     name = sa.make_url(url).database
     if url.startswith("postgresql"):
         servers.execute(url, f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
@@ -117,7 +117,7 @@ def test_its_connections_read_what_is_committed(url: str, store: SqlStore) -> No
 
 
 class _Off(datetime):
-    """The clock of a process that is wrong."""
+    """The wrong clock of a process."""
 
     by = timedelta(0)
 
@@ -127,10 +127,10 @@ class _Off(datetime):
 
 
 @pytest.mark.parametrize("seconds", [2, -2, 3600, -3600, 86400 * 3])
-def test_the_servers_clock_counts_and_no_workers(
+def test_server_clock_is_used_instead_of_worker_clocks(
     url: str, store: SqlStore, seconds: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker whose clock is wrong does what the others do, and they notice nothing."""
+    """A worker with a wrong clock does the same as the others, and does not affect them."""
     orders = [opening(), opening(PhoneNumber("+79160000002"))]
     wrong = SqlStore.from_url(url)
     quota = Quota("total", 2)
@@ -160,8 +160,8 @@ def test_the_servers_clock_counts_and_no_workers(
     assert elsewhere(wrong.purge(100, None)) == 0
 
 
-def test_purging_and_sweeping_disturb_nobody(url: str, store: SqlStore, clock: ManualClock) -> None:
-    """Starts, checks and two purges at once on a table full of old rows: none fails, and what lives stays."""
+def test_purging_does_not_block_other_steps(url: str, store: SqlStore, clock: ManualClock) -> None:
+    """Concurrent starts, checks and two purges on a table full of old rows: none fails, and open records stay."""
     for n in range(120):
         run(store.count([Quota(f"address:{n}", 9)], clock()))
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [Quota(f"sends:{n}", 9)], LIMITS, clock()))
@@ -194,9 +194,7 @@ def test_purging_and_sweeping_disturb_nobody(url: str, store: SqlStore, clock: M
     assert None not in found
 
 
-def test_a_purge_is_done_in_small_transactions(
-    store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_purge_runs_in_small_transactions(store: SqlStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phone_verify.stores.rows.verbs.BATCH", 3)
     for n in range(10):
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
@@ -208,7 +206,7 @@ def test_a_purge_is_done_in_small_transactions(
     assert taken == [3, 3, 3, 1, 2]
 
 
-def test_a_server_that_is_not_there_is_a_store_error_without_its_address(url: str) -> None:
+def test_missing_server_is_a_store_error_without_address(url: str) -> None:
     parts = sa.make_url(url)
     away = parts.set(port=1, username="someone", password="hunter2").render_as_string(hide_password=False)
     with pytest.raises(StoreError) as raised:
@@ -217,9 +215,7 @@ def test_a_server_that_is_not_there_is_a_store_error_without_its_address(url: st
     assert not {"hunter2", "someone", "127.0.0.1"} & set(str(raised.value).replace("'", " ").split())
 
 
-def test_a_phone_that_is_held_too_long_is_a_store_error(
-    url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_phone_lock_timeout_is_a_store_error(url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("phone_verify.stores.sql.engine.WAIT", 2)
     order = opening()
     run(store.open(order, [], LIMITS, None))
@@ -236,8 +232,8 @@ def test_a_phone_that_is_held_too_long_is_a_store_error(
     assert spent.record.attempts_left == 4
 
 
-def test_a_step_that_is_overtaken_is_done_again(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its reading and its writing another one spends an attempt: neither is lost."""
+def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between its read and its write another one spends an attempt: neither is lost."""
     order = opening(resend_after=NO_DELAY)
     run(store.open(order, [], LIMITS, None))
     write = store._writes.reopen
@@ -256,8 +252,8 @@ def test_a_step_that_is_overtaken_is_done_again(store: SqlStore, monkeypatch: py
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
 
 
-def test_a_receipt_does_not_undo_what_came_before_it(url: str, store: SqlStore) -> None:
-    """The process that wrote the start remembers it; another one has spent an attempt since."""
+def test_receipt_undoes_no_earlier_step(url: str, store: SqlStore) -> None:
+    """The process that wrote the start caches it; another process has since spent an attempt."""
     order, other = opening(), SqlStore.from_url(url)
     record = run(store.open(order, [], LIMITS, None))
     assert isinstance(record, Verification)
@@ -268,8 +264,8 @@ def test_a_receipt_does_not_undo_what_came_before_it(url: str, store: SqlStore) 
     assert run(store.get(order.id, None)) == replace(sent, read_at=ANY)
 
 
-def test_a_start_counts_on_what_another_process_has_counted(url: str, store: SqlStore) -> None:
-    """A start that knows the time takes the phone for a new one at first."""
+def test_start_sees_counts_of_another_process(url: str, store: SqlStore) -> None:
+    """A start that has the time cached first assumes a new phone."""
     quota, other = Quota("own", 2), SqlStore.from_url(url)
     for each in (store, other):
         run(each.count([Quota("total", 9)], None))
@@ -277,7 +273,7 @@ def test_a_start_counts_on_what_another_process_has_counted(url: str, store: Sql
     assert isinstance(run(store.open(opening(), [quota], LIMITS, None)), Denied)
 
 
-def test_a_phone_whose_row_is_gone_can_still_be_written(url: str, store: SqlStore) -> None:
+def test_phone_with_a_deleted_row_can_be_written(url: str, store: SqlStore) -> None:
     order = opening()
     run(store.open(order, [], LIMITS, None))
     servers.execute(url, "DELETE FROM phone_verify_phone")

@@ -1,4 +1,4 @@
-"""docs/testing.md by the letter: its blocks are files of a site, and its tests pass there."""
+"""docs/testing.md taken literally: its blocks are files of a site, and its tests pass there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text("utf-8")
 
 
 def blocks(text: str, heading: str, language: str = "python") -> list[str]:
-    """The code blocks of one section."""
+    """Return the code blocks of one section."""
     section = text.split(f"## {heading}\n")[1].split("\n## ")[0]
     return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
 
@@ -51,13 +51,13 @@ def passed(pytester: pytest.Pytester, count: int) -> None:
     pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider").assert_outcomes(passed=count)
 
 
-def test_django(django_site: pytest.Pytester) -> None:
+def test_documented_django_tests_pass(django_site: pytest.Pytester) -> None:
     write_files(django_site, "The sandbox")
     write_files(django_site, "Without pytest")
     passed(django_site, 7)
 
 
-def test_flask(pytester: pytest.Pytester) -> None:
+def test_documented_flask_tests_pass(pytester: pytest.Pytester) -> None:
     (program,) = blocks(README, "Flask in five minutes")
     made, rest = program.split("app = Flask(__name__)\n")
     body = "".join(f"    {line}\n" if line else "\n" for line in rest.splitlines())
@@ -65,12 +65,12 @@ def test_flask(pytester: pytest.Pytester) -> None:
     factory = f"{made}\ndef create_app(**settings):\n    app = Flask(__name__)\n{body}    return app\n"
     (pytester.path / "shop.py").write_text(factory)
     write_files(pytester, "The outbox on Flask")
-    # Flask-Login's own warning, which this project's settings let pass too.
+    # A warning of Flask-Login itself, which this project's settings ignore too.
     pytester.makeini("[pytest]\nfilterwarnings = ignore:datetime:DeprecationWarning:flask_login.login_manager\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
-def test_the_scenario_can_be_played() -> None:
+def test_scenario_can_be_played() -> None:
     (scenario,) = blocks(PAGE, "Scenarios", "yaml")
     assert len(read_scenario(scenario).faults) == 2
 

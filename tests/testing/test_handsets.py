@@ -1,4 +1,4 @@
-"""A sandbox in a test's hands, with the core's own verifier over it."""
+"""A sandbox controlled by a test, with a verifier over it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def until_it_has_called(sandbox: PhoneSandbox, phone: str) -> None:
 
 
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.FLASH_CALL, Channel.TELEGRAM])
-def test_a_code_by_each_channel(phone_sandbox: PhoneSandbox, channel: Channel) -> None:
+def test_handset_receives_a_code_by_each_channel(phone_sandbox: PhoneSandbox, channel: Channel) -> None:
     verifier = site(phone_sandbox)
     begun = verifier.start(PhoneNumber(PHONE), channel=channel)
     handset = phone_sandbox.handset(PHONE)
@@ -47,7 +47,7 @@ def test_a_code_by_each_channel(phone_sandbox: PhoneSandbox, channel: Channel) -
     assert [item.code for item in arrived] == [handset.code()]
 
 
-def test_a_call_and_a_call_from_elsewhere(phone_sandbox: PhoneSandbox) -> None:
+def test_handset_calls_from_its_own_or_another_number(phone_sandbox: PhoneSandbox) -> None:
     verifier = site(phone_sandbox)
     handset = phone_sandbox.handset(PHONE)
 
@@ -64,14 +64,14 @@ def test_a_call_and_a_call_from_elsewhere(phone_sandbox: PhoneSandbox) -> None:
         handset.call("nobody")
 
 
-def test_code_waits_for_one_that_is_on_its_way(phone_sandbox: PhoneSandbox) -> None:
+def test_code_waits_for_a_message_in_transit(phone_sandbox: PhoneSandbox) -> None:
     sending = threading.Timer(0.05, lambda: site(phone_sandbox).start(PhoneNumber(PHONE)))
     sending.start()
     assert len(phone_sandbox.handset(PHONE).code(wait=10)) == 6
     sending.join()
 
 
-def test_no_code_says_what_to_look_at(phone_sandbox: PhoneSandbox) -> None:
+def test_missing_code_error_says_where_to_look(phone_sandbox: PhoneSandbox) -> None:
     with pytest.raises(AssertionError, match="asked 0 times: does the site have the sandbox's DSN") as caught:
         phone_sandbox.handset(PHONE).code(wait=0)
     assert PHONE[3:] not in str(caught.value)
@@ -82,7 +82,7 @@ def test_no_code_says_what_to_look_at(phone_sandbox: PhoneSandbox) -> None:
         phone_sandbox.handset(PHONE).code(wait=0)
 
 
-def test_faults_for_everybody_and_for_one(phone_sandbox: PhoneSandbox) -> None:
+def test_faults_apply_to_all_phones_or_one(phone_sandbox: PhoneSandbox) -> None:
     verifier = site(phone_sandbox, channels="sms")
     phone_sandbox.fault("amoot", PHONE, refuse="CreditNotEnough", times=1)
     assert verifier.start(PhoneNumber("+989120000001")).ok
@@ -94,14 +94,14 @@ def test_faults_for_everybody_and_for_one(phone_sandbox: PhoneSandbox) -> None:
     assert verifier.start(PhoneNumber(PHONE)).ok
 
 
-def test_a_fault_that_does_not_exist_says_what_does(phone_sandbox: PhoneSandbox) -> None:
+def test_unknown_fault_lists_the_known_ones(phone_sandbox: PhoneSandbox) -> None:
     with pytest.raises(ValueError, match="known are: amoot, evand, ferzz, ssms, telefon-ip"):
         phone_sandbox.fault("nobody")
     with pytest.raises(ValueError, match=r"refuse: write null or one of: .*CreditNotEnough"):
         phone_sandbox.fault("amoot", refuse="Broke")
 
 
-def test_each_has_a_port_and_a_state_of_its_own(phone_sandbox: PhoneSandbox) -> None:
+def test_each_sandbox_has_its_own_port_and_state(phone_sandbox: PhoneSandbox) -> None:
     with PhoneSandbox() as other:
         assert other.url != phone_sandbox.url
         other.fault("amoot", lose=True)
@@ -109,7 +109,7 @@ def test_each_has_a_port_and_a_state_of_its_own(phone_sandbox: PhoneSandbox) -> 
         assert phone_sandbox.requests == phone_sandbox.faults.all() == ()
 
 
-def test_the_scenario_of_failover(phone_sandbox: PhoneSandbox) -> None:
+def test_failover_scenario_works(phone_sandbox: PhoneSandbox) -> None:
     phone_sandbox.play(SCENARIOS / "failover.yaml")
     host = phone_sandbox.dsn.partition("//")[2]
     dsns = (f"{name}://T@{host}?tls=off&foreign=digits" for name in ("amoot", "telefon-ip"))
@@ -119,7 +119,7 @@ def test_the_scenario_of_failover(phone_sandbox: PhoneSandbox) -> None:
 
 
 @pytest.mark.parametrize(("last", "proven"), [(1, True), (2, False), (3, False), (4, False)])
-def test_the_scenario_of_callers(phone_sandbox: PhoneSandbox, last: int, proven: bool) -> None:
+def test_callers_scenario_works(phone_sandbox: PhoneSandbox, last: int, proven: bool) -> None:
     phone_sandbox.play(SCENARIOS / "callers.yaml")
     verifier, phone = site(phone_sandbox), f"+98912000000{last}"
     begun = verifier.start(PhoneNumber(phone), channel=Channel.INBOUND_CALL)
@@ -132,7 +132,7 @@ def test_the_scenario_of_callers(phone_sandbox: PhoneSandbox, last: int, proven:
     assert (found.state is Status.VERIFIED) is proven
 
 
-def test_the_scenario_of_bad_reception(phone_sandbox: PhoneSandbox) -> None:
+def test_bad_reception_scenario_works(phone_sandbox: PhoneSandbox) -> None:
     phone_sandbox.play(SCENARIOS / "bad_reception.yaml")
     verifier = site(phone_sandbox)
     foreign, lost, double = (phone_sandbox.handset(f"+98912000000{last}") for last in (1, 2, 3))
@@ -151,19 +151,19 @@ def test_the_scenario_of_bad_reception(phone_sandbox: PhoneSandbox) -> None:
     assert len(double.calls) == 2
     assert double.code().startswith("0")
     assert verifier.check(begun.verification.id, begun.secret, double.code()).ok
-    # Nobody can read the answer, and the code still works.
+    # The response is unreadable, and the code still works.
     begun = verifier.start(PhoneNumber(PHONE), channel=Channel.SMS)
     assert begun.verification.state is Status.PENDING
     assert verifier.check(begun.verification.id, begun.secret, phone_sandbox.handset(PHONE).code()).ok
 
 
-def test_a_wrong_scenario_says_where(phone_sandbox: PhoneSandbox, tmp_path: Path) -> None:
+def test_wrong_scenario_error_names_the_line(phone_sandbox: PhoneSandbox, tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text("faults:\n  - provider: nobody\n")
     with pytest.raises(ScenarioError, match="line 2: write one of: amoot"):
         phone_sandbox.play(tmp_path / "wrong.yaml")
 
 
-def test_calls_back_by_itself(phone_sandbox: PhoneSandbox) -> None:
+def test_handset_calls_back_by_itself(phone_sandbox: PhoneSandbox) -> None:
     verifier, handset = site(phone_sandbox), phone_sandbox.handset(PHONE)
     handset.calls_back()
     begun = verifier.start(PhoneNumber(PHONE), channel=Channel.INBOUND_CALL)

@@ -1,4 +1,4 @@
-"""The outbox: what leaves any site of the process."""
+"""The outbox: messages of every site in the process."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def site(sms: str = "console://") -> Any:
     ).verifier
 
 
-def test_it_catches_what_a_site_sends_and_the_code_is_right(capfd: pytest.CaptureFixture[str]) -> None:
-    verifier = site()  # built before: the outbox needs no part in it
+def test_outbox_captures_messages_and_the_code_works(capfd: pytest.CaptureFixture[str]) -> None:
+    verifier = site()  # created before: the outbox needs no change to it
     with Outbox().opened() as outbox:
         begun = verifier.start(PHONE)
         assert verifier.check(begun.verification.id, begun.secret, outbox.last_code()).ok
@@ -33,7 +33,7 @@ def test_it_catches_what_a_site_sends_and_the_code_is_right(capfd: pytest.Captur
     assert capfd.readouterr().err == ""
 
 
-def test_after_it_notices_are_on_the_screen_again(capfd: pytest.CaptureFixture[str]) -> None:
+def test_notices_are_printed_after_the_outbox_closes(capfd: pytest.CaptureFixture[str]) -> None:
     with Outbox().opened() as outbox:
         pass
     site().start(PHONE)
@@ -54,7 +54,7 @@ def test_messages_come_in_order_and_by_phone() -> None:
     assert list(outbox) == []
 
 
-def test_an_empty_outbox_says_what_to_look_at() -> None:
+def test_empty_outbox_error_says_where_to_look() -> None:
     outbox = Outbox()
     with pytest.raises(AssertionError, match="console://"):
         outbox.last_code()
@@ -66,14 +66,14 @@ def test_an_empty_outbox_says_what_to_look_at() -> None:
     assert PHONE.e164 not in str(caught.value)
 
 
-def test_a_request_to_a_real_provider_is_refused() -> None:
+def test_request_to_a_real_provider_is_refused() -> None:
     verifier = site("amoot://SECRET-TOKEN@default")
     with Outbox().opened(), pytest.raises(AssertionError, match="portal") as caught:
         verifier.start(PHONE)
     assert "SECRET-TOKEN" not in str(caught.value)
 
 
-def test_a_request_to_this_machine_passes() -> None:
+def test_request_to_this_machine_passes() -> None:
     from phone_verify.testing.handsets import PhoneSandbox
 
     with PhoneSandbox() as sandbox, Outbox().opened() as outbox:
@@ -95,7 +95,7 @@ def test_nothing_secret_is_in_a_repr() -> None:
     assert outbox[0].code not in shown
 
 
-def test_a_notice_hides_what_it_tells_of() -> None:
+def test_notice_repr_hides_its_content() -> None:
     assert repr(Notice("SMS", phone="+989120000000", message="482193 is your code", code="482193")) == "Notice()"
 
 

@@ -1,4 +1,4 @@
-"""The plugin in a pytest of its own, as a site's owner meets it; and that it is silent until it is named."""
+"""The plugin in a separate pytest, as a site's developer uses it; and that it is inactive until named."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ def test_both(phone_sandbox, phone_outbox):
 
 
 def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
-    # The settings of this very run are not those of a site's owner.
+    # The settings of this run are not those of a site's developer.
     return pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
 
 
-def test_with_the_core(pytester: pytest.Pytester) -> None:
+def test_plugin_works_with_the_core(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(CORE)
     run(pytester, "-W", "error").assert_outcomes(passed=5)
 
 
-def test_named_on_the_command_line(pytester: pytest.Pytester) -> None:
+def test_plugin_may_be_named_on_the_command_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_it(phone_outbox): assert len(phone_outbox) == 0")
     run(pytester, "-p", "phone_verify.testing.plugin").assert_outcomes(passed=1)
 
 
-def test_it_is_not_there_unless_it_is_named(pytester: pytest.Pytester) -> None:
+def test_plugin_is_absent_unless_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import sys
 
@@ -82,7 +82,7 @@ def test_it_is_not_there_unless_it_is_named(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*fixture 'phone_outbox' not found*"])
 
 
-def test_naming_it_loads_neither_a_server_nor_a_framework() -> None:
+def test_plugin_loads_no_server_and_no_framework() -> None:
     program = (
         "import sys, phone_verify.testing.plugin\n"
         "heavy = {'werkzeug', 'django', 'flask', 'urllib3', 'sqlalchemy', 'yaml', 'phonenumbers'}\n"
@@ -92,7 +92,7 @@ def test_naming_it_loads_neither_a_server_nor_a_framework() -> None:
     assert done.stdout.split() == ["[]"]
 
 
-def test_a_missing_extra_is_named(pytester: pytest.Pytester) -> None:
+def test_missing_extra_is_named(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST + "import sys; sys.modules['werkzeug'] = None\n")
     pytester.makepyfile("def test_it(phone_sandbox): pass\ndef test_other(phone_outbox): pass")
     result = run(pytester)
@@ -100,7 +100,7 @@ def test_a_missing_extra_is_named(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*pip install 'phone-verify?sandbox?'*"])
 
 
-def test_no_entry_point_loads_it() -> None:
+def test_no_entry_point_loads_the_plugin() -> None:
     modules = {point.value for point in entry_points(group="pytest11")}
     assert not any(module.startswith("phone_verify") for module in modules)
     assert "pytest11" not in (Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""What the build makes of the translations. It works on a copy, without a network."""
+"""The compiled translations of the build. It works on a copy, without a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACES = sorted(f"phone_verify/i18n/locale/{tag}/LC_MESSAGES/phone_verify" for t
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The sources as a checkout has them."""
+    """The sources as in a checkout."""
     kept = shutil.ignore_patterns("*.mo", "__pycache__", "var")
     for name in ("phone_verify", "phone_verify_django", "phone_verify_flask", "example_projects"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=kept)
@@ -37,7 +37,7 @@ def built(copy: Path, verb: str) -> Path:
     return out / done.stdout.split()[-1]
 
 
-def test_a_wheel_holds_the_catalogues(copy: Path) -> None:
+def test_wheel_holds_the_catalogues(copy: Path) -> None:
     first = built(copy, "build_wheel")
     content = first.read_bytes()
     with zipfile.ZipFile(first) as wheel:
@@ -45,17 +45,17 @@ def test_a_wheel_holds_the_catalogues(copy: Path) -> None:
         assert "hatch_build.py" not in wheel.namelist()
     for place in PLACES:
         (copy / f"{place}.mo").unlink()
-    # The same sources make the same wheel, also at another time.
+    # Reproducible: the same sources make the same wheel at another time.
     assert built(copy, "build_wheel").read_bytes() == content
     assert all(b"POT-Creation-Date: 1980-01-01" in (copy / f"{place}.mo").read_bytes() for place in PLACES)
 
 
-def test_an_editable_install_makes_the_catalogues(copy: Path) -> None:
+def test_editable_install_makes_the_catalogues(copy: Path) -> None:
     built(copy, "build_editable")
     assert all((copy / f"{place}.mo").stat().st_size > 1000 for place in PLACES)
 
 
-def test_an_old_catalogue_is_made_anew(copy: Path) -> None:
+def test_outdated_catalogue_is_recompiled(copy: Path) -> None:
     fresh = {path: path.read_bytes() for path in compile_catalogues(copy)}
     old = next(iter(fresh))
     old.write_bytes(b"older")
@@ -63,7 +63,7 @@ def test_an_old_catalogue_is_made_anew(copy: Path) -> None:
     assert [path for path in old.parent.iterdir() if path.suffix not in (".po", ".mo")] == []
 
 
-def test_a_translation_that_cannot_be_read_stops_the_build(copy: Path) -> None:
+def test_unreadable_translation_stops_the_build(copy: Path) -> None:
     with (copy / f"{PLACES[0]}.po").open("a") as file:
         file.write('\nmsgid "unfinished\n')
     with pytest.raises(ValueError, match=r"phone_verify\.po, line \d+: "):

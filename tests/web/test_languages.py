@@ -1,4 +1,4 @@
-"""Which language a visitor reads, and how it writes numbers."""
+"""The choice of a visitor's language, and its digits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from phone_verify.i18n.languages import ENGLISH, LANGUAGES, named, preferred
 
 
 @pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
-def test_every_language_is_written_as_its_letters_are(language: object) -> None:
+def test_every_language_has_its_script_direction(language: object) -> None:
     from phone_verify.i18n.texts import texts_in
 
     texts = texts_in(language)  # type: ignore[arg-type]
@@ -28,12 +28,12 @@ def test_numbers_are_written_in_the_languages_digits() -> None:
 
 
 @pytest.mark.parametrize("tag", ["fa", "fa-IR", "fa_IR", "FA-ir", "fa-Arab-IR", "fa-AF"])
-def test_a_tag_names_its_language(tag: str) -> None:
+def test_tag_names_its_language(tag: str) -> None:
     assert named(tag) is LANGUAGES["fa"]
 
 
 @pytest.mark.parametrize("tag", ["", "f", "far", "fas", "x-fa", "fa IR", "fa-", "fa\n", "fa-IR\x00", "فا", "de", "*"])
-def test_what_is_not_ours_names_none(tag: str) -> None:
+def test_unsupported_tag_names_no_language(tag: str) -> None:
     assert named(tag) is None
 
 
@@ -60,22 +60,22 @@ def test_what_is_not_ours_names_none(tag: str) -> None:
         ("a," * 100_000 + "fa", "en"),
     ],
 )
-def test_the_browsers_wishes_decide(header: str, tag: str) -> None:
+def test_accept_language_header_decides(header: str, tag: str) -> None:
     assert preferred(header).tag == tag
 
 
 @given(st.text() | st.text("faruenqQ=;,.-*01 \t\x00"))
-def test_no_header_and_no_tag_is_an_error(text: str) -> None:
+def test_any_header_or_tag_is_parsed(text: str) -> None:
     assert preferred(text) in LANGUAGES.values()
     assert named(text) in [None, *LANGUAGES.values()]
     assert named(text) is None or preferred(text) is named(text) or "_" in text or text.startswith(tuple(" \t"))
 
 
-def test_english_is_where_everything_falls_back() -> None:
+def test_english_is_the_fallback() -> None:
     assert LANGUAGES["en"] is ENGLISH
 
 
-def test_catalogues_are_read_when_they_are_first_asked_for() -> None:
+def test_catalogues_are_loaded_on_first_use() -> None:
     program = (
         "import sys, phone_verify, phone_verify.verifier\n"
         "print('gettext' in sys.modules, 'phone_verify.i18n.texts' in sys.modules)\n"

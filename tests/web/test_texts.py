@@ -1,4 +1,4 @@
-"""What visitors read, in every language: nothing untranslated, nothing left over, messages that stay cheap."""
+"""The visitor texts in every language: complete, without leftovers, and messages within their segments."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FIVE_MINUTES = timedelta(minutes=5)
 every_language = pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
 every_translation = pytest.mark.parametrize("tag", TRANSLATED)
 
-#: Every text in the source: those of the tables, and those that `gettext` and `ngettext` are called with.
+#: Every text in the source: those of the tables, and the arguments of `gettext` and `ngettext`.
 CALLED = {
     found
     for _, found, _, _ in extract_from_file("python", module.__file__, keywords={"_gettext": None, "_ngettext": (1, 2)})
@@ -53,7 +53,7 @@ def places(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-def test_every_language_has_its_folder_and_every_folder_its_language() -> None:
+def test_languages_and_locale_folders_match() -> None:
     assert sorted(path.name for path in LOCALE.iterdir()) == sorted(TRANSLATED)
     assert set(CHANNELS) == set(Channel)
     assert set(REASONS) == set(Reason)
@@ -65,7 +65,7 @@ def test_texts_are_found_in_the_source() -> None:
 
 
 @every_translation
-def test_no_text_is_untranslated_and_none_is_left_over(tag: str) -> None:
+def test_translations_are_complete_and_current(tag: str) -> None:
     found = {message.id: message for message in sources(tag) if message.id}
     assert set(found) == ALL
     for message in found.values():
@@ -76,7 +76,7 @@ def test_no_text_is_untranslated_and_none_is_left_over(tag: str) -> None:
 
 
 @every_translation
-def test_plural_forms_are_the_languages_own(tag: str) -> None:
+def test_plural_forms_match_the_language(tag: str) -> None:
     """One form for each of the categories that Unicode's CLDR has for whole numbers of this language."""
     catalogue, category = sources(tag), Locale(tag).plural_form
     chosen = c2py(catalogue.plural_expr)
@@ -88,8 +88,8 @@ def test_plural_forms_are_the_languages_own(tag: str) -> None:
 
 
 @every_translation
-def test_a_translation_has_the_places_of_its_text(tag: str) -> None:
-    """A plural form may leave its number out only where it is for one number."""
+def test_translation_keeps_the_placeholders(tag: str) -> None:
+    """A plural form may omit its number only if it is for exactly one number."""
     catalogue = sources(tag)
     chosen = c2py(catalogue.plural_expr)
     counts = [[n for n in range(1, 1000) if chosen(n) == form] for form in range(catalogue.num_plurals)]
@@ -103,12 +103,12 @@ def test_a_translation_has_the_places_of_its_text(tag: str) -> None:
 
 
 @every_translation
-def test_a_translation_ends_as_its_text_does(tag: str) -> None:
+def test_translation_keeps_the_final_punctuation(tag: str) -> None:
     """A number or time follows some texts, and other sentences follow others."""
     for message in sources(tag):
         for text in forms(message) if message.id else []:
             original = message.id if isinstance(message.id, str) else message.id[0]
-            # "… to" may become "… to this number:", where the words are in another order.
+            # "… to" may become "… to this number:" in languages with another word order.
             assert (text[-1] in ".؟?…") == (original[-1] in ".?…"), text
             assert text == text.strip()
             assert "  " not in text
@@ -132,7 +132,7 @@ def test_counts_are_words_in_the_languages_digits(language: Language) -> None:
     assert language.number(61) in texts.duration(timedelta(seconds=61))
 
 
-def test_counts_in_english() -> None:
+def test_english_counts_are_words() -> None:
     texts = texts_in(ENGLISH)
     assert [texts.attempts_left(n) for n in (0, 1, 2)] == [
         "No tries are left.",
@@ -152,7 +152,7 @@ def test_counts_in_english() -> None:
         ("ar", ["محاولة واحدة", "محاولتان", "٥ محاولات"]),
     ],
 )
-def test_plurals_are_those_of_the_language(tag: str, said: Sequence[str]) -> None:
+def test_plurals_follow_the_language(tag: str, said: Sequence[str]) -> None:
     texts = texts_in(LANGUAGES[tag])
     for count, words in zip((1, 2, 5), said, strict=True):
         assert words in texts.attempts_left(count)
@@ -163,7 +163,7 @@ def test_plurals_are_those_of_the_language(tag: str, said: Sequence[str]) -> Non
 
 
 @every_language
-def test_the_message_is_short(language: Language) -> None:
+def test_message_fits_its_segments(language: Language) -> None:
     """With a site's name of twelve characters and the host line: one SMS in English, at most two elsewhere."""
     for minutes in range(1, 11):
         life = timedelta(minutes=minutes)
@@ -174,11 +174,11 @@ def test_the_message_is_short(language: Language) -> None:
 
 @every_language
 @pytest.mark.parametrize("site", ["", "Example Shop", "فروشگاه", "{code} {0} %s"])
-def test_the_code_is_there_in_ascii_digits_and_no_other_number_is(language: Language, site: str) -> None:
+def test_message_has_the_ascii_code_and_no_other_digits(language: Language, site: str) -> None:
     for channel in (Channel.SMS, Channel.TELEGRAM, Channel.VOICE):
         text = message_writer(site, None)(channel, "012345", FIVE_MINUTES, language.tag)
         assert site in text
-        assert not site or not text.startswith(site)  # its first letter would decide the direction of the whole text
+        assert not site or not text.startswith(site)  # its first letter would set the direction of the whole text
         rest = text.replace(site, "") if site else text
         assert re.findall("[0-9]+", rest) == ["012345", *([] if language.digits[0] != "0" else ["5"])]
         assert language.number(5) in rest
@@ -186,7 +186,7 @@ def test_the_code_is_there_in_ascii_digits_and_no_other_number_is(language: Lang
 
 
 @every_language
-def test_the_last_line_is_for_machines(language: Language) -> None:
+def test_sms_last_line_binds_the_code_to_the_origin(language: Language) -> None:
     write = message_writer("Shop", "shop.example")
     text = write(Channel.SMS, "012345", FIVE_MINUTES, language.tag)
     assert text.endswith("\n\n@shop.example #012345")
@@ -197,7 +197,7 @@ def test_the_last_line_is_for_machines(language: Language) -> None:
 
 
 @every_language
-def test_right_to_left_the_code_has_a_line_of_its_own(language: Language) -> None:
+def test_rtl_message_has_the_code_on_its_own_line(language: Language) -> None:
     for site, minutes in product(("", "Example Shop"), range(1, 11)):
         life = timedelta(minutes=minutes)
         lines = message_writer(site, "shop.example")(Channel.SMS, "012345", life, language.tag).splitlines()
@@ -205,7 +205,7 @@ def test_right_to_left_the_code_has_a_line_of_its_own(language: Language) -> Non
 
 
 @pytest.mark.parametrize("locale", [None, "", "xx", "de-DE", "not a language", "\x00", "x" * 1000, "\ud800"])
-def test_an_unknown_locale_is_english(locale: str | None) -> None:
+def test_unknown_locale_is_english(locale: str | None) -> None:
     write = message_writer("Shop", "shop.example")
     assert write(Channel.SMS, "012345", FIVE_MINUTES, locale) == write(Channel.SMS, "012345", FIVE_MINUTES, "en")
     assert write(Channel.SMS, "012345", FIVE_MINUTES, "en").startswith(
@@ -216,7 +216,7 @@ def test_an_unknown_locale_is_english(locale: str | None) -> None:
 # Catalogues
 
 
-def test_a_missing_or_broken_catalogue_is_english_and_one_warning(
+def test_broken_catalogue_falls_back_with_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "files", lambda _: tmp_path)
@@ -254,7 +254,7 @@ def test_many_threads_read_the_same_texts() -> None:
     assert sorted(read) == sorted([("en", "Sign in"), ("fa", "ورود"), ("ru", "Вход"), ("ar", "تسجيل الدخول")] * 2)
 
 
-def test_a_refusal_says_what_is_left_or_when_to_try_again() -> None:
+def test_refusal_shows_attempts_left_or_retry_time() -> None:
     texts = texts_in(ENGLISH)
     assert texts.refusal(Outcome()) == ""
     assert texts.refusal(Outcome(Reason.CLOSED)) == REASONS[Reason.CLOSED]
@@ -271,7 +271,7 @@ def test_only_a_refused_number_is_blamed(cause: Cause | None) -> None:
     assert texts_in(ENGLISH).refusal(failed) == expected
 
 
-def test_a_text_that_is_none_of_ours_stays() -> None:
+def test_unknown_text_is_unchanged() -> None:
     texts: Texts = texts_in(LANGUAGES["fa"])
     assert [texts.translated(text) for text in ("", "Something else.", "{")] == ["", "Something else.", "{"]
 

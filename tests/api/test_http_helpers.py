@@ -1,0 +1,121 @@
+"""HTTP helpers of the API: client addresses, binding cookies, cross-site requests, texts."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.api import bodies
+from phone_verify.http import cookies
+from phone_verify.http.call import ApiRequest, ApiResponse
+from phone_verify.http.client_address import client_address
+from phone_verify.http.csrf import cross_site
+from phone_verify.http.qr import svg_data_uri
+from phone_verify.i18n.texts import message_writer
+from phone_verify.model import Channel
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "proxies", "address"),
+    [
+        ("192.0.2.1", "198.51.100.1", 0, "192.0.2.1"),
+        ("192.0.2.1", "198.51.100.1", 1, "198.51.100.1"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 1, "198.51.100.1"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 2, "203.0.113.9"),
+        ("192.0.2.1", "203.0.113.9, 198.51.100.1", 3, "192.0.2.1"),
+        ("192.0.2.1", "nonsense", 1, "192.0.2.1"),
+        ("192.0.2.1", "", 1, "192.0.2.1"),
+        ("192.0.2.1", None, 1, "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", None, 0, "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", None, 0, "2001:db8:1:2::/64"),
+        ("::ffff:192.0.2.1", None, 0, "192.0.2.1"),
+        ("192.0.2.1", "2001:db8::1", 1, "2001:db8::/64"),
+        ("", None, 0, None),
+        (None, None, 0, None),
+    ],
+)
+def test_client_address_follows_the_trusted_proxies(
+    peer: str | None, forwarded: str | None, proxies: int, address: str | None
+) -> None:
+    assert client_address(peer, forwarded, proxies) == address
+
+
+def pair(n: int) -> tuple[str, str]:
+    return f"{n}".rjust(44, "A"), f"{n}".rjust(22, "s")
+
+
+def test_cookie_keeps_the_last_five_verifications() -> None:
+    cookie = ""
+    for n in range(7):
+        cookie = cookies.with_pair(cookie, *pair(n))
+    assert cookies.pairs(cookie) == [pair(n) for n in (6, 5, 4, 3, 2)]
+    assert cookies.pairs(cookies.with_pair(cookie, *pair(3)))[0] == pair(3)
+    assert cookies.pairs(cookies.without_pair(cookie, pair(6)[0])) == [pair(n) for n in (5, 4, 3, 2)]
+
+
+@given(st.text(max_size=300))
+def test_any_cookie_text_is_read_without_error(text: str) -> None:
+    assert cookies.pairs(text) == [] or all(len(id) == 44 and len(secret) == 22 for id, secret in cookies.pairs(text))
+
+
+def test_secret_header_precedes_the_cookie() -> None:
+    id, secret = pair(1)
+    cookie = cookies.with_pair("", id, secret)
+    assert cookies.secret_for(ApiRequest("GET", "", cookie=cookie), id) == secret
+    assert cookies.secret_for(ApiRequest("GET", "", {"verification-secret": "other"}, cookie=cookie), id) == "other"
+    assert cookies.secret_for(ApiRequest("GET", "", {"verification-secret": ""}, cookie=cookie), id) == ""
+
+
+PUBLIC = "https://site.example"
+
+
+@pytest.mark.parametrize(
+    ("headers", "refused"),
+    [
+        ({}, False),
+        ({"sec-fetch-site": "same-origin"}, False),
+        ({"sec-fetch-site": "none"}, False),
+        ({"sec-fetch-site": "same-site"}, True),
+        ({"sec-fetch-site": "cross-site"}, True),
+        ({"sec-fetch-site": ""}, True),
+        ({"sec-fetch-site": "cross-site", "origin": PUBLIC}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "https://evil.example"}, False),
+        ({"origin": PUBLIC}, False),
+        ({"origin": "https://internal:8000"}, False),
+        ({"origin": "http://internal:8000"}, False),
+        ({"origin": "https://internal"}, True),
+        ({"origin": "https://site.example.evil.example"}, True),
+        ({"origin": "null"}, True),
+        ({"origin": ""}, True),
+        ({"origin": "https://[bad"}, True),
+        ({"origin": "https://evil.example", "verification-secret": "x"}, False),
+        ({"origin": "https://evil.example", "verification-secret": ""}, True),
+    ],
+)
+def test_cross_site_requests_are_detected(headers: dict[str, str], refused: bool) -> None:
+    answer = cross_site(ApiRequest("POST", "", {"host": "internal:8000", **headers}), PUBLIC)
+    assert (answer is not None) is refused
+
+
+@given(st.binary(max_size=200))
+def test_any_body_is_parsed_or_refused(body: bytes) -> None:
+    read = bodies.read(ApiRequest("POST", "", {"content-type": "application/json"}, body=body), ["code"])
+    assert isinstance(read, ApiResponse) or set(read) == {"code"}
+
+
+def test_sms_ends_with_the_origin_bound_line() -> None:
+    life = timedelta(seconds=300)
+    text = message_writer("Shop", "shop.example")(Channel.SMS, "012345", life, None)
+    assert text.splitlines()[-1] == "@shop.example #012345"
+    assert "Shop" in text.splitlines()[0]
+    assert "@" not in message_writer("Shop", None)(Channel.SMS, "012345", life, None)
+    assert "@" not in message_writer("Shop", "shop.example")(Channel.TELEGRAM, "012345", life, None)
+
+
+def test_qr_code_is_an_inline_svg() -> None:
+    uri = svg_data_uri("tel:+79990000001")
+    assert uri.startswith("data:image/svg+xml")
+    assert "http://" not in uri.replace("http://www.w3.org", "").replace("http%3A//www.w3.org", "")

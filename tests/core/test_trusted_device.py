@@ -1,0 +1,126 @@
+"""The trusted-device cookie: its phones, its lifetime, and its effect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from phone_verify.codes import Keyring
+from phone_verify.model import Reason
+from phone_verify.phone import PhoneNumber
+from phone_verify.tokens.proof import Proofs
+from phone_verify.tokens.trusted_device import TRUSTED_FOR, TrustedDevices
+
+from .harness import FLASH, OTHER_PHONE, PHONE, Harness, flash, sms
+
+OLD, NEW, TAG = (
+    "an-old-secret-key-0123456789abcdef",
+    "the-new-secret-key-0123456789abcdef",
+    "t-key-for-tests-0123456789abcdef",
+)
+NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
+PHONES = [PhoneNumber(f"+98912000000{n}") for n in range(5)]
+KEYRING = Keyring([OLD], TAG)
+TAGS = [KEYRING.tag(phone) for phone in PHONES]
+KNOWN = TrustedDevices(KEYRING, "https://site.example")
+
+
+def test_trusted_device_lasts_180_days_for_its_phone() -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    assert KNOWN.knows(shown, TAGS[0], NOW)
+    assert not KNOWN.knows(shown, TAGS[1], NOW)
+    assert timedelta(days=180) == TRUSTED_FOR
+    assert KNOWN.knows(shown, TAGS[0], NOW + TRUSTED_FOR - timedelta(seconds=1))
+    assert not KNOWN.knows(shown, TAGS[0], NOW + TRUSTED_FOR + timedelta(seconds=1))
+    assert not KNOWN.knows(shown, TAGS[0], NOW - timedelta(seconds=31)), "from the future"
+
+
+def test_trusted_device_cookie_holds_no_number() -> None:
+    assert PHONES[0].e164[1:] not in KNOWN.signed("", TAGS[0], NOW)
+
+
+def test_trusted_device_keeps_the_last_three_phones() -> None:
+    shown = ""
+    for day, tag in enumerate(TAGS[:4]):
+        shown = KNOWN.signed(shown, tag, NOW + timedelta(days=day))
+    assert [KNOWN.knows(shown, tag, NOW + timedelta(days=4)) for tag in TAGS] == [False, True, True, True, False]
+    shown = KNOWN.signed(shown, TAGS[3], NOW + timedelta(days=100))
+    late = NOW + timedelta(days=181, hours=12)
+    assert [KNOWN.knows(shown, tag, late) for tag in TAGS] == [False, False, True, True, False]
+    assert len(shown) < 400, "every request carries it"
+
+
+def test_trusted_device_follows_key_rotation() -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    both, later = (TrustedDevices(Keyring(keys, TAG), "https://site.example") for keys in ([NEW, OLD], [NEW]))
+    assert both.knows(shown, TAGS[0], NOW)
+    assert not later.knows(shown, TAGS[0], NOW)
+    assert later.knows(both.signed(shown, TAGS[1], NOW), TAGS[1], NOW)
+
+
+def test_trusted_device_is_bound_to_site_and_signature_kind() -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    assert not TrustedDevices(KEYRING, "https://other.example").knows(shown, TAGS[0], NOW)
+    assert not KNOWN.knows(Proofs(KEYRING, "https://site.example").sign(TAGS[0], "login", NOW), TAGS[0], NOW)
+
+
+@given(st.text(max_size=1100))
+def test_any_cookie_text_is_handled(shown: str) -> None:
+    assert not KNOWN.knows(shown, TAGS[0], NOW)
+    assert KNOWN.knows(KNOWN.signed(shown, TAGS[0], NOW), TAGS[0], NOW)
+
+
+@pytest.mark.parametrize("place", range(0, 56, 5))
+def test_altered_cookie_is_not_trusted(place: int) -> None:
+    shown = KNOWN.signed("", TAGS[0], NOW)
+    changed = "A" if shown[place] != "A" else "B"
+    assert not KNOWN.knows(shown[:place] + changed + shown[place + 1 :], TAGS[0], NOW)
+
+
+def test_trusted_and_other_devices_have_separate_limits() -> None:
+    harness = Harness(sms(), sends_per_hour=2)
+    shown = harness.verifier.remember_device("", PHONE)
+    for trusted_device in ("", shown):
+        for _ in range(2):
+            assert harness.verifier.start(PHONE, trusted_device=trusted_device).ok
+        assert harness.verifier.start(PHONE, trusted_device=trusted_device).reason is Reason.TOO_MANY_REQUESTS
+    for _ in range(2):
+        assert harness.verifier.start(OTHER_PHONE, trusted_device=shown).ok
+    assert harness.verifier.start(OTHER_PHONE, trusted_device=shown).reason is Reason.TOO_MANY_REQUESTS, (
+        "another phone's"
+    )
+
+
+def test_resend_counts_in_the_budget_of_its_start() -> None:
+    harness = Harness(sms(), sends_per_hour=2, resend_after=timedelta(0))
+    shown = harness.verifier.remember_device("", PHONE)
+    for _ in range(2):
+        assert harness.verifier.start(PHONE).ok
+    started = harness.verifier.start(PHONE, trusted_device=shown)
+    assert started.verification is not None
+    assert harness.verifier.resend(started.verification.id, started.secret or "").ok
+    refused = harness.verifier.resend(started.verification.id, started.secret or "")
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_shared_quotas_treat_trusted_devices_alike() -> None:
+    harness = Harness(sms(), sends_per_hour_total=1)
+    assert harness.verifier.start(PHONE).ok
+    refused = harness.verifier.start(PHONE, trusted_device=harness.verifier.remember_device("", PHONE))
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_trusted_device_skips_no_step_and_expires() -> None:
+    harness = Harness(flash("1234", "1234", "1234"), sends_per_hour=1)
+    shown = harness.verifier.remember_device("", PHONE)
+    started = harness.verifier.start(PHONE, trusted_device=shown)
+    assert started.verification is not None
+    assert (started.verification.attempts_left, started.proof) == (3, None)
+    assert started.verification.channel is FLASH
+    harness.clock.move(TRUSTED_FOR.total_seconds() + 31)
+    again = harness.verifier.start(PHONE, trusted_device=shown)
+    assert again.verification is not None
+    assert again.verification.known is False
