@@ -32,17 +32,28 @@ PAGES: Mapping[str, Page] = {
             "phone_verify": ALL,
             "phone_verify.model": ("Redeemed", "Assurance", "Cause", "DeliveryReport", "DeliveryState"),
             "phone_verify.errors": ("UnclearError", "FailureKind"),
-            "phone_verify.events": ("VerificationEvent",),
+            "phone_verify.events.record": ("VerificationEvent",),
         },
     ),
     "http": Page(
         "phone_verify.api",
         "The JSON API as functions from value to value, for an adapter to another framework.",
-        {"phone_verify.api": ("handle", "ahandle", "Call", "Reply", "SignIn", "SetPhone", "SignOut", "Site")},
+        {
+            "phone_verify.api": (
+                "handle",
+                "ahandle",
+                "ApiRequest",
+                "ApiResponse",
+                "SignIn",
+                "SetPhone",
+                "SignOut",
+                "Site",
+            )
+        },
     ),
     "testing": Page(
         "phone_verify.testing",
-        "Tests of a site, of a driver and of a store. See [Testing your site](../testing.md).",
+        "Tests of a site, of a driver and of a store. See [Test your site](../testing.md).",
         {
             "phone_verify.testing.plugin": ("phone_outbox", "phone_sandbox"),
             "phone_verify.testing.outbox": ("Outbox", "SentMessage"),
@@ -55,7 +66,7 @@ PAGES: Mapping[str, Page] = {
     ),
     "drivers": Page(
         "phone_verify.drivers",
-        "What a driver is made of. See [Adding a provider](../adding_a_provider.md).",
+        "What a driver is made of. See [Add a provider](../adding_a_provider.md).",
         {
             "phone_verify.drivers.base": (
                 "Driver",
@@ -72,7 +83,7 @@ PAGES: Mapping[str, Page] = {
                 "ReportsAccount",
             ),
             "phone_verify.drivers.options": ("Option", "Dsn"),
-            "phone_verify.model": ("Order", "Receipt", "Sighting", "Event", "WebhookRequest", "ProviderAccount"),
+            "phone_verify.model": ("Order", "Receipt", "Sighting", "IncomingCall", "WebhookRequest", "ProviderAccount"),
             "phone_verify.exchange": ("HttpRequest", "HttpResponse", "Notice"),
         },
     ),

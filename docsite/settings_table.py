@@ -60,7 +60,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "resend_after": Meaning("Wait before the first resend. It doubles for each further one, up to 600."),
     "max_failures": Meaning(
         "Consecutive wrong answers per phone, counted separately for signing in, for signed-in users and for second "
-        "factors, and separately for [trusted devices](pages.md#known-browsers). At the limit the phone is locked for "
+        "factors, and separately for [trusted devices](pages.md#trusted-devices). At the limit the phone is locked for "
         "an hour, then twice as long each time, up to 24 hours, until a success.",
     ),
     "failures_ceiling": Meaning(

@@ -43,7 +43,7 @@ def django_site(pytester: pytest.Pytester) -> pytest.Pytester:
         with (pytester.path / "site5" / f"{name}.py").open("a") as module:
             module.write(text)
     pytester.makeini("[pytest]\nDJANGO_SETTINGS_MODULE = site5.settings\npython_files = test_*.py\n")
-    write_files(pytester, "The outbox on Django")
+    write_files(pytester, "Use the outbox on Django")
     return pytester
 
 
@@ -52,8 +52,8 @@ def passed(pytester: pytest.Pytester, count: int) -> None:
 
 
 def test_documented_django_tests_pass(django_site: pytest.Pytester) -> None:
-    write_files(django_site, "The sandbox")
-    write_files(django_site, "Without pytest")
+    write_files(django_site, "Use the sandbox")
+    write_files(django_site, "Test without pytest")
     passed(django_site, 7)
 
 
@@ -64,14 +64,14 @@ def test_documented_flask_tests_pass(pytester: pytest.Pytester) -> None:
     body = body.replace('    app.config["PHONE_VERIFY_SMS"] = "console://"\n', "    app.config.update(settings)\n")
     factory = f"{made}\ndef create_app(**settings):\n    app = Flask(__name__)\n{body}    return app\n"
     (pytester.path / "shop.py").write_text(factory)
-    write_files(pytester, "The outbox on Flask")
-    # A warning of Flask-Login itself, which this project's settings ignore too.
+    write_files(pytester, "Use the outbox on Flask")
+    # Flask-Login's own warning, which this project's settings let pass too.
     pytester.makeini("[pytest]\nfilterwarnings = ignore:datetime:DeprecationWarning:flask_login.login_manager\n")
     pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
 
 
 def test_scenario_can_be_played() -> None:
-    (scenario,) = blocks(PAGE, "Scenarios", "yaml")
+    (scenario,) = blocks(PAGE, "Write scenarios", "yaml")
     assert len(read_scenario(scenario).faults) == 2
 
 
