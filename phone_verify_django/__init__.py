@@ -1,21 +1,21 @@
-"""Login by phone and verification of numbers for Django: put `phone_verify_django` in `INSTALLED_APPS`."""
+"""Phone login and phone verification for Django: add `phone_verify_django` to `INSTALLED_APPS`."""
 
 from importlib.metadata import PackageNotFoundError, distribution
 
 from django.core.exceptions import ImproperlyConfigured
 
 
-def _refuse_namesake() -> None:
-    # Both projects install a package `phone_verify`, and whichever came last has overwritten the other's files.
+def _refuse_conflict() -> None:
+    # Both projects install a package `phone_verify`; the one installed last has overwritten files of the other.
     try:
         distribution("django-phone-verify")
     except PackageNotFoundError:
         return
     raise ImproperlyConfigured(
-        "The project django-phone-verify is installed, and it owns a package of the same name: phone_verify. "
-        "Only one of the two can be there. Run: pip uninstall django-phone-verify, and then: "
+        "The project django-phone-verify is installed, and it has a package of the same name: phone_verify. "
+        "Only one of the two can be installed. Run: pip uninstall django-phone-verify, and then: "
         "pip install --force-reinstall 'phone-verify[django]'"
     )
 
 
-_refuse_namesake()
+_refuse_conflict()

@@ -1,4 +1,4 @@
-"""A test from the admin: a verification by hand, its state, and a place to type the code."""
+"""The admin page that sends a test: start a verification, see its state, and enter the code."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ log = logging.getLogger("phone_verify")
 PURPOSE = "confirm"
 TEMPLATE = "admin/phone_verify/send_test.html"
 
-#: The id and the secret of the test under way: all that a session may hold of a verification.
-_HELD = "phone_verify_test"
+#: Session key of the id and the secret of the current test. A session keeps nothing else of it.
+_SESSION_KEY = "phone_verify_test"
 
 _BUTTONS = ("start", "check", "again", "end")
 
@@ -43,10 +43,10 @@ class _Number(forms.Form):
         super().__init__(*args)
         self._region = verifier.policy.region
         channel: Any = self.fields["channel"]
-        channel.choices = [("", _("the preferred one")), *((c.value, c.value) for c in verifier.channels)]
+        channel.choices = [("", _("Default")), *((c.value, c.value) for c in verifier.channels)]
 
     def clean_number(self) -> PhoneNumber:
-        """The number as a value."""
+        """Return the number as a value."""
         try:
             return PhoneNumber.parse(self.cleaned_data["number"], self._region)
         except InvalidPhoneError as error:
@@ -54,18 +54,18 @@ class _Number(forms.Form):
 
 
 def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
-    """Show the form, or the test under way; do what a button says, and show how it stands."""
+    """Show the form or the current test; perform the action of a button and show the new state."""
     site = current_site()
     if request.META.get("wsgi.multiprocess"):
         site.warn_multiprocess()
     form = _Number(site.verifier, request.POST if "start" in request.POST else None)
     try:
-        if request.method == "POST" and _done(request, site.verifier, form):
+        if request.method == "POST" and _perform(request, site.verifier, form):
             return HttpResponseRedirect(request.path)
-        outcome, delivery = _standing(request, site.verifier)
+        outcome, delivery = _current_state(request, site.verifier)
     except StoreError as error:
-        log.error("a test from the admin: %s", error)
-        messages.error(request, _("The store does not answer."))
+        log.error("a test could not be sent or checked in the admin: %s", error)
+        messages.error(request, _("The store is unavailable."))
         outcome, delivery = None, None
     if outcome is not None and outcome.verification is not None:
         record = outcome.verification
@@ -80,10 +80,10 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
     return TemplateResponse(request, TEMPLATE, {**context, "title": title, "form": form})
 
 
-def _done(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
-    """Whether something was done, so that the page is asked for anew; False where the form has errors to show."""
-    id, secret = request.session.get(_HELD, ("", ""))
-    match next((button for button in _BUTTONS if button in request.POST), "anew"):
+def _perform(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
+    """Perform the action of the button. Return False if the form has errors to show, otherwise redirect."""
+    id, secret = request.session.get(_SESSION_KEY, ("", ""))
+    match next((button for button in _BUTTONS if button in request.POST), "new"):
         case "start":
             if not form.is_valid():
                 return False
@@ -98,7 +98,7 @@ def _done(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
                 subject=str(request.user.pk),
             )
             if outcome.verification is not None and outcome.secret is not None:
-                request.session[_HELD] = [outcome.verification.id, outcome.secret]
+                request.session[_SESSION_KEY] = [outcome.verification.id, outcome.secret]
         case "check":
             address = call_address(current_site(), page_call(request))
             outcome = verifier.check(id, secret, request.POST.get("code", ""), address=address)
@@ -107,25 +107,25 @@ def _done(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
         case "end":
             outcome = verifier.cancel(id, secret)
         case _:
-            request.session.pop(_HELD, None)
+            request.session.pop(_SESSION_KEY, None)
             return True
     if outcome.reason is not None:
-        messages.error(request, _why(outcome))
+        messages.error(request, _error_text(outcome))
     return True
 
 
-def _standing(request: HttpRequest, verifier: Verifier) -> tuple[Outcome | None, DeliveryReport | None]:
-    """How the test under way stands, and what the provider says of the message."""
-    if _HELD not in request.session:
+def _current_state(request: HttpRequest, verifier: Verifier) -> tuple[Outcome | None, DeliveryReport | None]:
+    """Return the state of the current test, and the provider's delivery report."""
+    if _SESSION_KEY not in request.session:
         return None, None
-    id, secret = request.session[_HELD]
+    id, secret = request.session[_SESSION_KEY]
     outcome = verifier.poll(id, secret)
     if outcome.reason is Reason.NOT_FOUND:
-        del request.session[_HELD]
+        del request.session[_SESSION_KEY]
         return None, None
     record = outcome.verification
     return outcome, verifier.delivery(id) if record is not None and record.open else None
 
 
-def _why(outcome: Outcome) -> str:
+def _error_text(outcome: Outcome) -> str:
     return texts_in(named(get_language() or "") or ENGLISH).refusal(outcome)

@@ -1,4 +1,4 @@
-"""The app, by the one name in `INSTALLED_APPS`."""
+"""The app configuration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PhoneVerifyConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Refuse settings that cannot work, now and not at the first visitor's call. Connects to nothing."""
+        """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
         from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - the checks and the receivers register themselves
         from .site import validate
 

@@ -1,4 +1,4 @@
-"""Signing in by a redeemed proof, as one of Django's authentication backends."""
+"""The authentication backend that signs users in with a redeemed proof."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from . import account_policy
 
 
 class PhoneBackend(ModelBackend):
-    """Knows users by their verified phone, and lets nobody in by a password. Inactive users stay out."""
+    """Authenticate users by their verified phone, never by a password. Refuses inactive users."""
 
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, redeemed: Redeemed | None = None
     ) -> AbstractBaseUser | None:
-        """The active user of the phone that was proven, or None."""
+        """Return the active user of the verified number, or None."""
         if redeemed is None:
             return None
         user: Any = account_policy.policy().find(redeemed)
@@ -30,7 +30,7 @@ class PhoneBackend(ModelBackend):
             return None
         if not account_policy.lets_in(user, redeemed):
             return None
-        # For `phone_verify_django.otp`: this phone is no second factor in the session that now begins.
+        # For `phone_verify_django.otp`: in the new session this phone cannot be the second factor too.
         user.proven_phone = redeemed.phone
         found: AbstractBaseUser = user
         return found

@@ -1,4 +1,4 @@
-"""Django's request into a `ApiRequest`, a `ApiResponse` into Django's response."""
+"""Conversion of Django's request into an `ApiRequest`, and of an `ApiResponse` into Django's response."""
 
 from __future__ import annotations
 
@@ -16,40 +16,43 @@ from phone_verify.http.page_headers import page_headers
 from . import app_settings
 from .app_settings import Masked
 
+#: The detail of the refusal where `read_call` raises OSError.
+INCOMPLETE_BODY = "The request body was incomplete."
+
 _PIECE = 16 * 1024
 
 
 def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = None) -> ApiRequest:
-    """The call of the API that this request is. Raises OSError if its body does not arrive whole."""
+    """Return this request as an API call. Raises OSError if the body ends early."""
     return _call(request, path, _body(request, body_limit(path)), user)
 
 
 def page_call(request: HttpRequest) -> ApiRequest:
-    """The call that a page's request is; its form is read by Django."""
+    """Return a page's request as an API call without a body: Django reads the form."""
     return _call(request, "", b"", None)
 
 
 def form_is_longer(request: HttpRequest, limit: int) -> bool:
-    """Whether the posted form is longer than this; no more of it is read."""
+    """Return whether the posted form is longer than `limit` bytes; no more than that is read."""
     stated = request.META.get("CONTENT_LENGTH") or ""
     if stated:
         return not stated.isdecimal() or int(stated) > limit
-    # Without a length Django reads nothing under WSGI, and under ASGI all that has come. As `_body` what was read
-    # here is what `request.POST` parses.
+    # Without a length Django reads nothing under WSGI, and the whole body under ASGI. Stored as
+    # `_body`, these bytes are what `request.POST` parses.
     request._body = request.read(limit + 1)
     return len(request._body) > limit
 
 
 def is_by_test_client(request: HttpRequest) -> bool:
-    """Whether Django's test client posted this form, and without files: it sends `multipart/form-data` by default.
+    """Return whether Django's test client posted this form, without files: it sends multipart by default.
 
-    The mark is the one by which that client switches the check of the token off; no server sets it.
+    Detected by the attribute with which that client disables the CSRF check; no server sets it.
     """
     return bool(getattr(request, "_dont_enforce_csrf_checks", False)) and not request.FILES
 
 
 def protect(request: HttpRequest, answer: HttpResponse, site: Site, elsewhere: Iterable[str]) -> None:
-    """Add the headers of our pages; those that the view has set stay, and so does the site's own policy."""
+    """Add the headers of our pages. Headers set by the view, and the site's own policy, are kept."""
     headers = dict(page_headers(site, elsewhere))
     if app_settings.site_has_policy(request):
         del headers["Content-Security-Policy"]
@@ -60,12 +63,12 @@ def protect(request: HttpRequest, answer: HttpResponse, site: Site, elsewhere: I
 
 
 def mount_of(request: HttpRequest, path: str) -> str:
-    """The path under which our URLs are included, as this request came by it: `/phone/`."""
+    """Return the path under which our URLs are included, as in this request: `/phone/`."""
     return escape_uri_path(request.path.removesuffix(path))
 
 
 def response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) -> HttpResponse:
-    """The response that says what the reply says."""
+    """Return the Django response for a reply of the API."""
     content = b""
     if reply.document is not None:
         content = json.dumps(reply.document, ensure_ascii=False).encode()
@@ -74,7 +77,7 @@ def response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) ->
     answer = HttpResponse(content, status=reply.status, content_type=reply.content_type or "text/plain")
     if reply.content_type is None:
         del answer.headers["Content-Type"]
-    # Django writes the path of every refusal to its log, and ours hold ids and webhook secrets.
+    # Django logs the path of every 4xx response, and our paths hold ids and webhook secrets.
     answer._has_been_logged = True  # type: ignore[attr-defined]
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Content-Type-Options"] = "nosniff"
@@ -92,7 +95,7 @@ def finish(
     headers: Mapping[str, str] | None = None,
     cookie: str | None = None,
 ) -> None:
-    """Put headers and the new value of our cookie on a response; an empty value takes the cookie away."""
+    """Set headers and the new value of our cookie on a response; an empty value deletes the cookie."""
     for name, value in (headers or {}).items():
         answer.headers[name] = value
     if cookie is not None:
@@ -100,7 +103,7 @@ def finish(
 
 
 def remember(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, device_cookie: str | None) -> None:
-    """Let the browser show from now on that it has signed in; None leaves it as it is."""
+    """Set the cookie of a trusted device; None leaves it unchanged."""
     if device_cookie is not None:
         _set_cookie(request, answer, site, mount, DEVICE_COOKIE, device_cookie)
 
@@ -111,7 +114,7 @@ def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, mount: s
 
 
 def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> ApiRequest:
-    shown = {name: _taken(request, name) for name in ALL_NAMES}
+    cookies = {name: _masked_cookie(request, name) for name in ALL_NAMES}
     https = request.is_secure()
     return ApiRequest(
         method=request.method or "",
@@ -119,8 +122,8 @@ def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser
         headers={name.lower(): value for name, value in request.headers.items()},
         query=request.META.get("QUERY_STRING", ""),
         body=body,
-        cookie=shown[cookie_name(COOKIE, https=https)],
-        device_cookie=shown[cookie_name(DEVICE_COOKIE, https=https)],
+        cookie=cookies[cookie_name(COOKIE, https=https)],
+        device_cookie=cookies[cookie_name(DEVICE_COOKIE, https=https)],
         peer=request.META.get("REMOTE_ADDR") or None,
         user=user,
         multiprocess=bool(request.META.get("wsgi.multiprocess")),
@@ -128,17 +131,17 @@ def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser
     )
 
 
-def _taken(request: HttpRequest, name: str) -> str:
+def _masked_cookie(request: HttpRequest, name: str) -> str:
     value: str = request.COOKIES.get(name, "")
     if value:
-        request.COOKIES[name] = Masked(value)  # it holds secrets, and error reports list cookies
+        request.COOKIES[name] = Masked(value)  # error reports list cookies, and this one holds secrets
     return value
 
 
 def _body(request: HttpRequest, limit: int) -> bytes | None:
-    """The body, or None if it is longer than `limit`: not a byte more is read, whatever Django's own limit is."""
+    """Return the body, or None if it is longer than `limit`; at most one byte more is read, despite Django's limit."""
     stated = request.META.get("CONTENT_LENGTH") or ""
-    # A chunked body has no length; Django reads none of it, though the server says where it ends.
+    # A chunked body has no length: Django reads nothing of it, although the server marks its end.
     chunked = not stated and request.META.get("wsgi.input_terminated")
     stream = request.META["wsgi.input"] if chunked else request
     body = b""

@@ -1,7 +1,7 @@
-"""What `manage.py check` says: what the doctor finds, with settings named as in Django, and what he does not look at.
+"""System checks for `manage.py check`: the findings of the doctor, with Django's setting names, and our own.
 
-Without `--deploy` it says what cannot work and what works otherwise than meant; with it also what a site should have
-that meets its visitors.
+Without `--deploy` they report what cannot work or works differently than intended; with it also what
+a production site should have.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from phone_verify.errors import ConfigurationError
 from . import app_settings, backends
 from .site import site_config, webhook_path
 
-#: The doctor's rules, by the numbers that `SILENCED_SYSTEM_CHECKS` knows them by.
+#: The doctor's rules, with the numbers of their check ids (for `SILENCED_SYSTEM_CHECKS`).
 ALWAYS = {
     "settings": 3,
     "refused": 4,
@@ -54,24 +54,24 @@ _NAME = re.compile(rf"{PREFIX}([A-Z_]+)(?:=(\S+?)(?=[,.]?(?:\s|$)))?")
 
 @checks.register("phone_verify")
 def check_settings(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
-    """What Django's own settings lack."""
+    """Return problems in Django's own settings."""
     return list(_complaints())
 
 
 @checks.register("phone_verify")
 def check_configuration(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
-    """What cannot work, or works otherwise than meant."""
+    """Return what cannot work, or works differently than intended."""
     return list(_examined(ALWAYS))
 
 
 @checks.register("phone_verify", deploy=True)
 def check_deployment(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
-    """What a site should have in production."""
+    """Return what a production site should have."""
     return [*_examined(DEPLOYED), *_sessions(), *_database()]
 
 
 def examined_by_us() -> tuple[SiteConfig, list[checks.CheckMessage]]:
-    """What the settings say, fit for the doctor, and what he does not look at. Raises `ConfigurationError`."""
+    """Return the settings for the doctor, and our own findings. Raises `ConfigurationError`."""
     given = site_config()
     complaints = check_settings()
     if any(message.id == "phone_verify.E002" for message in complaints):
@@ -82,23 +82,23 @@ def examined_by_us() -> tuple[SiteConfig, list[checks.CheckMessage]]:
 def _complaints() -> Iterator[checks.CheckMessage]:
     if backends.backend_path() is None:
         yield checks.Error(
-            "Nobody can sign in by phone: AUTHENTICATION_BACKENDS does not name our backend.",
+            "Sign-in by phone is impossible: AUTHENTICATION_BACKENDS does not contain our backend.",
             hint="Add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS, "
-            "beside 'django.contrib.auth.backends.ModelBackend' if passwords are to work too.",
+            "and keep 'django.contrib.auth.backends.ModelBackend' if passwords should work too.",
             id="phone_verify.E001",
         )
     if _public_url_is_set() and not _mounted():
         yield checks.Error(
-            "Providers cannot be told where to call this site: our URLs are not included.",
-            hint="Write path('phone/', include('phone_verify_django.urls')) in your root URLconf, "
+            "Providers cannot send webhooks to this site: our URLs are not included.",
+            hint="Add path('phone/', include('phone_verify_django.urls')) to your root URLconf, "
             "outside of other namespaces.",
             id="phone_verify.E002",
         )
     if AUTHENTICATION in settings.MIDDLEWARE and SESSIONS not in settings.MIDDLEWARE:
         yield checks.Warning(
-            "A user's other sessions go on in your own views after the number was changed, removed or lost: "
-            "MIDDLEWARE does not name PhoneSessionMiddleware. (Our pages, API, decorators and mixins end them.)",
-            hint=f"Write {SESSIONS!r} into MIDDLEWARE, after {AUTHENTICATION!r}.",
+            "A user's other sessions stay valid in your own views after the number was changed, removed or lost: "
+            "MIDDLEWARE does not contain PhoneSessionMiddleware. (Our pages, API, decorators and mixins end them.)",
+            hint=f"Add {SESSIONS!r} to MIDDLEWARE, after {AUTHENTICATION!r}.",
             id="phone_verify.W006",
         )
     yield from _accounts()
@@ -128,9 +128,9 @@ def _tenants() -> Iterator[checks.CheckMessage]:
     if package in _TENANT_PACKAGES and setup is None:
         yield checks.Warning(
             f"{package} sets a schema on the connection of each request, but a verification inside "
-            "transaction.atomic() uses a second connection, which has another schema: it is refused there.",
-            hint="Write a function that sets the schema on the connection that it is called with, and its dotted path "
-            "into PHONE_VERIFY['connection_setup'], like 'shop.tenants.set_tenant'; see docs/stores.md.",
+            "transaction.atomic() uses a second connection with another schema, so it is refused there.",
+            hint="Write a function that sets the schema on the connection passed to it, and set "
+            "PHONE_VERIFY['connection_setup'] to its dotted path, like 'shop.tenants.set_tenant'; see docs/stores.md.",
             id="phone_verify.W033",
         )
 
@@ -138,7 +138,7 @@ def _tenants() -> Iterator[checks.CheckMessage]:
 def _accounts() -> Iterator[checks.CheckMessage]:
     try:
         found = app_settings.account_mistakes()
-    except ConfigurationError:  # the doctor says what is wrong
+    except ConfigurationError:  # the doctor reports it
         return
     for mistake in found:
         says = f"PHONE_VERIFY[{mistake.name!r}]: {mistake.says}"
@@ -155,19 +155,19 @@ def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
     for finding in findings:
         if finding.rule not in rules or finding.level not in (Level.ERROR, Level.WARNING):
             continue
-        # An error stops `migrate` and `runserver`: a site that starts is not held up, but where it was asked about.
+        # An error stops `migrate` and `runserver`, so a site that starts gets errors only with --deploy.
         is_error = finding.level is Level.ERROR and not (starts and rules is ALWAYS)
         kind, letter = (checks.Error, "E") if is_error else (checks.Warning, "W")
         says = f"{finding.setting}: {finding.says}" if finding.setting else finding.says
         yield kind(
             _in_django(says, given),
-            hint=_own_name(finding) or _in_django(finding.advice, given) or None,
+            hint=_account_setting_advice(finding) or _in_django(finding.advice, given) or None,
             id=f"phone_verify.{letter}{rules[finding.rule]:03}",
         )
 
 
-def _own_name(finding: Finding) -> str | None:
-    """What somebody meant who has misspelt a setting that the doctor does not know: one of Django's accounts."""
+def _account_setting_advice(finding: Finding) -> str | None:
+    """Return advice for a misspelt account setting, which the doctor does not have in its list."""
     name = finding.setting.removeprefix(PREFIX).lower()
     meant = app_settings.near(name) if name not in KNOWN else None
     return f"Did you mean PHONE_VERIFY[{meant!r}]?" if meant else None
@@ -182,7 +182,7 @@ def _starts(given: SiteConfig) -> bool:
 
 
 def _in_django(text: str, given: SiteConfig) -> str:
-    """The text with our settings named as they are written in Django, but for those that come from the environment."""
+    """Return the text with Django's setting names, except for settings from the environment."""
 
     def named(match: re.Match[str]) -> str:
         name, value = match[1].lower(), match[2]
@@ -191,14 +191,14 @@ def _in_django(text: str, given: SiteConfig) -> str:
         place = f"PHONE_VERIFY[{name!r}]"
         if value is None:
             return place
-        # A number, or a word of the sentence, stands as it is.
+        # A number, or a word of the sentence, is not quoted.
         return f"{place} = {value if value.isdigit() or (value.islower() and value.isalpha()) else repr(value)}"
 
     return _NAME.sub(named, text)
 
 
-#: What ends the waiting for a server, by database: what must be in its OPTIONS, and what to write.
-_ENDS_WAITING: dict[str, tuple[tuple[str, ...], str]] = {
+#: Timeouts by database engine: the names required in OPTIONS, and the value to set.
+_TIMEOUTS: dict[str, tuple[tuple[str, ...], str]] = {
     "django.db.backends.postgresql": (
         ("connect_timeout", "lock_timeout", "statement_timeout"),
         "{'connect_timeout': 5, 'tcp_user_timeout': 5000, 'options': '-c lock_timeout=5s -c statement_timeout=5s'}",
@@ -216,18 +216,17 @@ _ENDS_WAITING: dict[str, tuple[tuple[str, ...], str]] = {
 def _database() -> Iterable[checks.CheckMessage]:
     try:
         alias = app_settings.orm_alias()
-    except ConfigurationError:  # told already
+    except ConfigurationError:  # reported already
         return
     database = settings.DATABASES.get(alias or "", {})
-    wanted, advice = _ENDS_WAITING.get(str(database.get("ENGINE")), ((), ""))
+    wanted, advice = _TIMEOUTS.get(str(database.get("ENGINE")), ((), ""))
     options = str(database.get("OPTIONS", {}))
     missing = [name for name in wanted if name not in options]
     if missing:
         yield checks.Warning(
-            f"DATABASES[{alias!r}] sets no end to waiting ({', '.join(missing)}): while the database hangs, visitors "
-            "wait with it, until no thread of the site is left.",
-            hint=f"Write into DATABASES[{alias!r}], if five seconds are enough for your own pages as well: 'OPTIONS': "
-            f"{advice}",
+            f"DATABASES[{alias!r}] sets no timeout ({', '.join(missing)}): while the database hangs, requests "
+            "block until the site has no free thread.",
+            hint=f"Set in DATABASES[{alias!r}], if five seconds are enough for your own pages too: 'OPTIONS': {advice}",
             id="phone_verify.W032",
         )
 
@@ -236,24 +235,24 @@ def _sessions() -> Iterable[checks.CheckMessage]:
     engine = settings.SESSION_ENGINE
     if engine == "django.contrib.sessions.backends.signed_cookies":
         yield checks.Warning(
-            "Sessions are kept in the visitors' cookies: whoever holds one reads what is in it, and can use it again "
-            "after signing out, with the proofs of a phone that it speaks of.",
-            hint="Write SESSION_ENGINE = 'django.contrib.sessions.backends.db', or 'cached_db'.",
+            "Sessions are kept in cookies: anyone who has a copy can read it, and can use it again after sign-out, "
+            "with its recent phone verifications.",
+            hint="Set SESSION_ENGINE = 'django.contrib.sessions.backends.db', or 'cached_db'.",
             id="phone_verify.W030",
         )
     cache = settings.CACHES.get(settings.SESSION_CACHE_ALIAS, {}).get("BACKEND", "")
     says = None
     if engine == "django.contrib.sessions.backends.cache" and cache.endswith((".LocMemCache", ".DummyCache")):
-        says = "Sessions are kept in the memory of one process: with several workers, who has signed in at one is a "
-        says += "stranger to the next."
+        says = "Sessions are kept in the memory of one process: with several workers, a user signed in at one is "
+        says += "anonymous at the next."
     elif engine == "django.contrib.sessions.backends.cached_db" and cache.endswith(".LocMemCache"):
-        says = "Sessions are remembered by each process: with several workers, who has signed out at one is still "
+        says = "Sessions are cached in each process: with several workers, a user signed out at one is still "
         says += "signed in at the next."
     if says:
         yield checks.Warning(
             says,
-            hint="Write SESSION_ENGINE = 'django.contrib.sessions.backends.db', or a cache that all workers share "
-            f"into CACHES[{settings.SESSION_CACHE_ALIAS!r}].",
+            hint="Set SESSION_ENGINE = 'django.contrib.sessions.backends.db', or a cache shared by all workers in "
+            f"CACHES[{settings.SESSION_CACHE_ALIAS!r}].",
             id="phone_verify.W031",
         )
 
@@ -261,7 +260,7 @@ def _sessions() -> Iterable[checks.CheckMessage]:
 def _public_url_is_set() -> bool:
     try:
         return app_settings.read().public_url is not None
-    except (ConfigurationError, ImproperlyConfigured):  # the doctor says what is wrong
+    except (ConfigurationError, ImproperlyConfigured):  # the doctor reports it
         return False
 
 

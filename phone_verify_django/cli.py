@@ -1,4 +1,4 @@
-"""Loads a Django project for `phone-verify --django`."""
+"""Load a Django project for `phone-verify --django`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ from . import app_settings
 
 
 def load(module: str) -> SiteTarget:
-    """Return the site of these settings, also where `PHONE_VERIFY` cannot work: the target then says what is wrong."""
+    """Return the site of these settings. For an invalid `PHONE_VERIFY` the target holds the findings."""
     os.environ["DJANGO_SETTINGS_MODULE"] = module
     sys.path.insert(0, os.getcwd())
     with app_settings.lenient_startup():
         django.setup()
     if not apps.is_installed("phone_verify_django"):
-        raise click.ClickException(f"{module} has no phone_verify: add 'phone_verify_django' to INSTALLED_APPS")
-    # They import models, which exist only now.
+        raise click.ClickException(
+            f"{module} does not install phone_verify: add 'phone_verify_django' to INSTALLED_APPS"
+        )
+    # Not at the top: they import models, which need `django.setup`.
     from .checks import check_settings
     from .site import site_config
 
@@ -40,7 +42,7 @@ def load(module: str) -> SiteTarget:
         return SiteTarget(given)
     try:
         errors = [message for message in check_settings() if message.is_serious()]
-    except ImproperlyConfigured as error:  # of Django's own settings
+    except ImproperlyConfigured as error:  # one of Django's own settings
         return SiteTarget(given, [Finding(Level.ERROR, "", str(error))])
     if any(message.id == "phone_verify.E002" for message in errors):
         given = replace(given, webhook_path=None)

@@ -1,4 +1,4 @@
-"""For a site's own views: who must have a verified number, and who must have proved it lately."""
+"""Decorators for a site's own views: require a verified number, or a recent verification."""
 
 from __future__ import annotations
 
@@ -37,13 +37,14 @@ def phone_verified_required(
     redirect_field_name: str = REDIRECT_FIELD_NAME,
     raise_exception: bool = False,
 ) -> View | Callable[[View], View]:
-    """Let in who is signed in and has a verified number; others sign in, or confirm one, and come back.
+    """Allow only signed-in users who have a verified number.
 
-    With `raise_exception` they are answered 403 instead. For views of either kind, plain or `async def`.
+    Other users are redirected to sign in or to verify a number, then returned to the page; with
+    `raise_exception` they get a 403. Works with plain and `async def` views.
     """
 
     def decorate(view: View) -> View:
-        return _gated(view, access.has_phone, login_url, verify_url, redirect_field_name, raise_exception)
+        return _protected(view, access.has_phone, login_url, verify_url, redirect_field_name, raise_exception)
 
     return decorate if view is None else decorate(view)
 
@@ -56,32 +57,32 @@ def recent_phone_check_required(
     redirect_field_name: str = REDIRECT_FIELD_NAME,
     raise_exception: bool = False,
 ) -> Callable[[View], View]:
-    """Let in who has proved the own number in this session, at most `max_age` ago (a number is seconds).
+    """Allow only users who verified their number in this session at most `max_age` ago (a number is seconds).
 
-    Others do so on `verify/`, by one button, and come back. Signing in by phone counts. Raises `ImproperlyConfigured`
-    for a `max_age` that is no span of time.
+    Other users are redirected to `verify/`, where one button verifies it again, then returned to
+    the page. Signing in by phone counts. Raises `ImproperlyConfigured` for an invalid `max_age`.
     """
-    age = access.span(max_age)
+    age = access.to_timedelta(max_age)
 
     def decorate(view: View) -> View:
         def has_checked(request: HttpRequest) -> bool:
             return access.has_checked(request, age)
 
-        return _gated(view, has_checked, login_url, verify_url, redirect_field_name, raise_exception)
+        return _protected(view, has_checked, login_url, verify_url, redirect_field_name, raise_exception)
 
     return decorate
 
 
-def _gated(
+def _protected(
     view: View,
-    may_pass: Callable[[HttpRequest], bool],
+    test_func: Callable[[HttpRequest], bool],
     login_url: str | None,
     verify_url: str | None,
     redirect_field_name: str,
     raise_exception: bool,
 ) -> View:
-    def refused(request: HttpRequest) -> HttpResponseRedirect | None:
-        if may_pass(request):
+    def denied(request: HttpRequest) -> HttpResponseRedirect | None:
+        if test_func(request):
             return None
         if raise_exception:
             raise PermissionDenied
@@ -93,12 +94,12 @@ def _gated(
 
         @wraps(view)
         async def awaited(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            return await sync_to_async(refused)(request) or await view(request, *args, **kwargs)
+            return await sync_to_async(denied)(request) or await view(request, *args, **kwargs)
 
         return cast("View", awaited)
 
     @wraps(view)
     def called(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        return refused(request) or view(request, *args, **kwargs)
+        return denied(request) or view(request, *args, **kwargs)
 
     return cast("View", called)

@@ -1,4 +1,4 @@
-"""For Django REST framework: a proof in exchange for the site's own token.
+"""A view for Django REST framework: exchange a proof for the site's own token.
 
 path("api/token/phone/", ExchangeView.as_view(token_for_user="shop.tokens.pair"))
 """
@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
-from django.db import DatabaseError, connections, transaction
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
 from django.utils.module_loading import import_string
@@ -21,12 +21,15 @@ from rest_framework.permissions import AllowAny  # type: ignore[import-untyped]
 from rest_framework.request import Request  # type: ignore[import-untyped]
 from rest_framework.views import APIView  # type: ignore[import-untyped]
 
-from phone_verify.api import ApiResponse, SignIn, answered, invalid_proof, mfa_required, refused, signed_in
+from phone_verify.api import ApiResponse, SignIn, answered, invalid_proof
 from phone_verify.http.problems import invalid, unavailable
+from phone_verify.model import Redeemed
 from phone_verify.sync import run
 
-from . import accounts, calls
+from . import accounts, actions, calls
+from .api_views import ApiReplies
 from .site import current_site
+from .view_rules import outside_transactions
 
 log = logging.getLogger("phone_verify")
 
@@ -34,11 +37,12 @@ _PATH = "v1/session"
 
 
 class ExchangeView(APIView):  # type: ignore[misc]
-    """Takes a proof as `POST v1/session` does, and answers with the site's own token; no session begins.
+    """Accept a proof as `POST v1/session` does, and reply with the site's own token; no session is opened.
 
-    `token_for_user` is a function, or the dotted path of one, that is given the user and the request, and returns
-    what the answer holds beside `user` and `created`. Refusals, and their bodies, are those of `POST v1/session`. Our
-    limits throttle what leads to a proof; the view asks for no login and has no throttle of its own.
+    `token_for_user` is a function, or its dotted path. It is called with the user and the request
+    and returns the fields of the reply in addition to `user` and `created`. Refusals and their
+    bodies are those of `POST v1/session`. The view requires no login and has no throttle, since our
+    limits already apply to the steps that lead to a proof.
     """
 
     token_for_user: str | Callable[[Any, HttpRequest], Mapping[str, Any]] | None = None
@@ -49,7 +53,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
 
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Any:  # noqa: N805 - Django's kind of classmethod
-        """The view function. Raises `ImproperlyConfigured` without a function that makes the token."""
+        """Return the view function. Raises `ImproperlyConfigured` without a `token_for_user`."""
         named = initkwargs.get("token_for_user", cls.token_for_user)
         if isinstance(named, str):
             try:
@@ -58,43 +62,45 @@ class ExchangeView(APIView):  # type: ignore[misc]
                 raise ImproperlyConfigured(f"token_for_user: {error}") from None
         if not callable(named):
             raise ImproperlyConfigured(
-                "token_for_user: name the function that makes a token for a user, like "
+                "token_for_user: set the function that creates a token for a user, like "
                 "ExchangeView.as_view(token_for_user='shop.tokens.pair')"
             )
-        view = super().as_view(**{**initkwargs, "token_for_user": staticmethod(named)})
-        # With ATOMIC_REQUESTS an error after the exchange would give the proof back.
-        for alias in connections:
-            view = transaction.non_atomic_requests(using=alias)(view)
-        return view
+        return outside_transactions(super().as_view(**{**initkwargs, "token_for_user": staticmethod(named)}))
 
     @sensitive_variables()
     def post(self, request: Request) -> HttpResponse:
-        """Burn the proof, and make the token."""
-        asked: HttpRequest = request._request  # its body is read by us: up to our limit, and by our rules
+        """Redeem the proof and create the token."""
+        http: HttpRequest = request._request  # the core reads the body: up to its limit, by its rules
         site = current_site()
         try:
-            call = calls.read_call(asked, _PATH)
+            call = calls.read_call(http, _PATH)
         except OSError:
-            return self._response(asked, invalid("The body did not arrive whole."))
-        answer = run(answered(site, site.verifier.flows, call))
-        if not isinstance(answer, SignIn):
-            return self._response(asked, answer if isinstance(answer, ApiResponse) else invalid_proof())
+            return self._response(http, invalid(calls.INCOMPLETE_BODY))
+        result = run(answered(site, site.verifier.flows, call))
+        if not isinstance(result, SignIn):
+            return self._response(http, result if isinstance(result, ApiResponse) else invalid_proof())
+        replies = _TokenReplies(site, call, http, self.token_for_user)
         try:
-            try:
-                account = accounts.sign_in(asked, answer.redeemed, session=False)
-            except accounts.MfaRequiredError:
-                return self._response(asked, mfa_required(call))
-            if account is None:
-                return self._response(asked, refused(call))
-            user = get_user_model()._default_manager.get(pk=account.user.id)
-            make: Any = self.token_for_user
-            token = make(user, asked)
+            return self._response(http, actions.perform(http, result, replies, session=False))
         except DatabaseError as error:
-            # The kind only: a database's own words can hold values.
-            log.error("the database of accounts did not answer: %s", type(error).__name__)
-            return self._response(asked, unavailable())
-        reply = signed_in(site, call, answer.redeemed, account.user, created=account.created)
-        return self._response(asked, replace(reply, document={**token, **(reply.document or {})}, device_cookie=None))
+            # The type only: the text of a database error can hold values.
+            log.error("the database of accounts is unavailable: %s", type(error).__name__)
+            return self._response(http, unavailable())
 
     def _response(self, request: HttpRequest, reply: ApiResponse) -> HttpResponse:
         return calls.response(request, current_site(), request.path, reply)
+
+
+@dataclass(frozen=True, slots=True)
+class _TokenReplies(ApiReplies):
+    """The API's replies, with a token in the place of a session."""
+
+    request: HttpRequest
+    token_for_user: Any
+
+    def signed_in(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
+        user = get_user_model()._default_manager.get(pk=account.user.id)
+        token = self.token_for_user(user, self.request)
+        # Not `super()`, which does not work in a dataclass with slots.
+        reply = ApiReplies.signed_in(self, account, redeemed)
+        return replace(reply, document={**token, **(reply.document or {})}, device_cookie=None)

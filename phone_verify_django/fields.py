@@ -8,7 +8,7 @@ from django.db import models
 
 
 class ExactCharField(models.CharField):  # type: ignore[type-arg]
-    """Text that is compared by bytes everywhere: the usual collations of MySQL take `a` and `A` for the same."""
+    """Text that every database compares by bytes: the default collations of MySQL treat `a` and `A` as equal."""
 
     def db_parameters(self, connection: Any) -> dict[str, Any]:
         parameters: dict[str, Any] = dict(super().db_parameters(connection))

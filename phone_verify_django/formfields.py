@@ -1,4 +1,4 @@
-"""A field for the forms of a site: a number as people type it, in E.164 as the site keeps it."""
+"""A form field that accepts a number as people type it and returns it in E.164."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _LONGEST = 64
 
 
 class PhoneField(forms.CharField):
-    """A phone number. All digits of our languages are read, and the national form of the `region` of `PHONE_VERIFY`.
+    """A phone number, in the digits of all our languages, also in the national form of the setting `region`.
 
-    Its clean value is the number in E.164 as text, empty where the field may be empty and is.
+    Its clean value is the number in E.164 as text, or an empty text if the field is not required.
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        # Numbers run from left to right on every page.
+        # Numbers are written from left to right on every page.
         attributes = {"type": "tel", "autocomplete": "tel", "inputmode": "tel", "dir": "ltr"}
         kwargs.setdefault("widget", forms.TextInput(attrs=attributes))
         kwargs.setdefault("max_length", _LONGEST)
         super().__init__(**kwargs)
 
     def clean(self, value: Any) -> str:
-        """The number in E.164. Raises `ValidationError` for what is no number, in the language of the page."""
+        """Return the number in E.164. Raises `ValidationError` in the language of the page."""
         typed: str = super().clean(value)
         if not typed:
             return ""

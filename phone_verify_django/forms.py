@@ -1,7 +1,7 @@
-"""The forms of the pages, for templates that show forms and not single fields: plain, by crispy, or the site's own.
+"""The forms of the pages, for templates that render whole forms: plain, with crispy, or in the site's own way.
 
-What a number and a code must be is decided in the core. These forms take what was typed; a subclass may add fields
-and rules of its own, or put the number together from several (`clean_phone`).
+The core validates numbers and codes; these forms pass on the typed text. A subclass can add fields
+and rules, or build the number from several fields (`clean_phone`).
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from phone_verify.web.pages import CodePage, LoginPage, Page
 
 
 class AsTyped(forms.CharField):
-    """Takes a text as it was typed: the core judges it, and says so in the visitor's language."""
+    """A text as typed: the core validates it and reports errors in the visitor's language."""
 
     def clean(self, value: Any) -> str:
-        """The text, without the spaces around it."""
+        """Return the text without surrounding spaces."""
         return self.to_python(value) or ""
 
 
 class PageForm(forms.Form):
-    """What every form of ours has: the texts of the page, and where the visitor wanted to go.
+    """Base class of our forms, with the texts of the page and the field `next`.
 
-    `page` is what the core shows, None while an answer to it is being read.
+    `page` is the page that the core shows; None while posted data is read.
     """
 
-    #: The field that the page is about: what the core says of it stands there.
+    #: The field to which errors of the core are attached.
     main_field: ClassVar[str] = ""
 
     next = AsTyped(required=False, widget=forms.HiddenInput)
@@ -40,13 +40,13 @@ class PageForm(forms.Form):
             self.initial.setdefault("next", page.next)
 
     def label(self, **labels: str) -> None:
-        """Name these fields, as far as a subclass has kept them."""
+        """Set the labels of these fields, except those that a subclass has removed."""
         for name in labels.keys() & self.fields.keys():
             self.fields[name].label = labels[name]
 
 
 class PhoneForm(PageForm):
-    """A number, and where there are several ways to check it, the way."""
+    """A number, and a channel if several are available."""
 
     main_field = "phone"
 
@@ -75,7 +75,7 @@ class PhoneForm(PageForm):
 
 
 class CodeForm(PageForm):
-    """A code, and on the way in whether to stay signed in on this device."""
+    """A code, and at sign-in whether to stay signed in on this device."""
 
     main_field = "code"
 
@@ -97,8 +97,8 @@ class CodeForm(PageForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         text, page = self.texts.page, self.page
-        rings = isinstance(page, CodePage) and page.kind == "flash_call"
-        self.label(code=text["last_digits" if rings else "code"], remember=text["remember"])
+        is_call = isinstance(page, CodePage) and page.kind == "flash_call"
+        self.label(code=text["last_digits" if is_call else "code"], remember=text["remember"])
         if isinstance(page, CodePage) and not page.asks_remember:
             self.fields.pop("asks_remember", None)
             self.fields.pop("remember", None)

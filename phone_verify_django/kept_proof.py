@@ -1,4 +1,4 @@
-"""A redeemed proof as plain values, for a session that keeps it while its user completes a step."""
+"""A redeemed proof as JSON values, for a session that keeps it while its user completes a step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from phone_verify.model import Assurance, Redeemed
 
 
 def as_values(redeemed: Redeemed) -> dict[str, Any]:
-    """Return the proof as values that JSON can hold."""
+    """Return the proof as JSON values."""
     return {
         "phone": redeemed.phone.e164,
         "purpose": redeemed.purpose,

@@ -1,6 +1,6 @@
-"""The login stages of django-allauth, where the site has installed it.
+"""The login stages of django-allauth, if the site has installed it.
 
-`phone_verify_django.allauth` registers them at start-up, so that `accounts` need not import it.
+`phone_verify_django.allauth` registers them at start-up, so that `accounts` does not import it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LoginStages(Protocol):
         remember: bool | None,
         next_url: str,
     ) -> bool:
-        """Sign the user in through the stages. Return False where the package refuses the user."""
+        """Sign the user in through the stages. Return False if the package refuses the user."""
         ...
 
     def is_complete(self, request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, created: bool) -> bool:
@@ -46,5 +46,5 @@ def register(stages: LoginStages) -> None:
 
 
 def current() -> LoginStages | None:
-    """Return the stages in use, or None where django-allauth is not installed."""
+    """Return the stages in use, or None if django-allauth is not installed."""
     return _registered if apps.is_installed("allauth.account") else None

@@ -1,8 +1,8 @@
-"""Admin lists that mask numbers, and cannot be asked for what they mask.
+"""Admin lists that mask numbers, and restrict lookups so that a filter cannot reveal them.
 
 Django accepts any lookup on a model's own columns in the address of a list, so
-`?phone__startswith=` would return a number digit by digit. A list here accepts its filters and the
-parameters of its own links, and nothing else.
+`?phone__startswith=` would reveal a number digit by digit. These lists accept only their filters
+and the parameters of their own links.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from phone_verify import InvalidPhoneError, PhoneNumber
 
 from .site import current_site
 
-#: A name that has the last so many digits of its user's number in it shows the number.
+#: A name that contains this many last digits of its user's number reveals the number.
 _LEAST_DIGITS = 7
 
 
 class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """A list with closed lookups, for models with the columns `user` and `phone`."""
+    """A list with restricted lookups, for models with the columns `user` and `phone`."""
 
-    #: The parameters of this list's own links, each with the values that it can have.
-    own_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {}
+    #: The parameters of this list's own links, each with its allowed values.
+    allowed_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {}
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
-        """Return whether the list may be narrowed so; Django answers 400 where not.
+        """Return whether this lookup is allowed; otherwise Django responds with 400.
 
-        A NUL is refused in every value: PostgreSQL cannot compare with one, and Django answers 500.
+        A NUL is refused in every value: PostgreSQL cannot compare with one, and Django would respond with 500.
         """
-        if own := self.own_lookups.get(lookup):
-            return own.fullmatch(value) is not None
+        if pattern := self.allowed_lookups.get(lookup):
+            return pattern.fullmatch(value) is not None
         return "\0" not in value and (lookup in self._filters(request) or self._is_of_a_popup(lookup, value))
 
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
-        """Find users by a part of their name, or by the whole of it where the term has a digit or no letter.
+        """Find users by a part of their name, or by the whole name if the term has a digit or no letter.
 
-        Many sites name their users by the number, alone or after a word, and a part of a number must find nothing.
+        Many sites use the number in usernames, and a part of a number must find nothing.
         """
         is_word = any(map(str.isalpha, search_term)) and not any(map(str.isnumeric, search_term))
         if not self.get_search_fields(request) or not search_term or is_word:
@@ -57,38 +57,38 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("user"))
     def owner(self, row: Any) -> str:
-        """Return the user's name; the hint of the number where the name is one, or has it in it."""
-        name, own = str(row.user), PhoneNumber(row.phone)
-        if own.e164[-_LEAST_DIGITS:] in _digits(name):
-            return own.hint
+        """Return the user's name, or the masked number if the name is or contains the number."""
+        name, phone = str(row.user), PhoneNumber(row.phone)
+        if phone.e164[-_LEAST_DIGITS:] in _digits(name):
+            return phone.hint
         try:
             return PhoneNumber.parse(name, current_site().verifier.policy.region).hint
         except InvalidPhoneError:
             return name
 
     def _filters(self, request: HttpRequest) -> Iterator[str]:
-        """The parameters of the listed filters, made as in `ChangeList.get_filters`."""
+        """Yield the parameters of the listed filters, created as in `ChangeList.get_filters`."""
         entries: list[Any] = list(self.get_list_filter(request))
         for entry in entries:
             if isinstance(entry, type) and issubclass(entry, admin.SimpleListFilter):
                 yield str(entry.parameter_name)
                 continue
-            made: Any
+            list_filter: Any
             if isinstance(entry, type):
-                made = entry(request, {}, self.model, self)
+                list_filter = entry(request, {}, self.model, self)
             else:
-                path, make = entry if isinstance(entry, list | tuple) else (entry, admin.FieldListFilter.create)
+                path, create = entry if isinstance(entry, list | tuple) else (entry, admin.FieldListFilter.create)
                 field = get_fields_from_path(self.model, path)[-1]
-                made = make(field, request, {}, self.model, self, field_path=path)
-            yield from made.expected_parameters()
+                list_filter = create(field, request, {}, self.model, self, field_path=path)
+            yield from list_filter.expected_parameters()
 
     def _is_of_a_popup(self, lookup: str, value: str) -> bool:
-        """Whether the `limit_choices_to` of a foreign key to this model narrows its popup so."""
+        """Return whether a popup has this lookup from the `limit_choices_to` of a foreign key to this model."""
         keys: list[Any] = self.model._meta.related_fkey_lookups
         limits = [key() if callable(key) else key for key in keys]
         return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
 
 
 def _digits(name: str) -> str:
-    """The digits of a name, of any script, in ASCII."""
+    """Return the digits of a name, of any script, in ASCII."""
     return "".join(str(unicodedata.digit(letter)) for letter in name if letter.isdigit())

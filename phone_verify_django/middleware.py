@@ -1,4 +1,4 @@
-"""Ends sessions in the site's own views too.
+"""Middleware that ends sessions in the site's own views too.
 
     MIDDLEWARE = [
         …,
@@ -6,8 +6,9 @@
         "phone_verify_django.middleware.PhoneSessionMiddleware",
     ]
 
-After a number was changed, removed or lost every other session of its user ends. Our own pages, API, decorators and
-mixins check that by themselves; for all other views this middleware does, where the user is loaded.
+After a number was changed, removed or lost, every other session of its user ends. Our own pages, API,
+decorators and mixins check that themselves; this middleware does it for all other views, when the
+user is loaded.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ from .site import current_site
 
 
 class PhoneSessionMiddleware:
-    """Makes `request.user` anonymous in a session that was ended. Reads nothing for a request that asks for no user.
+    """Make `request.user` anonymous in a session that was ended. Reads nothing until `request.user` is used.
 
-    After a sign-in or sign-out by any method it also deletes the cookie of verifications that the browser has started.
+    After a sign-in or sign-out by any method it also deletes the cookie of verifications started in the browser.
     """
 
     sync_capable = True
@@ -47,7 +48,7 @@ class PhoneSessionMiddleware:
     def __call__(self, request: HttpRequest) -> Any:
         if not hasattr(request, "user"):
             raise ImproperlyConfigured(
-                "MIDDLEWARE: PhoneSessionMiddleware needs the user; write it after "
+                "MIDDLEWARE: PhoneSessionMiddleware needs request.user; put it after "
                 "'django.contrib.auth.middleware.AuthenticationMiddleware'"
             )
         loaded = request.user
@@ -58,16 +59,16 @@ class PhoneSessionMiddleware:
 
         request.auser = auser
         if iscoroutinefunction(self):
-            return self._answer(request)
+            return self._call_async(request)
         return _without_verifications(request, self.get_response(request))
 
-    async def _answer(self, request: HttpRequest) -> HttpResponse:
+    async def _call_async(self, request: HttpRequest) -> HttpResponse:
         return _without_verifications(request, await self.get_response(request))
 
 
 @receiver(user_logged_in, dispatch_uid="phone_verify_django.middleware.in")
 @receiver(user_logged_out, dispatch_uid="phone_verify_django.middleware.out")
-def _note_change_of_user(request: HttpRequest | None, **_: object) -> None:
+def _mark_user_changed(request: HttpRequest | None, **_: object) -> None:
     if request is not None:
         request.phone_verify_user_changed = True  # type: ignore[attr-defined]
 
@@ -82,7 +83,7 @@ def _without_verifications(request: HttpRequest, response: HttpResponse) -> Http
         mount = reverse("phone_verify:login").removesuffix("login/")
     except NoReverseMatch:
         return response
-    # Outside of the mount the browser may have the cookie and not show it.
+    # Outside the mount point the browser may have the cookie without sending it.
     if name in request.COOKIES or not request.path.startswith(mount):
         calls.finish(request, response, current_site(), mount, cookie="")
     return response

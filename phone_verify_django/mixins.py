@@ -1,4 +1,4 @@
-"""For a site's class-based views: the decorators' rules, in the style of Django's own access mixins."""
+"""Mixins for a site's class-based views: the rules of the decorators, like Django's own access mixins."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from . import access, app_settings
 
 
 class PhoneVerifiedRequiredMixin(AccessMixin, View):
-    """Lets in who is signed in and has a verified number; others sign in, or confirm one, and come back.
+    """Allow only signed-in users who have a verified number.
 
-    With `raise_exception` they are answered 403 instead. It stands before the other bases of the view, whose handlers
-    may be `async def`.
+    Other users are redirected to sign in or to verify a number, then returned to the page; with
+    `raise_exception` they get a 403. Put it before the other base classes of the view, whose
+    handlers can be `async def`.
     """
 
     verify_url: str | None = None
 
-    def may_pass(self) -> bool:
-        """Whether this request is let in."""
+    def test_func(self) -> bool:
+        """Return whether this request is allowed."""
         return access.has_phone(self.request)
 
     def get_login_url(self) -> str:
-        """Where to sign in: `login_url`, or as the site says, or our own page."""
+        """Return `login_url`, the site's `LOGIN_URL` or our own sign-in page."""
         return str(self.login_url) if self.login_url else app_settings.sign_in_url()
 
     def handle_no_permission(self) -> HttpResponseRedirect:
-        """The way to what is missing. Raises `PermissionDenied` with `raise_exception`."""
+        """Redirect to the missing step. Raises `PermissionDenied` with `raise_exception`."""
         if self.raise_exception:
             raise PermissionDenied(self.get_permission_denied_message())
         return access.redirect_to_login_or_verify(
@@ -44,26 +45,29 @@ class PhoneVerifiedRequiredMixin(AccessMixin, View):
         )
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Go on, or away."""
-        onward = super().dispatch
+        """Serve the view if `test_func` allows it."""
+        dispatch = super().dispatch
         if not self.view_is_async:
-            return self._refused() or onward(request, *args, **kwargs)
+            return self._denied() or dispatch(request, *args, **kwargs)
 
         async def awaited() -> HttpResponseBase:
-            return await sync_to_async(self._refused)() or await onward(request, *args, **kwargs)  # type: ignore[misc]
+            return await sync_to_async(self._denied)() or await dispatch(request, *args, **kwargs)  # type: ignore[misc]
 
         return awaited()  # type: ignore[return-value]
 
-    def _refused(self) -> HttpResponseRedirect | None:
-        return None if self.may_pass() else self.handle_no_permission()
+    def _denied(self) -> HttpResponseRedirect | None:
+        return None if self.test_func() else self.handle_no_permission()
 
 
 class RecentPhoneCheckRequiredMixin(PhoneVerifiedRequiredMixin):
-    """Lets in who has proved the own number in this session, at most `max_age` ago; others do so and come back."""
+    """Allow only users who verified their number in this session at most `max_age` ago.
 
-    #: A span of time, or seconds.
+    Other users are redirected to verify it again, then returned to the page.
+    """
+
+    #: A timedelta, or seconds.
     max_age: timedelta | float = 0
 
-    def may_pass(self) -> bool:
-        """Whether this request is let in. Raises `ImproperlyConfigured` for a view without a `max_age`."""
-        return access.has_checked(self.request, access.span(self.max_age))
+    def test_func(self) -> bool:
+        """Return whether this request is allowed. Raises `ImproperlyConfigured` without a `max_age`."""
+        return access.has_checked(self.request, access.to_timedelta(self.max_age))

@@ -1,4 +1,4 @@
-"""The tables: whose number is whose, and what the store keeps."""
+"""The tables of verified numbers, and of the store in Django's database."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from .fields import ExactCharField
 
 
 class VerifiedPhone(models.Model):
-    """A number that a user has proven to hold. Nobody else has it, unless the site lets users share numbers.
+    """A verified number of a user, who alone has it unless the site lets users share numbers.
 
-    Two columns are empty or what they say, so that plain unique constraints keep their promises on every database;
-    MariaDB has no conditional ones. `save` fills them, and `phones` keeps them right when a row goes.
+    `is_primary` and `signs_in` are set or NULL, so that plain unique constraints work on every
+    database; MariaDB has no conditional ones. `save` sets them, and `phones` updates them when a row
+    is deleted.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="verified_phones")
     phone = models.CharField(max_length=16)  # E.164: a plus and fifteen digits at most
     verified_at = models.DateTimeField()
-    #: True at one of the user's numbers, and empty at the others.
+    #: True for one of the user's numbers, NULL for the others.
     is_primary = models.BooleanField(null=True, default=None, editable=False)
-    #: The number once more, at the one user whom it signs in; empty at others who share it.
+    #: A copy of the number for the one user whom it signs in; NULL for others who share it.
     signs_in = models.CharField(max_length=16, null=True, default=None, editable=False)
 
     class Meta:
         indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
         constraints = (
-            # Not `unique`, which on PostgreSQL makes a second index for LIKE.
+            # Not `unique`, which on PostgreSQL creates a second index for LIKE.
             models.UniqueConstraint(fields=["signs_in"], name="phone_verify_one_signs_in"),
             models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_once"),
             models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_one_primary"),
@@ -42,12 +43,12 @@ class VerifiedPhone(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"number {self.pk} of user {self.user_id}"  # not the number: this text goes into logs
+        return f"number {self.pk} of user {self.user_id}"  # not the number: this text is logged
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A new row is its user's primary number if it is the first, and signs in by it unless somebody else does.
+        """Save. A new row is primary if it is its user's first, and signs in unless another user's row does.
 
-        Raises `IntegrityError` for a number of somebody else where numbers are not shared.
+        Raises `IntegrityError` for a number of another user unless numbers are shared.
         """
         if self._state.adding:
             rows = type(self)._default_manager.using(kwargs.get("using"))
@@ -58,7 +59,7 @@ class VerifiedPhone(models.Model):
 
 
 class SessionGeneration(models.Model):
-    """How often all sessions of a user were ended; for a user without a row, never."""
+    """How often all sessions of a user were ended. A user without a row counts as 0."""
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
     generation = models.PositiveIntegerField(default=0)
@@ -70,7 +71,7 @@ class SessionGeneration(models.Model):
 class VerificationRow(models.Model):
     """One verification, with the fields of `phone_verify.model.Verification`.
 
-    Times are whole microseconds UTC: exact on every database, and the same whatever `USE_TZ` says.
+    Times are microseconds since 1970 in UTC: exact on every database, and independent of `USE_TZ`.
     """
 
     id = ExactCharField(primary_key=True, max_length=44)
@@ -114,17 +115,17 @@ class VerificationRow(models.Model):
     class Meta:
         verbose_name = "verification"
         verbose_name_plural = "verifications"
-        # Not `db_index`, which on PostgreSQL makes a second index for LIKE.
+        # Not `db_index`, which on PostgreSQL creates a second index for LIKE.
         indexes = (models.Index(fields=["tag"], name="phone_verify_verification_tag"),)
 
     def __str__(self) -> str:
-        return f"{self.status} verification by {self.channel}"  # neither phone nor id: this text goes into logs
+        return f"{self.channel} verification ({self.status})"  # neither phone nor id: this text is logged
 
 
 class PhoneRow(models.Model):
-    """What is counted of one phone; every step on the phone locks this row.
+    """The counters of one phone; every step on the phone locks this row.
 
-    `windows` and `failures` hold, by quota and by failure key, how many, when they are forgotten, and the locks.
+    `windows` and `failures` hold, by quota and by failure key, the count, its expiry and the locks.
     """
 
     tag = ExactCharField(primary_key=True, max_length=22)
@@ -141,7 +142,7 @@ class PhoneRow(models.Model):
 
 
 class CounterRow(models.Model):
-    """What is counted of many phones together: by address, by prefix, for the whole site, by the hour."""
+    """A counter shared by many phones: by address, by prefix, for the whole site, by the hour."""
 
     name = ExactCharField(primary_key=True, max_length=100)
     count = models.IntegerField(default=0)

@@ -1,8 +1,8 @@
-"""The mark of a verified number on a login that waits for a further step of django-allauth.
+"""The mark of a verified number on a login that is pending in django-allauth.
 
-Such a login ends in a later request, with a user loaded anew. The mark says which number was
+Such a login ends in a later request, with a newly loaded user. The mark records which number was
 verified, so that the session counts as opened by that phone, which is then no second factor in it.
-The mark permits nothing: what requires a verification reads the login itself (`allauth.login`).
+The mark permits nothing: code that requires a verification reads the login itself (`allauth.login`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ SESSION_KEY = "phone_verify_allauth_proven"
 
 
 def note(request: HttpRequest, user: AbstractBaseUser, phone: PhoneNumber) -> None:
-    """Keep that the login of this user has verified this number."""
+    """Record that the login of this user has verified this number."""
     request.session[SESSION_KEY] = {"user": str(user.pk), "phone": phone.e164, "at": session_time.now()}
 
 
 def forget(request: HttpRequest) -> None:
-    """Drop the mark."""
+    """Delete the mark."""
     request.session.pop(SESSION_KEY, None)
 
 
@@ -60,5 +60,5 @@ def _take(request: HttpRequest | None, user: Any, **_: object) -> None:
         return
     user.proven_phone = phone
     if (path := backends.backend_path()) is not None:
-        # django-allauth names its own backend for a user that it has loaded from its pending login.
+        # django-allauth sets its own backend for a user that it has loaded from its pending login.
         request.session[BACKEND_SESSION_KEY] = path

@@ -1,7 +1,7 @@
-"""Visitors whose number is proven and whom nobody knows yet: what their session keeps while they fill in a form.
+"""Pending sign-up: the verified number that a session keeps while a new user fills in the site's form.
 
-The proof is burnt. What waits is good for one user: as soon as somebody has the number it makes nobody, so that an old
-copy of a session that is kept in a cookie gains nothing.
+The proof is already redeemed. A pending sign-up creates one user at most: as soon as any user has the
+number it is void, so an old copy of a session that is kept in a cookie is useless.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from . import account_policy, accounts, app_settings, backends, kept_proof
 
 SESSION_KEY = "phone_verify_newcomer"
 
-#: Seconds for the form.
-LIFE = 600
+#: Time for the form, in seconds.
+TTL = 600
 
 
 @dataclass(frozen=True, slots=True)
 class PendingSignup:
-    """A proven number that waits for a form, and whether the visitor wants to stay signed in; None if nobody asked."""
+    """A verified number, and the visitor's choice to stay signed in (None if not asked)."""
 
     redeemed: Redeemed
     remember: bool | None
 
 
-def wait(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None) -> bool:
-    """Keep the number for the form that new users fill in; False where there is no form, or nobody new to fill it in.
+def save(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None) -> bool:
+    """Save a pending sign-up in the session; False if the site has no form or the number makes no new user.
 
-    The session gets a new key: whoever knew the old one does not fill in the form instead.
+    The session gets a new key, so that a client with the old one cannot fill in the form instead.
     """
     if app_settings.account_settings().signup_form is None or backends.backend_path() is None:
         return False
@@ -50,13 +50,13 @@ def wait(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None)
     return True
 
 
-def waiting(request: HttpRequest) -> PendingSignup | None:
-    """What waits, if it is not older than ten minutes and nobody has the number by now."""
+def load(request: HttpRequest) -> PendingSignup | None:
+    """Return the pending sign-up, unless it is older than `TTL` seconds or the number is taken by now."""
     kept: Any = request.session.get(SESSION_KEY)
     try:
-        if not 0 <= time.time() - kept["since"] <= LIFE:
+        if not 0 <= time.time() - kept["since"] <= TTL:
             return None
-    except (KeyError, TypeError):  # nothing waits, or it is another version's
+    except (KeyError, TypeError):  # none, or saved by another version
         return None
     redeemed = kept_proof.from_values(kept)
     if redeemed is None or not accounts.is_new(redeemed):
@@ -65,7 +65,7 @@ def waiting(request: HttpRequest) -> PendingSignup | None:
 
 
 def forget(request: HttpRequest) -> None:
-    """Nothing waits any more."""
+    """Delete the pending sign-up from the session."""
     request.session.pop(SESSION_KEY, None)
 
 

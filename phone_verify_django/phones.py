@@ -1,6 +1,6 @@
-"""Users' numbers: which one is primary, who is given one, and what becomes of the others when one goes.
+"""Users' numbers: assigning, removing and transferring them, and which one is primary.
 
-Numbers are texts in E.164 here, as the tables have them.
+Numbers are texts in E.164 here, as in the tables.
 """
 
 from __future__ import annotations
@@ -34,76 +34,77 @@ from .site import current_site
 
 log = logging.getLogger("phone_verify")
 
-#: Whoever comes at the same moment may be first; a number that moves can have several at once who are.
-_TRIES = 10
+#: Tries of a claim: a concurrent one can win each time, and a transferable number can have several.
+_ATTEMPTS = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What it changed that a user was given a number."""
+    """The effects of assigning a number to a user."""
 
-    #: The user's numbers whose owners should be told: those that went, or the primary one if another came beside it.
+    #: The user's numbers to notify: those that were removed, or the primary one if another was added.
     old: Sequence[str] = field(default=(), repr=False)
-    #: The users who had the number.
+    #: The users from whom the number was taken.
     previous_owners: Sequence[Any] = ()
-    #: Whether every session of the user has ended by it.
+    #: Whether it ended every session of the user.
     ends_sessions: bool = False
 
 
 def phone_of(user: AbstractBaseUser) -> str | None:
-    """The user's primary number, or None."""
+    """Return the user's primary number, or None."""
     return next(iter(phones_of(user)), None)
 
 
 def phones_of(user: AbstractBaseUser) -> list[str]:
-    """All of the user's verified numbers, the primary one first, then the newest."""
+    """Return the user's verified numbers: the primary one first, then the newest."""
     return _in_order(VerifiedPhone.objects.filter(user_id=user.pk))
 
 
 def owner_of(phone: str) -> AbstractBaseUser | None:
-    """The user whom this number signs in: of several who share it, the one who had it first. None if nobody has it."""
+    """Return the user whom this number signs in, of several who share it the first. None if no user has it."""
     held = VerifiedPhone.objects.select_related("user").filter(phone=phone)
-    # It is at somebody nearly always; two who came at one moment can have left it empty.
+    # Nearly always set for one user; two concurrent claims can have left it empty.
     row = held.order_by(models.F("signs_in").desc(nulls_last=True), "pk").first()
     return None if row is None else row.user
 
 
 def holders_of(phone: str) -> Sequence[Any]:
-    """The primary keys of the users who have this number."""
+    """Return the primary keys of the users who have this number."""
     return list(_rows().filter(phone=phone).values_list("user_id", flat=True))
 
 
 def touch_verified_at(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
     """Record that the user has verified this number again; False if the user does not have it.
 
-    Raises `StaffPhoneError` as `give` does.
+    Raises `StaffPhoneError` as `assign` does.
     """
     rights.require(user, redeemed)
     held = VerifiedPhone.objects.filter(user_id=user.pk, phone=redeemed.phone.e164)
     return bool(held.update(verified_at=stored(redeemed.verified_at)))
 
 
-def give(
+def assign(
     user: AbstractBaseUser,
     redeemed: Redeemed,
     *,
-    replaces: bool = False,
-    moves: bool = False,
-    alone: bool = False,
+    replace_existing: bool = False,
+    transfer: bool = False,
+    exclusive: bool = False,
 ) -> Change | None:
-    """Give the user the verified number; None where another user has it, or the user's field refuses it.
+    """Assign the verified number to the user; None if another user has it, or the user's field refuses it.
 
     Raises `StaffPhoneError` for a test number's code and a user with rights over other users.
 
-    `replaces` drops all others and makes this the primary one; else it is primary if it is the first. `moves` takes it
-    from whoever has proven it before, where numbers are not shared; `alone` shares it with nobody even where they are.
+    `replace_existing` removes the user's other numbers and makes this one primary; otherwise it is
+    primary if it is the first. `transfer` takes it from users who verified it earlier, unless
+    numbers are shared; `exclusive` allows no sharing even if the setting does.
     """
     rights.require(user, redeemed)
     phone, verified_at = redeemed.phone.e164, stored(redeemed.verified_at)
-    for _ in range(_TRIES):
+    for _ in range(_ATTEMPTS):
         try:
             with transaction.atomic(using=_database()):
-                return _given(user, phone, verified_at, replaces, moves, alone)
+                return _assign(user, phone, verified_at, replace_existing, transfer, exclusive)
         except IntegrityError:
             continue
         except DataError:
@@ -112,15 +113,15 @@ def give(
 
 
 def release(phone: str, verified_at: datetime) -> list[Any]:
-    """Take the number from whoever has proven it before this time; the users who had it. Nobody is told yet."""
+    """Take the number from users who verified it before this time, and return them. Sends no signals."""
     with transaction.atomic(using=_database()):
         return _taken_away(_rows().filter(phone=phone, verified_at__lt=stored(verified_at)))
 
 
-def prefer(user: AbstractBaseUser, phone: str) -> str | None:
-    """Make this number of the user's the primary one; the one that was it, or None if nothing changed.
+def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
+    """Make this number of the user the primary one. Return the previous one, or None if nothing changed.
 
-    Nothing changes either where the user's field refuses the number, which another user may have in it.
+    Nothing changes either if the user's field refuses the number, because another user's field holds it.
     """
     try:
         with transaction.atomic(using=_database()):
@@ -135,75 +136,75 @@ def prefer(user: AbstractBaseUser, phone: str) -> str | None:
     return held[0]
 
 
-def withdraw(request: HttpRequest | None, user: AbstractBaseUser, phone: str) -> bool:
-    """Take this number from the user, and tell; False if it is not the user's."""
+def remove(request: HttpRequest | None, user: AbstractBaseUser, phone: str) -> bool:
+    """Remove this number from the user and send the signals; False if the user does not have it."""
     with transaction.atomic(using=_database()):
         _hold(user)
         gone = bool(_rows().filter(user_id=user.pk, phone=phone).delete()[0])
     if gone:
-        tell(request, user, Change([phone], ends_sessions=True), phone_of(user))
+        send_signals(request, user, Change([phone], ends_sessions=True), phone_of(user))
     return gone
 
 
 def stored(time: datetime) -> datetime:
-    """A time as the site's tables hold it: without a zone where the site knows none (`USE_TZ`)."""
+    """Return a time as the site's tables store it: naive if `USE_TZ` is off."""
     return time if settings.USE_TZ else timezone.make_naive(time)
 
 
-def tell(request: HttpRequest | None, user: AbstractBaseUser, change: Change, new: str | None) -> None:
-    """Send the signals that tell of a change. Where it ended the user's sessions, this request's goes on."""
+def send_signals(request: HttpRequest | None, user: AbstractBaseUser, change: Change, new: str | None) -> None:
+    """Send the signals of a change. If it ended the user's sessions, the session of this request continues."""
     if change.ends_sessions:
         sessions.keep_this(request, user, ends=len(change.old))
     model = get_user_model()
     for old in change.old:
-        told = partial(_notify, request, PhoneNumber(old))
+        notify = partial(_notify, request, PhoneNumber(old))
         # The provider is called with no transaction open.
-        transaction.on_commit(told, using=router.db_for_write(VerifiedPhone), robust=True)
+        transaction.on_commit(notify, using=router.db_for_write(VerifiedPhone), robust=True)
         signals.phone_changed.send_robust(
             model, request=request, user=user, old=PhoneNumber(old), new=PhoneNumber(new) if new else None
         )
-    for loser in change.previous_owners:
-        signals.phone_lost.send_robust(model, request=request, user=loser, phone=PhoneNumber(new or ""))
+    for previous_owner in change.previous_owners:
+        signals.phone_lost.send_robust(model, request=request, user=previous_owner, phone=PhoneNumber(new or ""))
 
 
 def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
-    # Without a request nobody's language is known.
+    # Without a request the user's language is unknown.
     texts = calls.page_call(request).texts if request is not None else texts_in(ENGLISH)
     notify_old_number(current_site(), old, texts)
 
 
-def _given(
-    user: AbstractBaseUser, phone: str, verified_at: datetime, replaces: bool, moves: bool, alone: bool
+def _assign(
+    user: AbstractBaseUser, phone: str, verified_at: datetime, replace_existing: bool, transfer: bool, exclusive: bool
 ) -> Change | None:
     own = _rows().filter(user_id=user.pk)
-    # A write comes first: SQLite does not let whoever has read before write after somebody else has.
-    has = bool(own.filter(phone=phone).update(verified_at=verified_at))
+    # Write first: SQLite refuses to upgrade a read to a write after another connection has written.
+    has_it = bool(own.filter(phone=phone).update(verified_at=verified_at))
     _hold(user)
     before, previous_owners = _in_order(own), []
-    if alone or not app_settings.account_settings().shared_phones:
-        if moves:
+    if exclusive or not app_settings.account_settings().shared_phones:
+        if transfer:
             previous_owners = _taken_away(
                 _rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
             )
         held = _rows().filter(phone=phone)
-        if not has and held.exists():
-            if moves and not held.filter(verified_at__gte=verified_at).exists():
-                raise IntegrityError("somebody with an older proof came between: once more")
+        if not has_it and held.exists():
+            if transfer and not held.filter(verified_at__gte=verified_at).exists():
+                raise IntegrityError("a concurrent claim with an older proof came first: retry")
             return None
-    if not has:
-        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, signs_in=phone if alone else None)
-    if replaces or not before:
+    if not has_it:
+        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, signs_in=phone if exclusive else None)
+    if replace_existing or not before:
         _make_primary(user, phone)
     gone = [old for old in before if old != phone]
-    if replaces:
+    if replace_existing:
         own.exclude(phone=phone).delete()
         return Change(gone, previous_owners, ends_sessions=bool(gone))
-    return Change(before[:1] if not has else (), previous_owners)
+    return Change(before[:1] if not has_it else (), previous_owners)
 
 
 def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
-    """The users who had these."""
-    rows.update(signs_in=models.F("signs_in"))  # a write comes first, as in `_given`
+    """Delete these rows and return their users."""
+    rows.update(signs_in=models.F("signs_in"))  # write first, as in `_assign`
     gone = list(rows.select_related("user"))
     for row in gone:
         row.delete()
@@ -218,28 +219,28 @@ def _make_primary(user: AbstractBaseUser, phone: str) -> None:
 
 
 def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
-    """Write the primary number into the user's own field, if there is one and it can hold it."""
+    """Write the primary number into the user's own field, if there is one that can hold it."""
     name = app_settings.account_settings().phone_field_name()
     if name is None:
         return
     own, value = user_field(name), phone
     if phone is None:
         if name == get_user_model().USERNAME_FIELD or not (own.null or (own.blank and not own.unique)):
-            return  # a name, or a field that must have something: it stays as it was
+            return  # a username, or a field that must not be empty, keeps its value
         value = None if own.null else ""
     before = getattr(user, name)
     setattr(user, name, value)
     try:
         user.save(update_fields=[name])
     except DatabaseError:
-        setattr(user, name, before)  # whoever saves this user later does not try again
+        setattr(user, name, before)  # so that a later save of this object does not fail again
         raise
 
 
 def _follow(user: AbstractBaseUser, phone: str | None, using: str) -> None:
-    """Write the number that is primary after another was taken away; a field that refuses it is emptied.
+    """Write the new primary number after another was removed; empty a field that refuses it.
 
-    Not raised: a number must go whatever another user has in the field.
+    Raises nothing, so that the removal succeeds even if another user's field holds the number.
     """
     try:
         with transaction.atomic(using=using):
@@ -250,12 +251,12 @@ def _follow(user: AbstractBaseUser, phone: str | None, using: str) -> None:
 
 
 def _log_refusal() -> None:
-    # Not the database's own words: they can hold the number.
-    log.error("a primary number cannot be written into its user's field: %s refuses it", get_user_model()._meta.label)
+    # Not the text of the database error: it can hold the number.
+    log.error("a primary number cannot be written into the user's field: %s refuses it", get_user_model()._meta.label)
 
 
 def _hold(user: AbstractBaseUser) -> None:
-    """Let nobody else change this user's numbers until the transaction ends, where the database can."""
+    """Lock the user's row until the transaction ends, on databases that can."""
     list(get_user_model()._base_manager.using(_database()).select_for_update().filter(pk=user.pk).values_list("pk"))
 
 
@@ -276,17 +277,17 @@ def _database() -> str:
 
 
 @receiver(post_delete, sender=VerifiedPhone, dispatch_uid="phone_verify_django.phones")
-def _hand_over(instance: VerifiedPhone, origin: Any, using: str, **_: object) -> None:
-    """End the sessions of a user who loses a number, and hand over what the row stood for.
+def _pass_on_roles(instance: VerifiedPhone, origin: Any, using: str, **_: object) -> None:
+    """End the sessions of a user who loses a number, and pass on the roles of the row.
 
-    When a primary number goes, the user's newest is primary; when the row that signs in goes, the next one does.
+    After a primary number the user's newest one becomes primary; after the row that signs in, the next row does.
     """
     rows = VerifiedPhone.objects.using(using)
-    # Where the row goes with its user, as it does from any other origin, no user is left.
-    stays = getattr(origin, "model", type(origin)) is VerifiedPhone
-    if stays:
+    # With any other origin the row is deleted together with its user.
+    user_remains = getattr(origin, "model", type(origin)) is VerifiedPhone
+    if user_remains:
         sessions.end_all(instance.user_id)
-    if instance.is_primary and stays:
+    if instance.is_primary and user_remains:
         left = _primary_first(rows.filter(user_id=instance.user_id)).first()
         if left is not None:
             rows.filter(pk=left.pk).update(is_primary=True)

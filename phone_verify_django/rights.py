@@ -1,7 +1,7 @@
 """Staff: which users have rights over other users, and which verifications count for them.
 
-The rules stand in `phone_verify.staff`. `accounts.lets_in` asks them where a user is signed in, `phones.give` where a
-user is given a number, and the bridges where a code is a second factor.
+The rules are methods of `phone_verify.model.Redeemed`. `account_policy.lets_in` applies them when a user signs in,
+`phones.assign` when a user gets a number, and the bridges when a code is a second factor.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _RIGHTS = ("is_staff", "is_superuser")
 
 
 class StaffPhoneError(PermissionDenied):
-    """A test number's code cannot give a number to a staff user. Django answers 403."""
+    """A test number's code cannot give a number to a staff user. Django responds with 403."""
 
 
 def is_staff(user: object) -> bool:
@@ -30,11 +30,11 @@ def counts_for(user: object, redeemed: Redeemed) -> bool:
 
 
 def signs_in(user: object, redeemed: Redeemed) -> bool:
-    """Return whether this verification alone may sign this user in. `Accounts.may_sign_in` is asked as well."""
+    """Return whether this verification alone may sign this user in. `Accounts.may_sign_in` is checked in addition."""
     return not is_staff(user) or redeemed.signs_in_staff(opened=current_site().staff_sign_in_by_phone)
 
 
 def require(user: object, redeemed: Redeemed) -> None:
     """Raise `StaffPhoneError` unless this verification may count for this user."""
     if not counts_for(user, redeemed):
-        raise StaffPhoneError("A test number's code gives no number to a user with rights over other users.")
+        raise StaffPhoneError("A test number's code cannot give a number to a user with rights over other users.")

@@ -1,7 +1,8 @@
-"""What a session keeps for us, and which sessions of a user go on.
+"""Our notes in the session, and ending the sessions of a user.
 
-`SessionGeneration` counts per user how often all sessions had to end: when a number was changed, removed or lost, or
-the user asked for it. A session keeps the count at its sign-in, and ends where the two differ.
+`SessionGeneration` counts per user how often all sessions were ended: when a number was changed,
+removed or lost, or at the user's request. A session keeps the count of its sign-in, and is ended
+when the two differ.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def notes(request: HttpRequest) -> Notes:
 
 
 def tags(numbers: Sequence[str]) -> Sequence[str]:
-    """Return the tags of these numbers, by which sessions know them."""
+    """Return the tags of these numbers, as stored in sessions."""
     verifier = current_site().verifier
     return [verifier.tag(PhoneNumber(number)) for number in numbers]
 
@@ -37,7 +38,7 @@ def tags(numbers: Sequence[str]) -> Sequence[str]:
 def described(
     request: HttpRequest, call: ApiRequest, user: SessionUser | None, *, asks_without_old: bool
 ) -> ApiRequest:
-    """Return the call with the signed-in user and what the session knows."""
+    """Return the call with the signed-in user and the notes of the session."""
     kept = notes(request)
     call = replace(call, has_session=not request.session.is_empty(), started=kept.started)
     if user is None:
@@ -54,9 +55,9 @@ def described(
 
 
 def user_of(request: HttpRequest) -> AbstractBaseUser | None:
-    """Return the signed-in user, or None; nobody is signed in where the session was ended.
+    """Return the signed-in user; None in a session that was ended.
 
-    The rule of our pages, API, decorators, mixins and template tags, with `PhoneSessionMiddleware` or without.
+    The rule of our pages, API, decorators, mixins and template tags, with or without `PhoneSessionMiddleware`.
     """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or is_over(request, user):
@@ -66,7 +67,7 @@ def user_of(request: HttpRequest) -> AbstractBaseUser | None:
 
 
 def generation_of(user_id: Any) -> int:
-    """Return how often this user's sessions have had to end."""
+    """Return how often all sessions of this user were ended."""
     rows = SessionGeneration.objects.using(_database())
     return rows.filter(pk=user_id).values_list("generation", flat=True).first() or 0
 
@@ -74,7 +75,7 @@ def generation_of(user_id: Any) -> int:
 def end_all(user_id: Any) -> None:
     """End every session of this user.
 
-    Part of the caller's transaction, where there is one: sessions end together with what they end for.
+    Part of the caller's transaction, so that sessions end together with the change that ends them.
     """
     rows = SessionGeneration.objects.using(_database()).filter(pk=user_id)
     if not rows.update(generation=models.F("generation") + 1):
@@ -86,29 +87,29 @@ def end_all(user_id: Any) -> None:
 
 
 def keep_this(request: HttpRequest | None, user: AbstractBaseUser, *, ends: int) -> None:
-    """Let this request's session go on, if it is this user's, after it called `end_all` that many times.
+    """Keep this request's session, if it is this user's, after `ends` calls of `end_all` in it.
 
-    Only these calls are made up for: where another session ended all of them meanwhile, this one stays ended.
+    Compensates only for these calls: if another session ended all of them meanwhile, this one stays ended.
     """
     if request is None or not hasattr(request, "session"):
         return
-    # Not by `request.user`: a lazy one would be loaded now, and be nobody in a session that was ended.
+    # Not by `request.user`: that would be loaded now, and be anonymous in a session that was ended.
     if request.session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):
         notes(request).keep_generation(notes(request).generation + ends)
 
 
 def end_others(request: HttpRequest) -> None:
-    """End every session of the signed-in user but this one."""
+    """End every session of the signed-in user except this one."""
     user: Any = request.user
     end_all(user.pk)
     keep_this(request, user, ends=1)
 
 
 def is_over(request: HttpRequest, user: AbstractBaseUser) -> bool:
-    """Whether this session, which is this user's, has been ended."""
+    """Return whether this session of this user was ended."""
     return notes(request).generation != generation_of(user.pk)
 
 
 def _database() -> str:
-    # Not a replica: a session that was ended must not go on until the replica has caught up.
+    # Not a replica: an ended session must not continue until the replica has caught up.
     return router.db_for_write(SessionGeneration)

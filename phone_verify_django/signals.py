@@ -1,11 +1,11 @@
-"""What a site may listen to.
+"""Django signals.
 
     @receiver(phone_changed)
-    def tell_the_owner_of_the_old_number(user, old, new, **_): ...
+    def notify_previous_number(user, old, new, **_): ...
 
-All are sent by `send_robust`: what they tell has been done, and a receiver's error, which is logged, neither undoes it
-nor keeps the next receiver from hearing. (`user_logged_in` is Django's own and stops a login, as always.) `request` is
-None where there is none.
+All are sent with `send_robust` after the change: an error in a receiver is logged, and neither undoes
+the change nor stops the next receiver. (`user_logged_in` is Django's own, and an error in it stops the
+login as usual.) `request` is None outside of a request.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ from phone_verify.model import Redeemed
 if TYPE_CHECKING:
     from django.contrib.auth.base_user import AbstractBaseUser
 
-#: A user has proven a number: by signing in, signing up, confirming or changing it. Sender: the user model.
+#: A user has verified a number: by signing in, signing up, confirming or changing it. Sender: the user model.
 #: `request`, `user`, `phone` (a PhoneNumber), `purpose`, `channel`, `assurance`.
 phone_verified = Signal()
 
-#: A user who had a number has another one, one more, one less, or another primary one. Sender: the user model.
-#: `request`, `user`, `old` and `new`, both PhoneNumber: `old` is whose owner should be told; `new` is what came in its
-#: place or beside it, None if nothing did. Sent once for each number that went.
+#: A number of a user was replaced, added or removed, or another one is primary. Sender: the user model.
+#: `request`, `user`, `old` and `new`, both PhoneNumber: `old` is the number to notify; `new` is the number that
+#: replaced it or was added, or None. Sent once for each removed number.
 phone_changed = Signal()
 
-#: Somebody else has proven a number of this user's, which is his no more. Sender: the user model.
-#: `request` (the new owner's), `user` (who had it), `phone`.
+#: A number was transferred to another user who verified it later. Sender: the user model.
+#: `request` (the new owner's), `user` (the previous owner), `phone`.
 phone_lost = Signal()
 
-#: A code was wrong. Sender: the class of `happened`, a `phone_verify.events.record.VerificationEvent`; it holds no
+#: A code was wrong. Sender: the class of `happened`, a `phone_verify.events.record.VerificationEvent` without the
 #: number.
 verification_failed = Signal()
 
-#: No more tries: the last one was wrong, or the number has too many wrong answers in a row. `happened` as above.
+#: No attempts are left, or the number has too many wrong answers in a row. `happened` as above.
 verification_locked = Signal()
 
-#: No provider took the message or call. `happened` as above.
+#: No provider accepted the message or call. `happened` as above.
 delivery_failed = Signal()
 
 
-_OF_EVENTS = {
+_SIGNALS = {
     VERIFICATION_FAILED: verification_failed,
     VERIFICATION_LOCKED: verification_locked,
     DELIVERY_FAILED: delivery_failed,
 }
 
 
-def tell_verified(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:
+def send_verified(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:
     """Send `phone_verified`."""
     phone_verified.send_robust(
         get_user_model(),
@@ -69,10 +69,10 @@ def tell_verified(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeem
     )
 
 
-def hear(happened: VerificationEvent) -> None:
-    """Listen to the core's events, and tell what is a signal here."""
+def on_event(happened: VerificationEvent) -> None:
+    """Handle an event of the core: send the signals for it."""
     for name in signals_of(happened):
-        signal = _OF_EVENTS[name]
+        signal = _SIGNALS[name]
         if signal.has_listeners(type(happened)):
             _send(signal, happened)
 
@@ -83,7 +83,7 @@ def _send(signal: Signal, happened: VerificationEvent) -> None:
     except RuntimeError:
         signal.send_robust(type(happened), happened=happened)
         return
-    # Receivers may ask the database, which the thread of an event loop must not wait for.
+    # Receivers may query the database, which must not block the thread of an event loop.
     loop.run_in_executor(None, _send_in_thread, signal, happened)
 
 

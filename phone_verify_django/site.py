@@ -1,4 +1,4 @@
-"""The configured site: built once from the settings, again after a test has changed them."""
+"""The configured site. It is built once from the settings, and again after a test has changed them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _site: Site | None = None
-#: What a test puts in the place of the network and of the time (`testing.override`).
-_instead: dict[str, Any] = {}
-#: Whether the process started with DEBUG on: Django's test runner turns it off afterwards.
+#: Transport and clock of a test (`testing.override`).
+_overrides: dict[str, Any] = {}
+#: Whether the process started with DEBUG on. Django's test runner turns it off afterwards.
 _started_in_debug = False
 
 
 def current_site() -> Site:
-    """The site that the settings describe: built once, and anew after a test has changed them.
+    """Return the configured site, built at the first call.
 
-    Raises `ImproperlyConfigured` for settings that cannot work.
+    Raises `ImproperlyConfigured` for invalid settings.
     """
     global _site
     with _lock:
@@ -50,9 +50,9 @@ def current_site() -> Site:
 
 
 def validate() -> None:
-    """Refuse settings that cannot work, unless somebody is looking at them."""
+    """Raise `ImproperlyConfigured` for invalid settings, except for commands that report them."""
     global _started_in_debug
-    _started_in_debug = _started_in_debug or app_settings.debug()  # a test that changes INSTALLED_APPS starts us again
+    _started_in_debug = _started_in_debug or app_settings.debug()  # a test that changes INSTALLED_APPS calls this again
     if not app_settings.is_lenient():
         current_site()
         for mistake in app_settings.account_mistakes():
@@ -60,7 +60,7 @@ def validate() -> None:
 
 
 def site_config() -> SiteConfig:
-    """What the settings say, unread. Raises `ConfigurationError` where `PHONE_VERIFY` has another form."""
+    """Return the unparsed settings. Raises `ConfigurationError` if `PHONE_VERIFY` is not a valid dict."""
     return SiteConfig(
         values=app_settings.core_values(),
         environ=os.environ,
@@ -76,29 +76,29 @@ def site_config() -> SiteConfig:
 
 @cache
 def can_await() -> bool:
-    """Whether what the API needs under ASGI is installed; the log says once if not."""
-    found = find_spec("aiohttp") is not None
-    if not found:
+    """Return whether the package for the async API is installed; log once if not."""
+    installed = find_spec("aiohttp") is not None
+    if not installed:
         log.warning(
-            "the API runs in threads, one for each request under way: for many at once install aiohttp by "
+            "the API uses one thread for each open request; for many concurrent requests install aiohttp: "
             "pip install 'phone-verify[async]'"
         )
-    return found
+    return installed
 
 
 def webhook_path(driver: str, secret: str) -> str:
-    """The path of a webhook. Raises `ConfigurationError` where our URLs are not included."""
+    """Return the path of a webhook. Raises `ConfigurationError` if our URLs are not included."""
     try:
         return reverse("phone_verify:api", kwargs={"path": f"webhooks/{driver}/{secret}"})
     except NoReverseMatch:
         raise ConfigurationError(
-            "the site's URLs do not include ours: write path('phone/', include('phone_verify_django.urls')) in your "
+            "the site's URLs do not include ours: add path('phone/', include('phone_verify_django.urls')) in your "
             "root URLconf, outside of other namespaces"
         ) from None
 
 
 def forget(*, setting: str = "PHONE_VERIFY", **_: object) -> None:
-    """Build the site anew on its next use, if this setting has a part in it."""
+    """Rebuild the site at its next use, if it depends on this setting."""
     global _site
     if setting in REBUILD_ON:
         with _lock:
@@ -110,7 +110,7 @@ setting_changed.connect(forget)
 
 def _built() -> Site:
     try:
-        return site_config().site(listeners=[signals.hear], **_instead)
+        return site_config().site(listeners=[signals.on_event], **_overrides)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
 
@@ -118,23 +118,24 @@ def _built() -> Site:
 def _framework_keys() -> list[str]:
     try:
         return app_settings.framework_keys()
-    except ImproperlyConfigured as error:  # Django's word for an empty SECRET_KEY
+    except ImproperlyConfigured as error:  # raised by Django for an empty SECRET_KEY
         raise ConfigurationError(str(error)) from None
 
 
 async def _in_thread(step: Callable[[], T]) -> T:
-    """What a step of the store returns.
+    """Run a step of the store in a thread, and return its result.
 
-    Not in the thread that Django gives to each request: five hundred requests that wait for a provider would hold
-    five hundred connections to the database. A few threads serve them all, and keep connections as CONN_MAX_AGE says.
+    Not in the thread that Django gives to each request: five hundred requests that wait for a provider
+    would hold five hundred database connections. A few threads serve all of them, and keep their
+    connections for CONN_MAX_AGE.
     """
     if SyncToAsync.thread_sensitive_context.get(None) is None:
-        # No server gave a thread, so that Django would use the main one: a test case's, which alone sees its block.
+        # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
-    return await to_thread(_like_a_request, step)
+    return await to_thread(_in_request_cycle, step)
 
 
-def _like_a_request(step: Callable[[], T]) -> T:
+def _in_request_cycle(step: Callable[[], T]) -> T:
     close_old_connections()
     try:
         return step()
@@ -145,7 +146,5 @@ def _like_a_request(step: Callable[[], T]) -> T:
 def _open_orm(url: str) -> Any:
     alias = url.partition(":")[2] or "default"
     if alias not in connections:
-        raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: there is no database {alias!r} in DATABASES; write orm: or orm:alias"
-        )
+        raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
     return OrmStore(using=alias, connection_setup=app_settings.load(app_settings.account_settings().connection_setup))

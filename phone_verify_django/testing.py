@@ -1,4 +1,4 @@
-"""For tests of a site: another network and another time."""
+"""Test helpers for a site: replace the network and the clock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .site import forget
 
 @contextmanager
 def override(*, transport: Any = None, clock: Any = None) -> Iterator[None]:
-    """Within it the site sends by this transport and lives by this clock (`phone_verify.testing`)."""
-    before = dict(django_site._instead)
-    django_site._instead.update({name: part for name, part in (("transport", transport), ("clock", clock)) if part})
+    """Use this transport and this clock (`phone_verify.testing`) within the block."""
+    before = dict(django_site._overrides)
+    django_site._overrides.update({name: part for name, part in (("transport", transport), ("clock", clock)) if part})
     forget()
     try:
         yield
     finally:
-        django_site._instead.clear()
-        django_site._instead.update(before)
+        django_site._overrides.clear()
+        django_site._overrides.update(before)
         forget()

@@ -39,10 +39,10 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         try:
             unlocked = site.verifier.unlock(phone)
         except StoreError as error:
-            log.error("no number was unlocked from the admin: %s", error)
-            messages.error(request, _("The store does not answer."))
+            log.error("a number could not be unlocked in the admin: %s", error)
+            messages.error(request, _("The store is unavailable."))
         else:
-            # The admin's own log needs a row, and a locked number may have none.
+            # The admin's log needs a row, and a locked number may have none.
             log.info("user %s unlocked the number tagged %s", request.user.pk, site.verifier.tag(phone))
             if unlocked:
                 messages.success(request, _("%s is unlocked.") % phone.hint)

@@ -1,25 +1,25 @@
-"""Everything below the mount: `path("phone/", include("phone_verify_django.urls"))`."""
+"""The URLs below the mount point: `path("phone/", include("phone_verify_django.urls"))`."""
 
 import asyncio
 
 from django.urls import ResolverMatch, URLPattern, path
 from django.urls.resolvers import RegexPattern
 
-from . import signup, views
+from . import api_views, signup, views
 from .site import can_await
 
 
 class _Api(URLPattern):
-    """One address for two views: the async one where a task asks for it, as Django's ASGI handler does.
+    """One route for two views: the async one if resolved inside a task, as Django's ASGI handler does.
 
-    Not an async view alone: under WSGI Django would run it in a thread and an event loop of its own, anew for each
-    request.
+    A single async view is not enough: under WSGI Django would start a thread and an event loop for
+    each request.
     """
 
     def resolve(self, path: str) -> ResolverMatch | None:
         match = super().resolve(path)
         if match is not None and _in_a_task() and can_await():
-            match.func = views.aapi
+            match.func = api_views.aapi
         return match
 
 
@@ -39,8 +39,10 @@ urlpatterns = [
     path("verify/", views.VerifyView.as_view(), name="verify"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("static/<str:name>", views.static, name="static"),
-    # All of it to one view, so that what does not exist there is a problem body too.
+    # One view for all of it, so that unknown paths get a problem body too.
     _Api(
-        RegexPattern(r"^(?P<path>(?:v1|webhooks)(?:/[\s\S]*)?)\Z", name="api", is_endpoint=True), views.api, name="api"
+        RegexPattern(r"^(?P<path>(?:v1|webhooks)(?:/[\s\S]*)?)\Z", name="api", is_endpoint=True),
+        api_views.api,
+        name="api",
     ),
 ]

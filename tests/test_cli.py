@@ -367,11 +367,11 @@ def test_doctor_reports_every_mistake_of_a_broken_django_site(tmp_path: Path) ->
     more = "AUTHENTICATION_BACKENDS = ['django.contrib.auth.backends.ModelBackend']\n"
     status, said = answer("doctor", folder=django_site(tmp_path, more, "urlpatterns = []"))
     assert status == 1
-    assert "Nobody can sign in by phone" in said
-    assert "Providers cannot be told where to call this site" in said
+    assert "Sign-in by phone is impossible" in said
+    assert "Providers cannot send webhooks to this site" in said
     status, said = answer("doctor", folder=django_site(tmp_path, "AUTHENTICATION_BACKENDS = []\n"))
     assert status == 1
-    assert "Nobody can sign in by phone" in said
+    assert "Sign-in by phone is impossible" in said
     status, said = answer("doctor", folder=django_site(tmp_path, "PHONE_VERIFY = {'SMS': 'hunter2'}\n"))
     assert status == 1
     assert "lower case" in said

@@ -1,1 +1,1 @@
-"""django-allauth's phone login over our verifications: put `phone_verify_django.allauth` in `INSTALLED_APPS`."""
+"""django-allauth's phone login with our verifications: add `phone_verify_django.allauth` to `INSTALLED_APPS`."""

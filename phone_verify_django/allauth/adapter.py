@@ -1,7 +1,7 @@
-"""What django-allauth asks each site to write for its phone login, over our verifications.
+"""The methods that django-allauth requires for its phone login, implemented with our verifications.
 
-The code is sent, kept and compared by our verifier. What django-allauth keeps in the session in its place is a mark
-that no typed code equals, so that a form which is not ours refuses every code.
+Our verifier sends, stores and compares the code. In its place django-allauth keeps a mark in the
+session that no typed code equals, so that other forms than ours refuse every code.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from phone_verify.i18n.texts import Texts, texts_in
 from phone_verify.model import Redeemed
 
 from .. import account_policy, accounts, calls, pending_login, phones, signals
+from ..access import note_check
 from ..formfields import PhoneField
-from ..recent import note_check
 from ..rights import StaffPhoneError
 from ..site import current_site
 from ..store import joining_on_sqlite
@@ -34,14 +34,14 @@ from .models import ClaimedPhone
 
 log = logging.getLogger("phone_verify")
 
-#: In the session: what was begun, by purpose and number.
-BEGUN = "phone_verify_allauth_begun"
+#: Session key: the pending verifications by purpose and number.
+PENDING = "phone_verify_allauth_begun"
 
 VERIFY_PHONE_STAGE = "allauth.account.stages.PhoneVerificationStage"
 PHONE_STAGE = "phone_verify_django.allauth.stages.PhoneStage"
 
-_MOST_BEGUN = 5
-#: Before the number, in the place of a code. Not ASCII: django-allauth compares no such text, whatever is typed.
+_MAX_PENDING = 5
+#: Prefix of the number in the place of a code. Not ASCII: django-allauth does not compare such a text.
 _MARK = "✆"
 
 
@@ -52,51 +52,51 @@ class _CleanPhoneField(PhoneField):
 
 
 class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
-    """Whose number it is, and how a code gets there: `ACCOUNT_ADAPTER` names this class, or a subclass."""
+    """Adapter for the owners of numbers and for sending codes. Set `ACCOUNT_ADAPTER` to it or to a subclass."""
 
     @staticmethod
     def current() -> Any:
-        """The adapter that the settings name, for the present request."""
+        """Return the adapter set in the settings, for the current request."""
         return get_adapter()
 
-    # What django-allauth asks.
+    # Called by django-allauth.
 
     def phone_form_field(self, **kwargs: Any) -> PhoneField:
-        """A field that reads numbers as people type them."""
+        """Return a field that accepts numbers as people type them."""
         return _CleanPhoneField(**kwargs)
 
     def get_phone(self, user: AbstractBaseUser) -> tuple[str, bool] | None:
-        """The user's number and True, or one that was typed and not proven and False, or None."""
+        """Return the user's number and True, or a number entered but not verified and False, or None."""
         if (phone := accounts.phone_of(user)) is not None:
             return phone, True
-        if (redeemed := verified_in(self.request, user)) is not None:  # given to the user once the login has ended
+        if (redeemed := verified_in(self.request, user)) is not None:  # assigned to the user when the login has ended
             return redeemed.phone.e164, True
         claimed = ClaimedPhone.objects.filter(user_id=user.pk).values_list("phone", flat=True).first()
         return None if claimed is None else (claimed, False)
 
     def set_phone(self, user: AbstractBaseUser, phone: str, verified: bool) -> None:
-        """Keep a number that the user has typed. Whoever else says it is verified: only our own proof makes it so."""
+        """Keep a number entered by the user. `verified` is ignored: only our own proof makes it verified."""
         ClaimedPhone.objects.update_or_create(user_id=user.pk, defaults={"phone": phone})
 
     def set_phone_verified(self, user: AbstractBaseUser, phone: str) -> None:
-        """Make this the user's number, in the place of any other; django-allauth has just seen its code."""
+        """Replace the user's numbers by this one, whose code django-allauth has just accepted."""
         redeemed = self._proof_of(phone)
         if redeemed is None:
             self._stop(self._texts.page["phone_refused"])
         signs_in = not self.request.user.is_authenticated
         try:
             if phone not in phones.phones_of(user):
-                self._give(user, redeemed)
+                self._assign(user, redeemed)
             elif not signs_in:
                 phones.touch_verified_at(user, redeemed)
         except StaffPhoneError:
             self._stop(self._texts.page["phone_refused"])
         ClaimedPhone.objects.filter(user_id=user.pk).delete()
-        if signs_in:  # what follows from the login waits until it has ended
+        if signs_in:  # the effects of the login apply when it has ended
             pending_login.note(self.request, user, redeemed.phone)
             note_verified(self.request, user, redeemed)
         else:
-            signals.tell_verified(self.request, user, redeemed)
+            signals.send_verified(self.request, user, redeemed)
             note_check(self.request, PhoneNumber(phone))
 
     def get_login_stages(self) -> list[str]:
@@ -106,7 +106,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return [*found[:after], PHONE_STAGE, *found[after:]]
 
     def get_user_by_phone(self, phone: str) -> AbstractBaseUser | None:
-        """The user who has proven this number; nobody for one that was only typed."""
+        """Return the user with this verified number; None for a number that was only entered."""
         try:
             number = PhoneNumber.parse(phone, current_site().verifier.policy.region)
         except InvalidPhoneError:
@@ -114,43 +114,43 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         return phones.owner_of(number.e164)
 
     def generate_phone_verification_code(self, *, user: AbstractBaseUser, phone: str) -> str:
-        """No code, but a mark in its place: the code is made and kept by our verifier."""
+        """Return a mark in the place of a code: our verifier creates and stores the code."""
         return f"{_MARK}{phone}"
 
     def send_verification_code_sms(self, user: AbstractBaseUser, phone: str, code: str, **kwargs: Any) -> None:
-        """Send a code of ours, within the limits; by SMS, or whatever the site prefers that ends in a code."""
+        """Send our code, within the limits, by the site's first channel that delivers a code."""
         self._send(phone)
 
     def send_unknown_account_sms(self, phone: str, **kwargs: Any) -> None:
-        """Send a code all the same: known and unknown numbers look and take the same, and cost the same."""
+        """Send a code anyway, so that known and unknown numbers cannot be distinguished by text, time or cost."""
         self._send(phone)
 
     def send_account_already_exists_sms(self, phone: str) -> None:
-        """Send a code all the same. Who types it is told, and nobody else."""
+        """Send a code anyway. Only the visitor who enters it learns that the account exists."""
         self._send(phone)
 
-    # What our forms ask.
+    # Called by our forms.
 
     @staticmethod
     def phone_of_mark(code: str | None) -> str | None:
-        """The number that a mark stands for; None for a code of django-allauth's own."""
+        """Return the number in a mark; None for a code of django-allauth itself."""
         return code[len(_MARK) :] if code and code.startswith(_MARK) else None
 
-    def newest_begun(self) -> str | None:
-        """The number to which a code went last, for this purpose."""
-        own = [key for key in self.request.session.get(BEGUN, {}) if key.startswith(f"{self._purpose} ")]
-        return own[-1].partition(" ")[2] if own else None
+    def newest_pending(self) -> str | None:
+        """Return the number that was sent the last code for this purpose."""
+        keys = [key for key in self.request.session.get(PENDING, {}) if key.startswith(f"{self._purpose} ")]
+        return keys[-1].partition(" ")[2] if keys else None
 
-    def why_not_proven(self, phone: str, typed: str, user: AbstractBaseUser | None) -> str | None:
-        """Judge a code as typed: None for the right one, else what to tell the visitor."""
-        found = self.request.session.get(BEGUN, {}).get(f"{self._purpose} {phone}")
-        if found is None:
+    def error_for_code(self, phone: str, typed: str, user: AbstractBaseUser | None) -> str | None:
+        """Check a code as typed. Return None for the right one, otherwise the error for the visitor."""
+        pending = self.request.session.get(PENDING, {}).get(f"{self._purpose} {phone}")
+        if pending is None:
             return self._texts.reasons[Reason.CLOSED]
         try:
             with joining_on_sqlite():
-                told = prove(
+                result = prove(
                     current_site().verifier,
-                    PendingVerification(*found),
+                    PendingVerification(*pending),
                     PhoneNumber(phone),
                     self._purpose,
                     typed,
@@ -158,18 +158,18 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     subject=self._subject,
                 )
         except StoreError as error:
-            log.error("no code of django-allauth's login can be checked: %s", error)
+            log.error("a code of django-allauth's login could not be checked: %s", error)
             return self._texts.page["unavailable"]
-        if isinstance(told, Outcome):
-            return self._texts.refusal(told)
+        if isinstance(result, Outcome):
+            return self._texts.refusal(result)
         owner = user or self.get_user_by_phone(phone)
         signs_in = not self.request.user.is_authenticated
-        if signs_in and owner is not None and not account_policy.lets_in(owner, told):
+        if signs_in and owner is not None and not account_policy.lets_in(owner, result):
             return self._texts.page["login_refused"]
-        self.request.phone_verify_redeemed = told
+        self.request.phone_verify_redeemed = result
         return None
 
-    # Our own.
+    # Helpers.
 
     @property
     def _purpose(self) -> str:
@@ -191,44 +191,44 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         redeemed: Redeemed | None = getattr(self.request, "phone_verify_redeemed", None)
         return redeemed if redeemed is not None and redeemed.phone.e164 == phone else None
 
-    def _give(self, user: AbstractBaseUser, redeemed: Redeemed) -> None:
-        """Give the user a number that was typed by this user: at sign-up, or for a change."""
+    def _assign(self, user: AbstractBaseUser, redeemed: Redeemed) -> None:
+        """Assign a number that this user has entered, at sign-up or for a change."""
         phone = redeemed.phone.e164
-        typed = ClaimedPhone.objects.filter(user_id=user.pk, phone=phone)
-        if not self.request.user.is_authenticated and not typed.exists():
-            # The number was this user's when the login began, and was removed meanwhile.
+        claim = ClaimedPhone.objects.filter(user_id=user.pk, phone=phone)
+        if not self.request.user.is_authenticated and not claim.exists():
+            # The user had the number when the login started; it was removed meanwhile.
             self._stop(self._texts.page["login_refused"])
-        change = phones.give(user, redeemed, replaces=True, moves=False)
+        change = phones.assign(user, redeemed, replace_existing=True, transfer=False)
         if change is None:
             self._stop(str(self.error_messages["phone_taken"]))
-        phones.tell(self.request, user, change, phone)
+        phones.send_signals(self.request, user, change, phone)
 
     def _send(self, phone: str) -> None:
         site, session, key = current_site(), self.request.session, f"{self._purpose} {phone}"
-        kept = dict(session.get(BEGUN, {}))
-        begun = kept.pop(key, None)
+        kept = dict(session.get(PENDING, {}))
+        before = kept.pop(key, None)
         try:
             with joining_on_sqlite():
                 outcome, now = send(
                     site.verifier,
                     PhoneNumber(phone),
                     self._purpose,
-                    begun=PendingVerification(*begun) if begun else NO_VERIFICATION,
+                    begun=PendingVerification(*before) if before else NO_VERIFICATION,
                     locale=self._texts.language.tag,
                     address=self._address,
                     subject=self._subject,
                     by_client=True,
                 )
         except StoreError as error:
-            log.error("no code of django-allauth's login was sent: %s", error)
+            log.error("a code of django-allauth's login could not be sent: %s", error)
             self._stop(self._texts.page["unavailable"])
         if now != NO_VERIFICATION:
             kept[key] = [now.id, now.secret]
-        session[BEGUN] = dict(list(kept.items())[-_MOST_BEGUN:])
+        session[PENDING] = dict(list(kept.items())[-_MAX_PENDING:])
         if outcome.reason is not None:
             self._stop(self._texts.refusal(outcome))
 
     def _stop(self, why: str) -> NoReturn:
-        """Tell the visitor why, on the page that he came from."""
+        """Redirect to the same page with this message."""
         self.add_message(self.request, messages.ERROR, message=why)
         raise ImmediateHttpResponse(HttpResponseRedirect(self.request.get_full_path()))

@@ -1,4 +1,4 @@
-"""The app of the bridge, with a table of its own that nobody gets unasked."""
+"""The app configuration of the bridge, a separate app so that its table is optional."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PhoneVerifyAllauthConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Refuse to start where django-allauth would not ask us."""
+        """Refuse to start if django-allauth does not use our adapter and forms."""
         checks.register(complaints)
         if not app_settings.is_lenient():
             for complaint in complaints():
@@ -39,7 +39,7 @@ class PhoneVerifyAllauthConfig(AppConfig):
 
 
 def complaints(**_: Any) -> Iterator[checks.CheckMessage]:
-    """What is missing or cannot work, and what to write instead."""
+    """Yield what is missing or cannot work, and how to fix it."""
     from allauth.account import app_settings  # type: ignore[import-untyped]
 
     from .adapter import PhoneVerifyAccountAdapter
@@ -47,30 +47,31 @@ def complaints(**_: Any) -> Iterator[checks.CheckMessage]:
 
     if not _is(getattr(settings, "ACCOUNT_ADAPTER", None), PhoneVerifyAccountAdapter):
         yield checks.Error(
-            "ACCOUNT_ADAPTER is not ours: django-allauth would not know whose number it is.",
-            hint=f"Write ACCOUNT_ADAPTER = {ADAPTER!r}, or a subclass of it.",
+            "ACCOUNT_ADAPTER is not our adapter, so django-allauth cannot find the owner of a number.",
+            hint=f"Set ACCOUNT_ADAPTER = {ADAPTER!r}, or a subclass of it.",
             id="phone_verify_allauth.E001",
         )
     chosen = getattr(settings, "ACCOUNT_FORMS", {})
     wrong = {name: path for name, path in FORMS.items() if not _is(chosen.get(name), PhoneCodeForm)}
     if wrong:
         yield checks.Error(
-            f"ACCOUNT_FORMS lacks ours for {', '.join(wrong)}: django-allauth's own would take no code of ours.",
-            hint=f"Write ACCOUNT_FORMS = {FORMS}, or subclasses of them.",
+            f"ACCOUNT_FORMS lacks our forms for {', '.join(wrong)}: those of django-allauth refuse our codes.",
+            hint=f"Set ACCOUNT_FORMS = {FORMS}, or subclasses of them.",
             id="phone_verify_allauth.E002",
         )
     if apps.is_installed("allauth.headless"):
         yield checks.Warning(
-            "allauth.headless asks no form of the site's, so that it refuses every code that came by phone.",
-            hint="Let programs sign in by the calls of our own JSON API.",
+            "allauth.headless does not use the site's forms, so it refuses every code sent to a phone.",
+            hint="Let clients sign in with our JSON API.",
             id="phone_verify_allauth.W003",
         )
     if app_settings.LOGIN_BY_CODE_MAX_RESEND_COUNT and app_settings.PREVENT_ENUMERATION:
-        # It asks for the user whom a code is for, and there is none (65.21, login_by_code.py, `generate_code`).
+        # It requires the user of a code, who does not exist for an unknown number (65.21, login_by_code.py,
+        # `generate_code`).
         yield checks.Warning(
-            "ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND: django-allauth answers 500 to who asks again for a number that "
-            "nobody has, and so tells which numbers are known.",
-            hint="Leave it out.",
+            "ACCOUNT_LOGIN_BY_CODE_SUPPORTS_RESEND: django-allauth responds with 500 to a resend for an unknown "
+            "number, and so reveals which numbers are known.",
+            hint="Remove it.",
             id="phone_verify_allauth.W004",
         )
 

@@ -1,4 +1,4 @@
-"""The two forms in which django-allauth asks for a code that came by phone: `ACCOUNT_FORMS` names them."""
+"""The two forms of django-allauth for a code sent to a phone. Set them in `ACCOUNT_FORMS`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from .adapter import PhoneVerifyAccountAdapter
 
 
 class PhoneCodeForm(allauth_forms.BaseConfirmCodeForm):  # type: ignore[misc]
-    """Has a code judged by our verifier; a code that came by mail is judged by django-allauth."""
+    """Check a code with our verifier; django-allauth checks a code sent by mail."""
 
-    #: What to tell whoever typed the right code, where no user waits for it.
-    nobody = "unknown_phone"
+    #: The error for a right code without a user.
+    no_user_error = "unknown_phone"
 
     def clean_code(self) -> str:
-        """The code as typed, if it was right."""
+        """Return the code as typed if it is right."""
         adapter = PhoneVerifyAccountAdapter.current()
         phone = adapter.phone_of_mark(self.expected_code)
-        # Nothing is expected where django-allauth only pretends, so as not to tell which numbers are known.
-        pretended = not self.expected_code and (phone := adapter.newest_begun()) is not None
+        # django-allauth expects no code for an unknown number, and only pretends, to keep that secret.
+        pretended = not self.expected_code and (phone := adapter.newest_pending()) is not None
         if phone is None:
             return str(super().clean_code())
         code: str = self.cleaned_data["code"]
-        why = adapter.why_not_proven(phone, code, getattr(self, "user", None))
-        if why is not None:
-            raise ValidationError(why, code="incorrect_code")
+        error = adapter.error_for_code(phone, code, getattr(self, "user", None))
+        if error is not None:
+            raise ValidationError(error, code="incorrect_code")
         if pretended:
-            raise adapter.validation_error(self.nobody)
+            raise adapter.validation_error(self.no_user_error)
         return code
 
 
@@ -36,6 +36,6 @@ class ConfirmLoginCodeForm(allauth_forms.ConfirmLoginCodeForm, PhoneCodeForm):  
 
 
 class VerifyPhoneForm(allauth_forms.VerifyPhoneForm, PhoneCodeForm):  # type: ignore[misc]
-    """The code that proves a number at sign-up, and a new number later."""
+    """The code that verifies a number at sign-up, and a new number later."""
 
-    nobody = "phone_taken"
+    no_user_error = "phone_taken"

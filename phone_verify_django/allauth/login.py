@@ -1,7 +1,7 @@
 """Sign-in by phone through django-allauth's login stages, wherever `allauth.account` is installed.
 
 The stages are allauth's: the second factor of `allauth.mfa`, an email address to verify, a stage of
-the site. The verified number travels in allauth's pending login, in its arguments of the signal
+the site. The verified number is kept in allauth's pending login, in its arguments of the signal
 `user_logged_in`, so that it takes effect for exactly that login and only when the login has ended.
 """
 
@@ -53,12 +53,12 @@ def sign_in(
     remember: bool | None,
     next_url: str,
 ) -> bool:
-    """Sign this user in through allauth's stages. Return False where allauth refuses the user.
+    """Sign this user in through allauth's stages. Return False if allauth refuses the user.
 
-    Raises `MfaRequiredError` where a stage waits for the user. Until that stage has ended nobody is
-    signed in, not even the user who was signed in before.
+    Raises `MfaRequiredError` if a stage is pending. Until that stage has ended no user is signed in,
+    not even the user who was signed in before.
     """
-    request.session.pop(LOGIN_SESSION_KEY, None)  # an earlier login that still waits is not this one
+    request.session.pop(LOGIN_SESSION_KEY, None)  # drop an earlier pending login
     before = dict(request.session.items())
     _record(request, user, redeemed)
     pending_login.note(request, user, redeemed.phone)
@@ -69,15 +69,15 @@ def sign_in(
         signup=created,
         signal_kwargs=argument(redeemed, adds=adds, remember=remember, on_our_page=True),
     )
-    response = _performed(request, login)
-    if pending_login.SESSION_KEY not in request.session:  # the login has ended: every login drops the mark
+    response = _perform(request, login)
+    if pending_login.SESSION_KEY not in request.session:  # the login has ended: every login deletes the mark
         return SESSION_KEY in request.session
     if LOGIN_SESSION_KEY not in request.session:
         clear_login(request)
         pending_login.forget(request)
         return False
     if SESSION_KEY in before:
-        # allauth shows the page of a stage only while nobody is signed in.
+        # allauth shows the page of a stage only to anonymous visitors.
         written = {name: value for name, value in request.session.items() if before.get(name) != value}
         logout(request)
         request.session.update(written)
@@ -113,12 +113,12 @@ def is_complete(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed
 
 
 def note_verified(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:
-    """Note that a login of this user has verified a number in the present request."""
+    """Record that a login of this user has verified a number in the current request."""
     request.phone_verify_login = (user.pk, redeemed)  # type: ignore[attr-defined]
 
 
 def verified_in(request: HttpRequest, user: AbstractBaseUser) -> Redeemed | None:
-    """Return what a login of this user has verified in the present request, or None."""
+    """Return what a login of this user has verified in the current request, or None."""
     user_id, redeemed = getattr(request, "phone_verify_login", (None, None))
     return redeemed if user_id == user.pk else None
 
@@ -145,7 +145,7 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
     if kept is None or redeemed is None:
         return
     if not accounts.complete_sign_in(request, user, redeemed, adds=kept["adds"], remember=kept["remember"]):
-        log.warning("a login by phone was refused when it ended: its number no longer signs in user %s", user.pk)
+        log.warning("a login by phone was refused at its end: its number no longer signs in user %s", user.pk)
         logout(request)
         raise ImmediateHttpResponse(HttpResponseRedirect(app_settings.sign_in_url()))
     if kept["on_our_page"] and response is not None:
@@ -155,19 +155,19 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
 def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpResponse) -> None:
     try:
         mount = reverse("phone_verify:login").removesuffix("login/")
-    except NoReverseMatch:  # the site signs in by code of its own, without our URLs
+    except NoReverseMatch:  # the site signs in with other code, without our URLs
         return
     site = current_site()
     calls.remember(request, response, site, mount, device_cookie(site, calls.page_call(request), redeemed))
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:
-    """Record the step as allauth does. What a calling network claims is not a code to allauth."""
+    """Record the step as allauth does. A caller ID is not a code for allauth."""
     method = "code" if redeemed.assurance is Assurance.CODE else "phone_call"
     record_authentication(request, user, method=method, phone=redeemed.phone.e164)
 
 
-def _performed(request: HttpRequest, login: Any) -> HttpResponse | None:
+def _perform(request: HttpRequest, login: Any) -> HttpResponse | None:
     try:
         response: HttpResponse = perform_login(request, login)
     except ImmediateHttpResponse as error:  # the site's adapter refuses before the first stage

@@ -1,4 +1,4 @@
-"""The table: who has typed which number and not proven it yet."""
+"""The table of numbers that users have entered and not verified yet."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db import models
 
 
 class ClaimedPhone(models.Model):
-    """A number that a user has typed and not proven. It finds nobody: two users may claim the same one."""
+    """A number that a user has entered and not verified. It signs in no user: two users may claim the same one."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="claimed_phone"
@@ -19,4 +19,4 @@ class ClaimedPhone(models.Model):
     objects: ClassVar[models.Manager[ClaimedPhone]] = models.Manager()
 
     def __str__(self) -> str:
-        return f"number claimed by user {self.pk}"  # not the number: this text goes into logs
+        return f"number claimed by user {self.pk}"  # not the number: this text is logged

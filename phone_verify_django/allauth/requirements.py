@@ -1,4 +1,4 @@
-"""What sign-in by phone needs of a site that has installed django-allauth, with our bridge or without."""
+"""Requirements of sign-in by phone on a site with django-allauth, with or without our bridge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, reverse
 #: The first version whose record of login steps names the user.
 OLDEST = (65, 14)
 TOO_OLD = (
-    f"django-allauth {allauth.__version__} is too old for sign-in by phone: its login stages, which ask for a second "
+    f"django-allauth {allauth.__version__} is too old for sign-in by phone: its login stages, which require a second "
     "factor, cannot be used."
 )
 UPGRADE = "Install django-allauth 65.14 or newer: pip install 'phone-verify[allauth]'."
@@ -25,7 +25,7 @@ def is_too_old() -> bool:
 
 
 def complaints() -> Iterator[checks.CheckMessage]:
-    """Yield what is missing or cannot work, and what to write."""
+    """Yield what is missing or cannot work, and how to fix it."""
     if is_too_old():
         yield checks.Error(TOO_OLD, hint=UPGRADE, id="phone_verify.E006")
         return
@@ -37,14 +37,14 @@ def complaints() -> Iterator[checks.CheckMessage]:
     if allauth_settings.HEADLESS_ONLY:
         yield checks.Warning(
             f"{says}, because HEADLESS_ONLY is on: the pages of phone_verify refuse them.",
-            hint="Let them sign in by POST v1/session and complete the step by allauth.headless, or leave "
-            "HEADLESS_ONLY out.",
+            hint="Let them sign in with POST v1/session and complete the step with allauth.headless, or remove "
+            "HEADLESS_ONLY.",
             id="phone_verify.W008",
         )
     else:
         yield checks.Error(
             f"{says}: there is no URL named {', '.join(missing)}.",
-            hint="Write path('accounts/', include('allauth.urls')) in your root URLconf.",
+            hint="Add path('accounts/', include('allauth.urls')) to your root URLconf.",
             id="phone_verify.E007",
         )
 

@@ -1,4 +1,4 @@
-"""The login stage that keeps a number which allauth's own pages have verified, for the end of that login."""
+"""The login stage that keeps a number verified by allauth's pages until that login has ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .login import ARGUMENT, argument, verified_in
 
 
 class PhoneStage(LoginStage):  # type: ignore[misc]
-    """Put a number that was verified in this request into the login. It never waits for the user.
+    """Store a number verified in this request in the login. The stage is never pending.
 
     `PhoneVerifyAccountAdapter` places it after the stages that verify a phone, and before others.
     """
@@ -18,7 +18,7 @@ class PhoneStage(LoginStage):  # type: ignore[misc]
     key = "phone_verify"
 
     def handle(self) -> tuple[None, bool]:
-        """Return that the login goes on."""
+        """Store the number, and return that the login continues."""
         login: Any = self.login
         redeemed = verified_in(self.request, login.user) if login.user is not None else None
         kept = login.signal_kwargs or {}

@@ -3,17 +3,17 @@ from typing import Any
 from django.db import migrations, models
 from django.db.models import F
 
-_AT_ONCE = 500
+_BATCH = 500
 
 
 def fill(apps: Any, schema_editor: Any) -> None:
-    """Each user's newest number is the primary one, and each number signs its one user in."""
+    """Make each user's newest number primary, and let each number sign in its user."""
     rows = apps.get_model("phone_verify", "VerifiedPhone")._default_manager.using(schema_editor.connection.alias)
     rows.update(signs_in=F("phone"))
     newest = dict(rows.order_by("verified_at", "pk").values_list("user_id", "pk").iterator())
     keys = list(newest.values())
-    for start in range(0, len(keys), _AT_ONCE):
-        rows.filter(pk__in=keys[start : start + _AT_ONCE]).update(is_primary=True)
+    for start in range(0, len(keys), _BATCH):
+        rows.filter(pk__in=keys[start : start + _BATCH]).update(is_primary=True)
 
 
 class Migration(migrations.Migration):

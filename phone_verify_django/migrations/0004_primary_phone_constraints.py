@@ -3,7 +3,7 @@ from django.db.models import F, Q
 
 
 class Migration(migrations.Migration):
-    # Apart from the migration that fills the columns: PostgreSQL alters no table whose rows the transaction has written.
+    # Separate from the migration that fills the columns: PostgreSQL cannot alter a table with pending row changes.
     dependencies = [("phone_verify", "0003_primary_phone")]
 
     operations = [

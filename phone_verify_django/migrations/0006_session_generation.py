@@ -1,4 +1,4 @@
-"""A count per user of how often all sessions had to end."""
+"""The count per user of how often all sessions were ended."""
 
 from django.conf import settings
 from django.db import migrations, models

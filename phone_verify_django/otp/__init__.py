@@ -1,1 +1,1 @@
-"""A phone as django-otp's second factor: put `phone_verify_django.otp` in `INSTALLED_APPS` beside `django_otp`."""
+"""A phone as django-otp's second factor: add `phone_verify_django.otp` to `INSTALLED_APPS`, with `django_otp`."""

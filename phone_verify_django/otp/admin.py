@@ -1,4 +1,4 @@
-"""Phone devices in the admin. Numbers are masked, and of a verification under way nothing is shown."""
+"""Phone devices in the admin. Numbers are masked, and pending verifications are not shown."""
 
 from __future__ import annotations
 
@@ -33,5 +33,5 @@ class PhoneDeviceAdmin(MaskedAdmin):
 
     @admin.display(description=_("phone number"))
     def hint(self, device: PhoneDevice) -> str:
-        """As much of the number as may be shown."""
+        """Return the masked number."""
         return device.number.hint

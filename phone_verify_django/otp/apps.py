@@ -1,4 +1,4 @@
-"""The app of the device, with a table of its own that nobody gets unasked."""
+"""The app configuration of the device, a separate app so that its table is optional."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from .. import app_settings
 
-#: Each needs those before it.
+#: Each requires those before it.
 _MIDDLEWARE = (
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",
@@ -20,8 +20,8 @@ _MIDDLEWARE = (
 )
 _IN_ORDER = ", ".join(_MIDDLEWARE)
 MIDDLEWARE_MISSING = (
-    "phone_verify_django.otp needs three lines in MIDDLEWARE, in this order, so that a code counts only in the session "
-    f"that requested it, and the phone that signed a user in is not the second factor too: {_IN_ORDER}"
+    "phone_verify_django.otp requires three entries in MIDDLEWARE, in this order, so that a code counts only in the "
+    f"session that requested it, and the phone that signed a user in is not the second factor too: {_IN_ORDER}"
 )
 
 
@@ -34,21 +34,21 @@ class PhoneVerifyOtpConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Refuse to start where a phone that was used to sign in could be the second factor too."""
+        """Refuse to start if a phone that was used to sign in could be the second factor too."""
         from . import first_factor
 
-        first_factor.watch()
+        first_factor.connect()
         if not app_settings.is_lenient() and not middleware_is_there():
             raise ImproperlyConfigured(MIDDLEWARE_MISSING)
 
 
 def middleware_is_there() -> bool:
-    """Whether all of it is in the settings, and in order."""
+    """Return whether the settings contain the middleware, in this order."""
     places = [list(settings.MIDDLEWARE).index(name) for name in _MIDDLEWARE if name in settings.MIDDLEWARE]
     return len(places) == len(_MIDDLEWARE) and places == sorted(places)
 
 
 def complaints() -> Iterator[checks.CheckMessage]:
-    """What the start refuses otherwise, for `phone_verify_django.checks`."""
+    """Yield what `ready` refuses, for `phone_verify_django.checks`."""
     if not middleware_is_there():
         yield checks.Error(MIDDLEWARE_MISSING, hint=_IN_ORDER, id="phone_verify_otp.E001")

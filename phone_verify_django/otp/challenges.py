@@ -13,10 +13,10 @@ from django.contrib.sessions.backends.base import SessionBase
 
 from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 
-#: In the session: the secrets, by the device's key.
+#: Session key: the secrets, by the device's primary key.
 SESSION_KEY = "phone_verify_second_factor"
 
-#: What a device's row holds: digests and ids, the oldest first.
+#: The value in a device's row: digests and ids, oldest first.
 Rows = list[list[str]]
 
 #: The most sessions with a code for one device, and the most devices with a code in one session. The
@@ -24,19 +24,19 @@ Rows = list[list[str]]
 _MOST = 5
 
 
-def begun_in(session: SessionBase, device: int, rows: Rows) -> PendingVerification:
+def pending_in(session: SessionBase, device: int, rows: Rows) -> PendingVerification:
     """Return what this session started for this device, or `NO_VERIFICATION`."""
     secret = _secrets(session).get(str(device), "")
     id = dict(rows).get(_digest(secret)) if secret else None
     return PendingVerification(id, secret) if id else NO_VERIFICATION
 
 
-def keep(session: SessionBase, device: int, rows: Rows, begun: PendingVerification) -> Rows:
+def keep(session: SessionBase, device: int, rows: Rows, pending: PendingVerification) -> Rows:
     """Keep the secret in the session, replacing an earlier one; return the rows for the table."""
     rows = forget(session, device, rows)
-    secrets = {**_secrets(session), str(device): begun.secret}
+    secrets = {**_secrets(session), str(device): pending.secret}
     session[SESSION_KEY] = dict(list(secrets.items())[-_MOST:])
-    return [*rows, [_digest(begun.secret), begun.id]][-_MOST:]
+    return [*rows, [_digest(pending.secret), pending.id]][-_MOST:]
 
 
 def forget(session: SessionBase, device: int, rows: Rows) -> Rows:

@@ -1,4 +1,4 @@
-"""The request being served: a device needs its session, and django-otp passes no request."""
+"""The current request: a device requires its session, and django-otp passes no request."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def serving(request: HttpRequest) -> Iterator[None]:
 
 
 def address() -> str | None:
-    """Return the address of the client being served, or None where it is not known."""
+    """Return the address of the current client, or None if unknown."""
     request = _request.get()
     return None if request is None else call_address(current_site(), page_call(request))
 
 
 def session() -> SessionBase | None:
-    """Return the session of the request being served, or None outside of `PhoneFactorMiddleware`."""
+    """Return the session of the current request, or None outside of `PhoneFactorMiddleware`."""
     return getattr(_request.get(), "session", None)

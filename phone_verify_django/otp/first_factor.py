@@ -22,9 +22,9 @@ from ..site import current_site
 SESSION_KEY = "phone_verify_first_factor"
 
 
-def watch() -> None:
-    """From now on remember with each login by phone which phone it was."""
-    user_logged_in.connect(_remember, dispatch_uid="phone_verify_django.otp")
+def connect() -> None:
+    """Record the phone of each login by phone, from now on."""
+    user_logged_in.connect(_record_phone, dispatch_uid="phone_verify_django.otp")
 
 
 def is_used_in(session: SessionBase, phone: PhoneNumber) -> bool:
@@ -42,12 +42,12 @@ def _is_ours(path: str | None) -> bool:
         return False
     try:
         return isinstance(load_backend(path), PhoneBackend)
-    except ImportError:  # of a backend that is gone: Django takes its sessions for nobody's
+    except ImportError:  # the backend was removed: Django treats its sessions as anonymous
         return False
 
 
-def _remember(request: HttpRequest, user: Any, **_: object) -> None:
-    # django-otp signs a user in again with the second factor: no phone was verified for that.
+def _record_phone(request: HttpRequest, user: Any, **_: object) -> None:
+    # django-otp logs the user in again with the second factor; no phone was verified for that.
     phone = getattr(user, "proven_phone", None)
     if phone is not None:
         keyring = current_site().verifier.flows.keyring

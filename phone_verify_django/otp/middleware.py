@@ -31,22 +31,22 @@ class PhoneFactorMiddleware:
             markcoroutinefunction(self)
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponse]:
-        """ApiResult the request, with a user whose second factor is another than the first."""
-        request.user = SimpleLazyObject(partial(_looked_at, request, request.user))  # type: ignore[assignment]
-        request.auser = partial(_alooked_at, request, request.auser)
+        """Handle the request with a user whose second factor differs from the first."""
+        request.user = SimpleLazyObject(partial(_checked, request, request.user))  # type: ignore[assignment]
+        request.auser = partial(_achecked, request, request.auser)
         if self._is_async:
-            return self._answer(request)
+            return self._call_async(request)
         with current.serving(request):
             response: HttpResponse = self._get_response(request)
             return response
 
-    async def _answer(self, request: HttpRequest) -> HttpResponse:
+    async def _call_async(self, request: HttpRequest) -> HttpResponse:
         with current.serving(request):
             response: HttpResponse = await self._get_response(request)
             return response
 
 
-def _looked_at(request: HttpRequest, user: Any) -> Any:
+def _checked(request: HttpRequest, user: Any) -> Any:
     device = getattr(user, "otp_device", None)
     if isinstance(device, PhoneDevice) and first_factor.is_used_in(request.session, device.number):
         request.session.pop(DEVICE_ID_SESSION_KEY, None)
@@ -54,5 +54,5 @@ def _looked_at(request: HttpRequest, user: Any) -> Any:
     return user
 
 
-async def _alooked_at(request: HttpRequest, auser: Callable[[], Awaitable[Any]]) -> Any:
-    return await sync_to_async(_looked_at)(request, await auser())
+async def _achecked(request: HttpRequest, auser: Callable[[], Awaitable[Any]]) -> Any:
+    return await sync_to_async(_checked)(request, await auser())

@@ -1,4 +1,4 @@
-"""The device: a phone that gets a code."""
+"""The device model: a phone that receives codes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger("phone_verify")
 
 PURPOSE = "second_factor"
 
-_SAME_PHONE = _("You have signed in by this phone, so it cannot be the second factor too. Use another device.")
+_SAME_PHONE = _("You signed in with this phone, so it can't be the second factor too. Use another device.")
 _ELSEWHERE = _("No code was requested in this browser. Request one here, then enter it here.")
 NO_SESSION = (
     "A phone device sends and checks codes only while a request is served, for the session of that request. Add "
@@ -45,15 +45,15 @@ NO_SESSION = (
 
 
 class ChallengeError(Exception):
-    """No code was sent; the text tells the user why."""
+    """No code was sent. The text explains the reason to the user."""
 
 
 class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # type: ignore[misc]
-    """A phone as a second factor: a code comes by SMS, call or messenger, and the user types it.
+    """A phone as a second factor: a code is sent by SMS, call or messenger, and the user enters it.
 
-    Codes are made, kept and compared as everywhere in this library: the row holds no code. A code
-    counts only in the session that requested it: see `challenges`. The site's quotas and limits of
-    wrong answers apply in addition to django-otp's cool-down and throttling.
+    Codes are created, stored and compared as everywhere in this library; the row holds no code. A
+    code counts only in the session that requested it (see `challenges`). The site's quotas and limits
+    for wrong answers apply in addition to django-otp's cool-down and throttling.
     """
 
     phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
@@ -65,10 +65,10 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         constraints = (models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_otp_one_device_a_phone"),)
 
     def __str__(self) -> str:
-        return f"phone device {self.pk} of user {self.user_id}"  # not the number: this text goes into logs
+        return f"phone device {self.pk} of user {self.user_id}"  # not the number: this text is logged
 
     def clean(self) -> None:
-        """Read the number as it was typed."""
+        """Parse the number as typed."""
         super().clean()
         try:
             self.phone = PhoneNumber.parse(self.phone, current_site().verifier.policy.region).e164
@@ -76,9 +76,9 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             raise ValidationError({"phone": str(error)}) from None
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a device without a name is called by as much of its number as may be shown.
+        """Save. The default name is the masked number.
 
-        Raises `InvalidPhoneError` for a new device whose number is none.
+        Raises `InvalidPhoneError` for a new device without a valid number.
         """
         if self._state.adding:
             self.phone = PhoneNumber.parse(self.phone, current_site().verifier.policy.region).e164
@@ -87,13 +87,13 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
     @property
     def number(self) -> PhoneNumber:
-        """The number, as a value that does not show in logs."""
+        """The number as a value that is masked in logs."""
         return PhoneNumber(self.phone)
 
     def generate_challenge(self) -> str:
-        """Send a code, or the same once more while it is good; the text tells the user where it went, or when to try.
+        """Send a code, or resend the current one, and return a text with the destination or the time to wait.
 
-        Raises `ChallengeError` where nothing can be sent.
+        Raises `ChallengeError` if nothing can be sent.
         """
         texts, session = _texts(), current.session()
         if session is None:
@@ -105,46 +105,46 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             return texts.wait(why["next_generation_at"] - timezone.now())
         try:
             with joining_on_sqlite():
-                outcome = self._sent(session, texts)
+                outcome = self._send(session, texts)
         except StoreError as error:
-            log.error("no second factor was sent: %s", error)
+            log.error("a second factor could not be sent: %s", error)
             raise ChallengeError(texts.page["unavailable"]) from None
         if outcome.verification is None or outcome.reason is not None:
-            raise ChallengeError(_why_not(outcome, texts))
+            raise ChallengeError(_error_text(outcome, texts))
         self.cooldown_set()
-        return _told(outcome.verification, texts)
+        return _challenge_text(outcome.verification, texts)
 
     def verify_is_allowed(self) -> tuple[bool, dict[str, Any] | None]:
-        """Return whether a code may be tried now.
+        """Return whether a code can be tried now.
 
-        Not where this phone signed the session in, nor where only other sessions requested a code.
+        Not if this phone signed the session in, or if only other sessions requested a code.
         """
         session = current.session()
         if session is None:
             return False, {"error_message": NO_SESSION}
         if first_factor.is_used_in(session, self.number):
             return False, {"error_message": _SAME_PHONE}
-        if self.challenges and self._begun(session) == NO_VERIFICATION:
+        if self.challenges and self._pending(session) == NO_VERIFICATION:
             return False, {"error_message": _ELSEWHERE}
         allowed: tuple[bool, dict[str, Any] | None] = super().verify_is_allowed()
         return allowed
 
     def verify_token(self, token: object) -> bool:
-        """Check a code as typed, in the session that requested it. A right one is accepted once."""
+        """Check a code as typed, in the session that requested it. A right code is accepted once."""
         session = current.session()
         if session is None:
-            log.error("no second factor can be checked: %s", NO_SESSION)
+            log.error("a second factor could not be checked: %s", NO_SESSION)
             return False
         # Without a challenge no code is compared, so django-otp's throttling has nothing to count.
-        if not self.verify_is_allowed()[0] or self._begun(session) == NO_VERIFICATION:
+        if not self.verify_is_allowed()[0] or self._pending(session) == NO_VERIFICATION:
             return False
         try:
             with joining_on_sqlite():
-                proven = self._is_proven_by(session, str(token))
+                is_right = self._is_right(session, str(token))
         except StoreError as error:
-            log.error("no second factor can be checked: %s", error)
+            log.error("a second factor could not be checked: %s", error)
             return False
-        if not proven:
+        if not is_right:
             self.throttle_increment()
             return False
         self.challenges = challenges.forget(session, self.pk, self.challenges)
@@ -154,16 +154,16 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         return True
 
     def get_cooldown_duration(self) -> float:
-        """The `resend_after` of `PHONE_VERIFY`, in seconds."""
+        """Return the setting `resend_after`, in seconds."""
         return current_site().verifier.policy.resend_after.total_seconds()
 
     def get_throttle_factor(self) -> float:
-        """One: after a wrong code the next may be tried in 1, 2, 4, 8… seconds."""
+        """Return 1: after wrong codes the next can be tried in 1, 2, 4, 8… seconds."""
         return 1
 
-    def _sent(self, session: SessionBase, texts: Texts) -> Outcome:
-        before = self._begun(session)
-        outcome, begun = send(
+    def _send(self, session: SessionBase, texts: Texts) -> Outcome:
+        before = self._pending(session)
+        outcome, now = send(
             current_site().verifier,
             self.number,
             PURPOSE,
@@ -171,21 +171,21 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             locale=texts.language.tag,
             address=current.address(),
             subject=str(self.user_id),
-            # Until a device is confirmed, its user decides which number it has.
+            # Until a device is confirmed, its user chooses the number.
             by_client=not self.confirmed,
         )
-        if begun != before:
-            self.challenges = challenges.keep(session, self.pk, self.challenges, begun)
+        if now != before:
+            self.challenges = challenges.keep(session, self.pk, self.challenges, now)
         return outcome
 
-    def _begun(self, session: SessionBase) -> PendingVerification:
-        return challenges.begun_in(session, self.pk, self.challenges)
+    def _pending(self, session: SessionBase) -> PendingVerification:
+        return challenges.pending_in(session, self.pk, self.challenges)
 
-    def _is_proven_by(self, session: SessionBase, typed: str) -> bool:
-        # The number may have been changed since the code was sent: then it is a wrong one.
+    def _is_right(self, session: SessionBase, typed: str) -> bool:
+        # If the number was changed after the code was sent, the code is wrong.
         redeemed = prove(
             current_site().verifier,
-            self._begun(session),
+            self._pending(session),
             self.number,
             PURPOSE,
             typed,
@@ -199,8 +199,8 @@ def _texts() -> Texts:
     return texts_in(named(get_language() or "") or ENGLISH)
 
 
-def _told(record: Verification, texts: Texts) -> str:
-    """Where the code went, and what to do."""
+def _challenge_text(record: Verification, texts: Texts) -> str:
+    """Return the text with the destination of the code and what to do."""
     if record.line is not None:
         return f"{texts.page['lead_held']} {record.phone.hint}: {spoken(record.line)}"
     if record.channel is Channel.FLASH_CALL:
@@ -208,7 +208,7 @@ def _told(record: Verification, texts: Texts) -> str:
     return f"{texts.page['lead_code']} {record.phone.hint}"
 
 
-def _why_not(outcome: Outcome, texts: Texts) -> str:
+def _error_text(outcome: Outcome, texts: Texts) -> str:
     if outcome.retry_after is not None:
         return texts.wait(outcome.retry_after)
     return texts.refusal(outcome)

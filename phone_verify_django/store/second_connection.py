@@ -21,19 +21,19 @@ from phone_verify.errors import StoreError
 
 from ..models import CounterRow, PhoneRow, VerificationRow
 
-#: Sets on the given connection what the site set on the connection of its request.
+#: Configures the given connection like the connection of the request.
 Setup: TypeAlias = Callable[[BaseDatabaseWrapper], object]
 
-#: Seconds to connect, where the site's OPTIONS set no limit.
+#: Timeout to connect in seconds, if the site's OPTIONS set none.
 _CONNECT_TIMEOUT = 5
 #: A connection that was idle for this many seconds is tested before its next use.
 _IDLE = 1.0
 
 _UNLIKE_THE_BLOCK = (
-    "Called inside transaction.atomic() on a connection with another schema, database, role or user than a new "
-    "connection has, so that a step would use the tables of another tenant. Set the same on the second connection: "
-    "write a function and its dotted path into PHONE_VERIFY['connection_setup'], see docs/stores.md, or call it "
-    "outside the block."
+    "Called inside transaction.atomic() on a connection whose schema, database, role or user differs from that of a "
+    "new connection, so a step would use the tables of another tenant. Configure the second connection in the same "
+    "way: write a function and set PHONE_VERIFY['connection_setup'] to its dotted path (see docs/stores.md), or call "
+    "this outside the block."
 )
 
 #: Connections of a parent process. Closing or collecting one would end the parent's session.
@@ -47,7 +47,7 @@ class SecondConnections:
         self._setup = setup
         self._local = threading.local()
 
-    def beside(self, first: BaseDatabaseWrapper) -> SecondConnection:
+    def for_block(self, first: BaseDatabaseWrapper) -> SecondConnection:
         """Return the second connection of this thread, not yet connected if it is new."""
         second: SecondConnection | None = getattr(self._local, "second", None)
         if second is None or not second.belongs_to(first):
@@ -89,15 +89,16 @@ class SecondConnection:
         return self._first is first and self._pid == os.getpid()
 
     def close(self) -> None:
-        """Close it, if this process opened it. It connects again when it is needed."""
+        """Close it, if this process opened it. `prepare` connects again."""
         if self._pid == os.getpid():
             self.connection.close()
 
     def prepare(self) -> None:
-        """Connect, and set what the site set on its own connection.
+        """Connect, and configure the connection like that of the request.
 
-        Call it before each attempt of a step: it may have been set for another request. Raises
-        `StoreError` where no setup is given and the two connections differ in their tables or user.
+        Call it before each attempt of a step, since the connection may be configured for another
+        request. Raises `StoreError` if no setup is given and the two connections differ in their
+        tables or user.
         """
         connection = self.connection
         idle = time.monotonic() - self._used > _IDLE
@@ -108,7 +109,7 @@ class SecondConnection:
             self._raw, self._place = connection.connection, None
             if connection.vendor == "sqlite":
                 with connection.cursor() as cursor:
-                    # The lock that it would wait for may be held by its own caller.
+                    # Its own caller may hold the lock that it waits for.
                     cursor.execute("PRAGMA busy_timeout = 500")
         if self._setup is None:
             self._compare()
@@ -124,7 +125,7 @@ class SecondConnection:
         if self._place is None:
             self._place = _place(self.connection)
         first = self._first
-        # A block that is marked for rollback refuses statements until this is taken back.
+        # A block that is marked for rollback refuses statements until the mark is removed.
         marked, first.needs_rollback = first.needs_rollback, False
         try:
             place = _place(first)
@@ -135,7 +136,7 @@ class SecondConnection:
 
 
 def _place(connection: BaseDatabaseWrapper) -> Any:
-    """Whose and which tables statements on this connection use."""
+    """Return the user and the tables that statements on this connection use."""
     if connection.vendor == "postgresql":
         names = [connection.ops.quote_name(model._meta.db_table) for model in (VerificationRow, PhoneRow, CounterRow)]
         statement = f"SELECT current_user, {', '.join(['to_regclass(%s)::oid'] * len(names))}"
@@ -149,7 +150,7 @@ def _place(connection: BaseDatabaseWrapper) -> Any:
 
 
 def _close_together(first: BaseDatabaseWrapper, second: SecondConnection) -> None:
-    """Let `first.close()` close the second connection too.
+    """Make `first.close()` close the second connection too.
 
     Django has no signal for it, and closes connections in many places: after a request, after
     CONN_MAX_AGE, and before a test database is dropped, which an open connection prevents.

@@ -1,10 +1,10 @@
-"""The statements of a step, written once in the words of one database; tables and columns are those of the models.
+"""The SQL statements of a step in the dialect of one database, over the tables and columns of the models.
 
-Django's own queries are put together anew each time, which takes longer than a database needs to answer them. These
-run through Django's cursor, so that a site's query log and its wrappers see them all the same.
+Django's ORM compiles each query again, which takes longer than the database needs to run it. These
+statements run through Django's cursor, so a site's query log and wrappers still see them.
 """
 
-# ruff: noqa: S608 - what is put into the texts are names of our own tables, quoted; values are always bound
+# ruff: noqa: S608 - only quoted names of our own tables are formatted into the texts; values are always bound
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ from phone_verify.stores.rows.writes import (
 
 from ..models import CounterRow, PhoneRow, VerificationRow
 
-#: Taken when the statement runs, not when its transaction began. SQLite's is the process's own.
+#: The time when the statement runs, not when its transaction started. SQLite uses the time of the process.
 _SERVER_TIME = {
     "sqlite": "0",
     "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS bigint)",
     "mysql": "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))",
 }
-_WITHOUT_WAITING = "set_config('synchronous_commit', 'off', true)"
+_ASYNC_COMMIT = "set_config('synchronous_commit', 'off', true)"
 _COUNTED = ("windows", "failures", "ends_at")
-#: PostgreSQL's, for values that come as text and as a number.
+#: For PostgreSQL: casts for values that are passed as text or number.
 _CASTS = {"JSONField": "::jsonb", "BooleanField": "::integer::boolean"}
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
 class Prepared:
-    """A statement with named values, `%(tag)s`, that runs on a cursor and gives it back."""
+    """A statement with named values, `%(tag)s`, that runs on a cursor and returns the cursor."""
 
     def __init__(self, text: str) -> None:
         self._order = _NAMED.findall(text)
@@ -60,28 +60,28 @@ class Prepared:
 
 
 class _Table:
-    """A model's table and columns, quoted; under a short name in statements that read several."""
+    """A model's table and columns, quoted, with an alias for statements that read several tables."""
 
     def __init__(self, model: type[models.Model], connection: BaseDatabaseWrapper, short: str) -> None:
         self._model, self._connection, self._short = model, connection, short
         self._quote = connection.ops.quote_name
         self.name = self._quote(model._meta.db_table)
         self.key = "name" if model is CounterRow else "id" if model is VerificationRow else "tag"
-        #: When a row is over.
-        self.over = "expires_at" if model is VerificationRow else "ends_at"
+        #: The column with the expiry of a row.
+        self.expiry = "expires_at" if model is VerificationRow else "ends_at"
 
     def column(self, name: str) -> str:
         return self._quote(self._column(name))
 
     def of(self, name: str) -> str:
-        """A column, with the table's short name."""
+        """Return a column, with the table's alias."""
         return f"{self._short}.{self.column(name)}"
 
     def columns(self, names: Iterable[str]) -> str:
         return ", ".join(map(self.column, names))
 
     def value(self, name: str) -> str:
-        """A value for a column. What is kept as JSON comes as text, and what is true or false as 1 or 0."""
+        """Return the placeholder for a column. JSON is passed as text, booleans as 1 or 0."""
         cast = _CASTS.get(self._field(name).get_internal_type(), "") if self._connection.vendor == "postgresql" else ""
         return f"%({name})s{cast}"
 
@@ -92,7 +92,7 @@ class _Table:
         return ", ".join(f"{self.column(name)} = {self.value(name)}" for name in names)
 
     def upsert(self, names: Sequence[str], rows: Sequence[str], changed: Iterable[str], short: str = "") -> str:
-        """Insert rows, or change these columns of those that are there already; either way they are locked."""
+        """Return an insert that updates these columns of existing rows; it locks all of them."""
         suffix = self._connection.ops.on_conflict_suffix_sql(
             [self._field(name) for name in names],
             OnConflict.UPDATE,
@@ -102,12 +102,12 @@ class _Table:
         values = ", ".join(f"({row})" for row in rows)
         return f"INSERT INTO {self.name}{short} ({self.columns(names)}) VALUES {values} {suffix}"
 
-    def old(self, limit: str, condition: str = "", locking: str = "") -> str:
-        """The keys of the rows that are over, the oldest first."""
-        over = self.column(self.over)
+    def expired(self, limit: str, condition: str = "", locking: str = "") -> str:
+        """Return a query for the keys of expired rows, oldest first."""
+        expiry = self.column(self.expiry)
         return (
-            f"SELECT {self.column(self.key)} FROM {self.name} WHERE {over} <= %(before)s{condition} "
-            f"ORDER BY {over} LIMIT {limit}{locking}"
+            f"SELECT {self.column(self.key)} FROM {self.name} WHERE {expiry} <= %(before)s{condition} "
+            f"ORDER BY {expiry} LIMIT {limit}{locking}"
         )
 
     def _field(self, name: str) -> Any:
@@ -119,26 +119,26 @@ class _Table:
 
 
 class _Tables:
-    """The three tables in one database, and what its words are for the server's time and a row's version."""
+    """The three tables in one database, and its expressions for the server's time and a row's version."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.vendor = connection.vendor
         if self.vendor not in _SERVER_TIME:
             raise StoreError(
-                f"The store in Django's database works on SQLite, PostgreSQL, MariaDB and MySQL, not on {self.vendor}: "
-                "name another one in PHONE_VERIFY['store']"
+                f"The store in Django's database supports SQLite, PostgreSQL, MariaDB and MySQL, not {self.vendor}: "
+                "set another store in PHONE_VERIFY['store']"
             )
         self.now = _SERVER_TIME[self.vendor]
-        #: PostgreSQL numbers the versions of each row; elsewhere nobody comes between.
+        #: PostgreSQL has a version of each row; on others a lock excludes concurrent steps.
         self.version = "p.xmin::text::bigint" if self.vendor == "postgresql" else "0"
-        #: The time `at`, or else the server's.
+        #: The time `at`, or the server's time if `at` is NULL.
         self.time_given = f"COALESCE(%(at)s{'::bigint' if self.vendor == 'postgresql' else ''}, {self.now})"
         self.record = _Table(VerificationRow, connection, "r")
         self.phone = _Table(PhoneRow, connection, "p")
         self.counter = _Table(CounterRow, connection, "c")
 
     def tallied(self, series: str) -> str:
-        """The sum of a series of the tally at the time `at`."""
+        """Return an expression for the sum of a series of the tally at the time `at`."""
         c, (first, beyond) = self.counter, series_range(series)
         return (
             f"(SELECT COALESCE(SUM({c.of('count')}), 0) FROM {c.name} AS c WHERE {c.of('name')} >= '{first}' "
@@ -161,7 +161,7 @@ class ConnectionReads:
         names = ("tag", *_COUNTED)
         self.hold: Statement = Prepared(p.upsert(names, [p.values(names)], ["tag"]))
         self.time: Statement = Prepared(f"SELECT {now}")
-        # The time comes also where there is no phone.
+        # This returns the time even if the phone has no row.
         self.phone: Statement = Prepared(
             f"SELECT {now}, {counted} FROM (SELECT 1 AS one) AS one LEFT JOIN {p.name} AS p ON {p.of('tag')} = %(this)s"
         )
@@ -172,7 +172,7 @@ class ConnectionReads:
         ]
         answered = ", ".join((*of_address, tables.tallied("short"), tables.tallied("right")))
         either = f"FROM {r.name} AS r LEFT JOIN {p.name} AS p ON {of_phone} WHERE {this}"
-        # The phone's row first, as everywhere: no two steps wait for each other.
+        # The phone's row first, as everywhere, to avoid deadlocks.
         both = f"FROM {p.name} AS p JOIN {r.name} AS r ON {of_phone} WHERE {this} FOR UPDATE"
         self.record: Statement = Prepared(f"SELECT {fields}, {counted} {either}")
         self.held_record: Statement = Prepared(f"SELECT {fields}, {counted} {both}")
@@ -183,13 +183,13 @@ class ConnectionReads:
         )
 
 
-class ConnectionWords:
+class ConnectionWrites:
     """The statements that change; see `StatementFactory`."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._tables = _Tables(connection)
         self._vendor = self._tables.vendor
-        # Nobody waits in order to tidy up.
+        # A purge never waits for locks.
         skips = connection.features.has_select_for_update_skip_locked
         self._skip_locked = " FOR UPDATE SKIP LOCKED" if skips else ""
 
@@ -204,7 +204,7 @@ class ConnectionWords:
             tally = Prepared(self._tally(tallies)) if tallies else None
             record = Prepared(f"UPDATE {r.name} SET {r.changes(names)} WHERE {this}")
             return UpdateVerification(names, record, self._upsert_phone(), tally)
-        returning = f" RETURNING {_WITHOUT_WAITING}" if lazy else ""
+        returning = f" RETURNING {_ASYNC_COMMIT}" if lazy else ""
         tally_too = f", tally AS ({self._tally(tallies, held=True)})" if tallies else ""
         return UpdateVerification(
             names,
@@ -219,9 +219,9 @@ class ConnectionWords:
         return self._upsert_phone()
 
     def _tally(self, count: int, *, held: bool = False) -> str:
-        """UpdateVerification so many counters by so much, or start them again where they have ended.
+        """Return a statement that increases `count` counters, or restarts those that have expired.
 
-        With `held`, for PostgreSQL, only if the statement of that name has a row.
+        With `held`, for PostgreSQL, only if the CTE `held` has a row.
         """
         c, columns = self._tables.counter, ("name", "count", "ends_at")
         name, counted, ends_at = map(c.column, columns)
@@ -234,7 +234,7 @@ class ConnectionWords:
         insert = f"INSERT INTO {c.name} ({c.columns(columns)}) {values}"
         ended = f"{c.name}.{ends_at} <= %(tally_at)s{'::bigint' if held else ''}"
         if self._vendor == "mysql":
-            # In this order: the second assignment sees what the first has written.
+            # The order matters: the second assignment sees the value written by the first.
             new_count, new_ends_at = f"VALUES({counted})", f"VALUES({ends_at})"
             clause = "ON DUPLICATE KEY UPDATE"
         else:
@@ -259,8 +259,8 @@ class ConnectionWords:
 
     def old(self, table: Table) -> DeleteExpired:
         t = self._tables[table]
-        rows, key = t.old("%(most)s", locking=self._skip_locked), t.column(t.key)
-        if self._vendor == "mysql":  # takes no LIMIT inside IN
+        rows, key = t.expired("%(most)s", locking=self._skip_locked), t.column(t.key)
+        if self._vendor == "mysql":  # does not support LIMIT inside IN
             return DeleteExpired(Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows))
         return DeleteExpired(Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"))
 
@@ -287,14 +287,14 @@ class ConnectionWords:
         room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in range(quotas))
         full = " OR ".join(f"({name} = %(gate{n})s AND {counted} >= %(most{n})s)" for n in range(gates))
         allowed = f" AND NOT EXISTS (SELECT 1 FROM {c.name} WHERE ({full}) AND {ends_at} > {now})" if gates else ""
-        # Nothing is sent before the start is written, which does wait for the disk.
+        # Asynchronous commit is safe here: the later commit of the start, before anything is sent, waits for the disk.
         return CountAtOnce(
             Prepared(
                 f"WITH held AS (SELECT {name} FROM {c.name} WHERE ({room}) AND {ends_at} > {now} "
                 f"ORDER BY {name} FOR UPDATE) "
                 f"UPDATE {c.name} SET {counted} = {counted} + 1 "
                 f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {quotas}{allowed} "
-                f"RETURNING {name}, {ends_at}, {self._tables.now}, {_WITHOUT_WAITING}, "
+                f"RETURNING {name}, {ends_at}, {self._tables.now}, {_ASYNC_COMMIT}, "
                 + ", ".join(map(self._tables.tallied, SERIES))
             )
         )
@@ -317,19 +317,19 @@ class ConnectionWords:
 
     @property
     def _as_read(self) -> str:
-        """That the phone's row is still the one that was read."""
+        """The condition that the phone's row has not changed since it was read."""
         return f"{self._tables.version} = %(old_version)s"
 
     def _start(self, purged: Mapping[Table, int]) -> str:
-        """A whole start, for PostgreSQL; writes nothing if another step came between."""
+        """Return a whole start as one statement, for PostgreSQL; it writes nothing after a concurrent step."""
         r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)
         counted = p.upsert(names, [p.values(names)], _COUNTED, " AS p")
         parts = [f"held AS ({counted} WHERE {self._as_read} RETURNING {self._tables.version} AS version)"]
         for table, most in purged.items():
             t = self._tables[table]
-            # This phone's own row may be over; it is being written here, and must not be dropped as well.
+            # This phone's own row may have expired; it is written here and must not be deleted too.
             mine = f" AND {p.column('tag')} <> %(tag)s" if table is Table.PHONE else ""
-            rows = t.old(str(most), mine, self._skip_locked)
+            rows = t.expired(str(most), mine, self._skip_locked)
             parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.column(t.key)} IN ({rows}))")
         start = f"INSERT INTO {r.name} ({r.columns(STORED)}) SELECT {r.values(STORED)} FROM held"
         return f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)"

@@ -1,4 +1,4 @@
-"""How steps take their turns on Django's connections: transactions, callers' blocks, and what is tried again."""
+"""Running steps on Django's connections: transactions, blocks of the caller, and retries."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from phone_verify.stores.rows.writes import WriteStatements
 
 from ..models import PhoneRow
 from .second_connection import SecondConnections, Setup
-from .statements import ConnectionReads, ConnectionWords
+from .statements import ConnectionReads, ConnectionWrites
 
 T = TypeVar("T")
 
-#: How long a thread waits for the threads before it, in seconds.
+#: Timeout of a thread in the queue for SQLite, in seconds.
 _WAIT = 5.0
-#: A step that failed at once may be run again; one that has waited has used up its time, in seconds.
-_AT_ONCE = 2.0
-_MOST_AGAIN = 4
+#: Only a step that failed within this time is retried, in seconds: a slow one has used up its time.
+_RETRY_WITHIN = 2.0
+_MAX_RETRIES = 4
 
 _BEGIN = {
     "sqlite": "BEGIN IMMEDIATE",
@@ -46,9 +46,9 @@ _BEGIN = {
 #: PostgreSQL's SQLSTATE for a conflict of transactions and for a deadlock.
 _CONFLICTS = {"40001", "40P01"}
 
-_BESIDE_A_BLOCK = (
-    "Called inside transaction.atomic() on SQLite, where nothing can be written beside that block, and what is "
-    "written in it would be lost if it were rolled back. Call it outside the block, or mark the view with "
+_INSIDE_A_BLOCK = (
+    "Called inside transaction.atomic() on SQLite, which allows no other writer while that block is open, and writes "
+    "inside the block would be lost if it were rolled back. Call this outside the block, or mark the view with "
     "transaction.non_atomic_requests."
 )
 
@@ -57,9 +57,9 @@ _joins: ContextVar[bool] = ContextVar("phone_verify_django.store.joins", default
 
 @contextmanager
 def joining_on_sqlite() -> Iterator[None]:
-    """Within it a step on SQLite, where nothing can be written beside the caller's block, becomes part of that block.
+    """Let a step on SQLite join the caller's transaction within the block, since SQLite allows no second writer.
 
-    For a caller whose block is committed whatever the steps say.
+    For callers that commit their transaction even if the step fails.
     """
     token = _joins.set(True)
     try:
@@ -68,8 +68,8 @@ def joining_on_sqlite() -> Iterator[None]:
         _joins.reset(token)
 
 
-class ConnectionTurns:
-    """Gives steps their turns on this thread's connection to one database, or on a second one beside a block."""
+class ConnectionTransactionRunner:
+    """Runs steps on this thread's connection to one database, or on a second one inside a block."""
 
     def __init__(self, using: str, setup: Setup | None = None) -> None:
         self._using = using
@@ -78,9 +78,9 @@ class ConnectionTurns:
         self._memory = StartCache()
 
     def writes(self) -> WriteStatements:
-        """The statements that change, in the words of this database. Raises `StoreError`."""
-        with _told():
-            return WriteStatements(ConnectionWords(connections[self._using]))
+        """Return the statements that write, in the dialect of this database. Raises `StoreError`."""
+        with _translate_errors():
+            return WriteStatements(ConnectionWrites(connections[self._using]))
 
     @cached_property
     def _reads(self) -> ConnectionReads:
@@ -96,9 +96,9 @@ class ConnectionTurns:
     ) -> T:
         """See `TransactionRunner`."""
         outer = connections[self._using]
-        with _told(), self._queue(outer):
+        with _translate_errors(), self._queue(outer):
             _connect(outer)
-            second = None if _is_free(outer) else self._second.beside(outer)
+            second = None if _is_free(outer) else self._second.for_block(outer)
             connection = second.connection if second else outer
             if connection.in_atomic_block:
                 with transaction.atomic(using=self._using):
@@ -112,15 +112,15 @@ class ConnectionTurns:
                 )
             except Error:
                 if second and connection.vendor == "sqlite":
-                    raise StoreError(_BESIDE_A_BLOCK) from None
+                    raise StoreError(_INSIDE_A_BLOCK) from None
                 raise
 
     @contextmanager
     def _queue(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        """Let threads queue for SQLite's one writer, whose own waiting is a poll with pauses up to its time-out.
+        """Queue threads for SQLite's write lock, which SQLite itself polls with pauses until its timeout.
 
-        It is no more than that: what excludes others is SQLite's lock. A thread that is in a block does not queue,
-        since it may hold that lock.
+        The queue only saves waiting time; SQLite's lock is what excludes other writers. A thread inside
+        a block does not queue, since it may hold that lock.
         """
         if connection.vendor != "sqlite" or connection.in_atomic_block:
             yield
@@ -129,7 +129,7 @@ class ConnectionTurns:
             self._pid, self._gate = os.getpid(), threading.Lock()
         gate = self._gate
         if not gate.acquire(timeout=_WAIT):
-            raise StoreError("The database is too busy: other threads did not finish their steps in time")
+            raise StoreError("The database is busy: other threads did not finish their steps in time")
         try:
             yield
         finally:
@@ -140,7 +140,7 @@ class ConnectionTurns:
     ) -> T:
         with connection.cursor() as cursor:
             if connection.vendor == "sqlite" and not reads:
-                # The block may have begun without the write lock: two steps would both read, and then both write.
+                # The block may have no write lock yet: two steps would both read, and then both write.
                 table = connection.ops.quote_name(PhoneRow._meta.db_table)
                 cursor.execute(f"UPDATE {table} SET ends_at = ends_at WHERE tag = ''")  # noqa: S608 - our own table's
             return step(self._turn(cursor, connection, now))
@@ -154,13 +154,14 @@ class ConnectionTurns:
         alone: bool,
         from_cache: bool,
     ) -> T:
-        """Run a step in a transaction of its own.
+        """Run a step in a separate transaction.
 
-        A server's error is met by running it again, a few times and at once: the connection may have died while it
-        was idle, or the step was chosen to end a deadlock. What had not come to its commit has surely not been done.
+        After an error of the server the step is retried a few times, without a pause: an idle connection
+        may have been closed, or the step was aborted to resolve a deadlock. A step that failed before
+        its commit has not been applied.
         """
-        again = _MOST_AGAIN if connection.vendor != "sqlite" else 0
-        begun = time.monotonic()
+        retries = _MAX_RETRIES if connection.vendor != "sqlite" else 0
+        started = time.monotonic()
         while True:
             unclear = False
             try:
@@ -175,9 +176,9 @@ class ConnectionTurns:
                 if alone and _code(error) in _CONFLICTS:
                     raise ConcurrentUpdate from None
                 connection.close_if_unusable_or_obsolete()
-                if unclear or not again or time.monotonic() - begun > _AT_ONCE:
+                if unclear or not retries or time.monotonic() - started > _RETRY_WITHIN:
                     raise
-                again -= 1
+                retries -= 1
 
     def _turn(
         self,
@@ -205,13 +206,13 @@ def _chosen_isolation(connection: BaseDatabaseWrapper) -> bool:
 
 def _in_a_transaction(step: Callable[[Transaction], T], turn: Transaction, connection: BaseDatabaseWrapper) -> T:
     if connection.vendor == "mysql" and _chosen_isolation(connection):
-        # With more than this, steps that waited for each other would fail instead.
+        # With a higher level, concurrent steps would fail instead of waiting for each other.
         turn.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
     turn.cursor.execute(_BEGIN[connection.vendor])
     try:
         result = step(turn)
         if isinstance(result, Denied) and not turn.wrote:
-            turn.cursor.execute("ROLLBACK")  # a commit would wait for the disk, for the sake of locks
+            turn.cursor.execute("ROLLBACK")  # a commit would wait for the disk, only to release locks
         else:
             turn.unclear = True
             turn.cursor.execute("COMMIT")
@@ -225,16 +226,16 @@ def _in_a_transaction(step: Callable[[Transaction], T], turn: Transaction, conne
 
 
 def _is_free(outer: BaseDatabaseWrapper) -> bool:
-    """Whether a step may run on this connection: no transaction of the caller's is open on it."""
+    """Return whether a step can run on this connection: the caller has no open transaction on it."""
     blocks = outer.atomic_blocks
     if _joins.get() and outer.vendor == "sqlite":
         return True
-    # A test case's block stands for the whole test, which sees nothing of what another connection does.
+    # A test case's block spans the whole test, and cannot see the writes of another connection.
     return bool(getattr(blocks[0], "_from_testcase", False) if blocks else outer.get_autocommit())
 
 
-class _ImpatientPool:
-    """Django's pool, where waiting for a connection ends after the store's time limit."""
+class _PoolWithTimeout:
+    """Django's pool, with the store's timeout for getting a connection."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -247,13 +248,13 @@ class _ImpatientPool:
 
 
 def _connect(connection: BaseDatabaseWrapper) -> None:
-    """Connect, if that is not done yet, and wait for Django's pool no longer than the store's time limit."""
+    """Connect if not connected, and wait for Django's pool no longer than the store's timeout."""
     pool = getattr(connection, "pool", None) if connection.connection is None else None
     if pool is None:
         connection.ensure_connection()
         return
-    # The pool's own time limit is that of the site's pages, and other threads read it.
-    vars(connection)["_connection_pools"] = {connection.alias: _ImpatientPool(pool)}
+    # The pool's own timeout applies to the site's pages, and other threads read it.
+    vars(connection)["_connection_pools"] = {connection.alias: _PoolWithTimeout(pool)}
     try:
         connection.ensure_connection()
     finally:
@@ -261,12 +262,12 @@ def _connect(connection: BaseDatabaseWrapper) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except Error as error:
-        # The error's own text may hold values of the statement.
-        raise StoreError(f"The database could not do the step: {_name(error)}") from None
+        # The text of the error may hold values of the statement.
+        raise StoreError(f"The database failed: {_name(error)}") from None
 
 
 def _code(error: Error) -> str:
@@ -274,6 +275,6 @@ def _code(error: Error) -> str:
 
 
 def _name(error: Error) -> str:
-    """The kind and the code of a database's error, without its text."""
+    """Return the type and the code of a database error, without its text."""
     code = getattr(error.__cause__, "sqlite_errorname", None) or _code(error)
     return f"{type(error).__name__} {code}" if code else type(error).__name__

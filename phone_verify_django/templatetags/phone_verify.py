@@ -1,6 +1,6 @@
-"""What a site's own templates show of phones: `{% load phone_verify %}`.
+"""Filters and tags for a site's own templates: `{% load phone_verify %}`.
 
-Numbers are shown as they are read out, from left to right on every page, and nothing that a visitor typed is markup.
+Numbers are grouped as they are read out, and isolated from left to right on every page. All values are escaped.
 """
 
 from __future__ import annotations
@@ -19,52 +19,52 @@ from django.utils.safestring import SafeString
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.i18n.texts import spoken
 
-from ..access import has_checked, span
+from ..access import has_checked, to_timedelta
 from ..accounts import phone_of
 
 register = template.Library()
 
-#: Pages that a link sends somebody back to never are these: they would come back to themselves.
+#: Pages that are never the `next` of a link: they would redirect to themselves.
 _OURS = ("login", "code", "verify", "logout")
 
 
 @register.filter
 def phone(value: object) -> SafeString | str:
-    """A number, or a user's primary one, as it is read out: `{{ user|phone }}`. Empty where there is none."""
+    """Return a number, or a user's primary one, as it is read out: `{{ user|phone }}`. Anything else renders as ''."""
     number = _number(value)
     return "" if number is None else _isolated(spoken(number))
 
 
 @register.filter
 def phone_hint(value: object) -> SafeString | str:
-    """As much of a number, or of a user's, as others may see: `{{ user|phone_hint }}`. Empty where there is none."""
+    """Return the masked form of a number, or of a user's: `{{ user|phone_hint }}`. Anything else renders as ''."""
     number = _number(value)
     return "" if number is None else _isolated(number.hint)
 
 
 @register.simple_tag(takes_context=True)
 def phone_login_url(context: Context) -> str:
-    """The address of the sign-in page, from which the visitor comes back to this one."""
+    """Return the address of the sign-in page, which returns to the current page."""
     return _address(context, "login")
 
 
 @register.simple_tag(takes_context=True)
 def phone_verify_url(context: Context) -> str:
-    """The address of the page on which whoever is signed in confirms or changes the number, and comes back from."""
+    """Return the address of the page that verifies or changes the number, which returns to the current page."""
     return _address(context, "verify")
 
 
 @register.simple_tag(takes_context=True)
 def phone_checked(context: Context, max_age: float) -> bool:
-    """Whether the visitor has proved the own number lately: `{% phone_checked 600 as checked %}`, in seconds."""
+    """Return whether the number was verified in the last `max_age` seconds: `{% phone_checked 600 as checked %}`."""
     request = context.get("request")
-    return request is not None and has_checked(request, span(max_age))
+    return request is not None and has_checked(request, to_timedelta(max_age))
 
 
 def _address(context: Context, name: str) -> str:
     url, request = reverse(f"phone_verify:{name}"), context.get("request")
     if request is None or request.method not in ("GET", "HEAD"):
-        return url  # what was posted is not to be come back to
+        return url  # a posted form has no address to return to
     if request.path in [reverse(f"phone_verify:{page}") for page in _OURS]:
         return url
     return f"{url}?{REDIRECT_FIELD_NAME}={quote(request.get_full_path(), safe='/')}"

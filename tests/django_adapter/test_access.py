@@ -15,10 +15,10 @@ from django.utils import timezone
 from django.views.generic import View
 
 from phone_verify.http import session_time
+from phone_verify_django.access import CHECKED_AT, last_phone_check
 from phone_verify_django.decorators import recent_phone_check_required
 from phone_verify_django.mixins import RecentPhoneCheckRequiredMixin
 from phone_verify_django.models import VerifiedPhone
-from phone_verify_django.recent import CHECKED_AT, last_phone_check
 from tests.clients import Browser
 
 from . import custom_site

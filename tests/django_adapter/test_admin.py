@@ -18,7 +18,7 @@ from django.test import Client
 from phone_verify import PhoneNumber, Reason, Status
 from phone_verify.exchange import HttpResponse
 from phone_verify_django.accounts import phones_of
-from phone_verify_django.admin_send import _HELD
+from phone_verify_django.admin_send import _SESSION_KEY
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
 from phone_verify_django.signals import phone_changed
 from phone_verify_django.site import current_site
@@ -166,21 +166,21 @@ def test_open_verifications_can_be_cancelled(browser: Client, network: Network) 
     row, other = started(), started(OTHER)
     VerificationRow.objects.filter(pk=other.pk).update(status="verified")
     page = text(browser.get(LIST))
-    assert "End the selected ones" in page
-    ends = {"action": "end", "_selected_action": [row.pk, other.pk]}
-    assert "1 verification was ended." in text(browser.post(LIST, ends, follow=True))
+    assert "Cancel selected open verifications" in page
+    ends = {"action": "cancel", "_selected_action": [row.pk, other.pk]}
+    assert "1 verification was cancelled." in text(browser.post(LIST, ends, follow=True))
     states = dict(VerificationRow.objects.values_list("phone", "status"))
     assert states == {PHONE: Status.CANCELLED, OTHER: Status.VERIFIED}
-    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["sent verification by sms"]
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["sms verification (sent)"]
 
 
 def test_view_permission_cancels_and_sends_nothing(browser: Client, network: Network) -> None:
     staff(browser, "view_verificationrow")
     row = started()
     page = text(browser.get(LIST))
-    assert "End the selected ones" not in page
+    assert "Cancel selected open verifications" not in page
     assert "Send a test" not in page
-    browser.post(LIST, {"action": "end", "_selected_action": [row.pk]})
+    browser.post(LIST, {"action": "cancel", "_selected_action": [row.pk]})
     assert VerificationRow.objects.get().status == "sent"
     assert browser.get(SEND).status_code == 403
     assert browser.post(SEND, {"start": "1", "number": PHONE}).status_code == 403
@@ -194,7 +194,7 @@ def test_cancellation_survives_atomic_requests(
     monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
     staff(browser, "view_verificationrow", "change_verificationrow", "add_verificationrow")
     row = started()
-    browser.post(LIST, {"action": "end", "_selected_action": [row.pk]})
+    browser.post(LIST, {"action": "cancel", "_selected_action": [row.pk]})
     assert VerificationRow.objects.get().status == "cancelled"
     browser.post(SEND, {"start": "1", "number": OTHER})
     assert network.sent == 2
@@ -206,7 +206,7 @@ def test_other_store_is_not_listed_but_can_send_tests(
     staff(browser, "view_verificationrow", "add_verificationrow")
     configure(sms="console://", store=f"sqlite:///{tmp_path}/verifications.sqlite3")
     page = text(browser.get(LIST))
-    assert "only Django&#x27;s own store is listed" in page
+    assert "Verifications are stored outside Django" in page
     browser.post(SEND, {"start": "1", "number": PHONE})
     assert HINT in text(browser.get(SEND))
     assert rows(text(browser.get(LIST))) == []
@@ -302,17 +302,17 @@ def test_test_send_verifies_by_code(browser: Client, network: Network) -> None:
     assert (row.purpose, row.channel) == ("confirm", "sms")
     page = text(browser.get(SEND))
     assert HINT in page
-    assert "5 tries left" in page
+    assert "5 attempts left" in page
     nothing_secret(page, network, row)
     page = text(browser.post(SEND, {"check": "1", "code": network.wrong}, follow=True))
     assert "That code is not right." in page
-    assert "4 tries left" in page
+    assert "4 attempts left" in page
     page = text(browser.post(SEND, {"again": "1"}, follow=True))
     assert "Try again in" in page
     page = text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
     assert "verified" in page
     assert 'name="code"' not in page
-    assert 'name="start"' in text(browser.post(SEND, {"anew": "1"}, follow=True))
+    assert 'name="start"' in text(browser.post(SEND, {"new": "1"}, follow=True))
 
 
 def test_test_send_can_be_cancelled(browser: Client, network: Network) -> None:
@@ -346,7 +346,7 @@ def test_refusal_is_shown(browser: Client, network: Network, configure: Configur
     configure()
     assert "not set up" in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
-    assert "The store does not answer." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
+    assert "The store is unavailable." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
 
 
 def test_test_send_is_bound_to_staff_and_their_address(browser: Client, network: Network, configure: Configure) -> None:
@@ -376,7 +376,7 @@ def test_session_drops_a_test_send_that_is_gone(browser: Client, network: Networ
     browser.post(SEND, {"start": "1", "number": PHONE})
     VerificationRow.objects.all().delete()
     assert 'name="start"' in text(browser.get(SEND))
-    assert _HELD not in browser.session
+    assert _SESSION_KEY not in browser.session
     for button in ("check", "again", "end"):
         assert "There is no such verification" in text(browser.post(SEND, {button: "1", "code": "1"}, follow=True))
 
@@ -437,7 +437,7 @@ def test_unlocking_reports_its_errors(browser: Client, network: Network, configu
     staff(browser, "change_verificationrow")
     assert "errorlist" in text(browser.post(UNLOCK, {"number": "+98912"}))
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
-    assert "The store does not answer." in text(browser.post(UNLOCK, {"number": PHONE}, follow=True))
+    assert "The store is unavailable." in text(browser.post(UNLOCK, {"number": PHONE}, follow=True))
 
 
 def test_django_admin_checks_pass() -> None:

@@ -72,10 +72,10 @@ def test_wrong_setting_stops_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ("{'accounts': 'nowhere.Accounts'}", "PHONE_VERIFY['accounts']: There is no 'nowhere.Accounts'"),
+        ("{'accounts': 'nowhere.Accounts'}", "PHONE_VERIFY['accounts']: Cannot import 'nowhere.Accounts'"),
         (
             "{'shared_phones': True, 'recycled_numbers': 'newest'}",
-            "PHONE_VERIFY['recycled_numbers']: Where numbers are",
+            "PHONE_VERIFY['recycled_numbers']: Shared numbers cannot",
         ),
     ],
 )
@@ -202,8 +202,8 @@ def test_override_restores_the_previous_settings() -> None:
     with override(clock=clock):
         assert current_site() is not before
         with override(transport=object()):
-            assert django_site._instead["clock"] is clock
-    assert django_site._instead == {}
+            assert django_site._overrides["clock"] is clock
+    assert django_site._overrides == {}
 
 
 def complaints() -> dict[str | None, str | None]:

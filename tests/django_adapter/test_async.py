@@ -21,8 +21,8 @@ from django.urls import resolve
 
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.testing.transport import FakeTransport
+from phone_verify_django import api_views
 from phone_verify_django import site as django_site
-from phone_verify_django import views
 from phone_verify_django.models import VerificationRow
 from phone_verify_django.site import can_await
 from phone_verify_django.testing import override
@@ -196,6 +196,6 @@ def test_only_a_task_is_given_the_async_view(in_task: bool) -> None:
         await asyncio.sleep(0)
 
     asyncio.run(in_a_loop())
-    assert found == [views.aapi if in_task else views.api]
-    assert resolve(START).func is views.api
+    assert found == [api_views.aapi if in_task else api_views.api]
+    assert resolve(START).func is api_views.api
     assert resolve(START).view_name == "phone_verify:api"

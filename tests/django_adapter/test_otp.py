@@ -364,7 +364,7 @@ def test_store_outage_verifies_nothing(
         rested(device).generate_challenge()
     assert not device.verify_token(network.code)
     assert device.throttling_failure_count == 0
-    assert "no second factor can be checked" in caplog.text
+    assert "a second factor could not be checked" in caplog.text
 
 
 def test_messages_use_the_active_language(device: PhoneDevice, settings: Any, network: Network) -> None:
@@ -583,12 +583,12 @@ def test_login_phone_is_not_the_second_factor(browser: Client, network: Network,
     same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
     enter_by_phone(browser, network)
     sent = network.sent
-    assert "You have signed in by this phone" in challenge(browser, same)
+    assert "You signed in with this phone" in challenge(browser, same)
     assert network.sent == sent
     # A code that was requested elsewhere does not help.
     same.generate_challenge()
     page = answer_with(browser, same, network.code).content.decode()
-    assert "You have signed in by this phone" in page
+    assert "You signed in with this phone" in page
     assert browser.get("/treasure/").status_code == 302
     assert PhoneDevice.objects.get().throttling_failure_count == 0
 
@@ -614,7 +614,7 @@ def test_changing_the_number_meanwhile_is_no_bypass(browser: Client, network: Ne
     enter_by_phone(browser, network)
     # Not deleted: that would end the session.
     VerifiedPhone.objects.filter(phone=PHONE).update(phone="+989120000044", signs_in="+989120000044")
-    assert "You have signed in by this phone" in challenge(browser, same)
+    assert "You signed in with this phone" in challenge(browser, same)
 
 
 def test_device_set_by_another_view_is_revoked(browser: Client, network: Network, phone_user: User) -> None:
@@ -656,7 +656,7 @@ def test_session_without_a_phone_tag_counts_as_this_phone(browser: Client, netwo
     session = browser.session
     del session[first_factor.SESSION_KEY]
     session.save()
-    assert "You have signed in by this phone" in challenge(browser, other)
+    assert "You signed in with this phone" in challenge(browser, other)
 
 
 KEYS = [f"kF8sQ2pV7xZ1cN4mW9bT6yR3hJ5gL0d-{letter}" for letter in "abc"]
@@ -686,8 +686,8 @@ def test_tag_under_an_unknown_key_counts_as_used(
     devices = [PhoneDevice.objects.create(user=phone_user, phone=phone) for phone in (PHONE, OTHER)]
     enter_by_phone(browser, network)
     configure(sms="console://", secret_keys=",".join(keys), **({"tag_key": tag_key} if tag_key else {}))
-    assert "You have signed in by this phone" in challenge(browser, devices[0])
-    assert ("You have signed in by this phone" in challenge(browser, devices[1])) is is_used
+    assert "You signed in with this phone" in challenge(browser, devices[0])
+    assert ("You signed in with this phone" in challenge(browser, devices[1])) is is_used
 
 
 def test_session_from_before_the_key_ids_counts_as_used(browser: Client, network: Network, phone_user: User) -> None:
@@ -696,7 +696,7 @@ def test_session_from_before_the_key_ids_counts_as_used(browser: Client, network
     session = browser.session
     session[first_factor.SESSION_KEY] = current_site().verifier.tag(PhoneNumber(PHONE))
     session.save()
-    assert "You have signed in by this phone" in challenge(browser, other)
+    assert "You signed in with this phone" in challenge(browser, other)
 
 
 def test_session_holds_no_number(browser: Client, network: Network, phone_user: User) -> None:

@@ -33,8 +33,8 @@ class AvatarForm(forms.Form):
 
 
 class OwnHeaders(LoginView):
-    def rendered(self, *args: Any) -> HttpResponse:
-        response = super().rendered(*args)
+    def render_page(self, *args: Any, **kwargs: Any) -> HttpResponse:
+        response = super().render_page(*args, **kwargs)
         response.headers["Content-Security-Policy"] = "default-src 'self'"
         return response
 

@@ -21,11 +21,11 @@ from django.utils import timezone
 from phone_verify import PhoneNumber
 from phone_verify.model import Redeemed
 from phone_verify_django import account_policy, accounts, sessions
+from phone_verify_django.access import note_check
 from phone_verify_django.decorators import phone_verified_required, recent_phone_check_required
 from phone_verify_django.middleware import PhoneSessionMiddleware
 from phone_verify_django.mixins import PhoneVerifiedRequiredMixin
 from phone_verify_django.models import VerifiedPhone
-from phone_verify_django.recent import note_check
 from phone_verify_django.views import LoginView
 from tests.clients import Browser
 
@@ -162,14 +162,14 @@ def test_missing_middleware_is_reported(settings: Any, capsys: pytest.CaptureFix
     call_command("check", "--tag", "phone_verify")
     said = capsys.readouterr().err
     assert "W006" in said
-    assert f"Write '{MIDDLEWARE}' into MIDDLEWARE" in said
+    assert f"Add '{MIDDLEWARE}' to MIDDLEWARE" in said
 
 
 def test_middleware_before_the_user_is_refused() -> None:
     middleware = PhoneSessionMiddleware(lambda request: None)
     request = request_of()
     del request.user
-    with pytest.raises(ImproperlyConfigured, match="write it after"):
+    with pytest.raises(ImproperlyConfigured, match="put it after"):
         middleware(request)
 
 

@@ -89,7 +89,7 @@ def test_failed_delivery_is_signalled(browser: Browser, network: Network, config
 )
 def test_which_events_are_signals(happened: VerificationEvent, told: list[Any]) -> None:
     with heard(*ALL) as heard_now:
-        signals.hear(happened)
+        signals.on_event(happened)
     assert [one["signal"] for one in heard_now] == told
 
 

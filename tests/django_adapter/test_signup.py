@@ -266,7 +266,7 @@ def test_old_format_proof_creates_no_second_user() -> None:
 def test_pending_signup_keeps_its_assurance(form: None, weak: dict[str, Any]) -> None:
     """So the rules for staff apply after the form too."""
     request, redeemed = request_of(), proof(PHONE, "signup", **weak)
-    assert pending_signup.wait(request, redeemed)
-    found = pending_signup.waiting(request)
+    assert pending_signup.save(request, redeemed)
+    found = pending_signup.load(request)
     assert found is not None
     assert found.redeemed == redeemed

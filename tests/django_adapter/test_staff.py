@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db
 def owner(**rights: bool) -> User:
     """A user with the number, who then gets these rights."""
     user = somebody("owner")
-    phones.give(user, proof(PHONE))
+    phones.assign(user, proof(PHONE))
     User.objects.update(**rights)
     user.refresh_from_db()
     return user

@@ -11,7 +11,7 @@ from django.test import RequestFactory
 
 from phone_verify import PhoneNumber
 from phone_verify_django import phones
-from phone_verify_django.recent import CHECKED_AT
+from phone_verify_django.access import CHECKED_AT
 from tests.clients import Browser
 
 from .conftest import PHONE, Network, verified
@@ -42,7 +42,7 @@ def test_primary_number_of_a_user_is_rendered() -> None:
     text = "{% if user|phone %}{{ user|phone }} {{ user|phone_hint }}{% else %}none{% endif %}"
     assert rendered(text, user=user) == "none"
     for number in (PHONE, "+989120000007"):
-        phones.give(user, proof(number))
+        phones.assign(user, proof(number))
     assert rendered(text, user=user) == f"{SHOWN} {HINT}"
 
 

@@ -12,9 +12,9 @@ from django.contrib.sessions.models import Session
 from django.test import Client
 from django.utils import timezone
 
+from phone_verify_django.access import CHECKED_AT
 from phone_verify_django.accounts import phone_of, signed_in_for
 from phone_verify_django.models import VerifiedPhone
-from phone_verify_django.recent import CHECKED_AT
 from tests.clients import Answer, Browser, hidden_token
 
 from .conftest import PHONE, Network

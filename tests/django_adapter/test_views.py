@@ -74,7 +74,7 @@ class TestSubclasses:
         assert client.get(LOGIN, {"next": "/there"})["Location"] == "/there"
         assert client.get(LOGIN, {"next": f"{VERIFY}?next=/there"}).status_code == 200
         assert client.get("/enter/").status_code == 200  # the default
-        with pytest.raises(ValueError, match="leads back"):
+        with pytest.raises(ValueError, match="redirects back"):
             client.get(LOGIN, {"next": LOGIN})
 
     def test_view_may_be_mounted_elsewhere(self, visitor: Browser, network: Network) -> None:

@@ -19,24 +19,22 @@ _WIDEST = 100
 
 
 class Command(BaseCommand):
-    """The doctor, for this site. It runs also where the site does not start."""
+    """Run the doctor for this site, also if the site does not start."""
 
     help = (
-        "Say what is wrong with the configuration, and what to write. Asks the store, and those providers that can be "
-        "asked without sending anything. Ends with an error if there is one."
+        "Check the configuration and suggest fixes. Contacts the store, and providers that can be queried without "
+        "sending anything. Exits with an error if it finds one."
     )
-    # It says what they say, and more.
+    # Its findings include theirs.
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Those of `phone-verify doctor`."""
-        parser.add_argument("--offline", action="store_true", help="Ask neither the store nor any provider.")
-        parser.add_argument(
-            "--show-webhook-urls", action="store_true", help="Show webhook addresses with the secret in them."
-        )
+        """Add the arguments of `phone-verify doctor`."""
+        parser.add_argument("--offline", action="store_true", help="Don't contact the store or providers.")
+        parser.add_argument("--show-webhook-urls", action="store_true", help="Show webhook URLs with their secrets.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Show every finding, what matters most first."""
+        """Show all findings, most severe first."""
         try:
             given, complaints = examined_by_us()
         except ConfigurationError as error:
@@ -60,10 +58,10 @@ class Command(BaseCommand):
             self.stdout.write(f"{styles[finding.level](level)} {rest}")
         self.stdout.write(f"\n{count(findings)}")
         if any(finding.level is Level.ERROR for finding in findings):
-            raise CommandError("the site cannot work as it is configured")
+            raise CommandError("the configuration has errors")
 
     def _say(self, text: str) -> None:
-        self.stderr.write(text, style_func=str)  # standard error is red in Django, and this is none
+        self.stderr.write(text, style_func=str)  # Django prints standard error in red, and this is not an error
 
 
 def _finding(message: checks.CheckMessage) -> Finding:

@@ -18,55 +18,55 @@ from ...site import current_site
 
 
 class Command(BaseCommand):
-    """Everything that we keep of one number, gone. The users stay: whatever else the site knows of them is its own."""
+    """Erase everything that we keep of one number. The users stay: their other data belongs to the site."""
 
     help = (
-        "Erase all that is kept of one number: its verifications and counters, its place as a verified number, its "
-        "devices of django-otp. Users stay, without the number. Says what there is, and erases it only with --yes."
+        "Erase all data of one number: its verifications and counters, its rows as a verified number, its devices of "
+        "django-otp. Users stay, without the number. Shows what exists, and erases it only with --yes."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The number, and the word."""
+        """Add the number and the confirmation."""
         parser.add_argument("number")
-        parser.add_argument("--region", help="Of a number in national form, like IR; the setting region if not named.")
-        parser.add_argument("--yes", action="store_true", help="Erase it. There is no way back.")
+        parser.add_argument("--region", help="Region of a national number, like IR. Default: the setting region.")
+        parser.add_argument("--yes", action="store_true", help="Erase it. This cannot be undone.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Count; with --yes erase."""
+        """Count the rows; with --yes erase them."""
         try:
             phone = PhoneNumber.parse(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
             raise CommandError(str(error)) from None
         rows, alias, verifier = _rows_of(phone), app_settings.orm_alias(), current_site().verifier
         kept = alias and VerificationRow.objects.using(alias).filter(tag=verifier.tag(phone)).count()
-        self.stdout.write(f"verifications and their counters: {'what the store has' if kept is None else kept}")
+        self.stdout.write(f"verifications and their counters: {'those in the store' if kept is None else kept}")
         for name, found in rows.items():
             self.stdout.write(f"{name}: {found.count()}")
         if options["yes"]:
             try:
                 verifier.erase(phone)
             except StoreError as error:
-                raise CommandError(f"nothing was erased, the store does not answer: {error}") from None
+                raise CommandError(f"nothing was erased, the store is unavailable: {error}") from None
             for found in rows.values():
                 found.delete()
             self.stdout.write(self.style.SUCCESS(f"{phone.hint} is erased."))
         else:
-            self.stdout.write(f"Nothing was erased. To erase what is kept of {phone.hint}: add --yes")
+            self.stdout.write(f"Nothing was erased. To erase the data of {phone.hint}, add --yes.")
         model = get_user_model()
         named = model._default_manager.filter(**{model.USERNAME_FIELD: phone.e164})
         for key in named.values_list("pk", flat=True):
             self.stdout.write(
-                self.style.WARNING(f"The name of user {key} is this number: that is yours to change or delete.")
+                self.style.WARNING(f"The username of user {key} is this number. Change it, or delete the user.")
             )
 
 
 def _rows_of(phone: PhoneNumber) -> dict[str, models.QuerySet[Any]]:
-    """What our tables hold of this number."""
+    """Return the rows of this number in our tables."""
     rows: dict[str, models.QuerySet[Any]] = {"verified numbers": VerifiedPhone.objects.filter(phone=phone.e164)}
     if apps.is_installed("phone_verify_django.otp"):
         devices = apps.get_model("phone_verify_otp", "PhoneDevice")._default_manager
         rows["devices"] = devices.filter(phone=phone.e164)
     if apps.is_installed("phone_verify_django.allauth"):
         claims = apps.get_app_config("phone_verify_allauth").get_model("ClaimedPhone")._default_manager
-        rows["numbers typed and not proven"] = claims.filter(phone=phone.e164)
+        rows["numbers entered and not verified"] = claims.filter(phone=phone.e164)
     return rows

@@ -14,20 +14,20 @@ _BATCH = 1000
 
 
 class Command(BaseCommand):
-    """Drops what is over, in bounded batches."""
+    """Delete expired rows in bounded batches."""
 
     help = (
-        "Drop verifications and counters that are over. Every start drops two of them, so this is for a site that was "
-        "busier once than it is now, or that wants its tables small."
+        "Delete expired verifications and counters. Every start deletes two of them, so this is for sites that were "
+        "busier before, or that keep their tables small."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Purge until there is nothing left to drop."""
-        gone = 0
+        """Purge until no expired row is left."""
+        deleted = 0
         try:
-            while dropped := current_site().verifier.purge(_BATCH):
-                gone += dropped
+            while count := current_site().verifier.purge(_BATCH):
+                deleted += count
         except StoreError as error:
-            raise CommandError(f"{gone} were dropped, then the store did not answer: {error}") from None
+            raise CommandError(f"{deleted} were deleted, then the store became unavailable: {error}") from None
         if options["verbosity"]:
-            self.stdout.write(f"{gone} verifications and counters were dropped.")
+            self.stdout.write(f"{deleted} verifications and counters were deleted.")

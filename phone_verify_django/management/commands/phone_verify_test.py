@@ -21,26 +21,26 @@ from ...site import current_site
 
 
 class Command(BaseCommand):
-    """One verification by hand, under the settings of this site."""
+    """Verify a number from the terminal, with the settings of this site."""
 
     help = (
-        "Verify NUMBER by hand: send a code, place a call or name a line, and wait for the proof. Asks first where "
-        "that may cost money. Ends with an error if the number was not verified."
+        "Verify NUMBER from the terminal: send a code, place a call or show a number to call, and wait for the result. "
+        "Asks first if that may cost money. Exits with an error if the number was not verified."
     )
-    #: Where it asks and tells.
+    #: The terminal for input and output.
     terminal: Callable[[], interactive.Terminal] = StdTerminal
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Those of `phone-verify send`."""
+        """Add the arguments of `phone-verify send`."""
         parser.add_argument("number")
         channels = [channel.value for channel in Channel]
-        parser.add_argument("--channel", choices=channels, help="The preferred one if not named.")
-        parser.add_argument("--region", help="Of a number in national form, like IR; the setting region if not named.")
-        parser.add_argument("--locale", choices=list(LANGUAGES), help="The language of the message.")
+        parser.add_argument("--channel", choices=channels, help="Default: the site's first channel.")
+        parser.add_argument("--region", help="Region of a national number, like IR. Default: the setting region.")
+        parser.add_argument("--locale", choices=list(LANGUAGES), help="Language of the message.")
         parser.add_argument("--yes", action="store_true", help="Send without asking first.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Ask, send, and follow it to its end."""
+        """Confirm, send, and follow the verification to its end."""
         settings, verifier = app_settings.read(), current_site().verifier
         try:
             phone = PhoneNumber.parse(options["number"], options["region"] or settings.policy.region)
@@ -56,9 +56,9 @@ class Command(BaseCommand):
                     raise CommandError("nothing was sent")
                 verified = interactive.verify(verifier, phone, terminal, channel=channel, locale=options["locale"])
         except StoreError as error:
-            raise CommandError(f"the store does not answer: {error}") from None
+            raise CommandError(f"the store is unavailable: {error}") from None
         except EOFError:
-            raise CommandError("the input is over: cancelled") from None
+            raise CommandError("end of input, cancelled") from None
         except KeyboardInterrupt:
             raise CommandError("cancelled", returncode=130) from None
         if not verified:

@@ -17,8 +17,8 @@ class Command(BaseCommand):
     """Remove the locks of one number."""
 
     help = (
-        "Drop the wrong answers counted for a number and every lock they caused, for a user whom "
-        "support knows. Quotas of sends stay as they are."
+        "Reset the wrong answers counted for a number and remove its locks, for a user whose identity "
+        "support has checked. Send quotas are not changed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--region", help="Region of a national number, like IR. Default: the setting region.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Unlock the number, and report whether there was anything to drop."""
+        """Unlock the number, and report whether it had wrong answers or locks."""
         try:
             phone = PhoneNumber.parse(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
@@ -35,7 +35,7 @@ class Command(BaseCommand):
         try:
             unlocked = current_site().verifier.unlock(phone)
         except StoreError as error:
-            raise CommandError(f"nothing was unlocked, the store does not answer: {error}") from None
+            raise CommandError(f"nothing was unlocked, the store is unavailable: {error}") from None
         if unlocked:
             self.stdout.write(self.style.SUCCESS(f"{phone.hint} is unlocked."))
         else:

@@ -24,6 +24,7 @@ from django.utils import timezone
 from phone_verify import Channel, PhoneNumber
 from phone_verify.model import Assurance, Redeemed
 from phone_verify_django import phones, signals
+from phone_verify_django.access import CHECKED_AT
 from phone_verify_django.accounts import Accounts
 from phone_verify_django.allauth.adapter import PhoneVerifyAccountAdapter
 from phone_verify_django.allauth.apps import complaints
@@ -32,7 +33,6 @@ from phone_verify_django.backends import PhoneBackend
 from phone_verify_django.models import VerificationRow, VerifiedPhone
 from phone_verify_django.otp import first_factor
 from phone_verify_django.pending_login import SESSION_KEY as MARK
-from phone_verify_django.recent import CHECKED_AT
 from phone_verify_django.site import current_site
 
 PHONE, OTHER = "+989120000000", "+989120000007"
@@ -67,7 +67,7 @@ def proof(phone: str, days: int) -> Redeemed:
 
 def owner(phone: str = PHONE) -> Any:
     user = User.objects.create_user("owner", password="a word of the owner")
-    phones.give(user, proof(phone, 30))
+    phones.assign(user, proof(phone, 30))
     return user
 
 
@@ -297,7 +297,7 @@ def test_visitors_leave_a_fifth_of_the_quota(client: Client, phone_outbox: Any, 
 def test_login_by_one_of_several_numbers_keeps_the_others(client: Client, phone_outbox: Any) -> None:
     user = owner()
     before = proof(OTHER, 1)
-    phones.give(user, before)
+    phones.assign(user, before)
     client.post(LOGIN, {"phone": OTHER})
     client.post(CONFIRM, {"code": phone_outbox.last_code(OTHER)})
     assert signed_in(client) == PHONE
@@ -324,7 +324,7 @@ def test_unregistered_number_leaves_no_mark(client: Client, phone_outbox: Any, s
 def test_login_does_not_give_removed_number_back(client: Client, phone_outbox: Any) -> None:
     user = owner()
     client.post(LOGIN, {"phone": PHONE})
-    phones.give(user, proof(OTHER, 0), replaces=True)
+    phones.assign(user, proof(OTHER, 0), replace_existing=True)
     client.post(CONFIRM, {"code": phone_outbox.last_code(PHONE)})
     assert signed_in(client) is None
     assert phones.phones_of(user) == [OTHER]
@@ -401,7 +401,7 @@ class OwnBackend(PhoneBackend):
 @pytest.fixture
 def watched() -> Iterator[None]:
     """The startup of the app `phone_verify_django.otp`."""
-    first_factor.watch()
+    first_factor.connect()
     yield
     user_logged_in.disconnect(dispatch_uid="phone_verify_django.otp")
 

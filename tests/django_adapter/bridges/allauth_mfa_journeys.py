@@ -31,12 +31,12 @@ from django_otp.plugins.otp_static.models import StaticDevice
 from phone_verify import Channel, PhoneNumber
 from phone_verify.model import Assurance, Redeemed
 from phone_verify_django import phones, signals
+from phone_verify_django.access import CHECKED_AT
 from phone_verify_django.accounts import SIGNED_IN_AT, Accounts, MfaRequiredError, sign_in
 from phone_verify_django.allauth import requirements
 from phone_verify_django.checks import check_settings
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.pending_login import SESSION_KEY as MARK
-from phone_verify_django.recent import CHECKED_AT
 
 PHONE, OTHER = "+989120000000", "+989120000007"
 LOGIN, CODE, SESSION = "/phone/login/", "/phone/code/", "/phone/v1/session"
@@ -87,7 +87,7 @@ def owner(phone: str = PHONE, *, name: str = "owner", second: bool = True, numbe
     if number:
         long_ago = timezone.now() - timedelta(days=30)
         known = PhoneNumber.parse(phone)
-        phones.give(user, Redeemed(known, "confirm", "default", Channel.SMS, Assurance.CODE, "an-id", long_ago))
+        phones.assign(user, Redeemed(known, "confirm", "default", Channel.SMS, Assurance.CODE, "an-id", long_ago))
     if second:
         totp.TOTP.activate(user, totp.generate_totp_secret())
     return user
@@ -305,7 +305,7 @@ def test_session_key_changes_when_login_is_pending(client: Client, phone_outbox:
 def test_pending_login_survives_removal_of_the_number(client: Client, phone_outbox: Any, sent: list[str]) -> None:
     user = owner()
     by_page(client, phone_outbox)
-    phones.withdraw(None, user, PHONE)
+    phones.remove(None, user, PHONE)
     assert client.post(SECOND, {"code": one_time_code(user)}).status_code == 302
     assert signed_in(client) is None
     assert not VerifiedPhone.objects.exists()

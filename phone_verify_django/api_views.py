@@ -1,0 +1,152 @@
+"""The API views. `phone_verify.api` decides the replies; these views do what needs Django."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
+from django.db import DatabaseError
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+
+from phone_verify.api import (
+    ApiRequest,
+    ApiResponse,
+    AskSite,
+    SessionUser,
+    Site,
+    answered,
+    invalid_proof,
+    mfa_required,
+    needs_user,
+    phone_conflict,
+    phone_updated,
+    refused,
+    signed_in,
+    signed_out,
+    signup_required,
+)
+from phone_verify.http.problems import invalid, problem, unavailable
+from phone_verify.model import Redeemed
+from phone_verify.sync import run
+from phone_verify.verifier import AsyncVerifier
+
+from . import accounts, actions, calls, sessions
+from .site import current_site
+from .view_rules import ViewFunction, outside_transactions
+
+log = logging.getLogger("phone_verify")
+
+T = TypeVar("T")
+
+
+def _call(view: ViewFunction) -> ViewFunction:
+    """Apply what holds for every API call. The API's own rule refuses forgery, so no token is needed."""
+    decorated: Any = login_not_required(csrf_exempt(sensitive_post_parameters()(sensitive_variables()(view))))
+    result: ViewFunction = outside_transactions(decorated)
+    return result
+
+
+@_call
+def api(request: HttpRequest, path: str) -> HttpResponse:
+    """Serve every call under `v1/` and `webhooks/`."""
+    site = current_site()
+    return calls.response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
+
+
+@_call
+async def aapi(request: HttpRequest, path: str) -> HttpResponse:
+    """Serve as `api` does, without blocking a thread during provider calls. `urls` selects one of the two."""
+    site = current_site()
+    return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiReplies:
+    """The API's replies to a performed action."""
+
+    site: Site
+    call: ApiRequest
+
+    def signed_in(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
+        """Return 200 with the user."""
+        return signed_in(self.site, self.call, redeemed, account.user, created=account.created)
+
+    def signup_required(self) -> ApiResponse:
+        """Return 403 `login_refused`, whose detail names the sign-up page."""
+        return signup_required(self.call)
+
+    def further_step(self, error: accounts.MfaRequiredError) -> ApiResponse:
+        """Return 403 `mfa_required`, with the address of the step where it has one."""
+        return mfa_required(self.call, error.response.headers["Location"] if error.response else None)
+
+    def login_refused(self) -> ApiResponse:
+        """Return 403 `login_refused`."""
+        return refused(self.call)
+
+    def phone_updated(self, user: SessionUser) -> ApiResponse:
+        """Return 200 with the user."""
+        return phone_updated(user)
+
+    def phone_conflict(self) -> ApiResponse:
+        """Return 409 `phone_conflict`."""
+        return phone_conflict()
+
+    def phone_refused(self) -> ApiResponse:
+        """Return the refusal `invalid_proof`."""
+        return invalid_proof()
+
+    def signed_out(self) -> ApiResponse:
+        """Return 204."""
+        return signed_out(self.call)
+
+
+class _Runs(Protocol):
+    """Runs a function that queries the database of accounts and sessions."""
+
+    async def __call__(self, function: Callable[..., T], *args: Any) -> T: ...
+
+
+async def _here(function: Callable[..., T], *args: Any) -> T:
+    return function(*args)
+
+
+async def _in_thread(function: Callable[..., T], *args: Any) -> T:
+    return await sync_to_async(function)(*args)
+
+
+async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs) -> ApiResponse:
+    try:
+        call = calls.read_call(request, path)
+        if needs_user(path, call.method, has_session=settings.SESSION_COOKIE_NAME in request.COOKIES):
+            call = await runs(accounts.described, request, call)
+    except OSError:
+        return invalid(calls.INCOMPLETE_BODY)
+    except DatabaseError as error:
+        return _database_down(error)
+    result = await answered(site, flows, call)
+    try:
+        if isinstance(result, AskSite):
+            allowed = await runs(accounts.may_change_without_old, request, result.redeemed)
+            result = await answered(site, flows, replace(call, without_old=allowed))
+        if isinstance(result, ApiResponse):
+            sessions.notes(request).keep_started(result.started)
+            return result
+        return await runs(actions.perform, request, result, ApiReplies(site, call))
+    except DatabaseError as error:
+        return _database_down(error)
+    except Exception:
+        log.exception("sign-in or sign-out failed; its proof cannot be used again")
+        return problem(500, "internal_error", "Something went wrong on our side.")
+
+
+def _database_down(error: DatabaseError) -> ApiResponse:
+    # The type only: the text of a database error can hold values.
+    log.error("the database of accounts and sessions is unavailable: %s", type(error).__name__)
+    return unavailable()
