@@ -63,18 +63,18 @@ def test_sound_site_has_no_errors() -> None:
 @pytest.mark.parametrize(("change", "level", "setting", "words"), [
     ({"sms": None}, Level.ERROR, "", ["No channel is configured", "PHONE_VERIFY_SMS=console://"]),
     ({"sms": "amoot://x"}, Level.ERROR, "SMS", ["credentials", "PHONE_VERIFY_SMS=amoot://TOKEN@default"]),
-    ({"sms": "amot://T@default"}, Level.ERROR, "SMS", ["there are: amoot", "phone-verify drivers"]),
+    ({"sms": "amot://T@default"}, Level.ERROR, "SMS", ["Did you mean 'amoot'?", "phone-verify drivers"]),
     ({"sms": "evand://A:B@default"}, Level.ERROR, "SMS", ["evand://CLIENT_ID:CLIENT_SECRET@default?event_id=1001"]),
     ({"sms": "amoot://T@default amoot://U@default?speed=1"}, Level.ERROR, "SMS", ["DSN 2 of 2", "unknown option"]),
     ({"sms": "amoot://T@default?name=a amoot://U@default?name=a"}, Level.ERROR, "SMS", ["DSN 2 of 2", "named 'a'"]),
-    ({"channels": "voice,sms"}, Level.ERROR, "CHANNELS", ["names voice", "PHONE_VERIFY_VOICE="]),
+    ({"channels": "voice,sms"}, Level.ERROR, "CHANNELS", ["names voice", "Set PHONE_VERIFY_VOICE"]),
     ({"flash_call": "ferzz://K@default", "channels": "sms"}, Level.NOTE, "CHANNELS", ["flash_call"]),
-    ({"sms": None, "flash_call": "ferzz://K@default"}, Level.WARNING, "FLASH_CALL", ["Short codes are the only channel",
-        "3 tries and 180 seconds", "10 wrong"]),
-    ({"code_length": "4"}, Level.WARNING, "CODE_LENGTH", ["Short codes are the only channel", "CODE_LENGTH=6"]),
-    ({"flash_call": "ferzz://K@default"}, Level.NOTE, "FLASH_CALL", ["ferzz", "3 tries"]),
-    ({"sms": "console://"}, Level.WARNING, "SMS", ["development", "console", "DSN of a provider"]),
-    ({"sms": "sandbox://127.0.0.1:8025"}, Level.WARNING, "SMS", ["development", "amoot"]),
+    ({"sms": None, "flash_call": "ferzz://K@default"}, Level.WARNING, "FLASH_CALL", ["All channels use short codes",
+        "3 attempts and 180 seconds", "10 wrong"]),
+    ({"code_length": "4"}, Level.WARNING, "CODE_LENGTH", ["All channels use short codes", "CODE_LENGTH=6"]),
+    ({"flash_call": "ferzz://K@default"}, Level.NOTE, "FLASH_CALL", ["ferzz", "3 attempts"]),
+    ({"sms": "console://"}, Level.WARNING, "SMS", ["Development", "console", "DSN of a provider"]),
+    ({"sms": "sandbox://127.0.0.1:8025"}, Level.WARNING, "SMS", ["Development", "amoot"]),
     ({"public_url": None}, Level.WARNING, "PUBLIC_URL", ["@host", "https://your.site"]),
     ({"public_url": "http://site.example:81"}, Level.ERROR, "PUBLIC_URL", ["plain HTTP", "https://site.example:81"]),
     ({"public_url": "http://127.0.0.1:8000"}, Level.NOTE, "PUBLIC_URL", ["this machine"]),
@@ -82,12 +82,12 @@ def test_sound_site_has_no_errors() -> None:
     ({"secret_keys": None}, Level.WARNING, "SECRET_KEYS", ["--django", "token_urlsafe"]),
     ({"secret_keys": f"{KEY},short", "tag_key": KEY}, Level.ERROR, "SECRET_KEYS", ["Key 2 of 2", "32 characters"]),
     ({"tag_key": "short"}, Level.ERROR, "TAG_KEY", ["32 characters", "token_urlsafe"]),
-    ({"secret_keys": f"{KEY},{KEY}2"}, Level.WARNING, "TAG_KEY", ["not set", "last of the secret keys"]),
+    ({"secret_keys": f"{KEY},{KEY}2"}, Level.WARNING, "TAG_KEY", ["Not set", "last of the secret keys"]),
     ({"store": "memory:"}, Level.WARNING, "STORE", ["memory of one process", "sqlite:////"]),
     ({"store": None}, Level.NOTE, "STORE", ["Django", "instance folder"]),
-    ({"store": "mongodb://x"}, Level.ERROR, "STORE", ["store 'mongodb'", "memory:"]),
-    ({"store": "sqlite:////there/is/none/x"}, Level.ERROR, "STORE", ["no folder", "mkdir -p /there/is/none"]),
-    ({"region": None}, Level.NOTE, "REGION", ["must type numbers with +", "PHONE_VERIFY_REGION=IR"]),
+    ({"store": "mongodb://x"}, Level.ERROR, "STORE", ["no store 'mongodb'", "memory:"]),
+    ({"store": "sqlite:////there/is/none/x"}, Level.ERROR, "STORE", ["does not exist", "mkdir -p /there/is/none"]),
+    ({"region": None}, Level.NOTE, "REGION", ["must enter numbers with +", "PHONE_VERIFY_REGION=IR"]),
     ({"region": "RU"}, Level.WARNING, "REGION", ["refused", "Add RU"]),
     ({"region": "XX"}, Level.ERROR, "REGION", ["ISO 3166"]),
     ({"allowed_regions": None}, Level.WARNING, "ALLOWED_REGIONS", ["reach IR only", "pumping", "REGIONS=IR,"]),
@@ -98,11 +98,11 @@ def test_sound_site_has_no_errors() -> None:
     ({"sends_per_hour_per_address": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_ADDRESS", ["no limit"]),
     ({"sends_per_hour_per_prefix": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_PREFIX", ["no limit", "pumping"]),
     ({"sends_per_hour_total": "0"}, Level.WARNING, "SENDS_PER_HOUR_TOTAL", ["no limit", "bill"]),
-    ({"trusted_proxies": None}, Level.NOTE, "TRUSTED_PROXIES", ["proxy", "how many"]),
+    ({"trusted_proxies": None}, Level.NOTE, "TRUSTED_PROXIES", ["proxy", "number of your proxies"]),
     ({}, Level.NOTE, "TRUSTED_PROXIES", ["number 1 from the right"]),
     ({}, Level.NOTE, "PUBLIC_URL", ["__Host-", "SECURE_PROXY_SSL_HEADER", "ProxyFix"]),
     ({"ttl": "5"}, Level.ERROR, "TTL", ["30 seconds to 600"]),
-    ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["no such setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),
+    ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["Unknown setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),
     ({"webhook_secret": "s3cr3t"}, Level.ERROR, "WEBHOOK_SECRET", ["22 characters", "token_urlsafe(24)"]),
     ({"secret_keys": "a" * 40}, Level.ERROR, "SECRET_KEYS", ["8 different characters", "token_urlsafe(48)"]),
     ({"inbound_call": "ssms://K@default"}, Level.WARNING, "WEBHOOK_SECRET", ["ssms", "webhook only"]),
@@ -111,7 +111,7 @@ def test_sound_site_has_no_errors() -> None:
     ({"test_passcodes": f"+989120000000=482193@{TOMORROW}", "test_passcodes_in_production": "+989120000000"},
         Level.WARNING, "TEST_PASSCODES", ["fixed code until", "Remove it"]),
     ({"test_passcodes": "+12025550123=482193@2020-01-01", "test_passcodes_in_production": "+12025550123"},
-        Level.NOTE, "TEST_PASSCODES", ["Entry 1 is over"]),
+        Level.NOTE, "TEST_PASSCODES", ["Entry 1 has expired"]),
 ])  # fmt: skip
 def test_each_mistake_is_reported_with_its_fix(
     change: dict[str, Any], level: Level, setting: str, words: list[str]
@@ -126,9 +126,9 @@ AMERICAN, IRANIAN = "+12025550123", "+989120000000"
 @pytest.mark.parametrize(("change", "phone", "code", "words"), [
     ({}, AMERICAN, "482193", ["ALLOWED_REGIONS does not allow its region, US", "Add US to PHONE_VERIFY_ALLOWED"]),
     ({"allowed_regions": "IR,US"}, AMERICAN, "482193", ["no configured driver reaches it (US)", "add a driver"]),
-    ({}, IRANIAN, "48219377", ["sends it codes of 8 digits", "Write a code of 6 digits for it."]),
+    ({}, IRANIAN, "48219377", ["codes of 8 digits", "Use a code of 6 digits for it."]),
     ({"sms": "evand://ID:SECRET@default?event_id=1001 amoot://T@default"}, IRANIAN, "482193",
-        ["no channel's first driver", "List a driver first"]),
+        ["in no channel does the first driver", "Put a driver first"]),
     ({"sms": None, "flash_call": "ferzz://K@default"}, "+79000000000", "482193", ["does not allow", "RU"]),
     ({"allowed_regions": None, "sms": "console://"}, "+18005550199", "482193", ["this kind", "mobile number"]),
 ])  # fmt: skip
@@ -222,7 +222,7 @@ def test_no_secret_is_shown() -> None:
     text = "\n".join(told + said)
     for secret in ("hunter2", "660066", "771177", "2025550177", "2025550178"):
         assert secret not in text
-    assert "amoot could not be asked" in text
+    assert "amoot could not be reached" in text
     assert "PHONE_VERIFY_STORE" in text
 
 
@@ -248,7 +248,7 @@ def test_webhook_address_shows_its_secret_only_when_asked() -> None:
     )
     del environ["PHONE_VERIFY_PUBLIC_URL"]
     lost = [each.text(10_000) for each in examine(given) if each.setting == "PHONE_VERIFY_PUBLIC_URL"]
-    assert any("cabinet of ssms" in text for text in lost)
+    assert any("webhook URL to set at ssms" in text for text in lost)
 
 
 def test_unmounted_site_is_reported() -> None:
@@ -290,8 +290,8 @@ def test_framework_provides_keys_and_store() -> None:
 
 def test_development_site_may_use_sandbox_and_memory() -> None:
     findings = examined({"sms": "console://", "store": "memory:"}, production=False)
-    assert not any("development" in text or "memory" in text for text in bad(findings))
-    assert "development" in about(findings, "PHONE_VERIFY_SMS", Level.NOTE)
+    assert not any("Development" in text or "memory" in text for text in bad(findings))
+    assert "Development" in about(findings, "PHONE_VERIFY_SMS", Level.NOTE)
 
 
 class Unreachable:
@@ -315,10 +315,10 @@ def test_store_is_reported_available_or_unavailable(tmp_path: Path) -> None:
     )
     assert "OperationalError" in about(away, "PHONE_VERIFY_STORE", Level.ERROR)
     assert "migrate" in about(away, "PHONE_VERIFY_STORE", Level.ERROR)
-    assert said == ["Asking the store…"]
+    assert said == ["Checking the store…"]
     file = tmp_path / "x.sqlite3"
     to_be, _, _ = asked({"sms": "console://", "store": f"sqlite:///{file}"})
-    assert any("made when it is first needed" in each.says for each in to_be)
+    assert any("created when it is first used" in each.says for each in to_be)
     assert not file.exists()
     file.touch()
     there, _, _ = asked({"sms": "console://", "store": f"sqlite:///{file}"})
@@ -334,10 +334,10 @@ def test_evicting_server_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFi
         findings, said, _ = asked(values)
         text = about(findings, "PHONE_VERIFY_STORE", Level.WARNING)
         assert "maxmemory-policy allkeys-lru" in text
-        assert "→ Write in redis.conf" in text
+        assert "→ Set in redis.conf" in text
         assert "maxmemory-policy noeviction" in text
         assert any(each.says == "The store answers." for each in findings)
-        assert said == ["Asking the store…"]
+        assert said == ["Checking the store…"]
         assert not any("noeviction" in each.text() for each in examined(values)), "offline nobody is asked"
         with server.client() as client:
             client.config_set("maxmemory-policy", "noeviction")
@@ -347,7 +347,7 @@ def test_evicting_server_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFi
         assert caplog.text == "", "what the doctor tells is not logged besides"
     away = about(asked(values)[0], "PHONE_VERIFY_STORE", Level.ERROR)
     assert "does not answer" in away
-    assert "no connection" in away
+    assert "cannot be reached" in away
 
 
 def test_store_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
@@ -369,31 +369,31 @@ def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("answer", "level", "words"), [
     (ProviderError(FailureKind.TRANSIENT, "cannot connect to x: NewConnectionError"), Level.ERROR,
-        ["could not be asked", "can connect to that host", "PHONE_VERIFY_SMS"]),
+        ["could not be reached", "can connect to that host", "PHONE_VERIFY_SMS"]),
     (UnclearError("no whole answer from x: ReadTimeoutError"), Level.WARNING,
-        ["no answer that could be read", "ReadTimeoutError", "phone-verify send"]),
+        ["response was unclear", "ReadTimeoutError", "phone-verify send"]),
     (HttpResponse(401), Level.ERROR, ["refused the credential", "HTTP 401", "Check PHONE_VERIFY_SMS"]),
-    (HttpResponse(402), Level.ERROR, ["no money", "Pay the provider"]),
-    (HttpResponse(429), Level.WARNING, ["too often", "later"]),
-    (HttpResponse(503), Level.ERROR, ["could not be asked", "HTTP 503"]),
-    (HttpResponse(404), Level.WARNING, ["nobody documents", "HTTP 404"]),
+    (HttpResponse(402), Level.ERROR, ["balance is used up", "Top up your account"]),
+    (HttpResponse(429), Level.WARNING, ["too many requests", "later"]),
+    (HttpResponse(503), Level.ERROR, ["could not be reached", "HTTP 503"]),
+    (HttpResponse(404), Level.WARNING, ["undocumented", "HTTP 404"]),
 ])  # fmt: skip
 def test_provider_account_errors_are_explained(answer: Any, level: Level, words: list[str]) -> None:
     findings, said, transport = asked({}, answer)
     text = about(findings, "PHONE_VERIFY_SMS", level)
     assert all(word in text for word in words), text
-    assert said == ["Asking amoot for its account…"]
+    assert said == ["Checking the account at amoot…"]
     assert len(transport.requests) == 1
 
 
 def test_unqueried_drivers_are_named() -> None:
     findings, said, transport = asked({"sms": "console://", "flash_call": "ferzz://K@default"})
     told = [each.text(10_000) for each in findings if each.setting == "PHONE_VERIFY_FLASH_CALL"]
-    assert any("ferzz cannot be asked without sending" in text and "phone-verify send" in text for text in told)
+    assert any("ferzz cannot be checked without sending" in text and "phone-verify send" in text for text in told)
     assert said == []
     assert transport.requests == []
     assert transport.notices == []
-    assert not any("ferzz cannot be asked" in each.says for each in examined({"flash_call": "ferzz://K@default"}))
+    assert not any("ferzz cannot be checked" in each.says for each in examined({"flash_call": "ferzz://K@default"}))
 
 
 def test_sandbox_is_queried_over_http_and_nothing_is_sent(sandbox: SandboxServer) -> None:
@@ -435,5 +435,5 @@ def test_notices_need_a_driver_with_free_text() -> None:
         found = examined({"notify_old_number": "1", **change})
         return " ".join(f.says for f in found if "NOTIFY_OLD_NUMBER" in f.setting)
 
-    assert "no SMS driver carries a text" in told(sms="amoot://TOKEN@default")
+    assert "no SMS driver can send a text" in told(sms="amoot://TOKEN@default")
     assert told(sms="ssms://KEY@default") == ""

@@ -135,12 +135,12 @@ def test_received_code_verifies_and_is_never_shown(harness: Harness, channel: st
     verified, script = run_with(harness, phone, channel, lambda script: [1, typing(script, arrived)])
     assert verified
     assert "Verified" in script.text
-    assert f"by {channel} through" in script.text
+    assert f"by {channel} via" in script.text
     everything = script.text + "".join(script.prompts)
     assert codes[0] not in everything
     assert phone not in everything
     if channel == "flash_call":
-        assert "last 4 digits of the calling number, which begins with" in script.text
+        assert "last 4 digits of the caller's number, which begins with" in script.text
 
 
 def test_wrong_codes_are_counted_down_to_the_end(harness: Harness) -> None:
@@ -153,11 +153,11 @@ def test_wrong_codes_are_counted_down_to_the_end(harness: Harness) -> None:
         harness, phone, "sms", lambda script: ["12", *[typing(script, arrived_wrong) for _ in range(5)]]
     )
     assert not verified
-    assert "6 digits and nothing else; no try was spent" in script.text
-    assert [line for line in script.lines if "not the code" in line] == [
-        f"That is not the code. Tries left: {left}." for left in (4, 3, 2, 1, 0)
+    assert "Enter exactly 6 digits (no attempt used)" in script.text
+    assert [line for line in script.lines if "Incorrect code" in line] == [
+        f"Incorrect code, {left} left." for left in (*(f"{n} attempts" for n in (4, 3, 2)), "1 attempt", "0 attempts")
     ]
-    assert script.lines[-1] == "Not verified: no tries are left."
+    assert script.lines[-1] == "Not verified: no attempts left."
 
 
 def test_r_resends_and_says_when_it_is_too_early(sandbox: SandboxServer) -> None:
@@ -167,16 +167,16 @@ def test_r_resends_and_says_when_it_is_too_early(sandbox: SandboxServer) -> None
         harness, phone, "sms", lambda script: ["r", 31, "R", typing(script, lambda: harness.stage.code(phone))]
     )
     assert verified
-    assert "Not sent again" in script.text
+    assert "Not resent" in script.text
     assert "Try again in 30 s" in script.text
-    assert script.text.count("Sent by sms through amoot") == 2
+    assert script.text.count("Sent by sms via amoot") == 2
     assert harness.stage.arrived(phone) == 2
 
 
 def test_verification_expires_at_the_terminal(harness: Harness) -> None:
     verified, script = harness.run(harness.stage.phone(), "sms")
     assert not verified
-    assert script.lines[-1] == "Not verified: the time is over."
+    assert script.lines[-1] == "Not verified: the verification has expired."
 
 
 @pytest.mark.parametrize("end", [KeyboardInterrupt(), EOFError()])
@@ -214,19 +214,19 @@ def test_another_line_can_be_requested(harness: Harness) -> None:
     assert not verified
     lines = [text for text in script.lines if text.startswith("    +")]
     assert len(set(lines)) == 2
-    assert script.lines[-1] == "Not verified: the time is over."
+    assert script.lines[-1] == "Not verified: the verification has expired."
 
 
 def test_webhook_only_provider_is_reported_as_needing_a_site(sandbox: SandboxServer) -> None:
     port = sandbox.dsn.rpartition(":")[2]
     harness = Harness(sandbox, inbound_call=f"ssms://SANDBOX@127.0.0.1:{port}?tls=off&foreign=digits")
     _, script = harness.run("+79000001236", "inbound_call", 1, KeyboardInterrupt())
-    assert "webhook only, and no webhook reaches this command" in script.text
+    assert "webhook only, and webhooks do not reach this command" in script.text
 
 
 def test_delivery_is_queried_while_waiting(harness: Harness) -> None:
     _, script = harness.run(harness.stage.phone(), "sms", 20, KeyboardInterrupt())
-    assert [line for line in script.lines if "says of the message" in line] == ["amoot says of the message: delivered."]
+    assert [line for line in script.lines if "Delivery status" in line] == ["Delivery status (amoot): delivered."]
 
 
 def test_unknown_delivery_status_is_queried_once(sandbox: SandboxServer) -> None:
@@ -235,14 +235,14 @@ def test_unknown_delivery_status_is_queried_once(sandbox: SandboxServer) -> None
     harness = Harness(sandbox, transport, sms="amoot://T@default", flash_call=None, inbound_call=None)
     _, script = harness.run(harness.stage.phone(), "sms", 60, KeyboardInterrupt())
     assert len(transport.requests) == 2
-    assert "says of the message" not in script.text
+    assert "Delivery status" not in script.text
 
 
 @pytest.mark.parametrize(("settings", "answers", "phone", "channel", "words"), [
-    ({}, [], "+982112345678", "sms", "refused"),
+    ({}, [], "+982112345678", "sms", "not allowed"),
     ({"allowed_regions": "RU"}, [], "+989120000000", "sms", "ALLOWED_REGIONS"),
-    ({}, [], "+989120000000", "voice", "no driver is configured for this way"),
-    ({"sms": "amoot://T@default"}, [HttpResponse(503)], "+989120000000", "sms", "no provider took it"),
+    ({}, [], "+989120000000", "voice", "this channel is not configured"),
+    ({"sms": "amoot://T@default"}, [HttpResponse(503)], "+989120000000", "sms", "all providers refused it"),
     ({"sends_per_hour": "1"}, None, "+989120000000", "sms", "Try again in 60 min"),
 ])  # fmt: skip
 def test_refusal_is_reported_with_its_reason(
@@ -260,8 +260,8 @@ def test_refusal_is_reported_with_its_reason(
 def test_unclear_end_is_reported_as_such(sandbox: SandboxServer) -> None:
     harness = Harness(sandbox, FakeTransport([UnclearError("lost")]), sms="amoot://T@default")
     _, script = harness.run(harness.stage.phone(), "sms", 1, KeyboardInterrupt())
-    assert "Perhaps sent by sms" in script.text
-    assert "may arrive" in script.text
+    assert "Possibly sent by sms" in script.text
+    assert "may still arrive" in script.text
 
 
 def test_only_external_providers_cost_money() -> None:
@@ -273,7 +273,7 @@ def test_only_external_providers_cost_money() -> None:
     assert asked(phone, sms="console://") is None
     assert asked(phone, sms="sandbox://127.0.0.1:8025") is None
     told = asked(phone, sms="amoot://T1@default amoot://T2@default")
-    assert told == "sms to +98 ••••••••00, through amoot, then, if it refuses, amoot-2"
+    assert told == "sms to +98 ••••••••00 via amoot, falling back to amoot-2"
     assert asked(phone, sms="console:// amoot://T@default") is not None
     assert asked(phone, sms="console://", flash_call="ferzz://K@default") is None
     assert "flash_call" in (asked(phone, Channel.FLASH_CALL, sms="console://", flash_call="ferzz://K@default") or "")

@@ -1,7 +1,8 @@
-"""The demo: the example sites, each in a process of its own, beside a sandbox. Nothing of it is kept.
+"""The demo: the example sites, each in a separate process, with a sandbox. All its data is
+temporary.
 
-Run as a module (`python -m phone_verify.cli.demo FOLDER PORT FRAME`) it serves one example site, so that the two sites'
-modules of the same names do not meet.
+Run as a module (`python -m phone_verify.cli.demo FOLDER PORT FRAME`) it serves one example site, so
+that the identically named modules of the two sites do not conflict.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ _FOLDERS = {"django": "django_site", "flask": "flask_site"}
 
 
 class DemoError(Exception):
-    """The demo cannot run; the message says what to do."""
+    """The demo cannot run; the message says how to fix it."""
 
 
 class StopSignals:
-    """INT, TERM and HUP, recorded within `with`. They then end the program only where it calls `check`.
+    """Records INT, TERM and HUP within `with`. They end the program only when it calls `check`.
 
-    A handler that raised could do so between the start of a child and the note of it, or during the cleanup. A signal
-    that is ignored stays ignored, so `nohup` works.
+    A handler that raises could do so between the start of a child process and its registration, or
+    during the cleanup. An ignored signal stays ignored, so `nohup` works.
     """
 
     def __init__(self) -> None:
@@ -55,7 +56,9 @@ class StopSignals:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise `SystemExit` with 128 + the signal's number, as shells report it, if one was received."""
+        """Raise `SystemExit` with 128 + the signal's number, as shells report it, if one was
+        received.
+        """
         if self._received is not None:
             raise SystemExit(128 + self._received)
 
@@ -66,7 +69,8 @@ class StopSignals:
 class Demo:
     """A sandbox and both example sites, from `with` to its end.
 
-    `check` is called while the demo starts and while it waits; an exception that it raises ends the demo.
+    `check` is called while the demo starts and while it waits; an exception that it raises ends the
+    demo.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class Demo:
 
     @property
     def url(self) -> str:
-        """The page that shows the sites beside the handsets."""
+        """Return the URL of the page that shows the sites next to the handsets."""
         sites: dict[str, str] = {}
         for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
             sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
@@ -91,25 +95,25 @@ class Demo:
 
     @property
     def sandbox(self) -> SandboxServer:
-        """The phone network. Raises `DemoError` outside `with`."""
+        """Return the phone network. Raises `DemoError` outside `with`."""
         if self._sandbox is None:
             raise DemoError("the demo is not running")
         return self._sandbox
 
     @property
     def site_urls(self) -> dict[str, str]:
-        """Where the sites are, by framework."""
+        """Return the URLs of the sites, by framework."""
         return {name: f"http://127.0.0.1:{port}" for name, port in self._site_ports.items()}
 
     def __enter__(self) -> Self:
         folders = {name: example_projects() / _FOLDERS[name] for name in self._site_ports}
         for name, port in self._site_ports.items():
             if _answers(port):
-                raise DemoError(f"port {port} is taken; choose another one with --{name}-port")
+                raise DemoError(f"port {port} is in use; choose another one with --{name}-port")
         try:
             self._sandbox = SandboxServer(port=self._port).start()
         except OSError:
-            raise DemoError(f"port {self._port} is taken; choose another one with --port") from None
+            raise DemoError(f"port {self._port} is in use; choose another one with --port") from None
         try:
             self._say(f"Handsets       {self._sandbox.url}/")
             self._data = tempfile.TemporaryDirectory(prefix="phone_verify_demo_")
@@ -142,13 +146,13 @@ class Demo:
             self._data.cleanup()
 
     def wait(self) -> None:
-        """Run until `check` raises an exception. Raise `DemoError` when a site has ended by itself."""
+        """Run until `check` raises an exception. Raise `DemoError` if a site has stopped."""
         while all(site.poll() is None for site in self._sites.values()):
             self._check()
             time.sleep(0.1)
         self._check()  # a terminal sends its signals to the sites as well
         ended = ", ".join(name for name, site in self._sites.items() if site.poll() is not None)
-        raise DemoError(f"the {ended} site has ended; its own messages are above")
+        raise DemoError(f"the {ended} site has stopped; see its output above")
 
     def _start(self, name: str, folder: Path, data: Path) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PHONE_VERIFY_")}
@@ -160,7 +164,7 @@ class Demo:
             "SECRET_KEY": secrets.token_urlsafe(48),
             "PHONE_VERIFY_PUBLIC_URL": self.site_urls[name],
             "PHONE_VERIFY_SITE_NAME": f"{name.capitalize()} demo",
-            # One visitor tries again and again here; a real site keeps the defaults.
+            # A demo visitor makes many attempts; a real site keeps the defaults.
             "PHONE_VERIFY_SENDS_PER_HOUR": "100",
             "PHONE_VERIFY_SENDS_PER_HOUR_PER_PREFIX": "1000",
             "PHONE_VERIFY_RESEND_AFTER": "15",
@@ -183,14 +187,14 @@ class Demo:
             self._check()
             if self._sites[name].poll() is not None:
                 self._check()
-                raise DemoError(f"the {name} site did not start; its own messages are above")
+                raise DemoError(f"the {name} site did not start; see its output above")
             if time.monotonic() > end:
-                raise DemoError(f"the {name} site did not answer within {_START_SECONDS:.0f} seconds")
+                raise DemoError(f"the {name} site did not respond within {_START_SECONDS:.0f} seconds")
             time.sleep(0.1)
 
 
 def example_projects() -> Path:
-    """The folder of the example sites: of the checkout, or as installed inside the package."""
+    """Return the folder of the example sites: in the checkout, or installed inside the package."""
     spec = find_spec("phone_verify")
     package = Path(next(iter(spec.submodule_search_locations or []))) if spec else Path()
     for folder in (package.parent / "example_projects", package / "example_projects"):
@@ -200,7 +204,7 @@ def example_projects() -> Path:
 
 
 def framed(application: Callable[..., Iterable[bytes]], origin: str) -> Callable[..., Iterable[bytes]]:
-    """The application, shown in a frame of `origin` and of nobody else."""
+    """Wrap the application so that only pages of `origin` may frame it."""
 
     def within(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
@@ -213,7 +217,7 @@ def framed(application: Callable[..., Iterable[bytes]], origin: str) -> Callable
 
 
 def serve_site(folder: str, port: int, frame: str) -> None:
-    """Serve one example site until ended."""
+    """Serve one example site until terminated."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):

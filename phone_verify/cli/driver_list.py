@@ -1,4 +1,4 @@
-"""What each driver can do, read from the drivers themselves."""
+"""A list of the drivers and their features, read from the driver classes."""
 
 from __future__ import annotations
 
@@ -22,48 +22,50 @@ from ..drivers.dsn import driver_class, load_driver, parse_dsn, schemes
 from ..drivers.options import COMMON_OPTIONS
 from ..model import Channel, CodeSource
 
-#: The roles beside carrying an order: the word of the table, the role, and what it means to the reader.
+#: The optional roles: the name in the table, the role, and its description.
 ROLES: Sequence[tuple[str, type, str]] = (
-    ("account", ReportsAccount, "can be asked whether the credential works, without sending anything"),
-    ("delivery", ReportsDelivery, "can be asked how far a message came"),
-    ("poll", Polls, "can be asked whether the call has come"),
-    ("webhook", ReadsWebhooks, "tells of calls or deliveries itself"),
-    ("retry", Retries, "has a request of its own for sending again"),
+    ("account", ReportsAccount, "can query the account, which checks the credential without sending"),
+    ("delivery", ReportsDelivery, "can query the delivery of a message"),
+    ("poll", Polls, "can query whether the call has arrived"),
+    ("webhook", ReadsWebhooks, "reports calls or deliveries by webhook"),
+    ("retry", Retries, "has a separate request for resending"),
     ("check", ChecksRemotely, "checks the code itself"),
-    ("user token", TakesUserTokens, "can send with what the user holds there"),
+    ("user token", TakesUserTokens, "can send with the user's own token at the provider"),
 )
 
+#: Names of the code sources: in the JSON output, and in the table.
 _HOLDERS = {
-    CodeSource.LOCAL: "ours",
-    CodeSource.PROVIDER: "told",
-    CodeSource.REMOTE_CHECK: "remote",
-    CodeSource.NONE: "none",
+    CodeSource.LOCAL: ("ours", "site"),
+    CodeSource.PROVIDER: ("told", "reported"),
+    CodeSource.REMOTE_CHECK: ("remote", "checked"),
+    CodeSource.NONE: ("none", "no code"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One driver: how its DSN is written, and what it carries to whom."""
+    """One driver: its DSN format, its channels and the numbers it reaches."""
 
     scheme: str
     dsns: Sequence[str]
     abilities: Mapping[Channel, Ability]
-    #: Regions whose numbers it serves, None for all; and whether the option `foreign` lets the others through.
+    #: Regions whose numbers it serves, None for all; and whether the option `foreign` allows
+    #: others.
     regions: Sequence[str] | None
     foreign: bool
-    #: Its own options, with the texts that stand for their defaults; None where there is no default.
+    #: Its own options, with their defaults as text; None without a default.
     options: Mapping[str, str | None]
     required: Sequence[str]
     roles: Sequence[str]
 
     def document(self) -> Mapping[str, Any]:
-        """The same for JSON: lengths in digits, lives in seconds, null for what has no bound."""
+        """Return the entry for JSON: lengths in digits, lifetimes in seconds, null for unlimited."""
         return {
             "driver": self.scheme,
             "dsns": list(self.dsns),
             "channels": {
                 channel.value: {
-                    "code": _HOLDERS[ability.holder],
+                    "code": _HOLDERS[ability.holder][0],
                     "shortest": ability.shortest if ability.known is None else ability.known,
                     "longest": ability.longest if ability.known is None else ability.known,
                     "life_seconds": ability.cap.total_seconds() if ability.cap else None,
@@ -79,26 +81,27 @@ class Entry:
 
 
 def entries() -> Sequence[Entry]:
-    """Every driver, and the sandbox, which stands for several."""
+    """Return an entry for every driver, and for the sandbox, which represents several."""
     return [*(_entry(scheme) for scheme in schemes()), _sandbox()]
 
 
 def table(found: Sequence[Entry]) -> str:
-    """The entries as text, 100 columns wide at most."""
+    """Format the entries as text, at most 100 columns wide."""
     rows = [("DRIVER", "CHANNEL", "CODE", "DIGITS", "LIFE", "NUMBERS", "ROLES")]
     for entry in found:
         for n, (channel, ability) in enumerate(entry.abilities.items()):
             cap = f"{ability.cap.total_seconds():.0f} s" if ability.cap else "-"
-            facts = (channel.value, _HOLDERS[ability.holder], _digits(ability), cap)
+            facts = (channel.value, _HOLDERS[ability.holder][1], _digits(ability), cap)
             first = (entry.scheme, *facts, _numbers(entry), ", ".join(entry.roles) or "-")
             rows.append(first if n == 0 else ("", *facts, "", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    lines += ["", "CODE    ours: we make it; told: the provider makes it and tells us; remote: the provider makes and"]
-    lines += ["        checks it; none: the call is the proof. DIGITS: what it carries; ?: set at the provider."]
-    lines += ["LIFE    the provider's own; ours may be shorter. NUMBERS +: more with the option foreign=digits."]
+    lines += ["", "CODE    site: generated by this library; reported: generated by the provider, which returns it;"]
+    lines += ["        checked: generated and checked by the provider; no code: the call is the proof."]
+    lines += ["DIGITS  supported length of the code; ?: set at the provider."]
+    lines += ["LIFE    the provider's own limit; ours may be shorter. NUMBERS +: more with foreign=digits."]
     lines += ["", *(f"{word:<11} {meaning}" for word, _, meaning in ROLES)]
-    lines += ["", "DSNS, and the options with their defaults (where only the name stands there is none)"]
+    lines += ["", "DSN formats and options (name=default)"]
     width = max(len(entry.scheme) for entry in found)
     for entry in found:
         options = [f"{name} (required)" for name in entry.required]
@@ -106,7 +109,7 @@ def table(found: Sequence[Entry]) -> str:
         lines += _filled(f"{entry.scheme:<{width}}  ", "  or  ".join(entry.dsns))
         lines += _filled(" " * (width + 4), " ".join(options)) if options else []
     return "\n".join(
-        [*lines, "", f"Options of all: {', '.join(COMMON_OPTIONS)}. There is a page for each in docs/providers."]
+        [*lines, "", f"Options of all drivers: {', '.join(COMMON_OPTIONS)}. Each driver has a page in docs/providers."]
     )
 
 
@@ -155,7 +158,7 @@ def _regions(calling_codes: frozenset[str] | None) -> Sequence[str] | None:
 
 
 def _written(default: object) -> str | None:
-    """A default as it would stand in a DSN."""
+    """Return a default as written in a DSN."""
     if isinstance(default, bool):
         return "on" if default else "off"
     if isinstance(default, tuple):

@@ -1,4 +1,4 @@
-"""`phone-verify`: puts the commands together."""
+"""The entry point of `phone-verify`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line. Says which extra to install where one is missing."""
+    """Run the command line. If click is missing, say which extra to install."""
     try:
         import click
     except ImportError:

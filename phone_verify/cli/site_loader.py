@@ -1,4 +1,4 @@
-"""Which site a command looks at: a Django project, a Flask application, or the environment alone."""
+"""Selection of a command's site: a Django project, a Flask application, or the environment alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ import click
 from ..config.site import SiteConfig
 from ..doctor import Finding
 
-#: Each adapter names here its function from the target of an option to a `SiteTarget`.
+#: The entry point group in which each adapter registers its function from an option's value to a
+#: `SiteTarget`.
 ENTRY_POINTS = "phone_verify.sites"
 
 _MANAGED = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""")
@@ -26,35 +27,39 @@ _MANAGED = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""")
 
 @dataclass(frozen=True, slots=True)
 class SiteTarget:
-    """A site as a command sees it: what its owner wrote, or None where that cannot be had; and what is wrong beside."""
+    """The site of a command: its configuration, or None if it could not be loaded; and other
+    findings.
+    """
 
     given: SiteConfig | None
     faults: Sequence[Finding] = ()
 
 
 def of_a_site(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that name a site, and the `SiteTarget` as its argument `site`."""
+    """Add the options that select a site, and pass the `SiteTarget` as the argument `site`."""
 
-    @click.option("--django", metavar="SETTINGS_MODULE", help="The Django project with these settings.")
-    @click.option("--flask", metavar="MODULE:APP", help="The Flask application, or the factory that makes it.")
-    @click.option("--environment", is_flag=True, help="The variables PHONE_VERIFY_… alone.")
+    @click.option("--django", metavar="SETTINGS_MODULE", help="Django settings module.")
+    @click.option("--flask", metavar="MODULE:APP", help="Flask application, or its factory.")
+    @click.option("--environment", is_flag=True, help="Use the PHONE_VERIFY_… environment variables only.")
     @functools.wraps(command)
     def found(*, django: str | None, flask: str | None, environment: bool, **rest: Any) -> None:
         if sum(map(bool, (django, flask, environment))) > 1:
-            raise click.UsageError("name one site: --django, --flask or --environment")
+            raise click.UsageError("choose one of --django, --flask and --environment")
         command(site=_find(django, flask, environment=environment), **rest)
 
     return found
 
 
-#: The options that name a site.
+#: The options that select a site.
 _NAMING = ("django", "flask", "environment")
 
 
 def for_this_site(
     command: click.Command, find: Callable[[], SiteTarget]
 ) -> tuple[Callable[..., None], Sequence[click.Parameter]]:
-    """What the command does for the one site that `find` returns, and its options without those that name a site."""
+    """Return the command bound to the site that `find` returns, and its options except those that
+    select a site.
+    """
     run: Callable[..., None] = command.callback.__wrapped__  # type: ignore[union-attr]
 
     def for_it(**rest: Any) -> None:
@@ -67,7 +72,7 @@ def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTa
     if django is None and flask is None and not environment:
         django, flask, why = _here()
         if why:
-            click.echo(f"{why} (--environment: the variables PHONE_VERIFY_… alone)", err=True)
+            click.echo(f"{why} (--environment: use environment variables only)", err=True)
     if django is not None:
         return _load("django", "the Django settings", django)
     if flask is not None:
@@ -76,14 +81,16 @@ def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTa
 
 
 def _here() -> tuple[str | None, str | None, str]:
-    """The Django settings or the Flask application that this folder or the environment means, and why."""
+    """Return the Django settings or Flask application implied by the environment or this folder,
+    and the reason.
+    """
     if module := os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return module, None, f"The Django site of {module}: DJANGO_SETTINGS_MODULE is set."
+        return module, None, f"Using Django settings {module}: DJANGO_SETTINGS_MODULE is set."
     if application := os.environ.get("FLASK_APP"):
-        return None, application, f"The Flask site of {application}: FLASK_APP is set."
+        return None, application, f"Using Flask application {application}: FLASK_APP is set."
     manage = Path("manage.py")
     if manage.is_file() and (named := _MANAGED.search(manage.read_text("utf-8", "replace"))):
-        return named[1], None, f"The Django site of {named[1]}: manage.py is here."
+        return named[1], None, f"Using Django settings {named[1]}: found in manage.py."
     return None, None, ""
 
 
@@ -97,10 +104,12 @@ def _load(framework: str, what: str, target: str) -> SiteTarget:
 
 @contextmanager
 def _loading(framework: str, what: str) -> Iterator[None]:
-    """Whatever a site's own code raises, told in a line; its text is shown only where it cannot hold a secret."""
+    """Report any exception of a site's code in one line; its text is shown only if it cannot
+    contain a secret.
+    """
     try:
         yield
-    except click.UsageError as error:  # Flask's own word that there is no application
+    except click.UsageError as error:  # Flask's error when it finds no application
         raise click.ClickException(f"cannot load {what}: {error.message.strip().splitlines()[0]}") from None
     except click.ClickException:
         raise
@@ -108,10 +117,10 @@ def _loading(framework: str, what: str) -> Iterator[None]:
         if error.name and error.name.partition(".")[0] == framework:
             extra = f"pip install 'phone-verify[{framework}]'"
             raise click.ClickException(f"{what} needs {framework}: {extra}, or add --environment") from None
-        raise click.ClickException(f"cannot load {what}: there is no module {error.name}") from None
+        raise click.ClickException(f"cannot load {what}: no module named {error.name}") from None
     except Exception as error:  # noqa: BLE001 - a site's own code may raise anything
         place = extract_tb(error.__traceback__)[-1]
         kind = type(error).__name__
         raise click.ClickException(
-            f"cannot load {what}: {kind} in {place.filename}, line {place.lineno}; import it by hand to see all of it"
+            f"cannot load {what}: {kind} in {place.filename}, line {place.lineno}; import it to see the traceback"
         ) from None

@@ -1,4 +1,4 @@
-"""The terminal that a person sits at: a line can be typed while time passes and other lines are shown."""
+"""The user's terminal: a line can be entered while time passes and other lines are shown."""
 
 from __future__ import annotations
 
@@ -8,71 +8,73 @@ import sys
 import time
 
 _LONGEST_LINE = 1024
-#: How often, in seconds, a status is repeated where it cannot be written over.
+#: How often, in seconds, a status is repeated on output that cannot be overwritten.
 _STATUS_EVERY = 15.0
-_CLEARED = "\r\x1b[K"
+_CLEAR_LINE = "\r\x1b[K"
 
 
 class StdTerminal:
     """Standard input and output.
 
-    Input is read from the file descriptor, not through `sys.stdin`: that one would keep lines back in its buffer, where
-    waiting for the descriptor does not see them.
+    Input is read from the file descriptor, not through `sys.stdin`, which would keep lines in its
+    buffer, where `select` cannot detect them.
     """
 
     def __init__(self) -> None:
         self._pending = b""
-        self._over = False
-        #: The prompt or status that stands in the last line of the screen.
-        self._shown = ""
-        self._can_overwrite = sys.stdout.isatty()
-        self._told_at: float | None = None
+        self._at_end = False
+        #: The prompt or status in the last line of the screen.
+        self._last_line = ""
+        self._can_at_endwrite = sys.stdout.isatty()
+        self._status_at: float | None = None
 
     def say(self, text: str) -> None:
         """Show lines."""
-        self._write(("" if not self._shown else _CLEARED if self._can_overwrite else "\n") + text + "\n")
-        self._shown = ""
+        self._write(("" if not self._last_line else _CLEAR_LINE if self._can_at_endwrite else "\n") + text + "\n")
+        self._last_line = ""
 
     def status(self, text: str) -> None:
-        """Show a line in the place of the last status; now and then, where nothing can be written over."""
-        if self._can_overwrite:
-            self._write(_CLEARED + text)
-            self._shown = text
-        elif self._told_at is None or time.monotonic() - self._told_at >= _STATUS_EVERY:
-            self._told_at = time.monotonic()
+        """Replace the last status line; print it at intervals if the output cannot be overwritten."""
+        if self._can_at_endwrite:
+            self._write(_CLEAR_LINE + text)
+            self._last_line = text
+        elif self._status_at is None or time.monotonic() - self._status_at >= _STATUS_EVERY:
+            self._status_at = time.monotonic()
             self._write(text + "\n")
 
     def ask(self, prompt: str, seconds: float | None = None) -> str | None:
-        """Return the next line typed, or None if there is none within this time. Raises EOFError when input is over."""
-        if self._shown != prompt:
-            self._write((_CLEARED if self._can_overwrite and self._shown else "") + prompt)
-            self._shown = prompt
+        """Return the next input line, or None after this many seconds. Raises EOFError at the end
+        of input.
+        """
+        if self._last_line != prompt:
+            self._write((_CLEAR_LINE if self._can_at_endwrite and self._last_line else "") + prompt)
+            self._last_line = prompt
         line = self._line(seconds)
-        if line is None and self._over:
+        if line is None and self._at_end:
             raise EOFError
         if line is not None:
-            self._shown = ""  # the Enter key has ended that line
+            self._last_line = ""  # the Enter key has ended that line
         return line
 
     def pause(self, seconds: float) -> str | None:
-        """Wait for so long; return the line that was typed meanwhile, if any."""
-        if not self._over and (line := self._line(seconds)) is not None:
+        """Wait this many seconds; return the line entered meanwhile, if any."""
+        if not self._at_end and (line := self._line(seconds)) is not None:
             return line
-        if self._over:
+        if self._at_end:
             time.sleep(seconds)
         return None
 
     def _line(self, seconds: float | None) -> str | None:
         end = None if seconds is None else time.monotonic() + seconds
-        while b"\n" not in self._pending and not self._over:
+        while b"\n" not in self._pending and not self._at_end:
             rest = None if end is None else max(0.0, end - time.monotonic())
             if not select.select([0], [], [], rest)[0]:
                 return None
             piece = os.read(0, _LONGEST_LINE)
-            self._over = not piece
+            self._at_end = not piece
             self._pending = (self._pending + piece)[-_LONGEST_LINE:]
         line, _, self._pending = self._pending.partition(b"\n")
-        return line.decode("utf-8", "replace") if line or not self._over else None
+        return line.decode("utf-8", "replace") if line or not self._at_end else None
 
     @staticmethod
     def _write(text: str) -> None:

@@ -1,7 +1,8 @@
-"""What is wrong with a site's configuration, in plain words, and what to write instead.
+"""Configuration checks for a site, with suggested fixes.
 
-`examine` reads the settings one by one, so that one mistake does not hide the next, asks the store, and asks the
-providers that can be asked without sending anything. It shows no key, no credential, no code and no whole number.
+`examine` reads the settings one by one, so that one mistake does not hide the next, queries the
+store, and queries the providers that support it without sending anything. Its findings contain no
+key, credential, code or full number.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ def examine(
     say: Callable[[str], None] = lambda _: None,
     show_webhook_urls: bool = False,
 ) -> Sequence[Finding]:
-    """Everything that can be said of these settings, what matters most first.
+    """Return all findings, most severe first.
 
-    With a `transport` the store is read, and every provider that can be asked without sending is asked; `say` is told
-    of each before, since that takes its time. Without one nobody is asked. Addresses of webhooks hold a secret, which
-    is masked unless they are to be shown.
+    With a `transport` the store is read, and every provider that supports it is queried without
+    sending; `say` announces each query, since it takes time. Without one nothing is contacted.
+    Webhook URLs contain a secret, which is masked unless `show_webhook_urls` is true.
     """
     reading = Reading.of(given, show_webhook_urls=show_webhook_urls)
     findings = _by("settings", reading.faults)
@@ -50,7 +51,7 @@ def _by(rule: str, findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _refused(given: SiteConfig) -> Sequence[Finding]:
-    """What the site's own start refuses: whatever no rule above knows."""
+    """Return the error with which the site's own start fails, for mistakes that no rule covers."""
     try:
         given.site()
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""What an examination finds, and how it is told."""
+"""The findings of the doctor and their text form."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from textwrap import wrap
 
 
 class Level(StrEnum):
-    """How much a finding matters, the most first."""
+    """The severity of a finding, the most severe first."""
 
     ERROR = "error"  #: it cannot work, or is not safe
-    WARNING = "warning"  #: it works, and not as a site in production should
+    WARNING = "warning"  #: it works, but is unsuitable for production
     NOTE = "note"
     OK = "ok"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found: the setting it is about (or none), what is so, and what to do about it."""
+    """One finding: the setting concerned (if any), the problem, and the fix."""
 
     level: Level
     setting: str
     says: str
     advice: str = ""
-    #: The rule that found it, by which a site may silence it.
+    #: The rule that produced it, by which a site may silence it.
     rule: str = ""
 
     def text(self, width: int = 100) -> str:
-        """The finding as lines of text, the first of which begins with the level."""
+        """Format the finding as lines of text, the first of which begins with the level."""
         head, indent = f"{self.level:<9}", " " * 9
         lines = [head + self.setting] if self.setting else []
         lines += _wrapped(indent if lines else head, self.says, width)
@@ -38,7 +38,7 @@ class Finding:
 
 
 def count(findings: Sequence[Finding]) -> str:
-    """How many errors and warnings there are, in words."""
+    """Return the number of errors and warnings as text."""
     words = []
     for level in (Level.ERROR, Level.WARNING):
         n = sum(finding.level is level for finding in findings)
@@ -48,7 +48,7 @@ def count(findings: Sequence[Finding]) -> str:
 
 def _wrapped(head: str, text: str, width: int) -> list[str]:
     indent = " " * len(head)
-    # A DSN or an address is copied from the screen: it is never broken.
+    # A DSN or a URL is copied from the screen, so it is never broken.
     return wrap(
         text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )

@@ -1,4 +1,6 @@
-"""As much of a site as its settings make: each read alone, so that one mistake does not hide the next."""
+"""Lenient loading of a site's settings: each is read separately, so that one mistake does not hide
+the next.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +27,19 @@ from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
 from .finding import Finding, Level
 
-WRITE_A_KEY = f"Write the output of: {DRAW_KEY}"
+WRITE_A_KEY = f"Set it to the output of: {DRAW_KEY}"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What could be read, and the faults of the rest."""
+    """The settings that could be read, and findings for the others."""
 
     given: SiteConfig
     settings: Settings
-    #: The names of the settings that somebody wrote, readable or not.
+    #: The names of the settings that were given, valid or not.
     written: frozenset[str]
     drivers: Mapping[Channel, Sequence[Driver]]
-    #: The keys that sign, ours or the framework's; and what is made of them, if all are good.
+    #: The signing keys, ours or the framework's; and the keyring, if all are valid.
     keys: Sequence[str]
     keyring: Keyring | None
     faults: Sequence[Finding]
@@ -57,30 +59,30 @@ class Reading:
 
     @property
     def by_name(self) -> Mapping[str, Driver]:
-        """Every driver by its name."""
+        """Return every driver by its name."""
         return {driver.name: driver for carriers in self.drivers.values() for driver in carriers}
 
     @property
     def offered(self) -> Sequence[Channel]:
-        """The channels that serve where none is named."""
+        """Return the channels that are offered by default."""
         return [channel for channel in self.settings.channels if channel in self.drivers] or list(self.drivers)
 
     @property
     def router(self) -> Router:
-        """The router over these drivers."""
+        """Return the router over these drivers."""
         return Router(self.drivers, ticks=time.monotonic)
 
     def settings_of(self, driver: Driver) -> str:
-        """The settings that name this driver."""
+        """Return the settings that name this driver."""
         return " and ".join(setting(channel) for channel, carriers in self.drivers.items() if driver in carriers)
 
     @property
     def planner(self) -> Planner:
-        """Return the planner of codes under these settings; where no key is set, with a random one."""
+        """Return the planner of codes under these settings; with a random key if none is set."""
         return Planner(self.settings.policy, self.keyring or Keyring([token_urlsafe(32)]))
 
     def delivery(self, transport: Transport | None = None) -> Delivery:
-        """Return what talks to providers under these settings; nothing is stored."""
+        """Return a delivery to providers under these settings; nothing is stored."""
         return Delivery(
             Components(
                 policy=self.settings.policy,
@@ -94,21 +96,23 @@ class Reading:
 
 
 def setting(name: str) -> str:
-    """A setting as it is called in the environment."""
+    """Return the environment variable of a setting."""
     return PREFIX + name.upper()
 
 
 def fault(name: str, error: ConfigurationError, *, which: str = "", advice: str = "") -> Finding:
-    """The error that a setting raised, which says what to write; `which` tells one part of it from the others."""
+    """Return a finding for a setting's error, which says how to fix it; `which` distinguishes one
+    part of the setting.
+    """
     says = which + str(error).removeprefix(setting(name)).lstrip(": ")
     return Finding(Level.ERROR, setting(name), says[:1].upper() + says[1:], advice)
 
 
 def unknown(name: str, level: Level) -> Finding:
-    """A setting that nobody reads."""
+    """Return a finding for an unknown setting."""
     near = get_close_matches(name, KNOWN, n=1)
     advice = f"Did you mean {setting(near[0])}?" if near else "Remove it."
-    return Finding(level, setting(name), "There is no such setting.", advice)
+    return Finding(level, setting(name), "Unknown setting.", advice)
 
 
 def _sound(written: Mapping[str, object], faults: list[Finding]) -> Settings:
@@ -127,7 +131,7 @@ def _sound(written: Mapping[str, object], faults: list[Finding]) -> Settings:
 
 
 def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Sequence[str]]:
-    """The DSNs that make drivers, each beside those before it."""
+    """Return the DSNs that load, each tested together with those before it."""
     sound: dict[str, list[str]] = {}
     for name in CHANNEL_NAMES:
         texts = settings.dsns.get(name, ())
@@ -146,8 +150,8 @@ def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Seque
 def _example(name: str, text: str) -> str:
     scheme = text.partition(":")[0].lower()
     if scheme in schemes():
-        return f"It is written like this: {setting(name)}={driver_class(scheme).example_dsns()[0]}"
-    return "`phone-verify drivers` shows how each is written."
+        return f"Example: {setting(name)}={driver_class(scheme).example_dsns()[0]}"
+    return "Run `phone-verify drivers` for the format of each driver's DSN."
 
 
 def _keys(given: SiteConfig, settings: Settings, faults: list[Finding]) -> Sequence[str]:
@@ -159,7 +163,7 @@ def _keys(given: SiteConfig, settings: Settings, faults: list[Finding]) -> Seque
         faults.append(Finding(Level.ERROR, "SECRET_KEY", str(error), WRITE_A_KEY))
         return ()
     if not keys and given.framework:
-        says = f"It is not set, nor is {given.framework}'s own SECRET_KEY: there is no key to sign with."
+        says = f"Neither it nor {given.framework}'s SECRET_KEY is set: there is no key to sign with."
         faults.append(Finding(Level.ERROR, setting("secret_keys"), says, WRITE_A_KEY))
     return keys
 

@@ -1,4 +1,4 @@
-"""What the store and the providers say when they are asked. Nothing is sent to any phone."""
+"""Queries to the store and the providers. Nothing is sent to any phone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..transports.base import Transport
 from .finding import Finding, Level
 from .loader import Reading, fault, setting
 
-#: Has the form of a verification's id, and no verification has it.
+#: Has the form of a verification's id, but belongs to none.
 _NOBODYS_ID = "A" * 44
 _SQLITE_FILE = re.compile(r"sqlite:///([^?]+)")
 
@@ -28,10 +28,10 @@ Say = Callable[[str], None]
 
 
 def store(reading: Reading, say: Say | None) -> Iterator[Finding]:
-    """Which store it is, and whether it answers; without `say` it is not asked."""
+    """Report which store is used, and whether it responds; without `say` it is not contacted."""
     given, name = reading.given, setting("store")
     if "store" not in reading.written and not given.framework:
-        says = "It is not set. Django then keeps verifications in its database, Flask in a file in its instance folder."
+        says = "Not set. Django then stores verifications in its database, Flask in a file in its instance folder."
         yield Finding(Level.NOTE, name, says)
         return
     try:
@@ -40,43 +40,47 @@ def store(reading: Reading, say: Say | None) -> Iterator[Finding]:
     except ConfigurationError as error:
         yield fault("store", error)
         return
-    advice = "See whether the database is up, can be reached from here, and lets this user in with this password."
+    advice = "Check that the database is running and reachable, and that the user and password are correct."
     if url.partition(":")[0] in given.stores:
         make = "flask db upgrade" if given.framework == "Flask" else "python manage.py migrate"
-        advice = f"See whether {given.framework} reaches its database, and make the tables: {make}"
+        advice = f"Check that {given.framework} can reach its database, and create the tables: {make}"
     if isinstance(opened, OfOneProcess):
         level = Level.WARNING if given.production else Level.NOTE
-        says = "It is the memory of one process: a restart forgets everything, and several workers answer 503."
+        says = "It is the memory of one process: a restart loses everything, and several workers respond with 503."
         better = "orm:" if "orm" in given.stores else "sqlite:////var/lib/site/phone_verify.sqlite3"
-        yield Finding(level, name, says, f"Write {name}={better}")
+        yield Finding(level, name, says, f"Set {name}={better}")
     elif (file := _SQLITE_FILE.match(url)) and not os.path.exists(file[1]):
         yield _file_to_be(os.path.dirname(os.path.abspath(file[1])))
     else:
         if file and os.stat(file[1]).st_mode & 0o007:
-            says = "Every user of this machine can read or write its file, and it holds phone numbers in clear."
+            says = "Every user of this machine can read or write its file, which contains phone numbers in plain text."
             level = Level.WARNING if given.production else Level.NOTE
             yield Finding(level, name, says, f"Run: chmod 600 {file[1]}*")
         if say is not None:
-            say("Asking the store…")
+            say("Checking the store…")
             yield from _answers(opened, advice)
 
 
 def _file_to_be(folder: str) -> Finding:
-    """What becomes of a file that is not there yet. Made here, it would be this user's and not the site's."""
+    """Report on a file that does not exist yet. Created here, it would belong to this user and not
+    to the site's.
+    """
     if not os.path.isdir(folder):
-        return Finding(Level.ERROR, setting("store"), f"There is no folder {folder}.", f"Make it: mkdir -p {folder}")
+        return Finding(
+            Level.ERROR, setting("store"), f"The folder {folder} does not exist.", f"Create it: mkdir -p {folder}"
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        says = f"The store's file is not there yet, and this user may not write in {folder}."
-        return Finding(Level.ERROR, setting("store"), says, "Name a file in a folder that the site may write in.")
-    return Finding(Level.OK, "", "The store's file is made when it is first needed.")
+        says = f"The store's file does not exist yet, and this user may not write in {folder}."
+        return Finding(Level.ERROR, setting("store"), says, "Choose a file in a folder that the site can write to.")
+    return Finding(Level.OK, "", "The store's file will be created when it is first used.")
 
 
 @runtime_checkable
 class ExaminesServer(Protocol):
-    """A store that knows how its server should be set up."""
+    """A store that can check its server's configuration."""
 
     async def examine(self) -> Sequence[tuple[str, str]]:
-        """What is wrong there, and what to write. Raises `StoreError`."""
+        """Return problems and fixes. Raises `StoreError`."""
         ...
 
 
@@ -93,25 +97,23 @@ def _answers(opened: Store, advice: str) -> Iterator[Finding]:
 
 
 def accounts(reading: Reading, transport: Transport, say: Say) -> Iterator[Finding]:
-    """What each provider says of the site's account there, as far as it can be asked without sending."""
+    """Report the site's account at each provider, if it can be queried without sending."""
     delivery = reading.delivery(transport)
     for name, driver in reading.by_name.items():
         if isinstance(driver, ReportsAccount):
-            say(f"Asking {name} for its account…")
+            say(f"Checking the account at {name}…")
             yield _account(delivery, driver, driver.account(), reading.settings_of(driver))
         elif not driver.is_local:
-            says = f"{name} cannot be asked without sending."
-            yield Finding(Level.NOTE, reading.settings_of(driver), says, "To try it: phone-verify send NUMBER")
+            says = f"{name} cannot be checked without sending."
+            yield Finding(Level.NOTE, reading.settings_of(driver), says, "To test it: phone-verify send NUMBER")
 
 
 def _account(delivery: Delivery, driver: Driver, question: Exchange[ProviderAccount], name: str) -> Finding:
     try:
         account = run(delivery.converse(question, driver))
     except UnclearError as error:
-        says = (
-            f"{driver.name} gave no answer that could be read ({error}), so nobody knows whether the credential works."
-        )
-        return Finding(Level.WARNING, name, says, "Try again; then try phone-verify send NUMBER")
+        says = f"{driver.name}'s response was unclear ({error}): the credential could not be checked."
+        return Finding(Level.WARNING, name, says, "Try again, or test it: phone-verify send NUMBER")
     except ProviderError as error:
         level, says, advice = _refusals(driver, name)[error.trouble]
         return Finding(level, name, f"{driver.name} {says}: {error.detail or error}.", advice)
@@ -119,22 +121,22 @@ def _account(delivery: Delivery, driver: Driver, question: Exchange[ProviderAcco
         return Finding(Level.OK, "", f"{driver.name}: the credential works.")
     balance = f"balance {account.balance:f} {scrubbed(account.currency or '')}".strip()
     if account.balance <= 0:
-        says = f"{driver.name}: the credential works, {balance}: what is sent will be refused."
-        return Finding(Level.WARNING, name, says, "Pay the provider.")
+        says = f"{driver.name}: the credential works, {balance}. Messages will be refused."
+        return Finding(Level.WARNING, name, says, "Top up your account.")
     return Finding(Level.OK, "", f"{driver.name}: the credential works, {balance}.")
 
 
 def _refusals(driver: Driver, name: str) -> Mapping[FailureKind, tuple[Level, str, str]]:
-    """What a refusal means for the site's owner, and what to do."""
-    look = f"See whether this machine can connect to that host. It stands in {name}, or is the provider's own."
+    """Return what a refusal means for the site's owner, and how to fix it."""
+    look = f"Check that this machine can connect to that host. It is set in {name}, or is the provider's default."
     if driver.is_local:
-        look = f"Start what should answer there (phone-verify sandbox), or write another host in {name}."
+        look = f"Start the server at that address (phone-verify sandbox), or set another host in {name}."
     credential = f"Check {name}: the credential as the provider's panel shows it, percent-encoded."
     return {
         FailureKind.CONFIGURATION: (Level.ERROR, "refused the credential", credential),
         FailureKind.BAD_NUMBER: (Level.ERROR, "refused the credential", credential),
-        FailureKind.BALANCE: (Level.ERROR, "says that there is no money", "Pay the provider."),
-        FailureKind.TRANSIENT: (Level.ERROR, "could not be asked", look),
-        FailureKind.RATE: (Level.WARNING, "was asked too often", "Try again later."),
-        FailureKind.UNKNOWN: (Level.WARNING, "gave an answer that nobody documents", "Try phone-verify send NUMBER"),
+        FailureKind.BALANCE: (Level.ERROR, "reports that the balance is used up", "Top up your account."),
+        FailureKind.TRANSIENT: (Level.ERROR, "could not be reached", look),
+        FailureKind.RATE: (Level.WARNING, "reports too many requests", "Try again later."),
+        FailureKind.UNKNOWN: (Level.WARNING, "gave an undocumented response", "Test it: phone-verify send NUMBER"),
     }

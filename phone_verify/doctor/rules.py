@@ -1,4 +1,4 @@
-"""What can be said of settings without asking anybody."""
+"""Checks of the settings that need no store or provider."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ..test_numbers import TestNumber, load_test_numbers
 from .finding import Finding, Level
 from .loader import WRITE_A_KEY, Reading, fault, setting, unknown
 
-_WRITE_A_SEGMENT = f"Write the output of: {DRAW_WEBHOOK_SECRET}"
+_WRITE_A_SEGMENT = f"Set it to the output of: {DRAW_WEBHOOK_SECRET}"
 
-#: Where the documentation mounts the site's pages: told where no framework says where they are.
+#: The mount point in the documentation, used if no framework reports the actual one.
 _USUAL_MOUNT = "/phone"
 
-#: Texts in Persian, Russian and Arabic take two at best, with the origin-bound line.
+#: Texts in Persian, Russian and Arabic take at least two, with the origin-bound line.
 _MANY_SEGMENTS = 2
 
 #: How to configure a framework behind a proxy that ends TLS.
@@ -35,17 +35,17 @@ _PROXY_ADVICE = {
     "Flask": "Flask: app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1), from werkzeug.middleware.proxy_fix.",
 }
 
-#: What it means that a limit of sends is 0.
+#: What a send limit of 0 means.
 _UNLIMITED = {
-    "sends_per_hour": "one phone may be sent messages and calls without end",
-    "sends_per_hour_per_address": "one visitor's address may ask for messages without end",
-    "sends_per_hour_per_prefix": "one range of numbers may be sent messages without end, as pumping fraud does",
-    "sends_per_hour_total": "the site's bill has no bound: an attack costs whatever it takes",
+    "sends_per_hour": "one phone can be sent unlimited messages and calls",
+    "sends_per_hour_per_address": "one client address can request unlimited messages",
+    "sends_per_hour_per_prefix": "one range of numbers can be sent unlimited messages, as in SMS-pumping fraud",
+    "sends_per_hour_total": "the bill has no upper limit, so an attack can cost any amount",
 }
 
 
 def _misspelt(reading: Reading) -> Iterator[Finding]:
-    """Variables of the environment that look like ours and that nobody reads."""
+    """Report environment variables with our prefix that are not settings."""
     for variable in sorted(reading.given.environ):
         name = variable.removeprefix(PREFIX).lower()
         if variable.startswith(PREFIX) and name not in KNOWN:
@@ -55,20 +55,20 @@ def _misspelt(reading: Reading) -> Iterator[Finding]:
 def _channels(reading: Reading) -> Iterator[Finding]:
     settings = reading.settings
     if reading.written.isdisjoint(CHANNEL_NAMES):
-        says = "No channel is configured: no number can be verified, and every start is answered with 503."
-        advice = f"Write {setting('sms')}=console:// for development, or the DSN of a provider, which "
-        yield Finding(Level.ERROR, "", says, advice + "`phone-verify drivers` shows.")
+        says = "No channel is configured: no number can be verified, and every start fails with 503."
+        advice = f"Set {setting('sms')}=console:// for development, or to the DSN of a provider; "
+        yield Finding(Level.ERROR, "", says, advice + "`phone-verify drivers` lists them.")
     for channel in settings.channels:
         if channel not in reading.written:
-            says = f"It names {channel}, and no driver carries it."
-            advice = f"Write {setting(channel)}=the DSN of a provider, or leave {channel} out."
+            says = f"It names {channel}, but no driver is configured for it."
+            advice = f"Set {setting(channel)} to the DSN of a provider, or remove {channel}."
             yield Finding(Level.ERROR, setting("channels"), says, advice)
     if reading.drivers:
         ways = (f"{channel} by {_names(reading.drivers[channel])}" for channel in reading.offered)
-        yield Finding(Level.OK, "", f"Visitors are offered, in this order: {'; '.join(ways)}.")
+        yield Finding(Level.OK, "", f"Channels offered, in this order: {'; '.join(ways)}.")
     for channel in reading.drivers:
         if channel not in reading.offered:
-            says = f"It leaves out {channel}, which is configured: it serves only where it is asked for by name."
+            says = f"It omits {channel}, which is configured: it is used only if requested by name."
             yield Finding(Level.NOTE, setting("channels"), says)
 
 
@@ -81,36 +81,37 @@ def _practice(reading: Reading) -> Iterator[Finding]:
     if here:
         level = Level.WARNING if reading.given.production else Level.NOTE
         names = dict.fromkeys(reading.settings_of(driver) for driver in here.values())
-        says = f"For development only: what {', '.join(here)} would send stays on this machine and reaches no phone."
-        yield Finding(
-            level, " and ".join(names), says, "Write the DSN of a provider, before the site meets its visitors."
-        )
+        says = f"Development only: messages by {', '.join(here)} stay on this machine and reach no phone."
+        yield Finding(level, " and ".join(names), says, "Set it to the DSN of a provider before going live.")
 
 
 def _short_codes(reading: Reading) -> Iterator[Finding]:
     planner = reading.planner
     ways = [(channel, driver) for channel, carriers in reading.drivers.items() for driver in carriers]
     plans = [planner.plan(driver, channel) for channel, driver in ways]
-    limits = f"{SHORT_ATTEMPTS} tries and {SHORT_LIFE.total_seconds():.0f} seconds"
+    limits = f"{SHORT_ATTEMPTS} attempts and {SHORT_LIFE.total_seconds():.0f} seconds"
     if plans and all(plan.short for plan in plans):
         says = (
-            f"Short codes are the only channel: every code has fewer than {SHORT_BELOW} digits, or as many as only the "
-            f"provider knows. They are easier to guess, so each has {limits}, and after {SHORT_FAILURES} wrong answers "
-            "in a row nobody can verify that number for an hour."
+            f"All channels use short codes: every code has fewer than {SHORT_BELOW} digits, or an unknown "
+            f"length. They are easier to guess, so each has {limits}, and {SHORT_FAILURES} wrong answers in a row "
+            "lock verification of that number for an hour."
         )
         name, advice = (
             " and ".join(setting(channel) for channel in reading.drivers),
             f"Add a channel with {SHORT_BELOW}",
         )
         if reading.settings.policy.code_length < SHORT_BELOW:
-            name, advice = setting("code_length"), f"Write {setting('code_length')}={SHORT_BELOW}, or add one with more"
-        advice = f"{advice} digits, or an incoming call: `phone-verify drivers` shows who carries them."
+            name, advice = (
+                setting("code_length"),
+                f"Set {setting('code_length')}={SHORT_BELOW}, or add a channel with more",
+            )
+        advice = f"{advice} digits, or incoming calls: `phone-verify drivers` lists them."
         yield Finding(Level.WARNING, name, says, advice)
         return
     for (channel, driver), plan in zip(ways, plans, strict=True):
         if plan.short:
-            length = f"{plan.code_length} digits" if plan.code_length else "as many digits as the provider chooses"
-            says = f"{driver.name} carries codes of {length}: each has {limits}."
+            length = f"{plan.code_length} digits" if plan.code_length else "a length that the provider chooses"
+            says = f"{driver.name} uses codes of {length}: each has {limits}."
             yield Finding(Level.NOTE, setting(channel), says)
 
 
@@ -118,8 +119,8 @@ def _keys(reading: Reading) -> Iterator[Finding]:
     settings, framework = reading.settings, reading.given.framework
     if not reading.keys and not framework:
         says = (
-            "It is not set. A Django or Flask site then signs with its own SECRET_KEY: name the site by --django or "
-            "--flask to have that examined. Anything else needs keys here."
+            "Not set. A Django or Flask site then signs with its SECRET_KEY: select the site with --django or "
+            "--flask to check that key. Other programs must set keys here."
         )
         yield Finding(Level.WARNING, setting("secret_keys"), says, WRITE_A_KEY)
     if reading.keyring is not None:
@@ -130,18 +131,20 @@ def _keys(reading: Reading) -> Iterator[Finding]:
         yield from _frameworks_own_keys(reading)
     if len(reading.keys) > 1 and settings.tag_key is None:
         says = (
-            "It is not set while several secret keys are listed: on the day the last of them is dropped, the counters "
-            "and verifications of every phone are lost."
+            "Not set, although several secret keys are listed: removing the last of them loses the counters and "
+            "verifications of every phone."
         )
-        advice = "Write there what is now the last of the secret keys, before you first shorten that list."
+        advice = "Set it to the last of the secret keys before you shorten that list."
         yield Finding(Level.WARNING, setting("tag_key"), says, advice)
 
 
 def _frameworks_own_keys(reading: Reading) -> Iterator[Finding]:
-    """Report weak keys of the framework next to secret keys of this library: its sessions still rest on them."""
+    """Report weak keys of the framework in addition to this library's secret keys: its sessions
+    still depend on them.
+    """
     try:
         keys = reading.given.framework_keys()
-    except ConfigurationError:  # the framework does not start without a key, and says so itself
+    except ConfigurationError:  # the framework does not start without a key, and reports it itself
         return
     for key in keys:
         if weakness := weakness_of_key(key, production=reading.given.production):
@@ -155,21 +158,20 @@ def _public_url(reading: Reading) -> Iterator[Finding]:
     if url is None:
         if "public_url" not in reading.written:
             says = (
-                "It is not set: an SMS has no last line @host, by which phones fill the code in on this site and no "
-                "other, and no provider is given an address to report to. Incoming calls are asked after instead, "
-                "where the provider can be asked."
+                'Not set: SMS messages lack the "@host #code" line that enables autofill, and providers cannot call '
+                "webhooks. Incoming calls are polled instead, if the provider supports it."
             )
-            yield Finding(Level.WARNING, name, says, f"Write {name}=https://your.site")
+            yield Finding(Level.WARNING, name, says, f"Set {name}=https://your.site")
         return
     host = urlsplit(url).hostname or ""
     if is_loopback(host) or host.endswith(".localhost"):
-        says = "It is this machine: no provider reaches it, and no visitor from elsewhere."
+        says = "It is this machine: providers and other visitors cannot reach it."
         yield Finding(Level.NOTE, name, says)
     elif url.startswith("http:"):
-        says = "It is plain HTTP: numbers, codes and the cookies of who has signed in can be read on the way."
-        yield Finding(Level.ERROR, name, says, f"Write {name}=https://{url.removeprefix('http://')}")
+        says = "It is plain HTTP: numbers, codes and session cookies can be read in transit."
+        yield Finding(Level.ERROR, name, says, f"Set {name}=https://{url.removeprefix('http://')}")
     elif reading.settings.trusted_proxies:
-        says = "Where your proxy ends TLS, the framework must know of https, or cookies get no __Host- prefix."
+        says = "If your proxy terminates TLS, the framework must detect https, or cookies get no __Host- prefix."
         advice = _PROXY_ADVICE.get(reading.given.framework, " ".join(_PROXY_ADVICE.values()))
         yield Finding(Level.NOTE, name, says, advice)
 
@@ -182,21 +184,19 @@ def _webhooks(reading: Reading) -> Iterator[Finding]:
         alone = driver in reading.drivers.get(Channel.INBOUND_CALL, ()) and not isinstance(driver, Polls)
         if alone and "webhook_secret" not in reading.written:
             says = (
-                f"It is not set, and {driver.name} tells of calls by webhook only. The secret in the address that "
-                "stands in the provider's cabinet is then derived from the secret keys, and dies with them."
+                f"Not set, and {driver.name} reports calls by webhook only. The secret in the webhook URL is then "
+                "derived from the secret keys, and changes with them."
             )
             yield Finding(Level.WARNING, name, says, _WRITE_A_SEGMENT)
         if settings.public_url is not None:
             yield _webhook(reading, driver, alone=alone)
         elif alone:
-            says = f"Without it nobody can tell which address to write into the cabinet of {driver.name}."
-            yield Finding(
-                Level.WARNING, setting("public_url"), says, f"Write {setting('public_url')}=https://your.site"
-            )
+            says = f"Without it the webhook URL to set at {driver.name} is unknown."
+            yield Finding(Level.WARNING, setting("public_url"), says, f"Set {setting('public_url')}=https://your.site")
 
 
 def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
-    """Where this driver's provider reports to."""
+    """Report the webhook URL for this driver's provider."""
     known = reading.settings.webhook_secret or (reading.keyring.webhook_secrets if reading.keyring else ())
     secret = known[0] if known and reading.show_webhook_urls else "SECRET"
     path = f"{_USUAL_MOUNT}/webhooks/{driver.name}/{secret}"
@@ -204,14 +204,14 @@ def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
         try:
             path = reading.given.webhook_path(driver.name, secret)
         except ConfigurationError as error:
-            return Finding(Level.ERROR, setting("public_url"), f"Providers cannot be told where to report: {error}.")
-    says = f"{driver.name} can report by webhook, and works without."
+            return Finding(Level.ERROR, setting("public_url"), f"The webhook URL is unknown: {error}.")
+    says = f"{driver.name} can report by webhook (optional)."
     if alone:
-        says = f"{driver.name} tells of calls by webhook only: its address must stand in the provider's cabinet."
-    advice = f"The address: {reading.settings.public_url}{path}"
+        says = f"{driver.name} reports calls by webhook only: set the webhook URL in the provider's account."
+    advice = f"Webhook URL: {reading.settings.public_url}{path}"
     advice += "" if reading.given.webhook_path else f" (if the site is mounted at {_USUAL_MOUNT}/)"
     if not known:
-        advice += f" (SECRET is what you write in {setting('webhook_secret')})"
+        advice += f" (SECRET is the value of {setting('webhook_secret')})"
     elif not reading.show_webhook_urls:
         advice += " (--show-webhook-urls shows the SECRET)"
     return Finding(Level.NOTE, reading.settings_of(driver), says, advice)
@@ -227,29 +227,29 @@ def _regions(reading: Reading) -> Iterator[Finding]:
     }
     few = ",".join(sorted(reached)) if len(reached) < len(mobiles) else ""
     if "region" not in reading.written:
-        says = "It is not set: visitors must type numbers with + and the country code."
-        advice = f"Write {setting('region')}={few.partition(',')[0] or 'IR'}, so that they may type them as at home."
+        says = "Not set: visitors must enter numbers with + and the country code."
+        advice = f"Set {setting('region')}={few.partition(',')[0] or 'IR'}, so visitors can omit the country code."
         yield Finding(Level.NOTE, setting("region"), says, advice)
     if "allowed_regions" not in reading.written:
-        says = "It is not set: anybody may have messages sent to any country, and some earn on each (pumping fraud)."
+        says = "Not set: messages can be sent to any country, which invites SMS-pumping fraud."
         if few:
             says = (
-                f"It is not set. Your drivers reach {few} only, so others are refused today; with the next driver "
-                "anybody may have messages sent to any country, and some earn on each (pumping fraud)."
+                f"Not set. Your drivers reach {few} only, so other countries are refused now; with another driver "
+                "messages could be sent to any country, which invites SMS-pumping fraud."
             )
-        advice = f"Write {setting('allowed_regions')}={few or 'IR,RU'}, or wherever your visitors are."
+        advice = f"Set {setting('allowed_regions')}={few or 'IR,RU'}, or the regions of your visitors."
         yield Finding(Level.WARNING, setting("allowed_regions"), says, advice)
     allowed = policy.allowed_regions
     if allowed is not None and (unreached := sorted(allowed - reached)):
         says = f"It allows {', '.join(unreached)}, where no configured driver reaches a mobile."
-        yield Finding(Level.WARNING, setting("allowed_regions"), says, "Add a driver for them, or leave them out.")
+        yield Finding(Level.WARNING, setting("allowed_regions"), says, "Add a driver for them, or remove them.")
     if allowed is not None and policy.region is not None and policy.region not in allowed:
         says = f"It is {policy.region}, which {setting('allowed_regions')} does not allow: such numbers are refused."
         yield Finding(Level.WARNING, setting("region"), says, f"Add {policy.region} to {setting('allowed_regions')}.")
 
 
 def _mobiles() -> Mapping[str, PhoneNumber]:
-    """A mobile number of each region, by the region. Nothing is sent to any."""
+    """Return a sample mobile number of each region. Nothing is sent to any."""
     from phonenumbers import SUPPORTED_REGIONS, PhoneNumberType, example_number_for_type
 
     examples = {region: example_number_for_type(region, PhoneNumberType.MOBILE) for region in SUPPORTED_REGIONS}
@@ -263,13 +263,13 @@ def _mobiles() -> Mapping[str, PhoneNumber]:
 def _limits(reading: Reading) -> Iterator[Finding]:
     for name, means in _UNLIMITED.items():
         if getattr(reading.settings.policy, name) == 0:
-            says = f"It is 0, which is no limit: {means}."
-            advice = f"Write {setting(name)}={getattr(Policy(), name)}, or what the site needs."
+            says = f"It is 0, which means no limit: {means}."
+            advice = f"Set {setting(name)}={getattr(Policy(), name)}, or the value that the site needs."
             yield Finding(Level.WARNING, setting(name), says, advice)
 
 
 def _segments(reading: Reading) -> Iterator[Finding]:
-    """What one message costs: operators count segments, and a longer name or host takes one more."""
+    """Report the cost of one message: operators count segments, and a longer name or host adds one."""
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
     if not any(driver.abilities[Channel.SMS].holder is CodeSource.LOCAL for driver in drivers):
         return
@@ -278,9 +278,9 @@ def _segments(reading: Reading) -> Iterator[Finding]:
     code = "0" * settings.policy.code_length
     takes = {tag: segments(write(Channel.SMS, code, settings.policy.ttl, tag)).count for tag in LANGUAGES}
     counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
-    says = f"One SMS with our text takes so many segments, each of which is paid: {counted}."
+    says = f"SMS segments per message, each billed: {counted}."
     if max(takes.values()) > _MANY_SEGMENTS:
-        advice = f"Write a shorter {setting('site_name')}; the host of {setting('public_url')} counts too."
+        advice = f"Set a shorter {setting('site_name')}; the host of {setting('public_url')} counts too."
         yield Finding(Level.WARNING, setting("site_name"), says, advice)
     else:
         yield Finding(Level.NOTE, "", says)
@@ -290,14 +290,13 @@ def _proxies(reading: Reading) -> Iterator[Finding]:
     n, name = reading.settings.trusted_proxies, setting("trusted_proxies")
     if n == 0:
         says = (
-            "It is 0: a visitor's address is that of whoever connects. Behind a proxy or load balancer that is the "
-            "proxy, and all visitors share one limit of sends."
+            "0: the client address is the TCP peer. Behind a proxy or load balancer, all visitors share one rate limit."
         )
-        yield Finding(Level.NOTE, name, says, "Write how many proxies of yours stand before the site.")
+        yield Finding(Level.NOTE, name, says, "Set it to the number of your proxies in front of the site.")
     else:
         says = (
-            f"It is {n}: the address counts that is number {n} from the right in X-Forwarded-For. If fewer proxies of "
-            "yours stand before the site, visitors choose their address themselves."
+            f"{n}: the client address is number {n} from the right in X-Forwarded-For. If fewer proxies of yours "
+            "are in front of the site, clients can forge their address."
         )
         yield Finding(Level.NOTE, name, says)
 
@@ -314,11 +313,13 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
             yield fault("test_passcodes", error, which=f"Entry {n}: ")
             continue
         for phone, fixed in codes.items():
-            says = f"{phone.hint} has a fixed code until the end of {fixed.last_day}: whoever knows it gets in."
-            yield Finding(Level.WARNING, name, says, "Remove it once the review is over.")
+            says = f"{phone.hint} has a fixed code until the end of {fixed.last_day}: anyone who knows it can sign in."
+            yield Finding(Level.WARNING, name, says, "Remove it when the review has finished.")
             yield from _unserved(reading, fixed)
         if not codes:
-            yield Finding(Level.NOTE, name, f"Entry {n} is over: its number is an ordinary one again.", "Remove it.")
+            yield Finding(
+                Level.NOTE, name, f"Entry {n} has expired: its number is an ordinary one again.", "Remove it."
+            )
 
 
 def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
@@ -330,18 +331,18 @@ def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
     lengths = {plan.code_length or 0 for plan in plans if plan.holder is CodeSource.LOCAL}
     says = ""
     if phone.kind is PhoneKind.REFUSED:
-        says, advice = "numbers of this kind are refused", "Write a mobile number."
+        says, advice = "numbers of this kind are refused", "Use a mobile number."
     elif allowed is not None and phone.region not in allowed:
         says = f"{regions} does not allow its region, {phone.region}"
-        advice = f"Add {phone.region} to {regions}, or write a number of an allowed region."
+        advice = f"Add {phone.region} to {regions}, or use a number of an allowed region."
     elif not routes:
         says = f"no configured driver reaches it ({phone.region})"
-        advice = "Write a number that a driver reaches, or add a driver that reaches this one."
+        advice = "Use a number that a driver reaches, or add a driver that reaches this one."
     elif not any(plan.fits(fixed.code) for plan in plans):
-        says = f"no channel's first driver that reaches it sends it codes of {len(fixed.code)} digits made by this site"
-        advice = "List a driver first whose codes this site makes: `phone-verify drivers` shows them."
+        says = f"in no channel does the first driver that reaches it send this site's codes of {len(fixed.code)} digits"
+        advice = "Put a driver first that sends the site's codes: `phone-verify drivers` lists them."
         if good := sorted(length for length in lengths if length >= SHORT_BELOW):
-            advice = f"Write a code of {' or '.join(map(str, good))} digits for it."
+            advice = f"Use a code of {' or '.join(map(str, good))} digits for it."
     if says and reading.drivers:
         says = f"{phone.hint} cannot be verified by its code: {says}."
         yield Finding(Level.WARNING, setting("test_passcodes"), says, advice)
@@ -350,10 +351,10 @@ def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
 def _staff(reading: Reading) -> Iterator[Finding]:
     if reading.settings.staff_sign_in_by_phone:
         says = (
-            "It is on: users with rights over other users sign in with a code sent to their phone, without a password. "
-            "A swapped SIM card, or a message forwarded or read by someone else, then opens their account."
+            "On: staff users can sign in with a code sent to their phone, without a password. "
+            "A SIM swap, or a message that someone else reads, then gives access to their account."
         )
-        advice = "Remove it. Staff then sign in with a password, and use the phone as second factor."
+        advice = "Remove it. Staff then sign in with a password, with the phone as second factor."
         yield Finding(Level.WARNING, setting("staff_sign_in_by_phone"), says, advice)
 
 
@@ -361,7 +362,7 @@ def _notices(reading: Reading) -> Iterator[Finding]:
     if reading.settings.notify_old_number and not any(
         isinstance(driver, SendsNotices) for driver in reading.drivers.get(Channel.SMS, ())
     ):
-        says = "It is on, and no SMS driver carries a text without a code: an old number gets no message."
+        says = "On, but no SMS driver can send a text without a code: the old number gets no message."
         yield Finding(
             Level.WARNING, setting("notify_old_number"), says, f"Add ssms to {setting('sms')}, or remove this setting."
         )

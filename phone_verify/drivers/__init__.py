@@ -1,5 +1,5 @@
-"""One module a provider; `base.py` holds the roles.
+"""One module per provider; `base.py` defines the roles.
 
-The module of the scheme `telefon-ip` is `telefon_ip`, and its class is named by `DRIVER`. Nothing is registered:
-a new module is found by its name.
+The module of the scheme `telefon-ip` is `telefon_ip`, and `DRIVER` names its class. New
+modules are found by their names, without a registry.
 """

@@ -1,8 +1,9 @@
-"""Amoot SMS (Iran): a code of ours in an SMS, through a template of the site's own panel.
+"""Amoot SMS (Iran): sends our code in an SMS, using a template in the site's Amoot panel.
 
-HTTP says nothing here: the answer is always 200, and `Status` in the body decides, by name or by number
-(provider docs, "Status codes" and SendQuickOTP). The code is always ours, so that it does not matter how the
-reply writes it. How a message fared can be asked, or comes by a webhook without a signature; neither proves anything.
+The HTTP status is meaningless: it is always 200, and `Status` in the body decides, by name or by
+number (provider docs, "Status codes" and SendQuickOTP). The code is always ours, so it does not
+matter how the reply formats it. Delivery can be queried, or is reported by an unsigned webhook;
+neither proves anything.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from .reading import amount_of, our_code, reference_of, trouble_of_status
 
 _SUCCESS = {1: "Success"}
 
-#: Every other status of the provider's table. The numbers and names are the docs'; the grouping is assumed, except
-#: that a status of another method (delivery, address book, voice) can only be UNKNOWN here.
+#: Every other status of the provider's table. The numbers and names come from the docs; the
+#: grouping is assumed, except that a status of another method (delivery, address book, voice) can
+#: only be UNKNOWN here.
 _REFUSALS: Mapping[FailureKind, Mapping[int, str]] = {
     FailureKind.BAD_NUMBER: {16: "Mobile_Empty", 101: "Mobile_Invalid"},
     FailureKind.BALANCE: {2: "AccountIsDemo", 4: "CreditNotEnough"},
@@ -31,7 +33,7 @@ _REFUSALS: Mapping[FailureKind, Mapping[int, str]] = {
         5: "LineNumber_NotExist",
         12: "LineNumber_Empty",
         100: "UserNameOrPassword_Invalid",
-        # The length of our code, which is a setting, not something the visitor typed.
+        # The length of our code, which is a setting, not visitor input.
         120: "Length_Invalid",
         121: "Length_Exceeded",
         -1: "User_NotExists",
@@ -86,7 +88,8 @@ _NAMES = _SUCCESS | {number: name for names in _REFUSALS.values() for number, na
 _TROUBLES = {name: trouble for trouble, names in _REFUSALS.items() for name in names.values()}
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,3})")
-#: The only values of `DeliveryType` whose meaning is known, the first assumed: no table of them is published.
+#: The only values of `DeliveryType` whose meaning is known, the first assumed: no table is
+#: published.
 _DELIVERED = ("1", "Delivered")
 _MESSAGE_ID = re.compile(r"[1-9][0-9]{0,18}")
 _QUOTED = re.compile(r'"(.*)"', re.DOTALL)
@@ -111,42 +114,47 @@ class Amoot(NationalDriver):
 
     def __post_init__(self) -> None:
         if self.auth == "header" and not (self.token.isascii() and self.token.isprintable()):
-            raise ValueError("a token that is not printable ASCII fits no header; write auth=form")
+            raise ValueError("a token that is not printable ASCII cannot be sent in a header; set auth=form")
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        """SMS with a code of ours."""
+        """SMS with our code."""
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send the order's code by SMS."""
         code = our_code(order)
-        # The server knows 912… and 0912… (provider docs and sample programs); 912… is the older of the two.
+        # The server accepts 912… and 0912… (provider docs and sample programs); 912… is the older
+        # of the two.
         fields = {"Mobile": self.written(order.phone), "CodeLength": str(len(code)), "OptionalCode": code}
         parts = yield from self._ask("SendQuickOTP", fields)
         references = (reference_of(part.get("MessageID")) for part in reversed(parts))
         return Receipt(reference=next(filter(None, references), None))
 
     def delivery(self, reference: str) -> Exchange[DeliveryReport]:
-        """Ask `GetDelivery`. What is not surely delivered is open: the docs have no table of the types."""
+        """Query `GetDelivery`. Anything not clearly delivered is open: the docs have no table of
+        the types.
+        """
         parts = yield from self._ask("GetDelivery", {"MessageID": reference})
         told: Mapping[str, Any] = next((part for part in reversed(parts) if "DeliveryType" in part), {})
         if reference_of(told.get("MessageID", reference)) != reference:
-            raise UnclearError("amoot: the answer is about another message")
+            raise UnclearError("amoot: the response is about another message")
         kind = told.get("DeliveryType")
         if type(kind) is not int and (not isinstance(kind, str) or not kind.strip()):
-            raise UnclearError("amoot: the answer has no readable DeliveryType")
+            raise UnclearError("amoot: the response has no readable DeliveryType")
         return self._event(reference, str(kind))
 
     def read(self, request: WebhookRequest) -> DeliveryReport | None:
-        """How a message fared. Integrators saw a GET with each value in double quotes, the docs say POST."""
+        """Parse a delivery report. Integrators saw a GET with each value in double quotes, the docs
+        say POST.
+        """
         id, kind = (_unquoted(request.once(name)) for name in ("MessageID", "DeliveryType"))
         if not _MESSAGE_ID.fullmatch(id) or not kind:
             return None
         return self._event(id, kind)
 
     def account(self) -> Exchange[ProviderAccount]:
-        """The credit by `AccountStatus`, in rials."""
+        """Return the credit by `AccountStatus`, in rials."""
         parts = yield from self._ask("AccountStatus", {})
         return ProviderAccount(amount_of(parts[0].get("RemaindCredit")), "IRR")  # their spelling
 
@@ -156,7 +164,9 @@ class Amoot(NationalDriver):
         return DeliveryReport(reference, DeliveryState.OPEN, f"other ({self.said(kind)})")
 
     def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Sequence[Mapping[str, Any]]]:
-        """Call a method: the answer, and what its `Data` holds. Raises unless every Status in it is a success."""
+        """Call a method; return the response and the contents of its `Data`. Raises unless every
+        Status in it is a success.
+        """
         url = f"{self.base_url}/rest/{method}"
         if self.auth == "form":
             response = yield HttpRequest.post_form(url, {"Token": self.token, **fields})
@@ -168,8 +178,9 @@ class Amoot(NationalDriver):
 
     def _parts(self, document: Any) -> Sequence[Mapping[str, Any]]:
         if not isinstance(document, dict):
-            raise UnclearError("amoot: the answer is no JSON object")
-        # The docs show `Data` as one object and as an array of them; one public client reads the top level.
+            raise UnclearError("amoot: the response is not a JSON object")
+        # The docs show `Data` as one object and as an array of objects; one public client reads the
+        # top level.
         data = document.get("Data")
         items = [item for item in (data if isinstance(data, list) else [data]) if isinstance(item, dict)]
         parts = [document, *items]
@@ -179,15 +190,15 @@ class Amoot(NationalDriver):
             if name is not None and name not in _SUCCESS.values():
                 raise ProviderError(_TROUBLES.get(name, FailureKind.UNKNOWN), name)
         if not names or None in names:
-            raise UnclearError("amoot: the answer has no readable Status")
+            raise UnclearError("amoot: the response has no readable Status")
         return parts
 
     def _name(self, status: object) -> str | None:
-        """The name of a status given by name or number; None where it is neither."""
+        """Return the name of a status given by name or number; None if it is neither."""
         if isinstance(status, str) and _NUMBER.fullmatch(status):
             status = int(status)
-        if type(status) is int:  # True is no status
-            # A code has four digits or more, so a smaller number may be told.
+        if type(status) is int:  # True is not a status
+            # A code has four digits or more, so a smaller number is safe to show.
             return _NAMES.get(status, f"unknown status {status if abs(status) < 1000 else ''}".strip())
         if not isinstance(status, str) or not status:
             return None

@@ -1,12 +1,15 @@
-"""What a driver is: a frozen value with its credentials, and methods that are generators of HTTP requests.
+"""The contract of a driver: a frozen value with its credentials, and methods that are generators of
+HTTP requests.
 
-No sockets, clock, settings or retry loop in a driver. A method yields an `HttpRequest`, is sent the
-`HttpResponse`, and returns its result. It raises `ProviderError` where the provider definitely refused (any
-HTTP status outside 2xx is a refusal), and `UnclearError` where a 2xx cannot be read. Neither says a code, a
-key, a full number or an address. Where no answer came, one of the two is raised at the `yield`; a driver lets
-it pass, unless it knows that this request could not have sent anything.
+A driver has no sockets, clock, settings or retry loop. A method yields an `HttpRequest`, is sent
+the `HttpResponse`, and returns its result. It raises `ProviderError` if the provider definitely
+refused (any HTTP status outside 2xx is a refusal), and `UnclearError` if a 2xx cannot be parsed.
+Neither contains a code, a key, a full number or an address. If no response arrived, one of the two
+is raised at the `yield`; a driver lets it propagate unless this request certainly could not have
+sent anything.
 
-What a driver can do is told by the roles it satisfies, and by its abilities, one for each channel.
+A driver's features are declared by the roles it satisfies and by its abilities, one for each
+channel.
 """
 
 from __future__ import annotations
@@ -38,31 +41,33 @@ from .reading import scrubbed
 
 ANSWER_TIMEOUT = timedelta(seconds=10)
 
-#: A driver's name is a segment of its webhooks' URL.
+#: A driver's name is a segment of its webhook URL.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 
 
 @dataclass(frozen=True, slots=True)
 class Ability:
-    """What a driver can carry on one channel, and within which bounds."""
+    """What a driver can send on one channel, and its limits."""
 
     holder: CodeSource
-    #: Lengths of our codes it can carry; None is no bound.
+    #: Lengths of our codes that it can carry; None means unlimited.
     shortest: int | None = None
     longest: int | None = None
-    #: Length of a told or remote code, where it is known beforehand; an unknown one counts as short.
+    #: Length of a provider-generated code, if it is fixed; an unknown one counts as short.
     known: int | None = None
-    #: The provider's own life of a code or line.
+    #: The provider's own lifetime of a code or line.
     cap: timedelta | None = None
 
 
 @dataclass(frozen=True)
 class Driver:
-    """What all drivers have. A subclass adds its credentials and options as fields, and the roles it plays.
+    """The base of all drivers. A subclass adds its credentials and options as fields, and
+    implements its roles.
 
-    `default_host` is the provider's own; None is none. `credential_forms` lists the fields that the credentials of a
-    DSN fill, one tuple for each form. `calling_codes` is the provider's number plan: None is the world. A subclass
-    refuses fields that cannot stand together in `__post_init__`, by a ValueError that says what to write.
+    `default_host` is the provider's host; None if it has none. `credential_forms` lists the
+    fields that the credentials of a DSN fill, one tuple for each form. `calling_codes` is the
+    provider's number plan: None is worldwide. A subclass rejects conflicting fields in
+    `__post_init__`, by a ValueError that says how to fix them.
     """
 
     scheme: ClassVar[str]
@@ -77,25 +82,27 @@ class Driver:
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        """What it can carry, channel by channel."""
+        """Return what it can send, by channel."""
         raise NotImplementedError
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Carry the order. Raises `ProviderError` or `UnclearError`."""
+        """Execute the order. Raises `ProviderError` or `UnclearError`."""
         raise NotImplementedError
 
     def reaches(self, phone: PhoneNumber) -> bool:
-        """Whether the provider's number plan has this phone."""
+        """Return whether the provider's number plan contains this phone."""
         return self.calling_codes is None or phone.calling_code in self.calling_codes
 
     @property
     def is_local(self) -> bool:
-        """Whether nothing that it sends leaves this machine: nobody pays for it, and no phone gets it."""
+        """Return whether all its messages stay on this machine: they cost nothing and reach no
+        phone.
+        """
         return not self.base_url or is_loopback(urlsplit(self.base_url).hostname or "")
 
     @classmethod
     def example_dsns(cls) -> Sequence[str]:
-        """How a DSN of this driver is written, once for each form of its credentials."""
+        """Return an example DSN of this driver for each form of its credentials."""
         needed = [f"{name}={option.example}" for name, option in cls.options.items() if option.example is not None]
         query = "?" + "&".join(needed) if needed else ""
         return [
@@ -105,7 +112,9 @@ class Driver:
 
     @classmethod
     def from_dsn(cls, dsn: Dsn) -> Self:
-        """The driver that a DSN describes. Raises `ConfigurationError` that names the setting and what to write."""
+        """Create the driver that a DSN describes. Raises `ConfigurationError` that names the
+        setting and how to fix it.
+        """
         setting = f"{dsn.setting} ({cls.scheme}://…)"
         values = cls._credentials(dsn, setting) | cls._options(dsn, setting)
         try:
@@ -121,9 +130,10 @@ class Driver:
             raise ConfigurationError(f"{setting}: {error}") from None
 
     def said(self, words: object, *tokens: str) -> str:
-        """The provider's own words, fit for a log; providers do repeat a bad key in their answer. Empty if no text.
+        """Return the provider's text in a form safe for logs; providers do repeat a bad key in
+        their response. Empty if it is not text.
 
-        `tokens` are secrets beside the driver's own credentials.
+        `tokens` are secrets in addition to the driver's own credentials.
         """
         if not isinstance(words, str):
             return ""
@@ -147,7 +157,7 @@ class Driver:
         known = [*cls.options, *COMMON_OPTIONS]
         for name in dsn.options:
             if name not in known:
-                raise ConfigurationError(f"{setting}: unknown option {name!r}; it knows: {', '.join(known)}")
+                raise ConfigurationError(f"{setting}: unknown option {name!r}; options: {', '.join(known)}")
         values = {}
         for name, option in cls.options.items():
             try:
@@ -163,7 +173,7 @@ class Driver:
             raise ConfigurationError(f"{setting}: option 'tls': write on or off")
         host = dsn.host or cls.default_host
         if host is None:
-            raise ConfigurationError(f"{setting}: write a host; this driver has no default one")
+            raise ConfigurationError(f"{setting}: write a host; this driver has no default")
         if tls == "off" and not is_loopback(host):
             raise ConfigurationError(f"{setting}: tls=off is for loopback hosts only (127.0.0.1, localhost, ::1)")
         scheme = "https" if tls == "on" else "http"
@@ -174,10 +184,11 @@ class Driver:
 
 @dataclass(frozen=True)
 class NationalDriver(Driver):
-    """A driver whose provider documents the numbers of its own country only.
+    """A driver whose provider documents only the numbers of one country.
 
-    What it does with others is assumed, so the option `foreign` says: `refuse` them before any request, or send
-    their E.164 `digits` without plus. `trunk` is what the provider writes before a national number.
+    How the provider handles others is assumed, so the option `foreign` decides: `refuse` them
+    before any request, or send their E.164 `digits` without plus. `trunk` is the provider's prefix
+    of a national number.
     """
 
     trunk: ClassVar[str] = ""
@@ -186,11 +197,13 @@ class NationalDriver(Driver):
     foreign: str
 
     def reaches(self, phone: PhoneNumber) -> bool:
-        """Whether the number is of the provider's country, or foreign ones are let through."""
+        """Return whether the number belongs to the provider's country, or foreign ones are allowed."""
         return self.foreign == "digits" or super().reaches(phone)
 
     def written(self, phone: PhoneNumber) -> str:
-        """The number as the provider writes it. Raises `ProviderError` for one that is not reached."""
+        """Return the number in the provider's format. Raises `ProviderError` for one that is not
+        reached.
+        """
         if not self.reaches(phone):
             raise ProviderError(FailureKind.BAD_NUMBER, "outside the provider's country")
         return self.trunk + phone.national if super().reaches(phone) else phone.e164[1:]
@@ -220,7 +233,7 @@ def _spellings(secret: str) -> Iterator[str]:
 
 
 class Carrier(Protocol):
-    """What the verifier knows of every driver, whatever it can do."""
+    """The interface that the verifier requires of every driver."""
 
     @property
     def name(self) -> str: ...
@@ -233,37 +246,39 @@ class Carrier(Protocol):
 
 @runtime_checkable
 class Starts(Carrier, Protocol):
-    """Carries an order: sends the code, places the call, or names the line to call."""
+    """Executes an order: sends the code, places the call, or provides the line to call."""
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Carry the order. Raises `ProviderError` or `UnclearError`."""
+        """Execute the order. Raises `ProviderError` or `UnclearError`."""
         ...
 
 
 @runtime_checkable
 class Retries(Carrier, Protocol):
-    """Has a request of its own for "again"; without this role a resend is another start."""
+    """Has a separate request for resending; without this role a resend is another start."""
 
     def retry(self, order: Order, reference: str) -> Exchange[Receipt]:
-        """Carry the order again, after the one with this reference."""
+        """Execute the order again, after the one with this reference."""
         ...
 
 
 @runtime_checkable
 class Polls(Carrier, Protocol):
-    """Can be asked whether the call has come."""
+    """Can query whether the call has arrived."""
 
     def poll(self, reference: str) -> Exchange[Sighting]:
-        """Ask; the caller comes back in E.164 by the provider's number plan, and is compared by the core."""
+        """Query the call; the caller is returned in E.164 by the provider's number plan, and
+        compared by the core.
+        """
         ...
 
 
 @runtime_checkable
 class ReadsWebhooks(Carrier, Protocol):
-    """Is told of calls, or of how messages fared, by the provider's webhook."""
+    """Parses the provider's webhooks, which report calls or deliveries."""
 
     def read(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | None:
-        """The event this webhook reports, or None if it reports none that could mean anything."""
+        """Return the event that this webhook reports, or None if it reports nothing meaningful."""
         ...
 
 
@@ -272,20 +287,24 @@ class ChecksRemotely(Carrier, Protocol):
     """Sends codes that the provider itself checks."""
 
     def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
-        """Whether the code is right. Raises `ProviderError` or `UnclearError` where the provider cannot say."""
+        """Return whether the code is right. Raises `ProviderError` or `UnclearError` if the
+        provider gives no verdict.
+        """
         ...
 
 
 @runtime_checkable
 class SendsNotices(Carrier, Protocol):
-    """Sends a text by SMS that holds no code; drivers of providers with templates cannot."""
+    """Sends an SMS text without a code; drivers of providers with templates cannot."""
 
     def notice(self, phone: PhoneNumber, text: str) -> Exchange[None]: ...
 
 
 @runtime_checkable
 class TakesUserTokens(Carrier, Protocol):
-    """Sends with what the user holds at the provider, where an order has it; no other driver is handed such a token."""
+    """Sends with the user's own token at the provider, if an order has one; no other driver
+    receives such a token.
+    """
 
     @property
     def takes_user_tokens(self) -> bool: ...
@@ -293,17 +312,23 @@ class TakesUserTokens(Carrier, Protocol):
 
 @runtime_checkable
 class ReportsDelivery(Carrier, Protocol):
-    """Can be asked how far an order came."""
+    """Can query the delivery of an order."""
 
     def delivery(self, reference: str) -> Exchange[DeliveryReport]:
-        """How the order with this reference fared. Raises `ProviderError` or `UnclearError`."""
+        """Return the delivery status of the order with this reference. Raises `ProviderError` or
+        `UnclearError`.
+        """
         ...
 
 
 @runtime_checkable
 class ReportsAccount(Carrier, Protocol):
-    """Can be asked for the site's account without sending anything: shows whether the credential works."""
+    """Can query the site's account without sending anything, which shows whether the credential
+    works.
+    """
 
     def account(self) -> Exchange[ProviderAccount]:
-        """The account of the credential. Raises `ProviderError` (configuration: it does not work) or `UnclearError`."""
+        """Return the account of the credential. Raises `ProviderError` (configuration: it does not
+        work) or `UnclearError`.
+        """
         ...

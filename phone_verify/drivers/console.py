@@ -1,4 +1,4 @@
-"""SMS to standard error, for development: nothing is sent, and nothing leaves this machine."""
+"""SMS to standard error, for development: nothing leaves this machine."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Console(Driver):
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        """SMS with a code of ours."""
+        """SMS with our code."""
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Show the text of the SMS, or the bare code where there is no text."""
+        """Show the text of the SMS, or only the code without a text."""
         code = our_code(order)
         message = order.text or code
         yield Notice(f"SMS to {order.phone.hint}:\n{message}", phone=order.phone.e164, message=message, code=code)

@@ -1,15 +1,16 @@
-"""Reads the text of a driver's DSN, and finds the driver it names.
+"""Parses a driver's DSN and finds the driver that it names.
 
     driver://credential[:second]@host[:port][/base/path][?option=value]
 
-Everything that stands between the marks is percent-encoded. No error repeats any part of the text but the name
-of the driver: a credential can stand in the wrong place.
+All parts between the delimiters are percent-encoded. No error repeats any part of the DSN except
+the name of the driver: a credential may be in the wrong place.
 """
 
 from __future__ import annotations
 
 import pkgutil
 import re
+from difflib import get_close_matches
 from importlib import import_module
 from ipaddress import IPv6Address
 from urllib.parse import unquote
@@ -35,7 +36,7 @@ _BROKEN_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 def parse_dsn(text: str, setting: str) -> Dsn:
-    """The parts of a DSN. Raises `ConfigurationError` that names `setting` and says what to write."""
+    """Parse a DSN. Raises `ConfigurationError` that names `setting` and how to fix it."""
     try:
         return _parse(text, setting)
     except ValueError as error:
@@ -43,21 +44,23 @@ def parse_dsn(text: str, setting: str) -> Dsn:
 
 
 def load_driver(dsn: Dsn) -> Driver:
-    """The driver that a DSN names and describes. Raises `ConfigurationError`."""
+    """Create the driver that a DSN names and describes. Raises `ConfigurationError`."""
     known = schemes()
     if dsn.scheme not in known:
-        raise ConfigurationError(f"{dsn.setting}: unknown driver {dsn.scheme!r}; there are: {', '.join(known)}")
+        near = get_close_matches(dsn.scheme, known, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else f"Drivers: {', '.join(known)}"
+        raise ConfigurationError(f"{dsn.setting}: unknown driver {dsn.scheme!r}. {hint}")
     return driver_class(dsn.scheme).from_dsn(dsn)
 
 
 def driver_class(scheme: str) -> type[Driver]:
-    """The driver of one of the `schemes`."""
+    """Return the driver class of one of the `schemes`."""
     driver: type[Driver] = import_module(f"{drivers.__name__}.{scheme.replace('-', '_')}").DRIVER
     return driver
 
 
 def schemes() -> list[str]:
-    """The schemes of all drivers, found by the names of their modules."""
+    """Return the schemes of all drivers, found by the names of their modules."""
     names = {module.name for module in pkgutil.iter_modules(drivers.__path__)} - {"base", "dsn", "options", "reading"}
     return sorted(name.replace("_", "-") for name in names)
 
@@ -68,7 +71,7 @@ def _parse(text: str, setting: str) -> Dsn:
     if "#" in text:
         raise ValueError("write %23 for a # in a credential; a DSN has no fragment")
     if text.count("@") > 1:
-        raise ValueError("write %40 for an @ in a credential or option; a bare one stands before the host only")
+        raise ValueError("write %40 for an @ in a credential or option; a bare one only ends the credentials")
     shape = _SHAPE.fullmatch(text)
     if shape is None:
         raise ValueError(f"write {_FORM}; percent-encode / ? : @ [ ] in a credential")
@@ -77,7 +80,7 @@ def _parse(text: str, setting: str) -> Dsn:
         raise ValueError("write at most two credentials, and %3A for a : in one")
     host, port = _host(shape["host"]), _port(shape["port"])
     if host == "" and (credentials or port):
-        raise ValueError("write a host, or default for the provider's own")
+        raise ValueError("write a host, or default for the provider's")
     path = shape["path"] or ""
     if not _PLAIN_PATH.fullmatch(path):
         raise ValueError("write the base path of letters, digits and . _ ~ - only, without empty, . or .. parts")

@@ -1,8 +1,10 @@
-"""Evand (Iran): a code in an SMS that Evand makes and checks. A token for the participant is the proof.
+"""Evand (Iran): a code in an SMS that Evand generates and checks. A token for the participant is
+the proof.
 
-Two hosts: one sends the code, the other gives tokens, to the site for sending and to the participant for a right code
-(the provider's blog, posts under the label "sms"). The blog's samples are cut off before the replies, so what is read
-here is OAuth2's own (RFC 6749, section 5), and marked *assumed* where even that is silent.
+Two hosts: one sends the code, the other issues tokens, to the site for sending and to the
+participant for a right code (the provider's blog, posts under the label "sms"). The blog's samples
+end before the replies, so the parsing here follows OAuth2 (RFC 6749, section 5), and is marked
+*assumed* where the RFC is silent too.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ from .base import Ability, NationalDriver
 from .options import Dsn, Option
 from .reading import trouble_of_status
 
-#: OAuth2's errors (RFC 6749, section 5.2) that no code and no number can cause, whatever the HTTP status.
+#: OAuth2's errors (RFC 6749, section 5.2) that no code and no number can cause, whichever the HTTP
+#: status.
 _ERRORS = {
     "invalid_client": FailureKind.CONFIGURATION,
     "unauthorized_client": FailureKind.CONFIGURATION,
@@ -29,10 +32,12 @@ _ERRORS = {
     "invalid_scope": FailureKind.CONFIGURATION,
 }
 
-#: HTTP statuses of a grant for a wrong or late code (assumed: OAuth2 says 400, other resources of this API say 422).
+#: HTTP statuses of a grant for a wrong or expired code (assumed: OAuth2 says 400, other resources
+#: of this API say 422).
 _WRONG_CODE = (400, 422)
 
-#: The HTTP 422 of a send blames the number only if its text surely does: it may as well be about a missing field.
+#: An HTTP 422 of a send means a bad number only if its text clearly says so: it may equally mean a
+#: missing field.
 _NUMBER_WORD = re.compile(r"شماره|تلفن|موبایل|\b(mobile|phone|number)\b", re.IGNORECASE)
 _FAULT_WORD = re.compile(
     r"نامعتبر|معتبر نیست|معتبر نمی|اشتباه|نادرست|صحیح نیست|\b(invalid|incorrect|wrong|not valid)\b", re.IGNORECASE
@@ -44,7 +49,7 @@ _CONNECT_HOST = "connect.evand.com"
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PREFIX = re.compile(r"[!-~]*")
 
-#: Five digits that live two minutes (the provider's blog).
+#: Five digits that are valid for two minutes (the provider's blog).
 _ABILITIES = {Channel.SMS: Ability(CodeSource.REMOTE_CHECK, known=5, cap=timedelta(seconds=120))}
 
 
@@ -70,7 +75,7 @@ class Evand(NationalDriver):
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
         "event_id": Option("", example="1001"),
-        # No source shows the header; scripts for other resources of this API send the token alone.
+        # No source shows the header; scripts for other resources of this API send only the token.
         "auth_prefix": Option("Bearer", _prefix),
         # The body of a send is cut off in the blog; this is the name that the grant uses.
         "mobile_field": Option("mobile", _field_name),
@@ -83,7 +88,7 @@ class Evand(NationalDriver):
     event_id: str
     auth_prefix: str
     mobile_field: str
-    #: As `base_url`, for tokens: a host of its own only where the DSN leaves the host to the provider.
+    #: As `base_url`, for tokens: a separate host only if the DSN uses the provider's default host.
     token_base_url: str = field(repr=False)
 
     def __post_init__(self) -> None:
@@ -96,17 +101,18 @@ class Evand(NationalDriver):
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Have a code sent; any 2xx means that it is on its way (assumed: the blog shows no reply).
+        """Request a code; any 2xx means that it is being sent (assumed: the blog shows no reply).
 
-        The user's own token is taken where the order has one, else one of the site's. A driver is a value without
-        clock or memory, so no token is kept from one order to the next: keeping one would save a short request beside
-        each SMS, and cost a shared secret with an end to watch.
+        The user's own token is used if the order has one, else one of the site's. A driver is a
+        value without clock or memory, so tokens are not cached: a cache would save a short request
+        with each SMS, but add a shared secret with an expiry to track.
         """
         mobile = self.written(order.phone)
         tokens = [order.user_token or (yield from self._client_token())]
         response = yield self._send(mobile, tokens[-1])
         if response.status == 401:
-            # The token ran out, or was withdrawn, since it was given: once more with a new one of the site's.
+            # The token has expired or was revoked since it was issued: retry with a new one of the
+            # site's.
             tokens.append((yield from self._client_token(*tokens)))
             response = yield self._send(mobile, tokens[-1])
         if not response.ok:
@@ -114,9 +120,11 @@ class Evand(NationalDriver):
         return Receipt()
 
     def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
-        """Whether the provider gives a token for this code. The token is dropped: it opens the participant's account.
+        """Return whether the provider issues a token for this code. The token is discarded: it
+        opens the participant's account.
 
-        Also False where the number belongs to no participant of the event; the provider does not tell these apart.
+        Also False if the number belongs to no participant of the event; the provider does not
+        distinguish these.
         """
         response = yield self._grant(
             "event_mobile_verification",
@@ -124,7 +132,7 @@ class Evand(NationalDriver):
         )
         if response.ok:
             if _token(response) is None:
-                raise UnclearError("evand: the answer to a code has no readable access_token")
+                raise UnclearError("evand: the response to a code has no readable access_token")
             return True
         refusal = self._refusal(response)
         if response.status in _WRONG_CODE and refusal.trouble is not FailureKind.CONFIGURATION:
@@ -132,12 +140,14 @@ class Evand(NationalDriver):
         raise refusal
 
     def account(self) -> Exchange[ProviderAccount]:
-        """Whether the credentials get a token; the provider tells nothing of money."""
+        """Return whether the credentials obtain a token; the provider does not report a balance."""
         yield from self._client_token()
         return ProviderAccount()
 
     def _client_token(self, *tokens: str) -> Exchange[str]:
-        """A token of the site's, after these. Nothing was sent yet, so whatever goes wrong here is a refusal."""
+        """Request a token for the site with these credentials. Nothing was sent yet, so every
+        failure here is a refusal.
+        """
         try:
             response = yield self._grant("client_credentials", {})
         except UnclearError as error:
@@ -180,7 +190,7 @@ class Evand(NationalDriver):
 
 
 def _token(response: HttpResponse) -> str | None:
-    """The access token of an answer; None where there is none, or an error beside it."""
+    """Return the access token of a response; None if it is missing, or accompanied by an error."""
     document = response.json()
     if not isinstance(document, dict) or document.get("error"):
         return None

@@ -1,7 +1,8 @@
-"""FlashCall by Ferzz (Iran): a short ring whose calling number ends in the code, which the provider tells us.
+"""FlashCall by Ferzz (Iran): a short ring whose calling number ends in the code, which the provider
+returns.
 
-Only HTTP 200 with a code in the body is a call on its way; the wording of `message` has changed over time and
-decides nothing but the kind of a refusal (provider docs, Call API; the vendor's sample programs).
+Only HTTP 200 with a code in the body is a placed call; the wording of `message` has changed over
+time and decides only the kind of a refusal (provider docs, Call API; the vendor's sample programs).
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from .base import Ability, NationalDriver
 from .options import Option, path
 from .reading import reference_of, trouble_of_status
 
-#: The one error text that the docs publish: trouble on the server's side.
+#: The only published error text: a failure on the server's side.
 _MESSAGES = {"درخواست دچار خطا شد": FailureKind.TRANSIENT}
 
-#: An HTTP 400 blames the number only if its text surely does (assumed: the docs publish neither status nor text).
+#: An HTTP 400 means a bad number only if its text clearly says so (assumed: the docs publish
+#: neither status nor text).
 _NUMBER_WORD = re.compile(r"شماره|تلفن|موبایل|\b(phone|number|destination)\b", re.IGNORECASE)
 _FAULT_WORD = re.compile(
     r"نامعتبر|معتبر نیست|اشتباه|نادرست|صحیح نیست|\b(invalid|incorrect|wrong|not valid)\b", re.IGNORECASE
@@ -37,8 +39,9 @@ _ABILITIES = {Channel.FLASH_CALL: Ability(CodeSource.PROVIDER)}
 class Ferzz(NationalDriver):
     """Flash calls through Ferzz's Call API.
 
-    The docs mention a retry API and never published it. Assumed: to call again is to call; `retry_path` is where to
-    ask instead, with the tracking code of the call before.
+    The docs mention a retry API but never published it. By default a retry is another call
+    (assumed); `retry_path` is the path to request instead, with the tracking code of the previous
+    call.
     """
 
     scheme: ClassVar[str] = "ferzz"
@@ -53,7 +56,7 @@ class Ferzz(NationalDriver):
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        """Flash calls with a code that is told, of a length set in the provider's panel."""
+        """Flash calls with a provider-generated code, of a length set in the provider's panel."""
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
@@ -78,9 +81,9 @@ class Ferzz(NationalDriver):
         code = document.get("code")
         if code == "" or (code is None and message):
             raise ProviderError(_kind(message), self.said(message) or "no code")
-        # A code that comes as a number may have lost its leading zeros.
+        # A code that arrives as a number may have lost its leading zeros.
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            raise UnclearError("ferzz: the answer has no readable code")
+            raise UnclearError("ferzz: the response has no readable code")
         return Receipt(
             reference=reference_of(document.get("tracking_code")),
             code=code,
@@ -100,7 +103,9 @@ def _kind(message: object) -> FailureKind:
 
 
 def _hint(head: object, code: str) -> str | None:
-    """The leading digits of the calling number as given; None if they are anything else, or end in the code."""
+    """Return the leading digits of the calling number as given; None if they are not digits, or end
+    in the code.
+    """
     text = head.strip() if isinstance(head, str) else ""
     return text if _HEAD.fullmatch(text) and not text.endswith(code) else None
 

@@ -11,9 +11,9 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A DSN option: how its text is read, and the value without it. `read` raises ValueError saying what to write.
+    """A DSN option: its parser and its default. `read` raises ValueError saying what to write.
 
-    `example` is there for an option that no DSN can do without: what a DSN that shows the form has for it.
+    A required option has an `example`, used in example DSNs.
     """
 
     default: Any
@@ -22,14 +22,16 @@ class Option:
 
 
 def flag(text: str) -> bool:
-    """Read `on` or `off`; `true` and `false`, which some providers' own parameters say, are the same."""
+    """Parse `on` or `off`; `true` and `false`, which some providers use in their own parameters,
+    are accepted too.
+    """
     if text not in ("on", "off", "true", "false"):
         raise ValueError("write on or off")
     return text in ("on", "true")
 
 
 def one_of(*words: str) -> Callable[[str], str]:
-    """Read one of these words."""
+    """Return a parser that accepts one of these words."""
 
     def read(text: str) -> str:
         if text not in words:
@@ -40,14 +42,14 @@ def one_of(*words: str) -> Callable[[str], str]:
 
 
 def path(text: str) -> str:
-    """Read an absolute path of a URL."""
+    """Parse an absolute URL path."""
     if not re.fullmatch(r"/[A-Za-z0-9._~/-]*", text):
         raise ValueError("write a path that begins with /, of letters, digits and . _ ~ / -")
     return text
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    """Return whether a host is this machine: `localhost`, 127.0.0.0/8 or ::1."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -56,11 +58,11 @@ def is_loopback(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Dsn:
-    """A driver's DSN, taken apart. `host` is None for the provider's own."""
+    """A parsed DSN. `host` is None for the provider's default."""
 
     scheme: str
     credentials: Sequence[str] = field(default=(), repr=False)
-    # A key written without its "@" stands where host and path should.
+    # A key written without its "@" ends up as host and path.
     host: str | None = field(default=None, repr=False)
     port: int | None = None
     base_path: str = field(default="", repr=False)
@@ -68,5 +70,5 @@ class Dsn:
     setting: str = "DSN"
 
 
-#: The options that every driver knows.
+#: The options of every driver.
 COMMON_OPTIONS = ("tls", "timeout", "name")

@@ -1,4 +1,4 @@
-"""Reading provider responses, and making their texts safe for logs."""
+"""Parsing provider responses, and making their texts safe for logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _DETAIL_LONGEST = 200
 _SPOKEN = re.compile(r"[^\w .,:;()!?'…/-]", re.UNICODE)
 
 
-#: Three digits or more, also where they stand in groups, as phone numbers do.
+#: Three digits or more, also in groups, as in phone numbers.
 _DIGIT_RUNS = re.compile(r"\d(?:[ ().-]*\d){2,}")
 
 
@@ -27,19 +27,19 @@ _AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 
 
 def scrubbed(text: str) -> str:
-    """A text fit for a log: one short line, and no more than two digits in a row."""
+    """Return a text safe for logs: one short line, with at most two digits in a row."""
     return _DIGIT_RUNS.sub("…", _SPOKEN.sub(" ", text)).strip()[:_DETAIL_LONGEST].rstrip()
 
 
 def our_code(order: Order) -> str:
-    """The code of an order whose code is ours."""
+    """Return the code of an order whose code is ours."""
     if order.code is None:
-        raise ValueError(f"an order for {order.channel} came without our code")
+        raise ValueError(f"the order for {order.channel} lacks our code")
     return order.code
 
 
 def number_of(text: str) -> PhoneNumber | None:
-    """The number that a provider reports of somebody, or None for what is none."""
+    """Parse a number that a provider reports, or return None if it is invalid."""
     try:
         return PhoneNumber.parse(text)
     except InvalidPhoneError:
@@ -47,7 +47,9 @@ def number_of(text: str) -> PhoneNumber | None:
 
 
 def line_of(text: str) -> PhoneNumber | None:
-    """The number that a provider asks us to show: it may be toll-free or virtual, so only its country must exist."""
+    """Parse the number that a provider wants displayed: it may be toll-free or virtual, so only its
+    country must exist.
+    """
     from phonenumbers import NumberParseException
 
     line = PhoneNumber(text)
@@ -58,19 +60,23 @@ def line_of(text: str) -> PhoneNumber | None:
 
 
 def reference_of(value: object) -> str | None:
-    """A provider's reference as text, or None where it is absent or nothing a store could keep and find again."""
+    """Return a provider's reference as text, or None if it is missing or unsuitable for a store."""
     text = str(value) if type(value) is int else value
     return text if isinstance(text, str) and _REFERENCE.fullmatch(text) else None
 
 
 def amount_of(value: object) -> Decimal | None:
-    """A sum of money given as a number or a numeric text, or None for what is none."""
+    """Parse an amount of money given as a number or a numeric text, or return None if it is
+    invalid.
+    """
     text = str(value) if isinstance(value, int | float) else value.strip() if isinstance(value, str) else ""
     return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 
 def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:
-    """What an HTTP status outside 2xx means where the provider says no more than `said`, which is fit for a log."""
+    """Return the error for an HTTP status outside 2xx whose body adds nothing except `said`, which
+    is safe for logs.
+    """
     match response.status:
         case 401 | 403:
             trouble = FailureKind.CONFIGURATION

@@ -1,8 +1,10 @@
-"""The SSMS platform (Russia; ssms.su, sms-prosto.ru and other labels): SMS, flash call, and a call to a line.
+"""The SSMS platform (Russia; ssms.su, sms-prosto.ru and other labels): SMS, flash call, and a call
+to a line.
 
-Everything is one POST to `/`, named by `method`. HTTP says nothing here: the answer is 200, and `err_code` decides,
-a string in most replies and an integer in some (public clients). The provider cannot be asked about a call: its GET
-webhook is the only word of it, and what the webhook's parameters are called is stated nowhere.
+Each request is a POST to `/`, selected by `method`. The HTTP status is meaningless: it is 200, and
+`err_code` decides, a string in most replies and an integer in some (public clients). A call cannot
+be polled: its GET webhook is the only report, and the names of the webhook's parameters are
+undocumented.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ from .base import Ability, NationalDriver
 from .options import Option, flag, one_of
 from .reading import amount_of, line_of, number_of, our_code, reference_of, trouble_of_status
 
-#: Every `err_code` of the labels' tables, taken together (public clients). What may be repeated, what is a setting and
-#: what cannot be reached is grouped as the clients group it, the rest by meaning (assumed).
+#: Every `err_code` of the labels' tables, taken together (public clients). Repeatable,
+#: configuration and unreachable errors are grouped as the clients group them, the rest by meaning
+#: (assumed).
 _TROUBLES: Mapping[int, FailureKind] = {
     number: trouble
     for trouble, numbers in {
@@ -65,7 +68,7 @@ _TROUBLES: Mapping[int, FailureKind] = {
             39,  # sender name not allowed
             42,  # not logged in
             44,  # no preset tariff
-            45,  # the cabinet's base settings are missing
+            45,  # the account's base settings are missing
             47,  # no preset tariff
             605,  # user blocked
             625,  # API key not given
@@ -85,13 +88,16 @@ _TROUBLES: Mapping[int, FailureKind] = {
     for number in numbers
 }
 
-#: `state` of a message report is a set of bits (public clients): 1 delivered, 2 not delivered, 4 accepted by the
-#: operator, 8 accepted by the centre, 16 declined by the centre, 32 undeliverable; 0 is on its way.
+#: `state` of a message report is a bit set (public clients): 1 delivered, 2 not delivered, 4
+#: accepted by the operator, 8 accepted by the centre, 16 declined by the centre, 32 undeliverable;
+#: 0 is in transit.
 _ACCEPTED, _FAILED, _DELIVERED = 4 | 8, 2 | 16 | 32, 1
-#: Begins the text of a message that was rejected, whatever the state beside it (platform's table of states).
+#: Prefix of the text of a rejected message, for any accompanying state (platform's table of
+#: states).
 _REJECTED = "645"
 
-#: A call is awaited for 60 to 300 seconds (public clients); our own shorter life still decides.
+#: The provider waits 60 to 300 seconds for a call (public clients); our own shorter lifetime still
+#: applies.
 _SHORTEST_WAIT, _LONGEST_WAIT = 60, 300
 
 #: The text is free, a code in the calling number has three or four digits (public clients).
@@ -101,7 +107,7 @@ _ABILITIES = {
     Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=_LONGEST_WAIT)),
 }
 
-#: Names of the webhook's parameters, assumed: those of the reply first, then usual ones.
+#: Names of the webhook's parameters, assumed: those of the reply first, then common ones.
 _CALLER = ("waiting_call_from", "phone", "from", "caller")
 _CALLED = ("call_to_number", "to", "called")
 _ID = ("id_call", "id", "call_id")
@@ -131,7 +137,7 @@ def _short_text(longest: int) -> Callable[[str], str]:
 def _route(text: str) -> str:
     words = text.split("-")
     if len(set(words)) < len(words) or not set(words) <= set(_ROUTES):
-        raise ValueError(f"write one of {', '.join(_ROUTES)}, or several joined by -, like tg-sms")
+        raise ValueError(f"write one of {', '.join(_ROUTES)}, or several joined by -, e.g. tg-sms")
     return text
 
 
@@ -153,9 +159,10 @@ def _parameter(text: str) -> tuple[str, ...]:
 class Ssms(NationalDriver):
     """SMS, flash calls and inbound calls through the SSMS platform.
 
-    `call_protection` holds every SMS back until its phone has called a line, for so many seconds; the code stays the
-    proof. `hook_url` sends our webhook's URL with each wait, which one public client does; the cabinet's setting is
-    the documented way. `webhook_caller`, `webhook_called` and `webhook_id` replace the assumed names.
+    `call_protection` holds every SMS back until its phone has called a line, for the given number
+    of seconds; the code is still the proof. `hook_url` sends our webhook's URL with each wait, as
+    one public client does; the documented way is a setting in the provider's account.
+    `webhook_caller`, `webhook_called` and `webhook_id` replace the assumed names.
     """
 
     scheme: ClassVar[str] = "ssms"
@@ -198,11 +205,11 @@ class Ssms(NationalDriver):
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        """Three channels: two with codes of ours, one without any."""
+        """Three channels: two with our codes, one without a code."""
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Send the text, ring from a number that ends in the code, or name the line to call."""
+        """Send the text, ring from a number that ends in the code, or return the line to call."""
         match order.channel:
             case Channel.SMS:
                 return (yield from self._message(order))
@@ -211,10 +218,12 @@ class Ssms(NationalDriver):
             case Channel.INBOUND_CALL:
                 return (yield from self._line(order))
             case _:
-                raise ValueError(f"ssms carries no {order.channel}")
+                raise ValueError(f"ssms does not support {order.channel}")
 
     def read(self, request: WebhookRequest) -> IncomingCall | None:
-        """The call that a webhook reports: who called, and the id of the wait or else the line, each of them once."""
+        """Parse the call that a webhook reports: the caller, and the id of the wait or else the
+        line, each present once.
+        """
         caller, called, id = (
             [value for name, value in request.parameters if name in names]
             for names in (self.webhook_caller, self.webhook_called, self.webhook_id)
@@ -224,13 +233,15 @@ class Ssms(NationalDriver):
         phone = _caller_of(caller[0])
         line = _line_of(called[0]) if called else None
         reference = reference_of(id[0]) if id else None
-        # An id that cannot be read is an unknown one: it is not retried as a pair of line and caller.
+        # An unreadable id is an unknown one: it is not retried as a pair of line and caller.
         if phone is None or (id and reference is None) or (reference is None and line is None):
             return None
         return IncomingCall(reference, line, phone)
 
     def delivery(self, reference: str) -> Exchange[DeliveryReport]:
-        """Ask `get_msg_report`. Delivered is only what has no sign of the contrary."""
+        """Query `get_msg_report`. A message counts as delivered only if nothing indicates the
+        contrary.
+        """
         data = yield from self._ask("get_msg_report", {"id": reference})
         if reference_of(data.get("id", reference)) != reference:
             raise UnclearError("ssms: the report is about another message")
@@ -243,14 +254,14 @@ class Ssms(NationalDriver):
         return DeliveryReport(reference, _delivery_of(state, text), words)
 
     def account(self) -> Exchange[ProviderAccount]:
-        """The money left by `get_profile`; its currency only where that is a code like RUB."""
+        """Return the balance by `get_profile`; its currency only if it is a code like RUB."""
         data = yield from self._ask("get_profile", {})
         currency = data.get("currency")
         known = currency if isinstance(currency, str) and _CURRENCY.fullmatch(currency) else None
         return ProviderAccount(amount_of(data.get("credits")), known)
 
     def notice(self, phone: PhoneNumber, text: str) -> Exchange[None]:
-        """Send the text, at once: it is not held back until the phone calls."""
+        """Send the text immediately: it is not held back until the phone calls."""
         yield from self._pushed(phone, text, None)
 
     def _message(self, order: Order) -> Exchange[Receipt]:
@@ -284,7 +295,7 @@ class Ssms(NationalDriver):
         data = yield from self._ask("wait_call", fields)
         reference, line = reference_of(data.get("id_call")), _line_of(data.get("call_to_number"))
         if reference is None or line is None:
-            raise UnclearError("ssms: the answer has no readable call_to_number or id_call")
+            raise UnclearError("ssms: the response has no readable call_to_number or id_call")
         return Receipt(reference=reference, line=line)
 
     def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Mapping[str, Any]]:
@@ -296,19 +307,19 @@ class Ssms(NationalDriver):
         if not response.ok:
             raise trouble_of_status(response, said)
         if answer.err_code is None:
-            raise UnclearError("ssms: the answer has no readable err_code")
+            raise UnclearError("ssms: the response has no readable err_code")
         number = _number_of(answer.err_code)
         if number != 0:
             trouble = FailureKind.UNKNOWN if number is None else _TROUBLES.get(number, FailureKind.UNKNOWN)
-            # A code has four digits or more, so a smaller number may be told.
-            named = str(number) if number is not None and abs(number) < 1000 else "that is not known"
+            # A code has four digits or more, so a smaller number is safe to show.
+            named = str(number) if number is not None and abs(number) < 1000 else "unknown"
             raise ProviderError(trouble, f"err_code {named}: {said}" if said else f"err_code {named}")
         return answer.data
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The envelope of every reply, JSON or XML, with what cannot be read left out."""
+    """The envelope of every reply, JSON or XML, without unreadable parts."""
 
     err_code: object
     text: object = field(repr=False)
@@ -330,9 +341,11 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _tree(body: bytes) -> object:
-    """The XML answer in the shape of the JSON one; None if it is none, too long, or declares a document type."""
+    """Convert the XML response to the shape of the JSON one; None if it is invalid, too long, or
+    declares a document type.
+    """
     text = body.decode("utf-8", "replace")
-    # Without a document type there are no entities but the five of XML itself.
+    # Without a document type there are no entities except XML's five predefined ones.
     if len(body) > _LONGEST_XML or "<!DOCTYPE" in text:
         return None
     try:
@@ -343,7 +356,7 @@ def _tree(body: bytes) -> object:
 
 
 def _number_of(err_code: object) -> int | None:
-    """A code given as string or integer; one client reads what is no number as 0, which it is not."""
+    """Parse a code given as string or integer; one client reads non-numbers as 0, which is wrong."""
     text = str(err_code) if type(err_code) is int and abs(err_code) < 10**6 else err_code
     return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text.strip()) else None
 
@@ -357,10 +370,11 @@ def _delivery_of(state: int, text: object) -> DeliveryState:
 
 
 def _caller_of(reported: str) -> PhoneNumber | None:
-    """Who called; None for a hidden caller or one that cannot be told for sure.
+    """Return the caller; None for a hidden or ambiguous one.
 
-    The provider's form is international digits without plus. 8 or nothing before ten digits, which it accepts from
-    clients, is read as Russian only where the digits are not a whole number abroad.
+    The provider's format is international digits without plus. 8 or nothing before ten digits,
+    which it accepts from clients, is read as Russian only if the digits are not a complete foreign
+    number.
     """
     reported = reported.strip()
     digits = reported.removeprefix("+")
@@ -373,7 +387,7 @@ def _caller_of(reported: str) -> PhoneNumber | None:
 
 
 def _line_of(value: object) -> PhoneNumber | None:
-    """The line to call. It may be toll-free or virtual, so it need not be a number that anybody was given."""
+    """Parse the line to call. It may be toll-free or virtual, so it need not be an assigned number."""
     text = str(value) if type(value) is int and abs(value) < 10**15 else value
     if not isinstance(text, str):
         return None

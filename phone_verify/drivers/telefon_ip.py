@@ -1,8 +1,9 @@
 """Telefon-IP (Russia): the user calls a line, or gets a flash call, an SMS or a Telegram message.
 
-Every answer is `{"success", "error", "data"}`; a refusal is `success: false`, mostly but not always with HTTP
-400 or 401 (provider docs, Back Calls). The token stands in the path of every address. Of the reply that names
-the line only `auth_phone` and `id` are used: `url_link` is HTML, and its number need not be the line's.
+Every response is `{"success", "error", "data"}`; a refusal is `success: false`, mostly but not
+always with HTTP 400 or 401 (provider docs, Back Calls). The token is in the path of every URL. Of
+the reply with the line only `auth_phone` and `id` are used: `url_link` is HTML, and its number need
+not be the line's.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from .base import Ability, NationalDriver
 from .options import Option, flag, one_of
 from .reading import amount_of, line_of, number_of, our_code, reference_of, trouble_of_status
 
-#: What an error's text can add to its HTTP status; the docs publish hardly any, so the first row that surely fits
-#: counts and everything else is UNKNOWN. All patterns of a row must be found.
+#: What an error's text can add to its HTTP status; the docs publish hardly any, so the first row
+#: that clearly matches counts and all others are UNKNOWN. All patterns of a row must be found.
 _TEXTS = (
     (FailureKind.CONFIGURATION, (r"token|токен",)),
     (
@@ -44,16 +45,17 @@ _TEXTS = (
     ),
 )
 
-#: The reply to a check has an undocumented `status`: `ok` after a call, `expired` when the time is over, any other
-#: word before (public clients). Without it, a phone in the reply is the call (provider docs).
+#: The reply to a check has an undocumented `status`: `ok` after a call, `expired` when the time has
+#: run out, any other word before (public clients). Without it, a phone in the reply is the call
+#: (provider docs).
 _CALLED = ("ok", "success")
 _OVER = ("expire", "timeout")
 
 #: `status` of `get_status`; True is 1 and False is 0. Any other value is open.
 _STATES = {1: DeliveryState.DELIVERED, 0: DeliveryState.UNDELIVERED}
 
-#: The provider's lives: a line 120 s (Back Calls), a code in Telegram 90 s (TG Code). Its own codes have any length,
-#: ours at most four digits (SMS Code), in Telegram exactly four.
+#: The provider's lifetimes: a line 120 s (Back Calls), a code in Telegram 90 s (TG Code). Its own
+#: codes have any length, ours at most four digits (SMS Code), in Telegram exactly four.
 _ABILITIES = {
     Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=120)),
     Channel.FLASH_CALL: Ability(CodeSource.PROVIDER),
@@ -70,8 +72,9 @@ _NATIONAL = re.compile(r"[78]?([0-9]{10})")
 class TelefonIp(NationalDriver):
     """Inbound calls, flash calls, SMS and Telegram through Telefon-IP.
 
-    `sms` lets the provider send its code of a flash call by SMS where the call does not get through;
-    `telegram_prefix` is how a number begins in a Telegram order: the docs show 8 everywhere else and 7 there.
+    `sms` lets the provider send its code of a flash call by SMS if the call fails;
+    `telegram_prefix` is the prefix of a number in a Telegram order: the docs show 7 there and 8
+    everywhere else.
     """
 
     scheme: ClassVar[str] = "telefon-ip"
@@ -91,11 +94,11 @@ class TelefonIp(NationalDriver):
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        """Four channels, each with codes of its own kind."""
+        """Four channels, each with a different kind of code."""
         return _ABILITIES
 
     def start(self, order: Order) -> Exchange[Receipt]:
-        """Name the line to call, place the flash call, or send our code."""
+        """Return the line to call, place the flash call, or send our code."""
         match order.channel:
             case Channel.INBOUND_CALL:
                 return (yield from self._line(order))
@@ -104,18 +107,20 @@ class TelefonIp(NationalDriver):
             case Channel.SMS | Channel.TELEGRAM:
                 return (yield from self._message(order))
             case _:
-                raise ValueError(f"telefon-ip carries no {order.channel}")
+                raise ValueError(f"telefon-ip does not support {order.channel}")
 
     def poll(self, reference: str) -> Exchange[Sighting]:
-        """Ask whether the call has come. What is neither a call nor an end is waiting: the docs do not say more."""
+        """Query whether the call has arrived. A reply that is neither a call nor an end counts as
+        waiting: the docs do not say more.
+        """
         response = yield HttpRequest.get(self._url("reverse_auth_phone_check", reference))
         answer = _Answer.of(response)
         refusal = self._refusal(response, answer)
-        if refusal.trouble is FailureKind.CONFIGURATION:  # among them "token expired", which is no end of the line
+        if refusal.trouble is FailureKind.CONFIGURATION:  # e.g. "token expired", which does not end the line
             raise refusal
         status = answer.data.get("status")
         word = status.strip().lower() if isinstance(status, str) else ""
-        # An open check may well be HTTP 400; a gateway's own "timeout" is no end of the line.
+        # An open check may well be HTTP 400; a gateway's own "timeout" does not end the line.
         if response.status in (200, 400) and any(
             over in text for over in _OVER for text in (word, answer.error.lower())
         ):
@@ -128,7 +133,7 @@ class TelefonIp(NationalDriver):
         return Sighting(CallState.WAITING)
 
     def read(self, request: WebhookRequest) -> IncomingCall | None:
-        """The call that a webhook reports: `?success=True&phone=8…&id=…`, each of them once."""
+        """Parse the call that a webhook reports: `?success=True&phone=8…&id=…`, each present once."""
         success, phone, reference = (request.once(name) for name in ("success", "phone", "id"))
         caller = self._caller(phone) if phone else None
         known = reference_of(reference)
@@ -137,16 +142,18 @@ class TelefonIp(NationalDriver):
         return IncomingCall(reference=known, line=None, caller=caller)
 
     def delivery(self, reference: str) -> Exchange[DeliveryReport]:
-        """Ask `get_status`. The docs have 1 and public clients a boolean; what a failed one says is assumed."""
+        """Query `get_status`. The docs have 1 and public clients a boolean; the value for a failed
+        one is assumed.
+        """
         data = yield from self._ask(HttpRequest.get(self._url("get_status", reference) + "/"))
         status = data.get("status")
         if status is None or reference_of(data.get("id", reference)) != reference:
-            raise UnclearError("telefon-ip: the answer has no status, or is about another order")
+            raise UnclearError("telefon-ip: the response has no status, or is about another order")
         state = _STATES.get(status) if type(status) in (bool, int) else None
         return DeliveryReport(reference, state or DeliveryState.OPEN, self.said(data.get("status_info")))
 
     def account(self) -> Exchange[ProviderAccount]:
-        """The money left by `get_balance`. No source names the currency: roubles are assumed."""
+        """Return the balance by `get_balance`. No source names the currency: roubles are assumed."""
         data = yield from self._ask(HttpRequest.get(self._url("get_balance") + "/"))
         return ProviderAccount(amount_of(data.get("balance")), "RUB")
 
@@ -159,7 +166,7 @@ class TelefonIp(NationalDriver):
             data = yield from self._ask(HttpRequest.post_json(self._url("reverse_auth_phone_post"), document))
         reference, line = reference_of(data.get("id")), _line_of(data.get("auth_phone"))
         if reference is None or line is None:
-            raise UnclearError("telefon-ip: the answer has no readable line or id")
+            raise UnclearError("telefon-ip: the response has no readable line or id")
         return Receipt(reference=reference, line=line)
 
     def _flash_call(self, order: Order) -> Exchange[Receipt]:
@@ -167,9 +174,9 @@ class TelefonIp(NationalDriver):
         data = yield from self._ask(HttpRequest.get(url, {"sms": "true"} if self.sms else None))
         self._require_sent(data)
         code = data.get("code")
-        # A code that comes as a number may have lost its leading zeros.
+        # A code that arrives as a number may have lost its leading zeros.
         if not isinstance(code, str) or not _CODE.fullmatch(code):
-            raise UnclearError("telefon-ip: the answer has no readable code")
+            raise UnclearError("telefon-ip: the response has no readable code")
         return Receipt(reference=reference_of(data.get("id")), code=code)
 
     def _message(self, order: Order) -> Exchange[Receipt]:
@@ -182,11 +189,11 @@ class TelefonIp(NationalDriver):
         self._require_sent(data)
         carried = data.get("code", "")
         if carried not in (None, "") and _text(carried).zfill(len(code)) != code:
-            raise ProviderError(FailureKind.UNKNOWN, "another code than ours was sent")
+            raise ProviderError(FailureKind.UNKNOWN, "a different code was sent")
         return Receipt(reference=reference_of(data.get("id")))
 
     def _require_sent(self, data: Mapping[str, Any]) -> None:
-        """Refuse `success: true` with `status: false` inside, which public clients met."""
+        """Refuse `success: true` with `status: false` inside, which public clients have seen."""
         if data.get("status") in (False, "false", "False"):
             raise ProviderError(FailureKind.UNKNOWN, self.said(data.get("status_info")) or "status false")
 
@@ -196,7 +203,7 @@ class TelefonIp(NationalDriver):
         if not response.ok or answer.success is False or (answer.success is None and answer.error):
             raise self._refusal(response, answer)
         if answer.success is not True:
-            raise UnclearError("telefon-ip: the answer is no JSON object with success")
+            raise UnclearError("telefon-ip: the response is not a JSON object with success")
         return answer.data
 
     def _refusal(self, response: HttpResponse, answer: _Answer) -> ProviderError:
@@ -212,7 +219,7 @@ class TelefonIp(NationalDriver):
         return f"{self.base_url}/api/v1/authcalls/{path}"
 
     def _caller(self, reported: str) -> PhoneNumber | None:
-        """Who called, by the Russian number plan; None for a hidden caller or one that cannot be told for sure."""
+        """Return the caller, by the Russian number plan; None for a hidden or ambiguous one."""
         reported = reported.strip()
         digits = reported.removeprefix("+")
         if not _DIGITS.fullmatch(digits) or "+" + digits in HIDDEN_CALLER_DIGITS:
@@ -220,8 +227,9 @@ class TelefonIp(NationalDriver):
         national, abroad = _NATIONAL.fullmatch(digits), number_of("+" + digits)
         if abroad and (self.foreign == "digits" or reported.startswith("+")):
             return abroad
-        # "8" and ten digits is the provider's own form (provider docs). Ten digits alone may as well be a whole
-        # number abroad (+961 3…), which must not pass for the Russian one (+7 961 3…).
+        # "8" and ten digits is the provider's own format (provider docs). Ten digits alone may
+        # equally be a complete foreign number (+961 3…), which must not be taken for the Russian
+        # one (+7 961 3…).
         if national is None or (abroad and len(digits) == 10):
             return None
         return number_of("+7" + national[1])
@@ -229,7 +237,7 @@ class TelefonIp(NationalDriver):
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """The envelope of every reply, with what cannot be read left out."""
+    """The envelope of every reply, without unreadable parts."""
 
     success: bool | None
     error: str = field(repr=False)
@@ -255,7 +263,7 @@ def _text(value: object) -> str:
 
 
 def _line_of(value: object) -> PhoneNumber | None:
-    """The line to call. It may be virtual, so it need not be a number that anybody was given."""
+    """Parse the line to call. It may be virtual, so it need not be an assigned number."""
     digits = _text(value).removeprefix("+")
     if not _DIGITS.fullmatch(digits):
         return None

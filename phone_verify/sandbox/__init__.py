@@ -1,7 +1,7 @@
-"""A local stand-in for the phone network: to phones what a local mail catcher is to mail.
+"""A local phone network simulator: for phones what a local mail catcher is for mail.
 
-It speaks the providers' own protocols over plain HTTP, shows on a page what arrives at which handset, and has an API
-for tests (see `control`). It knows the providers' facts and nothing of the drivers that will talk to it.
+It implements the providers' own protocols over plain HTTP, shows each handset and its messages on a
+page, and has an API for tests (see `api`). It is independent of the drivers under test.
 
     with SandboxServer() as server:
         ...  # point drivers at server.url, then GET {server.url}/api/handsets/+989120000000/code

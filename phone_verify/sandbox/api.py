@@ -2,38 +2,38 @@
 
     GET    /api/handsets                  all handsets with messages and calls, newest first
     POST   /api/handsets                  {"phone": "+989120000000"}: add one
-    DELETE /api/handsets                  forget all handsets, waits and records
+    DELETE /api/handsets                  delete everything: handsets, waits and records
     GET    /api/handsets/{phone}          one handset
     GET    /api/handsets/{phone}/code     the newest code that arrived: {"id", "code", "channel", "provider"}.
-                                          ?wait=SECONDS (at most 30) waits for one, ?after=ID wants one newer
-                                          than that; 404 when there is none
+                                          ?wait=SECONDS (at most 30) waits for one, ?after=ID requires one newer
+                                          than that; 404 if none has arrived
     POST   /api/handsets/{phone}/dial     {"number": "79990000001"}: this handset calls a number. Optional:
-                                          "caller" (another number is shown), "hidden": true (none is).
-                                          Answers {"number", "busy", "matched", "waits": [{"id", "provider",
+                                          "caller" (shows another number), "hidden": true (shows none).
+                                          Returns {"number", "busy", "matched", "waits": [{"id", "provider",
                                           "phone", "confirmed", "webhooks"}]}
-    GET    /api/faults                    what goes wrong now, and what could, per provider
-    PUT    /api/faults                    {"provider": "amoot", ...}: let something go wrong. Optional "phone",
-                                          then for that one only. Any of: "refuse" (one of the provider's
-                                          errors), "delay" (seconds), "hang", "lose", "double", "hidden_caller"
-                                          (true), "foreign_caller" (a number), "malformed" ("cut", "empty",
-                                          "html", "types"), "variants" (dialects), "times" (stop after so many
-                                          requests). An earlier fault of the same provider and phone is replaced
-    DELETE /api/faults                    switch all off; with ?provider=, and ?phone=, only that one
-    GET    /api/webhooks                  the URLs that providers' cabinets have, and who has one: ssms tells of
-                                          incoming calls, amoot of how messages fared
+    GET    /api/faults                    current and available faults, per provider
+    PUT    /api/faults                    {"provider": "amoot", ...}: set a fault. Optional "phone", to limit it
+                                          to that phone. Any of: "refuse" (one of the provider's errors), "delay"
+                                          (seconds), "hang", "lose", "double", "hidden_caller" (true),
+                                          "foreign_caller" (a number), "malformed" ("cut", "empty", "html",
+                                          "types"), "variants" (response formats), "times" (limit to this many
+                                          requests). Replaces an earlier fault of the same provider and phone
+    DELETE /api/faults                    remove all faults; with ?provider=, and ?phone=, only that one
+    GET    /api/webhooks                  the URLs set in the providers' accounts: ssms reports incoming calls,
+                                          amoot reports deliveries
     PUT    /api/webhooks                  {"provider": "ssms", "url": "http://127.0.0.1:8000/hook"}: set one; plain
                                           http on this machine only, null for none
-    GET    /api/scenario                  how everything behaves now, as a file (YAML; JSON if that is asked for):
-                                          faults, handsets and what they do by themselves, webhooks, lines
-    PUT    /api/scenario                  such a file, in YAML or JSON: let everything behave so from now on.
+    GET    /api/scenario                  the current behaviour as a file (YAML, or JSON on request): faults,
+                                          handsets and their automatic calls, webhooks, lines
+    PUT    /api/scenario                  such a file, in YAML or JSON: apply this behaviour from now on.
                                           Handsets keep what they received
     GET    /api/requests                  the last 200 requests to providers, newest first, secrets masked
     GET    /api/dispatches                what providers sent: "done", "failed", or "unknown" as yet
     GET    /api/events                    server-sent events: "change" whenever any of this may differ
 
-Phones and numbers are E.164 with or without `+`; in JSON and paths `0912…` and `8900…` do too. Errors are
-`application/problem+json`. Credentials mean nothing to the sandbox, but for four: `WRONG`, `EXPIRED`, `INACTIVE`
-and `NO-CREDIT` get each provider's own error.
+Phones and numbers are E.164 with or without `+`; in JSON and paths `0912…` and `8900…` are accepted
+too. Errors are `application/problem+json`. The sandbox accepts all credentials except four:
+`WRONG`, `EXPIRED`, `INACTIVE` and `NO-CREDIT` return each provider's own error.
 """
 
 import json
@@ -58,7 +58,7 @@ from phone_verify.sandbox.state import SandboxState
 LONGEST_WAIT = 30.0
 _HEARTBEAT = 15.0
 _FIELDS_OF_DIAL = frozenset({"number", "caller", "hidden"})
-#: Types that another site's page can't send without asking.
+#: Types that another site's page can't send without a CORS preflight.
 _YAML = frozenset({"application/yaml", "application/x-yaml"})
 
 
@@ -92,7 +92,7 @@ def clear_handsets(sandbox: SandboxState, request: Request, path: Mapping[str, s
 def show_handset(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
     handset = sandbox.network.handset(_phone(path["phone"]))
     if handset is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "no handset has this number")
+        raise Problem(HTTPStatus.NOT_FOUND, "handset not found")
     return json_response(_handset(handset, sandbox.network.now()))
 
 
@@ -103,7 +103,7 @@ def newest_code(sandbox: SandboxState, request: Request, path: Mapping[str, str]
         timeout=_number(request, "wait", most=LONGEST_WAIT),
     )
     if found is None:
-        raise Problem(HTTPStatus.NOT_FOUND, "no code has arrived at this number")
+        raise Problem(HTTPStatus.NOT_FOUND, "no code has arrived at this number yet")
     channel = found.channel if isinstance(found, Message) else "flash_call"
     return json_response({"id": found.id, "code": found.code, "channel": channel, "provider": found.provider})
 
@@ -112,7 +112,7 @@ def dial_number(sandbox: SandboxState, request: Request, path: Mapping[str, str]
     phone = _phone(path["phone"])
     body = _object(request)
     if unknown := set(body) - _FIELDS_OF_DIAL:
-        raise Problem(HTTPStatus.BAD_REQUEST, "unknown fields", fields=dict.fromkeys(unknown, "not known"))
+        raise Problem(HTTPStatus.BAD_REQUEST, "unknown fields", fields=dict.fromkeys(unknown, "unknown"))
     hidden, caller = body.get("hidden", False), body.get("caller")
     if not isinstance(hidden, bool):
         raise Problem(HTTPStatus.BAD_REQUEST, "hidden is true or false", fields={"hidden": "true or false"})
@@ -149,7 +149,7 @@ def set_fault(sandbox: SandboxState, request: Request, path: Mapping[str, str]) 
     try:
         fault = read_fault(wish, provider)
     except FaultError as error:
-        raise Problem(HTTPStatus.BAD_REQUEST, "this fault can't be set", fields=error.fields) from error
+        raise Problem(HTTPStatus.BAD_REQUEST, "invalid fault", fields=error.fields) from error
     sandbox.faults.put(provider.name, phone, fault)
     sandbox.network.touch()
     return json_response(_fault(provider.name, phone, fault))
@@ -160,7 +160,7 @@ def clear_faults(sandbox: SandboxState, request: Request, path: Mapping[str, str
     if provider is None and phone is None:
         sandbox.faults.clear()
     elif provider is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, "a phone needs its provider")
+        raise Problem(HTTPStatus.BAD_REQUEST, "`phone` requires `provider`")
     else:
         sandbox.faults.remove(provider, None if phone is None else _phone(phone))
     sandbox.network.touch()
@@ -206,7 +206,7 @@ def play_scenario(sandbox: SandboxState, request: Request, path: Mapping[str, st
         raise Problem(HTTPStatus.BAD_REQUEST, "the body is not UTF-8") from None
     except ScenarioError as error:
         fields = {name or "file": what for name, what in error.fields.items()}
-        raise Problem(HTTPStatus.BAD_REQUEST, "this scenario can't be played", fields=fields) from error
+        raise Problem(HTTPStatus.BAD_REQUEST, "invalid scenario", fields=fields) from error
     load(sandbox, scenario)
     return json_response(present(sandbox).as_json())
 
@@ -236,10 +236,10 @@ def list_dispatches(sandbox: SandboxState, request: Request, path: Mapping[str, 
 
 def events(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
     if not sandbox.streams.acquire(blocking=False):
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages follow this sandbox already")
+        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "too many open event streams")
     response = Response(_changes(sandbox), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
-    # Runs also when the client went away before the first event.
+    # Also runs if the client disconnected before the first event.
     response.call_on_close(sandbox.streams.release)
     return response
 
@@ -265,7 +265,7 @@ ROUTES = (
 
 
 def _changes(sandbox: SandboxState) -> Iterator[str]:
-    """Yield one event for each change, and a comment now and then, on which a client that went away is noticed."""
+    """Yield one event for each change, and a periodic comment that detects disconnected clients."""
     version = sandbox.network.version
     yield f"retry: 1000\nevent: change\ndata: {version}\n\n"
     while not sandbox.network.closed:
@@ -339,7 +339,9 @@ def _fault(provider: str, phone: str | None, fault: Fault) -> dict[str, object]:
 
 
 def _object(request: Request) -> dict[str, object]:
-    """Read the body as a JSON object. Its type must be JSON too: a foreign page can't send that without asking."""
+    """Parse the body as a JSON object. Its type must be JSON too: another site's page can't send
+    that without a CORS preflight.
+    """
     if not request.is_json:
         raise Problem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "send application/json")
     try:
@@ -354,7 +356,7 @@ def _object(request: Request) -> dict[str, object]:
 def _phone(written: object, name: str = "phone") -> str:
     phone = read_number(written)
     if phone is None:
-        detail = "write the number with its country code, like +989120000000"
+        detail = "write the number with its country code, e.g. +989120000000"
         raise Problem(HTTPStatus.BAD_REQUEST, detail, fields={name: "not a phone number"})
     return phone
 

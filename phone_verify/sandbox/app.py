@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
-#: A provider that hangs gives up after this long: longer than any client's patience.
+#: When a provider that hangs gives up: longer than any client's time-out.
 HANG = 120.0
 _JOURNALED_HEADERS: Final = ("Content-Type", "Authorization")
 
@@ -43,7 +43,9 @@ class Sandbox(SandboxState):
     """A phone network with its providers, as a WSGI application. Arguments: see `SandboxState`."""
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answer one request. A fault that hangs ends in ConnectionAbortedError, on which servers just hang up."""
+        """Respond to one request. A fault that hangs raises ConnectionAbortedError, on which
+        servers close the connection.
+        """
         request = _BoundedRequest(environ)
         response = self._respond(request)
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -52,7 +54,7 @@ class Sandbox(SandboxState):
     def _respond(self, request: Request) -> Response:
         try:
             if not is_known_host(request.headers.get("Host"), self._hosts):
-                raise Problem(HTTPStatus.FORBIDDEN, "this sandbox answers to loopback names only")
+                raise Problem(HTTPStatus.FORBIDDEN, "only loopback host names are allowed")
             endpoint, path = self._find(request)
             return endpoint(self, request, path)
         except Problem as problem:
@@ -68,12 +70,13 @@ class Sandbox(SandboxState):
             allowed = ", ".join(sorted(set(error.valid_methods or ()) - {"HEAD"}))
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"send {allowed}", allow=allowed) from error
         except (NotFound, RequestRedirect) as error:
-            raise Problem(HTTPStatus.NOT_FOUND, "nothing is here") from error
+            raise Problem(HTTPStatus.NOT_FOUND, "not found") from error
         return endpoint, path
 
     def serve(self, provider: Provider, route: Route, request: Request, path: Mapping[str, str]) -> Response:
-        """Answer one request to a provider, with whatever goes wrong."""
-        # Werkzeug lets HEAD through with GET, but asking for a call by HEAD would still ring.
+        """Respond to one request to a provider, applying its faults."""
+        # Werkzeug accepts HEAD wherever GET is allowed, but requesting a call by HEAD would still
+        # ring.
         if request.method != route.method:
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"send {route.method}", allow=route.method)
         _refuse_cross_site(request)
@@ -84,15 +87,15 @@ class Sandbox(SandboxState):
             self._pause(visit.fault.delay)
         if visit.fault.hang:
             self._pause(HANG)
-            raise ConnectionAbortedError("a fault lets this request hang")
+            raise ConnectionAbortedError("a fault makes this request hang")
         response = Response(
             spoilt(answer.text, visit.fault.malformed),
             status=answer.status,
             content_type="text/html; charset=utf-8" if visit.fault.malformed == "html" else answer.content_type,
         )
-        # Whoever is asked to call hears of it only now.
+        # Handsets with automatic calls are notified only now.
         response.call_on_close(lambda: self._follow_habits(visit.waits))
-        # Likewise the site: a report must not overtake the answer that names the message.
+        # Likewise the site: a report must not arrive before the response that names the message.
         response.call_on_close(lambda: self._report(visit.reports))
         return response
 
@@ -133,13 +136,13 @@ class Sandbox(SandboxState):
             )
         )
         self.network.touch()
-        # The pattern, not the path: it holds neither token nor number.
+        # The pattern, not the path: it contains neither token nor number.
         logger.info("%s %s %s -> %s", provider.name, request.method, route.path, status or "no answer")
 
 
 def _refuse_cross_site(request: Request) -> None:
     if is_cross_site(request):
-        raise Problem(HTTPStatus.FORBIDDEN, "another site's page may not use this sandbox")
+        raise Problem(HTTPStatus.FORBIDDEN, "cross-site requests are not allowed")
 
 
 def _paged(route: page.PageRoute) -> Endpoint:
@@ -161,14 +164,15 @@ def _provided(provider: Provider, route: Route) -> Endpoint:
 
 @cache
 def _url_map() -> Map:
-    """Build the table of all paths. It knows no sandbox, so that one table serves all of them."""
+    """Build the URL map. It is independent of any sandbox, so all of them share it."""
     rules = [Rule(route.path, methods=[route.method], endpoint=_paged(route)) for route in page.ROUTES]
     rules += [Rule(route.path, methods=[route.method], endpoint=_controlled(route)) for route in api.ROUTES]
     rules += [
         Rule(path, methods=[route.method], endpoint=_provided(provider, route), strict_slashes=route.exact_slash)
         for provider in PROVIDERS.values()
         for route in provider.routes
-        # Each protocol also stands under the provider's name, for those whose paths collide.
+        # Each protocol is also mounted under the provider's name, for providers whose paths
+        # collide.
         for path in (route.path, f"/{provider.name}{route.path}")
     ]
     return Map(rules, merge_slashes=False, strict_slashes=False)

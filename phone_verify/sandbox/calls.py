@@ -1,4 +1,4 @@
-"""A handset calls a number: who hears of it, and what the caller hears."""
+"""A handset calls a number: which waits receive the call, and what the caller hears."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from phone_verify.sandbox.webhooks import AskUrl
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One wait that heard of the call, and the HTTP statuses its webhook answered with (None: no answer)."""
+    """One wait that received the call, and the HTTP statuses of its webhook (None: no response)."""
 
     wait: Wait
     webhooks: tuple[int | None, ...]
@@ -19,7 +19,9 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Dialled:
-    """What a call came to. `busy` is the tone of a provider's line; without it the number doesn't exist."""
+    """The result of a call. `busy` is the tone of a provider's line; without it the number doesn't
+    exist.
+    """
 
     number: str
     busy: bool
@@ -27,7 +29,7 @@ class Dialled:
 
     @property
     def matched(self) -> bool:
-        """Whether somebody waited for exactly this caller."""
+        """Return whether a wait expected exactly this caller."""
         return any(report.wait.confirmed for report in self.reports)
 
 
@@ -43,14 +45,14 @@ def dial(
     caller: str | None = None,
     hidden: bool = False,
 ) -> Dialled:
-    """Let the handset `phone` call `number`, showing `caller` in place of its own number if that is given."""
+    """Call `number` from the handset `phone`, showing `caller` in place of the handset's number if given."""
     owner = next((provider for provider in providers.values() if number in provider.lines_in(network)), None)
     fault = faults.find(owner.name, phone) if owner else NO_FAULT
     reached: tuple[Wait, ...] = ()
     if owner and not fault.lose:
         shown = "" if hidden or fault.hidden_caller else fault.foreign_caller or caller or phone
         reached = network.call_line(number, shown=shown, dialled_by=phone)
-    # Last, so that whoever sees the call in the handset's list can rely on it.
+    # Last, so that a client that sees the call in the handset's list can rely on it.
     network.note_dialled(phone, number, provider=owner.name if owner else "", busy=owner is not None)
     if owner is None or fault.lose:
         return Dialled(number, busy=owner is not None)

@@ -1,8 +1,9 @@
-"""YAML as people write settings: texts, numbers, true, false, null, lists and mappings, and the line of each.
+"""A YAML subset for settings: texts, numbers, true, false, null, lists and mappings, with the line
+of each.
 
-Less than YAML can do, on purpose. Anchors, tags, dates and `on`/`off` for true and false are not read: the first two
-let a small file grow or act, the others turn what was meant as a text into something else. A number that begins with
-`+` or `0` is a text too, for it is a phone's.
+Deliberately less than YAML. Anchors, tags, dates and `on`/`off` for true and false are not
+supported: the first two let a small file expand or execute code, the others turn intended text into
+something else. A number that begins with `+` or `0` is text too, since it is a phone number.
 """
 
 import re
@@ -16,18 +17,20 @@ LARGEST_FILE = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """Plain values, and the line on which each stands by its path, like `faults[0].delay`; "" is the whole."""
+    """Plain values, and the line of each by its path, like `faults[0].delay`; "" is the whole
+    document.
+    """
 
     value: object
     lines: Mapping[str, int] = field(default_factory=dict)
 
 
 class DocumentError(ValueError):
-    """The text is not such a document; the message says where and what to write."""
+    """The text is not a valid document; the message says where and how to fix it."""
 
 
 def read_document(text: str) -> Document:
-    """Read one document. Raises DocumentError."""
+    """Parse one document. Raises DocumentError."""
     if len(text) > LARGEST_FILE:
         raise DocumentError(f"write no more than {LARGEST_FILE // 1024} KiB")
     try:
@@ -38,14 +41,14 @@ def read_document(text: str) -> Document:
         mark = error.problem_mark or error.context_mark
         raise DocumentError(f"line {mark.line + 1 if mark else 1}: {error.problem or 'this is not YAML'}") from None
     except yaml.YAMLError:
-        raise DocumentError("this is not a text: it holds characters that YAML does not allow") from None
+        raise DocumentError("the text contains characters that YAML does not allow") from None
     except RecursionError:
         raise DocumentError("this is nested too deeply") from None
     return Document(value, lines)
 
 
 def write_document(value: object) -> str:
-    """Write plain values as a document that reads back as the same."""
+    """Write plain values as a document that parses back to the same values."""
     text: str = yaml.safe_dump(value, sort_keys=False, width=120)
     return text
 
@@ -54,13 +57,13 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise yaml.MarkedYAMLError(problem="write it out; anchors are not read", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="write it out; anchors are not supported", problem_mark=event.start_mark)
         if getattr(event, "tag", None) is not None:
-            raise yaml.MarkedYAMLError(problem="leave the tag out", problem_mark=event.start_mark)
+            raise yaml.MarkedYAMLError(problem="remove the tag; tags are not supported", problem_mark=event.start_mark)
         return super().compose_node(parent, index)
 
 
-_Loader.yaml_implicit_resolvers = {}  # of its own, and not those of YAML 1.1
+_Loader.yaml_implicit_resolvers = {}  # separate from those of YAML 1.1
 for _tag, _pattern, _first in (
     ("null", r"null|~|", ["n", "~", ""]),
     ("bool", r"true|false", ["t", "f"]),
@@ -93,9 +96,7 @@ def _items(node: yaml.MappingNode, path: str, lines: dict[str, int]) -> Iterator
     seen = set()
     for key, item in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.value in seen:
-            problem = (
-                "this name stands here twice" if isinstance(key, yaml.ScalarNode) else "write a name before the colon"
-            )
+            problem = "duplicate name" if isinstance(key, yaml.ScalarNode) else "write a name before the colon"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
         seen.add(key.value)
         yield key.value, _value(item, f"{path}.{key.value}" if path else key.value, lines)

@@ -1,7 +1,7 @@
-"""The chaos switch: what the network does wrong, per provider and, if wished, for one phone only.
+"""Simulated failures, per provider and optionally for one phone only.
 
-A fault is a value read from JSON by `read_fault`, which refuses what it doesn't know, and kept in `Faults`. The one
-set for a phone stands before the one set for its whole provider.
+A fault is a value parsed from JSON by `read_fault`, which rejects unknown fields, and kept in
+`Faults`. The one set for a phone takes precedence over the one for its whole provider.
 """
 
 import json
@@ -21,36 +21,36 @@ WAYS_TO_SPOIL = ("cut", "empty", "html", "types")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong. The default is a network on a good day."""
+    """A simulated failure. By default nothing fails."""
 
-    #: Answer with this error of the provider; nothing is delivered.
+    #: Respond with this error of the provider; nothing is delivered.
     refuse: str | None = None
-    #: Answer, and report calls, this many seconds late.
+    #: Respond, and report calls, this many seconds late.
     delay: float = 0.0
-    #: Do everything, but never answer.
+    #: Do everything, but never respond.
     hang: bool = False
-    #: Accept, but let nothing arrive: no text, no ring, no report of a call.
+    #: Accept, but deliver nothing: no text, no ring, no report of a call.
     lose: bool = False
     #: Deliver, and report, twice.
     double: bool = False
-    #: Answer with wrong JSON: true is `cut`, the others are in `spoilt`.
+    #: Respond with malformed JSON: true is `cut`, the others are in `spoilt`.
     malformed: bool | str = False
-    #: Show and report this number in place of the one that called, whichever side calls.
+    #: Show and report this number in place of the actual caller, in either direction.
     foreign_caller: str | None = None
-    #: Hide the calling number, whichever side calls.
+    #: Hide the calling number, in either direction.
     hidden_caller: bool = False
-    #: Go away by itself after this many requests.
+    #: Remove itself after this many requests.
     times: int | None = None
-    #: Which of its known dialects the provider speaks.
+    #: The response format that the provider uses, one of its known variants.
     variants: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def copies(self) -> int:
-        """How often a message or call arrives."""
+        """Return how many times a message or call arrives."""
         return 0 if self.lose else 2 if self.double else 1
 
     def as_json(self) -> dict[str, object]:
-        """Every field, as `read_fault` reads it."""
+        """Return every field, in the form that `read_fault` accepts."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "variants": dict(self.variants)}
 
@@ -59,7 +59,9 @@ NO_FAULT = Fault()
 
 
 class Breakable(Protocol):
-    """What a fault must know of a provider: the errors it can answer with, and its dialects (the first is usual)."""
+    """What a fault needs of a provider: the errors it can return, and its response formats (the
+    first is the default).
+    """
 
     @property
     def refusals(self) -> Sequence[str]: ...
@@ -69,7 +71,7 @@ class Breakable(Protocol):
 
 
 class FaultError(ValueError):
-    """The fault can't be set; `fields` says for each bad field what it may be."""
+    """The fault can't be set; `fields` gives the allowed values for each bad field."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__("; ".join(f"{name}: write {what}" for name, what in fields.items()))
@@ -77,7 +79,9 @@ class FaultError(ValueError):
 
 
 def read_fault(wish: Mapping[str, object], provider: Breakable) -> Fault:
-    """Read a fault from JSON fields. Raises FaultError for any that is unknown, mistyped or out of range."""
+    """Parse a fault from JSON fields. Raises FaultError for any that is unknown, mistyped or out of
+    range.
+    """
     problems: dict[str, str] = {}
     values: dict[str, Any] = {}
     for name, value in wish.items():
@@ -91,7 +95,9 @@ def read_fault(wish: Mapping[str, object], provider: Breakable) -> Fault:
 
 
 def spoilt(text: str, how: bool | str) -> str:
-    """Return an answer's text as `malformed` wants it: cut off, empty, a web page, or every value of another type."""
+    """Return a response's text changed as `malformed` requires: cut off, empty, a web page, or
+    every value of another type.
+    """
     match how:
         case False:
             return text
@@ -106,14 +112,14 @@ def spoilt(text: str, how: bool | str) -> str:
 
 
 class Faults:
-    """The faults that are switched on. Safe to share between threads."""
+    """The active faults. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._set: dict[tuple[str, str | None], Fault] = {}
 
     def put(self, provider: str, phone: str | None, fault: Fault) -> None:
-        """Switch a fault on, in place of an earlier one for the same provider and phone."""
+        """Set a fault, replacing an earlier one for the same provider and phone."""
         with self._lock:
             self._set.pop((provider, phone), None)
             self._set[provider, phone] = fault
@@ -121,22 +127,22 @@ class Faults:
                 del self._set[next(iter(self._set))]
 
     def remove(self, provider: str, phone: str | None) -> None:
-        """Switch one fault off."""
+        """Remove one fault."""
         with self._lock:
             self._set.pop((provider, phone), None)
 
     def clear(self) -> None:
-        """Switch everything off."""
+        """Remove all faults."""
         with self._lock:
             self._set.clear()
 
     def all(self) -> tuple[tuple[str, str | None, Fault], ...]:
-        """Return provider, phone and fault of all that are on."""
+        """Return provider, phone and fault of all active ones."""
         with self._lock:
             return tuple((provider, phone, fault) for (provider, phone), fault in self._set.items())
 
     def find(self, provider: str, phone: str | None) -> Fault:
-        """Return what goes wrong for this phone at this provider, without using it up."""
+        """Return the fault for this phone at this provider, without using it up."""
         with self._lock:
             return self._set.get(self._key(provider, phone), NO_FAULT)
 
@@ -216,7 +222,7 @@ def _read_foreign_caller(value: object, provider: Breakable) -> str | None:
 def _read_variants(value: object, provider: Breakable) -> Mapping[str, str]:
     known = provider.variants
     if isinstance(value, dict):
-        # Some choices are numbers, and whoever writes a file does not think of quoting them.
+        # Some choices are numbers, which authors of files often leave unquoted.
         choices = {name: str(choice) if type(choice) is int else choice for name, choice in value.items()}
         if all(choice in known.get(name, ()) for name, choice in choices.items()):
             return MappingProxyType(choices)
@@ -224,7 +230,7 @@ def _read_variants(value: object, provider: Breakable) -> Mapping[str, str]:
 
 
 def _read_unknown(value: object, provider: Breakable) -> None:
-    raise ValueError("nothing; known are: " + ", ".join(_READERS))
+    raise ValueError("nothing; known fields are: " + ", ".join(_READERS))
 
 
 _READERS: Mapping[str, Callable[[object, Breakable], object]] = {

@@ -1,7 +1,8 @@
-"""Who may talk to a sandbox. It has no passwords, so these rules are what keeps other web pages out of it.
+"""Access rules of a sandbox. It has no passwords, so these rules keep other web pages out of it.
 
-A page somewhere on the web can make a browser send requests to a loopback address, or give a name of its own a
-loopback address. The first is told by `Sec-Fetch-Site` and `Origin`, the second by the `Host` header.
+A web page can make a browser send requests to a loopback address, or point its own host name at a
+loopback address. The first is detected by `Sec-Fetch-Site` and `Origin`, the second by the `Host`
+header.
 """
 
 import ipaddress
@@ -14,7 +15,7 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9.\-]+)(?::[0-9]{1,5})?", re
 
 
 def is_loopback(name: str) -> bool:
-    """Whether a host name or address means this machine, by its text alone."""
+    """Return whether a host name or address means this machine, by its text alone."""
     bare = name.lower().removeprefix("[").removesuffix("]")
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
@@ -25,13 +26,13 @@ def is_loopback(name: str) -> bool:
 
 
 def is_known_host(header: str | None, names: frozenset[str]) -> bool:
-    """Whether a `Host` header names this machine, or one of the `names` that the owner added."""
+    """Return whether a `Host` header names this machine, or one of the configured `names`."""
     match = _HOST.fullmatch(header or "")
     return match is not None and (is_loopback(match["name"]) or match["name"].lower() in names)
 
 
 def is_cross_site(request: Request) -> bool:
-    """Whether another site's page sent this request from somebody's browser."""
+    """Return whether another site's page sent this request from a browser."""
     site = request.headers.get("Sec-Fetch-Site")
     if site is not None:
         return site not in ("same-origin", "none")
@@ -40,7 +41,9 @@ def is_cross_site(request: Request) -> bool:
 
 
 def local_site(url: str) -> tuple[str, str] | None:
-    """Return origin and full text of a plain HTTP address on this machine, rebuilt from its parts; None for others."""
+    """Return origin and full text of a plain HTTP address on this machine, rebuilt from its parts;
+    None for others.
+    """
     try:
         parts = urlsplit(url)
         name, port = parts.hostname, parts.port

@@ -1,4 +1,6 @@
-"""The last requests that came for a provider, with their secrets masked. Tests read it; nothing else depends on it."""
+"""The last requests to providers, with their secrets masked. Tests read it; nothing else depends on
+it.
+"""
 
 import re
 import threading
@@ -27,29 +29,29 @@ class Entry:
     params: Mapping[str, object] = field(repr=False)
 
     def as_json(self) -> dict[str, object]:
-        """The entry as the test API shows it. `status` is null when no answer was given."""
+        """Return the entry for the test API. `status` is null if no response was sent."""
         return {**asdict(self), "at": self.at.isoformat()}
 
 
 class Journal:
-    """A bounded list of entries. Safe to share between threads."""
+    """A bounded list of entries. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=MAX_ENTRIES)
 
     def add(self, entry: Entry) -> None:
-        """Keep an entry, in place of the oldest if there are too many."""
+        """Add an entry, replacing the oldest if there are too many."""
         with self._lock:
             self._entries.append(entry)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all entries."""
         with self._lock:
             self._entries.clear()
 
     def newest_first(self) -> tuple[Entry, ...]:
-        """Return what is kept."""
+        """Return the entries."""
         with self._lock:
             return tuple(reversed(self._entries))
 
@@ -57,14 +59,17 @@ class Journal:
 def masked(params: Mapping[str, object], secrets: frozenset[str]) -> dict[str, object]:
     """Return a short copy of `params` in which the values of secret names are masked.
 
-    What doesn't look like a name is left out: JSON sent as a form is one long name with the secrets in it.
+    Anything that doesn't look like a name is left out: JSON sent as a form is one long name that
+    contains the secrets.
     """
     named = [(name, value) for name, value in params.items() if _NAME.fullmatch(name)]
     return {name: MASK if name.lower() in secrets else _short(value) for name, value in named[:_MAX_PARAMS]}
 
 
 def _short(value: object) -> object:
-    """Keep plain values as they are, for their type matters to a test; show the rest by its type."""
+    """Keep plain values, since tests depend on their type; replace the rest by the name of its
+    type.
+    """
     if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int):

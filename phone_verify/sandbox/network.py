@@ -1,8 +1,9 @@
 """The phone network in memory: handsets, what arrives at them, and calls that providers wait for.
 
-Nothing here knows HTTP or a provider's protocol. Phones and lines are E.164 strings, times are aware UTC, and
-everything is bounded: the oldest goes when a cap is reached. One lock guards all state; `Network.changed` lets a
-reader sleep until something has happened.
+This module is independent of HTTP and of the providers' protocols. Phones and lines are E.164
+strings, times are aware UTC, and everything is bounded: the oldest item is dropped when a limit is
+reached. One lock guards all state; `Network.changed` lets a reader sleep until something has
+happened.
 """
 
 import random
@@ -31,7 +32,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A text that arrived at a handset."""
+    """A text message that arrived at a handset."""
 
     id: int
     at: datetime
@@ -44,7 +45,9 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class PhoneCall:
-    """A call that a handset received (`in`) or made (`out`). `number` is the other end, empty when hidden."""
+    """A call that a handset received (`in`) or made (`out`). `number` is the other end, empty when
+    hidden.
+    """
 
     id: int
     at: datetime
@@ -56,23 +59,25 @@ class PhoneCall:
     busy: bool = False
 
     def ringing_for(self, now: datetime) -> float:
-        """Seconds that this call still rings, 0 when it is over."""
+        """Return how many seconds this call still rings, 0 when it has ended."""
         return max(0.0, (self.rings_until - now).total_seconds())
 
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """What a handset does by itself: it calls every line it is asked to call, this many seconds later."""
+    """Automatic behaviour of a handset: it calls every line it is asked to call, this many seconds
+    later.
+    """
 
     dials_after: float
-    #: Shows this number in place of its own, or none at all.
+    #: The number shown in place of the handset's, or none.
     caller: str | None = None
     hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Handset:
-    """A phone as it stood at one moment. Messages and calls come newest first."""
+    """A snapshot of a phone. Messages and calls are sorted newest first."""
 
     phone: str
     added_at: datetime
@@ -82,7 +87,7 @@ class Handset:
 
     @property
     def newest_code(self) -> Message | PhoneCall | None:
-        """The newest thing whose code the owner of this phone can read."""
+        """Return the newest item whose code the owner of this phone can read."""
         everything: tuple[Message | PhoneCall, ...] = (*self.messages, *self.calls)
         coded = [item for item in everything if item.code]
         return max(coded, key=lambda item: item.id, default=None)
@@ -90,7 +95,9 @@ class Handset:
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Something a provider undertook to deliver, whether it arrived or not. The provider's own records show it."""
+    """Something that a provider accepted for delivery, delivered or not, as in the provider's own
+    records.
+    """
 
     id: int
     provider: str
@@ -103,7 +110,7 @@ class Dispatch:
     code: str = field(repr=False)
 
     def state(self, now: datetime) -> Literal["done", "failed", "unknown"]:
-        """What a provider's report says about it; `unknown` until it is settled."""
+        """Return the state in a provider's report; `unknown` until it is settled."""
         if now < self.settled_at:
             return "unknown"
         return "done" if self.arrived else "failed"
@@ -111,7 +118,7 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A text that is delivered once its phone has called."""
+    """A text that is delivered after its phone has called."""
 
     sender: str
     text: str = field(repr=False)
@@ -121,7 +128,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A provider waits for `phone` to call `line`. `caller` is who did call: None nobody yet, empty when hidden."""
+    """A provider waits for `phone` to call `line`. `caller` is the actual caller: None before any
+    call, empty when hidden.
+    """
 
     id: int
     provider: str
@@ -135,16 +144,16 @@ class Wait:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the awaited phone itself has called."""
+        """Return whether the expected phone itself has called."""
         return self.caller == self.phone
 
     def is_open(self, now: datetime) -> bool:
-        """Whether a call would still count."""
+        """Return whether a call would still count."""
         return now < self.expires_at and not self.confirmed
 
 
 class _Memory:
-    """The changing side of a handset; read and written under the network's lock only."""
+    """The mutable state of a handset; read and written under the network's lock only."""
 
     def __init__(self, order: int, added_at: datetime) -> None:
         self.order = order
@@ -159,7 +168,7 @@ def _utc_now() -> datetime:
 
 
 class Network:
-    """All handsets, dispatches and waits of one sandbox. Safe to share between threads."""
+    """All handsets, dispatches and waits of one sandbox. Thread-safe."""
 
     def __init__(self, *, now: Callable[[], datetime] = _utc_now, chance: random.Random | None = None) -> None:
         self.now = now
@@ -175,7 +184,7 @@ class Network:
         self._lines: dict[str, tuple[str, ...]] = {}
 
     def set_webhook(self, provider: str, url: str | None) -> None:
-        """Keep the URL that a provider's cabinet has for what it tells by itself; None for none."""
+        """Set the webhook URL in a provider's account; None removes it."""
         with self._happened:
             self._webhooks.pop(provider, None)
             if url is not None:
@@ -183,12 +192,12 @@ class Network:
             self._changed()
 
     def webhooks(self) -> dict[str, str]:
-        """Return the URLs that the providers' cabinets have, by provider."""
+        """Return the webhook URLs in the providers' accounts, by provider."""
         with self._happened:
             return dict(self._webhooks)
 
     def set_lines(self, provider: str, lines: Sequence[str]) -> None:
-        """Give a provider other numbers to have users call; none at all brings its own back."""
+        """Replace the numbers that a provider asks users to call; an empty list restores its own."""
         with self._happened:
             self._lines.pop(provider, None)
             if lines:
@@ -196,37 +205,37 @@ class Network:
             self._changed()
 
     def lines(self) -> dict[str, tuple[str, ...]]:
-        """Return the numbers of the providers that were given others than their own."""
+        """Return the numbers of the providers whose own were replaced."""
         with self._happened:
             return dict(self._lines)
 
     def add_handset(self, phone: str) -> Handset:
-        """Give `phone` a handset, or return the one it has."""
+        """Return the handset of `phone`, adding it if missing."""
         with self._happened:
             memory = self._memory(phone)
             self._changed()
             return _snapshot(phone, memory)
 
     def set_habit(self, phone: str, habit: Habit | None) -> None:
-        """Let the handset of `phone` do something by itself, in place of what it did; None for nothing."""
+        """Set the automatic behaviour of the handset of `phone`; None removes it."""
         with self._happened:
             self._memory(phone).habit = habit
             self._changed()
 
     def handset(self, phone: str) -> Handset | None:
-        """Return the handset of `phone` as it is now, None when it has none."""
+        """Return a snapshot of the handset of `phone`, or None."""
         with self._happened:
             memory = self._memories.get(phone)
             return _snapshot(phone, memory) if memory else None
 
     def handsets(self) -> tuple[Handset, ...]:
-        """Return every handset, the one added last first."""
+        """Return every handset, the most recently added first."""
         with self._happened:
             newest_first = sorted(self._memories.items(), key=lambda item: item[1].order, reverse=True)
             return tuple(_snapshot(phone, memory) for phone, memory in newest_first)
 
     def clear(self) -> None:
-        """Forget all handsets, dispatches and waits."""
+        """Delete all handsets, dispatches and waits."""
         with self._happened:
             self._memories.clear()
             self._dispatches.clear()
@@ -244,7 +253,7 @@ class Network:
         code: str,
         copies: int = 1,
     ) -> Dispatch:
-        """Deliver a text `copies` times; none at all means that it got lost on the way."""
+        """Deliver a text `copies` times; 0 means that it was lost in transit."""
         with self._happened:
             dispatch = self._dispatch(phone, provider, channel, arrived=copies > 0, number="", code=code)
             for _ in range(copies):
@@ -267,7 +276,8 @@ class Network:
     ) -> Dispatch:
         """Ring `phone` from `number`, whose last digits are `code`. A hidden number shows neither.
 
-        `caller` is another number that shows in its place; what its owner then reads is that number's end.
+        `caller` is another number that is shown in its place; the owner then reads the end of that
+        number.
         """
         with self._happened:
             dispatch = self._dispatch(
@@ -288,7 +298,7 @@ class Network:
             return dispatch
 
     def note_dialled(self, phone: str, number: str, *, provider: str, busy: bool) -> None:
-        """Put a call that `phone` made into its list of calls."""
+        """Add a call that `phone` made to its list of calls."""
         with self._happened:
             now = self.now()
             call = PhoneCall(self._next_id(), now, provider, "out", number, "", now, busy)
@@ -305,10 +315,11 @@ class Network:
         webhook: str | None = None,
         held: Held | None = None,
     ) -> Wait:
-        """Wait for `phone` to call one of `lines`, drawn at random; then deliver what is `held` back for it.
+        """Wait for `phone` to call one of `lines`, drawn at random; then deliver the text `held`
+        back for it.
 
-        A line that this phone was given lately is drawn only when all were: providers with a large pool hardly
-        ever repeat a number to the same person.
+        A line that this phone was given recently is drawn only if all were: providers with a large
+        pool rarely repeat a number to the same person.
         """
         with self._happened:
             now = self.now()
@@ -323,7 +334,7 @@ class Network:
             return wait
 
     def wait(self, wait_id: int) -> Wait | None:
-        """Return a wait by its id, open or over."""
+        """Return a wait by its id, open or closed."""
         with self._happened:
             return self._waits.get(wait_id)
 
@@ -333,10 +344,11 @@ class Network:
             return next((wait for wait in reversed(self._waits.values()) if wait.phone == phone), None)
 
     def call_line(self, line: str, *, shown: str, dialled_by: str) -> tuple[Wait, ...]:
-        """A call reaches `line`, showing the number `shown` (empty: hidden). Return the waits it was reported to.
+        """Process a call to `line` that shows the number `shown` (empty: hidden). Return the waits
+        it was reported to.
 
-        Those who wait for exactly this caller hear of it. Failing them, one other wait on the line does (the
-        dialling phone's own before a stranger's): providers do report callers that nobody asked for.
+        The waits for exactly this caller receive it. Without any, one other wait on the line does
+        (preferably the calling phone's own): providers do report unexpected callers.
         """
         with self._happened:
             now = self.now()
@@ -346,16 +358,16 @@ class Network:
                 or [wait for wait in on_line if wait.phone == dialled_by][-1:]
                 or on_line[-1:]
             )
-            told = tuple(replace(wait, caller=shown) for wait in reached)
-            self._waits.update((wait.id, wait) for wait in told)
-            for wait in told:
+            reported = tuple(replace(wait, caller=shown) for wait in reached)
+            self._waits.update((wait.id, wait) for wait in reported)
+            for wait in reported:
                 if wait.held and wait.confirmed:
                     self._release(wait, wait.held)
             self._changed()
-            return told
+            return reported
 
     def dispatch(self, dispatch_id: int) -> Dispatch | None:
-        """Return what was dispatched under this id."""
+        """Return the dispatch with this id."""
         with self._happened:
             return self._dispatches.get(dispatch_id)
 
@@ -367,24 +379,28 @@ class Network:
 
     @property
     def version(self) -> int:
-        """A number that grows with every change."""
+        """Return a number that grows with every change."""
         with self._happened:
             return self._version
 
     @property
     def closed(self) -> bool:
-        """Whether `close` was called."""
+        """Return whether `close` was called."""
         with self._happened:
             return self._closed
 
     def changed(self, since: int, timeout: float) -> int:
-        """Sleep until the version differs from `since`, at most `timeout` seconds; return the version."""
+        """Sleep until the version differs from `since`, at most `timeout` seconds; return the
+        version.
+        """
         with self._happened:
             self._happened.wait_for(lambda: self._closed or self._version != since, timeout)
             return self._version
 
     def await_code(self, phone: str, *, after: int, timeout: float) -> Message | PhoneCall | None:
-        """Return the newest readable code of `phone` whose id is above `after`; wait up to `timeout` seconds."""
+        """Return the newest readable code of `phone` whose id is above `after`; wait up to
+        `timeout` seconds.
+        """
         deadline = time.monotonic() + timeout
         while True:
             version = self.version
@@ -398,12 +414,12 @@ class Network:
             self.changed(version, left)
 
     def touch(self) -> None:
-        """Tell those who sleep in `changed` that something beside the network has changed."""
+        """Wake the readers in `changed` after a change outside the network."""
         with self._happened:
             self._changed()
 
     def close(self) -> None:
-        """Wake every sleeper; the network stays readable."""
+        """Wake all sleeping readers; the network stays readable."""
         with self._happened:
             self._closed = True
             self._happened.notify_all()
@@ -431,7 +447,7 @@ class Network:
         dispatch = Dispatch(self._next_id(), provider, phone, channel, now, now + settles_after, arrived, number, code)
         self._dispatches[dispatch.id] = dispatch
         _trim(self._dispatches, MAX_DISPATCHES)
-        # A handset appears even when nothing reaches it: its owner sees that it stays silent.
+        # A handset appears even if nothing reaches it, so that a lost message is visible.
         self._memory(phone)
         return dispatch
 

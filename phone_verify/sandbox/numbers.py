@@ -1,7 +1,7 @@
-"""Phone numbers as providers write them on the wire, turned into E.164 and back.
+"""Phone numbers in the providers' formats, converted to E.164 and back.
 
-A sandbox must swallow every writing that a real provider swallows, so the rules here go by shape alone: whether
-a number is really given out to somebody is for the program under test to know.
+A sandbox must accept every format that a real provider accepts, so these rules go by shape alone:
+whether a number is actually assigned is for the program under test to decide.
 """
 
 import re
@@ -15,7 +15,9 @@ _LONGEST_WRITING = 40
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How one country writes its numbers: `trunk` before `length` national digits, the first of them in `leading`."""
+    """How one country writes its numbers: `trunk` before `length` national digits, the first of
+    them in `leading`.
+    """
 
     country: str
     trunk: str
@@ -23,7 +25,9 @@ class Plan:
     length: int = 10
 
     def to_e164(self, written: object) -> str | None:
-        """Read a number in any usual writing, this country's national ones included; None when it is none."""
+        """Parse a number in any usual format, including this country's national ones; None if it is
+        invalid.
+        """
         parts = _split(written)
         if parts is None:
             return None
@@ -37,11 +41,15 @@ class Plan:
         return _e164(digits)
 
     def with_trunk(self, phone: str) -> str:
-        """Write an E.164 number as this country dials it; another country's number keeps its own code."""
+        """Format an E.164 number as this country dials it; another country's number keeps its own
+        code.
+        """
         return self._written(phone, self.trunk)
 
     def bare(self, phone: str) -> str:
-        """Write an E.164 number by its national digits alone; another country's number keeps its own code."""
+        """Format an E.164 number by its national digits alone; another country's number keeps its
+        own code.
+        """
         return self._written(phone, "")
 
     def _written(self, phone: str, prefix: str) -> str:
@@ -59,10 +67,10 @@ RUSSIA = Plan("7", trunk="8", leading="3456789")
 
 
 def read_number(written: object) -> str | None:
-    """Read a number that comes with no provider to say which country is meant; None when it is none.
+    """Parse a number without a provider that implies its country; None if it is invalid.
 
-    Full national forms (`09…`, `8…` with eleven digits) are understood, because they can't be anything else. Ten
-    digits alone could be Iranian or Russian, so those need their country code.
+    Full national formats (`09…`, `8…` with eleven digits) are accepted, because they are
+    unambiguous. Ten digits alone could be Iranian or Russian, so those need their country code.
     """
     parts = _split(written)
     if parts is None:
@@ -78,9 +86,9 @@ def read_number(written: object) -> str | None:
 
 
 def _split(written: object) -> tuple[bool, str] | None:
-    """Tell whether the country code is explicit, and the digits."""
+    """Return whether the country code is explicit, and the digits."""
     if isinstance(written, int) and not isinstance(written, bool):
-        # Not str(): the text of a hostile integer can be larger than Python is willing to make.
+        # Not str(): the text of a malicious integer can exceed Python's conversion limit.
         written = f"{written}" if 0 < written < 10**15 else ""
     if not isinstance(written, str) or len(written) > _LONGEST_WRITING:
         return None

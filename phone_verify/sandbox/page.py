@@ -1,4 +1,6 @@
-"""The page that shows the handsets, alone or beside the site under test, and the page about the test API."""
+"""The page with the handsets, alone or next to the site under test, and the page about the test
+API.
+"""
 
 import html
 import json
@@ -23,7 +25,7 @@ _POLICY = (
 
 @dataclass(frozen=True, slots=True)
 class PageRoute:
-    """One thing a browser may open."""
+    """One URL that a browser may open."""
 
     path: str
     handler: Callable[[Request], Response]
@@ -32,7 +34,7 @@ class PageRoute:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site shown beside the handsets."""
+    """A site shown next to the handsets."""
 
     name: str
     origin: str
@@ -45,21 +47,23 @@ def handsets(request: Request) -> Response:
 
 
 def beside(request: Request) -> Response:
-    """The handsets beside one or two sites on this machine: `site`, `site2`, and their names `name`, `name2`."""
+    """The handsets next to one or two sites on this machine: `site`, `site2`, and their names
+    `name`, `name2`.
+    """
     sites = [site for number in ("", "2") if (site := _site(request, number))]
     if not sites:
-        raise Problem(HTTPStatus.BAD_REQUEST, "say which site to show: ?site=http://127.0.0.1:8000/")
+        raise Problem(HTTPStatus.BAD_REQUEST, "missing parameter `site`, e.g. ?site=http://127.0.0.1:8000/")
     return _page(
         "handsets.html",
         sites=_frames(sites),
         layout="beside",
-        title="Handsets beside the site",
+        title="Handsets next to the site",
         frame_sources=[site.origin for site in sites],
     )
 
 
 def about_api(request: Request) -> Response:
-    """What the test API can do."""
+    """The documentation of the test API."""
     text = html.escape((api.__doc__ or "").strip())
     return _page("api.html", text=text, address=html.escape(request.host_url.rstrip("/")))
 
@@ -95,7 +99,7 @@ def _site(request: Request, number: str) -> Site | None:
         return None
     local = local_site(url)
     if local is None:
-        raise Problem(HTTPStatus.BAD_REQUEST, "a site beside the handsets is plain http on this machine")
+        raise Problem(HTTPStatus.BAD_REQUEST, "`site` must be plain http on this machine")
     origin, address = local
     return Site(request.args.get(f"name{number}", "")[:40] or origin.removeprefix("http://"), origin, address)
 
@@ -115,7 +119,7 @@ def _frames(sites: Sequence[Site]) -> str:
     return (
         '<section class="sites" aria-label="The site">'
         f'<div class="site-bar"><div class="tabs" role="tablist" aria-label="Sites">{"".join(tabs)}</div>'
-        '<a id="site-alone" target="_blank" rel="noopener">Open in a tab of its own</a></div>'
+        '<a id="site-alone" target="_blank" rel="noopener">Open in new tab</a></div>'
         f"{''.join(frames)}</section>"
     )
 

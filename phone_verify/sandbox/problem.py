@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 
 
 class Problem(HTTPException):
-    """An answer in `application/problem+json`."""
+    """A response in `application/problem+json`."""
 
     def __init__(
         self, status: HTTPStatus, detail: str, *, fields: Mapping[str, str] | None = None, allow: str = ""

@@ -1,17 +1,17 @@
-"""A scenario: how the phone network behaves, as a file that can be read, kept and loaded again.
+"""A scenario: the behaviour of the phone network, as a file that can be saved and loaded.
 
-faults:                                  # what goes wrong; fields as in `PUT /api/faults`
+faults:                                  # simulated failures; fields as in `PUT /api/faults`
   - provider: amoot
-    phone: "+989120000000"               # left out: with every phone
+    phone: "+989120000000"               # optional: limits it to this phone
     refuse: CreditNotEnough
     times: 1
-handsets:                                # phones that are there from the start
+handsets:                                # phones that exist from the start
   - phone: "+79000000000"
     dials_after: 2                       # calls every line it is asked to call, after 2 seconds
     caller: "+79000000013"               # and shows this number, or with `hidden: true` none
-webhooks:                                # what the providers' cabinets have
+webhooks:                                # the URLs set in the providers' accounts
   ssms: http://127.0.0.1:8000/phone/webhooks/ssms/SECRET
-lines:                                   # numbers to have users call, in place of the provider's own
+lines:                                   # numbers for users to call, replacing the provider's
   telefon-ip: ["+79990000001"]
 """
 
@@ -32,13 +32,13 @@ _OF_A_HANDSET = ("phone", "dials_after", "caller", "hidden")
 _PHONE = 'write a phone number with its country code, in quotes: "+989120000000"'
 _URL = "write plain http on this machine: http://127.0.0.1:8000/…"
 
-#: Providers whose cabinet has a URL for incoming calls.
+#: Providers whose account has a webhook URL.
 WITH_WEBHOOK = tuple(provider.name for provider in PROVIDERS.values() if provider.webhook_in_cabinet)
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How a network behaves. Phones and lines are E.164."""
+    """The behaviour of a network. Phones and lines are E.164."""
 
     faults: tuple[tuple[str, str | None, Fault], ...] = ()
     handsets: tuple[tuple[str, Habit | None], ...] = ()
@@ -46,7 +46,7 @@ class Scenario:
     lines: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def as_json(self) -> dict[str, object]:
-        """The scenario as plain values, without what is as usual; `scenario_of` reads them."""
+        """Return the scenario as plain values, without defaults; `scenario_of` parses them."""
         faults = [_written_fault(*each) for each in self.faults]
         handsets = [_written_handset(*each) for each in self.handsets]
         lines = {name: list(lines) for name, lines in self.lines.items()}
@@ -54,14 +54,14 @@ class Scenario:
         return {name: value for name, value in values if value}
 
     def as_text(self) -> str:
-        """The scenario as a file; `read_scenario` reads it."""
+        """Return the scenario as a file; `read_scenario` parses it."""
         return "# A scenario of the phone_verify sandbox: phone-verify sandbox --scenario FILE\n" + write_document(
             self.as_json()
         )
 
 
 class ScenarioError(ValueError):
-    """The scenario can't be played. `fields` says for each bad field on which line it stands and what to write."""
+    """The scenario is invalid. `fields` gives the line of each bad field and how to fix it."""
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         super().__init__("\n".join(f"{name}: {what}" if name else what for name, what in fields.items()))
@@ -69,7 +69,7 @@ class ScenarioError(ValueError):
 
 
 def read_scenario(text: str) -> Scenario:
-    """Read a scenario's file. Raises ScenarioError."""
+    """Parse a scenario's file. Raises ScenarioError."""
     try:
         document = read_document(text)
     except DocumentError as error:
@@ -78,7 +78,7 @@ def read_scenario(text: str) -> Scenario:
 
 
 def scenario_of(document: Document) -> Scenario:
-    """Read a scenario from plain values. Raises ScenarioError."""
+    """Parse a scenario from plain values. Raises ScenarioError."""
     reading = _Reading(document.lines)
     scenario = reading.scenario(document.value)
     if reading.problems:
@@ -87,12 +87,12 @@ def scenario_of(document: Document) -> Scenario:
 
 
 def load(sandbox: SandboxState, scenario: Scenario) -> None:
-    """Let the network behave so, in place of how it did. Handsets that are there stay, with what they received."""
+    """Apply a scenario, replacing the current behaviour. Existing handsets keep what they received."""
     network = sandbox.network
     sandbox.faults.clear()
     for provider, phone, fault in scenario.faults:
         sandbox.faults.put(provider, phone, fault)
-    # After the faults: the network tells those who follow it, the page among them, that something has changed.
+    # After the faults: the network notifies its readers, including the page, of the change.
     for provider in PROVIDERS:
         network.set_webhook(provider, scenario.webhooks.get(provider))
         network.set_lines(provider, scenario.lines.get(provider, ()))
@@ -103,7 +103,7 @@ def load(sandbox: SandboxState, scenario: Scenario) -> None:
 
 
 def present(sandbox: SandboxState) -> Scenario:
-    """Return how the network behaves now."""
+    """Return the current behaviour of the network."""
     return Scenario(
         faults=sandbox.faults.all(),
         handsets=tuple((handset.phone, handset.habit) for handset in reversed(sandbox.network.handsets())),
@@ -113,7 +113,7 @@ def present(sandbox: SandboxState) -> Scenario:
 
 
 class _Reading:
-    """Reads a scenario to its end, whatever is wrong with it, so that all of it is told at once."""
+    """Parses a scenario to its end despite errors, so that all of them are reported together."""
 
     def __init__(self, lines: Mapping[str, int]) -> None:
         self._lines = lines
@@ -145,7 +145,7 @@ class _Reading:
                     self._refuse(f"{path}.{field_name}", f"write {what}")
                 continue
             if (provider.name, phone) in read:
-                self._refuse(path, "this provider and phone have a fault already; write both into one")
+                self._refuse(path, "this provider and phone already have a fault; merge both into one")
             read[provider.name, phone] = fault
         return tuple((provider, phone, fault) for (provider, phone), fault in read.items())
 
@@ -155,7 +155,7 @@ class _Reading:
             fields = self._mapping(item, path, _OF_A_HANDSET)
             phone = self._phone(fields.get("phone"), f"{path}.phone")
             if phone in read:
-                self._refuse(f"{path}.phone", "this phone is in the list already")
+                self._refuse(f"{path}.phone", "this phone is already in the list")
             read[phone] = self._habit(fields, path)
         return tuple(read.items())
 
@@ -167,7 +167,7 @@ class _Reading:
         if seconds is None:
             for name in ("caller", "hidden"):
                 if fields.get(name):
-                    self._refuse(f"{path}.{name}", "write dials_after too: without it this handset calls nobody")
+                    self._refuse(f"{path}.{name}", "set dials_after too: without it this handset makes no calls")
             return None
         if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DELAY:
             self._refuse(f"{path}.dials_after", f"write seconds, 0 to {LONGEST_DELAY:g}")
@@ -192,7 +192,7 @@ class _Reading:
             read[name] = tuple(self._phone(number, each) for each, number in self._list(numbers, path, MAX_LINES))
             if not read[name]:
                 self._refuse(path, "write at least one number")
-        # Which provider is called is told by the number alone.
+        # The number alone determines which provider is called.
         owners: dict[str, str] = {}
         for name in sorted(able, key=lambda name: name in read):
             for line in read.get(name, PROVIDERS[name].lines):
@@ -207,7 +207,7 @@ class _Reading:
         for name in value:
             if known is not None and name not in known:
                 where = f"{path}.{name}" if path else str(name)
-                self._refuse(where, "not known; known are: " + ", ".join(known))
+                self._refuse(where, "unknown; known are: " + ", ".join(known))
         return {name: item for name, item in value.items() if known is None or name in known}
 
     def _list(self, value: object, path: str, most: int) -> list[tuple[str, object]]:

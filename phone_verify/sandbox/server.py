@@ -1,4 +1,4 @@
-"""Runs a sandbox: in a thread for tests, or for good from the command line."""
+"""Runs a sandbox: in a thread for tests, or permanently from the command line."""
 
 import logging
 import socket
@@ -17,26 +17,29 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8025
 
 
-#: How often, in seconds, the server looks whether it should stop.
+#: How often, in seconds, the server checks whether it should stop.
 _POLL = 0.05
 
 
 class _Handler(WSGIRequestHandler):
-    """Leaves logging to the application, since a request line can hold a token, and hangs up when told to."""
+    """Leaves logging to the application, since a request line can contain a token, and supports
+    dropped connections.
+    """
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         return
 
     def connection_dropped(self, error: BaseException, environ: "WSGIEnvironment | None" = None) -> None:
-        # Without an answer the connection would be kept open for a next request.
+        # Without a response the connection would be kept open for the next request.
         self.close_connection = True
 
 
 class SandboxServer:
-    """A sandbox on a port of this machine, running in a thread between `start` and `stop`, or inside `with`.
+    """A sandbox on a port of this machine, running in a thread between `start` and `stop`, or
+    inside `with`.
 
-    Port 0 takes a free one; one that is taken is an OSError. A host that isn't loopback is refused unless
-    `expose_without_auth` is true: the sandbox has no passwords.
+    Port 0 selects a free one; a port in use raises OSError. A host that isn't loopback is rejected
+    unless `expose_without_auth` is true: the sandbox has no passwords.
     """
 
     def __init__(
@@ -50,7 +53,8 @@ class SandboxServer:
         if not (is_loopback(host) or expose_without_auth):
             raise ValueError(f"the sandbox has no passwords, so it listens on loopback only; {host!r} is not loopback")
         self.sandbox = sandbox or Sandbox()
-        # Werkzeug would end the process when the port is taken; bound here, that is an OSError like any other.
+        # Werkzeug would end the process if the port is in use; bound here, that is an ordinary
+        # OSError.
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.create_server((host, port), family=family) as bound:
             self._port: int = bound.getsockname()[1]
@@ -62,22 +66,22 @@ class SandboxServer:
 
     @property
     def url(self) -> str:
-        """Where it answers, without a slash at the end."""
+        """Return the base URL, without a trailing slash."""
         return f"http://{self._host}:{self._port}"
 
     @property
     def dsn(self) -> str:
-        """The address as a driver's DSN: `sandbox://127.0.0.1:8025`."""
+        """Return the address as a driver's DSN: `sandbox://127.0.0.1:8025`."""
         return f"sandbox://{self._host}:{self._port}"
 
     def start(self) -> Self:
-        """Begin to answer. The port is open from construction on, so no request is lost before."""
+        """Start serving. The port is open from construction on, so earlier requests are not lost."""
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,), name="sandbox", daemon=True)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Stop answering, wake whoever waits, and close the port."""
+        """Stop serving, wake waiting clients, and close the port."""
         self.sandbox.close()
         if self._thread is not None:
             self._server.shutdown()
@@ -85,7 +89,7 @@ class SandboxServer:
         self._server.server_close()
 
     def run(self) -> None:
-        """Answer in this thread until interrupted."""
+        """Serve in this thread until interrupted."""
         try:
             self._server.serve_forever(_POLL)
         finally:
@@ -107,7 +111,9 @@ def serve(
     sandbox: Sandbox | None = None,
     expose_without_auth: bool = False,
 ) -> None:
-    """Run a sandbox until interrupted, and log each request to a provider to standard error, without secrets."""
+    """Run a sandbox until interrupted, and log each request to a provider to standard error,
+    without secrets.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("phone_verify.sandbox").setLevel(logging.INFO)
     SandboxServer(sandbox, host=host, port=port, expose_without_auth=expose_without_auth).run()

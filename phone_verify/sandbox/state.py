@@ -15,11 +15,11 @@ MAX_STREAMS = 32
 
 
 class SandboxState:
-    """A phone network, the faults of its providers, and what they were asked.
+    """A phone network, the faults of its providers, and the requests they received.
 
-    `hosts` are names besides the loopback names under which the sandbox may be reached, and whose webhooks it may
-    call. `pause` waits when a fault delays a response, and `later` schedules the calls that handsets make; by default
-    both wait in real time, and end at `close`.
+    `hosts` are names other than loopback ones under which the sandbox may be reached, and whose
+    webhooks it may call. `pause` waits when a fault delays a response, and `later` schedules the
+    automatic calls of handsets; by default both wait in real time, and end at `close`.
     """
 
     def __init__(
@@ -43,13 +43,15 @@ class SandboxState:
         self._ask_url = ask_url or asker(self._hosts)
 
     def close(self) -> None:
-        """End all waiting, so that a server can stop."""
+        """End all waits, so that a server can stop."""
         self._closing.set()
         self._timers.stop()
         self.network.close()
 
     def dial(self, phone: str, number: str, *, caller: str | None = None, hidden: bool = False) -> Dialled:
-        """Let the handset `phone` call `number`, showing `caller` in place of its own number, or none at all."""
+        """Call `number` from the handset `phone`, showing `caller` in place of the handset's number,
+        or none.
+        """
         return dial(
             phone,
             number,

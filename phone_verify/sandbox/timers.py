@@ -1,16 +1,16 @@
-"""Does things later, each in a thread of its own, until it is told to stop."""
+"""Runs actions later, each in a separate thread, until stopped."""
 
 import threading
 from collections.abc import Callable
 
 MAX_TIMERS = 100
 
-#: Does something after so many seconds.
+#: Runs an action after this many seconds.
 Later = Callable[[float, Callable[[], object]], None]
 
 
 class Timers:
-    """What is to be done later. Safe to share between threads; what comes above the bound is dropped."""
+    """Pending actions. Thread-safe; actions above the limit are dropped."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,7 +18,7 @@ class Timers:
         self._stopped = False
 
     def after(self, seconds: float, action: Callable[[], object]) -> None:
-        """Do `action` in so many seconds, unless `stop` comes first."""
+        """Run `action` after this many seconds, unless `stop` is called first."""
 
         def act() -> None:
             with self._lock:
@@ -34,7 +34,7 @@ class Timers:
             timer.start()
 
     def stop(self) -> None:
-        """Let nothing more happen."""
+        """Cancel all pending actions."""
         with self._lock:
             self._stopped = True
             for timer in self._waiting:

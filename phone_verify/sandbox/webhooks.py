@@ -1,7 +1,7 @@
-"""Asks the URLs that providers are told to ask, by GET, as the providers do.
+"""Requests webhook URLs by GET, as the providers do.
 
-Only hosts on this machine and those that the sandbox's owner named are asked: a sandbox must not become somebody's
-way into a network. Redirects are not followed, proxies are not used.
+Only hosts on this machine and configured hosts are contacted, so that a sandbox cannot be used to
+reach into a network. Redirects are not followed, proxies are not used.
 """
 
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from phone_verify.sandbox.guard import is_loopback
 _TIMEOUT = 5.0
 _URL_CHARACTERS = "%/:?=&;+,!$'()*@~-._"
 
-#: Asks a URL and returns the HTTP status, None when there was no answer.
+#: Requests a URL and returns the HTTP status, None if there was no response.
 AskUrl = Callable[[str], int | None]
 
 
 def asker(names: frozenset[str]) -> AskUrl:
-    """Return a function that asks URLs on this machine or on one of the hosts in `names`."""
+    """Return a function that requests URLs on this machine or on one of the hosts in `names`."""
 
     def ask(url: str) -> int | None:
         try:

@@ -1,1 +1,3 @@
-"""Where verifications and counts are kept. `base.py` is the contract; every other module keeps it."""
+"""Stores for verifications and counters. `base.py` defines the contract; every other module
+implements it.
+"""

@@ -1,12 +1,13 @@
-"""What a store promises. Every verb is one indivisible step; a store never sees a code.
+"""The contract of a store. Every method is one atomic step; a store never receives a code.
 
-What is indivisible belongs to one phone, whose tag begins every verification id: a store may shard by it.
-`now` is None in production, and the store's server decides the time inside the step (memory and SQLite: the
-process clock); tests pass a `ManualClock`'s. Records come back with `read_at`, the time of the step.
+Atomicity is per phone: the phone's tag begins every verification id, so a store may shard by it.
+`now` is None in production, and the store's server supplies the time inside the step (memory and
+SQLite: the process clock); tests pass a `ManualClock`'s. Records are returned with `read_at`, the
+time of the step.
 
-Every verb raises `StoreError` when the store cannot answer, and then has either done the whole step or none of
-it. The methods are coroutines so that one text of the flows serves blocking and async sites alike; those of a
-blocking store never suspend.
+Every method raises `StoreError` if the store is unavailable; the step has then been done either
+completely or not at all. The methods are coroutines so that blocking and async sites share one
+implementation of the flows; those of a blocking store never suspend.
 """
 
 from __future__ import annotations
@@ -20,52 +21,59 @@ from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import IncomingCall, Status, Verification
 
-#: How long a record is kept after its life, whether it was closed before or not: for reports, and so that a proof
-#: can be redeemed and a line can rest.
+#: How long a record is kept after it expires, whether it was closed earlier or not: for reports,
+#: and so that a proof can be redeemed and a line can rest.
 RETENTION = timedelta(hours=24)
-#: How many records that are over a start removes, so that a table stays bounded without a cron job. A store may let
-#: one start in a few do it for all.
+#: How many expired records a start removes, so that the table stays bounded without a cron job. A
+#: store may instead do the work of several starts in one of them.
 PURGE_PER_START = 2
 
 
 def checked_keep(keep: timedelta) -> timedelta:
-    """Return `keep`. Raises `ConfigurationError` where records would go before their proofs do."""
+    """Return `keep`. Raises `ConfigurationError` if records would be removed before their proofs
+    expire.
+    """
     if keep < PROOF_LIFE:
         raise ConfigurationError(
-            f"keep must be {PROOF_LIFE.total_seconds():.0f} seconds or more: proofs live that long"
+            f"keep must be {PROOF_LIFE.total_seconds():.0f} seconds or more, the lifetime of proofs"
         )
     return keep
 
 
 class Store(Protocol):
-    """A keeper of verifications and counters."""
+    """A store of verifications and counters."""
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
-        """Count one send under each of these shared quotas: all, or none and which says when.
+        """Count one send under each of these shared quotas: either all of them, or none, with the
+        earliest time to retry.
 
-        Gates among them are compared, not counted. Returns the end of each window, for `uncount`, and the site-wide
-        tally of wrong answers.
+        Gates among them are compared, not counted. Returns the end of each window, for `uncount`,
+        and the site-wide tally of wrong answers.
         """
         ...
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
-        """Give back what `count` took, to the very windows it was taken from."""
+        """Undo what `count` counted, in exactly the windows in which it was counted."""
         ...
 
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
-        """Give back what `open` or `reopen` counted for the phone of this record at that time (its `read_at`)."""
+        """Undo what `open` or `reopen` counted for the phone of this record at that time (its
+        `read_at`).
+        """
         ...
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
-        """Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why."""
+        """Count the phone's own quotas, end the open record of the presented binding, and insert
+        the new one; or change nothing and return the reason.
+        """
         ...
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
-        """Put a receipt on an open record. Never refills attempts, never lengthens a life.
+        """Put a receipt on an open record. Never resets attempts and never extends the expiry.
 
-        Denied with `CLOSED`, or with `LINE_TAKEN`, which has closed the record as failed.
+        Denied with `CLOSED`, or with `LINE_TAKEN`, in which case the record is closed as failed.
         """
         ...
 
@@ -79,11 +87,13 @@ class Store(Protocol):
         answering: Answering,
         now: datetime | None,
     ) -> Spent | Denied:
-        """Take an attempt, compare, close when right or out of attempts, count or clear failures.
+        """Consume an attempt, compare, close the record if the answer is right or no attempt is
+        left, and count or clear failures.
 
-        Unbound, closed, nothing to compare with, other length, too many failures: says which, takes nothing. The
-        wrong answers of the client's address and of the whole site are compared and written in the same step; where
-        the store's servers each hold a part (Redis Cluster), just before and just after it.
+        Wrong binding, closed record, no code to compare with, wrong length, too many failures:
+        returns the reason and consumes nothing. The wrong answers of the client's address and of
+        the whole site are compared and written in the same step; where they are on another server
+        (Redis Cluster), just before and just after it.
         """
         ...
 
@@ -97,35 +107,43 @@ class Store(Protocol):
         resend_after: timedelta,
         now: datetime | None,
     ) -> Verification | Denied:
-        """Count one more send of an open record and put off the next; or do nothing and say why."""
+        """Count one more send of an open record and postpone the next one; or change nothing and
+        return the reason.
+        """
         ...
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
-        """Close an open record; true for exactly one caller. Closing as verified clears the failures.
+        """Close an open record and return True to exactly one caller. Closing as verified clears
+        the failures.
 
-        With a `generation` only a record that is still of that one.
+        If `generation` is given, only a record of that generation is closed.
         """
         ...
 
     async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
     ) -> ResolvedCheck | None:
-        """Take a provider's word on an answer to a remote code that `spend` let through; None: nobody could judge.
+        """Record a provider's verdict on an answer to a remote code that `spend` let through; None
+        if the provider could not check it.
 
-        Right, and of this generation: closes as verified and clears the failures. Not right: closes as exhausted once
-        no attempt is left and none is still with the provider. None: takes the counted failure back as well.
+        Right, and of this generation: closes as verified and clears the failures. Wrong: closes as
+        exhausted if no attempt is left and no check is pending. None: also takes back the counted
+        failure.
         """
         ...
 
     async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
-        """Verify the one open claim of the phone with this tag that this call proves, or none.
+        """Verify the one open claim that this call proves for the phone with this tag, or return
+        None.
 
-        A call that could prove two claims proves none.
+        A call that could prove two claims proves neither.
         """
         ...
 
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
-        """Return the open claim of the phone with this tag that has this reference of this driver."""
+        """Return the open claim that has this reference of this driver, for the phone with this
+        tag.
+        """
         ...
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
@@ -133,36 +151,42 @@ class Store(Protocol):
         ...
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
-        """Take the right to ask the provider about an open claim: at most once in three seconds.
+        """Reserve the right to poll the provider about an open claim: at most once every three
+        seconds.
 
-        `binding` is None where a webhook asks.
+        `binding` is None for a webhook.
         """
         ...
 
     async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
-        """Burn the proof of a verified record and return the record: exactly once, within five minutes.
+        """Invalidate the proof of a verified record and return the record: exactly once, within
+        five minutes.
 
-        Only for the `subject` that started it, where the purpose is not one that signs in.
+        If the purpose is not a sign-in, only for the `subject` that started the verification.
         """
         ...
 
     async def unlock(self, tag: str, now: datetime | None) -> bool:
-        """Drop the wrong answers counted for the phone with this tag, and their locks; whether there were any."""
+        """Drop the wrong answers counted for the phone with this tag, and their lockouts; return
+        whether there were any.
+        """
         ...
 
     async def purge(self, limit: int, now: datetime | None) -> int:
-        """Drop at most `limit` records and counters that are over; returns how many went."""
+        """Delete at most `limit` expired records and counters; return how many were deleted."""
         ...
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        """Drop all that is kept of the phone with this tag, counters too; returns how many records went."""
+        """Delete all data of the phone with this tag, including counters; return the number of
+        deleted records.
+        """
         ...
 
 
 @runtime_checkable
 class OfOneProcess(Protocol):
-    """A store that counts for one process only, and must not be used by several."""
+    """A store that counts for one process only and must not be used by several."""
 
     def refuse(self, reason: str) -> None:
-        """From now on every verb raises `StoreError`; the reason is logged once."""
+        """Make every method raise `StoreError` from now on; the reason is logged once."""
         ...

@@ -1,4 +1,4 @@
-"""Verifications in the memory of one process: for development, for tests, and for a site that has no second one."""
+"""Verifications in the memory of one process: for development, tests and single-process sites."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ from .base import PURGE_PER_START, RETENTION, checked_keep
 log = logging.getLogger("phone_verify")
 
 
-#: Counts the forks that made this process. `os.getpid` would be a system call in every step.
+#: Incremented by each fork that created this process. `os.getpid` would cost a system call in every
+#: step.
 _process = 0
 
 
@@ -45,12 +46,12 @@ def _forked() -> None:
     _process += 1
 
 
-if hasattr(os, "register_at_fork"):  # where there are forks
+if hasattr(os, "register_at_fork"):  # not on platforms without fork
     os.register_at_fork(after_in_child=_forked)
 
 
 class _Phone:
-    """What is kept of one phone."""
+    """The data of one phone."""
 
     __slots__ = ("ends_at", "failures", "records", "windows")
 
@@ -58,15 +59,16 @@ class _Phone:
         self.records: dict[str, Verification] = {}
         self.windows: dict[str, Window] = {}
         self.failures: dict[str, Failures] = {}
-        #: When the last window and failure are over.
+        #: When the last window and the last failure expire.
         self.ends_at = datetime.min.replace(tzinfo=UTC)
 
 
 class MemoryStore:
-    """A store for exactly one process: a second one would double every limit, so after a fork it refuses to work.
+    """A store for exactly one process: a second process would double every limit, so the store
+    refuses to work after a fork.
 
-    An adapter that sees several processes in another way calls `refuse`. Records are kept for `keep` after their
-    life.
+    An adapter that detects several processes in another way calls `refuse`. Records are kept for
+    `keep` after they expire.
     """
 
     def __init__(self, *, keep: timedelta = RETENTION) -> None:
@@ -76,14 +78,17 @@ class MemoryStore:
         self._refusal: str | None = None
         self._phones: dict[str, _Phone] = {}
         self._counters: dict[str, Window] = {}
-        self._tally: dict[int, Tally] = {}  # by the hour
-        # What can be dropped, and from when; lives and windows differ little, so the order of arrival will do.
+        self._tally: dict[int, Tally] = {}  # one entry per hour
+        # Expiry queue: what can be dropped, and from when. Lifetimes and windows differ little, so
+        # insertion order is close enough.
         self._old_records: deque[tuple[datetime, str]] = deque()
         self._old_phones: deque[tuple[datetime, str]] = deque()
         self._old_counters: deque[tuple[datetime, str]] = deque()
 
     def refuse(self, reason: str) -> None:
-        """From now on raise `StoreError`: this store cannot keep its promises here. Logs `reason` once."""
+        """Raise `StoreError` from now on: this store cannot keep its guarantees here. Logs `reason`
+        once.
+        """
         if self._refusal is None:
             self._refusal = reason
             log.error("the memory store is switched off: %s", reason)
@@ -286,9 +291,9 @@ class MemoryStore:
             return len(phone.records) if phone is not None else 0
 
     def _begin(self, now: datetime | None) -> datetime:
-        # Before the lock: a fork may have happened while another thread held it.
+        # Checked before taking the lock: another thread may have held it during a fork.
         if self._born != _process:
-            self.refuse("the process has forked, and each process would count for itself; set PHONE_VERIFY_STORE")
+            self.refuse("the process has forked, and each process would count separately; set PHONE_VERIFY_STORE")
         if self._refusal is not None:
             raise StoreError(f"The memory store is switched off: {self._refusal}")
         return now or datetime.now(UTC)
@@ -318,7 +323,7 @@ class MemoryStore:
         answering: Answering,
         now: datetime,
     ) -> None:
-        """Keep what an answer has changed."""
+        """Store the effects of an answer."""
         record, failures, change = answer.record, answer.failures, answer.tally
         phone.records[record.id] = record
         if failures is None:
@@ -359,7 +364,7 @@ class MemoryStore:
             tag = id[:TAG_LENGTH]
             phone = self._phones.get(tag)
             if phone is None or phone.records.pop(id, None) is None:
-                continue  # erased
+                continue  # its record was erased
             if not phone.records:
                 self._old_phones.append((phone.ends_at, tag))
             gone += 1
@@ -370,7 +375,7 @@ class MemoryStore:
         while gone < limit and self._old_phones and self._old_phones[0][0] <= now:
             tag = self._old_phones.popleft()[1]
             phone = self._phones.get(tag)
-            # One that has begun again since comes back with its last record.
+            # A phone that was used again since is in the queue again with its latest record.
             if phone is not None and not phone.records and phone.ends_at <= now:
                 del self._phones[tag]
                 gone += 1
@@ -381,7 +386,7 @@ class MemoryStore:
         while gone < limit and self._old_counters and self._old_counters[0][0] <= now:
             key = self._old_counters.popleft()[1]
             window = self._counters.get(key)
-            # A key that has begun a new window since is in the queue once more.
+            # A key that started a new window since is in the queue again.
             if window is not None and window.ends_at <= now:
                 del self._counters[key]
                 gone += 1

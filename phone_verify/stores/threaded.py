@@ -16,19 +16,20 @@ T = TypeVar("T")
 
 
 class InThread(Protocol):
-    """Runs a function where it may block, as `asyncio.to_thread` does."""
+    """Runs a function in a worker thread, like `asyncio.to_thread`."""
 
     def __call__(self, step: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 class ThreadedStore:
-    """A blocking store whose steps run in worker threads, so that the event loop never waits for one.
+    """A blocking store whose steps run in worker threads, so that they do not block the event loop.
 
-    A step that was begun goes to its end, also where its caller has been cancelled: it is done as a whole or not at
-    all.
+    A started step runs to completion even if its caller is cancelled, so it is done either
+    completely or not at all.
     """
 
-    # Each step is made into a coroutine in its thread: one that is cancelled before its turn has then never been made.
+    # The coroutine of each step is created in its thread, so one that is cancelled while queued was
+    # never created.
 
     def __init__(self, store: Store, in_thread: InThread) -> None:
         self._store, self._in_thread = store, in_thread

@@ -1,2 +1,4 @@
-"""For tests, ours and yours: a clock that is moved by hand, a transport that answers from a list, the suites that every
-driver and every store must pass, and for the tests of a site an outbox, handsets and a pytest plugin."""
+"""Test support for this library and for sites: a manual clock, a transport with canned responses,
+the test suites for drivers and stores, and for the tests of a site an outbox, handsets and a pytest
+plugin.
+"""

@@ -1,4 +1,4 @@
-"""A clock that stands still until it is moved."""
+"""A clock that moves only by `move`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 
 class ManualClock:
-    """Call it for the time; `move` it by seconds. Give the same one to everything that asks for the time."""
+    """A callable that returns the time; `move` advances it. Share one instance among everything
+    that needs the time.
+    """
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
         self._now = start
@@ -15,5 +17,5 @@ class ManualClock:
         return self._now
 
     def move(self, seconds: float) -> None:
-        """Let this many seconds pass; a negative number is a clock set back."""
+        """Advance by this many seconds; a negative number sets the clock back."""
         self._now += timedelta(seconds=seconds)

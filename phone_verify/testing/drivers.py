@@ -1,4 +1,4 @@
-"""The promises of every driver, as tests. A driver's own test class subclasses `DriverSuite`:
+"""The requirements of every driver, as tests. A driver's own test class subclasses `DriverSuite`:
 
     class TestAmoot(DriverSuite):
         driver = Amoot
@@ -13,15 +13,16 @@
     options    DSN options of this sample, added to `dsn`; none if absent
     call       start (if absent), retry, poll, check, read, delivery or account
     order      channel; phone (the suite's if absent), code, text, webhook_url, user_token
-    reference  of the order before, for retry, poll and delivery
-    exchange   a list of {request, response, read}. request is what the driver must ask: method, path (under the base
-               path), and query, headers, form or json where they matter; if absent, anything goes. response is status,
-               headers and body: JSON, or a string that is the body as it stands. read is false where the body of a
-               2xx says nothing, and so must change nothing
-    webhook    for read: method, query and form as the provider writes them
-    expect     one of receipt, sighting, event (their fields, those that are None left out; null is no event),
-               delivery and account (likewise; delivery for read too), right (true or false, for check), refusal (the
-               word of the trouble), unclear (true)
+    reference  of the previous order, for retry, poll and delivery
+    exchange   a list of {request, response, read}. request is what the driver must send: method,
+               path (under the base path), and query, headers, form or json if they matter; if
+               absent, any request matches. response is status, headers and body: JSON, or a string
+               with the literal body. read is false if the body of a 2xx carries no information and
+               so must not change anything
+    webhook    for read: method, query and form as the provider sends them
+    expect     one of receipt, sighting, event (their fields, omitting those that are None; null is
+               no event), delivery and account (likewise; delivery for read too), right (true or
+               false, for check), refusal (the name of the failure kind), unclear (true)
 
 Numbers and keys in samples are invented.
 """
@@ -79,7 +80,7 @@ MOST_REQUESTS = 4
 
 NOT_2XX = (300, 301, 302, 304, 307, 308, 400, 401, 402, 403, 404, 405, 408, 409, 410, 422, 429, 500, 502, 503, 504, 599)
 
-#: Bodies that no provider means to send. None of them may count as anything.
+#: Bodies that no provider sends on purpose. None of them may be taken as a result.
 GARBAGE = {
     "empty": b"",
     "html": b"<!doctype html><title>502</title><p>Bad gateway",
@@ -106,27 +107,29 @@ GARBAGE = {
 
 Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | ProviderError | UnclearError
 
-#: What a sample of success expects, and so what is spoilt to see it fail.
+#: What a sample of success expects, and therefore what is corrupted to make it fail.
 _SUCCESSES = {"receipt", "sighting", "right", "delivery", "account"}
-#: The calls that carry no order: an answer that is lost leaves nothing in doubt.
+#: The calls that carry no order: after a lost response nothing is in doubt.
 _QUESTIONS = {"poll", "check", "delivery", "account"}
 
 
 class DriverSuite:
-    """What a driver must do whatever the provider answers. Subclass it and say which driver, DSN and samples."""
+    """Tests that every driver must pass for any provider response. Subclasses name the driver, DSN
+    and samples.
+    """
 
     driver: ClassVar[type[Driver]]
     #: With a base path, a loopback host, `tls=off` and credentials that need percent-encoding.
     dsn: ClassVar[str]
-    #: Further options, each of which must keep all promises too.
+    #: Further options, each of which must also meet all requirements.
     variants: ClassVar[Sequence[str]] = ()
     samples: ClassVar[Path]
-    #: A number that the driver reaches, and one that it does not, if there is one.
+    #: A number that the driver reaches, and one that it does not, if any.
     phone: ClassVar[str]
     abroad: ClassVar[str | None] = None
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Run a test for every sample, and for every variant of the DSN."""
+        """Run a test for every sample and for every variant of the DSN."""
         if "sample" in metafunc.fixturenames:
             files = sorted(self.samples.glob("*.json"))
             assert files, f"no samples in {self.samples}"
@@ -138,13 +141,13 @@ class DriverSuite:
     # Roles and values
 
     def test_every_ability_has_its_roles(self, variant: str) -> None:
-        """The roles and the abilities say the same."""
+        """The roles match the abilities."""
         driver = self._driver(variant)
         assert type(driver) is self.driver
         assert isinstance(driver, Starts)
         holders = {ability.holder for ability in driver.abilities.values()}
         assert holders
-        # A webhook may also be told of nothing but how messages fared.
+        # A webhook may also report deliveries only.
         assert isinstance(driver, Polls | ReadsWebhooks) or CodeSource.NONE not in holders
         assert CodeSource.NONE in holders or not isinstance(driver, Polls)
         assert (CodeSource.REMOTE_CHECK in holders) == isinstance(driver, ChecksRemotely)
@@ -154,7 +157,9 @@ class DriverSuite:
             assert ability.longest is None or 4 <= (ability.shortest or 4) <= ability.longest <= 8
 
     def test_every_channel_has_samples(self) -> None:
-        """For each channel, one sample of success and one of refusal at least (no provider: success alone)."""
+        """Each channel has at least one sample of success and one of refusal (without a provider:
+        success only).
+        """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
         talks = any(sample.get("exchange") for sample in contents)
@@ -164,7 +169,9 @@ class DriverSuite:
             assert any("refusal" in expect for expect in own) or not talks, channel
 
     def test_remote_code_has_samples_of_both_results(self) -> None:
-        """A code that the provider checks: one sample of a right answer and one of a wrong one at least."""
+        """A code that the provider checks has at least one sample of a right answer and one of a
+        wrong answer.
+        """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         for channel, ability in self._driver().abilities.items():
             if ability.holder is CodeSource.REMOTE_CHECK:
@@ -172,7 +179,9 @@ class DriverSuite:
                 assert {True, False} <= set(own), channel
 
     def test_every_other_role_has_samples(self) -> None:
-        """For delivery and account one sample of success and one of refusal; for webhooks one that counts, one not."""
+        """Delivery and account have a sample of success and one of refusal; webhooks one that
+        counts and one that does not.
+        """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
         for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount)):
@@ -202,7 +211,7 @@ class DriverSuite:
             _assert_hidden(text, self._credentials())
 
     def test_unknown_option_names_the_known_ones(self) -> None:
-        """A typo in an option is told with what there is instead."""
+        """The error for an unknown option lists the known ones."""
         with pytest.raises(ConfigurationError, match="SETTING") as raised:
             self._driver("no_such_option=1")
         for name in (*self.driver.options, "tls", "timeout", "name"):
@@ -210,7 +219,7 @@ class DriverSuite:
         _assert_hidden(str(raised.value), self._credentials())
 
     def test_wrong_credentials_are_reported_without_showing_them(self) -> None:
-        """Too many credentials, or none where some are needed."""
+        """Too many credentials, or none if some are required, are reported without showing them."""
         scheme, _, rest = self.dsn.partition("://")
         place = rest.rpartition("@")[2]
         for credentials in (
@@ -244,7 +253,7 @@ class DriverSuite:
     # Conversations
 
     def test_driver_follows_the_sample(self, sample: dict[str, Any]) -> None:
-        """The driver asks what the sample expects, and understands the answer."""
+        """The driver sends what the sample expects, and interprets the response correctly."""
         driver = self._driver(sample.get("options", ""))
         expect = sample["expect"]
         if "webhook" in sample:
@@ -263,14 +272,16 @@ class DriverSuite:
                 assert _asked(request, name, base_path) == value, name
 
     def test_every_sample_gives_a_sound_result(self, sample: dict[str, Any]) -> None:
-        """A receipt has what its channel needs and nothing more."""
+        """A receipt has exactly what its channel needs."""
         if "webhook" not in sample:
             driver = self._driver(sample.get("options", ""))
             result, _ = overhear(self._call(driver, sample), _responses(sample))
             self._assert_sound(result, driver, sample)
 
     def test_no_http_error_is_a_success(self, sample: dict[str, Any]) -> None:
-        """HTTP 3xx, 4xx and 5xx are refusals whatever the body says, at every step of the conversation."""
+        """HTTP 3xx, 4xx and 5xx are refusals regardless of the body, at every step of the
+        conversation.
+        """
         for driver, step, responses in self._steps(sample):
             for status in NOT_2XX:
                 refused = dataclasses.replace(responses[step], status=status)
@@ -285,7 +296,9 @@ class DriverSuite:
                         assert isinstance(result, ProviderError), status
 
     def test_lost_response_is_no_success(self, sample: dict[str, Any]) -> None:
-        """No answer to a request is a refusal or unclear; unclear for sure where that request may carry the order."""
+        """A missing response is a refusal or unclear; always unclear if that request may carry the
+        order.
+        """
         for driver, step, responses in self._steps(sample):
             asks, last = sample.get("call") in _QUESTIONS, step + 1 == len(responses)
             for lost in (ProviderError(FailureKind.TRANSIENT, "down"), UnclearError("late")):
@@ -295,7 +308,7 @@ class DriverSuite:
                     assert type(result) is type(lost)
 
     def test_garbage_is_no_success(self, sample: dict[str, Any]) -> None:
-        """A 2xx that means nothing is unclear or a refusal, and no other error."""
+        """A meaningless 2xx is unclear or a refusal, and no other error."""
         for driver, step, responses in self._steps(sample):
             if not _is_read(sample, step):
                 continue
@@ -308,7 +321,7 @@ class DriverSuite:
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
     def test_unread_body_changes_nothing(self, sample: dict[str, Any]) -> None:
-        """Where the HTTP status alone decides, any 2xx with any body is as good as the sample's."""
+        """If the HTTP status alone decides, any 2xx with any body is as good as the sample's."""
         for driver, step, responses in self._steps(sample):
             if _is_read(sample, step):
                 continue
@@ -320,12 +333,14 @@ class DriverSuite:
                     assert _told(result) == sample["expect"], name
 
     def test_any_json_is_read_or_refused(self, sample: dict[str, Any]) -> None:
-        """Whatever JSON comes, at whatever place of the reply, the result is sound or one of the two errors."""
+        """For any JSON at any place of the reply, the result is valid or one of the two errors."""
         for driver, step, responses in self._steps(sample):
             self._try_any_json(driver, sample, step, responses)
 
     def test_no_error_repeats_a_secret(self, sample: dict[str, Any]) -> None:
-        """A provider that repeats credential, code and number in its answer doesn't bring them into an error."""
+        """A provider that repeats credential, code and number in its response doesn't get them into
+        an error.
+        """
         secrets = self._secrets(sample)
         for driver, step, responses in self._steps(sample, spoilt=True):
             spoken = " ".join((*secrets, *chain.from_iterable(map(_spellings, self._credentials()))))
@@ -345,7 +360,7 @@ class DriverSuite:
                         assert not isinstance(request, HttpRequest) or request.host == urlsplit(driver.base_url).netloc
 
     def test_repeated_parameter_verifies_nothing(self, sample: dict[str, Any]) -> None:
-        """A webhook that says anything that matters twice, even the same, is no event."""
+        """A webhook with a repeated significant parameter, even with the same value, is not an event."""
         if "webhook" not in sample or not any(sample["expect"].values()):
             return
         driver = self._driver(sample.get("options", ""))
@@ -360,7 +375,7 @@ class DriverSuite:
         assert repeated
         assert not any(repeated)
 
-    # How the suite talks to the driver
+    # How the suite runs the driver
 
     def _driver(self, options: str = "") -> Driver:
         joint = ("&" if "?" in self.dsn else "?") if options else ""
@@ -405,12 +420,14 @@ class DriverSuite:
     def _steps(
         self, sample: Mapping[str, Any], *, spoilt: bool = False
     ) -> Iterator[tuple[Driver, int, list[HttpResponse]]]:
-        """The steps of a sample's conversation, if it succeeds, or if it may be one that is spoilt already."""
+        """Return the steps of a sample's conversation, if it succeeds, or if it may already be
+        corrupted.
+        """
         if spoilt or _SUCCESSES & sample["expect"].keys():
             responses = _responses(sample)
             for step, response in enumerate(responses):
                 if not response.ok and step + 1 < len(responses):
-                    continue  # a refusal that the driver gets over; what follows it is spoilt instead
+                    continue  # a refusal that the driver recovers from; what follows it is corrupted instead
                 yield self._driver(sample.get("options", "")), step, responses
 
     def _secrets(self, sample: Mapping[str, Any]) -> tuple[str, ...]:
@@ -455,7 +472,7 @@ class DriverSuite:
                 raise AssertionError(f"{call} returned {result!r}")
 
     def _telling(self, driver: ReadsWebhooks, request: WebhookRequest) -> set[str]:
-        """The parameters without which this webhook would say less."""
+        """Return the parameters that this webhook cannot do without."""
         whole = driver.read(request)
         return {
             name
@@ -470,9 +487,10 @@ class DriverSuite:
 def overhear(
     exchange: Exchange[Any], answers: Iterable[HttpResponse | ProviderError | UnclearError]
 ) -> tuple[Any, list[HttpRequest | Notice]]:
-    """Run an exchange against these answers: its result or the error it raised, and what it asked.
+    """Run an exchange against these responses; return its result or the error it raised, and its
+    requests.
 
-    An error among the answers is what the transport raised in place of one.
+    An error among the responses is raised by the transport in place of one.
     """
     asked: list[HttpRequest | Notice] = []
     remaining = iter(answers)
@@ -485,7 +503,7 @@ def overhear(
                 request = exchange.send(HttpResponse(200))
                 continue
             answer = next(remaining, None)
-            assert answer is not None, "the driver asked once more than the sample answers"
+            assert answer is not None, "the driver sent more requests than the sample has responses"
             request = exchange.send(answer) if isinstance(answer, HttpResponse) else exchange.throw(answer)
     except StopIteration as stop:
         return stop.value, asked
@@ -528,7 +546,7 @@ def _webhook(content: Mapping[str, Any]) -> WebhookRequest:
 
 
 def _asked(request: HttpRequest, name: str, base_path: str) -> object:
-    """What a request says under one of the names that a sample uses."""
+    """Return what a request contains under one of the names that a sample uses."""
     parts = urlsplit(request.url)
     body = request.body or b""
     match name:
@@ -549,7 +567,7 @@ def _asked(request: HttpRequest, name: str, base_path: str) -> object:
 
 
 def _told(result: object) -> dict[str, object]:
-    """A result in the words of a sample's `expect`."""
+    """Return a result in the form of a sample's `expect`."""
     match result:
         case Receipt():
             return {"receipt": _plain(result)}
@@ -607,12 +625,12 @@ def _assert_hidden(text: str, secrets: Iterable[str]) -> None:
 
 
 def _letters(text: str) -> str:
-    """Letters and digits alone: a secret whose marks became spaces is still one."""
+    """Return the letters and digits alone: a secret whose punctuation became spaces still matches."""
     return "".join(filter(str.isalnum, text)).lower()
 
 
 def _places(body: object) -> Iterator[tuple[str | int, ...]]:
-    """The way to every node of a JSON document, the whole of it first."""
+    """Return the path to every node of a JSON document, starting with the document itself."""
     yield ()
     items: Iterable[tuple[str | int, object]] = ()
     if isinstance(body, dict):
@@ -633,7 +651,7 @@ def _replaced(body: object, place: tuple[str | int, ...], value: object) -> obje
 
 
 def _with_strings(body: object, template: str) -> object:
-    """The document with every string that says something put into `template`."""
+    """Return the document with every meaningful string put into `template`."""
     match body:
         case str() if body:
             return template.replace("{}", body)

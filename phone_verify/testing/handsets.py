@@ -1,4 +1,4 @@
-"""A sandbox in a test's hands: handsets whose codes are read and whose numbers call, and what goes wrong."""
+"""A sandbox for tests: handsets whose codes can be read and which can call, and fault injection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PATIENCE = 5.0
 
 
 class PhoneSandbox:
-    """A phone network of one test, on a port of its own, from `with` to its end.
+    """A phone network for one test, on its own port, from `with` to its end.
 
     Give the site `dsn` for any of its channels, or the address `url` to the DSNs of real drivers.
     """
@@ -32,42 +32,45 @@ class PhoneSandbox:
 
     @property
     def dsn(self) -> str:
-        """The sandbox as a driver's DSN: `sandbox://127.0.0.1:PORT`, for `sms`, `flash_call` and the others."""
+        """Return the sandbox as a driver's DSN: `sandbox://127.0.0.1:PORT`, for `sms`, `flash_call`
+        and the others.
+        """
         return self._server.dsn
 
     @property
     def url(self) -> str:
-        """Where its page and its test API are."""
+        """Return the URL of its page and its test API."""
         return self._server.url
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong now; `fault` adds to it."""
+        """Return the active faults; `fault` adds one."""
         return self._server.sandbox.faults
 
     @property
     def requests(self) -> Sequence[Entry]:
-        """The requests that came to its providers, the oldest first, their secrets masked."""
+        """Return the requests to its providers, the oldest first, with their secrets masked."""
         return tuple(reversed(self._server.sandbox.journal.newest_first()))
 
     def handset(self, phone: str | PhoneNumber) -> Handset:
-        """The handset of this phone; it need not have received anything yet."""
+        """Return the handset of this phone; it need not have received anything yet."""
         return Handset(self._server, phone if isinstance(phone, PhoneNumber) else PhoneNumber.parse(phone))
 
     def fault(self, provider: str, phone: str | PhoneNumber | None = None, **what: object) -> Fault:
-        """Let something go wrong at a provider, for every phone or this one: `fault("amoot", lose=True, times=1)`.
+        """Inject a fault at a provider, for every phone or this one: `fault("amoot", lose=True,
+        times=1)`.
 
-        The fields are those of the test API. Raises ValueError for what is not known.
+        The fields are those of the test API. Raises ValueError for unknown ones.
         """
         if provider not in PROVIDERS:
-            raise ValueError(f"there is no provider {provider!r}; known are: {', '.join(PROVIDERS)}")
+            raise ValueError(f"unknown provider {provider!r}; known are: {', '.join(PROVIDERS)}")
         number = None if phone is None else self.handset(phone).phone.e164
         fault = read_fault(what, PROVIDERS[provider])
         self.faults.put(provider, number, fault)
         return fault
 
     def play(self, scenario: str | PathLike[str]) -> None:
-        """Let everything behave as a scenario's file says. Raises ScenarioError, a ValueError."""
+        """Apply the behaviour described by a scenario file. Raises ScenarioError, a ValueError."""
         load(self._server.sandbox, read_scenario(Path(scenario).read_text("utf-8")))
 
     def __enter__(self) -> Self:
@@ -89,42 +92,46 @@ class Handset:
 
     @property
     def messages(self) -> Sequence[Message]:
-        """The texts that arrived, the oldest first."""
+        """Return the received messages, the oldest first."""
         handset = self._sandbox.network.handset(self.phone.e164)
         return tuple(reversed(handset.messages)) if handset else ()
 
     @property
     def calls(self) -> Sequence[PhoneCall]:
-        """The calls that it received and made, the oldest first."""
+        """Return the received and placed calls, the oldest first."""
         handset = self._sandbox.network.handset(self.phone.e164)
         return tuple(reversed(handset.calls)) if handset else ()
 
     def code(self, wait: float = PATIENCE) -> str:
-        """The code that arrived last: in an SMS, in Telegram, or as the end of a calling number.
+        """Return the code that arrived last: in an SMS, in Telegram, or as the end of a calling
+        number.
 
-        Waits up to `wait` seconds for a first one. Raises AssertionError if none comes.
+        Waits up to `wait` seconds for a first one. Raises AssertionError if none arrives.
         """
         found = self._sandbox.network.await_code(self.phone.e164, after=0, timeout=wait)
         if found is None:
             asked = len(self._sandbox.journal.newest_first())
             raise AssertionError(
-                f"no code arrived at {self.phone.hint} in {wait:g} s; providers were asked {asked} times"
+                f"no code arrived at {self.phone.hint} in {wait:g} s; providers received {asked} requests"
                 + ("" if asked else ": does the site have the sandbox's DSN?")
             )
         return found.code
 
     def call(self, number: str, *, caller: str | None = None, hidden: bool = False) -> Dialled:
-        """Call a line that the site shows; webhooks are asked before this returns. `matched` says if it counted.
+        """Call a line that the site shows; webhooks are requested before this returns. `matched` is
+        true if the call counted.
 
         `caller` is another number to show, `hidden` shows none.
         """
         line = read_number(number.removeprefix("tel:"))
         if line is None:
-            raise ValueError("write the number to call with its country code, or as the page's tel: link has it")
+            raise ValueError("write the number to call with its country code, or as in the page's tel: link")
         return self._sandbox.dial(self.phone.e164, line, caller=caller, hidden=hidden)
 
     def calls_back(self, after: float = 0.0, *, caller: str | None = None, hidden: bool = False) -> None:
-        """From now on call every line that a site asks it to call, `after` so many seconds."""
+        """From now on call every line that a site asks this phone to call, `after` that many
+        seconds.
+        """
         self._sandbox.network.set_habit(self.phone.e164, Habit(after, caller, hidden))
 
     def __repr__(self) -> str:

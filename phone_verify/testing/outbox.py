@@ -1,4 +1,4 @@
-"""An outbox: what a site would have sent, in place of sending it."""
+"""An outbox that collects messages instead of sending them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class SentMessage:
 class Outbox(Sequence[SentMessage]):
     """All messages of `console://` drivers since it was opened, the oldest first.
 
-    A request to a provider somewhere else is refused by AssertionError: a test should not send a real SMS. One to
-    this machine passes, for that is a sandbox.
+    A request to a provider on another host raises AssertionError: a test should not send a real
+    SMS. One to this machine passes, because it goes to a sandbox.
     """
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Outbox(Sequence[SentMessage]):
 
     @contextmanager
     def opened(self) -> Iterator[Outbox]:
-        """Within it, every site of this process sends into this outbox."""
+        """Send the messages of every site of this process to this outbox within `with`."""
         with intercepted(self._catch):
             yield self
 
@@ -55,21 +55,23 @@ class Outbox(Sequence[SentMessage]):
         return f"<Outbox of {len(self)}: {', '.join(message.hint for message in self)}>"
 
     def to(self, phone: str | PhoneNumber) -> Sequence[SentMessage]:
-        """The messages to this phone, the oldest first."""
+        """Return the messages to this phone, the oldest first."""
         number = _number(phone).e164
         return [message for message in self if message.phone == number]
 
     def last_code(self, phone: str | PhoneNumber | None = None) -> str:
-        """The newest code, or the newest to this phone. Raises AssertionError if there is none."""
+        """Return the newest code, or the newest to this phone. Raises AssertionError without
+        one.
+        """
         found = self if phone is None else self.to(phone)
         if found:
             return found[-1].code
-        nobody = "nobody was sent a code" if phone is None else f"no code was sent to {_number(phone).hint}"
+        nobody = "no code was sent" if phone is None else f"no code was sent to {_number(phone).hint}"
         others = f"; there are {len(self)} to others" if self else "; does the site have sms = console:// in its tests?"
         raise AssertionError(nobody + others)
 
     def clear(self) -> None:
-        """Forget all messages."""
+        """Remove all messages."""
         self._sent.clear()
 
     def _catch(self, request: HttpRequest | Notice) -> HttpResponse | None:
@@ -80,7 +82,7 @@ class Outbox(Sequence[SentMessage]):
         if is_loopback(urlsplit(request.url).hostname or ""):
             return None
         raise AssertionError(
-            f"this test has an outbox, and the site would ask {request.host}; set its channels to console:// in tests"
+            f"this test has an outbox, but the site contacts {request.host}; set its channels to console:// in tests"
         )
 
 

@@ -1,6 +1,7 @@
-"""Fixtures for the tests of a site. Nothing loads this module by itself; name it in `conftest.py`:
+"""Fixtures for the tests of a site. Nothing loads this module automatically; name it in
+`conftest.py`:
 
-pytest_plugins = ["phone_verify.testing.plugin"]
+    pytest_plugins = ["phone_verify.testing.plugin"]
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def phone_outbox() -> Iterator[Outbox]:
-    """What the site would have sent by `console://`: `phone_outbox.last_code("+98…")`. Needs no network."""
+    """What the site would have sent by `console://`: `phone_outbox.last_code("+98…")`. Needs no
+    network.
+    """
     from .outbox import Outbox
 
     with Outbox().opened() as outbox:
@@ -26,7 +29,9 @@ def phone_outbox() -> Iterator[Outbox]:
 
 @pytest.fixture
 def phone_sandbox() -> Iterator[PhoneSandbox]:
-    """A phone network of this test alone: `phone_sandbox.dsn` for the site, `phone_sandbox.handset("+98…").code()`."""
+    """A phone network for this test: `phone_sandbox.dsn` for the site,
+    `phone_sandbox.handset("+98…").code()`.
+    """
     try:
         from .handsets import PhoneSandbox
     except ImportError as error:

@@ -1,4 +1,5 @@
-"""The suite that every store must pass: the promises of `stores/base.py`, and races with real threads.
+"""The suite that every store must pass: the contract of `stores/base.py`, and races with real
+threads.
 
     class TestMyStore(StoreSuite):
         @pytest.fixture
@@ -9,8 +10,9 @@
         def forgetful(self):
             return MyStore(…, keep=PROOF_LIFE)
 
-A store whose server gives everything an end of its own leaves out `StoreSweeping`: it subclasses `StorePromises` and
-`StoreRaces`. Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS` sets how often each race is run.
+A store whose server expires everything by itself leaves out `StoreSweeping`: it subclasses
+`StorePromises` and `StoreRaces`. Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS`
+sets how often each race is run.
 """
 
 from __future__ import annotations
@@ -78,12 +80,12 @@ def run(step: Coroutine[Any, Any, T]) -> T:
 
 
 def failure_count(record: Verification) -> int:
-    """How many wrong answers count towards the next lock of this record's budget."""
+    """Return how many wrong answers count towards the next lockout of this record's budget."""
     return limits.failure_count(record.failures, record.read_at)
 
 
 def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:
-    """A verification to open, with the right code's digest where the code is ours."""
+    """Return a verification to open, with the right code's digest if the code is ours."""
     tag = _keyring.tag(phone)
     plain = Opening(
         id=new_id(tag, os.urandom),
@@ -105,7 +107,7 @@ def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Op
 
 
 def attachment(opening: Opening, **changes: Any) -> Attachment:
-    """The receipt that a driver would give for this opening."""
+    """Return the receipt that a driver would give for this opening."""
     plain = Attachment(
         status=Status.SENT,
         channel=opening.channel,
@@ -124,7 +126,9 @@ def attachment(opening: Opening, **changes: Any) -> Attachment:
 
 
 def together(count: int, step: Callable[[int], T], done: Callable[[], None] = lambda: None) -> list[T]:
-    """What `count` threads get that begin `step` at the same moment; `done` is called as each ends."""
+    """Return the results of `count` threads that start `step` simultaneously; `done` is called as
+    each ends.
+    """
     barrier = threading.Barrier(count)
     results: list[T] = []
     errors: list[BaseException] = []
@@ -133,13 +137,14 @@ def together(count: int, step: Callable[[int], T], done: Callable[[], None] = la
         try:
             barrier.wait(30)
             results.append(step(number))
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+        except BaseException as error:  # noqa: BLE001 - passed on to the test's own thread
             errors.append(error)
         finally:
             done()
 
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
-    # A step in memory is shorter than the interpreter's usual turn, so that threads would never meet in it.
+    # A step in memory is shorter than the interpreter's usual switch interval, so threads would
+    # never overlap in it.
     interval = sys.getswitchinterval()
     sys.setswitchinterval(0.00001)
     try:
@@ -165,24 +170,28 @@ class StoreCase:
 
     @pytest.fixture
     def stores(self, store: Store) -> Sequence[Store]:
-        """The store, and where it can be others on the same data: the threads of a race share them out."""
+        """The store, and if possible others on the same data: the threads of a race are spread over
+        them.
+        """
         return [store]
 
     @pytest.fixture
     def forgetful(self) -> Store:
-        """A store of the same kind that keeps records no longer than their proofs: `keep` is five minutes."""
+        """A store of the same kind that keeps records only as long as their proofs: `keep` is five
+        minutes.
+        """
         raise NotImplementedError("a subclass gives the `forgetful` fixture")
 
     @pytest.fixture
     def clock(self) -> ManualClock:
-        """A clock with microseconds that no round number would keep."""
+        """A clock whose microseconds a rounded number would lose."""
         return ManualClock(datetime(2030, 1, 1, 12, 34, 56, 789013, tzinfo=UTC))
 
     def thread_done(self) -> None:
         """Called in each thread of a race as it ends: close what the store keeps per thread."""
 
     def open(self, store: Store, clock: ManualClock, *arguments: Any, **changes: Any) -> Verification:
-        """Open a verification that no quota stands against, and return it."""
+        """Open a verification that no quota denies, and return it."""
         opened = run(store.open(opening(*arguments, **changes), [], LIMITS, clock()))
         assert isinstance(opened, Verification)
         return opened
@@ -205,7 +214,7 @@ class StoreCase:
         limits: Limits = LIMITS,
         length: int | None = None,
     ) -> Spent | Denied:
-        """Guess with one digest, of the code's own length."""
+        """Guess with one digest, with the length of the code."""
         length = record.code_length or 6 if length is None else length
         return run(store.spend(record.id, record.binding, [digest], length, limits, NOBODY, clock()))
 
@@ -216,18 +225,18 @@ class StoreCase:
         return counted.windows
 
     def fail(self, store: Store, clock: ManualClock, times: int, limits: Limits = GENEROUS, **changes: Any) -> None:
-        """Give this many wrong answers in a row, each to a verification of its own."""
+        """Give this many wrong answers in a row, each to a separate verification."""
         for _ in range(times):
             answer = self.spend(store, clock, self.open(store, clock, **changes), WRONG, limits)
             assert isinstance(answer, Spent)
 
     def locked_for(self, store: Store, clock: ManualClock, limits: Limits, **changes: Any) -> timedelta | None:
-        """How long starts are refused for wrong answers; None where they are not."""
+        """Return how long starts are refused for wrong answers; None if they are not."""
         answer = run(store.open(opening(**changes), [], limits, clock()))
         return answer.retry_after if isinstance(answer, Denied) else None
 
     def tally(self, store: Store, clock: ManualClock) -> Tally:
-        """The site-wide tally, read by a count of nothing."""
+        """Return the site-wide tally, read by counting nothing."""
         counted = run(store.count([], clock()))
         assert isinstance(counted, Counted)
         return counted.tally
@@ -235,7 +244,7 @@ class StoreCase:
     def reopen(
         self, store: Store, clock: ManualClock, record: Verification, short: bool = False, **changes: Any
     ) -> Verification | Denied:
-        """Ask for one more send, with a minute's delay and no quota unless one is named."""
+        """Request one more send, with a minute's delay and no quota unless one is named."""
         return run(
             store.reopen(
                 record.id,
@@ -255,12 +264,12 @@ class StoreCase:
         return run(store.claim(driver, record.tag, event, clock()))
 
     def kept(self, store: Store, clock: ManualClock, records: Sequence[Verification]) -> int:
-        """How many of these are still there."""
+        """Return how many of these are still stored."""
         return sum(run(store.get(record.id, clock())) is not None for record in records)
 
 
 class StorePromises(StoreCase):
-    """What a store promises, step by step."""
+    """The contract of a store, step by step."""
 
     # Records.
 
@@ -357,7 +366,7 @@ class StorePromises(StoreCase):
         spent = run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None))
         assert isinstance(spent, Spent)
         times = [opened.read_at, attached.read_at, windows[0] - timedelta(hours=1), spent.record.read_at]
-        # A database on another machine may be off by a little; one that tells another zone's time is not let off.
+        # A database on another machine may be off by a little, but not by a time zone.
         assert all(abs(time - before) < timedelta(minutes=2) for time in times)
         assert times[0] <= times[1] <= times[3]
 
@@ -541,7 +550,7 @@ class StorePromises(StoreCase):
         order = opening()
         self.open(store, clock, id=order.id)
         late = attachment(order, generation=2, sends=2, reference="slow")
-        # Both resends were given the same generation; the number of the send says which came last.
+        # Both resends got the same generation; the number of the send shows which came last.
         last = attachment(order, generation=2, sends=3, code_digest=b"2" * 32)
         newer = run(store.attach(order.id, last, clock()))
         assert run(store.attach(order.id, late, clock())) == newer
@@ -1068,7 +1077,7 @@ class StorePromises(StoreCase):
             run(store.resolve_check(record.id, right, 1, answering, clock()))
             assert self.tally(store, clock) == tally
 
-    # Quotas that are given back, and gates.
+    # Undone quotas, and gates.
 
     def test_gate_is_compared_and_not_counted(self, store: Store, clock: ManualClock) -> None:
         gate, quota = Quota("g", 2, gate=True), Quota("q", 9)
@@ -1114,7 +1123,7 @@ class StorePromises(StoreCase):
         run(store.refund(second.id, quotas, second.read_at, clock()))
         assert isinstance(run(store.open(opening(), quotas, LIMITS, clock())), Denied), "its window has ended"
 
-    # Whose verification it is.
+    # The owner of a verification.
 
     def test_only_its_subject_redeems_a_number(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, purpose="confirm", subject="s" * 22)
@@ -1417,7 +1426,9 @@ class StorePromises(StoreCase):
         assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
     def test_clock_set_back_an_hour_extends_nothing(self, store: Store, clock: ManualClock) -> None:
-        """What was begun, or proven, in a future that is not there any more is over."""
+        """Anything that started, or was verified, in a future that the clock was set back from has
+        expired.
+        """
         code, proven = self.open(store, clock), self.open(store, clock, OTHER_PHONE)
         claim = self.claim_on(store, clock, LINE, phone=PhoneNumber("+989120000005"))
         self.spend(store, clock, proven, RIGHT)
@@ -1445,7 +1456,7 @@ class StorePromises(StoreCase):
         run(store.settle(record.id, status, clock()))
         assert run(store.redeem(record.id, BINDING, "", clock())) is None
 
-    # What is over.
+    # Expired data.
 
     def test_live_data_is_never_removed(self, forgetful: Store, clock: ManualClock) -> None:
         shared, own = Quota("total", 1), Quota("sends:p", 1)
@@ -1508,7 +1519,7 @@ class StorePromises(StoreCase):
         assert run(store.settle(record.id, Status.PENDING, clock())) is False
         assert run(store.get(record.id, clock())) == record
 
-    # What must hold whatever a receipt says.
+    # Requirements for every receipt.
 
     @pytest.mark.parametrize("plan", [CALL, REMOTE])
     def test_digest_never_verifies_a_remote_code(self, store: Store, clock: ManualClock, plan: Plan) -> None:
@@ -1569,7 +1580,9 @@ class StorePromises(StoreCase):
 
 
 class StoreSweeping(StoreCase):
-    """What a store promises that removes by itself what is over; one whose server gives everything an end does not."""
+    """The contract of a store that removes expired data itself; not for one whose server expires
+    everything.
+    """
 
     def test_records_are_kept_a_day_and_purged_in_batches(self, store: Store, clock: ManualClock) -> None:
         records = [self.open(store, clock, PhoneNumber(f"+98912000010{n}")) for n in range(5)]
@@ -1611,15 +1624,15 @@ class StoreSweeping(StoreCase):
             order = opening(PhoneNumber(f"+9891200001{n:02}"))
             run(store.open(order, [Quota(f"sends:{n}", 9)], LIMITS, clock()))
             clock.move(2 * RETENTION.total_seconds())
-        # Of each start there were a record, a phone's counters and two counters of its own.
+        # Each start left a record, a phone's counters and two separate counters.
         assert run(store.purge(1000, clock())) <= 20
 
 
 class StoreRaces(StoreCase):
-    """What a store promises when many threads begin at the same moment."""
+    """The contract of a store under many simultaneous threads."""
 
     def race(self, stores: Sequence[Store], count: int, step: Callable[[Store, int], T]) -> list[T]:
-        """What `count` threads get, which begin at the same moment and share the stores out."""
+        """Return the results of `count` threads that start simultaneously, spread over the stores."""
         return together(count, lambda number: step(stores[number % len(stores)], number), self.thread_done)
 
     @pytest.mark.race
@@ -1672,7 +1685,8 @@ class StoreRaces(StoreCase):
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
         total = Quota("total", 30)
-        # In both orders, as two flows might name them: a store that locks them as they come would lock up.
+        # In both orders, as two flows might name them: a store that locks them in the given order
+        # would deadlock.
         ways = [[Quota(f"address:{n}", 5), total] for n in range(4)]
         ways += [way[::-1] for way in ways]
         answers = self.race(stores, 80, lambda store, number: run(store.count(ways[number % 8], clock())))
@@ -1766,4 +1780,6 @@ class StoreRaces(StoreCase):
 
 
 class StoreSuite(StorePromises, StoreSweeping, StoreRaces):
-    """Subclass it and give the fixtures `store` and `forgetful`; `stores` may give several on the same data."""
+    """The whole suite. Subclasses define the fixtures `store` and `forgetful`; `stores` may return
+    several on the same data.
+    """

@@ -1,4 +1,4 @@
-"""Answers instead of a network."""
+"""Canned responses instead of a network."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ Answer = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]
 
 
 class FakeTransport:
-    """Hands over prepared answers in order and keeps the requests. An exception in the list is raised."""
+    """Returns prepared responses in order and records the requests. An exception in the list is
+    raised.
+    """
 
     def __init__(self, answers: Iterable[Answer] = ()) -> None:
         self.answers = list(answers)
@@ -19,13 +21,13 @@ class FakeTransport:
         self.notices: list[Notice] = []
 
     async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
-        """Answer with the next prepared answer; a notice is kept and answered with an empty 200."""
+        """Return the next prepared response; a notice is recorded and gets an empty 200."""
         if isinstance(request, Notice):
             self.notices.append(request)
             return HttpResponse(200)
         self.requests.append(request)
         if not self.answers:
-            raise AssertionError(f"no answer left for {request.method} to {request.host}")
+            raise AssertionError(f"no response left for {request.method} to {request.host}")
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -33,7 +35,7 @@ class FakeTransport:
 
 
 def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result, list[HttpRequest | Notice]]:
-    """Run a driver's exchange against these answers: its result, and what it asked."""
+    """Run a driver's exchange against these responses; return its result and its requests."""
     asked: list[HttpRequest | Notice] = []
     remaining = list(answers)
     try:
@@ -45,6 +47,6 @@ def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result
             elif remaining:
                 request = exchange.send(remaining.pop(0))
             else:
-                raise AssertionError(f"the driver asked once more than there are answers: {request!r}")
+                raise AssertionError(f"the driver sent more requests than there are responses: {request!r}")
     except StopIteration as stop:
         return stop.value, asked

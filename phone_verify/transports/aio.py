@@ -1,7 +1,8 @@
-"""Carries `HttpRequest` values to providers without blocking: what `transport.py` promises, over asyncio.
+"""Sends `HttpRequest` values to providers without blocking: the contract of `base.py`, over
+asyncio.
 
-aiohttp does the HTTP: of the clients measured (docs/decisions) the one whose pool costs no more for each of two
-thousand requests at once than for each of five hundred.
+Uses aiohttp: of the clients measured (docs/decisions), the one whose pool costs no more per request
+for two thousand concurrent requests than for five hundred.
 """
 
 from __future__ import annotations
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
 
 
 class AsyncTransport(HttpTransport):
-    """HTTP by aiohttp: pooled, certificates checked. Make one and keep it.
+    """HTTP by aiohttp: pooled, with certificate verification. Create one and keep it.
 
-    Event loops may share it: each has connections of its own, which end with the loop (`asyncio.run` and every server
-    see to that) or by `aclose`. A cancelled request closes its connection, so no late answer reaches another one.
-    Connections are not carried over a fork. Raises `ConfigurationError` where aiohttp is not installed.
+    Event loops may share it: each has separate connections, which end with the loop (`asyncio.run`
+    and every server ensure that) or by `aclose`. A cancelled request closes its connection, so no
+    late response reaches another request. Connections are not carried over a fork. Raises
+    `ConfigurationError` if aiohttp is not installed.
     """
 
     def __init__(self) -> None:
         try:
-            import aiohttp as _  # noqa: F401 - asked for here, not at the first request
+            import aiohttp as _  # noqa: F401 - checked here, not at the first request
         except ImportError:
             raise ConfigurationError("An async site needs aiohttp: pip install 'phone-verify[async]'") from None
         self._open: dict[tuple[int, asyncio.AbstractEventLoop], _Session] = {}
@@ -55,7 +57,8 @@ class AsyncTransport(HttpTransport):
                     URL(request.url, encoded=True),
                     data=request.body,
                     headers={**HEADERS, **request.headers},
-                    # Only of connecting: the whole is bounded from outside, and a single read needs no bound besides.
+                    # For connecting only: the total is limited outside, and a single read needs no
+                    # extra limit.
                     timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT),
                     allow_redirects=False,
                     middlewares=(sending.once,),
@@ -87,7 +90,8 @@ class AsyncTransport(HttpTransport):
     async def _while_the_loop_runs(
         self, key: tuple[int, asyncio.AbstractEventLoop]
     ) -> AsyncGenerator[ClientSession, None]:
-        # A generator, because loops close those that they have begun when they shut down; there is no other hook.
+        # A generator, because event loops close the async generators that they started when they
+        # shut down; no other hook exists.
         async with _new_session() as session:
             try:
                 yield session
@@ -102,13 +106,13 @@ class _Session:
 
 
 class _Sending:
-    """One exchange: whether any of it was sent, and that it is sent once."""
+    """One exchange: tracks whether any of it was sent, and ensures that it is sent only once."""
 
     def __init__(self) -> None:
         self.sent = self._begun = False
 
     async def once(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-        """Let aiohttp send, and not again: it repeats a GET by itself when a kept connection dies on it."""
+        """Let aiohttp send once: by itself it repeats a GET if a kept connection fails."""
         if self._begun:
             raise ValueError("a request is not sent twice")
         self._begun = True
@@ -127,7 +131,7 @@ def _new_session() -> ClientSession:
     trace.on_connection_create_end.append(_connected)
     trace.on_connection_reuseconn.append(_connected)
     return ClientSession(
-        # Whoever limits starts are the quotas; a queue here would only let visitors wait until their time is over.
+        # The quotas limit starts; a queue here would only make visitors wait until they time out.
         connector=TCPConnector(limit=0),
         cookie_jar=DummyCookieJar(),
         skip_auto_headers=("Accept", "Content-Type"),
@@ -136,7 +140,7 @@ def _new_session() -> ClientSession:
 
 
 async def _read(response: ClientResponse) -> bytes | None:
-    """The whole body, or None if it is longer than any provider's; then the connection is not used again."""
+    """Return the whole body, or None if it exceeds the limit; the connection is then closed."""
     body = b""
     async for piece in response.content.iter_any():
         body += piece

@@ -1,4 +1,4 @@
-"""The contract of transports, and what the blocking and the async one share."""
+"""The contract of transports, and the code shared by the blocking and the async one."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ CONNECT_TIMEOUT = 3.0
 LONGEST_BODY = 256 * 1024
 
 
-#: What each request has, unless the driver sets its own.
+#: Default headers of each request, which the driver may override.
 HEADERS = {"User-Agent": "phone_verify", "Accept-Encoding": "identity"}
 
 
-#: Answers a request in the place of the network, or lets it pass by None.
+#: Responds to a request instead of the network, or returns None to pass it on.
 Interceptor = Callable[[HttpRequest | Notice], HttpResponse | None]
 
 
@@ -30,17 +30,19 @@ class Transport(Protocol):
     """Sends one request."""
 
     async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
-        """The answer, whatever its status, within `timeout` seconds.
+        """Return the response, for any status, within `timeout` seconds.
 
-        Raises `ProviderError` (transient) if the provider could not be reached, and `UnclearError` if it was
-        reached and no whole answer came.
+        Raises `ProviderError` (transient) if the provider could not be reached, and `UnclearError`
+        if it was reached but no complete response arrived.
         """
         ...
 
 
 @contextmanager
 def intercepted(by: Interceptor) -> Iterator[None]:
-    """Within it, whatever any transport of this process is about to send is shown to `by` first. For tests."""
+    """Within `with`, pass each outgoing request of any transport of this process to `by` first. For
+    tests.
+    """
     global _interceptor
     before, _interceptor = _interceptor, by
     try:
@@ -50,14 +52,14 @@ def intercepted(by: Interceptor) -> Iterator[None]:
 
 
 class HttpTransport:
-    """A `Transport` over the network; what is not meant for the network does not reach it."""
+    """A `Transport` over the network, with the interceptor and notices handled before it."""
 
     async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
         """See `Transport`."""
         if _interceptor is not None and (answer := _interceptor(request)) is not None:
             return answer
         if isinstance(request, Notice):
-            print(request.text, file=sys.stderr, flush=True)  # noqa: T201 - this is what a notice is for
+            print(request.text, file=sys.stderr, flush=True)  # noqa: T201 - the purpose of a notice
             return HttpResponse(200)
         return await self._exchanged(request, timeout)
 

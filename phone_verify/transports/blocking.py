@@ -1,8 +1,8 @@
-"""Carries `HttpRequest` values to providers and brings back what they answered.
+"""Sends `HttpRequest` values to providers and returns their responses.
 
-Connecting may take 3 seconds; the answer, to its last byte, as long as the caller allows. Redirects are not
-followed, environment proxies are not used, bodies are cut off at a bound. What did not leave this machine is a
-`ProviderError`; what may have arrived is an `UnclearError`.
+Connecting may take 3 seconds; the complete response, as long as the caller allows. Redirects are
+not followed, environment proxies are not used, the body size is limited. A request that did not
+leave this machine raises `ProviderError`; one that may have arrived, `UnclearError`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _PIECE = 16 * 1024
 
 
 class BlockingTransport(HttpTransport):
-    """HTTP by urllib3: pooled, thread-safe, certificates checked. Connections are not carried over a fork."""
+    """HTTP by urllib3: pooled, thread-safe, with certificate verification. Connections are not
+    carried over a fork.
+    """
 
     def __init__(self) -> None:
         self._pool: PoolManager | None = None
@@ -34,7 +36,7 @@ class BlockingTransport(HttpTransport):
         self._lock = threading.Lock()
 
     async def _exchanged(self, request: HttpRequest, timeout: float) -> HttpResponse:
-        """Never suspends."""
+        """Send the request. Never suspends."""
         from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
@@ -68,10 +70,11 @@ class BlockingTransport(HttpTransport):
 
 
 class _Watch:
-    """Bounds one exchange as a whole, and knows whether any of it was sent.
+    """Limits the total time of one exchange, and tracks whether any of it was sent.
 
-    A socket's time-out is about one read; a provider that drips a byte now and then would hold a worker for hours.
-    So the socket is shut from a timer when the time is over, and the blocked read ends.
+    A socket's time-out applies to one read; a provider that sends a byte now and then would block a
+    worker for hours. A timer therefore shuts the socket down when the time has run out, which ends
+    the blocked read.
     """
 
     _here = threading.local()
@@ -93,24 +96,26 @@ class _Watch:
 
     @classmethod
     def current(cls) -> _Watch | None:
-        """The watch over the exchange that this thread is in, if it is in one of ours."""
+        """Return the watch of the exchange in progress in this thread, if any."""
         return getattr(cls._here, "watch", None)
 
     def request_leaves(self, sock: socket.socket | None) -> None:
-        """From here on the provider may have seen the request. Raises TimeoutError if it is too late to send it."""
+        """Record that the provider may see the request from here on. Raises TimeoutError if it is
+        too late to send it.
+        """
         if self.expired:
-            raise TimeoutError  # a slow name server took all of the time
+            raise TimeoutError  # a slow name server used up the time
         self.sent, self._sock = True, sock
 
     def _shut(self) -> None:
-        self.expired = True  # without a Content-Length the cut body would look whole
+        self.expired = True  # without a Content-Length the truncated body would look complete
         if self._sock is not None:
             with suppress(OSError):
                 self._sock.shutdown(socket.SHUT_RDWR)
 
 
 def _silent(_: logging.LogRecord) -> bool:
-    # urllib3 writes whole addresses to its log, and some providers force token and number into the address.
+    # urllib3 logs complete URLs, and some providers require token and number in the URL.
     return _Watch.current() is None
 
 
@@ -150,7 +155,7 @@ def _pool_classes() -> dict[str, Any]:
 
 
 def _read(response: BaseHTTPResponse) -> bytes | None:
-    """The whole body, or None if it is longer than any provider's; then the connection is not used again."""
+    """Return the whole body, or None if it exceeds the limit; the connection is then closed."""
     body = b""
     while piece := response.read(_PIECE):
         body += piece

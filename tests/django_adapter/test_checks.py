@@ -52,8 +52,8 @@ def test_sound_site_has_no_findings(configure: Configure) -> None:
         ("E003", {"webhook_secret": "short"}, "22 characters", ""),
         ("E011", {"channels": "sms,voice"}, "no driver carries it", "PHONE_VERIFY['voice'] ="),
         ("W011", {"sms": None}, "No channel is configured", "PHONE_VERIFY['sms'] = 'console://'"),
-        ("W012", {"sms": "console://"}, "reaches no phone", "the DSN of a provider"),
-        ("W012", {"sms": "sandbox://127.0.0.1:8025"}, "reaches no phone", "the DSN of a provider"),
+        ("W012", {"sms": "console://"}, "reach no phone", "the DSN of a provider"),
+        ("W012", {"sms": "sandbox://127.0.0.1:8025"}, "reach no phone", "the DSN of a provider"),
         ("W013", {"store": "memory:"}, "one process", "PHONE_VERIFY['store'] = 'orm:'"),
         ("E013", {"store": "orm:elsewhere"}, "'elsewhere'", ""),
         (

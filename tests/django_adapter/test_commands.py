@@ -157,7 +157,7 @@ def test_command_verifies_a_number_interactively(network: Network, at: Callable[
     script = at(lambda: network.wrong, lambda: network.code)
     said("phone_verify_test", PHONE)
     told = "\n".join(script.lines)
-    assert "That is not the code" in told
+    assert "Incorrect code" in told
     assert "Verified: +98 ••••••••00" in told
     assert PHONE not in told
     assert VerificationRow.objects.get().purpose == "by_hand"

@@ -183,7 +183,7 @@ def test_no_error_and_no_repr_shows_a_credential(
     assert SECRET not in shown
 
 
-@pytest.mark.parametrize("scheme", ["no-such", "base", "dsn", "telefon_ip", "sandbox", "os"])
+@pytest.mark.parametrize("scheme", ["no-such", "base", "dsn", "sandbox", "os"])
 def test_unknown_driver_error_lists_the_known_ones(scheme: str) -> None:
     with pytest.raises(ConfigurationError, match=SETTING) as raised:
         load_driver(Dsn(scheme, (SECRET,), "127.0.0.1", setting=SETTING))
@@ -191,6 +191,13 @@ def test_unknown_driver_error_lists_the_known_ones(scheme: str) -> None:
         assert known in str(raised.value)
     for other in (SECRET, "base,", "dsn,", "telefon_ip,"):
         assert other not in str(raised.value)
+
+
+def test_a_misspelt_driver_is_told_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigurationError, match=SETTING) as raised:
+        load_driver(Dsn("telefon_ip", (SECRET,), "127.0.0.1", setting=SETTING))
+    assert "Did you mean 'telefon-ip'?" in str(raised.value)
+    assert SECRET not in str(raised.value)
 
 
 def test_every_module_is_a_driver_of_its_name() -> None:

@@ -34,8 +34,8 @@ def made(tmp_path: Path) -> Made:
 def test_init_db_creates_the_tables_once(made: Made, tmp_path: Path) -> None:
     first, second = run(made, "init-db"), run(made, "init-db")
     assert (first.exit_code, second.exit_code) == (0, 0), first.output
-    assert "The tables are made" in first.output
-    assert "already" in second.output
+    assert "Created the tables" in first.output
+    assert "up to date" in second.output
     with closing(sqlite3.connect(tmp_path / "store.sqlite3")) as database:
         assert database.execute("SELECT count(*) FROM phone_verify_verification").fetchone() == (0,)
 
@@ -43,7 +43,7 @@ def test_init_db_creates_the_tables_once(made: Made, tmp_path: Path) -> None:
 def test_init_db_reports_a_store_without_tables() -> None:
     result = run(make(), "init-db")
     assert result.exit_code == 1
-    assert "memory: has no tables" in result.output
+    assert "memory:, which has no tables" in result.output
 
 
 def test_purge_drops_ended_verifications(made: Made) -> None:

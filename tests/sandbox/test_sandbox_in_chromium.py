@@ -47,12 +47,12 @@ def test_scenario_is_saved_and_loaded_on_the_page(page: Any, tmp_path: Path) -> 
     (tmp_path / "wrong.json").write_text('{\t"faults": [{"provider": "nobody"}]}')
     with SandboxServer() as server:
         page.goto(server.url)
-        page.get_by_text("Make things go wrong").click()
+        page.get_by_text("Simulate failures").click()
         chosen = page.get_by_label("Load a file")
         chosen.set_input_files(tmp_path / "mine.yaml")
-        page.get_by_text("mine.yaml is loaded.").wait_for()
-        page.get_by_text("answers wrong JSON (html)").wait_for()
-        page.get_by_text("Calls by itself after 2 s, hiding its number").wait_for()
+        page.get_by_text("Loaded mine.yaml.").wait_for()
+        page.get_by_text("malformed response (html)").wait_for()
+        page.get_by_text("Calls automatically after 2 s, hiding its number").wait_for()
         with page.expect_download() as download:
             page.get_by_role("link", name="Save to a file").click()
         assert download.value.suggested_filename == "scenario.yaml"
@@ -60,12 +60,12 @@ def test_scenario_is_saved_and_loaded_on_the_page(page: Any, tmp_path: Path) -> 
         before = present(server.sandbox)
         assert read_scenario((tmp_path / "saved.yaml").read_text("utf-8")) == before
 
-        page.get_by_role("button", name="Mend").click()
-        page.get_by_text("answers wrong JSON (html)").wait_for(state="detached")
+        page.get_by_role("button", name="Remove").click()
+        page.get_by_text("malformed response (html)").wait_for(state="detached")
         chosen.set_input_files(tmp_path / "wrong.json")
         page.get_by_role("alert").get_by_text("faults[0].provider: write one of: amoot").wait_for()
         chosen.set_input_files(tmp_path / "saved.yaml")
-        page.get_by_text("answers wrong JSON (html)").wait_for()
+        page.get_by_text("malformed response (html)").wait_for()
         assert page.get_by_role("alert").is_hidden()
         assert present(server.sandbox) == before
 
@@ -73,12 +73,12 @@ def test_scenario_is_saved_and_loaded_on_the_page(page: Any, tmp_path: Path) -> 
 def test_fault_is_set_on_the_page(page: Any) -> None:
     with SandboxServer() as server:
         page.goto(server.url)
-        page.get_by_text("Make things go wrong").click()
+        page.get_by_text("Simulate failures").click()
         page.get_by_label("Provider").select_option("ssms")
-        page.get_by_label("Refuse with").select_option("nothing_sent")
-        page.get_by_label("Wrong JSON").select_option("types")
-        page.get_by_role("button", name="Let it happen").click()
-        page.get_by_text("refuses with nothing_sent, answers wrong JSON (types)").wait_for()
+        page.get_by_label("Error to return").select_option("nothing_sent")
+        page.get_by_label("Malformed response").select_option("types")
+        page.get_by_role("button", name="Apply").click()
+        page.get_by_text("returns nothing_sent, malformed response (types)").wait_for()
         ((provider, phone, fault),) = server.sandbox.faults.all()
         assert (provider, phone, fault.refuse, fault.malformed) == ("ssms", None, "nothing_sent", "types")
         # No horizontal overflow.

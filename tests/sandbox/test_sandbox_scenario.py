@@ -138,27 +138,27 @@ def test_used_up_fault_is_saved_in_its_state(client: Client) -> None:
     [
         ("faults: 7", "faults", "line 1: write a list of at most 200"),
         ("\n- faults", "", "line 2: write names with values: faults, handsets, webhooks, lines"),
-        ("fault: []", "fault", "line 1: not known; known are: faults, handsets, webhooks, lines"),
+        ("fault: []", "fault", "line 1: unknown; known are: faults, handsets, webhooks, lines"),
         ("faults:\n  - provider: nobody", "faults[0].provider", "line 2: write one of: amoot, evand, ferzz, ssms"),
         ("faults:\n  -\n", "faults[0].provider", "write one of"),
         ("faults:\n  - provider: amoot\n    refuse: Broke", "faults[0].refuse", "line 3: write null or one of: Failed"),
-        ("faults:\n  - provider: amoot\n    explode: 1", "faults[0].explode", "line 3: write nothing; known are"),
+        ("faults:\n  - provider: amoot\n    explode: 1", "faults[0].explode", "line 3: write nothing; known"),
         ("faults:\n  - provider: amoot\n    phone: x", "faults[0].phone", "line 3: write a phone number"),
         ("faults:\n  - provider: ferzz\n    variants: {length: 9}", "faults[0].variants", "line 3: write an object of"),
-        ("faults: [{provider: amoot}, {provider: amoot}]", "faults[1]", "have a fault already"),
+        ("faults: [{provider: amoot}, {provider: amoot}]", "faults[1]", "already have a fault"),
         ("handsets:\n  - phone: 12", "handsets[0].phone", "line 2: write a phone number"),
         ("handsets:\n  - {dials_after: 1}", "handsets[0].phone", "line 2: write a phone number"),
         ('handsets: ["+989120000000"]', "handsets[0]", "write names with values: phone"),
         ('handsets:\n  - phone: "+989120000000"\n    dials_after: soon', "handsets[0].dials_after", "line 3: write s"),
         ('handsets:\n  - phone: "+989120000000"\n    dials_after: true', "handsets[0].dials_after", "line 3: write s"),
         ('handsets:\n  - phone: "+989120000000"\n    dials_after: 61', "handsets[0].dials_after", "0 to 60"),
-        ('handsets:\n  - phone: "+989120000000"\n    hidden: true', "handsets[0].hidden", "write dials_after too"),
+        ('handsets:\n  - phone: "+989120000000"\n    hidden: true', "handsets[0].hidden", "set dials_after too"),
         ('handsets:\n  - {phone: "+989120000000", dials_after: 1, hidden: 1}', "handsets[0].hidden", "true or false"),
-        ('handsets:\n  - {phone: "+989120000000", types: 1}', "handsets[0].types", "line 2: not known"),
-        ("handsets: [{phone: 09120000000}, {phone: +989120000000}]", "handsets[1].phone", "in the list already"),
+        ('handsets:\n  - {phone: "+989120000000", types: 1}', "handsets[0].types", "line 2: unknown"),
+        ("handsets: [{phone: 09120000000}, {phone: +989120000000}]", "handsets[1].phone", "already in the list"),
         ("webhooks:\n  ssms: https://site.example/", "webhooks.ssms", "line 2: write plain http on this machine"),
-        ("webhooks: {amoot2: http://127.0.0.1/}", "webhooks.amoot2", "not known; known are"),
-        ("lines: {amoot: [+79990000001]}", "lines.amoot", "not known; known are: ssms, telefon-ip"),
+        ("webhooks: {amoot2: http://127.0.0.1/}", "webhooks.amoot2", "unknown; known are"),
+        ("lines: {amoot: [+79990000001]}", "lines.amoot", "unknown; known are: ssms, telefon-ip"),
         ("lines: {ssms: []}", "lines.ssms", "write at least one number"),
         ("lines: {ssms: [1]}", "lines.ssms[0]", "write a phone number"),
         ("lines: {ssms: [+79990000001]}", "lines.ssms", "write numbers that telefon-ip does not have"),
@@ -358,6 +358,6 @@ def test_command_reports_a_wrong_file(tmp_path: Path, content: bytes, said: str)
     file.write_bytes(content)
     done = subprocess.run(command("--scenario", str(file)), capture_output=True, text=True, timeout=60)
     assert done.returncode != 0
-    assert f"{file} cannot be played" in done.stderr
+    assert f"invalid scenario {file}" in done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr

@@ -292,7 +292,7 @@ def test_forbidden_command_is_reported_and_info_is_optional(own: RedisServer, ca
 )
 def test_command_forbidden_in_a_script_is_reported(text: str) -> None:
     told = explained(redis.ResponseError(text))
-    assert "its ACL forbids the user a command" in told
+    assert "its ACL forbids a command" in told
     assert "site" not in told
 
 
@@ -314,10 +314,10 @@ def test_tls_is_used_and_the_certificate_is_checked(tmp_path: Path) -> None:
         url = f"rediss://{HOST}:{tls_port}/0"
         one_login(RedisStore.from_url(f"{url}?ssl_ca_certs={tmp_path}/ca.pem"))
         for authorities in ("", f"?ssl_ca_certs={tmp_path}/other.pem"):
-            with pytest.raises(StoreError, match="no connection"):
+            with pytest.raises(StoreError, match="cannot be reached"):
                 run(RedisStore.from_url(url + authorities).get("x" * 44, None))
         other_name = RedisStore.from_url(f"rediss://localhost:{tls_port}/0?ssl_ca_certs={tmp_path}/ca.pem")
-        with pytest.raises(StoreError, match="no connection"):
+        with pytest.raises(StoreError, match="cannot be reached"):
             run(other_name.get("x" * 44, None))
 
 
@@ -359,7 +359,7 @@ def test_sentinels_lead_to_the_new_primary(tmp_path: Path) -> None:
 def test_unknown_sentinel_service_is_a_store_error(tmp_path: Path) -> None:
     with sentinel(tmp_path) as (_, _, watcher):
         store = RedisStore.from_url(f"redis+sentinel://{watcher.host}/unknown")
-        with pytest.raises(StoreError, match="no connection"):
+        with pytest.raises(StoreError, match="cannot be reached"):
             run(store.get("x" * 44, None))
 
 
@@ -580,7 +580,7 @@ def test_killed_server_is_a_store_error_until_back(own: RedisServer, caplog: Any
     own.kill()
     began = time.monotonic()
     for step in (lambda: store.get(record.id, None), lambda: store.open(opening(), [], LIMITS, None)):
-        with pytest.raises(StoreError, match="no connection") as raised:
+        with pytest.raises(StoreError, match="cannot be reached") as raised:
             run(step())
         assert raised.value.__cause__ is None
         assert record.id not in str(raised.value)
@@ -693,7 +693,7 @@ def test_silent_server_times_out_and_late_reply_is_discarded(own: RedisServer) -
         run(store.open(order, [], LIMITS, None))
     own.freeze()
     began = time.monotonic()
-    with pytest.raises(StoreError, match="in time"):
+    with pytest.raises(StoreError, match="timed out"):
         run(store.spend(first.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
     assert time.monotonic() - began < 2
     own.thaw()
@@ -717,7 +717,7 @@ def test_lost_reply_is_not_retried(
         run(store.open(order, [], LIMITS, None))
         run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         place.answers_to_lose = 1
-        with pytest.raises(StoreError, match="no connection"):
+        with pytest.raises(StoreError, match="cannot be reached"):
             run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None))
         found = run(store.get(order.id, None))
         assert found is not None

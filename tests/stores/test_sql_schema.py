@@ -154,13 +154,13 @@ def ran(store: str) -> tuple[int, str]:
 
 
 def test_command_reports_what_it_did(url: str) -> None:
-    assert ran(url) == (0, f"The tables are made, in revision {schema.HEAD}.\n")
-    assert ran(url) == (0, f"The tables are of revision {schema.HEAD} already.\n")
+    assert ran(url) == (0, f"Created the tables, revision {schema.HEAD}.\n")
+    assert ran(url) == (0, f"The tables are up to date, revision {schema.HEAD}.\n")
 
 
 def test_command_upgrades_the_tables(url: str) -> None:
     first_tables(url)
-    assert ran(url) == (0, f"The tables were of revision 0001, and are of {schema.HEAD} now.\n")
+    assert ran(url) == (0, f"Migrated the tables from revision 0001 to {schema.HEAD}.\n")
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_command_upgrades_the_tables(url: str) -> None:
         ("orm:", "manage.py migrate"),
         ("redis://someone:hunter2@h/0", "has no tables"),
         ("sqlite:///", "SQLite needs a file"),
-        ("postgresql://someone:hunter2@127.0.0.1:1/x", "could not make the tables"),
+        ("postgresql://someone:hunter2@127.0.0.1:1/x", "could not create the tables"),
     ],
 )
 def test_command_reports_errors(store: str, said: str) -> None:

@@ -72,13 +72,13 @@ def test_code_waits_for_a_message_in_transit(phone_sandbox: PhoneSandbox) -> Non
 
 
 def test_missing_code_error_says_where_to_look(phone_sandbox: PhoneSandbox) -> None:
-    with pytest.raises(AssertionError, match="asked 0 times: does the site have the sandbox's DSN") as caught:
+    with pytest.raises(AssertionError, match="received 0 requests: does the site have the sandbox's DSN") as caught:
         phone_sandbox.handset(PHONE).code(wait=0)
     assert PHONE[3:] not in str(caught.value)
     assert PHONE[3:] not in repr(phone_sandbox.handset(PHONE))
     phone_sandbox.fault("amoot", lose=True)
     site(phone_sandbox).start(PhoneNumber(PHONE))
-    with pytest.raises(AssertionError, match=r"asked 1 times$"):
+    with pytest.raises(AssertionError, match=r"received 1 requests$"):
         phone_sandbox.handset(PHONE).code(wait=0)
 
 

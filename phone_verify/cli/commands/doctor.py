@@ -18,13 +18,13 @@ _WIDEST = 100
 
 @click.command()
 @of_a_site
-@click.option("--offline", is_flag=True, help="Ask neither the store nor any provider.")
-@click.option("--show-webhook-urls", is_flag=True, help="Show webhook addresses with the secret in them.")
+@click.option("--offline", is_flag=True, help="Don't contact the store or providers.")
+@click.option("--show-webhook-urls", is_flag=True, help="Show webhook URLs including their secret.")
 def doctor(site: SiteTarget, offline: bool, show_webhook_urls: bool) -> None:
-    """Say what is wrong with a site's configuration, and what to write.
+    """Check a site's configuration and suggest fixes.
 
-    Asks the store and those providers that can be asked without sending anything. Ends with status 1 if there is an
-    error.
+    Queries the store, and the providers that can be queried without sending anything. Exits with
+    status 1 if there are errors.
     """
     findings = list(site.faults)
     if site.given is not None:

@@ -10,8 +10,8 @@ from ..driver_list import entries, table
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 def drivers(as_json: bool) -> None:
-    """Show what each driver can do, and how its DSN is written."""
+    """List drivers, their features and DSN format."""
     found = entries()
     click.echo(json.dumps([entry.document() for entry in found], indent=2) if as_json else table(found))

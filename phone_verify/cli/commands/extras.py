@@ -10,7 +10,7 @@ import click
 
 @contextmanager
 def needed(extra: str) -> Iterator[None]:
-    """Within it an import that fails is told as the extra that has the package."""
+    """Report an ImportError within `with` as a missing extra."""
     try:
         yield
     except ImportError as error:

@@ -13,9 +13,9 @@ from .extras import needed
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
 @click.option("--port", default=8025, show_default=True, type=click.IntRange(0, 65535))
-@click.option("--scenario", type=click.File(encoding="utf-8"), help="A file that says how the network behaves.")
+@click.option("--scenario", type=click.File(encoding="utf-8"), help="Scenario file to load.")
 def sandbox(host: str, port: int, scenario: TextIO | None) -> None:
-    """Run the stand-in for the phone network, with handsets on a page."""
+    """Run a simulated phone network with virtual handsets."""
     with needed("sandbox"):
         from ...sandbox import SandboxServer, ScenarioError, load, read_scenario
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -28,8 +28,8 @@ def sandbox(host: str, port: int, scenario: TextIO | None) -> None:
         try:
             load(server.sandbox, read_scenario(scenario.read()))
         except ScenarioError as error:
-            raise click.ClickException(f"{scenario.name} cannot be played:\n{error}") from None
+            raise click.ClickException(f"invalid scenario {scenario.name}:\n{error}") from None
         except UnicodeDecodeError:
-            raise click.ClickException(f"{scenario.name} cannot be played: it is not UTF-8") from None
+            raise click.ClickException(f"invalid scenario {scenario.name}: not UTF-8") from None
     click.echo(f"Handsets on {server.url}/\nFor a site: PHONE_VERIFY_SMS={server.dsn} (Ctrl-C stops it)")
     server.run()

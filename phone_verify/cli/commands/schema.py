@@ -12,9 +12,9 @@ from ..site_loader import SiteTarget, of_a_site
 @click.command()
 @of_a_site
 def schema(site: SiteTarget) -> None:
-    """Make the tables of an SQL store, or bring them up to date.
+    """Create or migrate the SQL store's tables.
 
-    For the store of PHONE_VERIFY_STORE. The tables of orm: are made by Django's own `manage.py migrate`.
+    Applies to the store in PHONE_VERIFY_STORE. For orm:, use Django's `manage.py migrate`.
     """
     try:
         if site.given is None:
@@ -22,17 +22,17 @@ def schema(site: SiteTarget) -> None:
         store = Settings.read(site.given.values, site.given.environ).store or site.given.default_store()
         scheme = store.partition(":")[0]
         if scheme == "orm":
-            raise click.ClickException("orm: is Django's own database; its tables are made by `manage.py migrate`")
+            raise click.ClickException("PHONE_VERIFY_STORE is orm:, Django's database. Run `manage.py migrate`.")
         if scheme not in ("sqlite", "postgresql", "mysql"):
-            raise click.ClickException(f"{scheme}: has no tables; write an SQL store into PHONE_VERIFY_STORE")
+            raise click.ClickException(f"PHONE_VERIFY_STORE is {scheme}:, which has no tables. Set an SQL URL.")
         from ...stores.sql.schema import upgrade
 
         before, now = upgrade(store)
     except (ConfigurationError, StoreError) as error:
         raise click.ClickException(str(error)) from None
     if before is None:
-        click.echo(f"The tables are made, in revision {now}.")
+        click.echo(f"Created the tables, revision {now}.")
     elif before < now:
-        click.echo(f"The tables were of revision {before}, and are of {now} now.")
+        click.echo(f"Migrated the tables from revision {before} to {now}.")
     else:
-        click.echo(f"The tables are of revision {before} already.")
+        click.echo(f"The tables are up to date, revision {before}.")

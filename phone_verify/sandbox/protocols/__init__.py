@@ -1,4 +1,4 @@
-"""The providers the sandbox can stand in for. A new one is a module beside this one and a row here."""
+"""The simulated providers. A new one is a module in this package and an entry here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,8 +1,9 @@
-"""Amoot SMS: a text with a code, the code made by either side.
+"""Amoot SMS: a text with a code, which either side generates.
 
-HTTP is 200 whatever happens; `Status` tells. Names of parameters are not case-sensitive, the token comes in the
-`Authorization` header or as a parameter, and everything may stand in the query, a form or JSON. How a message fared is
-told by GET to the URL in the panel (`PUT /api/webhooks`), each value in double quotes.
+HTTP is always 200; `Status` decides. Parameter names are case-insensitive, the token comes in the
+`Authorization` header or as a parameter, and everything may be in the query, a form or JSON.
+Deliveries are reported by GET to the URL in the panel (`PUT /api/webhooks`), each value in double
+quotes.
 """
 
 from datetime import timedelta, timezone
@@ -93,7 +94,7 @@ _STATUS_NUMBERS: Final = {
     "System_Disabled": -300,
 }
 
-#: Names that the service answers with although its table lacks them; they have no number.
+#: Names that the service returns although its table lacks them; they have no number.
 _UNLISTED_STATUSES: Final = ("DailyLimit_Exceeded", "FilterMessage_Reject", "Insufficient_Credit", "Line_Not_Active")
 
 _EMPTY_ACCOUNT: Final[dict[str, object]] = {
@@ -123,7 +124,7 @@ _ACCOUNT: Final[dict[str, object]] = {
 
 
 def send_quick_otp(visit: Visit) -> Answer:
-    """Send a text with a code, the caller's own or one made here."""
+    """Send a text with a code, supplied by the client or generated here."""
     fields = _admitted(visit)
     written = fields.get("mobile")
     if written in (None, ""):
@@ -151,14 +152,14 @@ def send_quick_otp(visit: Visit) -> Answer:
 
 
 def account_status(visit: Visit) -> Answer:
-    """Tell the credit and the prices of the account."""
+    """Return the credit and the prices of the account."""
     _admitted(visit)
     visit.meet(None)
     return Answer({"Status": _status(visit, "Success"), **_ACCOUNT})
 
 
 def get_delivery(visit: Visit) -> Answer:
-    """Tell whether one message has arrived."""
+    """Return whether one message has arrived."""
     fields = _admitted(visit)
     number = _whole(fields.get("messageid"))
     dispatch = visit.network.dispatch(number - _FIRST_MESSAGE_ID) if number is not None else None
@@ -190,7 +191,7 @@ def _report_url(url: str, delivery: dict[str, object], form: str) -> str:
 
 
 def _admitted(visit: Visit) -> dict[str, object]:
-    """Read the parameters under lower-case names, and refuse a token that is no good."""
+    """Read the parameters under lower-case names, and reject an invalid token."""
     fields = {name.lower(): value for name, value in visit.fields().items()}
     visit.admit(visit.request.headers.get("Authorization") or fields.get("token"))
     return fields
@@ -206,7 +207,9 @@ def _code_length(value: object) -> int:
 
 
 def _own_code(value: object, length: int) -> str | None:
-    """Read the caller's own code. One that disagrees with `CodeLength` is a mistake worth hearing about."""
+    """Return the client's code. One that disagrees with `CodeLength` is rejected, to expose the
+    mistake.
+    """
     if value in (None, ""):
         return None
     if not isinstance(value, str) or not value.isascii() or not value.isalnum():

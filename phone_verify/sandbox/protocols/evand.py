@@ -1,7 +1,9 @@
-"""Evand: a text with a code of five digits, which Evand makes and checks. A token for the participant is the proof.
+"""Evand: a text with a code of five digits, which Evand generates and checks. A token for the
+participant is the proof.
 
-The site asks for a token of its own, sends with it, and exchanges the code that the user typed. The replies are
-OAuth2's; no source shows them. A code is good once, for two minutes, and only until the next one is sent.
+The site requests a token, sends with it, and exchanges the code that the user entered. The replies
+are OAuth2's; no source shows them. A code is valid once, for two minutes, and only until the next
+one is sent.
 """
 
 import threading
@@ -27,7 +29,7 @@ LIFE: Final = timedelta(seconds=120)
 _TOKEN_LIFE: Final = timedelta(seconds=3600)
 _CODE_LENGTH = 5
 
-#: HTTP status, OAuth2's `error` where there is one, and `message` of each error. None is published.
+#: HTTP status, OAuth2's `error` if there is one, and `message` of each error. None is published.
 _ERRORS: Final = {
     "wrong_client": (401, "invalid_client", "client authentication failed"),
     "expired_client": (401, "invalid_client", "the client has expired"),
@@ -42,13 +44,13 @@ _ERRORS: Final = {
     "server_error": (500, None, "server error"),
 }
 
-#: Ids of the dispatches whose code was exchanged; a network that is gone takes its own along.
+#: Ids of the dispatches whose code was exchanged, weakly keyed by network.
 _EXCHANGED: Final[WeakKeyDictionary[Network, set[int]]] = WeakKeyDictionary()
 _EXCHANGE = threading.Lock()
 
 
 def give_token(visit: Visit) -> Answer:
-    """Give the site a token, or the participant one for the right code."""
+    """Issue a token to the site, or the participant's for the right code."""
     body = visit.json_object()
     match body.get("grant_type"):
         case "client_credentials":
@@ -63,7 +65,7 @@ def give_token(visit: Visit) -> Answer:
 
 
 def send_code(visit: Visit) -> Answer:
-    """Send a new code to a mobile."""
+    """Send a new code to a mobile number."""
     body = visit.json_object()
     _admit_token(visit)
     phone = _mobile(body)
@@ -95,7 +97,9 @@ def _exchange(visit: Visit, body: dict[str, object]) -> Answer:
 
 
 def _take(network: Network, phone: str, code: str) -> bool:
-    """Use up the newest code that was sent to this phone, if it is this one; for exactly one caller."""
+    """Use up the newest code that was sent to this phone, if it is this one; returns True to
+    exactly one caller.
+    """
     with _EXCHANGE:
         sent = network.dispatches(PROVIDER.name)
         newest = next((dispatch for dispatch in sent if dispatch.phone == phone), None)
@@ -110,7 +114,7 @@ def _take(network: Network, phone: str, code: str) -> bool:
 
 
 def _token(visit: Visit, kind: str) -> Answer:
-    """A token that says when it ends; the real one's inside is nobody's business either."""
+    """Return a token that contains its expiry; the format of the real one is opaque to clients too."""
     now = visit.network.now()
     stale = kind == "CLIENT" and visit.variant("client_token") == "expired"
     ends_at = int((now if stale else now + _TOKEN_LIFE).timestamp())
@@ -123,11 +127,11 @@ def _token(visit: Visit, kind: str) -> Answer:
 
 
 def _admit_token(visit: Visit) -> None:
-    """Take a token of the site or of a user, with or without a word before it, until it ends."""
+    """Accept a token of the site or of a user, with or without a prefix, until it expires."""
     token = visit.request.headers.get("Authorization", "").rpartition(" ")[2]
     match token.split("."):
         case ["SANDBOX", "CLIENT" | "USER", ends_at, _] if ends_at.isascii() and ends_at.isdecimal():
-            # Twelve digits reach further than any clock.
+            # Twelve digits exceed the range of any clock.
             if len(ends_at) < 12 and visit.network.now() < datetime.fromtimestamp(int(ends_at), UTC):
                 return
     raise RefusedError("bad_token")
@@ -148,7 +152,7 @@ def _mobile(body: dict[str, object]) -> str:
 
 
 def _code(value: object) -> str:
-    """Read a code, as a text or, as the blog's sample may be read, as a number."""
+    """Read a code, as text or, as the blog's sample may be interpreted, as a number."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_CODE_LENGTH:
         return f"{value:0{_CODE_LENGTH}}"
     if isinstance(value, str) and value:

@@ -1,6 +1,8 @@
-"""FlashCall (Ferzz): the phone rings shortly, and the last digits of the calling number are the code.
+"""FlashCall (Ferzz): the phone rings briefly, and the last digits of the calling number are the
+code.
 
-The provider makes the code and tells it in its answer. Every call comes from another number than the one before it.
+The provider generates the code and returns it in its response. Every call comes from a different
+number than the previous one.
 """
 
 from datetime import timedelta
@@ -23,7 +25,7 @@ from phone_verify.sandbox.protocols.base import (
 _NATIONAL_LENGTH = 11
 _HEAD = "0990000000"
 
-#: A service's codes are good for this long; until then its report leaves the outcome open.
+#: A service's codes are valid for this long; until then its report leaves the outcome open.
 _VALIDITY = timedelta(minutes=2)
 
 _SUCCESS = "درخواست با موفقیت انجام شد"
@@ -48,7 +50,7 @@ def call(visit: Visit) -> Answer:
 
 
 def retry(visit: Visit) -> Answer:
-    """Ring once more for an earlier `tracking_code`, from another number."""
+    """Ring again for an earlier `tracking_code`, from another number."""
     body = visit.json_object()
     tracking_code = body.get("tracking_code")
     tracked = [_tracking_code(dispatch.id) for dispatch in visit.network.dispatches(PROVIDER.name)]

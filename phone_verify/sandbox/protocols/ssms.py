@@ -1,9 +1,11 @@
-"""The SSMS platform: SMS, flash calls and calls to a line, all through one address and named by `method`.
+"""The SSMS platform: SMS, flash calls and calls to a line, all through one URL and selected by
+`method`.
 
-Numbers are written `7` + 10 digits. Errors come with HTTP 200 and an `err_code`; without `format` the answer is XML. A
-call that is awaited is reported by GET to the URL in the cabinet (`PUT /api/webhooks`), or to the wait's `hook_url`.
+Numbers are written `7` + 10 digits. Errors come with HTTP 200 and an `err_code`; without `format`
+the response is XML. An expected call is reported by GET to the URL in the account (`PUT
+/api/webhooks`), or to the wait's `hook_url`.
 
-At `/` the sandbox has its page, so that requests by GET are answered at `/ssms/` only.
+The sandbox's page is at `/`, so GET requests are served at `/ssms/` only.
 """
 
 import re
@@ -83,9 +85,9 @@ _Data = Mapping[str, object]
 
 
 def _call(visit: Visit) -> Answer:
-    """Do what `method` names."""
+    """Dispatch by `method`."""
     fields = visit.fields()
-    # First, so that the account's dialect holds for refusals too.
+    # First, so that the account's variant applies to refusals too.
     visit.meet(RUSSIA.to_e164(fields.get("phone")))
     _admit(visit, fields)
     method = _METHODS.get(_text(fields, "method"))
@@ -124,7 +126,7 @@ def _push_msg(visit: Visit, fields: _Data) -> _Data:
 
 
 def _wait_call(visit: Visit, fields: _Data) -> _Data:
-    """Name a line, and wait for the phone to call it."""
+    """Return a line, and wait for the phone to call it."""
     phone = _phone(fields)
     life = _life(fields) + (_LATE if visit.variant("late_calls") == "reported" else timedelta(0))
     hook = _text(fields, "hook_url")
@@ -142,14 +144,14 @@ def _wait_call(visit: Visit, fields: _Data) -> _Data:
 
 
 def _get_msg_report(visit: Visit, fields: _Data) -> _Data:
-    """Tell what became of a message."""
+    """Return the delivery report of a message."""
     id = _text(fields, "id")
     number = int(id) - _FIRST_ID if id.isascii() and id.isdecimal() and len(id) <= 12 else -1
     found = visit.network.dispatch(number) or visit.network.wait(number)
     if found is None or found.provider != PROVIDER.name:
         raise RefusedError("unknown_message")
     if isinstance(found, Wait) and found.held is None:
-        raise RefusedError("unknown_message")  # a call is awaited, and no message sent
+        raise RefusedError("unknown_message")  # a call is expected, and no message sent
     at = found.at if isinstance(found, Dispatch) else found.opened_at
     state = _state_of(found, visit)
     report = {
@@ -168,7 +170,7 @@ def _get_msg_report(visit: Visit, fields: _Data) -> _Data:
 
 
 def _get_profile(visit: Visit, fields: _Data) -> _Data:
-    """Tell whose account this is, and the money left."""
+    """Return the account's owner and balance."""
     return {
         "id": 1,
         "email": "user@site.example",
@@ -191,7 +193,7 @@ _METHODS: Final = {
 
 
 def _admit(visit: Visit, fields: _Data) -> None:
-    """Refuse the credentials that stand for trouble: the key, or the password with its login."""
+    """Reject the special credentials: the key, or the password with its login."""
     if "key" in fields or "email" not in fields:
         visit.admit(fields.get("key"))
         return

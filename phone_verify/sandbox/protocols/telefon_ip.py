@@ -1,7 +1,7 @@
 """Telefon-IP: the user calls a line, or a code comes by flash call, SMS or Telegram.
 
-The token is a segment of the path. Numbers are written `8` + 10 digits, lines `7` + 10 digits. A line waits for its
-caller for 120 seconds.
+The token is a segment of the path. Numbers are written `8` + 10 digits, lines `7` + 10 digits. A
+line waits for its caller for 120 seconds.
 """
 
 import csv
@@ -39,7 +39,8 @@ _STRANGER = "+79000000013"
 #: The provider's clock: its times carry no zone.
 _MOSCOW_TIME: Final = timezone(timedelta(hours=3))
 
-#: HTTP status and `error` of each error. Only `unknown_id` is published; a bad token is known by the word "token".
+#: HTTP status and `error` of each error. Only `unknown_id` is published; a bad token is recognised
+#: by the word "token".
 _ERRORS: Final = {
     "bad_token": (401, "token is not valid"),
     "expired_token": (401, "token has expired"),
@@ -55,13 +56,13 @@ _ERRORS: Final = {
 
 
 def reverse_auth_phone_get(visit: Visit) -> Answer:
-    """Name a line for the user to call; the outcome is asked for."""
+    """Return a line for the user to call; the outcome is polled."""
     visit.admit(visit.path["token"])
     return _start(visit, visit.request.args.get("phone"), webhook=None)
 
 
 def reverse_auth_phone_post(visit: Visit) -> Answer:
-    """Name a line for the user to call; the outcome is sent to a webhook too."""
+    """Return a line for the user to call; the outcome is also sent to a webhook."""
     visit.admit(visit.path["token"])
     fields = visit.fields()
     webhook = fields.get("webhook")
@@ -71,7 +72,7 @@ def reverse_auth_phone_post(visit: Visit) -> Answer:
 
 
 def reverse_auth_phone_check(visit: Visit) -> Answer:
-    """Tell who called for this id."""
+    """Return the caller for this id."""
     visit.admit(visit.path["token"])
     wait = visit.network.wait(_inner_id(visit.path["id"]))
     visit.meet(wait.phone if wait else None)
@@ -98,7 +99,9 @@ def reverse_auth_phone_check(visit: Visit) -> Answer:
 
 
 def get_code(visit: Visit) -> Answer:
-    """Ring the phone, the code in the calling number; with `sms=true` send a text if the call can't get through."""
+    """Ring the phone, the code in the calling number; with `sms=true` send a text if the call
+    fails.
+    """
     visit.admit(visit.path["token"])
     phone = _phone(visit, visit.path["phone"])
     _keep_daily_limit(visit, phone)
@@ -112,14 +115,14 @@ def get_code(visit: Visit) -> Answer:
 
 
 def get_sms_code(visit: Visit) -> Answer:
-    """Send a code by SMS: the caller's own, at most four characters, or one made here."""
+    """Send a code by SMS: the client's, of at most four characters, or one generated here."""
     visit.admit(visit.path["token"])
     phone = _phone(visit, visit.path["phone"])
     return _ok(_receipt(_send_code(visit, phone, _own_code(visit, range(1, _CODE_LENGTH + 1)))))
 
 
 def get_tg_code(visit: Visit) -> Answer:
-    """Send a code by Telegram: the caller's own, of four characters, or one made here."""
+    """Send a code by Telegram: the client's, of four characters, or one generated here."""
     visit.admit(visit.path["token"])
     phone = _phone(visit, visit.path["phone"])
     code = _own_code(visit, range(_CODE_LENGTH, _CODE_LENGTH + 1))
@@ -144,7 +147,7 @@ def get_tg_code(visit: Visit) -> Answer:
 
 
 def get_status(visit: Visit) -> Answer:
-    """Tell whether what an id stands for was delivered."""
+    """Return whether the order with this id was delivered."""
     visit.admit(visit.path["token"])
     dispatch = visit.network.dispatch(_inner_id(visit.path["id"]))
     visit.meet(dispatch.phone if dispatch else None)
@@ -163,7 +166,7 @@ def get_status(visit: Visit) -> Answer:
 
 
 def get_balance(visit: Visit) -> Answer:
-    """Tell the money left."""
+    """Return the balance."""
     visit.admit(visit.path["token"])
     visit.meet(None)
     match visit.variant("balance"):
@@ -176,7 +179,7 @@ def get_balance(visit: Visit) -> Answer:
 
 
 def get_billing_record(visit: Visit) -> Answer:
-    """List the newest dispatches, at most a hundred."""
+    """Return the newest dispatches, at most a hundred."""
     visit.admit(visit.path["token"])
     visit.meet(None)
     count = visit.path["count"]
@@ -186,7 +189,7 @@ def get_billing_record(visit: Visit) -> Answer:
 
 
 def post_billing_data(visit: Visit) -> Answer:
-    """List the dispatches of some days, the last one included."""
+    """Return the dispatches of a range of days, the last one included."""
     visit.admit(visit.path["token"])
     visit.meet(None)
     body = visit.json_object()
@@ -196,7 +199,7 @@ def post_billing_data(visit: Visit) -> Answer:
 
 
 def get_billing_csv(visit: Visit) -> Answer:
-    """Give the dispatches from one day on as a CSV file."""
+    """Return the dispatches since a day as a CSV file."""
     visit.admit(visit.path["token"])
     visit.meet(None)
     first = _day(visit.path["first"])
@@ -217,8 +220,9 @@ def _start(visit: Visit, written: object, webhook: str | None) -> Answer:
         "auth_phone": wait.line.removeprefix("+"),
         "id": str(shown_id) if visit.variant("id") == "string" else shown_id,
     }
-    # The published sample's picture has an id of its own, its link is an HTML anchor with another number, and the
-    # comma between the two is missing. A careful reader takes `auth_phone` and leaves these alone.
+    # In the published sample the picture has a different id, the link is an HTML anchor with
+    # another number, and the comma between the two is missing. A careful client uses `auth_phone`
+    # and ignores these.
     image = f"{visit.request.host_url}api/v1/authcalls/get_qr_image/{shown_id + 1}/"
     link = "<a href='tel:89990000099'>Call to sign in</a>"
     match visit.variant("links"):
@@ -238,7 +242,7 @@ def _send_code(visit: Visit, phone: str, code: str) -> Dispatch:
 
 
 def _phone(visit: Visit, written: object) -> str:
-    """Read the phone and meet its fault."""
+    """Read the phone and apply its fault."""
     phone = RUSSIA.to_e164(written) if isinstance(written, str) else None
     if phone is None:
         raise RefusedError("bad_phone")
@@ -316,7 +320,7 @@ def _outer_id(inner: int) -> int:
 
 
 def _inner_id(text: str) -> int:
-    """Return the network's id for one of ours; -1, which nothing has, for a text that is none."""
+    """Convert an id to the network's; -1, which matches nothing, if the text is invalid."""
     return int(text) - _FIRST_ID if _is_number(text) else -1
 
 

@@ -1,10 +1,11 @@
-// Shows the handsets and keeps them live. All state is the sandbox's; the page asks for it again at each change event.
+// Shows the handsets and updates them live. The sandbox holds all state; the page reloads it at
+// each change event.
 "use strict";
 
 const byId = (id) => document.getElementById(id);
-const handsets = new Map(); // phone -> what the page made for it
-let seen = null; // highest id that was announced; null until the first look
-let known = {}; // what each provider can be told to do wrong
+const handsets = new Map(); // phone -> its elements on the page
+let seen = null; // highest id that was announced; null before the first refresh
+let known = {}; // available faults of each provider
 
 async function ask(method, path, body) {
   const init = { method };
@@ -101,14 +102,14 @@ function messageElement(message) {
     bubble.append(message.text.slice(0, at), element("strong", "", message.code), message.text.slice(at + message.code.length));
   }
   const meta = element("div", "meta", element("b", "", message.sender), ` ${way}`, time(message.at));
-  const foot = element("div", "foot", element("span", "via", `through ${title(message.provider)}`));
+  const foot = element("div", "foot", element("span", "via", `via ${title(message.provider)}`));
   if (message.code) foot.append(copyButton(message.code));
   return element("li", `item message ${message.channel}`, meta, bubble, foot);
 }
 
 function callElement(call) {
   const incoming = call.direction === "in";
-  const what = incoming ? "Missed call" : call.busy ? "You called, busy" : "You called, no such number";
+  const what = incoming ? "Missed call" : call.busy ? "Outgoing call, busy" : "Outgoing call, number not in service";
   const number = call.number ? numberElement(call.number, call.code) : element("span", "digits", "Hidden number");
   const body = element("div", "", element("div", "meta", what, time(call.at)), number);
   if (call.code) {
@@ -188,10 +189,10 @@ async function call(phone, article) {
   try {
     const answer = await ask("POST", `/api/handsets/${encodeURIComponent(phone)}/dial`, body);
     result.classList.add(answer.matched ? "good" : "bad");
-    if (!answer.busy) result.textContent = "No such number.";
-    else if (answer.matched) result.textContent = "Busy, as it should be: your call was recognised.";
-    else if (answer.waits.length) result.textContent = "Busy. The provider saw another number call.";
-    else result.textContent = "Busy, but nobody waits for this call.";
+    if (!answer.busy) result.textContent = "This number is not in service.";
+    else if (answer.matched) result.textContent = "Call received: verified.";
+    else if (answer.waits.length) result.textContent = "The provider saw a different caller ID.";
+    else result.textContent = "Nobody is waiting for this call.";
   } catch (error) {
     result.classList.add("bad");
     result.textContent = error.message;
@@ -200,10 +201,10 @@ async function call(phone, article) {
 
 function habitText(habit) {
   const shows = habit.hidden ? ", hiding its number" : habit.caller ? `, showing ${habit.caller}` : "";
-  return `Calls by itself after ${habit.dials_after} s${shows}`;
+  return `Calls automatically after ${habit.dials_after} s${shows}`;
 }
 
-// Shows the newest call that still rings, and comes back when it is over.
+// Shows the newest ringing call, and runs again when it ends.
 function ring(shown) {
   clearTimeout(shown.timer);
   const overlay = shown.article.querySelector(".ringing");
@@ -213,7 +214,7 @@ function ring(shown) {
   if (!live) return;
   const who = live.number ? numberElement(live.number, live.code) : element("span", "digits", "Hidden number");
   overlay.querySelector(".who").replaceChildren(who);
-  overlay.querySelector(".hint").textContent = live.code ? "The last digits are the code. No need to answer." : "The number is hidden, so there is no code to read.";
+  overlay.querySelector(".hint").textContent = live.code ? "The last digits are the code. Don't answer." : "The number is hidden, so there is no code.";
   shown.timer = setTimeout(() => ring(shown), left(live));
 }
 
@@ -239,7 +240,7 @@ function fill(shown, handset) {
   ring(shown);
 }
 
-// Says what is new, for those who listen, and brings its handset into view.
+// Announces new items to screen readers, and scrolls the handset into view.
 function announce(list) {
   const arrived = list.flatMap((handset) => [
     ...handset.messages.map((message) => ({ id: message.id, handset, text: `${message.sender}: ${message.text}` })),
@@ -253,7 +254,7 @@ function announce(list) {
     byId("news").textContent = `Handset ${spread(item.handset.phone).head}: ${item.text}`;
     const shown = handsets.get(item.handset.phone);
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    // Whoever is busy with this handset is not interrupted.
+    // Do not move the focus of a user who is working in this handset.
     if (!shown.article.contains(document.activeElement)) {
       shown.choose(0, false);
       shown.article.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest", inline: "nearest" });
@@ -303,7 +304,7 @@ function showDialects() {
   const form = byId("fault");
   const provider = known[form.elements.provider.value];
   if (!provider) return;
-  options(form.elements.refuse, [["", "nothing"], ...provider.refuse.map((name) => [name, name])]);
+  options(form.elements.refuse, [["", "none"], ...provider.refuse.map((name) => [name, name])]);
   byId("variants").replaceChildren(...Object.entries(provider.variants).map(([name, choices]) => {
     const select = element("select");
     select.dataset.variant = name;
@@ -314,31 +315,31 @@ function showDialects() {
 
 function describe(fault) {
   const parts = [];
-  if (fault.refuse) parts.push(`refuses with ${fault.refuse}`);
-  if (fault.delay) parts.push(`answers ${fault.delay} s late`);
-  if (fault.hang) parts.push("hangs");
-  if (fault.lose) parts.push("loses everything");
+  if (fault.refuse) parts.push(`returns ${fault.refuse}`);
+  if (fault.delay) parts.push(`responds ${fault.delay} s late`);
+  if (fault.hang) parts.push("times out");
+  if (fault.lose) parts.push("drops messages");
   if (fault.double) parts.push("delivers twice");
-  if (fault.malformed) parts.push(`answers wrong JSON (${fault.malformed === true ? "cut" : fault.malformed})`);
-  if (fault.hidden_caller) parts.push("hides the caller");
-  if (fault.foreign_caller) parts.push(`reports ${fault.foreign_caller} as the caller`);
+  if (fault.malformed) parts.push(`malformed response (${fault.malformed === true ? "cut" : fault.malformed})`);
+  if (fault.hidden_caller) parts.push("hides the caller ID");
+  if (fault.foreign_caller) parts.push(`spoofs the caller ID ${fault.foreign_caller}`);
   for (const [name, choice] of Object.entries(fault.variants)) parts.push(`${name.replace("_", " ")}: ${choice}`);
-  if (fault.times) parts.push(`for ${fault.times} more`);
-  return parts.join(", ") || "works as ever";
+  if (fault.times) parts.push(`for ${fault.times} more requests`);
+  return parts.join(", ") || "no fault";
 }
 
 function learn(providers, waysToSpoil) {
   if (Object.keys(known).length) return;
   known = providers;
-  options(byId("fault").elements.malformed, [["", "no"], ...waysToSpoil.map((way) => [way, way])]);
+  options(byId("fault").elements.malformed, [["", "none"], ...waysToSpoil.map((way) => [way, way])]);
   options(byId("fault").elements.provider, Object.entries(known).map(([name, each]) => [name, each.title]));
   showDialects();
 }
 
 function showFaults(faults) {
-  options(byId("fault").elements.phone, [["", "every phone"], ...[...handsets.keys()].map((phone) => [phone, spread(phone).head])]);
+  options(byId("fault").elements.phone, [["", "all phones"], ...[...handsets.keys()].map((phone) => [phone, spread(phone).head])]);
   byId("faults").replaceChildren(...faults.map((fault) => {
-    const button = element("button", "plain", "Mend");
+    const button = element("button", "plain", "Remove");
     button.type = "button";
     const query = new URLSearchParams(fault.phone ? { provider: fault.provider, phone: fault.phone } : { provider: fault.provider });
     button.addEventListener("click", () => attempt(() => ask("DELETE", `/api/faults?${query}`)));
@@ -369,13 +370,13 @@ async function setFault(event) {
 async function loadScenario(event) {
   const [file] = event.target.files;
   if (!file) return;
-  const said = byId("scenario-loaded");
-  said.textContent = "";
-  if (await attempt(() => ask("PUT", "/api/scenario", file))) said.textContent = `${file.name} is loaded.`;
+  const status = byId("scenario-loaded");
+  status.textContent = "";
+  if (await attempt(() => ask("PUT", "/api/scenario", file))) status.textContent = `Loaded ${file.name}.`;
   event.target.value = ""; // so that the same file can be loaded again
 }
 
-// One refresh at a time; changes that come meanwhile cause exactly one more.
+// One refresh at a time; changes that arrive meanwhile cause exactly one more.
 let refreshing = false;
 let stale = false;
 async function refresh() {
@@ -383,7 +384,7 @@ async function refresh() {
   refreshing = true;
   do {
     stale = false;
-    // A failure to ask is the event stream's to report: it knows when the sandbox is back.
+    // Failures are reported by the event stream, which reconnects when the sandbox is back.
     const answers = await Promise.all([ask("GET", "/api/faults"), ask("GET", "/api/handsets")]).catch(() => null);
     if (answers) {
       const [faults, phones] = answers;

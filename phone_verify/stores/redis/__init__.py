@@ -1,10 +1,10 @@
-"""Verifications in Redis or Valkey: one server, behind Sentinel, or a Cluster.
+"""Verifications in Redis or Valkey: a single server, Sentinel or Cluster.
 
-Each verb is one Lua script that decides on the server, in one round trip: `scripts/` has a file for each. A phone
-has one key, a hash with the phone's tag as hash tag; shared counters have one hash tag of their own. Every key has a
-time to live, so nothing needs sweeping.
+Each method is one Lua script that decides on the server in one round trip: `scripts/` has a file
+for each. A phone has one key, a hash with the phone's tag as hash tag; shared counters share
+another hash tag. Every key has a time to live, so nothing needs purging.
 
-A server that loses its memory loses counters with it: `docs/stores.md` says what that means.
+A server that loses its memory also loses the counters: see `docs/stores.md`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from ...errors import ConfigurationError
 
 try:
-    import redis as _  # noqa: F401 - asked for once, here
+    import redis as _  # noqa: F401 - imported here so that a missing package is reported early
 except ImportError:
     raise ConfigurationError("A Redis store needs redis-py: pip install 'phone-verify[redis]'") from None
 

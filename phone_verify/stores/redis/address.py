@@ -1,4 +1,4 @@
-"""The URLs that name a Redis: what they mean, and what they may not say."""
+"""Redis URLs: their meaning and their restrictions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, unquote
 
 from ...errors import ConfigurationError
 
-#: How long to wait for a connection and for an answer, in seconds.
+#: Connect and response time-outs, in seconds.
 WAIT = 3.0
 PREFIX = "phone_verify"
 
@@ -22,7 +22,7 @@ _SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
 
 
 class Kind(Enum):
-    """How the servers stand together."""
+    """The topology of the servers."""
 
     SINGLE = "redis"
     SENTINEL = "redis+sentinel"
@@ -39,7 +39,7 @@ _PORTS = {Kind.SINGLE: 6379, Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a Redis is, and how to come in. Its repr shows neither."""
+    """Where a Redis is and how to authenticate. Its repr shows neither."""
 
     kind: Kind
     hosts: tuple[tuple[str, int], ...] = field(repr=False)
@@ -53,13 +53,15 @@ class Address:
 
 
 def read_address(url: str) -> Address:
-    """What a store's URL names. Raises `ConfigurationError`, which shows nothing of the URL but its options' names."""
+    """Parse a store URL. Raises `ConfigurationError`, which shows nothing of the URL except the
+    names of its options.
+    """
     scheme, _, rest = url.partition("://")
     tls = scheme.startswith("rediss")
     try:
         kind = Kind(scheme.replace("rediss", "redis", 1))
     except ValueError:
-        raise _refusal("is no URL of a Redis", *Kind) from None
+        raise _refusal("is not a Redis URL", *Kind) from None
     before, _, query = rest.partition("?")
     authority, _, path = before.partition("/")
     credentials, _, places = authority.rpartition("@")
@@ -88,7 +90,7 @@ def _hosts(kind: Kind, places: str) -> tuple[tuple[str, int], ...]:
         match = _HOST.match(place)
         port = int(match["port"] or _PORTS[kind]) if match else 0
         if match is None or not 0 < port < 65536:
-            raise _refusal("names a host that cannot be read", kind)
+            raise _refusal("names an invalid host", kind)
         hosts.append((match["v6"] or match["name"], port))
     if kind is Kind.SINGLE and len(hosts) > 1:
         raise _refusal("names several hosts", Kind.SENTINEL, Kind.CLUSTER)
@@ -100,12 +102,12 @@ def _service_and_db(kind: Kind, path: str) -> tuple[str, int]:
     if kind is Kind.SENTINEL:
         service, _, db = path.partition("/")
         if not service:
-            raise _refusal("names no service of the Sentinels", kind)
+            raise _refusal("does not name the Sentinel service", kind)
     if not re.match(r"[0-9]{0,4}\Z", db, re.ASCII):
-        raise _refusal("has a database that is no number", kind)
+        raise _refusal("has a database that is not a number", kind)
     number = int(db or 0)
     if kind is Kind.CLUSTER and number:
-        raise _refusal("names a database, and a Cluster has only one", kind)
+        raise _refusal("names a database, but a Cluster has only one", kind)
     return service, number
 
 
@@ -122,7 +124,7 @@ def _options(kind: Kind, tls: bool, query: str) -> dict[str, str]:
     if unknown := [name for name in options if name not in known]:
         scheme = kind.value.replace("redis", "rediss", 1) if tls else kind.value
         raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: {scheme}:// knows the options {', '.join(known)}, not {unknown[0]!r}"
+            f"PHONE_VERIFY_STORE: {scheme}:// has the options {', '.join(known)}, not {unknown[0]!r}"
         )
     return options
 
@@ -131,7 +133,7 @@ def _tls(options: dict[str, str]) -> dict[str, Any]:
     files = {name: options[name] for name in _TLS_FILES if name in options}
     for name, path in files.items():
         if not os.path.isfile(path):
-            raise ConfigurationError(f"PHONE_VERIFY_STORE: option {name!r}: there is no such file")
+            raise ConfigurationError(f"PHONE_VERIFY_STORE: option {name!r}: file not found")
     return {"ssl": True, "ssl_cert_reqs": "required", "ssl_check_hostname": True, **files}
 
 
@@ -145,5 +147,5 @@ def _wait(text: str | None) -> float:
     if text is None:
         return WAIT
     if not re.match(r"[0-9]{1,2}(\.[0-9]{1,3})?\Z", text, re.ASCII) or not float(text):
-        raise ConfigurationError("PHONE_VERIFY_STORE: option 'timeout': write seconds, like 3")
+        raise ConfigurationError("PHONE_VERIFY_STORE: option 'timeout': write seconds, e.g. 3")
     return float(text)

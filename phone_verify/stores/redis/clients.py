@@ -1,4 +1,4 @@
-"""Clients of redis-py, blocking and async, and what their errors mean."""
+"""Clients based on redis-py, blocking and async, and the meaning of their errors."""
 
 from __future__ import annotations
 
@@ -18,40 +18,42 @@ from redis.retry import Retry
 
 from .address import Address, Kind
 
-#: How many steps an async store has under way at once in one event loop; the others wait their turn.
+#: How many steps of an async store run concurrently in one event loop; others queue.
 AT_ONCE = 50
 
-#: How long one Sentinel is waited for, in seconds.
+#: Time-out for one Sentinel, in seconds.
 SENTINEL_WAIT = 1.0
 
-#: Everything that a client raises where the server does not do what it is asked.
+#: Everything that a client raises if the server does not execute a command.
 ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, exceptions.ChildDeadlockedError, OSError)
 
-#: What is told of an error. Its own text may hold the address, or values of the command.
+#: Short descriptions of errors. The text of an error may contain the address or values of the
+#: command.
 _MEANINGS: dict[type[BaseException], str] = {
-    exceptions.AuthenticationError: "it wants another user or password than PHONE_VERIFY_STORE has",
-    exceptions.NoPermissionError: "its ACL forbids the user a command; docs/stores.md lists those needed",
-    exceptions.ReadOnlyError: "it is a replica that takes no writes; name the primary, or its Sentinels",
+    exceptions.AuthenticationError: "it rejected the user or password in PHONE_VERIFY_STORE",
+    exceptions.NoPermissionError: "its ACL forbids a command; docs/stores.md lists the required ones",
+    exceptions.ReadOnlyError: "it is a read-only replica; name the primary, or its Sentinels",
     exceptions.BusyLoadingError: "it is still loading its data",
     exceptions.OutOfMemoryError: "it is out of memory",
     exceptions.MovedError: "it is a node of a Cluster; write redis+cluster:// in PHONE_VERIFY_STORE",
     exceptions.AskError: "the Cluster is moving the key",
     exceptions.TryAgainError: "the Cluster is moving the key",
     exceptions.ClusterDownError: "the Cluster is down",
-    exceptions.TimeoutError: "it did not answer in time",
-    exceptions.ConnectionError: "there is no connection to it",
+    exceptions.TimeoutError: "it timed out",
+    exceptions.ConnectionError: "it cannot be reached",
     exceptions.RedisClusterException: "the Cluster cannot be reached",
-    TimeoutError: "too many steps wait for it",
-    OSError: "there is no connection to it",
+    TimeoutError: "too many steps are waiting for it",
+    OSError: "it cannot be reached",
 }
 
-#: What servers call a forbidden command within a script: Redis to 7.0, and those after it with Valkey.
+#: Error texts of servers for a forbidden command within a script: Redis up to 7.0, then later
+#: versions and Valkey.
 _FORBIDDEN = re.compile(r"can't run this command|ACL failure in script")
 
 
 def explained(error: BaseException) -> str:
-    """What the error means, in a line without any value of the command or the URL."""
-    return f"The Redis store could not do the step: {_meaning(error)}"
+    """Describe the error in one line, without any value of the command or the URL."""
+    return f"The Redis store failed: {_meaning(error)}"
 
 
 def _meaning(error: BaseException) -> str:
@@ -59,30 +61,30 @@ def _meaning(error: BaseException) -> str:
     kinds = type(error).__mro__
     if _FORBIDDEN.search(text):
         kinds = (exceptions.NoPermissionError,)
-    elif text.startswith("MOVED "):  # not every version of redis-py tells it apart
+    elif text.startswith("MOVED "):  # some versions of redis-py have no class for it
         kinds = (exceptions.MovedError,)
     for kind in kinds:
         if kind in _MEANINGS:
             return _MEANINGS[kind]
-    # Servers begin the text of an error with a word for its kind: MISCONF, NOREPLICAS, BUSY…
+    # Servers begin the text of an error with its kind: MISCONF, NOREPLICAS, BUSY…
     word = text.partition(" ")[0]
     return f"{type(error).__name__} {word}" if word.isalpha() and word.isupper() else type(error).__name__
 
 
 class Blocking(Protocol):
-    """Servers that threads share. Raises one of `ERRORS`, and never sends a command twice."""
+    """Servers shared by threads. Raises one of `ERRORS`, and never sends a command twice."""
 
     def ask(self, *command: bytes) -> Any:
         """Send a command and return its answer."""
         ...
 
     def memory(self) -> list[dict[str, Any]]:
-        """What INFO says of the memory of each server."""
+        """Return the INFO output on memory of each server."""
         ...
 
 
 def blocking(address: Address) -> Blocking:
-    """The servers at this address. Only those of a Cluster are connected to at once."""
+    """Return the servers at this address. Only those of a Cluster are connected to immediately."""
     if address.kind is Kind.CLUSTER:
         nodes = [redis.cluster.ClusterNode(host, port) for host, port in address.hosts]  # type: ignore[no-untyped-call]
         return _Nodes(_Cluster(startup_nodes=nodes, **_options(address, Retry)))
@@ -90,7 +92,7 @@ def blocking(address: Address) -> Blocking:
 
 
 class _Cluster(redis.RedisCluster):
-    # Left to itself it sends a command again whose answer was lost, and an attempt would be taken twice.
+    # By default it resends a command whose response was lost, which would consume an attempt twice.
     ERRORS_ALLOW_RETRY = ()  # type: ignore[assignment]
 
 
@@ -106,9 +108,11 @@ class _Nodes:
 
 
 class _Server:
-    """Connections of redis-py, used one call at a time; they close themselves when they are given up.
+    """Connections of redis-py, each used for one call at a time; a connection closes itself when it
+    is dropped.
 
-    Its pool and its `execute_command` add counters, locks and retries to each call, and more time than a script takes.
+    The library's pool and `execute_command` add counters, locks and retries to each call, which
+    take more time than a script.
     """
 
     def __init__(self, client: Any) -> None:
@@ -121,7 +125,7 @@ class _Server:
         except IndexError:
             connection = self._client.connection_pool.make_connection()
         try:
-            connection.connect()  # by Sentinel, where there is one; what sends a command would not ask it
+            connection.connect()  # with Sentinel only; sending a command directly would bypass it
             if _stale(connection):
                 connection.disconnect()
                 connection.connect()
@@ -135,7 +139,7 @@ class _Server:
 
 
 def _stale(connection: Any) -> bool:
-    """Whether the server has closed a connection that lay idle, or something is left over on it."""
+    """Return whether the server has closed an idle connection, or unread data is left on it."""
     try:
         return bool(connection.can_read())
     except ERRORS:
@@ -147,7 +151,9 @@ def _packed(command: Sequence[bytes]) -> bytes:
 
 
 class Async:
-    """Servers for the coroutines of one event loop. Raises one of `ERRORS`, and never sends a command twice."""
+    """Servers for the coroutines of one event loop. Raises one of `ERRORS`, and never sends a
+    command twice.
+    """
 
     def __init__(self, address: Address) -> None:
         self._clustered = address.kind is Kind.CLUSTER
@@ -160,7 +166,7 @@ class Async:
         self._wait = address.wait
 
     async def ask(self, *command: bytes) -> Any:
-        """Send a command when its turn has come, and return its answer."""
+        """Send a command when a slot is free, and return its answer."""
         async with asyncio.timeout(self._wait):
             await self._turns.acquire()
         try:
@@ -169,7 +175,7 @@ class Async:
             self._turns.release()
 
     async def memory(self) -> list[dict[str, Any]]:
-        """What INFO says of the memory of each server."""
+        """Return the INFO output on memory of each server."""
         if self._clustered:
             told = await self._client.info("memory", target_nodes=redis.asyncio.RedisCluster.PRIMARIES)
             return list(told.values())
@@ -178,24 +184,26 @@ class Async:
     async def aclose(self) -> None:
         """Close the connections."""
         for one in (self._client, *(() if self._clustered else _watchers(self._client))):
-            with suppress(*ERRORS):  # given up, whatever the server says to it
+            with suppress(*ERRORS):  # dropped, however the server replies
                 await one.aclose()
 
 
 class OfLoops:
-    """`Async` servers for each event loop that asks. Their connections end with the loop, or by `aclose`."""
+    """`Async` servers for each event loop that uses them. Their connections end with the loop, or
+    by `aclose`.
+    """
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._open: dict[asyncio.AbstractEventLoop, _Kept] = {}
 
     async def here(self) -> Async:
-        """Those of the running loop."""
+        """Return the servers of the running loop."""
         loop = asyncio.get_running_loop()
         kept = self._open.get(loop)
         if kept is None:
             for other in list(self._open):
-                if other.is_closed():  # without any shutdown; the collector closes what it left
+                if other.is_closed():  # the loop ended without a shutdown; the garbage collector closes its connections
                     self._open.pop(other, None)
             end = self._while_it_runs(loop)
             kept = self._open[loop] = _Kept(await anext(end), end)
@@ -208,7 +216,8 @@ class OfLoops:
             await kept.end.aclose()
 
     async def _while_it_runs(self, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[Async, None]:
-        # A generator, because loops close those that they have begun when they shut down; there is no other hook.
+        # A generator, because event loops close the async generators that they started when they
+        # shut down; no other hook exists.
         servers = Async(self._address)
         try:
             yield servers
@@ -224,7 +233,7 @@ class _Kept:
 
 
 def _watchers(client: Any) -> list[Any]:
-    """The clients of the Sentinels, if any led here."""
+    """Return the clients of the Sentinels, if Sentinel is used."""
     manager = getattr(client.connection_pool, "sentinel_manager", None)
     return [] if manager is None else list(manager.sentinels)
 
@@ -234,10 +243,12 @@ class _AsyncCluster(redis.asyncio.RedisCluster):
 
 
 def _client(address: Address, library: Any, retry: Any) -> Any:
-    """A client of one server, or of the one that the Sentinels name; `library` is redis-py's, blocking or async."""
+    """Return a client of one server, or of the primary that the Sentinels name; `library` is
+    redis-py's, blocking or async.
+    """
     options = {**_options(address, retry), "db": address.db}
     if address.kind is Kind.SENTINEL:
-        # They are asked one after the other, each of them shortly.
+        # Sentinels are queried one after the other, each with a short time-out.
         wait = min(address.wait, SENTINEL_WAIT)
         theirs: dict[str, Any] = {"username": None, "password": None, **address.sentinel_login, "db": 0}
         theirs |= {"socket_timeout": wait, "socket_connect_timeout": wait}
@@ -255,8 +266,9 @@ def _options(address: Address, retry: Any) -> dict[str, Any]:
         "socket_connect_timeout": address.wait,
         "socket_keepalive": True,
         "retry": retry(NoBackoff(), 0),
-        # With the third, pushed messages may come at any time, and what is left over on a connection tells nothing.
+        # With RESP3, push messages may arrive at any time, so unread data would say nothing about a
+        # connection.
         "protocol": 2,
-        # Threads bound the connections of a blocking site; `Async` counts its own.
+        # Threads limit the connections of a blocking site; `Async` counts its own.
         "max_connections": 2**31,
     }

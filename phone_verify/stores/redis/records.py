@@ -1,4 +1,4 @@
-"""Records as the scripts keep them, and back: texts, each with a NUL after it. Times are microseconds UTC."""
+"""Serialised records for the scripts: strings, each followed by a NUL. Times are microseconds UTC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 _OLD_VALUES = 30
-#: So many values a record has.
+#: The number of values in a record.
 VALUES = 36
 
 _CHANNELS = {channel.value: channel for channel in Channel}
@@ -35,17 +35,19 @@ def time_of(micros: str) -> datetime:
 
 
 def plain(text: str) -> str:
-    """The text without NULs, so that it can stand among others. Equal texts stay equal, others stay apart."""
+    """Remove NULs from the text so that it can be joined with others. Equal texts stay equal,
+    different ones stay different.
+    """
     return text.replace("\\", "\\b").replace("\0", "\\0") if "\0" in text or "\\" in text else text
 
 
 def was_plain(text: str) -> str:
-    """The text that `plain` was given."""
+    """Return the text that was passed to `plain`."""
     return text.replace("\\0", "\0").replace("\\b", "\\")
 
 
 def optional(text: str | None) -> str:
-    """A text that may be missing."""
+    """Encode an optional text."""
     return "" if text is None else f"={plain(text)}"
 
 
@@ -62,7 +64,7 @@ def digest(digest: bytes | None) -> str:
 
 
 def opening_values(opening: Opening) -> tuple[str, ...]:
-    """A new record up to its times, which are the server's to say."""
+    """Return the values of a new record up to its times, which the server sets."""
     return (
         plain(opening.id),
         opening.phone.e164,
@@ -93,7 +95,7 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
 
 
 def failures_of(text: str) -> Failures | None:
-    """The failures that a script returned."""
+    """Return the failures reported by a script."""
     if not text:
         return None
     count, last_at, forgets_at, total, locks, locked_until = text.split()
@@ -102,7 +104,7 @@ def failures_of(text: str) -> Failures | None:
 
 
 def receipt_values(attachment: Attachment) -> tuple[str, ...]:
-    """What a receipt puts on a record, in the order in which the script wants it."""
+    """Return what a receipt puts on a record, in the order that the script expects."""
     return (
         str(attachment.sends),
         attachment.status.value,
@@ -123,13 +125,13 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
 
 
 def record_of(values: Sequence[str], read_at: datetime, failures: Failures | None) -> Verification:
-    """The record that a script returned, as it stood at `read_at`."""
+    """Return the record that a script returned, as of `read_at`."""
     (
         id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
         code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
         known, unjudged, created_at, expires_at, resend_at, closed_at, polled_at,
     ) = values[:_OLD_VALUES]  # fmt: skip
-    # Records of before these values end there.
+    # Records written before these values were added end here.
     more = values[_OLD_VALUES:VALUES] if len(values) >= VALUES else ("", "", "0", "0", "0", "")
     subject, budget, mistakes, tallied_short, tallied_long, by_pair = more
     return Verification(
@@ -176,6 +178,6 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
 
 
 def _freed(lines: str) -> str:
-    # The scripts have no calendar; `lifecycle` writes these times as dates.
+    # The scripts have no calendar; `lifecycle` formats these times as dates.
     entries = (entry.partition("@") for entry in lines.split())
     return " ".join(f"{line}@{time_of(at).isoformat()}" for line, _, at in entries)

@@ -1,4 +1,4 @@
-"""The Lua scripts, by the names of the verbs."""
+"""The Lua scripts, by method name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from importlib.resources import files
 from ... import lifecycle, limits, model, policy
 from ..base import PURGE_PER_START
 
-#: The numbers of the Python rules, under the names that the scripts use; durations in microseconds.
+#: The constants of the Python rules, under the names that the scripts use; durations in
+#: microseconds.
 _NUMBERS = {
     "CLOCK_SLACK": model.CLOCK_SLACK,
     "FAILURE_MEMORY": policy.FAILURE_MEMORY,
@@ -41,7 +42,7 @@ _NUMBERS = {
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """A script, and the name under which a server that has seen it knows it again."""
+    """A script, and the hash by which a server that has loaded it identifies it."""
 
     text: bytes
     sha: bytes
@@ -49,7 +50,7 @@ class Script:
 
 @cache
 def scripts() -> Mapping[str, Script]:
-    """Every script by its verb; read once."""
+    """Return every script by its method; loaded once."""
     folder = files(__package__) / "scripts"
     lua = {file.name.removesuffix(".lua"): file.read_text("utf-8") for file in folder.iterdir()}
     numbers = {
@@ -61,12 +62,12 @@ def scripts() -> Mapping[str, Script]:
 
 
 def _parts(lua: Mapping[str, str], text: str) -> list[str]:
-    """What stands before a verb: the common part, and those that its first line says it needs."""
+    """Return what precedes a script: the common part, and the parts named in its first line."""
     needs = text.partition("\n")[0].removeprefix("-- needs ") if text.startswith("-- needs ") else ""
     return [lua[name] for name in ("common", *needs.split())]
 
 
 def _script(*parts: str) -> Script:
     text = "\n".join(parts).encode()
-    # The server's name for a script, no safeguard.
+    # The server's identifier of a script, not a security measure.
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())

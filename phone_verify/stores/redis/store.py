@@ -1,4 +1,4 @@
-"""The Redis stores: each verb is one script, run on the server that holds the phone."""
+"""The Redis stores: each method is one script, run on the server that holds the phone."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from .scripts import Script, scripts
 
 log = logging.getLogger("phone_verify")
 
-#: Tells each call of this process from every other.
+#: Distinguishes each call of this process from every other.
 _calls = count()
 
-#: The name of the key that holds the site-wide tally.
+#: The key that holds the site-wide tally.
 _TALLY = "tally"
 #: How many numbers an answer changes besides its record.
 _CHANGES = 4
@@ -52,13 +52,13 @@ _CHANGES = 4
 _ANSWERS = {answer.value: answer for answer in AttemptResult}
 
 _NO_INFO = (
-    "Redis does not let its user see INFO: nobody knows whether it drops counters when its memory is full.",
-    "Give that user +info, or see that redis.conf has: maxmemory-policy noeviction",
+    "The Redis user may not run INFO, so whether Redis drops counters when its memory is full is unknown.",
+    "Give that user +info, or make sure that redis.conf has: maxmemory-policy noeviction",
 )
 
 
 class _Reply(NamedTuple):
-    """What a script answers, after the mark of the call."""
+    """A script's reply, after the mark of the call."""
 
     word: str
     read_at: datetime
@@ -87,7 +87,7 @@ class _Reply(NamedTuple):
 
 
 class _Verbs:
-    """The verbs, over whatever sends a command."""
+    """The methods, over any client that sends commands."""
 
     def __init__(self, address: Address, keep: timedelta) -> None:
         self._address = address
@@ -99,7 +99,9 @@ class _Verbs:
         return f"<{type(self).__name__} on {self._address.kind.value}>"
 
     async def examine(self) -> Sequence[tuple[str, str]]:
-        """What is wrong with how the server is set up, and what to write; the first step logs it, if nobody asked."""
+        """Return what is wrong with the server's configuration, and how to fix it; the first step
+        logs it unless this was called.
+        """
         try:
             servers = await self._memory()
         except NoPermissionError:
@@ -111,8 +113,8 @@ class _Verbs:
         policies = {str(server["maxmemory_policy"]) for server in servers if server.get("maxmemory")}
         return [
             (
-                f"Redis may drop counters when its memory is full (maxmemory-policy {policy}): limits begin anew.",
-                "Write in redis.conf, and by CONFIG SET for now: maxmemory-policy noeviction",
+                f"Redis may drop counters when its memory is full (maxmemory-policy {policy}), which resets limits.",
+                "Set in redis.conf, and now by CONFIG SET: maxmemory-policy noeviction",
             )
             for policy in sorted(policies - {"noeviction"})
         ]
@@ -255,7 +257,7 @@ class _Verbs:
         return (await self._step("unlock", [self._phone_key(tag)], tag, now)).done
 
     async def purge(self, limit: int, now: datetime | None) -> int:
-        """Nothing: every key has its own end, and the server keeps to it."""
+        """Do nothing: every key has a time to live on the server."""
         return 0
 
     async def erase(self, tag: str, now: datetime | None) -> int:
@@ -266,9 +268,10 @@ class _Verbs:
     async def _answer(
         self, verb: str, id: str, now: datetime | None, answering: Answering, *values: str, last: Sequence[str] = ()
     ) -> _Reply:
-        """Run a verb that judges an answer, with the tally and the address's counter.
+        """Run a method that evaluates an answer, with the tally and the address's counter.
 
-        A Cluster keeps those on a server of their own: they are read before the step and written after it.
+        In a Cluster those are on another server: they are read before the step and written after
+        it.
         """
         shared = [self._shared_key(_TALLY)]
         shared += [self._shared_key(answering.address)] if answering.address else []
@@ -295,10 +298,11 @@ class _Verbs:
         count = len(values) + 3
         answer = await self._evaluated(self._scripts[verb], b"%d" % len(keys), *keys, b"%d" % count, asked)
         text = answer.decode("utf-8", "surrogatepass") if isinstance(answer, bytes) else ""
-        # A connection that a cancelled call left out of step would give one caller the answer to another.
+        # A cancelled call may leave a connection out of sync, which would give one caller the reply
+        # to another.
         if not text.startswith(f"{mark}\0"):
             await self._forget()
-            raise StoreError("The Redis store got the answer to another call; its connections are given up")
+            raise StoreError("The Redis store received the reply to another call and dropped its connections")
         _, word, read_at, failures, retry_after, *told = text.split("\0")
         if "\\" in text:
             told = [was_plain(value) for value in told]
@@ -309,8 +313,8 @@ class _Verbs:
             try:
                 return await self._run(script, *arguments)
             except ReadOnlyError:
-                # Denied at its first write. A primary that was made a replica keeps its connections open; new ones
-                # may lead to the server that took its place.
+                # Denied at its first write. A primary that was demoted to a replica keeps its
+                # connections open; new ones may lead to the new primary.
                 await self._forget()
                 return await self._run(script, *arguments)
         except ERRORS as error:
@@ -320,11 +324,11 @@ class _Verbs:
         try:
             return await self._ask(b"EVALSHA", script.sha, *arguments)
         except NoScriptError:
-            # A server forgets its scripts when it starts, and each node of a Cluster has its own.
+            # A server loses its scripts when it restarts, and each node of a Cluster has its own.
             return await self._ask(b"EVAL", script.text, *arguments)
 
     async def _report(self) -> None:
-        self._examined = True  # before the answer: the steps of a busy start need not all ask
+        self._examined = True  # before the reply, so that concurrent first steps do not all run it
         try:
             faults = await self.examine()
         except StoreError:
@@ -344,19 +348,20 @@ class _Verbs:
         raise NotImplementedError
 
     async def _memory(self) -> list[dict[str, Any]]:
-        """What INFO says of the memory of each server."""
+        """Return the INFO output on memory of each server."""
         raise NotImplementedError
 
     async def _forget(self) -> None:
-        """Give the connections up: the next command makes new ones."""
+        """Drop the connections: the next command opens new ones."""
         raise NotImplementedError
 
 
 class RedisStore(_Verbs):
-    """A store in a Redis that other processes use as well, for blocking sites. `from_url` finds it.
+    """A store in a Redis that other processes use as well, for blocking sites. Create it with
+    `from_url`.
 
-    Threads may share it, and a process that has forked goes on with connections of its own. Records are kept for
-    `keep` after their life.
+    Threads may share it, and a forked process opens new connections. Records are kept for `keep`
+    after they expire.
     """
 
     def __init__(self, address: Address, *, keep: timedelta = RETENTION) -> None:
@@ -366,9 +371,10 @@ class RedisStore(_Verbs):
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = RETENTION) -> RedisStore:
-        """Return a store for `redis://…`, `redis+sentinel://…/service` or `redis+cluster://…`; with TLS, `rediss…`.
+        """Return a store for `redis://…`, `redis+sentinel://…/service` or `redis+cluster://…`; with
+        TLS, `rediss…`.
 
-        Raises `ConfigurationError` for any other. Connects at the first step.
+        Raises `ConfigurationError` for any other URL. Connects at the first step.
         """
         return cls(read_address(url), keep=keep)
 
@@ -386,7 +392,7 @@ class RedisStore(_Verbs):
 
     def _connected(self) -> Blocking:
         if self._pid != os.getpid():
-            self._begin()  # the parent's connections stay its own, and a thread of it may have held the lock
+            self._begin()  # the parent keeps its connections, and one of its threads may have held the lock
         servers = self._servers
         if servers is None:
             with self._lock:
@@ -395,7 +401,7 @@ class RedisStore(_Verbs):
 
 
 class AsyncRedisStore(_Verbs):
-    """The same store for async sites: each event loop has connections of its own, which end with it."""
+    """The same store for async sites: each event loop has separate connections, which end with it."""
 
     def __init__(self, address: Address, *, keep: timedelta = RETENTION) -> None:
         super().__init__(address, keep)
@@ -403,7 +409,7 @@ class AsyncRedisStore(_Verbs):
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = RETENTION) -> AsyncRedisStore:
-        """As `RedisStore.from_url`."""
+        """Like `RedisStore.from_url`."""
         return cls(read_address(url), keep=keep)
 
     async def aclose(self) -> None:

@@ -1,11 +1,12 @@
-"""One try of a step: what it may read, and how it writes what it has decided.
+"""One run of a step: what it can read, and how it writes its decision.
 
-On a server most steps are tried *alone* first: they read, decide, and write in one statement that does nothing if
-another step came between. Then they are run in a transaction that holds the phone's row: there nobody comes between.
-On SQLite, which has one writer, `BEGIN IMMEDIATE` holds everything.
+On a server most steps first run *optimistically*: they read, decide, and write in one statement
+that does nothing if another step came between. If that fails, they run in a transaction that locks
+the phone's row. On SQLite, which has one writer, `BEGIN IMMEDIATE` locks everything.
 
-The receipt on a start is tried *by memory* before that: nothing is read, since the start has just read the server's
-time and written the record. Where that turns out wrong, nothing is written, and the step reads.
+The receipt of a start is tried *from the cache* before that: nothing is read, since the start has
+just read the server's time and written the record. If the cache is out of date, nothing is written,
+and the step reads.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ from .values import READ_AT, Phone, micros, record_of, time_of
 
 T = TypeVar("T")
 
-#: Runs on a DBAPI cursor with these values, by name, and gives the cursor back.
+#: Runs on a DBAPI cursor with these named values, and returns the cursor.
 Statement: TypeAlias = Callable[..., Any]
 
 
 class Mode(Enum):
     """How a step is run on a server.
 
-    Optimistic: it reads, decides, and writes in one statement that does nothing if another step was first. Locked: in a
-    transaction that holds the phone's row. SQLite, which has one writer, runs every step in `BEGIN IMMEDIATE`.
+    Optimistic: it reads, decides, and writes in one statement that does nothing if another step was
+    first. Locked: in a transaction that locks the phone's row. SQLite, which has one writer, runs
+    every step in `BEGIN IMMEDIATE`.
     """
 
     READ_ONLY = (True,)
@@ -42,22 +44,27 @@ class Mode(Enum):
     LOCKED = (False,)
 
 
-#: The server's time is known for so long after it was heard, in seconds, ...
+#: How long, in seconds, the server's time is trusted after it was received, ...
 _CLOCK_LASTS = 1.0
-#: ... if the answer came within so many: it is only known to be from somewhere between question and answer.
+#: ... if the response took at most this many seconds: the time was read between request and
+#: response.
 _CLOCK_IS_EXACT = 0.1
-#: So many starts are waiting for their receipts, on a busy site.
+#: How many starts can be waiting for their receipts, on a busy site.
 _MOST_STARTS = 1000
 
 
 class ConcurrentUpdate(Exception):  # noqa: N818 - the caller runs the step again
-    """Nothing was written, and the next way has to be gone: another step came between, or memory does not serve."""
+    """Nothing was written, and the next mode must be tried: another step came between, or the cache
+    is out of date.
+    """
 
 
 class StartCache:
-    """What this process knows of the server without asking: its time, and the starts that it has just written.
+    """What this process knows about the server without a query: its time, and the starts it has
+    just written.
 
-    Nothing rests on it: what is written by memory is written only if the phone's row is still the one remembered.
+    Correctness does not depend on it: a write from the cache succeeds only if the phone's row is
+    unchanged.
     """
 
     def __init__(self) -> None:
@@ -65,63 +72,63 @@ class StartCache:
         self._starts: OrderedDict[str, tuple[Verification, Phone]] = OrderedDict()
 
     def hear(self, server_time: int, asked: float) -> None:
-        """Note the server's time, asked for at that tick."""
+        """Note the server's time, requested at that tick."""
         if time.monotonic() - asked < _CLOCK_IS_EXACT:
             self._clock = (server_time, asked)
 
     def time(self) -> datetime | None:
-        """The server's time, if it was heard just now."""
+        """Return the server's time if it was received recently."""
         server_time, asked = self._clock
         passed = time.monotonic() - asked
         return time_of(server_time) + timedelta(seconds=passed) if 0 <= passed < _CLOCK_LASTS else None
 
     def keep(self, record: Verification, phone: Phone) -> None:
-        """Keep a start, until its receipt comes."""
+        """Keep a start until its receipt arrives."""
         self._starts[record.id] = record, phone
         while len(self._starts) > _MOST_STARTS:
             with suppress(KeyError):
                 self._starts.popitem(last=False)
 
     def start(self, id: str) -> tuple[Verification, Phone] | None:
-        """A start that was kept, once."""
+        """Return a kept start, once."""
         return self._starts.pop(id, None)
 
 
 class Answered(NamedTuple):
-    """What a step that judges an answer has read."""
+    """What a step that evaluates an answer has read."""
 
     record: Verification | None
     phone: Phone
     at: datetime
-    #: What the client's address has answered wrong.
+    #: The wrong answers of the client's address.
     address: Window | None
-    #: Of the whole site; its wrong answers to longer codes are left out.
+    #: Those of the whole site; wrong answers to longer codes are left out.
     tally: Tally
 
 
 class ReadStatements(Protocol):
-    """The statements that read. What they read of a phone is its windows, failures, end and version."""
+    """The statements that read. Of a phone they read its windows, failures, expiry and version."""
 
-    #: Makes the phone's row if there is none; nobody else can change it until the transaction ends.
+    #: Creates the phone's row if it is missing and locks it until the transaction ends.
     hold: Statement
     #: The server's time.
     time: Statement
-    #: The server's time and `this` phone; a row also where there is no phone.
+    #: The server's time and `this` phone; returns a row also without a phone.
     phone: Statement
     #: The fields of `this` record, with the server's time as `read_at`, and the phone `of_phone`.
     record: Statement
-    #: The same, held: the phone first, as everywhere, so that no two steps wait for each other.
+    #: The same, locked: the phone first, as everywhere, so that no two steps deadlock.
     held_record: Statement
-    #: As these two, with the count and end of the counter `address`, and the tally's wrong answers to short codes and
-    #: right answers at the time `at`.
+    #: Like these two, with the count and end of the counter `address`, and the tally's wrong
+    #: answers to short codes and right answers at the time `at`.
     answer: Statement
     held_answer: Statement
-    #: The records of `this` phone whose life was not over at `since`.
+    #: The records of `this` phone that had not expired at `since`.
     siblings: Statement
 
 
 class Transaction:
-    """One try of a step: its cursor, its time, and what it may read."""
+    """One run of a step: its cursor, its time, and what it can read."""
 
     def __init__(
         self,
@@ -136,16 +143,18 @@ class Transaction:
     ) -> None:
         self.cursor = cursor
         self.alone = alone
-        #: Whether something was sent that may have been done even if no answer comes.
+        #: Whether something was sent that may have taken effect even if no reply arrives.
         self.unclear = False
         self.wrote = False
         self._reads, self._memory, self._now, self._server = reads, memory, now, server
         self._by_memory, self._began = from_cache, time.monotonic()
-        #: Whether rows must be held: on a server others may write as well.
+        #: Whether rows must be locked: on a server others may write as well.
         self.holds = server and not alone
 
     def time(self, server_time: int | None) -> datetime:
-        """The time of the step: the one given, the server's, or this process's own where there is no server."""
+        """Return the time of the step: the given one, the server's, or this process's if there is
+        no server.
+        """
         if self._now is not None:
             return self._now
         if not self._server or server_time is None:
@@ -154,20 +163,20 @@ class Transaction:
         return time_of(server_time)
 
     def server_time(self) -> datetime:
-        """The time of the step, asked for by itself."""
+        """Query the time of the step separately."""
         if self._now is not None or not self._server:
             return self.time(None)
         return self.time(self._reads.time(self.cursor).fetchone()[0])
 
     def record(self, id: str) -> tuple[Verification | None, Phone, datetime]:
-        """Read a record and its phone, and the time; in a transaction both are held."""
+        """Read a record and its phone, and the time; in a transaction both are locked."""
         if self._by_memory:
             return self._remembered(id)
         row = self._record(id, self._reads.record, self._reads.held_record)
         return self._read(id, row)
 
     def answer(self, id: str, address: str | None) -> Answered:
-        """As `record`, with what the client's address and the whole site have answered."""
+        """Like `record`, with what the client's address and the whole site have answered."""
         at = self._now if self._server else self.time(None)
         row = self._record(
             id, self._reads.answer, self._reads.held_answer, address=address or "", at=micros(at) if at else None
@@ -180,7 +189,7 @@ class Transaction:
 
     def _read(self, id: str, row: Sequence[Any] | None) -> tuple[Verification | None, Phone, datetime]:
         if row is None:
-            # What has no record needs no exact time.
+            # Without a record the exact time does not matter.
             return None, Phone(id[:TAG_LENGTH]), self.time(None)
         *values, windows, failures, ends_at, version = row
         at = self.time(values[READ_AT])
@@ -208,13 +217,13 @@ class Transaction:
         if row is None:
             row = read(self.cursor, **values).fetchone()
             if row is not None and self.holds:
-                # Its phone has no row, and cannot be held without one.
+                # Its phone has no row, and cannot be locked without one.
                 self._hold(id[:TAG_LENGTH])
                 row = read(self.cursor, **values).fetchone()
         return row
 
     def phone(self, tag: str) -> tuple[Phone, datetime]:
-        """Read a phone, and the time; in a transaction it is held."""
+        """Read a phone, and the time; in a transaction it is locked."""
         if self.holds:
             self._hold(tag)
         server_time, *row = self._reads.phone(self.cursor, this=tag).fetchone()
@@ -225,17 +234,17 @@ class Transaction:
         self._reads.hold(self.cursor, tag=tag, windows="{}", failures="{}", ends_at=0, version=version)
 
     def siblings(self, tag: str, since: datetime) -> list[Verification]:
-        """Read the records of a phone whose life was not over at `since`."""
+        """Read the records of a phone that had not expired at `since`."""
         if self._by_memory:
             raise ConcurrentUpdate
-        # "~" comes after every letter of an id.
+        # "~" sorts after every character of an id.
         rows = self._reads.siblings(self.cursor, this=tag, beyond=f"{tag}~", since=micros(since))
         return [record_of(row, since) for row in rows.fetchall()]
 
     def write(self, write: Callable[..., bool], *values: Any) -> None:
-        """Write what the step has decided. Raises `ConcurrentUpdate`."""
+        """Write the decision of the step. Raises `ConcurrentUpdate`."""
         self.wrote = True
-        self.unclear = self.alone  # then this is the commit, too
+        self.unclear = self.alone  # then this is also the commit
         if not write(self.cursor, *values):
             raise ConcurrentUpdate
 
@@ -246,7 +255,7 @@ class Transaction:
 
 
 class TransactionRunner(Protocol):
-    """Gives steps their turns on the connections of one database."""
+    """Runs steps on the connections of one database."""
 
     def take(
         self,
@@ -256,20 +265,23 @@ class TransactionRunner(Protocol):
         *,
         from_cache: bool = False,
     ) -> T:
-        """Run a step in this mode; with `from_cache` first by what this process remembers, if the mode is optimistic.
+        """Run a step in this mode; with `from_cache` first from this process's cache, if the mode
+        is optimistic.
 
-        Raises `StoreError`, and then either the whole step was done or nothing of it.
+        Raises `StoreError`; the step has then been done either completely or not at all.
         """
         ...
 
 
 def run_with_fallback(once: Callable[[bool, bool], T], mode: Mode, *, from_cache: bool) -> T:
-    """Call `once(alone, from_cache)` in this mode; a step that another one overtook is run again, locked."""
+    """Call `once(alone, from_cache)` in this mode; after a concurrent update the step is run again,
+    locked.
+    """
     ways = mode.value
     if from_cache and ways[0]:
         with suppress(ConcurrentUpdate):
             result = once(True, True)
-            if not isinstance(result, Denied):  # a refusal must not rest on memory
+            if not isinstance(result, Denied):  # a denial must not rest on the cache
                 return result
     for alone in ways[:-1]:
         with suppress(ConcurrentUpdate):

@@ -1,4 +1,4 @@
-"""Rows into values, and values into what a column keeps. Times are whole microseconds UTC."""
+"""Conversion between rows and values. Times are whole microseconds UTC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...phone import PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
 from ...purposes import Budget, failure_key
 
-#: A record's fields, in their order; `read_at` is not stored, the server's time is read in its place.
+#: A record's fields, in order; `read_at` is not stored, the server's time is read in its place.
 FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,7 +30,7 @@ def time_of(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
-#: What the columns that are no plain text or number are made into.
+#: Conversions for columns that are not plain text or numbers.
 _MADE: dict[str, Callable[[Any], object]] = {
     "phone": PhoneNumber,
     "binding": bytes,
@@ -62,7 +62,7 @@ def record_of(row: Sequence[Any], read_at: datetime) -> Verification:
     return Verification(*values)
 
 
-#: How what is no plain text or number is kept.
+#: Storage form of values that are not plain text or numbers.
 _KEPT_AS: dict[type, Callable[[Any], object]] = {
     datetime: micros,
     PhoneNumber: lambda phone: phone.e164,
@@ -73,23 +73,25 @@ _KEPT_AS: dict[type, Callable[[Any], object]] = {
 
 def stored(value: object) -> object:
     kept_as = _KEPT_AS.get(type(value))
-    if kept_as is None and isinstance(value, datetime):  # of a library that moves the time of tests
+    if kept_as is None and isinstance(value, datetime):  # from a library that moves the time of tests
         kept_as = micros
     return kept_as(value) if kept_as else value
 
 
 def stored_fields(record: Verification, names: Iterable[str]) -> dict[str, object]:
-    """These fields of a record, as they are kept."""
+    """Return these fields of a record in their stored form."""
     return {name: stored(getattr(record, name)) for name in names}
 
 
 class Phone:
-    """A phone's row as it was read: what its quotas and its failures have counted. All None where there is no row."""
+    """A phone's row as read: the counts of its quotas and its failures. All None without a
+    row.
+    """
 
     def __init__(self, tag: str, row: Sequence[Any] = (None, None, None, None)) -> None:
         windows, failures, ends_at, version = row
         self.tag = tag
-        #: False where writing it would change nothing.
+        #: False if writing it would change nothing.
         self.changed = False
         self._windows: dict[str, list[int]] = json.loads(windows or "{}")
         self._failures: dict[str, list[int]] = json.loads(failures or "{}")
@@ -118,13 +120,13 @@ class Phone:
             self.fail(key, None)
 
     def unlock(self) -> bool:
-        """Drop all failures; whether there were any."""
+        """Drop all failures; return whether there were any."""
         self.changed = bool(self._failures)
         self._failures = {}
         return self.changed
 
     def refund(self, quotas: Sequence[Quota], at: datetime) -> None:
-        """Give back what was counted under these quotas at that time."""
+        """Undo what was counted under these quotas at that time."""
         for quota in quotas:
             window = limits.refunded(self.window(quota.key), quota, at)
             if window is not None:
@@ -154,9 +156,9 @@ class Phone:
         self.changed = True
 
     def row(self, at: datetime) -> dict[str, Any]:
-        """What is written, and the version that must still be there.
+        """Return what is written, and the version that the row must still have.
 
-        A row begins with the time as its version, so that none comes back that a deleted row had.
+        The version of a new row is the current time, so that no version of a deleted row recurs.
         """
         now = micros(at)
         return {
@@ -171,23 +173,24 @@ class Phone:
 
 #: Rows of an earlier version have a count and an end, an hour after the last wrong answer.
 _OLD_FAILURES = 2
-#: Every name under which failures are kept. Rows of before these names hold others, which nothing reads any more.
+#: Every name under which failures are kept. Other names, in older rows, are ignored.
 _FAILURE_KEYS = tuple(failure_key(budget, trusted=trusted) for budget in Budget for trusted in (False, True))
 
 
-#: The counters of the tally: a row for each series and hour. No other counter's name is between these two.
+#: The counters of the tally: a row for each series and hour. No other counter has a name between
+#: these two.
 TALLY_FIRST, TALLY_BEYOND = "tally:", "tally;"
 SERIES = ("short", "long", "right")
 _SERIES_PLACE = len(TALLY_FIRST)
 
 
 def series_range(series: str) -> tuple[str, str]:
-    """The first name of a series' counters, and one beyond the last."""
+    """Return the first name of a series' counters, and an upper bound beyond the last."""
     return f"{TALLY_FIRST}{series}:", f"{TALLY_FIRST}{series};"
 
 
 def tally_of(rows: Iterable[Sequence[Any]], at: datetime) -> Tally:
-    """The tally in these counters' rows of name, count and end; other counters among them are left out."""
+    """Build the tally from counter rows of name, count and end; other counters are ignored."""
     sums = dict.fromkeys(SERIES, 0)
     for name, count, ends_at, *_ in rows:
         if name.startswith(TALLY_FIRST) and ends_at > micros(at):
@@ -196,12 +199,14 @@ def tally_of(rows: Iterable[Sequence[Any]], at: datetime) -> Tally:
 
 
 def tally_rows(change: TallyChange | None, address: str | None, at: datetime) -> Sequence[tuple[str, int, int]]:
-    """What an answer changes: each counter's name, by how much, and when a new one ends; in the order of names."""
+    """Return what an answer changes: each counter's name, by how much, and when a new one ends; in
+    name order.
+    """
     if change is None:
         return ()
     hour = limits.hour_of(at)
     ends_at = micros(_EPOCH + timedelta(hours=hour + 1 + TALLY_HOURS))
-    # A hundred hours later a name comes back, long after its row has ended.
+    # A name recurs after a hundred hours, long after its row has ended.
     rows = [
         (f"{TALLY_FIRST}{series}:{hour % 100:02}", value, ends_at)
         for series in SERIES

@@ -1,4 +1,6 @@
-"""The verbs: each reads, asks `lifecycle`, and writes; a store's `TransactionRunner` make that one step."""
+"""The store methods: each reads, calls `lifecycle`, and writes; the store's `TransactionRunner`
+makes that atomic.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,15 @@ from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import WriteStatements
 
-#: How many rows one transaction of `purge` drops at most, so that nobody waits for it.
+#: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
+#: long.
 BATCH = 500
 
 
 class RowStore:
-    """A store in SQL tables. Records are kept for `keep` after their life.
+    """A store in SQL tables. Records are kept for `keep` after they expire.
 
-    `writes` is called at the first step: on some databases the words depend on the server's version.
+    `writes` is called at the first step: on some databases the SQL depends on the server's version.
     """
 
     def __init__(self, turns: TransactionRunner, writes: Callable[[], WriteStatements], keep: timedelta) -> None:
@@ -35,7 +38,7 @@ class RowStore:
         return self._make_writes()
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
-        # In the order of their names, so that no two steps wait for each other.
+        # In name order, so that no two steps deadlock.
         ordered = sorted(quotas, key=lambda quota: quota.key)
         gates = [quota for quota in ordered if quota.gate]
         taken = [quota for quota in ordered if not quota.gate]
@@ -116,7 +119,8 @@ class RowStore:
             turn.remember(opened.record, phone)
             return opened.record
 
-        # Not by memory: only phones without a row could be written so, and the time would show which have one.
+        # Not from the cache: only phones without a row could be written that way, and the timing
+        # would reveal which have one.
         return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if self._writes.at_once else Mode.LOCKED)
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
@@ -128,7 +132,7 @@ class RowStore:
             siblings = turn.siblings(record.tag, at - lifecycle.PAIR_REST) if by_line else ()
             attached = lifecycle.attach(record, attachment, siblings, at)
             if not isinstance(attached, Denied):
-                # A line is promised to one claim, also after a power cut.
+                # A line is reserved for one claim, also after a power failure.
                 attach = self._writes.attach if by_line else self._writes.attach_lazily
                 turn.write(attach, phone, attached, at)
             elif attached.why is DenialReason.LINE_TAKEN and attached.record is not None:
@@ -155,7 +159,8 @@ class RowStore:
                 self._answer(turn, phone, spent, answering, at, spends=True)
             return spent
 
-        # Held before anything is compared: a guess that was compared and then overtaken would be one too many.
+        # Locked before the comparison: an answer that was compared and then lost to a concurrent
+        # update would be one too many.
         return self._turns.take(step, now, Mode.LOCKED)
 
     async def reopen(
@@ -261,7 +266,7 @@ class RowStore:
             while dropped == BATCH and gone < limit:
                 most = min(BATCH, limit - gone)
                 dropped = self._turns.take(
-                    lambda turn: old(turn.cursor, turn.server_time() - self._keep, most),  # noqa: B023 - run at once
+                    lambda turn: old(turn.cursor, turn.server_time() - self._keep, most),  # noqa: B023 - run now
                     now,
                 )
                 gone += dropped
@@ -270,7 +275,7 @@ class RowStore:
     async def erase(self, tag: str, now: datetime | None) -> int:
         def step(turn: Transaction) -> int:
             turn.phone(tag)
-            # "~" comes after every letter of an id.
+            # "~" sorts after every character of an id.
             gone: int = self._writes.erase_records(turn.cursor, this=tag, beyond=f"{tag}~").rowcount
             self._writes.erase_phone(turn.cursor, this=tag)
             return gone
@@ -287,7 +292,7 @@ class RowStore:
         *,
         spends: bool,
     ) -> None:
-        """Write what an answer has changed."""
+        """Write the effects of an answer."""
         record = answer.record
         phone.fail(record.failure_key, answer.failures)
         if answer.proven:

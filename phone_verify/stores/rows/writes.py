@@ -1,10 +1,12 @@
-"""What a step has decided, written.
+"""How the decision of a step is written.
 
-Where the database can do that it is one statement, and only if the phone's row still has the version that the decision
-was made from. SQLite needs neither: there a step has the whole file to itself.
+If the database supports it, this is one statement, which takes effect only if the phone's row still
+has the version on which the decision was based. SQLite needs neither: a step has exclusive access
+to the file.
 
-On PostgreSQL, what is *lazy* does not wait for the disk. After a power cut it is as if the process had died just
-before, which every flow has to bear anyway; what is written later and does wait takes it to the disk as well.
+On PostgreSQL, *lazy* writes do not wait for the disk. A power failure then has the same effect as
+if the process had died just before, which every flow must survive anyway; a later synchronous write
+flushes them as well.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from ..base import PURGE_PER_START
 from .transactions import Statement
 from .values import FIELDS, Phone, micros, stored_fields
 
-#: What a receipt may change.
+#: The columns that a receipt may change.
 _RECEIPT = (
     "status",
     "channel",
@@ -42,11 +44,12 @@ _RECEIPT = (
     "answered",
     "freed",
 )
-#: What a step changes of a phone.
+#: The columns of a phone that a step changes.
 COUNTED = ("windows", "failures", "ends_at", "version")
 CLOSED = ("status", "closed_at", "by_pair")
 _ANSWERED = (*CLOSED, "unjudged", "mistakes", "tallied_short", "tallied_long")
-#: All of a record that a store keeps; one that finds the tag in the id has no column for it.
+#: All columns of a record that a store keeps; one that finds the tag in the id has no column for
+#: it.
 STORED = tuple(name for name in FIELDS if name != "read_at")
 
 
@@ -58,9 +61,10 @@ class Table(Enum):
     COUNTER = "counter"
 
 
-#: Sweeping costs as much as the rest of a start, however much is swept: one start in so many does it for all.
+#: A purge costs as much as the rest of a start, regardless of the number of rows: one start in
+#: several does it for all.
 _STARTS_PER_SWEEP = 4
-#: A start leaves one record, one phone at most, and a counter for each shared quota.
+#: A start leaves one record, at most one phone, and a counter for each shared quota.
 _SWEPT = {
     Table.VERIFICATION: PURGE_PER_START * _STARTS_PER_SWEEP,
     Table.PHONE: PURGE_PER_START * _STARTS_PER_SWEEP,
@@ -69,11 +73,11 @@ _SWEPT = {
 
 
 class UpdateVerification:
-    """WriteStatements these fields of a record, and what is counted of its phone; False if another step came between.
+    """Write these fields of a record, and the counts of its phone; False after a concurrent update.
 
-    With a statement for the phone `record` writes the record alone, and nobody can come between; without, it writes
-    both, guarded by the phone's version. With a statement for the tally that is written after them, in the same
-    transaction; without, `record` writes it too.
+    With a statement for the phone, `record` writes the record alone, and the phone's row is locked;
+    without, it writes both, guarded by the phone's version. A statement for the tally is executed
+    after them, in the same transaction; without one, `record` writes the tally too.
     """
 
     def __init__(
@@ -110,9 +114,9 @@ class UpdateVerification:
 
 
 class DeleteExpired:
-    """Drops at most `most` rows of a table that were over `before`, the oldest first.
+    """Deletes at most `most` rows of a table that expired before `before`, the oldest first.
 
-    With a statement that reads, `drop` drops the one row that it found.
+    With a statement that reads, `drop` deletes the one row that it found.
     """
 
     def __init__(self, drop: Statement, read: Statement | None = None) -> None:
@@ -128,10 +132,11 @@ class DeleteExpired:
 
 
 class InsertVerification:
-    """Writes a start: the counts of its phone, its record, the ends of others. May sweep away some of what is over.
+    """Writes a start: the counts of its phone, its record, the ends of others. May also purge some
+    expired rows.
 
-    Several statements, for a transaction that holds the phone. Where the database itself numbers the versions of a row
-    (`numbered_by_us` is false) nobody knows afterwards which one was written.
+    Several statements, for a transaction that locks the phone. If the database itself numbers the
+    versions of a row (`numbered_by_us` is false) the written version is unknown.
     """
 
     def __init__(
@@ -159,9 +164,10 @@ class InsertVerification:
 
 
 class InsertVerificationCTE:
-    """`InsertVerification` in one statement, which tells the phone's new version; False if another step came between.
+    """`InsertVerification` in one statement, which returns the phone's new version; False after a
+    concurrent update.
 
-    Also if other records end with this start: that is rare, and takes several statements.
+    Also False if other records end with this start: that is rare, and takes several statements.
     """
 
     def __init__(self, start: Statement) -> None:
@@ -179,14 +185,18 @@ class InsertVerificationCTE:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The ways to write a start: alone, where the database can do that in one statement, or in a transaction."""
+    """The ways to write a start: optimistically, if the database can do it in one statement, or in
+    a transaction.
+    """
 
     held: InsertVerification
     at_once: InsertVerificationCTE | None = None
 
 
 class Counters:
-    """The statements for so many shared counters. Their names are given in order, so that no two steps lock up."""
+    """The statements for a given number of shared counters. Their names are given in order, so that
+    no two steps deadlock.
+    """
 
     def __init__(self, hold: Statement, read: Statement, write: Statement) -> None:
         self._hold, self._read, self._write = hold, read, write
@@ -195,7 +205,9 @@ class Counters:
         self._hold(cursor, **_numbered("name", names))
 
     def read(self, cursor: Any, names: Sequence[str]) -> Sequence[Sequence[Any]]:
-        """The names that have a row, and the tally's, with their counts, ends, and the server's time."""
+        """Return the names that have a row, and the tally's, with their counts, ends, and the
+        server's time.
+        """
         rows: Sequence[Sequence[Any]] = self._read(cursor, **_numbered("name", names)).fetchall()
         return rows
 
@@ -206,7 +218,9 @@ class Counters:
 
 
 class CountAtOnce:
-    """Counts one more under some quotas in one statement, for PostgreSQL, if none of the gates is full."""
+    """Counts one more under several quotas in one statement, for PostgreSQL, if none of the gates
+    is full.
+    """
 
     def __init__(self, statement: Statement) -> None:
         self._statement = statement
@@ -214,7 +228,9 @@ class CountAtOnce:
     def __call__(
         self, cursor: Any, quotas: Sequence[Quota], gates: Sequence[Quota], now: datetime | None
     ) -> Sequence[Sequence[Any]]:
-        """Returns name, end, the server's time and the three sums of the tally; no rows if a window has to begin."""
+        """Return name, end, the server's time and the three sums of the tally; no rows if a window
+        must be started.
+        """
         values = {
             **_numbered("name", [quota.key for quota in quotas]),
             **_numbered("limit", [quota.limit for quota in quotas]),
@@ -241,53 +257,59 @@ def _numbered(word: str, values: Sequence[object]) -> dict[str, object]:
 
 
 class StatementFactory(Protocol):
-    """The statements that change, in the words of one database."""
+    """The statements that write, in the SQL of one database."""
 
     @property
     def at_once(self) -> bool:
-        """Whether a start, and a count, can be written in one statement."""
+        """Return whether a start, and a count, can be written in one statement."""
         ...
 
     def start(self, purged: Mapping[Table, int]) -> Start:
-        """WriteStatements a start, and sweeps so many rows of these tables."""
+        """Return the statement that writes a start and purges rows of these tables."""
         ...
 
     def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> UpdateVerification:
-        """WriteStatements these fields of a record, and so many counters of the tally."""
+        """Return the statement that writes these fields of a record and the given number of tally
+        counters.
+        """
         ...
 
     def phone(self) -> Statement:
-        """WriteStatements what is counted of a phone, whose row the step holds."""
+        """Return the statement that writes the counts of a phone whose row the step has locked."""
         ...
 
     def old(self, table: Table) -> DeleteExpired:
-        """Drops what is over of a table."""
+        """Return the statement that deletes expired rows of a table."""
         ...
 
     def counters(self, count: int) -> Counters:
-        """The statements for this many counters."""
+        """Return the statements for this many counters."""
         ...
 
     def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
-        """Counts this many quotas, with this many gates; only where `at_once`."""
+        """Return the statement that counts this many quotas, with this many gates; only if
+        `at_once`.
+        """
         ...
 
     def uncount(self) -> Statement:
-        """Takes one from `this` counter, if its window ends `then`."""
+        """Return the statement that takes one from `this` counter, if its window ends `then`."""
         ...
 
     def erase(self) -> Sequence[Statement]:
-        """Drop the records of `this` phone (no id of it comes after `beyond`), and the phone."""
+        """Return the statements that delete the records of `this` phone (none of its ids sorts
+        after `beyond`), and the phone.
+        """
         ...
 
 
 class WriteStatements:
-    """All statements that change, made once."""
+    """All statements that write, prepared once."""
 
     def __init__(self, words: StatementFactory) -> None:
         self._words = words
         self.at_once = words.at_once
-        #: The ways to write a start, which take turns: the first of a process sweeps.
+        #: The ways to write a start, used in turn: the first of a process purges.
         self.starts = [words.start(_SWEPT)] + [words.start({})] * (_STARTS_PER_SWEEP - 1)
         self._start = cycle(self.starts)
         self.attach = words.change(_RECEIPT)
@@ -305,23 +327,25 @@ class WriteStatements:
         self._answers: dict[tuple[bool, int], UpdateVerification] = {}
 
     def start(self) -> Start:
-        """The ways to write the next start."""
+        """Return the ways to write the next start."""
         return next(self._start)
 
     def counters(self, count: int) -> Counters:
-        """The statements for this many counters."""
+        """Return the statements for this many counters."""
         if count not in self._counters:
             self._counters[count] = self._words.counters(count)
         return self._counters[count]
 
     def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
-        """The statement that counts this many quotas, with this many gates."""
+        """Return the statement that counts this many quotas, with this many gates."""
         if (quotas, gates) not in self._counts_at_once:
             self._counts_at_once[quotas, gates] = self._words.count_at_once(quotas, gates)
         return self._counts_at_once[quotas, gates]
 
     def answer(self, *, spends: bool, tallies: int) -> UpdateVerification:
-        """WriteStatements a judged answer, and so many counters of the tally; `spends` where it takes an attempt."""
+        """Return the statement that writes an evaluated answer and the given number of tally
+        counters; `spends` if it consumes an attempt.
+        """
         if (spends, tallies) not in self._answers:
             names = (*_ANSWERED, "attempts_left") if spends else _ANSWERED
             self._answers[spends, tallies] = self._words.change(names, tallies=tallies)

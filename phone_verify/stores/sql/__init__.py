@@ -1,11 +1,11 @@
 """Verifications in an SQL database: an SQLite file, PostgreSQL, MariaDB or MySQL.
 
-One row per phone is what a step locks, and the phone's few counters ride in it: a step reads and writes one row
-more than the record's own. On SQLite, which has one writer, `BEGIN IMMEDIATE` is the lock.
+A step locks the one row of its phone, which also holds the phone's few counters: a step reads and
+writes one row besides the record. On SQLite, which has one writer, `BEGIN IMMEDIATE` is the lock.
 
-SQLAlchemy Core has the tables, the dialects and the connections. Its statements are compiled once and run on the
-DBAPI cursor: on SQLite, where a statement takes five microseconds, executing it as a construct would take fifty.
-Times are whole microseconds UTC, which every database keeps exactly.
+SQLAlchemy Core provides the tables, dialects and connections. Its statements are compiled once and
+run on the DBAPI cursor: on SQLite, where a statement takes five microseconds, executing it as a
+construct would take fifty. Times are whole microseconds UTC, which every database stores exactly.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from ...errors import ConfigurationError
 
 try:
-    import sqlalchemy as _  # noqa: F401 - asked for once, here
+    import sqlalchemy as _  # noqa: F401 - imported here so that a missing package is reported early
 except ImportError:
     raise ConfigurationError("An SQL store needs SQLAlchemy: pip install 'phone-verify[sql]'") from None
 

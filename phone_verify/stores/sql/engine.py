@@ -1,4 +1,4 @@
-"""Engines for the SQL store, each with its time-outs, and what their errors are called."""
+"""Engines for the SQL store with their time-outs, and names for their errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import sqlalchemy as sa
 
 from ...errors import ConfigurationError
 
-#: How long a step waits for a connection, for a lock and for an answer, in seconds.
+#: Time-outs for a connection, a lock and a response, in seconds.
 WAIT = 5
 
-#: By scheme: SQLAlchemy's name for it and the extras that it needs.
+#: By scheme: SQLAlchemy's name for it and the required extras.
 _SCHEMES = {
     "sqlite": ("sqlite", "sql"),
     "postgresql": ("postgresql+psycopg", "sql,postgresql"),
@@ -26,17 +26,17 @@ _SCHEMES = {
 
 
 def engine_of(text: str) -> sa.Engine:
-    """The engine for a store's URL. Raises `ConfigurationError`."""
+    """Create the engine for a store URL. Raises `ConfigurationError`."""
     try:
         url = sa.make_url(text)
     except (sa.exc.ArgumentError, ValueError):
-        # Its own text would hold the password.
+        # The original text would contain the password.
         raise ConfigurationError(
-            "PHONE_VERIFY_STORE is no database URL: write sqlite:///file, postgresql://… or mysql://…"
+            "PHONE_VERIFY_STORE is not a database URL: write sqlite:///file, postgresql://… or mysql://…"
         ) from None
     if url.drivername not in _SCHEMES:
         raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: no store is called {url.drivername!r}; SQL stores are {', '.join(_SCHEMES)}"
+            f"PHONE_VERIFY_STORE: unknown store {url.drivername!r}; SQL stores are {', '.join(_SCHEMES)}"
         )
     driver, extras = _SCHEMES[url.drivername]
     options: dict[str, Any] = {"pool_timeout": WAIT, "pool_reset_on_return": None, "hide_parameters": True}
@@ -48,7 +48,7 @@ def engine_of(text: str) -> sa.Engine:
             "connect_args": {"timeout": WAIT, "isolation_level": None, "check_same_thread": False},
         }
     elif url.drivername == "postgresql":
-        # A statement is planned once, for any values, and never compiled: with many rows that costs more than it saves.
+        # A generic plan without JIT: with many rows, JIT compilation costs more than it saves.
         settings = (
             f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s -c plan_cache_mode=force_generic_plan -c jit=off"
         )
@@ -85,34 +85,36 @@ def engine_of(text: str) -> sa.Engine:
 def _with_file(url: sa.URL) -> sa.URL:
     if url.database in (None, "", ":memory:") or str(url.database).startswith("file:"):
         raise ConfigurationError(
-            "PHONE_VERIFY_STORE: SQLite needs a file, like sqlite:////var/lib/site/phone_verify.sqlite3; "
+            "PHONE_VERIFY_STORE: SQLite needs a file, e.g. sqlite:////var/lib/site/phone_verify.sqlite3; "
             "for a store in memory write memory:"
         )
-    # Found once: a server may change its directory after the start.
+    # Resolved once: a server may change its directory after the start.
     return url.set(database=os.path.abspath(str(url.database)))
 
 
 def _make_private_file(path: str, *_: object) -> None:
-    """Create a missing database file with mode 0600: it holds phone numbers. SQLite copies the mode to its WAL.
+    """Create a missing database file with mode 0600: it holds phone numbers. SQLite copies the mode
+    to its WAL.
 
-    The file is linked into place whole, under a draft's name until then: closing a descriptor of the file itself
-    would drop the locks that other connections of this process hold on it. What cannot be done here is left for
-    SQLite to report when it opens the file.
+    The file is created under a draft's name and linked into place: closing a descriptor of the file
+    itself would drop the locks that other connections of this process hold on it. Any failure here
+    is left for SQLite to report when it opens the file.
     """
-    path = os.path.realpath(path)  # SQLite would create the target of a link that leads nowhere
+    path = os.path.realpath(path)  # SQLite would create the target of a dangling link
     if os.path.exists(path):
         return
     with suppress(OSError):
         handle, draft = tempfile.mkstemp(prefix=".phone_verify-", dir=os.path.dirname(path))  # mode 0600
         try:
             os.close(handle)
-            os.link(draft, path)  # where another process was first, its file stays
+            os.link(draft, path)  # if another process was first, its file stays
         finally:
             os.unlink(draft)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
-    # Where several processes turn a new file to WAL at once, all but one are told "locked" without any waiting.
+    # If several processes switch a new file to WAL simultaneously, all but one get "locked" without
+    # waiting.
     deadline = time.monotonic() + WAIT
     while True:
         try:
@@ -139,7 +141,7 @@ def _prepare_postgresql(connection: Any, _: object) -> None:
 _PREPARATIONS = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql, "mysql": _prepare_mysql}
 
 
-#: A deadlock or a conflict of transactions: PostgreSQL's SQLSTATE, MySQL's number.
+#: A deadlock or a serialisation conflict: PostgreSQL's SQLSTATE, MySQL's number.
 DEADLOCKS: frozenset[object] = frozenset({"40001", "40P01", 1213})
 
 
@@ -151,7 +153,7 @@ def code_of(error: BaseException) -> object:
 
 
 def name_of(error: BaseException) -> str:
-    """The kind and the code of a database's error, without its text."""
+    """Return the kind and the code of a database error, without its text."""
     cause = getattr(error, "orig", None) or error
     code = code_of(cause)
     return f"{type(cause).__name__} {code}" if code else type(cause).__name__

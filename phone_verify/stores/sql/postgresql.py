@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that notice when the server is gone."""
+"""Connections to PostgreSQL that detect a lost server."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 class Connection(psycopg.Connection[Any]):
-    """A connection that does not wait for ever.
+    """A connection with a client-side time-out.
 
-    The server's own time-outs end with the server: one that is frozen, or behind a network that drops packets, would
-    keep a visitor waiting until the kernel gives up.
+    The server's own time-outs end with the server: one that is frozen, or behind a network that
+    drops packets, would block a visitor until the kernel gives up.
     """
 
-    #: How long an answer may take, in seconds.
+    #: Response time-out, in seconds.
     patience: float = 0
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
@@ -31,11 +31,11 @@ class Connection(psycopg.Connection[Any]):
         try:
             wanted = next(gen)
             while True:
-                # Comes back with nothing ready several times a second.
+                # Returns several times a second even if nothing is ready.
                 ready = yield wanted
                 if not ready and time.monotonic() >= deadline:
                     self.close()
-                    raise psycopg.OperationalError("the server gave no answer in time")
+                    raise psycopg.OperationalError("the server timed out")
                 wanted = gen.send(ready)
         except StopIteration as stop:
             result: T = stop.value
@@ -43,7 +43,9 @@ class Connection(psycopg.Connection[Any]):
 
 
 def watch(engine: sa.Engine, patience: float) -> None:
-    """Let an engine's connections wait no longer than `patience`, and replace those that were ended while idle."""
+    """Limit the waits of an engine's connections to `patience`, and replace connections that were
+    closed while idle.
+    """
 
     def connect(_: object, __: object, arguments: Any, named: Any) -> Connection:
         connection = Connection.connect(*arguments, **named)
@@ -51,7 +53,8 @@ def watch(engine: sa.Engine, patience: float) -> None:
         return connection
 
     def check(connection: Connection, _: object, __: object) -> None:
-        # A server that ends a connection says so, and an idle one has nothing else to say.
+        # A server that closes a connection sends a message, and an idle one has no other unread
+        # data.
         if connection.closed:
             raise sa.exc.DisconnectionError
         idle = select.poll()

@@ -1,4 +1,4 @@
-"""Making the tables, and bringing them up to date: Alembic's revisions, in the folder `migrations`."""
+"""Creation and migration of the tables: Alembic's revisions, in the folder `migrations`."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from ...errors import ConfigurationError, StoreError
 from .engine import WAIT, engine_of, name_of
 from .tables import PHONE
 
-#: The newest revision, for which this version of the package is written.
+#: The newest revision, which this version of the package requires.
 HEAD = "0004"
-#: Where the revision of the tables is kept. A site's own Alembic has its own table for that.
+#: The table with the current revision. A site's own Alembic has another table for that.
 VERSION_TABLE = "phone_verify_schema"
 
-#: The revision of tables that were made before there were revisions.
+#: The revision of tables that were created before revisions were introduced.
 _FIRST = "0001"
 _COMMAND = "phone-verify schema"
-#: Alembic keeps in the module what it works on.
+#: Alembic keeps its current context in the module.
 _one_at_a_time = threading.Lock()
 
 
 def upgrade(url: str) -> tuple[str | None, str]:
-    """Make the tables of a database, or bring them up to date; returns the revisions before and after.
+    """Create or migrate the tables of a database; return the revisions before and after.
 
-    Raises `ConfigurationError` for a URL of no SQL store, `StoreError` where the database cannot do it.
+    Raises `ConfigurationError` if the URL is not an SQL store's, `StoreError` if the database
+    fails.
     """
     engine = engine_of(url)
     try:
         return Schema(engine).upgrade(), HEAD
     except sa.exc.SQLAlchemyError as error:
-        raise StoreError(f"The database could not make the tables: {name_of(error)}") from None
+        raise StoreError(f"The database could not create the tables: {name_of(error)}") from None
     finally:
         engine.dispose()
 
@@ -45,10 +46,10 @@ class Schema:
         self._engine = engine
 
     def ready(self) -> None:
-        """See to it that the tables can be used: missing ones are made, those in an SQLite file brought up to date.
+        """Make the tables usable: missing ones are created, those in an SQLite file are migrated.
 
-        On a server an upgrade is the site owner's step: older workers may still be running. Raises `StoreError`,
-        which says so. Any number may call it at once.
+        On a server the site owner runs the migration: older workers may still be running. Raises
+        `StoreError`, which says so. Safe to call concurrently.
         """
         with self._engine.connect() as connection:
             if (_revision(connection) or "") >= HEAD:
@@ -58,10 +59,12 @@ class Schema:
             if found is None or self._engine.dialect.name == "sqlite":
                 _upgrade(connection, found)
             elif found < HEAD:
-                raise StoreError(f"The tables are of revision {found}, and {HEAD} is needed: run `{_COMMAND}`")
+                raise StoreError(f"The tables have revision {found}, but {HEAD} is required: run `{_COMMAND}`")
 
     def upgrade(self) -> str | None:
-        """Make the tables or bring them up to date, and return the revision before. Any number may do so at once."""
+        """Create or migrate the tables, and return the previous revision. Safe to call
+        concurrently.
+        """
         with self._changing() as connection:
             found = _revision(connection)
             _upgrade(connection, found)
@@ -98,7 +101,7 @@ def _revision(connection: sa.Connection) -> str | None:
 
 @contextmanager
 def _locked(connection: sa.Connection) -> Iterator[None]:
-    """One process at a time, in a transaction where the database has one for tables."""
+    """Admit one process at a time, in a transaction if the database supports them for tables."""
     name = connection.dialect.name
     if name == "sqlite":
         connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -106,7 +109,7 @@ def _locked(connection: sa.Connection) -> Iterator[None]:
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7046293817)")
     elif not connection.exec_driver_sql(f"SELECT GET_LOCK('phone_verify tables', {2 * WAIT})").scalar():
-        raise StoreError("Another process makes the tables, and has not ended in time")
+        raise StoreError("Timed out while another process was creating the tables")
     try:
         yield
         connection.commit()

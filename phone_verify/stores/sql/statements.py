@@ -1,4 +1,4 @@
-"""The statements that read, compiled once in the words of one database; `writes.py` has those that change."""
+"""The statements that read, compiled once for one dialect; `writes.py` has those that write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .tables import COUNTER, PHONE, VERIFICATION
 
 
 class Prepared:
-    """A statement, compiled once, that runs on a DBAPI cursor and gives it back."""
+    """A statement, compiled once, that runs on a DBAPI cursor and returns it."""
 
     def __init__(self, statement: sa.ClauseElement, dialect: sa.Dialect) -> None:
         compiled = statement.compile(dialect=dialect)
@@ -31,7 +31,7 @@ class Prepared:
 
 
 class EngineReads:
-    """The statements that read a phone and its records, and the one that holds a phone."""
+    """The statements that read a phone and its records, and the one that locks a phone."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
         now = server_time(dialect.name)
@@ -41,11 +41,11 @@ class EngineReads:
         elsewhere = {"tag": tag, "read_at": now}
         columns = [elsewhere[name] if name in elsewhere else record[name] for name in FIELDS]
         counted = (phone.windows, phone.failures, phone.ends_at, phone.version)
-        #: Makes the phone's row if there is none; nobody else can change it until the transaction ends.
+        #: Creates the phone's row if it is missing and locks it until the transaction ends.
         self.hold: Statement = Prepared(upsert(dialect.name, PHONE, [bound(PHONE)], "tag"), dialect)
         self.time: Statement = Prepared(sa.select(now), dialect)
         one = sa.select(sa.literal_column("1")).subquery("one")
-        # The time comes also where there is no phone.
+        # Returns the time also without a phone.
         self.phone: Statement = Prepared(
             sa.select(now, *counted).select_from(one.outerjoin(PHONE, phone.tag == this)), dialect
         )
@@ -53,7 +53,7 @@ class EngineReads:
         found = sa.select(*columns, *counted).where(record.id == this)
         answered = found.add_columns(*_answered(dialect.name))
         either = VERIFICATION.outerjoin(PHONE, phone.tag == of_phone)
-        # The phone's row first, as everywhere: no two steps wait for each other.
+        # The phone's row first, as everywhere: no two steps deadlock.
         both = PHONE.join(VERIFICATION, phone.tag == of_phone)
         self.record: Statement = Prepared(found.select_from(either), dialect)
         self.held_record: Statement = Prepared(found.select_from(both).with_for_update(), dialect)
@@ -68,12 +68,12 @@ class EngineReads:
 
 
 def time_given(dialect_name: str) -> sa.ColumnElement[Any]:
-    """The time `at`, or else the server's."""
+    """Return the time `at`, or else the server's."""
     return sa.func.coalesce(sa.bindparam("at", type_=sa.BigInteger), server_time(dialect_name))
 
 
 def tallied(dialect_name: str, series: str, counter: sa.FromClause = COUNTER) -> sa.ScalarSelect[Any]:
-    """The sum of a series of the tally at the time `at`."""
+    """Return the sum of a series of the tally at the time `at`."""
     c = counter.c
     first, beyond = series_range(series)
     in_series = (c.name >= sa.literal_column(f"'{first}'"), c.name < sa.literal_column(f"'{beyond}'"))
@@ -83,7 +83,7 @@ def tallied(dialect_name: str, series: str, counter: sa.FromClause = COUNTER) ->
 
 
 def _answered(dialect_name: str) -> Sequence[sa.ColumnElement[Any]]:
-    """What an address, and the site, have answered."""
+    """Return what an address, and the site, have answered."""
     c = COUNTER.c
     named = c.name == sa.bindparam("address", type_=c.name.type)
     of_address = [sa.select(column).where(named).scalar_subquery() for column in (c["count"], c.ends_at)]
@@ -91,7 +91,9 @@ def _answered(dialect_name: str) -> Sequence[sa.ColumnElement[Any]]:
 
 
 def server_time(dialect_name: str) -> sa.ColumnElement[Any]:
-    """The server's time in microseconds; taken when the statement runs, not when its transaction began."""
+    """Return the server's time in microseconds, taken when the statement runs, not when its
+    transaction began.
+    """
     text = {
         "sqlite": "0",
         "postgresql": "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)",
@@ -100,14 +102,14 @@ def server_time(dialect_name: str) -> sa.ColumnElement[Any]:
 
 
 def bound(table: sa.Table) -> dict[str, Any]:
-    """A value for each column of a table, under the column's name."""
+    """Return a value for each column of a table, under the column's name."""
     return {column.name: sa.bindparam(column.name) for column in table.c}
 
 
 def upsert(
     dialect_name: str, table: sa.Table, rows: Sequence[Mapping[str, Any]], *changed: str
 ) -> sqlite.Insert | postgresql.Insert | mysql.Insert:
-    """Insert rows, or change these columns of those that are there already; either way they are locked."""
+    """Insert rows, or update these columns of existing ones; either way they are locked."""
     if dialect_name in ("mysql", "mariadb"):
         insert = mysql.insert(table).values(rows)
         return insert.on_duplicate_key_update({name: insert.inserted[name] for name in changed})

@@ -1,4 +1,4 @@
-"""The SQL store: on which engine, with which connections."""
+"""The SQL store: its engine and connections."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from .writes import EngineWords
 class SqlStore(RowStore):
     """A store in an SQL database that other processes may use as well.
 
-    Missing tables are made at the first step, and those in an SQLite file are brought up to date, unless
-    `create_tables` is false. Records are kept for `keep` after their life.
+    Missing tables are created at the first step, and those in an SQLite file are migrated, unless
+    `create_tables` is false. Records are kept for `keep` after they expire.
 
-    SQLite runs with `synchronous=NORMAL`: a step that has ended survives the death of any process. A power cut may
-    take back the last few steps, together and without damage; forcing each to the disk would cost every visitor
-    several disk writes to deny a few more guesses to somebody who can cut the power.
+    SQLite runs with `synchronous=NORMAL`: a finished step survives the death of any process. A
+    power failure may undo the last few steps, together and without corruption; flushing each to the
+    disk would cost every visitor several disk writes, only to prevent a few more guesses by an
+    attacker who can cut the power.
     """
 
     def __init__(self, engine: sa.Engine, *, keep: timedelta = RETENTION, create_tables: bool = True) -> None:
@@ -33,13 +34,15 @@ class SqlStore(RowStore):
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = RETENTION, create_tables: bool = True) -> SqlStore:
-        """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or `mysql://…`.
+        """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or
+        `mysql://…`.
 
-        Raises `ConfigurationError` for any other, for SQLite without a file, and for a missing package.
+        Raises `ConfigurationError` for any other URL, for SQLite without a file, and for a missing
+        package.
         """
         engine = engine_of(url)
         store = cls(engine, keep=keep, create_tables=create_tables)
-        # The engine is the store's own, and so are its connections: they are closed with it.
+        # The store owns the engine and its connections: they are closed with it.
         weakref.finalize(store, engine.dispose)
         return store
 

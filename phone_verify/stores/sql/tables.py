@@ -9,17 +9,18 @@ from ...codes import TAG_LENGTH
 
 
 def _text(length: int) -> sa.String:
-    # Compared and sorted by bytes everywhere: the usual collations of MySQL take `a` and `A` for the same, and those
-    # of PostgreSQL do not keep the ids of one phone together.
+    # Compared and sorted by bytes everywhere: the usual collations of MySQL treat `a` and `A` as
+    # equal, and those of PostgreSQL do not keep the ids of one phone together.
     exact = mysql.VARCHAR(length, charset="utf8mb4", collation="utf8mb4_bin")
     by_bytes = postgresql.VARCHAR(length, collation="C")
     return sa.String(length).with_variant(exact, "mysql", "mariadb").with_variant(by_bytes, "postgresql")
 
 
-#: The tables, for a site's own migrations; such a site gives `create_tables=False`.
+#: The tables, for a site's own migrations; such a site passes `create_tables=False`.
 metadata = sa.MetaData()
 
-#: A phone's tag begins the ids of its records, so the primary key finds them: no index, no column for it.
+#: A phone's tag begins the ids of its records, so the primary key finds them: no extra index or
+#: column is needed.
 VERIFICATION = sa.Table(
     "phone_verify_verification",
     metadata,
@@ -62,8 +63,8 @@ VERIFICATION = sa.Table(
     sqlite_with_rowid=False,
 )
 
-#: `windows` and `failures` are JSON, by quota and by failure key: how many, when they are forgotten, and the locks.
-#: On a server every step on the phone makes a new `version`.
+#: `windows` and `failures` are JSON, by quota and by failure key: counts, expiry times and
+#: lockouts. On a server every step on the phone writes a new `version`.
 PHONE = sa.Table(
     "phone_verify_phone",
     metadata,

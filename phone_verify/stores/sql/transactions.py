@@ -1,4 +1,4 @@
-"""How steps take their turns: connections, transactions, what is tried again, and what a fork must not share."""
+"""Execution of steps: connections, transactions, retries, and what a fork must not share."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ
 
 
 class EngineTurns:
-    """Gives steps their turns on the connections of one engine; `prepare` is called before the first."""
+    """Runs steps on the connections of one engine; `prepare` is called before the first."""
 
     def __init__(self, engine: sa.Engine, prepare: Callable[[], None]) -> None:
         self.engine = engine
@@ -35,7 +35,7 @@ class EngineTurns:
         self._reads, self._memory = EngineReads(engine.dialect), StartCache()
         self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
         self._prepare: Callable[[], None] | None = prepare
-        # Threads queue here for SQLite's one writer; its own waiting is a poll with pauses.
+        # Threads queue here for SQLite's one writer; SQLite itself would poll with pauses.
         self._gate = threading.Lock()
         self._shut = False
         _all.add(self)
@@ -64,8 +64,8 @@ class EngineTurns:
             finally:
                 self._gate.release()
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
-            # The error's own text may hold values of the statement.
-            raise StoreError(f"The SQL store could not do the step: {name_of(error)}") from None
+            # The error's own text may contain values of the statement.
+            raise StoreError(f"The SQL store failed: {name_of(error)}") from None
 
     def _at_most_twice(
         self, step: Callable[[Transaction], T], now: datetime | None, alone: bool, from_cache: bool
@@ -93,7 +93,7 @@ class EngineTurns:
             result = step(turn)
             if not alone:
                 if isinstance(result, Denied) and not turn.wrote:
-                    connection.rollback()  # a commit would wait for the disk, for the sake of locks
+                    connection.rollback()  # a commit would wait for the disk only to release locks
                 else:
                     turn.unclear = True
                     connection.commit()
@@ -109,12 +109,12 @@ class EngineTurns:
         return result
 
     def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, turn: Transaction) -> bool:
-        """Roll back; True if surely nothing was done, and it may succeed when it is run again at once."""
+        """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
         dialect = self.engine.dialect
         if isinstance(error, dialect.loaded_dbapi.Error):
             if dialect.is_disconnect(error, connection.dbapi_connection, None):
                 connection.invalidate(error)
-                self.engine.dispose()  # the server has gone away for all of them
+                self.engine.dispose()  # the server is gone for all of them
                 return not turn.unclear
             if code_of(error) in DEADLOCKS:
                 connection.rollback()
@@ -128,7 +128,8 @@ class EngineTurns:
     # Forks.
 
     def before_fork(self) -> None:
-        # SQLite's locks do not survive a fork, not even those of a connection that nobody uses again.
+        # SQLite's locks do not survive a fork, not even those of an unused
+        # connection.
         if not self.server:
             self._shut = self._gate.acquire(timeout=WAIT)
             self.engine.dispose()
@@ -140,13 +141,14 @@ class EngineTurns:
 
     def after_fork_in_child(self) -> None:
         self._shut, self._gate = False, threading.Lock()
-        # Connections that a server's own way of forking left open stay so: closing one would end it for the parent.
+        # Connections inherited from a server's own way of forking stay open: closing one would end
+        # it for the parent.
         _inherited.append(self.engine.pool)
         self.engine.dispose(close=False)
 
 
-class _NotDone(Exception):  # noqa: N818 - it holds the error
-    """Surely nothing was done, and it may be tried again."""
+class _NotDone(Exception):  # noqa: N818 - it references the error
+    """Certainly nothing was done, and it may be tried again."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The statements that change what the store keeps, compiled once in the words of one database."""
+"""The statements that write, compiled once for one dialect."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .tables import COUNTER, PHONE, VERIFICATION
 
 _TABLES = {Table.VERIFICATION: VERIFICATION, Table.PHONE: PHONE, Table.COUNTER: COUNTER}
 _WITHOUT_WAITING: sa.ColumnElement[str] = sa.literal_column("set_config('synchronous_commit', 'off', true)")
-#: A phone's tag begins the id, and has no column of its own.
+#: A phone's tag begins the id, so it has no column.
 _INSERTED = tuple(name for name in STORED if name != "tag")
 
 
@@ -37,7 +37,7 @@ def _values(names: Iterable[str]) -> dict[str, Any]:
 
 
 def _as_read() -> Sequence[sa.ColumnElement[bool]]:
-    """That the phone's row is still the one that was read."""
+    """Return the condition that the phone's row is unchanged since it was read."""
     return PHONE.c.tag == sa.bindparam("of_phone"), PHONE.c.version == sa.bindparam("old_version")
 
 
@@ -63,7 +63,8 @@ class EngineWords:
             if tallies:
                 guarded = guarded.add_cte(_tally("postgresql", tallies, held).cte("tally"))
             return UpdateVerification(names, self._prepared(guarded.returning(_WITHOUT_WAITING) if lazy else guarded))
-        # One UPDATE of two tables, in MySQL's own way; they are locked in the order in which they are named.
+        # One UPDATE of two tables, in MySQL's syntax; they are locked in the order in which they
+        # are named.
         both = sa.update(PHONE).where(this, *_as_read())
         fields = {VERIFICATION.c[name]: value for name, value in _values(names).items()}
         counts = {PHONE.c[name]: value for name, value in _values(COUNTED).items()}
@@ -88,7 +89,7 @@ class EngineWords:
         drop = sa.delete(_TABLES[table])
         if self._dialect.name in ("sqlite", "postgresql"):
             return DeleteExpired(self._prepared(drop.where(key.in_(rows))))
-        # MySQL takes no LIMIT inside IN.
+        # MySQL does not support LIMIT inside IN.
         return DeleteExpired(self._prepared(drop.where(key == sa.bindparam("this"))), self._prepared(rows))
 
     def counters(self, count: int) -> Counters:
@@ -133,7 +134,9 @@ class EngineWords:
 
 
 def _old(table: sa.Table) -> tuple[sa.Column[Any], sa.Select[Any]]:
-    """The key of a table, and the rows that are over, the oldest first. One that a step holds is left for later."""
+    """Return the key of a table, and its expired rows, the oldest first. Rows locked by a step are
+    skipped.
+    """
     (key,) = table.primary_key
     over = table.c.expires_at if table is VERIFICATION else table.c.ends_at
     rows = sa.select(key).where(over <= sa.bindparam("before")).order_by(over)
@@ -141,7 +144,7 @@ def _old(table: sa.Table) -> tuple[sa.Column[Any], sa.Select[Any]]:
 
 
 def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
-    """A whole start, for PostgreSQL; writes nothing if another step came between."""
+    """Return a whole start, for PostgreSQL; it writes nothing after a concurrent update."""
     insert = postgresql.insert(PHONE).values(bound(PHONE))
     counted = insert.on_conflict_do_update(
         index_elements=[PHONE.c.tag],
@@ -156,9 +159,11 @@ def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
     for table, most in purged.items():
         key, rows = _old(_TABLES[table])
         if table is Table.PHONE:
-            # This phone's own row may be over; it is being written here, and must not be dropped as well.
+            # This phone's row may have expired; it is being written here and must not be deleted as
+            # well.
             rows = rows.where(PHONE.c.tag != sa.bindparam("tag"))
-        # As a number of the text, not a value: a plan that does not know how few they are reads the whole table.
+        # A literal, not a parameter: a plan that does not know how few rows are needed scans the
+        # whole table.
         few = rows.limit(sa.literal_column(str(most)))
         sweeps.append(sa.delete(_TABLES[table]).where(key.in_(few)).cte(f"old_{table.value}"))
     return start.add_cte(*sweeps) if sweeps else start
@@ -185,14 +190,16 @@ def _one_more(names: Sequence[sa.BindParameter[str]], gates: Sequence[sa.BindPar
 
 
 def _sums() -> Sequence[sa.ColumnElement[Any]]:
-    """The sums of the tally's series; under other names, since the table itself is being written."""
+    """Return the sums of the tally's series; under other names, since the table itself is being
+    written.
+    """
     return [tallied("postgresql", series, COUNTER.alias(f"tally_{series}")) for series in SERIES]
 
 
 def _tally(dialect_name: str, count: int, held: sa.CTE | None = None) -> Any:
-    """UpdateVerification so many counters by so much, or start them again where they have ended.
+    """Change several counters, or restart those that have ended.
 
-    With `held`, for PostgreSQL, only if that statement has a row.
+    With `held`, for PostgreSQL, only if that statement returns a row.
     """
     c, at = COUNTER.c, sa.bindparam("tally_at", type_=sa.BigInteger)
     rows = [
@@ -207,7 +214,7 @@ def _tally(dialect_name: str, count: int, held: sa.CTE | None = None) -> Any:
     if dialect_name in ("mysql", "mariadb"):
         added = mysql.insert(COUNTER).values(rows)
         new = added.inserted
-        # In this order: the second assignment sees what the first has written.
+        # In this order: the second assignment uses the result of the first.
         return added.on_duplicate_key_update(
             [
                 ("count", sa.case((ended, new["count"]), else_=c["count"] + new["count"])),

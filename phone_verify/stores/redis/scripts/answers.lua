@@ -1,9 +1,11 @@
--- What an answer to a code changes besides its record; needs records and tally. The keys after the phone's are those of
--- the tally and of the address. Where they are on another server (a Cluster) there are none: the numbers are asked.
+-- What an answer to a code changes besides its record; needs records and tally. The keys after the
+-- phone's are those of the tally and of the address. If they are on another server (Cluster) there
+-- are none, and the numbers are passed as arguments.
 
 local NO_CHANGE = {short = 0, long = 0, right = 0, address = 0}
 
--- What the site and the address have answered; `first` is where the numbers are asked.
+-- What the site and the address have answered; `first` is the position of the numbers in the
+-- arguments.
 local function seen_from(first)
   if #KEYS == 1 then
     local short, right, count, ends_at = unpack(asked, first, first + 3)
@@ -13,7 +15,7 @@ local function seen_from(first)
   return {short = sums.short, right = sums.right, count = count, ends_at = ends_at}
 end
 
--- Why they stand against an answer, and how long to wait; or nil. A trusted device is never slowed.
+-- Why they forbid an answer, and how long to wait; or nil. A trusted device is never slowed.
 local function slowed(record, seen, per_address, short_per_day)
   if record.known ~= '' then
     return nil
@@ -44,7 +46,7 @@ local function tallied(record, seen, has_address)
   return {short = short, long = long, right = 0, address = has_address and 1 or 0}
 end
 
--- What a right answer takes back, and adds to the right ones. Of the address no more than it has.
+-- What a right answer takes back, and adds to the right ones. From the address no more than it has.
 local function taken_back(record, seen, rights, has_address)
   local given = seen.ends_at > now and seen.count or 0
   return {

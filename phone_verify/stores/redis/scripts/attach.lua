@@ -1,6 +1,6 @@
 -- needs records failures siblings
--- Put a receipt on an open record: never refills attempts, never lengthens a life. A line that another claim of the
--- phone holds closes the record as failed.
+-- Put a receipt on an open record: never resets attempts, never extends the expiry. A line that
+-- another claim of the phone holds closes the record as failed.
 local id, sends, status, line, holder, attempts, life = unpack(asked, 4, 10)
 local record, text = read(id)
 if not record then
@@ -11,10 +11,10 @@ if not is_open(record) then
   return answer('closed', text, failures)
 end
 if tonumber(sends) < tonumber(record.answered) then
-  return answer('done', text, failures)  -- a later send has overtaken this receipt
+  return answer('done', text, failures)  -- a later send has superseded this receipt
 end
 
--- What a resend gave up is kept as "line@time line@time".
+-- Lines released by a resend are kept as "line@time line@time".
 local function freed_lines(of)
   local lines = {}
   for freed, time in string.gmatch(of.freed, '(%S+)@(%d+)') do
@@ -29,7 +29,7 @@ if line ~= '' then
     local same = sibling.line == line
     local live = same and is_open(sibling)
     if holder ~= 'nobody' then
-      -- A code that is held back until its phone calls: the call would prove a live claim as well.
+      -- A code that is held back until its phone calls: the call would also prove an open claim.
       return live and sibling.holder == 'nobody' and not shown[sibling.binding]
     end
     if live then

@@ -1,8 +1,10 @@
 -- needs records failures siblings
--- Verify the one open claim of the phone that this call proves; a call that fits two proves none.
+-- Verify the one open claim of the phone that this call proves; a call that fits two proves
+-- neither.
 local driver, caller, reference, line = unpack(asked, 4, 7)
 
--- The caller in full, and the reference or else the line: an unknown reference is never retried as a pair.
+-- Match the full caller, and the reference or else the line: an unknown reference is never retried
+-- as a pair.
 local function proven(record)
   if not is_open(record) or record.holder ~= 'nobody' or record.driver ~= driver or record.phone ~= caller then
     return false

@@ -1,23 +1,27 @@
--- What the verbs share; it stands before each of them. The rules are those of lifecycle.py, under the same names.
+-- Code shared by the scripts; it is prepended to each of them. The rules are those of lifecycle.py,
+-- under the same names.
 --
 -- One key holds one phone, a hash with its tag as hash tag:
---   r<id>        a record: its values in the order below, each with a NUL after it
+--   r<id>        a record: its values in the order below, each followed by a NUL
 --   s<quota>     the sends counted under one of the phone's own quotas: "count ends_at"
 --   f<key>       its wrong answers under one budget, see failures.lua
---   index        sixty characters for each record in the order of opening: its id, and when its life ends
--- One key that moves as a whole is what a Cluster can move between its nodes at any time, and what a script may touch.
+--   index        sixty characters for each record in the order of opening: its id and its expiry
+-- A Cluster can move a single key between its nodes at any time, and a script may use it.
 --
--- A value that is not there is empty; a text that may be missing has a "=" before it when it is there. Python takes
--- NULs out of texts.
+-- A missing value is empty; an optional text is prefixed with "=" if present. Python removes NULs
+-- from texts.
 --
--- Times are whole microseconds since 1970, which a Lua number holds exactly, but loses when it becomes a text by
--- itself: `text_of` makes one. LINE_REST and the other names in capitals are put before this text from the Python rules.
+-- Times are whole microseconds since 1970, which a Lua number represents exactly but loses in its
+-- default conversion to text: `text_of` converts it. LINE_REST and the other names in capitals come
+-- from the Python rules and are defined before this text.
 --
--- The first write of every verb is one that a server without memory refuses, so that it then does none of the step.
+-- The first write of every script is one that a server without free memory refuses, so that the
+-- script then changes nothing.
 
--- What is asked: so many texts, each with a NUL after it. Few long arguments cost both sides less than many short ones.
+-- The arguments: strings, each followed by a NUL. A few long arguments cost both sides less than
+-- many short ones.
 local asked = {struct.unpack(string.rep('s', ARGV[1]), ARGV[2])}
-asked[#asked] = nil  -- where `unpack` came to its end
+asked[#asked] = nil  -- the position at which `unpack` ended
 local mark, now_text, keep = asked[1], asked[2], tonumber(asked[3])
 if now_text == '' then
   local time = redis.call('TIME')
@@ -29,12 +33,13 @@ local function text_of(time)
   return string.format('%.0f', time)
 end
 
--- A wait rounded up to the full hour: what a client may learn of what other clients did.
+-- A wait rounded up to the full hour, so that a client learns little about other clients.
 local function in_whole_hours(wait)
   return math.ceil(wait / HOUR) * HOUR
 end
 
--- What Python gets: its own mark of this call, a word, and what belongs to it. 0 is no `retry_after`.
+-- The reply to Python: its own mark of this call, a word, and the data for it. 0 is no
+-- `retry_after`.
 local function answer(word, record, failures, retry_after)
   return mark .. '\0' .. word .. '\0' .. now_text .. '\0' .. (failures or '') .. '\0' .. text_of(retry_after or 0) .. '\0'
     .. (record or '')

@@ -1,6 +1,6 @@
 -- needs counters tally
--- Count one send under each shared quota, each a key of its own: all, or none and which says when. A gate is compared
--- and not counted. The last key is the tally's.
+-- Count one send under each shared quota, each with a separate key: either all, or none with the
+-- time to retry. A gate is compared and not counted. The last key is the tally's.
 local windows, rests, ends = {}, {}, {}
 local most = #KEYS - 1
 local kept = most > 0 and redis.call('MGET', unpack(KEYS, 1, most)) or {}

@@ -1,7 +1,7 @@
--- Windows of sends, for `count` and the verbs that count a phone's own: "count ends_at".
+-- Windows of sends, for `count` and the scripts that count a phone's own: "count ends_at".
 
--- The window with one more send, and how long until it ends; or nil and how long to wait, in whole hours where others
--- may have filled it.
+-- The window with one more send, and how long until it ends; or nil and how long to wait, in whole
+-- hours if others may have filled it.
 local function counted(window, limit, length, others)
   local count, ends_at
   if window then

@@ -1,4 +1,4 @@
--- Drop all that is kept of the phone; its index has sixty characters for each record.
+-- Delete all data of the phone; its index has sixty characters for each record.
 local records = redis.call('HSTRLEN', KEYS[1], 'index') / 60
 redis.call('DEL', KEYS[1])
 return answer('done', records .. '\0')

@@ -1,6 +1,7 @@
--- Wrong answers under one budget of a phone: "count last_at forgets_at total locks locked_until"; 0 is not locked.
+-- Wrong answers under one budget of a phone: "count last_at expires_at total locks locked_until"; 0
+-- is not locked.
 
--- What is remembered, as a table and as text; nil and '' for none.
+-- The stored failures, as a table and as text; nil and '' for none.
 local function failures_of(key)
   local text = redis.call('HGET', KEYS[1], 'f' .. key) or ''
   local count, last_at, forgets_at, total, locks, locked_until =
@@ -19,7 +20,7 @@ local function failures_text(failures)
     .. failures.total .. ' ' .. failures.locks .. ' ' .. text_of(failures.locked_until)
 end
 
--- How many count towards the next lock; at a lock's end the count starts again.
+-- How many count towards the next lockout; when a lockout ends, the count restarts.
 local function failing(failures)
   if not failures or (failures.locked_until > 0 and failures.locked_until <= now) then
     return 0
@@ -27,7 +28,7 @@ local function failing(failures)
   return failures.count
 end
 
--- Why they stand against this, and how long to wait; or nil.
+-- Why the failures forbid this, and how long to wait; or nil.
 local function locked(failures, most, most_short, short)
   if not failures then
     return nil
@@ -38,7 +39,7 @@ local function locked(failures, most, most_short, short)
   end
   if ends > now then
     local wait = math.min(in_whole_hours(ends - now), LONGEST_LOCK)
-    if ends ~= FOREVER then  -- a test number's lock is told as that of every number
+    if ends ~= FOREVER then  -- a test number's lockout is reported like that of any number
       wait = math.min(wait, FIRST_LOCK * 2 ^ math.min(math.max(failures.locks - 1, 0), 5))
     end
     return 'failures', wait
@@ -67,7 +68,8 @@ local function failed_once_more(failures, most, ceiling, key)
   return more
 end
 
--- The failures without the attempt that nobody could judge, and without the lock that it caused; or nil.
+-- The failures without the attempt that could not be checked, and without the lockout that it
+-- caused; or nil.
 local function forgiven(failures)
   if not failures or failures.total <= 1 then
     return nil
@@ -79,8 +81,8 @@ local function forgiven(failures)
   }
 end
 
--- Clear what a success of this record clears: its own failures, never a test number's; on a trusted device also those
--- of other browsers where the ceiling has closed them.
+-- Clear what a success of this record clears: its own failures, never a test number's; on a trusted
+-- device also those of other browsers if they reached the ceiling.
 local function succeed(record)
   local key, others = failure_key(record), counts_as(record)
   if others == 'test_number' then

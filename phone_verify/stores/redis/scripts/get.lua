@@ -1,5 +1,5 @@
 -- needs records failures
--- The record as it stands, with the failures under its budget.
+-- The current record, with the failures under its budget.
 local record, text = read(asked[4])
 if not record then
   return answer('none')

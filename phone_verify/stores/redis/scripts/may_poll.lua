@@ -1,6 +1,6 @@
 -- needs records
--- Take the right to ask the provider about an open claim. A webhook (no binding) that comes too soon has news all the
--- same: it makes the next look ask.
+-- Reserve the right to poll the provider about an open claim. A webhook (no binding) that comes too
+-- soon still has news: it makes the next status request poll.
 local id, binding = asked[4], asked[5]
 local record = read(id)
 if not record or (binding ~= '' and binding ~= record.binding) or not is_open(record) or record.holder ~= 'nobody' then

@@ -1,5 +1,6 @@
 -- needs records counters failures siblings
--- Count the phone's own quotas, end the shown binding's live one, insert; or do nothing and say why.
+-- Count the phone's own quotas, end the open record of the presented binding, and insert; or change
+-- nothing and return the reason.
 local id, purpose, service = asked[4], asked[6], asked[7]
 local values = table.concat(asked, '\0', 4, 28)
 local subject, budget, life, delay, short, most, most_short, quotas = unpack(asked, 29, 36)
@@ -17,7 +18,7 @@ for n = first_quota, first_shown - 1, 4 do
   names[#names + 1] = 's' .. asked[n]
 end
 local kept = redis.call('HMGET', KEYS[1], unpack(names))
--- Nothing stands behind the times: it is neither closed nor polled, nobody has answered, no call has proved it.
+-- The values after the times are empty: not closed, not polled, no answers, no proving call.
 local ends_at = text_of(now + life)
 local record = table.concat(
   {values, now_text, ends_at, text_of(now + delay), '', '', subject, budget, '0', '0', '0', '', ''}, '\0')
@@ -47,7 +48,8 @@ if first_shown <= #asked then
   end
 end
 
--- A phone that starts every day never lets its key end, so each start takes some of what is over with it.
+-- The key of a phone that starts every day never expires, so each start removes some expired
+-- records.
 local over, swept = {}, 0
 while swept < SWEPT_PER_START and #index > 0
     and tonumber(string.sub(index, ID_LENGTH + 1, ENTRY_LENGTH)) + keep <= now do
@@ -55,7 +57,7 @@ while swept < SWEPT_PER_START and #index > 0
   over[#over + 1], swept = name, swept + 1
   index = string.sub(index, ENTRY_LENGTH + 1)
 end
--- So do what clients and budgets have counted, now and then.
+-- The counters of clients and budgets are also cleaned up now and then.
 if redis.call('HLEN', KEYS[1]) > MOST_FIELDS then
   local all = redis.call('HGETALL', KEYS[1])
   for n = 1, #all, 2 do
@@ -67,7 +69,7 @@ if redis.call('HLEN', KEYS[1]) > MOST_FIELDS then
   end
 end
 
--- First what is over: a window that starts again has the name of the one that has ended.
+-- Remove expired windows first: a window that restarts has the name of the one that ended.
 redis.call('HSET', KEYS[1], 'index', index .. id .. ends_at)
 if #over > 0 then
   redis.call('HDEL', KEYS[1], unpack(over))

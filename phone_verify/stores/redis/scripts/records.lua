@@ -5,7 +5,7 @@ local function record_of(text)
     code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed, known,
     unjudged, created_at, expires_at, resend_at, closed_at, polled_at, more =
       struct.unpack('ssssssssssssssssssssssssssssss', text)
-  -- Records of before these values end here.
+  -- Records written before these values were added end here.
   local subject, budget, mistakes, tallied_short, tallied_long, by_pair = '', '', '0', '0', '0', ''
   if more <= #text then
     subject, budget, mistakes, tallied_short, tallied_long, by_pair = struct.unpack('ssssss', text, more)
@@ -43,7 +43,7 @@ local function counts_as(record)
   return (record.purpose == 'login' or record.purpose == 'signup' or record.subject == '') and 'sign_in' or 'signed_in'
 end
 
--- The name under which they are kept; trusted devices have budgets of their own.
+-- The name under which they are kept; trusted devices have separate budgets.
 local function failure_key(record)
   local name = counts_as(record)
   return record.known ~= '' and name ~= 'test_number' and name .. '+trusted' or name
@@ -58,7 +58,7 @@ local function close(record, status)
   record.status, record.closed_at = status, now_text
 end
 
--- The record with this id, and as it is stored; nil when there is none, or when its time to be kept is over.
+-- The record with this id, and its stored form; nil if there is none or its retention has ended.
 local function read(id)
   local text = redis.call('HGET', KEYS[1], 'r' .. id)
   local record = text and record_of(text)
@@ -74,7 +74,7 @@ local function write(record)
   return text
 end
 
--- Let the phone's key live this long at least.
+-- Extend the time to live of the phone's key to at least this.
 local function hold(micros)
   local millis = math.ceil(micros / 1000)
   if redis.call('PTTL', KEYS[1]) < millis then
@@ -82,7 +82,7 @@ local function hold(micros)
   end
 end
 
--- The values asked from this one on.
+-- The arguments from this position on.
 local function shown_from(first)
   local shown = {}
   for n = first, #asked do

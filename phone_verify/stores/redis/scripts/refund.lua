@@ -1,4 +1,4 @@
--- Give back what the phone's own quotas have counted at a time.
+-- Undo what the phone's own quotas counted at a given time.
 local at = tonumber(asked[4])
 for n = 5, #asked, 4 do
   local name, length = 's' .. asked[n], tonumber(asked[n + 2])

@@ -1,5 +1,6 @@
 -- needs records counters failures
--- Count one more send of an open record and put off the next; or do nothing and say why.
+-- Count one more send of an open record and postpone the next one; or change nothing and return the
+-- reason.
 local id, binding, short, most, most_short, resend_after = unpack(asked, 4, 9)
 local record, text = read(id)
 if not record or record.binding ~= binding then

@@ -1,5 +1,5 @@
 -- needs records failures tally answers
--- Take a provider's word on an answer that `spend` has let through: right, wrong, or nobody could judge.
+-- Record a provider's verdict on an answer that `spend` let through: right, wrong, or not checked.
 local id, word, generation, has_address, rights = unpack(asked, 4, 8)
 local record = read(id)
 if not record then
@@ -15,7 +15,7 @@ if word == 'right' and present then
   return answer('proven', text .. changed(taken_back(record, seen_from(9), rights, has_address ~= '')), select(2, failures_of(key)))
 end
 local change = word == 'wrong' and tallied(record, seen_from(9), has_address ~= '') or NO_CHANGE
--- A slow right answer is not thrown away for a quick wrong one.
+-- A slow right answer is not discarded because of a faster wrong one.
 if present and tonumber(record.attempts_left) == 0 and record.unjudged == '0' then
   close(record, 'exhausted')
 end

@@ -1,5 +1,6 @@
 -- needs records failures
--- Close an open record, of this generation if one is named. Closing as verified clears the failures.
+-- Close an open record, of this generation if one is given. Closing as verified clears the
+-- failures.
 local id, status, generation = unpack(asked, 4, 6)
 local record = read(id)
 if not record or (generation ~= '' and generation ~= record.generation) or not is_open(record)

@@ -2,13 +2,13 @@
 
 local ID_LENGTH, ENTRY_LENGTH = 44, 60
 
--- The records of the phone whose life was not over at `since`.
+-- The records of the phone that had not expired at `since`.
 local function siblings(index, since)
   local names = {}
   for at = #index - ENTRY_LENGTH + 1, 1, -ENTRY_LENGTH do
     local expires_at = tonumber(string.sub(index, at + ID_LENGTH, at + ENTRY_LENGTH - 1))
     if expires_at + HARD_LIFE <= since then
-      break  -- what was opened before this one is over as well: no life is longer
+      break  -- anything opened before this one has expired as well: no lifetime is longer
     end
     if since < expires_at then
       names[#names + 1] = 'r' .. string.sub(index, at, at + ID_LENGTH - 1)

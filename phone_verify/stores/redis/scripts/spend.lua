@@ -1,5 +1,6 @@
 -- needs records failures tally answers
--- Take an attempt, compare, close when right or out of attempts, count or clear the failures; or say why not.
+-- Consume an attempt, compare, close if right or out of attempts, count or clear the failures; or
+-- return the reason.
 local id, binding, length, most, most_short, ceiling, per_address, short_per_day, has_address, rights =
   unpack(asked, 4, 13)
 local record, text = read(id)

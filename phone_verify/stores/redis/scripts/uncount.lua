@@ -1,4 +1,4 @@
--- Give back what `count` took, to the very windows it was taken from.
+-- Undo what `count` counted, in exactly the windows in which it was counted.
 for n = 1, #KEYS do
   local window = redis.call('GET', KEYS[n])
   local count, ends_at = string.match(window or '', '^(%d+) (%d+)$')

@@ -1,4 +1,4 @@
--- Drop the phone's wrong answers, with their locks.
+-- Drop the phone's wrong answers and their lockouts.
 local had_any = false
 for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
   if string.sub(field, 1, 1) == 'f' then

@@ -1,4 +1,4 @@
-"""Alembic runs this; `schema.py` gives it the connection."""
+"""Run by Alembic; `schema.py` supplies the connection."""
 
 from __future__ import annotations
 

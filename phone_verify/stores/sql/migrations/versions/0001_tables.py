@@ -1,4 +1,4 @@
-"""The three tables, as they were before there were revisions."""
+"""The three tables, as they were before revisions were introduced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A phone's row has a version, by which a step sees that another came between."""
+"""Add a version to a phone's row, by which a step detects a concurrent update."""
 
 from __future__ import annotations
 

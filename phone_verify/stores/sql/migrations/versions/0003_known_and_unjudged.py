@@ -1,4 +1,6 @@
-"""A verification tells whether a known browser began it, and how many answers are with its provider."""
+"""Add to a verification whether a trusted device started it, and how many answers its provider is
+checking.
+"""
 
 from __future__ import annotations
 

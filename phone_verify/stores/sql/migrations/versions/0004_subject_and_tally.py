@@ -1,4 +1,6 @@
-"""A verification keeps who started it, its failure budget and its tallied answers, and how a call proved it."""
+"""Add to a verification who started it, its failure budget, its tallied answers, and how a call
+proved it.
+"""
 
 from __future__ import annotations
 
