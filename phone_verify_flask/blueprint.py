@@ -137,7 +137,7 @@ def _handle(part: str, rest: str | None = None) -> Response:
     try:
         body = read_body(body_limit(path))
     except BrokenBodyError:
-        return make_response(invalid("The body ended early."), here)
+        return make_response(invalid("The request body was incomplete."), here)
     if path == _SIGN_IN_PATH and request.method == "POST":
         here.accounts.require()  # before the proof is consumed
     call = read_call(path, body=body)

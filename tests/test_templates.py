@@ -36,8 +36,8 @@ URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout"
 CSRF = '<input type="hidden" name="csrf_token" value="made-up">'
 NEXT = "/basket?a=1&b='2'"
 
-SMS = Choice("sms", "Text me a code", chosen=True)
-RING = Choice("flash_call", "Ring me", chosen=False)
+SMS = Choice("sms", "Text message (SMS)", chosen=True, help="We'll text you a code.")
+RING = Choice("flash_call", "Missed call", chosen=False)
 DIAL = {"number": "+982100000000", "uri": "tel:+982100000000", "qr": svg_data_uri("tel:+982100000000")}
 
 LOGIN = LoginPage([SMS, RING], next=NEXT)
@@ -63,14 +63,14 @@ PAGES = {
     "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", status=400)),
     "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
     "code": ("code.html", CODE),
-    "code, wrong": ("code.html", replace(CODE, error="That code is not right.", status=422)),
-    "code, sent again": ("code.html", replace(CODE, notice="Sent again.", resend_in=60, resend_text="60 seconds")),
+    "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", status=422)),
+    "code, sent again": ("code.html", replace(CODE, notice="Code resent.", resend_in=60, resend_text="60 seconds")),
     "code, held back": ("code.html", replace(CODE, dial=DIAL, dial_spoken="+98 21 0000 0000")),
     "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
     "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
     "inbound call": ("code.html", INBOUND),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
-    "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["over"])),
+    "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["expired_code"])),
     "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
     "code, to change": ("code.html", replace(CODE, begun_at="verify", asks_remember=False)),
     "code, new number": (
@@ -85,7 +85,10 @@ PAGES = {
         "code.html",
         CodePage("proven", "+98 ••••••••07", "Example Shop", lead=PAGE["lead_proven"], number="+98 912 000 0007"),
     ),
-    "over, to change": ("code.html", CodePage("over", "", "", next=NEXT, error=PAGE["over"], begun_at="verify")),
+    "over, to change": (
+        "code.html",
+        CodePage("over", "", "", next=NEXT, error=PAGE["expired_code"], begun_at="verify"),
+    ),
     "login, in a region": ("login.html", replace(LOGIN, number=NumberHelp("0912 345 6789", local=True))),
     "verify": ("verify.html", VERIFY),
     "verify, done": ("verify.html", replace(VERIFY, next="", notice=PAGE["number_confirmed"])),
@@ -280,7 +283,7 @@ def test_number_error_is_shown_at_its_field():
 
 
 def test_refused_resend_does_not_call_the_code_wrong():
-    parts = Components(by_jinja("code.html", replace(CODE, error="Too many tries.", status=429)))
+    parts = Components(by_jinja("code.html", replace(CODE, error="Too many attempts.", status=429)))
     assert "aria-invalid" not in parts.find("input", name="code")[0]
 
 
@@ -448,3 +451,19 @@ def test_style_and_script_are_small_and_support_rtl():
     assert not re.search(sided, style[0].decode())
     # Nothing is loaded from another host.
     assert not re.search(r"url\(|@import|https?:", style[0].decode())
+
+
+@pytest.mark.parametrize(
+    ("channels", "promised"), [(["sms"], True), (["sms", "flash_call"], False), (["inbound_call"], False)]
+)
+def test_lead_promises_a_code_only_if_every_channel_has_one(channels: list[str], promised: bool) -> None:
+    page = replace(LOGIN, choices=[Choice(name, name, False) for name in channels])
+    assert (page.lead == PAGE["login_lead"]) == promised
+    assert (replace(VERIFY, choices=page.choices).lead == PAGE["login_lead"]) == promised
+
+
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_number_stands_within_the_lead_of_a_flash_call(render):
+    lead, _, end = PAGE["lead_flash_call"].partition("{number}")
+    texts = Components(render("code.html", replace(CODE, kind="flash_call", lead=lead.rstrip(), lead_end=end))).texts
+    assert [lead.strip(), CODE.phone_hint, end.strip()] == texts[texts.index(lead.strip()) :][:3]

@@ -13,9 +13,7 @@ from phone_verify_django.otp.models import ChallengeError, PhoneDevice
 class NameForm(forms.ModelForm):
     """A custom field of the site: on the profile and, with ASK_NAME=1, at sign-up."""
 
-    first_name = forms.CharField(
-        label="What shall we call you?", max_length=150, widget=forms.TextInput(attrs={"class": "pv-input"})
-    )
+    first_name = forms.CharField(label="Your name", max_length=150, widget=forms.TextInput(attrs={"class": "pv-input"}))
 
     class Meta:
         model = User
@@ -25,12 +23,12 @@ class NameForm(forms.ModelForm):
 class DeviceForm(forms.Form):
     """A form for a second phone as second factor: first its number, then the code sent to it."""
 
-    phone = PhoneField(label="Another mobile number")
+    phone = PhoneField(label="Second phone number")
     code = forms.CharField(label="Code", required=False, max_length=32)
 
     def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.user, self.told = user, ""
+        self.user, self.challenge = user, ""
         for field in self.fields.values():
             field.widget.attrs["class"] = "pv-input"
 
@@ -41,16 +39,16 @@ class DeviceForm(forms.Form):
             return
         device, _ = PhoneDevice.objects.get_or_create(user=self.user, phone=phone, defaults={"confirmed": False})
         if device.confirmed:
-            raise forms.ValidationError("This phone is a second factor already.")
+            raise forms.ValidationError("This phone is already your second factor.")
         if code:
             if not device.verify_is_allowed()[0]:
-                raise forms.ValidationError("Too soon after a wrong code. Wait a moment, and try again.")
+                raise forms.ValidationError("Too many attempts. Wait a few seconds and try again.")
             if not device.verify_token(code):
-                raise forms.ValidationError("That code is not right.")
+                raise forms.ValidationError("Incorrect code.")
             device.confirmed = True
             device.save()
             return
         try:
-            self.told = device.generate_challenge()
+            self.challenge = device.generate_challenge()
         except (ChallengeError, InvalidPhoneError) as error:
             raise forms.ValidationError(str(error)) from None

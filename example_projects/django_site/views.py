@@ -55,7 +55,7 @@ def payout(request: HttpRequest) -> HttpResponse:
 def add_device(request: HttpRequest) -> HttpResponse:
     """Add another phone as a second factor."""
     form = DeviceForm(request.user, request.POST or None)
-    if request.method == "POST" and form.is_valid() and not form.told:
+    if request.method == "POST" and form.is_valid() and not form.challenge:
         return redirect("profile")
     return render(request, "add_device.html", {"form": form})
 

@@ -37,7 +37,7 @@ def payout():
 
 
 @pages.after_request
-def keep_by_nobody(response):
-    """Forbid caching, because the pages show a number."""
+def forbid_caching(response):
+    """Keep pages that show a number out of caches."""
     response.headers["Cache-Control"] = "no-store"
     return response

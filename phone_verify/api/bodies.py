@@ -40,7 +40,9 @@ def read(
     if not isinstance(document, dict):
         return invalid("The body must be a JSON object.")
     if unknown := [name for name in document if name not in required and name not in optional]:
-        return invalid("Unknown fields.", *(_named(name) for name in unknown))
+        names = [_named(name) for name in unknown]
+        allowed = ", ".join([*required, *optional])
+        return invalid(f"Unknown {'fields' if names[1:] else 'field'}: {', '.join(names)}. Allowed: {allowed}.", *names)
     if missing := [name for name in required if name not in document]:
         return invalid("Required fields are missing.", *missing)
     if wrong := [name for name, value in document.items() if not isinstance(value, str)]:

@@ -18,7 +18,7 @@ from . import bodies
 
 #: The `detail` of `reauthentication_required`, by what is missing.
 _MISSING = {
-    Change.SIGN_IN_AGAIN: "Sign in again, then add or change the number.",
+    Change.SIGN_IN_AGAIN: "Recent sign-in required. Sign in again, then add or change the number.",
     Change.VERIFY_PRESENT: "Verify your current number first (purpose confirm), then change it.",
 }
 

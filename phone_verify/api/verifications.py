@@ -32,7 +32,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         fields["region"] = fields["region"].upper()
     purpose = fields.get("purpose", "login")
     if wrong := [name for name, fits in _FORMS.items() if name in fields and not fits(fields[name])]:
-        return invalid(f"Invalid value: {', '.join(wrong)}.", *wrong)
+        return invalid(" ".join(f"Invalid value for: {name}. Allowed: {_ALLOWED[name]}." for name in wrong), *wrong)
     if not site.purposes.known(purpose):
         return invalid("Unknown purpose.", "purpose")
     if forged := cross_site(call, site.public_url):
@@ -87,7 +87,7 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     if isinstance(fields, ApiResponse):
         return fields
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
-        return invalid(f"Unknown channel. Allowed: {', '.join(Channel)}.", "channel")
+        return invalid(f"Unknown channel. Allowed: {_ALLOWED['channel']}.", "channel")
     if forged := cross_site(call, site.public_url):
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
@@ -116,3 +116,4 @@ _FORMS: dict[str, Callable[[str], bool]] = {
     "channel": lambda text: text in {channel.value for channel in Channel},
     "service": lambda text: text == "default",
 }
+_ALLOWED = {"region": "an ISO 3166 code like IR", "channel": ", ".join(Channel), "service": "default"}

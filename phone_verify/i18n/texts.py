@@ -1,6 +1,6 @@
-"""Every text that a visitor reads, in English here; `locale/` has it in the other languages.
+"""All texts for visitors in English; `locale/` holds the translations.
 
-The English text is the key (gettext's msgid), so changing one here means changing it in every `.po`.
+The English text is the key (gettext's msgid): a text changed here is changed in every `.po` too.
 """
 
 from __future__ import annotations
@@ -14,97 +14,120 @@ from functools import cache
 from gettext import GNUTranslations, NullTranslations
 from importlib.resources import files
 
-from ..model import Cause, Channel, Outcome, Reason
+from ..model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from .languages import ENGLISH, Language, named
 
 log = logging.getLogger("phone_verify")
 
-#: What a visitor is told for each reason.
+#: Why a request was refused.
 REASONS = {
-    Reason.DESTINATION_NOT_ALLOWED: "We cannot send to this number. Use a mobile number of a country we serve.",
-    Reason.NOT_CONFIGURED: "Signing in by phone is not set up on this site yet.",
-    Reason.CHANNEL_UNAVAILABLE: "This way is not available for this number now. Choose another one.",
-    Reason.TOO_MANY_REQUESTS: "Too many tries. Wait a while and try again.",
-    Reason.DELIVERY_FAILED: "We could not reach this number. Check it, or choose another way.",
-    Reason.NOT_FOUND: "There is no such verification. Start again.",
-    Reason.CLOSED: "This verification is over. Start again.",
-    Reason.MALFORMED_CODE: "Type the digits of the code, all of them and nothing else.",
-    Reason.WRONG_CODE: "That code is not right.",
-    Reason.INVALID_PROOF: "This proof is not good, or not any more. Verify the number again.",
-    Reason.PROVIDER_UNAVAILABLE: "The code cannot be checked now. Try again in a moment.",
+    Reason.DESTINATION_NOT_ALLOWED: (
+        "We can't send codes to this number. Use a mobile number from a supported country."
+    ),
+    Reason.NOT_CONFIGURED: "Phone sign-in isn't available on this site yet.",
+    Reason.CHANNEL_UNAVAILABLE: "This method isn't available for this number right now. Try another one.",
+    Reason.TOO_MANY_REQUESTS: "Too many attempts. Try again later.",
+    Reason.DELIVERY_FAILED: "We couldn't send a code to this number. Check the number or try another method.",
+    Reason.NOT_FOUND: "We couldn't find this verification. Start over.",
+    Reason.CLOSED: "This verification has ended. Start over.",
+    Reason.MALFORMED_CODE: "Enter the full code, digits only.",
+    Reason.WRONG_CODE: "Incorrect code.",
+    Reason.INVALID_PROOF: "This verification is no longer valid. Verify your number again.",
+    Reason.PROVIDER_UNAVAILABLE: "We can't check the code right now. Please try again.",
 }
 
-#: The ways, as a visitor chooses among them.
+#: The channels, as a visitor chooses among them.
 CHANNELS = {
-    Channel.SMS: "Text me a code",
-    Channel.FLASH_CALL: "Ring me (the code is the end of the calling number)",
-    Channel.INBOUND_CALL: "I call a number (free, nobody answers)",
-    Channel.VOICE: "Call me and read the code out",
-    Channel.TELEGRAM: "Send a code by Telegram",
-    Channel.WHATSAPP: "Send a code by WhatsApp",
+    Channel.SMS: "Text message (SMS)",
+    Channel.FLASH_CALL: "Missed call",
+    Channel.INBOUND_CALL: "Call us",
+    Channel.VOICE: "Phone call",
+    Channel.TELEGRAM: "Telegram",
+    Channel.WHATSAPP: "WhatsApp",
 }
 
-#: What stands on the pages, whatever framework renders them. A number, code or time follows where a text is open.
+#: What happens on each channel, below its name.
+CHANNEL_HELP = {
+    Channel.SMS: "We'll text you a code.",
+    Channel.FLASH_CALL: "We'll call you; don't answer. The code is the last digits of the caller's number.",
+    Channel.INBOUND_CALL: "Free call; it hangs up by itself.",
+    Channel.VOICE: "We'll call you and read out a code.",
+    Channel.TELEGRAM: "We'll send you a code.",
+    Channel.WHATSAPP: "We'll send you a code.",
+}
+
+#: The texts of the pages in every framework. A number, code or time follows a text without a final period.
 PAGE = {
     "login_title": "Sign in",
-    "login_lead": "Type your mobile number. We make sure that it is yours.",
+    "login_lead": "Enter your mobile number and we'll send you a code.",
+    "login_lead_call": "Enter your mobile number to confirm it's you.",
     "phone": "Mobile number",
-    "phone_help": "With the country code, like",
+    "phone_help": "Include the country code, for example",
     "phone_example": "For example",
-    "phone_abroad": "A number of another country begins with + and its country code.",
-    "invalid_phone": "This is not a phone number we can use. Write it with its country code.",
-    "way": "How should we check it?",
+    "phone_abroad": "For numbers from other countries, start with + and the country code.",
+    "invalid_phone": "That doesn't look like a valid mobile number. Check it and include the country code.",
+    "way": "How would you like to verify it?",
     "continue": "Continue",
-    "code_title": "Confirm your number",
+    "code_title": "Enter the code",
+    "code_title_flash_call": "Check your phone",
+    "code_title_inbound_call": "Call to verify",
+    "verify_number": "Verify your number",
     "lead_code": "We sent a code to",
-    "lead_held": "Call the number below first. Then the code comes to",
-    "lead_flash_call": "We are ringing this number for a moment. Do not answer:",
+    "lead_held": "First call the number below. We'll then send the code to",
+    "lead_flash_call": "We're calling {number} now. Don't answer.",
     "lead_inbound_call": "Call the number below from",
-    "lead_proven": "This number is confirmed:",
+    "lead_proven": "Number verified:",
     "code": "Code",
     "last_digits": "Last digits",
-    "caller": "The call comes from a number like this. Type its last digits:",
-    "caller_unknown": "Type the last digits of the number that rang.",
+    "caller_unknown": "Enter the last digits of the number that called you.",
     "confirm": "Confirm",
     "dial_number": "The number to call",
-    "dial_help": "The call is not answered: you will hear the busy tone, or it ends by itself. It costs you nothing.",
-    "dial_scan": "At a computer? Point your phone's camera here.",
+    "dial_help": "You'll hear a busy tone or the call will end by itself. It's free.",
+    "dial_scan": "On a computer? Scan this code with your phone.",
     "dial_qr": "QR code of the number to call",
     "dial_wait": "Waiting for your call…",
-    "called": "I have called",
-    "no_call_yet": "Your call has not reached us yet. Give it a few seconds.",
-    "resend_code": "Send again",
-    "resend_flash_call": "Ring again",
-    "resend_inbound_call": "Show another number",
-    "resend_in": "You can ask again in",
-    "other_ways": "Other ways",
-    "sent_again_code": "Sent again.",
-    "sent_again_flash_call": "We are ringing again.",
-    "sent_again_inbound_call": "Here is another number to call.",
-    "expires": "Time left:",
-    "other_number": "Use another number",
-    "start_again": "Start again",
-    "over": "This verification is over.",
-    "exhausted": "Too many wrong codes. This verification is over.",
+    "called": "I've called",
+    "no_call_yet": "We haven't received your call yet. Wait a few seconds and try again.",
+    "resend_code": "Resend code",
+    "resend_flash_call": "Call me again",
+    "resend_inbound_call": "Get a different number",
+    "resend_in": "Resend code in",
+    "resend_in_flash_call": "Call me again in",
+    "resend_in_inbound_call": "Get a different number in",
+    "other_ways": "Try another method",
+    "sent_again_code": "Code resent.",
+    "sent_again_flash_call": "Calling you again.",
+    "sent_again_inbound_call": "Call this number instead.",
+    "expires": "Code expires in",
+    "expires_inbound_call": "Time left to call:",
+    "other_number": "Change number",
+    "start_again": "Start over",
+    "expired_code": "Your code has expired.",
+    "expired_call": "The time to call has run out.",
+    "exhausted": "Too many incorrect codes. Request a new one.",
+    "cancelled": "This verification was cancelled.",
+    "verified_before": "This number has already been verified.",
+    "too_many": "Too many attempts.",
     "cannot_send": "We can't send a code right now. Try again in a few minutes or choose another method.",
-    "unavailable": "We cannot answer now. Nothing was sent. Try again in a moment.",
+    "unavailable": "Something went wrong and nothing was sent. Please try again.",
     "try_again": "Try again",
-    "login_refused": "This number cannot sign in here.",
-    "mfa_required": "Signing in needs one more step. Continue on the sign-in page of the site.",
+    "login_refused": "You can't sign in with this number.",
+    "mfa_required": "One more step is needed to sign in. Continue on the site's sign-in page.",
     "signup_title": "Create your account",
     "signup": "Create account",
-    "signup_first": "This number is new here. Create your account on the page for signing up.",
+    "signup_first": "We don't know this number yet. Create an account first.",
     "remember": "Stay signed in on this device",
     "verify_title": "Your mobile number",
-    "own_number": "We check that this number is still yours:",
-    "check_number": "Check this number",
-    "change_number": "Change the number",
-    "change_lead": "The new number takes the place of the old one once you have confirmed it.",
+    "verify_lead_call": "Enter your mobile number and we'll verify it.",
+    "own_number": "Confirm that this is still your number:",
+    "check_number": "Verify this number",
+    "change_number": "Change number",
+    "change_lead": "Your new number replaces the old one once it's verified.",
     "new_number": "New mobile number",
-    "number_confirmed": "Your number is confirmed.",
-    "phone_taken": "Somebody else has this number.",
-    "phone_refused": "This proof cannot give you the number. Ask the site for help.",
+    "number_confirmed": "Your number is verified.",
+    "phone_taken": "This number belongs to another account.",
+    "phone_refused": "This number can't be added to your account. Contact support.",
     "sign_in_again": "For your security, sign in again to change your number.",
     "sign_in_first": "For your security, sign in again to continue.",
     "verify_first": "To change your number, verify your current number first.",
@@ -114,13 +137,20 @@ PAGE = {
     "sign_in_again_button": "Sign in again",
     "sign_out_others": "Sign out everywhere else",
     "signed_out_others": "You are now signed out on all other devices.",
-    "checks_not_set_up": "Checking numbers is not set up on this site yet.",
+    "checks_not_set_up": "Phone verification isn't available on this site yet.",
     "logout_title": "Sign out",
-    "logout_lead": "Do you want to sign out?",
+    "logout_lead": "Are you sure you want to sign out?",
     "logout": "Sign out",
     "refused_title": "This form was not sent",
     "form_too_large": "The form is too large. Go back, shorten what you entered, and send it again.",
     "form_has_files": "This page does not accept files. Go back and send the form without them.",
+}
+
+_ENDS = {
+    Status.VERIFIED: "verified_before",
+    Status.FAILED: "cannot_send",
+    Status.EXHAUSTED: "exhausted",
+    Status.CANCELLED: "cancelled",
 }
 
 
@@ -133,19 +163,36 @@ class Texts:
         self.page: Mapping[str, str] = {key: catalogue.gettext(text) for key, text in PAGE.items()}
         self.reasons: Mapping[Reason, str] = {reason: catalogue.gettext(text) for reason, text in REASONS.items()}
         self.channels: Mapping[Channel, str] = {channel: catalogue.gettext(text) for channel, text in CHANNELS.items()}
+        self.channel_help: Mapping[Channel, str] = {
+            channel: catalogue.gettext(text) for channel, text in CHANNEL_HELP.items()
+        }
 
     def translated(self, text: str) -> str:
-        """One of our texts in this language; a text that is none of ours as it is."""
+        """Return one of these texts in this language; any other text is returned unchanged."""
         return self._gettext(text) if text else text
 
     def attempts_left(self, count: int) -> str:
-        """How many tries are left, in words."""
+        """Return the number of attempts left, as a sentence."""
         if count == 0:
-            return self._gettext("No tries are left.")
-        return self._counted(self._ngettext("One try is left.", "{count} tries are left.", count), count)
+            return self._gettext("No attempts left.")
+        return self._counted(self._ngettext("{count} attempt left.", "{count} attempts left.", count), count)
+
+    def last_digits(self, count: int | None) -> str:
+        """Return the instruction for a flash call whose code is the last `count` digits of the caller."""
+        if count is None:
+            return self.page["caller_unknown"]
+        text = self._ngettext(
+            "Enter the last digit of the number that called you:",
+            "Enter the last {count} digits of the number that called you:",
+            count,
+        )
+        return self._counted(text, count)
 
     def duration(self, span: timedelta) -> str:
-        """A span of time in words, rounded up to what a person cares about."""
+        """Return a time span in words, rounded up: seconds below 90 seconds, else minutes.
+
+        Languages with cases have the form that follows "in" here.
+        """
         seconds = max(1, math.ceil(span.total_seconds()))
         if seconds < 90:
             return self._counted(self._ngettext("{count} second", "{count} seconds", seconds), seconds)
@@ -153,41 +200,46 @@ class Texts:
         return self._counted(self._ngettext("{count} minute", "{count} minutes", minutes), minutes)
 
     def wait(self, span: timedelta) -> str:
-        """When to try again."""
+        """Return when to try again, as a sentence."""
         return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
 
     def refusal(self, outcome: Outcome) -> str:
-        """Why not, with the tries that are left or when to try again; empty for what is not refused."""
+        """Return why an outcome was refused, with the attempts left or the time to wait; "" for a success."""
         if outcome.reason is None:
             return ""
-        told, record = [self.translated(reason_text(outcome))], outcome.verification
+        record = outcome.verification
+        if outcome.reason is Reason.TOO_MANY_REQUESTS and outcome.retry_after is not None:
+            return f"{self.page['too_many']} {self.wait(outcome.retry_after)}"
+        if outcome.reason is Reason.MALFORMED_CODE and record is not None and record.code_length is not None:
+            return self._counted(self._gettext("Enter the full {count}-digit code."), record.code_length)
+        sentences = [self.translated(reason_text(outcome))]
         if outcome.reason is Reason.WRONG_CODE and record is not None:
-            told.append(self.attempts_left(record.attempts_left))
+            sentences.append(self.attempts_left(record.attempts_left))
         if outcome.retry_after is not None:
-            told.append(self.wait(outcome.retry_after))
-        return " ".join(told)
+            sentences.append(self.wait(outcome.retry_after))
+        return " ".join(sentences)
 
     def message(self, code: str, life: timedelta, site_name: str) -> str:
-        """The message that carries a code, without the line that is for machines."""
+        """Return the message that carries a code, without the machine-readable last line."""
         minutes = max(1, int(life.total_seconds() // 60))
-        # Right-to-left languages write the code on a line of its own: next to a name in Latin letters it would be
-        # shown as part of that name, and invisible marks around it keep phones from finding it.
+        # Right-to-left translations write the code on its own line: next to a name in Latin letters it would be
+        # displayed as part of that name, and invisible direction marks keep phones from finding it.
         if site_name:
             text = self._ngettext(
-                "Your {site} code is {code}. It is good for {count} min. Do not tell it to anybody.",
-                "Your {site} code is {code}. It is good for {count} min. Do not tell it to anybody.",
+                "{code} is your {site} code. It expires in {count} minute. Don't share it.",
+                "{code} is your {site} code. It expires in {count} minutes. Don't share it.",
                 minutes,
             )
         else:
             text = self._ngettext(
-                "Your code is {code}. It is good for {count} min. Do not tell it to anybody.",
-                "Your code is {code}. It is good for {count} min. Do not tell it to anybody.",
+                "{code} is your code. It expires in {count} minute. Don't share it.",
+                "{code} is your code. It expires in {count} minutes. Don't share it.",
                 minutes,
             )
         return text.format(site=site_name, code=code, count=self.language.number(minutes))
 
     def number_changed(self, site_name: str) -> str:
-        """The SMS to the old number after a change."""
+        """Return the SMS to the old number after a change of number."""
         if not site_name:
             return self._gettext(
                 "The phone number of your account was changed. If you didn't do this, contact the site's support."
@@ -203,15 +255,15 @@ class Texts:
 
 @cache
 def texts_in(language: Language) -> Texts:
-    """The texts in a language, read when they are first asked for."""
+    """Return the texts in a language; its catalogue is read at the first call."""
     return Texts(language, NullTranslations() if language == ENGLISH else _catalogue(language))
 
 
 def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, timedelta, str | None], str]:
-    """The function that writes the message carrying a code, in the language of a locale, or in English.
+    """Return the function that writes a message with a code, in the language of a locale or in English.
 
-    An SMS ends in the origin-bound line `@host #code`, exactly (WICG, "Origin-bound one-time codes"), where the
-    site's public host is known: phones fill the code in on that site only.
+    If the site's public host is known, an SMS ends in exactly the origin-bound line `@host #code` (WICG,
+    "Origin-bound one-time codes"): phones fill in the code on that site only.
     """
 
     def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
@@ -222,7 +274,7 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
 
 
 def spoken(line: PhoneNumber) -> str:
-    """The number to call, grouped as it is read out."""
+    """Return a number in international format, grouped for reading."""
     import phonenumbers
 
     parsed = phonenumbers.parse(line.e164)
@@ -231,7 +283,7 @@ def spoken(line: PhoneNumber) -> str:
 
 @cache
 def example_number(region: str) -> str | None:
-    """A mobile number as people of a region write it (`0912 345 6789`), or None where no such is known."""
+    """Return an example of a mobile number in a region's national format (`0912 345 6789`), or None."""
     import phonenumbers
 
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
@@ -241,23 +293,35 @@ def example_number(region: str) -> str | None:
 
 
 def _catalogue(language: Language) -> NullTranslations:
-    """The catalogue that the build has made of the language's `.po`; an empty one, and a warning, where there is none.
+    """Return the catalogue compiled from the language's `.po`, or an empty one with a warning if it is missing.
 
-    Not an error: a site whose texts are English is better than no site.
+    A missing catalogue is not an error: a site in English is better than a site that does not start.
     """
     try:
-        place = files(__package__).joinpath("locale", language.tag, "LC_MESSAGES", "phone_verify.mo")
-        with place.open("rb") as file:
+        path = files(__package__).joinpath("locale", language.tag, "LC_MESSAGES", "phone_verify.mo")
+        with path.open("rb") as file:
             return GNUTranslations(file)
     except (OSError, ValueError, struct.error):
-        log.warning("the texts in %r are missing and will be English: install phone-verify again", language.tag)
+        log.warning("no translations for %r, texts will be in English: reinstall phone-verify", language.tag)
         return NullTranslations()
 
 
 def reason_text(outcome: Outcome) -> str:
-    """Return why an outcome was refused, in English; the number is named only where the provider refused it."""
+    """Return why an outcome was refused, in English.
+
+    A failed delivery blames the number only if the provider refused it. A closed verification names its end.
+    """
     if outcome.reason is None:
         raise ValueError("this outcome is a success")
     if outcome.reason is Reason.DELIVERY_FAILED and outcome.cause is not Cause.NUMBER:
         return PAGE["cannot_send"]
+    if outcome.reason is Reason.CLOSED and outcome.verification is not None:
+        return end_text(outcome.verification)
     return REASONS[outcome.reason]
+
+
+def end_text(record: Verification) -> str:
+    """Return how a verification ended, in English."""
+    if record.state is Status.EXPIRED:
+        return PAGE["expired_call" if record.holder is CodeSource.NONE else "expired_code"]
+    return PAGE[_ENDS[record.state]] if record.state in _ENDS else REASONS[Reason.CLOSED]

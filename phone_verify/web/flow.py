@@ -26,7 +26,7 @@ from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
 from ..http.site import Site
-from ..i18n.texts import Texts, example_number, spoken
+from ..i18n.texts import Texts, end_text, example_number, spoken
 from ..model import Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
@@ -374,7 +374,7 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
 def _choices(site: Site, texts: Texts, chosen: str) -> list[Choice]:
     channels = site.verifier.channels
     wanted = chosen if chosen in channels else (channels[0] if channels else "")
-    return [Choice(c.value, texts.channels[c], c == wanted) for c in channels]
+    return [Choice(c.value, texts.channels[c], c == wanted, texts.channel_help[c]) for c in channels]
 
 
 def _number_help(site: Site) -> NumberHelp:
@@ -394,8 +394,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
     if outcome.proof is not None:
         return replace(bare, kind="proven", lead=texts.page["lead_proven"])
     if not record.open:
-        error = texts.page["exhausted" if record.state is Status.EXHAUSTED else "over"]
-        return replace(bare, error=error, status=status, headers=headers)
+        return replace(bare, error=texts.translated(end_text(record)), status=status, headers=headers)
     kind = "inbound_call" if record.holder is CodeSource.NONE else "code"
     if record.channel is Channel.FLASH_CALL:
         kind = "flash_call"
@@ -407,11 +406,13 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
     expires_in = representation.seconds_left(record, record.expires_at)
     resend_in = representation.seconds_left(record, record.resend_at)
     dial = representation.dial(record)
+    lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
     choices = [Choice(c.value, texts.channels[c], False) for c in outcome.channels if c is not record.channel]
     return replace(
         bare,
         kind=kind,
-        lead=texts.page[f"lead_{kind}"],
+        lead=lead.rstrip(),
+        lead_end=lead_end,
         code_length=record.code_length,
         caller_hint=record.caller_hint if kind == "flash_call" else None,
         dial=dial,

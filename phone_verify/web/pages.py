@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 from urllib.parse import urlencode
 
 from ..i18n.languages import ENGLISH, Language
 from ..i18n.texts import Texts, texts_in
+from ..model import Channel
 
 #: The pages under the mount, by their names in redirects and templates.
 PageName = Literal["login", "code", "verify"]
+_CALLS = frozenset({Channel.FLASH_CALL.value, Channel.INBOUND_CALL.value})
+_TITLES = {
+    "flash_call": "code_title_flash_call",
+    "inbound_call": "code_title_inbound_call",
+    "proven": "verify_number",
+    "over": "verify_number",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,7 @@ class Choice:
     value: str
     label: str
     chosen: bool
+    help: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,12 @@ class LoginPage(Page):
     phone: str = field(default="", repr=False)
     configured: bool = True
     number: NumberHelp = NumberHelp()
+    _lead_call: ClassVar[str] = "login_lead_call"
+
+    @property
+    def lead(self) -> str:
+        """Return the text below the heading; it promises a code only if every channel has one."""
+        return self.text[self._lead_call if _CALLS.intersection(c.value for c in self.choices) else "login_lead"]
 
     @property
     def several(self) -> bool:
@@ -100,6 +115,7 @@ class VerifyPage(LoginPage):
     may_change: bool = True
     must_sign_in: bool = False
     may_confirm: bool = True
+    _lead_call: ClassVar[str] = "verify_lead_call"
 
     @property
     def refused(self) -> bool:
@@ -122,12 +138,14 @@ class CodePage(Page):
     page that started the verification. `number` is the full number if it would become the user's:
     such a page requires a confirmation, and no script submits it. `asks_remember` puts a box on the
     page, ticked if `remember`: whether to stay signed in on this device.
+    The phone number is shown between `lead` and `lead_end`.
     """
 
     kind: str
     phone_hint: str
     site_name: str
     lead: str = ""
+    lead_end: str = ""
     code_length: int | None = None
     caller_hint: str | None = None
     dial: Mapping[str, str] | None = None
@@ -142,6 +160,16 @@ class CodePage(Page):
     number: str = field(default="", repr=False)
     asks_remember: bool = False
     remember: bool = True
+
+    @property
+    def title(self) -> str:
+        """Return the heading of the page."""
+        return self.text["change_title" if self.number else _TITLES.get(self.kind, "code_title")]
+
+    @property
+    def caller_help(self) -> str:
+        """Return which digits of the calling number to enter."""
+        return self.texts.last_digits(self.code_length)
 
     @property
     def code_places(self) -> range:

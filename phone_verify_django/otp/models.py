@@ -204,7 +204,7 @@ def _challenge_text(record: Verification, texts: Texts) -> str:
     if record.line is not None:
         return f"{texts.page['lead_held']} {record.phone.hint}: {spoken(record.line)}"
     if record.channel is Channel.FLASH_CALL:
-        return f"{texts.page['lead_flash_call']} {record.phone.hint}. {texts.page['caller_unknown']}"
+        return f"{texts.page['lead_flash_call'].format(number=record.phone.hint)} {texts.page['caller_unknown']}"
     return f"{texts.page['lead_code']} {record.phone.hint}"
 
 

@@ -26,7 +26,7 @@ WAYS = {"mail": "By mail", "post": "By post", "none": "Not at all"}
 class EveryKind(forms.Form):
     """A form with the fields of a shop."""
 
-    first_name = forms.CharField(label="What shall we call you?", max_length=30, help_text="As it stands on parcels.")
+    first_name = forms.CharField(label="Your name", max_length=30, help_text="As it stands on parcels.")
     email = forms.EmailField(label="E-mail", required=False)
     city = forms.ChoiceField(label="City", choices=CITIES)
     notes = forms.CharField(label="How to find you", required=False, widget=forms.Textarea(attrs={"rows": 3}))

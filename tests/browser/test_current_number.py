@@ -35,17 +35,17 @@ def test_current_number_is_confirmed_and_changed(page: Any, site: str, stage: St
     page.goto(f"{site}/phone/verify/")
     assert phone not in page.content()
     page.locator("form:has([name=confirm]) [value=sms]").check()
-    page.get_by_role("button", name="Check this number").click()
+    page.get_by_role("button", name="Verify this number").click()
     confirm(page, stage.code(phone))
     page.wait_for_url("**/phone/verify/")
-    assert page.get_by_role("status").inner_text() == "Your number is confirmed."
+    assert page.get_by_role("status").inner_text() == "Your number is verified."
     assert page.get_by_label("New mobile number").is_hidden()
     page.locator("summary").click()
     field = page.get_by_label("New mobile number")
     assert (field.get_attribute("type"), field.get_attribute("autocomplete")) == ("tel", "tel")
     field.fill("12")
     page.locator("details button").click()
-    assert "not a phone number" in page.get_by_role("alert").inner_text()
+    assert "valid mobile number" in page.get_by_role("alert").inner_text()
     assert page.get_by_label("New mobile number").input_value() == "12"  # and the field is open
     page.get_by_label("New mobile number").fill(new)
     page.locator("details [value=sms]").check()
@@ -96,4 +96,4 @@ def test_number_of_another_user_is_refused(page: Any, site: str, stage: Stage) -
     page.locator("details button").click()
     confirm(page, stage.code(taken))
     page.get_by_role("alert").wait_for()
-    assert page.get_by_role("alert").inner_text() == "Somebody else has this number."
+    assert page.get_by_role("alert").inner_text() == "This number belongs to another account."

@@ -143,7 +143,7 @@ def test_script_keeps_a_cleared_checkbox_on_resend(tab: Any) -> None:
     for ticked in (True, False):
         tab.locator("[name=remember]").set_checked(ticked)
         with tab.expect_request("**/phone/code/") as posted:
-            tab.get_by_role("button", name="Send again").click()
+            tab.get_by_role("button", name="Resend code").click()
         sent = posted.value.post_data
         assert "asks_remember=1" in sent
         assert ("&remember=1" in sent) == ticked

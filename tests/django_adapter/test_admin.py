@@ -305,8 +305,8 @@ def test_test_send_verifies_by_code(browser: Client, network: Network) -> None:
     assert "5 attempts left" in page
     nothing_secret(page, network, row)
     page = text(browser.post(SEND, {"check": "1", "code": network.wrong}, follow=True))
-    assert "That code is not right." in page
-    assert "4 attempts left" in page
+    assert "Incorrect code." in page
+    assert "4 tries left" in page
     page = text(browser.post(SEND, {"again": "1"}, follow=True))
     assert "Try again in" in page
     page = text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
@@ -344,7 +344,7 @@ def test_failed_test_send_is_shown_in_the_form(browser: Client, network: Network
 def test_refusal_is_shown(browser: Client, network: Network, configure: Configure) -> None:
     staff(browser, "add_verificationrow")
     configure()
-    assert "not set up" in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
+    assert "available on this site yet" in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     assert "The store is unavailable." in text(browser.post(SEND, {"start": "1", "number": PHONE}, follow=True))
 
@@ -356,7 +356,7 @@ def test_test_send_is_bound_to_staff_and_their_address(browser: Client, network:
     assert VerificationRow.objects.get().subject == current_site().verifier.flows.keyring.subject(str(user.pk))
     browser.post(SEND, {"check": "1", "code": network.wrong})
     assert list(PhoneRow.objects.get().failures) == ["signed_in"], "sign-in by this number is not locked by tests"
-    assert "Too many tries" in text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
+    assert "Too many attempts" in text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))
 
 
 def test_test_send_blames_only_a_refused_number(browser: Client, network: Network, configure: Configure) -> None:
@@ -364,7 +364,7 @@ def test_test_send_blames_only_a_refused_number(browser: Client, network: Networ
     configure(sms="amoot://TOKEN@default")
     answers = {
         "t send a code right now": HttpResponse(500),
-        "reach this number": HttpResponse(200, {}, b'{"Status": 101}'),
+        "send a code to this number": HttpResponse(200, {}, b'{"Status": 101}'),
     }
     for says, answer in answers.items():
         network.transport.answers.append(answer)
@@ -378,7 +378,7 @@ def test_session_drops_a_test_send_that_is_gone(browser: Client, network: Networ
     assert 'name="start"' in text(browser.get(SEND))
     assert _SESSION_KEY not in browser.session
     for button in ("check", "again", "end"):
-        assert "There is no such verification" in text(browser.post(SEND, {button: "1", "code": "1"}, follow=True))
+        assert "t find this verification" in text(browser.post(SEND, {button: "1", "code": "1"}, follow=True))
 
 
 # Unlocking.

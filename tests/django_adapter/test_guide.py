@@ -167,7 +167,7 @@ def test_whole_guide_works(reader: Reader) -> None:
         answer = visitor.post_form("/phone/login/?next=/profile/", phone=PHONE, next="/profile/")
         answer = visitor.post_form(answer.location, code=reader.code(), next="/profile/")
         assert answer.location.startswith("/phone/signup/"), answer.text
-        assert "What shall we call you?" in visitor.get(answer.location).text
+        assert "Your name" in visitor.get(answer.location).text
         answer = visitor.post_form(answer.location, first_name="Sara", email="sara@shop.example", next="/profile/")
         assert answer.location == "/profile/", answer.text
         profile = visitor.get("/profile/").text

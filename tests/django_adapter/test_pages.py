@@ -45,7 +45,7 @@ def test_visitor_signs_in_by_code_and_out_by_button(visitor: Browser, network: N
     assert page.headers["x-frame-options"] == "DENY"
     answer = visitor.post_form(CODE, code=network.wrong)
     assert answer.status == 422
-    assert "4 tries are left" in answer.text
+    assert "4 attempts left" in answer.text
     answer = visitor.post_form(CODE, code=network.code)
     assert (answer.status, answer.location) == (302, "/")
     assert visitor.get(CODE).location == LOGIN  # its proof has been used
@@ -138,7 +138,7 @@ def test_inactive_user_is_refused(visitor: Browser, network: Network) -> None:
     visitor.post_form(LOGIN, phone=PHONE)
     answer = visitor.post_form(CODE, code=network.code)
     assert answer.status == 403
-    assert "cannot sign in" in answer.text
+    assert "sign in with this number" in answer.text
     assert visitor.get("/").text == "nobody"
 
 
@@ -146,7 +146,7 @@ def test_site_without_channels_says_so(visitor: Browser, configure: Configure) -
     configure()
     page = visitor.get(LOGIN)
     assert page.status == 200
-    assert "not set up" in page.text
+    assert "available on this site yet" in page.text
 
 
 def test_store_outage_is_shown(visitor: Browser, network: Network, configure: Configure) -> None:

@@ -58,7 +58,7 @@ def test_staff_get_403_on_the_page(visitor: Browser, network: Network) -> None:
     owner(is_staff=True)
     answer = by_pages(visitor, network)
     assert answer.status == 403
-    assert "cannot sign in here" in answer.text
+    assert "sign in with this number" in answer.text
     assert visitor.call("GET", "v1/session").status == 401
 
 

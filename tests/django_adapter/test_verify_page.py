@@ -38,11 +38,11 @@ def test_current_number_is_confirmed(visitor: Browser, network: Network) -> None
     assert "+98 ••••••••00" in page.text
     assert PHONE not in page.text
     assert "no-store" in page.headers["cache-control"]
-    assert "is confirmed" not in page.text
+    assert "is verified" not in page.text
     assert begin(visitor, network, confirm="1").location == CODE
     assert visitor.post_form(CODE, code=network.wrong).status == 422
     assert visitor.post_form(CODE, code=network.code).location == VERIFY
-    assert "Your number is confirmed." in visitor.get(VERIFY).text
+    assert "Your number is verified." in visitor.get(VERIFY).text
     assert [found.phone for found in VerifiedPhone.objects.all()] == [PHONE]
     assert Session.objects.get().session_key != before
     assert visitor.get("/").text == PHONE
@@ -53,7 +53,7 @@ def test_number_is_changed(visitor: Browser, network: Network, next: str) -> Non
     sign_in(visitor, network)
     assert begin(visitor, network, phone="+98 912 000 0007", next=next).location.startswith(CODE)
     page = visitor.get(CODE)
-    assert 'href="/phone/verify/"' in page.text  # "Use another number"
+    assert 'href="/phone/verify/"' in page.text  # "Change number"
     assert 'name="remember"' not in page.text
     assert visitor.post_form(CODE, code=network.code, next=next).location == (next or VERIFY)
     assert [found.phone for found in VerifiedPhone.objects.all()] == [NEW]
@@ -76,7 +76,7 @@ def test_number_of_another_user_is_refused_after_the_code(visitor: Browser, netw
     assert begin(visitor, network, phone=NEW).location == CODE
     answer = visitor.post_form(CODE, code=network.code)
     assert answer.status == 409
-    assert "Somebody else has this number." in answer.text
+    assert "This number belongs to another account." in answer.text
     assert 'action="/phone/verify/"' in answer.text
     assert visitor.get("/").text == PHONE
     assert phone_of(other) == NEW

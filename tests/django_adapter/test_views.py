@@ -99,12 +99,12 @@ class TestSubclasses:
         assert field
         for attribute in ('type="tel"', 'inputmode="tel"', 'autocomplete="tel"', 'dir="ltr"', "required"):
             assert attribute in field[0]
-        assert "How should we check it" not in page  # there is only one
+        assert "How would you like to verify it" not in page  # there is only one
         assert 'name="next" value="/there"' in page
         answer = visitor.post_form("/plain/", phone="12", next="/there")
         assert answer.status == 400
         assert 'value="12"' in answer.text
-        assert "This is not a phone number" in answer.text
+        assert "look like a valid mobile number" in answer.text
         assert 'name="next" value="/there"' in answer.text
         assert visitor.post_form("/plain/", phone=PHONE).location == CODE
         page = visitor.get("/plain-code/").text
@@ -113,7 +113,7 @@ class TestSubclasses:
         assert 'autocomplete="one-time-code"' in field[0]
         assert 'inputmode="numeric"' in field[0]
         answer = visitor.post_form("/plain-code/", code=network.wrong)
-        assert (answer.status, "is not right" in answer.text) == (422, True)
+        assert (answer.status, "Incorrect code" in answer.text) == (422, True)
         assert visitor.post_form("/plain-code/", code=network.code, asks_remember="1").status == 302
         assert visitor.get("/").text == PHONE
 

@@ -116,7 +116,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
             assert visitor.get(page).location == f"/phone/login/?next={page}"
         answer = visitor.post_form("/phone/login/?next=/profile/", phone="0912 000 0000", next="/profile/")
         answer = visitor.post_form(answer.location, code=code_of(sandbox, PHONE), next="/profile/")
-        assert "What shall we call you?" in visitor.get(answer.location).text
+        assert "Your name" in visitor.get(answer.location).text
         answer = visitor.post_form(answer.location, first_name="<Sara>", next="/profile/")
         assert (answer.status, answer.location) == (302, "/profile/")
         profile = visitor.get("/profile/").text
@@ -151,7 +151,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         visitor.post_form("/second-factor/add/", phone=NEVER)
         right = code_of(sandbox, NEVER)
         wrong = str((int(right) + 1) % 10**6).zfill(6)
-        assert "not right" in visitor.post_form("/second-factor/add/", phone=NEVER, code=wrong).text
+        assert "Incorrect code" in visitor.post_form("/second-factor/add/", phone=NEVER, code=wrong).text
         with closing(sqlite3.connect(folder / "var" / "site.sqlite3")) as database, database:
             # After one wrong code django-otp requires a second of waiting, which a slow machine spends anyway.
             database.execute(
@@ -173,7 +173,7 @@ def test_site_without_a_channel_says_so(folder: Path, tmp_path: Path) -> None:
         visitor = Browser(HttpCarrier(url))
         page = visitor.get("/phone/login/")
         assert page.status == 200
-        assert "not set up" in page.text
+        assert "available on this site yet" in page.text
         assert "Secure" in visitor.get("/phone/logout/").cookies["csrftoken"]
         assert visitor.get("/", headers={"Host": "localhost"}).status == 400
         answer = visitor.call("POST", "v1/verifications", {"phone": PHONE})

@@ -147,7 +147,7 @@ def test_site_without_a_channel_starts_and_says_so(serve: Serve) -> None:
     browser = serve().browser()
     page = browser.get("/phone/login/")
     assert page.status == 200
-    assert "not set up" in page.text
+    assert "available on this site yet" in page.text
     answer = browser.call("POST", "v1/verifications", {"phone": "+989120000000"})
     assert (answer.status, answer.json()["code"]) == (503, "unavailable")
 

@@ -47,7 +47,7 @@ class Made:
     @property
     def code(self) -> str:
         """The code of the newest SMS."""
-        found = re.search(r"code is ([0-9]{6})\.", self.transport.notices[-1].text)
+        found = re.search(r"\b([0-9]{6}) is your", self.transport.notices[-1].text)
         assert found
         return found.group(1)
 

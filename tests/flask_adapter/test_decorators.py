@@ -270,7 +270,7 @@ def test_number_change_by_the_pages_works() -> None:
     answer = submit(client, "/phone/code/", code=made.code)
     assert (answer.status_code, answer.location) == (302, "/phone/verify/")
     page = client.get("/phone/verify/")
-    assert "Your number is confirmed." in page.text
+    assert "Your number is verified." in page.text
     assert client.get("/").text == OTHER
     assert client.get_cookie("phone_verify_device", path="/phone/") is not None
 
@@ -282,7 +282,7 @@ def test_number_of_another_user_cannot_be_taken() -> None:
     submit(client, "/phone/verify/", phone=OTHER)
     answer = submit(client, "/phone/code/", code=made.code)
     assert answer.status_code == 409
-    assert "Somebody else has this number." in answer.text
+    assert "This number belongs to another account." in answer.text
     assert client.get("/").text == PHONE
 
 

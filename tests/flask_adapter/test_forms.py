@@ -68,9 +68,11 @@ def test_custom_forms_verify_a_number() -> None:
     made = site()
     client = made.app.test_client()
     assert submit(client, "/number", phone="+98 912 000 0007").location == "/number/code"
-    assert errors(submit(client, "/number/code", code=made.wrong_code)) == ["That code is not right. 4 tries are left."]
+    assert errors(submit(client, "/number/code", code=made.wrong_code)) == ["Incorrect code. 4 attempts left."]
     assert submit(client, "/number/code", code=made.code).text == f"{OTHER} confirm"
-    assert errors(submit(client, "/number/code", code=made.code)) == ["There is no such verification. Start again."]
+    assert errors(submit(client, "/number/code", code=made.code)) == [
+        "We couldn&#39;t find this verification. Start over."
+    ]
 
 
 @pytest.mark.parametrize("typed", ["", "12", "0912", "x" * 5000, "+98912000000٧x", "\x00"])
@@ -88,7 +90,7 @@ def test_malformed_code_is_reported_and_spends_no_attempt(typed: str) -> None:
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
     assert len(errors(submit(client, "/number/code", code=typed))) == 1
-    assert "4 tries" in errors(submit(client, "/number/code", code=made.wrong_code))[0]
+    assert "4 attempts" in errors(submit(client, "/number/code", code=made.wrong_code))[0]
 
 
 def test_limits_are_shown_at_the_field() -> None:
@@ -96,7 +98,7 @@ def test_limits_are_shown_at_the_field() -> None:
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
     [error] = errors(submit(made.app.test_client(), "/number", phone=OTHER))
-    assert "Too many tries" in error
+    assert "Too many attempts" in error
     assert "Try again in" in error
 
 
@@ -105,7 +107,7 @@ def test_only_a_refused_number_is_blamed() -> None:
     made.transport.answers += [HttpResponse(500), HttpResponse(200, {}, b'{"Status": 101}')]
     client = made.app.test_client()
     assert "send a code right now" in errors(submit(client, "/number", phone=OTHER))[0]
-    assert "could not reach this number" in errors(submit(client, "/number", phone=OTHER))[0]
+    assert "send a code to this number" in errors(submit(client, "/number", phone=OTHER))[0]
 
 
 def test_number_entered_again_keeps_its_code() -> None:
@@ -122,7 +124,7 @@ def test_number_entered_again_keeps_its_code() -> None:
 def test_code_is_resent_after_the_delay() -> None:
     made = site()
     client = made.app.test_client()
-    assert "no such verification" in errors(submit(client, "/number/code", again="1"))[0]
+    assert "find this verification" in errors(submit(client, "/number/code", again="1"))[0]
     submit(client, "/number", phone=OTHER)
     first = made.code
     assert "Try again in 60 seconds" in errors(submit(client, "/number/code", again="1"))[0]
@@ -176,9 +178,9 @@ def test_code_works_only_for_the_user_who_requested_it() -> None:
             kept["_phone_verify_begun"] = begun
         client.get("/number")
         sent = len(made.transport.notices)
-        assert "no such verification" in errors(submit(client, "/number/code", again="1"))[0]
+        assert "find this verification" in errors(submit(client, "/number/code", again="1"))[0]
         assert len(made.transport.notices) == sent
-    assert errors(submit(second, "/number/code", code=code)) == ["That code is not right."]
+    assert errors(submit(second, "/number/code", code=code)) == ["Incorrect code."]
     assert submit(first, "/number", phone=OTHER).location == "/number/code"
 
 
@@ -199,7 +201,7 @@ def test_wrong_codes_count_for_the_address() -> None:
     client = made.app.test_client()
     submit(client, "/number", phone=OTHER)
     submit(client, "/number/code", code=made.wrong_code)
-    assert "Too many tries" in errors(submit(client, "/number/code", code=made.code))[0]
+    assert "Too many attempts" in errors(submit(client, "/number/code", code=made.code))[0]
 
 
 def test_visitors_leave_a_fifth_of_the_quota() -> None:
@@ -220,7 +222,7 @@ def test_old_session_restores_no_attempt_and_holds_no_number() -> None:
         client.set_cookie("session", before)
         submit(client, "/number/code", code=made.wrong_code)
     client.set_cookie("session", before)
-    assert "over" in errors(submit(client, "/number/code", code=made.code))[0]
+    assert "Request a new one" in errors(submit(client, "/number/code", code=made.code))[0]
 
 
 def test_store_outage_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,8 +236,8 @@ def test_store_outage_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     store = made.app.extensions["phone_verify"].site.verifier.flows._store
     for verb in ("get", "count"):
         monkeypatch.setattr(store, verb, away)
-    assert "We cannot answer now" in errors(submit(client, "/number/code", code=made.code))[0]
-    assert "We cannot answer now" in errors(submit(client, "/number", phone=OTHER))[0]
+    assert "nothing was sent" in errors(submit(client, "/number/code", code=made.code))[0]
+    assert "nothing was sent" in errors(submit(client, "/number", phone=OTHER))[0]
 
 
 def test_sending_before_validation_raises_an_error() -> None:

@@ -76,7 +76,7 @@ def test_session_holds_no_code_and_no_count() -> None:
     session_before, ours = client.get_cookie("session"), client.get_cookie(COOKIE, path="/phone/")
     assert session_before is not None
     assert ours is not None
-    for left in ("One try is left", "No tries are left|Too many wrong codes"):
+    for left in ("1 attempt left", "No attempts left|Too many incorrect codes"):
         client.set_cookie("session", session_before.value)
         client.set_cookie(COOKIE, ours.value, path="/phone/")
         assert re.search(left, submit(client, "/phone/code/", code=made.wrong_code).text)

@@ -29,7 +29,7 @@ def test_visitor_signs_in_by_code() -> None:
     assert "+98 ••••••••00" in page.text
     wrong = submit(client, "/phone/code/", code=made.wrong_code)
     assert wrong.status_code == 422
-    assert "4 tries are left" in wrong.text
+    assert "4 attempts left" in wrong.text
     answer = submit(client, "/phone/code/", code=made.code)
     assert (answer.status_code, answer.location) == (302, "/")
     assert client.get("/").text == PHONE
@@ -101,7 +101,7 @@ def test_inactive_user_is_refused() -> None:
     submit(client, "/phone/login/", phone=PHONE)
     answer = submit(client, "/phone/code/", code=made.code)
     assert answer.status_code == 403
-    assert "This number cannot sign in here." in answer.text
+    assert "sign in with this number." in answer.text
     assert client.get("/").text == "nobody"
     assert client.get("/phone/code/").location == "/phone/login/"
 
@@ -111,7 +111,7 @@ def test_site_without_channels_says_so() -> None:
     client = made.app.test_client()
     page = client.get("/phone/login/")
     assert page.status_code == 200
-    assert "not set up" in page.text
+    assert "available on this site yet" in page.text
     assert "<form" not in page.text
 
 

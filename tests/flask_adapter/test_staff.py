@@ -56,7 +56,7 @@ def test_staff_get_403_on_the_page() -> None:
     submit(client, "/phone/login/", phone=PHONE)
     answer = submit(client, "/phone/code/", code=made.code)
     assert answer.status_code == 403
-    assert "cannot sign in here" in answer.text
+    assert "sign in with this number" in answer.text
     assert client.get("/").text == "nobody"
 
 

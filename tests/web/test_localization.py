@@ -79,15 +79,15 @@ def test_only_visitor_texts_of_a_problem_are_localized() -> None:
     begun = ask(site, "verifications", {"phone": PHONE.e164}, "fa").document or {}
     path, secret = f"verifications/{begun['id']}/check", {"verification-secret": str(begun["secret"])}
     code, title, detail = said(path, {"code": wrong(driver.codes[0])}, **secret)
-    assert (code, title, detail) == ("wrong_code", HTTPStatus(422).phrase, "کد واردشده درست نیست.")
+    assert (code, title, detail) == ("wrong_code", HTTPStatus(422).phrase, "کد نادرست است.")
     assert said(path, {"code": "1"}, **secret)[0] == "invalid_request"
-    assert said(path, {"code": "1"})[2] == "چنین درخواست تأییدی پیدا نشد. لطفاً از نو شروع کنید."
-    assert said(path, {"codes": "1"})[2] == "Unknown fields."
+    assert said(path, {"code": "1"})[2] == "این درخواست تأیید پیدا نشد. لطفاً از نو شروع کنید."
+    assert said(path, {"codes": "1"})[2] == "Unknown field: codes. Allowed: code."
     answer = refused(ApiRequest("POST", "v1/session", {"accept-language": "fa"}))
     assert (answer.document or {})["detail"] == FA.page["login_refused"]
     assert (ask(site, path, {"code": "1"}, "de").document or {})[
         "detail"
-    ] == "There is no such verification. Start again."
+    ] == "We couldn't find this verification. Start over."
 
 
 NO_VERIFICATION = Redirect("login")

@@ -18,11 +18,22 @@ from babel import Locale
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
+from tests.core.bench import Bench, sms
 
 from phone_verify.i18n import texts as module
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
-from phone_verify.i18n.texts import CHANNELS, PAGE, REASONS, Texts, message_writer, reason_text, texts_in
-from phone_verify.model import Cause, Channel, Outcome, Reason
+from phone_verify.i18n.texts import (
+    CHANNEL_HELP,
+    CHANNELS,
+    PAGE,
+    REASONS,
+    Texts,
+    end_text,
+    message_writer,
+    reason_text,
+    texts_in,
+)
+from phone_verify.model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from phone_verify.segments import segments
 
 LOCALE = Path(module.__file__).parent / "locale"
@@ -37,7 +48,8 @@ CALLED = {
     found
     for _, found, _, _ in extract_from_file("python", module.__file__, keywords={"_gettext": None, "_ngettext": (1, 2)})
 }
-ALL = {*REASONS.values(), *CHANNELS.values(), *PAGE.values(), *CALLED}
+ALL = {*REASONS.values(), *CHANNELS.values(), *CHANNEL_HELP.values(), *PAGE.values(), *CALLED}
+BRANDS = {"Telegram", "WhatsApp"}
 
 
 def sources(tag: str) -> Catalog:
@@ -55,12 +67,12 @@ def places(text: str) -> set[str]:
 
 def test_languages_and_locale_folders_match() -> None:
     assert sorted(path.name for path in LOCALE.iterdir()) == sorted(TRANSLATED)
-    assert set(CHANNELS) == set(Channel)
+    assert set(CHANNELS) == set(CHANNEL_HELP) == set(Channel)
     assert set(REASONS) == set(Reason)
 
 
 def test_texts_are_found_in_the_source() -> None:
-    assert "No tries are left." in CALLED
+    assert "No attempts left." in CALLED
     assert ("{count} minute", "{count} minutes") in CALLED
 
 
@@ -71,7 +83,8 @@ def test_translations_are_complete_and_current(tag: str) -> None:
     for message in found.values():
         assert not message.fuzzy, message.id
         assert all(form.strip() for form in forms(message)), message.id
-        assert set(forms(message)).isdisjoint([message.id] if isinstance(message.id, str) else message.id)
+        if message.id not in BRANDS:
+            assert set(forms(message)).isdisjoint([message.id] if isinstance(message.id, str) else message.id)
     assert not sources(tag).obsolete
 
 
@@ -135,9 +148,9 @@ def test_counts_are_words_in_the_languages_digits(language: Language) -> None:
 def test_english_counts_are_words() -> None:
     texts = texts_in(ENGLISH)
     assert [texts.attempts_left(n) for n in (0, 1, 2)] == [
-        "No tries are left.",
-        "One try is left.",
-        "2 tries are left.",
+        "No attempts left.",
+        "1 attempt left.",
+        "2 attempts left.",
     ]
     spans = [timedelta(0), timedelta(seconds=1), timedelta(seconds=1.1), timedelta(seconds=89), timedelta(seconds=90)]
     assert [texts.duration(span) for span in spans] == ["1 second", "1 second", "2 seconds", "89 seconds", "2 minutes"]
@@ -156,7 +169,7 @@ def test_plurals_follow_the_language(tag: str, said: Sequence[str]) -> None:
     texts = texts_in(LANGUAGES[tag])
     for count, words in zip((1, 2, 5), said, strict=True):
         assert words in texts.attempts_left(count)
-    assert texts_in(LANGUAGES["ru"]).duration(timedelta(seconds=21)) == "21 секунда"
+    assert texts_in(LANGUAGES["ru"]).duration(timedelta(seconds=21)) == "21 секунду"
 
 
 # The message
@@ -209,7 +222,7 @@ def test_unknown_locale_is_english(locale: str | None) -> None:
     write = message_writer("Shop", "shop.example")
     assert write(Channel.SMS, "012345", FIVE_MINUTES, locale) == write(Channel.SMS, "012345", FIVE_MINUTES, "en")
     assert write(Channel.SMS, "012345", FIVE_MINUTES, "en").startswith(
-        "Your Shop code is 012345. It is good for 5 min."
+        "012345 is your Shop code. It expires in 5 minutes."
     )
 
 
@@ -233,7 +246,7 @@ def test_broken_catalogue_falls_back_with_one_warning(
             for _ in range(2):
                 assert texts_in(replace(LANGUAGES["fa"], tag=tag)).page["login_title"] == "Sign in"
         assert [record.getMessage() for record in caplog.records] == [
-            f"the texts in '{tag}' are missing and will be English: install phone-verify again"
+            f"no translations for '{tag}', texts will be in English: reinstall phone-verify"
         ]
     texts_in.cache_clear()
 
@@ -260,7 +273,7 @@ def test_refusal_shows_attempts_left_or_retry_time() -> None:
     assert texts.refusal(Outcome(Reason.CLOSED)) == REASONS[Reason.CLOSED]
     assert texts.refusal(Outcome(Reason.WRONG_CODE)) == REASONS[Reason.WRONG_CODE]
     late = Outcome(Reason.TOO_MANY_REQUESTS, retry_after=timedelta(seconds=40))
-    assert texts.refusal(late) == f"{REASONS[Reason.TOO_MANY_REQUESTS]} Try again in 40 seconds."
+    assert texts.refusal(late) == "Too many attempts. Try again in 40 seconds."
 
 
 @pytest.mark.parametrize("cause", [*Cause, None])
@@ -278,3 +291,44 @@ def test_unknown_text_is_unchanged() -> None:
 
 def _numbers(text: str) -> list[str]:
     return re.findall(r"\d+", text)
+
+
+# Ends
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        (Status.EXPIRED, "Your code has expired."),
+        (Status.EXHAUSTED, "Too many incorrect codes. Request a new one."),
+        (Status.CANCELLED, "This verification was cancelled."),
+        (Status.VERIFIED, "This number has already been verified."),
+        (Status.FAILED, PAGE["cannot_send"]),
+    ],
+)
+def test_closed_verification_names_its_end(state: Status, text: str) -> None:
+    record = _record(state, CodeSource.LOCAL)
+    assert end_text(record) == text
+    assert reason_text(Outcome(Reason.CLOSED, record)) == text
+
+
+def test_expired_call_does_not_mention_a_code() -> None:
+    assert "code" not in end_text(_record(Status.EXPIRED, CodeSource.NONE))
+
+
+def test_malformed_code_names_its_length() -> None:
+    malformed = Outcome(Reason.MALFORMED_CODE, _record(Status.SENT, CodeSource.LOCAL))
+    assert texts_in(ENGLISH).refusal(malformed) == "Enter the full 6-digit code."
+    assert "۶" in texts_in(LANGUAGES["fa"]).refusal(malformed)
+
+
+@pytest.mark.parametrize(("count", "digits"), [(None, "last digits"), (1, "last digit"), (4, "last 4 digits")])
+def test_flash_call_asks_for_as_many_digits_as_it_has(count: int | None, digits: str) -> None:
+    assert f"the {digits} of the number" in texts_in(ENGLISH).last_digits(count)
+
+
+def _record(state: Status, holder: CodeSource) -> Verification:
+    bench = Bench(sms())
+    outcome = bench.start()
+    assert outcome.verification is not None
+    return replace(outcome.verification, status=state, holder=holder)

@@ -1,4 +1,4 @@
-// What the pages do by themselves. Without this script they still work: every step has its button.
+// Enhancements of the pages. They work without this script: every step has a button.
 (() => {
   "use strict";
 
@@ -7,7 +7,7 @@
   const place = first("[data-pv-here]");
   let leaving = false;
 
-  // A page that answered a POST must not be reloaded: that would send the form again.
+  // Reloading the response to a POST would send the form again.
   const showAgain = () => {
     if (!leaving && place) {
       leaving = true;
@@ -20,15 +20,15 @@
     first("[aria-busy]")?.removeAttribute("aria-busy");
   };
 
-  // The box stands in the form that signs in; the page that answers another one shows it as the visitor left it.
+  // The checkbox is in the form that signs in; other forms submit it too, so that the next page keeps its state.
   const box = first("[data-pv-remember]");
-  const keepWish = (form) => {
+  const copyRemember = (form) => {
     for (const name of box && box.form !== form ? ["asks_remember", ...(box.checked ? ["remember"] : [])] : []) {
       form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value: "1" }));
     }
   };
 
-  // Two clicks must not start two verifications. An answer that never comes must not leave a dead form behind.
+  // Two clicks must not start two verifications. If no response arrives, the form works again after 20 seconds.
   for (const form of document.querySelectorAll("[data-pv-form]")) {
     form.addEventListener("submit", (event) => {
       if (leaving) {
@@ -37,12 +37,12 @@
       }
       leaving = true;
       form.setAttribute("aria-busy", "true");
-      keepWish(form);
+      copyRemember(form);
       setTimeout(stay, 20000);
     });
   }
 
-  // The browser's Back may bring the page as it was left.
+  // The browser's Back button can restore the page from its cache.
   addEventListener("pageshow", (event) => {
     if (event.persisted) {
       stay();
@@ -50,19 +50,19 @@
     }
   });
 
-  // In the digits that the rest of the page is written in, which are not always those the browser would choose.
+  // Use the digits of the page, which can differ from those of the browser's locale.
   const numerals = place?.dataset.pvDigits || "0123456789";
   const digits = (number, least) => String(number).padStart(least, "0").replace(/\d/g, (digit) => numerals[digit]);
 
-  // The end is a point of the clock: timers stand still while a phone sleeps or a tab is hidden.
-  const countDown = (timer, whenOver) => {
+  // Compare with the clock: timers stop while a phone sleeps or a tab is hidden.
+  const countDown = (timer, onEnd) => {
     const end = Date.now() + Number(timer.dataset.pvSeconds) * 1000;
     const tick = () => {
       const left = Math.max(0, Math.ceil((end - Date.now()) / 1000));
       timer.textContent = `${digits(Math.floor(left / 60), 1)}:${digits(left % 60, 2)}`;
       if (left === 0) {
         clearInterval(beat);
-        whenOver();
+        onEnd();
       }
     };
     const beat = setInterval(tick, 1000);
@@ -71,7 +71,7 @@
 
   const life = first("[data-pv-life]");
   if (life) {
-    // A second later than shown: the server rounds up, and must not say that there is a second left.
+    // One second later than shown: the server rounds up and would still report one second left.
     countDown(life, () => setTimeout(showAgain, 1000));
   }
 
@@ -86,7 +86,7 @@
     });
   }
 
-  // The digits of a flash call, shown where they stand in the calling number.
+  // Show the typed digits of a flash call at their places in the calling number.
   const code = first("#pv-code");
   const places = document.querySelectorAll("[data-pv-place]");
   if (code && places.length) {
@@ -106,25 +106,25 @@
       .then((message) => {
         if (message?.code && !leaving) {
           code.value = message.code;
-          // Where the code would give the account another number, the visitor answers the page's question.
+          // If the code would change the account's number, the visitor confirms with the button.
           if (code.dataset.pvOtp !== "fill") {
             code.form.requestSubmit();
           }
         }
       })
-      .catch(() => {}); // Refused, aborted or timed out: the visitor types the code.
+      .catch(() => {}); // Refused, aborted or timed out: the visitor enters the code.
   }
 
-  // Without this form the page asks a question once the call has come, and no script answers it.
+  // Without this form the page asks a question after the call, and no script submits it.
   const called = first("[data-pv-called]");
   const poll = place?.dataset.pvPoll;
   if (poll) {
-    let asking = false;
-    const ask = async () => {
-      if (asking || leaving || document.hidden) {
+    let polling = false;
+    const pollStatus = async () => {
+      if (polling || leaving || document.hidden) {
         return;
       }
-      asking = true;
+      polling = true;
       try {
         const answer = await fetch(poll, { headers: { Accept: "application/json" }, cache: "no-store" });
         if (answer.status === 404) {
@@ -138,12 +138,12 @@
           }
         }
       } catch {
-        // Offline for a moment, as phones are during a call: the next turn asks again.
+        // Phones can be offline during a call: the next interval polls again.
       } finally {
-        asking = false;
+        polling = false;
       }
     };
-    setInterval(ask, POLL_EVERY);
-    document.addEventListener("visibilitychange", ask);
+    setInterval(pollStatus, POLL_EVERY);
+    document.addEventListener("visibilitychange", pollStatus);
   }
 })();
