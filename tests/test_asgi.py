@@ -56,7 +56,7 @@ class _Order(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def provider() -> Iterator[Provider]:
     provider = Provider()
     yield provider
@@ -64,7 +64,7 @@ def provider() -> Iterator[Provider]:
     provider.server_close()
 
 
-@pytest.fixture(params=["django", "flask"])
+@pytest.fixture(scope="module", params=["django", "flask"])
 def url(request: pytest.FixtureRequest, provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     data = tmp_path_factory.mktemp(request.param)
     with uvicorn(request.param, environment(request.param, data, None, {**SETTINGS, "sms": provider.dsn})) as url:

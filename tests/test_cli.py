@@ -163,7 +163,10 @@ def test_demo_that_cannot_start_leaves_nothing_running() -> None:
         pass
 
 
-@pytest.mark.parametrize("line", ["Handsets", "Open http"], ids=["starting", "running"])
+@pytest.mark.parametrize(
+    "line",
+    [pytest.param("Handsets", id="starting"), pytest.param("Open http", id="running", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_demo_leaves_nothing_after_signal(number: signal.Signals, line: str, tmp_path: Path) -> None:
     port, django, flask = map(str, free_ports(3))
@@ -522,8 +525,8 @@ def test_send_reports_provider_refusals_and_the_reason(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "environ", "told"), [
-    (["12"], {}, "not a phone number"),
-    (["0912 111 0006"], {}, "not a phone number"),
+    (["12"], {}, "not a valid phone number"),
+    (["0912 111 0006"], {}, "not a valid phone number"),
     (["+989121110006"], {"PHONE_VERIFY_SMS": ""}, "no channel is configured"),
     (["+989121110006"], {"PHONE_VERIFY_SMS": "nonsense"}, "phone-verify doctor"),
     (["+989121110006"], {"PHONE_VERIFY_STORE": "sqlite:///x.sqlite3"}, "PHONE_VERIFY_SECRET_KEYS is empty"),

@@ -85,7 +85,7 @@ def test_sound_site_has_no_errors() -> None:
     ({"secret_keys": f"{KEY},{KEY}2"}, Level.WARNING, "TAG_KEY", ["Not set", "last of the secret keys"]),
     ({"store": "memory:"}, Level.WARNING, "STORE", ["memory of one process", "sqlite:////"]),
     ({"store": None}, Level.NOTE, "STORE", ["Django", "instance folder"]),
-    ({"store": "mongodb://x"}, Level.ERROR, "STORE", ["no store 'mongodb'", "memory:"]),
+    ({"store": "mongodb://x"}, Level.ERROR, "STORE", ["store 'mongodb'", "memory:"]),
     ({"store": "sqlite:////there/is/none/x"}, Level.ERROR, "STORE", ["does not exist", "mkdir -p /there/is/none"]),
     ({"region": None}, Level.NOTE, "REGION", ["must enter numbers with +", "PHONE_VERIFY_REGION=IR"]),
     ({"region": "RU"}, Level.WARNING, "REGION", ["refused", "Add RU"]),

@@ -20,6 +20,8 @@ from .clients import Browser, HttpCarrier
 from .scenarios import SETTINGS, Stage, refused, start
 from .servers import environment, free_port, gunicorn
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = "an-old-secret-key-0123456789abcdef", "the-new-secret-key-0123456789abcdef"
 TAG, OTHER_TAG = "a-key-for-the-tags-0123456789abcdef", "another-key-for-tags-0123456789abcdef"
 

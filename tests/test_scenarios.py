@@ -18,10 +18,15 @@ from .clients import HttpCarrier
 from .scenarios import SCENARIOS, SETTINGS, Stage
 from .servers import environment, gunicorn, uvicorn
 
-TARGETS = [("django", gunicorn), ("flask", gunicorn), ("django", uvicorn), ("flask", uvicorn)]
+TARGETS = [
+    pytest.param(("django", gunicorn), id="django"),
+    pytest.param(("flask", gunicorn), id="flask"),
+    pytest.param(("django", uvicorn), id="django-asgi", marks=pytest.mark.slow),
+    pytest.param(("flask", uvicorn), id="flask-asgi", marks=pytest.mark.slow),
+]
 
 
-@pytest.fixture(scope="module", params=TARGETS, ids=["django", "flask", "django-asgi", "flask-asgi"])
+@pytest.fixture(scope="module", params=TARGETS)
 def stage(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:

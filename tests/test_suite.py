@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -96,6 +98,19 @@ def test_child_process_receives_sigint_in_background_run() -> None:
     assert "1 passed" in done.stdout
 
 
+def test_make_runs_what_readme_says() -> None:
+    readme, makefile = ((ROOT / name).read_text("utf-8") for name in ("README.md", "Makefile"))
+    [command] = re.findall(r"<!-- test command -->\n```sh\n.* && (.venv/bin/pytest .*)\n```\n<!-- end -->", readme)
+    assert f"\t{command}\n" in makefile
+    assert f"\t{command} -m ''\n" in makefile, "everything"
+
+
+def test_default_run_leaves_out_every_mark() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
+    marks = [mark.partition(":")[0] for mark in settings["markers"]]
+    assert settings["addopts"][-2:] == ["-m", f"not ({' or '.join(marks)})"]
+
+
 def test_every_test_has_time_limit(pytestconfig: pytest.Config) -> None:
     assert float(pytestconfig.getini("timeout")) > 0
     assert signal.getitimer(signal.ITIMER_REAL)[0] > 0, "no alarm is set for this test"
@@ -104,10 +119,10 @@ def test_every_test_has_time_limit(pytestconfig: pytest.Config) -> None:
 def test_hanging_test_fails_and_run_continues(pytester: pytest.Pytester, pytestconfig: pytest.Config) -> None:
     pytester.makepyfile(HANGING)
     pytester.makeini(f"[pytest]\ntimeout_method = {pytestconfig.getini('timeout_method')}")
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1, failed=2)
+    pytester.runpytest_subprocess(*conftest.BARE).assert_outcomes(passed=1, failed=2)
 
 
 def test_hanging_teardown_of_failed_test_has_limit(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(HOOK_NEEDS + inspect.getsource(conftest.pytest_runtest_teardown))
     pytester.makepyfile(HANGING_TEARDOWN)
-    pytester.runpytest_subprocess("-p", "no:cacheprovider", timeout=60).assert_outcomes(passed=1, failed=1, errors=1)
+    pytester.runpytest_subprocess(*conftest.BARE, timeout=60).assert_outcomes(passed=1, failed=1, errors=1)

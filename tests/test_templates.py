@@ -27,6 +27,9 @@ DJANGOS_ALONE = {"signup.html"}
 NAMES = sorted({path.name for path in (OF_DJANGO / "phone_verify").iterdir()} - DJANGOS_ALONE)
 SOURCES = {name: (OF_DJANGO / "phone_verify" / name).read_text() for name in NAMES}
 
+DJANGO = Engine(dirs=[OF_DJANGO])
+JINJA = jinja2.Environment(loader=jinja2.FileSystemLoader(OF_FLASK), autoescape=True)
+
 URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout")} | {
     "sign_in": "/accounts/login/",
     "style": "/phone/static/phone_verify.css",
@@ -161,12 +164,11 @@ def context(page: object) -> dict[str, object]:
 def by_django(name: str, page: object) -> str:
     # Without localisation Django's engine needs no settings.
     values = Context({**context(page), "csrf_field": mark_safe(CSRF)}, use_l10n=False)
-    return Engine(dirs=[OF_DJANGO]).get_template(f"phone_verify/{name}").render(values)
+    return DJANGO.get_template(f"phone_verify/{name}").render(values)
 
 
 def by_jinja(name: str, page: object) -> str:
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(OF_FLASK), autoescape=True)
-    template = environment.get_template(f"phone_verify/{name}")
+    template = JINJA.get_template(f"phone_verify/{name}")
     return template.render(**context(page), csrf_field=markupsafe.Markup(CSRF))
 
 

@@ -17,6 +17,8 @@ from .clients import HttpCarrier
 from .servers import environment, gunicorn, uvicorn
 from .transcript import Step, settings, told
 
+pytestmark = pytest.mark.slow
+
 TARGETS = {"django": gunicorn, "django-asgi": uvicorn, "flask": gunicorn, "flask-asgi": uvicorn}
 _FIRST = "django"
 #: Tested elsewhere: they need a store outage, an old session, a refused user, or a second factor.

@@ -34,8 +34,9 @@ import copy
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import wraps
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, ClassVar
@@ -113,6 +114,27 @@ _SUCCESSES = {"receipt", "sighting", "right", "delivery", "account"}
 _QUESTIONS = {"poll", "check", "delivery", "account"}
 
 
+def _with_every_sample(test: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any], None]:
+    """One test that goes through all samples. A failure names the sample.
+
+    What a driver makes of a sample that is spoilt is code that its samples share: a test for each would cost more
+    than it says.
+    """
+
+    @wraps(test)
+    def with_every_sample(self: DriverSuite) -> None:
+        for name, sample in self._loaded().items():
+            try:
+                test(self, sample)
+            except Exception as error:
+                error.add_note(f"with the sample {name}")
+                raise
+
+    # By the wrapped test's own signature pytest would look for a fixture.
+    del with_every_sample.__wrapped__
+    return with_every_sample
+
+
 class DriverSuite:
     """Tests that every driver must pass for any provider response. Subclasses name the driver, DSN
     and samples.
@@ -131,10 +153,8 @@ class DriverSuite:
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Run a test for every sample and for every variant of the DSN."""
         if "sample" in metafunc.fixturenames:
-            files = sorted(self.samples.glob("*.json"))
-            assert files, f"no samples in {self.samples}"
-            loaded = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-            metafunc.parametrize("sample", loaded, ids=[file.stem for file in files])
+            loaded = self._loaded()
+            metafunc.parametrize("sample", list(loaded.values()), ids=list(loaded))
         if "variant" in metafunc.fixturenames:
             metafunc.parametrize("variant", ["", *self.variants])
 
@@ -271,6 +291,7 @@ class DriverSuite:
             for name, value in step.get("request", {}).items():
                 assert _asked(request, name, base_path) == value, name
 
+    @_with_every_sample
     def test_every_sample_gives_a_sound_result(self, sample: dict[str, Any]) -> None:
         """A receipt has exactly what its channel needs."""
         if "webhook" not in sample:
@@ -278,6 +299,7 @@ class DriverSuite:
             result, _ = overhear(self._call(driver, sample), _responses(sample))
             self._assert_sound(result, driver, sample)
 
+    @_with_every_sample
     def test_no_http_error_is_a_success(self, sample: dict[str, Any]) -> None:
         """HTTP 3xx, 4xx and 5xx are refusals regardless of the body, at every step of the
         conversation.
@@ -295,6 +317,7 @@ class DriverSuite:
                     case _:
                         assert isinstance(result, ProviderError), status
 
+    @_with_every_sample
     def test_lost_response_is_no_success(self, sample: dict[str, Any]) -> None:
         """A missing response is a refusal or unclear; always unclear if that request may carry the
         order.
@@ -307,6 +330,7 @@ class DriverSuite:
                 if last and not asks:
                     assert type(result) is type(lost)
 
+    @_with_every_sample
     def test_garbage_is_no_success(self, sample: dict[str, Any]) -> None:
         """A meaningless 2xx is unclear or a refusal, and no other error."""
         for driver, step, responses in self._steps(sample):
@@ -320,6 +344,7 @@ class DriverSuite:
                     assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount), name
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
+    @_with_every_sample
     def test_unread_body_changes_nothing(self, sample: dict[str, Any]) -> None:
         """If the HTTP status alone decides, any 2xx with any body is as good as the sample's."""
         for driver, step, responses in self._steps(sample):
@@ -332,11 +357,14 @@ class DriverSuite:
                     result, _ = overhear(self._call(driver, sample), answers)
                     assert _told(result) == sample["expect"], name
 
+    @pytest.mark.fuzz
+    @_with_every_sample
     def test_any_json_is_read_or_refused(self, sample: dict[str, Any]) -> None:
         """For any JSON at any place of the reply, the result is valid or one of the two errors."""
         for driver, step, responses in self._steps(sample):
             self._try_any_json(driver, sample, step, responses)
 
+    @_with_every_sample
     def test_no_error_repeats_a_secret(self, sample: dict[str, Any]) -> None:
         """A provider that repeats credential, code and number in its response doesn't get them into
         an error.
@@ -359,6 +387,7 @@ class DriverSuite:
                         _assert_hidden(repr(request), secrets)
                         assert not isinstance(request, HttpRequest) or request.host == urlsplit(driver.base_url).netloc
 
+    @_with_every_sample
     def test_repeated_parameter_verifies_nothing(self, sample: dict[str, Any]) -> None:
         """A webhook with a repeated significant parameter, even with the same value, is not an event."""
         if "webhook" not in sample or not any(sample["expect"].values()):
@@ -376,6 +405,12 @@ class DriverSuite:
         assert not any(repeated)
 
     # How the suite runs the driver
+
+    def _loaded(self) -> dict[str, dict[str, Any]]:
+        """The samples by their names."""
+        files = sorted(self.samples.glob("*.json"))
+        assert files, f"no samples in {self.samples}"
+        return {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in files}
 
     def _driver(self, options: str = "") -> Driver:
         joint = ("&" if "?" in self.dsn else "?") if options else ""

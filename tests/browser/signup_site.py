@@ -58,7 +58,7 @@ def sign_up_page(tag: str, posted: Mapping[str, str] | None = None) -> str:
         view = SignUpView(form_class=EveryKind)
         view.setup(request)
         # Not through `dispatch`, which queries the database for the owner of the number.
-        view.newcomer = PendingSignup(redeemed, remember=None)
+        view.pending = PendingSignup(redeemed, remember=None)
         view.urls = {**view.urls, "style": URLS["style"], "script": URLS["script"]}
         shown = view.get(request) if posted is None else view.post(request)
         return shown.content.decode()

@@ -6,7 +6,7 @@ The pages are rendered from the templates, since some states (store outage) are 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -58,7 +58,7 @@ def in_language(kind: str, tag: str) -> str:
     texts = texts_in(LANGUAGES[tag])
     if not is_dataclass(page):
         return by_jinja(name, {**page, "text": texts.page}).replace('lang="en"', f'lang="{tag}"')  # type: ignore[dict-item]
-    spoken = [field for field in ("error", "notice", "lead") if hasattr(page, field)]
+    spoken = {field.name for field in fields(page)} & {"error", "notice", "lead"}
     said = {field: texts.translated(getattr(page, field)) for field in spoken}
     if hasattr(page, "choices"):
         choices = [replace(choice, label=texts.translated(choice.label)) for choice in page.choices]

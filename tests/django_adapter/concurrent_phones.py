@@ -27,14 +27,14 @@ settings.configure(
 django.setup()
 
 from django.contrib.auth.models import User  # noqa: E402
+from django.core.signals import setting_changed  # noqa: E402
 
-from phone_verify_django.site import forget  # noqa: E402
 from tests.django_adapter import test_phones as races  # noqa: E402
 
 
 def configure(**values: Any) -> None:
     settings.PHONE_VERIFY = values
-    forget()
+    setting_changed.send(sender=None, setting="PHONE_VERIFY", value=values, enter=True)
 
 
 def anew() -> None:

@@ -126,7 +126,7 @@ def test_partial_number_finds_nothing(browser: Client, network: Network, typed: 
     started()
     answer = browser.post(f"{LIST}search/", {"number": typed})
     assert answer["Location"] == "../"
-    assert "not a phone number" in text(browser.get(LIST))
+    assert "not a valid phone number" in text(browser.get(LIST))
 
 
 def test_searching_needs_the_permission_and_a_post(browser: Client) -> None:
@@ -306,7 +306,7 @@ def test_test_send_verifies_by_code(browser: Client, network: Network) -> None:
     nothing_secret(page, network, row)
     page = text(browser.post(SEND, {"check": "1", "code": network.wrong}, follow=True))
     assert "Incorrect code." in page
-    assert "4 tries left" in page
+    assert "4 attempts left" in page
     page = text(browser.post(SEND, {"again": "1"}, follow=True))
     assert "Try again in" in page
     page = text(browser.post(SEND, {"check": "1", "code": network.code}, follow=True))

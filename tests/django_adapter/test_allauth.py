@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import BARE
+
 from . import projects
 
 pytest.importorskip("allauth")
@@ -31,7 +33,7 @@ def site(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_every_journey_passes(site: pytest.Pytester) -> None:
-    done = site.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-q")
+    done = site.runpytest_subprocess(*BARE, "-W", "error", "-q")
     assert done.ret == 0
     assert done.parseoutcomes()["passed"] >= 40
 

@@ -50,7 +50,7 @@ def test_sound_site_has_no_findings(configure: Configure) -> None:
         ("E003", {"secret_keys": "short"}, "32 characters", "token_urlsafe"),
         ("E003", {"secret_keys": "x" * 40}, "different characters", "token_urlsafe"),
         ("E003", {"webhook_secret": "short"}, "22 characters", ""),
-        ("E011", {"channels": "sms,voice"}, "no driver carries it", "PHONE_VERIFY['voice'] ="),
+        ("E011", {"channels": "sms,voice"}, "no driver is configured for it", "Set PHONE_VERIFY['voice']"),
         ("W011", {"sms": None}, "No channel is configured", "PHONE_VERIFY['sms'] = 'console://'"),
         ("W012", {"sms": "console://"}, "reach no phone", "the DSN of a provider"),
         ("W012", {"sms": "sandbox://127.0.0.1:8025"}, "reach no phone", "the DSN of a provider"),
@@ -201,7 +201,7 @@ def test_environment_setting_is_named_as_the_variable(configure: Configure, monk
     monkeypatch.setenv("PHONE_VERIFY_STORE", "memory:")
     monkeypatch.setenv("PHONE_VERIFY_TTLL", "300")
     said = found()
-    assert said["phone_verify.W013"][1] == "Write PHONE_VERIFY_STORE=orm:"
+    assert said["phone_verify.W013"][1] == "Set PHONE_VERIFY_STORE=orm:"
     assert said["phone_verify.W010"][0].startswith("PHONE_VERIFY_TTLL")
 
 

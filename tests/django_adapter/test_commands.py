@@ -195,7 +195,7 @@ def test_interrupt_cancels_the_verification(
 
 def test_impossible_test_is_reported(configure: Configure, at: Callable[..., Script]) -> None:
     at()
-    with pytest.raises(CommandError, match="not a phone number"):
+    with pytest.raises(CommandError, match="not a valid phone number"):
         said("phone_verify_test", "nonsense")
     down(configure)
     with pytest.raises(CommandError, match="the store is unavailable"):
@@ -260,7 +260,7 @@ def test_erase_removes_nothing_during_a_store_outage(known: User, configure: Con
     with pytest.raises(CommandError, match="nothing was erased"):
         said("phone_verify_erase", PHONE, yes=True)
     assert VerifiedPhone.objects.count() == 2
-    with pytest.raises(CommandError, match="not a phone number"):
+    with pytest.raises(CommandError, match="not a valid phone number"):
         said("phone_verify_erase", "nonsense", yes=True)
 
 
@@ -290,7 +290,7 @@ def test_unlock_removes_the_lock_of_one_number(configure: Configure, network: Ne
 
 
 def test_unlock_reports_a_bad_number_and_a_store_down(configure: Configure) -> None:
-    with pytest.raises(CommandError, match="not a phone number"):
+    with pytest.raises(CommandError, match="not a valid phone number"):
         said("phone_verify_unlock", "nonsense")
     down(configure)
     with pytest.raises(CommandError, match="nothing was unlocked"):

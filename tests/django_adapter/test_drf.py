@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import BARE
+
 from . import projects
 
 pytest.importorskip("rest_framework")
@@ -21,6 +23,6 @@ def test_every_journey_passes(pytester: pytest.Pytester) -> None:
     pytester.makeini(f"[pytest]\nDJANGO_SETTINGS_MODULE = {projects.NAME}.settings\n")
     pytester.makeconftest('pytest_plugins = ["phone_verify.testing.plugin"]\n')
     shutil.copy(JOURNEYS, pytester.path / "test_journeys.py")
-    done = pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider", "-q")
+    done = pytester.runpytest_subprocess(*BARE, "-W", "error", "-q")
     assert done.ret == 0
     assert done.parseoutcomes()["passed"] >= 25

@@ -14,6 +14,7 @@ from tests.stores import servers
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", servers.KINDS)
 def test_registered_and_unknown_numbers_take_equal_statements(kind: str) -> None:
     with servers.database(kind) as url:

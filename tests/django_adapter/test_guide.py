@@ -150,6 +150,7 @@ def test_guide_reaches_the_first_login(reader: Reader) -> None:
         assert "Sign in" in visitor.get("/").text
 
 
+@pytest.mark.slow
 def test_whole_guide_works(reader: Reader) -> None:
     """Profile, change of number, sign-up form, admin with a second factor, a recent check, production."""
     reader.follow(1, 2, 3, 4, 5)

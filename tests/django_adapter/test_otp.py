@@ -379,7 +379,7 @@ def test_number_is_parsed_when_the_device_is_created(alice: User, configure: Con
     assert (device.phone, device.name) == (PHONE, "+98 ••••••••00")
     with pytest.raises(InvalidPhoneError):
         PhoneDevice.objects.create(user=alice, phone="nonsense")
-    with pytest.raises(ValidationError, match="not a phone number"):
+    with pytest.raises(ValidationError, match="not a valid phone number"):
         PhoneDevice(user=alice, name="x", phone="nonsense").full_clean()
     with pytest.raises(IntegrityError), transaction.atomic():
         PhoneDevice.objects.create(user=alice, phone=PHONE)
@@ -762,7 +762,7 @@ def test_admin_lists_devices(keeper: Client, device: PhoneDevice, network: Netwo
         for hidden in (PHONE, PHONE[1:], *device.challenges[0]):
             assert hidden not in text
     answer = keeper.post(f"{place}add/", {"user": alice.pk, "name": "", "phone": "nonsense", "confirmed": "on"})
-    assert "not a phone number" in answer.content.decode()
+    assert "not a valid phone number" in answer.content.decode()
     answer = keeper.post(f"{place}add/", {"user": alice.pk, "name": "new", "phone": "+98 912 000 0001"})
     assert answer.status_code == 302
     assert PhoneDevice.objects.get(name="new").phone == OTHER

@@ -210,7 +210,7 @@ def test_page_without_pending_signup_leads_to_login(visitor: Browser, configure:
 def test_api_sends_a_new_user_to_the_page(visitor: Browser, network: Network, form: None) -> None:
     answer = visitor.call("POST", "v1/session", {"proof": verified(visitor, network)["proof"]})
     assert (answer.status, answer.json()["code"]) == (403, "login_refused")
-    assert "page for signing up" in answer.json()["detail"]
+    assert "Create an account first" in answer.json()["detail"]
     assert visitor.call("GET", "v1/session").status == 401
     assert visitor.get(SIGNUP).status == 200
     assert visitor.post_form(SIGNUP, first_name="Mina").status == 302

@@ -132,8 +132,8 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         assert NEW in visitor.get("/").text
 
         assert visitor.get("/vault/").location == "/second-factor/?next=/vault/"
-        assert "none yet" in visitor.get("/second-factor/").text
-        for phone, told in ((PHONE, "signed in by this phone"), ("12", "not a phone number")):
+        assert "added a second phone" in visitor.get("/second-factor/").text
+        for phone, told in ((PHONE, "You signed in with this phone"), ("12", "valid mobile number")):
             assert told in visitor.post_form("/second-factor/add/", phone=phone).text
         assert SECOND[-2:] in visitor.post_form("/second-factor/add/", phone=SECOND).text
         code = code_of(sandbox, SECOND)
@@ -147,7 +147,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
         assert (answer.status, answer.location) == (302, "/vault/"), answer.text
         assert visitor.get("/vault/").status == 200
-        assert "is a second factor already" in visitor.post_form("/second-factor/add/", phone=SECOND).text
+        assert "already your second factor" in visitor.post_form("/second-factor/add/", phone=SECOND).text
         visitor.post_form("/second-factor/add/", phone=NEVER)
         right = code_of(sandbox, NEVER)
         wrong = str((int(right) + 1) % 10**6).zfill(6)
@@ -157,7 +157,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
             database.execute(
                 "UPDATE phone_verify_otp_phonedevice SET throttling_failure_count = 20 WHERE NOT confirmed"
             )
-        assert "Too soon" in visitor.post_form("/second-factor/add/", phone=NEVER, code=right).text
+        assert "Too many attempts" in visitor.post_form("/second-factor/add/", phone=NEVER, code=right).text
         assert "Traceback" not in (folder / "log").read_text()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from phone_verify.sandbox import read_scenario
+from tests.conftest import BARE
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "testing.md").read_text("utf-8")
@@ -48,7 +49,7 @@ def django_site(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def passed(pytester: pytest.Pytester, count: int) -> None:
-    pytester.runpytest_subprocess("-W", "error", "-p", "no:cacheprovider").assert_outcomes(passed=count)
+    pytester.runpytest_subprocess(*BARE, "-W", "error").assert_outcomes(passed=count)
 
 
 def test_documented_django_tests_pass(django_site: pytest.Pytester) -> None:
@@ -67,7 +68,7 @@ def test_documented_flask_tests_pass(pytester: pytest.Pytester) -> None:
     write_files(pytester, "Use the outbox on Flask")
     # Flask-Login's own warning, which this project's settings let pass too.
     pytester.makeini("[pytest]\nfilterwarnings = ignore:datetime:DeprecationWarning:flask_login.login_manager\n")
-    pytester.runpytest_subprocess("-p", "no:cacheprovider").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess(*BARE).assert_outcomes(passed=1)
 
 
 def test_scenario_can_be_played() -> None:

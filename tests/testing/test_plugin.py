@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import BARE
+
 CONFTEST = 'pytest_plugins = ["phone_verify.testing.plugin"]\n'
 
 CORE = """
@@ -52,8 +54,8 @@ def test_both(phone_sandbox, phone_outbox):
 
 
 def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
-    # The settings of this run are not those of a site's developer.
-    return pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
+    # The settings of this very run are not those of a site's owner.
+    return pytester.runpytest_subprocess(*BARE, *words)
 
 
 def test_plugin_works_with_the_core(pytester: pytest.Pytester) -> None:

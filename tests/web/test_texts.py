@@ -18,7 +18,6 @@ from babel import Locale
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.pofile import read_po
-from tests.core.bench import Bench, sms
 
 from phone_verify.i18n import texts as module
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
@@ -35,6 +34,7 @@ from phone_verify.i18n.texts import (
 )
 from phone_verify.model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from phone_verify.segments import segments
+from tests.core.harness import Harness, sms
 
 LOCALE = Path(module.__file__).parent / "locale"
 TRANSLATED = [tag for tag in LANGUAGES if tag != "en"]
@@ -328,7 +328,7 @@ def test_flash_call_asks_for_as_many_digits_as_it_has(count: int | None, digits:
 
 
 def _record(state: Status, holder: CodeSource) -> Verification:
-    bench = Bench(sms())
-    outcome = bench.start()
+    harness = Harness(sms())
+    outcome = harness.start()
     assert outcome.verification is not None
     return replace(outcome.verification, status=state, holder=holder)
