@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .config.settings import Settings
     from .config.site import build
-    from .errors import ConfigurationError, InvalidPhoneError, PhoneVerifyError, ProviderError, StoreError
-    from .model import Channel, Outcome, Reason, Status, Verification
+    from .errors import (
+        ConfigurationError,
+        InvalidPhoneError,
+        PhoneVerifyError,
+        ProviderError,
+        StoreError,
+        UnclearError,
+    )
+    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
     from .verifier import AsyncVerifier, Verifier
@@ -26,14 +33,22 @@ __version__ = "0.1.0"
 _HOMES = {
     "config.settings": ("Settings",),
     "config.site": ("build",),
-    "errors": ("ConfigurationError", "InvalidPhoneError", "PhoneVerifyError", "ProviderError", "StoreError"),
-    "model": ("Channel", "Outcome", "Reason", "Status", "Verification"),
+    "errors": (
+        "ConfigurationError",
+        "InvalidPhoneError",
+        "PhoneVerifyError",
+        "ProviderError",
+        "StoreError",
+        "UnclearError",
+    ),
+    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
     "verifier": ("AsyncVerifier", "Verifier"),
 }
 
 __all__ = [
+    "Assurance",
     "AsyncVerifier",
     "Channel",
     "ConfigurationError",
@@ -44,9 +59,11 @@ __all__ = [
     "Policy",
     "ProviderError",
     "Reason",
+    "Redeemed",
     "Settings",
     "Status",
     "StoreError",
+    "UnclearError",
     "Verification",
     "Verifier",
     "build",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+import phone_verify
 
 ROOT = Path(__file__).parents[1]
 
@@ -246,3 +249,16 @@ def test_importing_is_light_and_has_no_side_effects() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "1"]
+
+
+def test_documented_names_come_from_the_package_itself() -> None:
+    """Every name of `__all__` is found, and the documentation takes none of them from a module below."""
+    assert [name for name in phone_verify.__all__ if getattr(phone_verify, name).__name__ != name] == []
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    lines = [line for page in pages for line in page.read_text("utf-8").splitlines()]
+    longer = [
+        line for line in lines if re.match(r"from phone_verify\.(errors|model|phone|policy|verifier) import", line)
+    ]
+    assert [
+        line for line in longer if set(re.findall(r"\w+", line.partition("import")[2])) & set(phone_verify.__all__)
+    ] == []
