@@ -57,4 +57,4 @@ class Proofs:
         return id if is_id(id) else None
 
     def _signer(self, purpose: str, audience: str, at: datetime) -> StampedSigner:
-        return StampedSigner(self._keys, f"phone_verify.tokens.proof.{purpose}\0{audience}", at)
+        return StampedSigner(self._keys, f"phone_verify.proof.{purpose}\0{audience}", at)

@@ -62,4 +62,6 @@ class TrustedDevices:
         return found
 
     def _signer(self, audience: str, at: datetime) -> StampedSigner:
-        return StampedSigner(self._keys, f"phone_verify.tokens.trusted_device\0{audience}", at)
+        # The salt keeps the name that this module first had: with another one every device would be
+        # forgotten.
+        return StampedSigner(self._keys, f"phone_verify.known_browser\0{audience}", at)
