@@ -148,7 +148,7 @@ class Keyring:
         """Return the keyed digest that a record keeps of the signed-in user; empty for none."""
         return self._tagged("subject", user_id) if user_id else ""
 
-    def knows(self, key_id: str) -> bool:
+    def has_key(self, key_id: str) -> bool:
         """Return whether codes derived under this key can still be derived again."""
         return key_id in self._code_keys
 

@@ -155,7 +155,7 @@ class Delivery:
             raise
         finally:
             record_provider_time(self._parts.ticks() - began)
-        self._parts.router.answered(driver)
+        self._parts.router.record_success(driver)
         return response
 
     async def _attach(
@@ -202,7 +202,7 @@ class Delivery:
             and record.holder is CodeSource.LOCAL
             and record.channel is channel
             and record.code_length == planned.code_length
-            and keyring.knows(record.key_id)
+            and keyring.has_key(record.key_id)
         )
         first = not again and planned.holder is record.holder and planned.holder is not CodeSource.LOCAL
         key_id = record.key_id if repeated else keyring.key_id

@@ -45,6 +45,7 @@ class InboundCalls:
         return await self.query(record)
 
     def may_query(self, record: Verification) -> bool:
+        """Return whether the provider of this open claim can be queried about the call."""
         driver = self._parts.router.drivers().get(record.driver)
         return record.open and record.holder is CodeSource.NONE and bool(record.reference) and isinstance(driver, Polls)
 

@@ -39,9 +39,7 @@ from .limits import (
 from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
-from .policy import (
-    resend_delay,
-)
+from .policy import resend_delay
 from .purposes import SIGN_IN_PURPOSES, Budget, failure_key
 
 #: The allowed transitions. A status without an entry is final.

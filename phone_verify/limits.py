@@ -27,8 +27,6 @@ from .purposes import Budget, failure_key
 #: A budget locked until this time is closed permanently. The scripts' numbers hold no later time
 #: exactly.
 FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
-
-
 HOUR = timedelta(hours=1)
 
 

@@ -71,7 +71,7 @@ class Router:
             count, _ = self._silences.get(driver.name, (0, 0.0))
             self._silences[driver.name] = (count + 1, self._ticks())
 
-    def answered(self, driver: Starts) -> None:
+    def record_success(self, driver: Starts) -> None:
         """Reset the count of time-outs: this driver's provider responds, even if it refuses."""
         with self._lock:
             self._silences.pop(driver.name, None)

@@ -138,7 +138,7 @@ class AsyncVerifier:
         The browser presents it with its next starts; it is valid for 180 days. `trusted_device` is
         the token that the browser presented before, or an empty string.
         """
-        return self._trusted_devices.signed(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
+        return self._trusted_devices.remember(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
 
     @_operation("start")
     async def start(
@@ -179,7 +179,7 @@ class AsyncVerifier:
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        trusted = self._trusted_devices.knows(trusted_device, tag, self._now() or datetime.now(UTC))
+        trusted = self._trusted_devices.recognizes(trusted_device, tag, self._now() or datetime.now(UTC))
         reserved = trusted or not by_client
         shared = self._shared_quotas(phone, tag, address, trusted=trusted, reserved=reserved)
         counted = await self._store.count(shared, self._now())
@@ -389,7 +389,7 @@ class AsyncVerifier:
         id of the signed-in user. Consuming is atomic: of concurrent calls one succeeds. Raises
         `StoreError`.
         """
-        id = self._proofs.read(proof, purposes, self._now() or datetime.now(UTC))
+        id = self._proofs.verify(proof, purposes, self._now() or datetime.now(UTC))
         if id is None:
             return None
         for secret in list(secrets)[:MAX_SECRETS]:
@@ -407,7 +407,7 @@ class AsyncVerifier:
         The arguments are the same. Use it to decide before redeeming whether the proof may be used.
         Raises `StoreError`.
         """
-        id = self._proofs.read(proof, purposes, self._now() or datetime.now(UTC))
+        id = self._proofs.verify(proof, purposes, self._now() or datetime.now(UTC))
         if id is None:
             return None
         own = self.keyring.subject(subject)

@@ -54,14 +54,15 @@ def has_phone(request: HttpRequest) -> bool:
 
 def has_checked(request: HttpRequest, max_age: timedelta) -> bool:
     """Return whether the signed-in user has a number and verified it at most `max_age` ago."""
-    age = last_phone_check(request)
-    return age is not None and age <= max_age and phone_of(request.user) is not None  # type: ignore[arg-type]
+    user = sessions.user_of(request)
+    age = None if user is None else sessions.notes(request).last_phone_check
+    return user is not None and age is not None and age <= max_age and phone_of(user) is not None
 
 
 def to_timedelta(max_age: timedelta | float) -> timedelta:
     """Return a `max_age` as a timedelta; a number is seconds. Raises `ImproperlyConfigured`."""
     try:
-        return session_time.span(max_age)
+        return session_time.to_timedelta(max_age)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
 

@@ -21,7 +21,7 @@ from phone_verify.api import (
     AskSite,
     SessionUser,
     Site,
-    answered,
+    dispatch,
     invalid_proof,
     mfa_required,
     needs_user,
@@ -95,7 +95,7 @@ class ApiReplies:
         return phone_updated(user)
 
     def phone_conflict(self) -> ApiResponse:
-        """Return 409 `phone_conflict`."""
+        """Return 409 `phone_taken`."""
         return phone_conflict()
 
     def phone_refused(self) -> ApiResponse:
@@ -130,11 +130,11 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
         return invalid(calls.INCOMPLETE_BODY)
     except DatabaseError as error:
         return _database_down(error)
-    result = await answered(site, flows, call)
+    result = await dispatch(site, flows, call)
     try:
         if isinstance(result, AskSite):
             allowed = await runs(accounts.may_change_without_old, request, result.redeemed)
-            result = await answered(site, flows, replace(call, without_old=allowed))
+            result = await dispatch(site, flows, replace(call, without_old=allowed))
         if isinstance(result, ApiResponse):
             sessions.notes(request).keep_started(result.started)
             return result

@@ -16,7 +16,7 @@ class PhoneVerifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
-        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - the checks and the receivers register themselves
+        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing them registers checks and receivers
         from .site import validate
 
         validate()

@@ -21,7 +21,7 @@ from rest_framework.permissions import AllowAny  # type: ignore[import-untyped]
 from rest_framework.request import Request  # type: ignore[import-untyped]
 from rest_framework.views import APIView  # type: ignore[import-untyped]
 
-from phone_verify.api import ApiResponse, SignIn, answered, invalid_proof
+from phone_verify.api import ApiResponse, SignIn, dispatch, invalid_proof
 from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
@@ -76,7 +76,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
             call = calls.read_call(http, _PATH)
         except OSError:
             return self._response(http, invalid(calls.INCOMPLETE_BODY))
-        result = run(answered(site, site.verifier.flows, call))
+        result = run(dispatch(site, site.verifier.flows, call))
         if not isinstance(result, SignIn):
             return self._response(http, result if isinstance(result, ApiResponse) else invalid_proof())
         replies = _TokenReplies(site, call, http, self.token_for_user)

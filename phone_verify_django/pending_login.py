@@ -39,7 +39,7 @@ def number_of(request: HttpRequest, user: AbstractBaseUser) -> PhoneNumber | Non
     kept: Any = request.session.get(SESSION_KEY)
     if not isinstance(kept, dict) or kept.get("user") != str(user.pk):
         return None
-    age = session_time.ago(kept.get("at"))
+    age = session_time.age_of(kept.get("at"))
     # django-allauth's own setting and default: the login that the mark belongs to ends then too.
     if age is None or age.total_seconds() > getattr(settings, "ACCOUNT_LOGIN_TIMEOUT", 15 * 60):
         return None

@@ -85,8 +85,8 @@ class _Replies(Generic[_Reply]):
     login_refused: Callable[[], _Reply]
     signed_in: Callable[[Redeemed, SessionUser, bool], _Reply]
     phone_refused: Callable[[], _Reply]
-    phone_taken: Callable[[], _Reply]
-    phone_set: Callable[[SessionUser], _Reply]
+    phone_conflict: Callable[[], _Reply]
+    phone_updated: Callable[[SessionUser], _Reply]
 
 
 def _complete(
@@ -105,9 +105,9 @@ def _complete(
     except StaffPhoneError:
         return replies.phone_refused()
     if user is None:
-        return replies.phone_taken()
+        return replies.phone_conflict()
     note_check(redeemed.phone)
-    return replies.phone_set(user)
+    return replies.phone_updated(user)
 
 
 # The API
@@ -163,8 +163,8 @@ def _api_replies(here: AppState, call: ApiRequest) -> _Replies[ApiResponse]:
         login_refused=lambda: refused(call),
         signed_in=lambda redeemed, user, created: signed_in(here.site, call, redeemed, user, created=created),
         phone_refused=invalid_proof,
-        phone_taken=phone_conflict,
-        phone_set=phone_updated,
+        phone_conflict=phone_conflict,
+        phone_updated=phone_updated,
     )
 
 
@@ -301,8 +301,8 @@ def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Respo
         login_refused=lambda: _respond(flow.refused_login(here.site, call, next), here),
         signed_in=signed_in_page,
         phone_refused=lambda: _respond(flow.refused_phone(here.site, call, next), here),
-        phone_taken=lambda: _respond(flow.taken_phone(here.site, call, next), here),
-        phone_set=lambda user: _redirect(next or url_for(f"{pages.name}.verify")),
+        phone_conflict=lambda: _respond(flow.taken_phone(here.site, call, next), here),
+        phone_updated=lambda user: _redirect(next or url_for(f"{pages.name}.verify")),
     )
 
 

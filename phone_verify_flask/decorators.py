@@ -35,7 +35,7 @@ def recent_phone_check_required(max_age: timedelta | float) -> Callable[[_View],
     Others verify it and return. A sign-in by phone counts, so this is a second step after another sign-in method, and
     step-up verification later on. Raises `ConfigurationError` for an invalid `max_age`.
     """
-    span = session_time.span(max_age)
+    span = session_time.to_timedelta(max_age)
 
     def is_recent() -> bool:
         age = last_phone_check()

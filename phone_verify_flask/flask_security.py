@@ -22,7 +22,7 @@ from flask_login import current_user
 
 from phone_verify import Outcome, PhoneNumber, PhoneVerifyError, Reason, StoreError, Verification
 from phone_verify.errors import ConfigurationError
-from phone_verify.external.codes import LENGTH, account, hold, judge, judge_again, may_be_judged
+from phone_verify.external.codes import LENGTH, account, check_code, count_check, may_check, register_code
 from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 from phone_verify.model import Redeemed
 
@@ -122,7 +122,7 @@ class PhoneTotp(Totp):
             self.set_last_counter(user, match)
             return True
 
-        judged = judge(
+        judged = check_code(
             current_state().site.verifier,
             _account(user),
             _elsewhere(purpose),
@@ -148,7 +148,7 @@ class PhoneSender(SmsSenderBaseClass):
         phone = PhoneNumber.parse(to_number, verifier.policy.region)
         outcome = Outcome()
         if purpose == SECOND:
-            outcome = may_be_judged(verifier, _account(user), SECOND, user_id=subject)
+            outcome = may_check(verifier, _account(user), SECOND, user_id=subject)
         if outcome.ok:
             outcome = pending.send_code(
                 _name(totp_secret),
@@ -170,7 +170,7 @@ def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | 
     purpose = _purpose(totp_secret, user)
     of_second = _is_of_second_factor(totp_secret, user)
     life = timedelta(seconds=app.config[f"SECURITY_{'TWO_FACTOR_MAIL' if of_second else 'US_TOKEN'}_VALIDITY"])
-    outcome, held = hold(
+    outcome, held = register_code(
         current_state().site.verifier,
         _account(user),
         _elsewhere(purpose),
@@ -211,7 +211,7 @@ def _is_of_message(name: str, purpose: str, typed: str, user: Any) -> bool:
     if purpose != SECOND:
         return bool(is_right())
     subject = _subject(purpose, user)
-    return judge_again(current_state().site.verifier, _account(user), SECOND, is_right, user_id=subject)
+    return count_check(current_state().site.verifier, _account(user), SECOND, is_right, user_id=subject)
 
 
 def _may_count(user: Any, proven: Redeemed, purpose: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from flask import session
 
 from phone_verify import Outcome, PhoneNumber, Reason, Verification
-from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, prove, send
+from phone_verify.external import forms
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 from phone_verify.http.client_address import call_address
 from phone_verify.model import Redeemed
 
@@ -34,7 +35,7 @@ def send_code(
     `subject` and `by_client` are those of `AsyncVerifier.start`.
     """
     here, call = current_state(), read_call("")
-    outcome, begun = send(
+    outcome, begun = forms.send_code(
         here.site.verifier,
         phone,
         purpose,
@@ -67,7 +68,7 @@ def verify_code(name: str, purpose: str, typed: str, *, subject: str = "") -> Re
     record = verifier.get(begun.id, begun.secret).verification
     if record is None:
         return Outcome(Reason.NOT_FOUND)
-    result = prove(verifier, begun, record.phone, purpose, typed, address=address(), subject=subject)
+    result = forms.verify_code(verifier, begun, record.phone, purpose, typed, address=address(), subject=subject)
     if isinstance(result, Redeemed):
         drop(name)
     return result

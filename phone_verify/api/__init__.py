@@ -20,7 +20,7 @@ from ..http.call import (
 )
 from ..http.cookies import device_cookie
 from ..http.site import Site
-from .routes import ahandle, answered, body_limit, handle, needs_user
+from .routes import ahandle, body_limit, dispatch, handle, needs_user
 from .session import (
     invalid_proof,
     mfa_required,
@@ -45,9 +45,9 @@ __all__ = [
     "SignOut",
     "Site",
     "ahandle",
-    "answered",
     "body_limit",
     "device_cookie",
+    "dispatch",
     "handle",
     "invalid_proof",
     "mfa_required",

@@ -57,15 +57,15 @@ def body_limit(path: str) -> int:
 
 def handle(site: Site, call: ApiRequest) -> ApiResult:
     """Handle a call. Never raises: an unavailable store gives 503; a bug gives 500 and is logged."""
-    return run(answered(site, site.verifier.flows, call))
+    return run(dispatch(site, site.verifier.flows, call))
 
 
 async def ahandle(site: Site, call: ApiRequest) -> ApiResult:
     """As `handle`, with the site's async verifier."""
-    return await answered(site, site.async_verifier, call)
+    return await dispatch(site, site.async_verifier, call)
 
 
-async def answered(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
+async def dispatch(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResult:
     """As `handle`, with this verifier of the site."""
     if call.multiprocess:
         site.warn_multiprocess()

@@ -14,12 +14,8 @@ from ..model import Channel
 from .settings import CHANNEL_NAMES, PREFIX
 
 DEFAULT_SANDBOX_PORT = 8025
-
-
 #: The scheme that `sandbox://` represents on each channel.
 SANDBOX = {"sms": "amoot", "flash_call": "ferzz", "inbound_call": "telefon-ip", "telegram": "telefon-ip"}
-
-
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}\Z", re.ASCII)
 
 

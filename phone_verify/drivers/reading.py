@@ -11,18 +11,10 @@ from ..model import Order
 from ..phone import PhoneNumber
 
 _DETAIL_LONGEST = 200
-
-
 _SPOKEN = re.compile(r"[^\w .,:;()!?'…/-]", re.UNICODE)
-
-
 #: Three digits or more, also in groups, as in phone numbers.
 _DIGIT_RUNS = re.compile(r"\d(?:[ ().-]*\d){2,}")
-
-
 _REFERENCE = re.compile(r"[!-~]{1,64}")
-
-
 _AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 
 

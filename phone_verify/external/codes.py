@@ -48,7 +48,7 @@ def account(verifier: Verifier, user: str) -> PhoneNumber:
     return PhoneNumber(f"{_UNASSIGNED}{int.from_bytes(digest) % 10**12:012}")
 
 
-def hold(
+def register_code(
     verifier: Verifier,
     subject: PhoneNumber,
     purpose: str,
@@ -58,7 +58,7 @@ def hold(
     shown: Sequence[str] = (),
     user_id: str = "",
 ) -> tuple[Outcome, PendingVerification | None]:
-    """Register a code that another package has just delivered; `forms.prove` checks what is typed.
+    """Register a code that another package has just delivered; `forms.verify_code` checks what is typed.
 
     Failures are counted for `subject`, the user's phone or `account`. `life` is an upper limit.
     `shown` are secrets of the same browser: its open code for this subject and purpose is
@@ -73,7 +73,7 @@ def hold(
     return outcome, PendingVerification(outcome.verification.id, outcome.secret)
 
 
-def judge(
+def check_code(
     verifier: Verifier,
     subject: PhoneNumber,
     purpose: str,
@@ -94,7 +94,7 @@ def judge(
     return _check_code(flows, subject, purpose, typed, user_id, address)
 
 
-def judge_again(
+def count_check(
     verifier: Verifier, subject: PhoneNumber, purpose: str, is_right: Callable[[], bool | None], *, user_id: str
 ) -> bool:
     """Return whether a code that another verification checks is correct.
@@ -108,7 +108,7 @@ def judge_again(
     return isinstance(_check_code(flows, subject, purpose, _ANY, user_id, None), Verification)
 
 
-def may_be_judged(verifier: Verifier, subject: PhoneNumber, purpose: str, *, user_id: str) -> Outcome:
+def may_check(verifier: Verifier, subject: PhoneNumber, purpose: str, *, user_id: str) -> Outcome:
     """Return the outcome of a start for `subject`: a refusal if its failures have locked it.
 
     Nothing is sent.

@@ -25,7 +25,7 @@ class PendingVerification:
 NO_VERIFICATION = PendingVerification("", "")
 
 
-def send(
+def send_code(
     verifier: Verifier,
     phone: PhoneNumber,
     purpose: str,
@@ -68,7 +68,7 @@ def send(
     return outcome, PendingVerification(outcome.verification.id, outcome.secret)
 
 
-def prove(
+def verify_code(
     verifier: Verifier,
     begun: PendingVerification,
     phone: PhoneNumber,

@@ -87,7 +87,7 @@ class Notes:
     @property
     def signed_in_for(self) -> timedelta | None:
         """The time since the session's user signed in; None if unknown."""
-        return session_time.ago(self.session.get(f"{self.prefix}signed_in_at", None))
+        return session_time.age_of(self.session.get(f"{self.prefix}signed_in_at", None))
 
     def signed_in_by(self, number: str, started: Sequence[str] = ()) -> None:
         """Note that the number with this tag has just signed the session in.
@@ -112,7 +112,7 @@ class Notes:
     @property
     def last_phone_check(self) -> timedelta | None:
         """The time since the session's user last verified a number that counts; None if never."""
-        return session_time.ago(self.session.get(f"{self.prefix}checked_at", None))
+        return session_time.age_of(self.session.get(f"{self.prefix}checked_at", None))
 
     def proved_for(self, numbers: Collection[str]) -> timedelta | None:
         """Return the time since the user last verified one of the numbers with these tags.

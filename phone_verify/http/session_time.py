@@ -20,7 +20,7 @@ def now() -> int:
     return int(time.time())
 
 
-def ago(kept: object) -> timedelta | None:
+def age_of(kept: object) -> timedelta | None:
     """Return the age of a time kept in a session; None if the value is not a valid time."""
     if type(kept) is not int:
         return None
@@ -28,7 +28,7 @@ def ago(kept: object) -> timedelta | None:
     return timedelta(seconds=max(0.0, age)) if age >= -_LEEWAY else None
 
 
-def span(max_age: timedelta | float) -> timedelta:
+def to_timedelta(max_age: timedelta | float) -> timedelta:
     """Return a `max_age` as a timedelta.
 
     A number is seconds. Raises `ConfigurationError` for other values.

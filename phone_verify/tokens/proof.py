@@ -38,7 +38,7 @@ class Proofs:
         """Return the proof of this verification: the same text each time."""
         return self._signer(purpose, self._audiences[0], verified_at).sign(id).decode()
 
-    def read(self, proof: str, purposes: Iterable[str], now: datetime) -> str | None:
+    def verify(self, proof: str, purposes: Iterable[str], now: datetime) -> str | None:
         """Return the verification's id, or None for a wrong signature, purpose, audience or age."""
         if len(proof) > _LONGEST or not proof.isascii():
             return None

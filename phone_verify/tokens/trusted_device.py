@@ -33,11 +33,11 @@ class TrustedDevices:
     def __init__(self, keyring: Keyring, *audiences: str) -> None:
         self._keys, self._audiences = keyring.trusted_device_keys, audiences
 
-    def knows(self, text: str, tag: str, now: datetime) -> bool:
+    def recognizes(self, text: str, tag: str, now: datetime) -> bool:
         """Return whether this text is from a sign-in with the phone of this tag within 180 days."""
         return any(found == tag for _, found in self._read(text, now))
 
-    def signed(self, text: str, tag: str, now: datetime) -> str:
+    def remember(self, text: str, tag: str, now: datetime) -> str:
         """Return the text for a browser that has just signed in with the phone of this tag.
 
         Its last two others are kept.

@@ -10,19 +10,11 @@ from typing import Protocol
 from ..exchange import HttpRequest, HttpResponse, Notice
 
 CONNECT_TIMEOUT = 3.0
-
-
 LONGEST_BODY = 256 * 1024
-
-
 #: Default headers of each request, which the driver may override.
 HEADERS = {"User-Agent": "phone_verify", "Accept-Encoding": "identity"}
-
-
 #: Responds to a request instead of the network, or returns None to pass it on.
 Interceptor = Callable[[HttpRequest | Notice], HttpResponse | None]
-
-
 _interceptor: Interceptor | None = None
 
 

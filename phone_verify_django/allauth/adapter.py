@@ -17,7 +17,7 @@ from django.http import HttpResponseRedirect
 from django.utils.translation import get_language
 
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
-from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, prove, send
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, send_code, verify_code
 from phone_verify.http.client_address import call_address
 from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, texts_in
@@ -148,7 +148,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             return self._texts.reasons[Reason.CLOSED]
         try:
             with joining_on_sqlite():
-                result = prove(
+                result = verify_code(
                     current_site().verifier,
                     PendingVerification(*pending),
                     PhoneNumber(phone),
@@ -209,7 +209,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         before = kept.pop(key, None)
         try:
             with joining_on_sqlite():
-                outcome, now = send(
+                outcome, now = send_code(
                     site.verifier,
                     PhoneNumber(phone),
                     self._purpose,

@@ -21,7 +21,7 @@ from phone_verify import (
     StoreError,
     Verification,
 )
-from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, prove, send
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, send_code, verify_code
 from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, spoken, texts_in
 from phone_verify.model import Redeemed
@@ -163,7 +163,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
     def _send(self, session: SessionBase, texts: Texts) -> Outcome:
         before = self._pending(session)
-        outcome, now = send(
+        outcome, now = send_code(
             current_site().verifier,
             self.number,
             PURPOSE,
@@ -183,7 +183,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
 
     def _is_right(self, session: SessionBase, typed: str) -> bool:
         # If the number was changed after the code was sent, the code is wrong.
-        redeemed = prove(
+        redeemed = verify_code(
             current_site().verifier,
             self._pending(session),
             self.number,

@@ -61,7 +61,10 @@ def in_language(kind: str, tag: str) -> str:
     spoken = {field.name for field in fields(page)} & {"error", "notice", "lead"}
     said = {field: texts.translated(getattr(page, field)) for field in spoken}
     if hasattr(page, "choices"):
-        choices = [replace(choice, label=texts.translated(choice.label)) for choice in page.choices]
+        choices = [
+            replace(choice, label=texts.translated(choice.label), help=texts.translated(choice.help))
+            for choice in page.choices
+        ]
         page = replace(page, choices=choices)
     shown = by_jinja(name, replace(page, texts=texts, **said))
     return shown.replace('<html lang="en" dir="ltr">', f'<html lang="{tag}" dir="{LANGUAGES[tag].direction}">')

@@ -28,26 +28,26 @@ def proofs() -> Proofs:
 def test_proof_names_its_verification_and_is_deterministic(proofs: Proofs) -> None:
     proof = proofs.sign(ID, "login", NOW)
     assert proofs.sign(ID, "login", NOW) == proof
-    assert proofs.read(proof, ["signup", "login"], later(10)) == ID
+    assert proofs.verify(proof, ["signup", "login"], later(10)) == ID
 
 
 def test_another_purpose_audience_or_key_is_refused(proofs: Proofs) -> None:
     proof = proofs.sign(ID, "login", NOW)
-    assert proofs.read(proof, ["change_phone", "signup"], NOW) is None
-    assert proofs.read(proof, [], NOW) is None
-    assert Proofs(Keyring([NEW, OLD]), "https://other.example").read(proof, ["login"], NOW) is None
-    assert Proofs(Keyring([OLD]), "https://site.example").read(proof, ["login"], NOW) is None
+    assert proofs.verify(proof, ["change_phone", "signup"], NOW) is None
+    assert proofs.verify(proof, [], NOW) is None
+    assert Proofs(Keyring([NEW, OLD]), "https://other.example").verify(proof, ["login"], NOW) is None
+    assert Proofs(Keyring([OLD]), "https://site.example").verify(proof, ["login"], NOW) is None
 
 
 def test_old_key_verifies_only_while_listed(proofs: Proofs) -> None:
     proof = Proofs(Keyring([OLD]), "https://site.example").sign(ID, "login", NOW)
-    assert proofs.read(proof, ["login"], NOW) == ID
-    assert Proofs(Keyring([NEW]), "https://site.example").read(proof, ["login"], NOW) is None
+    assert proofs.verify(proof, ["login"], NOW) == ID
+    assert Proofs(Keyring([NEW]), "https://site.example").verify(proof, ["login"], NOW) is None
 
 
 @pytest.mark.parametrize(("age", "good"), [(-31, False), (-29, True), (0, True), (299, True), (331, False)])
 def test_age_counts_with_thirty_seconds_of_leeway(proofs: Proofs, age: float, good: bool) -> None:
-    read = proofs.read(proofs.sign(ID, "login", NOW), ["login"], later(age))
+    read = proofs.verify(proofs.sign(ID, "login", NOW), ["login"], later(age))
     assert (read == ID) is good
 
 
@@ -55,9 +55,9 @@ def test_age_counts_with_thirty_seconds_of_leeway(proofs: Proofs, age: float, go
 def test_signed_nonsense_is_refused(proofs: Proofs, value: str) -> None:
     proof = proofs.sign(ID, "login", NOW)
     assert (
-        proofs.read(proofs._signer("login", "https://site.example", NOW).sign(value).decode(), ["login"], NOW) is None
+        proofs.verify(proofs._signer("login", "https://site.example", NOW).sign(value).decode(), ["login"], NOW) is None
     )
-    assert proofs.read(proof + "x", ["login"], NOW) is None
+    assert proofs.verify(proof + "x", ["login"], NOW) is None
 
 
 def test_signature_is_sha256_under_the_newest_key(proofs: Proofs) -> None:
@@ -67,12 +67,12 @@ def test_signature_is_sha256_under_the_newest_key(proofs: Proofs) -> None:
 
 def test_purpose_and_audience_cannot_be_shifted_into_each_other() -> None:
     proof = Proofs(Keyring([NEW]), "ab").sign(ID, "login", NOW)
-    assert Proofs(Keyring([NEW]), "b").read(proof, ["logina"], NOW) is None
+    assert Proofs(Keyring([NEW]), "b").verify(proof, ["logina"], NOW) is None
 
 
 @given(st.text(st.characters(), max_size=200) | st.just("\ud800"))
 def test_any_proof_text_is_accepted_or_refused(text: str) -> None:
-    assert Proofs(Keyring([NEW]), "a").read(text, ["login"], NOW) is None
+    assert Proofs(Keyring([NEW]), "a").verify(text, ["login"], NOW) is None
 
 
 def test_proof_shows_only_verification_and_time(proofs: Proofs) -> None:

@@ -76,7 +76,7 @@ def test_response_resets_the_timeout_count() -> None:
     router = Router({SMS: [first, second]}, ticks=Ticks())
     for _ in range(20):
         router.unreachable(first)
-    router.answered(first)
+    router.record_success(first)
     assert list(router.route(SMS, PHONE)) == [first, second]
     for _ in range(19):
         router.unreachable(first)

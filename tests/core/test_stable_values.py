@@ -23,11 +23,11 @@ DEVICE = "youVNaNdXTLAS9ckigWwOw.cNvYgA.i7qn4vu6Y3TJfPqS5vxNNr2GMshMVbcx-jSyy0tJ
 
 
 def test_proof_of_the_first_version_is_accepted() -> None:
-    assert Proofs(KEYRING, AUDIENCE).read(PROOF, ["login"], NOW) == ID
+    assert Proofs(KEYRING, AUDIENCE).verify(PROOF, ["login"], NOW) == ID
 
 
 def test_device_cookie_of_the_first_version_is_recognized() -> None:
-    assert TrustedDevices(KEYRING, AUDIENCE).knows(DEVICE, KEYRING.tag(PHONE), NOW)
+    assert TrustedDevices(KEYRING, AUDIENCE).recognizes(DEVICE, KEYRING.tag(PHONE), NOW)
 
 
 @pytest.mark.parametrize(

@@ -29,55 +29,55 @@ KNOWN = TrustedDevices(KEYRING, "https://site.example")
 
 
 def test_trusted_device_lasts_180_days_for_its_phone() -> None:
-    shown = KNOWN.signed("", TAGS[0], NOW)
-    assert KNOWN.knows(shown, TAGS[0], NOW)
-    assert not KNOWN.knows(shown, TAGS[1], NOW)
+    shown = KNOWN.remember("", TAGS[0], NOW)
+    assert KNOWN.recognizes(shown, TAGS[0], NOW)
+    assert not KNOWN.recognizes(shown, TAGS[1], NOW)
     assert timedelta(days=180) == TRUSTED_FOR
-    assert KNOWN.knows(shown, TAGS[0], NOW + TRUSTED_FOR - timedelta(seconds=1))
-    assert not KNOWN.knows(shown, TAGS[0], NOW + TRUSTED_FOR + timedelta(seconds=1))
-    assert not KNOWN.knows(shown, TAGS[0], NOW - timedelta(seconds=31)), "from the future"
+    assert KNOWN.recognizes(shown, TAGS[0], NOW + TRUSTED_FOR - timedelta(seconds=1))
+    assert not KNOWN.recognizes(shown, TAGS[0], NOW + TRUSTED_FOR + timedelta(seconds=1))
+    assert not KNOWN.recognizes(shown, TAGS[0], NOW - timedelta(seconds=31)), "from the future"
 
 
 def test_trusted_device_cookie_holds_no_number() -> None:
-    assert PHONES[0].e164[1:] not in KNOWN.signed("", TAGS[0], NOW)
+    assert PHONES[0].e164[1:] not in KNOWN.remember("", TAGS[0], NOW)
 
 
 def test_trusted_device_keeps_the_last_three_phones() -> None:
     shown = ""
     for day, tag in enumerate(TAGS[:4]):
-        shown = KNOWN.signed(shown, tag, NOW + timedelta(days=day))
-    assert [KNOWN.knows(shown, tag, NOW + timedelta(days=4)) for tag in TAGS] == [False, True, True, True, False]
-    shown = KNOWN.signed(shown, TAGS[3], NOW + timedelta(days=100))
+        shown = KNOWN.remember(shown, tag, NOW + timedelta(days=day))
+    assert [KNOWN.recognizes(shown, tag, NOW + timedelta(days=4)) for tag in TAGS] == [False, True, True, True, False]
+    shown = KNOWN.remember(shown, TAGS[3], NOW + timedelta(days=100))
     late = NOW + timedelta(days=181, hours=12)
-    assert [KNOWN.knows(shown, tag, late) for tag in TAGS] == [False, False, True, True, False]
+    assert [KNOWN.recognizes(shown, tag, late) for tag in TAGS] == [False, False, True, True, False]
     assert len(shown) < 400, "every request carries it"
 
 
 def test_trusted_device_follows_key_rotation() -> None:
-    shown = KNOWN.signed("", TAGS[0], NOW)
+    shown = KNOWN.remember("", TAGS[0], NOW)
     both, later = (TrustedDevices(Keyring(keys, TAG), "https://site.example") for keys in ([NEW, OLD], [NEW]))
-    assert both.knows(shown, TAGS[0], NOW)
-    assert not later.knows(shown, TAGS[0], NOW)
-    assert later.knows(both.signed(shown, TAGS[1], NOW), TAGS[1], NOW)
+    assert both.recognizes(shown, TAGS[0], NOW)
+    assert not later.recognizes(shown, TAGS[0], NOW)
+    assert later.recognizes(both.remember(shown, TAGS[1], NOW), TAGS[1], NOW)
 
 
 def test_trusted_device_is_bound_to_site_and_signature_kind() -> None:
-    shown = KNOWN.signed("", TAGS[0], NOW)
-    assert not TrustedDevices(KEYRING, "https://other.example").knows(shown, TAGS[0], NOW)
-    assert not KNOWN.knows(Proofs(KEYRING, "https://site.example").sign(TAGS[0], "login", NOW), TAGS[0], NOW)
+    shown = KNOWN.remember("", TAGS[0], NOW)
+    assert not TrustedDevices(KEYRING, "https://other.example").recognizes(shown, TAGS[0], NOW)
+    assert not KNOWN.recognizes(Proofs(KEYRING, "https://site.example").sign(TAGS[0], "login", NOW), TAGS[0], NOW)
 
 
 @given(st.text(max_size=1100))
 def test_any_cookie_text_is_handled(shown: str) -> None:
-    assert not KNOWN.knows(shown, TAGS[0], NOW)
-    assert KNOWN.knows(KNOWN.signed(shown, TAGS[0], NOW), TAGS[0], NOW)
+    assert not KNOWN.recognizes(shown, TAGS[0], NOW)
+    assert KNOWN.recognizes(KNOWN.remember(shown, TAGS[0], NOW), TAGS[0], NOW)
 
 
 @pytest.mark.parametrize("place", range(0, 56, 5))
 def test_altered_cookie_is_not_trusted(place: int) -> None:
-    shown = KNOWN.signed("", TAGS[0], NOW)
+    shown = KNOWN.remember("", TAGS[0], NOW)
     changed = "A" if shown[place] != "A" else "B"
-    assert not KNOWN.knows(shown[:place] + changed + shown[place + 1 :], TAGS[0], NOW)
+    assert not KNOWN.recognizes(shown[:place] + changed + shown[place + 1 :], TAGS[0], NOW)
 
 
 def test_trusted_and_other_devices_have_separate_limits() -> None:
