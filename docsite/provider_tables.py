@@ -64,7 +64,7 @@ def _provider_row(entry: Entry) -> Sequence[str]:
 def _cell(ability: Ability | None) -> str:
     if ability is None:
         return ""
-    digits = ability.longest if ability.holder is CodeSource.LOCAL else ability.known
+    digits = ability.longest if ability.code_source is CodeSource.LOCAL else ability.fixed_length
     return _YES if digits is None or digits >= SHORT_BELOW else f"{_YES} ({digits} digits)"
 
 
@@ -72,7 +72,7 @@ def _generators(entry: Entry) -> Mapping[str, Sequence[str]]:
     """Return the channels of the driver by what generates their code."""
     generators: dict[str, list[str]] = {}
     for channel, ability in entry.abilities.items():
-        generator = _SIMULATED if entry.scheme == "sandbox" else _GENERATED_BY[ability.holder]
+        generator = _SIMULATED if entry.scheme == "sandbox" else _GENERATED_BY[ability.code_source]
         generators.setdefault(generator, []).append(f"`{channel}`")
     return generators
 

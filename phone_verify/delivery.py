@@ -108,11 +108,11 @@ class Delivery:
                 continue
             except UnclearError as error:
                 log.warning("the result of an order to %s by %s is unclear: %s", driver.name, channel, error)
-                if code.plan.holder in (CodeSource.PROVIDER, CodeSource.NONE):
+                if code.plan.code_source in (CodeSource.PROVIDER, CodeSource.NONE):
                     undelivered = replace(undelivered, refused=False)
                     break  # the order can no longer be verified
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
-            if not _proves(receipt, code.plan.holder):
+            if not _proves(receipt, code.plan.code_source):
                 log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, channel)
                 undelivered = replace(undelivered, refused=False)
                 break
@@ -169,7 +169,7 @@ class Delivery:
         shown: Sequence[bytes],
     ) -> Verification | Denied:
         digest, length = code.digest, code.plan.code_length
-        if receipt.code is not None and code.plan.holder is CodeSource.PROVIDER:
+        if receipt.code is not None and code.plan.code_source is CodeSource.PROVIDER:
             digest, length = self._parts.keyring.digest(record.id, receipt.code), len(receipt.code)
         attachment = Attachment(
             status=status,
@@ -198,16 +198,16 @@ class Delivery:
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
         planned, keyring = self.planner.plan(driver, channel, long=long), self._parts.keyring
         repeated = (
-            planned.holder is CodeSource.LOCAL
-            and record.holder is CodeSource.LOCAL
+            planned.code_source is CodeSource.LOCAL
+            and record.code_source is CodeSource.LOCAL
             and record.channel is channel
             and record.code_length == planned.code_length
             and keyring.has_key(record.key_id)
         )
-        first = not again and planned.holder is record.holder and planned.holder is not CodeSource.LOCAL
+        first = not again and planned.code_source is record.code_source and planned.code_source is not CodeSource.LOCAL
         key_id = record.key_id if repeated else keyring.key_id
         generation = record.generation if repeated or first else record.generation + 1
-        if planned.holder is not CodeSource.LOCAL or planned.code_length is None:
+        if planned.code_source is not CodeSource.LOCAL or planned.code_length is None:
             return Code(planned, key_id, generation)
         text = self.planner.code(
             driver, key_id, record.id, record.phone, record.purpose, generation, planned.code_length
@@ -221,7 +221,7 @@ class Delivery:
     ) -> Order:
         life = min(record.expires_at - record.read_at, code.plan.life)
         text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
-        uses_webhook = code.plan.holder is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
+        uses_webhook = code.plan.code_source is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
         webhook_url = self._parts.webhook_url(driver.name) if uses_webhook else None
         takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens
         token = user_token if takes else None
@@ -230,18 +230,25 @@ class Delivery:
 
 def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
     """Return whether the record without the receipt can verify what was sent."""
-    same = (record.driver, record.channel, record.holder, record.generation, record.code_digest, record.code_length)
+    same = (
+        record.driver,
+        record.channel,
+        record.code_source,
+        record.generation,
+        record.code_digest,
+        record.code_length,
+    )
     return attachment.line is None and same == (
         attachment.driver,
         attachment.channel,
-        attachment.plan.holder,
+        attachment.plan.code_source,
         attachment.generation,
         attachment.code_digest,
         attachment.code_length,
     )
 
 
-def _proves(receipt: Receipt, holder: CodeSource) -> bool:
-    if holder is CodeSource.PROVIDER:
+def _proves(receipt: Receipt, code_source: CodeSource) -> bool:
+    if code_source is CodeSource.PROVIDER:
         return receipt.code is not None and _RETURNED_CODE.match(receipt.code) is not None
-    return holder is not CodeSource.NONE or receipt.line is not None
+    return code_source is not CodeSource.NONE or receipt.line is not None

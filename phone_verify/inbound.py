@@ -47,7 +47,12 @@ class InboundCalls:
     def may_query(self, record: Verification) -> bool:
         """Return whether the provider of this open claim can be queried about the call."""
         driver = self._parts.router.drivers().get(record.driver)
-        return record.open and record.holder is CodeSource.NONE and bool(record.reference) and isinstance(driver, Polls)
+        return (
+            record.open
+            and record.code_source is CodeSource.NONE
+            and bool(record.reference)
+            and isinstance(driver, Polls)
+        )
 
     async def query(self, record: Verification) -> bool:
         """Query the provider about an open claim and settle it by the response.

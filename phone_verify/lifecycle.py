@@ -55,7 +55,7 @@ LINE_REST = timedelta(seconds=60)
 #: for this long: the provider may repeat its webhook (design 11.8).
 PAIR_REST = timedelta(minutes=10)
 #: Covers the resends that quotas and delays allow in a minute, and fits into a column.
-_MOST_FREED = 6
+_MOST_RELEASED = 6
 POLL_INTERVAL = timedelta(seconds=3)
 PROOF_LIFE = timedelta(minutes=5)
 
@@ -90,7 +90,7 @@ class Opening:
     shown: Collection[bytes] = field(default=(), repr=False)
     #: Whether the browser is a trusted device of this phone: its wrong answers are counted
     #: separately.
-    known: bool = False
+    trusted: bool = False
     budget: Budget = Budget.SIGN_IN
     #: Keyed digest of the signed-in user; empty for none.
     subject: str = ""
@@ -98,7 +98,7 @@ class Opening:
     @property
     def failure_key(self) -> str:
         """The name under which a store counts its wrong answers."""
-        return failure_key(self.budget, trusted=self.known)
+        return failure_key(self.budget, trusted=self.trusted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ def open(
         binding=opening.binding,
         channel=opening.channel,
         driver=opening.driver,
-        holder=opening.plan.holder,
+        code_source=opening.plan.code_source,
         status=Status.PENDING,
         key_id=opening.key_id,
         generation=1,
@@ -213,7 +213,7 @@ def open(
         expires_at=now + opening.plan.life,
         resend_at=now + resend_delay(opening.resend_after, 1),
         read_at=now,
-        known=opening.known,
+        trusted=opening.trusted,
         budget=opening.budget.value,
         subject=opening.subject,
         failures=failures,
@@ -244,10 +244,10 @@ def attach(
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
-    if attachment.sends < record.answered:
+    if attachment.sends < record.acked_send:
         return with_changes(record, read_at=now)
     if attachment.line is not None and any(
-        _holds_line(sibling, attachment.line, attachment.plan.holder, attachment.shown, record, now)
+        _holds_line(sibling, attachment.line, attachment.plan.code_source, attachment.shown, record, now)
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
@@ -257,7 +257,7 @@ def attach(
         status=Status.SENT if record.status is Status.SENT else attachment.status,
         channel=attachment.channel,
         driver=attachment.driver,
-        holder=attachment.plan.holder,
+        code_source=attachment.plan.code_source,
         key_id=attachment.key_id,
         generation=attachment.generation,
         code_digest=attachment.code_digest,
@@ -268,8 +268,8 @@ def attach(
         reference=attachment.reference,
         line=attachment.line,
         caller_hint=attachment.caller_hint,
-        answered=attachment.sends,
-        freed=_released_lines(record, attachment.line, now),
+        acked_send=attachment.sends,
+        released_lines=_released_lines(record, attachment.line, now),
         read_at=now,
     )
 
@@ -299,8 +299,8 @@ def spend(
         return Denied(DenialReason.UNBOUND)
     if not record.open or record.attempts_left < 1:
         return Denied(DenialReason.CLOSED, record=record)
-    remote = record.holder is CodeSource.REMOTE_CHECK
-    if record.holder is CodeSource.NONE or (record.code_digest is None and not remote):
+    remote = record.code_source is CodeSource.REMOTE_CHECK
+    if record.code_source is CodeSource.NONE or (record.code_digest is None and not remote):
         return Denied(DenialReason.NO_CODE, record=record)
     if length == 0 or (record.code_length is not None and length != record.code_length):
         return Denied(DenialReason.OTHER_LENGTH, record=record)
@@ -315,7 +315,7 @@ def spend(
     failed = add_failure(failures, limits, record.counts_as, now)
     taken = with_changes(record, attempts_left=left, failures=failed)
     if remote:
-        return Spent(AttemptResult.TAKEN, with_changes(taken, unjudged=record.unjudged + 1), failed)
+        return Spent(AttemptResult.TAKEN, with_changes(taken, pending_checks=record.pending_checks + 1), failed)
     if left == 0:
         taken = _closed(taken, Status.EXHAUSTED, now)
     taken, change = tallied(taken, answering, address, now)
@@ -340,7 +340,7 @@ def resolve_check(
     """
     if record is None:
         return None
-    record = with_changes(record, read_at=now, unjudged=max(record.unjudged - 1, 0))
+    record = with_changes(record, read_at=now, pending_checks=max(record.pending_checks - 1, 0))
     present = record.open and record.generation == generation
     if right and present:
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
@@ -351,7 +351,7 @@ def resolve_check(
     change = None
     if right is False:
         record, change = tallied(record, answering, address, now)
-    if present and record.attempts_left == 0 and record.unjudged == 0:
+    if present and record.attempts_left == 0 and record.pending_checks == 0:
         record = _closed(record, Status.EXHAUSTED, now)
     return ResolvedCheck(with_changes(record, failures=failures), proven=False, failures=failures, tally=change)
 
@@ -412,7 +412,7 @@ def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
     The full caller must match, and the reference or else the line. An event with a reference is
     matched by it alone: an unknown reference never falls back to the pair.
     """
-    if not (record.open and record.holder is CodeSource.NONE and record.driver == driver):
+    if not (record.open and record.code_source is CodeSource.NONE and record.driver == driver):
         return False
     if event.caller != record.phone:
         return False
@@ -437,7 +437,7 @@ def find(records: Iterable[Verification], driver: str, reference: str, now: date
     same = [
         r
         for r in (with_changes(record, read_at=now) for record in records)
-        if r.open and r.holder is CodeSource.NONE and r.driver == driver and r.reference == reference
+        if r.open and r.code_source is CodeSource.NONE and r.driver == driver and r.reference == reference
     ]
     return same[0] if len(same) == 1 else None
 
@@ -452,7 +452,7 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
     if record is None:
         return None
     record = with_changes(record, read_at=now) if binding is None else _bound(record, binding, now)
-    if record is None or not record.open or record.holder is not CodeSource.NONE:
+    if record is None or not record.open or record.code_source is not CodeSource.NONE:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
         return (False, with_changes(record, polled_at=None)) if binding is None else None
@@ -501,23 +501,23 @@ def _closed(record: Verification, status: Status, now: datetime) -> Verification
 def _holds_line(
     record: Verification,
     line: PhoneNumber,
-    holder: CodeSource,
+    code_source: CodeSource,
     shown: Collection[bytes],
     claim: Verification,
     now: datetime,
 ) -> bool:
     live = record.line == line and record.open_at(now)
-    if holder is not CodeSource.NONE:
+    if code_source is not CodeSource.NONE:
         # The call verifies nothing about a code that is held back until its phone calls, but it
         # would verify an open claim.
-        return live and record.holder is CodeSource.NONE and not _among(record.binding, shown)
+        return live and record.code_source is CodeSource.NONE and not _among(record.binding, shown)
     if live:
         # an open claim holds its line even for the same client: one call must not verify two claims
         return True
     ended = record.closed_at or record.expires_at
     if record.by_pair and record.line == line and now < ended + PAIR_REST:
         same_user = bool(claim.subject) and claim.subject == record.subject
-        return not (claim.known or same_user or _among(record.binding, shown))
+        return not (claim.trusted or same_user or _among(record.binding, shown))
     given_up = [ended] if record.line == line else []
     given_up += [at for old, at in _parse_released(record) if old == line.e164]
     return any(now < at + LINE_REST for at in given_up) and not _among(record.binding, shown)
@@ -525,14 +525,14 @@ def _holds_line(
 
 def _released_lines(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
     """Return the lines that a record has released within the last minute, once it holds `line`."""
-    freed = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
+    released_lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
     if record.line is not None and record.line != line:
-        freed.append((record.line.e164, now))
-    return " ".join(f"{old}@{at.isoformat()}" for old, at in freed[-_MOST_FREED:])
+        released_lines.append((record.line.e164, now))
+    return " ".join(f"{old}@{at.isoformat()}" for old, at in released_lines[-_MOST_RELEASED:])
 
 
 def _parse_released(record: Verification) -> list[tuple[str, datetime]]:
-    entries = (entry.partition("@") for entry in record.freed.split())
+    entries = (entry.partition("@") for entry in record.released_lines.split())
     return [(old, datetime.fromisoformat(at)) for old, _, at in entries]
 
 

@@ -219,7 +219,7 @@ def lockout(failures: Failures | None, limits: Limits, short: bool, now: datetim
 
     The wait of a lockout is in whole hours: other clients may have given the wrong answers.
     """
-    if failures is None or failures.forgets_at <= now:
+    if failures is None or failures.expires_at <= now:
         return None
     count, until = failure_count(failures, now), failures.locked_until
     if until is None and count >= limits.failures:  # the limit has been lowered since
@@ -239,7 +239,7 @@ def failure_count(failures: Failures | None, now: datetime) -> int:
 
     The count restarts when a lockout ends.
     """
-    if failures is None or failures.forgets_at <= now:
+    if failures is None or failures.expires_at <= now:
         return 0
     ended = failures.locked_until is not None and failures.locked_until <= now
     return 0 if ended else failures.count
@@ -251,7 +251,7 @@ def add_failure(failures: Failures | None, limits: Limits, budget: Budget, now: 
     Each lockout is twice as long as the one before, up to 24 hours. A test number is closed
     permanently at the limit; other numbers at the ceiling, if there is one.
     """
-    if failures is None or failures.forgets_at <= now:
+    if failures is None or failures.expires_at <= now:
         failures = Failures(0, now, now)
     count, total, locks = failure_count(failures, now) + 1, failures.total + 1, failures.locks
     memory = TEST_NUMBER_MEMORY if budget is Budget.TEST_NUMBER else FAILURE_MEMORY
@@ -261,13 +261,13 @@ def add_failure(failures: Failures | None, limits: Limits, budget: Budget, now: 
         locks, locked_until = locks + 1, now + (memory if budget is Budget.TEST_NUMBER else lock)
     if limits.ceiling and total >= limits.ceiling and budget is not Budget.TEST_NUMBER:
         locked_until = FOREVER
-    forgets_at = max(now + memory, locked_until or now)
-    return Failures(count, now, forgets_at, total, locks, locked_until)
+    expires_at = max(now + memory, locked_until or now)
+    return Failures(count, now, expires_at, total, locks, locked_until)
 
 
 def drop_failure(failures: Failures | None, now: datetime) -> Failures | None:
     """Return the failures without an unchecked attempt and the lockout that it caused."""
-    if failures is None or failures.total <= 1 or failures.forgets_at <= now:
+    if failures is None or failures.total <= 1 or failures.expires_at <= now:
         return None
     locks = failures.locks - (failures.locked_until is not None and failures.locked_until > now)
     return replace(
@@ -285,7 +285,7 @@ def after_success(record: Verification, failures: Mapping[str, Failures]) -> Col
         return ()
     own, others = record.failure_key, failure_key(record.counts_as, trusted=False)
     closed = others in failures and failures[others].locked_until == FOREVER
-    return {own, others} if record.known and closed else {own}
+    return {own, others} if record.trusted and closed else {own}
 
 
 def slowed(
@@ -296,7 +296,7 @@ def slowed(
     now: datetime,
 ) -> Denied | None:
     """Return the denial caused by wrong answers over all phones; trusted devices never get one."""
-    if record.known:
+    if record.trusted:
         return None
     given = address.count if address is not None and address.ends_at > now else 0
     if address is not None and 0 < limits.per_address <= given:
@@ -314,7 +314,7 @@ def tallied(
     Only a few answers an hour of one address are added: no address alone can close anything for
     others.
     """
-    if record.known:
+    if record.trusted:
         return record, None
     given = address.count if address is not None and address.ends_at > now else 0
     counts = given < TALLIED_PER_ADDRESS

@@ -47,13 +47,13 @@ class Channel(StrEnum):
 class Failures:
     """Wrong answers under one budget of a phone since its last success.
 
-    `count` is reset when a lockout ends; `total` is not. At `forgets_at` all of it is dropped
+    `count` is reset when a lockout ends; `total` is not. At `expires_at` all of it is dropped
     unless another follows.
     """
 
     count: int
     last_at: datetime
-    forgets_at: datetime
+    expires_at: datetime
     total: int = 0
     locks: int = 0
     locked_until: datetime | None = None
@@ -227,7 +227,7 @@ class Verification:
     binding: bytes = field(repr=False)
     channel: Channel
     driver: str
-    holder: CodeSource
+    code_source: CodeSource
     status: Status
     key_id: str
     generation: int
@@ -247,10 +247,10 @@ class Verification:
     closed_at: datetime | None = None
     redeemed: bool = False
     polled_at: datetime | None = None
-    answered: int = 0  #: number of the send that its receipt belongs to
-    freed: str = ""  #: lines it held before, and when it released them; read by `lifecycle`
-    known: bool = False  #: started on a trusted device of this phone
-    unjudged: int = 0  #: checks of a remote code that the provider has not answered yet
+    acked_send: int = 0  #: number of the send that its receipt belongs to
+    released_lines: str = ""  #: lines it held before, and when it released them; read by `lifecycle`
+    trusted: bool = False  #: started on a trusted device of this phone
+    pending_checks: int = 0  #: checks of a remote code that the provider has not answered yet
     subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
     budget: str = ""  #: empty in records older than this column; read `counts_as`
     mistakes: int = 0  #: its wrong answers, unless it was started on a trusted device
@@ -268,7 +268,7 @@ class Verification:
     @property
     def failure_key(self) -> str:
         """The name under which a store counts its wrong answers."""
-        return failure_key(self.counts_as, trusted=self.known)
+        return failure_key(self.counts_as, trusted=self.trusted)
 
     @property
     def open(self) -> bool:
@@ -302,7 +302,7 @@ class Verification:
     @property
     def assurance(self) -> Assurance:
         """What the proof is based on."""
-        return Assurance.CALLER_ID if self.holder is CodeSource.NONE else Assurance.CODE
+        return Assurance.CALLER_ID if self.code_source is CodeSource.NONE else Assurance.CODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from .test_numbers import TestNumber
 class Plan:
     """The effective limits of one driver on one channel."""
 
-    holder: CodeSource
+    code_source: CodeSource
     code_length: int | None
     short: bool
     attempts: int
@@ -25,33 +25,33 @@ class Plan:
 
     def fits(self, code: str) -> bool:
         """Return whether a test number's code can replace the codes of this plan."""
-        return self.holder is CodeSource.LOCAL and self.code_length == len(code)
+        return self.code_source is CodeSource.LOCAL and self.code_length == len(code)
 
 
 def plan(
     policy: Policy,
-    holder: CodeSource,
+    code_source: CodeSource,
     *,
     longest: int | None = None,
     shortest: int | None = None,
-    known: int | None = None,
+    fixed_length: int | None = None,
     cap: timedelta | None = None,
     long: bool = False,
 ) -> Plan:
     """Return the limits that apply to a code of this kind.
 
-    `longest` and `shortest` are the lengths that a driver can carry of our codes; `known` is the
+    `longest` and `shortest` are the lengths that a driver can carry of our codes; `fixed_length` is the
     length of a provider's code if it is fixed (an unknown one counts as short); `cap` is the
     provider's own lifetime. `long` requests `LONG_CODE` digits if the driver carries them.
     """
-    length = known
-    if holder is CodeSource.LOCAL:
+    length = fixed_length
+    if code_source is CodeSource.LOCAL:
         wished = max(policy.code_length, LONG_CODE) if long else policy.code_length
         length = max(min(wished, longest or wished), shortest or 0)
-    short = holder is not CodeSource.NONE and (length is None or length < SHORT_BELOW)
+    short = code_source is not CodeSource.NONE and (length is None or length < SHORT_BELOW)
     life = min(policy.ttl, HARD_LIFE, cap or HARD_LIFE, SHORT_LIFE if short else HARD_LIFE)
     attempts = min(policy.max_attempts, SHORT_ATTEMPTS) if short else policy.max_attempts
-    return Plan(holder, length, short, attempts, life)
+    return Plan(code_source, length, short, attempts, life)
 
 
 class Planner:
@@ -85,10 +85,10 @@ class Planner:
         ability = driver.abilities[channel]
         return plan(
             self._policy,
-            ability.holder,
+            ability.code_source,
             longest=ability.longest,
             shortest=ability.shortest,
-            known=ability.known,
+            fixed_length=ability.fixed_length,
             cap=ability.cap,
             long=long,
         )

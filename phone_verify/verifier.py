@@ -197,7 +197,7 @@ class AsyncVerifier:
                 self._opening(tag, phone, purpose, channel, driver, locale, secret, slowed.long),
                 short=short,
                 shown=bindings,
-                known=trusted,
+                trusted=trusted,
                 budget=budget,
                 subject=self.keyring.subject(subject),
             )
@@ -244,7 +244,7 @@ class AsyncVerifier:
         channels = [channel] if channel else [found.channel, *others]
         if not any(self._route(c, found.phone) for c in channels):
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
-        trusted, reserved = found.known, found.known or not by_client
+        trusted, reserved = found.trusted, found.trusted or not by_client
         shared = self._shared_quotas(found.phone, found.tag, address, trusted=trusted, reserved=reserved)
         counted = await self._store.count(shared, self._now())
         if isinstance(counted, Denied):
@@ -353,7 +353,7 @@ class AsyncVerifier:
         changes nothing. Raises `StoreError`.
         """
         record = await self._store.get(id, self._now()) if is_id(id) else None
-        if record is None or record.reference is None or record.holder is CodeSource.NONE:
+        if record is None or record.reference is None or record.code_source is CodeSource.NONE:
             return None  # an inbound call involves no message from us
         driver = self.router.drivers().get(record.driver)
         if not isinstance(driver, ReportsDelivery):
@@ -568,7 +568,7 @@ class AsyncVerifier:
             return
         await self._store.uncount(shared, counted.windows, self._now())
         await self._store.refund(record.id, quotas, record.read_at, self._now())
-        refused = self._refused_quotas(record.tag, address, trusted=record.known, reserved=False)
+        refused = self._refused_quotas(record.tag, address, trusted=record.trusted, reserved=False)
         await self._store.count([replace(quota, gate=False) for quota in refused], self._now())
 
     def _outcome_of(self, attached: Verification | Denied) -> Outcome:
@@ -672,7 +672,7 @@ class AsyncVerifier:
         planned = self._planner.plan(driver, channel, long=long)
         key_id = self.keyring.key_id
         digest = None
-        if planned.holder is CodeSource.LOCAL and planned.code_length:
+        if planned.code_source is CodeSource.LOCAL and planned.code_length:
             code = self._planner.code(driver, key_id, id, phone, purpose, 1, planned.code_length)
             digest = self.keyring.digest(id, code)
         return Opening(

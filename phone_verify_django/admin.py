@@ -34,7 +34,7 @@ from .site import current_site
 from .view_rules import outside_transactions
 
 _OPEN = (Status.PENDING, Status.SENT)
-#: Who creates the code, by the value in the column `holder`.
+#: Who creates the code, by the value in the column `code_source`.
 _CODE_SOURCES = {
     CodeSource.LOCAL.value: _("this site"),
     CodeSource.PROVIDER.value: _("the provider"),
@@ -252,7 +252,7 @@ class VerificationAdmin(_NumberSearchAdmin):
     @admin.display(description=_("code created by"))
     def code_source(self, row: VerificationRow) -> str:
         """Return who creates the code."""
-        return str(_CODE_SOURCES.get(row.holder, row.holder))
+        return str(_CODE_SOURCES.get(row.code_source, row.code_source))
 
     @admin.display(description=_("started"))
     def started(self, row: VerificationRow) -> str:

@@ -14,7 +14,7 @@ def verification(outcome: Outcome) -> dict[str, object]:
     record = outcome.verification
     if record is None:
         raise ValueError("this outcome has no verification")
-    by_call = record.holder is CodeSource.NONE
+    by_call = record.code_source is CodeSource.NONE
     return {
         "id": record.id,
         "status": record.state.value,

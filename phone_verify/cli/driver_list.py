@@ -34,7 +34,7 @@ ROLES: Sequence[tuple[str, type, str]] = (
 )
 
 #: Names of the code sources: in the JSON output, and in the table.
-_HOLDERS = {
+_CODE_SOURCES = {
     CodeSource.LOCAL: ("ours", "site"),
     CodeSource.PROVIDER: ("told", "reported"),
     CodeSource.REMOTE_CHECK: ("remote", "checked"),
@@ -65,9 +65,9 @@ class Entry:
             "dsns": list(self.dsns),
             "channels": {
                 channel.value: {
-                    "code": _HOLDERS[ability.holder][0],
-                    "shortest": ability.shortest if ability.known is None else ability.known,
-                    "longest": ability.longest if ability.known is None else ability.known,
+                    "code": _CODE_SOURCES[ability.code_source][0],
+                    "shortest": ability.shortest if ability.fixed_length is None else ability.fixed_length,
+                    "longest": ability.longest if ability.fixed_length is None else ability.fixed_length,
                     "life_seconds": ability.cap.total_seconds() if ability.cap else None,
                 }
                 for channel, ability in self.abilities.items()
@@ -91,7 +91,7 @@ def table(found: Sequence[Entry]) -> str:
     for entry in found:
         for n, (channel, ability) in enumerate(entry.abilities.items()):
             cap = f"{ability.cap.total_seconds():.0f} s" if ability.cap else "-"
-            facts = (channel.value, _HOLDERS[ability.holder][1], _digits(ability), cap)
+            facts = (channel.value, _CODE_SOURCES[ability.code_source][1], _digits(ability), cap)
             first = (entry.scheme, *facts, _numbers(entry), ", ".join(entry.roles) or "-")
             rows.append(first if n == 0 else ("", *facts, "", ""))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -167,10 +167,10 @@ def _written(default: object) -> str | None:
 
 
 def _digits(ability: Ability) -> str:
-    if ability.holder is CodeSource.NONE:
+    if ability.code_source is CodeSource.NONE:
         return "-"
-    if ability.holder is not CodeSource.LOCAL:
-        return "?" if ability.known is None else str(ability.known)
+    if ability.code_source is not CodeSource.LOCAL:
+        return "?" if ability.fixed_length is None else str(ability.fixed_length)
     if ability.shortest is None or ability.longest is None:
         return "any"
     return str(ability.longest) if ability.shortest == ability.longest else f"{ability.shortest}-{ability.longest}"

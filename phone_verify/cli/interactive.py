@@ -144,13 +144,13 @@ class _Session:
                 self._refresh(waited)
             elif typed.strip() in _AGAIN:
                 self._resend()
-            elif typed.strip() and self._record.holder is not CodeSource.NONE:
+            elif typed.strip() and self._record.code_source is not CodeSource.NONE:
                 self._check(typed)
         return self._finish()
 
     def _read_line(self) -> str | None:
         """Return the line entered within a second."""
-        if self._record.holder is not CodeSource.NONE:
+        if self._record.code_source is not CodeSource.NONE:
             return self._terminal.ask("Enter the code (r: resend, Ctrl-C: cancel): ", 1)
         self._terminal.status(f"Waiting for the call… {_clock(self._record)} (r: another number, Ctrl-C: cancel)")
         return self._terminal.pause(1)
@@ -162,7 +162,7 @@ class _Session:
         unclear = record.status is Status.PENDING
         sent_by = f"by {record.channel} via {record.driver}"
         expires = f"Expires in {_clock(record)}"
-        if record.holder is CodeSource.NONE and record.line is not None:
+        if record.code_source is CodeSource.NONE and record.line is not None:
             say(f"Call this number from {record.phone.hint} ({sent_by}). It's free and ends by itself. {expires}.")
             self._show_line(record.line)
             if not isinstance(self._verifier.drivers.get(record.driver), Polls):
@@ -214,7 +214,7 @@ class _Session:
 
     def _refresh(self, waited: int) -> None:
         """Refresh the record after this many seconds, and poll the provider at intervals."""
-        if self._record.holder is CodeSource.NONE and waited % _CALL_EVERY == 0:
+        if self._record.code_source is CodeSource.NONE and waited % _CALL_EVERY == 0:
             outcome = self._verifier.poll(self._record.id, self._secret)
         else:
             outcome = self._verifier.get(self._record.id, self._secret)

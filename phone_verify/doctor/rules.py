@@ -271,7 +271,7 @@ def _limits(reading: Reading) -> Iterator[Finding]:
 def _segments(reading: Reading) -> Iterator[Finding]:
     """Report the cost of one message: operators count segments, and a longer name or host adds one."""
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
-    if not any(driver.abilities[Channel.SMS].holder is CodeSource.LOCAL for driver in drivers):
+    if not any(driver.abilities[Channel.SMS].code_source is CodeSource.LOCAL for driver in drivers):
         return
     host = urlsplit(settings.public_url).hostname if settings.public_url else None
     write = message_writer(settings.site_name, host)
@@ -328,7 +328,7 @@ def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
     router, planner, regions = reading.router, reading.planner, setting("allowed_regions")
     routes = {channel: route for channel in reading.drivers if (route := router.route(channel, phone))}
     plans = [planner.plan(route[0], channel) for channel, route in routes.items()]
-    lengths = {plan.code_length or 0 for plan in plans if plan.holder is CodeSource.LOCAL}
+    lengths = {plan.code_length or 0 for plan in plans if plan.code_source is CodeSource.LOCAL}
     says = ""
     if phone.kind is PhoneKind.REFUSED:
         says, advice = "numbers of this kind are refused", "Use a mobile number."

@@ -49,12 +49,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 class Ability:
     """What a driver can send on one channel, and its limits."""
 
-    holder: CodeSource
+    code_source: CodeSource
     #: Lengths of our codes that it can carry; None means unlimited.
     shortest: int | None = None
     longest: int | None = None
     #: Length of a provider-generated code, if it is fixed; an unknown one counts as short.
-    known: int | None = None
+    fixed_length: int | None = None
     #: The provider's own lifetime of a code or line.
     cap: timedelta | None = None
 

@@ -50,7 +50,7 @@ _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PREFIX = re.compile(r"[!-~]*")
 
 #: Five digits that are valid for two minutes (the provider's blog).
-_ABILITIES = {Channel.SMS: Ability(CodeSource.REMOTE_CHECK, known=5, cap=timedelta(seconds=120))}
+_ABILITIES = {Channel.SMS: Ability(CodeSource.REMOTE_CHECK, fixed_length=5, cap=timedelta(seconds=120))}
 
 
 def _field_name(text: str) -> str:

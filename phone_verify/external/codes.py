@@ -131,7 +131,7 @@ def _check_code(
 class _ExternalCodes:
     """Replaces a driver: it sends nothing, and holds the code or the function that compares it."""
 
-    holder: CodeSource
+    code_source: CodeSource
     code: str | None = field(default=None, repr=False)
     is_right: Callable[[str], bool | None] = field(default=lambda _: False, repr=False)
     cap: timedelta | None = None
@@ -141,7 +141,7 @@ class _ExternalCodes:
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
-        return {Channel.SMS: Ability(self.holder, known=self.length, cap=self.cap)}
+        return {Channel.SMS: Ability(self.code_source, fixed_length=self.length, cap=self.cap)}
 
     def reaches(self, phone: PhoneNumber) -> bool:
         return True

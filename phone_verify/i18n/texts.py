@@ -323,5 +323,5 @@ def reason_text(outcome: Outcome) -> str:
 def end_text(record: Verification) -> str:
     """Return how a verification ended, in English."""
     if record.state is Status.EXPIRED:
-        return PAGE["expired_call" if record.holder is CodeSource.NONE else "expired_code"]
+        return PAGE["expired_call" if record.code_source is CodeSource.NONE else "expired_code"]
     return PAGE[_ENDS[record.state]] if record.state in _ENDS else REASONS[Reason.CLOSED]

@@ -273,7 +273,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone = self._phones.get(tag) or _Phone()
-            any_left = any(failures.forgets_at > now for failures in phone.failures.values())
+            any_left = any(failures.expires_at > now for failures in phone.failures.values())
             phone.failures.clear()
             return any_left
 
@@ -330,7 +330,7 @@ class MemoryStore:
             phone.failures.pop(record.failure_key, None)
         else:
             phone.failures[record.failure_key] = failures
-            phone.ends_at = max(phone.ends_at, failures.forgets_at)
+            phone.ends_at = max(phone.ends_at, failures.expires_at)
         if answer.proven:
             self._clear(phone, record)
         if change is None:

@@ -165,15 +165,15 @@ class DriverSuite:
         driver = self._driver(variant)
         assert type(driver) is self.driver
         assert isinstance(driver, Starts)
-        holders = {ability.holder for ability in driver.abilities.values()}
-        assert holders
+        code_sources = {ability.code_source for ability in driver.abilities.values()}
+        assert code_sources
         # A webhook may also report deliveries only.
-        assert isinstance(driver, Polls | ReadsWebhooks) or CodeSource.NONE not in holders
-        assert CodeSource.NONE in holders or not isinstance(driver, Polls)
-        assert (CodeSource.REMOTE_CHECK in holders) == isinstance(driver, ChecksRemotely)
+        assert isinstance(driver, Polls | ReadsWebhooks) or CodeSource.NONE not in code_sources
+        assert CodeSource.NONE in code_sources or not isinstance(driver, Polls)
+        assert (CodeSource.REMOTE_CHECK in code_sources) == isinstance(driver, ChecksRemotely)
         for ability in driver.abilities.values():
-            assert ability.known is None or ability.holder in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK)
-            assert ability.shortest is None or ability.holder is CodeSource.LOCAL
+            assert ability.fixed_length is None or ability.code_source in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK)
+            assert ability.shortest is None or ability.code_source is CodeSource.LOCAL
             assert ability.longest is None or 4 <= (ability.shortest or 4) <= ability.longest <= 8
 
     def test_every_channel_has_samples(self) -> None:
@@ -194,7 +194,7 @@ class DriverSuite:
         """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         for channel, ability in self._driver().abilities.items():
-            if ability.holder is CodeSource.REMOTE_CHECK:
+            if ability.code_source is CodeSource.REMOTE_CHECK:
                 own = [s["expect"].get("right") for s in contents if s.get("order", {}).get("channel") == channel]
                 assert {True, False} <= set(own), channel
 
@@ -492,7 +492,7 @@ class DriverSuite:
             case _, ProviderError() | UnclearError():
                 assert str(result).isprintable()
             case (("start" | "retry"), Receipt()):
-                _assert_sound_receipt(result, driver.abilities[Channel(sample["order"]["channel"])].holder)
+                _assert_sound_receipt(result, driver.abilities[Channel(sample["order"]["channel"])].code_source)
             case "poll", Sighting():
                 assert result.caller is None or result.state is CallState.CALLED
             case "check", bool():
@@ -633,12 +633,12 @@ def _plain(value: Receipt | Sighting | IncomingCall | DeliveryReport | ProviderA
     }
 
 
-def _assert_sound_receipt(receipt: Receipt, holder: CodeSource) -> None:
-    assert (receipt.code is not None) == (holder is CodeSource.PROVIDER)
+def _assert_sound_receipt(receipt: Receipt, code_source: CodeSource) -> None:
+    assert (receipt.code is not None) == (code_source is CodeSource.PROVIDER)
     assert receipt.code is None or re.fullmatch(r"[0-9]{3,10}", receipt.code)
-    assert receipt.line is not None or holder is not CodeSource.NONE
+    assert receipt.line is not None or code_source is not CodeSource.NONE
     # A call to the line may release a message with our code.
-    assert receipt.line is None or holder in (CodeSource.NONE, CodeSource.LOCAL)
+    assert receipt.line is None or code_source in (CodeSource.NONE, CodeSource.LOCAL)
     assert receipt.line is None or re.fullmatch(r"\+[1-9][0-9]{7,14}", receipt.line.e164)
     assert receipt.line is None or receipt.line.hint
     assert receipt.reference is None or re.fullmatch(r"[!-~]{1,64}", receipt.reference)

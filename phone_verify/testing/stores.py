@@ -94,11 +94,11 @@ def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Op
         purpose="login",
         service="default",
         binding=BINDING,
-        channel=Channel.INBOUND_CALL if plan.holder is CodeSource.NONE else Channel.SMS,
+        channel=Channel.INBOUND_CALL if plan.code_source is CodeSource.NONE else Channel.SMS,
         driver="fake",
         plan=plan,
         key_id="0a1b2c3d",
-        code_digest=RIGHT if plan.holder is CodeSource.LOCAL else None,
+        code_digest=RIGHT if plan.code_source is CodeSource.LOCAL else None,
         locale=None,
         resend_after=timedelta(seconds=60),
         short=plan.short,
@@ -275,7 +275,7 @@ class StorePromises(StoreCase):
 
     def test_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
         order = opening()
-        changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "known": True}
+        changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "trusted": True}
         record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
         assert record == Verification(
             id=order.id,
@@ -286,7 +286,7 @@ class StorePromises(StoreCase):
             binding=BINDING,
             channel=Channel.SMS,
             driver="fake",
-            holder=CodeSource.LOCAL,
+            code_source=CodeSource.LOCAL,
             status=Status.PENDING,
             key_id="0a1b2c3d",
             generation=1,
@@ -300,7 +300,7 @@ class StorePromises(StoreCase):
             expires_at=clock() + LIFE,
             resend_at=clock() + timedelta(seconds=60),
             read_at=clock(),
-            known=True,
+            trusted=True,
             subject="s" * 22,
             budget="signed_in",
         )
@@ -326,7 +326,7 @@ class StorePromises(StoreCase):
         attached = run(store.attach(order.id, receipt, clock()))
         assert isinstance(attached, Verification)
         assert (attached.status, attached.channel, attached.driver) == (Status.SENT, Channel.FLASH_CALL, "fake-2")
-        assert (attached.holder, attached.short, attached.key_id) == (CodeSource.PROVIDER, True, "ffffffff")
+        assert (attached.code_source, attached.short, attached.key_id) == (CodeSource.PROVIDER, True, "ffffffff")
         assert (attached.generation, attached.code_digest, attached.code_length) == (2, WRONG, 4)
         assert (attached.reference, attached.line, attached.caller_hint) == ("Ref-7/é", LINE, "+7495")
         assert attached.read_at == clock()
@@ -576,7 +576,7 @@ class StorePromises(StoreCase):
         assert starts(phone=OTHER_PHONE)
         assert starts(shown=[BINDING]), "the browser that was proved"
         clock.move(LINE_REST.total_seconds())
-        assert starts(known=True), "a trusted device"
+        assert starts(trusted=True), "a trusted device"
         clock.move(LINE_REST.total_seconds())
         assert starts(subject="s" * 22), "the same user"
         clock.move(PAIR_REST.total_seconds() - 3 * LINE_REST.total_seconds() - 0.000001)
@@ -917,34 +917,34 @@ class StorePromises(StoreCase):
         self.fail(store, clock, 2, limits)
         clock.move((FAILURE_MEMORY * 3).total_seconds())
         assert self.locked_for(store, clock, limits) == LONGEST_LOCK
-        assert self.locked_for(store, clock, limits, known=True) is None
-        self.spend(store, clock, self.open(store, clock, known=True), RIGHT, limits)
+        assert self.locked_for(store, clock, limits, trusted=True) is None
+        self.spend(store, clock, self.open(store, clock, trusted=True), RIGHT, limits)
         assert self.locked_for(store, clock, limits) is None
 
     def test_trusted_success_leaves_a_growing_lock(self, store: Store, clock: ManualClock) -> None:
         self.fail(store, clock, 3, Limits(3))
-        self.spend(store, clock, self.open(store, clock, known=True), RIGHT, Limits(3))
+        self.spend(store, clock, self.open(store, clock, trusted=True), RIGHT, Limits(3))
         assert self.locked_for(store, clock, Limits(3)) == FIRST_LOCK, "an owner's success is no second chance"
 
     def test_test_number_failures_are_never_forgotten(self, store: Store, clock: ManualClock) -> None:
         limits = Limits(4)
         number: dict[str, Any] = {"budget": Budget.TEST_NUMBER}
         self.fail(store, clock, 2, limits, **number)
-        for known in (False, True):
-            answer = self.spend(store, clock, self.open(store, clock, known=known, **number), RIGHT, limits)
+        for trusted in (False, True):
+            answer = self.spend(store, clock, self.open(store, clock, trusted=trusted, **number), RIGHT, limits)
             assert isinstance(answer, Spent)
             assert answer.answer is AttemptResult.RIGHT
         clock.move((FAILURE_MEMORY * 5).total_seconds())
-        self.fail(store, clock, 2, limits, known=True, purpose="signup", **number)
+        self.fail(store, clock, 2, limits, trusted=True, purpose="signup", **number)
         clock.move((FAILURE_MEMORY * 5).total_seconds())
-        for known in (False, True):
-            told = self.locked_for(store, clock, limits, known=known, **number)
+        for trusted in (False, True):
+            told = self.locked_for(store, clock, limits, trusted=trusted, **number)
             assert told == FIRST_LOCK, "as for every number"
 
     def test_unlock_drops_every_lock(self, store: Store, clock: ManualClock) -> None:
         limits = Limits(2, ceiling=2)
         budgets: list[dict[str, Any]] = [
-            {"budget": budget, "known": known} for budget in Budget for known in (False, True)
+            {"budget": budget, "trusted": trusted} for budget in Budget for trusted in (False, True)
         ]
         for one in budgets:
             if self.locked_for(store, clock, limits, **one) is None:
@@ -961,7 +961,7 @@ class StorePromises(StoreCase):
     def test_wrong_answers_are_tallied_for_a_day(self, store: Store, clock: ManualClock) -> None:
         self.fail(store, clock, 3)
         self.fail(store, clock, 2, plan=SHORT)
-        self.fail(store, clock, 4, known=True)
+        self.fail(store, clock, 4, trusted=True)
         self.fail(store, clock, 1, plan=replace(OURS, code_length=8))
         assert self.tally(store, clock) == Tally(short=2, long=3)
         clock.move(24 * 3600)
@@ -1024,7 +1024,7 @@ class StorePromises(StoreCase):
     def test_address_with_many_wrong_answers_is_refused(self, store: Store, clock: ManualClock) -> None:
         limits, answering = Limits(1000, per_address=4), Answering("wrong:one")
         records = [self.open(store, clock, OTHER_PHONE if n % 2 else PHONE) for n in range(4)]
-        last, trusted = self.open(store, clock), self.open(store, clock, known=True)
+        last, trusted = self.open(store, clock), self.open(store, clock, trusted=True)
         for record in records:
             answer = run(store.spend(record.id, BINDING, [WRONG], 6, limits, answering, clock()))
             assert isinstance(answer, Spent)
@@ -1033,7 +1033,7 @@ class StorePromises(StoreCase):
         assert isinstance(refused, Denied)
         assert (refused.why, refused.retry_after) == (DenialReason.QUOTA, timedelta(minutes=59))
         for record in (last, trusted):
-            address = answering if record.known else Answering("wrong:two")
+            address = answering if record.trusted else Answering("wrong:two")
             answer = run(store.spend(record.id, BINDING, [RIGHT], 6, limits, address, clock()))
             assert isinstance(answer, Spent)
 
@@ -1044,7 +1044,7 @@ class StorePromises(StoreCase):
         assert isinstance(refused, Denied)
         assert refused.why is DenialReason.SHORT_CODES_CLOSED
         stays_open: list[dict[str, Any]] = [
-            {"known": True},
+            {"trusted": True},
             *({"budget": b} for b in Budget if b is not Budget.SIGN_IN),
         ]
         for changes in stays_open:
@@ -1157,15 +1157,17 @@ class StorePromises(StoreCase):
         assert isinstance(run(store.open(opening(**other), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Denied)
 
-    @pytest.mark.parametrize("known", [False, True])
-    def test_trusted_devices_have_their_own_failure_budget(self, store: Store, clock: ManualClock, known: bool) -> None:
-        def lets_in(known: bool) -> bool:
-            return isinstance(run(store.open(opening(known=known), [], Limits(2), clock())), Verification)
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_trusted_devices_have_their_own_failure_budget(
+        self, store: Store, clock: ManualClock, trusted: bool
+    ) -> None:
+        def lets_in(trusted: bool) -> bool:
+            return isinstance(run(store.open(opening(trusted=trusted), [], Limits(2), clock())), Verification)
 
-        record, other = self.open(store, clock, known=known), self.open(store, clock, known=not known)
-        late = self.open(store, clock, known=known)
-        self.fail(store, clock, 2, known=known)
-        assert (lets_in(known), lets_in(not known)) == (False, True)
+        record, other = self.open(store, clock, trusted=trusted), self.open(store, clock, trusted=not trusted)
+        late = self.open(store, clock, trusted=trusted)
+        self.fail(store, clock, 2, trusted=trusted)
+        assert (lets_in(trusted), lets_in(not trusted)) == (False, True)
         refused = self.spend(store, clock, record, RIGHT, Limits(2))
         assert isinstance(refused, Denied)
         assert refused.why is DenialReason.FAILURES
@@ -1174,37 +1176,37 @@ class StorePromises(StoreCase):
         assert again.why is DenialReason.FAILURES
         for found, failures in ((record, 2), (other, 0)):
             assert (seen := run(store.get(found.id, clock())))
-            assert (failure_count(seen), seen.known) == (failures, found.known)
+            assert (failure_count(seen), seen.trusted) == (failures, found.trusted)
         assert isinstance(self.spend(store, clock, other, RIGHT, Limits(2)), Spent)
-        assert lets_in(known) is False
+        assert lets_in(trusted) is False
         assert isinstance(self.spend(store, clock, late, RIGHT), Spent)
-        assert lets_in(known) is True
+        assert lets_in(trusted) is True
 
-    @pytest.mark.parametrize("known", [False, True])
-    def test_settled_verification_clears_its_own_budget(self, store: Store, clock: ManualClock, known: bool) -> None:
+    @pytest.mark.parametrize("trusted", [False, True])
+    def test_settled_verification_clears_its_own_budget(self, store: Store, clock: ManualClock, trusted: bool) -> None:
         for settles in (False, True):
-            self.fail(store, clock, 2, known=True)
+            self.fail(store, clock, 2, trusted=True)
             self.fail(store, clock, 2)
             clock.move(61)  # the line has rested
-            claim = self.claim_on(store, clock, LINE, known=known)
+            claim = self.claim_on(store, clock, LINE, trusted=trusted)
             if settles:
                 assert run(store.settle(claim.id, Status.VERIFIED, clock()))
             else:
                 assert self.call(store, clock, claim, IncomingCall("ref", LINE, PHONE))
             for other in (False, True):
-                opened = run(store.open(opening(known=other), [], Limits(2), clock()))
-                assert isinstance(opened, Verification if other is known else Denied)
+                opened = run(store.open(opening(trusted=other), [], Limits(2), clock()))
+                assert isinstance(opened, Verification if other is trusted else Denied)
 
-    @pytest.mark.parametrize("known", [False, True])
+    @pytest.mark.parametrize("trusted", [False, True])
     def test_unchecked_attempt_is_refunded_in_its_own_budget(
-        self, store: Store, clock: ManualClock, known: bool
+        self, store: Store, clock: ManualClock, trusted: bool
     ) -> None:
-        self.fail(store, clock, 1, known=not known)
-        record = self.open(store, clock, plan=REMOTE, known=known)
+        self.fail(store, clock, 1, trusted=not trusted)
+        record = self.open(store, clock, plan=REMOTE, trusted=trusted)
         self.spend(store, clock, record, WRONG)
         run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
-        assert isinstance(run(store.open(opening(known=known), [], Limits(1), clock())), Verification)
-        assert isinstance(run(store.open(opening(known=not known), [], Limits(1), clock())), Denied)
+        assert isinstance(run(store.open(opening(trusted=trusted), [], Limits(1), clock())), Verification)
+        assert isinstance(run(store.open(opening(trusted=not trusted), [], Limits(1), clock())), Denied)
 
     @pytest.mark.parametrize("status", [Status.VERIFIED, Status.CANCELLED])
     def test_settling_as_verified_clears_failures(self, store: Store, clock: ManualClock, status: Status) -> None:

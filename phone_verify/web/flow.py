@@ -395,7 +395,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         return replace(bare, kind="proven", lead=texts.page["lead_proven"])
     if not record.open:
         return replace(bare, error=texts.translated(end_text(record)), status=status, headers=headers)
-    kind = "inbound_call" if record.holder is CodeSource.NONE else "code"
+    kind = "inbound_call" if record.code_source is CodeSource.NONE else "code"
     if record.channel is Channel.FLASH_CALL:
         kind = "flash_call"
     notice = ""

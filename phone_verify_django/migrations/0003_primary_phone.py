@@ -17,7 +17,7 @@ def fill(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("phone_verify", "0002_known_and_unjudged")]
+    dependencies = [("phone_verify", "0002_trusted_and_pending_checks")]
 
     operations = [
         migrations.AddField(

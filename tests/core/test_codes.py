@@ -63,9 +63,9 @@ def test_digests_of_every_listed_key_are_compared(ring: Keyring) -> None:
 
 def test_codes_of_a_listed_key_can_be_repeated(ring: Keyring) -> None:
     old = Keyring([OLD], TAG)
-    assert ring.knows(old.key_id)
+    assert ring.has_key(old.key_id)
     assert ring.derive(old.key_id, "id", PHONE, "login", 1, 6) == old.derive(old.key_id, "id", PHONE, "login", 1, 6)
-    assert not Keyring([NEW], TAG).knows(old.key_id)
+    assert not Keyring([NEW], TAG).has_key(old.key_id)
 
 
 def test_tags_survive_key_rotation(ring: Keyring) -> None:

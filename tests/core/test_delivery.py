@@ -220,14 +220,14 @@ def test_later_drivers_get_the_remaining_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holder", "status", "reason"),
+    ("code_source", "status", "reason"),
     [(CodeSource.LOCAL, Status.PENDING, None), (CodeSource.PROVIDER, None, Reason.DELIVERY_FAILED)],
 )
 def test_deadline_is_unclear_and_sends_nothing_more(
-    holder: CodeSource, status: Status | None, reason: Reason | None
+    code_source: CodeSource, status: Status | None, reason: Reason | None
 ) -> None:
     transport, second = Slow(10, 9, 1), sms(name="sms-2")
-    harness = slow_harness(transport, Talkative("sms-1", SMS, Ability(holder)), second)
+    harness = slow_harness(transport, Talkative("sms-1", SMS, Ability(code_source)), second)
     outcome = harness.start()
     assert transport.allowed == [10, 10, 1]
     assert outcome.reason is reason

@@ -40,13 +40,13 @@ RIGHT, WRONG = b"r" * 32, b"w" * 32
 FINAL = [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.EXPIRED, Status.CANCELLED]
 
 
-def plan(holder: CodeSource = CodeSource.LOCAL, **changes: object) -> Plan:
-    length = 6 if holder in (CodeSource.LOCAL, CodeSource.REMOTE_CHECK) else None
-    plain = Plan(holder, length, short=holder is CodeSource.PROVIDER, attempts=5, life=timedelta(seconds=300))
+def plan(code_source: CodeSource = CodeSource.LOCAL, **changes: object) -> Plan:
+    length = 6 if code_source in (CodeSource.LOCAL, CodeSource.REMOTE_CHECK) else None
+    plain = Plan(code_source, length, short=code_source is CodeSource.PROVIDER, attempts=5, life=timedelta(seconds=300))
     return replace(plain, **changes)
 
 
-def begun(holder: CodeSource = CodeSource.LOCAL, now: datetime = NOW, **changes: object) -> Verification:
+def begun(code_source: CodeSource = CodeSource.LOCAL, now: datetime = NOW, **changes: object) -> Verification:
     opening = Opening(
         id="i" * 44,
         tag="i" * 22,
@@ -56,30 +56,30 @@ def begun(holder: CodeSource = CodeSource.LOCAL, now: datetime = NOW, **changes:
         binding=MINE,
         channel=Channel.SMS,
         driver="fake",
-        plan=plan(holder),
+        plan=plan(code_source),
         key_id="0a1b2c3d",
-        code_digest=RIGHT if holder is CodeSource.LOCAL else None,
+        code_digest=RIGHT if code_source is CodeSource.LOCAL else None,
         locale=None,
         resend_after=timedelta(seconds=60),
-        short=plan(holder).short,
+        short=plan(code_source).short,
     )
     opened = lifecycle.open(opening, [], [], None, Limits(20), now)
     assert isinstance(opened, Opened)
     return replace(opened.record, **changes)
 
 
-def receipt(holder: CodeSource, **changes: object) -> Attachment:
+def receipt(code_source: CodeSource, **changes: object) -> Attachment:
     plain = Attachment(
         status=Status.SENT,
         channel=Channel.SMS,
         driver="fake",
-        plan=plan(holder),
+        plan=plan(code_source),
         key_id="0a1b2c3d",
         generation=1,
-        code_digest=RIGHT if holder in (CodeSource.LOCAL, CodeSource.PROVIDER) else None,
-        code_length=6 if holder is not CodeSource.NONE else None,
+        code_digest=RIGHT if code_source in (CodeSource.LOCAL, CodeSource.PROVIDER) else None,
+        code_length=6 if code_source is not CodeSource.NONE else None,
         reference="ref",
-        line=LINES[0] if holder is CodeSource.NONE else None,
+        line=LINES[0] if code_source is CodeSource.NONE else None,
         caller_hint=None,
         sends=1,
     )
@@ -88,18 +88,18 @@ def receipt(holder: CodeSource, **changes: object) -> Attachment:
 
 # A lifecycle is a series of steps at increasing times; the store keeps the result of each.
 
-holders = st.sampled_from(CodeSource)
+code_sources = st.sampled_from(CodeSource)
 bindings = st.sampled_from([MINE, MINE, MINE, NOT_MINE])
 receipts = st.builds(
-    lambda holder, status, generation, attempts, seconds, line: receipt(
-        holder,
+    lambda code_source, status, generation, attempts, seconds, line: receipt(
+        code_source,
         status=status,
         generation=generation,
         sends=generation,
-        plan=plan(holder, attempts=attempts, life=timedelta(seconds=seconds)),
+        plan=plan(code_source, attempts=attempts, life=timedelta(seconds=seconds)),
         line=line,
     ),
-    holders,
+    code_sources,
     st.sampled_from([Status.PENDING, Status.SENT]),
     st.integers(1, 3),
     st.integers(1, 10),
@@ -168,9 +168,9 @@ steps = st.one_of(
 series = st.lists(st.tuples(st.sampled_from([0, 1, 5, 60, 200]), steps), max_size=15)
 
 
-def lived(holder: CodeSource, series: list[tuple[int, tuple]]) -> list[tuple[datetime, Verification]]:
+def lived(code_source: CodeSource, series: list[tuple[int, tuple]]) -> list[tuple[datetime, Verification]]:
     """Yield the record after each step, with the time of the step."""
-    life, now = Life(begun(holder)), NOW
+    life, now = Life(begun(code_source)), NOW
     records = [(now, life.record)]
     for seconds, (step, *arguments) in series:
         now += timedelta(seconds=seconds)
@@ -180,9 +180,9 @@ def lived(holder: CodeSource, series: list[tuple[int, tuple]]) -> list[tuple[dat
 
 
 @settings(deadline=None)
-@given(holders, series)
-def test_final_states_are_never_left(holder: CodeSource, series: list) -> None:
-    records = lived(holder, series)
+@given(code_sources, series)
+def test_final_states_are_never_left(code_source: CodeSource, series: list) -> None:
+    records = lived(code_source, series)
     for (_, before), (now, after) in pairwise(records):
         if lifecycle.refresh(before, None, now).state in FINAL:
             burnt = replace(before, redeemed=after.redeemed, read_at=after.read_at)
@@ -192,9 +192,9 @@ def test_final_states_are_never_left(holder: CodeSource, series: list) -> None:
 
 
 @settings(deadline=None)
-@given(holders, series)
-def test_attempts_and_end_never_rise_and_sends_never_fall(holder: CodeSource, series: list) -> None:
-    records = [record for _, record in lived(holder, series)]
+@given(code_sources, series)
+def test_attempts_and_end_never_rise_and_sends_never_fall(code_source: CodeSource, series: list) -> None:
+    records = [record for _, record in lived(code_source, series)]
     for before, after in pairwise(records):
         assert 0 <= after.attempts_left <= before.attempts_left
         assert after.expires_at <= before.expires_at
@@ -206,9 +206,9 @@ def test_attempts_and_end_never_rise_and_sends_never_fall(holder: CodeSource, se
 
 
 @settings(deadline=None)
-@given(holders, series)
-def test_verify_and_redeem_happen_only_before_expiry(holder: CodeSource, series: list) -> None:
-    for now, record in lived(holder, series):
+@given(code_sources, series)
+def test_verify_and_redeem_happen_only_before_expiry(code_source: CodeSource, series: list) -> None:
+    for now, record in lived(code_source, series):
         assert (record.status in FINAL) == (record.closed_at is not None)
         if record.status in FINAL:
             assert record.closed_at is not None
@@ -304,8 +304,8 @@ def test_any_other_digest_is_wrong(digests: list[bytes]) -> None:
 
 @pytest.mark.parametrize("digests", [[], [b""], [RIGHT]])
 def test_missing_code_matches_nothing_not_even_an_empty_one(digests: list[bytes]) -> None:
-    for holder in (CodeSource.LOCAL, CodeSource.PROVIDER, CodeSource.NONE):
-        record = begun(holder, code_digest=None, code_length=None)
+    for code_source in (CodeSource.LOCAL, CodeSource.PROVIDER, CodeSource.NONE):
+        record = begun(code_source, code_digest=None, code_length=None)
         spent = judge_answer(record, MINE, digests, 6, None, Limits(20), NOW)
         assert isinstance(spent, Denied)
         assert spent.why is DenialReason.NO_CODE
@@ -369,16 +369,16 @@ def test_refunded_failure_count_never_goes_below_zero() -> None:
 def test_line_is_reserved_for_its_claim_and_one_minute(
     seconds: int, closed: bool, taken: bool, by_its_holder: bool
 ) -> None:
-    holder = begun(CodeSource.NONE, line=LINES[0], id="h" * 44, binding=NOT_MINE)
+    code_source = begun(CodeSource.NONE, line=LINES[0], id="h" * 44, binding=NOT_MINE)
     if closed:
-        ended = lifecycle.settle(holder, Status.CANCELLED, NOW)
+        ended = lifecycle.settle(code_source, Status.CANCELLED, NOW)
         assert ended is not None
-        holder = ended
+        code_source = ended
     now = NOW + timedelta(seconds=seconds)
-    attached = lifecycle.attach(begun(CodeSource.NONE, now), receipt(CodeSource.NONE), [holder], now)
+    attached = lifecycle.attach(begun(CodeSource.NONE, now), receipt(CodeSource.NONE), [code_source], now)
     assert isinstance(attached, Denied) == taken
     shown = receipt(CodeSource.NONE, shown=[NOT_MINE])
-    attached = lifecycle.attach(begun(CodeSource.NONE, now), shown, [holder], now)
+    attached = lifecycle.attach(begun(CodeSource.NONE, now), shown, [code_source], now)
     assert isinstance(attached, Denied) == by_its_holder
 
 

@@ -72,10 +72,10 @@ def test_short_codes_have_three_attempts_and_three_minutes() -> None:
     for short in (
         plan(Policy(code_length=5), CodeSource.LOCAL),
         plan(Policy(), CodeSource.PROVIDER),  # code length not fixed
-        plan(Policy(), CodeSource.REMOTE_CHECK, known=5),
+        plan(Policy(), CodeSource.REMOTE_CHECK, fixed_length=5),
     ):
         assert (short.short, short.attempts, short.life) == (True, 3, seconds(180))
-    long = plan(Policy(), CodeSource.PROVIDER, known=6)
+    long = plan(Policy(), CodeSource.PROVIDER, fixed_length=6)
     assert (long.short, long.attempts, long.life) == (False, 5, seconds(300))
 
 
@@ -101,5 +101,5 @@ def test_each_resend_waits_twice_as_long_up_to_ten_minutes() -> None:
 def test_test_codes_fit_only_codes_made_by_this_site() -> None:
     assert plan(Policy(), CodeSource.LOCAL).fits("482193")
     assert not plan(Policy(), CodeSource.LOCAL).fits("4821937")
-    for holder in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK):
-        assert not plan(Policy(), holder, known=6).fits("482193")
+    for code_source in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK):
+        assert not plan(Policy(), code_source, fixed_length=6).fits("482193")

@@ -123,4 +123,4 @@ def test_trusted_device_skips_no_step_and_expires() -> None:
     harness.clock.move(TRUSTED_FOR.total_seconds() + 31)
     again = harness.verifier.start(PHONE, trusted_device=shown)
     assert again.verification is not None
-    assert again.verification.known is False
+    assert again.verification.trusted is False

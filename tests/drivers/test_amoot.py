@@ -165,7 +165,7 @@ def test_default_host_is_the_providers() -> None:
 
 def test_local_codes_have_four_to_eight_digits() -> None:
     ability = load().abilities[Channel.SMS]
-    assert (ability.holder, ability.shortest, ability.longest) == (CodeSource.LOCAL, 4, 8)
+    assert (ability.code_source, ability.shortest, ability.longest) == (CodeSource.LOCAL, 4, 8)
 
 
 def test_token_unfit_for_a_header_is_refused_at_startup() -> None:

@@ -104,7 +104,11 @@ def test_id_and_secret_are_both_required(credentials: str) -> None:
 
 def test_code_has_five_digits_for_two_minutes() -> None:
     ability = load().abilities[Channel.SMS]
-    assert (ability.holder, ability.known, ability.cap) == (CodeSource.REMOTE_CHECK, 5, timedelta(seconds=120))
+    assert (ability.code_source, ability.fixed_length, ability.cap) == (
+        CodeSource.REMOTE_CHECK,
+        5,
+        timedelta(seconds=120),
+    )
 
 
 # The error table
@@ -235,7 +239,7 @@ def test_start_to_verification_works() -> None:
     site = Site(CLIENT_TOKEN, answer(200, {"data": {}}))
     record = site.begin().verification
     assert record is not None
-    assert (record.status, record.holder, record.code_length) == (Status.SENT, CodeSource.REMOTE_CHECK, 5)
+    assert (record.status, record.code_source, record.code_length) == (Status.SENT, CodeSource.REMOTE_CHECK, 5)
     assert record.expires_at - record.created_at == timedelta(seconds=120)
     assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, 2)
     outcome = site.check(RIGHT, USER_TOKEN)
@@ -417,7 +421,7 @@ def test_refusal_fails_over(refused: list[Answer]) -> None:
     site = Site(*refused, amoot, dsns=["amoot://FAKE-TOKEN@default"])
     record = site.begin().verification
     assert record is not None
-    assert (record.driver, record.holder) == ("amoot", CodeSource.LOCAL)
+    assert (record.driver, record.code_source) == ("amoot", CodeSource.LOCAL)
 
 
 def test_bad_number_is_not_failed_over() -> None:

@@ -97,7 +97,7 @@ def test_provider_code_has_unknown_length() -> None:
     driver = load()
     assert driver.base_url == "https://flashcall-service.ferzz.ir"
     ability = driver.abilities[Channel.FLASH_CALL]
-    assert (ability.holder, ability.known) == (CodeSource.PROVIDER, None)
+    assert (ability.code_source, ability.fixed_length) == (CodeSource.PROVIDER, None)
 
 
 HOSTS = ("flashcall-service.ferzz.ir", "flash-call2.liara.run", "flash-call.liara.run", "api.ferzz.ir")

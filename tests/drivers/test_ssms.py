@@ -165,7 +165,7 @@ def test_every_report_state_is_mapped(state: int) -> None:
 
 def test_limits_of_every_channel_are_declared() -> None:
     abilities = load().abilities
-    assert {channel: (a.holder, a.shortest, a.longest, a.cap) for channel, a in abilities.items()} == {
+    assert {channel: (a.code_source, a.shortest, a.longest, a.cap) for channel, a in abilities.items()} == {
         Channel.SMS: (CodeSource.LOCAL, None, None, None),
         Channel.FLASH_CALL: (CodeSource.LOCAL, 4, 4, None),
         Channel.INBOUND_CALL: (CodeSource.NONE, None, None, timedelta(seconds=300)),

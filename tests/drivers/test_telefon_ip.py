@@ -110,7 +110,7 @@ def test_text_decides_only_if_the_status_does_not(status: int, trouble: str) -> 
 def test_limits_of_every_channel_are_declared() -> None:
     """The provider's TTLs and code lengths; the length of a provider code is not fixed."""
     abilities = load().abilities
-    assert {channel: (a.holder, a.shortest, a.longest, a.known) for channel, a in abilities.items()} == {
+    assert {channel: (a.code_source, a.shortest, a.longest, a.fixed_length) for channel, a in abilities.items()} == {
         Channel.INBOUND_CALL: (CodeSource.NONE, None, None, None),
         Channel.FLASH_CALL: (CodeSource.PROVIDER, None, None, None),
         Channel.SMS: (CodeSource.LOCAL, 4, 4, None),

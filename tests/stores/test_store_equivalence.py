@@ -80,7 +80,7 @@ moves = st.sampled_from(
 
 def digest_of(plan: Any) -> bytes | None:
     """Return what is stored of the code under this plan."""
-    return RIGHT if plan.holder in (CodeSource.LOCAL, CodeSource.PROVIDER) else None
+    return RIGHT if plan.code_source in (CodeSource.LOCAL, CodeSource.PROVIDER) else None
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -131,7 +131,7 @@ class Steps(SideBySide):
         service=st.sampled_from(["default", "shop"]),
         driver=st.sampled_from(["fake", "other"]),
         short=st.booleans(),
-        known=st.booleans(),
+        trusted=st.booleans(),
         quotas=quotas,
         limits=limits,
     )

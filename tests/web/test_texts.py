@@ -327,8 +327,8 @@ def test_flash_call_asks_for_as_many_digits_as_it_has(count: int | None, digits:
     assert f"the {digits} of the number" in texts_in(ENGLISH).last_digits(count)
 
 
-def _record(state: Status, holder: CodeSource) -> Verification:
+def _record(state: Status, code_source: CodeSource) -> Verification:
     harness = Harness(sms())
     outcome = harness.start()
     assert outcome.verification is not None
-    return replace(outcome.verification, status=state, holder=holder)
+    return replace(outcome.verification, status=state, code_source=code_source)

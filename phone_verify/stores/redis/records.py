@@ -18,7 +18,7 @@ _OLD_VALUES = 30
 VALUES = 36
 
 _CHANNELS = {channel.value: channel for channel in Channel}
-_HOLDERS = {holder.value: holder for holder in CodeSource}
+_CODE_SOURCES = {code_source.value: code_source for code_source in CodeSource}
 _STATUSES = {status.value: status for status in Status}
 
 
@@ -74,7 +74,7 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
         optional(opening.locale),
         opening.channel.value,
         plain(opening.driver),
-        opening.plan.holder.value,
+        opening.plan.code_source.value,
         plain(opening.key_id),
         "1",  # generation
         digest(opening.code_digest),
@@ -83,14 +83,14 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
         "",  # reference
         "",  # line
         "",  # caller_hint
-        "0",  # answered
+        "0",  # acked_send
         "pending",
         str(opening.plan.attempts),
         "1",  # sends
         "",  # redeemed
-        "",  # freed
-        flag(opening.known),
-        "0",  # unjudged
+        "",  # released_lines
+        flag(opening.trusted),
+        "0",  # pending_checks
     )
 
 
@@ -98,9 +98,9 @@ def failures_of(text: str) -> Failures | None:
     """Return the failures reported by a script."""
     if not text:
         return None
-    count, last_at, forgets_at, total, locks, locked_until = text.split()
+    count, last_at, expires_at, total, locks, locked_until = text.split()
     lock = None if locked_until == "0" else time_of(locked_until)
-    return Failures(int(count), time_of(last_at), time_of(forgets_at), int(total), int(locks), lock)
+    return Failures(int(count), time_of(last_at), time_of(expires_at), int(total), int(locks), lock)
 
 
 def receipt_values(attachment: Attachment) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
         str(attachment.sends),
         attachment.status.value,
         optional(attachment.line.e164 if attachment.line is not None else None),
-        attachment.plan.holder.value,
+        attachment.plan.code_source.value,
         str(attachment.plan.attempts),
         str(microseconds(attachment.plan.life)),
         attachment.channel.value,
@@ -127,9 +127,9 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
 def record_of(values: Sequence[str], read_at: datetime, failures: Failures | None) -> Verification:
     """Return the record that a script returned, as of `read_at`."""
     (
-        id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
-        code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed,
-        known, unjudged, created_at, expires_at, resend_at, closed_at, polled_at,
+        id, phone, purpose, service, binding, locale, channel, driver, code_source, key_id, generation, code_digest,
+        code_length, short, reference, line, caller_hint, acked_send, status, attempts_left, sends, redeemed,
+        released_lines, trusted, pending_checks, created_at, expires_at, resend_at, closed_at, polled_at,
     ) = values[:_OLD_VALUES]  # fmt: skip
     # Records written before these values were added end here.
     more = values[_OLD_VALUES:VALUES] if len(values) >= VALUES else ("", "", "0", "0", "0", "")
@@ -143,7 +143,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         binding=bytes.fromhex(binding),
         channel=_CHANNELS[channel],
         driver=driver,
-        holder=_HOLDERS[holder],
+        code_source=_CODE_SOURCES[code_source],
         status=_STATUSES[status],
         key_id=key_id,
         generation=int(generation),
@@ -163,10 +163,10 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         closed_at=time_of(closed_at) if closed_at else None,
         redeemed=bool(redeemed),
         polled_at=time_of(polled_at) if polled_at else None,
-        answered=int(answered),
-        freed=_freed(freed) if freed else "",
-        known=bool(known),
-        unjudged=int(unjudged),
+        acked_send=int(acked_send),
+        released_lines=_released_lines(released_lines) if released_lines else "",
+        trusted=bool(trusted),
+        pending_checks=int(pending_checks),
         subject=subject,
         budget=budget,
         mistakes=int(mistakes),
@@ -177,7 +177,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
     )
 
 
-def _freed(lines: str) -> str:
+def _released_lines(lines: str) -> str:
     # The scripts have no calendar; `lifecycle` formats these times as dates.
     entries = (entry.partition("@") for entry in lines.split())
     return " ".join(f"{line}@{time_of(at).isoformat()}" for line, _, at in entries)

@@ -26,7 +26,7 @@ _NUMBERS = {
     "LONGEST_LOCK": policy.LONGEST_LOCK,
     "LONG_CODE": policy.LONG_CODE,
     "MOST_FIELDS": 40,
-    "MOST_FREED": lifecycle._MOST_FREED,
+    "MOST_RELEASED": lifecycle._MOST_RELEASED,
     "PAIR_REST": lifecycle.PAIR_REST,
     "POLL_INTERVAL": lifecycle.POLL_INTERVAL,
     "PROOF_LIFE": lifecycle.PROOF_LIFE,

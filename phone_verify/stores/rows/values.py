@@ -35,7 +35,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "phone": PhoneNumber,
     "binding": bytes,
     "channel": Channel,
-    "holder": CodeSource,
+    "code_source": CodeSource,
     "status": Status,
     "code_digest": bytes,
     "short": bool,
@@ -46,7 +46,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "closed_at": time_of,
     "redeemed": bool,
     "polled_at": time_of,
-    "known": bool,
+    "trusted": bool,
     "by_pair": bool,
 }
 _PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
@@ -108,9 +108,9 @@ class Phone:
             return None
         if len(kept) == _OLD_FAILURES:
             return Failures(kept[0], time_of(kept[1]) - SHORT_REST, time_of(kept[1]), kept[0])
-        count, forgets_at, last_at, total, locks, locked_until = kept
+        count, expires_at, last_at, total, locks, locked_until = kept
         return Failures(
-            count, time_of(last_at), time_of(forgets_at), total, locks, time_of(locked_until) if locked_until else None
+            count, time_of(last_at), time_of(expires_at), total, locks, time_of(locked_until) if locked_until else None
         )
 
     def succeed(self, record: Verification) -> None:
@@ -143,13 +143,13 @@ class Phone:
             return
         self._failures[key] = [
             failures.count,
-            micros(failures.forgets_at),
+            micros(failures.expires_at),
             micros(failures.last_at),
             failures.total,
             failures.locks,
             micros(failures.locked_until) if failures.locked_until is not None else 0,
         ]
-        self.last_until(failures.forgets_at)
+        self.last_until(failures.expires_at)
 
     def last_until(self, time: datetime) -> None:
         self._ends_at = max(self._ends_at, micros(time))

@@ -30,7 +30,7 @@ _RECEIPT = (
     "status",
     "channel",
     "driver",
-    "holder",
+    "code_source",
     "key_id",
     "generation",
     "code_digest",
@@ -41,13 +41,13 @@ _RECEIPT = (
     "reference",
     "line",
     "caller_hint",
-    "answered",
-    "freed",
+    "acked_send",
+    "released_lines",
 )
 #: The columns of a phone that a step changes.
 COUNTED = ("windows", "failures", "ends_at", "version")
 CLOSED = ("status", "closed_at", "by_pair")
-_ANSWERED = (*CLOSED, "unjudged", "mistakes", "tallied_short", "tallied_long")
+_ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
 #: it.
 STORED = tuple(name for name in FIELDS if name != "read_at")

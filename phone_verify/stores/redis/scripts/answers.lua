@@ -17,7 +17,7 @@ end
 
 -- Why they forbid an answer, and how long to wait; or nil. A trusted device is never slowed.
 local function slowed(record, seen, per_address, short_per_day)
-  if record.known ~= '' then
+  if record.trusted ~= '' then
     return nil
   end
   per_address = tonumber(per_address)
@@ -33,7 +33,7 @@ end
 
 -- Note a wrong answer on the record; returns what it changes elsewhere.
 local function tallied(record, seen, has_address)
-  if record.known ~= '' then
+  if record.trusted ~= '' then
     return NO_CHANGE
   end
   local counts = seen.count < TALLIED_PER_ADDRESS

@@ -1,7 +1,7 @@
 -- needs records failures siblings
 -- Put a receipt on an open record: never resets attempts, never extends the expiry. A line that
 -- another claim of the phone holds closes the record as failed.
-local id, sends, status, line, holder, attempts, life = unpack(asked, 4, 10)
+local id, sends, status, line, code_source, attempts, life = unpack(asked, 4, 10)
 local record, text = read(id)
 if not record then
   return answer('closed')
@@ -10,15 +10,15 @@ local _, failures = failures_of(failure_key(record))
 if not is_open(record) then
   return answer('closed', text, failures)
 end
-if tonumber(sends) < tonumber(record.answered) then
+if tonumber(sends) < tonumber(record.acked_send) then
   return answer('done', text, failures)  -- a later send has superseded this receipt
 end
 
 -- Lines released by a resend are kept as "line@time line@time".
-local function freed_lines(of)
+local function lines_released(of)
   local lines = {}
-  for freed, time in string.gmatch(of.freed, '(%S+)@(%d+)') do
-    lines[#lines + 1] = {line = freed, at = tonumber(time)}
+  for number, time in string.gmatch(of.released_lines, '(%S+)@(%d+)') do
+    lines[#lines + 1] = {line = number, at = tonumber(time)}
   end
   return lines
 end
@@ -28,9 +28,9 @@ if line ~= '' then
   local function holds_line(sibling)
     local same = sibling.line == line
     local live = same and is_open(sibling)
-    if holder ~= 'nobody' then
+    if code_source ~= 'nobody' then
       -- A code that is held back until its phone calls: the call would also prove an open claim.
-      return live and sibling.holder == 'nobody' and not shown[sibling.binding]
+      return live and sibling.code_source == 'nobody' and not shown[sibling.binding]
     end
     if live then
       return true
@@ -39,11 +39,11 @@ if line ~= '' then
     if same and sibling.by_pair ~= '' and now < ended_at + PAIR_REST then
       -- The provider may repeat its webhook, which would prove this claim too.
       local same_user = record.subject ~= '' and record.subject == sibling.subject
-      return not (record.known ~= '' or same_user or shown[sibling.binding])
+      return not (record.trusted ~= '' or same_user or shown[sibling.binding])
     end
     local rests = same and now < ended_at + LINE_REST
-    for _, freed in ipairs(freed_lines(sibling)) do
-      rests = rests or ('=' .. freed.line == line and now < freed.at + LINE_REST)
+    for _, old in ipairs(lines_released(sibling)) do
+      rests = rests or ('=' .. old.line == line and now < old.at + LINE_REST)
     end
     return rests and not shown[sibling.binding]
   end
@@ -56,16 +56,16 @@ if line ~= '' then
   end
 end
 
-local freed = {}
-for _, old in ipairs(freed_lines(record)) do
+local released_lines = {}
+for _, old in ipairs(lines_released(record)) do
   if now < old.at + LINE_REST then
-    freed[#freed + 1] = old.line .. '@' .. text_of(old.at)
+    released_lines[#released_lines + 1] = old.line .. '@' .. text_of(old.at)
   end
 end
 if record.line ~= '' and record.line ~= line then
-  freed[#freed + 1] = string.sub(record.line, 2) .. '@' .. now_text
+  released_lines[#released_lines + 1] = string.sub(record.line, 2) .. '@' .. now_text
 end
-record.freed = table.concat(freed, ' ', math.max(1, #freed - MOST_FREED + 1))
+record.released_lines = table.concat(released_lines, ' ', math.max(1, #released_lines - MOST_RELEASED + 1))
 
 if record.status == 'pending' then
   record.status = status
@@ -74,7 +74,7 @@ record.attempts_left = math.min(record.attempts_left, attempts)
 if now + life < tonumber(record.expires_at) then
   record.expires_at = text_of(now + life)
 end
-record.answered, record.line, record.holder = sends, line, holder
+record.acked_send, record.line, record.code_source = sends, line, code_source
 record.channel, record.driver, record.key_id, record.generation, record.code_digest, record.code_length, record.short,
   record.reference, record.caller_hint = unpack(asked, 11, 19)
 return answer('done', write(record), failures)

@@ -6,7 +6,7 @@ local driver, caller, reference, line = unpack(asked, 4, 7)
 -- Match the full caller, and the reference or else the line: an unknown reference is never retried
 -- as a pair.
 local function proven(record)
-  if not is_open(record) or record.holder ~= 'nobody' or record.driver ~= driver or record.phone ~= caller then
+  if not is_open(record) or record.code_source ~= 'nobody' or record.driver ~= driver or record.phone ~= caller then
     return false
   end
   if reference ~= '' then

@@ -4,19 +4,19 @@
 -- The stored failures, as a table and as text; nil and '' for none.
 local function failures_of(key)
   local text = redis.call('HGET', KEYS[1], 'f' .. key) or ''
-  local count, last_at, forgets_at, total, locks, locked_until =
+  local count, last_at, expires_at, total, locks, locked_until =
     string.match(text, '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
-  if not count or tonumber(forgets_at) <= now then
+  if not count or tonumber(expires_at) <= now then
     return nil, ''
   end
   return {
-    count = tonumber(count), last_at = tonumber(last_at), forgets_at = tonumber(forgets_at), total = tonumber(total),
+    count = tonumber(count), last_at = tonumber(last_at), expires_at = tonumber(expires_at), total = tonumber(total),
     locks = tonumber(locks), locked_until = tonumber(locked_until),
   }, text
 end
 
 local function failures_text(failures)
-  return failures.count .. ' ' .. text_of(failures.last_at) .. ' ' .. text_of(failures.forgets_at) .. ' '
+  return failures.count .. ' ' .. text_of(failures.last_at) .. ' ' .. text_of(failures.expires_at) .. ' '
     .. failures.total .. ' ' .. failures.locks .. ' ' .. text_of(failures.locked_until)
 end
 
@@ -64,7 +64,7 @@ local function failed_once_more(failures, most, ceiling, key)
   if tonumber(ceiling) > 0 and more.total >= tonumber(ceiling) and not test_number then
     more.locked_until = FOREVER
   end
-  more.forgets_at = math.max(now + memory, more.locked_until)
+  more.expires_at = math.max(now + memory, more.locked_until)
   return more
 end
 
@@ -76,7 +76,7 @@ local function forgiven(failures)
   end
   local undone = failures.locked_until > now and 1 or 0
   return {
-    count = math.max(failures.count - 1, 0), last_at = failures.last_at, forgets_at = failures.forgets_at,
+    count = math.max(failures.count - 1, 0), last_at = failures.last_at, expires_at = failures.expires_at,
     total = failures.total - 1, locks = math.max(failures.locks - undone, 0), locked_until = 0,
   }
 end
@@ -89,7 +89,7 @@ local function succeed(record)
     return
   end
   redis.call('HDEL', KEYS[1], 'f' .. key)
-  if record.known ~= '' then
+  if record.trusted ~= '' then
     local closed = failures_of(others)
     if closed and closed.locked_until == FOREVER then
       redis.call('HDEL', KEYS[1], 'f' .. others)
@@ -104,6 +104,6 @@ local function keep_failures(key, failures)
   end
   local text = failures_text(failures)
   redis.call('HSET', KEYS[1], 'f' .. key, text)
-  hold(failures.forgets_at - now)
+  hold(failures.expires_at - now)
   return text
 end

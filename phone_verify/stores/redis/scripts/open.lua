@@ -4,7 +4,7 @@
 local id, purpose, service = asked[4], asked[6], asked[7]
 local values = table.concat(asked, '\0', 4, 28)
 local subject, budget, life, delay, short, most, most_short, quotas = unpack(asked, 29, 36)
-local counted_as = failure_key({purpose = purpose, known = asked[27], budget = budget, subject = subject})
+local counted_as = failure_key({purpose = purpose, trusted = asked[27], budget = budget, subject = subject})
 local first_quota, first_shown = 37, 37 + 4 * quotas
 
 local failures, failures_before = failures_of(counted_as)

@@ -1,9 +1,9 @@
 -- Records. Every value is a text, or a small number.
 
 local function record_of(text)
-  local id, phone, purpose, service, binding, locale, channel, driver, holder, key_id, generation, code_digest,
-    code_length, short, reference, line, caller_hint, answered, status, attempts_left, sends, redeemed, freed, known,
-    unjudged, created_at, expires_at, resend_at, closed_at, polled_at, more =
+  local id, phone, purpose, service, binding, locale, channel, driver, code_source, key_id, generation, code_digest,
+    code_length, short, reference, line, caller_hint, acked_send, status, attempts_left, sends, redeemed, released_lines, trusted,
+    pending_checks, created_at, expires_at, resend_at, closed_at, polled_at, more =
       struct.unpack('ssssssssssssssssssssssssssssss', text)
   -- Records written before these values were added end here.
   local subject, budget, mistakes, tallied_short, tallied_long, by_pair = '', '', '0', '0', '0', ''
@@ -12,10 +12,10 @@ local function record_of(text)
   end
   return {
     id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
-    channel = channel, driver = driver, holder = holder, key_id = key_id, generation = generation,
+    channel = channel, driver = driver, code_source = code_source, key_id = key_id, generation = generation,
     code_digest = code_digest, code_length = code_length, short = short, reference = reference, line = line,
-    caller_hint = caller_hint, answered = answered, status = status, attempts_left = attempts_left, sends = sends,
-    redeemed = redeemed, freed = freed, known = known, unjudged = unjudged, created_at = created_at,
+    caller_hint = caller_hint, acked_send = acked_send, status = status, attempts_left = attempts_left, sends = sends,
+    redeemed = redeemed, released_lines = released_lines, trusted = trusted, pending_checks = pending_checks, created_at = created_at,
     expires_at = expires_at, resend_at = resend_at, closed_at = closed_at, polled_at = polled_at, subject = subject,
     budget = budget, mistakes = mistakes, tallied_short = tallied_short, tallied_long = tallied_long, by_pair = by_pair,
   }
@@ -24,9 +24,9 @@ end
 local function stored(record)
   return table.concat({
     record.id, record.phone, record.purpose, record.service, record.binding, record.locale, record.channel,
-    record.driver, record.holder, record.key_id, record.generation, record.code_digest, record.code_length,
-    record.short, record.reference, record.line, record.caller_hint, record.answered, record.status,
-    record.attempts_left, record.sends, record.redeemed, record.freed, record.known, record.unjudged,
+    record.driver, record.code_source, record.key_id, record.generation, record.code_digest, record.code_length,
+    record.short, record.reference, record.line, record.caller_hint, record.acked_send, record.status,
+    record.attempts_left, record.sends, record.redeemed, record.released_lines, record.trusted, record.pending_checks,
     record.created_at, record.expires_at, record.resend_at, record.closed_at, record.polled_at, record.subject,
     record.budget, record.mistakes, record.tallied_short, record.tallied_long, record.by_pair, '',
   }, '\0')
@@ -46,7 +46,7 @@ end
 -- The name under which they are kept; trusted devices have separate budgets.
 local function failure_key(record)
   local name = counts_as(record)
-  return record.known ~= '' and name ~= 'test_number' and name .. '+trusted' or name
+  return record.trusted ~= '' and name ~= 'test_number' and name .. '+trusted' or name
 end
 
 local function is_open(record)

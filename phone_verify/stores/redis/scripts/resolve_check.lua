@@ -6,7 +6,7 @@ if not record then
   return answer('none')
 end
 local key = failure_key(record)
-record.unjudged = text_of(math.max(record.unjudged - 1, 0))
+record.pending_checks = text_of(math.max(record.pending_checks - 1, 0))
 local present = is_open(record) and record.generation == generation
 if word == 'right' and present then
   close(record, 'verified')
@@ -16,7 +16,7 @@ if word == 'right' and present then
 end
 local change = word == 'wrong' and tallied(record, seen_from(9), has_address ~= '') or NO_CHANGE
 -- A slow right answer is not discarded because of a faster wrong one.
-if present and tonumber(record.attempts_left) == 0 and record.unjudged == '0' then
+if present and tonumber(record.attempts_left) == 0 and record.pending_checks == '0' then
   close(record, 'exhausted')
 end
 local text = write(record)

@@ -17,8 +17,8 @@ local attempts_left = tonumber(record.attempts_left)
 if not is_open(record) or attempts_left < 1 then
   return refused('closed')
 end
-local remote = record.holder == 'remote'
-if record.holder == 'nobody' or (record.code_digest == '' and not remote) then
+local remote = record.code_source == 'remote'
+if record.code_source == 'nobody' or (record.code_digest == '' and not remote) then
   return refused('no_code')
 end
 if length == '0' or (record.code_length ~= '' and record.code_length ~= length) then
@@ -45,7 +45,7 @@ if not remote and attempts_left == 1 then
 end
 local change = NO_CHANGE
 if remote then
-  record.unjudged = record.unjudged + 1
+  record.pending_checks = record.pending_checks + 1
 else
   change = tallied(record, seen, has_address ~= '')
 end

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("binding", sa.LargeBinary(32), nullable=False),
         sa.Column("channel", _text(16), nullable=False),
         sa.Column("driver", _text(64), nullable=False),
-        sa.Column("holder", _text(16), nullable=False),
+        sa.Column("code_source", _text(16), nullable=False),
         sa.Column("status", _text(16), nullable=False),
         sa.Column("key_id", _text(16), nullable=False),
         sa.Column("generation", sa.Integer, nullable=False),
@@ -45,8 +45,8 @@ def upgrade() -> None:
         sa.Column("closed_at", sa.BigInteger),
         sa.Column("redeemed", sa.SmallInteger, nullable=False),
         sa.Column("polled_at", sa.BigInteger),
-        sa.Column("answered", sa.Integer, nullable=False),
-        sa.Column("freed", _text(512), nullable=False),
+        sa.Column("acked_send", sa.Integer, nullable=False),
+        sa.Column("released_lines", _text(512), nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_table(

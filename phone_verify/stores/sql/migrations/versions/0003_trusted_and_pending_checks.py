@@ -12,5 +12,5 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    for name, kind in (("known", sa.SmallInteger), ("unjudged", sa.Integer)):
+    for name, kind in (("trusted", sa.SmallInteger), ("pending_checks", sa.Integer)):
         op.add_column("phone_verify_verification", sa.Column(name, kind, nullable=False, server_default=sa.text("0")))

@@ -7,12 +7,12 @@ class Migration(migrations.Migration):
     operations = [
         migrations.AddField(
             model_name="verificationrow",
-            name="known",
+            name="trusted",
             field=models.BooleanField(default=False),
         ),
         migrations.AddField(
             model_name="verificationrow",
-            name="unjudged",
+            name="pending_checks",
             field=models.IntegerField(default=0),
         ),
     ]
