@@ -18,6 +18,9 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+#: The packages with translations.
+_TRANSLATED = ("phone_verify", "phone_verify_django")
+
 
 class CompileCatalogues(BuildHookInterface):
     """The hook that Hatch calls before it collects the files of a wheel."""
@@ -29,8 +32,8 @@ class CompileCatalogues(BuildHookInterface):
 
 
 def compile_catalogues(root: Path) -> Iterator[Path]:
-    """Compile every `.po` below `phone_verify`; return the paths. Raises ValueError for a malformed one."""
-    for source in sorted((root / "phone_verify").rglob("*.po")):
+    """Compile every `.po` of our packages; return the paths. Raises ValueError for a malformed one."""
+    for source in sorted(path for package in _TRANSLATED for path in (root / package).rglob("*.po")):
         target = source.with_suffix(".mo")
         try:
             with source.open("rb") as file:

@@ -19,6 +19,7 @@ from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import texts_in
 from phone_verify.model import DeliveryReport
 
+from . import admin_display
 from .calls import page_call
 from .site import current_site
 
@@ -43,7 +44,7 @@ class _Number(forms.Form):
         super().__init__(*args)
         self._region = verifier.policy.region
         channel: Any = self.fields["channel"]
-        channel.choices = [("", _("Default")), *((c.value, c.value) for c in verifier.channels)]
+        channel.choices = [("", _("Default")), *((c.value, admin_display.CHANNELS[c.value]) for c in verifier.channels)]
 
     def clean_number(self) -> PhoneNumber:
         """Return the number as a value."""
@@ -72,9 +73,12 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         context |= {
             "record": record,
             "hint": record.phone.hint,
+            "state": admin_display.state_badge(record.state.value),
+            "channel": admin_display.CHANNELS[record.channel.value],
             "dial": dial(record),
             "seconds": seconds_left(record, record.expires_at),
             "delivery": delivery,
+            "delivery_state": admin_display.DELIVERY[delivery.state.value] if delivery else "",
         }
     title = _("Send a test")
     return TemplateResponse(request, TEMPLATE, {**context, "title": title, "form": form})

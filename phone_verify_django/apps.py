@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 
 
 class PhoneVerifyConfig(AppConfig):
@@ -11,7 +12,7 @@ class PhoneVerifyConfig(AppConfig):
 
     name = "phone_verify_django"
     label = "phone_verify"
-    verbose_name = "Phone verification"
+    verbose_name = _("Phone verification")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

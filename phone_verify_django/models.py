@@ -6,8 +6,11 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
-from . import app_settings
+from phone_verify import PhoneNumber
+
+from . import admin_display, app_settings
 from .fields import ExactCharField
 
 
@@ -28,6 +31,8 @@ class VerifiedPhone(models.Model):
     signs_in = models.CharField(max_length=16, null=True, default=None, editable=False)
 
     class Meta:
+        verbose_name = _("verified phone")
+        verbose_name_plural = _("verified phones")
         indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
         constraints = (
             # Not `unique`, which on PostgreSQL creates a second index for LIKE.
@@ -43,7 +48,7 @@ class VerifiedPhone(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"number {self.pk} of user {self.user_id}"  # not the number: this text is logged
+        return PhoneNumber(self.phone).hint  # masked: this text is logged
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save. A new row is primary if it is its user's first, and signs in unless another user's row does.
@@ -113,13 +118,14 @@ class VerificationRow(models.Model):
     by_pair = models.BooleanField(default=False)
 
     class Meta:
-        verbose_name = "verification"
-        verbose_name_plural = "verifications"
+        verbose_name = _("verification")
+        verbose_name_plural = _("verifications")
         # Not `db_index`, which on PostgreSQL creates a second index for LIKE.
         indexes = (models.Index(fields=["tag"], name="phone_verify_verification_tag"),)
 
     def __str__(self) -> str:
-        return f"{self.channel} verification ({self.status})"  # neither phone nor id: this text is logged
+        name = admin_display.CHANNELS.get(self.channel, self.channel)
+        return f"{name} {self._meta.verbose_name} ({admin_display.STATES[self.status]})"  # logged: no phone, no id
 
 
 class PhoneRow(models.Model):
