@@ -162,11 +162,11 @@ class _ProviderFilter(admin.AllValuesFieldListFilter):
 class VerificationAdmin(_NumberSearchAdmin):
     """Verifications in the store, which are kept for a day after they expire."""
 
-    list_display = ("hint", "state", "reason", "channel_name", "provider", "used_for", "started", "sent", "attempts")
+    list_display = ("hint", "state", "channel_name", "provider", "used_for", "started", "sent", "attempts", "reason")
     list_filter = (_StateFilter, _ChannelFilter, _TimeFilter, ("purpose", _PurposeFilter), ("driver", _ProviderFilter))
     ordering = ("-created_at", "pk")
     fields = (
-        *("hint", "state", "reason", "used_for", "channel_name", "provider", "code_source"),
+        *("hint", "state", "reason", "used_for", "channel_name", "provider", "code_by"),
         *("digits", "short_code", "attempts", "started", "expires", "closed"),
         *("sent", "resend", "language", "proof_used"),
     )
@@ -275,7 +275,7 @@ class VerificationAdmin(_NumberSearchAdmin):
         return row.purpose
 
     @admin.display(description=_("code created by"))
-    def code_source(self, row: VerificationRow) -> str:
+    def code_by(self, row: VerificationRow) -> str:
         """Return who creates the code."""
         return str(admin_display.CODE_SOURCES.get(row.code_source, row.code_source))
 

@@ -56,7 +56,7 @@ _NO_CALL, _NO_CODE = _("No call in time."), _("No correct code in time.")
 
 def number(phone: str) -> str:
     """Return the masked number, isolated so that it keeps its order in right-to-left text."""
-    return format_html('<bdi dir="ltr">{}</bdi>', PhoneNumber(phone).hint)
+    return format_html('<bdi dir="ltr" class="phone-verify-number">{}</bdi>', PhoneNumber(phone).hint)
 
 
 def state_badge(state: str) -> str:
@@ -79,7 +79,8 @@ def yes(value: object) -> str:
 def time(moment: datetime) -> str:
     """Return a time with seconds, which Django's formats leave out, in the site's time zone."""
     aware = moment if timezone.is_aware(moment) else timezone.make_aware(moment)
-    return format_html('<time class="phone-verify-time">{}</time>', f"{timezone.localtime(aware):%Y-%m-%d %H:%M:%S}")
+    text = timezone.localtime(aware).strftime("%Y-%m-%d %H:%M:%S")
+    return format_html('<time dir="ltr" class="phone-verify-time">{}</time>', text)
 
 
 def time_of_micros(micros: int) -> str:

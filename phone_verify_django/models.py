@@ -48,7 +48,8 @@ class VerifiedPhone(models.Model):
         )
 
     def __str__(self) -> str:
-        return PhoneNumber(self.phone).hint  # masked: this text is logged
+        # Masked: this text is logged. Isolated, so that it keeps its order in right-to-left pages.
+        return f"\u2066{PhoneNumber(self.phone).hint}\u2069"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save. A new row is primary if it is its user's first, and signs in unless another user's row does.
@@ -124,8 +125,11 @@ class VerificationRow(models.Model):
         indexes = (models.Index(fields=["tag"], name="phone_verify_verification_tag"),)
 
     def __str__(self) -> str:
-        name = admin_display.CHANNELS.get(self.channel, self.channel)
-        return f"{name} {self._meta.verbose_name} ({admin_display.STATES[self.status]})"  # logged: no phone, no id
+        channel, state = admin_display.CHANNELS.get(self.channel, self.channel), admin_display.STATES[self.status]
+        return _("%(channel)s verification (%(state)s)") % {
+            "channel": channel,
+            "state": state,
+        }  # logged: no phone, no id
 
 
 class PhoneRow(models.Model):
