@@ -1,8 +1,9 @@
 """Verify phone numbers by SMS code, flash call or inbound call, with any provider.
 
     site = build(Settings.read(environ=os.environ))
-    outcome = site.verifier.start(PhoneNumber.parse("+989120000000"))
-    outcome = site.verifier.check(outcome.verification.id, outcome.secret, "482913")
+    started = site.verifier.start(PhoneNumber.parse("+989120000000"))
+    if isinstance(started, Started):  # else `started.reason` is why not
+        outcome = site.verifier.check(started.verification.id, started.secret, "482913")
 
 The names below are those that most programs need; each is loaded on first use.
 """
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         StoreError,
         UnclearError,
     )
-    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Status, Verification
+    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Started, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
     from .verifier import AsyncVerifier, Verifier
@@ -41,7 +42,7 @@ _HOMES = {
         "StoreError",
         "UnclearError",
     ),
-    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Status", "Verification"),
+    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Started", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
     "verifier": ("AsyncVerifier", "Verifier"),
@@ -61,6 +62,7 @@ __all__ = [
     "Reason",
     "Redeemed",
     "Settings",
+    "Started",
     "Status",
     "StoreError",
     "UnclearError",

@@ -32,6 +32,7 @@ from .model import (
     Outcome,
     Reason,
     Redeemed,
+    Started,
     Status,
     Verification,
     WebhookRequest,
@@ -155,20 +156,21 @@ class AsyncVerifier:
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
-    ) -> Outcome:
+    ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
-        Return an outcome with the verification and its secret. Without `channel`, the first
-        preferred channel that can serve this phone is used. `address` is the client's address, for
-        the quotas per address. `shown` are the secrets that the same browser presented: its open
-        verification for this phone and purpose is cancelled. `trusted_device` is the token that
-        `remember_device` returned for this browser; its sends and wrong answers then count
-        separately. `subject` is the id of the signed-in user, if any: only this user can redeem the
-        proof, unless the purpose is a sign-in. `owned` means that the phone already belongs to this
-        user: sends for `confirm` then have a separate quota, which other clients cannot exhaust.
-        `by_client` means that a visitor triggered this start rather than your code: a reserved
-        share of the quotas that span phones is then not available. `user_token` is the user's token
-        at the provider, for a driver that sends with it (evand); other drivers do not receive it.
+        Return `Started` with the verification and its secret, or the outcome with the refusal.
+        Without `channel`, the first preferred channel that can serve this phone is used. `address`
+        is the client's address, for the quotas per address. `shown` are the secrets that the same
+        browser presented: its open verification for this phone and purpose is cancelled.
+        `trusted_device` is the token that `remember_device` returned for this browser; its sends
+        and wrong answers then count separately. `subject` is the id of the signed-in user, if any:
+        only this user can redeem the proof, unless the purpose is a sign-in. `owned` means that the
+        phone already belongs to this user: sends for `confirm` then have a separate quota, which
+        other clients cannot exhaust. `by_client` means that a visitor triggered this start rather
+        than your code: a reserved share of the quotas that span phones is then not available.
+        `user_token` is the user's token at the provider, for a driver that sends with it (evand);
+        other drivers do not receive it.
 
         Refusals: destination not allowed, not configured, channel unavailable, too many requests,
         delivery failed. Raises `StoreError` if the store is unavailable and `ValueError` for a
@@ -213,8 +215,9 @@ class AsyncVerifier:
             await self._give_back(admitted.record, carried, shared, counted, quotas, address)
             await self._store.settle(admitted.record.id, Status.FAILED, self._now())
             return Outcome(Reason.DELIVERY_FAILED, cause=carried.cause)
-        outcome = self._outcome_of(carried)
-        return replace(outcome, secret=secret) if outcome.ok else outcome
+        if isinstance(carried, Denied):
+            return self._outcome_of(carried)
+        return Started(verification=carried, secret=secret, channels=self._resendable(carried))
 
     @_operation("resend")
     async def resend(
@@ -900,7 +903,7 @@ class Verifier:
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
-    ) -> Outcome:
+    ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
         `phone`: the number to verify. `purpose`: what the proof can be redeemed for. `channel`: by
@@ -912,8 +915,8 @@ class Verifier:
         `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
         token at the provider (evand).
 
-        Return an outcome with `verification` and `secret`; keep the secret for `check` and
-        `redeem`. The quotas of the phone are counted in the same atomic step that creates the
+        Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
+        or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
         record. Refusals: destination not allowed, not configured, channel unavailable, too many
         requests (with `retry_after`), delivery failed (with `cause`). Raises `StoreError`, and
         `ValueError` for a malformed `user_token`.

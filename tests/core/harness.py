@@ -23,6 +23,7 @@ from phone_verify.model import (
     Reason,
     Receipt,
     Sighting,
+    Started,
     WebhookRequest,
 )
 from phone_verify.parts import Components
@@ -231,8 +232,7 @@ class Harness:
     def begun(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> tuple[str, str]:
         outcome = self.start(channel, phone, **more)
         assert outcome.ok, outcome
-        assert outcome.verification is not None
-        assert outcome.secret is not None
+        assert isinstance(outcome, Started)
         return outcome.verification.id, outcome.secret
 
     def fail(self, times: int, channel: Channel = SMS, purpose: str = "login") -> None:

@@ -15,7 +15,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.evand import Evand
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
-from phone_verify.model import Assurance, Channel, CodeSource, Order, Outcome, Reason, Status
+from phone_verify.model import Assurance, Channel, CodeSource, Order, Outcome, Reason, Started, Status
 from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
@@ -215,8 +215,8 @@ class Site:
 
     def begin(self, user_token: str | None = None) -> Outcome:
         outcome = self.verifier.start(PHONE, user_token=user_token)
-        assert outcome.verification is not None
-        self.id, self.secret = outcome.verification.id, outcome.secret or ""
+        assert isinstance(outcome, Started)
+        self.id, self.secret = outcome.verification.id, outcome.secret
         return outcome
 
     def check(self, code: str, *answers: Answer) -> Outcome:
