@@ -11,7 +11,7 @@ from phone_verify.config.site import build
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import Store
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 KEY = "a-key-for-benchmarks-0123456789abcdef"
 #: High enough never to refuse; the cost is the counting.

@@ -27,7 +27,7 @@ from phone_verify.spray_guard import RightAnswers
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 from .measure import Figure
 

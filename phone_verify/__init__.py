@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from .model import Assurance, Channel, Outcome, Reason, Redeemed, Started, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
-    from .verifier import AsyncVerifier, Verifier
+    from .verifier.blocking import Verifier
+    from .verifier.operations import AsyncVerifier
 
 __version__ = "0.1.0"
 
@@ -45,7 +46,8 @@ _HOMES = {
     "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Started", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
-    "verifier": ("AsyncVerifier", "Verifier"),
+    "verifier.blocking": ("Verifier",),
+    "verifier.operations": ("AsyncVerifier",),
 }
 
 __all__ = [

@@ -17,7 +17,7 @@ from ..i18n.languages import named
 from ..i18n.texts import PAGE
 from ..model import Channel, Outcome, Started
 from ..phone import PhoneNumber, is_region
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 from . import bodies
 from .representation import verification
 from .session import not_signed_in

@@ -17,7 +17,7 @@ from ..drivers.base import Driver, Polls
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
-from ..verifier import Verifier
+from ..verifier.blocking import Verifier
 
 #: Not `login`: attempts made here must not count as a visitor's wrong answers.
 PURPOSE = "by_hand"

@@ -22,7 +22,8 @@ from ..policy import LONG_CODE
 from ..routing import Router
 from ..spray_guard import RightAnswers
 from ..sync import run
-from ..verifier import AsyncVerifier, Verifier
+from ..verifier.blocking import Verifier
+from ..verifier.operations import AsyncVerifier
 from .forms import PendingVerification
 
 #: Stored in a record in place of the driver's name; no DSN can give a driver this name.

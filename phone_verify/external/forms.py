@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ..model import Channel, Outcome, Reason, Redeemed, Started
 from ..phone import PhoneNumber
-from ..verifier import Verifier
+from ..verifier.blocking import Verifier
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,8 @@ from phone_verify.stores.memory import MemoryStore
 from phone_verify.test_numbers import TestNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import AsyncVerifier, Verifier
+from phone_verify.verifier.blocking import Verifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 PHONE, OTHER_PHONE = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")

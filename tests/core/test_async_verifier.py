@@ -21,7 +21,8 @@ from phone_verify.model import Reason, Started, Status
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.threaded import ThreadedStore
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import AsyncVerifier, Verifier
+from phone_verify.verifier.blocking import Verifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 from .harness import OTHER_PHONE, PHONE, AsyncFace, Harness, sms, wrong
 

@@ -25,7 +25,7 @@ from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear
 from phone_verify.testing.transport import Answer, FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 PHONE = PhoneNumber("+989140000000")
 ORDER = Order(PHONE, Channel.SMS, timedelta(seconds=120))

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from phone_verify import Started
-from phone_verify import verifier as flows
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
@@ -35,6 +34,7 @@ from phone_verify.testing.stores import (
     opening,
     run,
 )
+from phone_verify.verifier import operations as flows
 from tests.stores import processes
 from tests.stores.processes import Place, at_once, die, started
 
