@@ -1,8 +1,9 @@
 """Verify phone numbers by SMS code, flash call or inbound call, with any provider.
 
     site = build(Settings.read(environ=os.environ))
-    outcome = site.verifier.start(PhoneNumber.parse("+989120000000"))
-    outcome = site.verifier.check(outcome.verification.id, outcome.secret, "482913")
+    started = site.verifier.start(PhoneNumber.parse("+989120000000"))
+    if isinstance(started, Started):  # else `started.reason` is why not
+        outcome = site.verifier.check(started.verification.id, started.secret, "482913")
 
 The names below are those that most programs need; each is loaded on first use.
 """
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
         StoreError,
         UnclearError,
     )
-    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Status, Verification
+    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Started, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
-    from .verifier import AsyncVerifier, Verifier
+    from .verifier.blocking import Verifier
+    from .verifier.operations import AsyncVerifier
 
 __version__ = "0.1.0"
 
@@ -41,10 +43,11 @@ _HOMES = {
         "StoreError",
         "UnclearError",
     ),
-    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Status", "Verification"),
+    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Started", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
-    "verifier": ("AsyncVerifier", "Verifier"),
+    "verifier.blocking": ("Verifier",),
+    "verifier.operations": ("AsyncVerifier",),
 }
 
 __all__ = [
@@ -61,6 +64,7 @@ __all__ = [
     "Reason",
     "Redeemed",
     "Settings",
+    "Started",
     "Status",
     "StoreError",
     "UnclearError",

@@ -36,6 +36,7 @@ from .limits import (
     taken_back,
     tallied,
 )
+from .lines import holds_line, released_lines
 from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
@@ -48,14 +49,6 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.SENT: frozenset(Status) - {Status.PENDING},
 }
 
-#: A released line is not reused for this long: a call for the previous claim must not verify the
-#: next one.
-LINE_REST = timedelta(seconds=60)
-#: A pair of line and caller that verified a claim without a reference is blocked for other browsers
-#: for this long: the provider may repeat its webhook (design 11.8).
-PAIR_REST = timedelta(minutes=10)
-#: Covers the resends that quotas and delays allow in a minute, and fits into a column.
-_MOST_RELEASED = 6
 POLL_INTERVAL = timedelta(seconds=3)
 PROOF_LIFE = timedelta(minutes=5)
 
@@ -247,7 +240,14 @@ def attach(
     if attachment.sends < record.acked_send:
         return with_changes(record, read_at=now)
     if attachment.line is not None and any(
-        _holds_line(sibling, attachment.line, attachment.plan.code_source, attachment.shown, record, now)
+        holds_line(
+            sibling,
+            attachment.line,
+            attachment.plan.code_source,
+            record,
+            now,
+            presented=_among(sibling.binding, attachment.shown),
+        )
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
@@ -269,7 +269,7 @@ def attach(
         line=attachment.line,
         caller_hint=attachment.caller_hint,
         acked_send=attachment.sends,
-        released_lines=_released_lines(record, attachment.line, now),
+        released_lines=released_lines(record, attachment.line, now),
         read_at=now,
     )
 
@@ -496,44 +496,6 @@ def _bound(record: Verification | None, binding: bytes, now: datetime) -> Verifi
 
 def _closed(record: Verification, status: Status, now: datetime) -> Verification:
     return with_changes(record, status=status, closed_at=now, read_at=now)
-
-
-def _holds_line(
-    record: Verification,
-    line: PhoneNumber,
-    code_source: CodeSource,
-    shown: Collection[bytes],
-    claim: Verification,
-    now: datetime,
-) -> bool:
-    live = record.line == line and record.open_at(now)
-    if code_source is not CodeSource.NONE:
-        # The call verifies nothing about a code that is held back until its phone calls, but it
-        # would verify an open claim.
-        return live and record.code_source is CodeSource.NONE and not _among(record.binding, shown)
-    if live:
-        # an open claim holds its line even for the same client: one call must not verify two claims
-        return True
-    ended = record.closed_at or record.expires_at
-    if record.by_pair and record.line == line and now < ended + PAIR_REST:
-        same_user = bool(claim.subject) and claim.subject == record.subject
-        return not (claim.trusted or same_user or _among(record.binding, shown))
-    given_up = [ended] if record.line == line else []
-    given_up += [at for old, at in _parse_released(record) if old == line.e164]
-    return any(now < at + LINE_REST for at in given_up) and not _among(record.binding, shown)
-
-
-def _released_lines(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
-    """Return the lines that a record has released within the last minute, once it holds `line`."""
-    released_lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
-    if record.line is not None and record.line != line:
-        released_lines.append((record.line.e164, now))
-    return " ".join(f"{old}@{at.isoformat()}" for old, at in released_lines[-_MOST_RELEASED:])
-
-
-def _parse_released(record: Verification) -> list[tuple[str, datetime]]:
-    entries = (entry.partition("@") for entry in record.released_lines.split())
-    return [(old, datetime.fromisoformat(at)) for old, _, at in entries]
 
 
 def _among(digest: bytes, digests: Collection[bytes]) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from .phone import PhoneNumber
 from .purposes import Budget, budget_of, failure_key
@@ -309,15 +309,14 @@ class Verification:
 class Outcome:
     """The result of an operation: a verification, or the reason for a refusal, or both.
 
-    `secret` is set once, after a successful start. `proof` is the signed token of a finished
-    verification, as long as it can be redeemed. `channels` are those that a resend would accept.
+    `proof` is the signed token of a finished verification, as long as it can be redeemed.
+    `channels` are those that a resend would accept. A start that succeeds returns `Started`.
     """
 
     reason: Reason | None = None
     verification: Verification | None = None
     retry_after: timedelta | None = None
     cause: Cause | None = None  #: set for `DELIVERY_FAILED`
-    secret: str | None = field(default=None, repr=False)
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
 
@@ -325,6 +324,22 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the operation succeeded."""
         return self.reason is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Outcome):
+    """The outcome of a start that succeeded: its `reason` is None.
+
+    `secret` is returned only here; keep it for `check` and `redeem`.
+    """
+
+    verification: Verification
+    secret: str = field(repr=False)
+
+    @property
+    def ok(self) -> Literal[True]:
+        """Always True."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from phone_verify import Channel, InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError, Verifier
+from phone_verify import Channel, InvalidPhoneError, Outcome, PhoneNumber, Reason, Started, StoreError, Verifier
 from phone_verify.api.representation import dial, seconds_left
 from phone_verify.http.client_address import call_address
 from phone_verify.i18n.languages import ENGLISH, named
@@ -93,7 +93,7 @@ def _perform(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
                 return False
             channel = Channel(form.cleaned_data["channel"]) if form.cleaned_data["channel"] else None
             language = named(get_language() or "") or ENGLISH
-            outcome = verifier.start(
+            outcome: Outcome = verifier.start(
                 form.cleaned_data["number"],
                 purpose=PURPOSE,
                 channel=channel,
@@ -101,7 +101,7 @@ def _perform(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
                 shown=[secret],
                 subject=str(request.user.pk),
             )
-            if outcome.verification is not None and outcome.secret is not None:
+            if isinstance(outcome, Started):
                 request.session[_SESSION_KEY] = [outcome.verification.id, outcome.secret]
         case "check":
             address = call_address(current_site(), page_call(request))

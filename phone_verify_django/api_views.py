@@ -35,7 +35,7 @@ from phone_verify.api import (
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
-from phone_verify.verifier import AsyncVerifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 from . import accounts, actions, calls, sessions
 from .site import current_site

@@ -13,7 +13,7 @@ from ..http.site import Site
 from ..i18n.texts import PAGE
 from ..model import Outcome, Reason, Redeemed
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 from . import bodies
 
 #: The `detail` of `reauthentication_required`, by what is missing.

@@ -23,7 +23,8 @@ from ..stores.threaded import InThread
 from ..test_numbers import load_test_numbers
 from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
-from ..verifier import AsyncVerifier, Verifier
+from ..verifier.blocking import Verifier
+from ..verifier.operations import AsyncVerifier
 from .drivers import load_drivers
 from .settings import PREFIX, Settings, host_of
 from .stores import open_async_store, open_store

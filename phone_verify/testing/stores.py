@@ -29,8 +29,9 @@ import pytest
 
 from .. import limits
 from ..codes import Keyring, new_id
-from ..lifecycle import LINE_REST, PAIR_REST, POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
+from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
+from ..lines import LINE_REST, PAIR_REST
 from ..model import Channel, CodeSource, IncomingCall, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan

@@ -17,11 +17,12 @@ from phone_verify.config.site import build
 from phone_verify.config.stores import open_async_store
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.model import Reason, Status
+from phone_verify.model import Reason, Started, Status
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.threaded import ThreadedStore
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import AsyncVerifier, Verifier
+from phone_verify.verifier.blocking import Verifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 from .harness import OTHER_PHONE, PHONE, AsyncFace, Harness, sms, wrong
 
@@ -50,15 +51,14 @@ def test_concurrent_flows_keep_every_limit() -> None:
         begun = await asyncio.gather(*(verifier.start(PHONE) for _ in range(20)))
         assert sum(outcome.ok for outcome in begun) == 5
         assert {outcome.reason for outcome in begun} == {None, Reason.TOO_MANY_REQUESTS}
-        outcome = next(outcome for outcome in begun if outcome.ok)
-        assert outcome.verification is not None
-        id, secret = outcome.verification.id, outcome.secret or ""
+        started = next(outcome for outcome in begun if isinstance(outcome, Started))
+        id, secret = started.verification.id, started.secret
         guess = wrong(driver.codes[0])
         guesses = await asyncio.gather(*(verifier.check(id, secret, guess) for _ in range(20)))
         assert sum(guess.reason is Reason.WRONG_CODE for guess in guesses) == 3
         other = await verifier.start(OTHER_PHONE)
-        assert other.verification is not None
-        id, secret = other.verification.id, other.secret or ""
+        assert isinstance(other, Started)
+        id, secret = other.verification.id, other.secret
         rights = await asyncio.gather(*(verifier.check(id, secret, driver.codes[-1]) for _ in range(20)))
         (right,) = [outcome for outcome in rights if outcome.ok]
         proofs = await asyncio.gather(*(verifier.redeem(right.proof or "", [secret], ["login"]) for _ in range(20)))
@@ -94,8 +94,8 @@ def test_cancelled_start_leaves_a_harmless_record() -> None:
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         outcome = await verifier.start(PHONE)
-        assert outcome.verification is not None
-        id, secret = outcome.verification.id, outcome.secret or ""
+        assert isinstance(outcome, Started)
+        id, secret = outcome.verification.id, outcome.secret
         assert (await verifier.check(id, secret, transport.notices[-1].code)).ok
         assert (await verifier.start(PHONE)).reason is Reason.TOO_MANY_REQUESTS
 
@@ -110,8 +110,8 @@ def test_blocking_and_async_share_records_and_counters() -> None:
         transport=transport,
     )
     begun = site.verifier.start(PHONE)
-    assert begun.verification is not None
-    id, secret, code = begun.verification.id, begun.secret or "", transport.notices[0].code
+    assert isinstance(begun, Started)
+    id, secret, code = begun.verification.id, begun.secret, transport.notices[0].code
 
     async def go_on() -> None:
         assert (await site.async_verifier.check(id, secret, wrong(code))).reason is Reason.WRONG_CODE
@@ -176,4 +176,5 @@ def test_program_in_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
     names: dict[str, Any] = {}
     exec(program, names)
-    assert asyncio.run(names["start"](PHONE.e164)).ok
+    id, secret = asyncio.run(names["start"](PHONE.e164))
+    assert names["site"].verifier.get(id, secret).ok

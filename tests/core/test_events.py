@@ -17,7 +17,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.events.record import LABELS, EventBus, VerificationEvent
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.model import Reason, Receipt
+from phone_verify.model import Reason, Receipt, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
@@ -292,9 +292,9 @@ def spray(harness: Harness, wrong_answers: int, right_answers: int = 0, first: i
     for n in range(wrong_answers + right_answers):
         phone = PhoneNumber(f"+98912{first + n:07d}")
         outcome = harness.start(FLASH, phone)
-        assert outcome.verification is not None
+        assert isinstance(outcome, Started)
         typed = "1234" if n < right_answers else "4321"
-        harness.verifier.check(outcome.verification.id, outcome.secret or "", typed)
+        harness.verifier.check(outcome.verification.id, outcome.secret, typed)
 
 
 def spraying_harness(*more: Any) -> Listening:
@@ -314,7 +314,7 @@ def test_spray_locks_short_codes_for_sign_in() -> None:
     refused = harness.verifier.check(id, secret, "1234")
     assert refused.reason is Reason.TOO_MANY_REQUESTS, "an open one compares nothing"
     begun = harness.start()
-    assert begun.verification is not None
+    assert isinstance(begun, Started)
     assert begun.verification.channel is SMS
     assert harness.start(FLASH, OTHER_PHONE, purpose="confirm", subject="7").ok
     harness.clock.move(25 * 3600)

@@ -20,7 +20,7 @@ from django.test import Client
 from django.utils import translation
 
 import phone_verify_django
-from phone_verify import PhoneNumber, Reason, Status
+from phone_verify import PhoneNumber, Reason, Started, Status
 from phone_verify.exchange import HttpResponse
 from phone_verify_django.accounts import phones_of
 from phone_verify_django.admin_send import _SESSION_KEY
@@ -75,7 +75,7 @@ def text(answer: Any) -> str:
 
 def started(phone: str = PHONE, purpose: str = "login") -> VerificationRow:
     outcome = current_site().verifier.start(PhoneNumber(phone), purpose=purpose)
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     return VerificationRow.objects.get(pk=outcome.verification.id)
 
 
@@ -473,10 +473,10 @@ def locked(configure: Configure, network: Network) -> tuple[str, str]:
     configure(sms="console://", max_failures=1, region="IR")
     verifier = current_site().verifier
     first, second = (verifier.start(PhoneNumber(PHONE)) for _ in range(2))
-    assert first.verification is not None
-    assert second.verification is not None
-    assert verifier.check(first.verification.id, first.secret or "", "000000").reason is Reason.WRONG_CODE
-    held = second.verification.id, second.secret or ""
+    assert isinstance(first, Started)
+    assert isinstance(second, Started)
+    assert verifier.check(first.verification.id, first.secret, "000000").reason is Reason.WRONG_CODE
+    held = second.verification.id, second.secret
     assert verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
     return held
 

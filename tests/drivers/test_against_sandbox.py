@@ -20,7 +20,7 @@ from phone_verify.errors import FailureKind, ProviderError
 from phone_verify.exchange import Exchange
 from phone_verify.http.call import ApiRequest, ApiResponse
 from phone_verify.http.site import Site
-from phone_verify.model import DeliveryState, Outcome, ProviderAccount, Status
+from phone_verify.model import DeliveryState, Outcome, ProviderAccount, Started, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import Fault, SandboxServer
 from phone_verify.sync import run
@@ -115,8 +115,8 @@ class Harness:
     def begin(self, phone: PhoneNumber, **more: Any) -> Outcome:
         outcome = self.verifier.start(phone, **more)
         assert outcome.ok, outcome
-        assert outcome.verification is not None
-        self.id, self.secret = outcome.verification.id, outcome.secret or ""
+        assert isinstance(outcome, Started)
+        self.id, self.secret = outcome.verification.id, outcome.secret
         return outcome
 
     def line(self, phone: PhoneNumber) -> str:

@@ -12,6 +12,7 @@ from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
+from ...lines import PAIR_REST
 from ...model import IncomingCall, Status, Verification
 from ..base import checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
@@ -129,7 +130,7 @@ class RowStore:
             if record is None:
                 return Denied(DenialReason.CLOSED)
             by_line = attachment.line is not None
-            siblings = turn.siblings(record.tag, at - lifecycle.PAIR_REST) if by_line else ()
+            siblings = turn.siblings(record.tag, at - PAIR_REST) if by_line else ()
             attached = lifecycle.attach(record, attachment, siblings, at)
             if not isinstance(attached, Denied):
                 # A line is reserved for one claim, also after a power failure.
