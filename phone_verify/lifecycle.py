@@ -37,11 +37,11 @@ from .limits import (
     tallied,
 )
 from .lines import holds_line, released_lines
-from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Status, Verification, with_changes
+from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import resend_delay
-from .purposes import SIGN_IN_PURPOSES, Budget, failure_key
+from .purposes import SIGN_IN_PURPOSES, Budget
 
 #: The allowed transitions. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -62,18 +62,12 @@ def may_move(old: Status, new: Status) -> bool:
 class Opening:
     """A verification to be created: the record without what depends on the store's clock."""
 
-    id: str
-    tag: str
-    phone: PhoneNumber
-    purpose: str
-    service: str
-    binding: bytes = field(repr=False)
+    request: Request
     channel: Channel
     driver: str
     plan: Plan
     key_id: str
     code_digest: bytes | None = field(repr=False)
-    locale: str | None
     resend_after: timedelta
     #: Whether any driver that may carry it has short codes, including those reached only by
     #: failover.
@@ -81,17 +75,38 @@ class Opening:
     #: Bindings that the caller presented: their open records of the same phone and purpose are
     #: cancelled by this start.
     shown: Collection[bytes] = field(default=(), repr=False)
-    #: Whether the browser is a trusted device of this phone: its wrong answers are counted
-    #: separately.
-    trusted: bool = False
-    budget: Budget = Budget.SIGN_IN
-    #: Keyed digest of the signed-in user; empty for none.
-    subject: str = ""
 
     @property
-    def failure_key(self) -> str:
-        """The name under which a store counts its wrong answers."""
-        return failure_key(self.budget, trusted=self.trusted)
+    def id(self) -> str:
+        """The id of the record."""
+        return self.request.id
+
+    @property
+    def tag(self) -> str:
+        """The tag of the phone."""
+        return self.request.tag
+
+    def record(self, now: datetime, failures: Failures | None = None) -> Verification:
+        """Return the record that is opened at `now`."""
+        return Verification(
+            request=self.request,
+            channel=self.channel,
+            driver=self.driver,
+            code_source=self.plan.code_source,
+            status=Status.PENDING,
+            key_id=self.key_id,
+            generation=1,
+            code_digest=self.code_digest,
+            code_length=self.plan.code_length,
+            short=self.plan.short,
+            attempts_left=self.plan.attempts,
+            sends=1,
+            created_at=now,
+            expires_at=now + self.plan.life,
+            resend_at=now + resend_delay(self.resend_after, 1),
+            read_at=now,
+            failures=failures,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,43 +198,14 @@ def open(
         return counts
     if lock is not None:
         return lock
-    record = Verification(
-        id=opening.id,
-        tag=opening.tag,
-        phone=opening.phone,
-        purpose=opening.purpose,
-        service=opening.service,
-        binding=opening.binding,
-        channel=opening.channel,
-        driver=opening.driver,
-        code_source=opening.plan.code_source,
-        status=Status.PENDING,
-        key_id=opening.key_id,
-        generation=1,
-        code_digest=opening.code_digest,
-        code_length=opening.plan.code_length,
-        short=opening.plan.short,
-        attempts_left=opening.plan.attempts,
-        sends=1,
-        locale=opening.locale,
-        created_at=now,
-        expires_at=now + opening.plan.life,
-        resend_at=now + resend_delay(opening.resend_after, 1),
-        read_at=now,
-        trusted=opening.trusted,
-        budget=opening.budget.value,
-        subject=opening.subject,
-        failures=failures,
-    )
     ended = [
         _closed(sibling, Status.CANCELLED, now)
         for sibling in siblings
-        if sibling.purpose == opening.purpose
-        and sibling.service == opening.service
+        if (sibling.purpose, sibling.service) == (opening.request.purpose, opening.request.service)
         and sibling.open_at(now)
         and _among(sibling.binding, opening.shown)
     ]
-    return Opened(record, ended, counts)
+    return Opened(opening.record(now, failures), ended, counts)
 
 
 def attach(

@@ -17,10 +17,11 @@ class PhoneVerifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
-        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing them registers checks and receivers
+        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing it registers receivers
         from .site import validate
 
         validate()
+        checks.refuse_mistakes()
         if apps.is_installed("allauth.account"):
             from .allauth import requirements
 

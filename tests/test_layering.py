@@ -233,6 +233,13 @@ def test_root_of_the_core_has_few_modules() -> None:
     assert len([path for path in (ROOT / "phone_verify").glob("*.py") if path.stem != "__init__"]) <= 19
 
 
+def test_modules_have_at_most_500_lines() -> None:
+    suites = {"phone_verify.testing.drivers", "phone_verify.testing.stores"}
+    paths = [entry for package in ("phone_verify", *sorted(ADAPTERS)) for entry in modules(package)]
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in paths if name not in suites}
+    assert {name: length for name, length in lengths.items() if length > 500} == {}
+
+
 def test_wrong_import_is_detected(tmp_path: Path) -> None:
     module = tmp_path / "wrong.py"
     module.write_text("def f():\n    from ..verifier.blocking import Verifier\n")

@@ -137,7 +137,7 @@ class MemoryStore:
                 opening,
                 phone.records.values() if opening.shown else (),
                 [(quota, phone.windows.get(quota.key)) for quota in quotas],
-                phone.failures.get(opening.failure_key),
+                phone.failures.get(opening.request.failure_key),
                 limits,
                 now,
             )

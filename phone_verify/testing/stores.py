@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -32,7 +32,7 @@ from ..codes import Keyring, new_id
 from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
 from ..lines import LINE_REST, PAIR_REST
-from ..model import Channel, CodeSource, IncomingCall, Status, Verification
+from ..model import Channel, CodeSource, IncomingCall, Request, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
 from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST
@@ -66,6 +66,8 @@ TOLD = Plan(CodeSource.PROVIDER, None, short=True, attempts=3, life=timedelta(se
 REMOTE = Plan(CodeSource.REMOTE_CHECK, 6, short=False, attempts=5, life=LIFE)
 CALL = Plan(CodeSource.NONE, None, short=False, attempts=5, life=LIFE)
 
+_REQUESTED = {field.name for field in fields(Request)}
+
 _keyring = Keyring(["a key of the store suite, no secret"])
 
 
@@ -88,23 +90,34 @@ def failure_count(record: Verification) -> int:
 def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:
     """Return a verification to open, with the right code's digest if the code is ours."""
     tag = _keyring.tag(phone)
-    plain = Opening(
+    request = Request(
         id=new_id(tag, os.urandom),
         tag=tag,
         phone=phone,
         purpose="login",
         service="default",
         binding=BINDING,
+        budget=Budget.SIGN_IN.value,
+    )
+    plain = Opening(
+        request=request,
         channel=Channel.INBOUND_CALL if plan.code_source is CodeSource.NONE else Channel.SMS,
         driver="fake",
         plan=plan,
         key_id="0a1b2c3d",
         code_digest=RIGHT if plan.code_source is CodeSource.LOCAL else None,
-        locale=None,
         resend_after=timedelta(seconds=60),
         short=plan.short,
     )
-    return replace(plain, **changes)
+    return opening_with(plain, **changes)
+
+
+def opening_with(order: Opening, **changes: Any) -> Opening:
+    """Return the opening with these fields changed, its request's among them."""
+    requested = {name: changes.pop(name) for name in _REQUESTED & changes.keys()}
+    if "budget" in requested:
+        requested["budget"] = requested["budget"].value
+    return replace(order, request=replace(order.request, **requested), **changes)
 
 
 def attachment(opening: Opening, **changes: Any) -> Attachment:
@@ -279,12 +292,18 @@ class StorePromises(StoreCase):
         changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "trusted": True}
         record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
         assert record == Verification(
-            id=order.id,
-            tag=order.tag,
-            phone=PHONE,
-            purpose="signup",
-            service="shop",
-            binding=BINDING,
+            request=Request(
+                id=order.id,
+                tag=order.tag,
+                phone=PHONE,
+                purpose="signup",
+                service="shop",
+                binding=BINDING,
+                locale="fa",
+                trusted=True,
+                subject="s" * 22,
+                budget="signed_in",
+            ),
             channel=Channel.SMS,
             driver="fake",
             code_source=CodeSource.LOCAL,
@@ -296,14 +315,10 @@ class StorePromises(StoreCase):
             short=False,
             attempts_left=5,
             sends=1,
-            locale="fa",
             created_at=clock(),
             expires_at=clock() + LIFE,
             resend_at=clock() + timedelta(seconds=60),
             read_at=clock(),
-            trusted=True,
-            subject="s" * 22,
-            budget="signed_in",
         )
         assert run(store.get(record.id, clock())) == record
 
@@ -348,9 +363,9 @@ class StorePromises(StoreCase):
     def test_ids_and_tags_are_case_sensitive(self, store: Store, clock: ManualClock) -> None:
         order = opening(tag="t" * 22, id="t" * 22 + "i" * 22)
         assert isinstance(run(store.open(order, [Quota("q", 1)], LIMITS, clock())), Verification)
-        other = replace(order, id="t" * 22 + "I" * 22)
+        other = opening_with(order, id="t" * 22 + "I" * 22)
         assert isinstance(run(store.open(other, [Quota("Q", 1)], LIMITS, clock())), Verification)
-        another = replace(order, tag="T" * 22, id="T" * 22 + "i" * 22, plan=CALL)
+        another = opening_with(order, tag="T" * 22, id="T" * 22 + "i" * 22, plan=CALL)
         assert isinstance(run(store.open(another, [Quota("q", 1)], LIMITS, clock())), Verification)
         assert len({record and record.id for record in (run(store.get(o.id, clock())) for o in (order, other))}) == 2
         assert run(store.count([Quota("k", 1)], clock())) == run(store.count([Quota("K", 1)], clock()))
@@ -1561,7 +1576,7 @@ class StorePromises(StoreCase):
         claim = self.claim_on(store, clock, LINE, phone=OTHER_PHONE)
         order = opening(OTHER_PHONE, binding=OTHER_BINDING)
         for shown in ([], [claim.binding]):
-            again = replace(order, id=opening(OTHER_PHONE).id)
+            again = opening_with(order, id=opening(OTHER_PHONE).id)
             run(store.open(again, [], LIMITS, clock()))
             answer = run(store.attach(again.id, attachment(again, line=LINE, shown=shown), clock()))
             assert isinstance(answer, Verification if shown else Denied)

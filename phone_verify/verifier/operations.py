@@ -31,6 +31,7 @@ from ..model import (
     Outcome,
     Reason,
     Redeemed,
+    Request,
     Started,
     Status,
     Verification,
@@ -153,13 +154,19 @@ class AsyncVerifier(ServerOperations):
         budget = self._admission.budget(phone, purpose, subject)
 
         async def open_with(candidate: Candidate) -> Verification | Denied:
-            opening = replace(
-                self._opening(tag, phone, purpose, candidate, locale, secret),
-                shown=bindings,
+            request = Request(
+                id=new_id(tag, self._parts.random_bytes),
+                tag=tag,
+                phone=phone,
+                purpose=purpose,
+                service="default",
+                binding=binding_digest(secret),
+                locale=locale,
                 trusted=trusted,
-                budget=budget,
                 subject=self.keyring.subject(subject),
+                budget=budget.value,
             )
+            opening = self._opening(request, candidate, bindings)
             return await self._store.open(opening, sends.of_phone, self._limits, self._now())
 
         channels = [channel] if channel else self.router.preferred
@@ -417,36 +424,23 @@ class AsyncVerifier(ServerOperations):
             return Reason.DESTINATION_NOT_ALLOWED
         return None
 
-    def _opening(
-        self,
-        tag: str,
-        phone: PhoneNumber,
-        purpose: str,
-        candidate: Candidate,
-        locale: str | None,
-        secret: str,
-    ) -> Opening:
-        id = new_id(tag, self._parts.random_bytes)
-        planned, key_id = candidate.plan, self.keyring.key_id
-        digest = None
+    def _opening(self, request: Request, candidate: Candidate, shown: Sequence[bytes]) -> Opening:
+        planned, key_id, digest = candidate.plan, self.keyring.key_id, None
         if planned.code_source is CodeSource.LOCAL and planned.code_length:
-            code = self._planner.code(candidate.driver, key_id, id, phone, purpose, 1, planned.code_length)
-            digest = self.keyring.digest(id, code)
+            code = self._planner.code(
+                candidate.driver, key_id, request.id, request.phone, request.purpose, 1, planned.code_length
+            )
+            digest = self.keyring.digest(request.id, code)
         return Opening(
-            id=id,
-            tag=tag,
-            phone=phone,
-            purpose=purpose,
-            service="default",
-            binding=binding_digest(secret),
+            request=request,
             channel=candidate.channel,
             driver=candidate.driver.name,
             plan=planned,
             key_id=key_id,
             code_digest=digest,
-            locale=locale,
             resend_after=self.policy.resend_after,
             short=candidate.short,
+            shown=shown,
         )
 
     def _outcome_for(self, record: Verification | None, reason: Reason | None = None) -> Outcome:

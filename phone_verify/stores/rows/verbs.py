@@ -107,7 +107,7 @@ class RowStore:
                 opening,
                 turn.siblings(opening.tag, at) if opening.shown else (),
                 [(quota, phone.window(quota.key)) for quota in quotas],
-                phone.failures_of(opening.failure_key),
+                phone.failures_of(opening.request.failure_key),
                 limits,
                 at,
             )
