@@ -140,10 +140,11 @@ def _in_process(dsn: str, store: str, starts: int, waves: int) -> list[dict[str,
 
 
 def _core(dsn: str, store: str, starts: int, waves: int) -> list[dict[str, float]]:
-    from phone_verify import PhoneNumber, Settings, Started, build
+    from phone_verify import PhoneNumber, Settings, Started, build_site
 
-    site = build(
-        Settings.read({"sms": dsn, "store": store, **_QUOTAS}), framework_keys=["k-key-for-tests-0123456789abcdef"]
+    site = build_site(
+        Settings.from_mapping({"sms": dsn, "store": store, **_QUOTAS}),
+        framework_keys=["k-key-for-tests-0123456789abcdef"],
     )
     phones = _phones()
 

@@ -7,7 +7,7 @@ import re
 
 from phone_verify import Started
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import Store
 from phone_verify.testing.transport import FakeTransport
@@ -26,9 +26,9 @@ class Cycle:
 
     def __init__(self, url: str, own: dict[str, Store] | None = None) -> None:
         self.transport = FakeTransport()
-        settings = Settings.read({"sms": "console://", "store": url, "secret_keys": [KEY], **QUOTAS})
+        settings = Settings.from_mapping({"sms": "console://", "store": url, "secret_keys": [KEY], **QUOTAS})
         stores = {scheme: (lambda _, store=store: store) for scheme, store in (own or {}).items()}
-        self.verifier: Verifier = build(settings, transport=self.transport, stores=stores).verifier
+        self.verifier: Verifier = build_site(settings, transport=self.transport, stores=stores).verifier
         self._phones = itertools.cycle(PHONES)
 
     def start(self, phone: PhoneNumber | None = None) -> tuple[str, str, str]:

@@ -1,6 +1,6 @@
 """Verify phone numbers by SMS code, flash call or inbound call, with any provider.
 
-    site = build(Settings.read(environ=os.environ))
+    site = build_site(Settings.from_mapping(environ=os.environ))
     started = site.verifier.start(PhoneNumber.parse("+989120000000"))
     if isinstance(started, Started):  # else `started.reason` is why not
         outcome = site.verifier.check(started.verification.id, started.secret, "482913")
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .config.settings import Settings
-    from .config.site import build
+    from .config.site import build_site
     from .errors import (
         ConfigurationError,
         InvalidPhoneError,
@@ -34,7 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "config.settings": ("Settings",),
-    "config.site": ("build",),
+    "config.site": ("build_site",),
     "errors": (
         "ConfigurationError",
         "InvalidPhoneError",
@@ -70,7 +70,7 @@ __all__ = [
     "UnclearError",
     "Verification",
     "Verifier",
-    "build",
+    "build_site",
 ]
 
 

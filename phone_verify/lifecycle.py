@@ -102,7 +102,7 @@ class Opening:
             attempts_left=self.plan.attempts,
             sends=1,
             created_at=now,
-            expires_at=now + self.plan.life,
+            expires_at=now + self.plan.ttl,
             resend_at=now + resend_delay(self.resend_after, 1),
             read_at=now,
             failures=failures,
@@ -150,7 +150,7 @@ class Spent:
     tally: TallyChange | None = None
 
     @property
-    def proven(self) -> bool:
+    def verified(self) -> bool:
         """Whether this answer verified the record."""
         return self.answer is AttemptResult.RIGHT
 
@@ -163,7 +163,7 @@ class ResolvedCheck:
     """
 
     record: Verification
-    proven: bool
+    verified: bool
     failures: Failures | None = None
     tally: TallyChange | None = None
 
@@ -250,7 +250,7 @@ def attach(
         code_length=attachment.code_length,
         short=attachment.plan.short,
         attempts_left=min(record.attempts_left, attachment.plan.attempts),
-        expires_at=min(record.expires_at, now + attachment.plan.life),
+        expires_at=min(record.expires_at, now + attachment.plan.ttl),
         reference=attachment.reference,
         line=attachment.line,
         caller_hint=attachment.caller_hint,
@@ -331,7 +331,7 @@ def resolve_check(
     if right and present:
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
         proven = with_changes(_closed(record, Status.VERIFIED, now), failures=kept)
-        return ResolvedCheck(proven, proven=True, failures=kept, tally=taken_back(record, answering, address, now))
+        return ResolvedCheck(proven, verified=True, failures=kept, tally=taken_back(record, answering, address, now))
     if right is None:
         failures = drop_failure(failures, now)
     change = None
@@ -339,7 +339,7 @@ def resolve_check(
         record, change = tallied(record, answering, address, now)
     if present and record.attempts_left == 0 and record.pending_checks == 0:
         record = _closed(record, Status.EXHAUSTED, now)
-    return ResolvedCheck(with_changes(record, failures=failures), proven=False, failures=failures, tally=change)
+    return ResolvedCheck(with_changes(record, failures=failures), verified=False, failures=failures, tally=change)
 
 
 def reopen(
@@ -445,7 +445,7 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
     return True, with_changes(record, polled_at=now)
 
 
-def proof_due(record: Verification | None, binding: bytes, subject: str, now: datetime) -> Verification | None:
+def redeem(record: Verification | None, binding: bytes, subject: str, now: datetime) -> Verification | None:
     """Return the verified record with its proof marked as redeemed.
 
     None if not bound, too old, redeemed, or another user's. The signed-in user must match for every

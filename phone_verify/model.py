@@ -118,7 +118,7 @@ class Order:
 
     phone: PhoneNumber
     channel: Channel
-    life: timedelta
+    ttl: timedelta
     code: str | None = field(default=None, repr=False)
     text: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)

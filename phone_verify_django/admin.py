@@ -346,7 +346,7 @@ class _VerifiedPhoneColumns:
     @admin.display(description=_("used for sign-in"))
     def login(self, phone: VerifiedPhone) -> str:
         """Return whether the number signs in this user."""
-        return admin_display.yes(phone.signs_in is not None)
+        return admin_display.yes(phone.login_phone is not None)
 
     @admin.display(description=_("verified"))
     def verified(self, phone: VerifiedPhone) -> str:

@@ -131,7 +131,7 @@ def is_lenient() -> bool:
 def read() -> Settings:
     """Return the settings from `PHONE_VERIFY` and the environment. Raises `ImproperlyConfigured`."""
     try:
-        return Settings.read(core_values(), os.environ)
+        return Settings.from_mapping(core_values(), os.environ)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
 

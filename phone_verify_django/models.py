@@ -17,7 +17,7 @@ from .fields import ExactCharField
 class VerifiedPhone(models.Model):
     """A verified number of a user, who alone has it unless the site lets users share numbers.
 
-    `is_primary` and `signs_in` are set or NULL, so that plain unique constraints work on every
+    `is_primary` and `login_phone` are set or NULL, so that plain unique constraints work on every
     database; MariaDB has no conditional ones. `save` sets them, and `phones` updates them when a row
     is deleted.
     """
@@ -28,7 +28,7 @@ class VerifiedPhone(models.Model):
     #: True for one of the user's numbers, NULL for the others.
     is_primary = models.BooleanField(null=True, default=None, editable=False)
     #: A copy of the number for the one user whom it signs in; NULL for others who share it.
-    signs_in = models.CharField(max_length=16, null=True, default=None, editable=False)
+    login_phone = models.CharField(max_length=16, null=True, default=None, editable=False)
 
     class Meta:
         verbose_name = _("verified phone")
@@ -36,14 +36,15 @@ class VerifiedPhone(models.Model):
         indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
         constraints = (
             # Not `unique`, which on PostgreSQL creates a second index for LIKE.
-            models.UniqueConstraint(fields=["signs_in"], name="phone_verify_one_signs_in"),
+            models.UniqueConstraint(fields=["login_phone"], name="phone_verify_one_signs_in"),
             models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_once"),
             models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_one_primary"),
             models.CheckConstraint(
                 condition=models.Q(is_primary=True) | models.Q(is_primary=None), name="phone_verify_primary_or_null"
             ),
             models.CheckConstraint(
-                condition=models.Q(signs_in=models.F("phone")) | models.Q(signs_in=None), name="phone_verify_signs_in"
+                condition=models.Q(login_phone=models.F("phone")) | models.Q(login_phone=None),
+                name="phone_verify_signs_in",
             ),
         )
 
@@ -59,8 +60,8 @@ class VerifiedPhone(models.Model):
         if self._state.adding:
             rows = type(self)._default_manager.using(kwargs.get("using"))
             self.is_primary = None if rows.filter(user_id=self.user_id, is_primary=True).exists() else True
-            shares = self.signs_in is None and app_settings.account_settings().shared_phones
-            self.signs_in = None if shares and rows.filter(signs_in=self.phone).exists() else self.phone
+            shares = self.login_phone is None and app_settings.account_settings().shared_phones
+            self.login_phone = None if shares and rows.filter(login_phone=self.phone).exists() else self.phone
         super().save(*args, **kwargs)
 
 

@@ -55,7 +55,7 @@ def register_code(
     purpose: str,
     code: str,
     *,
-    life: timedelta,
+    ttl: timedelta,
     shown: Sequence[str] = (),
     user_id: str = "",
 ) -> tuple[Outcome, PendingVerification | None]:
@@ -67,7 +67,7 @@ def register_code(
     `subject`. Return the outcome, and what the session must keep if it succeeded. Refusal: too many
     requests.
     """
-    flows = _verifier_for(verifier, _ExternalCodes(CodeSource.PROVIDER, code=code, cap=life))
+    flows = _verifier_for(verifier, _ExternalCodes(CodeSource.PROVIDER, code=code, cap=ttl))
     outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, shown=shown, subject=user_id))
     if not isinstance(outcome, Started):
         return outcome, None

@@ -264,7 +264,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            due = lifecycle.proof_due(record, binding, subject, now)
+            due = lifecycle.redeem(record, binding, subject, now)
             if due is not None:
                 phone.records[id] = due
             return due
@@ -331,7 +331,7 @@ class MemoryStore:
         else:
             phone.failures[record.failure_key] = failures
             phone.ends_at = max(phone.ends_at, failures.expires_at)
-        if answer.proven:
+        if answer.verified:
             self._clear(phone, record)
         if change is None:
             return

@@ -60,11 +60,11 @@ NOBODY = Answering()
 NO_DELAY = timedelta(0)
 LIFE = timedelta(seconds=300)
 
-OURS = Plan(CodeSource.LOCAL, 6, short=False, attempts=5, life=LIFE)
-SHORT = Plan(CodeSource.LOCAL, 4, short=True, attempts=3, life=timedelta(seconds=180))
-TOLD = Plan(CodeSource.PROVIDER, None, short=True, attempts=3, life=timedelta(seconds=180))
-REMOTE = Plan(CodeSource.REMOTE_CHECK, 6, short=False, attempts=5, life=LIFE)
-CALL = Plan(CodeSource.NONE, None, short=False, attempts=5, life=LIFE)
+OURS = Plan(CodeSource.LOCAL, 6, short=False, attempts=5, ttl=LIFE)
+SHORT = Plan(CodeSource.LOCAL, 4, short=True, attempts=3, ttl=timedelta(seconds=180))
+TOLD = Plan(CodeSource.PROVIDER, None, short=True, attempts=3, ttl=timedelta(seconds=180))
+REMOTE = Plan(CodeSource.REMOTE_CHECK, 6, short=False, attempts=5, ttl=LIFE)
+CALL = Plan(CodeSource.NONE, None, short=False, attempts=5, ttl=LIFE)
 
 _REQUESTED = {field.name for field in fields(Request)}
 
@@ -531,11 +531,11 @@ class StorePromises(StoreCase):
         record = self.open(store, clock, id=order.id)
         self.spend(store, clock, record, WRONG)
         clock.move(100)
-        more = replace(OURS, attempts=10, life=timedelta(seconds=600))
+        more = replace(OURS, attempts=10, ttl=timedelta(seconds=600))
         attached = run(store.attach(order.id, attachment(order, plan=more), clock()))
         assert isinstance(attached, Verification)
         assert (attached.attempts_left, attached.expires_at) == (4, record.expires_at)
-        less = replace(OURS, attempts=2, life=timedelta(seconds=60))
+        less = replace(OURS, attempts=2, ttl=timedelta(seconds=60))
         attached = run(store.attach(order.id, attachment(order, plan=less, generation=2), clock()))
         assert isinstance(attached, Verification)
         assert (attached.attempts_left, attached.expires_at) == (2, clock() + timedelta(seconds=60))
@@ -790,7 +790,7 @@ class StorePromises(StoreCase):
         assert refused.why is DenialReason.CLOSED
         judged = run(store.resolve_check(record.id, True, 1, NOBODY, clock()))
         assert judged is not None
-        assert judged.proven, "the last one may have been right"
+        assert judged.verified, "the last one may have been right"
 
     @pytest.mark.parametrize("order", [(True, False, False), (False, True, False), (False, False, True)])
     def test_right_remote_answer_counts_at_any_time(
@@ -803,7 +803,7 @@ class StorePromises(StoreCase):
         for right in order:
             judged = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
-            proven.append(judged.proven)
+            proven.append(judged.verified)
         assert proven == [*order]
         assert (found := run(store.get(record.id, clock())))
         assert (found.status, failure_count(found)) == (Status.VERIFIED, 0)
@@ -814,7 +814,7 @@ class StorePromises(StoreCase):
         for _ in range(2):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         judged = [run(store.resolve_check(record.id, True, 1, NOBODY, clock())) for _ in range(2)]
-        assert [one and one.proven for one in judged] == [True, False]
+        assert [one and one.verified for one in judged] == [True, False]
 
     def test_remote_code_is_exhausted_by_the_last_answer(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
@@ -823,11 +823,11 @@ class StorePromises(StoreCase):
         for right, status, failures in ((None, Status.PENDING, 1), (False, Status.EXHAUSTED, 1)):
             judged = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.record.status, failure_count(judged.record), judged.proven) == (status, failures, False)
+            assert (judged.record.status, failure_count(judged.record), judged.verified) == (status, failures, False)
             assert run(store.get(record.id, clock())) == judged.record
         late = run(store.resolve_check(record.id, True, 1, NOBODY, clock()))
         assert late is not None
-        assert (late.record.status, late.proven) == (Status.EXHAUSTED, False), "nothing leaves a final state"
+        assert (late.record.status, late.verified) == (Status.EXHAUSTED, False), "nothing leaves a final state"
 
     def test_right_answer_to_a_voided_code_verifies_nothing(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
@@ -838,11 +838,11 @@ class StorePromises(StoreCase):
         for right in (True, False):
             dead = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert dead is not None
-            assert (dead.record.open, dead.proven) == (True, False)
+            assert (dead.record.open, dead.verified) == (True, False)
         clock.move(LIFE.total_seconds())
         over = run(store.resolve_check(record.id, True, 2, NOBODY, clock()))
         assert over is not None
-        assert over.proven is False
+        assert over.verified is False
 
     def test_unchecked_attempt_is_no_failure_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
@@ -852,7 +852,7 @@ class StorePromises(StoreCase):
             assert spent.record.attempts_left == left
             judged = run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.proven, judged.record.attempts_left, failure_count(judged.record)) == (False, left, 0)
+            assert (judged.verified, judged.record.attempts_left, failure_count(judged.record)) == (False, left, 0)
         self.fail(store, clock, 2)
         run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Verification)
@@ -1235,7 +1235,7 @@ class StorePromises(StoreCase):
     # Resends.
 
     def test_each_resend_waits_twice_as_long(self, store: Store, clock: ManualClock) -> None:
-        record = self.open(store, clock, plan=replace(OURS, life=timedelta(seconds=600)))
+        record = self.open(store, clock, plan=replace(OURS, ttl=timedelta(seconds=600)))
         for sends, delay in [(2, 60), (3, 120), (4, 240)]:
             clock.move(delay - 0.000001)
             refused = self.reopen(store, clock, record)

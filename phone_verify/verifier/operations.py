@@ -23,7 +23,7 @@ from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
 from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_time, event_for
 from ..inbound import InboundCalls
-from ..lifecycle import AttemptResult, Opening, Spent, has_proof, proof_due
+from ..lifecycle import AttemptResult, Opening, Spent, has_proof, redeem
 from ..limits import Answering, DenialReason, Denied
 from ..model import (
     Channel,
@@ -355,7 +355,7 @@ class AsyncVerifier(ServerOperations):
         for secret in list(secrets)[:MAX_SECRETS]:
             found = await self._bound(id, secret)
             if isinstance(found, Verification) and found.closed_at is not None:
-                due = proof_due(found, binding_digest(secret), own, found.read_at)
+                due = redeem(found, binding_digest(secret), own, found.read_at)
                 return _redeemed(due, found.closed_at) if due is not None else None
         return None
 
@@ -393,7 +393,7 @@ class AsyncVerifier(ServerOperations):
         judged = await self._store.resolve_check(record.id, right, record.generation, answering, self._now())
         if judged is None:
             return Outcome(Reason.NOT_FOUND)
-        if judged.proven:
+        if judged.verified:
             self._rights.add(answering.rights)
             return self._outcome_for(judged.record)
         if right is None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.config.stores import open_async_store
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
@@ -84,8 +84,10 @@ class HangsOnce(FakeTransport):
 def test_cancelled_start_leaves_a_harmless_record() -> None:
     """It counts as sent, since the message may be in transit, and no client received its secret."""
     transport = HangsOnce()
-    settings = Settings.read({"sms": "console://", "sends_per_hour": "2"})
-    verifier = build(settings, framework_keys=["k-key-for-tests-0123456789abcdef"], transport=transport).async_verifier
+    settings = Settings.from_mapping({"sms": "console://", "sends_per_hour": "2"})
+    verifier = build_site(
+        settings, framework_keys=["k-key-for-tests-0123456789abcdef"], transport=transport
+    ).async_verifier
 
     async def flows() -> None:
         cancelled = asyncio.create_task(verifier.start(PHONE))
@@ -104,8 +106,8 @@ def test_cancelled_start_leaves_a_harmless_record() -> None:
 
 def test_blocking_and_async_share_records_and_counters() -> None:
     transport = FakeTransport()
-    site = build(
-        Settings.read({"sms": "console://", "sends_per_hour": "2"}),
+    site = build_site(
+        Settings.from_mapping({"sms": "console://", "sends_per_hour": "2"}),
         framework_keys=["k-key-for-tests-0123456789abcdef"],
         transport=transport,
     )
@@ -127,8 +129,8 @@ def test_blocking_and_async_share_records_and_counters() -> None:
 
 
 def test_blocking_and_async_share_success_counts() -> None:
-    site = build(
-        Settings.read({"flash_call": "ssms://NAME:KEY@default"}),
+    site = build_site(
+        Settings.from_mapping({"flash_call": "ssms://NAME:KEY@default"}),
         framework_keys=["k-key-for-tests-0123456789abcdef"],
         transport=FakeTransport(),
     )
@@ -151,7 +153,7 @@ def test_redis_store_has_an_async_client() -> None:
 
 def test_site_without_the_extra_is_blocking_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    site = build(Settings.read({"sms": "console://"}), framework_keys=["k-key-for-tests-0123456789abcdef"])
+    site = build_site(Settings.from_mapping({"sms": "console://"}), framework_keys=["k-key-for-tests-0123456789abcdef"])
     assert site.verifier.start(PHONE).ok
     with pytest.raises(ConfigurationError, match=r"phone-verify\[async\]"):
         _ = site.async_verifier
@@ -160,7 +162,8 @@ def test_site_without_the_extra_is_blocking_and_names_it(monkeypatch: pytest.Mon
 def test_blocking_site_imports_no_async_client() -> None:
     program = (
         "import sys, phone_verify as c\n"
-        "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
+        "settings = c.Settings.from_mapping({'sms': 'console://'})\n"
+        "site = c.build_site(settings, framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
         "from phone_verify.phone import PhoneNumber\n"
         "assert site.verifier.start(PhoneNumber('+989120000000')).ok\n"
         "print(sorted({'aiohttp', 'asyncio', 'phone_verify.transports.aio'} & set(sys.modules)))"

@@ -42,7 +42,7 @@ FINAL = [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.EXPIRED, Statu
 
 def plan(code_source: CodeSource = CodeSource.LOCAL, **changes: object) -> Plan:
     length = 6 if code_source in (CodeSource.LOCAL, CodeSource.REMOTE_CHECK) else None
-    plain = Plan(code_source, length, short=code_source is CodeSource.PROVIDER, attempts=5, life=timedelta(seconds=300))
+    plain = Plan(code_source, length, short=code_source is CodeSource.PROVIDER, attempts=5, ttl=timedelta(seconds=300))
     return replace(plain, **changes)
 
 
@@ -92,7 +92,7 @@ receipts = st.builds(
         status=status,
         generation=generation,
         sends=generation,
-        plan=plan(code_source, attempts=attempts, life=timedelta(seconds=seconds)),
+        plan=plan(code_source, attempts=attempts, ttl=timedelta(seconds=seconds)),
         line=line,
     ),
     code_sources,
@@ -146,7 +146,7 @@ class Life:
         self.keep(due[1] if due else None)
 
     def redeem(self, now: datetime, binding: bytes) -> None:
-        self.keep(lifecycle.proof_due(self.record, binding, "", now))
+        self.keep(lifecycle.redeem(self.record, binding, "", now))
 
     def keep(self, record: Verification | None) -> None:
         self.record = record or self.record
@@ -287,7 +287,7 @@ def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -
     for known in (record, None):
         assert judge_answer(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
         assert lifecycle.reopen(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
-        assert lifecycle.proof_due(known, binding, "", NOW) is None
+        assert lifecycle.redeem(known, binding, "", NOW) is None
         assert lifecycle.may_poll(known, binding, NOW) is None
 
 

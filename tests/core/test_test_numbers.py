@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel, Reason, Receipt, Started
 from phone_verify.phone import PhoneNumber
@@ -242,12 +242,12 @@ def test_test_number_settings_reach_verifier_as_production() -> None:
         "sms": "amoot://TOKEN@default",
         "test_passcodes": f"+989120000000=482193@{last_day}",
     }
-    settings = Settings.read(values)
+    settings = Settings.from_mapping(values)
     assert "482193" not in repr(settings)
     with pytest.raises(ConfigurationError, match="IN_PRODUCTION"):
-        build(settings)
-    named = Settings.read({**values, "test_passcodes_in_production": "+989120000000"})
-    for verifier in (build(settings, production=False).verifier, build(named).verifier):
+        build_site(settings)
+    named = Settings.from_mapping({**values, "test_passcodes_in_production": "+989120000000"})
+    for verifier in (build_site(settings, production=False).verifier, build_site(named).verifier):
         started = verifier.start(PHONE)
         assert isinstance(started, Started)
         assert verifier.check(started.verification.id, started.secret, "482193").ok

@@ -14,7 +14,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from phone_verify.api.routes import handle
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.drivers.base import ReportsAccount
 from phone_verify.errors import FailureKind, ProviderError
 from phone_verify.exchange import Exchange
@@ -108,7 +108,7 @@ class Harness:
             "resend_after": 0,
         }
         self.clock = ManualClock()
-        self.site = build(Settings.read({**settings, channel: dsn}), clock=self.clock)
+        self.site = build_site(Settings.from_mapping({**settings, channel: dsn}), clock=self.clock)
         self.server, self.verifier = server, self.site.verifier
         self.driver = self.verifier.drivers[driver]
 

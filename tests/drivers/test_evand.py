@@ -397,7 +397,7 @@ def test_user_token_never_appears_in_text(caplog: pytest.LogCaptureFixture) -> N
     site = Site(spoken, amoot, dsns=["amoot://FAKE-TOKEN@default"])
     outcome = site.begin(user_token=token)
     assert "refused an order" in caplog.text
-    order = Order(PHONE, Channel.SMS, ORDER.life, user_token=token)
+    order = Order(PHONE, Channel.SMS, ORDER.ttl, user_token=token)
     shown = "".join(map(repr, (outcome, site.transport.requests, order))) + caplog.text
     assert "USER" not in shown
     other = site.transport.requests[-1]

@@ -118,7 +118,7 @@ class OnRedis(StorePromises, StoreRaces):
 
     def test_short_ttl_does_not_shorten_an_earlier_longer_one(self, store: RedisStore, clock: ManualClock) -> None:
         long = self.claim_on(store, clock, LINE)
-        short = self.open(store, clock, plan=replace(CALL, life=timedelta(seconds=60)))
+        short = self.open(store, clock, plan=replace(CALL, ttl=timedelta(seconds=60)))
         clock.move(120)
         assert isinstance(run(store.attach(short.id, attachment(opening(), line=LINE), clock())), Denied)
         assert run(store.find("fake", long.tag, "ref", clock())) is not None

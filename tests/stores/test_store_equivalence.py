@@ -48,7 +48,7 @@ PLANS = [
     TOLD,
     REMOTE,
     CALL,
-    replace(CALL, life=timedelta(seconds=61)),
+    replace(CALL, ttl=timedelta(seconds=61)),
     replace(REMOTE, attempts=1, code_length=None),
 ]
 #: For drawing: hypothesis shrinks towards the first.
@@ -251,7 +251,7 @@ class Lines(SideBySide):
 
     @rule(
         target=orders,
-        plan=st.sampled_from([CALL, OURS, replace(CALL, life=timedelta(seconds=61))]),
+        plan=st.sampled_from([CALL, OURS, replace(CALL, ttl=timedelta(seconds=61))]),
         binding=bindings,
         line=two_lines,
         shown=shown,

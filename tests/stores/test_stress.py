@@ -14,7 +14,7 @@ import pytest
 
 from phone_verify import Started
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.lifecycle import AttemptResult, Spent
 from phone_verify.limits import Denied, Limits, Quota
@@ -135,7 +135,7 @@ def test_resends_in_between_refill_nothing(place: Place, store: Store, phone: Ph
     assert compared == (5 if place.compares_here else 0)
     found = run(store.get(order.id, None))
     assert found is not None
-    assert found.expires_at <= found.created_at + order.plan.life
+    assert found.expires_at <= found.created_at + order.plan.ttl
 
 
 @pytest.mark.parametrize("_", range(ROUNDS))
@@ -270,7 +270,7 @@ def site(store: Any, transport: Any = None) -> Any:
         "secret_keys": "a key for tests only and long enough for them",
         "store": "fire:",
     }
-    return build(Settings.read(settings), stores={"fire": lambda url: store}, transport=transport).verifier
+    return build_site(Settings.from_mapping(settings), stores={"fire": lambda url: store}, transport=transport).verifier
 
 
 def dies(place: Place, work: Any) -> bool:

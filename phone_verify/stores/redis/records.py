@@ -112,7 +112,7 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
         optional(attachment.line.e164 if attachment.line is not None else None),
         attachment.plan.code_source.value,
         str(attachment.plan.attempts),
-        str(microseconds(attachment.plan.life)),
+        str(microseconds(attachment.plan.ttl)),
         attachment.channel.value,
         plain(attachment.driver),
         plain(attachment.key_id),

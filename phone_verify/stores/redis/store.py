@@ -154,7 +154,7 @@ class _Verbs:
             *opening_values(opening),
             opening.request.subject,
             opening.request.budget,
-            str(microseconds(opening.plan.life)),
+            str(microseconds(opening.plan.ttl)),
             str(microseconds(resend_delay(opening.resend_after, 1))),
             flag(opening.short),
             str(limits.failures),
@@ -230,7 +230,7 @@ class _Verbs:
         record = reply.read()
         if record is None:
             return None
-        return ResolvedCheck(record, proven=reply.word == "proven", failures=reply.failures, tally=reply.tally())
+        return ResolvedCheck(record, verified=reply.word == "proven", failures=reply.failures, tally=reply.tally())
 
     async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
         told = (

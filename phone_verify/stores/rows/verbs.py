@@ -244,7 +244,7 @@ class RowStore:
     async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
         def step(turn: Transaction) -> Verification | None:
             record, phone, at = turn.record(id)
-            due = lifecycle.proof_due(record, binding, subject, at)
+            due = lifecycle.redeem(record, binding, subject, at)
             if due is not None:
                 turn.write(self._writes.redeem, phone, due, at)
             return due
@@ -296,7 +296,7 @@ class RowStore:
         """Write the effects of an answer."""
         record = answer.record
         phone.fail(record.failure_key, answer.failures)
-        if answer.proven:
+        if answer.verified:
             phone.succeed(record)
         tally = tally_rows(answer.tally, answering.address, at)
         if tally and turn.alone and not self._writes.at_once:
