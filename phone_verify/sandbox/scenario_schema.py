@@ -87,7 +87,8 @@ _FORMATS = FormatChecker(())
 
 @_FORMATS.checks("phone")
 def _is_phone(value: object) -> bool:
-    return read_number(value) is not None
+    # A text only: YAML reads 07120000000 without quotes as an octal number, which is another phone's.
+    return isinstance(value, str) and read_number(value) is not None
 
 
 @_FORMATS.checks("local-url")
