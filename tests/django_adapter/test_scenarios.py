@@ -12,7 +12,12 @@ from tests.clients import AsyncDjangoCarrier, DjangoCarrier
 from tests.scenarios import SCENARIOS, SETTINGS, Stage
 
 
-@pytest.fixture(params=[DjangoCarrier, AsyncDjangoCarrier], ids=["wsgi", "asgi"])
+@pytest.fixture(
+    params=[
+        pytest.param(DjangoCarrier, id="wsgi"),
+        pytest.param(AsyncDjangoCarrier, id="asgi", marks=pytest.mark.slow),
+    ]
+)
 def stage(
     request: pytest.FixtureRequest,
     sandbox: SandboxServer,

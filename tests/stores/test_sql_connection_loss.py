@@ -94,7 +94,7 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
 }
 
 
-@pytest.fixture(scope="module", params=servers.KINDS)
+@pytest.fixture(scope="module", params=["postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
     with servers.database(request.param) as url:
         upgrade(url)
