@@ -436,6 +436,14 @@ def test_a_fifth_of_the_quota_is_kept_for_your_code(quota: str) -> None:
     assert harness.start(phone=phones[5], address="192.0.2.1").ok
 
 
+def test_resend_by_a_visitor_leaves_the_fifth_too() -> None:
+    harness = Harness(sms(), sends_per_hour_total=5)
+    *_, (id, secret) = [harness.begun(phone=PhoneNumber(f"+98912000000{n}"), by_client=True) for n in range(4)]
+    harness.clock.move(60)
+    assert harness.verifier.resend(id, secret, by_client=True).reason is Reason.TOO_MANY_REQUESTS
+    assert harness.verifier.resend(id, secret).ok
+
+
 def test_ipv6_48_has_ten_times_the_64_limit() -> None:
     harness = Harness(sms(), sends_per_hour_per_address=2, sends_per_hour_per_prefix=0)
     phones = [PhoneNumber(f"+98912{n:07}") for n in range(1, 30)]
