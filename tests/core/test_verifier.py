@@ -444,6 +444,16 @@ def test_resend_by_a_visitor_leaves_the_fifth_too() -> None:
     assert harness.verifier.resend(id, secret).ok
 
 
+@pytest.mark.parametrize(("quota", "exact"), [("sends_per_hour_per_address", True), ("sends_per_hour_total", False)])
+def test_only_the_wait_of_an_address_is_exact(quota: str, exact: bool) -> None:
+    """The wait for a quota that others use would reveal when they started."""
+    harness = Harness(sms(), **{quota: 1})
+    harness.begun(address="192.0.2.1")
+    harness.clock.move(60)
+    refused = harness.start(phone=PhoneNumber("+989120000001"), address="192.0.2.1")
+    assert refused.retry_after == timedelta(minutes=59 if exact else 60)
+
+
 def test_ipv6_48_has_ten_times_the_64_limit() -> None:
     harness = Harness(sms(), sends_per_hour_per_address=2, sends_per_hour_per_prefix=0)
     phones = [PhoneNumber(f"+98912{n:07}") for n in range(1, 30)]
