@@ -272,6 +272,12 @@ def test_fixed_line_may_place_an_inbound_call() -> None:
     assert outcome.verification.channel is CALL
 
 
+def test_missing_channel_is_reported_even_at_a_limit() -> None:
+    harness = Harness(sms(), sends_per_hour_total=1)
+    harness.begun()
+    assert harness.start(FLASH).reason is Reason.CHANNEL_UNAVAILABLE
+
+
 def test_without_any_channel_nothing_can_start() -> None:
     assert Harness().start().reason is Reason.NOT_CONFIGURED
 
