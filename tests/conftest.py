@@ -11,12 +11,17 @@ from pathlib import Path
 
 import pytest
 import pytest_timeout
+from hypothesis import settings
 
 from hatch_build import generate
 from phone_verify.sandbox import SandboxServer
 
 # `pytester` runs the plugin in a separate pytest.
 pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
+
+# Each test has a time limit; a limit for each example would fail on a busy machine.
+settings.register_profile("phone_verify", deadline=None)
+settings.load_profile("phone_verify")
 
 #: Options for a pytest that a test starts: without unused plugins it starts in half the time.
 BARE = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:anyio", "-p", "no:xdist")
