@@ -83,8 +83,9 @@ def answer(
 
 def environment(**ours: str) -> dict[str, str]:
     """Return this process's environment without a site, plus the variables `ours`."""
-    sites = ("PHONE_VERIFY_", "DJANGO_SETTINGS_MODULE", "FLASK_APP", "DATABASE_URL", "SECRET_KEY", "COLUMNS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(sites)} | ours
+    sites = ("PHONE_VERIFY_", "DJANGO_SETTINGS_MODULE", "FLASK_APP", "DATABASE_URL", "SECRET_KEY")
+    looks = ("COLUMNS", "NO_COLOR", "FORCE_COLOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(sites + looks)} | ours
 
 
 def line_with(running: subprocess.Popen[str], what: str) -> str:
@@ -120,6 +121,7 @@ def test_taken_port_and_foreign_host_are_reported() -> None:
 
 @pytest.mark.parametrize(("package", "words", "extra"), [
     ("click", ["demo"], "phone-verify[cli]"),
+    ("rich", ["drivers"], "phone-verify[cli]"),
     ("werkzeug", ["sandbox"], "phone-verify[sandbox]"),
     ("werkzeug", ["demo"], "phone-verify[demo]"),
     ("django", ["doctor", "--django", "settings"], "phone-verify[django]"),

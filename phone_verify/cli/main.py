@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
 
 
 def main() -> None:
-    """Run the command line. If click is missing, say which extra to install."""
+    """Run the command line. If a package that it needs is missing, say which extra to install."""
     try:
         import click
-    except ImportError:
-        sys.exit("phone-verify needs click: pip install 'phone-verify[cli]'")
+        import rich  # noqa: F401 - imported by each command when it prints
+    except ImportError as error:
+        sys.exit(f"phone-verify needs {error.name}: pip install 'phone-verify[cli]'")
     from .commands import COMMANDS
+
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without ✓ gets a question mark
 
     @click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=COMMANDS)
     @click.version_option(package_name="phone-verify")
     def phone_verify() -> None:
         """Verify phone numbers by SMS code, flash call or inbound call."""
 
-    phone_verify()
+    phone_verify(prog_name="phone-verify")

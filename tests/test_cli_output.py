@@ -1,0 +1,90 @@
+"""The style of the output: colours only where they may be, symbols, and lines that fit the terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from .test_cli import environment, shown
+
+PRINTS = "from phone_verify.cli.output import Mark, say; say('it works', Mark.OK)"
+
+
+def on_a_terminal(*words: str, **environ: str) -> str:
+    """Return what a Python program prints on a terminal of 80 columns."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, *words], env=environment(**{"TERM": "xterm", "COLUMNS": "80", **environ}),
+        stdin=theirs, stdout=theirs, stderr=theirs,
+    ) as running:  # fmt: skip
+        os.close(theirs)
+        text = b""
+        try:
+            while piece := os.read(ours, 4096):
+                text += piece
+        except OSError:  # Linux ends the input with EIO when the program has ended
+            pass
+        os.close(ours)
+        running.wait(timeout=20)
+    return text.decode()
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [
+    ({}, True),
+    ({"NO_COLOR": "1"}, False),
+    ({"NO_COLOR": ""}, True),
+    ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ({"TERM": "dumb"}, False),
+])  # fmt: skip
+def test_terminal_gets_colours_unless_refused(environ: dict[str, str], coloured: bool) -> None:
+    said = on_a_terminal("-c", PRINTS, **environ)
+    assert ("\x1b[" in said) is coloured
+    assert "✓" in said
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
+def test_pipe_gets_no_colours_unless_forced(environ: dict[str, str], coloured: bool) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PRINTS], env=environment(**environ), capture_output=True, check=True, text=True
+    )
+    assert ("\x1b[" in done.stdout) is coloured
+
+
+def test_module_runs_as_the_command(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "phone_verify", "send"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment(), capture_output=True, check=False, text=True)
+    assert done.returncode == 2
+    assert "Usage: phone-verify send" in done.stderr
+
+
+SPINS = """
+import sys
+from phone_verify.cli.output import working
+with working() as step:
+    step("Checking the store…")
+    while not sys.stdin.read(1): ...
+"""
+
+
+def test_spinner_turns_on_a_terminal_only() -> None:
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        [sys.executable, "-c", SPINS], env=environment(TERM="xterm"), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    try:
+        os.close(theirs)
+        frames = shown(ours, lambda text: text.count("Checking the store…") > 2)
+        assert any(frame in frames for frame in "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏")
+    finally:
+        running.kill()
+        running.wait()
+        os.close(ours)
+    done = subprocess.run(
+        [sys.executable, "-c", SPINS], env=environment(FORCE_COLOR="1"), input="x", capture_output=True, text=True
+    )
+    assert done.stderr == "Checking the store…\n"
