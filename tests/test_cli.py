@@ -520,7 +520,7 @@ def test_send_reports_provider_refusals_and_the_reason(tmp_path: Path) -> None:
     settings = {"PHONE_VERIFY_SMS": f"amoot://hunter2@127.0.0.1:{nobody}?tls=off"}
     status, said = answer("send", "+989121110005", folder=tmp_path, **settings)
     assert status == 1
-    assert "amoot refused an order by sms: transient: cannot connect" in said
+    assert "amoot did not accept an order by SMS: connection refused by 127.0.0.1" in said
     assert "all providers refused it" in said
     assert "hunter2" not in said
     assert "+989121110005" not in said

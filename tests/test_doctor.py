@@ -368,10 +368,10 @@ def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "level", "words"), [
-    (ProviderError(FailureKind.TRANSIENT, "cannot connect to x: NewConnectionError"), Level.ERROR,
+    (ProviderError(FailureKind.TRANSIENT, "connection refused by x"), Level.ERROR,
         ["could not be reached", "can connect to that host", "PHONE_VERIFY_SMS"]),
-    (UnclearError("no whole answer from x: ReadTimeoutError"), Level.WARNING,
-        ["response was unclear", "ReadTimeoutError", "phone-verify send"]),
+    (UnclearError("no complete response: x timed out after 10 s"), Level.WARNING,
+        ["response was unclear", "timed out", "phone-verify send"]),
     (HttpResponse(401), Level.ERROR, ["refused the credential", "HTTP 401", "Check PHONE_VERIFY_SMS"]),
     (HttpResponse(402), Level.ERROR, ["balance is used up", "Top up your account"]),
     (HttpResponse(429), Level.WARNING, ["too many requests", "later"]),
