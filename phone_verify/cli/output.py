@@ -39,12 +39,12 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, color_system=system, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
 
 
-def say(text: str, mark: Mark | None = None, *, stderr: bool = False) -> None:
+def say(text: str, mark: Mark | None = None, *, stderr: bool = False, on: Console | None = None) -> None:
     """Print a line, with a symbol in its colour in front. Long words such as URLs are not broken."""
     from rich.text import Text
 
     line = Text.assemble((f"{mark} ", f"bold {STYLES[mark]}"), text) if mark else Text(text)
-    console(stderr=stderr).print(line, soft_wrap=True)
+    (on or console(stderr=stderr)).print(line, soft_wrap=True)
 
 
 def table(*headings: str) -> Table:
@@ -63,11 +63,16 @@ def working() -> Iterator[Callable[[str], None]]:
     terminal, else line by line.
     """
     screen = console(stderr=True)
-    if not screen.file.isatty() or screen.is_dumb_terminal:
+    if not can_spin(screen):
         yield lambda text: say(text, stderr=True)
         return
     with screen.status("") as status:
         yield status.update
+
+
+def can_spin(screen: Console) -> bool:
+    """Return whether a spinner may turn here: not in a pipe, even if it gets colours."""
+    return screen.file.isatty() and not screen.is_dumb_terminal
 
 
 def examples(*lines: str) -> str:

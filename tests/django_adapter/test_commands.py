@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -126,8 +127,12 @@ class Script:
     def __init__(self, *typed: Any) -> None:
         self.typed, self.lines = list(typed), list[str]()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, mark: object = None) -> None:
         self.lines.append(text)
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        self.lines.append(text)
+        return nullcontext()
 
     def status(self, text: str) -> None:
         self.lines.append(text)
@@ -158,7 +163,7 @@ def test_command_verifies_a_number_interactively(network: Network, at: Callable[
     said("phone_verify_test", PHONE)
     told = "\n".join(script.lines)
     assert "Incorrect code" in told
-    assert "Verified: +98 ••••••••00" in told
+    assert "Verified +98 ••••••••00 by SMS" in told
     assert PHONE not in told
     assert VerificationRow.objects.get().purpose == "by_hand"
 
@@ -170,7 +175,7 @@ def test_command_confirms_before_it_costs_money(
     script = at("n")
     with pytest.raises(CommandError, match="nothing was sent"):
         said("phone_verify_test", "09120000000")
-    assert "It may cost money" in script.lines[-1]
+    assert "This may cost money" in script.lines[-1]
     assert network.transport.requests == []
     network.transport.answers.append(HttpResponse(500))
     script = at()
@@ -197,6 +202,8 @@ def test_impossible_test_is_reported(configure: Configure, at: Callable[..., Scr
     at()
     with pytest.raises(CommandError, match="not a valid phone number"):
         said("phone_verify_test", "nonsense")
+    with pytest.raises(CommandError, match="like --region IR"):
+        said("phone_verify_test", "09120000000")
     down(configure)
     with pytest.raises(CommandError, match="the store is unavailable"):
         said("phone_verify_test", PHONE)
