@@ -280,6 +280,36 @@ def test_doctor_exits_1_on_errors_and_0_otherwise(tmp_path: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_doctor_report_as_json_names_every_finding(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "phone_verify", "doctor", "--json"]
+    environ = environment(**{**SOUND, "PHONE_VERIFY_SMS": "amot://hunter2@default"})
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, check=False, text=True)
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["summary"] == {"errors": 1, "warnings": 2, "notes": 1, "ok": 1, "ignored": 0}
+    assert report["findings"][0] == {
+        "id": "PV103",
+        "level": "error",
+        "setting": "PHONE_VERIFY_SMS",
+        "message": "Unknown driver 'amot'. Did you mean 'amoot'?",
+        "advice": "Run `phone-verify drivers` for the format of each driver's DSN.",
+    }
+    assert report["findings"][-1]["setting"] is None
+    assert "using environment variables only" in done.stderr
+
+
+def test_doctor_fails_on_warnings_only_in_strict_mode(tmp_path: Path) -> None:
+    assert answer("doctor", "--offline", folder=tmp_path, **SOUND)[0] == 0
+    status, said = answer("doctor", "--offline", "--strict", folder=tmp_path, **SOUND)
+    assert (status, "no errors, 3 warnings" in said) == (1, True)
+    ignored = "PV205,PV401,PV603"
+    status, said = answer("doctor", "--offline", "--strict", "--ignore", ignored, folder=tmp_path, **SOUND)
+    assert (status, "no errors, no warnings" in said, "3 ignored" in said) == (0, True, True)
+    assert "PV205" not in said
+    status, said = answer("doctor", "--ignore", "PV1000", folder=tmp_path)
+    assert (status, "unknown id 'PV1000'; did you mean PV" in said) == (2, True)
+
+
 def test_doctor_queries_the_providers_unless_offline(sandbox: SandboxServer, tmp_path: Path) -> None:
     (nobody,) = free_ports(1)
     settings = {**SOUND, "PHONE_VERIFY_SMS": f"{sandbox.dsn} amoot://hunter2@127.0.0.1:{nobody}?tls=off"}

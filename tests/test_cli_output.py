@@ -88,3 +88,10 @@ def test_spinner_turns_on_a_terminal_only() -> None:
         [sys.executable, "-c", SPINS], env=environment(FORCE_COLOR="1"), input="x", capture_output=True, text=True
     )
     assert done.stderr == "Checking the store…\n"
+
+
+def test_locale_without_the_symbols_gets_question_marks() -> None:
+    words = [sys.executable, "-m", "phone_verify", "doctor", "--environment", "--offline"]
+    done = subprocess.run(words, env=environment(PYTHONIOENCODING="ascii"), capture_output=True, check=False, text=True)
+    assert "Traceback" not in done.stderr
+    assert "?" in done.stdout

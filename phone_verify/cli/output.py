@@ -66,8 +66,16 @@ def working() -> Iterator[Callable[[str], None]]:
     if not can_spin(screen):
         yield lambda text: say(text, stderr=True)
         return
-    with screen.status("") as status:
-        yield status.update
+    status = screen.status("")
+
+    def step(text: str) -> None:
+        status.update(text)
+        status.start()
+
+    try:
+        yield step
+    finally:
+        status.stop()
 
 
 def can_spin(screen: Console) -> bool:

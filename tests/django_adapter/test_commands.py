@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -81,7 +82,7 @@ def test_doctor_of_a_sound_site_exits_0(configure: Configure) -> None:
     configure(sms="amoot://FAKE-CREDENTIAL@default", public_url="https://site.example", allowed_regions="IR")
     told = said("phone_verify_doctor", offline=True)
     assert "no errors, no warnings" in told
-    assert "sms by amoot" in told
+    assert "SMS by amoot" in told
     assert "FAKE-CREDENTIAL" not in told
 
 
@@ -107,6 +108,19 @@ def test_doctor_exits_with_an_error(configure: Configure, settings: Any) -> None
     settings.PHONE_VERIFY = "console://"
     with pytest.raises(CommandError):
         said("phone_verify_doctor", offline=True)
+
+
+def test_doctor_has_the_options_of_the_command_line(configure: Configure) -> None:
+    configure(sms="amoot://FAKE-CREDENTIAL@default", allowed_regions="IR", code_length=4)
+    report = json.loads(said("phone_verify_doctor", offline=True, as_json=True))
+    assert {"id": "PV206", "level": "warning", "setting": "PHONE_VERIFY_CODE_LENGTH"}.items() <= {
+        name: value for each in report["findings"] if each["id"] == "PV206" for name, value in each.items()
+    }.items()
+    with pytest.raises(CommandError, match="configuration has warnings"):
+        said("phone_verify_doctor", offline=True, strict=True)
+    said("phone_verify_doctor", offline=True, strict=True, ignore=["PV206,PV401"])
+    with pytest.raises(CommandError, match="unknown id 'PV0'"):
+        said("phone_verify_doctor", offline=True, ignore=["PV0"])
 
 
 def test_doctor_runs_when_startup_fails() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -108,6 +109,9 @@ def test_doctor_checks_this_application(made: Made) -> None:
     assert "Flask's own SECRET_KEY" in result.output
     assert "no errors" in result.output
     assert run(made, "doctor", "--flask", "other:app").exit_code == 2
+    assert run(made, "doctor", "--offline", "--strict").exit_code == 1
+    report = json.loads(run(made, "doctor", "--offline", "--json").stdout)
+    assert report["summary"]["errors"] == 0
 
 
 def test_interactive_verification_ends_with_the_input(made: Made) -> None:
