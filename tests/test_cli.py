@@ -222,17 +222,32 @@ def test_only_the_handsets_page_may_frame_a_site() -> None:
     assert seen == [("X", "y"), ("Content-Security-Policy", "frame-ancestors http://127.0.0.1:8025")]
 
 
-def test_drivers_are_listed_with_their_features() -> None:
-    status, said = answer("drivers")
+def test_drivers_are_listed_within_80_columns() -> None:
+    status, said = answer("drivers", COLUMNS="80")
     assert status == 0
-    assert max(map(len, said.splitlines())) <= 100
+    assert max(map(len, said.splitlines())) <= 80
     for entry in entries():
         row = next(line for line in said.splitlines() if line.split()[:1] == [entry.scheme])
-        assert all(role in row for role in entry.roles)
+        assert next(iter(entry.abilities)).label in row
         assert all(dsn in said for dsn in entry.dsns)
-        assert all(channel in said for channel in entry.abilities)
-        assert all(option in said for option in (*entry.options, *entry.required))
+        assert all(channel.label in said for channel in entry.abilities)
     assert {entry.scheme for entry in entries()} == {*schemes(), "sandbox"}
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.scheme)
+def test_one_driver_is_shown_with_options_and_roles(entry: Entry) -> None:
+    status, said = answer("drivers", entry.scheme, COLUMNS="60")
+    assert status == 0
+    words = said.split()
+    for word in (*entry.dsns, *entry.required, *(role.split()[0] for role in entry.roles)):
+        assert word in words
+    assert all(any(each.startswith(option) for each in words) for option in entry.options)
+
+
+def test_unknown_driver_gets_the_nearest_name() -> None:
+    status, said = answer("drivers", "amot")
+    assert (status, "unknown driver 'amot'. Did you mean 'amoot'?" in said) == (2, True)
+    assert json.loads(answer("drivers", "ssms", "--json")[1])[0]["driver"] == "ssms"
 
 
 def test_driver_json_matches_the_drivers() -> None:

@@ -48,10 +48,12 @@ def say(text: str, mark: Mark | None = None, *, stderr: bool = False, on: Consol
 
 
 def table(*headings: str) -> Table:
-    """Return an empty table; its columns wrap at the width of the terminal."""
+    """Return an empty table, without a head if there are no headings. Its columns wrap at the width
+    of the terminal.
+    """
     from rich.table import Table
 
-    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
     for heading in headings:
         made.add_column(heading, overflow="fold")
     return made
