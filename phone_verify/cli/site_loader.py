@@ -17,6 +17,7 @@ import click
 
 from ..config.site import SiteConfig
 from ..doctor import Finding
+from .output import console
 
 #: The entry point group in which each adapter registers its function from an option's value to a
 #: `SiteTarget`.
@@ -72,7 +73,7 @@ def for_this_site(
 def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTarget:
     if django is None and flask is None and not environment:
         django, flask, why = _here()
-        click.echo(why, err=True)
+        console(stderr=True).print(why)
     if django is not None:
         return _load("django", "the Django settings", django)
     if flask is not None:

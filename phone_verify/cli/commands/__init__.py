@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .config import config
 from .demo import demo
 from .doctor import doctor
 from .drivers import drivers
@@ -9,4 +10,4 @@ from .sandbox import sandbox
 from .schema import schema
 from .send import send
 
-COMMANDS = (demo, doctor, drivers, sandbox, schema, send)
+COMMANDS = (config, demo, doctor, drivers, sandbox, schema, send)
