@@ -90,9 +90,15 @@ def _here() -> tuple[str | None, str | None, str]:
     if application := os.environ.get("FLASK_APP"):
         return None, application, f"Using Flask application {application}: FLASK_APP is set. {_OR_ELSE}"
     manage = Path("manage.py")
-    if manage.is_file() and (named := _MANAGED.search(manage.read_text("utf-8", "replace"))):
-        return named[1], None, f"Using Django settings {named[1]}: found in manage.py. {_OR_ELSE}"
+    if manage.is_file() and (module := settings_module_of(manage)):
+        return module, None, f"Using Django settings {module}: found in manage.py. {_OR_ELSE}"
     return None, None, "No Django or Flask site found here: using environment variables only (see --django, --flask)"
+
+
+def settings_module_of(manage: Path) -> str | None:
+    """Return the settings module that a manage.py names, or None."""
+    found = _MANAGED.search(manage.read_text("utf-8", "replace"))
+    return found[1] if found else None
 
 
 def _load(framework: str, what: str, target: str) -> SiteTarget:

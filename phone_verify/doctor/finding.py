@@ -57,7 +57,7 @@ CATALOGUE: Mapping[str, str] = {
     "PV207": "a channel uses short codes",
     "PV208": "`NOTIFY_OLD_NUMBER` needs a driver that can send free text",
     "PV209": "the number of SMS segments per message",
-    "PV301": "there is no key to sign with",
+    "PV301": "no key to sign with is set",
     "PV302": "a key is weak",
     "PV303": "`SECRET_KEYS` is not set, outside a framework",
     "PV304": "the key that signs",
