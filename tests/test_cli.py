@@ -116,7 +116,7 @@ def test_taken_port_and_foreign_host_are_reported() -> None:
             status, said = answer(*words)
             assert status != 0
             assert "Traceback" not in said
-            assert "--port" in said or "loopback" in said
+            assert "is in use; choose another one with --port" in said or "loopback" in said
 
 
 @pytest.mark.parametrize(("package", "words", "extra"), [

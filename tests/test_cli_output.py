@@ -8,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
+
+from phone_verify.cli.commands import COMMANDS
+from phone_verify.cli.output import examples
 
 from .test_cli import environment, shown
 
@@ -95,3 +100,15 @@ def test_locale_without_the_symbols_gets_question_marks() -> None:
     done = subprocess.run(words, env=environment(PYTHONIOENCODING="ascii"), capture_output=True, check=False, text=True)
     assert "Traceback" not in done.stderr
     assert "?" in done.stdout
+
+
+@pytest.mark.parametrize("command", [[], *([each.name] for each in COMMANDS)], ids=lambda words: " ".join(words))
+def test_help_has_examples_and_fits_80_columns(command: list[str]) -> None:
+    said = CliRunner().invoke(_group(), [*command, "--help"], terminal_width=80).output
+    assert "Examples:\n    phone-verify" in said
+    assert max(map(len, said.splitlines())) <= 80
+    assert "..." not in said.replace("[ARGS]...", "")
+
+
+def _group() -> click.Group:
+    return click.Group("phone-verify", commands=COMMANDS, epilog=examples("phone-verify demo"))

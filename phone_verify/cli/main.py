@@ -14,12 +14,15 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"phone-verify needs {error.name}: pip install 'phone-verify[cli]'")
     from .commands import COMMANDS
+    from .output import examples
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ✓ gets a question mark
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=COMMANDS)
+    start = examples("phone-verify demo", "phone-verify init --region IR", "phone-verify doctor")
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=COMMANDS, epilog=start)
     @click.version_option(package_name="phone-verify")
     def phone_verify() -> None:
         """Verify phone numbers by SMS code, flash call or inbound call."""
