@@ -112,3 +112,41 @@ def test_help_has_examples_and_fits_80_columns(command: list[str]) -> None:
 
 def _group() -> click.Group:
     return click.Group("phone-verify", commands=COMMANDS, epilog=examples("phone-verify demo"))
+
+
+WAITS = """
+import logging, sys
+from phone_verify.cli.interactive import troubles_told
+from phone_verify.cli.terminal import StdTerminal
+terminal = StdTerminal()
+with troubles_told(terminal), terminal.busy("Starting…"):
+    logging.getLogger("phone_verify").warning("amoot did not accept it")
+    sys.stdin.read(1)
+terminal.say("Done.")
+"""
+
+
+def test_warning_stands_on_its_own_line_above_the_spinner() -> None:
+    ours, theirs = pty.openpty()
+    running = subprocess.Popen(
+        [sys.executable, "-c", WAITS], env=environment(TERM="xterm"), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    try:
+        os.close(theirs)
+        screen = shown(ours, lambda text: text.count("Starting…") > 3)
+        assert "! \x1b[0mamoot did not accept it\r\n" in screen
+        os.write(ours, b"\n")
+        assert "Done." in shown(ours, lambda text: "Done." in text)
+    finally:
+        running.kill()
+        running.wait()
+        os.close(ours)
+
+
+def test_terminal_works_without_rich_in_plain_text() -> None:
+    """Django's command needs no more than the extra `django`."""
+    program = f"import sys; sys.modules['rich'] = None\n{WAITS}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(FORCE_COLOR="1"), input="x", capture_output=True, text=True
+    )
+    assert done.stdout == "Starting…\n! amoot did not accept it\nDone.\n"
