@@ -147,6 +147,36 @@ def test_split_settings_and_unusual_routes_are_extended(tmp_path: Path) -> None:
     compile(settings + urls, "both", "exec")
 
 
+SETUP = """\
+import os
+from flask import Flask
+from extensions import db
+
+app: Flask = Flask(__name__)
+app.config.from_mapping(A=1)
+db.init_app(app)
+app.secret_key = os.urandom(32)
+
+
+@app.get("/")
+def home():
+    return "Hello"
+
+
+if __name__ == "__main__":
+    app.run()
+"""
+
+
+def test_lines_follow_the_imports_and_the_set_up(tmp_path: Path) -> None:
+    (tmp_path / "wsgi.py").write_text(SETUP)
+    new, changed = plan(tmp_path, "IR").changes
+    assert new.before is None
+    assert "PHONE_VERIFY_REGION" in new.after
+    expected = SETUP.replace("import db\n", "import db\nimport phone_login\n")
+    assert changed.after == expected.replace("(32)\n", "(32)\nphone_login.init_app(app)\n")
+
+
 @pytest.mark.parametrize(("files", "words"), [
     ({}, "no manage.py, and no Flask application"),
     ({"manage.py": "x = 1"}, "manage.py names no settings"),

@@ -127,11 +127,13 @@ def _applications(body: Sequence[ast.stmt], factory: ast.FunctionDef | None) -> 
     for node in body:
         if isinstance(node, ast.FunctionDef) and factory is None:
             yield from _applications(node.body, node)
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and _is_flask(node.value):
-            yield _Application(node.targets[0].id, node, factory)
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and _is_flask(node.value):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if isinstance(target, ast.Name):
+                yield _Application(target.id, node, factory)
 
 
-def _is_flask(value: ast.expr) -> bool:
+def _is_flask(value: ast.expr | None) -> bool:
     if not isinstance(value, ast.Call):
         return False
     return (value.func.id if isinstance(value.func, ast.Name) else getattr(value.func, "attr", "")) == "Flask"
