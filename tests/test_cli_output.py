@@ -67,6 +67,29 @@ def test_module_runs_as_the_command(tmp_path: Path) -> None:
     assert "Usage: phone-verify send" in done.stderr
 
 
+@pytest.mark.parametrize(("words", "status", "said"), [
+    (["--version"], 0, ""),
+    (["schema", "--environment"], 1, "✗ PHONE_VERIFY_STORE is memory:, which has no tables. Set an SQL URL."),
+    (["schema", "--flask", "a", "--environment"], 2, "Error: choose one of"),
+])  # fmt: skip
+def test_errors_have_a_symbol_and_a_status(words: list[str], status: int, said: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "phone_verify", *words], cwd=tmp_path, env=environment(), capture_output=True,
+        check=False, text=True,
+    )  # fmt: skip
+    assert done.returncode == status
+    assert said in done.stderr
+
+
+def test_interrupted_question_aborts_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "phone_verify", "init"], cwd=tmp_path, env=environment(), input="",
+        capture_output=True, check=False, text=True,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "! Aborted.\n")
+
+
 SPINS = """
 import sys
 from phone_verify.cli.output import working

@@ -14,7 +14,7 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"phone-verify needs {error.name}: pip install 'phone-verify[cli]'")
     from .commands import COMMANDS
-    from .output import examples
+    from .output import Mark, examples, say
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -27,4 +27,15 @@ def main() -> None:
     def phone_verify() -> None:
         """Verify phone numbers by SMS code, flash call or inbound call."""
 
-    phone_verify(prog_name="phone-verify")
+    try:
+        status = phone_verify(prog_name="phone-verify", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()  # with the usage
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        say(error.format_message(), Mark.ERROR, stderr=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        say("Aborted.", Mark.WARNING, stderr=True)
+        sys.exit(1)
+    sys.exit(status)
