@@ -15,10 +15,10 @@ from typing import Protocol
 
 from ..drivers.base import Driver, Polls
 from ..i18n.texts import spoken
-from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Status, Verification
+from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
-from ..verifier import Verifier
+from ..verifier.blocking import Verifier
 from .output import Mark
 
 #: Not `login`: attempts made here must not count as a visitor's wrong answers.
@@ -129,7 +129,7 @@ def verify(
     """
     with terminal.busy(f"Starting verification of {phone.hint}{f' by {channel.label}' if channel else ''}…"):
         started = verifier.start(phone, purpose=PURPOSE, channel=channel, locale=locale)
-    if started.verification is None or started.secret is None:
+    if not isinstance(started, Started):
         terminal.say(f"Not sent: {_why(started, channel)}.", Mark.ERROR)
         return False
     session = _Session(verifier, started.verification, started.secret, terminal)

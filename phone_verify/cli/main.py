@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
+from .output import Mark, examples, say
+
 
 def main() -> None:
     """Run the command line. If a package that it needs is missing, say which extra to install."""
@@ -14,7 +16,6 @@ def main() -> None:
     except ImportError as error:
         sys.exit(f"phone-verify needs {error.name}: pip install 'phone-verify[cli]'")
     from .commands import COMMANDS
-    from .output import Mark, examples, say
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):

@@ -51,7 +51,7 @@ def in_force(given: SiteConfig) -> Sequence[Value]:
             named = given.values.get(name) is not None
             origin = (given.framework or "settings") if named else "environment"
         try:
-            settings = Settings.read({name: written[name]} if name in written else {})
+            settings = Settings.from_mapping({name: written[name]} if name in written else {})
             found.append(Value(name, *_shown(name, written, settings, given, origin)))
         except ConfigurationError:
             found.append(Value(name, None, origin, valid=False))
@@ -103,7 +103,7 @@ def _shown(
         value = settings.on_event
         return value if value is None or isinstance(value, str) else getattr(value, "__qualname__", repr(value)), origin
     if name == "site_name" and name not in written:
-        return Settings.read({"public_url": written.get("public_url")}).site_name, origin
+        return Settings.from_mapping({"public_url": written.get("public_url")}).site_name, origin
     return _plain(getattr(settings.policy if hasattr(settings.policy, name) else settings, name)), origin
 
 
