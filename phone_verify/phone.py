@@ -198,11 +198,11 @@ def _parse_without_plus(text: str) -> PhoneNumber | None:
     if plain.startswith("00"):
         return _parse_or_none(f"+{plain[2:]}")
     number = _parse_or_none(f"+{plain}")
-    return None if number is None or _is_national_form(plain) else number
+    return None if number is None or _is_national_form(plain, number) else number
 
 
-def _is_national_form(digits: str) -> bool:
-    """Return whether people of some country write a mobile number of theirs as exactly these digits.
+def _is_national_form(digits: str, international: PhoneNumber) -> bool:
+    """Return whether people of some country write another mobile number as exactly these digits.
 
     `13125550123` is a Chinese number in national form, and one of Chicago with its country code.
     """
@@ -214,6 +214,8 @@ def _is_national_form(digits: str) -> bool:
         try:
             number = phonenumbers.parse(digits, region)
         except phonenumbers.NumberParseException:
+            continue
+        if number == international._parsed:  # this region's own country code was recognized
             continue
         if phonenumbers.number_type(number) in mobile and phonenumbers.region_code_for_number(number) == region:
             return True

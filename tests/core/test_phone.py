@@ -55,6 +55,11 @@ def test_country_code_is_read_without_plus(text: str, region: str | None) -> Non
     assert PhoneNumber.read(text, region) == PhoneNumber("+989120000000")
 
 
+@pytest.mark.parametrize("text", ["79000000000", "447911123456", "12025550123", "905321234567"])
+def test_country_code_without_plus_is_read_of_any_country(text: str) -> None:
+    assert PhoneNumber.read(text) == PhoneNumber(f"+{text}")
+
+
 @pytest.mark.parametrize(
     "text",
     ["13125550123", "33912345678", "09120000000", "9120000000", "000989120000000", "98+9120000000", "98912FLOWERS",
