@@ -43,7 +43,6 @@ DRAW_WEBHOOK_SECRET = "python -c 'import secrets; print(secrets.token_urlsafe(24
 TAG_LENGTH = 22
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _ASCII_DIGITS = re.compile(r"[0-9]+\Z", re.ASCII)
-_DIGIT_RUNS = re.compile(r"[0-9]+", re.ASCII)
 
 RandomBytes = Callable[[int], bytes]
 
@@ -58,19 +57,6 @@ def normalise(typed: str) -> str | None:
         return None
     code = typed if typed.isascii() and typed.isdigit() else typed.translate(DIGITS).translate(FILLERS)
     return code if _ASCII_DIGITS.match(code) else None
-
-
-def code_in(typed: str, length: int | None) -> str:
-    """Return the code in a pasted message: its only run of exactly `length` digits.
-
-    A message may repeat the code, as the last line of our SMS does. A text that is a code by
-    itself, holds no such run or several different ones, or whose `length` is unknown, is returned
-    unchanged: `normalise` decides.
-    """
-    if length is None or normalise(typed) is not None:
-        return typed
-    runs = {run for run in _DIGIT_RUNS.findall(typed.translate(DIGITS)) if len(run) == length}
-    return runs.pop() if len(runs) == 1 else typed
 
 
 def binding_digest(secret: str) -> bytes:

@@ -14,10 +14,14 @@ import pytest
 from django.template import Context, Engine
 from django.utils.safestring import mark_safe
 
+from phone_verify.http.brand import Brand
 from phone_verify.http.qr import svg_data_uri
-from phone_verify.i18n.texts import PAGE
+from phone_verify.i18n.languages import ENGLISH
+from phone_verify.i18n.texts import PAGE, texts_in
+from phone_verify.model import Channel
 from phone_verify.web.assets import asset
 from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
+from phone_verify.web.pages import channel_choice
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
@@ -34,13 +38,19 @@ URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout"
     "sign_in": "/accounts/login/",
     "style": "/phone/static/phone_verify.css",
     "script": "/phone/static/phone_verify.js",
+    "brand_style": "/phone/static/brand.css",
     "mount": "/phone/",
 }
+NO_BRAND = Brand()
 CSRF = '<input type="hidden" name="csrf_token" value="made-up">'
 NEXT = "/basket?a=1&b='2'"
 
-SMS = Choice("sms", "Text message (SMS)", chosen=True, help="We'll text you a code.")
-RING = Choice("flash_call", "Missed call", chosen=False)
+TEXTS = texts_in(ENGLISH)
+SMS = channel_choice(TEXTS, Channel.SMS, chosen=True, recommended=True)
+RING = channel_choice(TEXTS, Channel.FLASH_CALL)
+CALL_US = channel_choice(TEXTS, Channel.INBOUND_CALL)
+TELEGRAM = channel_choice(TEXTS, Channel.TELEGRAM)
+MORE = [RING, CALL_US, TELEGRAM]
 DIAL = {"number": "+982100000000", "uri": "tel:+982100000000", "qr": svg_data_uri("tel:+982100000000")}
 
 LOGIN = LoginPage([SMS, RING], next=NEXT)
@@ -58,7 +68,8 @@ CODE = CodePage(
     asks_remember=True,
 )
 VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••••00")
-INBOUND = replace(CODE, kind="inbound_call", code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
+INBOUND = replace(CODE, kind="inbound_call", is_call=True, code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
+OVER = CodePage("over", "+98 ••••••••00", "Example Shop", "expired", next=NEXT, error=PAGE["expired_code"])
 
 PAGES = {
     "login": ("login.html", LOGIN),
@@ -73,8 +84,18 @@ PAGES = {
     "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
     "inbound call": ("code.html", INBOUND),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
-    "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["expired_code"])),
-    "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
+    "over": ("code.html", OVER),
+    "over, number in full": ("code.html", replace(OVER, phone="+98 912 000 0000")),
+    "over, call": ("code.html", replace(OVER, is_call=True, error=PAGE["expired_call"])),
+    "over, exhausted": ("code.html", replace(OVER, state="exhausted", error=PAGE["exhausted"])),
+    "over, cancelled": ("code.html", replace(OVER, state="cancelled", error=PAGE["cancelled"])),
+    "over, failed": ("code.html", replace(OVER, state="failed", error=PAGE["cannot_send"])),
+    "over, blocked": ("code.html", replace(OVER, state="blocked", error=PAGE["too_many"], status=429)),
+    "no answer": ("code.html", CodePage("over", "", "", "unavailable", error=PAGE["unavailable"], status=503)),
+    "code, number in full": (
+        "code.html",
+        replace(CODE, phone="+98 912 000 0000", choices=MORE, resend_in=60, resend_text="60 seconds"),
+    ),
     "code, to change": ("code.html", replace(CODE, begun_at="verify", asks_remember=False)),
     "code, new number": (
         "code.html",
@@ -90,9 +111,12 @@ PAGES = {
     ),
     "over, to change": (
         "code.html",
-        CodePage("over", "", "", next=NEXT, error=PAGE["expired_code"], begun_at="verify"),
+        CodePage("over", "", "", "expired", next=NEXT, error=PAGE["expired_code"], begun_at="verify"),
     ),
-    "login, in a region": ("login.html", replace(LOGIN, number=NumberHelp("0912 345 6789", local=True))),
+    "login, in a region": (
+        "login.html",
+        replace(LOGIN, number=NumberHelp("0912 345 6789", local=True, region="IR"), choices=[SMS, *MORE]),
+    ),
     "verify": ("verify.html", VERIFY),
     "verify, done": ("verify.html", replace(VERIFY, next="", notice=PAGE["number_confirmed"])),
     "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
@@ -125,7 +149,7 @@ PAGES = {
     "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
 #: Used by several pages.
-PARTS = ("choices.html", "number.html", "remember.html")
+PARTS = ("change_link.html", "choices.html", "method_icon.html", "number.html", "remember.html")
 every_page = pytest.mark.parametrize("kind", PAGES)
 every_template = pytest.mark.parametrize("name", NAMES)
 
@@ -157,19 +181,19 @@ class Components(HTMLParser):
         return [a for name, a in self.tags if name == tag and attributes.items() <= a.items()]
 
 
-def context(page: object) -> dict[str, object]:
-    return {"page": page, "urls": URLS, "site_name": "Example Shop", "lang": "en", "dir": "ltr"}
+def context(page: object, brand: Brand) -> dict[str, object]:
+    return {"page": page, "urls": URLS, "site_name": "Example Shop", "brand": brand, "lang": "en", "dir": "ltr"}
 
 
-def by_django(name: str, page: object) -> str:
+def by_django(name: str, page: object, brand: Brand = NO_BRAND) -> str:
     # Without localisation Django's engine needs no settings.
-    values = Context({**context(page), "csrf_field": mark_safe(CSRF)}, use_l10n=False)
+    values = Context({**context(page, brand), "csrf_field": mark_safe(CSRF)}, use_l10n=False)
     return DJANGO.get_template(f"phone_verify/{name}").render(values)
 
 
-def by_jinja(name: str, page: object) -> str:
+def by_jinja(name: str, page: object, brand: Brand = NO_BRAND) -> str:
     template = JINJA.get_template(f"phone_verify/{name}")
-    return template.render(**context(page), csrf_field=markupsafe.Markup(CSRF))
+    return template.render(**context(page, brand), csrf_field=markupsafe.Markup(CSRF))
 
 
 def page_of(kind: str) -> Components:
@@ -392,7 +416,7 @@ def test_verification_of_current_number_leads_back_there():
 
 
 def test_number_is_shown_in_national_format():
-    for kind, example in (("login", "+98 912 000 0000"), ("login, in a region", "0912 345 6789")):
+    for kind, example in (("login", "+1 201-555-0123"), ("login, in a region", "0912 345 6789")):
         parts = page_of(kind)
         [field] = parts.find("input", name="phone")
         assert field["placeholder"] == example
@@ -447,8 +471,8 @@ def test_style_and_script_are_small_and_support_rtl():
     style, script = asset("phone_verify.css"), asset("phone_verify.js")
     assert style is not None
     assert script is not None
-    assert len(style[0]) < 12_000
-    assert len(script[0]) < 8_000
+    assert len(style[0]) < 15_000
+    assert len(script[0]) < 15_000  # two thousand of them are the calling codes
     sided = r"(?<![\w-])(left|right|(margin|padding|border)-(left|right)[\w-]*)\s*:|text-align:\s*(left|right)"
     assert not re.search(sided, style[0].decode())
     # Nothing is loaded from another host.

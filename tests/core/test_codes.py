@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_verify.codes import Keyring, binding_digest, code_in, new_id, new_secret, normalise
+from phone_verify.codes import Keyring, binding_digest, new_id, new_secret, normalise
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import is_id
 from phone_verify.phone import PhoneNumber
@@ -151,27 +151,3 @@ def test_tag_key_id_names_the_key_that_makes_tags() -> None:
     for ring in (Keyring([NEW, OLD]), Keyring([OLD]), Keyring([NEW], OLD)):
         assert (ring.tag_key_id, ring.tag(PHONE)) == (Keyring([OLD]).tag_key_id, Keyring([OLD]).tag(PHONE))
     assert len({Keyring([NEW], key).tag_key_id for key in (None, OLD, TAG)}) == 3
-
-
-@pytest.mark.parametrize(
-    "typed",
-    [
-        "133894",
-        "۱۳۳۸۹۴",
-        "Your code is 133894",
-        "133894 is your Shop code. It expires in 5 minutes.\n\n@shop.example #133894",
-        "کد شما ۱۳۳۸۹۴ است",
-        "G-133894",
-    ],
-)
-def test_code_is_found_in_a_pasted_message(typed: str) -> None:
-    assert normalise(code_in(typed, 6)) == "133894"
-
-
-@pytest.mark.parametrize("typed", ["1338945", "13389", "code 133894 or 222222", "", "no code", "code 1338945"])
-def test_text_without_one_fitting_run_is_no_code(typed: str) -> None:
-    assert code_in(typed, 6) == typed
-
-
-def test_code_of_unknown_length_is_not_searched() -> None:
-    assert code_in("Your code is 133894", None) == "Your code is 133894"
