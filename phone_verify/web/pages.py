@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -232,14 +233,15 @@ class CodePage(Page):
         return self.text["last_digits"] if self.kind == "flash_call" else self.texts.code_label(self.code_length)
 
     @property
-    def announcements(self) -> Mapping[int, str]:
-        """The remaining seconds at which a screen reader announces the time left, with the texts.
+    def announcements(self) -> str:
+        """The remaining seconds at which a screen reader announces the time left, with the texts, as JSON.
 
         Not every second: the countdown itself is silent.
         """
         text = "expires_inbound_call" if self.is_call else "expires"
         said = {left: self.texts.countdown(text, timedelta(seconds=left)) for left in _ANNOUNCED}
-        return {**said, 0: self.text["expired_call" if self.is_call else "expired_code"]}
+        said[0] = self.text["expired_call" if self.is_call else "expired_code"]
+        return json.dumps(said, ensure_ascii=False)
 
     @property
     def caller_help(self) -> str:

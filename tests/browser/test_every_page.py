@@ -13,7 +13,9 @@ import pytest
 
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import texts_in
+from phone_verify.model import Channel
 from phone_verify.web.assets import asset
+from phone_verify.web.pages import channel_choice
 from tests.conftest import missing
 from tests.test_templates import PAGES, by_jinja
 
@@ -62,7 +64,7 @@ def in_language(kind: str, tag: str) -> str:
     said = {field: texts.translated(getattr(page, field)) for field in spoken}
     if hasattr(page, "choices"):
         choices = [
-            replace(choice, label=texts.translated(choice.label), help=texts.translated(choice.help))
+            channel_choice(texts, Channel(choice.value), chosen=choice.chosen, recommended=choice.recommended)
             for choice in page.choices
         ]
         page = replace(page, choices=choices)
