@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,14 +11,16 @@ from urllib.parse import parse_qs, urlsplit
 
 import jinja2
 import markupsafe
+import phonenumbers
 import pytest
 from django.template import Context, Engine
 from django.utils.safestring import mark_safe
+from phonenumbers.phonemetadata import PhoneMetadata
 
 from phone_verify.http.brand import Brand
 from phone_verify.http.qr import svg_data_uri
 from phone_verify.i18n.languages import ENGLISH
-from phone_verify.i18n.texts import PAGE, texts_in
+from phone_verify.i18n.texts import PAGE, example_number, texts_in
 from phone_verify.model import Channel
 from phone_verify.web.assets import asset
 from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
@@ -306,6 +309,123 @@ def test_number_error_is_shown_at_its_field():
     assert text.index("<details") < text.index('id="pv-error"') < text.index('name="phone"')
     text = by_jinja(*PAGES["verify, taken"])
     assert text.index('id="pv-error"') < text.index("<form")
+
+
+def calling_codes() -> str:
+    """Return the table of the script: calling codes, regions and groups, and longer prefixes of other regions."""
+    rows = []
+    for calling_code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        if regions == ("001",):
+            continue
+        example = example_number(regions[0], national=False) or spoken_example(regions[0])
+        groups = "".join(str(len(group)) for group in re.findall(r"\d+", example)[1:])
+        rows.append(f"{calling_code}{regions[0]}{'CA' if calling_code == 1 else ''}{groups}")
+        for region in regions[1:]:
+            leading = PhoneMetadata.metadata_for_region(region).leading_digits
+            prefixes: list[str] = []
+            for prefix in (str(n).zfill(size) for size in (1, 2, 3, 4) for n in range(10**size)):
+                if leading and re.fullmatch(leading, prefix) and not prefix.startswith(tuple(prefixes)):
+                    prefixes.append(prefix)
+            rows += [f"{calling_code}{prefix}{region}" for prefix in prefixes]
+    return ",".join(sorted(rows, key=lambda row: re.split(r"(?=[A-Z])", row, maxsplit=1)[0]))
+
+
+def spoken_example(region: str) -> str:
+    example = phonenumbers.example_number(region)
+    return phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def test_script_knows_every_calling_code() -> None:
+    script = asset("phone_verify.js")
+    assert script is not None
+    written = "".join(re.findall(r'^    "([0-9A-Z,]+)"', script[0].decode(), re.MULTILINE))
+    assert written == calling_codes()
+
+
+@every_page
+def test_title_of_an_error_page_says_so(kind: str) -> None:
+    name, page = PAGES[kind]
+    [title] = re.findall("<title>(.*?)</title>", by_jinja(name, page))
+    assert title.startswith("Error: ") == bool(getattr(page, "error", ""))
+
+
+@every_page
+def test_message_has_the_focus_after_an_error(kind: str) -> None:
+    focused = [a for _, a in page_of(kind).tags if "autofocus" in a]
+    if getattr(PAGES[kind][1], "error", ""):
+        assert [(a.get("id"), a.get("tabindex")) for a in focused] == [("pv-error", "-1")]
+
+
+def test_code_page_has_three_tiers() -> None:
+    name, page = PAGES["code, number in full"]
+    text = by_jinja(name, page)
+    assert text.index("</form>") < text.index("data-pv-resend") < text.index("<details")
+    folded = text[text.index("<details") :]
+    assert len(re.findall(r'name="channel"', folded)) == len(page.choices)
+    assert "channel" not in text[: text.index("<details")].replace("data-pv", "")
+    assert not Components(by_jinja(name, replace(page, choices=[]))).find("details", **{"class": "pv-methods"})
+
+
+def test_number_is_shown_in_full_with_a_link_to_change_it() -> None:
+    parts = page_of("code, number in full")
+    assert "+98 912 000 0000" in parts.texts
+    assert not [text for text in parts.texts if "•" in text]
+    [link] = parts.find("a", **{"class": "pv-inline"})
+    assert link["aria-label"] == PAGE["other_number"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "submits"),
+    [("code", "6", True), ("flash call", "4", True), ("code, wrong", "6", False), ("code, new number", "6", False),
+     ("flash call, number unknown", None, False)],
+)  # fmt: skip
+def test_script_submits_only_a_code_of_known_length(kind: str, length: str | None, submits: bool) -> None:
+    [field] = page_of(kind).find("input", name="code")
+    assert field.get("data-pv-length") == length
+    assert ("data-pv-submit" in field) == submits
+
+
+def test_resend_is_possible_without_script() -> None:
+    parts = page_of("code, number in full")
+    [button] = [a for _, a in parts.tags if "data-pv-resend" in a]
+    assert "disabled" not in button
+    assert button["data-pv-resend"] == "60"
+    assert len(parts.find("noscript")) == 1
+    assert not page_of("code").find("noscript")
+
+
+def test_choices_have_icon_time_and_recommendation() -> None:
+    parts = page_of("login, in a region")
+    assert len(parts.find("svg", **{"class": "pv-method-icon"})) == 4
+    assert parts.texts.count(PAGE["recommended"]) == 1
+    assert len([text for text in parts.texts if "Usually within" in text]) == 4
+
+
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_brand_is_shown_if_it_is_set(render: Callable[..., str]) -> None:
+    brand = Brand(
+        url="/home/", logo="/logo.svg", icon="/icon.svg", color="#5b21b6", terms_url="/t/", privacy_url="/p/",
+        help_url="/h/", cost_notice=True,
+    )  # fmt: skip
+    login, code = Components(render("login.html", LOGIN, brand)), Components(render("code.html", CODE, brand))
+    assert login.find("a", href="/home/", **{"class": "pv-home"})
+    assert login.find("img", src="/logo.svg", alt="Example Shop")
+    assert login.find("link", rel="icon", href="/icon.svg")
+    assert login.find("link", rel="stylesheet", href=URLS["brand_style"])
+    assert login.find("meta", name="theme-color", content="#5b21b6")
+    assert login.find("a", href="/t/")
+    assert login.find("a", href="/p/")
+    assert PAGE["cost"] in login.texts
+    assert code.find("a", href="/h/")
+    plain = Components(render("login.html", LOGIN))
+    assert not plain.find("footer")
+    assert PAGE["cost"] not in plain.texts
+
+
+def test_qr_code_stands_before_the_number() -> None:
+    text = by_jinja(*PAGES["inbound call"])
+    assert text.index("<img") < text.index('href="tel:')
+    assert Components(text).find("button", **{"data-pv-copy": DIAL["number"]})
 
 
 def test_refused_resend_does_not_call_the_code_wrong():

@@ -416,6 +416,9 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         return replace(bare, kind="proven", state="verified", lead=texts.page["lead_proven"])
     if not record.open:
         return replace(bare, error=texts.translated(end_text(record)), status=status, headers=headers)
+    if outcome.reason is Reason.TOO_MANY_REQUESTS and not sent:
+        error = texts.refusal(outcome)
+        return replace(bare, state="blocked", error=error, status=status, headers=headers)
     kind = "inbound_call" if is_call else "code"
     if record.channel is Channel.FLASH_CALL:
         kind = "flash_call"

@@ -34,6 +34,8 @@ _STATE_TITLES = {
 }
 #: A number of a range that no country assigns to subscribers.
 _NEUTRAL_EXAMPLE = "+1 201-555-0123"
+#: Fewer digits are no complete number of any country.
+_FEWEST_DIGITS = 7
 #: Remaining seconds at which screen readers announce the countdown.
 _ANNOUNCED = (60, 30)
 
@@ -131,8 +133,11 @@ class LoginPage(Page):
         return self.text[self._lead_call if _CALLS.intersection(c.value for c in self.choices) else "login_lead"]
 
     def invalid_number(self, typed: str) -> str:
-        """Return the error for this text in the number field."""
-        if self.number.local or "+" in typed:
+        """Return the error for this text in the number field.
+
+        It names what is missing if enough digits for a number were typed without `+`.
+        """
+        if self.number.local or "+" in typed or sum(map(str.isdecimal, typed)) < _FEWEST_DIGITS:
             return self.text["invalid_phone"]
         return self.texts.start_with_plus(self.number.example)
 
@@ -225,7 +230,7 @@ class CodePage(Page):
         """Return the label of the main button of a page that is over."""
         if self.state in ("expired", "exhausted"):
             return self.text["new_call" if self.is_call else "new_code"]
-        return self.text["try_again" if self.state == "unavailable" else "start_again"]
+        return self.text[{"unavailable": "try_again", "blocked": "other_number"}.get(self.state, "start_again")]
 
     @property
     def code_label(self) -> str:
