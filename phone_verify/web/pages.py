@@ -32,7 +32,7 @@ _STATE_TITLES = {
     "blocked": "title_blocked",
     "unavailable": "title_unavailable",
 }
-#: A number of a range that no country assigns to subscribers.
+#: Of the numbers that North America keeps for examples.
 _NEUTRAL_EXAMPLE = "+1 201-555-0123"
 #: Fewer digits are no complete number of any country.
 _FEWEST_DIGITS = 7
