@@ -50,7 +50,7 @@ CHANNELS = {
 #: What happens on each channel, below its name.
 CHANNEL_HELP = {
     Channel.SMS: "We'll text you a code.",
-    Channel.FLASH_CALL: "We'll call you; don't answer. The code is the last digits of the caller's number.",
+    Channel.FLASH_CALL: "We'll call you. The code is the caller's last digits.",
     Channel.INBOUND_CALL: "Free call; it hangs up by itself.",
     Channel.VOICE: "We'll call you and read out a code.",
     Channel.TELEGRAM: "We'll send you a code.",
