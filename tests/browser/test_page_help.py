@@ -269,3 +269,12 @@ def test_code_page_fits_the_screen(phone_tab: Any, laptop_tab: Any, kind: str, t
     for tab, size in ((phone_tab, PHONE_SIZE), (laptop_tab, LAPTOP)):
         open_page(tab, in_language(kind, tag))
         assert tab.evaluate("document.documentElement.scrollHeight") <= size["height"]
+
+
+@pytest.mark.parametrize("kind", [*WAITING, "login, in a region", "verify"])
+def test_pages_fit_narrow_screens_and_large_text(tab: Any, kind: str) -> None:
+    for width, size in ((280, "100%"), (320, "200%")):
+        tab.set_viewport_size({"width": width, "height": 700})
+        open_page(tab, in_language(kind, "en").replace("<details ", "<details open "))
+        tab.evaluate("size => { document.documentElement.style.fontSize = size; }", size)
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width

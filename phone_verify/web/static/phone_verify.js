@@ -251,7 +251,7 @@
   const phone = first("[data-pv-phone]");
   if (phone) {
     const country = first("[data-pv-country]");
-    const names = new Intl.DisplayNames([document.documentElement.lang], { type: "region" });
+    const names = Intl.DisplayNames && new Intl.DisplayNames([document.documentElement.lang], { type: "region" });
     const plans = PLANS.split(",").map((plan) => /(\d+)([A-Z]+)(\d*)/.exec(plan));
     const sum = (groups) => groups.reduce((total, group) => total + group, 0);
     const example = phone.placeholder.match(/\d+/g) ?? [];
@@ -308,7 +308,7 @@
         }
       }
       const regions = typed.startsWith("+") ? planOf(typed.slice(1))?.regions : typed && phone.dataset.pvPhone;
-      const named = (regions || "").match(/../g)?.map((region) => names.of(region)).join(", ") ?? "";
+      const named = (regions || "").match(/../g)?.map((region) => names?.of(region)).join(", ") ?? "";
       if (country.textContent !== named) {
         country.textContent = named;
       }
