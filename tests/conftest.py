@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import pytest_timeout
+from hypothesis import settings
 
-from hatch_build import compile_catalogues
+from hatch_build import generate
 from phone_verify.sandbox import SandboxServer
 
 # `pytester` runs the plugin in a separate pytest.
 pytest_plugins = ["pytester", "phone_verify.testing.plugin"]
+
+# Each test has a time limit; a limit for each example would fail on a busy machine.
+settings.register_profile("phone_verify", deadline=None)
+settings.load_profile("phone_verify")
 
 #: Options for a pytest that a test starts: without unused plugins it starts in half the time.
 BARE = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:anyio", "-p", "no:xdist")
@@ -25,18 +31,20 @@ TEARDOWN_SECONDS = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the translations, and restore SIGINT if the run inherited it as ignored.
+    """Make the generated files, and restore SIGINT if the run inherited it as ignored.
 
-    The translations of the last installation may be older than their sources; with `-n` they are compiled before the
-    workers start. A shell starts a background job with SIGINT ignored, and every child process inherits that: commands
-    and servers that tests interrupt would not end.
+    Those of the last installation may be older than their sources; with `-n` they are made before the workers start. A
+    shell starts a background job with SIGINT ignored, and every child process inherits that: commands and servers that
+    tests interrupt would not end.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Processes that tests start take a third less time where compiled modules are kept.
+    # Compiled modules are kept even if the environment says otherwise: without them every worker compiles the tests,
+    # which takes two thirds of the time to collect them, and processes that tests start take half as long again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if not hasattr(config, "workerinput"):
-        for _ in compile_catalogues(Path(__file__).parents[1]):
+        for _ in generate(Path(__file__).parents[1]):
             pass
 
 

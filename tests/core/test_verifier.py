@@ -26,6 +26,7 @@ from phone_verify.model import (
     Reason,
     Receipt,
     Sighting,
+    Started,
     Status,
     WebhookRequest,
 )
@@ -84,8 +85,21 @@ def test_record_fails_when_every_driver_refuses() -> None:
     harness.store.settle = seen
     outcome = harness.start()
     assert outcome.reason is Reason.DELIVERY_FAILED
-    assert outcome.secret is None
+    assert not isinstance(outcome, Started)
     assert settled == [Status.FAILED]
+
+
+def test_start_returns_started_only_if_it_succeeds() -> None:
+    harness = Harness(sms(), sends_per_hour=1)
+    started, refused = harness.start(), harness.start()
+    assert isinstance(started, Started)
+    assert (started.ok, started.reason, started.channels) == (True, None, [SMS])
+    assert harness.verifier.get(started.verification.id, started.secret).verification == started.verification
+    assert started.secret not in repr(started)
+    assert not isinstance(refused, Started)
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+    taken = Harness(Caller([Receipt("1", line=LINE)] * 2))
+    assert [isinstance(taken.start(), Started) for _ in range(2)] == [True, False], "the line is reserved once"
 
 
 def test_bad_number_is_not_failed_over() -> None:
@@ -99,10 +113,10 @@ def test_unclear_end_is_not_failed_over_and_code_stays_valid() -> None:
     harness = Harness(first, second)
     outcome = harness.start()
     assert outcome.ok
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert outcome.verification.status is Status.PENDING
     assert second.orders == []
-    assert harness.verifier.check(outcome.verification.id, outcome.secret or "", first.codes[0]).ok
+    assert harness.verifier.check(outcome.verification.id, outcome.secret, first.codes[0]).ok
 
 
 def test_unclear_remote_code_stays_usable() -> None:
@@ -169,11 +183,11 @@ def test_failover_to_shorter_codes_gives_a_short_code() -> None:
     short = Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))
     harness = Harness(sms(REFUSED), short)
     outcome = harness.start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     record = outcome.verification
     assert (record.code_length, record.attempts_left, record.short) == (4, 3, True)
     assert record.expires_at - record.created_at <= timedelta(seconds=180)
-    assert harness.verifier.check(record.id, outcome.secret or "", short.codes[0]).ok
+    assert harness.verifier.check(record.id, outcome.secret, short.codes[0]).ok
 
 
 # Choosing the channel
@@ -183,7 +197,7 @@ def test_first_usable_preferred_channel_is_chosen() -> None:
     unreaching = Driver("sms-1", SMS, Ability(CodeSource.LOCAL), reachable=False)
     ringing = flash("1234")
     outcome = Harness(unreaching, ringing).start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert outcome.verification.channel is FLASH
 
 
@@ -268,8 +282,14 @@ def test_outcome_lists_the_channels_a_resend_accepts() -> None:
 def test_fixed_line_may_place_an_inbound_call() -> None:
     harness = Harness(sms(), Caller([Receipt("r", line=LINE)]))
     outcome = harness.start(None, PhoneNumber("+982188776655"))
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert outcome.verification.channel is CALL
+
+
+def test_missing_channel_is_reported_even_at_a_limit() -> None:
+    harness = Harness(sms(), sends_per_hour_total=1)
+    harness.begun()
+    assert harness.start(FLASH).reason is Reason.CHANNEL_UNAVAILABLE
 
 
 def test_without_any_channel_nothing_can_start() -> None:
@@ -434,6 +454,24 @@ def test_a_fifth_of_the_quota_is_kept_for_your_code(quota: str) -> None:
     made = [harness.start(phone=phone, address="192.0.2.1", by_client=True).ok for phone in phones[:5]]
     assert made == [True] * 4 + [False]
     assert harness.start(phone=phones[5], address="192.0.2.1").ok
+
+
+def test_resend_by_a_visitor_leaves_the_fifth_too() -> None:
+    harness = Harness(sms(), sends_per_hour_total=5)
+    *_, (id, secret) = [harness.begun(phone=PhoneNumber(f"+98912000000{n}"), by_client=True) for n in range(4)]
+    harness.clock.move(60)
+    assert harness.verifier.resend(id, secret, by_client=True).reason is Reason.TOO_MANY_REQUESTS
+    assert harness.verifier.resend(id, secret).ok
+
+
+@pytest.mark.parametrize(("quota", "exact"), [("sends_per_hour_per_address", True), ("sends_per_hour_total", False)])
+def test_only_the_wait_of_an_address_is_exact(quota: str, exact: bool) -> None:
+    """The wait for a quota that others use would reveal when they started."""
+    harness = Harness(sms(), **{quota: 1})
+    harness.begun(address="192.0.2.1")
+    harness.clock.move(60)
+    refused = harness.start(phone=PhoneNumber("+989120000001"), address="192.0.2.1")
+    assert refused.retry_after == timedelta(minutes=59 if exact else 60)
 
 
 def test_ipv6_48_has_ten_times_the_64_limit() -> None:
@@ -974,10 +1012,10 @@ def test_store_outage_after_the_send_wastes_no_message(make: Any) -> None:
     driver = make()
     harness = Harness(driver, store=BrokenStore("attach"))
     outcome = harness.start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert (outcome.reason, outcome.verification.status) == (None, Status.PENDING)
     code = driver.codes[0] or "12345"
-    assert harness.verifier.check(outcome.verification.id, outcome.secret or "", code).ok
+    assert harness.verifier.check(outcome.verification.id, outcome.secret, code).ok
 
 
 @pytest.mark.parametrize(
@@ -1012,8 +1050,8 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> 
     harness = Harness(driver, resend_after=timedelta(0))
     harness.start()
     outcome = harness.start()
-    assert outcome.verification is not None
-    id, secret = outcome.verification.id, outcome.secret or ""
+    assert isinstance(outcome, Started)
+    id, secret = outcome.verification.id, outcome.secret
     harness.verifier.resend(id, secret)
     right = harness.verifier.check(id, secret, driver.codes[-1])
     shown = caplog.text + repr(outcome) + repr(right) + repr(driver.orders) + repr(harness.parts)
@@ -1174,9 +1212,9 @@ def test_delivery_webhook_without_text_logs_one_line(caplog: pytest.LogCaptureFi
 def test_channel_may_be_given_as_text() -> None:
     harness = Harness(sms(), chat(), resend_after=timedelta(0))
     started = harness.verifier.start(PHONE, channel="telegram")  # type: ignore[arg-type]
-    assert started.verification is not None
+    assert isinstance(started, Started)
     assert started.verification.channel is TELEGRAM
-    moved = harness.verifier.resend(started.verification.id, started.secret or "", channel="sms")  # type: ignore[arg-type]
+    moved = harness.verifier.resend(started.verification.id, started.secret, channel="sms")  # type: ignore[arg-type]
     assert moved.verification is not None
     assert moved.verification.channel is SMS
     with pytest.raises(ValueError, match="pigeon"):

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from phone_verify import ConfigurationError, Settings, build
+from phone_verify import ConfigurationError, Settings, build_site
 from phone_verify.http.brand import Brand, _contrast, _mixed, _parsed
 from phone_verify.http.page_headers import page_headers
 from phone_verify.web.assets import BRAND_STYLE, site_asset
@@ -16,7 +16,7 @@ KEY = "a-key-of-the-tests-0123456789abcdef"
 
 
 def policy_of(**values: object) -> str:
-    site = build(Settings.read({"store": "memory:", "secret_keys": KEY, **values}))
+    site = build_site(Settings.from_mapping({"store": "memory:", "secret_keys": KEY, **values}))
     return page_headers(site)["Content-Security-Policy"]
 
 
@@ -28,19 +28,19 @@ def policy_of(**values: object) -> str:
 )  # fmt: skip
 def test_addresses_of_the_brand_are_paths_or_https(setting: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"PHONE_VERIFY_{setting.upper()}: use a path"):
-        Settings.read({setting: text})
+        Settings.from_mapping({setting: text})
 
 
 @pytest.mark.parametrize("setting", ADDRESSES)
 @pytest.mark.parametrize("text", ["/", "/about/?a=1", "https://shop.example", "https://cdn.shop.example:8443/x.svg"])
 def test_paths_and_https_addresses_are_accepted(setting: str, text: str) -> None:
-    assert text in repr(Settings.read({setting: text}).brand)
+    assert text in repr(Settings.from_mapping({setting: text}).brand)
 
 
 def test_help_may_be_an_email_address() -> None:
-    assert Settings.read({"help_url": "mailto:help@shop.example"}).brand.help_url == "mailto:help@shop.example"
+    assert Settings.from_mapping({"help_url": "mailto:help@shop.example"}).brand.help_url == "mailto:help@shop.example"
     with pytest.raises(ConfigurationError, match="TERMS_URL"):
-        Settings.read({"terms_url": "mailto:help@shop.example"})
+        Settings.from_mapping({"terms_url": "mailto:help@shop.example"})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_help_may_be_an_email_address() -> None:
 )  # fmt: skip
 def test_other_brand_settings_are_validated(setting: str, text: str) -> None:
     with pytest.raises(ConfigurationError, match=f"PHONE_VERIFY_{setting.upper()}"):
-        Settings.read({setting: text})
+        Settings.from_mapping({setting: text})
 
 
 def test_policy_names_only_hosts_of_the_brand() -> None:
