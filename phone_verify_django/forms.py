@@ -63,6 +63,7 @@ class PhoneForm(PageForm):
         self.label(phone=text["phone"], channel=text["way"])
         if not isinstance(page, LoginPage):
             return
+        self.initial.setdefault("phone", page.phone)
         if "phone" in self.fields:
             self.fields["phone"].widget.attrs["placeholder"] = page.number.example
             how = text["phone_example" if page.number.local else "phone_help"]
@@ -97,8 +98,7 @@ class CodeForm(PageForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         text, page = self.texts.page, self.page
-        is_call = isinstance(page, CodePage) and page.kind == "flash_call"
-        self.label(code=text["last_digits" if is_call else "code"], remember=text["remember"])
+        self.label(code=page.code_label if isinstance(page, CodePage) else text["code"], remember=text["remember"])
         if isinstance(page, CodePage) and not page.asks_remember:
             self.fields.pop("asks_remember", None)
             self.fields.pop("remember", None)

@@ -27,7 +27,7 @@ from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn,
 from phone_verify.http.cookies import only_pair
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
-from phone_verify.web.assets import asset
+from phone_verify.web.assets import BRAND_STYLE, site_asset
 from phone_verify.web.forms import FORM_LIMIT, refused_form
 
 from . import accounts, actions, app_settings, calls, forms, sessions
@@ -248,8 +248,8 @@ class LoginView(PageView):
         return super().dispatch(request, *args, **kwargs)
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Render the empty form."""
-        return self.to_response(flow.show_login(self.site, self.call, self.next))
+        """Render the form."""
+        return self.to_response(flow.show_login(self.site, self.user_call, self.next))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Start a verification and redirect to the code page."""
@@ -394,8 +394,8 @@ def _etag(request: HttpRequest, name: str) -> str | None:
 @require_safe
 @condition(etag_func=_etag)
 def static(request: HttpRequest, name: str) -> HttpResponse:
-    """Serve our style sheet or script. The address contains its version, so browsers can cache it."""
-    found = asset(name)
+    """Serve our style sheets or script. The address contains its version, so browsers can cache it."""
+    found = site_asset(name, current_site().brand)
     if found is None:
         raise Http404(f"no such file: {name!r}")
     response = HttpResponse(found[0], content_type=found[1])
@@ -411,6 +411,7 @@ def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: fl
         "urls": urls,
         "csrf_field": csrf_input(request),
         "site_name": site.name,
+        "brand": site.brand,
         "lang": page.language.tag,
         "dir": page.language.direction,
     }
@@ -424,7 +425,7 @@ def _mount(request: HttpRequest, path: str) -> str:
 
 
 def _urls(mount: str) -> Mapping[str, str]:
-    files = {"style": "phone_verify.css", "script": "phone_verify.js"}
+    files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
     return {
         "mount": mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
@@ -434,7 +435,7 @@ def _urls(mount: str) -> Mapping[str, str]:
 
 
 def _version(name: str) -> str:
-    found = asset(name)
+    found = site_asset(name, current_site().brand)
     return hashlib.sha256(found[0]).hexdigest()[:12] if found else ""
 
 

@@ -47,7 +47,7 @@ from phone_verify.http.page_headers import page_headers
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
-from phone_verify.web.assets import asset
+from phone_verify.web.assets import BRAND_STYLE, site_asset
 from phone_verify.web.forms import FORM_LIMIT, refused_form
 
 from . import sessions
@@ -336,8 +336,8 @@ def logout() -> Response:
 
 @pages.route("/static/<name>")
 def static(name: str) -> Response:
-    """Serve our style sheet and script."""
-    found = asset(name)
+    """Serve our style sheets and script."""
+    found = site_asset(name, current_state().site.brand)
     if found is None:
         abort(404)
     response = current_app.response_class(found[0], content_type=found[1])
@@ -366,6 +366,7 @@ def _render(name: str, page: flow.Page, here: AppState) -> Response:
         **_urls(),
         "style": url_for(f"{pages.name}.static", name=_STYLE),
         "script": url_for(f"{pages.name}.static", name=_SCRIPT),
+        "brand_style": url_for(f"{pages.name}.static", name=BRAND_STYLE),
         "mount": here.path,
     }
     context = {
@@ -373,6 +374,7 @@ def _render(name: str, page: flow.Page, here: AppState) -> Response:
         "urls": urls,
         "csrf_field": token,
         "site_name": here.site.name,
+        "brand": here.site.brand,
         "lang": page.language.tag,
         "dir": page.language.direction,
     }

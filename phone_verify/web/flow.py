@@ -12,7 +12,7 @@ could plant a pair. Only verifications that the framework's own session started
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
@@ -21,15 +21,16 @@ from ..api import representation
 from ..errors import InvalidPhoneError, StoreError
 from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
-from ..http.cookies import Pairs, pairs, presented_secrets, with_pair, without_pair
+from ..http.cookies import Pairs, last_channel, pairs, presented_secrets, with_pair, without_pair
 from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
 from ..http.site import Site
-from ..i18n.texts import Texts, end_text, example_number, spoken
+from ..i18n.texts import Texts, caller_prefix, end_text, spoken
 from ..model import Channel, CodeSource, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
+from .forms import code_in
 from .pages import (
     Choice,
     CodePage,
@@ -41,6 +42,8 @@ from .pages import (
     Redirect,
     SignOutOthers,
     VerifyPage,
+    channel_choice,
+    number_help,
 )
 
 __all__ = [
@@ -78,8 +81,8 @@ P = TypeVar("P", LoginPage, VerifyPage)
 
 
 def show_login(site: Site, call: ApiRequest, next: str = "") -> LoginPage:
-    """Return the empty login page."""
-    return _login(site, call.texts, next=next)
+    """Return the login page, with the number of this session's newest verification if there is one."""
+    return replace(_login(site, call, next=next), phone=_entered_number(site, call, SIGN_IN_PURPOSES))
 
 
 def show_logout(call: ApiRequest, next: str = "") -> LogoutPage:
@@ -90,7 +93,7 @@ def show_logout(call: ApiRequest, next: str = "") -> LogoutPage:
 def submit_login(site: Site, call: ApiRequest, form: Mapping[str, str]) -> LoginPage | Redirect:
     """Start a verification and redirect to its page; an open one is shown again instead of sending."""
     phone_text, word = _field(form, "phone"), _field(form, "channel")
-    page = replace(_login(site, call.texts, next=_field(form, "next"), chosen=word), phone=phone_text)
+    page = replace(_login(site, call, next=_field(form, "next"), chosen=word), phone=phone_text)
     phone = _typed(site, page, phone_text)
     return _start(site, call, page, phone, PURPOSE, word) if isinstance(phone, PhoneNumber) else phone
 
@@ -99,12 +102,12 @@ def show_verify(site: Site, call: ApiRequest, next: str = "") -> VerifyPage | Re
     """Return the page on which a signed-in user confirms or changes the number."""
     if call.user is None:
         return Redirect("login", next, back="verify")
-    page = _verify(site, call, next=next)
+    page = replace(_verify(site, call, next=next), phone=_entered_number(site, call, PHONE_PURPOSES))
     try:
         # With `next`, the user is here to verify the number again.
         if not next and (id := _just_confirmed(site, call)):
             cookie, started = without_pair(call.cookie, id), without_id(call.started, id)
-            return replace(page, notice=page.text["number_confirmed"], cookie=cookie, started=started)
+            return replace(page, notice=page.text["number_confirmed"], phone="", cookie=cookie, started=started)
     except StoreError as error:
         return _store_unavailable(page, error)
     return page
@@ -176,8 +179,7 @@ def submit_code(
 
 def refused_login(site: Site, call: ApiRequest, next: str = "") -> LoginPage:
     """Return the login page for a user that the site does not let sign in."""
-    texts = call.texts
-    return replace(_login(site, texts, next=next), error=texts.page["login_refused"], status=403)
+    return replace(_login(site, call, next=next), error=call.texts.page["login_refused"], status=403)
 
 
 def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
@@ -185,9 +187,25 @@ def _typed(site: Site, page: P, text: str) -> PhoneNumber | P:
     if not page.configured:
         return replace(page, status=503)
     try:
-        return PhoneNumber.parse(text, site.verifier.policy.region)
+        return PhoneNumber.read(text, site.verifier.policy.region, prose=True)
     except InvalidPhoneError:
-        return replace(page, error=page.text["invalid_phone"], status=400)
+        return replace(page, error=page.invalid_number(text), status=400)
+
+
+def _entered_number(site: Site, call: ApiRequest, purposes: Collection[str]) -> str:
+    """Return the number that this session entered last for these purposes, in full, until it is verified."""
+    held = [pair for pair in pairs(call.cookie) if pair[0] in call.started]
+    try:
+        records = [site.verifier.get(*pair).verification for pair in held]
+    except StoreError:
+        return ""  # the field stays empty
+    newest = next((record for record in records if record is not None and record.purpose in purposes), None)
+    return "" if newest is None or newest.redeemed else _number_in_full(call, newest)
+
+
+def _number_in_full(call: ApiRequest, record: Verification) -> str:
+    """Return the number for the session that entered it; a user's own number was not entered, and stays masked."""
+    return "" if _is_for_number(record) and record.phone in current_numbers(call) else spoken(record.phone)
 
 
 def _start(site: Site, call: ApiRequest, page: P, phone: PhoneNumber, purpose: str, word: str) -> P | Redirect:
@@ -273,6 +291,7 @@ def _submit_code(
             "over",
             "",
             site.name,
+            "unavailable",
             texts=texts,
             next=next,
             error=texts.page["unavailable"],
@@ -303,7 +322,8 @@ def _process_code(
         address = call_address(site, call)
         outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
     else:
-        outcome = site.verifier.check(id, secret, _field(form, "code"), address=call_address(site, call))
+        typed = code_in(_field(form, "code"), record.code_length)
+        outcome = site.verifier.check(id, secret, typed, address=call_address(site, call))
     remember = bool(_field(form, "remember")) if _field(form, "asks_remember") else None
     # viewing a page must not sign the user in
     if outcome.proof is not None and "submitted" in form:
@@ -325,7 +345,13 @@ def _process_code(
     page = _code(site, call.texts, record, outcome, sent="resend" in form, called="called" in form)
     number = spoken(record.phone) if changes and record.phone not in current_numbers(call) else ""
     return replace(
-        page, next=next, begun_at=begun_at, number=number, asks_remember=not changes, remember=remember is not False
+        page,
+        next=next,
+        begun_at=begun_at,
+        number=number,
+        phone=_number_in_full(call, record),
+        asks_remember=not changes,
+        remember=remember is not False,
     )
 
 
@@ -346,15 +372,16 @@ def _current(site: Site, call: ApiRequest, held: Pairs) -> tuple[tuple[str, str,
     return None, cookie
 
 
-def _login(site: Site, texts: Texts, *, next: str, chosen: str = "") -> LoginPage:
-    choices = _choices(site, texts, chosen)
+def _login(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> LoginPage:
+    texts, choices = call.texts, _choices(site, call, chosen)
     error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
-    return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=_number_help(site))
+    number = number_help(site.verifier.policy, texts.language)
+    return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=number)
 
 
 def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> VerifyPage:
     own, texts = current_numbers(call), call.texts
-    choices = _choices(site, texts, chosen)
+    choices = _choices(site, call, chosen)
     change = may_have(call)
     sign_in = change is Change.SIGN_IN_AGAIN or bool(own and next and not call.present_counts)
     return VerifyPage(
@@ -363,7 +390,7 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
         next=next,
         error="" if choices else texts.page["checks_not_set_up"],
         configured=bool(choices),
-        number=_number_help(site),
+        number=number_help(site.verifier.policy, texts.language),
         phone_hint=own[0].hint if own else "",
         may_change=change not in _REFUSALS,
         must_sign_in=sign_in,
@@ -371,31 +398,28 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
     )
 
 
-def _choices(site: Site, texts: Texts, chosen: str) -> list[Choice]:
+def _choices(site: Site, call: ApiRequest, chosen: str) -> list[Choice]:
     channels = site.verifier.channels
-    wanted = chosen if chosen in channels else (channels[0] if channels else "")
-    return [Choice(c.value, texts.channels[c], c == wanted, texts.channel_help[c]) for c in channels]
-
-
-def _number_help(site: Site) -> NumberHelp:
-    region, allowed = site.verifier.policy.region, site.verifier.policy.allowed_regions
-    example = example_number(region) if region else None
-    if example is None:
-        return NumberHelp()
-    return NumberHelp(example, local=True, abroad=allowed is None or bool(allowed - {region}))
+    wanted = chosen or last_channel(call)
+    wanted = wanted if wanted in channels else (channels[0] if channels else "")
+    return [channel_choice(call.texts, c, chosen=c == wanted, recommended=c == channels[0]) for c in channels]
 
 
 def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, sent: bool, called: bool) -> CodePage:
-    bare = CodePage("over", record.phone.hint, site.name, texts=texts)
+    is_call = record.code_source is CodeSource.NONE
+    bare = CodePage("over", record.phone.hint, site.name, record.state.value, texts=texts, is_call=is_call)
     status, headers = 200, {}
     if outcome.reason is not None:
         reply = refusal(outcome)
         status, headers = reply.status, dict(reply.headers)
     if outcome.proof is not None:
-        return replace(bare, kind="proven", lead=texts.page["lead_proven"])
+        return replace(bare, kind="proven", state="verified", lead=texts.page["lead_proven"])
     if not record.open:
         return replace(bare, error=texts.translated(end_text(record)), status=status, headers=headers)
-    kind = "inbound_call" if record.code_source is CodeSource.NONE else "code"
+    if outcome.reason is Reason.TOO_MANY_REQUESTS and not sent:
+        error = texts.refusal(outcome)
+        return replace(bare, state="blocked", error=error, status=status, headers=headers)
+    kind = "inbound_call" if is_call else "code"
     if record.channel is Channel.FLASH_CALL:
         kind = "flash_call"
     notice = ""
@@ -407,14 +431,16 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
     resend_in = representation.seconds_left(record, record.resend_at)
     dial = representation.dial(record)
     lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
-    choices = [Choice(c.value, texts.channels[c], False) for c in outcome.channels if c is not record.channel]
+    choices = [channel_choice(texts, c) for c in outcome.channels if c is not record.channel]
+    hint = record.caller_hint if kind == "flash_call" else None
     return replace(
         bare,
         kind=kind,
+        state="sent",
         lead=lead.rstrip(),
         lead_end=lead_end,
         code_length=record.code_length,
-        caller_hint=record.caller_hint if kind == "flash_call" else None,
+        caller_hint=caller_prefix(hint, record.phone, record.code_length) if hint else None,
         dial=dial,
         dial_spoken=spoken(record.line) if dial and record.line else "",
         expires_in=expires_in,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ClassVar, Literal
 from urllib.parse import urlencode
 
 from ..i18n.languages import ENGLISH, Language
-from ..i18n.texts import Texts, texts_in
+from ..i18n.texts import Texts, example_number, texts_in
 from ..model import Channel
+from ..policy import Policy
 
 #: The pages under the mount, by their names in redirects and templates.
 PageName = Literal["login", "code", "verify"]
@@ -17,31 +20,69 @@ _CALLS = frozenset({Channel.FLASH_CALL.value, Channel.INBOUND_CALL.value})
 _TITLES = {
     "flash_call": "code_title_flash_call",
     "inbound_call": "code_title_inbound_call",
-    "proven": "verify_number",
-    "over": "verify_number",
+    "proven": "title_verified",
 }
+#: The headings of pages on which the verification cannot go on, by `CodePage.state`.
+_STATE_TITLES = {
+    "expired": "title_expired",
+    "exhausted": "title_exhausted",
+    "verified": "title_verified",
+    "cancelled": "title_cancelled",
+    "failed": "title_failed",
+    "blocked": "title_blocked",
+    "unavailable": "title_unavailable",
+}
+#: Of the numbers that North America keeps for examples.
+_NEUTRAL_EXAMPLE = "+1 201-555-0123"
+#: Fewer digits are no complete number of any country.
+_FEWEST_DIGITS = 7
+#: Remaining seconds at which screen readers announce the countdown.
+_ANNOUNCED = (60, 30)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A channel to choose."""
+    """A channel to choose; `time` is how long a code of it usually takes."""
 
     value: str
     label: str
     chosen: bool
     help: str = ""
+    time: str = ""
+    recommended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NumberHelp:
-    """How to write a number: an `example`, in national form if `local`.
+    """How to write a number: an `example`, in national form of `region` if `local`.
 
     `abroad` is whether numbers of other countries are accepted.
     """
 
-    example: str = "+98 912 000 0000"
+    example: str = _NEUTRAL_EXAMPLE
     local: bool = False
     abroad: bool = True
+    region: str = ""
+
+
+def number_help(policy: Policy, language: Language) -> NumberHelp:
+    """Return how visitors of this language write a number that the site accepts.
+
+    The example is of the site's region, else of an allowed region (the language's if it is one of
+    them), else of the language's.
+    """
+    region, allowed = policy.region, policy.allowed_regions
+    example = example_number(region) if region else None
+    if region and example is not None:
+        return NumberHelp(example, local=True, abroad=allowed is None or bool(allowed - {region}), region=region)
+    likely = language.region if not allowed or language.region in allowed else min(allowed)
+    return NumberHelp(example_number(likely, national=False) or _NEUTRAL_EXAMPLE)
+
+
+def channel_choice(texts: Texts, channel: Channel, *, chosen: bool = False, recommended: bool = False) -> Choice:
+    """Return a channel as visitors choose it."""
+    label, help, time = texts.channels[channel], texts.channel_help[channel], texts.usual_time(channel)
+    return Choice(channel.value, label, chosen, help, time, recommended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +132,15 @@ class LoginPage(Page):
         """Return the text below the heading; it promises a code only if every channel has one."""
         return self.text[self._lead_call if _CALLS.intersection(c.value for c in self.choices) else "login_lead"]
 
+    def invalid_number(self, typed: str) -> str:
+        """Return the error for this text in the number field.
+
+        It names what is missing if enough digits for a number were typed without `+`.
+        """
+        if self.number.local or "+" in typed or sum(map(str.isdecimal, typed)) < _FEWEST_DIGITS:
+            return self.text["invalid_phone"]
+        return self.texts.start_with_plus(self.number.example)
+
     @property
     def several(self) -> bool:
         """Whether there is more than one channel to choose from."""
@@ -134,16 +184,21 @@ class CodePage(Page):
     """The page for entering the code, or for the number to call.
 
     `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or
-    `over`. `poll_path` is the API call, under the mount, that returns the status. `begun_at` is the
-    page that started the verification. `number` is the full number if it would become the user's:
-    such a page requires a confirmation, and no script submits it. `asks_remember` puts a box on the
-    page, ticked if `remember`: whether to stay signed in on this device.
+    `over`. `state` is `sent`, or why the page is over: `expired`, `exhausted`, `verified`,
+    `cancelled`, `failed`, `blocked` or `unavailable`. `phone` is the full number if this session
+    entered it; otherwise the page shows `phone_hint`. `poll_path` is the API call, under the mount,
+    that returns the status. `begun_at` is the page that started the verification. `number` is the
+    full number if it would become the user's: such a page requires a confirmation, and no script
+    submits it. `asks_remember` puts a box on the page, ticked if `remember`: whether to stay signed
+    in on this device. `is_call` is whether the visitor calls.
     The phone number is shown between `lead` and `lead_end`.
     """
 
     kind: str
     phone_hint: str
     site_name: str
+    state: str = "sent"
+    phone: str = field(default="", repr=False)
     lead: str = ""
     lead_end: str = ""
     code_length: int | None = None
@@ -160,11 +215,38 @@ class CodePage(Page):
     number: str = field(default="", repr=False)
     asks_remember: bool = False
     remember: bool = True
+    is_call: bool = False
 
     @property
     def title(self) -> str:
         """Return the heading of the page."""
+        if self.kind == "over":
+            is_call = self.state == "expired" and self.is_call
+            return self.text["title_expired_call" if is_call else _STATE_TITLES[self.state]]
         return self.text["change_title" if self.number else _TITLES.get(self.kind, "code_title")]
+
+    @property
+    def restart(self) -> str:
+        """Return the label of the main button of a page that is over."""
+        if self.state in ("expired", "exhausted"):
+            return self.text["new_call" if self.is_call else "new_code"]
+        return self.text[{"unavailable": "try_again", "blocked": "other_number"}.get(self.state, "start_again")]
+
+    @property
+    def code_label(self) -> str:
+        """Return the label of the code field."""
+        return self.text["last_digits"] if self.kind == "flash_call" else self.texts.code_label(self.code_length)
+
+    @property
+    def announcements(self) -> str:
+        """The remaining seconds at which a screen reader announces the time left, with the texts, as JSON.
+
+        Not every second: the countdown itself is silent.
+        """
+        text = "expires_inbound_call" if self.is_call else "expires"
+        said = {left: self.texts.countdown(text, timedelta(seconds=left)) for left in _ANNOUNCED}
+        said[0] = self.text["expired_call" if self.is_call else "expired_code"]
+        return json.dumps(said, ensure_ascii=False)
 
     @property
     def caller_help(self) -> str:

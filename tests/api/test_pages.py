@@ -82,7 +82,7 @@ def test_login_on_another_channel_starts_a_new_verification() -> None:
     assert (len(written.orders), len(ringing.orders)) == (1, 1)
     page = show_code(visitor.site, visitor.call)
     assert isinstance(page, CodePage)
-    assert (page.kind, page.caller_hint) == ("flash_call", "099")
+    assert (page.kind, page.caller_hint) == ("flash_call", "+98 99")
     assert visitor.harness.verifier.get(*old).verification.status == "cancelled"  # type: ignore[union-attr]
     assert isinstance(visitor.code(code="1234"), SignIn)
 
@@ -462,13 +462,16 @@ def test_remember_choice_is_carried_to_the_code_page(form: dict[str, str], wish:
 @pytest.mark.parametrize(
     ("policy", "help"),
     [
-        ({}, NumberHelp("+98 912 000 0000", local=False, abroad=True)),
-        ({"region": "IR"}, NumberHelp("0912 345 6789", local=True, abroad=True)),
+        ({}, NumberHelp("+1 201-555-0123", local=False, abroad=True)),
+        ({"region": "IR"}, NumberHelp("0912 345 6789", local=True, abroad=True, region="IR")),
         (
             {"region": "RU", "allowed_regions": frozenset({"RU"})},
-            NumberHelp("8 (912) 345-67-89", local=True, abroad=False),
+            NumberHelp("8 (912) 345-67-89", local=True, abroad=False, region="RU"),
         ),
-        ({"region": "RU", "allowed_regions": frozenset({"RU", "KZ"})}, NumberHelp("8 (912) 345-67-89", True, True)),
+        (
+            {"region": "RU", "allowed_regions": frozenset({"RU", "KZ"})},
+            NumberHelp("8 (912) 345-67-89", local=True, abroad=True, region="RU"),
+        ),
     ],
 )
 def test_number_field_shows_the_national_format(policy: dict[str, object], help: NumberHelp) -> None:

@@ -39,7 +39,8 @@ def test_visitor_signs_in_by_code_and_out_by_button(visitor: Browser, network: N
     assert (answer.status, answer.location) == (302, CODE)
     page = visitor.get(CODE)
     assert page.status == 200
-    assert PHONE not in page.text
+    assert "+98 912 000 0000" in page.text  # this session entered it
+    assert "+98 912 000 0000" in visitor.get(LOGIN).text
     assert network.code not in page.text
     assert "no-store" in page.headers["cache-control"]
     assert page.headers["x-frame-options"] == "DENY"
@@ -55,6 +56,26 @@ def test_visitor_signs_in_by_code_and_out_by_button(visitor: Browser, network: N
     assert visitor.get("/").text == PHONE
     assert visitor.post_form(LOGOUT).location == LOGIN
     assert visitor.get("/").text == "nobody"
+
+
+def test_brand_settings_reach_the_page(visitor: Browser, configure: Configure) -> None:
+    configure(site_color="#5b21b6", site_url="/", site_logo="https://cdn.example/a.svg", terms_url="/terms/")
+    page = visitor.get(LOGIN)
+    assert "img-src 'self' data: https://cdn.example;" in page.headers["content-security-policy"]
+    assert '<a class="pv-home" href="/"><img class="pv-logo" src="https://cdn.example/a.svg"' in page.text
+    assert 'href="/terms/"' in page.text
+    [style] = re.findall(r'href="(/phone/static/brand\.css\?v=\w+)"', page.text)
+    assert "--pv-accent: #5b21b6" in visitor.get(style).text
+
+
+def test_last_channel_is_preselected_on_a_trusted_device(
+    visitor: Browser, network: Network, configure: Configure
+) -> None:
+    configure(sms="console://", telegram="sandbox://127.0.0.1:8025", channels="telegram,sms")
+    assert 'value="telegram" checked' in visitor.get(LOGIN).text
+    visitor.post_form(LOGIN, phone=PHONE, channel="sms")
+    assert visitor.post_form(CODE, code=network.code).location == "/"
+    assert 'value="sms" checked' in visitor.get(LOGIN).text
 
 
 def test_same_number_shows_its_open_verification(visitor: Browser, network: Network) -> None:

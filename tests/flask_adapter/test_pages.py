@@ -25,8 +25,9 @@ def test_visitor_signs_in_by_code() -> None:
     assert (answer.status_code, answer.location) == (302, "/phone/code/")
     page = client.get("/phone/code/")
     assert page.status_code == 200
-    assert PHONE not in page.text
-    assert "+98 ••••••••00" in page.text
+    assert "+98 912 000 0000" in page.text  # this session entered it
+    assert "+98 912 000 0000" in client.get("/phone/login/").text
+    assert "912" not in made.app.test_client().get("/phone/login/").text
     wrong = submit(client, "/phone/code/", code=made.wrong_code)
     assert wrong.status_code == 422
     assert "4 attempts left" in wrong.text
@@ -34,6 +35,26 @@ def test_visitor_signs_in_by_code() -> None:
     assert (answer.status_code, answer.location) == (302, "/")
     assert client.get("/").text == PHONE
     assert client.get("/phone/code/").location == "/phone/login/"
+
+
+def test_brand_settings_reach_the_page() -> None:
+    brand = {"SITE_COLOR": "#5b21b6", "SITE_URL": "/", "SITE_LOGO": "https://cdn.example/a.svg", "TERMS_URL": "/terms/"}
+    client = make(**{f"PHONE_VERIFY_{name}": value for name, value in brand.items()}).app.test_client()
+    page = client.get("/phone/login/")
+    assert "img-src 'self' data: https://cdn.example;" in page.headers["Content-Security-Policy"]
+    assert '<a class="pv-home" href="/"><img class="pv-logo" src="https://cdn.example/a.svg"' in page.text
+    assert 'href="/terms/"' in page.text
+    assert 'href="/phone/static/brand.css"' in page.text
+    assert "--pv-accent: #5b21b6" in client.get("/phone/static/brand.css").text
+
+
+def test_last_channel_is_preselected_on_a_trusted_device() -> None:
+    made = make(PHONE_VERIFY_TELEGRAM="sandbox://127.0.0.1:8025", PHONE_VERIFY_CHANNELS="telegram,sms")
+    client = made.app.test_client()
+    assert 'value="telegram" checked' in client.get("/phone/login/").text
+    submit(client, "/phone/login/", phone=PHONE, channel="sms")
+    submit(client, "/phone/code/", code=made.code)
+    assert 'value="sms" checked' in client.get("/phone/login/").text
 
 
 def test_pages_are_never_cached_or_framed() -> None:
