@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
 from .errors import FailureKind, ProviderError, StoreError, UnclearError
-from .events.record import record_provider_time
+from .events.record import record_provider_time, record_receipt
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .lifecycle import Attachment
 from .limits import Denied
@@ -112,6 +112,7 @@ class Delivery:
                     undelivered = replace(undelivered, refused=False)
                     break  # the order can no longer be verified
                 return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
+            record_receipt(receipt)
             if not _proves(receipt, code.plan.code_source):
                 log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, channel)
                 undelivered = replace(undelivered, refused=False)

@@ -21,7 +21,7 @@ from .codes import binding_digest, new_id, new_secret, normalise
 from .delivery import Admitted, Delivery, Undelivered
 from .drivers.base import ChecksRemotely, ReportsDelivery, SendsNotices, Starts
 from .errors import ProviderError, StoreError, UnclearError
-from .events.record import UNAVAILABLE, VerificationEvent, collect_provider_time, event_for
+from .events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
 from .inbound import InboundCalls
 from .lifecycle import AttemptResult, Opening, Spent, has_proof, proof_due
 from .limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
@@ -83,13 +83,13 @@ def _operation(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
             if not events.has_listeners:
                 return await flow(self, *args, **kwargs)
             phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
-            with events.span(name), collect_provider_time() as waits:
+            with events.span(name), collect_provider_use() as use:
                 began, record = ticks(), VerificationEvent(name, UNAVAILABLE, phone=phone.hint if phone else None)
                 try:
                     result = await flow(self, *args, **kwargs)
                     record = event_for(name, result, phone, self.keyring.tag(phone) if phone else None)
                 finally:
-                    events.emit(replace(record, seconds=ticks() - began, provider_seconds=sum(waits)))
+                    events.emit(use.added_to(replace(record, seconds=ticks() - began)))
                 return result
 
         return wrapper

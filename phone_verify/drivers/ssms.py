@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
@@ -115,6 +115,7 @@ _ID = ("id_call", "id", "call_id")
 _LONGEST_XML = 64 * 1024
 _LONGEST_SENDER = 11
 _LONGEST_EXTERNAL_ID = 64
+_MOST_PARTS = 255  # 3GPP TS 23.040, 9.2.3.24.1
 _NUMBER = re.compile(r"-?[0-9]{1,6}")
 _DIGITS = re.compile(r"[0-9]{8,15}")
 _NATIONAL = re.compile(r"8?([0-9]{10})")
@@ -268,7 +269,7 @@ class Ssms(NationalDriver):
         wait = None if self.call_protection is None else str(self.call_protection)
         data = yield from self._pushed(order.phone, order.text or our_code(order), wait)
         line = _line_of(data.get("call_to_number")) if wait else None
-        return Receipt(reference=reference_of(data.get("id")), line=line)
+        return replace(_receipt_of(data), line=line)
 
     def _pushed(self, phone: PhoneNumber, text: str, wait: str | None) -> Exchange[Mapping[str, Any]]:
         options = {
@@ -284,8 +285,7 @@ class Ssms(NationalDriver):
 
     def _flash_call(self, order: Order) -> Exchange[Receipt]:
         fields = {"phone": self.written(order.phone), "text": our_code(order), "route": "pc"}
-        data = yield from self._ask("push_msg", fields)
-        return Receipt(reference=reference_of(data.get("id")))
+        return _receipt_of((yield from self._ask("push_msg", fields)))
 
     def _line(self, order: Order) -> Exchange[Receipt]:
         seconds = max(_SHORTEST_WAIT, math.ceil(order.life.total_seconds()))
@@ -359,6 +359,16 @@ def _number_of(err_code: object) -> int | None:
     """Parse a code given as string or integer; one client reads non-numbers as 0, which is wrong."""
     text = str(err_code) if type(err_code) is int and abs(err_code) < 10**6 else err_code
     return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text.strip()) else None
+
+
+def _receipt_of(data: Mapping[str, Any]) -> Receipt:
+    """Return the id, the segments and the price of a message; the currency is only in `get_profile`."""
+    parts, price = _number_of(data.get("n_raw_sms")), amount_of(data.get("credits"))
+    return Receipt(
+        reference=reference_of(data.get("id")),
+        parts=parts if parts is not None and 0 < parts <= _MOST_PARTS else None,
+        price=price if price is not None and price >= 0 else None,
+    )
 
 
 def _delivery_of(state: int, text: object) -> DeliveryState:

@@ -645,6 +645,9 @@ def _assert_sound_receipt(receipt: Receipt, code_source: CodeSource) -> None:
     assert receipt.caller_hint is None or re.fullmatch(r"\+?[0-9]{1,15}", receipt.caller_hint)
     assert not (receipt.caller_hint and receipt.code and receipt.caller_hint.endswith(receipt.code))
     assert receipt.code is None or "code" not in repr(receipt)
+    assert receipt.parts is None or receipt.parts > 0
+    assert receipt.price is None or (receipt.price.is_finite() and receipt.price >= 0)
+    assert receipt.currency is None or re.fullmatch(r"[A-Z]{3}", receipt.currency)
 
 
 def _spellings(secret: str) -> tuple[str, ...]:
