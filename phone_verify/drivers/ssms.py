@@ -160,8 +160,9 @@ def _parameter(text: str) -> tuple[str, ...]:
 class Ssms(NationalDriver):
     """SMS, flash calls and inbound calls through the SSMS platform.
 
-    `call_protection` holds every SMS back until its phone has called a line, for the given number
-    of seconds; the code is still the proof. `hook_url` sends our webhook's URL with each wait, as
+    `call_protection` is the provider's waiting time for a call, in seconds. It holds every SMS back
+    until its phone has called a line (the code is still the proof), and is an upper limit for the
+    lifetime of an inbound call. `hook_url` sends our webhook's URL with each wait, as
     one public client does; the documented way is a setting in the provider's account.
     `webhook_caller`, `webhook_called` and `webhook_id` replace the assumed names.
     """
@@ -207,7 +208,10 @@ class Ssms(NationalDriver):
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
         """Three channels: two with our codes, one without a code."""
-        return _ABILITIES
+        if self.call_protection is None:
+            return _ABILITIES
+        cap = timedelta(seconds=self.call_protection)
+        return {**_ABILITIES, Channel.INBOUND_CALL: replace(_ABILITIES[Channel.INBOUND_CALL], cap=cap)}
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send the text, ring from a number that ends in the code, or return the line to call."""

@@ -414,6 +414,13 @@ def test_webhook_without_the_secret_is_ignored(harness: Harness, path: str) -> N
     assert harness.look(begun)["status"] == "sent"
 
 
+@pytest.mark.parametrize(("option", "sent"), [("60", "60"), ("200", "200"), ("300", "300"), ("off", "300")])
+def test_call_protection_caps_the_wait_for_a_call(option: str, sent: str) -> None:
+    harness = Harness(inbound_call=f"ssms://FAKE-KEY@default?call_protection={option}")
+    assert harness.begun()["expires_in"] == int(sent)
+    assert dict(parse_qsl((harness.transport.requests[0].body or b"").decode()))["call_protection"] == sent
+
+
 def test_two_phones_on_one_line_are_distinguished(harness: Harness) -> None:
     first, second = harness.begun(), harness.begun(phone="+79000000001")
     harness.hook("waiting_call_from=79000000001&call_to_number=78000000000")
