@@ -15,7 +15,7 @@ from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import Finding, Level, count, examine
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError, UnclearError
 from phone_verify.exchange import HttpResponse
-from phone_verify.sandbox import SandboxServer
+from phone_verify.sandbox import Fault, SandboxServer
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.transports.blocking import BlockingTransport
 from tests.stores.redis_servers import RedisServer, running
@@ -384,6 +384,27 @@ def test_provider_account_errors_are_explained(answer: Any, level: Level, words:
     assert all(word in text for word in words), text
     assert said == ["Checking the account at amoot…"]
     assert len(transport.requests) == 1
+
+
+@pytest.mark.parametrize(("variant", "level"), [("otp", None), ("no_otp", Level.WARNING), ("none", Level.WARNING)])
+def test_missing_template_is_reported(variant: str, level: Level | None) -> None:
+    with SandboxServer() as server:
+        server.sandbox.faults.put("amoot", None, Fault(variants={"templates": variant}))
+        values = {**SOUND, "sms": server.dsn}
+        findings = list(examine(SiteConfig(values=values, production=False), transport=BlockingTransport()))
+    found = [each for each in findings if "template" in each.says]
+    assert [each.level for each in found] == ([level] if level else [])
+    assert all("OTP option" in each.says and "page of amoot" in each.advice for each in found)
+
+
+def test_templates_that_cannot_be_queried_are_a_note() -> None:
+    account = b'{"Status": "Success", "RemaindCredit": 25000}'
+    findings, _, _ = asked(
+        {}, HttpResponse(200, {}, account), HttpResponse(200, {}, b'{"Status": "Token_NotAllowMethod"}')
+    )
+    (note,) = [each for each in findings if "could not be checked" in each.says]
+    assert (note.level, note.setting) == (Level.NOTE, "PHONE_VERIFY_SMS")
+    assert "Token_NotAllowMethod" in note.says
 
 
 def test_unqueried_drivers_are_named() -> None:

@@ -332,3 +332,14 @@ class ReportsAccount(Carrier, Protocol):
         work) or `UnclearError`.
         """
         ...
+
+
+@runtime_checkable
+class ReportsMissing(Carrier, Protocol):
+    """Can query whether the site's account at the provider is set up for sending."""
+
+    def missing(self) -> Exchange[str]:
+        """Return what the account lacks, as a clause for the site's owner; empty if nothing. Nothing
+        is sent. Raises `ProviderError` or `UnclearError`.
+        """
+        ...

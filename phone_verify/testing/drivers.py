@@ -11,7 +11,7 @@
 
     about      what is special about it
     options    DSN options of this sample, added to `dsn`; none if absent
-    call       start (if absent), retry, poll, check, read, delivery or account
+    call       start (if absent), retry, poll, check, read, delivery, account or missing
     order      channel; phone (the suite's if absent), code, text, webhook_url, user_token
     reference  of the previous order, for retry, poll and delivery
     exchange   a list of {request, response, read}. request is what the driver must send: method,
@@ -22,7 +22,8 @@
     webhook    for read: method, query and form as the provider sends them
     expect     one of receipt, sighting, event (their fields, omitting those that are None; null is
                no event), delivery and account (likewise; delivery for read too), right (true or
-               false, for check), refusal (the name of the failure kind), unclear (true)
+               false, for check), missing (a text), refusal (the name of the failure kind), unclear
+               (true)
 
 Numbers and keys in samples are invented.
 """
@@ -53,6 +54,7 @@ from ..drivers.base import (
     ReadsWebhooks,
     ReportsAccount,
     ReportsDelivery,
+    ReportsMissing,
     Retries,
     Starts,
     TakesUserTokens,
@@ -106,12 +108,12 @@ GARBAGE = {
     "half a surrogate pair": rb'{"message": "\ud800", "error": "\udfff"}',
 }
 
-Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | ProviderError | UnclearError
+Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | str | ProviderError | UnclearError
 
 #: What a sample of success expects, and therefore what is corrupted to make it fail.
-_SUCCESSES = {"receipt", "sighting", "right", "delivery", "account"}
+_SUCCESSES = {"receipt", "sighting", "right", "delivery", "account", "missing"}
 #: The calls that carry no order: after a lost response nothing is in doubt.
-_QUESTIONS = {"poll", "check", "delivery", "account"}
+_QUESTIONS = {"poll", "check", "delivery", "account", "missing"}
 
 
 def _with_every_sample(test: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any], None]:
@@ -204,7 +206,7 @@ class DriverSuite:
         """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
-        for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount)):
+        for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount), ("missing", ReportsMissing)):
             own = [sample["expect"] for sample in contents if sample.get("call") == call]
             if isinstance(driver, role):
                 assert {call, "refusal"} <= {word for expect in own for word in expect}, call
@@ -341,7 +343,7 @@ class DriverSuite:
                     answers = chain(responses[:step], repeat(HttpResponse(status, {}, body)))
                     result, _ = overhear(self._call(driver, sample), answers)
                     assert result is not True
-                    assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount), name
+                    assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount | str), name
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
     @_with_every_sample
@@ -449,6 +451,9 @@ class DriverSuite:
             case "account":
                 assert isinstance(driver, ReportsAccount)
                 return driver.account()
+            case "missing":
+                assert isinstance(driver, ReportsMissing)
+                return driver.missing()
             case _:
                 return _start(driver, self._order(sample["order"]))
 
@@ -503,6 +508,8 @@ class DriverSuite:
             case "account", ProviderAccount():
                 assert result.balance is None or result.balance.is_finite()
                 assert result.currency is None or re.fullmatch(r"[A-Z]{3}", result.currency)
+            case "missing", str():
+                assert result == scrubbed(result)
             case call, _:
                 raise AssertionError(f"{call} returned {result!r}")
 
@@ -616,6 +623,8 @@ def _told(result: object) -> dict[str, object]:
             return {"account": _plain(result)}
         case bool():
             return {"right": result}
+        case str():
+            return {"missing": result}
         case ProviderError():
             return {"refusal": str(result.trouble)}
         case UnclearError():
