@@ -51,6 +51,10 @@ class Router:
         """Return all drivers by name."""
         return self._by_name
 
+    def carriers(self, channel: Channel) -> Sequence[Starts]:
+        """Return the drivers configured for this channel, in order of failover."""
+        return self._drivers.get(channel, ())
+
     def serves(self, channel: Channel, phone: PhoneNumber) -> bool:
         """Return whether a driver of this channel can reach this phone."""
         return bool(self.route(channel, phone))

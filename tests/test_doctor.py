@@ -106,6 +106,11 @@ def test_sound_site_has_no_errors() -> None:
     ({"webhook_secret": "s3cr3t"}, Level.ERROR, "WEBHOOK_SECRET", ["22 characters", "token_urlsafe(24)"]),
     ({"secret_keys": "a" * 40}, Level.ERROR, "SECRET_KEYS", ["8 different characters", "token_urlsafe(48)"]),
     ({"inbound_call": "ssms://K@default"}, Level.WARNING, "WEBHOOK_SECRET", ["ssms", "webhook only"]),
+    ({"sms": "ssms://K@default?sender=Shop", "inbound_call": "ssms://K@default"}, Level.WARNING,
+        "SMS and PHONE_VERIFY_INBOUND_CALL", ["two drivers of one account", "same DSN text in PHONE_VERIFY_SMS"]),
+    ({"sms": "ssms://a:b@default", "inbound_call": "ssms://K@default"}, Level.WARNING,
+        "SMS and PHONE_VERIFY_INBOUND_CALL", ["may be two drivers of one account", "reported to ssms-2"]),
+    ({"sms": "amoot://T@default amoot://T@default?auth=form"}, Level.WARNING, "SMS", ["one account", "Remove one"]),
     ({"test_passcodes": "nonsense"}, Level.ERROR, "TEST_PASSCODES", ["Entry 1", "+12025550123=482193@"]),
     ({"test_passcodes": f"+12025550123=482193@{TOMORROW}"}, Level.ERROR, "TEST_PASSCODES", ["fixed code"]),
     ({"test_passcodes": f"+989120000000=482193@{TOMORROW}", "test_passcodes_in_production": "+989120000000"},
@@ -449,6 +454,19 @@ def test_segments_of_a_message_are_counted_in_every_language() -> None:
     assert "segments" in long
     assert "shorter" in long
     assert not [each for each in examined({"sms": EVAND}) if "segments" in each.says]
+
+
+@pytest.mark.parametrize(
+    "dsns",
+    [
+        {"sms": "ssms://K@default", "inbound_call": "ssms://K@default"},
+        {"sms": "ssms://K@default", "inbound_call": "ssms://L@default"},
+        {"sms": "ssms://K@default", "flash_call": "ssms://a:b@default"},
+        {"sms": "ssms://K@default", "inbound_call": "ssms://K@127.0.0.1:8025?tls=off"},
+    ],
+)
+def test_drivers_of_separate_accounts_are_not_reported(dsns: dict[str, str]) -> None:
+    assert not [each for each in examined(dsns) if "one account" in each.says]
 
 
 def test_notices_need_a_driver_with_free_text() -> None:

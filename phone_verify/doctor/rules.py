@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
@@ -195,6 +196,28 @@ def _webhooks(reading: Reading) -> Iterator[Finding]:
             yield Finding(Level.WARNING, setting("public_url"), says, f"Set {setting('public_url')}=https://your.site")
 
 
+def _one_account(reading: Reading) -> Iterator[Finding]:
+    """Report drivers of one account: the provider's webhooks reach only one of them."""
+    for one, other in combinations(reading.by_name.values(), 2):
+        if type(one) is not type(other) or one.base_url != other.base_url:
+            continue
+        calls = [driver for driver in (one, other) if driver in reading.drivers.get(Channel.INBOUND_CALL, ())]
+        names = dict.fromkeys([*reading.settings_of(one).split(" and "), *reading.settings_of(other).split(" and ")])
+        advice = "Remove one of the DSNs."
+        if len(names) > 1:
+            advice = f"Use the same DSN text in {' and '.join(names)}: the same text is one driver."
+        if one.credentials == other.credentials:
+            says = f"{one.name} and {other.name} are two drivers of one account: their DSNs have the same credential."
+        elif calls and not isinstance(one, Polls) and one.credentials.keys() != other.credentials.keys():
+            says = (
+                f"{one.name} and {other.name} may be two drivers of one account, by its key and by its login. "
+                f"Calls must then be reported to {calls[0].name}."
+            )
+        else:
+            continue
+        yield Finding(Level.WARNING, " and ".join(names), says, advice)
+
+
 def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
     """Report the webhook URL for this driver's provider."""
     known = reading.settings.webhook_secret or (reading.keyring.webhook_secrets if reading.keyring else ())
@@ -376,6 +399,7 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _keys,
     _public_url,
     _webhooks,
+    _one_account,
     _regions,
     _limits,
     _segments,

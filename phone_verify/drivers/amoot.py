@@ -123,6 +123,11 @@ class Amoot(NationalDriver):
         """SMS with our code."""
         return _ABILITIES
 
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """The message and its state."""
+        return ("MessageID",), ("DeliveryType",)
+
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send the order's code by SMS."""
         code = our_code(order)

@@ -94,6 +94,11 @@ class Driver:
         return self.calling_codes is None or phone.calling_code in self.calling_codes
 
     @property
+    def credentials(self) -> Mapping[str, str]:
+        """Return the credentials that are set, by name."""
+        return {name: value for form in self.credential_forms for name in form if (value := getattr(self, name))}
+
+    @property
     def is_local(self) -> bool:
         """Return whether all its messages stay on this machine: they cost nothing and reach no
         phone.
@@ -137,8 +142,8 @@ class Driver:
         """
         if not isinstance(words, str):
             return ""
-        secrets = {*tokens, *(getattr(self, name) for form in self.credential_forms for name in form)}
-        for spelling in {spelling for secret in secrets if secret for spelling in _spellings(secret)}:
+        secrets = {secret for secret in (*tokens, *self.credentials.values()) if secret}
+        for spelling in {spelling for secret in secrets for spelling in _spellings(secret)}:
             words = re.sub(re.escape(spelling), "…", words, flags=re.IGNORECASE)
         return scrubbed(words)
 
@@ -279,6 +284,16 @@ class ReadsWebhooks(Carrier, Protocol):
 
     def read(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | None:
         """Return the event that this webhook reports, or None if it reports nothing meaningful."""
+        ...
+
+
+@runtime_checkable
+class NamesParameters(Carrier, Protocol):
+    """Declares which parameters a readable webhook has, so that others can be reported."""
+
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """The required parameters, each as a list of alternative names."""
         ...
 
 

@@ -213,6 +213,11 @@ class Ssms(NationalDriver):
         cap = timedelta(seconds=self.call_protection)
         return {**_ABILITIES, Channel.INBOUND_CALL: replace(_ABILITIES[Channel.INBOUND_CALL], cap=cap)}
 
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """The caller, and the line or the id of the wait."""
+        return self.webhook_caller, (*self.webhook_called, *self.webhook_id)
+
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send the text, ring from a number that ends in the code, or return the line to call."""
         match order.channel:

@@ -97,6 +97,11 @@ class TelefonIp(NationalDriver):
         """Four channels, each with a different kind of code."""
         return _ABILITIES
 
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """Whether a call arrived, the caller, and the order."""
+        return ("success",), ("phone",), ("id",)
+
     def start(self, order: Order) -> Exchange[Receipt]:
         """Return the line to call, place the flash call, or send our code."""
         match order.channel:

@@ -50,6 +50,7 @@ from hypothesis import strategies as st
 from ..drivers.base import (
     ChecksRemotely,
     Driver,
+    NamesParameters,
     Polls,
     ReadsWebhooks,
     ReportsAccount,
@@ -282,6 +283,9 @@ class DriverSuite:
             assert isinstance(driver, ReadsWebhooks)
             event = driver.read(_webhook(sample["webhook"]))
             assert ({"event": None} if event is None else _told(event)) == expect
+            if event is not None and isinstance(driver, NamesParameters):
+                names = {name for name, _ in _webhook(sample["webhook"]).parameters}
+                assert not any(names.isdisjoint(alternatives) for alternatives in driver.webhook_parameters)
             return
         result, asked = overhear(self._call(driver, sample), _responses(sample))
         assert _told(result) == expect
