@@ -197,7 +197,7 @@ class Delivery:
             return record
 
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
-        planned, keyring = self.planner.plan(driver, channel, long=long), self._parts.keyring
+        planned, keyring = self.planner.plan(driver, channel, record.purpose, long=long), self._parts.keyring
         repeated = (
             planned.code_source is CodeSource.LOCAL
             and record.code_source is CodeSource.LOCAL

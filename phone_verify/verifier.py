@@ -204,7 +204,7 @@ class AsyncVerifier:
             return await self._store.open(opening, quotas, self._limits, self._now())
 
         channels = [channel] if channel else self.router.preferred
-        admitted = await self._admit(phone, channels, open_with, slowed)
+        admitted = await self._admit(phone, purpose, channels, open_with, slowed)
         if isinstance(admitted, Denied):
             await self._store.uncount(shared, counted.windows, self._now())
             return _throttled(admitted)
@@ -242,7 +242,7 @@ class AsyncVerifier:
             return self._outcome_for(found, Reason.CLOSED)
         others = (c for c in self.router.preferred if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
-        if not any(self._route(c, found.phone) for c in channels):
+        if not any(self._route(c, found.phone, found.purpose) for c in channels):
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         trusted, reserved = found.trusted, found.trusted or not by_client
         shared = self._shared_quotas(found.phone, found.tag, address, trusted=trusted, reserved=reserved)
@@ -260,7 +260,7 @@ class AsyncVerifier:
                 id, binding, short, quotas, self._limits, self.policy.resend_after, self._now()
             )
 
-        admitted = await self._admit(found.phone, channels, reopen_with, slowed, prefer=found.driver)
+        admitted = await self._admit(found.phone, found.purpose, channels, reopen_with, slowed, prefer=found.driver)
         if not isinstance(admitted, Denied):
             carried = await self._delivery.carry(admitted, [binding], again=True, user_token=user_token)
             if isinstance(carried, Undelivered):
@@ -524,6 +524,7 @@ class AsyncVerifier:
     async def _admit(
         self,
         phone: PhoneNumber,
+        purpose: str,
         channels: Sequence[Channel],
         step: Callable[[Channel, Starts, bool], Awaitable[Verification | Denied]],
         slowed: _Slowed,
@@ -538,9 +539,9 @@ class AsyncVerifier:
         closed = slowed.short
         for channel in channels:
             # The driver of the last order comes first: only it can retry by its own reference.
-            route = self._route(channel, phone, long=slowed.long)
+            route = self._route(channel, phone, purpose, long=slowed.long)
             drivers = sorted(route, key=lambda driver: driver.name != prefer)
-            longer = [driver for driver in drivers if not self._planner.plan(driver, channel).short]
+            longer = [driver for driver in drivers if not self._planner.plan(driver, channel, purpose).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
                     continue
@@ -629,7 +630,7 @@ class AsyncVerifier:
             return None
         return fixed
 
-    def _route(self, channel: Channel, phone: PhoneNumber, *, long: bool = False) -> Sequence[Starts]:
+    def _route(self, channel: Channel, phone: PhoneNumber, purpose: str, *, long: bool = False) -> Sequence[Starts]:
         """Return the drivers to try in order, or a test number in their place.
 
         A test number replaces them if codes on this channel come from us and have its length. On
@@ -639,7 +640,7 @@ class AsyncVerifier:
         fixed = self._test_number(phone)
         if fixed is None or not drivers:
             return drivers
-        if not self._planner.plan(drivers[0], channel, long=long).fits(fixed.code):
+        if not self._planner.plan(drivers[0], channel, purpose, long=long).fits(fixed.code):
             return drivers
         return [fixed.standing_for(drivers[0])]
 
@@ -669,7 +670,7 @@ class AsyncVerifier:
         long: bool,
     ) -> Opening:
         id = new_id(tag, self._parts.random_bytes)
-        planned = self._planner.plan(driver, channel, long=long)
+        planned = self._planner.plan(driver, channel, purpose, long=long)
         key_id = self.keyring.key_id
         digest = None
         if planned.code_source is CodeSource.LOCAL and planned.code_length:
@@ -775,8 +776,9 @@ class AsyncVerifier:
         short_closed = lock is not None
 
         def serves(channel: Channel) -> bool:
-            drivers = self._route(channel, record.phone)
-            return any(not (short_closed and self._planner.plan(driver, channel).short) for driver in drivers)
+            drivers = self._route(channel, record.phone, record.purpose)
+            plans = [self._planner.plan(driver, channel, record.purpose) for driver in drivers]
+            return any(not (short_closed and plan.short) for plan in plans)
 
         return [channel for channel in dict.fromkeys([*self.router.channels, record.channel]) if serves(channel)]
 

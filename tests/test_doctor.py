@@ -71,6 +71,7 @@ def test_sound_site_has_no_errors() -> None:
     ({"flash_call": "ferzz://K@default", "channels": "sms"}, Level.NOTE, "CHANNELS", ["flash_call"]),
     ({"sms": None, "flash_call": "ferzz://K@default"}, Level.WARNING, "FLASH_CALL", ["All channels use short codes",
         "3 attempts and 180 seconds", "10 wrong"]),
+    ({"purposes": "gift:length=4"}, Level.NOTE, "PURPOSES", ["Codes of gift have 4 digits", "3 attempts"]),
     ({"code_length": "4"}, Level.WARNING, "CODE_LENGTH", ["All channels use short codes", "CODE_LENGTH=6"]),
     ({"flash_call": "ferzz://K@default"}, Level.NOTE, "FLASH_CALL", ["ferzz", "3 attempts"]),
     ({"sms": "console://"}, Level.WARNING, "SMS", ["Development", "console", "DSN of a provider"]),

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phone": {"errors"},
     "purposes": {"errors"},
     "model": {"phone", "purposes", "exchange", "errors"},
-    "policy": {"errors", "phone", "exchange", "model"},
+    "policy": {"errors", "phone", "exchange", "model", "purposes"},
     "codes": {"errors", "phone", "exchange", "model"},
     "limits": {"model", "policy", "purposes"},
     "lifecycle": RULES | {"limits", "planning"},

@@ -89,7 +89,7 @@ def _practice(reading: Reading) -> Iterator[Finding]:
 def _short_codes(reading: Reading) -> Iterator[Finding]:
     planner = reading.planner
     ways = [(channel, driver) for channel, carriers in reading.drivers.items() for driver in carriers]
-    plans = [planner.plan(driver, channel) for channel, driver in ways]
+    plans = [planner.plan(driver, channel, "login") for channel, driver in ways]
     limits = f"{SHORT_ATTEMPTS} attempts and {SHORT_LIFE.total_seconds():.0f} seconds"
     if plans and all(plan.short for plan in plans):
         says = (
@@ -114,6 +114,10 @@ def _short_codes(reading: Reading) -> Iterator[Finding]:
             length = f"{plan.code_length} digits" if plan.code_length else "a length that the provider chooses"
             says = f"{driver.name} uses codes of {length}: each has {limits}."
             yield Finding(Level.NOTE, setting(channel), says)
+    for purpose, own in reading.settings.purposes.limits.items():
+        if own.code_length is not None and own.code_length < SHORT_BELOW:
+            says = f"Codes of {purpose} have {own.code_length} digits: each has {limits}."
+            yield Finding(Level.NOTE, setting("purposes"), says)
 
 
 def _keys(reading: Reading) -> Iterator[Finding]:
@@ -298,7 +302,8 @@ def _segments(reading: Reading) -> Iterator[Finding]:
         return
     host = urlsplit(settings.public_url).hostname if settings.public_url else None
     write = message_writer(settings.site_name, host)
-    code = "0" * settings.policy.code_length
+    lengths = [limits.code_length or 0 for limits in settings.purposes.limits.values()]
+    code = "0" * max([settings.policy.code_length, *lengths])
     takes = {tag: segments(write(Channel.SMS, code, settings.policy.ttl, tag)).count for tag in LANGUAGES}
     counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
     says = f"SMS segments per message, each billed: {counted}."
@@ -350,7 +355,7 @@ def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
     phone, allowed = fixed.phone, reading.settings.policy.allowed_regions
     router, planner, regions = reading.router, reading.planner, setting("allowed_regions")
     routes = {channel: route for channel in reading.drivers if (route := router.route(channel, phone))}
-    plans = [planner.plan(route[0], channel) for channel, route in routes.items()]
+    plans = [planner.plan(route[0], channel, "login") for channel, route in routes.items()]
     lengths = {plan.code_length or 0 for plan in plans if plan.code_source is CodeSource.LOCAL}
     says = ""
     if phone.kind is PhoneKind.REFUSED:
