@@ -450,10 +450,22 @@ def test_segments_of_a_message_are_counted_in_every_language() -> None:
     usual = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "site_name": "Lake"}
     (note,) = [each for each in examined(usual) if "segments" in each.says]
     assert note.level is Level.NOTE
-    assert "en 1, fa 2, ru 2, ar 2" in note.says
-    long = about(examined({**usual, "site_name": "A very long name " * 8}), "PHONE_VERIFY_SITE_NAME", Level.WARNING)
+    assert "en 1, fa 1, ru 1, ar 1" in note.says
+    assert "shorter" not in note.advice
+    (note,) = [
+        each
+        for each in examined({**usual, "public_url": "https://a-host-of-thirty-characters.net"})
+        if "segm" in each.says
+    ]
+    assert (note.level, note.setting) == (Level.NOTE, "PHONE_VERIFY_PUBLIC_URL")
+    assert "fa 2" in note.says
+    assert "up to 20 characters" in note.says
+    named = {**usual, "public_url": None, "site_name": "A very long name " * 8}
+    long = about(examined(named), "PHONE_VERIFY_SITE_NAME", Level.WARNING)
     assert "segments" in long
     assert "shorter" in long
+    eight = {**usual, "purposes": "payout:length=8", "public_url": "https://host-of-20-chars.org"}
+    assert any("fa 1" in each.says for each in examined(eight))
     assert not [each for each in examined({"sms": EVAND}) if "segments" in each.says]
 
 

@@ -59,7 +59,7 @@ MAY_IMPORT: dict[str, set[str]] = {
        "tokens"},
     # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
-    "i18n": {"errors", "phone", "model"},
+    "i18n": {"errors", "phone", "model", "segments"},
     "http": RULES | {"i18n", "tokens", "verifier"},
     "api": RULES | {"http", "i18n", "sync", "verifier"},
     "web": RULES | {"api", "http", "i18n"},

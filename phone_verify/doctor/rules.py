@@ -27,8 +27,8 @@ _WRITE_A_SEGMENT = f"Set it to the output of: {DRAW_WEBHOOK_SECRET}"
 #: The mount point in the documentation, used if no framework reports the actual one.
 _USUAL_MOUNT = "/phone"
 
-#: Texts in Persian, Russian and Arabic take at least two, with the origin-bound line.
-_MANY_SEGMENTS = 2
+#: The longest host with which every text fits in one SMS; a test of the texts checks it.
+_SHORT_HOST = 20
 
 #: How to configure a framework behind a proxy that ends TLS.
 _PROXY_ADVICE = {
@@ -296,7 +296,7 @@ def _limits(reading: Reading) -> Iterator[Finding]:
 
 
 def _segments(reading: Reading) -> Iterator[Finding]:
-    """Report the cost of one message: operators count segments, and a longer name or host adds one."""
+    """Report the cost of one message: operators count segments, and a long name or host adds one."""
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
     if not any(driver.abilities[Channel.SMS].code_source is CodeSource.LOCAL for driver in drivers):
         return
@@ -307,11 +307,13 @@ def _segments(reading: Reading) -> Iterator[Finding]:
     takes = {tag: segments(write(Channel.SMS, code, settings.policy.ttl, tag)).count for tag in LANGUAGES}
     counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
     says = f"SMS segments per message, each billed: {counted}."
-    if max(takes.values()) > _MANY_SEGMENTS:
-        advice = f"Set a shorter {setting('site_name')}; the host of {setting('public_url')} counts too."
-        yield Finding(Level.WARNING, setting("site_name"), says, advice)
-    else:
+    if max(takes.values()) == 1:
         yield Finding(Level.NOTE, "", says)
+    elif host:
+        says += f" With a host of up to {_SHORT_HOST} characters each is one."
+        yield Finding(Level.NOTE, setting("public_url"), says)
+    else:
+        yield Finding(Level.WARNING, setting("site_name"), says, f"Set a shorter {setting('site_name')}.")
 
 
 def _proxies(reading: Reading) -> Iterator[Finding]:

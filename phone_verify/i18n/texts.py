@@ -16,6 +16,7 @@ from importlib.resources import files
 
 from ..model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
+from ..segments import segments
 from .languages import ENGLISH, Language, named
 
 log = logging.getLogger("phone_verify")
@@ -238,6 +239,12 @@ class Texts:
             )
         return text.format(site=site_name, code=code, count=self.language.number(minutes))
 
+    def short_message(self, code: str, site_name: str) -> str:
+        """Return the same in fewer characters: without the lifetime."""
+        if site_name:
+            return self._gettext("{code} is your {site} code. Don't share it.").format(site=site_name, code=code)
+        return self._gettext("{code} is your code. Don't share it.").format(code=code)
+
     def number_changed(self, site_name: str) -> str:
         """Return the SMS to the old number after a change of number."""
         if not site_name:
@@ -263,12 +270,19 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
     """Return the function that writes a message with a code, in the language of a locale or in English.
 
     If the site's public host is known, an SMS ends in exactly the origin-bound line `@host #code` (WICG,
-    "Origin-bound one-time codes"): phones fill in the code on that site only.
+    "Origin-bound one-time codes"): phones fill in the code on that site only. An SMS is shortened to one segment
+    if possible: first without the lifetime, then, if the host names the site, without the site's name.
     """
 
     def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
-        text = texts_in(named(locale or "") or ENGLISH).message(code, life, site_name)
-        return f"{text}\n\n@{host} #{code}" if channel is Channel.SMS and host else text
+        texts = texts_in(named(locale or "") or ENGLISH)
+        whole = texts.message(code, life, site_name)
+        if channel is not Channel.SMS:
+            return whole
+        names = (site_name, "") if host else (site_name,)
+        end = f"\n\n@{host} #{code}" if host else ""
+        messages = [text + end for text in (whole, *(texts.short_message(code, name) for name in names))]
+        return next((text for text in messages if segments(text).count == 1), messages[0])
 
     return write
 
