@@ -15,7 +15,6 @@ from ..drivers.base import (
     ReadsWebhooks,
     ReportsAccount,
     ReportsDelivery,
-    ReportsMissing,
     Retries,
     TakesUserTokens,
 )
@@ -26,7 +25,6 @@ from ..model import Channel, CodeSource
 #: The optional roles: the name in the table, the role, and its description.
 ROLES: Sequence[tuple[str, type, str]] = (
     ("account", ReportsAccount, "can query the account, which checks the credential without sending"),
-    ("setup", ReportsMissing, "can query what the account lacks for sending"),
     ("delivery", ReportsDelivery, "can query the delivery of a message"),
     ("poll", Polls, "can query whether the call has arrived"),
     ("webhook", ReadsWebhooks, "reports calls or deliveries by webhook"),

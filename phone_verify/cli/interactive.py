@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from ..drivers.base import Driver, Polls
+from ..i18n.texts import PAGE, dial_help
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
@@ -163,7 +164,7 @@ class _Session:
         sent_by = f"by {record.channel} via {record.driver}"
         expires = f"Expires in {_clock(record)}"
         if record.code_source is CodeSource.NONE and record.line is not None:
-            say(f"Call this number from {record.phone.hint} ({sent_by}). It's free and ends by itself. {expires}.")
+            say(f"Call this number from {record.phone.hint} ({sent_by}). {expires}.")
             self._show_line(record.line)
             if not isinstance(self._verifier.drivers.get(record.driver), Polls):
                 say(
@@ -185,7 +186,8 @@ class _Session:
             say(f"The code has {record.code_length} digits.")
 
     def _show_line(self, line: PhoneNumber) -> None:
-        self._terminal.say(f"    {line.e164}\n{_qr(f'tel:{line.e164}')}")
+        announced = self._verifier.flows.router.announces(self._record.driver)
+        self._terminal.say(f"    {line.e164}\n{_qr(f'tel:{line.e164}')}\n{PAGE[dial_help(line, announced=announced)]}")
 
     def _check(self, typed: str) -> None:
         outcome = self._verifier.check(self._record.id, self._secret, typed)

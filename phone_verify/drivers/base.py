@@ -57,6 +57,8 @@ class Ability:
     fixed_length: int | None = None
     #: The provider's own lifetime of a code or line.
     cap: timedelta | None = None
+    #: Whether an announcement answers the call to a line; otherwise nobody answers, so it is free.
+    announced: bool = False
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,11 @@ _REJECTED = "645"
 #: applies.
 _SHORTEST_WAIT, _LONGEST_WAIT = 60, 300
 
-#: The text is free, a code in the calling number has three or four digits (public clients).
+#: The text is free, a code in the calling number has three or four digits (public clients). A call to
+#: a line hears "busy" (provider docs).
 _ABILITIES = {
     Channel.SMS: Ability(CodeSource.LOCAL),
     Channel.FLASH_CALL: Ability(CodeSource.LOCAL, shortest=4, longest=4),
-    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=_LONGEST_WAIT)),
 }
 
 #: Names of the webhook's parameters, assumed: those of the reply first, then common ones.
@@ -164,6 +164,7 @@ class Ssms(NationalDriver):
     until its phone has called a line (the code is still the proof), and is an upper limit for the
     lifetime of an inbound call. `hook_url` sends our webhook's URL with each wait, as
     one public client does; the documented way is a setting in the provider's account.
+    `line_answer` is whether an announcement answers the call to a line.
     `webhook_caller`, `webhook_called` and `webhook_id` replace the assumed names.
     """
 
@@ -176,6 +177,7 @@ class Ssms(NationalDriver):
         "route": Option(None, _route),
         "format": Option("json", one_of("json", "xml")),
         "call_protection": Option(None, _wait),
+        "line_answer": Option("announcement", one_of("announcement", "none")),
         "priority": Option(None, one_of("1", "2", "3", "4")),
         "external_id": Option(None, _short_text(_LONGEST_EXTERNAL_ID)),
         "hook_url": Option(False, flag),
@@ -190,6 +192,7 @@ class Ssms(NationalDriver):
     route: str | None
     format: str
     call_protection: int | None
+    line_answer: str
     priority: str | None
     external_id: str | None
     hook_url: bool
@@ -208,10 +211,11 @@ class Ssms(NationalDriver):
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
         """Three channels: two with our codes, one without a code."""
-        if self.call_protection is None:
-            return _ABILITIES
-        cap = timedelta(seconds=self.call_protection)
-        return {**_ABILITIES, Channel.INBOUND_CALL: replace(_ABILITIES[Channel.INBOUND_CALL], cap=cap)}
+        cap = timedelta(seconds=self.call_protection or _LONGEST_WAIT)
+        return {
+            **_ABILITIES,
+            Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=cap, announced=self.line_answer == "announcement"),
+        }
 
     @property
     def webhook_parameters(self) -> Sequence[Sequence[str]]:

@@ -58,6 +58,9 @@ CHANNEL_HELP = {
     Channel.WHATSAPP: "We'll send you a code.",
 }
 
+#: In place of the above for a line that an announcement answers: whether it is free is known with the line.
+ANNOUNCED_HELP = "Call our number and wait for the announcement."
+
 #: The texts of the pages in every framework. A number, code or time follows a text without a final period.
 PAGE = {
     "login_title": "Sign in",
@@ -85,6 +88,8 @@ PAGE = {
     "confirm": "Confirm",
     "dial_number": "The number to call",
     "dial_help": "You'll hear a busy tone or the call will end by itself. It's free.",
+    "dial_help_announced": "The call is answered by an announcement. Wait for it.",
+    "dial_help_announced_free": "The call is answered by an announcement. Wait for it. It's free.",
     "dial_scan": "On a computer? Scan this code with your phone.",
     "dial_qr": "QR code of the number to call",
     "dial_wait": "Waiting for your call…",
@@ -164,6 +169,7 @@ class Texts:
         self.page: Mapping[str, str] = {key: catalogue.gettext(text) for key, text in PAGE.items()}
         self.reasons: Mapping[Reason, str] = {reason: catalogue.gettext(text) for reason, text in REASONS.items()}
         self.channels: Mapping[Channel, str] = {channel: catalogue.gettext(text) for channel, text in CHANNELS.items()}
+        self.announced_help = catalogue.gettext(ANNOUNCED_HELP)
         self.channel_help: Mapping[Channel, str] = {
             channel: catalogue.gettext(text) for channel, text in CHANNEL_HELP.items()
         }
@@ -332,6 +338,13 @@ def reason_text(outcome: Outcome) -> str:
     if outcome.reason is Reason.CLOSED and outcome.verification is not None:
         return end_text(outcome.verification)
     return REASONS[outcome.reason]
+
+
+def dial_help(line: PhoneNumber, *, announced: bool) -> str:
+    """Return the key in `PAGE` of what a caller of this line hears, and whether the call is free."""
+    if not announced:
+        return "dial_help"
+    return "dial_help_announced_free" if line.is_toll_free else "dial_help_announced"
 
 
 def end_text(record: Verification) -> str:

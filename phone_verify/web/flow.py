@@ -26,7 +26,7 @@ from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
 from ..http.site import Site
-from ..i18n.texts import Texts, end_text, example_number, spoken
+from ..i18n.texts import Texts, dial_help, end_text, example_number, spoken
 from ..model import Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
@@ -374,7 +374,11 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
 def _choices(site: Site, texts: Texts, chosen: str) -> list[Choice]:
     channels = site.verifier.channels
     wanted = chosen if chosen in channels else (channels[0] if channels else "")
-    return [Choice(c.value, texts.channels[c], c == wanted, texts.channel_help[c]) for c in channels]
+    help = dict(texts.channel_help)
+    carriers = site.verifier.flows.router.carriers(Channel.INBOUND_CALL)
+    if any(driver.abilities[Channel.INBOUND_CALL].announced for driver in carriers):
+        help[Channel.INBOUND_CALL] = texts.announced_help
+    return [Choice(c.value, texts.channels[c], c == wanted, help[c]) for c in channels]
 
 
 def _number_help(site: Site) -> NumberHelp:
@@ -405,7 +409,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         notice = texts.page["no_call_yet"]
     expires_in = representation.seconds_left(record, record.expires_at)
     resend_in = representation.seconds_left(record, record.resend_at)
-    dial = representation.dial(record)
+    dial, router = representation.dial(record), site.verifier.flows.router
     lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
     choices = [Choice(c.value, texts.channels[c], False) for c in outcome.channels if c is not record.channel]
     return replace(
@@ -417,6 +421,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         caller_hint=record.caller_hint if kind == "flash_call" else None,
         dial=dial,
         dial_spoken=spoken(record.line) if dial and record.line else "",
+        dial_help=texts.page[dial_help(record.line, announced=router.announces(record.driver))] if record.line else "",
         expires_in=expires_in,
         expires_text=texts.duration(timedelta(seconds=expires_in)),
         resend_in=resend_in,

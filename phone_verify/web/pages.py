@@ -150,6 +150,7 @@ class CodePage(Page):
     caller_hint: str | None = None
     dial: Mapping[str, str] | None = None
     dial_spoken: str = ""
+    dial_help: str = ""
     expires_in: int = 0
     expires_text: str = ""
     resend_in: int = 0

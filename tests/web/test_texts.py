@@ -22,6 +22,7 @@ from babel.messages.pofile import read_po
 from phone_verify.i18n import texts as module
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
 from phone_verify.i18n.texts import (
+    ANNOUNCED_HELP,
     CHANNEL_HELP,
     CHANNELS,
     PAGE,
@@ -48,7 +49,7 @@ CALLED = {
     found
     for _, found, _, _ in extract_from_file("python", module.__file__, keywords={"_gettext": None, "_ngettext": (1, 2)})
 }
-ALL = {*REASONS.values(), *CHANNELS.values(), *CHANNEL_HELP.values(), *PAGE.values(), *CALLED}
+ALL = {*REASONS.values(), *CHANNELS.values(), *CHANNEL_HELP.values(), ANNOUNCED_HELP, *PAGE.values(), *CALLED}
 BRANDS = {"Telegram", "WhatsApp"}
 
 
