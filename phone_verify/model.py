@@ -125,6 +125,8 @@ class Order:
     #: The user's own token at the provider, if the provider accepts it in place of the site's
     #: credential.
     user_token: str | None = field(default=None, repr=False)
+    #: Options of this order that the driver declares, parsed; like those of its DSN.
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -303,9 +303,9 @@ class NamesParameters(Carrier, Protocol):
 class ChecksRemotely(Carrier, Protocol):
     """Sends codes that the provider itself checks."""
 
-    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
-        """Return whether the code is right. Raises `ProviderError` or `UnclearError` if the
-        provider gives no verdict.
+    def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
+        """Return whether the code of the order with this reference is right. Raises `ProviderError` or
+        `UnclearError` if the provider gives no verdict.
         """
         ...
 
@@ -325,6 +325,20 @@ class TakesUserTokens(Carrier, Protocol):
 
     @property
     def takes_user_tokens(self) -> bool: ...
+
+
+@runtime_checkable
+class TakesOptions(Carrier, Protocol):
+    """Accepts options with an order, from server code; no other driver receives them."""
+
+    @property
+    def order_options(self) -> Mapping[str, Option]:
+        """The options by name; `read` raises ValueError saying what to write."""
+        ...
+
+    def kept_options(self, reference: str) -> Mapping[str, Any]:
+        """Return the options of the order with this reference, for a resend."""
+        ...
 
 
 @runtime_checkable

@@ -12,8 +12,8 @@
     about      what is special about it
     options    DSN options of this sample, added to `dsn`; none if absent
     call       start (if absent), retry, poll, check, read, delivery, account or missing
-    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token
-    reference  of the previous order, for retry, poll and delivery
+    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token, options
+    reference  of the previous order, for retry, poll and delivery, and for check if it has one
     exchange   a list of {request, response, read}. request is what the driver must send: method,
                path (under the base path), and query, headers, form or json if they matter; if
                absent, any request matches. response is status, headers and body: JSON, or a string
@@ -434,6 +434,7 @@ class DriverSuite:
             text=content.get("text"),
             webhook_url=content.get("webhook_url"),
             user_token=content.get("user_token"),
+            options=content.get("options", {}),
         )
 
     def _call(self, driver: Driver, sample: Mapping[str, Any]) -> Exchange[Any]:
@@ -448,7 +449,7 @@ class DriverSuite:
                 assert isinstance(driver, ChecksRemotely)
                 order = self._order(sample["order"])
                 assert order.code is not None
-                return driver.check(order.phone, order.code)
+                return driver.check(order.phone, order.code, sample.get("reference"))
             case "delivery":
                 assert isinstance(driver, ReportsDelivery)
                 return driver.delivery(sample["reference"])

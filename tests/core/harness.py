@@ -117,7 +117,7 @@ class Remote(Driver):
         self.answers, self.asked = list(answers), 0
         self.on_check: Callable[[], object] = lambda: None
 
-    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+    def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
         self.asked += 1
         self.on_check()
         result = self.answers.pop(0)
