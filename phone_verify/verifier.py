@@ -155,6 +155,7 @@ class AsyncVerifier:
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Send a code, place a call or assign a number to call.
 
@@ -169,12 +170,14 @@ class AsyncVerifier:
         `by_client` means that a visitor triggered this start rather than your code: a reserved
         share of the quotas that span phones is then not available. `user_token` is the user's token
         at the provider, for a driver that sends with it (evand); other drivers do not receive it.
+        `options` are for the driver that declares them (evand: `event_id`), in place of its DSN's.
 
         Refusals: destination not allowed, not configured, channel unavailable, too many requests,
         delivery failed. Raises `StoreError` if the store is unavailable and `ValueError` for a
-        malformed `user_token`.
+        malformed `user_token` and for an unknown or malformed option.
         """
         _require_token(user_token)
+        self._delivery.check_options(options or {})
         channel = None if channel is None else Channel(channel)
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
@@ -208,7 +211,7 @@ class AsyncVerifier:
         if isinstance(admitted, Denied):
             await self._store.uncount(shared, counted.windows, self._now())
             return _throttled(admitted)
-        carried = await self._delivery.carry(admitted, bindings, again=False, user_token=user_token)
+        carried = await self._delivery.carry(admitted, bindings, again=False, user_token=user_token, options=options)
         if isinstance(carried, Undelivered):
             await self._give_back(admitted.record, carried, shared, counted, quotas, address)
             await self._store.settle(admitted.record.id, Status.FAILED, self._now())
@@ -586,7 +589,7 @@ class AsyncVerifier:
         right: bool | None = None
         if isinstance(driver, ChecksRemotely):
             try:
-                right = await self._delivery.converse(driver.check(record.phone, code), driver)
+                right = await self._delivery.converse(driver.check(record.phone, code, record.reference), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
         judged = await self._store.resolve_check(record.id, right, record.generation, answering, self._now())
@@ -902,6 +905,7 @@ class Verifier:
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -912,13 +916,14 @@ class Verifier:
         from `remember_device`. `subject`: id of the signed-in user, who alone can redeem the proof
         unless the purpose is a sign-in. `owned`: the phone already belongs to that user.
         `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
-        token at the provider (evand).
+        token at the provider (evand). `options`: options of this order for the driver that declares
+        them (evand: `event_id`).
 
         Return an outcome with `verification` and `secret`; keep the secret for `check` and
         `redeem`. The quotas of the phone are counted in the same atomic step that creates the
         record. Refusals: destination not allowed, not configured, channel unavailable, too many
         requests (with `retry_after`), delivery failed (with `cause`). Raises `StoreError`, and
-        `ValueError` for a malformed `user_token`.
+        `ValueError` for a malformed `user_token` and for an unknown or malformed option.
         """
         return run(
             self._flows.start(
@@ -933,6 +938,7 @@ class Verifier:
                 owned=owned,
                 by_client=by_client,
                 user_token=user_token,
+                options=options,
             )
         )
 

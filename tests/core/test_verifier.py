@@ -999,8 +999,13 @@ def test_store_outage_after_the_send_wastes_no_message(make: Any) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: flash("1234"), lambda: Caller([Receipt("ref", line=LINE)]), lambda: sms(Receipt("ref", line=LINE))],
-    ids=["told", "a call", "held back until a call"],
+    [
+        lambda: flash("1234"),
+        lambda: Caller([Receipt("ref", line=LINE)]),
+        lambda: sms(Receipt("ref", line=LINE)),
+        lambda: Remote(True, sent=Receipt("event")),
+    ],
+    ids=["told", "a call", "held back until a call", "remote by its reference"],
 )
 def test_receipt_based_start_fails_without_the_store(make: Any) -> None:
     with pytest.raises(StoreError):
