@@ -38,6 +38,12 @@ _KEYRING = Keyring([KEY])
 _TOKEN = re.compile(r'<input[^>]*name="(csrfmiddlewaretoken|csrf_token)"[^>]*value="([^"]*)"')
 _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _WARM_UP = 10
+#: The visitors give wrong answers on purpose, all from one address.
+_WRONG_ANSWERS = {
+    "wrong_per_hour_per_address": "0",
+    "failures_per_day": "1000000",
+    "short_failures_per_day": "1000000",
+}
 _numbers = itertools.count()
 
 
@@ -180,6 +186,7 @@ def _serving(framework: str, site: str, store: str) -> Iterator[int]:
         "PHONE_VERIFY_SMS": "console://",
         **({"PHONE_VERIFY_STORE": store} if framework == "flask" else {}),
         **{f"PHONE_VERIFY_{name.upper()}": "999999999" for name in QUOTAS},
+        **{f"PHONE_VERIFY_{name.upper()}": limit for name, limit in _WRONG_ANSWERS.items()},
     }
     command = [sys.executable, "-m", "gunicorn", "wsgi:application", "--bind", f"127.0.0.1:{port}",
                "--worker-class", "gthread", "--threads", "2", "--keep-alive", "60", "--log-level", "critical",

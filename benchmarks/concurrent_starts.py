@@ -140,16 +140,17 @@ def _in_process(dsn: str, store: str, starts: int, waves: int) -> list[dict[str,
 
 
 def _core(dsn: str, store: str, starts: int, waves: int) -> list[dict[str, float]]:
-    from phone_verify import PhoneNumber, Settings, build
+    from phone_verify import PhoneNumber, Settings, Started, build_site
 
-    site = build(
-        Settings.read({"sms": dsn, "store": store, **_QUOTAS}), framework_keys=["k-key-for-tests-0123456789abcdef"]
+    site = build_site(
+        Settings.from_mapping({"sms": dsn, "store": store, **_QUOTAS}),
+        framework_keys=["k-key-for-tests-0123456789abcdef"],
     )
     phones = _phones()
 
     async def start(phone: str) -> None:
         outcome = await site.async_verifier.start(PhoneNumber.parse(phone), address="192.0.2.1")
-        assert outcome.verification is not None
+        assert isinstance(outcome, Started)
         assert outcome.verification.status == "sent", outcome
 
     return asyncio.run(_waves(start, phones, starts, waves, os.getpid()))

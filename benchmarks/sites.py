@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 
+from phone_verify import Started
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import Store
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 KEY = "a-key-for-benchmarks-0123456789abcdef"
 #: High enough never to refuse; the cost is the counting.
@@ -25,16 +26,15 @@ class Cycle:
 
     def __init__(self, url: str, own: dict[str, Store] | None = None) -> None:
         self.transport = FakeTransport()
-        settings = Settings.read({"sms": "console://", "store": url, "secret_keys": [KEY], **QUOTAS})
+        settings = Settings.from_mapping({"sms": "console://", "store": url, "secret_keys": [KEY], **QUOTAS})
         stores = {scheme: (lambda _, store=store: store) for scheme, store in (own or {}).items()}
-        self.verifier: Verifier = build(settings, transport=self.transport, stores=stores).verifier
+        self.verifier: Verifier = build_site(settings, transport=self.transport, stores=stores).verifier
         self._phones = itertools.cycle(PHONES)
 
     def start(self, phone: PhoneNumber | None = None) -> tuple[str, str, str]:
         """Start a verification; return id, secret and code."""
         outcome = self.verifier.start(phone or next(self._phones), address="192.0.2.1")
-        assert outcome.verification is not None
-        assert outcome.secret is not None
+        assert isinstance(outcome, Started)
         found = _CODE.search(self.transport.notices.pop().text)
         assert found
         return outcome.verification.id, outcome.secret, found.group()

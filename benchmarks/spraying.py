@@ -18,7 +18,7 @@ from datetime import timedelta
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability
 from phone_verify.exchange import Exchange, HttpRequest
-from phone_verify.model import Channel, CodeSource, Order, Outcome, Reason, Receipt
+from phone_verify.model import Channel, CodeSource, Order, Reason, Receipt, Started
 from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
@@ -27,7 +27,7 @@ from phone_verify.spray_guard import RightAnswers
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 from .measure import Figure
 
@@ -108,9 +108,8 @@ class _Site:
         number = next(self._numbers)
         return PhoneNumber(f"+98{9000000000 + number}")
 
-    def code(self, outcome: Outcome) -> str:
-        assert outcome.verification is not None
-        return self._codes[outcome.verification.channel].last
+    def code(self, started: Started) -> str:
+        return self._codes[started.verification.channel].last
 
     def run(self, attack: _Spray | _OneAddress, honest: int) -> None:
         """Let this many honest users sign in each day during the attack."""
@@ -130,7 +129,7 @@ class _Site:
         device = self.worker().remember_device("", phone) if number % 5 < 3 else ""
         address = f"198.51.{number % 100}.{number % 250}"
         started = self.worker().start(phone, address=address, trusted_device=device, by_client=True)
-        if started.verification is None:
+        if not isinstance(started, Started):
             self.refused += 1
             return
         right = self.code(started)
@@ -140,18 +139,17 @@ class _Site:
         elif number % 50 == 0:
             answers = [_other(right)]
         for typed in answers:
-            checked = self.worker().check(started.verification.id, started.secret or "", typed, address=address)
+            checked = self.worker().check(started.verification.id, started.secret, typed, address=address)
             if checked.reason is Reason.TOO_MANY_REQUESTS:
                 self.refused += 1
                 return
 
-    def guess(self, started: Outcome, address: str) -> None:
+    def guess(self, started: Started, address: str) -> None:
         """Spend the attempts of a verification; each compared one may have been right."""
         record = started.verification
-        assert record is not None
         for _ in range(record.attempts_left):
             typed = _other(self.code(started))
-            checked = self.worker().check(record.id, started.secret or "", typed, address=address)
+            checked = self.worker().check(record.id, started.secret, typed, address=address)
             if checked.reason is not Reason.WRONG_CODE:
                 break
             self.lost += 10 ** -len(typed)
@@ -171,7 +169,7 @@ class _Spray:
             started = self._site.worker().start(
                 self._site.phone(), channel=self._site.channel, address=address, by_client=True
             )
-            if started.verification is not None:
+            if isinstance(started, Started):
                 opened.append((started, address))
         for started, address in opened:
             self._site.guess(started, address)
@@ -188,7 +186,7 @@ class _OneAddress:
             started = self._site.worker().start(
                 self._site.phone(), channel=self._site.channel, address="192.0.2.1", by_client=True
             )
-            if started.verification is not None:
+            if isinstance(started, Started):
                 self._site.guess(started, "192.0.2.1")
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import griffe
 
+#: Base classes without an entry of their own: their methods are shown with those of the subclass.
+_SHOWN_WITH_SUBCLASS = {"ServerOperations"}
 #: Instead of a list of names: those of the module's `__all__`.
 ALL: Sequence[str] = ()
 
@@ -207,6 +209,6 @@ def _options(thing: griffe.Object) -> Sequence[str]:
         # The members of an enumeration are its values, documented or not.
         return ["    options:", "      show_if_no_docstring: true", "      separate_signature: false"]
     own = [name for name, member in thing.members.items() if member.is_function and not name.startswith("_")]
-    if thing.bases and not own:
+    if thing.bases and (not own or _SHOWN_WITH_SUBCLASS & {str(base) for base in thing.bases}):
         return ["    options:", "      inherited_members: true"]
     return []

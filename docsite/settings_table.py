@@ -170,7 +170,7 @@ def _rows() -> Iterator[Sequence[str]]:
 
 
 def _defaults() -> Mapping[str, object]:
-    settings = Settings.read({})
+    settings = Settings.from_mapping({})
     policy = {field.name: getattr(settings.policy, field.name) for field in fields(Policy)}
     own = {field.name: getattr(settings, field.name) for field in fields(Settings)}
     return {**own, **policy, "purposes": ()}

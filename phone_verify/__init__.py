@@ -1,8 +1,9 @@
 """Verify phone numbers by SMS code, flash call or inbound call, with any provider.
 
-    site = build(Settings.read(environ=os.environ))
-    outcome = site.verifier.start(PhoneNumber.parse("+989120000000"))
-    outcome = site.verifier.check(outcome.verification.id, outcome.secret, "482913")
+    site = build_site(Settings.from_mapping(environ=os.environ))
+    started = site.verifier.start(PhoneNumber.parse("+989120000000"))
+    if isinstance(started, Started):  # else `started.reason` is why not
+        outcome = site.verifier.check(started.verification.id, started.secret, "482913")
 
 The names below are those that most programs need; each is loaded on first use.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .config.settings import Settings
-    from .config.site import build
+    from .config.site import build_site
     from .errors import (
         ConfigurationError,
         InvalidPhoneError,
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
         StoreError,
         UnclearError,
     )
-    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Status, Verification
+    from .model import Assurance, Channel, Outcome, Reason, Redeemed, Started, Status, Verification
     from .phone import PhoneNumber
     from .policy import Policy
-    from .verifier import AsyncVerifier, Verifier
+    from .verifier.blocking import Verifier
+    from .verifier.operations import AsyncVerifier
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "config.settings": ("Settings",),
-    "config.site": ("build",),
+    "config.site": ("build_site",),
     "errors": (
         "ConfigurationError",
         "InvalidPhoneError",
@@ -41,10 +43,11 @@ _HOMES = {
         "StoreError",
         "UnclearError",
     ),
-    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Status", "Verification"),
+    "model": ("Assurance", "Channel", "Outcome", "Reason", "Redeemed", "Started", "Status", "Verification"),
     "phone": ("PhoneNumber",),
     "policy": ("Policy",),
-    "verifier": ("AsyncVerifier", "Verifier"),
+    "verifier.blocking": ("Verifier",),
+    "verifier.operations": ("AsyncVerifier",),
 }
 
 __all__ = [
@@ -61,12 +64,13 @@ __all__ = [
     "Reason",
     "Redeemed",
     "Settings",
+    "Started",
     "Status",
     "StoreError",
     "UnclearError",
     "Verification",
     "Verifier",
-    "build",
+    "build_site",
 ]
 
 

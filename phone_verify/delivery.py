@@ -243,7 +243,7 @@ class Delivery:
     def _order(
         self, record: Verification, channel: Channel, driver: Starts, code: Code, user_token: str | None
     ) -> Order:
-        life = min(record.expires_at - record.read_at, code.plan.life)
+        life = min(record.expires_at - record.read_at, code.plan.ttl)
         text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
         uses_webhook = code.plan.code_source is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
         webhook_url = self._parts.webhook_url(driver.name) if uses_webhook else None

@@ -36,11 +36,12 @@ from .limits import (
     taken_back,
     tallied,
 )
-from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Status, Verification, with_changes
+from .lines import holds_line, released_lines
+from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import resend_delay
-from .purposes import SIGN_IN_PURPOSES, Budget, failure_key
+from .purposes import SIGN_IN_PURPOSES, Budget
 
 #: The allowed transitions. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -48,14 +49,6 @@ MOVES: dict[Status, frozenset[Status]] = {
     Status.SENT: frozenset(Status) - {Status.PENDING},
 }
 
-#: A released line is not reused for this long: a call for the previous claim must not verify the
-#: next one.
-LINE_REST = timedelta(seconds=60)
-#: A pair of line and caller that verified a claim without a reference is blocked for other browsers
-#: for this long: the provider may repeat its webhook (design 11.8).
-PAIR_REST = timedelta(minutes=10)
-#: Covers the resends that quotas and delays allow in a minute, and fits into a column.
-_MOST_RELEASED = 6
 POLL_INTERVAL = timedelta(seconds=3)
 PROOF_LIFE = timedelta(minutes=5)
 
@@ -69,18 +62,12 @@ def may_move(old: Status, new: Status) -> bool:
 class Opening:
     """A verification to be created: the record without what depends on the store's clock."""
 
-    id: str
-    tag: str
-    phone: PhoneNumber
-    purpose: str
-    service: str
-    binding: bytes = field(repr=False)
+    request: Request
     channel: Channel
     driver: str
     plan: Plan
     key_id: str
     code_digest: bytes | None = field(repr=False)
-    locale: str | None
     resend_after: timedelta
     #: Whether any driver that may carry it has short codes, including those reached only by
     #: failover.
@@ -88,17 +75,38 @@ class Opening:
     #: Bindings that the caller presented: their open records of the same phone and purpose are
     #: cancelled by this start.
     shown: Collection[bytes] = field(default=(), repr=False)
-    #: Whether the browser is a trusted device of this phone: its wrong answers are counted
-    #: separately.
-    trusted: bool = False
-    budget: Budget = Budget.SIGN_IN
-    #: Keyed digest of the signed-in user; empty for none.
-    subject: str = ""
 
     @property
-    def failure_key(self) -> str:
-        """The name under which a store counts its wrong answers."""
-        return failure_key(self.budget, trusted=self.trusted)
+    def id(self) -> str:
+        """The id of the record."""
+        return self.request.id
+
+    @property
+    def tag(self) -> str:
+        """The tag of the phone."""
+        return self.request.tag
+
+    def record(self, now: datetime, failures: Failures | None = None) -> Verification:
+        """Return the record that is opened at `now`."""
+        return Verification(
+            request=self.request,
+            channel=self.channel,
+            driver=self.driver,
+            code_source=self.plan.code_source,
+            status=Status.PENDING,
+            key_id=self.key_id,
+            generation=1,
+            code_digest=self.code_digest,
+            code_length=self.plan.code_length,
+            short=self.plan.short,
+            attempts_left=self.plan.attempts,
+            sends=1,
+            created_at=now,
+            expires_at=now + self.plan.ttl,
+            resend_at=now + resend_delay(self.resend_after, 1),
+            read_at=now,
+            failures=failures,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +150,7 @@ class Spent:
     tally: TallyChange | None = None
 
     @property
-    def proven(self) -> bool:
+    def verified(self) -> bool:
         """Whether this answer verified the record."""
         return self.answer is AttemptResult.RIGHT
 
@@ -155,7 +163,7 @@ class ResolvedCheck:
     """
 
     record: Verification
-    proven: bool
+    verified: bool
     failures: Failures | None = None
     tally: TallyChange | None = None
 
@@ -190,43 +198,14 @@ def open(
         return counts
     if lock is not None:
         return lock
-    record = Verification(
-        id=opening.id,
-        tag=opening.tag,
-        phone=opening.phone,
-        purpose=opening.purpose,
-        service=opening.service,
-        binding=opening.binding,
-        channel=opening.channel,
-        driver=opening.driver,
-        code_source=opening.plan.code_source,
-        status=Status.PENDING,
-        key_id=opening.key_id,
-        generation=1,
-        code_digest=opening.code_digest,
-        code_length=opening.plan.code_length,
-        short=opening.plan.short,
-        attempts_left=opening.plan.attempts,
-        sends=1,
-        locale=opening.locale,
-        created_at=now,
-        expires_at=now + opening.plan.life,
-        resend_at=now + resend_delay(opening.resend_after, 1),
-        read_at=now,
-        trusted=opening.trusted,
-        budget=opening.budget.value,
-        subject=opening.subject,
-        failures=failures,
-    )
     ended = [
         _closed(sibling, Status.CANCELLED, now)
         for sibling in siblings
-        if sibling.purpose == opening.purpose
-        and sibling.service == opening.service
+        if (sibling.purpose, sibling.service) == (opening.request.purpose, opening.request.service)
         and sibling.open_at(now)
         and _among(sibling.binding, opening.shown)
     ]
-    return Opened(record, ended, counts)
+    return Opened(opening.record(now, failures), ended, counts)
 
 
 def attach(
@@ -247,7 +226,14 @@ def attach(
     if attachment.sends < record.acked_send:
         return with_changes(record, read_at=now)
     if attachment.line is not None and any(
-        _holds_line(sibling, attachment.line, attachment.plan.code_source, attachment.shown, record, now)
+        holds_line(
+            sibling,
+            attachment.line,
+            attachment.plan.code_source,
+            record,
+            now,
+            presented=_among(sibling.binding, attachment.shown),
+        )
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
@@ -264,12 +250,12 @@ def attach(
         code_length=attachment.code_length,
         short=attachment.plan.short,
         attempts_left=min(record.attempts_left, attachment.plan.attempts),
-        expires_at=min(record.expires_at, now + attachment.plan.life),
+        expires_at=min(record.expires_at, now + attachment.plan.ttl),
         reference=attachment.reference,
         line=attachment.line,
         caller_hint=attachment.caller_hint,
         acked_send=attachment.sends,
-        released_lines=_released_lines(record, attachment.line, now),
+        released_lines=released_lines(record, attachment.line, now),
         read_at=now,
     )
 
@@ -345,7 +331,7 @@ def resolve_check(
     if right and present:
         kept = failures if record.counts_as is Budget.TEST_NUMBER else None
         proven = with_changes(_closed(record, Status.VERIFIED, now), failures=kept)
-        return ResolvedCheck(proven, proven=True, failures=kept, tally=taken_back(record, answering, address, now))
+        return ResolvedCheck(proven, verified=True, failures=kept, tally=taken_back(record, answering, address, now))
     if right is None:
         failures = drop_failure(failures, now)
     change = None
@@ -353,7 +339,7 @@ def resolve_check(
         record, change = tallied(record, answering, address, now)
     if present and record.attempts_left == 0 and record.pending_checks == 0:
         record = _closed(record, Status.EXHAUSTED, now)
-    return ResolvedCheck(with_changes(record, failures=failures), proven=False, failures=failures, tally=change)
+    return ResolvedCheck(with_changes(record, failures=failures), verified=False, failures=failures, tally=change)
 
 
 def reopen(
@@ -459,7 +445,7 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
     return True, with_changes(record, polled_at=now)
 
 
-def proof_due(record: Verification | None, binding: bytes, subject: str, now: datetime) -> Verification | None:
+def redeem(record: Verification | None, binding: bytes, subject: str, now: datetime) -> Verification | None:
     """Return the verified record with its proof marked as redeemed.
 
     None if not bound, too old, redeemed, or another user's. The signed-in user must match for every
@@ -496,44 +482,6 @@ def _bound(record: Verification | None, binding: bytes, now: datetime) -> Verifi
 
 def _closed(record: Verification, status: Status, now: datetime) -> Verification:
     return with_changes(record, status=status, closed_at=now, read_at=now)
-
-
-def _holds_line(
-    record: Verification,
-    line: PhoneNumber,
-    code_source: CodeSource,
-    shown: Collection[bytes],
-    claim: Verification,
-    now: datetime,
-) -> bool:
-    live = record.line == line and record.open_at(now)
-    if code_source is not CodeSource.NONE:
-        # The call verifies nothing about a code that is held back until its phone calls, but it
-        # would verify an open claim.
-        return live and record.code_source is CodeSource.NONE and not _among(record.binding, shown)
-    if live:
-        # an open claim holds its line even for the same client: one call must not verify two claims
-        return True
-    ended = record.closed_at or record.expires_at
-    if record.by_pair and record.line == line and now < ended + PAIR_REST:
-        same_user = bool(claim.subject) and claim.subject == record.subject
-        return not (claim.trusted or same_user or _among(record.binding, shown))
-    given_up = [ended] if record.line == line else []
-    given_up += [at for old, at in _parse_released(record) if old == line.e164]
-    return any(now < at + LINE_REST for at in given_up) and not _among(record.binding, shown)
-
-
-def _released_lines(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
-    """Return the lines that a record has released within the last minute, once it holds `line`."""
-    released_lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
-    if record.line is not None and record.line != line:
-        released_lines.append((record.line.e164, now))
-    return " ".join(f"{old}@{at.isoformat()}" for old, at in released_lines[-_MOST_RELEASED:])
-
-
-def _parse_released(record: Verification) -> list[tuple[str, datetime]]:
-    entries = (entry.partition("@") for entry in record.released_lines.split())
-    return [(old, datetime.fromisoformat(at)) for old, _, at in entries]
 
 
 def _among(digest: bytes, digests: Collection[bytes]) -> bool:

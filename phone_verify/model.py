@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from operator import attrgetter
-from typing import Any
+from typing import Any, Literal
 
 from .phone import PhoneNumber
 from .purposes import Budget, budget_of, failure_key
@@ -118,7 +118,7 @@ class Order:
 
     phone: PhoneNumber
     channel: Channel
-    life: timedelta
+    ttl: timedelta
     code: str | None = field(default=None, repr=False)
     text: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
@@ -218,13 +218,8 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """The record of one verification, as a store keeps it.
-
-    `read_at` is the store's own time of reading; everything that depends on the time is computed
-    from it, so that one clock decides. `status` is the stored status; `state` is the effective one
-    at `read_at`.
-    """
+class Request:
+    """The part of a verification that is known before it is opened and never changes."""
 
     id: str
     tag: str
@@ -232,6 +227,32 @@ class Verification:
     purpose: str
     service: str
     binding: bytes = field(repr=False)
+    locale: str | None = None
+    trusted: bool = False  #: started on a trusted device of this phone
+    subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
+    budget: str = ""  #: empty in records older than this column; read `counts_as`
+
+    @property
+    def counts_as(self) -> Budget:
+        """The budget of its phone under which its wrong answers are counted."""
+        return Budget(self.budget) if self.budget else budget_of(self.purpose, signed_in=bool(self.subject))
+
+    @property
+    def failure_key(self) -> str:
+        """The name under which a store counts its wrong answers."""
+        return failure_key(self.counts_as, trusted=self.trusted)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The record of one verification, as a store keeps it: its request, and its progress.
+
+    `read_at` is the store's own time of reading; everything that depends on the time is computed
+    from it, so that one clock decides. `status` is the stored status; `state` is the effective one
+    at `read_at`.
+    """
+
+    request: Request
     channel: Channel
     driver: str
     code_source: CodeSource
@@ -243,7 +264,6 @@ class Verification:
     short: bool
     attempts_left: int
     sends: int
-    locale: str | None
     created_at: datetime
     expires_at: datetime
     resend_at: datetime
@@ -255,11 +275,8 @@ class Verification:
     redeemed: bool = False
     polled_at: datetime | None = None
     acked_send: int = 0  #: number of the send that its receipt belongs to
-    released_lines: str = ""  #: lines it held before, and when it released them; read by `lifecycle`
-    trusted: bool = False  #: started on a trusted device of this phone
+    released_lines: str = ""  #: lines it held before, and when it released them; read by `lines`
     pending_checks: int = 0  #: checks of a remote code that the provider has not answered yet
-    subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
-    budget: str = ""  #: empty in records older than this column; read `counts_as`
     mistakes: int = 0  #: its wrong answers, unless it was started on a trusted device
     tallied_short: int = 0  #: how many of them the site-wide tally counts as answers to short codes
     tallied_long: int = 0  #: how many of them it counts as answers to longer codes
@@ -268,14 +285,64 @@ class Verification:
     failures: Failures | None = None
 
     @property
+    def id(self) -> str:
+        """The verification's id: the phone's tag and 128 random bits."""
+        return self.request.id
+
+    @property
+    def tag(self) -> str:
+        """The keyed digest under which the phone is counted and looked up."""
+        return self.request.tag
+
+    @property
+    def phone(self) -> PhoneNumber:
+        """The number to verify."""
+        return self.request.phone
+
+    @property
+    def purpose(self) -> str:
+        """What the proof can be redeemed for."""
+        return self.request.purpose
+
+    @property
+    def service(self) -> str:
+        """The service that the verification belongs to."""
+        return self.request.service
+
+    @property
+    def binding(self) -> bytes:
+        """Digest of the verification's secret."""
+        return self.request.binding
+
+    @property
+    def locale(self) -> str | None:
+        """Language of the message; None for the site's."""
+        return self.request.locale
+
+    @property
+    def trusted(self) -> bool:
+        """Whether it was started on a trusted device of this phone."""
+        return self.request.trusted
+
+    @property
+    def subject(self) -> str:
+        """Keyed digest of the user who was signed in at the start; empty for none."""
+        return self.request.subject
+
+    @property
+    def budget(self) -> str:
+        """The budget as stored: empty in old records; `counts_as` is the effective one."""
+        return self.request.budget
+
+    @property
     def counts_as(self) -> Budget:
         """The budget of its phone under which its wrong answers are counted."""
-        return Budget(self.budget) if self.budget else budget_of(self.purpose, signed_in=bool(self.subject))
+        return self.request.counts_as
 
     @property
     def failure_key(self) -> str:
         """The name under which a store counts its wrong answers."""
-        return failure_key(self.counts_as, trusted=self.trusted)
+        return self.request.failure_key
 
     @property
     def open(self) -> bool:
@@ -316,15 +383,14 @@ class Verification:
 class Outcome:
     """The result of an operation: a verification, or the reason for a refusal, or both.
 
-    `secret` is set once, after a successful start. `proof` is the signed token of a finished
-    verification, as long as it can be redeemed. `channels` are those that a resend would accept.
+    `proof` is the signed token of a finished verification, as long as it can be redeemed.
+    `channels` are those that a resend would accept. A start that succeeds returns `Started`.
     """
 
     reason: Reason | None = None
     verification: Verification | None = None
     retry_after: timedelta | None = None
     cause: Cause | None = None  #: set for `DELIVERY_FAILED`
-    secret: str | None = field(default=None, repr=False)
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
 
@@ -332,6 +398,22 @@ class Outcome:
     def ok(self) -> bool:
         """Whether the operation succeeded."""
         return self.reason is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started(Outcome):
+    """The outcome of a start that succeeded: its `reason` is None.
+
+    `secret` is returned only here; keep it for `check` and `redeem`.
+    """
+
+    verification: Verification
+    secret: str = field(repr=False)
+
+    @property
+    def ok(self) -> Literal[True]:
+        """Always True."""
+        return True
 
 
 @dataclass(frozen=True, slots=True)

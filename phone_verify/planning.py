@@ -21,7 +21,7 @@ class Plan:
     code_length: int | None
     short: bool
     attempts: int
-    life: timedelta
+    ttl: timedelta
 
     def fits(self, code: str) -> bool:
         """Return whether a test number's code can replace the codes of this plan."""

@@ -19,7 +19,7 @@ R_co = TypeVar("R_co", covariant=True)
 class Replies(Protocol[R_co]):
     """The reply to each result of `perform`."""
 
-    def signed_in(self, account: accounts.Account, redeemed: Redeemed) -> R_co:
+    def session_created(self, account: accounts.Account, redeemed: Redeemed) -> R_co:
         """Reply that the user is signed in."""
         ...
 
@@ -76,7 +76,7 @@ def perform(
     except accounts.MfaRequiredError as error:
         return replies.further_step(error)
     if account is not None:
-        return replies.signed_in(account, redeemed)
+        return replies.session_created(account, redeemed)
     if session and pending_signup.save(request, redeemed, action.remember):
         return replies.signup_required()
     return replies.login_refused()

@@ -17,30 +17,21 @@ from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST
 
-from phone_verify import Channel, InvalidPhoneError, PhoneNumber, Status, StoreError
-from phone_verify.model import CodeSource
+from phone_verify import InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import accounts, admin_send, app_settings, phones, unlock
+from . import accounts, admin_display, admin_send, app_settings, phones, unlock
 from .masked_admin import MaskedAdmin
 from .models import VerificationRow, VerifiedPhone
 from .site import current_site
 from .view_rules import outside_transactions
 
 _OPEN = (Status.PENDING, Status.SENT)
-#: Who creates the code, by the value in the column `code_source`.
-_CODE_SOURCES = {
-    CodeSource.LOCAL.value: _("this site"),
-    CodeSource.PROVIDER.value: _("the provider"),
-    CodeSource.REMOTE_CHECK.value: _("the provider, which checks it"),
-    CodeSource.NONE.value: _("no code"),
-}
 _SEND, _CHANGE = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
 _SET_PRIMARY = "phone_verify.change_verifiedphone"
 
@@ -50,6 +41,9 @@ class _NumberSearchAdmin(MaskedAdmin):
 
     sortable_by = ()
     show_full_result_count = False
+
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("phone_verify/admin.css",)}
 
     def get_urls(self) -> list[URLPattern]:
         """Return our URLs and the admin's, all outside of the request's transaction, which the store must not join."""
@@ -107,8 +101,8 @@ class _StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        final = [status for status in Status if status not in _OPEN]
-        return [("open", _("open")), *((status.value, status.value) for status in final)]
+        final = [status.value for status in Status if status not in _OPEN]
+        return [("open", _("Open")), *((status, admin_display.STATES[status]) for status in final)]
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         now = _micros(_now())
@@ -128,8 +122,8 @@ class _ChannelFilter(admin.SimpleListFilter):
     title = _("channel")
     parameter_name = "channel"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(channel.value, channel.value) for channel in Channel]
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return list(admin_display.CHANNELS.items())
 
     def queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
         return queryset.filter(channel=self.value()) if self.value() else queryset
@@ -152,19 +146,31 @@ class _TimeFilter(admin.SimpleListFilter):
         return queryset.filter(expires_at__gt=since, created_at__gt=since)
 
 
+class _PurposeFilter(admin.AllValuesFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("purpose")
+
+
+class _ProviderFilter(admin.AllValuesFieldListFilter):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = _("provider")
+
+
 @admin.register(VerificationRow)
 class VerificationAdmin(_NumberSearchAdmin):
     """Verifications in the store, which are kept for a day after they expire."""
 
-    list_display = ("hint", "state", "channel", "driver", "purpose", "started", "sends", "attempts_left")
-    list_filter = (_StateFilter, _ChannelFilter, _TimeFilter, "purpose", "driver")
-    ordering = ("-expires_at",)
+    list_display = ("hint", "state", "channel_name", "provider", "used_for", "started", "sent", "attempts", "reason")
+    list_filter = (_StateFilter, _ChannelFilter, _TimeFilter, ("purpose", _PurposeFilter), ("driver", _ProviderFilter))
+    ordering = ("-created_at", "pk")
     fields = (
-        *("hint", "state", "purpose", "service", "channel", "driver", "code_source"),
-        *("code_length", "short", "attempts_left", "started", "expires", "closed"),
-        *("sends", "resend", "locale", "redeemed"),
+        *("hint", "state", "reason", "used_for", "channel_name", "provider", "code_by"),
+        *("digits", "short_code", "attempts", "started", "expires", "closed"),
+        *("sent", "resend", "language", "proof_used"),
     )
-    readonly_fields = ("hint", "state", "code_source", "started", "expires", "closed", "resend")
+    readonly_fields = fields
     actions = ("cancel",)
     allowed_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {"tag": re.compile(r"[\w-]{1,22}", re.ASCII)}
 
@@ -241,49 +247,142 @@ class VerificationAdmin(_NumberSearchAdmin):
     @admin.display(description=_("phone number"))
     def hint(self, row: VerificationRow) -> str:
         """Return the masked number."""
-        return PhoneNumber(row.phone).hint
+        return admin_display.number(row.phone)
 
     @admin.display(description=_("state"))
     def state(self, row: VerificationRow) -> str:
         """Return the current state."""
-        expired = row.status in _OPEN and row.expires_at <= _micros(_now())
-        return Status.EXPIRED.value if expired else row.status
+        return admin_display.state_badge(_state(row))
+
+    @admin.display(description=_("why it failed"))
+    def reason(self, row: VerificationRow) -> str:
+        """Return why it ended without success; empty while it is open, and if it succeeded."""
+        return admin_display.reason(_state(row), row.code_source)
+
+    @admin.display(description=_("channel"))
+    def channel_name(self, row: VerificationRow) -> str:
+        """Return the channel in words."""
+        return str(admin_display.CHANNELS.get(row.channel, row.channel))
+
+    @admin.display(description=_("provider"))
+    def provider(self, row: VerificationRow) -> str:
+        """Return the name of the driver."""
+        return row.driver
+
+    @admin.display(description=_("purpose"))
+    def used_for(self, row: VerificationRow) -> str:
+        """Return the purpose."""
+        return row.purpose
 
     @admin.display(description=_("code created by"))
-    def code_source(self, row: VerificationRow) -> str:
+    def code_by(self, row: VerificationRow) -> str:
         """Return who creates the code."""
-        return str(_CODE_SOURCES.get(row.code_source, row.code_source))
+        return str(admin_display.CODE_SOURCES.get(row.code_source, row.code_source))
+
+    @admin.display(description=_("digits of the code"))
+    def digits(self, row: VerificationRow) -> str:
+        """Return the length of the code, if it is known in advance."""
+        return "–" if row.code_length is None else str(row.code_length)
+
+    @admin.display(description=_("short code"))
+    def short_code(self, row: VerificationRow) -> str:
+        """Return whether the stricter limits of short codes apply."""
+        return admin_display.yes(row.short)
+
+    @admin.display(description=_("attempts left"))
+    def attempts(self, row: VerificationRow) -> int:
+        """Return how many codes can still be entered."""
+        return row.attempts_left
 
     @admin.display(description=_("started"))
     def started(self, row: VerificationRow) -> str:
         """Return the time of the start."""
-        return _time(row.created_at)
+        return admin_display.time_of_micros(row.created_at)
 
     @admin.display(description=_("expires"))
     def expires(self, row: VerificationRow) -> str:
         """Return the time of expiry."""
-        return _time(row.expires_at)
+        return admin_display.time_of_micros(row.expires_at)
 
     @admin.display(description=_("closed"))
     def closed(self, row: VerificationRow) -> str:
-        """Return the time of verification or of another end; empty while open."""
-        return "" if row.closed_at is None else _time(row.closed_at)
+        """Return the time of verification or of another end; a dash while open."""
+        return "–" if row.closed_at is None else admin_display.time_of_micros(row.closed_at)
+
+    @admin.display(description=_("messages or calls"))
+    def sent(self, row: VerificationRow) -> int:
+        """Return how many were ordered, the first included."""
+        return row.sends
 
     @admin.display(description=_("resend available at"))
     def resend(self, row: VerificationRow) -> str:
         """Return when the message can be sent again."""
-        return _time(row.resend_at)
+        return admin_display.time_of_micros(row.resend_at)
+
+    @admin.display(description=_("language"))
+    def language(self, row: VerificationRow) -> str:
+        """Return the language tag of the message."""
+        return row.locale or "–"
+
+    @admin.display(description=_("proof used"))
+    def proof_used(self, row: VerificationRow) -> str:
+        """Return whether the proof was redeemed."""
+        return admin_display.yes(row.redeemed)
+
+
+class _VerifiedPhoneColumns:
+    """The columns of a verified number, in its list and on the page of its user."""
+
+    @admin.display(description=_("phone number"))
+    def hint(self, phone: VerifiedPhone) -> str:
+        """Return the masked number."""
+        return admin_display.number(phone.phone)
+
+    @admin.display(description=_("primary"))
+    def primary(self, phone: VerifiedPhone) -> str:
+        """Return whether it is its user's primary number."""
+        return admin_display.yes(phone.is_primary)
+
+    @admin.display(description=_("used for sign-in"))
+    def login(self, phone: VerifiedPhone) -> str:
+        """Return whether the number signs in this user."""
+        return admin_display.yes(phone.login_phone is not None)
+
+    @admin.display(description=_("verified"))
+    def verified(self, phone: VerifiedPhone) -> str:
+        """Return when the user last verified the number."""
+        return admin_display.time(phone.verified_at)
+
+
+class VerifiedPhoneInline(_VerifiedPhoneColumns, admin.TabularInline):  # type: ignore[type-arg]
+    """The verified numbers on the page of their user, masked and read-only: `inlines = [VerifiedPhoneInline]`."""
+
+    model = VerifiedPhone
+    fields = ("hint", "primary", "login", "verified")
+    readonly_fields = fields
+    ordering = ("-is_primary", "-verified_at")
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False: numbers are verified, not entered."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return False."""
+        return False
 
 
 @admin.register(VerifiedPhone)
-class VerifiedPhoneAdmin(_NumberSearchAdmin):
+class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
     """Verified numbers of users. They can be removed here, but only a verification adds one."""
 
-    list_display = ("hint", "owner", "primary", "login", "verified_at")
+    list_display = ("hint", "owner", "primary", "login", "verified")
     list_select_related = ("user",)
     ordering = ("-verified_at",)
-    fields = ("owner", "hint", "primary", "login", "verified_at")
-    readonly_fields = ("owner", "hint", "primary", "login")
+    fields = ("owner", "hint", "primary", "login", "verified")
+    readonly_fields = fields
     actions = ("make_primary",)
     allowed_lookups: ClassVar[Mapping[str, re.Pattern[str]]] = {"id__in": re.compile(r"[0-9]{1,18}(,[0-9]{1,18})*")}
 
@@ -330,21 +429,6 @@ class VerifiedPhoneAdmin(_NumberSearchAdmin):
         """Return a search for text with letters; a mistyped number must not appear in an address."""
         return {"q": text} if any(letter.isalpha() for letter in text) else None
 
-    @admin.display(description=_("phone number"))
-    def hint(self, phone: VerifiedPhone) -> str:
-        """Return the masked number."""
-        return PhoneNumber(phone.phone).hint
-
-    @admin.display(description=_("primary"), boolean=True)
-    def primary(self, phone: VerifiedPhone) -> bool:
-        """Return whether it is its user's primary number."""
-        return bool(phone.is_primary)
-
-    @admin.display(description=_("used for sign-in"), boolean=True)
-    def login(self, phone: VerifiedPhone) -> bool:
-        """Return whether the number signs in this user."""
-        return phone.signs_in is not None
-
 
 def _now() -> datetime:
     return datetime.now(UTC)
@@ -354,6 +438,7 @@ def _micros(time: datetime) -> int:
     return int(time.timestamp() * 1_000_000)
 
 
-def _time(micros: int) -> str:
-    """Return a time with seconds, which Django's formats leave out, in the site's time zone."""
-    return timezone.localtime(datetime.fromtimestamp(micros // 1_000_000, UTC)).strftime("%Y-%m-%d %H:%M:%S")
+def _state(row: VerificationRow) -> str:
+    """Return the current state: rows stored as open may have expired."""
+    expired = row.status in _OPEN and row.expires_at <= _micros(_now())
+    return Status.EXPIRED.value if expired else row.status

@@ -12,13 +12,14 @@ from django.template.response import TemplateResponse
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
-from phone_verify import Channel, InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError, Verifier
+from phone_verify import Channel, InvalidPhoneError, Outcome, PhoneNumber, Reason, Started, StoreError, Verifier
 from phone_verify.api.representation import dial, seconds_left
 from phone_verify.http.client_address import call_address
 from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import texts_in
 from phone_verify.model import DeliveryReport
 
+from . import admin_display
 from .calls import page_call
 from .site import current_site
 
@@ -43,7 +44,7 @@ class _Number(forms.Form):
         super().__init__(*args)
         self._region = verifier.policy.region
         channel: Any = self.fields["channel"]
-        channel.choices = [("", _("Default")), *((c.value, c.value) for c in verifier.channels)]
+        channel.choices = [("", _("Default")), *((c.value, admin_display.CHANNELS[c.value]) for c in verifier.channels)]
 
     def clean_number(self) -> PhoneNumber:
         """Return the number as a value."""
@@ -72,9 +73,12 @@ def view(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         context |= {
             "record": record,
             "hint": record.phone.hint,
+            "state": admin_display.state_badge(record.state.value),
+            "channel": admin_display.CHANNELS[record.channel.value],
             "dial": dial(record),
             "seconds": seconds_left(record, record.expires_at),
             "delivery": delivery,
+            "delivery_state": admin_display.DELIVERY[delivery.state.value] if delivery else "",
         }
     title = _("Send a test")
     return TemplateResponse(request, TEMPLATE, {**context, "title": title, "form": form})
@@ -89,7 +93,7 @@ def _perform(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
                 return False
             channel = Channel(form.cleaned_data["channel"]) if form.cleaned_data["channel"] else None
             language = named(get_language() or "") or ENGLISH
-            outcome = verifier.start(
+            outcome: Outcome = verifier.start(
                 form.cleaned_data["number"],
                 purpose=PURPOSE,
                 channel=channel,
@@ -97,7 +101,7 @@ def _perform(request: HttpRequest, verifier: Verifier, form: _Number) -> bool:
                 shown=[secret],
                 subject=str(request.user.pk),
             )
-            if outcome.verification is not None and outcome.secret is not None:
+            if isinstance(outcome, Started):
                 request.session[_SESSION_KEY] = [outcome.verification.id, outcome.secret]
         case "check":
             address = call_address(current_site(), page_call(request))

@@ -23,19 +23,19 @@ from phone_verify.api import (
     Site,
     dispatch,
     invalid_proof,
+    login_refused,
     mfa_required,
     needs_user,
     phone_conflict,
     phone_updated,
-    refused,
-    signed_in,
+    session_created,
     signed_out,
     signup_required,
 )
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
-from phone_verify.verifier import AsyncVerifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 from . import accounts, actions, calls, sessions
 from .site import current_site
@@ -74,9 +74,9 @@ class ApiReplies:
     site: Site
     call: ApiRequest
 
-    def signed_in(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
+    def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
         """Return 200 with the user."""
-        return signed_in(self.site, self.call, redeemed, account.user, created=account.created)
+        return session_created(self.site, self.call, redeemed, account.user, created=account.created)
 
     def signup_required(self) -> ApiResponse:
         """Return 403 `login_refused`, whose detail names the sign-up page."""
@@ -88,7 +88,7 @@ class ApiReplies:
 
     def login_refused(self) -> ApiResponse:
         """Return 403 `login_refused`."""
-        return refused(self.call)
+        return login_refused(self.call)
 
     def phone_updated(self, user: SessionUser) -> ApiResponse:
         """Return 200 with the user."""

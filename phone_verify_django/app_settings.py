@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -25,7 +25,6 @@ from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import models
 from django.dispatch import receiver
-from django.forms import BaseForm
 from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.utils.module_loading import import_string
@@ -74,36 +73,20 @@ class AccountSettings:
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> AccountSettings:
-        """Return the account settings in `values`. Invalid ones keep their default; `account_mistakes` reports them."""
-        valid = {name: values[name] for name in NAMES if values.get(name) is not None and not _check(name, values)}
-        moves = valid.pop("recycled_numbers", "keep") == "newest"
-        return cls(moves=moves, **valid)  # type: ignore[arg-type]
+        """Return the account settings in `values`, unchecked.
+
+        `checks.refuse_mistakes` stops the start for invalid ones; only commands that report them
+        run with them.
+        """
+        given = {name: values[name] for name in NAMES if values.get(name) is not None}
+        moves = given.pop("recycled_numbers", "keep") == "newest"
+        return cls(moves=moves, **given)  # type: ignore[arg-type]
 
     def phone_field_name(self) -> str | None:
         """Return the name of the user model's field for the primary number, or None."""
         if self.phone_field is not None:
             return self.phone_field or None
-        return next((name for name in PHONE_FIELDS if _is_text(name)), None)
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """An invalid setting: its name, what is wrong, and how to fix it."""
-
-    name: str
-    says: str
-    advice: str
-
-    def __str__(self) -> str:
-        return f"PHONE_VERIFY[{self.name!r}]: {self.says} {self.advice}"
-
-
-def mistakes(values: Mapping[str, object]) -> Iterator[Mistake]:
-    """Yield everything invalid in `values`. Imports what they name; opens no connection."""
-    found = [mistake for name in NAMES if values.get(name) is not None for mistake in _check(name, values)]
-    yield from found
-    if not found:
-        yield from _together(AccountSettings.of(values))
+        return next((name for name in PHONE_FIELDS if is_text_field(name)), None)
 
 
 def near(name: str) -> str | None:
@@ -116,100 +99,13 @@ def load(named: object) -> Any:
     return import_string(named) if isinstance(named, str) else named
 
 
-def _check(name: str, values: Mapping[str, object]) -> list[Mistake]:
-    problem = _RULES[name](values[name])
-    return [Mistake(name, *problem)] if problem else []
-
-
-def _accounts(value: object) -> tuple[str, str] | None:
-    advice = "Set the dotted path of a subclass of phone_verify_django.accounts.Accounts, like 'shop.accounts.Own'."
-    return _class(value, load(DEFAULT_ACCOUNTS), advice)
-
-
-def _signup_form(value: object) -> tuple[str, str] | None:
-    return _class(value, BaseForm, "Set the dotted path of a form class, like 'shop.forms.SignUpForm'.")
-
-
-def _class(value: object, wanted: type, advice: str) -> tuple[str, str] | None:
-    try:
-        found = load(value)
-    except ImportError as error:
-        return f"Cannot import {value!r}: {error}.", advice
-    if not (isinstance(found, type) and issubclass(found, wanted)):
-        return f"{value!r} is not such a class.", advice
-    return None
-
-
-def _shared_phones(value: object) -> tuple[str, str] | None:
-    return None if isinstance(value, bool) else ("The value is neither True nor False.", "Set True or False.")
-
-
-def _recycled_numbers(value: object) -> tuple[str, str] | None:
-    return None if value in RECYCLED else (f"Invalid value {value!r}.", "Set 'keep' or 'newest'.")
-
-
-def _phone_field(value: object) -> tuple[str, str] | None:
-    model = get_user_model()._meta.label
-    if value == "" or (isinstance(value, str) and _is_text(value)):
-        return None
-    return f"{model} has no text field {value!r}.", f"Set the name of a CharField of {model}, or '' for none."
-
-
-def _connection_setup(value: object) -> tuple[str, str] | None:
-    advice = "Set the dotted path of a function that takes the connection, like 'shop.tenants.set_tenant'."
-    try:
-        found = load(value)
-    except ImportError as error:
-        return f"Cannot import {value!r}: {error}.", advice
-    return None if callable(found) else (f"{value!r} is not a function.", advice)
-
-
-_RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
-    "accounts": _accounts,
-    "shared_phones": _shared_phones,
-    "recycled_numbers": _recycled_numbers,
-    "signup_form": _signup_form,
-    "phone_field": _phone_field,
-    "connection_setup": _connection_setup,
-}
-
-
-def _together(chosen: AccountSettings) -> Iterator[Mistake]:
-    model, field = get_user_model(), chosen.phone_field_name()
-    if chosen.shared_phones and chosen.moves:
-        yield Mistake("recycled_numbers", "Shared numbers cannot be transferred.", "Remove it or shared_phones.")
-    if chosen.shared_phones and field and user_field(field).unique:
-        yield Mistake(
-            "shared_phones",
-            f"{model._meta.label}.{field} is unique, so two users cannot share a number.",
-            "Remove it, or set PHONE_VERIFY['phone_field'] to '' and use another username field."
-            if field == model.USERNAME_FIELD
-            else "Remove it, set PHONE_VERIFY['phone_field'] to '', or make the field not unique.",
-        )
-    if chosen.moves and field and _keeps_number(user_field(field)):
-        yield Mistake(
-            "recycled_numbers",
-            f"{model._meta.label}.{field} of the previous owner keeps the number, so it cannot be transferred.",
-            "Set 'keep', or make the field nullable.",
-        )
-    name = model.USERNAME_FIELD
-    if chosen.phone_field is not None and name in PHONE_FIELDS and chosen.phone_field != name and _is_text(name):
-        yield Mistake(
-            "phone_field", f"The username field is {model._meta.label}.{name}.", f"Set {name!r}, or remove it."
-        )
-
-
 def user_field(name: str) -> Any:
     """Return this field of the user model."""
     return get_user_model()._meta.get_field(name)
 
 
-def _keeps_number(field: Any) -> bool:
-    """Return whether the field cannot be emptied when the user loses the number."""
-    return bool(field.unique and (not field.null or field.name == get_user_model().USERNAME_FIELD))
-
-
-def _is_text(name: str) -> bool:
+def is_text_field(name: str) -> bool:
+    """Return whether the user model has a text field of this name."""
     try:
         field = get_user_model()._meta.get_field(name)
     except FieldDoesNotExist:
@@ -235,7 +131,7 @@ def is_lenient() -> bool:
 def read() -> Settings:
     """Return the settings from `PHONE_VERIFY` and the environment. Raises `ImproperlyConfigured`."""
     try:
-        return Settings.read(core_values(), os.environ)
+        return Settings.from_mapping(core_values(), os.environ)
     except ConfigurationError as error:
         raise ImproperlyConfigured(str(error)) from None
 
@@ -253,11 +149,6 @@ def account_settings() -> AccountSettings:
     if chosen is None:
         chosen = _account_settings = AccountSettings.of(_values())
     return chosen
-
-
-def account_mistakes() -> list[Mistake]:
-    """Return the mistakes in the account settings. Raises `ConfigurationError` for an invalid dict."""
-    return list(mistakes(_values()))
 
 
 def framework_keys() -> list[str]:
@@ -304,6 +195,11 @@ def site_has_policy(request: HttpRequest) -> bool:
     """Return whether a middleware (Django 6's or django-csp's) sets a Content-Security-Policy."""
     django_writes = hasattr(request, "_csp_nonce") and bool(getattr(settings, "SECURE_CSP", None))
     return django_writes or hasattr(request, "csp_nonce")
+
+
+def account_values() -> dict[str, object]:
+    """Return the account settings in `PHONE_VERIFY` as given. Raises `ConfigurationError` for an invalid dict."""
+    return {name: value for name, value in _values().items() if name in NAMES}
 
 
 def core_values() -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
 
 
 class PhoneVerifyConfig(AppConfig):
@@ -11,15 +12,16 @@ class PhoneVerifyConfig(AppConfig):
 
     name = "phone_verify_django"
     label = "phone_verify"
-    verbose_name = "Phone verification"
+    verbose_name = _("Phone verification")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
-        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing them registers checks and receivers
+        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing it registers receivers
         from .site import validate
 
         validate()
+        checks.refuse_mistakes()
         if apps.is_installed("allauth.account"):
             from .allauth import requirements
 

@@ -7,14 +7,16 @@ a production site should have.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
+from django.forms import BaseForm
 
 from phone_verify.config.settings import KNOWN, PREFIX
 from phone_verify.config.site import SiteConfig
@@ -22,6 +24,7 @@ from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
 from . import app_settings, backends
+from .app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED, is_text_field, load, user_field
 from .site import site_config, webhook_path
 
 #: The doctor's rules, with the numbers of their check ids (for `SILENCED_SYSTEM_CHECKS`).
@@ -138,7 +141,7 @@ def _tenants() -> Iterator[checks.CheckMessage]:
 
 def _accounts() -> Iterator[checks.CheckMessage]:
     try:
-        found = app_settings.account_mistakes()
+        found = list(mistakes(app_settings.account_values()))
     except ConfigurationError:  # the doctor reports it
         return
     for mistake in found:
@@ -271,3 +274,118 @@ def _mounted() -> bool:
     except ConfigurationError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """An invalid setting: its name, what is wrong, and how to fix it."""
+
+    name: str
+    says: str
+    advice: str
+
+    def __str__(self) -> str:
+        return f"PHONE_VERIFY[{self.name!r}]: {self.says} {self.advice}"
+
+
+def refuse_mistakes() -> None:
+    """Raise `ImproperlyConfigured` for invalid account settings, except for commands that report them."""
+    if not app_settings.is_lenient():
+        for mistake in mistakes(app_settings.account_values()):
+            raise ImproperlyConfigured(str(mistake))
+
+
+def mistakes(values: Mapping[str, object]) -> Iterator[Mistake]:
+    """Yield everything invalid in these account settings. Imports what they name; opens no connection."""
+    found = [mistake for name in NAMES if values.get(name) is not None for mistake in _check(name, values)]
+    yield from found
+    if not found:
+        yield from _together(app_settings.AccountSettings.of(values))
+
+
+def _check(name: str, values: Mapping[str, object]) -> list[Mistake]:
+    problem = _RULES[name](values[name])
+    return [Mistake(name, *problem)] if problem else []
+
+
+def _problem_of_accounts(value: object) -> tuple[str, str] | None:
+    advice = "Set the dotted path of a subclass of phone_verify_django.accounts.Accounts, like 'shop.accounts.Own'."
+    return _problem_of_class(value, load(DEFAULT_ACCOUNTS), advice)
+
+
+def _problem_of_signup_form(value: object) -> tuple[str, str] | None:
+    return _problem_of_class(value, BaseForm, "Set the dotted path of a form class, like 'shop.forms.SignUpForm'.")
+
+
+def _problem_of_class(value: object, wanted: type, advice: str) -> tuple[str, str] | None:
+    try:
+        found = load(value)
+    except ImportError as error:
+        return f"Cannot import {value!r}: {error}.", advice
+    if not (isinstance(found, type) and issubclass(found, wanted)):
+        return f"{value!r} is not such a class.", advice
+    return None
+
+
+def _problem_of_shared_phones(value: object) -> tuple[str, str] | None:
+    return None if isinstance(value, bool) else ("The value is neither True nor False.", "Set True or False.")
+
+
+def _problem_of_recycled_numbers(value: object) -> tuple[str, str] | None:
+    return None if value in RECYCLED else (f"Invalid value {value!r}.", "Set 'keep' or 'newest'.")
+
+
+def _problem_of_phone_field(value: object) -> tuple[str, str] | None:
+    model = get_user_model()._meta.label
+    if value == "" or (isinstance(value, str) and is_text_field(value)):
+        return None
+    return f"{model} has no text field {value!r}.", f"Set the name of a CharField of {model}, or '' for none."
+
+
+def _problem_of_connection_setup(value: object) -> tuple[str, str] | None:
+    advice = "Set the dotted path of a function that takes the connection, like 'shop.tenants.set_tenant'."
+    try:
+        found = load(value)
+    except ImportError as error:
+        return f"Cannot import {value!r}: {error}.", advice
+    return None if callable(found) else (f"{value!r} is not a function.", advice)
+
+
+_RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
+    "accounts": _problem_of_accounts,
+    "shared_phones": _problem_of_shared_phones,
+    "recycled_numbers": _problem_of_recycled_numbers,
+    "signup_form": _problem_of_signup_form,
+    "phone_field": _problem_of_phone_field,
+    "connection_setup": _problem_of_connection_setup,
+}
+
+
+def _together(chosen: app_settings.AccountSettings) -> Iterator[Mistake]:
+    model, field = get_user_model(), chosen.phone_field_name()
+    if chosen.shared_phones and chosen.moves:
+        yield Mistake("recycled_numbers", "Shared numbers cannot be transferred.", "Remove it or shared_phones.")
+    if chosen.shared_phones and field and user_field(field).unique:
+        yield Mistake(
+            "shared_phones",
+            f"{model._meta.label}.{field} is unique, so two users cannot share a number.",
+            "Remove it, or set PHONE_VERIFY['phone_field'] to '' and use another username field."
+            if field == model.USERNAME_FIELD
+            else "Remove it, set PHONE_VERIFY['phone_field'] to '', or make the field not unique.",
+        )
+    if chosen.moves and field and _keeps_number(user_field(field)):
+        yield Mistake(
+            "recycled_numbers",
+            f"{model._meta.label}.{field} of the previous owner keeps the number, so it cannot be transferred.",
+            "Set 'keep', or make the field nullable.",
+        )
+    name = model.USERNAME_FIELD
+    if chosen.phone_field is not None and name in PHONE_FIELDS and chosen.phone_field != name and is_text_field(name):
+        yield Mistake(
+            "phone_field", f"The username field is {model._meta.label}.{name}.", f"Set {name!r}, or remove it."
+        )
+
+
+def _keeps_number(field: Any) -> bool:
+    """Return whether the field cannot be emptied when the user loses the number."""
+    return bool(field.unique and (not field.null or field.name == get_user_model().USERNAME_FIELD))

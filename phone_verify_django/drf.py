@@ -98,9 +98,9 @@ class _TokenReplies(ApiReplies):
     request: HttpRequest
     token_for_user: Any
 
-    def signed_in(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
+    def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
         user = get_user_model()._default_manager.get(pk=account.user.id)
         token = self.token_for_user(user, self.request)
         # Not `super()`, which does not work in a dataclass with slots.
-        reply = ApiReplies.signed_in(self, account, redeemed)
+        reply = ApiReplies.session_created(self, account, redeemed)
         return replace(reply, document={**token, **(reply.document or {})}, device_cookie=None)

@@ -6,15 +6,18 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
-from . import app_settings
+from phone_verify import PhoneNumber
+
+from . import admin_display, app_settings
 from .fields import ExactCharField
 
 
 class VerifiedPhone(models.Model):
     """A verified number of a user, who alone has it unless the site lets users share numbers.
 
-    `is_primary` and `signs_in` are set or NULL, so that plain unique constraints work on every
+    `is_primary` and `login_phone` are set or NULL, so that plain unique constraints work on every
     database; MariaDB has no conditional ones. `save` sets them, and `phones` updates them when a row
     is deleted.
     """
@@ -25,25 +28,29 @@ class VerifiedPhone(models.Model):
     #: True for one of the user's numbers, NULL for the others.
     is_primary = models.BooleanField(null=True, default=None, editable=False)
     #: A copy of the number for the one user whom it signs in; NULL for others who share it.
-    signs_in = models.CharField(max_length=16, null=True, default=None, editable=False)
+    login_phone = models.CharField(max_length=16, null=True, default=None, editable=False)
 
     class Meta:
+        verbose_name = _("verified phone")
+        verbose_name_plural = _("verified phones")
         indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
         constraints = (
             # Not `unique`, which on PostgreSQL creates a second index for LIKE.
-            models.UniqueConstraint(fields=["signs_in"], name="phone_verify_one_signs_in"),
+            models.UniqueConstraint(fields=["login_phone"], name="phone_verify_one_signs_in"),
             models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_once"),
             models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_one_primary"),
             models.CheckConstraint(
                 condition=models.Q(is_primary=True) | models.Q(is_primary=None), name="phone_verify_primary_or_null"
             ),
             models.CheckConstraint(
-                condition=models.Q(signs_in=models.F("phone")) | models.Q(signs_in=None), name="phone_verify_signs_in"
+                condition=models.Q(login_phone=models.F("phone")) | models.Q(login_phone=None),
+                name="phone_verify_signs_in",
             ),
         )
 
     def __str__(self) -> str:
-        return f"number {self.pk} of user {self.user_id}"  # not the number: this text is logged
+        # Masked: this text is logged. Isolated, so that it keeps its order in right-to-left pages.
+        return f"\u2066{PhoneNumber(self.phone).hint}\u2069"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save. A new row is primary if it is its user's first, and signs in unless another user's row does.
@@ -53,8 +60,8 @@ class VerifiedPhone(models.Model):
         if self._state.adding:
             rows = type(self)._default_manager.using(kwargs.get("using"))
             self.is_primary = None if rows.filter(user_id=self.user_id, is_primary=True).exists() else True
-            shares = self.signs_in is None and app_settings.account_settings().shared_phones
-            self.signs_in = None if shares and rows.filter(signs_in=self.phone).exists() else self.phone
+            shares = self.login_phone is None and app_settings.account_settings().shared_phones
+            self.login_phone = None if shares and rows.filter(login_phone=self.phone).exists() else self.phone
         super().save(*args, **kwargs)
 
 
@@ -113,13 +120,17 @@ class VerificationRow(models.Model):
     by_pair = models.BooleanField(default=False)
 
     class Meta:
-        verbose_name = "verification"
-        verbose_name_plural = "verifications"
+        verbose_name = _("verification")
+        verbose_name_plural = _("verifications")
         # Not `db_index`, which on PostgreSQL creates a second index for LIKE.
         indexes = (models.Index(fields=["tag"], name="phone_verify_verification_tag"),)
 
     def __str__(self) -> str:
-        return f"{self.channel} verification ({self.status})"  # neither phone nor id: this text is logged
+        channel, state = admin_display.CHANNELS.get(self.channel, self.channel), admin_display.STATES[self.status]
+        return _("%(channel)s verification (%(state)s)") % {
+            "channel": channel,
+            "state": state,
+        }  # logged: no phone, no id
 
 
 class PhoneRow(models.Model):

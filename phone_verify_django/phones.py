@@ -64,7 +64,7 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
     """Return the user whom this number signs in, of several who share it the first. None if no user has it."""
     held = VerifiedPhone.objects.select_related("user").filter(phone=phone)
     # Nearly always set for one user; two concurrent claims can have left it empty.
-    row = held.order_by(models.F("signs_in").desc(nulls_last=True), "pk").first()
+    row = held.order_by(models.F("login_phone").desc(nulls_last=True), "pk").first()
     return None if row is None else row.user
 
 
@@ -192,7 +192,7 @@ def _assign(
                 raise IntegrityError("a concurrent claim with an older proof came first: retry")
             return None
     if not has_it:
-        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, signs_in=phone if exclusive else None)
+        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None)
     if replace_existing or not before:
         _make_primary(user, phone)
     gone = [old for old in before if old != phone]
@@ -204,7 +204,7 @@ def _assign(
 
 def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
     """Delete these rows and return their users."""
-    rows.update(signs_in=models.F("signs_in"))  # write first, as in `_assign`
+    rows.update(login_phone=models.F("login_phone"))  # write first, as in `_assign`
     gone = list(rows.select_related("user"))
     for row in gone:
         row.delete()
@@ -292,7 +292,7 @@ def _pass_on_roles(instance: VerifiedPhone, origin: Any, using: str, **_: object
         if left is not None:
             rows.filter(pk=left.pk).update(is_primary=True)
         _follow(instance.user, left.phone if left else None, using)
-    if instance.signs_in is not None:
+    if instance.login_phone is not None:
         following = rows.filter(phone=instance.phone).order_by("pk").first()
         if following is not None:
-            rows.filter(pk=following.pk).update(signs_in=instance.phone)
+            rows.filter(pk=following.pk).update(login_phone=instance.phone)

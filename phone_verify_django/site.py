@@ -15,6 +15,7 @@ from asgiref.sync import SyncToAsync, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.urls import NoReverseMatch, reverse
 
 from phone_verify.config.site import SiteConfig
@@ -55,8 +56,6 @@ def validate() -> None:
     _started_in_debug = _started_in_debug or app_settings.debug()  # a test that changes INSTALLED_APPS calls this again
     if not app_settings.is_lenient():
         current_site()
-        for mistake in app_settings.account_mistakes():
-            raise ImproperlyConfigured(str(mistake))
 
 
 def site_config() -> SiteConfig:
@@ -147,4 +146,10 @@ def _open_orm(url: str) -> Any:
     alias = url.partition(":")[2] or "default"
     if alias not in connections:
         raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
-    return OrmStore(using=alias, connection_setup=app_settings.load(app_settings.account_settings().connection_setup))
+    setup = app_settings.account_settings().connection_setup
+    return OrmStore(using=alias, connection_setup=None if setup is None else _set_up_connection)
+
+
+def _set_up_connection(connection: BaseDatabaseWrapper) -> None:
+    # Imported at use, so that commands that report settings run with one that cannot be imported.
+    app_settings.load(app_settings.account_settings().connection_setup)(connection)

@@ -313,7 +313,7 @@ class _PageReplies:
 
     view: PageView
 
-    def signed_in(self, account: accounts.Account, redeemed: Redeemed) -> HttpResponse:
+    def session_created(self, account: accounts.Account, redeemed: Redeemed) -> HttpResponse:
         return self.view.complete_login(redeemed)
 
     def signup_required(self) -> HttpResponse:

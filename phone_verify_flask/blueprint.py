@@ -34,11 +34,11 @@ from phone_verify.api import (
     device_cookie,
     handle,
     invalid_proof,
+    login_refused,
     needs_user,
     phone_conflict,
     phone_updated,
-    refused,
-    signed_in,
+    session_created,
     signed_out,
 )
 from phone_verify.errors import StoreError
@@ -83,7 +83,7 @@ class _Replies(Generic[_Reply]):
     """The replies in which the API and the pages differ."""
 
     login_refused: Callable[[], _Reply]
-    signed_in: Callable[[Redeemed, SessionUser, bool], _Reply]
+    session_created: Callable[[Redeemed, SessionUser, bool], _Reply]
     phone_refused: Callable[[], _Reply]
     phone_conflict: Callable[[], _Reply]
     phone_updated: Callable[[SessionUser], _Reply]
@@ -99,7 +99,7 @@ def _complete(
         if login is None:
             return replies.login_refused()
         note_sign_in(redeemed.phone, redeemed.verification_id)
-        return replies.signed_in(redeemed, *login)
+        return replies.session_created(redeemed, *login)
     try:
         user = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
@@ -160,8 +160,10 @@ def _handle(part: str, rest: str | None = None) -> Response:
 
 def _api_replies(here: AppState, call: ApiRequest) -> _Replies[ApiResponse]:
     return _Replies(
-        login_refused=lambda: refused(call),
-        signed_in=lambda redeemed, user, created: signed_in(here.site, call, redeemed, user, created=created),
+        login_refused=lambda: login_refused(call),
+        session_created=lambda redeemed, user, created: session_created(
+            here.site, call, redeemed, user, created=created
+        ),
         phone_refused=invalid_proof,
         phone_conflict=phone_conflict,
         phone_updated=phone_updated,
@@ -299,7 +301,7 @@ def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Respo
 
     return _Replies(
         login_refused=lambda: _respond(flow.refused_login(here.site, call, next), here),
-        signed_in=signed_in_page,
+        session_created=signed_in_page,
         phone_refused=lambda: _respond(flow.refused_phone(here.site, call, next), here),
         phone_conflict=lambda: _respond(flow.taken_phone(here.site, call, next), here),
         phone_updated=lambda user: _redirect(next or url_for(f"{pages.name}.verify")),

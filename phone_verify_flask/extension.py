@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.local import LocalProxy
 
 from phone_verify.errors import ConfigurationError
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 from . import blueprint, conf, recent, sessions, signals, store
 from .account_hooks import AccountHooks

@@ -175,7 +175,7 @@ def _sent_by_flask_security(app: Flask, *, user: Any, method: str, token: str | 
         _account(user),
         _elsewhere(purpose),
         token,
-        life=life,
+        ttl=life,
         shown=[before.secret] if before is not None else (),
         user_id=_subject(purpose, user),
     )

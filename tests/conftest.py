@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import pytest_timeout
 
-from hatch_build import compile_catalogues
+from hatch_build import generate
 from phone_verify.sandbox import SandboxServer
 
 # `pytester` runs the plugin in a separate pytest.
@@ -25,18 +25,18 @@ TEARDOWN_SECONDS = 60.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile the translations, and restore SIGINT if the run inherited it as ignored.
+    """Make the generated files, and restore SIGINT if the run inherited it as ignored.
 
-    The translations of the last installation may be older than their sources; with `-n` they are compiled before the
-    workers start. A shell starts a background job with SIGINT ignored, and every child process inherits that: commands
-    and servers that tests interrupt would not end.
+    Those of the last installation may be older than their sources; with `-n` they are made before the workers start. A
+    shell starts a background job with SIGINT ignored, and every child process inherits that: commands and servers that
+    tests interrupt would not end.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Processes that tests start take a third less time where compiled modules are kept.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if not hasattr(config, "workerinput"):
-        for _ in compile_catalogues(Path(__file__).parents[1]):
+        for _ in generate(Path(__file__).parents[1]):
             pass
 
 

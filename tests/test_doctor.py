@@ -189,7 +189,7 @@ def test_every_mistake_is_reported_most_severe_first() -> None:
 
 def refused_alone(name: str) -> bool:
     try:
-        Settings.read({name: object()})
+        Settings.from_mapping({name: object()})
     except ConfigurationError:
         return True
     return False

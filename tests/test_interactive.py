@@ -10,7 +10,7 @@ import pytest
 from phone_verify.cli.interactive import describe_cost, verify
 from phone_verify.config.drivers import load_drivers
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.errors import FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import HttpResponse
 from phone_verify.model import Channel, Status
@@ -78,8 +78,8 @@ class Harness:
         values = {"secret_keys": "k-key-for-tests-0123456789abcdef", "store": "kept:", "resend_after": "0",
                   "flash_call": sandbox.dsn,
                   "sms": sandbox.dsn, "inbound_call": sandbox.dsn, **settings}  # fmt: skip
-        self.settings = Settings.read({name: value for name, value in values.items() if value is not None})
-        self.verifier = build(
+        self.settings = Settings.from_mapping({name: value for name, value in values.items() if value is not None})
+        self.verifier = build_site(
             self.settings,
             stores={"kept": lambda _: self.store},
             clock=self.clock,

@@ -69,11 +69,11 @@ def test_readme_django_site_works(tmp_path: Path) -> None:
 
 def test_every_provider_line_is_a_valid_configuration() -> None:
     from phone_verify.config.settings import Settings
-    from phone_verify.config.site import build
+    from phone_verify.config.site import build_site
 
     (lines,) = blocks("A provider is one line", "sh")
     for name, value in re.findall(r'PHONE_VERIFY_(\w+)="([^"]*)"', lines):
         settings = {name.lower(): value, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"}
         if name == "CHANNELS":
             settings |= {"sms": "console://", "flash_call": "ferzz://K@default"}
-        assert build(Settings.read(settings)).verifier.channels
+        assert build_site(Settings.from_mapping(settings)).verifier.channels

@@ -2,7 +2,7 @@
 
 An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and
 turns the `ApiResponse` into its response. If the result is a `SignIn`, `SetPhone` or `SignOut`, the
-adapter carries that out with its framework, and gets the response from `signed_in`,
+adapter carries that out with its framework, and gets the response from `session_created`,
 `phone_updated`, `signed_out` or one of the refusals.
 """
 
@@ -23,11 +23,11 @@ from ..http.site import Site
 from .routes import ahandle, body_limit, dispatch, handle, needs_user
 from .session import (
     invalid_proof,
+    login_refused,
     mfa_required,
     phone_conflict,
     phone_updated,
-    refused,
-    signed_in,
+    session_created,
     signed_out,
     signup_required,
 )
@@ -50,12 +50,12 @@ __all__ = [
     "dispatch",
     "handle",
     "invalid_proof",
+    "login_refused",
     "mfa_required",
     "needs_user",
     "phone_conflict",
     "phone_updated",
-    "refused",
-    "signed_in",
+    "session_created",
     "signed_out",
     "signup_required",
 ]

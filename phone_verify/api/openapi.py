@@ -8,7 +8,7 @@ from typing import Any
 
 from ..http.call import ApiRequest, ApiResponse
 from ..http.site import Site
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 
 
 @cache

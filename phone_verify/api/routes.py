@@ -13,7 +13,7 @@ from ..http.call import BODY_LIMIT, WEBHOOK_LIMIT, ApiRequest, ApiResponse, ApiR
 from ..http.problems import localized, problem, unavailable
 from ..http.site import Site
 from ..sync import run
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 from . import openapi, session, verifications, webhooks
 
 log = logging.getLogger("phone_verify")

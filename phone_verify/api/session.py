@@ -13,7 +13,7 @@ from ..http.site import Site
 from ..i18n.texts import PAGE
 from ..model import Outcome, Reason, Redeemed
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 from . import bodies
 
 #: The `detail` of `reauthentication_required`, by what is missing.
@@ -69,7 +69,9 @@ async def delete(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespo
     return cross_site(call, site.public_url) or SignOut()
 
 
-def signed_in(site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUser, *, created: bool) -> ApiResponse:
+def session_created(
+    site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUser, *, created: bool
+) -> ApiResponse:
     """Return the response after the adapter has signed the user in.
 
     The browser is a trusted device from now on. Of the verifications in its cookie only the one
@@ -80,7 +82,7 @@ def signed_in(site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUse
     return ApiResponse(200, document, cookie=cookie, device_cookie=device_cookie(site, call, redeemed))
 
 
-def refused(call: ApiRequest) -> ApiResponse:
+def login_refused(call: ApiRequest) -> ApiResponse:
     """Return the response if the site does not let this user sign in: inactive, or sign-up closed."""
     return localized(call, problem(403, "login_refused", PAGE["login_refused"]))
 

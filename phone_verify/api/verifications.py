@@ -15,9 +15,9 @@ from ..http.session_notes import with_id
 from ..http.site import Site
 from ..i18n.languages import named
 from ..i18n.texts import PAGE
-from ..model import Channel, Outcome
+from ..model import Channel, Outcome, Started
 from ..phone import PhoneNumber, is_region
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 from . import bodies
 from .representation import verification
 from .session import not_signed_in
@@ -44,7 +44,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     except InvalidPhoneError:
         return problem(400, "invalid_phone", PAGE["invalid_phone"], fields=["phone"])
     language = named(fields.get("locale", "")) or call.texts.language
-    outcome = await flows.start(
+    result = await flows.start(
         phone,
         purpose=purpose,
         channel=Channel(fields["channel"]) if "channel" in fields else None,
@@ -56,11 +56,11 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         owned=phone in current_numbers(call),
         by_client=True,
     )
-    if not outcome.ok or outcome.verification is None or outcome.secret is None:
-        return refusal(outcome)
-    cookie = with_pair(call.cookie, outcome.verification.id, outcome.secret)
-    started = with_id(call.started, outcome.verification.id) if call.has_session else None
-    return ApiResponse(201, {**verification(outcome), "secret": outcome.secret}, cookie=cookie, started=started)
+    if not isinstance(result, Started):
+        return refusal(result)
+    cookie = with_pair(call.cookie, result.verification.id, result.secret)
+    started = with_id(call.started, result.verification.id) if call.has_session else None
+    return ApiResponse(201, {**verification(result), "secret": result.secret}, cookie=cookie, started=started)
 
 
 async def look(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:

@@ -9,7 +9,7 @@ from ..http.call import ApiRequest, ApiResponse
 from ..http.problems import problem
 from ..http.site import Site
 from ..model import WebhookRequest
-from ..verifier import AsyncVerifier
+from ..verifier.operations import AsyncVerifier
 
 _MOST_PARAMETERS = 100
 

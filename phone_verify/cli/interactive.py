@@ -15,10 +15,10 @@ from typing import Protocol
 
 from ..drivers.base import Driver, Polls
 from ..i18n.texts import PAGE, dial_help
-from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Status, Verification
+from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
-from ..verifier import Verifier
+from ..verifier.blocking import Verifier
 
 #: Not `login`: attempts made here must not count as a visitor's wrong answers.
 PURPOSE = "by_hand"
@@ -114,7 +114,7 @@ def verify(
     """
     terminal.say(f"Starting verification{f' by {channel}' if channel else ''}: {phone.hint}…")
     started = verifier.start(phone, purpose=PURPOSE, channel=channel, locale=locale)
-    if started.verification is None or started.secret is None:
+    if not isinstance(started, Started):
         terminal.say(f"Not sent: {_why(started)}.")
         return False
     session = _Session(verifier, started.verification, started.secret, terminal)

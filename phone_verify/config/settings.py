@@ -94,7 +94,9 @@ class Settings:
     on_event: object = None
 
     @classmethod
-    def read(cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    def from_mapping(
+        cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
+    ) -> Settings:
         """Return the settings of `values`, with the environment's where `values` has none.
 
         Rejects unknown names.

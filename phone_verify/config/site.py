@@ -23,13 +23,14 @@ from ..stores.threaded import InThread
 from ..test_numbers import load_test_numbers
 from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
-from ..verifier import AsyncVerifier, Verifier
+from ..verifier.blocking import Verifier
+from ..verifier.operations import AsyncVerifier
 from .drivers import load_drivers
 from .settings import PREFIX, Settings, host_of
 from .stores import open_async_store, open_store
 
 
-def build(
+def build_site(
     settings: Settings,
     *,
     framework_keys: Sequence[str] = (),
@@ -141,8 +142,8 @@ class SiteConfig:
 
         Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`.
         """
-        settings = Settings.read(self.values, self.environ)
-        return build(
+        settings = Settings.from_mapping(self.values, self.environ)
+        return build_site(
             settings,
             framework_keys=self._keys_of_framework(needed=not settings.secret_keys),
             stores=self.stores,

@@ -122,12 +122,12 @@ def _sound(written: Mapping[str, object], faults: list[Finding]) -> Settings:
             faults.append(unknown(name, Level.ERROR))
             continue
         try:
-            Settings.read({name: value})
+            Settings.from_mapping({name: value})
         except ConfigurationError as error:
             faults.append(fault(name, error))
         else:
             sound[name] = value
-    return Settings.read(sound)
+    return Settings.from_mapping(sound)
 
 
 def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Sequence[str]]:

@@ -188,7 +188,7 @@ class Amoot(NationalDriver):
     def _event(self, reference: str, kind: str) -> DeliveryReport:
         if kind in _DELIVERED:
             return DeliveryReport(reference, DeliveryState.DELIVERED)
-        return DeliveryReport(reference, DeliveryState.OPEN, f"other ({self.said(kind)})")
+        return DeliveryReport(reference, DeliveryState.OPEN, f"other ({self.redact(kind)})")
 
     def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Sequence[Mapping[str, Any]]]:
         return self._parts((yield from self._called(method, fields)))
@@ -232,7 +232,7 @@ class Amoot(NationalDriver):
             return _NAMES.get(status, f"unknown status {status if abs(status) < 1000 else ''}".strip())
         if not isinstance(status, str) or not status:
             return None
-        return status if status in _NAMES.values() else f"unknown status {self.said(status)}"
+        return status if status in _NAMES.values() else f"unknown status {self.redact(status)}"
 
 
 def _unquoted(value: str | None) -> str:

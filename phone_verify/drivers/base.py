@@ -136,7 +136,7 @@ class Driver:
         except ValueError as error:
             raise ConfigurationError(f"{setting}: {error}") from None
 
-    def said(self, words: object, *tokens: str) -> str:
+    def redact(self, words: object, *tokens: str) -> str:
         """Return the provider's text in a form safe for logs; providers do repeat a bad key in
         their response. Empty if it is not text.
 

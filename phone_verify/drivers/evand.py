@@ -202,7 +202,7 @@ class Evand(NationalDriver):
         document = response.json()
         fields = document if isinstance(document, dict) else {}
         error, message = (part if isinstance(part, str) else "" for part in map(fields.get, ("error", "message")))
-        refusal = trouble_of_status(response, self.said(f"{error} {message}", *tokens))
+        refusal = trouble_of_status(response, self.redact(f"{error} {message}", *tokens))
         return ProviderError(_ERRORS.get(error, refusal.trouble), refusal.detail)
 
     @classmethod

@@ -80,7 +80,7 @@ class Ferzz(NationalDriver):
             raise UnclearError("ferzz: no HTTP 200 with a JSON object")
         code = document.get("code")
         if code == "" or (code is None and message):
-            raise ProviderError(_kind(message), self.said(message) or "no code")
+            raise ProviderError(_kind(message), self.redact(message) or "no code")
         # A code that arrives as a number may have lost its leading zeros.
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise UnclearError("ferzz: the response has no readable code")
@@ -91,7 +91,7 @@ class Ferzz(NationalDriver):
         )
 
     def _refusal(self, response: HttpResponse, message: object) -> ProviderError:
-        error = trouble_of_status(response, self.said(message))
+        error = trouble_of_status(response, self.redact(message))
         if response.status == 400 and isinstance(message, str):
             blamed = _NUMBER_WORD.search(message) and _FAULT_WORD.search(message)
             return ProviderError(FailureKind.BAD_NUMBER if blamed else error.trouble, error.detail)

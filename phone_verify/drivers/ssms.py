@@ -264,7 +264,7 @@ class Ssms(NationalDriver):
             raise UnclearError("ssms: the report has no readable state")
         text = data.get("state_text")
         said = f"state {state}" if state < 64 else "other state"
-        words = f"{said}: {self.said(text)}" if self.said(text) else said
+        words = f"{said}: {self.redact(text)}" if self.redact(text) else said
         return DeliveryReport(reference, _delivery_of(state, text), words)
 
     def account(self) -> Exchange[ProviderAccount]:
@@ -301,7 +301,7 @@ class Ssms(NationalDriver):
         return _receipt_of((yield from self._ask("push_msg", fields)))
 
     def _line(self, order: Order) -> Exchange[Receipt]:
-        seconds = max(_SHORTEST_WAIT, math.ceil(order.life.total_seconds()))
+        seconds = max(_SHORTEST_WAIT, math.ceil(order.ttl.total_seconds()))
         fields = {"phone": self.written(order.phone), "call_protection": str(seconds)}
         if self.hook_url and order.webhook_url is not None:
             fields["hook_url"] = order.webhook_url
@@ -316,7 +316,7 @@ class Ssms(NationalDriver):
         form = {"method": method, **credentials, "format": self.format, **fields}
         response = yield HttpRequest.post_form(self.base_url + "/", form)
         answer = _Answer.of(response)
-        said = self.said(answer.text)
+        said = self.redact(answer.text)
         if not response.ok:
             raise trouble_of_status(response, said)
         if answer.err_code is None:

@@ -159,7 +159,7 @@ class TelefonIp(NationalDriver):
         if status is None or reference_of(data.get("id", reference)) != reference:
             raise UnclearError("telefon-ip: the response has no status, or is about another order")
         state = _STATES.get(status) if type(status) in (bool, int) else None
-        return DeliveryReport(reference, state or DeliveryState.OPEN, self.said(data.get("status_info")))
+        return DeliveryReport(reference, state or DeliveryState.OPEN, self.redact(data.get("status_info")))
 
     def account(self) -> Exchange[ProviderAccount]:
         """Return the balance by `get_balance`. No source names the currency: roubles are assumed."""
@@ -204,7 +204,7 @@ class TelefonIp(NationalDriver):
     def _require_sent(self, data: Mapping[str, Any]) -> None:
         """Refuse `success: true` with `status: false` inside, which public clients have seen."""
         if data.get("status") in (False, "false", "False"):
-            raise ProviderError(FailureKind.UNKNOWN, self.said(data.get("status_info")) or "status false")
+            raise ProviderError(FailureKind.UNKNOWN, self.redact(data.get("status_info")) or "status false")
 
     def _ask(self, request: HttpRequest) -> Exchange[Mapping[str, Any]]:
         response = yield request
@@ -216,7 +216,7 @@ class TelefonIp(NationalDriver):
         return answer.data
 
     def _refusal(self, response: HttpResponse, answer: _Answer) -> ProviderError:
-        error = trouble_of_status(response, self.said(answer.error))
+        error = trouble_of_status(response, self.redact(answer.error))
         if response.ok or response.status == 400:
             for trouble, patterns in _TEXTS:
                 if all(re.search(pattern, answer.error, re.IGNORECASE) for pattern in patterns):

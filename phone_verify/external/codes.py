@@ -16,13 +16,14 @@ from ..drivers.base import Ability, Starts
 from ..errors import UnclearError
 from ..events.record import EventBus
 from ..exchange import Exchange, HttpRequest
-from ..model import Channel, CodeSource, Outcome, Receipt, Verification
+from ..model import Channel, CodeSource, Outcome, Receipt, Started, Verification
 from ..phone import PhoneNumber
 from ..policy import LONG_CODE
 from ..routing import Router
 from ..spray_guard import RightAnswers
 from ..sync import run
-from ..verifier import AsyncVerifier, Verifier
+from ..verifier.blocking import Verifier
+from ..verifier.operations import AsyncVerifier
 from .forms import PendingVerification
 
 #: Stored in a record in place of the driver's name; no DSN can give a driver this name.
@@ -54,7 +55,7 @@ def register_code(
     purpose: str,
     code: str,
     *,
-    life: timedelta,
+    ttl: timedelta,
     shown: Sequence[str] = (),
     user_id: str = "",
 ) -> tuple[Outcome, PendingVerification | None]:
@@ -66,9 +67,9 @@ def register_code(
     `subject`. Return the outcome, and what the session must keep if it succeeded. Refusal: too many
     requests.
     """
-    flows = _verifier_for(verifier, _ExternalCodes(CodeSource.PROVIDER, code=code, cap=life))
+    flows = _verifier_for(verifier, _ExternalCodes(CodeSource.PROVIDER, code=code, cap=ttl))
     outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, shown=shown, subject=user_id))
-    if outcome.verification is None or outcome.secret is None:
+    if not isinstance(outcome, Started):
         return outcome, None
     return outcome, PendingVerification(outcome.verification.id, outcome.secret)
 
@@ -120,10 +121,10 @@ def may_check(verifier: Verifier, subject: PhoneNumber, purpose: str, *, user_id
 def _check_code(
     flows: AsyncVerifier, subject: PhoneNumber, purpose: str, typed: str, user_id: str, address: str | None
 ) -> Verification | Outcome:
-    outcome = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, subject=user_id))
-    if outcome.verification is None or outcome.secret is None:
-        return outcome
-    outcome = run(flows.check(outcome.verification.id, outcome.secret, typed, address=address))
+    started = run(flows.start(subject, purpose=purpose, channel=Channel.SMS, subject=user_id))
+    if not isinstance(started, Started):
+        return started
+    outcome = run(flows.check(started.verification.id, started.secret, typed, address=address))
     return outcome.verification if outcome.ok and outcome.verification is not None else outcome
 
 

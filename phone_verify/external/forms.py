@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..model import Channel, Outcome, Reason, Redeemed
+from ..model import Channel, Outcome, Reason, Redeemed, Started
 from ..phone import PhoneNumber
-from ..verifier import Verifier
+from ..verifier.blocking import Verifier
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ def send_code(
         )
         if outcome.reason not in (Reason.CHANNEL_UNAVAILABLE, Reason.DESTINATION_NOT_ALLOWED):
             break
-    if outcome.verification is None or outcome.secret is None:
+    if not isinstance(outcome, Started):
         return outcome, begun
     return outcome, PendingVerification(outcome.verification.id, outcome.secret)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from ..errors import ConfigurationError
 from ..purposes import Purposes
-from ..verifier import AsyncVerifier, Verifier
+from ..verifier.blocking import Verifier
+from ..verifier.operations import AsyncVerifier
 
 
 def _no_async_verifier() -> AsyncVerifier:

@@ -45,14 +45,14 @@ from http import HTTPStatus
 from werkzeug.wrappers import Request, Response
 
 from phone_verify.sandbox.calls import Dialled
-from phone_verify.sandbox.documents import Document
 from phone_verify.sandbox.faults import WAYS_TO_SPOIL, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
 from phone_verify.sandbox.network import Habit, Handset, Message, PhoneCall
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.problem import Problem, json_response
 from phone_verify.sandbox.protocols import PROVIDERS
-from phone_verify.sandbox.scenario import WITH_WEBHOOK, ScenarioError, load, present, read_scenario, scenario_of
+from phone_verify.sandbox.scenario import ScenarioError, load, present, read_scenario, scenario_of
+from phone_verify.sandbox.scenario_schema import WITH_WEBHOOK
 from phone_verify.sandbox.state import SandboxState
 
 LONGEST_WAIT = 30.0
@@ -201,7 +201,7 @@ def play_scenario(sandbox: SandboxState, request: Request, path: Mapping[str, st
         if request.mimetype in _YAML:
             scenario = read_scenario(request.get_data().decode())
         else:
-            scenario = scenario_of(Document(_object(request)))
+            scenario = scenario_of(_object(request))
     except UnicodeDecodeError:
         raise Problem(HTTPStatus.BAD_REQUEST, "the body is not UTF-8") from None
     except ScenarioError as error:

@@ -311,7 +311,7 @@ class Network:
         *,
         provider: str,
         lines: Sequence[str],
-        life: timedelta,
+        ttl: timedelta,
         webhook: str | None = None,
         held: Held | None = None,
     ) -> Wait:
@@ -326,7 +326,7 @@ class Network:
             taken = {wait.line for wait in self._waits.values() if wait.phone == phone}
             fresh = [line for line in lines if line not in taken]
             line = self.chance.choice(fresh or lines)
-            wait = Wait(self._next_id(), provider, phone, line, now, now + life, webhook, held=held)
+            wait = Wait(self._next_id(), provider, phone, line, now, now + ttl, webhook, held=held)
             self._waits[wait.id] = wait
             _trim(self._waits, MAX_WAITS)
             self._memory(phone)

@@ -15,25 +15,21 @@ lines:                                   # numbers for users to call, replacing 
   telefon-ip: ["+79990000001"]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any, cast
 
-from phone_verify.sandbox.documents import Document, DocumentError, read_document, write_document
-from phone_verify.sandbox.faults import LONGEST_DELAY, MAX_FAULTS, NO_FAULT, Fault, FaultError, read_fault
+from phone_verify.sandbox.faults import NO_FAULT, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
-from phone_verify.sandbox.network import MAX_HANDSETS, MAX_LINES, Habit
+from phone_verify.sandbox.network import Habit
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.protocols import PROVIDERS
+from phone_verify.sandbox.scenario_file import ScenarioFileError, read_yaml, write_yaml
+from phone_verify.sandbox.scenario_schema import WITH_LINES, problems_of
 from phone_verify.sandbox.state import SandboxState
 
 _PARTS = ("faults", "handsets", "webhooks", "lines")
-_OF_A_HANDSET = ("phone", "dials_after", "caller", "hidden")
-_PHONE = 'write a phone number with its country code, in quotes: "+989120000000"'
-_URL = "write plain http on this machine: http://127.0.0.1:8000/…"
-
-#: Providers whose account has a webhook URL.
-WITH_WEBHOOK = tuple(provider.name for provider in PROVIDERS.values() if provider.webhook_in_cabinet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ class Scenario:
 
     def as_text(self) -> str:
         """Return the scenario as a file; `read_scenario` parses it."""
-        return "# A scenario of the phone_verify sandbox: phone-verify sandbox --scenario FILE\n" + write_document(
+        return "# A scenario of the phone_verify sandbox: phone-verify sandbox --scenario FILE\n" + write_yaml(
             self.as_json()
         )
 
@@ -71,18 +67,27 @@ class ScenarioError(ValueError):
 def read_scenario(text: str) -> Scenario:
     """Parse a scenario's file. Raises ScenarioError."""
     try:
-        document = read_document(text)
-    except DocumentError as error:
+        value, lines = read_yaml(text)
+    except ScenarioFileError as error:
         raise ScenarioError({"": str(error)}) from None
-    return scenario_of(document)
+    return scenario_of(value, lines)
 
 
-def scenario_of(document: Document) -> Scenario:
-    """Parse a scenario from plain values. Raises ScenarioError."""
-    reading = _Reading(document.lines)
-    scenario = reading.scenario(document.value)
-    if reading.problems:
-        raise ScenarioError(reading.problems)
+def scenario_of(value: object, lines: Mapping[str, int] = MappingProxyType({})) -> Scenario:
+    """Parse a scenario from plain values; `lines` are those of a file, by path. Raises ScenarioError."""
+    problems = problems_of(value)
+    parts: Mapping[str, Any] = value if isinstance(value, Mapping) else {}
+    # A part that does not fit the schema is not read further; the others are, so that all errors are reported together.
+    good = {name: parts.get(name) for name in _PARTS if not any(path.startswith(name) for path in problems)}
+    scenario = Scenario(
+        faults=_faults(good.get("faults") or (), problems),
+        handsets=_handsets(good.get("handsets") or (), problems),
+        webhooks={name: site[1] for name, url in (good.get("webhooks") or {}).items() if (site := local_site(url))},
+        lines=_lines(good.get("lines") or {}, problems),
+    )
+    if problems:
+        in_order = sorted(problems.items(), key=lambda problem: _line(problem[0], lines))
+        raise ScenarioError({path: _with_line(path, what, lines) for path, what in in_order})
     return scenario
 
 
@@ -112,121 +117,63 @@ def present(sandbox: SandboxState) -> Scenario:
     )
 
 
-class _Reading:
-    """Parses a scenario to its end despite errors, so that all of them are reported together."""
+def _faults(items: Iterable[Mapping[str, Any]], problems: dict[str, str]) -> tuple[tuple[str, str | None, Fault], ...]:
+    read: dict[tuple[str, str | None], Fault] = {}
+    for index, item in enumerate(items):
+        wish, path = dict(item), f"faults[{index}]"
+        provider, written = PROVIDERS[wish.pop("provider")], wish.pop("phone", None)
+        phone = None if written is None else _number(written)
+        try:
+            fault = read_fault(wish, provider)
+        except FaultError as error:
+            problems |= {f"{path}.{name}": f"write {what}" for name, what in error.fields.items()}
+            continue
+        if (provider.name, phone) in read:
+            problems[path] = "this provider and phone already have a fault; merge both into one"
+        read[provider.name, phone] = fault
+    return tuple((provider, phone, fault) for (provider, phone), fault in read.items())
 
-    def __init__(self, lines: Mapping[str, int]) -> None:
-        self._lines = lines
-        self.problems: dict[str, str] = {}
 
-    def scenario(self, value: object) -> Scenario:
-        parts = self._mapping({} if value is None else value, "", _PARTS)
-        return Scenario(
-            faults=self._faults(parts.get("faults")),
-            handsets=self._handsets(parts.get("handsets")),
-            webhooks=self._webhooks(parts.get("webhooks")),
-            lines=self._all_lines(parts.get("lines")),
-        )
-
-    def _faults(self, value: object) -> tuple[tuple[str, str | None, Fault], ...]:
-        read: dict[tuple[str, str | None], Fault] = {}
-        for path, item in self._list(value, "faults", MAX_FAULTS):
-            wish = dict(self._mapping(item, path))
-            name, written = wish.pop("provider", None), wish.pop("phone", None)
-            provider = PROVIDERS.get(name) if isinstance(name, str) else None
-            if provider is None:
-                self._refuse(f"{path}.provider", "write one of: " + ", ".join(PROVIDERS))
-                continue
-            phone = None if written is None else self._phone(written, f"{path}.phone")
-            try:
-                fault = read_fault(wish, provider)
-            except FaultError as error:
-                for field_name, what in error.fields.items():
-                    self._refuse(f"{path}.{field_name}", f"write {what}")
-                continue
-            if (provider.name, phone) in read:
-                self._refuse(path, "this provider and phone already have a fault; merge both into one")
-            read[provider.name, phone] = fault
-        return tuple((provider, phone, fault) for (provider, phone), fault in read.items())
-
-    def _handsets(self, value: object) -> tuple[tuple[str, Habit | None], ...]:
-        read: dict[str, Habit | None] = {}
-        for path, item in self._list(value, "handsets", MAX_HANDSETS):
-            fields = self._mapping(item, path, _OF_A_HANDSET)
-            phone = self._phone(fields.get("phone"), f"{path}.phone")
-            if phone in read:
-                self._refuse(f"{path}.phone", "this phone is already in the list")
-            read[phone] = self._habit(fields, path)
-        return tuple(read.items())
-
-    def _habit(self, fields: Mapping[str, object], path: str) -> Habit | None:
-        seconds, caller, hidden = fields.get("dials_after"), fields.get("caller"), fields.get("hidden", False)
-        if not isinstance(hidden, bool):
-            self._refuse(f"{path}.hidden", "write true or false")
-        shown = None if caller is None else self._phone(caller, f"{path}.caller")
+def _handsets(items: Iterable[Mapping[str, Any]], problems: dict[str, str]) -> tuple[tuple[str, Habit | None], ...]:
+    read: dict[str, Habit | None] = {}
+    for index, item in enumerate(items):
+        phone, path = _number(item["phone"]), f"handsets[{index}]"
+        if phone in read:
+            problems[f"{path}.phone"] = "this phone is already in the list"
+        seconds, caller, hidden = item.get("dials_after"), item.get("caller"), item.get("hidden", False)
         if seconds is None:
-            for name in ("caller", "hidden"):
-                if fields.get(name):
-                    self._refuse(f"{path}.{name}", "set dials_after too: without it this handset makes no calls")
-            return None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DELAY:
-            self._refuse(f"{path}.dials_after", f"write seconds, 0 to {LONGEST_DELAY:g}")
-            return None
-        return Habit(float(seconds), shown, hidden is True)
+            needless = [name for name, value in (("caller", caller), ("hidden", hidden)) if value]
+            problems |= {
+                f"{path}.{name}": "set dials_after too: without it this handset makes no calls" for name in needless
+            }
+        read[phone] = None if seconds is None else Habit(float(seconds), read_number(caller), hidden)
+    return tuple(read.items())
 
-    def _webhooks(self, value: object) -> Mapping[str, str]:
-        read = {}
-        for name, url in self._mapping({} if value is None else value, "webhooks", WITH_WEBHOOK).items():
-            local = local_site(url) if isinstance(url, str) else None
-            if local is None:
-                self._refuse(f"webhooks.{name}", _URL)
-            else:
-                read[name] = local[1]
-        return read
 
-    def _all_lines(self, value: object) -> Mapping[str, tuple[str, ...]]:
-        able = tuple(provider.name for provider in PROVIDERS.values() if provider.lines)
-        read: dict[str, tuple[str, ...]] = {}
-        for name, numbers in self._mapping({} if value is None else value, "lines", able).items():
-            path = f"lines.{name}"
-            read[name] = tuple(self._phone(number, each) for each, number in self._list(numbers, path, MAX_LINES))
-            if not read[name]:
-                self._refuse(path, "write at least one number")
-        # The number alone determines which provider is called.
-        owners: dict[str, str] = {}
-        for name in sorted(able, key=lambda name: name in read):
-            for line in read.get(name, PROVIDERS[name].lines):
-                if owners.setdefault(line, name) != name:
-                    self._refuse(f"lines.{name}", f"write numbers that {owners[line]} does not have")
-        return read
+def _lines(items: Mapping[str, Iterable[object]], problems: dict[str, str]) -> Mapping[str, tuple[str, ...]]:
+    read = {name: tuple(map(_number, numbers)) for name, numbers in items.items()}
+    # The number alone determines which provider is called.
+    owners: dict[str, str] = {}
+    for name in sorted(WITH_LINES, key=lambda name: name in read):
+        for line in read.get(name, PROVIDERS[name].lines):
+            if owners.setdefault(line, name) != name:
+                problems[f"lines.{name}"] = f"write numbers that {owners[line]} does not have"
+    return read
 
-    def _mapping(self, value: object, path: str, known: Sequence[str] | None = None) -> Mapping[str, object]:
-        if not isinstance(value, dict):
-            self._refuse(path, "write names with values" + (": " + ", ".join(known) if known else ""))
-            return {}
-        for name in value:
-            if known is not None and name not in known:
-                where = f"{path}.{name}" if path else str(name)
-                self._refuse(where, "unknown; known are: " + ", ".join(known))
-        return {name: item for name, item in value.items() if known is None or name in known}
 
-    def _list(self, value: object, path: str, most: int) -> list[tuple[str, object]]:
-        if value is None:
-            return []
-        if not isinstance(value, list) or len(value) > most:
-            self._refuse(path, f"write a list of at most {most}")
-            return []
-        return [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+def _number(value: object) -> str:
+    """Return a number that the schema has let through."""
+    return cast("str", read_number(value))
 
-    def _phone(self, value: object, path: str) -> str:
-        phone = read_number(value)
-        if phone is None:
-            self._refuse(path, _PHONE)
-        return phone or path
 
-    def _refuse(self, path: str, what: str) -> None:
-        line = self._lines.get(path) or self._lines.get(path.rpartition(".")[0])
-        self.problems.setdefault(path, f"line {line}: {what}" if line else what)
+def _line(path: str, lines: Mapping[str, int]) -> int:
+    """Return the line of a value or of what it is missing in; 0 without a file."""
+    return lines.get(path) or lines.get(path.rpartition(".")[0], 0)
+
+
+def _with_line(path: str, what: str, lines: Mapping[str, int]) -> str:
+    line = _line(path, lines)
+    return f"line {line}: {what}" if line else what
 
 
 def _written_fault(provider: str, phone: str | None, fault: Fault) -> dict[str, object]:

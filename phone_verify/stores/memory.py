@@ -137,7 +137,7 @@ class MemoryStore:
                 opening,
                 phone.records.values() if opening.shown else (),
                 [(quota, phone.windows.get(quota.key)) for quota in quotas],
-                phone.failures.get(opening.failure_key),
+                phone.failures.get(opening.request.failure_key),
                 limits,
                 now,
             )
@@ -264,7 +264,7 @@ class MemoryStore:
         now = self._begin(now)
         with self._lock:
             phone, record = self._find(id)
-            due = lifecycle.proof_due(record, binding, subject, now)
+            due = lifecycle.redeem(record, binding, subject, now)
             if due is not None:
                 phone.records[id] = due
             return due
@@ -331,7 +331,7 @@ class MemoryStore:
         else:
             phone.failures[record.failure_key] = failures
             phone.ends_at = max(phone.ends_at, failures.expires_at)
-        if answer.proven:
+        if answer.verified:
             self._clear(phone, record)
         if change is None:
             return

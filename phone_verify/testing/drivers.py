@@ -429,7 +429,7 @@ class DriverSuite:
         return Order(
             phone=phone or PhoneNumber.parse(content.get("phone", self.phone)),
             channel=Channel(content["channel"]),
-            life=timedelta(seconds=120),
+            ttl=timedelta(seconds=120),
             code=content.get("code"),
             text=content.get("text"),
             webhook_url=content.get("webhook_url"),

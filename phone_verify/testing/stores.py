@@ -21,7 +21,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -29,9 +29,10 @@ import pytest
 
 from .. import limits
 from ..codes import Keyring, new_id
-from ..lifecycle import LINE_REST, PAIR_REST, POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
+from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
-from ..model import Channel, CodeSource, IncomingCall, Status, Verification
+from ..lines import LINE_REST, PAIR_REST
+from ..model import Channel, CodeSource, IncomingCall, Request, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
 from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST
@@ -59,11 +60,13 @@ NOBODY = Answering()
 NO_DELAY = timedelta(0)
 LIFE = timedelta(seconds=300)
 
-OURS = Plan(CodeSource.LOCAL, 6, short=False, attempts=5, life=LIFE)
-SHORT = Plan(CodeSource.LOCAL, 4, short=True, attempts=3, life=timedelta(seconds=180))
-TOLD = Plan(CodeSource.PROVIDER, None, short=True, attempts=3, life=timedelta(seconds=180))
-REMOTE = Plan(CodeSource.REMOTE_CHECK, 6, short=False, attempts=5, life=LIFE)
-CALL = Plan(CodeSource.NONE, None, short=False, attempts=5, life=LIFE)
+OURS = Plan(CodeSource.LOCAL, 6, short=False, attempts=5, ttl=LIFE)
+SHORT = Plan(CodeSource.LOCAL, 4, short=True, attempts=3, ttl=timedelta(seconds=180))
+TOLD = Plan(CodeSource.PROVIDER, None, short=True, attempts=3, ttl=timedelta(seconds=180))
+REMOTE = Plan(CodeSource.REMOTE_CHECK, 6, short=False, attempts=5, ttl=LIFE)
+CALL = Plan(CodeSource.NONE, None, short=False, attempts=5, ttl=LIFE)
+
+_REQUESTED = {field.name for field in fields(Request)}
 
 _keyring = Keyring(["a key of the store suite, no secret"])
 
@@ -87,23 +90,34 @@ def failure_count(record: Verification) -> int:
 def opening(phone: PhoneNumber = PHONE, plan: Plan = OURS, **changes: Any) -> Opening:
     """Return a verification to open, with the right code's digest if the code is ours."""
     tag = _keyring.tag(phone)
-    plain = Opening(
+    request = Request(
         id=new_id(tag, os.urandom),
         tag=tag,
         phone=phone,
         purpose="login",
         service="default",
         binding=BINDING,
+        budget=Budget.SIGN_IN.value,
+    )
+    plain = Opening(
+        request=request,
         channel=Channel.INBOUND_CALL if plan.code_source is CodeSource.NONE else Channel.SMS,
         driver="fake",
         plan=plan,
         key_id="0a1b2c3d",
         code_digest=RIGHT if plan.code_source is CodeSource.LOCAL else None,
-        locale=None,
         resend_after=timedelta(seconds=60),
         short=plan.short,
     )
-    return replace(plain, **changes)
+    return opening_with(plain, **changes)
+
+
+def opening_with(order: Opening, **changes: Any) -> Opening:
+    """Return the opening with these fields changed, its request's among them."""
+    requested = {name: changes.pop(name) for name in _REQUESTED & changes.keys()}
+    if "budget" in requested:
+        requested["budget"] = requested["budget"].value
+    return replace(order, request=replace(order.request, **requested), **changes)
 
 
 def attachment(opening: Opening, **changes: Any) -> Attachment:
@@ -278,12 +292,18 @@ class StorePromises(StoreCase):
         changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "trusted": True}
         record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
         assert record == Verification(
-            id=order.id,
-            tag=order.tag,
-            phone=PHONE,
-            purpose="signup",
-            service="shop",
-            binding=BINDING,
+            request=Request(
+                id=order.id,
+                tag=order.tag,
+                phone=PHONE,
+                purpose="signup",
+                service="shop",
+                binding=BINDING,
+                locale="fa",
+                trusted=True,
+                subject="s" * 22,
+                budget="signed_in",
+            ),
             channel=Channel.SMS,
             driver="fake",
             code_source=CodeSource.LOCAL,
@@ -295,14 +315,10 @@ class StorePromises(StoreCase):
             short=False,
             attempts_left=5,
             sends=1,
-            locale="fa",
             created_at=clock(),
             expires_at=clock() + LIFE,
             resend_at=clock() + timedelta(seconds=60),
             read_at=clock(),
-            trusted=True,
-            subject="s" * 22,
-            budget="signed_in",
         )
         assert run(store.get(record.id, clock())) == record
 
@@ -347,9 +363,9 @@ class StorePromises(StoreCase):
     def test_ids_and_tags_are_case_sensitive(self, store: Store, clock: ManualClock) -> None:
         order = opening(tag="t" * 22, id="t" * 22 + "i" * 22)
         assert isinstance(run(store.open(order, [Quota("q", 1)], LIMITS, clock())), Verification)
-        other = replace(order, id="t" * 22 + "I" * 22)
+        other = opening_with(order, id="t" * 22 + "I" * 22)
         assert isinstance(run(store.open(other, [Quota("Q", 1)], LIMITS, clock())), Verification)
-        another = replace(order, tag="T" * 22, id="T" * 22 + "i" * 22, plan=CALL)
+        another = opening_with(order, tag="T" * 22, id="T" * 22 + "i" * 22, plan=CALL)
         assert isinstance(run(store.open(another, [Quota("q", 1)], LIMITS, clock())), Verification)
         assert len({record and record.id for record in (run(store.get(o.id, clock())) for o in (order, other))}) == 2
         assert run(store.count([Quota("k", 1)], clock())) == run(store.count([Quota("K", 1)], clock()))
@@ -515,11 +531,11 @@ class StorePromises(StoreCase):
         record = self.open(store, clock, id=order.id)
         self.spend(store, clock, record, WRONG)
         clock.move(100)
-        more = replace(OURS, attempts=10, life=timedelta(seconds=600))
+        more = replace(OURS, attempts=10, ttl=timedelta(seconds=600))
         attached = run(store.attach(order.id, attachment(order, plan=more), clock()))
         assert isinstance(attached, Verification)
         assert (attached.attempts_left, attached.expires_at) == (4, record.expires_at)
-        less = replace(OURS, attempts=2, life=timedelta(seconds=60))
+        less = replace(OURS, attempts=2, ttl=timedelta(seconds=60))
         attached = run(store.attach(order.id, attachment(order, plan=less, generation=2), clock()))
         assert isinstance(attached, Verification)
         assert (attached.attempts_left, attached.expires_at) == (2, clock() + timedelta(seconds=60))
@@ -774,7 +790,7 @@ class StorePromises(StoreCase):
         assert refused.why is DenialReason.CLOSED
         judged = run(store.resolve_check(record.id, True, 1, NOBODY, clock()))
         assert judged is not None
-        assert judged.proven, "the last one may have been right"
+        assert judged.verified, "the last one may have been right"
 
     @pytest.mark.parametrize("order", [(True, False, False), (False, True, False), (False, False, True)])
     def test_right_remote_answer_counts_at_any_time(
@@ -787,7 +803,7 @@ class StorePromises(StoreCase):
         for right in order:
             judged = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
-            proven.append(judged.proven)
+            proven.append(judged.verified)
         assert proven == [*order]
         assert (found := run(store.get(record.id, clock())))
         assert (found.status, failure_count(found)) == (Status.VERIFIED, 0)
@@ -798,7 +814,7 @@ class StorePromises(StoreCase):
         for _ in range(2):
             run(store.spend(record.id, BINDING, [], 6, LIMITS, NOBODY, clock()))
         judged = [run(store.resolve_check(record.id, True, 1, NOBODY, clock())) for _ in range(2)]
-        assert [one and one.proven for one in judged] == [True, False]
+        assert [one and one.verified for one in judged] == [True, False]
 
     def test_remote_code_is_exhausted_by_the_last_answer(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
@@ -807,11 +823,11 @@ class StorePromises(StoreCase):
         for right, status, failures in ((None, Status.PENDING, 1), (False, Status.EXHAUSTED, 1)):
             judged = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.record.status, failure_count(judged.record), judged.proven) == (status, failures, False)
+            assert (judged.record.status, failure_count(judged.record), judged.verified) == (status, failures, False)
             assert run(store.get(record.id, clock())) == judged.record
         late = run(store.resolve_check(record.id, True, 1, NOBODY, clock()))
         assert late is not None
-        assert (late.record.status, late.proven) == (Status.EXHAUSTED, False), "nothing leaves a final state"
+        assert (late.record.status, late.verified) == (Status.EXHAUSTED, False), "nothing leaves a final state"
 
     def test_right_answer_to_a_voided_code_verifies_nothing(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=replace(REMOTE, attempts=2))
@@ -822,11 +838,11 @@ class StorePromises(StoreCase):
         for right in (True, False):
             dead = run(store.resolve_check(record.id, right, 1, NOBODY, clock()))
             assert dead is not None
-            assert (dead.record.open, dead.proven) == (True, False)
+            assert (dead.record.open, dead.verified) == (True, False)
         clock.move(LIFE.total_seconds())
         over = run(store.resolve_check(record.id, True, 2, NOBODY, clock()))
         assert over is not None
-        assert over.proven is False
+        assert over.verified is False
 
     def test_unchecked_attempt_is_no_failure_but_stays_spent(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock, plan=REMOTE)
@@ -836,7 +852,7 @@ class StorePromises(StoreCase):
             assert spent.record.attempts_left == left
             judged = run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
             assert judged is not None
-            assert (judged.proven, judged.record.attempts_left, failure_count(judged.record)) == (False, left, 0)
+            assert (judged.verified, judged.record.attempts_left, failure_count(judged.record)) == (False, left, 0)
         self.fail(store, clock, 2)
         run(store.resolve_check(record.id, None, 1, NOBODY, clock()))
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Verification)
@@ -1219,7 +1235,7 @@ class StorePromises(StoreCase):
     # Resends.
 
     def test_each_resend_waits_twice_as_long(self, store: Store, clock: ManualClock) -> None:
-        record = self.open(store, clock, plan=replace(OURS, life=timedelta(seconds=600)))
+        record = self.open(store, clock, plan=replace(OURS, ttl=timedelta(seconds=600)))
         for sends, delay in [(2, 60), (3, 120), (4, 240)]:
             clock.move(delay - 0.000001)
             refused = self.reopen(store, clock, record)
@@ -1560,7 +1576,7 @@ class StorePromises(StoreCase):
         claim = self.claim_on(store, clock, LINE, phone=OTHER_PHONE)
         order = opening(OTHER_PHONE, binding=OTHER_BINDING)
         for shown in ([], [claim.binding]):
-            again = replace(order, id=opening(OTHER_PHONE).id)
+            again = opening_with(order, id=opening(OTHER_PHONE).id)
             run(store.open(again, [], LIMITS, clock()))
             answer = run(store.attach(again.id, attachment(again, line=LINE, shown=shown), clock()))
             assert isinstance(answer, Verification if shown else Denied)

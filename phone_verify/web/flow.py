@@ -27,7 +27,7 @@ from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
 from ..http.site import Site
 from ..i18n.texts import Texts, dial_help, end_text, example_number, spoken
-from ..model import Channel, CodeSource, Outcome, Reason, Status, Verification
+from ..model import Channel, CodeSource, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from .pages import (
@@ -219,7 +219,7 @@ def _start(site: Site, call: ApiRequest, page: P, phone: PhoneNumber, purpose: s
         )
     except StoreError as error:
         return _store_unavailable(page, error)
-    if outcome.verification is None or outcome.secret is None:
+    if not isinstance(outcome, Started):
         reply = refusal(outcome)
         return replace(page, error=texts.refusal(outcome), status=reply.status, headers=reply.headers)
     return _to_code(call, page.next, outcome.verification.id, outcome.secret)

@@ -83,16 +83,16 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         redeemed = self._proof_of(phone)
         if redeemed is None:
             self._stop(self._texts.page["phone_refused"])
-        signs_in = not self.request.user.is_authenticated
+        login_phone = not self.request.user.is_authenticated
         try:
             if phone not in phones.phones_of(user):
                 self._assign(user, redeemed)
-            elif not signs_in:
+            elif not login_phone:
                 phones.touch_verified_at(user, redeemed)
         except StaffPhoneError:
             self._stop(self._texts.page["phone_refused"])
         ClaimedPhone.objects.filter(user_id=user.pk).delete()
-        if signs_in:  # the effects of the login apply when it has ended
+        if login_phone:  # the effects of the login apply when it has ended
             pending_login.note(self.request, user, redeemed.phone)
             note_verified(self.request, user, redeemed)
         else:
@@ -163,8 +163,8 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if isinstance(result, Outcome):
             return self._texts.refusal(result)
         owner = user or self.get_user_by_phone(phone)
-        signs_in = not self.request.user.is_authenticated
-        if signs_in and owner is not None and not account_policy.lets_in(owner, result):
+        login_phone = not self.request.user.is_authenticated
+        if login_phone and owner is not None and not account_policy.lets_in(owner, result):
             return self._texts.page["login_refused"]
         self.request.phone_verify_redeemed = result
         return None

@@ -94,5 +94,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
+            options={
+                "verbose_name": "verified phone",
+                "verbose_name_plural": "verified phones",
+            },
         ),
     ]

@@ -9,7 +9,7 @@ _BATCH = 500
 def fill(apps: Any, schema_editor: Any) -> None:
     """Make each user's newest number primary, and let each number sign in its user."""
     rows = apps.get_model("phone_verify", "VerifiedPhone")._default_manager.using(schema_editor.connection.alias)
-    rows.update(signs_in=F("phone"))
+    rows.update(login_phone=F("phone"))
     newest = dict(rows.order_by("verified_at", "pk").values_list("user_id", "pk").iterator())
     keys = list(newest.values())
     for start in range(0, len(keys), _BATCH):
@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="verifiedphone",
-            name="signs_in",
+            name="login_phone",
             field=models.CharField(default=None, editable=False, max_length=16, null=True),
         ),
         migrations.RunPython(fill, migrations.RunPython.noop),

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="verifiedphone",
-            constraint=models.UniqueConstraint(fields=("signs_in",), name="phone_verify_one_signs_in"),
+            constraint=models.UniqueConstraint(fields=("login_phone",), name="phone_verify_one_signs_in"),
         ),
         migrations.AddConstraint(
             model_name="verifiedphone",
@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="verifiedphone",
             constraint=models.CheckConstraint(
-                condition=Q(("signs_in", F("phone")), ("signs_in", None), _connector="OR"),
+                condition=Q(("login_phone", F("phone")), ("login_phone", None), _connector="OR"),
                 name="phone_verify_signs_in",
             ),
         ),

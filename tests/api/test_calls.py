@@ -14,7 +14,7 @@ from phone_verify.api import ApiRequest, ApiResponse, SignIn, Site, ahandle, han
 from phone_verify.api.representation import dial, seconds_left, verification
 from phone_verify.http.cookies import with_pair
 from phone_verify.model import Receipt, Status
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 from tests.core.harness import (
     CALL,
     FLASH,

@@ -9,7 +9,7 @@ import pytest
 
 from phone_verify.api import ApiRequest, Site
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.errors import ConfigurationError
 from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, _warn_of_plain_http, cookie_arguments, cookie_name
 from phone_verify.http.page_headers import page_headers
@@ -20,7 +20,7 @@ KEY = "k-key-for-tests-0123456789abcdef"
 
 @pytest.fixture
 def site() -> Site:
-    return build(Settings.read({"store": "memory:", "secret_keys": KEY}))
+    return build_site(Settings.from_mapping({"store": "memory:", "secret_keys": KEY}))
 
 
 def arguments(site: Site, *, https: bool, same_site: object = None, value: str = "x") -> dict[str, Any]:
@@ -84,7 +84,7 @@ def test_empty_value_deletes_the_cookie(site: Site) -> None:
 )  # fmt: skip
 def test_frames_are_denied_unless_the_site_allows_them(setting: object, ancestors: str, options: str | None) -> None:
     values = {"store": "memory:", "secret_keys": KEY, "frame_ancestors": setting}
-    headers = page_headers(build(Settings.read(values)))
+    headers = page_headers(build_site(Settings.from_mapping(values)))
     assert headers["Content-Security-Policy"].endswith(f"frame-ancestors {ancestors}")
     assert headers.get("X-Frame-Options") == options
 
@@ -96,7 +96,7 @@ def test_frames_are_denied_unless_the_site_allows_them(setting: object, ancestor
 )  # fmt: skip
 def test_frame_ancestors_must_be_origins(word: str) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_FRAME_ANCESTORS: use self, or"):
-        Settings.read({"frame_ancestors": [word]})
+        Settings.from_mapping({"frame_ancestors": [word]})
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ class TestAudience:
     """Two sites share secret keys and a store, and neither has a public URL."""
 
     def audiences(self, framework_keys: list[str], **values: object) -> list[str]:
-        settings = Settings.read({"store": "memory:", "secret_keys": KEY, **values})
-        return list(build(settings, framework_keys=framework_keys).verifier._flows._parts.audiences)
+        settings = Settings.from_mapping({"store": "memory:", "secret_keys": KEY, **values})
+        return list(build_site(settings, framework_keys=framework_keys).verifier._flows._parts.audiences)
 
     def test_audience_differs_between_sites(self) -> None:
         assert self.audiences(["one"]) != self.audiences(["two"])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 from .harness import AsyncFace, Harness
 from .sockets import Server

@@ -23,6 +23,7 @@ from phone_verify.model import (
     Reason,
     Receipt,
     Sighting,
+    Started,
     WebhookRequest,
 )
 from phone_verify.parts import Components
@@ -33,7 +34,8 @@ from phone_verify.stores.memory import MemoryStore
 from phone_verify.test_numbers import TestNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import AsyncVerifier, Verifier
+from phone_verify.verifier.blocking import Verifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 PHONE, OTHER_PHONE = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 LINE, OTHER_LINE = PhoneNumber("+982100000001"), PhoneNumber("+982100000002")
@@ -231,8 +233,7 @@ class Harness:
     def begun(self, channel: Channel | None = None, phone: PhoneNumber = PHONE, **more: Any) -> tuple[str, str]:
         outcome = self.start(channel, phone, **more)
         assert outcome.ok, outcome
-        assert outcome.verification is not None
-        assert outcome.secret is not None
+        assert isinstance(outcome, Started)
         return outcome.verification.id, outcome.secret
 
     def fail(self, times: int, channel: Channel = SMS, purpose: str = "login") -> None:

@@ -13,15 +13,16 @@ from typing import Any
 import pytest
 
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.config.stores import open_async_store
 from phone_verify.errors import ConfigurationError
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.model import Reason, Status
+from phone_verify.model import Reason, Started, Status
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.threaded import ThreadedStore
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import AsyncVerifier, Verifier
+from phone_verify.verifier.blocking import Verifier
+from phone_verify.verifier.operations import AsyncVerifier
 
 from .harness import OTHER_PHONE, PHONE, AsyncFace, Harness, sms, wrong
 
@@ -50,15 +51,14 @@ def test_concurrent_flows_keep_every_limit() -> None:
         begun = await asyncio.gather(*(verifier.start(PHONE) for _ in range(20)))
         assert sum(outcome.ok for outcome in begun) == 5
         assert {outcome.reason for outcome in begun} == {None, Reason.TOO_MANY_REQUESTS}
-        outcome = next(outcome for outcome in begun if outcome.ok)
-        assert outcome.verification is not None
-        id, secret = outcome.verification.id, outcome.secret or ""
+        started = next(outcome for outcome in begun if isinstance(outcome, Started))
+        id, secret = started.verification.id, started.secret
         guess = wrong(driver.codes[0])
         guesses = await asyncio.gather(*(verifier.check(id, secret, guess) for _ in range(20)))
         assert sum(guess.reason is Reason.WRONG_CODE for guess in guesses) == 3
         other = await verifier.start(OTHER_PHONE)
-        assert other.verification is not None
-        id, secret = other.verification.id, other.secret or ""
+        assert isinstance(other, Started)
+        id, secret = other.verification.id, other.secret
         rights = await asyncio.gather(*(verifier.check(id, secret, driver.codes[-1]) for _ in range(20)))
         (right,) = [outcome for outcome in rights if outcome.ok]
         proofs = await asyncio.gather(*(verifier.redeem(right.proof or "", [secret], ["login"]) for _ in range(20)))
@@ -84,8 +84,10 @@ class HangsOnce(FakeTransport):
 def test_cancelled_start_leaves_a_harmless_record() -> None:
     """It counts as sent, since the message may be in transit, and no client received its secret."""
     transport = HangsOnce()
-    settings = Settings.read({"sms": "console://", "sends_per_hour": "2"})
-    verifier = build(settings, framework_keys=["k-key-for-tests-0123456789abcdef"], transport=transport).async_verifier
+    settings = Settings.from_mapping({"sms": "console://", "sends_per_hour": "2"})
+    verifier = build_site(
+        settings, framework_keys=["k-key-for-tests-0123456789abcdef"], transport=transport
+    ).async_verifier
 
     async def flows() -> None:
         cancelled = asyncio.create_task(verifier.start(PHONE))
@@ -94,8 +96,8 @@ def test_cancelled_start_leaves_a_harmless_record() -> None:
         with pytest.raises(asyncio.CancelledError):
             await cancelled
         outcome = await verifier.start(PHONE)
-        assert outcome.verification is not None
-        id, secret = outcome.verification.id, outcome.secret or ""
+        assert isinstance(outcome, Started)
+        id, secret = outcome.verification.id, outcome.secret
         assert (await verifier.check(id, secret, transport.notices[-1].code)).ok
         assert (await verifier.start(PHONE)).reason is Reason.TOO_MANY_REQUESTS
 
@@ -104,14 +106,14 @@ def test_cancelled_start_leaves_a_harmless_record() -> None:
 
 def test_blocking_and_async_share_records_and_counters() -> None:
     transport = FakeTransport()
-    site = build(
-        Settings.read({"sms": "console://", "sends_per_hour": "2"}),
+    site = build_site(
+        Settings.from_mapping({"sms": "console://", "sends_per_hour": "2"}),
         framework_keys=["k-key-for-tests-0123456789abcdef"],
         transport=transport,
     )
     begun = site.verifier.start(PHONE)
-    assert begun.verification is not None
-    id, secret, code = begun.verification.id, begun.secret or "", transport.notices[0].code
+    assert isinstance(begun, Started)
+    id, secret, code = begun.verification.id, begun.secret, transport.notices[0].code
 
     async def go_on() -> None:
         assert (await site.async_verifier.check(id, secret, wrong(code))).reason is Reason.WRONG_CODE
@@ -127,8 +129,8 @@ def test_blocking_and_async_share_records_and_counters() -> None:
 
 
 def test_blocking_and_async_share_success_counts() -> None:
-    site = build(
-        Settings.read({"flash_call": "ssms://NAME:KEY@default"}),
+    site = build_site(
+        Settings.from_mapping({"flash_call": "ssms://NAME:KEY@default"}),
         framework_keys=["k-key-for-tests-0123456789abcdef"],
         transport=FakeTransport(),
     )
@@ -151,7 +153,7 @@ def test_redis_store_has_an_async_client() -> None:
 
 def test_site_without_the_extra_is_blocking_and_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "aiohttp", None)
-    site = build(Settings.read({"sms": "console://"}), framework_keys=["k-key-for-tests-0123456789abcdef"])
+    site = build_site(Settings.from_mapping({"sms": "console://"}), framework_keys=["k-key-for-tests-0123456789abcdef"])
     assert site.verifier.start(PHONE).ok
     with pytest.raises(ConfigurationError, match=r"phone-verify\[async\]"):
         _ = site.async_verifier
@@ -160,7 +162,8 @@ def test_site_without_the_extra_is_blocking_and_names_it(monkeypatch: pytest.Mon
 def test_blocking_site_imports_no_async_client() -> None:
     program = (
         "import sys, phone_verify as c\n"
-        "site = c.build(c.Settings.read({'sms': 'console://'}), framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
+        "settings = c.Settings.from_mapping({'sms': 'console://'})\n"
+        "site = c.build_site(settings, framework_keys=['k-key-for-tests-0123456789abcdef'])\n"
         "from phone_verify.phone import PhoneNumber\n"
         "assert site.verifier.start(PhoneNumber('+989120000000')).ok\n"
         "print(sorted({'aiohttp', 'asyncio', 'phone_verify.transports.aio'} & set(sys.modules)))"
@@ -176,4 +179,5 @@ def test_program_in_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
     names: dict[str, Any] = {}
     exec(program, names)
-    assert asyncio.run(names["start"](PHONE.e164)).ok
+    id, secret = asyncio.run(names["start"](PHONE.e164))
+    assert names["site"].verifier.get(id, secret).ok

@@ -12,7 +12,7 @@ import pytest
 
 from phone_verify.config.drivers import load_drivers
 from phone_verify.config.settings import KNOWN, Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel
 from phone_verify.purposes import CodeLimits
@@ -22,7 +22,7 @@ KEY = "k-key-for-tests-0123456789abcdef"
 
 
 def site(**values: Any) -> Any:
-    return build(Settings.read({"secret_keys": [KEY], "store": "memory:", **values}))
+    return build_site(Settings.from_mapping({"secret_keys": [KEY], "store": "memory:", **values}))
 
 
 def names(**dsns: str) -> dict[str, list[str]]:
@@ -46,12 +46,12 @@ def test_environment_alone_configures_a_site() -> None:
         "PHONE_VERIFY_STORE": "memory:",
         "PATH": "/bin",
     }
-    settings = Settings.read(environ=environ)
+    settings = Settings.from_mapping(environ=environ)
     assert settings.policy.ttl == timedelta(seconds=120)
     assert settings.policy.max_attempts == 4
     assert settings.policy.allowed_regions == {"IR", "RU"}
     assert settings.site_name == "site.example"
-    made = build(settings)
+    made = build_site(settings)
     assert made.public_url == "https://site.example"
     assert made.secure_cookies
     assert made.trusted_proxies == 2
@@ -61,7 +61,7 @@ def test_environment_alone_configures_a_site() -> None:
 
 def test_mapping_wins_over_the_environment() -> None:
     environ = {"PHONE_VERIFY_TTL": "120", "PHONE_VERIFY_MAX_ATTEMPTS": "2"}
-    settings = Settings.read({"ttl": 90, "max_attempts": None, "allowed_regions": ["IR"]}, environ)
+    settings = Settings.from_mapping({"ttl": 90, "max_attempts": None, "allowed_regions": ["IR"]}, environ)
     assert (settings.policy.ttl, settings.policy.max_attempts) == (timedelta(seconds=90), 2)
 
 
@@ -125,7 +125,7 @@ def test_invalid_setting_is_refused_by_name(values: dict[str, object], says: str
 
 def test_purposes_have_rules_for_access_and_codes() -> None:
     text = "checkout,guest_checkout:open,payout:length=8;ttl=120,gift:ttl=60;open,login:length=7"
-    purposes = Settings.read({"purposes": text}).purposes
+    purposes = Settings.from_mapping({"purposes": text}).purposes
     assert purposes.own == {"checkout": False, "guest_checkout": True, "payout": False, "gift": True}
     assert purposes.limits == {
         "payout": CodeLimits(8, timedelta(seconds=120)),
@@ -145,7 +145,7 @@ def test_no_error_shows_a_credential() -> None:
             site(sms=text)
         assert "S3CRET" not in str(refused.value)
         assert refused.value.__cause__ is None
-    assert "S3CRET" not in repr(Settings.read({"sms": "amoot://S3CRET@default", "secret_keys": ["S3CRET" * 9]}))
+    assert "S3CRET" not in repr(Settings.from_mapping({"sms": "amoot://S3CRET@default", "secret_keys": ["S3CRET" * 9]}))
 
 
 def test_one_dsn_is_one_driver_and_others_are_numbered() -> None:
@@ -169,12 +169,12 @@ def test_sandbox_replaces_the_providers_hosts() -> None:
 
 
 def test_framework_keys_sign_by_default() -> None:
-    made = build(Settings.read({"store": "memory:"}), framework_keys=[KEY])
-    again = build(Settings.read({"store": "memory:", "secret_keys": KEY}))
+    made = build_site(Settings.from_mapping({"store": "memory:"}), framework_keys=[KEY])
+    again = build_site(Settings.from_mapping({"store": "memory:", "secret_keys": KEY}))
     assert list(made.webhook_secrets) == list(again.webhook_secrets)
     assert all(len(secret) == 43 for secret in made.webhook_secrets)
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_SECRET_KEYS is empty"):
-        build(Settings.read({"store": "memory:"}))
+        build_site(Settings.from_mapping({"store": "memory:"}))
 
 
 def test_webhook_secrets_derive_from_keys_unless_one_is_set() -> None:
@@ -189,7 +189,7 @@ def test_adapter_may_bring_its_own_store() -> None:
         seen.append(url)
         return MemoryStore()
 
-    build(Settings.read({"secret_keys": KEY}), stores={"orm": open_own}, default_store="orm:")
+    build_site(Settings.from_mapping({"secret_keys": KEY}), stores={"orm": open_own}, default_store="orm:")
     assert seen == ["orm:"]
 
 
@@ -210,8 +210,8 @@ def test_file_store_is_opened_by_its_url(tmp_path: Path) -> None:
 def test_missing_package_is_named_with_its_extra(package: str, store: str, extra: str) -> None:
     program = (
         f"import sys; sys.modules[{package!r}] = None\n"
-        "from phone_verify import ConfigurationError, Settings, build\n"
-        f"try: build(Settings.read({{'secret_keys': {KEY!r}, 'store': {store!r}}}))\n"
+        "from phone_verify import ConfigurationError, Settings, build_site\n"
+        f"try: build_site(Settings.from_mapping({{'secret_keys': {KEY!r}, 'store': {store!r}}}))\n"
         "except ConfigurationError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
@@ -223,13 +223,13 @@ def test_every_setting_of_the_contract_is_known() -> None:
 
 
 def test_framework_keys_meet_the_same_rules() -> None:
-    read, insecure = Settings.read({"store": "memory:"}), f"django-insecure-{KEY}"
+    read, insecure = Settings.from_mapping({"store": "memory:"}), f"django-insecure-{KEY}"
     for keys in (["a" * 50], [KEY, "b" * 50], [insecure]):
         with pytest.raises(ConfigurationError, match=r"^SECRET_KEY: .*token_urlsafe"):
-            build(read, framework_keys=keys)
-    assert build(read, framework_keys=[insecure], production=False)
+            build_site(read, framework_keys=keys)
+    assert build_site(read, framework_keys=[insecure], production=False)
     with pytest.raises(ConfigurationError, match="different characters"):
-        build(read, framework_keys=["a" * 50], production=False)
+        build_site(read, framework_keys=["a" * 50], production=False)
 
 
 def test_short_webhook_secret_is_refused_after_a_good_one() -> None:

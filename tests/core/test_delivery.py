@@ -85,7 +85,7 @@ def test_failover_respects_locked_short_codes() -> None:
 def test_order_ttl_is_that_of_its_plan() -> None:
     capped = Driver("sms-1", SMS, Ability(CodeSource.LOCAL, cap=timedelta(seconds=90)))
     Harness(capped).begun()
-    assert capped.orders[0].life == timedelta(seconds=90)
+    assert capped.orders[0].ttl == timedelta(seconds=90)
 
 
 @pytest.mark.parametrize(("after", "life"), [(0, 180), (119, 180), (121, 179), (299, 1)])
@@ -95,7 +95,7 @@ def test_resent_order_ttl_is_the_remaining_time(after: int, life: int) -> None:
     id, secret = harness.begun(SMS)
     harness.clock.move(after)
     record = harness.verifier.resend(id, secret, channel=FLASH).verification
-    assert ringing.orders[0].life == timedelta(seconds=life)
+    assert ringing.orders[0].ttl == timedelta(seconds=life)
     assert record is not None
     assert record.expires_at - record.read_at == timedelta(seconds=life)
 

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.events.record import LABELS, EventBus, VerificationEvent
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
-from phone_verify.model import Reason, Receipt
+from phone_verify.model import Reason, Receipt, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.transport import FakeTransport
@@ -216,15 +216,15 @@ SETTINGS = {"secret_keys": ["k-key-for-tests-0123456789abcdef"], "store": "memor
 
 def test_listener_is_named_in_the_settings() -> None:
     HOOKED.clear()
-    settings = Settings.read({**SETTINGS, "on_event": f"{__name__}.hook"})
-    build(settings, transport=FakeTransport()).verifier.start(PHONE)
+    settings = Settings.from_mapping({**SETTINGS, "on_event": f"{__name__}.hook"})
+    build_site(settings, transport=FakeTransport()).verifier.start(PHONE)
     assert [happened.verb for happened in HOOKED] == ["start"]
 
 
 def test_listener_may_be_a_function() -> None:
     heard: list[VerificationEvent] = []
-    settings = Settings.read({**SETTINGS, "on_event": heard.append})
-    build(settings, transport=FakeTransport()).verifier.start(PHONE)
+    settings = Settings.from_mapping({**SETTINGS, "on_event": heard.append})
+    build_site(settings, transport=FakeTransport()).verifier.start(PHONE)
     assert len(heard) == 1
 
 
@@ -233,7 +233,7 @@ def test_listener_may_be_a_function() -> None:
 )
 def test_missing_listener_is_refused_at_startup(path: object) -> None:
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_ON_EVENT"):
-        build(Settings.read({**SETTINGS, "on_event": path}))
+        build_site(Settings.from_mapping({**SETTINGS, "on_event": path}))
 
 
 # OpenTelemetry
@@ -252,13 +252,13 @@ provider = TracerProvider()
 provider.add_span_processor(SimpleSpanProcessor(spans))
 trace.set_tracer_provider(provider)
 
-from phone_verify import Settings, build
+from phone_verify import Settings, build_site
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
 
 values = {"secret_keys": ["k-key-for-tests-0123456789abcdef"], "store": "memory:", "sms": "console://"}
 values["sends_per_hour"] = 1
-verifier = build(Settings.read(values), transport=FakeTransport()).verifier
+verifier = build_site(Settings.from_mapping(values), transport=FakeTransport()).verifier
 for _ in range(2):
     verifier.start(PhoneNumber("+989120000000"))
 for span in spans.get_finished_spans():
@@ -289,10 +289,10 @@ def test_opentelemetry_spans_and_counts_hold_no_user_data() -> None:
 def test_site_works_without_opentelemetry() -> None:
     program = (
         "import sys; sys.modules['opentelemetry'] = None\n"
-        "from phone_verify import Settings, build\n"
+        "from phone_verify import Settings, build_site\n"
         "from phone_verify.phone import PhoneNumber\n"
         "from phone_verify.testing.transport import FakeTransport\n"
-        f"site = build(Settings.read({SETTINGS!r}), transport=FakeTransport())\n"
+        f"site = build_site(Settings.from_mapping({SETTINGS!r}), transport=FakeTransport())\n"
         "print(site.verifier.start(PhoneNumber('+989120000000')).ok)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
@@ -307,9 +307,9 @@ def spray(harness: Harness, wrong_answers: int, right_answers: int = 0, first: i
     for n in range(wrong_answers + right_answers):
         phone = PhoneNumber(f"+98912{first + n:07d}")
         outcome = harness.start(FLASH, phone)
-        assert outcome.verification is not None
+        assert isinstance(outcome, Started)
         typed = "1234" if n < right_answers else "4321"
-        harness.verifier.check(outcome.verification.id, outcome.secret or "", typed)
+        harness.verifier.check(outcome.verification.id, outcome.secret, typed)
 
 
 def spraying_harness(*more: Any) -> Listening:
@@ -329,7 +329,7 @@ def test_spray_locks_short_codes_for_sign_in() -> None:
     refused = harness.verifier.check(id, secret, "1234")
     assert refused.reason is Reason.TOO_MANY_REQUESTS, "an open one compares nothing"
     begun = harness.start()
-    assert begun.verification is not None
+    assert isinstance(begun, Started)
     assert begun.verification.channel is SMS
     assert harness.start(FLASH, OTHER_PHONE, purpose="confirm", subject="7").ok
     harness.clock.move(25 * 3600)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify import PhoneNumber, Settings, Verifier, build
+from phone_verify import PhoneNumber, Settings, Verifier, build_site
 from phone_verify.errors import InvalidPhoneError
 from phone_verify.external.codes import account, check_code, count_check, may_check, register_code
 from phone_verify.external.forms import PendingVerification, verify_code
@@ -34,11 +34,11 @@ class Site:
             "secret_keys": "k-key-for-tests-0123456789abcdef",
             **settings,
         }
-        site = build(Settings.read(values), transport=self.transport, clock=self.clock, production=False)
+        site = build_site(Settings.from_mapping(values), transport=self.transport, clock=self.clock, production=False)
         self.verifier: Verifier = site.verifier
 
     def register_code(self, subject: PhoneNumber = PHONE, **rest: Any) -> PendingVerification:
-        outcome, begun = register_code(self.verifier, subject, PURPOSE, CODE, life=LIFE, **rest)
+        outcome, begun = register_code(self.verifier, subject, PURPOSE, CODE, ttl=LIFE, **rest)
         assert outcome.ok, outcome
         assert begun is not None
         return begun
@@ -76,7 +76,7 @@ def test_held_code_ends_by_expiry_or_a_newer_code(site: Site) -> None:
 def test_holding_again_resets_no_failures(site: Site) -> None:
     reasons = [site.verify_code(begun, WRONG) for _ in range(4) for begun in [site.register_code()] for _ in range(5)]
     assert reasons == [Reason.WRONG_CODE] * 20
-    outcome, begun = register_code(site.verifier, PHONE, PURPOSE, CODE, life=LIFE)
+    outcome, begun = register_code(site.verifier, PHONE, PURPOSE, CODE, ttl=LIFE)
     assert (outcome.reason, begun) == (Reason.TOO_MANY_REQUESTS, None)
     assert site.check_code(CODE) is Reason.TOO_MANY_REQUESTS
     assert site.verifier.start(PHONE, purpose=PURPOSE).reason is Reason.TOO_MANY_REQUESTS
@@ -153,7 +153,7 @@ def test_account_name_is_not_a_phone(site: Site) -> None:
 
 
 def test_held_code_never_appears_in_text(site: Site) -> None:
-    outcome, begun = register_code(site.verifier, PHONE, PURPOSE, CODE, life=LIFE)
+    outcome, begun = register_code(site.verifier, PHONE, PURPOSE, CODE, ttl=LIFE)
     assert isinstance(outcome, Outcome)
     assert CODE not in repr((outcome, begun))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify import PhoneNumber, Settings, Verifier, build
+from phone_verify import PhoneNumber, Settings, Verifier, build_site
 from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, send_code, verify_code
 from phone_verify.model import Channel, Outcome, Reason, Redeemed
 from phone_verify.testing.clock import ManualClock
@@ -27,7 +27,7 @@ class Site:
             "secret_keys": "k-key-for-tests-0123456789abcdef",
             **settings,
         }
-        site = build(Settings.read(values), transport=self.transport, clock=self.clock)
+        site = build_site(Settings.from_mapping(values), transport=self.transport, clock=self.clock)
         self.verifier: Verifier = site.verifier
 
     @property
@@ -148,8 +148,8 @@ def test_refused_send_is_reported_and_keeps_the_state(site: Site) -> None:
 
 def test_inbound_call_is_not_used(phone_sandbox: Any) -> None:
     dsn = phone_sandbox.dsn
-    verifier = build(
-        Settings.read(
+    verifier = build_site(
+        Settings.from_mapping(
             {
                 "inbound_call": dsn,
                 "flash_call": dsn,
@@ -162,8 +162,10 @@ def test_inbound_call_is_not_used(phone_sandbox: Any) -> None:
     outcome, _ = send_code(verifier, PHONE, "login", begun=NO_VERIFICATION)
     assert outcome.verification is not None
     assert outcome.verification.channel is Channel.FLASH_CALL
-    only = build(
-        Settings.read({"inbound_call": dsn, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"})
+    only = build_site(
+        Settings.from_mapping(
+            {"inbound_call": dsn, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"}
+        )
     ).verifier
     assert send_code(only, PHONE, "login", begun=NO_VERIFICATION)[0].reason is Reason.NOT_CONFIGURED
 

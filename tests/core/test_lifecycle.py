@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -26,7 +26,7 @@ from phone_verify.limits import (
     increment,
     lockout,
 )
-from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Status, Verification
+from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.planning import Plan
 from phone_verify.policy import FAILURE_MEMORY, FIRST_LOCK, SHORT_FAILURES, SHORT_REST, Policy
@@ -42,24 +42,20 @@ FINAL = [Status.VERIFIED, Status.FAILED, Status.EXHAUSTED, Status.EXPIRED, Statu
 
 def plan(code_source: CodeSource = CodeSource.LOCAL, **changes: object) -> Plan:
     length = 6 if code_source in (CodeSource.LOCAL, CodeSource.REMOTE_CHECK) else None
-    plain = Plan(code_source, length, short=code_source is CodeSource.PROVIDER, attempts=5, life=timedelta(seconds=300))
+    plain = Plan(code_source, length, short=code_source is CodeSource.PROVIDER, attempts=5, ttl=timedelta(seconds=300))
     return replace(plain, **changes)
 
 
 def begun(code_source: CodeSource = CodeSource.LOCAL, now: datetime = NOW, **changes: object) -> Verification:
+    request = Request("i" * 44, "i" * 22, PHONE, "login", "default", MINE, budget="sign_in")
+    requested = {field.name: changes.pop(field.name) for field in fields(Request) if field.name in changes}
     opening = Opening(
-        id="i" * 44,
-        tag="i" * 22,
-        phone=PHONE,
-        purpose="login",
-        service="default",
-        binding=MINE,
+        request=replace(request, **requested),
         channel=Channel.SMS,
         driver="fake",
         plan=plan(code_source),
         key_id="0a1b2c3d",
         code_digest=RIGHT if code_source is CodeSource.LOCAL else None,
-        locale=None,
         resend_after=timedelta(seconds=60),
         short=plan(code_source).short,
     )
@@ -96,7 +92,7 @@ receipts = st.builds(
         status=status,
         generation=generation,
         sends=generation,
-        plan=plan(code_source, attempts=attempts, life=timedelta(seconds=seconds)),
+        plan=plan(code_source, attempts=attempts, ttl=timedelta(seconds=seconds)),
         line=line,
     ),
     code_sources,
@@ -150,7 +146,7 @@ class Life:
         self.keep(due[1] if due else None)
 
     def redeem(self, now: datetime, binding: bytes) -> None:
-        self.keep(lifecycle.proof_due(self.record, binding, "", now))
+        self.keep(lifecycle.redeem(self.record, binding, "", now))
 
     def keep(self, record: Verification | None) -> None:
         self.record = record or self.record
@@ -201,8 +197,8 @@ def test_attempts_and_end_never_rise_and_sends_never_fall(code_source: CodeSourc
         assert before.sends <= after.sends <= before.sends + 1
         assert before.generation <= after.generation
         assert before.redeemed <= after.redeemed
-        for fixed in ("id", "tag", "phone", "purpose", "service", "binding", "locale", "created_at"):
-            assert getattr(after, fixed) == getattr(before, fixed)
+        assert after.request is before.request
+        assert after.created_at == before.created_at
 
 
 @settings(deadline=None)
@@ -291,7 +287,7 @@ def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -
     for known in (record, None):
         assert judge_answer(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
         assert lifecycle.reopen(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
-        assert lifecycle.proof_due(known, binding, "", NOW) is None
+        assert lifecycle.redeem(known, binding, "", NOW) is None
         assert lifecycle.may_poll(known, binding, NOW) is None
 
 

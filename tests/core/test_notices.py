@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify import PhoneNumber, Settings, build
+from phone_verify import PhoneNumber, Settings, build_site
 from phone_verify.exchange import HttpResponse
 from phone_verify.http.notices import notify_old_number
 from phone_verify.i18n.languages import ENGLISH, named
@@ -20,7 +20,7 @@ KEY = "k-key-for-tests-0123456789abcdef"
 
 def site(transport: FakeTransport, **settings: object) -> Any:
     values = {"sms": "console://", "store": "memory:", "secret_keys": KEY, "site_name": "Shop", **settings}
-    return build(Settings.read(values), transport=transport)
+    return build_site(Settings.from_mapping(values), transport=transport)
 
 
 def test_notice_is_sent_only_if_enabled() -> None:

@@ -74,17 +74,17 @@ def test_short_codes_have_three_attempts_and_three_minutes() -> None:
         plan(Policy(), CodeSource.PROVIDER),  # code length not fixed
         plan(Policy(), CodeSource.REMOTE_CHECK, fixed_length=5),
     ):
-        assert (short.short, short.attempts, short.life) == (True, 3, seconds(180))
+        assert (short.short, short.attempts, short.ttl) == (True, 3, seconds(180))
     long = plan(Policy(), CodeSource.PROVIDER, fixed_length=6)
-    assert (long.short, long.attempts, long.life) == (False, 5, seconds(300))
+    assert (long.short, long.attempts, long.ttl) == (False, 5, seconds(300))
 
 
 def test_smaller_ceiling_counts() -> None:
     strict = Policy(max_attempts=2, ttl=seconds(60))
     assert plan(strict, CodeSource.PROVIDER).attempts == 2
-    assert plan(strict, CodeSource.PROVIDER).life == seconds(60)
-    assert plan(Policy(ttl=seconds(600)), CodeSource.NONE, cap=seconds(120)).life == seconds(120)
-    assert plan(Policy(ttl=seconds(600)), CodeSource.LOCAL, cap=seconds(900)).life == seconds(600)
+    assert plan(strict, CodeSource.PROVIDER).ttl == seconds(60)
+    assert plan(Policy(ttl=seconds(600)), CodeSource.NONE, cap=seconds(120)).ttl == seconds(120)
+    assert plan(Policy(ttl=seconds(600)), CodeSource.LOCAL, cap=seconds(900)).ttl == seconds(600)
 
 
 def test_call_without_code_is_not_short() -> None:

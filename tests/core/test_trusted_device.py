@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.codes import Keyring
-from phone_verify.model import Reason
+from phone_verify.model import Reason, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.tokens.proof import Proofs
 from phone_verify.tokens.trusted_device import TRUSTED_FOR, TrustedDevices
@@ -100,9 +100,9 @@ def test_resend_counts_in_the_budget_of_its_start() -> None:
     for _ in range(2):
         assert harness.verifier.start(PHONE).ok
     started = harness.verifier.start(PHONE, trusted_device=shown)
-    assert started.verification is not None
-    assert harness.verifier.resend(started.verification.id, started.secret or "").ok
-    refused = harness.verifier.resend(started.verification.id, started.secret or "")
+    assert isinstance(started, Started)
+    assert harness.verifier.resend(started.verification.id, started.secret).ok
+    refused = harness.verifier.resend(started.verification.id, started.secret)
     assert refused.reason is Reason.TOO_MANY_REQUESTS
 
 
@@ -117,10 +117,10 @@ def test_trusted_device_skips_no_step_and_expires() -> None:
     harness = Harness(flash("1234", "1234", "1234"), sends_per_hour=1)
     shown = harness.verifier.remember_device("", PHONE)
     started = harness.verifier.start(PHONE, trusted_device=shown)
-    assert started.verification is not None
+    assert isinstance(started, Started)
     assert (started.verification.attempts_left, started.proof) == (3, None)
     assert started.verification.channel is FLASH
     harness.clock.move(TRUSTED_FOR.total_seconds() + 31)
     again = harness.verifier.start(PHONE, trusted_device=shown)
-    assert again.verification is not None
+    assert isinstance(again, Started)
     assert again.verification.trusted is False

@@ -26,6 +26,7 @@ from phone_verify.model import (
     Reason,
     Receipt,
     Sighting,
+    Started,
     Status,
     WebhookRequest,
 )
@@ -85,8 +86,21 @@ def test_record_fails_when_every_driver_refuses() -> None:
     harness.store.settle = seen
     outcome = harness.start()
     assert outcome.reason is Reason.DELIVERY_FAILED
-    assert outcome.secret is None
+    assert not isinstance(outcome, Started)
     assert settled == [Status.FAILED]
+
+
+def test_start_returns_started_only_if_it_succeeds() -> None:
+    harness = Harness(sms(), sends_per_hour=1)
+    started, refused = harness.start(), harness.start()
+    assert isinstance(started, Started)
+    assert (started.ok, started.reason, started.channels) == (True, None, [SMS])
+    assert harness.verifier.get(started.verification.id, started.secret).verification == started.verification
+    assert started.secret not in repr(started)
+    assert not isinstance(refused, Started)
+    assert refused.reason is Reason.TOO_MANY_REQUESTS
+    taken = Harness(Caller([Receipt("1", line=LINE)] * 2))
+    assert [isinstance(taken.start(), Started) for _ in range(2)] == [True, False], "the line is reserved once"
 
 
 def test_bad_number_is_not_failed_over() -> None:
@@ -100,10 +114,10 @@ def test_unclear_end_is_not_failed_over_and_code_stays_valid() -> None:
     harness = Harness(first, second)
     outcome = harness.start()
     assert outcome.ok
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert outcome.verification.status is Status.PENDING
     assert second.orders == []
-    assert harness.verifier.check(outcome.verification.id, outcome.secret or "", first.codes[0]).ok
+    assert harness.verifier.check(outcome.verification.id, outcome.secret, first.codes[0]).ok
 
 
 def test_unclear_remote_code_stays_usable() -> None:
@@ -170,11 +184,11 @@ def test_failover_to_shorter_codes_gives_a_short_code() -> None:
     short = Driver("sms-2", SMS, Ability(CodeSource.LOCAL, longest=4))
     harness = Harness(sms(REFUSED), short)
     outcome = harness.start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     record = outcome.verification
     assert (record.code_length, record.attempts_left, record.short) == (4, 3, True)
     assert record.expires_at - record.created_at <= timedelta(seconds=180)
-    assert harness.verifier.check(record.id, outcome.secret or "", short.codes[0]).ok
+    assert harness.verifier.check(record.id, outcome.secret, short.codes[0]).ok
 
 
 # Choosing the channel
@@ -184,7 +198,7 @@ def test_first_usable_preferred_channel_is_chosen() -> None:
     unreaching = Driver("sms-1", SMS, Ability(CodeSource.LOCAL), reachable=False)
     ringing = flash("1234")
     outcome = Harness(unreaching, ringing).start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert outcome.verification.channel is FLASH
 
 
@@ -269,7 +283,7 @@ def test_outcome_lists_the_channels_a_resend_accepts() -> None:
 def test_fixed_line_may_place_an_inbound_call() -> None:
     harness = Harness(sms(), Caller([Receipt("r", line=LINE)]))
     outcome = harness.start(None, PhoneNumber("+982188776655"))
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert outcome.verification.channel is CALL
 
 
@@ -991,10 +1005,10 @@ def test_store_outage_after_the_send_wastes_no_message(make: Any) -> None:
     driver = make()
     harness = Harness(driver, store=BrokenStore("attach"))
     outcome = harness.start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     assert (outcome.reason, outcome.verification.status) == (None, Status.PENDING)
     code = driver.codes[0] or "12345"
-    assert harness.verifier.check(outcome.verification.id, outcome.secret or "", code).ok
+    assert harness.verifier.check(outcome.verification.id, outcome.secret, code).ok
 
 
 @pytest.mark.parametrize(
@@ -1034,8 +1048,8 @@ def test_nothing_secret_is_logged_or_shown(caplog: pytest.LogCaptureFixture) -> 
     harness = Harness(driver, resend_after=timedelta(0))
     harness.start()
     outcome = harness.start()
-    assert outcome.verification is not None
-    id, secret = outcome.verification.id, outcome.secret or ""
+    assert isinstance(outcome, Started)
+    id, secret = outcome.verification.id, outcome.secret
     harness.verifier.resend(id, secret)
     right = harness.verifier.check(id, secret, driver.codes[-1])
     shown = caplog.text + repr(outcome) + repr(right) + repr(driver.orders) + repr(harness.parts)
@@ -1196,9 +1210,9 @@ def test_delivery_webhook_without_text_logs_one_line(caplog: pytest.LogCaptureFi
 def test_channel_may_be_given_as_text() -> None:
     harness = Harness(sms(), chat(), resend_after=timedelta(0))
     started = harness.verifier.start(PHONE, channel="telegram")  # type: ignore[arg-type]
-    assert started.verification is not None
+    assert isinstance(started, Started)
     assert started.verification.channel is TELEGRAM
-    moved = harness.verifier.resend(started.verification.id, started.secret or "", channel="sms")  # type: ignore[arg-type]
+    moved = harness.verifier.resend(started.verification.id, started.secret, channel="sms")  # type: ignore[arg-type]
     assert moved.verification is not None
     assert moved.verification.channel is SMS
     with pytest.raises(ValueError, match="pigeon"):

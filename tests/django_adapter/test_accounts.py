@@ -264,7 +264,7 @@ def test_settings_unfit_for_the_user_model_are_reported(
     tmp_path: Path, model: str, mistakes: list[tuple[dict[str, object], str]]
 ) -> None:
     trial = f"""
-from phone_verify_django.app_settings import mistakes
+from phone_verify_django.checks import mistakes
 for given, says in {mistakes!r}:
     told = [str(mistake) for mistake in mistakes(given)]
     assert len(told) == 1 and told[0].startswith(f"PHONE_VERIFY['{{next(iter(given))}}']: {{says}}"), told

@@ -5,17 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
 from django.contrib.admin.models import LogEntry
 from django.contrib.admin.utils import quote
 from django.contrib.auth.models import Permission, User
 from django.core.checks import run_checks
 from django.db import connection
 from django.test import Client
+from django.utils import translation
 
-from phone_verify import PhoneNumber, Reason, Status
+import phone_verify_django
+from phone_verify import PhoneNumber, Reason, Started, Status
 from phone_verify.exchange import HttpResponse
 from phone_verify_django.accounts import phones_of
 from phone_verify_django.admin_send import _SESSION_KEY
@@ -70,7 +75,7 @@ def text(answer: Any) -> str:
 
 def started(phone: str = PHONE, purpose: str = "login") -> VerificationRow:
     outcome = current_site().verifier.start(PhoneNumber(phone), purpose=purpose)
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     return VerificationRow.objects.get(pk=outcome.verification.id)
 
 
@@ -95,6 +100,7 @@ def test_verifications_are_masked_and_cannot_be_changed(browser: Client, network
     nothing_secret(page, network, row)
     place = f"{LIST}{quote(row.pk)}/change/"
     page = text(browser.get(place))
+    assert "this site" in page
     assert HINT in page
     nothing_secret(page, network, row)
     assert 'name="_save"' not in page
@@ -171,7 +177,7 @@ def test_open_verifications_can_be_cancelled(browser: Client, network: Network) 
     assert "1 verification was cancelled." in text(browser.post(LIST, ends, follow=True))
     states = dict(VerificationRow.objects.values_list("phone", "status"))
     assert states == {PHONE: Status.CANCELLED, OTHER: Status.VERIFIED}
-    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["sms verification (sent)"]
+    assert [entry.object_repr for entry in LogEntry.objects.all()] == ["SMS verification (Sent)"]
 
 
 def test_view_permission_cancels_and_sends_nothing(browser: Client, network: Network) -> None:
@@ -212,7 +218,85 @@ def test_other_store_is_not_listed_but_can_send_tests(
     assert rows(text(browser.get(LIST))) == []
 
 
+def test_list_is_ordered_by_the_time_of_the_start(browser: Client, network: Network) -> None:
+    staff(browser, "view_verificationrow")
+    first, second = started(), started(OTHER)
+    VerificationRow.objects.filter(pk=first.pk).update(
+        created_at=second.created_at - 1, expires_at=second.expires_at + 1
+    )
+    assert ["••01" in row for row in rows(text(browser.get(LIST)))] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "exhausted"}, "Too many incorrect codes."),
+        ({"status": "failed"}, "No provider accepted the message."),
+        ({"expires_at": 1}, "No correct code in time."),
+        ({"expires_at": 1, "code_source": "nobody"}, "No call in time."),
+        ({"status": "verified"}, None),
+    ],
+)
+def test_list_says_why_a_verification_failed(
+    browser: Client, network: Network, changes: dict[str, Any], reason: str | None
+) -> None:
+    staff(browser, "view_verificationrow")
+    row = started()
+    VerificationRow.objects.filter(pk=row.pk).update(**changes)
+    found = re.search(r'class="field-reason">(.*?)</td>', text(browser.get(LIST)))
+    assert found
+    assert reason in found[1] if reason else found[1] == "-"
+
+
+@pytest.mark.parametrize(
+    ("language", "words"),
+    [
+        (
+            "fa",
+            ["پیامک", "ارسال‌شده", "تلاش‌های باقی‌مانده", "تأییدها", "لغو تأییدهای بازِ انتخاب‌شده", "باز کردن قفل شماره"],
+        ),
+        ("ar", ["رسالة نصية", "أُرسل", "المحاولات المتبقية", "عمليات التحقق", "إلغاء قفل رقم"]),
+        ("ru", ["SMS", "Отправлена", "осталось попыток", "проверки", "Разблокировать номер"]),
+    ],
+)
+def test_admin_speaks_the_language_of_the_staff_user(
+    browser: Client, network: Network, language: str, words: list[str]
+) -> None:
+    staff(browser, "view_verificationrow", "change_verificationrow", "add_verificationrow")
+    started()
+    with translation.override(language):
+        page = text(browser.get(LIST))
+    assert [word for word in words if word.casefold() not in page.casefold()] == []
+    assert f'<bdi dir="ltr" class="phone-verify-number">{HINT}</bdi>' in page
+
+
+def test_catalogues_of_the_admin_are_complete() -> None:
+    """Every text of the admin has a translation that is neither empty nor fuzzy."""
+    package = Path(phone_verify_django.__file__).parent
+    texts = {
+        found[2] if isinstance(found[2], str) else found[2][0]
+        for found in extract_from_dir(package, [("**.py", "python")], keywords={"_": None, "ngettext": (1, 2)})
+    }
+    for template in (package / "templates/admin").rglob("*.html"):
+        texts |= {found[2] for found in re.finditer(r"""translate (["'])(.*?)\1""", template.read_text())}
+    texts -= {"Home", "Search", "Show all"}  # Django's own
+    for language in ("fa", "ar", "ru"):
+        with (package / f"locale/{language}/LC_MESSAGES/django.po").open("rb") as file:
+            catalogue = read_po(file, abort_invalid=True)
+        have = {message.id if isinstance(message.id, str) else message.id[0]: message for message in catalogue}
+        assert {one for one in texts if not (one in have and all(have[one].string) and not have[one].fuzzy)} == set()
+
+
 # Verified phones.
+
+
+def test_user_page_lists_the_numbers_of_the_user_masked(browser: Client) -> None:
+    user = staff(browser, "view_user", "view_verifiedphone", "change_verifiedphone")
+    with_numbers(user, PHONE, OTHER)
+    page = text(browser.get(f"/admin/auth/user/{user.pk}/change/"))
+    assert page.count('class="phone-verify-number">+98 ••••••••0') == 2
+    assert PHONE not in page
+    assert 'name="verified_phones-0-phone"' not in page
 
 
 def test_verified_phones_are_listed_masked(browser: Client) -> None:
@@ -256,7 +340,7 @@ def test_number_can_be_made_primary(browser: Client) -> None:
     _, second, third = with_numbers(user, PHONE, OTHER, "+989120000002")
     with_numbers(other, "+989120000003")
     page = text(browser.get(PHONES))
-    assert page.count('alt="True"') == 2 + 4, "who is primary, and whom a number signs in"
+    assert page.count(">Yes<") == 2 + 4, "who is primary, and whom a number signs in"
     chosen = {"action": "make_primary", "_selected_action": [second.pk, third.pk]}
     with heard(phone_changed) as told:
         page = text(browser.post(PHONES, chosen, follow=True))
@@ -389,10 +473,10 @@ def locked(configure: Configure, network: Network) -> tuple[str, str]:
     configure(sms="console://", max_failures=1, region="IR")
     verifier = current_site().verifier
     first, second = (verifier.start(PhoneNumber(PHONE)) for _ in range(2))
-    assert first.verification is not None
-    assert second.verification is not None
-    assert verifier.check(first.verification.id, first.secret or "", "000000").reason is Reason.WRONG_CODE
-    held = second.verification.id, second.secret or ""
+    assert isinstance(first, Started)
+    assert isinstance(second, Started)
+    assert verifier.check(first.verification.id, first.secret, "000000").reason is Reason.WRONG_CODE
+    held = second.verification.id, second.secret
     assert verifier.check(*held, network.code).reason is Reason.TOO_MANY_REQUESTS
     return held
 

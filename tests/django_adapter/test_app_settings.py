@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
 from django.test import RequestFactory
 from django.views.debug import ExceptionReporter, SafeExceptionReporterFilter
 
@@ -19,7 +20,7 @@ from phone_verify.errors import StoreError
 from phone_verify.testing.clock import ManualClock
 from phone_verify_django import app_settings
 from phone_verify_django import site as django_site
-from phone_verify_django.site import current_site
+from phone_verify_django.site import _set_up_connection, current_site
 from phone_verify_django.testing import override
 
 from .settings import SECRET_KEY
@@ -258,3 +259,22 @@ def test_debug_site_may_use_the_console(configure: Configure, settings: Any) -> 
     settings.DEBUG = True
     configure(sms="console://")
     assert complaints() == {}
+
+
+def test_invalid_account_settings_are_kept_as_given() -> None:
+    """No default replaces them: only commands that report them run at all."""
+    given = {"accounts": 7, "shared_phones": "yes", "phone_field": "nofield"}
+    chosen = app_settings.AccountSettings.of(given)
+    assert {name: getattr(chosen, name) for name in given} == given
+    assert chosen.phone_field_name() == "nofield"
+
+
+def test_connection_setup_is_imported_when_it_is_used(configure: Configure) -> None:
+    configure(sms="console://", connection_setup="nowhere.setup")
+    assert current_site().verifier.channels == ("sms",)
+    with pytest.raises(ImportError, match="nowhere"):
+        _set_up_connection(connection)
+    seen: list[object] = []
+    configure(sms="console://", connection_setup=seen.append)
+    _set_up_connection(connection)
+    assert seen == [connection]

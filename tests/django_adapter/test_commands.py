@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from phone_verify import PhoneNumber, Reason
+from phone_verify import PhoneNumber, Reason, Started
 from phone_verify.exchange import HttpResponse
 from phone_verify_django.management.commands import phone_verify_test
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
@@ -271,8 +271,8 @@ def lock(configure: Configure, network: Network) -> None:
     configure(sms="console://", max_failures=1, region="IR")
     verifier, phone = current_site().verifier, PhoneNumber(PHONE)
     outcome = verifier.start(phone)
-    assert outcome.verification is not None
-    assert verifier.check(outcome.verification.id, outcome.secret or "", network.wrong).reason is Reason.WRONG_CODE
+    assert isinstance(outcome, Started)
+    assert verifier.check(outcome.verification.id, outcome.secret, network.wrong).reason is Reason.WRONG_CODE
     assert is_locked()
 
 

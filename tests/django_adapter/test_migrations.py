@@ -53,14 +53,14 @@ def test_existing_numbers_are_migrated(alias: str, django_db_blocker: Any) -> No
         newest = ("phone_verify", "0004_primary_phone_constraints")
         apps = migrated(alias, newest)
         rows = apps.get_model("phone_verify", "VerifiedPhone").objects.using(alias)
-        found = list(rows.order_by("phone").values_list("user__username", "phone", "is_primary", "signs_in"))
+        found = list(rows.order_by("phone").values_list("user__username", "phone", "is_primary", "login_phone"))
         assert found == [("a", ONE, None, ONE), ("a", TWO, True, TWO), ("b", THREE, True, THREE)]
         for wrong in (
-            {"user_id": second.pk, "phone": TWO, "signs_in": TWO},
+            {"user_id": second.pk, "phone": TWO, "login_phone": TWO},
             {"user_id": first.pk, "phone": TWO},
             {"user_id": first.pk, "phone": "+989120000004", "is_primary": True},
             {"user_id": first.pk, "phone": "+989120000004", "is_primary": False},
-            {"user_id": first.pk, "phone": "+989120000004", "signs_in": "+989120000005"},
+            {"user_id": first.pk, "phone": "+989120000004", "login_phone": "+989120000005"},
         ):
             with pytest.raises(IntegrityError):
                 rows.create(verified_at=NOON, **wrong)

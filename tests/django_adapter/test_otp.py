@@ -613,7 +613,7 @@ def test_changing_the_number_meanwhile_is_no_bypass(browser: Client, network: Ne
     same = PhoneDevice.objects.create(user=phone_user, phone=PHONE)
     enter_by_phone(browser, network)
     # Not deleted: that would end the session.
-    VerifiedPhone.objects.filter(phone=PHONE).update(phone="+989120000044", signs_in="+989120000044")
+    VerifiedPhone.objects.filter(phone=PHONE).update(phone="+989120000044", login_phone="+989120000044")
     assert "You signed in with this phone" in challenge(browser, same)
 
 

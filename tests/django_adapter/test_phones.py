@@ -48,7 +48,7 @@ def sound() -> None:
     for user in {row.user_id for row in rows}:
         assert [row.is_primary for row in rows if row.user_id == user].count(True) == 1
     for phone in {row.phone for row in rows}:
-        assert [row.signs_in for row in rows if row.phone == phone].count(phone) == 1
+        assert [row.login_phone for row in rows if row.phone == phone].count(phone) == 1
 
 
 @pytest.fixture(autouse=True)
@@ -139,7 +139,7 @@ def test_number_of_another_user_cannot_be_removed(phone: str) -> None:
 def test_database_enforces_one_primary_number_per_user() -> None:
     user = somebody("a")
     confirm(user, ONE, TWO)
-    for wrong in ({"is_primary": True}, {"is_primary": False}, {"signs_in": THREE}, {"phone": ONE}):
+    for wrong in ({"is_primary": True}, {"is_primary": False}, {"login_phone": THREE}, {"phone": ONE}):
         with pytest.raises(IntegrityError), transaction.atomic():
             VerifiedPhone.objects.filter(phone=TWO).update(**wrong)
 

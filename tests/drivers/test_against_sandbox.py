@@ -14,13 +14,13 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from phone_verify.api.routes import handle
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.drivers.base import ReportsAccount
 from phone_verify.errors import FailureKind, ProviderError
 from phone_verify.exchange import Exchange
 from phone_verify.http.call import ApiRequest, ApiResponse
 from phone_verify.http.site import Site
-from phone_verify.model import DeliveryState, Outcome, ProviderAccount, Status
+from phone_verify.model import DeliveryState, Outcome, ProviderAccount, Started, Status
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import Fault, SandboxServer
 from phone_verify.sync import run
@@ -108,15 +108,15 @@ class Harness:
             "resend_after": 0,
         }
         self.clock = ManualClock()
-        self.site = build(Settings.read({**settings, channel: dsn}), clock=self.clock)
+        self.site = build_site(Settings.from_mapping({**settings, channel: dsn}), clock=self.clock)
         self.server, self.verifier = server, self.site.verifier
         self.driver = self.verifier.drivers[driver]
 
     def begin(self, phone: PhoneNumber, **more: Any) -> Outcome:
         outcome = self.verifier.start(phone, **more)
         assert outcome.ok, outcome
-        assert outcome.verification is not None
-        self.id, self.secret = outcome.verification.id, outcome.secret or ""
+        assert isinstance(outcome, Started)
+        self.id, self.secret = outcome.verification.id, outcome.secret
         return outcome
 
     def line(self, phone: PhoneNumber) -> str:

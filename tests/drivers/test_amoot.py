@@ -179,4 +179,4 @@ def test_token_unfit_for_a_header_is_refused_at_startup() -> None:
 
 def test_order_without_a_code_raises_an_error() -> None:
     with pytest.raises(ValueError, match="our code"):
-        next(load().start(Order(ORDER.phone, Channel.SMS, ORDER.life)))
+        next(load().start(Order(ORDER.phone, Channel.SMS, ORDER.ttl)))

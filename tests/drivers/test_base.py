@@ -183,7 +183,7 @@ def test_detail_is_one_short_printable_line() -> None:
 @pytest.mark.parametrize("spell", [str, str.upper, lambda key: quote(key, safe=""), quote_plus, lambda key: b64(key)])
 def test_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
     driver = load("ferzz://FAKE.key%2F1+x%20y@default")
-    said = driver.said(f"key <{spell('FAKE.key/1+x y')}> is wrong")
+    said = driver.redact(f"key <{spell('FAKE.key/1+x y')}> is wrong")
     assert said.startswith("key")
     assert said.endswith("is wrong")
     assert "fake" not in said.lower()
@@ -192,7 +192,7 @@ def test_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize("words", [None, 1, True, [], {}, ["text"]])
 def test_non_text_detail_is_empty(words: object) -> None:
-    assert load("ferzz://FAKE@default").said(words) == ""
+    assert load("ferzz://FAKE@default").redact(words) == ""
 
 
 @pytest.mark.parametrize(
@@ -264,8 +264,8 @@ def test_invalid_amount_is_none(value: object) -> None:
 
 def test_further_secrets_are_scrubbed_from_provider_text() -> None:
     driver = load("ferzz://FAKE@default")
-    assert driver.said("a b+c d b%2Bc e", "b+c") == "a … d … e"
-    assert driver.said("a b+c d") == "a b c d"
+    assert driver.redact("a b+c d b%2Bc e", "b+c") == "a … d … e"
+    assert driver.redact("a b+c d") == "a b c d"
 
 
 def test_scrubbing_twice_changes_nothing() -> None:

@@ -15,7 +15,7 @@ from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.evand import Evand
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import HttpRequest, HttpResponse
-from phone_verify.model import Assurance, Channel, CodeSource, Order, Outcome, Reason, Status
+from phone_verify.model import Assurance, Channel, CodeSource, Order, Outcome, Reason, Started, Status
 from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
@@ -25,7 +25,7 @@ from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear
 from phone_verify.testing.transport import Answer, FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 
 PHONE = PhoneNumber("+989140000000")
 ORDER = Order(PHONE, Channel.SMS, timedelta(seconds=120))
@@ -215,8 +215,8 @@ class Site:
 
     def begin(self, user_token: str | None = None, options: dict[str, str] | None = None) -> Outcome:
         outcome = self.verifier.start(PHONE, user_token=user_token, options=options)
-        assert outcome.verification is not None
-        self.id, self.secret = outcome.verification.id, outcome.secret or ""
+        assert isinstance(outcome, Started)
+        self.id, self.secret = outcome.verification.id, outcome.secret
         return outcome
 
     def check(self, code: str, *answers: Answer) -> Outcome:
@@ -449,7 +449,7 @@ def test_user_token_never_appears_in_text(caplog: pytest.LogCaptureFixture) -> N
     site = Site(spoken, amoot, dsns=["amoot://FAKE-TOKEN@default"])
     outcome = site.begin(user_token=token)
     assert "refused an order" in caplog.text
-    order = Order(PHONE, Channel.SMS, ORDER.life, user_token=token)
+    order = Order(PHONE, Channel.SMS, ORDER.ttl, user_token=token)
     shown = "".join(map(repr, (outcome, site.transport.requests, order))) + caplog.text
     assert "USER" not in shown
     other = site.transport.requests[-1]

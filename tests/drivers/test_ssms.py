@@ -11,7 +11,7 @@ import pytest
 
 from phone_verify.api.routes import handle
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ssms import Ssms
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, UnclearError
@@ -299,7 +299,7 @@ class Harness:
     def __init__(self, **dsns: str) -> None:
         self.clock, self.started = ManualClock(), 0
         self.transport = FakeTransport()
-        settings = Settings.read(
+        settings = Settings.from_mapping(
             {
                 "store": "memory:",
                 "secret_keys": "k-key-for-tests-0123456789abcdef",
@@ -308,7 +308,7 @@ class Harness:
             }
         )
         self.ticks = 0.0
-        self.site = build(settings, transport=self.transport, clock=self.clock, ticks=lambda: self.ticks)
+        self.site = build_site(settings, transport=self.transport, clock=self.clock, ticks=lambda: self.ticks)
 
     def start(self, channel: str = "inbound_call", phone: str = PHONE.e164, line: str = LINE[1:]) -> ApiResponse:
         self.started += 1

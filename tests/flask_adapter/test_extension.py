@@ -17,7 +17,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.http.cookies import COOKIE
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.transport import FakeTransport
-from phone_verify.verifier import Verifier
+from phone_verify.verifier.blocking import Verifier
 from phone_verify_flask import PhoneVerify, current_verifier, phone_verified_required, recent_phone_check_required
 
 from .sites import KEY, PHONE, Made, User, cookie_line, is_problem, make, proof, start, submit

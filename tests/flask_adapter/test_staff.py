@@ -125,4 +125,4 @@ def test_staff_setting_triggers_a_warning(value: object) -> None:
 @pytest.mark.parametrize("value", ["", "maybe", 1, 2, ["on"]])
 def test_non_boolean_setting_is_refused(value: object) -> None:
     with pytest.raises(settings.ConfigurationError, match="True or False"):
-        settings.Settings.read({"staff_sign_in_by_phone": value})
+        settings.Settings.from_mapping({"staff_sign_in_by_phone": value})

@@ -97,14 +97,14 @@ def test_report_stays_open_until_it_is_settled(network: Network, clock: Clock) -
 
 
 def test_phone_gets_an_unused_line_if_available(network: Network) -> None:
-    waits = [network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120)) for _ in LINES]
+    waits = [network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120)) for _ in LINES]
     assert {wait.line for wait in waits} == set(LINES)
-    network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
+    network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120))
 
 
 def test_call_confirms_only_its_callers_wait(network: Network) -> None:
     mine, theirs = (
-        network.open_wait(phone, provider="telefon-ip", lines=LINES[:1], life=timedelta(seconds=120))
+        network.open_wait(phone, provider="telefon-ip", lines=LINES[:1], ttl=timedelta(seconds=120))
         for phone in (PHONE, OTHER)
     )
     (told,) = network.call_line(LINES[0], shown=PHONE, dialled_by=PHONE)
@@ -116,34 +116,34 @@ def test_call_confirms_only_its_callers_wait(network: Network) -> None:
 
 
 def test_foreign_call_is_reported_and_confirms_nothing(network: Network) -> None:
-    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
+    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120))
     (told,) = network.call_line(wait.line, shown=OTHER, dialled_by=OTHER)
     assert told.caller == OTHER
     assert not told.confirmed
 
 
 def test_after_a_foreign_call_the_right_one_still_counts(network: Network) -> None:
-    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
+    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120))
     network.call_line(wait.line, shown=OTHER, dialled_by=OTHER)
     (told,) = network.call_line(wait.line, shown=PHONE, dialled_by=PHONE)
     assert told.confirmed
 
 
 def test_foreign_number_of_a_waiting_phone_is_reported(network: Network) -> None:
-    mine = network.open_wait(PHONE, provider="telefon-ip", lines=LINES[:1], life=timedelta(seconds=120))
-    network.open_wait(OTHER, provider="telefon-ip", lines=LINES[:1], life=timedelta(seconds=120))
+    mine = network.open_wait(PHONE, provider="telefon-ip", lines=LINES[:1], ttl=timedelta(seconds=120))
+    network.open_wait(OTHER, provider="telefon-ip", lines=LINES[:1], ttl=timedelta(seconds=120))
     (told,) = network.call_line(LINES[0], shown="+79000000013", dialled_by=PHONE)
     assert told.id == mine.id
 
 
 def test_late_call_confirms_nothing(network: Network, clock: Clock) -> None:
-    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
+    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120))
     clock.move(seconds=120)
     assert network.call_line(wait.line, shown=PHONE, dialled_by=PHONE) == ()
 
 
 def test_confirmed_wait_gets_no_second_call(network: Network) -> None:
-    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
+    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120))
     network.call_line(wait.line, shown=PHONE, dialled_by=PHONE)
     assert network.call_line(wait.line, shown=OTHER, dialled_by=OTHER) == ()
 
@@ -172,7 +172,7 @@ def test_least_used_handset_is_evicted_first(network: Network) -> None:
 
 def test_clear_removes_everything(network: Network) -> None:
     send(network)
-    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, life=timedelta(seconds=120))
+    wait = network.open_wait(PHONE, provider="telefon-ip", lines=LINES, ttl=timedelta(seconds=120))
     network.clear()
     assert network.handsets() == ()
     assert network.dispatches() == ()

@@ -1,11 +1,13 @@
 """Scenarios: files that describe the network's behaviour, read, played, saved and loaded again."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -14,14 +16,16 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Habit, Sandbox, SandboxServer, ScenarioError, load, read_scenario
-from phone_verify.sandbox.documents import Document
 from phone_verify.sandbox.faults import MAX_FAULTS
 from phone_verify.sandbox.network import MAX_HANDSETS
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.scenario import present, scenario_of
+from phone_verify.sandbox.scenario_file import LARGEST_FILE
+from phone_verify.sandbox.scenario_schema import SCHEMA
 from phone_verify.sandbox.timers import MAX_TIMERS, Timers
 
 PHONE, OTHER = "+79000000000", "+989120000000"
@@ -29,7 +33,7 @@ EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "scenarios").glob("*.yam
 WHOLE = """
 faults:
   - provider: amoot
-    phone: +989120000000
+    phone: "+989120000000"
     refuse: CreditNotEnough
     delay: 2
     times: 3
@@ -38,9 +42,9 @@ faults:
     variants:
       length: 6
     malformed: html
-  - {provider: telefon-ip, foreign_caller: 89000000013, hang: true, lose: true, double: true, hidden_caller: true}
+  - {provider: telefon-ip, foreign_caller: "89000000013", hang: true, lose: true, double: true, hidden_caller: true}
 handsets:
-  - phone: 09120000000
+  - phone: "09120000000"
   - phone: "+79000000000"
     dials_after: 2
     caller: "+79000000013"
@@ -140,7 +144,7 @@ def test_used_up_fault_is_saved_in_its_state(client: Client) -> None:
         ("\n- faults", "", "line 2: write names with values: faults, handsets, webhooks, lines"),
         ("fault: []", "fault", "line 1: unknown; known are: faults, handsets, webhooks, lines"),
         ("faults:\n  - provider: nobody", "faults[0].provider", "line 2: write one of: amoot, evand, ferzz, ssms"),
-        ("faults:\n  -\n", "faults[0].provider", "write one of"),
+        ("faults:\n  -\n", "faults[0]", "line 2: write names with values: provider"),
         ("faults:\n  - provider: amoot\n    refuse: Broke", "faults[0].refuse", "line 3: write null or one of: Failed"),
         ("faults:\n  - provider: amoot\n    explode: 1", "faults[0].explode", "line 3: write nothing; known"),
         ("faults:\n  - provider: amoot\n    phone: x", "faults[0].phone", "line 3: write a phone number"),
@@ -155,13 +159,13 @@ def test_used_up_fault_is_saved_in_its_state(client: Client) -> None:
         ('handsets:\n  - phone: "+989120000000"\n    hidden: true', "handsets[0].hidden", "set dials_after too"),
         ('handsets:\n  - {phone: "+989120000000", dials_after: 1, hidden: 1}', "handsets[0].hidden", "true or false"),
         ('handsets:\n  - {phone: "+989120000000", types: 1}', "handsets[0].types", "line 2: unknown"),
-        ("handsets: [{phone: 09120000000}, {phone: +989120000000}]", "handsets[1].phone", "already in the list"),
+        ("handsets: [{phone: '09120000000'}, {phone: '+989120000000'}]", "handsets[1].phone", "already in the list"),
         ("webhooks:\n  ssms: https://site.example/", "webhooks.ssms", "line 2: write plain http on this machine"),
         ("webhooks: {amoot2: http://127.0.0.1/}", "webhooks.amoot2", "unknown; known are"),
         ("lines: {amoot: [+79990000001]}", "lines.amoot", "unknown; known are: ssms, telefon-ip"),
-        ("lines: {ssms: []}", "lines.ssms", "write at least one number"),
+        ("lines: {ssms: []}", "lines.ssms", "write a list of 1 to"),
         ("lines: {ssms: [1]}", "lines.ssms[0]", "write a phone number"),
-        ("lines: {ssms: [+79990000001]}", "lines.ssms", "write numbers that telefon-ip does not have"),
+        ('lines: {ssms: ["+79990000001"]}', "lines.ssms", "write numbers that telefon-ip does not have"),
         ("a: [", "", "line 1"),
     ],
 )  # fmt: skip
@@ -186,10 +190,48 @@ def test_all_errors_are_reported_together() -> None:
     assert list(caught.value.fields) == ["fault", "handsets[0].phone", "lines"]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: [1\n", "line 3"),
+        ("faults: &x []\nhandsets: *x\n", "aliases are not supported"),
+        ("a: 1\nb: !!python/object:os.system {}\n", "line 2: could not determine a constructor"),
+        ("faults: []\nfaults: []\n", "line 2: duplicate name"),
+        ("faults: [{provider: amoot, provider: ssms}]", "line 1: duplicate name"),
+        ("a: 1\n---\nb: 2\n", "line 2"),
+        ("\tx: 1", "line 1"),
+        ("a: \x00", "does not allow"),
+        ("a: 2026-13-01", "does not allow"),
+        ("[" * 20_000, "too deeply"),
+        ("x" * (LARGEST_FILE + 1), "64 KiB"),
+    ],
+)
+def test_invalid_yaml_is_reported_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(ScenarioError, match=re.escape(said)):
+        read_scenario(text)
+
+
+@pytest.mark.parametrize("written", ["+989120000000", "989120000000", "07120000000"])
+def test_number_without_quotes_is_refused(written: str) -> None:
+    """YAML reads it as a number: it loses its plus sign, or is octal."""
+    with pytest.raises(ScenarioError, match=r'in quotes: "\+989120000000"'):
+        read_scenario(f"handsets: [{{phone: {written}}}]")
+
+
+@given(st.text(max_size=200) | st.text("[]{}:,-&*!|>'\"%@ \n#ab1+.", max_size=60))
+def test_any_text_parses_or_is_refused(text: str) -> None:
+    with suppress(ScenarioError):
+        read_scenario(text)
+
+
+def test_schema_is_a_json_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
 def test_scenario_is_bounded() -> None:
     for part, most in (("faults", MAX_FAULTS), ("handsets", MAX_HANDSETS)):
         with pytest.raises(ScenarioError, match=f"at most {most}"):
-            scenario_of(Document({part: [{}] * (most + 1)}))
+            scenario_of({part: [{}] * (most + 1)})
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"faults": [', b"[]"])
@@ -215,7 +257,7 @@ json_values = st.recursive(
 @given(json_values)
 def test_any_document_loads_or_is_refused(value: object) -> None:
     try:
-        scenario = scenario_of(Document(value))
+        scenario = scenario_of(value)
     except ScenarioError:
         pass
     else:
@@ -234,7 +276,7 @@ def test_handset_may_dial_by_itself(client: Client, planned: Planned, asked: lis
     assert len(planned) == 1
 
 
-@pytest.mark.parametrize(("manner", "seen"), [("hidden: true", "anonymous"), ("caller: 89000000013", "89000000013")])
+@pytest.mark.parametrize(("manner", "seen"), [("hidden: true", "anonymous"), ('caller: "89000000013"', "89000000013")])
 def test_handset_may_hide_or_spoof_its_number(
     client: Client, planned: Planned, asked: list[str], manner: str, seen: str
 ) -> None:
@@ -260,7 +302,7 @@ def test_page_shows_the_habit(client: Client) -> None:
 
 
 def test_scenario_lines_are_assigned_and_answered(client: Client) -> None:
-    put(client, "lines: {telefon-ip: [+79990000099]}")
+    put(client, 'lines: {telefon-ip: ["+79990000099"]}')
     started = ask_to_call(client)
     assert started["auth_phone"] == "79990000099"
 

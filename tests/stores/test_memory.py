@@ -95,7 +95,7 @@ def test_several_processes_may_be_declared(caplog: pytest.LogCaptureFixture) -> 
         lambda: store.count([], None),
         lambda: store.uncount([], [], None),
         lambda: store.open(opening(), [], LIMITS, None),
-        lambda: store.spend(order.id, order.binding, [], 6, LIMITS, NOBODY, None),
+        lambda: store.spend(order.id, order.request.binding, [], 6, LIMITS, NOBODY, None),
         lambda: store.get(order.id, None),
         lambda: store.purge(1, None),
     ):

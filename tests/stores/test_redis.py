@@ -118,7 +118,7 @@ class OnRedis(StorePromises, StoreRaces):
 
     def test_short_ttl_does_not_shorten_an_earlier_longer_one(self, store: RedisStore, clock: ManualClock) -> None:
         long = self.claim_on(store, clock, LINE)
-        short = self.open(store, clock, plan=replace(CALL, life=timedelta(seconds=60)))
+        short = self.open(store, clock, plan=replace(CALL, ttl=timedelta(seconds=60)))
         clock.move(120)
         assert isinstance(run(store.attach(short.id, attachment(opening(), line=LINE), clock())), Denied)
         assert run(store.find("fake", long.tag, "ref", clock())) is not None
@@ -413,7 +413,7 @@ def test_missing_cluster_node_is_a_store_error_until_back(tmp_path: Path, caplog
             lost = opening(PhoneNumber(f"+98912{random.randrange(10**7):07}"))
         with pytest.raises(StoreError) as raised:
             run(store.open(lost, [], LIMITS, None))
-        assert lost.phone.e164[1:] not in f"{raised.value}{caplog.text}"
+        assert lost.request.phone.e164[1:] not in f"{raised.value}{caplog.text}"
         nodes[2].start()
 
         def back() -> bool:
@@ -476,7 +476,7 @@ def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
         lambda: store.reopen(order.id, BINDING, False, [Quota("q", 1)], LIMITS, timedelta(0), None),
         lambda: store.may_poll(order.id, BINDING, None),
         lambda: store.find("fake", order.tag, "ref", None),
-        lambda: store.claim("fake", order.tag, IncomingCall(None, LINE, order.phone), None),
+        lambda: store.claim("fake", order.tag, IncomingCall(None, LINE, order.request.phone), None),
         lambda: store.settle(order.id, Status.VERIFIED, None),
         lambda: store.redeem(order.id, BINDING, "", None),
         lambda: store.resolve_check(order.id, False, 1, NOBODY, None),

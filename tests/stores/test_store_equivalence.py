@@ -48,7 +48,7 @@ PLANS = [
     TOLD,
     REMOTE,
     CALL,
-    replace(CALL, life=timedelta(seconds=61)),
+    replace(CALL, ttl=timedelta(seconds=61)),
     replace(REMOTE, attempts=1, code_length=None),
 ]
 #: For drawing: hypothesis shrinks towards the first.
@@ -172,7 +172,7 @@ class Steps(SideBySide):
         self.same(
             "spend",
             order.id,
-            other or order.binding,
+            other or order.request.binding,
             digests,
             right_length if length is None else length,
             limits,
@@ -182,7 +182,7 @@ class Steps(SideBySide):
     @rule(order=orders, count=st.integers(2, 6), limits=limits)
     def guess(self, order: Opening, count: int, limits: Limits) -> None:
         for _ in range(count):
-            self.same("spend", order.id, order.binding, [WRONG], order.plan.code_length or 4, limits, NOBODY)
+            self.same("spend", order.id, order.request.binding, [WRONG], order.plan.code_length or 4, limits, NOBODY)
 
     @rule(
         order=orders,
@@ -192,7 +192,7 @@ class Steps(SideBySide):
         resend_after=st.sampled_from([timedelta(0), timedelta(seconds=60), timedelta(seconds=600)]),
     )
     def reopen(self, order: Opening, short: bool, quotas: list[Quota], limits: Limits, resend_after: timedelta) -> None:
-        self.same("reopen", order.id, order.binding, short, quotas, limits, resend_after)
+        self.same("reopen", order.id, order.request.binding, short, quotas, limits, resend_after)
 
     @rule(
         order=orders,
@@ -208,7 +208,7 @@ class Steps(SideBySide):
 
     @rule(order=orders, caller=st.one_of(st.none(), phones), line=lines, reference=references, right=st.booleans())
     def claim(self, order: Opening, caller: Any, line: Any, reference: str | None, right: bool) -> None:
-        event = IncomingCall(reference, line, order.phone if right else caller)
+        event = IncomingCall(reference, line, order.request.phone if right else caller)
         self.same("claim", order.driver, order.tag, event)
 
     @rule(order=orders, driver=st.sampled_from(["fake", "other"]), reference=references.filter(bool))
@@ -226,11 +226,11 @@ class Steps(SideBySide):
 
     @rule(order=orders, other=others, webhook=st.booleans())
     def may_poll(self, order: Opening, other: bytes | None, webhook: bool) -> None:
-        self.same("may_poll", order.id, None if webhook else other or order.binding)
+        self.same("may_poll", order.id, None if webhook else other or order.request.binding)
 
     @rule(order=orders, other=others)
     def redeem(self, order: Opening, other: bytes | None) -> None:
-        self.same("redeem", order.id, other or order.binding, "")
+        self.same("redeem", order.id, other or order.request.binding, "")
 
     @rule(quotas=shared)
     def count(self, quotas: list[Quota]) -> None:
@@ -251,7 +251,7 @@ class Lines(SideBySide):
 
     @rule(
         target=orders,
-        plan=st.sampled_from([CALL, OURS, replace(CALL, life=timedelta(seconds=61))]),
+        plan=st.sampled_from([CALL, OURS, replace(CALL, ttl=timedelta(seconds=61))]),
         binding=bindings,
         line=two_lines,
         shown=shown,
@@ -283,7 +283,7 @@ class Lines(SideBySide):
 
     @rule(order=orders, line=two_lines, reference=st.sampled_from([None, "ref"]))
     def claim(self, order: Opening, line: Any, reference: str | None) -> None:
-        self.same("claim", order.driver, order.tag, IncomingCall(reference, line, order.phone))
+        self.same("claim", order.driver, order.tag, IncomingCall(reference, line, order.request.phone))
 
     @rule(plan=st.just(CALL))
     def many_lines_in_a_minute(self, plan: Any) -> None:

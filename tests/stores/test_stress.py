@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from phone_verify import verifier as flows
+from phone_verify import Started
 from phone_verify.config.settings import Settings
-from phone_verify.config.site import build
+from phone_verify.config.site import build_site
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.lifecycle import AttemptResult, Spent
 from phone_verify.limits import Denied, Limits, Quota
@@ -34,6 +34,7 @@ from phone_verify.testing.stores import (
     opening,
     run,
 )
+from phone_verify.verifier import operations as flows
 from tests.stores import processes
 from tests.stores.processes import Place, at_once, die, started
 
@@ -134,7 +135,7 @@ def test_resends_in_between_refill_nothing(place: Place, store: Store, phone: Ph
     assert compared == (5 if place.compares_here else 0)
     found = run(store.get(order.id, None))
     assert found is not None
-    assert found.expires_at <= found.created_at + order.plan.life
+    assert found.expires_at <= found.created_at + order.plan.ttl
 
 
 @pytest.mark.parametrize("_", range(ROUNDS))
@@ -269,7 +270,7 @@ def site(store: Any, transport: Any = None) -> Any:
         "secret_keys": "a key for tests only and long enough for them",
         "store": "fire:",
     }
-    return build(Settings.read(settings), stores={"fire": lambda url: store}, transport=transport).verifier
+    return build_site(Settings.from_mapping(settings), stores={"fire": lambda url: store}, transport=transport).verifier
 
 
 def dies(place: Place, work: Any) -> bool:
@@ -329,7 +330,7 @@ def test_killed_between_any_two_steps_of_a_check(
     for number in itertools.count(1):
         phone, file = PhoneNumber(f"+98912{next(_numbers):07}"), tmp_path / f"{number}"
         begun = site(store, MortalTransport(Mortal(None, file))).start(phone, channel=Channel.SMS)
-        assert begun.verification is not None
+        assert isinstance(begun, Started)
         id, code = begun.verification.id, notes(file)["code"]
 
         def check(number: int = number, id: str = id, code: str = code, file: Path = file) -> None:

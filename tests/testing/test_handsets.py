@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify import PhoneNumber, Settings, build
+from phone_verify import PhoneNumber, Settings, build_site
 from phone_verify.model import Channel, Reason, Status
 from phone_verify.sandbox import ScenarioError
 from phone_verify.testing.handsets import PhoneSandbox
@@ -26,7 +26,7 @@ def site(sandbox: PhoneSandbox, **settings: object) -> Any:
         "resend_after": 0,
         **settings,
     }
-    return build(Settings.read(values)).verifier
+    return build_site(Settings.from_mapping(values)).verifier
 
 
 def until_it_has_called(sandbox: PhoneSandbox, phone: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify import PhoneNumber, Settings, build
+from phone_verify import PhoneNumber, Settings, build_site
 from phone_verify.exchange import HttpRequest, HttpResponse, Notice
 from phone_verify.sync import run
 from phone_verify.testing.outbox import Outbox
@@ -17,8 +17,8 @@ PHONE, OTHER = PhoneNumber("+989120000000"), PhoneNumber("+989120000001")
 
 
 def site(sms: str = "console://") -> Any:
-    return build(
-        Settings.read({"sms": sms, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"})
+    return build_site(
+        Settings.from_mapping({"sms": sms, "store": "memory:", "secret_keys": "k-key-for-tests-0123456789abcdef"})
     ).verifier
 
 

@@ -14,13 +14,13 @@ from tests.conftest import BARE
 CONFTEST = 'pytest_plugins = ["phone_verify.testing.plugin"]\n'
 
 CORE = """
-from phone_verify import PhoneNumber, Settings, build
+from phone_verify import PhoneNumber, Settings, build_site
 
 PHONE = PhoneNumber("+989120000000")
 
 def verifier(**channels):
     keys = {"secret_keys": "k-key-for-tests-0123456789abcdef"}
-    return build(Settings.read({"store": "memory:", **keys, **channels})).verifier
+    return build_site(Settings.from_mapping({"store": "memory:", **keys, **channels})).verifier
 
 def test_outbox(phone_outbox):
     site = verifier(sms="console://")

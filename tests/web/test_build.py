@@ -1,4 +1,4 @@
-"""The compiled translations of the build. It works on a copy, without a network."""
+"""The files that the build makes. It works on a copy, without a network."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from hatch_build import compile_catalogues
+from hatch_build import compile_catalogues, generate
 from phone_verify.i18n.languages import LANGUAGES
 
 ROOT = Path(__file__).parents[2]
-PLACES = sorted(f"phone_verify/i18n/locale/{tag}/LC_MESSAGES/phone_verify" for tag in LANGUAGES if tag != "en")
+PLACES = sorted(
+    f"{place}/{tag}/LC_MESSAGES/{domain}"
+    for place, domain in (("phone_verify/i18n/locale", "phone_verify"), ("phone_verify_django/locale", "django"))
+    for tag in LANGUAGES
+    if tag != "en"
+)
+PAGES = "phone_verify_flask/templates/phone_verify"
 
 
 @pytest.fixture
@@ -23,9 +29,18 @@ def copy(tmp_path: Path) -> Path:
     kept = shutil.ignore_patterns("*.mo", "__pycache__", "var")
     for name in ("phone_verify", "phone_verify_django", "phone_verify_flask", "example_projects"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=kept)
+    for page in (tmp_path / PAGES).iterdir():
+        if page.name != "macros.html":
+            page.unlink()
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
         shutil.copy(ROOT / name, tmp_path / name)
     return tmp_path
+
+
+def flask_pages() -> set[str]:
+    """Django's pages but for its own form, and Flask's macros."""
+    pages = {path.name for path in (ROOT / "phone_verify_django/templates/phone_verify").iterdir()}
+    return pages - {"signup.html"} | {"macros.html"}
 
 
 def built(copy: Path, verb: str) -> Path:
@@ -37,12 +52,13 @@ def built(copy: Path, verb: str) -> Path:
     return out / done.stdout.split()[-1]
 
 
-def test_wheel_holds_the_catalogues(copy: Path) -> None:
+def test_wheel_holds_the_generated_files(copy: Path) -> None:
     first = built(copy, "build_wheel")
     content = first.read_bytes()
     with zipfile.ZipFile(first) as wheel:
         assert sorted(name for name in wheel.namelist() if name.endswith(".mo")) == [f"{place}.mo" for place in PLACES]
         assert "hatch_build.py" not in wheel.namelist()
+        assert {name.removeprefix(f"{PAGES}/") for name in wheel.namelist() if name.startswith(PAGES)} == flask_pages()
     for place in PLACES:
         (copy / f"{place}.mo").unlink()
     # Reproducible: the same sources make the same wheel at another time.
@@ -50,17 +66,18 @@ def test_wheel_holds_the_catalogues(copy: Path) -> None:
     assert all(b"POT-Creation-Date: 1980-01-01" in (copy / f"{place}.mo").read_bytes() for place in PLACES)
 
 
-def test_editable_install_makes_the_catalogues(copy: Path) -> None:
+def test_editable_install_makes_the_generated_files(copy: Path) -> None:
     built(copy, "build_editable")
+    assert {path.name for path in (copy / PAGES).iterdir()} == flask_pages()
     assert all((copy / f"{place}.mo").stat().st_size > 1000 for place in PLACES)
 
 
-def test_outdated_catalogue_is_recompiled(copy: Path) -> None:
-    fresh = {path: path.read_bytes() for path in compile_catalogues(copy)}
-    old = next(iter(fresh))
-    old.write_bytes(b"older")
-    assert {path: path.read_bytes() for path in compile_catalogues(copy)} == fresh
-    assert [path for path in old.parent.iterdir() if path.suffix not in (".po", ".mo")] == []
+def test_outdated_files_are_made_again(copy: Path) -> None:
+    fresh = {path: path.read_bytes() for path in generate(copy)}
+    for old in (next(iter(fresh)), copy / PAGES / "base.html"):
+        old.write_bytes(b"older")
+    assert {path: path.read_bytes() for path in generate(copy)} == fresh
+    assert {path.suffix for old in fresh for path in old.parent.iterdir()} == {".po", ".mo", ".html"}
 
 
 def test_unreadable_translation_stops_the_build(copy: Path) -> None:

@@ -77,7 +77,7 @@ def test_english_is_the_fallback() -> None:
 
 def test_catalogues_are_loaded_on_first_use() -> None:
     program = (
-        "import sys, phone_verify, phone_verify.verifier\n"
+        "import sys, phone_verify, phone_verify.verifier.blocking\n"
         "print('gettext' in sys.modules, 'phone_verify.i18n.texts' in sys.modules)\n"
         "import phone_verify.config.settings, phone_verify.api\n"
         "from phone_verify.i18n.texts import texts_in\n"

@@ -33,7 +33,7 @@ from phone_verify.i18n.texts import (
     reason_text,
     texts_in,
 )
-from phone_verify.model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
+from phone_verify.model import Cause, Channel, CodeSource, Outcome, Reason, Started, Status, Verification
 from phone_verify.segments import segments
 from tests.core.harness import Harness, sms
 
@@ -364,5 +364,5 @@ def test_flash_call_asks_for_as_many_digits_as_it_has(count: int | None, digits:
 def _record(state: Status, code_source: CodeSource) -> Verification:
     harness = Harness(sms())
     outcome = harness.start()
-    assert outcome.verification is not None
+    assert isinstance(outcome, Started)
     return replace(outcome.verification, status=state, code_source=code_source)

@@ -19,7 +19,7 @@ def schema(site: SiteTarget) -> None:
     try:
         if site.given is None:
             raise click.ClickException(site.faults[0].says)
-        store = Settings.read(site.given.values, site.given.environ).store or site.given.default_store()
+        store = Settings.from_mapping(site.given.values, site.given.environ).store or site.given.default_store()
         scheme = store.partition(":")[0]
         if scheme == "orm":
             raise click.ClickException("PHONE_VERIFY_STORE is orm:, Django's database. Run `manage.py migrate`.")

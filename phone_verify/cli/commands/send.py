@@ -43,7 +43,7 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
         if site.given is None:
             raise ConfigurationError(site.faults[0].says)
         given = _with_keys(site.given)
-        settings = Settings.read(given.values, given.environ)
+        settings = Settings.from_mapping(given.values, given.environ)
         router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
         verifier = given.site().verifier
     except ConfigurationError as error:
@@ -77,6 +77,6 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
 
 def _with_keys(given: SiteConfig) -> SiteConfig:
     """Add a random key if the store is in memory and no keys are set: nothing outlives this run."""
-    settings = Settings.read(given.values, given.environ)
+    settings = Settings.from_mapping(given.values, given.environ)
     alone = not given.framework and (settings.store or given.default_store()).startswith("memory:")
     return replace(given, framework_keys=lambda: [token_urlsafe(48)]) if alone else given

@@ -129,7 +129,7 @@ class Visit:
             settles_after=settles_after,
         )
 
-    def open_wait(self, phone: str, *, life: timedelta, webhook: str | None, held: Held | None = None) -> Wait:
+    def open_wait(self, phone: str, *, ttl: timedelta, webhook: str | None, held: Held | None = None) -> Wait:
         """Wait for a phone to call one of the provider's lines; then send the text held back for
         it.
         """
@@ -138,7 +138,7 @@ class Visit:
             phone,
             provider=self.provider.name,
             lines=lines[:1] if self.variant("line") == "same" else lines,
-            life=life,
+            ttl=ttl,
             webhook=webhook,
             held=held,
         )

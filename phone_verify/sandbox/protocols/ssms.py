@@ -120,7 +120,7 @@ def _push_msg(visit: Visit, fields: _Data) -> _Data:
     life = _life(fields)
     at_once = visit.variant("call_protection") == "at_once"
     held = None if at_once else Held(sender, text, code, visit.fault.copies)
-    wait = visit.open_wait(phone, life=life, webhook=None, held=held)
+    wait = visit.open_wait(phone, ttl=life, webhook=None, held=held)
     id = visit.send_message(phone, channel="sms", sender=sender, text=text, code=code).id if at_once else wait.id
     return {**_receipt(visit, id), "sender_name": sender, "call_to_number": wait.line[1:]}
 
@@ -132,7 +132,7 @@ def _wait_call(visit: Visit, fields: _Data) -> _Data:
     hook = _text(fields, "hook_url")
     if hook and not hook.startswith(("http://", "https://")):
         raise RefusedError("missing_parameters")
-    wait = visit.open_wait(phone, life=life, webhook=hook or visit.network.webhooks().get(PROVIDER.name))
+    wait = visit.open_wait(phone, ttl=life, webhook=hook or visit.network.webhooks().get(PROVIDER.name))
     data = {
         "call_to_number": wait.line[1:],
         "id_call": str(_FIRST_ID + wait.id),

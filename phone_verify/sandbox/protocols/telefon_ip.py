@@ -214,7 +214,7 @@ def get_billing_csv(visit: Visit) -> Answer:
 
 def _start(visit: Visit, written: object, webhook: str | None) -> Answer:
     phone = _phone(visit, written)
-    wait = visit.open_wait(phone, life=LIFE, webhook=webhook)
+    wait = visit.open_wait(phone, ttl=LIFE, webhook=webhook)
     shown_id = _outer_id(wait.id)
     data: dict[str, object] = {
         "auth_phone": wait.line.removeprefix("+"),

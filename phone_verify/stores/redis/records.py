@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening
-from ...model import Channel, CodeSource, Failures, Status, Verification
+from ...model import Channel, CodeSource, Failures, Request, Status, Verification
 from ...phone import PhoneNumber
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -65,13 +65,14 @@ def digest(digest: bytes | None) -> str:
 
 def opening_values(opening: Opening) -> tuple[str, ...]:
     """Return the values of a new record up to its times, which the server sets."""
+    request = opening.request
     return (
-        plain(opening.id),
-        opening.phone.e164,
-        plain(opening.purpose),
-        plain(opening.service),
-        opening.binding.hex(),
-        optional(opening.locale),
+        plain(request.id),
+        request.phone.e164,
+        plain(request.purpose),
+        plain(request.service),
+        request.binding.hex(),
+        optional(request.locale),
         opening.channel.value,
         plain(opening.driver),
         opening.plan.code_source.value,
@@ -89,7 +90,7 @@ def opening_values(opening: Opening) -> tuple[str, ...]:
         "1",  # sends
         "",  # redeemed
         "",  # released_lines
-        flag(opening.trusted),
+        flag(request.trusted),
         "0",  # pending_checks
     )
 
@@ -111,7 +112,7 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
         optional(attachment.line.e164 if attachment.line is not None else None),
         attachment.plan.code_source.value,
         str(attachment.plan.attempts),
-        str(microseconds(attachment.plan.life)),
+        str(microseconds(attachment.plan.ttl)),
         attachment.channel.value,
         plain(attachment.driver),
         plain(attachment.key_id),
@@ -135,12 +136,18 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
     more = values[_OLD_VALUES:VALUES] if len(values) >= VALUES else ("", "", "0", "0", "0", "")
     subject, budget, mistakes, tallied_short, tallied_long, by_pair = more
     return Verification(
-        id=id,
-        tag=id[:TAG_LENGTH],
-        phone=PhoneNumber(phone),
-        purpose=purpose,
-        service=service,
-        binding=bytes.fromhex(binding),
+        request=Request(
+            id=id,
+            tag=id[:TAG_LENGTH],
+            phone=PhoneNumber(phone),
+            purpose=purpose,
+            service=service,
+            binding=bytes.fromhex(binding),
+            locale=locale[1:] if locale else None,
+            trusted=bool(trusted),
+            subject=subject,
+            budget=budget,
+        ),
         channel=_CHANNELS[channel],
         driver=driver,
         code_source=_CODE_SOURCES[code_source],
@@ -152,7 +159,6 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         short=bool(short),
         attempts_left=int(attempts_left),
         sends=int(sends),
-        locale=locale[1:] if locale else None,
         created_at=time_of(created_at),
         expires_at=time_of(expires_at),
         resend_at=time_of(resend_at),
@@ -165,10 +171,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         polled_at=time_of(polled_at) if polled_at else None,
         acked_send=int(acked_send),
         released_lines=_released_lines(released_lines) if released_lines else "",
-        trusted=bool(trusted),
         pending_checks=int(pending_checks),
-        subject=subject,
-        budget=budget,
         mistakes=int(mistakes),
         tallied_short=int(tallied_short),
         tallied_long=int(tallied_long),

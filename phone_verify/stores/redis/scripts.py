@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from ... import lifecycle, limits, model, policy
+from ... import lifecycle, limits, lines, model, policy
 from ..base import PURGE_PER_START
 
 #: The constants of the Python rules, under the names that the scripts use; durations in
@@ -22,12 +22,12 @@ _NUMBERS = {
     "HARD_LIFE": policy.HARD_LIFE,
     "HARD_RESEND_DELAY": policy.HARD_RESEND_DELAY,
     "HOUR": timedelta(hours=1),
-    "LINE_REST": lifecycle.LINE_REST,
+    "LINE_REST": lines.LINE_REST,
     "LONGEST_LOCK": policy.LONGEST_LOCK,
     "LONG_CODE": policy.LONG_CODE,
     "MOST_FIELDS": 40,
-    "MOST_RELEASED": lifecycle._MOST_RELEASED,
-    "PAIR_REST": lifecycle.PAIR_REST,
+    "MOST_RELEASED": lines.MOST_RELEASED,
+    "PAIR_REST": lines.PAIR_REST,
     "POLL_INTERVAL": lifecycle.POLL_INTERVAL,
     "PROOF_LIFE": lifecycle.PROOF_LIFE,
     "SEND_WINDOW": policy.SEND_WINDOW,

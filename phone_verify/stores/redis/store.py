@@ -152,9 +152,9 @@ class _Verbs:
             opening.id,
             now,
             *opening_values(opening),
-            opening.subject,
-            opening.budget.value,
-            str(microseconds(opening.plan.life)),
+            opening.request.subject,
+            opening.request.budget,
+            str(microseconds(opening.plan.ttl)),
             str(microseconds(resend_delay(opening.resend_after, 1))),
             flag(opening.short),
             str(limits.failures),
@@ -230,7 +230,7 @@ class _Verbs:
         record = reply.read()
         if record is None:
             return None
-        return ResolvedCheck(record, proven=reply.word == "proven", failures=reply.failures, tally=reply.tally())
+        return ResolvedCheck(record, verified=reply.word == "proven", failures=reply.failures, tally=reply.tally())
 
     async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
         told = (

@@ -10,13 +10,14 @@ from typing import Any
 
 from ... import limits
 from ...limits import Quota, Tally, TallyChange, Window
-from ...model import Channel, CodeSource, Failures, Status, Verification
+from ...model import Channel, CodeSource, Failures, Request, Status, Verification
 from ...phone import PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
 from ...purposes import Budget, failure_key
 
 #: A record's fields, in order; `read_at` is not stored, the server's time is read in its place.
-FIELDS = tuple(field.name for field in fields(Verification) if field.name != "failures")
+_REQUEST = tuple(field.name for field in fields(Request))
+FIELDS = (*_REQUEST, *(field.name for field in fields(Verification) if field.name not in ("request", "failures")))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -59,7 +60,7 @@ def record_of(row: Sequence[Any], read_at: datetime) -> Verification:
         if values[place] is not None:
             values[place] = made(values[place])
     values[READ_AT] = read_at
-    return Verification(*values)
+    return Verification(Request(*values[: len(_REQUEST)]), *values[len(_REQUEST) :])
 
 
 #: Storage form of values that are not plain text or numbers.

@@ -12,6 +12,7 @@ from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
+from ...lines import PAIR_REST
 from ...model import IncomingCall, Status, Verification
 from ..base import checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
@@ -106,7 +107,7 @@ class RowStore:
                 opening,
                 turn.siblings(opening.tag, at) if opening.shown else (),
                 [(quota, phone.window(quota.key)) for quota in quotas],
-                phone.failures_of(opening.failure_key),
+                phone.failures_of(opening.request.failure_key),
                 limits,
                 at,
             )
@@ -129,7 +130,7 @@ class RowStore:
             if record is None:
                 return Denied(DenialReason.CLOSED)
             by_line = attachment.line is not None
-            siblings = turn.siblings(record.tag, at - lifecycle.PAIR_REST) if by_line else ()
+            siblings = turn.siblings(record.tag, at - PAIR_REST) if by_line else ()
             attached = lifecycle.attach(record, attachment, siblings, at)
             if not isinstance(attached, Denied):
                 # A line is reserved for one claim, also after a power failure.
@@ -243,7 +244,7 @@ class RowStore:
     async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
         def step(turn: Transaction) -> Verification | None:
             record, phone, at = turn.record(id)
-            due = lifecycle.proof_due(record, binding, subject, at)
+            due = lifecycle.redeem(record, binding, subject, at)
             if due is not None:
                 turn.write(self._writes.redeem, phone, due, at)
             return due
@@ -295,7 +296,7 @@ class RowStore:
         """Write the effects of an answer."""
         record = answer.record
         phone.fail(record.failure_key, answer.failures)
-        if answer.proven:
+        if answer.verified:
             phone.succeed(record)
         tally = tally_rows(answer.tally, answering.address, at)
         if tally and turn.alone and not self._writes.at_once:

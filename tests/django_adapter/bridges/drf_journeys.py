@@ -13,7 +13,7 @@ from django.test import Client
 from rest_framework.response import Response
 from rest_framework.test import APIClient
 
-from phone_verify import PhoneNumber
+from phone_verify import PhoneNumber, Started
 from phone_verify_django.drf import ExchangeView
 from phone_verify_django.models import VerifiedPhone
 from phone_verify_django.site import current_site
@@ -80,8 +80,7 @@ def test_proof_works_once_and_for_its_purpose(phone_outbox: Any) -> None:
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_proof")
     verifier = current_site().verifier
     outcome = verifier.start(PhoneNumber(PHONE), purpose="confirm")
-    assert outcome.verification is not None
-    assert outcome.secret is not None
+    assert isinstance(outcome, Started)
     checked = verifier.check(outcome.verification.id, outcome.secret, phone_outbox.last_code(PHONE))
     assert post(TOKEN, {"proof": checked.proof}, outcome.secret).json()["code"] == "invalid_proof"
 

@@ -1,0 +1,1 @@
+"""The operations of a verification, as coroutines and as blocking calls."""

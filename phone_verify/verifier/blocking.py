@@ -1,0 +1,274 @@
+"""The blocking verifier: the operations of `AsyncVerifier`, run to their end without an event loop."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from ..drivers.base import Starts
+from ..model import Channel, DeliveryReport, Outcome, Redeemed, Started, Verification, WebhookRequest
+from ..parts import Components
+from ..phone import PhoneNumber
+from ..policy import Policy
+from ..sync import run
+from .operations import AsyncVerifier
+
+
+class Verifier:
+    """Verifies phone numbers in blocking applications, like Django and Flask under WSGI.
+
+    Thread-safe; create one and reuse it. Every method that uses the store raises `StoreError` if
+    the store is unavailable, unless stated otherwise. The longer descriptions are in
+    `AsyncVerifier`.
+    """
+
+    def __init__(self, parts: Components) -> None:
+        self._flows = AsyncVerifier(parts)
+
+    @property
+    def policy(self) -> Policy:
+        """The rules in force."""
+        return self._flows.policy
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """The channels in use, in order of preference."""
+        return self._flows.channels
+
+    @property
+    def drivers(self) -> Mapping[str, Starts]:
+        """All configured drivers by name."""
+        return self._flows.drivers
+
+    @property
+    def flows(self) -> AsyncVerifier:
+        """The `AsyncVerifier` behind this verifier, for callers that combine coroutines."""
+        return self._flows
+
+    def tag(self, phone: PhoneNumber) -> str:
+        """Return the keyed digest under which a phone is counted and looked up.
+
+        Verification ids begin with it.
+        """
+        return self._flows.tag(phone)
+
+    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
+        """Return the trusted-device token for a browser that has just signed in with this phone.
+
+        It is valid for 180 days. `trusted_device` is the token that the browser presented before,
+        or an empty string.
+        """
+        return self._flows.remember_device(trusted_device, phone)
+
+    def start(
+        self,
+        phone: PhoneNumber,
+        *,
+        purpose: str = "login",
+        channel: Channel | None = None,
+        locale: str | None = None,
+        address: str | None = None,
+        shown: Collection[str] = (),
+        trusted_device: str = "",
+        subject: str = "",
+        owned: bool = False,
+        by_client: bool = False,
+        user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Started | Outcome:
+        """Start a verification: send a code, place a call or assign a number to call.
+
+        `phone`: the number to verify. `purpose`: what the proof can be redeemed for. `channel`: by
+        default the first preferred one that can serve. `locale`: language of the message.
+        `address`: the client's address, for quotas. `shown`: secrets that this browser presented;
+        its open verification for the same phone and purpose is cancelled. `trusted_device`: token
+        from `remember_device`. `subject`: id of the signed-in user, who alone can redeem the proof
+        unless the purpose is a sign-in. `owned`: the phone already belongs to that user.
+        `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
+        token at the provider (evand). `options`: options of this order for the driver that declares
+        them (evand: `event_id`).
+
+        Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
+        or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
+        record. Refusals: destination not allowed, not configured, channel unavailable, too many
+        requests (with `retry_after`), delivery failed (with `cause`). Raises `StoreError`, and
+        `ValueError` for a malformed `user_token` and for an unknown or malformed option.
+        """
+        return run(
+            self._flows.start(
+                phone,
+                purpose=purpose,
+                channel=channel,
+                locale=locale,
+                address=address,
+                shown=shown,
+                trusted_device=trusted_device,
+                subject=subject,
+                owned=owned,
+                by_client=by_client,
+                user_token=user_token,
+                options=options,
+            )
+        )
+
+    def resend(
+        self,
+        id: str,
+        secret: str,
+        *,
+        channel: Channel | None = None,
+        address: str | None = None,
+        owned: bool = False,
+        by_client: bool = False,
+        user_token: str | None = None,
+    ) -> Outcome:
+        """Send again for an open verification, on another `channel` if one is given.
+
+        Takes the id and the secret that `start` returned; the other arguments as for `start`. Never
+        resets attempts and never extends `expires_at`; each resend doubles the delay until the
+        next, up to ten minutes. Refusals: not found, closed, channel unavailable, too many
+        requests, delivery failed (the code sent before stays valid). Raises `StoreError`, and
+        `ValueError` for a malformed `user_token`.
+        """
+        return run(
+            self._flows.resend(
+                id, secret, channel=channel, address=address, owned=owned, by_client=by_client, user_token=user_token
+            )
+        )
+
+    def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
+        """Check the code that the user typed.
+
+        The outcome for a correct code holds `proof`, for `redeem`. `typed` may contain spaces,
+        dashes and non-ASCII digits. `address` is the client's address, for the limit on its wrong
+        answers. Consuming the attempt and comparing the code is one atomic step, so concurrent
+        guesses cannot exceed the limit. Refusals: not found, closed, malformed code (no attempt
+        consumed), too many requests, wrong code, provider unavailable (attempt consumed). Raises
+        `StoreError`.
+        """
+        return run(self._flows.check(id, secret, typed, address=address))
+
+    def poll(self, id: str, secret: str) -> Outcome:
+        """Return the current status, with `proof` once verified.
+
+        Refusal: not found. Raises `StoreError`. For an open inbound call the provider is queried,
+        every three seconds at most.
+        """
+        return run(self._flows.poll(id, secret))
+
+    def get(self, id: str, secret: str) -> Outcome:
+        """Return the current status, with `proof` once verified, without a request to a provider.
+
+        Refusal: not found. Raises `StoreError`.
+        """
+        return run(self._flows.get(id, secret))
+
+    def receive(self, driver_name: str, request: WebhookRequest) -> bool:
+        """Process a webhook for this driver; return True if it verified an inbound call.
+
+        Check the secret in the webhook's URL first: this method does not. If the provider can be
+        queried, the webhook only triggers a query. Delivery reports are only logged. Raises
+        `StoreError`.
+        """
+        return run(self._flows.receive(driver_name, request))
+
+    def delivery(self, id: str) -> DeliveryReport | None:
+        """Query the provider for the delivery status of the last order; None if it is unknown.
+
+        For server code: the secret is not required. The result proves nothing and changes nothing.
+        Raises `StoreError`.
+        """
+        return run(self._flows.delivery(id))
+
+    def cancel(self, id: str, secret: str) -> Outcome:
+        """Cancel an open verification.
+
+        A closed one is left unchanged. Refusal: not found. Raises `StoreError`.
+        """
+        return run(self._flows.cancel(id, secret))
+
+    def redeem(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
+        """Consume a proof and return what it proves, or None if it is not valid.
+
+        `secrets`: those that the browser presented; one must be the verification's. `purposes`:
+        those you accept. `subject`: id of the signed-in user; it must equal the one given to
+        `start` unless the purpose is a sign-in. A proof is valid once, for five minutes; consuming
+        it is atomic, so of concurrent calls one succeeds. Raises `StoreError`.
+        """
+        return run(self._flows.redeem(proof, secrets, purposes, subject=subject))
+
+    def foresee(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
+        """Return what `redeem` would return now, without consuming the proof.
+
+        The arguments are those of `redeem`. Raises `StoreError`.
+        """
+        return run(self._flows.foresee(proof, secrets, purposes, subject=subject))
+
+    def find_open(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
+        """Return the open verification for this phone and purpose, or None.
+
+        `held` are the (id, secret) pairs to search, newest first; six at most are read. Raises
+        `StoreError`.
+        """
+        return run(self._flows.find_open(phone, purpose, held))
+
+    def notify(self, phone: PhoneNumber, text: str) -> bool:
+        """Send `text`, which holds no code, by SMS; return whether a provider accepted it.
+
+        It counts towards the quotas of the number's prefix and of the site. Never raises: errors
+        are logged.
+        """
+        return run(self._flows.notify(phone, text))
+
+    def unlock(self, phone: PhoneNumber) -> bool:
+        """Reset the failure counters of a phone and their lockouts.
+
+        Return whether there were any. Raises `StoreError`. For staff and support, after they have
+        identified the person who asks for it.
+        """
+        return run(self._flows.unlock(phone))
+
+    def session_generation(self, subject: str) -> int:
+        """Return how often `end_sessions` was called for this subject (a user, as text).
+
+        Store it in each new session and pass it to `sessions_ended`. Raises `StoreError`.
+        """
+        return run(self._flows.session_generation(subject))
+
+    def sessions_ended(self, subject: str, generation: int) -> bool:
+        """Return whether sessions that started under this generation were ended.
+
+        Raises `StoreError`.
+        """
+        return run(self._flows.sessions_ended(subject, generation))
+
+    def end_sessions(self, subject: str) -> None:
+        """End all current sessions of this subject: `sessions_ended` returns True for them.
+
+        Raises `StoreError`.
+        """
+        run(self._flows.end_sessions(subject))
+
+    def cancel_by_id(self, id: str) -> bool:
+        """Cancel an open verification without its secret.
+
+        Return whether it was open. Raises `StoreError`. For server code, like an admin action.
+        """
+        return run(self._flows.cancel_by_id(id))
+
+    def purge(self, limit: int = 1000) -> int:
+        """Delete at most `limit` expired records and counters.
+
+        Return how many. Raises `StoreError`.
+        """
+        return run(self._flows.purge(limit))
+
+    def erase(self, phone: PhoneNumber) -> int:
+        """Delete everything stored about a phone, counters included.
+
+        Return the number of verifications deleted. Raises `StoreError`.
+        """
+        return run(self._flows.erase(phone))

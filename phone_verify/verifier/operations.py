@@ -1,0 +1,483 @@
+"""The verification operations (start, resend, check, poll, receive, cancel, redeem).
+
+Each operation is written once, as a coroutine over a `Store` and a `Transport`. `AsyncVerifier`
+exposes the coroutines; `Verifier` of `blocking.py` runs them to completion without an event loop,
+over a store and a transport that never suspend. This module only orders the I/O: the rules are in
+`lifecycle.py` and are applied inside the store's steps; `admission.py` counts an order and selects
+its drivers.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+
+from ..codes import binding_digest, new_id, new_secret, normalise
+from ..delivery import Undelivered
+from ..drivers.base import ChecksRemotely
+from ..errors import ProviderError, UnclearError
+from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
+from ..inbound import InboundCalls
+from ..lifecycle import AttemptResult, Opening, Spent, has_proof, redeem
+from ..limits import Answering, DenialReason, Denied
+from ..model import (
+    Channel,
+    CodeSource,
+    Outcome,
+    Reason,
+    Redeemed,
+    Request,
+    Started,
+    Status,
+    Verification,
+    WebhookRequest,
+    is_id,
+    is_token,
+)
+from ..parts import Components
+from ..phone import PhoneKind, PhoneNumber
+from ..policy import VOICE_CHANNELS
+from ..purposes import Budget
+from ..test_numbers import BY_TEST_NUMBER
+from ..tokens.proof import Proofs
+from ..tokens.trusted_device import TrustedDevices
+from .admission import Admission, Candidate, Sends, wrong_answers_key
+from .server_code import ServerOperations
+
+log = logging.getLogger("phone_verify")
+
+#: The cookie holds the last five secrets of a browser, the header one; further secrets are ignored.
+MAX_SECRETS = 6
+
+P = ParamSpec("P")
+T = TypeVar("T")
+_Flow: TypeAlias = "Callable[Concatenate[AsyncVerifier, P], Coroutine[Any, Any, T]]"
+
+
+def _operation(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
+    """Emit an event with the outcome, the duration and the time spent on providers."""
+
+    def around(flow: _Flow[P, T]) -> _Flow[P, T]:
+        @wraps(flow)
+        async def wrapper(self: AsyncVerifier, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            events, ticks = self._parts.events, self._parts.ticks
+            if not events.has_listeners:
+                return await flow(self, *args, **kwargs)
+            phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
+            with events.span(name), collect_provider_use() as use:
+                began, record = ticks(), VerificationEvent(name, UNAVAILABLE, phone=phone.hint if phone else None)
+                try:
+                    result = await flow(self, *args, **kwargs)
+                    record = event_for(name, result, phone, self.keyring.tag(phone) if phone else None)
+                finally:
+                    events.emit(use.added_to(replace(record, seconds=ticks() - began)))
+                return result
+
+        return wrapper
+
+    return around
+
+
+class AsyncVerifier(ServerOperations):
+    """Verifies phone numbers in async applications.
+
+    Create one and reuse it across tasks and event loops. The store and the transport must not block
+    the event loop. Cancelling a call has the same effect as a crash: the record remains until it
+    expires. `Verifier` has the same methods without `await`.
+    """
+
+    def __init__(self, parts: Components) -> None:
+        super().__init__(parts)
+        self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
+        self._proofs = Proofs(parts.keyring, *parts.audiences)
+        self._trusted_devices = TrustedDevices(parts.keyring, *parts.audiences)
+        self._admission = Admission(parts, self._planner)
+        self._limits, self._rights = self._admission.limits, parts.rights
+
+    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
+        """Return the trusted-device token for a browser that has just signed in with this phone.
+
+        The browser presents it with its next starts; it is valid for 180 days. `trusted_device` is
+        the token that the browser presented before, or an empty string.
+        """
+        return self._trusted_devices.remember(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
+
+    @_operation("start")
+    async def start(
+        self,
+        phone: PhoneNumber,
+        *,
+        purpose: str = "login",
+        channel: Channel | None = None,
+        locale: str | None = None,
+        address: str | None = None,
+        shown: Collection[str] = (),
+        trusted_device: str = "",
+        subject: str = "",
+        owned: bool = False,
+        by_client: bool = False,
+        user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
+    ) -> Started | Outcome:
+        """Send a code, place a call or assign a number to call.
+
+        Return `Started` with the verification and its secret, or the outcome with the refusal.
+        Without `channel`, the first preferred channel that can serve this phone is used. `address`
+        is the client's address, for the quotas per address. `shown` are the secrets that the same
+        browser presented: its open verification for this phone and purpose is cancelled.
+        `trusted_device` is the token that `remember_device` returned for this browser; its sends
+        and wrong answers then count separately. `subject` is the id of the signed-in user, if any:
+        only this user can redeem the proof, unless the purpose is a sign-in. `owned` means that the
+        phone already belongs to this user: sends for `confirm` then have a separate quota, which
+        other clients cannot exhaust. `by_client` means that a visitor triggered this start rather
+        than your code: a reserved share of the quotas that span phones is then not available.
+        `user_token` is the user's token at the provider, for a driver that sends with it (evand);
+        other drivers do not receive it. `options` are for the driver that declares them (evand:
+        `event_id`), in place of its DSN's.
+
+        Refusals: destination not allowed, not configured, channel unavailable, too many requests,
+        delivery failed. Raises `StoreError` if the store is unavailable and `ValueError` for a
+        malformed `user_token` and for an unknown or malformed option.
+        """
+        _require_token(user_token)
+        self._delivery.check_options(options or {})
+        channel = None if channel is None else Channel(channel)
+        if refusal := self._refused_destination(phone, channel):
+            return Outcome(refusal)
+        secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
+        trusted = self._trusted_devices.recognizes(trusted_device, tag, self._now() or datetime.now(UTC))
+        apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
+        sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
+        bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]
+        budget = self._admission.budget(phone, purpose, subject)
+
+        async def open_with(candidate: Candidate) -> Verification | Denied:
+            request = Request(
+                id=new_id(tag, self._parts.random_bytes),
+                tag=tag,
+                phone=phone,
+                purpose=purpose,
+                service="default",
+                binding=binding_digest(secret),
+                locale=locale,
+                trusted=trusted,
+                subject=self.keyring.subject(subject),
+                budget=budget.value,
+            )
+            opening = self._opening(request, candidate, bindings)
+            return await self._store.open(opening, sends.of_phone, self._limits, self._now())
+
+        channels = [channel] if channel else self.router.preferred
+        admitted = await self._admission.admit(sends, phone, purpose, channels, open_with, budget)
+        if isinstance(admitted, Denied):
+            return _throttled(admitted)
+        carried = await self._delivery.carry(admitted, bindings, again=False, user_token=user_token, options=options)
+        if isinstance(carried, Undelivered):
+            if carried.refused:
+                await sends.give_back(admitted.record)
+            await self._store.settle(admitted.record.id, Status.FAILED, self._now())
+            return Outcome(Reason.DELIVERY_FAILED, cause=carried.cause)
+        if isinstance(carried, Denied):
+            return self._outcome_of(carried)
+        return Started(verification=carried, secret=secret, channels=self._admission.resendable(carried))
+
+    @_operation("resend")
+    async def resend(
+        self,
+        id: str,
+        secret: str,
+        *,
+        channel: Channel | None = None,
+        address: str | None = None,
+        owned: bool = False,
+        by_client: bool = False,
+        user_token: str | None = None,
+    ) -> Outcome:
+        """Send again, on another channel if one is given.
+
+        Never resets attempts, never extends `expires_at`. Refusals: not found, closed, channel
+        unavailable, too many requests, delivery failed (the code sent before stays valid).
+        """
+        _require_token(user_token)
+        channel = None if channel is None else Channel(channel)
+        found = await self._bound(id, secret)
+        if isinstance(found, Outcome):
+            return found
+        if not found.open:
+            return self._outcome_for(found, Reason.CLOSED)
+        others = (c for c in self.router.preferred if c is not found.channel)
+        channels = [channel] if channel else [found.channel, *others]
+        if not any(self._admission.route(c, found.phone, found.purpose) for c in channels):
+            return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
+        apart, reserved = found.purpose if owned or not by_client else None, found.trusted or not by_client
+        sends = Sends(self._parts, found.phone, found.tag, apart, address, trusted=found.trusted, reserved=reserved)
+        binding = binding_digest(secret)
+
+        async def reopen_with(candidate: Candidate) -> Verification | Denied:
+            return await self._store.reopen(
+                id, binding, candidate.short, sends.of_phone, self._limits, self.policy.resend_after, self._now()
+            )
+
+        admitted = await self._admission.admit(
+            sends, found.phone, found.purpose, channels, reopen_with, found.counts_as, found
+        )
+        if not isinstance(admitted, Denied):
+            carried = await self._delivery.carry(admitted, [binding], again=True, user_token=user_token)
+            if isinstance(carried, Undelivered):
+                if carried.refused:
+                    await sends.give_back(admitted.record)
+                outcome = self._outcome_for(await self._store.get(id, self._now()), Reason.DELIVERY_FAILED)
+                return replace(outcome, cause=carried.cause)
+            return self._outcome_of(carried)
+        if admitted.why is DenialReason.CLOSED:
+            return self._outcome_for(admitted.record, Reason.CLOSED)
+        if admitted.why is DenialReason.UNBOUND:
+            return Outcome(Reason.NOT_FOUND)
+        return replace(_throttled(admitted), verification=admitted.record)
+
+    @_operation("check")
+    async def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
+        """Check a code as the user typed it; the outcome for a correct code holds the proof.
+
+        `address` is the client's address, for the limit on its wrong answers over all phones.
+        Consuming the attempt and comparing the code is one atomic step of the store. Refusals: not
+        found, closed, malformed code (no attempt consumed), too many requests, wrong code, provider
+        unavailable (the provider could not check its code; the attempt is consumed).
+        """
+        if not is_id(id):
+            return Outcome(Reason.NOT_FOUND)
+        code = normalise(typed) or ""
+        digests = self.keyring.digests(id, code)
+        answering = Answering(wrong_answers_key(self.keyring, address), self._rights.due())
+        spent = await self._store.spend(
+            id, binding_digest(secret), digests, len(code), self._limits, answering, self._now()
+        )
+        if isinstance(spent, Denied):
+            match spent.why:
+                case DenialReason.UNBOUND:
+                    return Outcome(Reason.NOT_FOUND)
+                case DenialReason.CLOSED:
+                    return self._outcome_for(spent.record, Reason.CLOSED)
+                case DenialReason.NO_CODE | DenialReason.OTHER_LENGTH:
+                    return self._outcome_for(spent.record, Reason.MALFORMED_CODE)
+                case _:
+                    return Outcome(Reason.TOO_MANY_REQUESTS, spent.record, spent.retry_after)
+        if spent.answer is AttemptResult.TAKEN:
+            return await self._check_remotely(spent, code, answering)
+        if spent.answer is AttemptResult.RIGHT:
+            self._rights.add(answering.rights)
+        return self._outcome_for(spent.record, None if spent.answer is AttemptResult.RIGHT else Reason.WRONG_CODE)
+
+    @_operation("poll")
+    async def poll(self, id: str, secret: str) -> Outcome:
+        """Return the current status; the outcome holds the proof once verified.
+
+        For an open inbound call the provider is queried, every three seconds at most for one
+        verification, over all processes. Without a change the outcome is the same as that of `get`.
+        Refusal: not found. Raises `StoreError`.
+        """
+        found = await self._bound(id, secret)
+        if isinstance(found, Outcome):
+            return found
+        binding = binding_digest(secret)
+        if self._inbound.may_query(found) and await self._store.may_poll(id, binding, self._now()):
+            await self._inbound.query(found)
+            found = await self._store.get(id, self._now()) or found
+        return self._outcome_for(found)
+
+    async def get(self, id: str, secret: str) -> Outcome:
+        """Return the current status without a request to a provider.
+
+        The outcome holds the proof once verified, until it is redeemed or five minutes old.
+        Refusal: not found, for an unknown id as for a secret that is not the verification's. Raises
+        `StoreError`.
+        """
+        found = await self._bound(id, secret)
+        return found if isinstance(found, Outcome) else self._outcome_for(found)
+
+    @_operation("receive")
+    async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
+        """Process a webhook for this driver; return True if it verified an inbound call.
+
+        The caller must have checked the secret in the webhook's URL. If the provider can be
+        queried, the event only triggers a query and the response decides; otherwise the event must
+        match exactly one open claim. Delivery reports are only logged. Raises `StoreError`.
+        """
+        return await self._inbound.receive(driver_name, request)
+
+    @_operation("cancel")
+    async def cancel(self, id: str, secret: str) -> Outcome:
+        """Cancel an open verification.
+
+        A closed one is left unchanged, and the outcome is a success too. Refusal: not found. Raises
+        `StoreError`.
+        """
+        found = await self._bound(id, secret)
+        if isinstance(found, Outcome):
+            return found
+        await self._store.settle(id, Status.CANCELLED, self._now())
+        return Outcome()
+
+    @_operation("redeem")
+    async def redeem(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
+        """Consume a proof for one of these purposes.
+
+        Return what it proves, or None if it is not valid. A proof is valid once, for five minutes,
+        and only with the secret of its verification, which must be among `secrets`; at most six are
+        tried. Unless the purpose is a sign-in, `subject` must equal the one given to `start`: the
+        id of the signed-in user. Consuming is atomic: of concurrent calls one succeeds. Raises
+        `StoreError`.
+        """
+        id = self._proofs.verify(proof, purposes, self._now() or datetime.now(UTC))
+        if id is None:
+            return None
+        for secret in list(secrets)[:MAX_SECRETS]:
+            record = await self._store.redeem(id, binding_digest(secret), self.keyring.subject(subject), self._now())
+            if record is not None and record.closed_at is not None:
+                return _redeemed(record, record.closed_at)
+        return None
+
+    @_operation("look")
+    async def foresee(
+        self, proof: str, secrets: Collection[str], purposes: Collection[str], *, subject: str = ""
+    ) -> Redeemed | None:
+        """Return what `redeem` would return now, without consuming the proof.
+
+        The arguments are the same. Use it to decide before redeeming whether the proof may be used.
+        Raises `StoreError`.
+        """
+        id = self._proofs.verify(proof, purposes, self._now() or datetime.now(UTC))
+        if id is None:
+            return None
+        own = self.keyring.subject(subject)
+        for secret in list(secrets)[:MAX_SECRETS]:
+            found = await self._bound(id, secret)
+            if isinstance(found, Verification) and found.closed_at is not None:
+                due = redeem(found, binding_digest(secret), own, found.read_at)
+                return _redeemed(due, found.closed_at) if due is not None else None
+        return None
+
+    async def find_open(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
+        """Return the open verification for this phone and purpose, or None.
+
+        `held` are the (id, secret) pairs to search, for example those in the cookie; at most six
+        are read. Raises `StoreError`.
+        """
+        tag = self.keyring.tag(phone)
+        for id, secret in held[:MAX_SECRETS]:
+            if id.startswith(tag):
+                found = await self._bound(id, secret)
+                if isinstance(found, Verification) and found.open and found.purpose == purpose:
+                    return found
+        return None
+
+    def _outcome_of(self, attached: Verification | Denied) -> Outcome:
+        """Return the outcome of an order that a provider accepted or may have accepted."""
+        if not isinstance(attached, Denied):
+            return self._outcome_for(attached)
+        if attached.why is DenialReason.LINE_TAKEN:
+            return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
+        return self._outcome_for(attached.record, Reason.CLOSED)
+
+    async def _check_remotely(self, spent: Spent, code: str, answering: Answering) -> Outcome:
+        record = spent.record
+        driver = self.router.drivers().get(record.driver)
+        right: bool | None = None
+        if isinstance(driver, ChecksRemotely):
+            try:
+                right = await self._delivery.converse(driver.check(record.phone, code, record.reference), driver)
+            except (ProviderError, UnclearError) as error:
+                log.warning("%s could not check a code: %s", driver.name, error)
+        judged = await self._store.resolve_check(record.id, right, record.generation, answering, self._now())
+        if judged is None:
+            return Outcome(Reason.NOT_FOUND)
+        if judged.verified:
+            self._rights.add(answering.rights)
+            return self._outcome_for(judged.record)
+        if right is None:
+            return self._outcome_for(judged.record, Reason.PROVIDER_UNAVAILABLE)
+        # A correct answer for an open record was for a code that a resend has replaced.
+        late = right and not judged.record.open
+        return self._outcome_for(judged.record, Reason.CLOSED if late else Reason.WRONG_CODE)
+
+    # Helpers of the operations.
+
+    async def _bound(self, id: str, secret: str) -> Verification | Outcome:
+        record = await self._store.get(id, self._now()) if is_id(id) else None
+        if record is None or not hmac.compare_digest(record.binding, binding_digest(secret)):
+            return Outcome(Reason.NOT_FOUND)
+        return record
+
+    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> Reason | None:
+        allowed = self.policy.allowed_regions
+        if phone.kind is PhoneKind.REFUSED or (allowed is not None and phone.region not in allowed):
+            return Reason.DESTINATION_NOT_ALLOWED
+        if phone.kind is PhoneKind.FIXED and channel is not None and channel not in VOICE_CHANNELS:
+            return Reason.DESTINATION_NOT_ALLOWED
+        if not self.router.channels:
+            return Reason.NOT_CONFIGURED
+        if channel is not None and channel not in self.router.channels:
+            return Reason.CHANNEL_UNAVAILABLE
+        if not any(self.router.serves(c, phone) for c in ([channel] if channel else self.router.preferred)):
+            return Reason.DESTINATION_NOT_ALLOWED
+        return None
+
+    def _opening(self, request: Request, candidate: Candidate, shown: Sequence[bytes]) -> Opening:
+        planned, key_id, digest = candidate.plan, self.keyring.key_id, None
+        if planned.code_source is CodeSource.LOCAL and planned.code_length:
+            code = self._planner.code(
+                candidate.driver, key_id, request.id, request.phone, request.purpose, 1, planned.code_length
+            )
+            digest = self.keyring.digest(request.id, code)
+        return Opening(
+            request=request,
+            channel=candidate.channel,
+            driver=candidate.driver.name,
+            plan=planned,
+            key_id=key_id,
+            code_digest=digest,
+            resend_after=self.policy.resend_after,
+            short=candidate.short,
+            shown=shown,
+        )
+
+    def _outcome_for(self, record: Verification | None, reason: Reason | None = None) -> Outcome:
+        """Return the outcome for a client that holds the secret."""
+        if record is None:
+            return Outcome(reason or Reason.NOT_FOUND)
+        proof = None
+        if has_proof(record) and record.closed_at is not None:
+            proof = self._proofs.sign(record.id, record.purpose, record.closed_at)
+        return Outcome(reason, record, proof=proof, channels=self._admission.resendable(record))
+
+
+def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
+    return Redeemed(
+        phone=record.phone,
+        purpose=record.purpose,
+        service=record.service,
+        channel=record.channel,
+        assurance=record.assurance,
+        verification_id=record.id,
+        verified_at=verified_at,
+        by_test_number=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_TEST_NUMBER,
+        short=record.short,
+    )
+
+
+def _require_token(user_token: str | None) -> None:
+    if user_token is not None and not is_token(user_token):
+        raise ValueError("user_token: use 1 to 8000 printable ASCII characters without spaces, or None")
+
+
+def _throttled(refused: Denied) -> Outcome:
+    if refused.why is DenialReason.SHORT_CODES_CLOSED:
+        return Outcome(Reason.CHANNEL_UNAVAILABLE)
+    return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after)

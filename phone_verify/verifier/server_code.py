@@ -1,0 +1,156 @@
+"""The operations for server code: unlike those of a client, they require no secret."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from ..delivery import Delivery
+from ..drivers.base import ReportsDelivery, SendsNotices, Starts
+from ..errors import ProviderError, StoreError, UnclearError
+from ..limits import Denied, Quota
+from ..model import Channel, CodeSource, DeliveryReport, Status, is_id
+from ..parts import Components
+from ..phone import PhoneNumber
+from .admission import notice_quotas
+
+log = logging.getLogger("phone_verify")
+
+#: Retention of the count of a user's ended sessions: longer than any session or cookie lives.
+SESSIONS_KEPT = timedelta(days=3650)
+#: The largest number that the counter column of every store can hold.
+_MOST_GENERATIONS = 2**31 - 1
+
+
+class ServerOperations:
+    """Looks up, notifies, unlocks, cancels and deletes, on behalf of the site."""
+
+    def __init__(self, parts: Components) -> None:
+        self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
+        self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
+
+    @property
+    def channels(self) -> Sequence[Channel]:
+        """The channels in use, in order of preference."""
+        return self.router.channels
+
+    @property
+    def drivers(self) -> Mapping[str, Starts]:
+        """All configured drivers by name."""
+        return self.router.drivers()
+
+    def tag(self, phone: PhoneNumber) -> str:
+        """Return the keyed digest under which a phone is counted and looked up.
+
+        Verification ids begin with it.
+        """
+        return self.keyring.tag(phone)
+
+    async def delivery(self, id: str) -> DeliveryReport | None:
+        """Query the provider for the delivery status of the last order; None if it is unknown.
+
+        It is unknown for inbound calls, for drivers without status queries, and if the query fails,
+        which is logged. For server code: the secret is not required. The result proves nothing and
+        changes nothing. Raises `StoreError`.
+        """
+        record = await self._store.get(id, self._now()) if is_id(id) else None
+        if record is None or record.reference is None or record.code_source is CodeSource.NONE:
+            return None  # an inbound call involves no message from us
+        driver = self.router.drivers().get(record.driver)
+        if not isinstance(driver, ReportsDelivery):
+            return None
+        try:
+            return await self._delivery.converse(driver.delivery(record.reference), driver)
+        except (ProviderError, UnclearError) as error:
+            log.warning("%s could not report the delivery status of an order: %s", driver.name, error)
+            return None
+
+    async def session_generation(self, subject: str) -> int:
+        """Return how often `end_sessions` was called for this subject (a user, as text).
+
+        Store the number in each new session, and pass it to `sessions_ended` on later requests.
+        Raises `StoreError`.
+        """
+        low = high = 0
+        while await self.sessions_ended(subject, high):
+            low, high = high + 1, 2 * high + 1
+        while low < high:
+            middle = (low + high) // 2
+            if await self.sessions_ended(subject, middle):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    async def sessions_ended(self, subject: str, generation: int) -> bool:
+        """Return whether the sessions that started under this generation were ended.
+
+        `generation` is what `session_generation` returned when the session started. Raises
+        `StoreError`.
+        """
+        gate = Quota(self.keyring.bucket("sessions", subject), generation + 1, SESSIONS_KEPT, gate=True)
+        return isinstance(await self._store.count([gate], self._now()), Denied)
+
+    async def end_sessions(self, subject: str) -> None:
+        """End all current sessions of this subject.
+
+        `sessions_ended` returns True for their generations. Sessions started afterwards are not
+        affected. Raises `StoreError`.
+        """
+        counter = Quota(self.keyring.bucket("sessions", subject), _MOST_GENERATIONS, SESSIONS_KEPT)
+        await self._store.count([counter], self._now())
+
+    async def cancel_by_id(self, id: str) -> bool:
+        """Cancel an open verification by its id, without a secret; return whether it was open.
+
+        For server code, like an admin action. Raises `StoreError`.
+        """
+        return is_id(id) and await self._store.settle(id, Status.CANCELLED, self._now())
+
+    async def purge(self, limit: int = 1000) -> int:
+        """Delete at most `limit` expired records and counters; return how many were deleted.
+
+        Call it repeatedly, for example from a scheduled job, until it returns 0. Raises
+        `StoreError`.
+        """
+        return await self._store.purge(limit, self._now())
+
+    async def erase(self, phone: PhoneNumber) -> int:
+        """Delete everything that the store keeps about a phone, counters included.
+
+        Return the number of verifications deleted. Raises `StoreError`.
+        """
+        return await self._store.erase(self.keyring.tag(phone), self._now())
+
+    async def notify(self, phone: PhoneNumber, text: str) -> bool:
+        """Send a text without a code by SMS; return whether a provider accepted it.
+
+        It counts towards the quotas of the number's prefix and of the site. Never raises: errors
+        are logged.
+        """
+        driver = next((d for d in self.router.route(Channel.SMS, phone) if isinstance(d, SendsNotices)), None)
+        if driver is None:
+            log.warning("a notice was not sent: no SMS driver carries texts without a code to this number")
+            return False
+        try:
+            quotas = notice_quotas(self.policy, self.keyring, phone)
+            if isinstance(await self._store.count(quotas, self._now()), Denied):
+                log.warning("a notice was not sent: the quota of sends is used up")
+                return False
+            await self._delivery.converse(driver.notice(phone, text), driver)
+        except (ProviderError, UnclearError, StoreError) as error:
+            log.warning("%s did not send a notice: %s", driver.name, error)
+            return False
+        return True
+
+    async def unlock(self, phone: PhoneNumber) -> bool:
+        """Reset the failure counters of a phone and their lockouts, also those of trusted devices.
+
+        Return whether there were any. For the site's staff and support, after they have identified
+        the person who asks for it. Raises `StoreError`.
+        """
+        return await self._store.unlock(self.keyring.tag(phone), self._now())
+
+    def _now(self) -> datetime | None:
+        return self._parts.now()
