@@ -86,7 +86,7 @@ def test_concurrent_starts_wait_in_parallel(url: str, provider: Provider) -> Non
 
 
 def test_disconnected_visitor_leaves_no_reply_for_the_next(url: str, provider: Provider) -> None:
-    provider.together = threading.Barrier(2)
+    provider.asked, provider.together = threading.Semaphore(0), threading.Barrier(2)
     host = urlsplit(url)
     body = json.dumps({"phone": "+989120001000"}).encode()
     head = f"POST /phone/v1/verifications HTTP/1.1\r\nHost: {host.netloc}\r\nContent-Type: application/json\r\n"

@@ -98,6 +98,11 @@ def test_child_process_receives_sigint_in_background_run() -> None:
     assert "1 passed" in done.stdout
 
 
+def test_compiled_tests_are_kept() -> None:
+    """Also where PYTHONDONTWRITEBYTECODE is set."""
+    assert not sys.dont_write_bytecode
+
+
 def test_make_runs_what_readme_says() -> None:
     readme, makefile = ((ROOT / name).read_text("utf-8") for name in ("README.md", "Makefile"))
     [command] = re.findall(r"<!-- test command -->\n```sh\n.* && (.venv/bin/pytest .*)\n```\n<!-- end -->", readme)

@@ -287,6 +287,12 @@ def test_fixed_line_may_place_an_inbound_call() -> None:
     assert outcome.verification.channel is CALL
 
 
+def test_missing_channel_is_reported_even_at_a_limit() -> None:
+    harness = Harness(sms(), sends_per_hour_total=1)
+    harness.begun()
+    assert harness.start(FLASH).reason is Reason.CHANNEL_UNAVAILABLE
+
+
 def test_without_any_channel_nothing_can_start() -> None:
     assert Harness().start().reason is Reason.NOT_CONFIGURED
 
@@ -465,6 +471,24 @@ def test_a_fifth_of_the_quota_is_kept_for_your_code(quota: str) -> None:
     made = [harness.start(phone=phone, address="192.0.2.1", by_client=True).ok for phone in phones[:5]]
     assert made == [True] * 4 + [False]
     assert harness.start(phone=phones[5], address="192.0.2.1").ok
+
+
+def test_resend_by_a_visitor_leaves_the_fifth_too() -> None:
+    harness = Harness(sms(), sends_per_hour_total=5)
+    *_, (id, secret) = [harness.begun(phone=PhoneNumber(f"+98912000000{n}"), by_client=True) for n in range(4)]
+    harness.clock.move(60)
+    assert harness.verifier.resend(id, secret, by_client=True).reason is Reason.TOO_MANY_REQUESTS
+    assert harness.verifier.resend(id, secret).ok
+
+
+@pytest.mark.parametrize(("quota", "exact"), [("sends_per_hour_per_address", True), ("sends_per_hour_total", False)])
+def test_only_the_wait_of_an_address_is_exact(quota: str, exact: bool) -> None:
+    """The wait for a quota that others use would reveal when they started."""
+    harness = Harness(sms(), **{quota: 1})
+    harness.begun(address="192.0.2.1")
+    harness.clock.move(60)
+    refused = harness.start(phone=PhoneNumber("+989120000001"), address="192.0.2.1")
+    assert refused.retry_after == timedelta(minutes=59 if exact else 60)
 
 
 def test_ipv6_48_has_ten_times_the_64_limit() -> None:

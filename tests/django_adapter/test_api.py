@@ -293,6 +293,7 @@ def test_database_outage_at_login_signs_nobody_in(
     finally:
         user_logged_in.disconnect(fail)
     assert (answer.status, answer.json()["code"]) == (503, "unavailable")
+    assert "unavailable: OperationalError" in caplog.text
     assert "somebody" not in caplog.text
     assert visitor.call("GET", "v1/session").status == 401
 

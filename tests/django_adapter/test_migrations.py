@@ -19,7 +19,7 @@ from .factories import NOON
 ONE, TWO, THREE = (f"+98912000000{n}" for n in (1, 2, 3))
 
 
-@pytest.fixture(params=["sqlite", *servers.KINDS])
+@pytest.fixture(params=["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
 def alias(request: pytest.FixtureRequest, tmp_path: Any, django_db_blocker: Any) -> Iterator[str]:
     """A separate empty database of each kind."""
     if request.param == "sqlite":

@@ -98,6 +98,9 @@ class OnServers:
         return [answer for answers in together(threads, share, leave) for answer in answers]
 
 
+@pytest.mark.parametrize(
+    "database", ["postgresql", pytest.param("mysql", marks=pytest.mark.slow)], scope="module", indirect=True
+)
 class TestServers(OnServers, StoreSuite):
     @pytest.fixture
     def forgetful(self, alias: str) -> OrmStore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,21 @@ from tests.clients import AsyncDjangoCarrier, DjangoCarrier
 from tests.scenarios import SCENARIOS, SETTINGS, Stage
 
 
-@pytest.fixture(params=[DjangoCarrier, AsyncDjangoCarrier], ids=["wsgi", "asgi"])
-def stage(request: pytest.FixtureRequest, sandbox: SandboxServer, settings: Any, transactional_db: None) -> Stage:
+@pytest.fixture(
+    params=[
+        pytest.param(DjangoCarrier, id="wsgi"),
+        pytest.param(AsyncDjangoCarrier, id="asgi", marks=pytest.mark.slow),
+    ]
+)
+def stage(
+    request: pytest.FixtureRequest,
+    sandbox: SandboxServer,
+    settings: Any,
+    transactional_db: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stage:
+    # tests/test_scenarios.py waits for the second poll, as a visitor does.
+    monkeypatch.setattr("phone_verify.lifecycle.POLL_INTERVAL", timedelta(0))
     channels = dict.fromkeys(("sms", "flash_call", "inbound_call"), sandbox.dsn)
     settings.PHONE_VERIFY = {**channels, **SETTINGS}
     return Stage(request.param, sandbox)

@@ -124,6 +124,8 @@ def test_unreadable_dsn_error_names_the_setting(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "hint"),
     [
+        (f"ferzz://{SECRET} x@default", "without spaces"),
+        (f"ferzz://{SECRET}\nx@default", "control characters"),
         (f"ferzz://{SECRET}@x@default", "%40"),
         (f"ferzz://{SECRET}#x@default", "%23"),
         (f"ferzz://{SECRET}/x@default", "percent-encode /"),

@@ -1,4 +1,4 @@
-"""The Django example site in its documented setup: gunicorn with two workers, and a sandbox."""
+"""The Django example site under gunicorn, with a sandbox."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def environment(**more: str) -> Mapping[str, str]:
 
 
 @contextmanager
-def serving(folder: Path, **more: str) -> Iterator[str]:
-    """The site under gunicorn with two workers; its URL."""
+def serving(folder: Path, workers: int = 1, **more: str) -> Iterator[str]:
+    """The site under gunicorn; its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    options = ["--workers", "2", "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
+    options = ["--workers", str(workers), "--bind", f"127.0.0.1:{port}", "--no-control-socket"]
     command = [sys.executable, "-m", "gunicorn", "wsgi:application", *options]
     log = (folder / "log").open("w")
     site = subprocess.Popen(command, cwd=folder, env=environment(**more), stdout=log, stderr=log)
@@ -74,7 +74,7 @@ def serving(folder: Path, **more: str) -> Iterator[str]:
 
 def test_visitor_signs_in_by_sms(folder: Path) -> None:
     """From an empty folder: two workers create tables and key, then a login by code works."""
-    with SandboxServer() as sandbox, serving(folder, PHONE_VERIFY_SMS=sandbox.dsn) as url:
+    with SandboxServer() as sandbox, serving(folder, 2, PHONE_VERIFY_SMS=sandbox.dsn) as url:
         visitor, handset = Browser(HttpCarrier(url)), HttpCarrier(sandbox.url)
         assert "Sign in" in visitor.get("/").text
         answer = visitor.post_form("/phone/login/?next=/", phone=PHONE, next="/")

@@ -1,4 +1,4 @@
-"""The example site of Flask under a real server with several workers, against the sandbox over real HTTP."""
+"""The example site of Flask under a real server, against the sandbox over real HTTP."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from tests.scenarios import Stage, pages_sign_in_by_code, sms_to_session
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "example_projects" / "flask_site"
 START_SECONDS = 60.0
-WORKERS = 2
 
 Serve = Callable[..., "Served"]
 
@@ -38,8 +37,8 @@ Serve = Callable[..., "Served"]
 class Served:
     """A copy of the example site under gunicorn, from `start` to `stop`."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder, self.log, self.url = folder, folder.with_suffix(".log"), ""
+    def __init__(self, folder: Path, workers: int = 1, **environment: str) -> None:
+        self.folder, self.log, self.url, self._workers = folder, folder.with_suffix(".log"), "", workers
         if not folder.exists():
             shutil.copytree(SITE, folder, ignore=shutil.ignore_patterns("var", "__pycache__"))
         ours = ("PHONE_VERIFY_", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "GUNICORN_")
@@ -53,7 +52,7 @@ class Served:
 
     def start(self) -> Served:
         command = [sys.executable, "-m", "gunicorn", "wsgi:application"]
-        command += ["--workers", str(WORKERS), "--bind", "127.0.0.1:0", "--worker-tmp-dir", str(self.folder)]
+        command += ["--workers", str(self._workers), "--bind", "127.0.0.1:0", "--worker-tmp-dir", str(self.folder)]
         with self.log.open("w") as log:
             self._process = subprocess.Popen(
                 command, cwd=self.folder, env=self.environment, stdout=log, stderr=subprocess.STDOUT
@@ -104,8 +103,8 @@ def sandbox() -> Iterator[SandboxServer]:
 def serve(tmp_path: Path) -> Iterator[Serve]:
     with ExitStack() as stack:
 
-        def start(**environment: str) -> Served:
-            served = Served(tmp_path / "site", **environment).start()
+        def start(workers: int = 1, **environment: str) -> Served:
+            served = Served(tmp_path / "site", workers, **environment).start()
             stack.callback(served.stop)
             return served
 
@@ -114,7 +113,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 def test_login_by_sms_on_the_first_start_of_several_workers(sandbox: SandboxServer, serve: Serve) -> None:
     """Nothing is prepared: the first worker creates folders, key and tables."""
-    site = serve(PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_MAX_ATTEMPTS="3")
+    site = serve(2, PHONE_VERIFY_SMS=sandbox.dsn, PHONE_VERIFY_MAX_ATTEMPTS="3")
     stage = Stage(lambda: HttpCarrier(site.url), sandbox)
     sms_to_session(stage)
     pages_sign_in_by_code(stage)

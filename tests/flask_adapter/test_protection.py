@@ -157,3 +157,20 @@ def test_form_without_a_length_is_limited(made: Made) -> None:
     body = f"phone=%2B989120000000&csrf_token={value}".encode()
     answer = client.post(LOGIN, input_stream=BytesIO(body), content_type="application/x-www-form-urlencoded", **chunked)
     assert answer.status_code in (302, 303)
+
+
+class Broken(BytesIO):
+    """The body of a visitor who disconnects."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise OSError("connection reset")
+
+
+@pytest.mark.parametrize(
+    ("path", "type"),
+    [(LOGIN, "application/x-www-form-urlencoded"), ("/phone/v1/verifications", "application/json")],
+)
+def test_broken_body_is_a_bad_request(made: Made, path: str, type: str) -> None:
+    terminated = {"wsgi.input_terminated": True, "HTTP_TRANSFER_ENCODING": "chunked"}
+    answer = made.app.test_client().post(path, input_stream=Broken(), content_type=type, environ_base=terminated)
+    assert answer.status_code == 400

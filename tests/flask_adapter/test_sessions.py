@@ -121,6 +121,19 @@ def test_change_of_an_invalid_number_ends_other_sessions() -> None:
     assert (owner.get("/").text, other.get("/").text) == (NEW, "nobody")
 
 
+@pytest.mark.parametrize(("allowed", "status", "phone"), [(True, 302, NEW), (False, 400, "+10000000000")])
+def test_site_decides_on_the_pages_about_an_invalid_number(allowed: bool, status: int, phone: str) -> None:
+    extension = PhoneVerify()
+    extension.may_change_without_old(lambda user, redeemed: allowed)
+    made = make(extension=extension)
+    owner = by_api(made)
+    made.users["u0"].phone = "+10000000000"
+    made.clock.move(120)
+    submit(owner, "/phone/verify/", phone=NEW)
+    assert submit(owner, "/phone/code/", code=made.code).status_code == status
+    assert made.users["u0"].phone == phone
+
+
 def test_confirmed_number_ends_no_session() -> None:
     made = make()
     owner, other = by_api(made), by_api(made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -177,34 +178,48 @@ def test_unsupported_database_is_reported(tmp_path: Path, url: str, says: str) -
             bound(tmp_path, url)
 
 
+#: Runs each line of its input as the arguments of `flask`, and prints the exit status and the output as JSON.
+COMMANDS = """
+import contextlib, io, json, sys
+from flask.cli import main
+
+for line in sys.stdin:
+    sys.argv = ["flask", "--app", "wsgi", *json.loads(line)]
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
+        try:
+            main()
+            status = 0
+        except SystemExit as ended:
+            status = ended.code or 0
+    print(json.dumps([status, said.getvalue()]))
+"""
+
+
 def test_flask_migrate_creates_tables_and_finds_no_change(tmp_path: Path) -> None:
     (tmp_path / "wsgi.py").write_text(SITE)
-
-    def flask(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "flask", "--app", "wsgi", *words],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout + done.stderr
-
-    flask("db", "init")
-    flask("db", "migrate", "-m", "first")
-    flask("db", "upgrade")
-    engine = sa.create_engine(f"sqlite:///{tmp_path / 'instance' / 'site.sqlite3'}")
-    assert {*TABLES, "user"} <= set(sa.inspect(engine).get_table_names())
-    engine.dispose()
-    assert "No changes in schema detected" in flask("db", "migrate", "-m", "second")
-    assert "0 verifications" in flask("phone-verify", "purge")
-    refused = subprocess.run(
-        [sys.executable, "-m", "flask", "--app", "wsgi", "phone-verify", "init-db"],
+    commands = (
+        ["db", "init"],
+        ["db", "migrate", "-m", "first"],
+        ["db", "upgrade"],
+        ["db", "migrate", "-m", "second"],
+        ["phone-verify", "purge"],
+        ["phone-verify", "init-db"],
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", COMMANDS],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+        input="\n".join(map(json.dumps, commands)),
         capture_output=True,
         text=True,
     )
-    assert refused.returncode == 1
-    assert "flask db upgrade" in refused.stderr
+    assert done.returncode == 0, done.stderr
+    *succeeded, (status, refused) = map(json.loads, done.stdout.splitlines())
+    assert [status for status, _ in succeeded] == [0] * 5, succeeded
+    engine = sa.create_engine(f"sqlite:///{tmp_path / 'instance' / 'site.sqlite3'}")
+    assert {*TABLES, "user"} <= set(sa.inspect(engine).get_table_names())
+    engine.dispose()
+    assert "No changes in schema detected" in succeeded[3][1]
+    assert "0 verifications" in succeeded[4][1]
+    assert status == 1
+    assert "flask db upgrade" in refused

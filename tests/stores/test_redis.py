@@ -153,6 +153,7 @@ class TestRedisStore(OnRedis):
             forget(client, url)
 
 
+@pytest.mark.slow
 class TestRedisStoreOnACluster(OnRedis):
     @pytest.fixture
     def url(self, nodes: list[RedisServer]) -> Iterator[str]:
@@ -321,6 +322,7 @@ def test_tls_is_used_and_the_certificate_is_checked(tmp_path: Path) -> None:
             run(other_name.get("x" * 44, None))
 
 
+@pytest.mark.slow
 def test_async_store_supports_sentinels_and_clusters(
     tmp_path: Path, nodes: list[RedisServer], loop: asyncio.AbstractEventLoop
 ) -> None:
@@ -372,6 +374,7 @@ def owner(nodes: list[RedisServer], order: Opening) -> RedisServer:
     return nodes[redis.cluster.key_slot(key_of(order).encode()) * 3 // 16384]
 
 
+@pytest.mark.slow
 def test_cluster_slot_may_move_at_any_time(nodes: list[RedisServer]) -> None:
     store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}")
     order = opening(PhoneNumber("+989120000077"))
@@ -400,6 +403,7 @@ def test_cluster_slot_may_move_at_any_time(nodes: list[RedisServer]) -> None:
         client.close()
 
 
+@pytest.mark.slow
 def test_missing_cluster_node_is_a_store_error_until_back(tmp_path: Path, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     with cluster(tmp_path) as nodes:
@@ -424,6 +428,7 @@ def test_missing_cluster_node_is_a_store_error_until_back(tmp_path: Path, caplog
         until(back, "the Cluster's recovery")
 
 
+@pytest.mark.slow
 def test_single_cluster_node_error_says_what_to_write(nodes: list[RedisServer]) -> None:
     order = opening()
     other = next(node for node in nodes if node is not owner(nodes, order))
@@ -739,6 +744,7 @@ def test_connections_close_with_their_store(own: RedisServer) -> None:
     assert [str(warning.message) for warning in warned] == []
 
 
+@pytest.mark.slow
 def test_lost_cluster_reply_is_not_retried(nodes: list[RedisServer]) -> None:
     store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}?timeout=0.3&prefix=test-{uuid.uuid4().hex}")
     order = opening()
@@ -933,6 +939,7 @@ def test_eviction_policy_that_drops_counters_warns_once(own: RedisServer, caplog
         assert run(RedisStore.from_url(own.url).examine()) == [], "without a limit nothing is dropped"
 
 
+@pytest.mark.slow
 def test_every_node_of_a_cluster_is_examined(nodes: list[RedisServer]) -> None:
     store = RedisStore.from_url(f"redis+cluster://{nodes[0].host}")
     assert run(store.examine()) == []

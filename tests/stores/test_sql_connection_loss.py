@@ -94,14 +94,14 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
 }
 
 
-@pytest.fixture(scope="module", params=servers.KINDS)
+@pytest.fixture(scope="module", params=["postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
     with servers.database(request.param) as url:
         upgrade(url)
         yield url
 
 
-@pytest.fixture(params=["alone", "held"])
+@pytest.fixture(params=["alone", pytest.param("held", marks=pytest.mark.slow)])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Steps are first attempted optimistically, or run only in a transaction, as after a concurrent step."""
     if request.param == "held":
@@ -232,6 +232,7 @@ def test_dead_idle_connection_goes_unnoticed(database: str, monkeypatch: pytest.
         assert harness.check(clock), verb
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", servers.KINDS)
 def test_store_survives_server_restart_freeze_and_death(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_engine, "WAIT", 1)

@@ -85,6 +85,7 @@ class TestServers(OnServers, StoreSuite):
     pass
 
 
+@pytest.mark.slow
 class TestHeld(OnServers, StorePromises):
     """Run every step only in a transaction that locks the phone, as after a concurrent step."""
 
@@ -216,7 +217,7 @@ def test_missing_server_is_a_store_error_without_address(url: str) -> None:
 
 
 def test_phone_lock_timeout_is_a_store_error(url: str, store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("phone_verify.stores.sql.engine.WAIT", 2)
+    monkeypatch.setattr("phone_verify.stores.sql.engine.WAIT", 1)
     order = opening()
     run(store.open(order, [], LIMITS, None))
     hurried = SqlStore.from_url(url)
