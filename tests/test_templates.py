@@ -409,6 +409,12 @@ def test_inbound_call_shows_link_qr_and_button_and_is_polled():
     assert parts.find("div", **{"data-pv-poll": "/phone/v1/verifications/made-up"})
 
 
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_what_the_caller_hears_stands_below_the_line(render) -> None:
+    text = render("code.html", replace(INBOUND, dial_help="The call is answered by an announcement. Wait for it."))
+    assert '<p class="pv-help">The call is answered by an announcement. Wait for it.</p>' in text
+
+
 def test_verified_number_leaves_one_button():
     parts = page_of("proven")
     assert len(parts.find("form")) == len(parts.find("button")) == len(parts.find("input", name="called")) == 1

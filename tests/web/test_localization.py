@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from phone_verify.api import ApiRequest, ApiResponse, Site, handle, refused
+from phone_verify.api import ApiRequest, ApiResponse, Site, handle, login_refused
 from phone_verify.http.cookies import pairs
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import texts_in
@@ -83,7 +83,7 @@ def test_only_visitor_texts_of_a_problem_are_localized() -> None:
     assert said(path, {"code": "1"}, **secret)[0] == "invalid_request"
     assert said(path, {"code": "1"})[2] == "این درخواست تأیید پیدا نشد. لطفاً از نو شروع کنید."
     assert said(path, {"codes": "1"})[2] == "Unknown field: codes. Allowed: code."
-    answer = refused(ApiRequest("POST", "v1/session", {"accept-language": "fa"}))
+    answer = login_refused(ApiRequest("POST", "v1/session", {"accept-language": "fa"}))
     assert (answer.document or {})["detail"] == FA.page["login_refused"]
     assert (ask(site, path, {"code": "1"}, "de").document or {})[
         "detail"
