@@ -12,17 +12,26 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from .decision_index import decision_index
+from .finding_table import finding_table
 from .provider_tables import channel_table, provider_table, role_meanings, role_table
 from .settings_table import django_settings_table, settings_table
 
 ROOT = Path(__file__).parents[1]
-PAGES = ("README.md", "docs/settings.md", "docs/accounts.md", "docs/providers/README.md", "docs/decisions/README.md")
+PAGES = (
+    "README.md",
+    "docs/settings.md",
+    "docs/cli.md",
+    "docs/accounts.md",
+    "docs/providers/README.md",
+    "docs/decisions/README.md",
+)
 TABLES: Mapping[str, Callable[[], str]] = {
     "channels": channel_table,
     "providers": provider_table,
     "roles": role_table,
     "role meanings": role_meanings,
     "decisions": decision_index,
+    "findings": finding_table,
     "settings": settings_table,
     "settings of Django": django_settings_table,
 }

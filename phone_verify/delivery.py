@@ -123,13 +123,13 @@ class Delivery:
                 else:
                     receipt = await self.converse(driver.start(order), driver, deadline)
             except ProviderError as error:
-                log.warning("%s refused an order by %s: %s", driver.name, channel, error)
+                log.warning("%s did not accept an order by %s: %s", driver.name, channel.label, error)
                 if error.trouble is FailureKind.BAD_NUMBER:
                     undelivered = replace(undelivered, cause=Cause.NUMBER)
                     break  # another provider would charge for the same wrong number
                 continue
             except UnclearError as error:
-                log.warning("the result of an order to %s by %s is unclear: %s", driver.name, channel, error)
+                log.warning("the result of an order to %s by %s is unclear: %s", driver.name, channel.label, error)
                 if code.plan.code_source in (CodeSource.PROVIDER, CodeSource.NONE):
                     undelivered = replace(undelivered, refused=False)
                     break  # the order can no longer be verified
@@ -137,7 +137,8 @@ class Delivery:
                 return await self._attach(record, channel, driver, code, receipt, Status.PENDING, shown)
             record_receipt(receipt)
             if not _proves(receipt, code.plan.code_source):
-                log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, channel)
+                label = channel.label
+                log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, label)
                 undelivered = replace(undelivered, refused=False)
                 break
             return await self._attach(record, channel, driver, code, receipt, Status.SENT, shown)

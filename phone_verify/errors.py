@@ -54,7 +54,7 @@ class ProviderError(PhoneVerifyError):
     """
 
     def __init__(self, trouble: FailureKind, detail: str = "") -> None:
-        super().__init__(f"{trouble}: {detail}" if detail else str(trouble))
+        super().__init__(f"{detail} ({trouble})" if detail else str(trouble))
         self.trouble = trouble
         self.detail = detail
 

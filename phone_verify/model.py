@@ -42,6 +42,21 @@ class Channel(StrEnum):
     TELEGRAM = "telegram"
     WHATSAPP = "whatsapp"
 
+    @property
+    def label(self) -> str:
+        """The channel's name in English sentences."""
+        return _LABELS[self]
+
+
+_LABELS = {
+    Channel.SMS: "SMS",
+    Channel.FLASH_CALL: "flash call",
+    Channel.INBOUND_CALL: "call from the user's phone",
+    Channel.VOICE: "voice call",
+    Channel.TELEGRAM: "Telegram",
+    Channel.WHATSAPP: "WhatsApp",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Failures:

@@ -83,6 +83,12 @@ def examined_by_us() -> tuple[SiteConfig, list[checks.CheckMessage]]:
     return given, complaints
 
 
+def as_finding(message: checks.CheckMessage) -> Finding:
+    """Return a message of the system checks as a finding of the doctor, with the check's id."""
+    level = Level.ERROR if message.is_serious() else Level.WARNING
+    return Finding(level, "", message.msg, message.hint or "", id=message.id or "PV105")
+
+
 def _complaints() -> Iterator[checks.CheckMessage]:
     if backends.backend_path() is None:
         yield checks.Error(
@@ -154,7 +160,7 @@ def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
         given, _ = examined_by_us()
         findings: Collection[Finding] = examine(given)
     except ConfigurationError as error:
-        given, findings = SiteConfig(), [Finding(Level.ERROR, "", str(error), rule="settings")]
+        given, findings = SiteConfig(), [Finding(Level.ERROR, "", str(error), id="PV105", rule="settings")]
     starts = _starts(given)
     for finding in findings:
         if finding.rule not in rules or finding.level not in (Level.ERROR, Level.WARNING):

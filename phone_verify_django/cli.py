@@ -29,13 +29,13 @@ def load(module: str) -> SiteTarget:
             f"{module} does not install phone_verify: add 'phone_verify_django' to INSTALLED_APPS"
         )
     # Not at the top: they import models, which need `django.setup`.
-    from .checks import check_settings
+    from .checks import as_finding, check_settings
     from .site import site_config
 
     try:
         given = site_config()
     except ConfigurationError as error:
-        return SiteTarget(None, [Finding(Level.ERROR, "", str(error))])
+        return SiteTarget(None, [Finding(Level.ERROR, "", str(error), id="PV105")])
     try:
         app_settings.read()
     except ImproperlyConfigured:  # the doctor reports each setting that cannot be read
@@ -43,7 +43,7 @@ def load(module: str) -> SiteTarget:
     try:
         errors = [message for message in check_settings() if message.is_serious()]
     except ImproperlyConfigured as error:  # one of Django's own settings
-        return SiteTarget(given, [Finding(Level.ERROR, "", str(error))])
+        return SiteTarget(given, [Finding(Level.ERROR, "", str(error), id="PV105")])
     if any(message.id == "phone_verify.E002" for message in errors):
         given = replace(given, webhook_path=None)
-    return SiteTarget(given, [Finding(Level.ERROR, "", message.msg, message.hint or "") for message in errors])
+    return SiteTarget(given, [as_finding(message) for message in errors])

@@ -33,7 +33,7 @@ def load(target: str) -> site_loader.SiteTarget:
     if seen:
         return site_loader.SiteTarget(seen[-1])
     if refusal:
-        return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal)])
+        return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal, id="PV105")])
     raise click.ClickException(f"{target} has no phone_verify: write PhoneVerify(app) where you create the application")
 
 

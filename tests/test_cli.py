@@ -83,8 +83,9 @@ def answer(
 
 def environment(**ours: str) -> dict[str, str]:
     """Return this process's environment without a site, plus the variables `ours`."""
-    sites = ("PHONE_VERIFY_", "DJANGO_SETTINGS_MODULE", "FLASK_APP", "DATABASE_URL", "SECRET_KEY", "COLUMNS")
-    return {name: value for name, value in os.environ.items() if not name.startswith(sites)} | ours
+    sites = ("PHONE_VERIFY_", "DJANGO_SETTINGS_MODULE", "FLASK_APP", "DATABASE_URL", "SECRET_KEY")
+    looks = ("COLUMNS", "NO_COLOR", "FORCE_COLOR")
+    return {name: value for name, value in os.environ.items() if not name.startswith(sites + looks)} | ours
 
 
 def line_with(running: subprocess.Popen[str], what: str) -> str:
@@ -115,11 +116,12 @@ def test_taken_port_and_foreign_host_are_reported() -> None:
             status, said = answer(*words)
             assert status != 0
             assert "Traceback" not in said
-            assert "--port" in said or "loopback" in said
+            assert "is in use; choose another one with --port" in said or "loopback" in said
 
 
 @pytest.mark.parametrize(("package", "words", "extra"), [
     ("click", ["demo"], "phone-verify[cli]"),
+    ("rich", ["drivers"], "phone-verify[cli]"),
     ("werkzeug", ["sandbox"], "phone-verify[sandbox]"),
     ("werkzeug", ["demo"], "phone-verify[demo]"),
     ("django", ["doctor", "--django", "settings"], "phone-verify[django]"),
@@ -220,17 +222,32 @@ def test_only_the_handsets_page_may_frame_a_site() -> None:
     assert seen == [("X", "y"), ("Content-Security-Policy", "frame-ancestors http://127.0.0.1:8025")]
 
 
-def test_drivers_are_listed_with_their_features() -> None:
-    status, said = answer("drivers")
+def test_drivers_are_listed_within_80_columns() -> None:
+    status, said = answer("drivers", COLUMNS="80")
     assert status == 0
-    assert max(map(len, said.splitlines())) <= 100
+    assert max(map(len, said.splitlines())) <= 80
     for entry in entries():
         row = next(line for line in said.splitlines() if line.split()[:1] == [entry.scheme])
-        assert all(role in row for role in entry.roles)
+        assert next(iter(entry.abilities)).label in row
         assert all(dsn in said for dsn in entry.dsns)
-        assert all(channel in said for channel in entry.abilities)
-        assert all(option in said for option in (*entry.options, *entry.required))
+        assert all(channel.label in said for channel in entry.abilities)
     assert {entry.scheme for entry in entries()} == {*schemes(), "sandbox"}
+
+
+@pytest.mark.parametrize("entry", entries(), ids=lambda entry: entry.scheme)
+def test_one_driver_is_shown_with_options_and_roles(entry: Entry) -> None:
+    status, said = answer("drivers", entry.scheme, COLUMNS="60")
+    assert status == 0
+    words = said.split()
+    for word in (*entry.dsns, *entry.required, *(role.split()[0] for role in entry.roles)):
+        assert word in words
+    assert all(any(each.startswith(option) for each in words) for option in entry.options)
+
+
+def test_unknown_driver_gets_the_nearest_name() -> None:
+    status, said = answer("drivers", "amot")
+    assert (status, "unknown driver 'amot'. Did you mean 'amoot'?" in said) == (2, True)
+    assert json.loads(answer("drivers", "ssms", "--json")[1])[0]["driver"] == "ssms"
 
 
 def test_driver_json_matches_the_drivers() -> None:
@@ -276,6 +293,36 @@ def test_doctor_exits_1_on_errors_and_0_otherwise(tmp_path: Path) -> None:
     assert "PHONE_VERIFY_SMS=amoot://TOKEN@default" in said
     assert "hunter2" not in said
     assert "Traceback" not in said
+
+
+def test_doctor_report_as_json_names_every_finding(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "phone_verify", "doctor", "--json"]
+    environ = environment(**{**SOUND, "PHONE_VERIFY_SMS": "amot://hunter2@default"})
+    done = subprocess.run(words, cwd=tmp_path, env=environ, capture_output=True, check=False, text=True)
+    report = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert report["summary"] == {"errors": 1, "warnings": 2, "notes": 1, "ok": 1, "ignored": 0}
+    assert report["findings"][0] == {
+        "id": "PV103",
+        "level": "error",
+        "setting": "PHONE_VERIFY_SMS",
+        "message": "Unknown driver 'amot'. Did you mean 'amoot'?",
+        "advice": "Run `phone-verify drivers` for the format of each driver's DSN.",
+    }
+    assert report["findings"][-1]["setting"] is None
+    assert "using environment variables only" in done.stderr
+
+
+def test_doctor_fails_on_warnings_only_in_strict_mode(tmp_path: Path) -> None:
+    assert answer("doctor", "--offline", folder=tmp_path, **SOUND)[0] == 0
+    status, said = answer("doctor", "--offline", "--strict", folder=tmp_path, **SOUND)
+    assert (status, "no errors, 3 warnings" in said) == (1, True)
+    ignored = "PV205,PV401,PV603"
+    status, said = answer("doctor", "--offline", "--strict", "--ignore", ignored, folder=tmp_path, **SOUND)
+    assert (status, "no errors, no warnings" in said, "3 ignored" in said) == (0, True, True)
+    assert "PV205" not in said
+    status, said = answer("doctor", "--ignore", "PV1000", folder=tmp_path)
+    assert (status, "unknown id 'PV1000'; did you mean PV" in said) == (2, True)
 
 
 def test_doctor_queries_the_providers_unless_offline(sandbox: SandboxServer, tmp_path: Path) -> None:
@@ -481,7 +528,7 @@ def test_send_verifies_a_number_and_shows_no_code(sandbox: SandboxServer, tmp_pa
         said, _ = running.communicate(f"0\n{code}\n", timeout=30)
         assert running.returncode == 0
     assert "no attempt used" in said
-    assert "Verified: +98 ••••••••01, by sms via amoot" in said
+    assert "✓ Verified +98 ••••••••01 by SMS via amoot" in said
     assert code not in said
     assert phone not in said
 
@@ -509,7 +556,7 @@ def test_send_confirms_before_it_costs_money(tmp_path: Path) -> None:
     for typed in ("n\n", "\n", ""):
         status, said = answer("send", "+989121110004", folder=tmp_path, typed=typed, **settings)
         assert status == 1
-        assert "sms to +98 ••••••••04 via amoot, falling back to amoot-2? It may cost money" in said
+        assert "SMS to +98 ••••••••04 via amoot, falling back to amoot-2. This may cost money" in said
         assert "Starting" not in said
 
 
@@ -518,7 +565,7 @@ def test_send_reports_provider_refusals_and_the_reason(tmp_path: Path) -> None:
     settings = {"PHONE_VERIFY_SMS": f"amoot://hunter2@127.0.0.1:{nobody}?tls=off"}
     status, said = answer("send", "+989121110005", folder=tmp_path, **settings)
     assert status == 1
-    assert "amoot refused an order by sms: transient: cannot connect" in said
+    assert "! amoot did not accept an order by SMS: connection refused by 127.0.0.1" in said
     assert "all providers refused it" in said
     assert "hunter2" not in said
     assert "+989121110005" not in said
@@ -526,11 +573,11 @@ def test_send_reports_provider_refusals_and_the_reason(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("words", "environ", "told"), [
     (["12"], {}, "not a valid phone number"),
-    (["0912 111 0006"], {}, "not a valid phone number"),
+    (["0912 111 0006"], {}, "like --region IR"),
     (["+989121110006"], {"PHONE_VERIFY_SMS": ""}, "no channel is configured"),
     (["+989121110006"], {"PHONE_VERIFY_SMS": "nonsense"}, "phone-verify doctor"),
     (["+989121110006"], {"PHONE_VERIFY_STORE": "sqlite:///x.sqlite3"}, "PHONE_VERIFY_SECRET_KEYS is empty"),
-    (["+989121110006", "--channel", "voice"], {}, "this channel is not configured"),
+    (["+989121110006", "--channel", "voice"], {}, "voice call is not configured"),
     (["+989121110006", "--channel", "pigeon"], {}, "'pigeon' is not one of"),
     (["+989121110006", "--locale", "xx"], {}, "supported: en, fa"),
 ])  # fmt: skip
@@ -560,8 +607,13 @@ def test_inbound_call_is_counted_down_below_its_qr_code(sandbox: SandboxServer, 
         screen = shown(ours, lambda text: "1:59" in text)
         assert "\r\x1b[K" in screen
         assert "█" in screen
-        (line,) = re.findall(r"^    (\+[0-9]+)", screen, re.MULTILINE)
-        urllib3.request("POST", f"{sandbox.url}/api/handsets/{quote(phone)}/dial", json={"number": line}, timeout=10)
+        (line,) = re.findall(r"^    (\+[0-9]+ [0-9 -]+)", screen, re.MULTILINE)
+        urllib3.request(
+            "POST",
+            f"{sandbox.url}/api/handsets/{quote(phone)}/dial",
+            json={"number": re.sub(r"[ -]", "", line)},
+            timeout=10,
+        )
         assert "Verified" in shown(ours, lambda text: "Verified" in text)
         assert running.wait(timeout=20) == 0
     os.close(ours)

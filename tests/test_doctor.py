@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import phone_verify.doctor
 from phone_verify.codes import Keyring
 from phone_verify.config.settings import KNOWN, Settings
 from phone_verify.config.site import SiteConfig
-from phone_verify.doctor import Finding, Level, count, examine
+from phone_verify.doctor import CATALOGUE, Finding, Level, Report, examine, read_ids
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError, UnclearError
 from phone_verify.exchange import HttpResponse
 from phone_verify.sandbox import Fault, SandboxServer
@@ -42,22 +44,26 @@ def examined(change: dict[str, Any] | None = None, **of_given: Any) -> list[Find
     return list(examine(SiteConfig(environ=environ, **of_given)))
 
 
+def text_of(finding: Finding) -> str:
+    return "\n".join(filter(None, (finding.level, finding.setting, finding.says, finding.advice)))
+
+
 def about(findings: list[Finding], setting: str, level: Level) -> str:
     """Return the text of the only finding of this level about this setting."""
     found = [each for each in findings if each.setting == setting and each.level is level]
-    assert len(found) == 1, [each.text() for each in findings]
-    return found[0].text(10_000)
+    assert len(found) == 1, [text_of(each) for each in findings]
+    return text_of(found[0])
 
 
 def bad(findings: list[Finding]) -> list[str]:
-    return [each.text() for each in findings if each.level in (Level.ERROR, Level.WARNING)]
+    return [text_of(each) for each in findings if each.level in (Level.ERROR, Level.WARNING)]
 
 
 def test_sound_site_has_no_errors() -> None:
     findings = examined()
     assert bad(findings) == []
-    assert count(findings) == "no errors, no warnings"
-    assert any(each.level is Level.OK and "sms by amoot" in each.says for each in findings)
+    assert Report.of(findings).summary.startswith("no errors, no warnings, ")
+    assert any(each.level is Level.OK and "SMS by amoot" in each.says for each in findings)
 
 
 @pytest.mark.parametrize(("change", "level", "setting", "words"), [
@@ -184,7 +190,7 @@ def test_every_mistake_is_reported_most_severe_first() -> None:
     )  # fmt: skip
     levels = [list(Level).index(each.level) for each in findings]
     assert levels == sorted(levels)
-    assert count(findings).startswith("10 errors, ")
+    assert Report.of(findings).summary.startswith("10 errors, ")
 
 
 def refused_alone(name: str) -> bool:
@@ -223,7 +229,7 @@ def test_no_secret_is_shown() -> None:
     environ = {f"PHONE_VERIFY_{name.upper()}": value for name, value in values.items()}
     said: list[str] = []
     told = [
-        each.text() for each in examine(SiteConfig(environ=environ), transport=BlockingTransport(), say=said.append)
+        text_of(each) for each in examine(SiteConfig(environ=environ), transport=BlockingTransport(), say=said.append)
     ]
     text = "\n".join(told + said)
     for secret in ("hunter2", "660066", "771177", "2025550177", "2025550178"):
@@ -253,7 +259,7 @@ def test_webhook_address_shows_its_secret_only_when_asked() -> None:
         usual, "PHONE_VERIFY_INBOUND_CALL", Level.NOTE
     )
     del environ["PHONE_VERIFY_PUBLIC_URL"]
-    lost = [each.text(10_000) for each in examine(given) if each.setting == "PHONE_VERIFY_PUBLIC_URL"]
+    lost = [text_of(each) for each in examine(given) if each.setting == "PHONE_VERIFY_PUBLIC_URL"]
     assert any("webhook URL to set at ssms" in text for text in lost)
 
 
@@ -340,11 +346,11 @@ def test_evicting_server_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFi
         findings, said, _ = asked(values)
         text = about(findings, "PHONE_VERIFY_STORE", Level.WARNING)
         assert "maxmemory-policy allkeys-lru" in text
-        assert "→ Set in redis.conf" in text
+        assert "\nSet in redis.conf" in text
         assert "maxmemory-policy noeviction" in text
         assert any(each.says == "The store answers." for each in findings)
         assert said == ["Checking the store…"]
-        assert not any("noeviction" in each.text() for each in examined(values)), "offline nobody is asked"
+        assert not any("noeviction" in text_of(each) for each in examined(values)), "offline nobody is asked"
         with server.client() as client:
             client.config_set("maxmemory-policy", "noeviction")
             assert not any("noeviction" in text for text in bad(asked(values)[0]))
@@ -361,7 +367,7 @@ def test_store_file_that_others_can_read_is_reported(tmp_path: Path) -> None:
     file.touch()
     for mode, told in ((0o644, True), (0o640, False), (0o600, False)):
         file.chmod(mode)
-        findings = [each.text(10_000) for each in examined({"store": f"sqlite:///{file}"})]
+        findings = [text_of(each) for each in examined({"store": f"sqlite:///{file}"})]
         assert any(f"chmod 600 {file}*" in text for text in findings) is told
 
 
@@ -374,10 +380,10 @@ def test_unwritable_folder_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("answer", "level", "words"), [
-    (ProviderError(FailureKind.TRANSIENT, "cannot connect to x: NewConnectionError"), Level.ERROR,
+    (ProviderError(FailureKind.TRANSIENT, "connection refused by x"), Level.ERROR,
         ["could not be reached", "can connect to that host", "PHONE_VERIFY_SMS"]),
-    (UnclearError("no whole answer from x: ReadTimeoutError"), Level.WARNING,
-        ["response was unclear", "ReadTimeoutError", "phone-verify send"]),
+    (UnclearError("no complete response: x timed out after 10 s"), Level.WARNING,
+        ["response was unclear", "timed out", "phone-verify send"]),
     (HttpResponse(401), Level.ERROR, ["refused the credential", "HTTP 401", "Check PHONE_VERIFY_SMS"]),
     (HttpResponse(402), Level.ERROR, ["balance is used up", "Top up your account"]),
     (HttpResponse(429), Level.WARNING, ["too many requests", "later"]),
@@ -415,7 +421,7 @@ def test_templates_that_cannot_be_queried_are_a_note() -> None:
 
 def test_unqueried_drivers_are_named() -> None:
     findings, said, transport = asked({"sms": "console://", "flash_call": "ferzz://K@default"})
-    told = [each.text(10_000) for each in findings if each.setting == "PHONE_VERIFY_FLASH_CALL"]
+    told = [text_of(each) for each in findings if each.setting == "PHONE_VERIFY_FLASH_CALL"]
     assert any("ferzz cannot be checked without sending" in text and "phone-verify send" in text for text in told)
     assert said == []
     assert transport.requests == []
@@ -435,12 +441,52 @@ def test_sandbox_is_queried_over_http_and_nothing_is_sent(sandbox: SandboxServer
 
 def test_finding_is_wrapped_and_breaks_no_address() -> None:
     address = "https://site.example/" + "a" * 120
-    text = Finding(Level.WARNING, "PHONE_VERIFY_X", "word " * 40, f"Write {address}").text(60)
-    lines = text.splitlines()
-    assert lines[0] == "warning  PHONE_VERIFY_X"
+    found = [
+        Finding(Level.OK, "", "Fine.", id="PV609"),
+        Finding(Level.WARNING, "PHONE_VERIFY_X", "word " * 40, f"Write {address}", id="PV401"),
+        Finding(Level.WARNING, "", "Long.", id="phone_verify.W006"),
+    ]
+    lines = [line.head + line.text for line in Report.of(found).lines(60)]
+    assert lines[:4] == ["! no errors, 2 warnings, no notes", "", "Warnings", "! PV401   PHONE_VERIFY_X"]
     assert all(len(line) <= 60 for line in lines if address not in line)
-    assert address in text
-    assert Finding(Level.OK, "", "Fine.").text() == "ok       Fine."
+    assert [line for line in lines if address in line] == [f"            {address}"]
+    assert lines[-5:] == ["! phone_verify.W006", "          Long.", "", "Passed", "✓ PV609   Fine."]
+
+
+def test_ignored_findings_are_counted_and_errors_stay() -> None:
+    found = [Finding(level, "", level, id="PV101") for level in (Level.WARNING, Level.ERROR, Level.NOTE)]
+    report = Report.of(found, ["PV101"])
+    assert report.summary == "1 error, no warnings, no notes, 2 ignored"
+    assert [each.level for each in report.findings] == [Level.ERROR]
+
+
+def test_warnings_fail_in_strict_mode_only() -> None:
+    report = Report.of([Finding(Level.WARNING, "", "", id="PV401"), Finding(Level.NOTE, "", "", id="PV601")])
+    assert (report.failed(), report.failed(strict=True)) == (False, True)
+    assert not Report.of(report.findings, ["PV401"]).failed(strict=True)
+
+
+@pytest.mark.parametrize(("given", "error"), [
+    (["PV9"], "unknown id 'PV9'"),
+    (["PV401,pv41"], "did you mean PV4"),
+])  # fmt: skip
+def test_unknown_id_to_ignore_is_refused(given: list[str], error: str) -> None:
+    with pytest.raises(ConfigurationError, match=error):
+        read_ids(given)
+    assert read_ids(["PV401, PV409", "phone_verify_otp.W001"]) == ["PV401", "PV409", "phone_verify_otp.W001"]
+
+
+def test_every_id_in_the_code_is_in_the_catalogue() -> None:
+    folder = Path(phone_verify.doctor.__file__).parent
+    adapters = [folder.parents[1] / name for name in ("phone_verify_django", "phone_verify_flask")]
+    sources = [path for place in (folder, *adapters) for path in place.rglob("*.py") if path.name != "finding.py"]
+    used = {id for path in sources for id in re.findall(r'"(PV\d+)"', path.read_text("utf-8"))}
+    assert used == set(CATALOGUE)
+
+
+def test_catalogue_is_in_the_documentation() -> None:
+    page = (Path(phone_verify.doctor.__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    assert [id for id in CATALOGUE if f"| `{id}` |" not in page] == []
 
 
 EVAND = "evand://CLIENT:SECRET@default?event_id=1001"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
 
 from phone_verify.cli.interactive import describe_cost, verify
+from phone_verify.cli.output import Mark
 from phone_verify.config.drivers import load_drivers
 from phone_verify.config.settings import Settings
 from phone_verify.config.site import build_site
@@ -34,12 +36,18 @@ class Script:
 
     def __init__(self, clock: ManualClock, *steps: Step) -> None:
         self.lines: list[str] = []
+        self.marks: list[Mark | None] = []
         self.statuses: list[str] = []
         self.prompts: set[str] = set()
         self._clock, self._steps = clock, list(steps)
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, mark: Mark | None = None) -> None:
         self.lines.append(text)
+        self.marks.append(mark)
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        self.say(text)
+        return nullcontext()
 
     def status(self, text: str) -> None:
         self.statuses.append(text)
@@ -116,6 +124,11 @@ def typing(script: Script, text: Callable[[], str]) -> Callable[[], None]:
     return lambda: script._steps.insert(0, text())
 
 
+def _line(shown: str) -> str:
+    """Return the number on the first line of the number and its QR code."""
+    return "".join(shown.splitlines()[0].split())
+
+
 def run_with(harness: Harness, phone: str, channel: str, plan: Callable[[Script], list[Step]]) -> tuple[bool, Script]:
     """Run with a script that can enter codes received by the handset meanwhile."""
     script = Script(harness.clock)
@@ -135,7 +148,10 @@ def test_received_code_verifies_and_is_never_shown(harness: Harness, channel: st
     verified, script = run_with(harness, phone, channel, lambda script: [1, typing(script, arrived)])
     assert verified
     assert "Verified" in script.text
-    assert f"by {channel} via" in script.text
+    assert script.marks[-1] is Mark.OK
+    assert f"by {Channel(channel).label} via" in script.text
+    assert Mark.ERROR not in script.marks
+    assert "flash_call" not in script.text
     everything = script.text + "".join(script.prompts)
     assert codes[0] not in everything
     assert phone not in everything
@@ -168,8 +184,8 @@ def test_r_resends_and_says_when_it_is_too_early(sandbox: SandboxServer) -> None
     )
     assert verified
     assert "Not resent" in script.text
-    assert "Try again in 30 s" in script.text
-    assert script.text.count("Sent by sms via amoot") == 2
+    assert "wait 30 s before resending" in script.text
+    assert script.text.count("SMS sent to +98") == 2
     assert harness.stage.arrived(phone) == 2
 
 
@@ -195,7 +211,7 @@ def test_inbound_call_is_polled_and_counted_down(harness: Harness) -> None:
 
     def plan(script: Script) -> list[Step]:
         def call() -> None:
-            (line,) = (text.split()[0] for text in script.lines if text.startswith("    +"))
+            (line,) = (_line(text) for text in script.lines if text.startswith("    +"))
             harness.stage.dial(phone, line)
 
         return [4, "no code is asked for here", call]
@@ -244,7 +260,7 @@ def test_unknown_delivery_status_is_queried_once(sandbox: SandboxServer) -> None
 @pytest.mark.parametrize(("settings", "answers", "phone", "channel", "words"), [
     ({}, [], "+982112345678", "sms", "not allowed"),
     ({"allowed_regions": "RU"}, [], "+989120000000", "sms", "ALLOWED_REGIONS"),
-    ({}, [], "+989120000000", "voice", "this channel is not configured"),
+    ({}, [], "+989120000000", "voice", "voice call is not configured"),
     ({"sms": "amoot://T@default"}, [HttpResponse(503)], "+989120000000", "sms", "all providers refused it"),
     ({"sends_per_hour": "1"}, None, "+989120000000", "sms", "Try again in 60 min"),
 ])  # fmt: skip
@@ -263,7 +279,7 @@ def test_refusal_is_reported_with_its_reason(
 def test_unclear_end_is_reported_as_such(sandbox: SandboxServer) -> None:
     harness = Harness(sandbox, FakeTransport([UnclearError("lost")]), sms="amoot://T@default")
     _, script = harness.run(harness.stage.phone(), "sms", 1, KeyboardInterrupt())
-    assert "Possibly sent by sms" in script.text
+    assert "via amoot, possibly" in script.text
     assert "may still arrive" in script.text
 
 
@@ -276,8 +292,8 @@ def test_only_external_providers_cost_money() -> None:
     assert asked(phone, sms="console://") is None
     assert asked(phone, sms="sandbox://127.0.0.1:8025") is None
     told = asked(phone, sms="amoot://T1@default amoot://T2@default")
-    assert told == "sms to +98 ••••••••00 via amoot, falling back to amoot-2"
+    assert told == "SMS to +98 ••••••••00 via amoot, falling back to amoot-2"
     assert asked(phone, sms="console:// amoot://T@default") is not None
     assert asked(phone, sms="console://", flash_call="ferzz://K@default") is None
-    assert "flash_call" in (asked(phone, Channel.FLASH_CALL, sms="console://", flash_call="ferzz://K@default") or "")
+    assert "flash call to" in (asked(phone, Channel.FLASH_CALL, sms="console://", flash_call="ferzz://K@default") or "")
     assert asked("+79000000000", sms="amoot://T@default") is None

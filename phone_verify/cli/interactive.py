@@ -9,16 +9,17 @@ import io
 import logging
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from typing import Protocol
 
 from ..drivers.base import Driver, Polls
-from ..i18n.texts import PAGE, dial_help
+from ..i18n.texts import PAGE, dial_help, spoken
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
 from ..verifier.blocking import Verifier
+from .output import Mark
 
 #: Not `login`: attempts made here must not count as a visitor's wrong answers.
 PURPOSE = "by_hand"
@@ -28,6 +29,15 @@ PURPOSE = "by_hand"
 _CALL_EVERY, _MESSAGE_EVERY = 3, 6
 
 _AGAIN = ("r", "R")
+
+#: What was done, by channel; an inbound call shows a number instead.
+_DONE = {
+    Channel.SMS: "SMS sent",
+    Channel.FLASH_CALL: "Flash call placed",
+    Channel.VOICE: "Voice call placed",
+    Channel.TELEGRAM: "Code sent by Telegram",
+    Channel.WHATSAPP: "Code sent by WhatsApp",
+}
 
 _REASONS = {
     Reason.DESTINATION_NOT_ALLOWED: (
@@ -46,8 +56,12 @@ _REASONS = {
 class Terminal(Protocol):
     """A screen and a keyboard."""
 
-    def say(self, text: str) -> None:
-        """Show a line, or several."""
+    def say(self, text: str, mark: Mark | None = None) -> None:
+        """Show a line, or several, with a symbol in front."""
+        ...
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        """Show within `with` that the program is working."""
         ...
 
     def status(self, text: str) -> None:
@@ -71,13 +85,14 @@ def describe_cost(router: Router, phone: PhoneNumber, channel: Channel | None) -
         if drivers := router.route(each, phone):
             if all(isinstance(driver, Driver) and driver.is_local for driver in drivers):
                 return None
-            return f"{each} to {phone.hint} via {_with_fallbacks([driver.name for driver in drivers])}"
+            what = f"call from {phone.hint}" if each is Channel.INBOUND_CALL else f"{each.label} to {phone.hint}"
+            return f"{what} via {_with_fallbacks([driver.name for driver in drivers])}"
     return None
 
 
 def confirm(terminal: Terminal, cost: str) -> bool:
     """Return whether the user agrees to send."""
-    answer = terminal.ask(f"Send {cost}? It may cost money. [y/N] ")
+    answer = terminal.ask(f"{cost[:1].upper()}{cost[1:]}. This may cost money. Continue? [y/N] ")
     return answer is not None and answer.strip().lower() in ("y", "yes")
 
 
@@ -103,7 +118,7 @@ class _TerminalHandler(logging.Handler):
         self._terminal = terminal
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._terminal.say(record.getMessage())
+        self._terminal.say(record.getMessage(), Mark.WARNING)
 
 
 def verify(
@@ -112,10 +127,10 @@ def verify(
     """Verify the number; return whether it succeeded. KeyboardInterrupt and EOFError first cancel
     the verification.
     """
-    terminal.say(f"Starting verification{f' by {channel}' if channel else ''}: {phone.hint}…")
-    started = verifier.start(phone, purpose=PURPOSE, channel=channel, locale=locale)
+    with terminal.busy(f"Starting verification of {phone.hint}{f' by {channel.label}' if channel else ''}…"):
+        started = verifier.start(phone, purpose=PURPOSE, channel=channel, locale=locale)
     if not isinstance(started, Started):
-        terminal.say(f"Not sent: {_why(started)}.")
+        terminal.say(f"Not sent: {_why(started, channel)}.", Mark.ERROR)
         return False
     session = _Session(verifier, started.verification, started.secret, terminal)
     try:
@@ -161,20 +176,25 @@ class _Session:
         record, say = self._record, self._terminal.say
         self._delivery, self._can_query_delivery = None, True
         unclear = record.status is Status.PENDING
-        sent_by = f"by {record.channel} via {record.driver}"
         expires = f"Expires in {_clock(record)}"
         if record.code_source is CodeSource.NONE and record.line is not None:
-            say(f"Call this number from {record.phone.hint} ({sent_by}). {expires}.")
+            say(f"Call this number from {record.phone.hint} (via {record.driver}):")
             self._show_line(record.line)
+            say(f"{expires}.")
             if not isinstance(self._verifier.drivers.get(record.driver), Polls):
                 say(
                     f"{record.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
                     "shows here if the site uses the same store and keys, and its webhook URL is set at the provider."
                 )
             return
-        say(f"{'Possibly sent' if unclear else 'Sent'} {sent_by}. {expires}, {_attempts(record)}.")
+        done = f"{_DONE.get(record.channel, 'Sent')} to {record.phone.hint} via {record.driver}"
         if unclear:
-            say("The provider's response was lost or unclear: the message may still arrive, and will work.")
+            say(
+                f"{done}, possibly: the response was lost or unclear. It may still arrive, and will work.", Mark.WARNING
+            )
+        else:
+            say(f"{done}.", Mark.OK)
+        say(f"{expires}, {_attempts(record)}.")
         if record.line is not None:
             say(f"The message is held back until {record.phone.hint} has called this number:")
             self._show_line(record.line)
@@ -187,32 +207,37 @@ class _Session:
 
     def _show_line(self, line: PhoneNumber) -> None:
         announced = self._verifier.flows.router.announces(self._record.driver)
-        self._terminal.say(f"    {line.e164}\n{_qr(f'tel:{line.e164}')}\n{PAGE[dial_help(line, announced=announced)]}")
+        self._terminal.say(
+            f"    {spoken(line)}\n{_qr(f'tel:{line.e164}')}\n{PAGE[dial_help(line, announced=announced)]}"
+        )
 
     def _check(self, typed: str) -> None:
-        outcome = self._verifier.check(self._record.id, self._secret, typed)
+        with self._terminal.busy("Checking the code…"):
+            outcome = self._verifier.check(self._record.id, self._secret, typed)
         self._record = outcome.verification or self._record
         left = f"{_attempts(self._record)} left"
         match outcome.reason:
             case Reason.MALFORMED_CODE:
                 length = self._record.code_length
                 digits = f"exactly {length} digits" if length else "digits only"
-                self._terminal.say(f"Enter {digits} (no attempt used).")
+                self._terminal.say(f"Enter {digits} (no attempt used).", Mark.WARNING)
             case Reason.WRONG_CODE:
-                self._terminal.say(f"Incorrect code, {left}.")
+                self._terminal.say(f"Incorrect code, {left}.", Mark.ERROR)
             case None | Reason.CLOSED:
                 pass
             case _:
-                self._terminal.say(f"Not checked: {_why(outcome)}. {left}.")
+                self._terminal.say(f"Not checked: {_why(outcome)}. {left}.", Mark.WARNING)
 
     def _resend(self) -> None:
-        self._terminal.say("Resending…")
-        outcome = self._verifier.resend(self._record.id, self._secret)
+        with self._terminal.busy("Resending…"):
+            outcome = self._verifier.resend(self._record.id, self._secret)
         self._record = outcome.verification or self._record
         if outcome.ok:
             self._show_instructions()
         elif outcome.reason is not Reason.CLOSED:
-            self._terminal.say(f"Not resent: {_why(outcome)}.")
+            early = f"wait {_format_wait(outcome.retry_after)} before resending" if outcome.retry_after else ""
+            too_early = outcome.reason is Reason.TOO_MANY_REQUESTS and early
+            self._terminal.say(f"Not resent: {too_early or _why(outcome)}.", Mark.WARNING)
 
     def _refresh(self, waited: int) -> None:
         """Refresh the record after this many seconds, and poll the provider at intervals."""
@@ -232,27 +257,27 @@ class _Session:
         if event is not None and event.state is not self._delivery:
             self._delivery = event.state
             said = f" ({event.said})" if event.said else ""
-            self._terminal.say(f"Delivery status ({self._record.driver}): {event.state}{said}.")
+            self._terminal.say(f"Delivery status ({self._record.driver}): {event.state}{said}.", Mark.NOTE)
 
     def _finish(self) -> bool:
         record = self._record
         match record.state:
             case Status.VERIFIED:
-                self._terminal.say(
-                    f"Verified: {record.phone.hint}, by {record.channel} via {record.driver} "
-                    f"(assurance: {record.assurance})."
-                )
+                how = f"by {record.channel.label} via {record.driver} (assurance: {record.assurance})"
+                self._terminal.say(f"Verified {record.phone.hint} {how}.", Mark.OK)
             case Status.EXPIRED:
-                self._terminal.say("Not verified: the verification has expired.")
+                self._terminal.say("Not verified: the verification has expired.", Mark.ERROR)
             case Status.EXHAUSTED:
-                self._terminal.say("Not verified: no attempts left.")
+                self._terminal.say("Not verified: no attempts left.", Mark.ERROR)
             case state:
-                self._terminal.say(f"Not verified: {state}.")
+                self._terminal.say(f"Not verified: {state}.", Mark.ERROR)
         return record.state is Status.VERIFIED
 
 
-def _why(outcome: Outcome) -> str:
+def _why(outcome: Outcome, channel: Channel | None = None) -> str:
     why = _REASONS.get(outcome.reason, str(outcome.reason)) if outcome.reason else "unknown reason"
+    if outcome.reason is Reason.CHANNEL_UNAVAILABLE and channel:
+        why = f"{channel.label} is not configured (or temporarily blocked for this number)"
     return f"{why}. Try again in {_format_wait(outcome.retry_after)}" if outcome.retry_after else why
 
 

@@ -3,19 +3,40 @@
 from __future__ import annotations
 
 import sys
+from io import TextIOWrapper
+
+from .output import Mark, examples, say
 
 
 def main() -> None:
-    """Run the command line. If click is missing, say which extra to install."""
+    """Run the command line. If a package that it needs is missing, say which extra to install."""
     try:
         import click
-    except ImportError:
-        sys.exit("phone-verify needs click: pip install 'phone-verify[cli]'")
+        import rich  # noqa: F401 - imported by each command when it prints
+    except ImportError as error:
+        sys.exit(f"phone-verify needs {error.name}: pip install 'phone-verify[cli]'")
     from .commands import COMMANDS
 
-    @click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=COMMANDS)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a locale without ✓ gets a question mark
+
+    start = examples("phone-verify demo", "phone-verify init --region IR", "phone-verify doctor")
+
+    @click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=COMMANDS, epilog=start)
     @click.version_option(package_name="phone-verify")
     def phone_verify() -> None:
         """Verify phone numbers by SMS code, flash call or inbound call."""
 
-    phone_verify()
+    try:
+        status = phone_verify(prog_name="phone-verify", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()  # with the usage
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        say(error.format_message(), Mark.ERROR, stderr=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        say("Aborted.", Mark.WARNING, stderr=True)
+        sys.exit(1)
+    sys.exit(status)

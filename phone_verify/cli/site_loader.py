@@ -17,11 +17,13 @@ import click
 
 from ..config.site import SiteConfig
 from ..doctor import Finding
+from .output import console
 
 #: The entry point group in which each adapter registers its function from an option's value to a
 #: `SiteTarget`.
 ENTRY_POINTS = "phone_verify.sites"
 
+_OR_ELSE = "(--environment: use environment variables only)"
 _MANAGED = re.compile(r"""DJANGO_SETTINGS_MODULE["'],\s*["']([\w.]+)["']""")
 
 
@@ -71,8 +73,7 @@ def for_this_site(
 def _find(django: str | None, flask: str | None, *, environment: bool) -> SiteTarget:
     if django is None and flask is None and not environment:
         django, flask, why = _here()
-        if why:
-            click.echo(f"{why} (--environment: use environment variables only)", err=True)
+        console(stderr=True).print(why)
     if django is not None:
         return _load("django", "the Django settings", django)
     if flask is not None:
@@ -85,13 +86,19 @@ def _here() -> tuple[str | None, str | None, str]:
     and the reason.
     """
     if module := os.environ.get("DJANGO_SETTINGS_MODULE"):
-        return module, None, f"Using Django settings {module}: DJANGO_SETTINGS_MODULE is set."
+        return module, None, f"Using Django settings {module}: DJANGO_SETTINGS_MODULE is set. {_OR_ELSE}"
     if application := os.environ.get("FLASK_APP"):
-        return None, application, f"Using Flask application {application}: FLASK_APP is set."
+        return None, application, f"Using Flask application {application}: FLASK_APP is set. {_OR_ELSE}"
     manage = Path("manage.py")
-    if manage.is_file() and (named := _MANAGED.search(manage.read_text("utf-8", "replace"))):
-        return named[1], None, f"Using Django settings {named[1]}: found in manage.py."
-    return None, None, ""
+    if manage.is_file() and (module := settings_module_of(manage)):
+        return module, None, f"Using Django settings {module}: found in manage.py. {_OR_ELSE}"
+    return None, None, "No Django or Flask site found here: using environment variables only (see --django, --flask)"
+
+
+def settings_module_of(manage: Path) -> str | None:
+    """Return the settings module that a manage.py names, or None."""
+    found = _MANAGED.search(manage.read_text("utf-8", "replace"))
+    return found[1] if found else None
 
 
 def _load(framework: str, what: str, target: str) -> SiteTarget:

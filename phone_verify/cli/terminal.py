@@ -6,6 +6,12 @@ import os
 import select
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+
+from . import output
+from .output import Mark
 
 _LONGEST_LINE = 1024
 #: How often, in seconds, a status is repeated on output that cannot be overwritten.
@@ -25,17 +31,34 @@ class StdTerminal:
         self._at_end = False
         #: The prompt or status in the last line of the screen.
         self._last_line = ""
-        self._can_at_endwrite = sys.stdout.isatty()
+        self._can_overwrite = sys.stdout.isatty()
         self._status_at: float | None = None
+        # Django's command also runs without the extra `cli`, in plain text.
+        self._console = output.console() if find_spec("rich") else None
 
-    def say(self, text: str) -> None:
-        """Show lines."""
-        self._write(("" if not self._last_line else _CLEAR_LINE if self._can_at_endwrite else "\n") + text + "\n")
+    def say(self, text: str, mark: Mark | None = None) -> None:
+        """Show lines, with a symbol in front."""
+        if self._last_line:
+            self._write(_CLEAR_LINE if self._can_overwrite else "\n")
         self._last_line = ""
+        if self._console:
+            output.say(text, mark, on=self._console)
+        else:
+            self._write(f"{mark} {text}\n" if mark else f"{text}\n")
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Show within `with` that the program is working."""
+        if self._console is None or not output.can_spin(self._console):
+            self.say(text)
+            yield
+            return
+        with self._console.status(text):
+            yield
 
     def status(self, text: str) -> None:
         """Replace the last status line; print it at intervals if the output cannot be overwritten."""
-        if self._can_at_endwrite:
+        if self._can_overwrite:
             self._write(_CLEAR_LINE + text)
             self._last_line = text
         elif self._status_at is None or time.monotonic() - self._status_at >= _STATUS_EVERY:
@@ -47,7 +70,7 @@ class StdTerminal:
         of input.
         """
         if self._last_line != prompt:
-            self._write((_CLEAR_LINE if self._can_at_endwrite and self._last_line else "") + prompt)
+            self._write((_CLEAR_LINE if self._can_overwrite and self._last_line else "") + prompt)
             self._last_line = prompt
         line = self._line(seconds)
         if line is None and self._at_end:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from ..config.site import SiteConfig
 from ..errors import ConfigurationError
 from ..transports.base import Transport
-from .finding import Finding, Level, count
+from .finding import CATALOGUE, Finding, Level
 from .loader import Reading
 from .probes import accounts, store
+from .report import Report, read_ids
 from .rules import RULES
 
-__all__ = ["Finding", "Level", "count", "examine"]
+__all__ = ["CATALOGUE", "Finding", "Level", "Report", "examine", "read_ids"]
 
 
 def examine(
@@ -55,5 +56,5 @@ def _refused(given: SiteConfig) -> Sequence[Finding]:
     try:
         given.site()
     except ConfigurationError as error:
-        return [Finding(Level.ERROR, "", str(error))]
+        return [Finding(Level.ERROR, "", str(error), id="PV104")]
     return []

@@ -1,11 +1,10 @@
-"""The findings of the doctor and their text form."""
+"""The findings of the doctor."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
-from textwrap import wrap
 
 
 class Level(StrEnum):
@@ -25,30 +24,85 @@ class Finding:
     setting: str
     says: str
     advice: str = ""
-    #: The rule that produced it, by which a site may silence it.
+    #: One of `CATALOGUE`, or the id of a Django system check. Ids are stable: sites ignore them by
+    #: name.
+    id: str = field(kw_only=True)
+    #: The rule that produced it, by which Django's system checks are numbered.
     rule: str = ""
 
-    def text(self, width: int = 100) -> str:
-        """Format the finding as lines of text, the first of which begins with the level."""
-        head, indent = f"{self.level:<9}", " " * 9
-        lines = [head + self.setting] if self.setting else []
-        lines += _wrapped(indent if lines else head, self.says, width)
-        lines += _wrapped(f"{indent}→ ", self.advice, width) if self.advice else []
-        return "\n".join(lines)
+    def document(self) -> Mapping[str, str | None]:
+        """Return the finding for JSON."""
+        return {
+            "id": self.id,
+            "level": self.level.value,
+            "setting": self.setting or None,
+            "message": self.says,
+            "advice": self.advice or None,
+        }
 
 
-def count(findings: Sequence[Finding]) -> str:
-    """Return the number of errors and warnings as text."""
-    words = []
-    for level in (Level.ERROR, Level.WARNING):
-        n = sum(finding.level is level for finding in findings)
-        words.append(f"{n or 'no'} {level}{'' if n == 1 else 's'}")
-    return ", ".join(words)
-
-
-def _wrapped(head: str, text: str, width: int) -> list[str]:
-    indent = " " * len(head)
-    # A DSN or a URL is copied from the screen, so it is never broken.
-    return wrap(
-        text, width, initial_indent=head, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+#: The meaning of every id. An id that is no longer used is not used again.
+CATALOGUE: Mapping[str, str] = {
+    "PV101": "a setting or variable is unknown",
+    "PV102": "a setting has an invalid value",
+    "PV103": "a DSN is invalid",
+    "PV104": "the site refuses its configuration when it starts",
+    "PV105": "the framework's own settings cannot be read",
+    "PV201": "no channel is configured",
+    "PV202": "`CHANNELS` names a channel without a driver",
+    "PV203": "the channels offered, in order",
+    "PV204": "`CHANNELS` omits a configured channel",
+    "PV205": "a driver is for development only",
+    "PV206": "every channel uses short codes",
+    "PV207": "a channel uses short codes",
+    "PV208": "`NOTIFY_OLD_NUMBER` needs a driver that can send free text",
+    "PV209": "the number of SMS segments per message",
+    "PV210": "a purpose uses short codes",
+    "PV301": "no key to sign with is set",
+    "PV302": "a key is weak",
+    "PV303": "`SECRET_KEYS` is not set, outside a framework",
+    "PV304": "the key that signs",
+    "PV305": "the framework's own key is weak",
+    "PV306": "`TAG_KEY` is not set, with several secret keys",
+    "PV401": "`PUBLIC_URL` is not set",
+    "PV402": "`PUBLIC_URL` is this machine",
+    "PV403": "`PUBLIC_URL` is plain HTTP",
+    "PV404": "the framework must detect https behind a proxy",
+    "PV405": "`WEBHOOK_SECRET` is not set",
+    "PV406": "the webhook URL is unknown without `PUBLIC_URL`",
+    "PV407": "the webhook URL to set at the provider",
+    "PV408": "the site has no path for webhooks",
+    "PV409": "`TRUSTED_PROXIES` is 0",
+    "PV410": "how the client address is found behind proxies",
+    "PV411": "two drivers of one account, so that webhooks reach only one of them",
+    "PV501": "`REGION` is not set",
+    "PV502": "`ALLOWED_REGIONS` is not set",
+    "PV503": "`ALLOWED_REGIONS` names a region that no driver reaches",
+    "PV504": "`ALLOWED_REGIONS` does not contain `REGION`",
+    "PV505": "a send limit is off",
+    "PV601": "`STORE` is not set",
+    "PV602": "`STORE` is invalid",
+    "PV603": "the store is the memory of one process",
+    "PV604": "the folder of the store's file does not exist",
+    "PV605": "the folder of the store's file is not writable",
+    "PV606": "the store's file does not exist yet",
+    "PV607": "other users of the machine can read the store's file",
+    "PV608": "the store does not answer",
+    "PV609": "the store answers",
+    "PV610": "the store's server is configured unsuitably",
+    "PV701": "a provider cannot be checked without sending",
+    "PV702": "a provider's response was unclear",
+    "PV703": "a provider refused the credential",
+    "PV704": "a provider's balance is used up",
+    "PV705": "a provider accepts the credential",
+    "PV706": "a provider could not be reached",
+    "PV707": "a provider reports too many requests",
+    "PV708": "a provider gave an undocumented response",
+    "PV709": "an account lacks something for sending, like a template",
+    "PV710": "what an account lacks for sending could not be checked",
+    "PV801": "an entry of `TEST_PASSCODES` is invalid",
+    "PV802": "a test number has a fixed code",
+    "PV803": "a test number has expired",
+    "PV804": "no channel accepts a test number's code",
+    "PV805": "staff can sign in by phone alone",
+}

@@ -100,19 +100,19 @@ def setting(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def fault(name: str, error: ConfigurationError, *, which: str = "", advice: str = "") -> Finding:
+def fault(name: str, error: ConfigurationError, *, which: str = "", advice: str = "", id: str = "PV102") -> Finding:
     """Return a finding for a setting's error, which says how to fix it; `which` distinguishes one
     part of the setting.
     """
     says = which + str(error).removeprefix(setting(name)).lstrip(": ")
-    return Finding(Level.ERROR, setting(name), says[:1].upper() + says[1:], advice)
+    return Finding(Level.ERROR, setting(name), says[:1].upper() + says[1:], advice, id=id)
 
 
 def unknown(name: str, level: Level) -> Finding:
     """Return a finding for an unknown setting."""
     near = get_close_matches(name, KNOWN, n=1)
     advice = f"Did you mean {setting(near[0])}?" if near else "Remove it."
-    return Finding(level, setting(name), "Unknown setting.", advice)
+    return Finding(level, setting(name), "Unknown setting.", advice, id="PV101")
 
 
 def _sound(written: Mapping[str, object], faults: list[Finding]) -> Settings:
@@ -141,7 +141,7 @@ def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Seque
                 load_drivers(more)
             except ConfigurationError as error:
                 which = f"DSN {n} of {len(texts)}: " if len(texts) > 1 else ""
-                faults.append(fault(name, error, which=which, advice=_example(name, text)))
+                faults.append(fault(name, error, which=which, advice=_example(name, text), id="PV103"))
             else:
                 sound = more
     return sound
@@ -160,11 +160,11 @@ def _keys(given: SiteConfig, settings: Settings, faults: list[Finding]) -> Seque
     try:
         keys = given.framework_keys()
     except ConfigurationError as error:
-        faults.append(Finding(Level.ERROR, "SECRET_KEY", str(error), WRITE_A_KEY))
+        faults.append(Finding(Level.ERROR, "SECRET_KEY", str(error), WRITE_A_KEY, id="PV301"))
         return ()
     if not keys and given.framework:
         says = f"Neither it nor {given.framework}'s SECRET_KEY is set: there is no key to sign with."
-        faults.append(Finding(Level.ERROR, setting("secret_keys"), says, WRITE_A_KEY))
+        faults.append(Finding(Level.ERROR, setting("secret_keys"), says, WRITE_A_KEY, id="PV301"))
     return keys
 
 
@@ -178,5 +178,5 @@ def _keyring(given: SiteConfig, settings: Settings, keys: Sequence[str], faults:
         if weakness := weakness_of_key(key, production=given.production):
             good = False
             says = which + weakness
-            faults.append(Finding(Level.ERROR, name, says[:1].upper() + says[1:] + ".", WRITE_A_KEY))
+            faults.append(Finding(Level.ERROR, name, says[:1].upper() + says[1:] + ".", WRITE_A_KEY, id="PV302"))
     return Keyring(keys, settings.tag_key, production=given.production) if keys and good else None

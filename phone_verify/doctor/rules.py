@@ -58,19 +58,19 @@ def _channels(reading: Reading) -> Iterator[Finding]:
     if reading.written.isdisjoint(CHANNEL_NAMES):
         says = "No channel is configured: no number can be verified, and every start fails with 503."
         advice = f"Set {setting('sms')}=console:// for development, or to the DSN of a provider; "
-        yield Finding(Level.ERROR, "", says, advice + "`phone-verify drivers` lists them.")
+        yield Finding(Level.ERROR, "", says, advice + "`phone-verify drivers` lists them.", id="PV201")
     for channel in settings.channels:
         if channel not in reading.written:
             says = f"It names {channel}, but no driver is configured for it."
             advice = f"Set {setting(channel)} to the DSN of a provider, or remove {channel}."
-            yield Finding(Level.ERROR, setting("channels"), says, advice)
+            yield Finding(Level.ERROR, setting("channels"), says, advice, id="PV202")
     if reading.drivers:
-        ways = (f"{channel} by {_names(reading.drivers[channel])}" for channel in reading.offered)
-        yield Finding(Level.OK, "", f"Channels offered, in this order: {'; '.join(ways)}.")
+        ways = (f"{channel.label} by {_names(reading.drivers[channel])}" for channel in reading.offered)
+        yield Finding(Level.OK, "", f"Channels offered, in this order: {'; '.join(ways)}.", id="PV203")
     for channel in reading.drivers:
         if channel not in reading.offered:
             says = f"It omits {channel}, which is configured: it is used only if requested by name."
-            yield Finding(Level.NOTE, setting("channels"), says)
+            yield Finding(Level.NOTE, setting("channels"), says, id="PV204")
 
 
 def _names(drivers: Sequence[Driver]) -> str:
@@ -83,7 +83,9 @@ def _practice(reading: Reading) -> Iterator[Finding]:
         level = Level.WARNING if reading.given.production else Level.NOTE
         names = dict.fromkeys(reading.settings_of(driver) for driver in here.values())
         says = f"Development only: messages by {', '.join(here)} stay on this machine and reach no phone."
-        yield Finding(level, " and ".join(names), says, "Set it to the DSN of a provider before going live.")
+        yield Finding(
+            level, " and ".join(names), says, "Set it to the DSN of a provider before going live.", id="PV205"
+        )
 
 
 def _short_codes(reading: Reading) -> Iterator[Finding]:
@@ -107,17 +109,17 @@ def _short_codes(reading: Reading) -> Iterator[Finding]:
                 f"Set {setting('code_length')}={SHORT_BELOW}, or add a channel with more",
             )
         advice = f"{advice} digits, or incoming calls: `phone-verify drivers` lists them."
-        yield Finding(Level.WARNING, name, says, advice)
+        yield Finding(Level.WARNING, name, says, advice, id="PV206")
         return
     for (channel, driver), plan in zip(ways, plans, strict=True):
         if plan.short:
             length = f"{plan.code_length} digits" if plan.code_length else "a length that the provider chooses"
             says = f"{driver.name} uses codes of {length}: each has {limits}."
-            yield Finding(Level.NOTE, setting(channel), says)
+            yield Finding(Level.NOTE, setting(channel), says, id="PV207")
     for purpose, own in reading.settings.purposes.limits.items():
         if own.code_length is not None and own.code_length < SHORT_BELOW:
             says = f"Codes of {purpose} have {own.code_length} digits: each has {limits}."
-            yield Finding(Level.NOTE, setting("purposes"), says)
+            yield Finding(Level.NOTE, setting("purposes"), says, id="PV210")
 
 
 def _keys(reading: Reading) -> Iterator[Finding]:
@@ -127,11 +129,11 @@ def _keys(reading: Reading) -> Iterator[Finding]:
             "Not set. A Django or Flask site then signs with its SECRET_KEY: select the site with --django or "
             "--flask to check that key. Other programs must set keys here."
         )
-        yield Finding(Level.WARNING, setting("secret_keys"), says, WRITE_A_KEY)
+        yield Finding(Level.WARNING, setting("secret_keys"), says, WRITE_A_KEY, id="PV303")
     if reading.keyring is not None:
         source = setting("secret_keys") if settings.secret_keys else f"{framework}'s own SECRET_KEY"
         counted = "One key signs" if len(reading.keys) == 1 else f"{len(reading.keys)} keys are listed, the first signs"
-        yield Finding(Level.OK, "", f"{counted}: {source}.")
+        yield Finding(Level.OK, "", f"{counted}: {source}.", id="PV304")
     if settings.secret_keys:
         yield from _frameworks_own_keys(reading)
     if len(reading.keys) > 1 and settings.tag_key is None:
@@ -140,7 +142,7 @@ def _keys(reading: Reading) -> Iterator[Finding]:
             "verifications of every phone."
         )
         advice = "Set it to the last of the secret keys before you shorten that list."
-        yield Finding(Level.WARNING, setting("tag_key"), says, advice)
+        yield Finding(Level.WARNING, setting("tag_key"), says, advice, id="PV306")
 
 
 def _frameworks_own_keys(reading: Reading) -> Iterator[Finding]:
@@ -154,7 +156,7 @@ def _frameworks_own_keys(reading: Reading) -> Iterator[Finding]:
     for key in keys:
         if weakness := weakness_of_key(key, production=reading.given.production):
             says = f"It signs the sessions of {reading.given.framework}: {weakness}."
-            yield Finding(Level.WARNING, "SECRET_KEY", says, WRITE_A_KEY)
+            yield Finding(Level.WARNING, "SECRET_KEY", says, WRITE_A_KEY, id="PV305")
             return
 
 
@@ -166,19 +168,19 @@ def _public_url(reading: Reading) -> Iterator[Finding]:
                 'Not set: SMS messages lack the "@host #code" line that enables autofill, and providers cannot call '
                 "webhooks. Incoming calls are polled instead, if the provider supports it."
             )
-            yield Finding(Level.WARNING, name, says, f"Set {name}=https://your.site")
+            yield Finding(Level.WARNING, name, says, f"Set {name}=https://your.site", id="PV401")
         return
     host = urlsplit(url).hostname or ""
     if is_loopback(host) or host.endswith(".localhost"):
         says = "It is this machine: providers and other visitors cannot reach it."
-        yield Finding(Level.NOTE, name, says)
+        yield Finding(Level.NOTE, name, says, id="PV402")
     elif url.startswith("http:"):
         says = "It is plain HTTP: numbers, codes and session cookies can be read in transit."
-        yield Finding(Level.ERROR, name, says, f"Set {name}=https://{url.removeprefix('http://')}")
+        yield Finding(Level.ERROR, name, says, f"Set {name}=https://{url.removeprefix('http://')}", id="PV403")
     elif reading.settings.trusted_proxies:
         says = "If your proxy terminates TLS, the framework must detect https, or cookies get no __Host- prefix."
         advice = _PROXY_ADVICE.get(reading.given.framework, " ".join(_PROXY_ADVICE.values()))
-        yield Finding(Level.NOTE, name, says, advice)
+        yield Finding(Level.NOTE, name, says, advice, id="PV404")
 
 
 def _webhooks(reading: Reading) -> Iterator[Finding]:
@@ -192,12 +194,14 @@ def _webhooks(reading: Reading) -> Iterator[Finding]:
                 f"Not set, and {driver.name} reports calls by webhook only. The secret in the webhook URL is then "
                 "derived from the secret keys, and changes with them."
             )
-            yield Finding(Level.WARNING, name, says, _WRITE_A_SEGMENT)
+            yield Finding(Level.WARNING, name, says, _WRITE_A_SEGMENT, id="PV405")
         if settings.public_url is not None:
             yield _webhook(reading, driver, alone=alone)
         elif alone:
             says = f"Without it the webhook URL to set at {driver.name} is unknown."
-            yield Finding(Level.WARNING, setting("public_url"), says, f"Set {setting('public_url')}=https://your.site")
+            yield Finding(
+                Level.WARNING, setting("public_url"), says, f"Set {setting('public_url')}=https://your.site", id="PV406"
+            )
 
 
 def _one_account(reading: Reading) -> Iterator[Finding]:
@@ -219,7 +223,7 @@ def _one_account(reading: Reading) -> Iterator[Finding]:
             )
         else:
             continue
-        yield Finding(Level.WARNING, " and ".join(names), says, advice)
+        yield Finding(Level.WARNING, " and ".join(names), says, advice, id="PV411")
 
 
 def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
@@ -231,7 +235,7 @@ def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
         try:
             path = reading.given.webhook_path(driver.name, secret)
         except ConfigurationError as error:
-            return Finding(Level.ERROR, setting("public_url"), f"The webhook URL is unknown: {error}.")
+            return Finding(Level.ERROR, setting("public_url"), f"The webhook URL is unknown: {error}.", id="PV408")
     says = f"{driver.name} can report by webhook (optional)."
     if alone:
         says = f"{driver.name} reports calls by webhook only: set the webhook URL in the provider's account."
@@ -241,7 +245,7 @@ def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
         advice += f" (SECRET is the value of {setting('webhook_secret')})"
     elif not reading.show_webhook_urls:
         advice += " (--show-webhook-urls shows the SECRET)"
-    return Finding(Level.NOTE, reading.settings_of(driver), says, advice)
+    return Finding(Level.NOTE, reading.settings_of(driver), says, advice, id="PV407")
 
 
 def _regions(reading: Reading) -> Iterator[Finding]:
@@ -256,7 +260,7 @@ def _regions(reading: Reading) -> Iterator[Finding]:
     if "region" not in reading.written:
         says = "Not set: visitors must enter numbers with + and the country code."
         advice = f"Set {setting('region')}={few.partition(',')[0] or 'IR'}, so visitors can omit the country code."
-        yield Finding(Level.NOTE, setting("region"), says, advice)
+        yield Finding(Level.NOTE, setting("region"), says, advice, id="PV501")
     if "allowed_regions" not in reading.written:
         says = "Not set: messages can be sent to any country, which invites SMS-pumping fraud."
         if few:
@@ -265,14 +269,18 @@ def _regions(reading: Reading) -> Iterator[Finding]:
                 "messages could be sent to any country, which invites SMS-pumping fraud."
             )
         advice = f"Set {setting('allowed_regions')}={few or 'IR,RU'}, or the regions of your visitors."
-        yield Finding(Level.WARNING, setting("allowed_regions"), says, advice)
+        yield Finding(Level.WARNING, setting("allowed_regions"), says, advice, id="PV502")
     allowed = policy.allowed_regions
     if allowed is not None and (unreached := sorted(allowed - reached)):
         says = f"It allows {', '.join(unreached)}, where no configured driver reaches a mobile."
-        yield Finding(Level.WARNING, setting("allowed_regions"), says, "Add a driver for them, or remove them.")
+        yield Finding(
+            Level.WARNING, setting("allowed_regions"), says, "Add a driver for them, or remove them.", id="PV503"
+        )
     if allowed is not None and policy.region is not None and policy.region not in allowed:
         says = f"It is {policy.region}, which {setting('allowed_regions')} does not allow: such numbers are refused."
-        yield Finding(Level.WARNING, setting("region"), says, f"Add {policy.region} to {setting('allowed_regions')}.")
+        yield Finding(
+            Level.WARNING, setting("region"), says, f"Add {policy.region} to {setting('allowed_regions')}.", id="PV504"
+        )
 
 
 def _mobiles() -> Mapping[str, PhoneNumber]:
@@ -292,7 +300,7 @@ def _limits(reading: Reading) -> Iterator[Finding]:
         if getattr(reading.settings.policy, name) == 0:
             says = f"It is 0, which means no limit: {means}."
             advice = f"Set {setting(name)}={getattr(Policy(), name)}, or the value that the site needs."
-            yield Finding(Level.WARNING, setting(name), says, advice)
+            yield Finding(Level.WARNING, setting(name), says, advice, id="PV505")
 
 
 def _segments(reading: Reading) -> Iterator[Finding]:
@@ -308,12 +316,12 @@ def _segments(reading: Reading) -> Iterator[Finding]:
     counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
     says = f"SMS segments per message, each billed: {counted}."
     if max(takes.values()) == 1:
-        yield Finding(Level.NOTE, "", says)
+        yield Finding(Level.NOTE, "", says, id="PV209")
     elif host:
         says += f" With a host of up to {_SHORT_HOST} characters each is one."
-        yield Finding(Level.NOTE, setting("public_url"), says)
+        yield Finding(Level.NOTE, setting("public_url"), says, id="PV209")
     else:
-        yield Finding(Level.WARNING, setting("site_name"), says, f"Set a shorter {setting('site_name')}.")
+        yield Finding(Level.WARNING, setting("site_name"), says, f"Set a shorter {setting('site_name')}.", id="PV209")
 
 
 def _proxies(reading: Reading) -> Iterator[Finding]:
@@ -322,13 +330,13 @@ def _proxies(reading: Reading) -> Iterator[Finding]:
         says = (
             "0: the client address is the TCP peer. Behind a proxy or load balancer, all visitors share one rate limit."
         )
-        yield Finding(Level.NOTE, name, says, "Set it to the number of your proxies in front of the site.")
+        yield Finding(Level.NOTE, name, says, "Set it to the number of your proxies in front of the site.", id="PV409")
     else:
         says = (
             f"{n}: the client address is number {n} from the right in X-Forwarded-For. If fewer proxies of yours "
             "are in front of the site, clients can forge their address."
         )
-        yield Finding(Level.NOTE, name, says)
+        yield Finding(Level.NOTE, name, says, id="PV410")
 
 
 def _test_numbers(reading: Reading) -> Iterator[Finding]:
@@ -340,15 +348,19 @@ def _test_numbers(reading: Reading) -> Iterator[Finding]:
                 [entry], settings.test_passcodes_in_production, production=reading.given.production, today=today
             )
         except ConfigurationError as error:
-            yield fault("test_passcodes", error, which=f"Entry {n}: ")
+            yield fault("test_passcodes", error, which=f"Entry {n}: ", id="PV801")
             continue
         for phone, fixed in codes.items():
             says = f"{phone.hint} has a fixed code until the end of {fixed.last_day}: anyone who knows it can sign in."
-            yield Finding(Level.WARNING, name, says, "Remove it when the review has finished.")
+            yield Finding(Level.WARNING, name, says, "Remove it when the review has finished.", id="PV802")
             yield from _unserved(reading, fixed)
         if not codes:
             yield Finding(
-                Level.NOTE, name, f"Entry {n} has expired: its number is an ordinary one again.", "Remove it."
+                Level.NOTE,
+                name,
+                f"Entry {n} has expired: its number is an ordinary one again.",
+                "Remove it.",
+                id="PV803",
             )
 
 
@@ -375,7 +387,7 @@ def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
             advice = f"Use a code of {' or '.join(map(str, good))} digits for it."
     if says and reading.drivers:
         says = f"{phone.hint} cannot be verified by its code: {says}."
-        yield Finding(Level.WARNING, setting("test_passcodes"), says, advice)
+        yield Finding(Level.WARNING, setting("test_passcodes"), says, advice, id="PV804")
 
 
 def _staff(reading: Reading) -> Iterator[Finding]:
@@ -385,7 +397,7 @@ def _staff(reading: Reading) -> Iterator[Finding]:
             "A SIM swap, or a message that someone else reads, then gives access to their account."
         )
         advice = "Remove it. Staff then sign in with a password, with the phone as second factor."
-        yield Finding(Level.WARNING, setting("staff_sign_in_by_phone"), says, advice)
+        yield Finding(Level.WARNING, setting("staff_sign_in_by_phone"), says, advice, id="PV805")
 
 
 def _notices(reading: Reading) -> Iterator[Finding]:
@@ -394,7 +406,11 @@ def _notices(reading: Reading) -> Iterator[Finding]:
     ):
         says = "On, but no SMS driver can send a text without a code: the old number gets no message."
         yield Finding(
-            Level.WARNING, setting("notify_old_number"), says, f"Add ssms to {setting('sms')}, or remove this setting."
+            Level.WARNING,
+            setting("notify_old_number"),
+            says,
+            f"Add ssms to {setting('sms')}, or remove this setting.",
+            id="PV208",
         )
 
 

@@ -23,7 +23,7 @@ from .options import Dsn
 _FORM = "driver://credential@host[:port][/base/path][?option=value]"
 
 _SHAPE = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9-]*)://"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9_-]*)://"
     r"(?:(?P<credentials>[^@/?]*)(?P<at>@))?"
     r"(?P<host>\[[^\[\]@/?]*\]|[^\[\]:@/?]*)(?::(?P<port>[^:@/?]*))?"
     r"(?P<path>/[^@?]*)?"
@@ -45,12 +45,17 @@ def parse_dsn(text: str, setting: str) -> Dsn:
 
 def load_driver(dsn: Dsn) -> Driver:
     """Create the driver that a DSN names and describes. Raises `ConfigurationError`."""
-    known = schemes()
-    if dsn.scheme not in known:
-        near = get_close_matches(dsn.scheme, known, n=1)
-        hint = f"Did you mean {near[0]!r}?" if near else f"Drivers: {', '.join(known)}"
-        raise ConfigurationError(f"{dsn.setting}: unknown driver {dsn.scheme!r}. {hint}")
+    if dsn.scheme not in schemes():
+        raise ConfigurationError(f"{dsn.setting}: {unknown_driver(dsn.scheme)}")
     return driver_class(dsn.scheme).from_dsn(dsn)
+
+
+def unknown_driver(scheme: str) -> str:
+    """Say that no driver has this scheme, with the nearest one or the list of all."""
+    known = sorted({*schemes(), "sandbox"} - {scheme})  # only `load_drivers` expands it
+    near = get_close_matches(scheme.replace("_", "-"), known, n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"Drivers: {', '.join(known)}"
+    return f"unknown driver {scheme!r}. {hint}"
 
 
 def driver_class(scheme: str) -> type[Driver]:

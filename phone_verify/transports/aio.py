@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError, FailureKind, ProviderError, UnclearError
 from ..exchange import HttpRequest, HttpResponse
 from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
+from .failures import in_words
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
@@ -67,12 +68,12 @@ class AsyncTransport(HttpTransport):
             ):
                 body = await _read(response)
         except (ClientError, OSError, ValueError) as error:  # TimeoutError is an OSError
-            kind = type(error).__name__
             if not sending.sent:
-                raise ProviderError(FailureKind.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
-            raise UnclearError(f"no whole answer from {request.host}: {kind}") from None
+                said = in_words(error, request.host, min(CONNECT_TIMEOUT, timeout))
+                raise ProviderError(FailureKind.TRANSIENT, said) from None
+            raise UnclearError(f"no complete response: {in_words(error, request.host, timeout)}") from None
         if body is None:
-            raise UnclearError(f"the answer of {request.host} is too long")
+            raise UnclearError(f"the response of {request.host} is too long")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.raw_headers}
         return HttpResponse(response.status, headers, body)
 

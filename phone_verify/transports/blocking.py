@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import HttpRequest, HttpResponse
 from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
+from .failures import in_words
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -54,12 +55,12 @@ class BlockingTransport(HttpTransport):
                 )
                 body = _read(response)
             except (HTTPError, OSError, ValueError) as error:
-                kind = type(error).__name__
                 if not watch.sent:
-                    raise ProviderError(FailureKind.TRANSIENT, f"cannot connect to {request.host}: {kind}") from None
-                raise UnclearError(f"no whole answer from {request.host}: {kind}") from None
+                    said = in_words(error, request.host, min(CONNECT_TIMEOUT, timeout))
+                    raise ProviderError(FailureKind.TRANSIENT, said) from None
+                raise UnclearError(f"no complete response: {in_words(error, request.host, timeout)}") from None
         if body is None or watch.expired:
-            raise UnclearError(f"the answer of {request.host} is too long or too slow")
+            raise UnclearError(f"the response of {request.host} is too long or too slow")
         return HttpResponse(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
 
     def _pooled(self) -> PoolManager:

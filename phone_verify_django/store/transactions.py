@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
 from phone_verify.limits import Denied
+from phone_verify.stores.rows.failures import in_words
 from phone_verify.stores.rows.transactions import (
     ConcurrentUpdate,
     Mode,
@@ -275,6 +276,6 @@ def _code(error: Error) -> str:
 
 
 def _name(error: Error) -> str:
-    """Return the type and the code of a database error, without its text."""
+    """Describe a database error, without its text: in words, or by its type and code."""
     code = getattr(error.__cause__, "sqlite_errorname", None) or _code(error)
-    return f"{type(error).__name__} {code}" if code else type(error).__name__
+    return in_words(error, f"{type(error).__name__} {code}" if code else type(error).__name__)

@@ -70,7 +70,7 @@ def test_timed_out_request_leaves_no_reply_for_the_next(serve: Serve) -> None:
 
     async def both() -> bytes:
         transport = AsyncTransport()
-        with pytest.raises(Exception, match="no whole answer"):
+        with pytest.raises(Exception, match="no complete response"):
             await transport.send(HttpRequest.get(server.url), 0.1)
         late.set()
         return (await transport.send(HttpRequest.get(server.url), 5)).body

@@ -204,10 +204,14 @@ def test_whole_exchange_has_a_time_limit(
 def test_unsent_request_is_a_refusal(send: Send) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    for url in (f"http://127.0.0.1:{port}/secret-token", "http://nobody.invalid/secret-token"):
+    for url, words in (
+        (f"http://127.0.0.1:{port}/secret-token", f"connection refused by 127.0.0.1:{port}"),
+        ("http://nobody.invalid/secret-token", "host nobody.invalid not found"),
+    ):
         with pytest.raises(ProviderError) as error:
             send(HttpRequest.get(url))
         assert error.value.retryable
+        assert error.value.detail == words
         assert "secret" not in str(error.value)
 
 
@@ -218,14 +222,14 @@ def test_connect_timeout_is_a_refusal(send: Send) -> None:
         for each in waiting:  # no accept, and the backlog is short
             each.setblocking(False)
             each.connect_ex(address)
-        with pytest.raises(ProviderError):
+        with pytest.raises(ProviderError, match=r"127.0.0.1:\d+ timed out after 0.3 s"):
             send(HttpRequest.get(f"http://127.0.0.1:{address[1]}/"), timeout=0.3)
         for each in waiting:
             each.close()
 
 
 def test_server_without_tls_is_a_refusal(send: Send, serve: Callable[..., Server]) -> None:
-    with pytest.raises(ProviderError):
+    with pytest.raises(ProviderError, match=r"TLS with 127.0.0.1:\d+ failed"):
         send(HttpRequest.get(serve(sends(OK)).url.replace("http:", "https:")))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,7 +82,7 @@ def test_doctor_of_a_sound_site_exits_0(configure: Configure) -> None:
     configure(sms="amoot://FAKE-CREDENTIAL@default", public_url="https://site.example", allowed_regions="IR")
     told = said("phone_verify_doctor", offline=True)
     assert "no errors, no warnings" in told
-    assert "sms by amoot" in told
+    assert "SMS by amoot" in told
     assert "FAKE-CREDENTIAL" not in told
 
 
@@ -108,6 +110,19 @@ def test_doctor_exits_with_an_error(configure: Configure, settings: Any) -> None
         said("phone_verify_doctor", offline=True)
 
 
+def test_doctor_has_the_options_of_the_command_line(configure: Configure) -> None:
+    configure(sms="amoot://FAKE-CREDENTIAL@default", allowed_regions="IR", code_length=4)
+    report = json.loads(said("phone_verify_doctor", offline=True, as_json=True))
+    assert {"id": "PV206", "level": "warning", "setting": "PHONE_VERIFY_CODE_LENGTH"}.items() <= {
+        name: value for each in report["findings"] if each["id"] == "PV206" for name, value in each.items()
+    }.items()
+    with pytest.raises(CommandError, match="configuration has warnings"):
+        said("phone_verify_doctor", offline=True, strict=True)
+    said("phone_verify_doctor", offline=True, strict=True, ignore=["PV206,PV401"])
+    with pytest.raises(CommandError, match="unknown id 'PV0'"):
+        said("phone_verify_doctor", offline=True, ignore=["PV0"])
+
+
 def test_doctor_runs_when_startup_fails() -> None:
     done = manage("phone_verify_doctor", "--offline")
     assert done.returncode == 1
@@ -126,8 +141,12 @@ class Script:
     def __init__(self, *typed: Any) -> None:
         self.typed, self.lines = list(typed), list[str]()
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, mark: object = None) -> None:
         self.lines.append(text)
+
+    def busy(self, text: str) -> AbstractContextManager[None]:
+        self.lines.append(text)
+        return nullcontext()
 
     def status(self, text: str) -> None:
         self.lines.append(text)
@@ -158,7 +177,7 @@ def test_command_verifies_a_number_interactively(network: Network, at: Callable[
     said("phone_verify_test", PHONE)
     told = "\n".join(script.lines)
     assert "Incorrect code" in told
-    assert "Verified: +98 ••••••••00" in told
+    assert "Verified +98 ••••••••00 by SMS" in told
     assert PHONE not in told
     assert VerificationRow.objects.get().purpose == "by_hand"
 
@@ -170,7 +189,7 @@ def test_command_confirms_before_it_costs_money(
     script = at("n")
     with pytest.raises(CommandError, match="nothing was sent"):
         said("phone_verify_test", "09120000000")
-    assert "It may cost money" in script.lines[-1]
+    assert "This may cost money" in script.lines[-1]
     assert network.transport.requests == []
     network.transport.answers.append(HttpResponse(500))
     script = at()
@@ -197,6 +216,8 @@ def test_impossible_test_is_reported(configure: Configure, at: Callable[..., Scr
     at()
     with pytest.raises(CommandError, match="not a valid phone number"):
         said("phone_verify_test", "nonsense")
+    with pytest.raises(CommandError, match="like --region IR"):
+        said("phone_verify_test", "09120000000")
     down(configure)
     with pytest.raises(CommandError, match="the store is unavailable"):
         said("phone_verify_test", PHONE)

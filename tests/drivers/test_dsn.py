@@ -55,7 +55,7 @@ def test_dsn_is_split_into_parts(text: str, parts: tuple[object, ...]) -> None:
         f"ferzz:/{SECRET}@default",
         f"://{SECRET}@default",
         f"1ferzz://{SECRET}@default",
-        f"fer_zz://{SECRET}@default",
+        f"fer+zz://{SECRET}@default",
         f'"ferzz://{SECRET}@default"',
         f" ferzz://{SECRET}@default",
         f"ferzz://{SECRET}@default\n",
@@ -195,10 +195,13 @@ def test_unknown_driver_error_lists_the_known_ones(scheme: str) -> None:
         assert other not in str(raised.value)
 
 
-def test_a_misspelt_driver_is_told_with_the_nearest_one() -> None:
+@pytest.mark.parametrize(("scheme", "meant"), [
+    ("telefon_ip", "telefon-ip"), ("amot", "amoot"), ("sandbx", "sandbox"),
+])  # fmt: skip
+def test_misspelt_driver_error_names_the_nearest(scheme: str, meant: str) -> None:
     with pytest.raises(ConfigurationError, match=SETTING) as raised:
-        load_driver(Dsn("telefon_ip", (SECRET,), "127.0.0.1", setting=SETTING))
-    assert "Did you mean 'telefon-ip'?" in str(raised.value)
+        load_driver(parse_dsn(f"{scheme}://{SECRET}@127.0.0.1", SETTING))
+    assert f"Did you mean {meant!r}?" in str(raised.value)
     assert SECRET not in str(raised.value)
 
 

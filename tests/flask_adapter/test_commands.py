@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -108,6 +109,9 @@ def test_doctor_checks_this_application(made: Made) -> None:
     assert "Flask's own SECRET_KEY" in result.output
     assert "no errors" in result.output
     assert run(made, "doctor", "--flask", "other:app").exit_code == 2
+    assert run(made, "doctor", "--offline", "--strict").exit_code == 1
+    report = json.loads(run(made, "doctor", "--offline", "--json").stdout)
+    assert report["summary"]["errors"] == 0
 
 
 def test_interactive_verification_ends_with_the_input(made: Made) -> None:
@@ -130,7 +134,7 @@ def test_interactive_verification_ends_with_the_input(made: Made) -> None:
         text=True,
     )
     assert done.returncode == 1, done.stderr
-    assert "Sent by sms via console" in done.stdout + done.stderr
+    assert "SMS sent to +98" in done.stdout + done.stderr
     with closing(sqlite3.connect(site / "store.sqlite3")) as database:
         [row] = database.execute("SELECT id, purpose, status FROM phone_verify_verification").fetchall()
     assert (row[0][: len(tag)], *row[1:]) == (tag, "by_hand", "cancelled")

@@ -154,13 +154,13 @@ def ran(store: str) -> tuple[int, str]:
 
 
 def test_command_reports_what_it_did(url: str) -> None:
-    assert ran(url) == (0, f"Created the tables, revision {schema.HEAD}.\n")
-    assert ran(url) == (0, f"The tables are up to date, revision {schema.HEAD}.\n")
+    assert ran(url) == (0, f"✓ Created the tables, revision {schema.HEAD}.\n")
+    assert ran(url) == (0, f"✓ The tables are up to date, revision {schema.HEAD}.\n")
 
 
 def test_command_upgrades_the_tables(url: str) -> None:
     first_tables(url)
-    assert ran(url) == (0, f"Migrated the tables from revision 0001 to {schema.HEAD}.\n")
+    assert ran(url) == (0, f"✓ Migrated the tables from revision 0001 to {schema.HEAD}.\n")
 
 
 @pytest.mark.parametrize(

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-import shutil
+import json
 import sys
 from collections.abc import Sequence
 
 import click
 
-from ...doctor import Finding, Level, count, examine
+from ...doctor import Level, Report, examine, read_ids
+from ...errors import ConfigurationError
 from ...transports.blocking import BlockingTransport
+from ..output import STYLES, Mark, console, examples, working
 from ..site_loader import SiteTarget, of_a_site
 
-_COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.NOTE: "blue", Level.OK: "green"}
-_WIDEST = 100
+_MARKS = {Level.ERROR: Mark.ERROR, Level.WARNING: Mark.WARNING, Level.NOTE: Mark.NOTE, Level.OK: Mark.OK}
 
 
-@click.command()
+def _ids(context: click.Context, option: click.Parameter, value: Sequence[str]) -> Sequence[str]:
+    try:
+        return read_ids(value)
+    except ConfigurationError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command(
+    short_help="Check a site's configuration.",
+    epilog=examples(
+        "phone-verify doctor",
+        "phone-verify doctor --django shop.settings --strict --ignore PV409",
+        "phone-verify doctor --flask app:create_app --offline --json",
+    ),
+)
 @of_a_site
 @click.option("--offline", is_flag=True, help="Don't contact the store or providers.")
+@click.option("--strict", is_flag=True, help="Exit with status 1 if there are warnings, too.")
+@click.option("--ignore", metavar="ID", multiple=True, callback=_ids, help="Leave this finding out, unless it is an "
+              "error. Repeatable; separate several by commas.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Output JSON.")
 @click.option("--show-webhook-urls", is_flag=True, help="Show webhook URLs including their secret.")
-def doctor(site: SiteTarget, offline: bool, show_webhook_urls: bool) -> None:
+def doctor(
+    site: SiteTarget, offline: bool, strict: bool, ignore: Sequence[str], as_json: bool, show_webhook_urls: bool
+) -> None:
     """Check a site's configuration and suggest fixes.
 
     Queries the store, and the providers that can be queried without sending anything. Exits with
@@ -29,18 +50,20 @@ def doctor(site: SiteTarget, offline: bool, show_webhook_urls: bool) -> None:
     findings = list(site.faults)
     if site.given is not None:
         transport = None if offline else BlockingTransport()
-        findings += examine(site.given, transport=transport, say=_say, show_webhook_urls=show_webhook_urls)
-    width = min(shutil.get_terminal_size().columns, _WIDEST)
-    for finding in findings:
-        level, _, rest = finding.text(width).partition(" ")
-        click.echo(f"{click.style(level, fg=_COLOURS[finding.level], bold=True)} {rest}")
-    click.echo(f"\n{count(findings)}")
-    sys.exit(1 if _bad(findings) else 0)
+        with working() as say:
+            findings += examine(site.given, transport=transport, say=say, show_webhook_urls=show_webhook_urls)
+    report = Report.of(findings, ignore)
+    if as_json:
+        click.echo(json.dumps(report.document(), indent=2, ensure_ascii=False))
+    else:
+        _show(report)
+    sys.exit(1 if report.failed(strict=strict) else 0)
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+def _show(report: Report) -> None:
+    from rich.text import Text
 
-
-def _bad(findings: Sequence[Finding]) -> bool:
-    return any(finding.level is Level.ERROR for finding in findings)
+    screen = console()
+    for line in report.lines(screen.width):
+        style = f"bold {STYLES[_MARKS[line.level]]}" if line.level else ""
+        screen.print(Text.assemble((line.head, style), line.text), soft_wrap=True)

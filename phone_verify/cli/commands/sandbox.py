@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from typing import TextIO
 
 import click
 
+from ..output import Mark, examples, say
 from .extras import needed
 
 
-@click.command()
+@click.command(
+    short_help="Run a simulated phone network.",
+    epilog=examples("phone-verify sandbox", "phone-verify sandbox --port 0 --scenario faults.yaml"),
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
-@click.option("--port", default=8025, show_default=True, type=click.IntRange(0, 65535))
+@click.option(
+    "--port",
+    default=8025,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port of the handsets page and the providers; 0 takes a free one.",
+)
 @click.option("--scenario", type=click.File(encoding="utf-8"), help="Scenario file to load.")
 def sandbox(host: str, port: int, scenario: TextIO | None) -> None:
     """Run a simulated phone network with virtual handsets."""
@@ -22,8 +34,12 @@ def sandbox(host: str, port: int, scenario: TextIO | None) -> None:
     logging.getLogger("phone_verify.sandbox").setLevel(logging.INFO)
     try:
         server = SandboxServer(host=host, port=port)
-    except (OSError, ValueError) as error:
-        raise click.ClickException(f"cannot listen on {host}:{port}: {error}; try --port") from None
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        in_use = error.errno == errno.EADDRINUSE
+        why = f"port {port} is in use" if in_use else f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}"
+        raise click.ClickException(f"{why}; choose another one with --port") from None
     if scenario is not None:
         try:
             load(server.sandbox, read_scenario(scenario.read()))
@@ -31,5 +47,7 @@ def sandbox(host: str, port: int, scenario: TextIO | None) -> None:
             raise click.ClickException(f"invalid scenario {scenario.name}:\n{error}") from None
         except UnicodeDecodeError:
             raise click.ClickException(f"invalid scenario {scenario.name}: not UTF-8") from None
-    click.echo(f"Handsets on {server.url}/\nFor a site: PHONE_VERIFY_SMS={server.dsn} (Ctrl-C stops it)")
+    say(f"Handsets    {server.url}/", Mark.OK)
+    say(f"  For a site  PHONE_VERIFY_SMS={server.dsn}")
+    say("  Ctrl-C stops it")
     server.run()

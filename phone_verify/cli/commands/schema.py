@@ -6,10 +6,14 @@ import click
 
 from ...config.settings import Settings
 from ...errors import ConfigurationError, StoreError
+from ..output import Mark, examples, say
 from ..site_loader import SiteTarget, of_a_site
 
 
-@click.command()
+@click.command(
+    short_help="Create or migrate the SQL store's tables.",
+    epilog=examples("phone-verify schema", "phone-verify schema --flask app:create_app"),
+)
 @of_a_site
 def schema(site: SiteTarget) -> None:
     """Create or migrate the SQL store's tables.
@@ -31,8 +35,8 @@ def schema(site: SiteTarget) -> None:
     except (ConfigurationError, StoreError) as error:
         raise click.ClickException(str(error)) from None
     if before is None:
-        click.echo(f"Created the tables, revision {now}.")
+        say(f"Created the tables, revision {now}.", Mark.OK)
     elif before < now:
-        click.echo(f"Migrated the tables from revision {before} to {now}.")
+        say(f"Migrated the tables from revision {before} to {now}.", Mark.OK)
     else:
-        click.echo(f"The tables are up to date, revision {before}.")
+        say(f"The tables are up to date, revision {before}.", Mark.OK)

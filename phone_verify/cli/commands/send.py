@@ -18,6 +18,7 @@ from ...model import Channel
 from ...phone import PhoneNumber
 from ...routing import Router
 from .. import interactive
+from ..output import Mark, examples
 from ..site_loader import SiteTarget, of_a_site
 from ..terminal import StdTerminal
 
@@ -25,7 +26,14 @@ from ..terminal import StdTerminal
 _INTERRUPTED = 130
 
 
-@click.command()
+@click.command(
+    short_help="Verify a number from the terminal.",
+    epilog=examples(
+        "phone-verify send +989120000000",
+        "phone-verify send 09120000000 --region IR --channel flash_call",
+        "phone-verify send +989120000000 --flask app:create_app --yes",
+    ),
+)
 @click.argument("number")
 @of_a_site
 @click.option(
@@ -51,7 +59,8 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
     try:
         phone = PhoneNumber.parse(number, region or settings.policy.region)
     except InvalidPhoneError as error:
-        raise click.BadParameter(str(error), param_hint="NUMBER") from None
+        hint = "" if region or settings.policy.region else " Or set its region, like --region IR."
+        raise click.BadParameter(f"{error}{hint}", param_hint="NUMBER") from None
     if locale is not None and named(locale) is None:
         raise click.BadParameter(f"supported: {', '.join(LANGUAGES)}", param_hint="--locale")
     wanted = Channel(channel) if channel else None
@@ -60,17 +69,17 @@ def send(site: SiteTarget, number: str, channel: str | None, region: str | None,
         with interactive.troubles_told(terminal):
             cost = interactive.describe_cost(router, phone, wanted)
             if cost and not yes and not interactive.confirm(terminal, cost):
-                terminal.say("Aborted.")
+                terminal.say("Aborted, nothing was sent.")
                 sys.exit(1)
             verified = interactive.verify(verifier, phone, terminal, channel=wanted, locale=locale)
     except StoreError as error:
-        terminal.say(f"The store does not answer: {error}")
+        terminal.say(f"The store does not answer: {error}.", Mark.ERROR)
         sys.exit(1)
     except KeyboardInterrupt:
-        terminal.say("Cancelled.")
+        terminal.say("Cancelled.", Mark.WARNING)
         sys.exit(_INTERRUPTED)
     except EOFError:
-        terminal.say("End of input, cancelled.")
+        terminal.say("End of input, cancelled.", Mark.WARNING)
         sys.exit(1)
     sys.exit(0 if verified else 1)
 

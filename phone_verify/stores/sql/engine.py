@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...errors import ConfigurationError
+from ..rows.failures import in_words
 
 #: Time-outs for a connection, a lock and a response, in seconds.
 WAIT = 5
@@ -153,7 +154,7 @@ def code_of(error: BaseException) -> object:
 
 
 def name_of(error: BaseException) -> str:
-    """Return the kind and the code of a database error, without its text."""
+    """Describe a database error, without its text: in words, or by its type and code."""
     cause = getattr(error, "orig", None) or error
     code = code_of(cause)
-    return f"{type(cause).__name__} {code}" if code else type(cause).__name__
+    return in_words(cause, f"{type(cause).__name__} {code}" if code else type(cause).__name__)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core import checks
 from django.core.management.base import BaseCommand, CommandError
 
-from phone_verify.doctor import Finding, Level, count, examine
+from phone_verify.doctor import Finding, Level, Report, examine, read_ids
 from phone_verify.errors import ConfigurationError
 from phone_verify.transports.blocking import BlockingTransport
 
-from ...checks import examined_by_us
-
-_WIDEST = 100
+from ...checks import as_finding, examined_by_us
 
 
 class Command(BaseCommand):
@@ -31,38 +29,47 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of `phone-verify doctor`."""
         parser.add_argument("--offline", action="store_true", help="Don't contact the store or providers.")
+        parser.add_argument("--strict", action="store_true", help="Fail if there are warnings, too.")
+        parser.add_argument(
+            "--ignore", metavar="ID", action="append", default=[], help="Leave this finding out, unless it is an error."
+        )
+        parser.add_argument("--json", action="store_true", dest="as_json", help="Output JSON.")
         parser.add_argument("--show-webhook-urls", action="store_true", help="Show webhook URLs with their secrets.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Show all findings, most severe first."""
         try:
+            ignore = read_ids(options["ignore"])
+        except ConfigurationError as error:
+            raise CommandError(f"--ignore: {error}") from None
+        report = Report.of(self._findings(options), ignore)
+        if options["as_json"]:
+            self.stdout.write(json.dumps(report.document(), indent=2, ensure_ascii=False))
+        else:
+            self._show(report)
+        if report.failed():
+            raise CommandError("the configuration has errors")
+        if report.failed(strict=options["strict"]):
+            raise CommandError("the configuration has warnings")
+
+    def _findings(self, options: dict[str, Any]) -> list[Finding]:
+        try:
             given, complaints = examined_by_us()
         except ConfigurationError as error:
-            findings = [Finding(Level.ERROR, "", str(error))]
-        else:
-            transport = None if options["offline"] else BlockingTransport()
-            webhooks = options["show_webhook_urls"]
-            findings = [
-                *map(_finding, complaints),
-                *examine(given, transport=transport, say=self._say, show_webhook_urls=webhooks),
-            ]
+            return [Finding(Level.ERROR, "", str(error), id="PV105")]
+        transport = None if options["offline"] else BlockingTransport()
+        found = examine(given, transport=transport, say=self._say, show_webhook_urls=options["show_webhook_urls"])
+        return [*map(as_finding, complaints), *found]
+
+    def _show(self, report: Report) -> None:
         styles = {
             Level.ERROR: self.style.ERROR,
             Level.WARNING: self.style.WARNING,
             Level.NOTE: self.style.NOTICE,
             Level.OK: self.style.SUCCESS,
         }
-        width = min(shutil.get_terminal_size().columns, _WIDEST)
-        for finding in findings:
-            level, _, rest = finding.text(width).partition(" ")
-            self.stdout.write(f"{styles[finding.level](level)} {rest}")
-        self.stdout.write(f"\n{count(findings)}")
-        if any(finding.level is Level.ERROR for finding in findings):
-            raise CommandError("the configuration has errors")
+        for line in report.lines(shutil.get_terminal_size().columns):
+            self.stdout.write((styles[line.level](line.head) if line.level else line.head) + line.text)
 
     def _say(self, text: str) -> None:
         self.stderr.write(text, style_func=str)  # Django prints standard error in red, and this is not an error
-
-
-def _finding(message: checks.CheckMessage) -> Finding:
-    return Finding(Level.ERROR if message.is_serious() else Level.WARNING, "", message.msg, message.hint or "")

@@ -45,7 +45,8 @@ class Command(BaseCommand):
         try:
             phone = PhoneNumber.parse(options["number"], options["region"] or settings.policy.region)
         except InvalidPhoneError as error:
-            raise CommandError(str(error)) from None
+            hint = "" if options["region"] or settings.policy.region else " Or set its region, like --region IR."
+            raise CommandError(f"{error}{hint}") from None
         channel = Channel(options["channel"]) if options["channel"] else None
         router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
         terminal = type(self).terminal()

@@ -1,0 +1,90 @@
+"""The style of the command line's output: symbols, colours, tables and the spinner.
+
+Colours are used on terminals only, or if FORCE_COLOR is set; NO_COLOR switches every escape code
+off. Rich is imported when something is printed, because the adapters import the commands when a
+site starts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+class Mark(StrEnum):
+    """The symbol in front of a line."""
+
+    OK = "✓"
+    NOTE = "•"
+    WARNING = "!"
+    ERROR = "✗"
+
+
+STYLES = {Mark.OK: "green", Mark.NOTE: "blue", Mark.WARNING: "yellow", Mark.ERROR: "red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return the console on standard output or standard error, as it is now."""
+    from rich.console import Console
+
+    # Without colours, rich still writes bold and dim: NO_COLOR means no escape code at all.
+    system = None if os.environ.get("NO_COLOR") else "auto"
+    return Console(stderr=stderr, color_system=system, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+
+
+def say(text: str, mark: Mark | None = None, *, stderr: bool = False, on: Console | None = None) -> None:
+    """Print a line, with a symbol in its colour in front. Long words such as URLs are not broken."""
+    from rich.text import Text
+
+    line = Text.assemble((f"{mark} ", f"bold {STYLES[mark]}"), text) if mark else Text(text)
+    (on or console(stderr=stderr)).print(line, soft_wrap=True)
+
+
+def table(*headings: str) -> Table:
+    """Return an empty table, without a head if there are no headings. Its columns wrap at the width
+    of the terminal.
+    """
+    from rich.table import Table
+
+    made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
+    for heading in headings:
+        made.add_column(heading, overflow="fold")
+    return made
+
+
+@contextmanager
+def working() -> Iterator[Callable[[str], None]]:
+    """Pass a function that announces the current step on standard error: beside a spinner on a
+    terminal, else line by line.
+    """
+    screen = console(stderr=True)
+    if not can_spin(screen):
+        yield lambda text: say(text, stderr=True)
+        return
+    status = screen.status("")
+
+    def step(text: str) -> None:
+        status.update(text)
+        status.start()
+
+    try:
+        yield step
+    finally:
+        status.stop()
+
+
+def can_spin(screen: Console) -> bool:
+    """Return whether a spinner may turn here: not in a pipe, even if it gets colours."""
+    return screen.file.isatty() and not screen.is_dumb_terminal
+
+
+def examples(*lines: str) -> str:
+    """Return the block of examples at the end of a command's help, which click leaves as it is."""
+    return "\n  ".join(["\b\nExamples:", *lines])

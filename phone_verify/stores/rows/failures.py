@@ -1,0 +1,35 @@
+"""Errors of a database as text. A driver's own text may contain values of the statement, so it is
+searched for known phrases and never repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+#: Phrases of SQLite, PostgreSQL, MySQL and MariaDB; a group is the name of a database.
+_PHRASES: Sequence[tuple[str, str]] = (
+    (r"""(?:database "|Unknown database ')([\w-]{1,64})(?:" does not exist|')""", "database {} does not exist"),
+    (r"[Cc]onnection refused", "connection refused"),
+    (r"failed to resolve host|[Nn]ame or service not known|name resolution|nodename nor", "host not found"),
+    (r"authentication failed|Access denied for user|role \S+ does not exist|no password supplied",
+     "it rejected the user or password"),
+    (r"timeout expired|[Tt]imed out|statement timeout|lock timeout", "timed out"),
+    (r"[Tt]oo many (?:connections|clients)|slots are reserved", "it has too many connections"),
+    (r"server closed the connection|Lost connection|gone away|terminating connection", "the connection was lost"),
+    (r"no such table|relation \S+ does not exist|Table '\S+' doesn't exist", "a table is missing"),
+    (r"unable to open database file", "the database file cannot be opened"),
+    (r"readonly database|read-only transaction", "the database is read-only"),
+    (r"database is locked", "the database is locked"),
+    (r"disk image is malformed|file is not a database", "the database file is damaged"),
+    (r"disk is full|No space left", "the disk is full"),
+)  # fmt: skip
+
+
+def in_words(error: BaseException, otherwise: str) -> str:
+    """Describe an error of a database driver; return `otherwise` for one without a known phrase."""
+    text = str(error)
+    for pattern, phrase in _PHRASES:
+        if found := re.search(pattern, text):
+            return phrase.format(*found.groups())
+    return otherwise
