@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phone": {"errors"},
     "purposes": {"errors"},
     "model": {"phone", "purposes", "exchange", "errors"},
-    "policy": {"errors", "phone", "exchange", "model"},
+    "policy": {"errors", "phone", "exchange", "model", "purposes"},
     "codes": {"errors", "phone", "exchange", "model"},
     "limits": {"model", "policy", "purposes"},
     "lines": {"model", "phone"},
@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, set[str]] = {
        "test_numbers", "tokens"},
     # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
-    "i18n": {"errors", "phone", "model"},
+    "i18n": {"errors", "phone", "model", "segments"},
     "http": RULES | {"i18n", "tokens", "verifier"},
     "api": RULES | {"http", "i18n", "sync", "verifier"},
     "web": RULES | {"api", "http", "i18n"},

@@ -71,7 +71,15 @@ CODE = CodePage(
     asks_remember=True,
 )
 VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••••00")
-INBOUND = replace(CODE, kind="inbound_call", is_call=True, code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
+INBOUND = replace(
+    CODE,
+    kind="inbound_call",
+    is_call=True,
+    code_length=None,
+    dial=DIAL,
+    dial_help=PAGE["dial_help"],
+    dial_spoken="+98 21 0000 0000",
+)
 OVER = CodePage("over", "+98 ••••••••00", "Example Shop", "expired", next=NEXT, error=PAGE["expired_code"])
 
 PAGES = {
@@ -551,6 +559,12 @@ def test_inbound_call_shows_link_qr_and_button_and_is_polled():
     assert parts.find("input", name="called", value="1")
     assert not parts.find("input", name="code")
     assert parts.find("div", **{"data-pv-poll": "/phone/v1/verifications/made-up"})
+
+
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_what_the_caller_hears_stands_below_the_line(render) -> None:
+    text = render("code.html", replace(INBOUND, dial_help="The call is answered by an announcement. Wait for it."))
+    assert '<p class="pv-help">The call is answered by an announcement. Wait for it.</p>' in text
 
 
 def test_verified_number_leaves_one_button():

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from ..drivers.base import Driver, Polls
-from ..i18n.texts import spoken
+from ..i18n.texts import PAGE, dial_help, spoken
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
@@ -180,7 +180,7 @@ class _Session:
         if record.code_source is CodeSource.NONE and record.line is not None:
             say(f"Call this number from {record.phone.hint} (via {record.driver}):")
             self._show_line(record.line)
-            say(f"The call is free and ends by itself. {expires}.")
+            say(f"{expires}.")
             if not isinstance(self._verifier.drivers.get(record.driver), Polls):
                 say(
                     f"{record.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
@@ -206,7 +206,10 @@ class _Session:
             say(f"The code has {record.code_length} digits.")
 
     def _show_line(self, line: PhoneNumber) -> None:
-        self._terminal.say(f"    {spoken(line)}\n{_qr(f'tel:{line.e164}')}")
+        announced = self._verifier.flows.router.announces(self._record.driver)
+        self._terminal.say(
+            f"    {spoken(line)}\n{_qr(f'tel:{line.e164}')}\n{PAGE[dial_help(line, announced=announced)]}"
+        )
 
     def _check(self, typed: str) -> None:
         with self._terminal.busy("Checking the code…"):

@@ -26,7 +26,7 @@ from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import refusal, unavailable
 from ..http.session_notes import with_id, without_id
 from ..http.site import Site
-from ..i18n.texts import Texts, caller_prefix, end_text, spoken
+from ..i18n.texts import Texts, caller_prefix, dial_help, end_text, spoken
 from ..model import Channel, CodeSource, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
@@ -402,7 +402,13 @@ def _choices(site: Site, call: ApiRequest, chosen: str) -> list[Choice]:
     channels = site.verifier.channels
     wanted = chosen or last_channel(call)
     wanted = wanted if wanted in channels else (channels[0] if channels else "")
-    return [channel_choice(call.texts, c, chosen=c == wanted, recommended=c == channels[0]) for c in channels]
+    return [_choice(site, call.texts, c, chosen=c == wanted, recommended=c == channels[0]) for c in channels]
+
+
+def _choice(site: Site, texts: Texts, channel: Channel, *, chosen: bool = False, recommended: bool = False) -> Choice:
+    carriers = site.verifier.flows.router.carriers(channel)
+    announced = any(driver.abilities[channel].announced for driver in carriers)
+    return channel_choice(texts, channel, announced=announced, chosen=chosen, recommended=recommended)
 
 
 def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, sent: bool, called: bool) -> CodePage:
@@ -429,9 +435,9 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         notice = texts.page["no_call_yet"]
     expires_in = representation.seconds_left(record, record.expires_at)
     resend_in = representation.seconds_left(record, record.resend_at)
-    dial = representation.dial(record)
+    dial, router = representation.dial(record), site.verifier.flows.router
     lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
-    choices = [channel_choice(texts, c) for c in outcome.channels if c is not record.channel]
+    choices = [_choice(site, texts, c) for c in outcome.channels if c is not record.channel]
     hint = record.caller_hint if kind == "flash_call" else None
     return replace(
         bare,
@@ -443,6 +449,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome, *, s
         caller_hint=caller_prefix(hint, record.phone, record.code_length) if hint else None,
         dial=dial,
         dial_spoken=spoken(record.line) if dial and record.line else "",
+        dial_help=texts.page[dial_help(record.line, announced=router.announces(record.driver))] if record.line else "",
         expires_in=expires_in,
         expires_text=texts.duration(timedelta(seconds=expires_in)),
         resend_in=resend_in,

@@ -79,9 +79,12 @@ def number_help(policy: Policy, language: Language) -> NumberHelp:
     return NumberHelp(example_number(likely, national=False) or _NEUTRAL_EXAMPLE)
 
 
-def channel_choice(texts: Texts, channel: Channel, *, chosen: bool = False, recommended: bool = False) -> Choice:
-    """Return a channel as visitors choose it."""
-    label, help, time = texts.channels[channel], texts.channel_help[channel], texts.usual_time(channel)
+def channel_choice(
+    texts: Texts, channel: Channel, *, announced: bool = False, chosen: bool = False, recommended: bool = False
+) -> Choice:
+    """Return a channel as visitors choose it; `announced` is of a line that an announcement answers."""
+    help = texts.announced_help if announced else texts.channel_help[channel]
+    label, time = texts.channels[channel], texts.usual_time(channel)
     return Choice(channel.value, label, chosen, help, time, recommended)
 
 
@@ -205,6 +208,7 @@ class CodePage(Page):
     caller_hint: str | None = None
     dial: Mapping[str, str] | None = None
     dial_spoken: str = ""
+    dial_help: str = ""
     expires_in: int = 0
     expires_text: str = ""
     resend_in: int = 0

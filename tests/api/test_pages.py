@@ -9,9 +9,12 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn, Site
+from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import pairs, with_pair
 from phone_verify.http.session_notes import with_id
+from phone_verify.model import Channel, Receipt
+from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.web.flow import (
     CodePage,
@@ -29,7 +32,7 @@ from phone_verify.web.flow import (
     taken_phone,
 )
 from phone_verify.web.pages import Page
-from tests.core.harness import FLASH, OTHER_PHONE, PHONE, SMS, Driver, Harness, chat, flash, sms, wrong
+from tests.core.harness import FLASH, OTHER_PHONE, PHONE, SMS, Caller, Driver, Harness, chat, flash, sms, wrong
 
 
 class Visitor:
@@ -478,3 +481,43 @@ def test_number_field_shows_the_national_format(policy: dict[str, object], help:
     user = User(sms(), **policy)
     assert show_login(user.site, user.call).number == user.shown().number == help
     assert isinstance(user.verify(phone=help.example), Redirect)
+
+
+TOLL_FREE, MOBILE_LINE = PhoneNumber("+78000000000"), PhoneNumber("+79990000001")
+
+
+@pytest.mark.parametrize(
+    ("announced", "line", "says"),
+    [
+        (False, MOBILE_LINE, "You'll hear a busy tone or the call will end by itself. It's free."),
+        (False, TOLL_FREE, "You'll hear a busy tone or the call will end by itself. It's free."),
+        (True, MOBILE_LINE, "The call is answered by an announcement. Wait for it."),
+        (True, TOLL_FREE, "The call is answered by an announcement. Wait for it. It's free."),
+    ],
+)
+def test_page_says_what_the_caller_hears(announced: bool, line: PhoneNumber, says: str) -> None:
+    caller = Caller([Receipt("1", line=line)])
+    caller.ability = replace(caller.ability, announced=announced)
+    visitor = Visitor(caller)
+    before = show_login(visitor.site, visitor.call)
+    assert isinstance(before, LoginPage)
+    promised = "Call our number and wait for the announcement." if announced else "Free call; it hangs up by itself."
+    assert [choice.help for choice in before.choices] == [promised]
+    visitor.login()
+    page = show_code(visitor.site, visitor.call)
+    assert isinstance(page, CodePage)
+    assert page.dial_help == says
+
+
+@pytest.mark.parametrize(
+    ("dsn", "announced"),
+    [
+        ("ssms://K@default", True),
+        ("ssms://K@default?line_answer=none", False),
+        ("telefon-ip://T@default", False),
+        ("telefon-ip://T@default?line_answer=announcement", True),
+    ],
+)
+def test_driver_declares_how_its_line_answers(dsn: str, announced: bool) -> None:
+    driver = load_driver(parse_dsn(dsn, "DSN"))
+    assert driver.abilities[Channel.INBOUND_CALL].announced is announced
