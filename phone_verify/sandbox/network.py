@@ -234,6 +234,34 @@ class Network:
             newest_first = sorted(self._memories.items(), key=lambda item: item[1].order, reverse=True)
             return tuple(_snapshot(phone, memory) for phone, memory in newest_first)
 
+    def remove_handset(self, phone: str) -> bool:
+        """Delete a handset with its waits; return whether it existed."""
+        with self._happened:
+            existed = self._memories.pop(phone, None) is not None
+            for wait in [wait for wait in self._waits.values() if wait.phone == phone]:
+                del self._waits[wait.id]
+            self._changed()
+            return existed
+
+    def remove_item(self, phone: str, item_id: int) -> bool:
+        """Delete a message or call from a handset; return whether it existed."""
+        with self._happened:
+            memory = self._memories.get(phone)
+            if memory is None:
+                return False
+            before = len(memory.messages) + len(memory.calls)
+            memory.messages = deque((each for each in memory.messages if each.id != item_id), MAX_ITEMS_PER_HANDSET)
+            memory.calls = deque((each for each in memory.calls if each.id != item_id), MAX_ITEMS_PER_HANDSET)
+            self._changed()
+            return len(memory.messages) + len(memory.calls) < before
+
+    def open_waits(self, phone: str) -> tuple[Wait, ...]:
+        """Return the waits that a call of this phone would confirm, newest first."""
+        with self._happened:
+            now = self.now()
+            waits = tuple(wait for wait in reversed(self._waits.values()) if wait.phone == phone)
+        return tuple(wait for wait in waits if wait.is_open(now))
+
     def clear(self) -> None:
         """Delete all handsets, dispatches and waits."""
         with self._happened:
