@@ -236,7 +236,7 @@ def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPa
     """Between its read and its write another one spends an attempt: neither is lost."""
     order = opening(resend_after=NO_DELAY)
     run(store.open(order, [], LIMITS, None))
-    write = store._writes.reopen
+    write = store._writes.update
     met = threading.Event()
 
     def overtaken(*arguments: object) -> bool:
@@ -245,7 +245,7 @@ def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPa
             assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
         return write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store._writes, "reopen", overtaken)
+    monkeypatch.setattr(store._writes, "update", overtaken)
     again = run(store.reopen(order.id, BINDING, False, [], LIMITS, NO_DELAY, None))
     assert isinstance(again, Verification)
     assert (again.attempts_left, failure_count(again), again.sends) == (4, 1, 2)
