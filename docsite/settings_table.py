@@ -103,6 +103,18 @@ MEANINGS: Mapping[str, Meaning] = {
         "Sites that may show the pages in a frame: `self`, or origins like `https://partner.example`. "
         "See [frames](pages.md#frames).",
     ),
+    "site_url": Meaning("Where the brand above the card leads to: a path like `/`, or an https address.", type="URL"),
+    "site_logo": Meaning("Logo above the card, instead of the name. See [brand](pages.md#brand).", type="URL"),
+    "site_icon": Meaning("Favicon of the pages.", type="URL"),
+    "site_color": Meaning(
+        "Color of buttons and links, like `#5b21b6`. It is adjusted to be readable in light and dark.", type="color"
+    ),
+    "site_radius": Meaning("Radius of corners, like `8px`.", type="length"),
+    "site_font": Meaning("Font of the pages: a `.woff2` file.", type="URL"),
+    "terms_url": Meaning("Link below the card.", type="URL"),
+    "privacy_url": Meaning("Link below the card.", type="URL"),
+    "help_url": Meaning('Link below "Didn\'t get a code?"; also `mailto:`.', type="URL"),
+    "cost_notice": Meaning("Tell visitors below the number field that a message or call may cost them money."),
     "on_event": Meaning(
         "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"
     ),

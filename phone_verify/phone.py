@@ -8,9 +8,10 @@ money or reach no subscriber regardless of the metadata's classification.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from .errors import InvalidPhoneError
@@ -34,6 +35,8 @@ FILLERS = {ord(c): None for c in _SPACES + _DASHES + _MARKS}
 _TYPED = DIGITS | FILLERS | {ord(c): None for c in "()./"} | {0xFF0B: "+"}
 _SHAPE = re.compile(r"\+?[0-9]{3,17}\Z", re.ASCII)
 _LONGEST_TEXT = 64
+_LONGEST_PROSE = 256
+_PROSE = re.compile(rf"[^+0-9]*(?P<number>\+[0-9({re.escape(_SPACES + _DASHES + _MARKS)}./)]*[0-9])[^+0-9]*\Z")
 
 #: Satellite, international networks and shared services, some of which the metadata calls mobile
 #: (ITU list of assigned country codes); and the digit spellings of a hidden caller ("ANONYMOUS" on
@@ -66,6 +69,19 @@ class PhoneNumber:
         gives the result.
         """
         return _parse(text, region) if len(text) <= _LONGEST_TEXT else _refuse()
+
+    @classmethod
+    def read(cls, text: str, region: str | None = None, *, prose: bool = False) -> PhoneNumber:
+        """Return the number that a person typed or pasted as `text`.
+
+        Reads what `parse` reads, and a number with its country code but without `+` (`98 912…`,
+        `0098 912…`) if it is nobody's number in national form. With `prose` also a `tel:` link, and
+        a text that contains exactly one number with `+`. Raises `InvalidPhoneError`.
+        """
+        try:
+            return cls.parse(text, region)
+        except InvalidPhoneError:
+            return _parse_without_plus(text) or (_only_number_in(text) if prose else None) or _refuse()
 
     @cached_property
     def _parsed(self) -> Parsed:
@@ -165,3 +181,73 @@ def _parse(text: str, region: str | None) -> PhoneNumber:
     if parsed.extension or not phonenumbers.is_valid_number(parsed):
         return _refuse()
     return PhoneNumber(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
+
+
+def _parse_or_none(text: str) -> PhoneNumber | None:
+    try:
+        return PhoneNumber.parse(text)
+    except InvalidPhoneError:
+        return None
+
+
+def _parse_without_plus(text: str) -> PhoneNumber | None:
+    """Return the number whose country code was typed without `+`, or after the prefix `00`."""
+    plain = text.translate(_TYPED) if len(text) <= _LONGEST_TEXT else ""
+    if not plain.isascii() or not plain.isdigit():
+        return None
+    if plain.startswith("00"):
+        return _parse_or_none(f"+{plain[2:]}")
+    number = _parse_or_none(f"+{plain}")
+    return None if number is None or _is_national_form(plain, number) else number
+
+
+def _is_national_form(digits: str, international: PhoneNumber) -> bool:
+    """Return whether people of some country write another mobile number as exactly these digits.
+
+    `13125550123` is a Chinese number in national form, and one of Chicago with its country code.
+    """
+    import phonenumbers
+    from phonenumbers import PhoneNumberType as Type
+
+    mobile = (Type.MOBILE, Type.FIXED_LINE_OR_MOBILE)
+    for region in _regions_by_length().get(len(digits), ()):
+        try:
+            number = phonenumbers.parse(digits, region)
+        except phonenumbers.NumberParseException:
+            continue
+        if number == international._parsed:  # this region's own country code was recognized
+            continue
+        if phonenumbers.number_type(number) in mobile and phonenumbers.region_code_for_number(number) == region:
+            return True
+    return False
+
+
+@cache
+def _regions_by_length() -> Mapping[int, Sequence[str]]:
+    """Return the regions whose mobile numbers are written without a leading zero, by their number of digits.
+
+    Read once, and only when it is needed: it loads the metadata of all regions.
+    """
+    import phonenumbers
+
+    found: dict[int, list[str]] = {}
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        if example is not None:
+            written = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+            digits = "".join(filter(str.isdigit, written))
+            if not digits.startswith("0"):
+                found.setdefault(len(digits), []).append(region)
+    return found
+
+
+def _only_number_in(text: str) -> PhoneNumber | None:
+    """Return the only number with `+` in a longer text, or the number of a `tel:` link.
+
+    A text with other digits is refused: they could be an extension or a part of the number.
+    """
+    if len(text) > _LONGEST_PROSE:
+        return None
+    ascii_text = text.translate(DIGITS | {0xFF0B: "+"})
+    found = _PROSE.fullmatch(ascii_text)
+    return _parse_or_none(found["number"]) if found else None

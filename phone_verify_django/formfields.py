@@ -36,7 +36,7 @@ class PhoneField(forms.CharField):
         if not typed:
             return ""
         try:
-            return PhoneNumber.parse(typed, current_site().verifier.policy.region).e164
+            return PhoneNumber.read(typed, current_site().verifier.policy.region).e164
         except InvalidPhoneError:
             texts = texts_in(named(get_language() or "") or ENGLISH)
             raise ValidationError(texts.page["invalid_phone"], code="invalid_phone") from None

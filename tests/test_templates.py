@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,14 +11,20 @@ from urllib.parse import parse_qs, urlsplit
 
 import jinja2
 import markupsafe
+import phonenumbers
 import pytest
 from django.template import Context, Engine
 from django.utils.safestring import mark_safe
+from phonenumbers.phonemetadata import PhoneMetadata
 
+from phone_verify.http.brand import Brand
 from phone_verify.http.qr import svg_data_uri
-from phone_verify.i18n.texts import PAGE
+from phone_verify.i18n.languages import ENGLISH
+from phone_verify.i18n.texts import PAGE, example_number, texts_in
+from phone_verify.model import Channel
 from phone_verify.web.assets import asset
 from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
+from phone_verify.web.pages import channel_choice
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
@@ -34,13 +41,20 @@ URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout"
     "sign_in": "/accounts/login/",
     "style": "/phone/static/phone_verify.css",
     "script": "/phone/static/phone_verify.js",
+    "brand_style": "/phone/static/brand.css",
     "mount": "/phone/",
+    "onward": "/account/",
 }
+NO_BRAND = Brand()
 CSRF = '<input type="hidden" name="csrf_token" value="made-up">'
 NEXT = "/basket?a=1&b='2'"
 
-SMS = Choice("sms", "Text message (SMS)", chosen=True, help="We'll text you a code.")
-RING = Choice("flash_call", "Missed call", chosen=False)
+TEXTS = texts_in(ENGLISH)
+SMS = channel_choice(TEXTS, Channel.SMS, chosen=True, recommended=True)
+RING = channel_choice(TEXTS, Channel.FLASH_CALL)
+CALL_US = channel_choice(TEXTS, Channel.INBOUND_CALL)
+TELEGRAM = channel_choice(TEXTS, Channel.TELEGRAM)
+MORE = [RING, CALL_US, TELEGRAM]
 DIAL = {"number": "+982100000000", "uri": "tel:+982100000000", "qr": svg_data_uri("tel:+982100000000")}
 
 LOGIN = LoginPage([SMS, RING], next=NEXT)
@@ -48,6 +62,7 @@ CODE = CodePage(
     "code",
     "+98 ••••••••00",
     "Example Shop",
+    id="made-up",
     lead=PAGE["lead_code"],
     code_length=6,
     expires_in=180,
@@ -58,23 +73,46 @@ CODE = CodePage(
     asks_remember=True,
 )
 VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••••00")
-INBOUND = replace(CODE, kind="inbound_call", code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
+INBOUND = replace(CODE, kind="inbound_call", is_call=True, code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
+OVER = CodePage(
+    "over",
+    "+98 ••••••••00",
+    "Example Shop",
+    "expired",
+    "made-up",
+    next=NEXT,
+    error=PAGE["expired_code"],
+    choices=[RING],
+)
 
 PAGES = {
     "login": ("login.html", LOGIN),
     "login, one way": ("login.html", replace(LOGIN, choices=[SMS], next="")),
-    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", status=400)),
+    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", invalid=True)),
+    "login, signed in": ("login.html", replace(LOGIN, state="signed_in", user_hint="+98 ••••••••00")),
+    "login, signed in without a number": ("login.html", replace(LOGIN, state="signed_in", next="")),
+    "login, signed out": ("login.html", replace(LOGIN, notice=PAGE["signed_out"])),
     "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
     "code": ("code.html", CODE),
-    "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", status=422)),
+    "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", invalid=True)),
     "code, sent again": ("code.html", replace(CODE, notice="Code resent.", resend_in=60, resend_text="60 seconds")),
     "code, held back": ("code.html", replace(CODE, dial=DIAL, dial_spoken="+98 21 0000 0000")),
     "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
     "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
     "inbound call": ("code.html", INBOUND),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
-    "over": ("code.html", CodePage("over", "+98 ••••••••00", "Example Shop", next=NEXT, error=PAGE["expired_code"])),
-    "no answer": ("code.html", CodePage("over", "", "", error=PAGE["unavailable"], status=503)),
+    "over": ("code.html", OVER),
+    "over, number in full": ("code.html", replace(OVER, phone="+98 912 000 0000")),
+    "over, call": ("code.html", replace(OVER, is_call=True, error=PAGE["expired_call"])),
+    "over, exhausted": ("code.html", replace(OVER, state="exhausted", error=PAGE["exhausted"])),
+    "over, cancelled": ("code.html", replace(OVER, state="cancelled", error=PAGE["cancelled"])),
+    "over, failed": ("code.html", replace(OVER, state="failed", error=PAGE["cannot_send"])),
+    "over, blocked": ("code.html", replace(OVER, state="blocked", error=PAGE["too_many"])),
+    "no answer": ("code.html", CodePage("over", "", "", "unavailable", error=PAGE["unavailable"], status=503)),
+    "code, number in full": (
+        "code.html",
+        replace(CODE, phone="+98 912 000 0000", choices=MORE, resend_in=60, resend_text="60 seconds"),
+    ),
     "code, to change": ("code.html", replace(CODE, begun_at="verify", asks_remember=False)),
     "code, new number": (
         "code.html",
@@ -90,18 +128,21 @@ PAGES = {
     ),
     "over, to change": (
         "code.html",
-        CodePage("over", "", "", next=NEXT, error=PAGE["expired_code"], begun_at="verify"),
+        CodePage("over", "", "", "expired", next=NEXT, error=PAGE["expired_code"], begun_at="verify"),
     ),
-    "login, in a region": ("login.html", replace(LOGIN, number=NumberHelp("0912 345 6789", local=True))),
+    "login, in a region": (
+        "login.html",
+        replace(LOGIN, number=NumberHelp("0912 345 6789", local=True, region="IR"), choices=[SMS, *MORE]),
+    ),
     "verify": ("verify.html", VERIFY),
-    "verify, done": ("verify.html", replace(VERIFY, next="", notice=PAGE["number_confirmed"])),
+    "verify, done": ("verify.html", replace(VERIFY, next="", state="verified", notice=PAGE["number_confirmed"])),
     "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
-    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", status=400)),
-    "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"], status=409)),
+    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", invalid=True)),
+    "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"])),
     "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False, must_sign_in=True)),
     "verify, must sign in": (
         "verify.html",
-        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again.", status=403),
+        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again."),
     ),
     "verify, current number first": ("verify.html", replace(VERIFY, may_change=False)),
     "verify, number of this session": (
@@ -110,11 +151,11 @@ PAGES = {
     ),
     "verify, no number, refused": (
         "verify.html",
-        replace(VERIFY, phone_hint="", error=PAGE["invalid_phone"], status=400),
+        replace(VERIFY, phone_hint="", error=PAGE["invalid_phone"], invalid=True),
     ),
     "verify, no number, must sign in": (
         "verify.html",
-        replace(VERIFY, phone_hint="", may_change=False, must_sign_in=True, error=PAGE["sign_in_again"], status=403),
+        replace(VERIFY, phone_hint="", may_change=False, must_sign_in=True, error=PAGE["sign_in_again"]),
     ),
     "verify, not configured, no number": (
         "verify.html",
@@ -125,7 +166,14 @@ PAGES = {
     "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
 #: Used by several pages.
-PARTS = ("choices.html", "number.html", "remember.html")
+PARTS = (
+    "change_link.html",
+    "choices.html",
+    "method_icon.html",
+    "number.html",
+    "other_methods.html",
+    "remember.html",
+)
 every_page = pytest.mark.parametrize("kind", PAGES)
 every_template = pytest.mark.parametrize("name", NAMES)
 
@@ -157,19 +205,19 @@ class Components(HTMLParser):
         return [a for name, a in self.tags if name == tag and attributes.items() <= a.items()]
 
 
-def context(page: object) -> dict[str, object]:
-    return {"page": page, "urls": URLS, "site_name": "Example Shop", "lang": "en", "dir": "ltr"}
+def context(page: object, brand: Brand) -> dict[str, object]:
+    return {"page": page, "urls": URLS, "site_name": "Example Shop", "brand": brand, "lang": "en", "dir": "ltr"}
 
 
-def by_django(name: str, page: object) -> str:
+def by_django(name: str, page: object, brand: Brand = NO_BRAND) -> str:
     # Without localisation Django's engine needs no settings.
-    values = Context({**context(page), "csrf_field": mark_safe(CSRF)}, use_l10n=False)
+    values = Context({**context(page, brand), "csrf_field": mark_safe(CSRF)}, use_l10n=False)
     return DJANGO.get_template(f"phone_verify/{name}").render(values)
 
 
-def by_jinja(name: str, page: object) -> str:
+def by_jinja(name: str, page: object, brand: Brand = NO_BRAND) -> str:
     template = JINJA.get_template(f"phone_verify/{name}")
-    return template.render(**context(page), csrf_field=markupsafe.Markup(CSRF))
+    return template.render(**context(page, brand), csrf_field=markupsafe.Markup(CSRF))
 
 
 def page_of(kind: str) -> Components:
@@ -283,6 +331,123 @@ def test_number_error_is_shown_at_its_field():
     assert text.index('id="pv-error"') < text.index("<form")
 
 
+def calling_codes() -> str:
+    """Return the table of the script: calling codes, regions and groups, and longer prefixes of other regions."""
+    rows = []
+    for calling_code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items():
+        if regions == ("001",):
+            continue
+        example = example_number(regions[0], national=False) or spoken_example(regions[0])
+        groups = "".join(str(len(group)) for group in re.findall(r"\d+", example)[1:])
+        rows.append(f"{calling_code}{regions[0]}{'CA' if calling_code == 1 else ''}{groups}")
+        for region in regions[1:]:
+            leading = PhoneMetadata.metadata_for_region(region).leading_digits
+            prefixes: list[str] = []
+            for prefix in (str(n).zfill(size) for size in (1, 2, 3, 4) for n in range(10**size)):
+                if leading and re.fullmatch(leading, prefix) and not prefix.startswith(tuple(prefixes)):
+                    prefixes.append(prefix)
+            rows += [f"{calling_code}{prefix}{region}" for prefix in prefixes]
+    return ",".join(sorted(rows, key=lambda row: re.split(r"(?=[A-Z])", row, maxsplit=1)[0]))
+
+
+def spoken_example(region: str) -> str:
+    example = phonenumbers.example_number(region)
+    return phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+
+
+def test_script_knows_every_calling_code() -> None:
+    script = asset("phone_verify.js")
+    assert script is not None
+    written = "".join(re.findall(r'^    "([0-9A-Z,]+)"', script[0].decode(), re.MULTILINE))
+    assert written == calling_codes()
+
+
+@every_page
+def test_title_of_an_error_page_says_so(kind: str) -> None:
+    name, page = PAGES[kind]
+    [title] = re.findall("<title>(.*?)</title>", by_jinja(name, page))
+    assert title.startswith("Error: ") == bool(getattr(page, "error", ""))
+
+
+@every_page
+def test_message_has_the_focus_after_an_error(kind: str) -> None:
+    focused = [a for _, a in page_of(kind).tags if "autofocus" in a]
+    if getattr(PAGES[kind][1], "error", ""):
+        assert [(a.get("id"), a.get("tabindex")) for a in focused] == [("pv-error", "-1")]
+
+
+def test_code_page_has_three_tiers() -> None:
+    name, page = PAGES["code, number in full"]
+    text = by_jinja(name, page)
+    assert text.index("</form>") < text.index("data-pv-resend") < text.index("<details")
+    folded = text[text.index("<details") :]
+    assert len(re.findall(r'name="channel"', folded)) == len(page.choices)
+    assert "channel" not in text[: text.index("<details")].replace("data-pv", "")
+    assert not Components(by_jinja(name, replace(page, choices=[]))).find("details", **{"class": "pv-methods"})
+
+
+def test_number_is_shown_in_full_with_a_link_to_change_it() -> None:
+    parts = page_of("code, number in full")
+    assert "+98 912 000 0000" in parts.texts
+    assert not [text for text in parts.texts if "•" in text]
+    [link] = parts.find("a", **{"class": "pv-inline"})
+    assert link["aria-label"] == PAGE["other_number"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "length", "submits"),
+    [("code", "6", True), ("flash call", "4", True), ("code, wrong", "6", False), ("code, new number", "6", False),
+     ("flash call, number unknown", None, False)],
+)  # fmt: skip
+def test_script_submits_only_a_code_of_known_length(kind: str, length: str | None, submits: bool) -> None:
+    [field] = page_of(kind).find("input", name="code")
+    assert field.get("data-pv-length") == length
+    assert ("data-pv-submit" in field) == submits
+
+
+def test_resend_is_possible_without_script() -> None:
+    parts = page_of("code, number in full")
+    [button] = [a for _, a in parts.tags if "data-pv-resend" in a]
+    assert "disabled" not in button
+    assert button["data-pv-resend"] == "60"
+    assert len(parts.find("noscript")) == 1
+    assert not page_of("code").find("noscript")
+
+
+def test_choices_have_icon_time_and_recommendation() -> None:
+    parts = page_of("login, in a region")
+    assert len(parts.find("svg", **{"class": "pv-method-icon"})) == 4
+    assert parts.texts.count(PAGE["recommended"]) == 1
+    assert len([text for text in parts.texts if "Usually within" in text]) == 4
+
+
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_brand_is_shown_if_it_is_set(render: Callable[..., str]) -> None:
+    brand = Brand(
+        url="/home/", logo="/logo.svg", icon="/icon.svg", color="#5b21b6", terms_url="/t/", privacy_url="/p/",
+        help_url="/h/", cost_notice=True,
+    )  # fmt: skip
+    login, code = Components(render("login.html", LOGIN, brand)), Components(render("code.html", CODE, brand))
+    assert login.find("a", href="/home/", **{"class": "pv-home"})
+    assert login.find("img", src="/logo.svg", alt="Example Shop")
+    assert login.find("link", rel="icon", href="/icon.svg")
+    assert login.find("link", rel="stylesheet", href=URLS["brand_style"])
+    assert login.find("meta", name="theme-color", content="#5b21b6")
+    assert login.find("a", href="/t/")
+    assert login.find("a", href="/p/")
+    assert PAGE["cost"] in login.texts
+    assert code.find("a", href="/h/")
+    plain = Components(render("login.html", LOGIN))
+    assert not plain.find("footer")
+    assert PAGE["cost"] not in plain.texts
+
+
+def test_qr_code_stands_before_the_number() -> None:
+    text = by_jinja(*PAGES["inbound call"])
+    assert text.index("<img") < text.index('href="tel:')
+    assert Components(text).find("button", **{"data-pv-copy": DIAL["number"]})
+
+
 def test_refused_resend_does_not_call_the_code_wrong():
     parts = Components(by_jinja("code.html", replace(CODE, error="Too many attempts.", status=429)))
     assert "aria-invalid" not in parts.find("input", name="code")[0]
@@ -391,7 +556,7 @@ def test_verification_of_current_number_leads_back_there():
 
 
 def test_number_is_shown_in_national_format():
-    for kind, example in (("login", "+98 912 000 0000"), ("login, in a region", "0912 345 6789")):
+    for kind, example in (("login", "+1 201-555-0123"), ("login, in a region", "0912 345 6789")):
         parts = page_of(kind)
         [field] = parts.find("input", name="phone")
         assert field["placeholder"] == example
@@ -446,8 +611,8 @@ def test_style_and_script_are_small_and_support_rtl():
     style, script = asset("phone_verify.css"), asset("phone_verify.js")
     assert style is not None
     assert script is not None
-    assert len(style[0]) < 12_000
-    assert len(script[0]) < 8_000
+    assert len(style[0]) < 15_000
+    assert len(script[0]) < 15_000  # two thousand of them are the calling codes
     sided = r"(?<![\w-])(left|right|(margin|padding|border)-(left|right)[\w-]*)\s*:|text-align:\s*(left|right)"
     assert not re.search(sided, style[0].decode())
     # Nothing is loaded from another host.

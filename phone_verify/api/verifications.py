@@ -40,7 +40,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     if call.user is None and site.purposes.needs_user(purpose):
         return not_signed_in()
     try:
-        phone = PhoneNumber.parse(fields["phone"], fields.get("region") or flows.policy.region)
+        phone = PhoneNumber.read(fields["phone"], fields.get("region") or flows.policy.region)
     except InvalidPhoneError:
         return problem(400, "invalid_phone", PAGE["invalid_phone"], fields=["phone"])
     language = named(fields.get("locale", "")) or call.texts.language

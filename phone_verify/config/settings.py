@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_webhook_secret
 from ..drivers.options import is_loopback
 from ..errors import ConfigurationError
+from ..http.brand import Brand
 from ..model import Channel
 from ..policy import Policy
 from ..purposes import Purposes, read_purposes
@@ -52,8 +53,18 @@ _LISTS = (
     "test_passcodes_in_production",
     "staff_roles",
 )
-_FLAGS = ("staff_sign_in_by_phone", "notify_old_number")
-_TEXTS = ("store", "tag_key", "region", "public_url", "site_name")
+_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice")
+#: Looks and links of the pages, and the field of `Brand` that each fills.
+_ADDRESSES = {
+    "site_url": "url",
+    "site_logo": "logo",
+    "site_icon": "icon",
+    "site_font": "font",
+    "terms_url": "terms_url",
+    "privacy_url": "privacy_url",
+    "help_url": "help_url",
+}
+_TEXTS = ("store", "tag_key", "region", "public_url", "site_name", *_ADDRESSES, "site_color", "site_radius")
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
@@ -63,6 +74,10 @@ _FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "fa
 
 _URL_SAFE = re.compile(r"[A-Za-z0-9_-]+\Z", re.ASCII)
 _ANCESTOR = re.compile(r"(https?)://((?:\*\.)?[a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.ASCII)
+_ADDRESS = re.compile(r"(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?)?/[^\s\"'<>\\\x00-\x20;]*", re.ASCII)
+_MAIL = re.compile(r"mailto:[^\s\"'<>\\]+@[^\s\"'<>\\]+", re.ASCII)
+_COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
+_RADIUS = re.compile(r"0|[0-9]{1,3}(\.[0-9]{1,3})?(px|rem|em)", re.ASCII)
 _HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 
@@ -91,6 +106,8 @@ class Settings:
     notify_old_number: bool = False
     #: Names of the roles that give such rights, if the framework's users have roles.
     staff_roles: Sequence[str] = STAFF_ROLES
+    #: Looks and links of the pages.
+    brand: Brand = field(default_factory=Brand)
     on_event: object = None
 
     @classmethod
@@ -143,6 +160,7 @@ class Settings:
             staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
             notify_old_number=_flag("notify_old_number", given),
             staff_roles=_list("staff_roles", given) if "staff_roles" in given else STAFF_ROLES,
+            brand=_brand(given),
             on_event=given.get("on_event"),
         )
 
@@ -228,6 +246,32 @@ def _frame_ancestor(word: str) -> str:
             "like https://partner.example,https://*.partner.example"
         )
     return word
+
+
+def _brand(given: Mapping[str, object]) -> Brand:
+    return Brand(
+        color=_shaped("site_color", given, _COLOR, "a color like #5b21b6"),
+        radius=_shaped("site_radius", given, _RADIUS, "a length like 8px or 0.5rem"),
+        cost_notice=_flag("cost_notice", given),
+        **{name: _address(setting, given) for setting, name in _ADDRESSES.items()},
+    )
+
+
+def _shaped(name: str, given: Mapping[str, object], shape: re.Pattern[str], wanted: str) -> str:
+    text = _text(name, given) or ""
+    if text and not shape.fullmatch(text):
+        raise ConfigurationError(f"{PREFIX}{name.upper()}: use {wanted}")
+    return text
+
+
+def _address(name: str, given: Mapping[str, object]) -> str:
+    """Return an address of the site or of another host, fit for a link, a style sheet and a policy."""
+    text = _text(name, given) or ""
+    if not text or (name == "help_url" and _MAIL.fullmatch(text)):
+        return text
+    if not _ADDRESS.fullmatch(text if "/" in text.removeprefix("https://") else f"{text}/") or text.startswith("//"):
+        raise ConfigurationError(f"{PREFIX}{name.upper()}: use a path like /about, or an address with https://")
+    return text
 
 
 def _public_url(text: str | None) -> str | None:

@@ -113,6 +113,7 @@ def build_site(
         notify_old_number=settings.notify_old_number,
         staff_roles=settings.staff_roles,
         frame_ancestors=settings.frame_ancestors,
+        brand=settings.brand,
         warn_multiprocess=warn_multiprocess,
         make_async_verifier=make_async_verifier,
     )

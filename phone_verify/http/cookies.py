@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from ..model import Redeemed, is_id
+from ..model import Channel, Redeemed, is_id
 from ..tokens.trusted_device import TRUSTED_FOR
 from .call import ApiRequest
 from .site import Site
@@ -129,8 +129,16 @@ def _joined(held: Pairs) -> str:
 def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed) -> str | None:
     """Return the new device cookie for a browser that has just signed in with this proof.
 
-    None leaves the old one. A test number's fixed code does not show who uses the browser.
+    None leaves the old one. A test number's fixed code does not show who uses the browser. The
+    channel of this sign-in follows the signed entries; it needs no signature, since all that it does
+    is preselect a channel.
     """
     if redeemed.by_test_number:
         return None
-    return site.verifier.remember_device(call.device_cookie, redeemed.phone)
+    return f"{site.verifier.remember_device(call.device_cookie, redeemed.phone)}~{redeemed.channel}"
+
+
+def last_channel(call: ApiRequest) -> str:
+    """Return the channel of this trusted device's last sign-in by phone, or an empty text."""
+    word = call.device_cookie.rpartition("~")[2]
+    return word if word in set(Channel) else ""

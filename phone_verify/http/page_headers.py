@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from .site import Site
 
 #: Everything that the pages load comes from the site itself; the QR code of a number to call is a
-#: data URL.
+#: data URL. The site's settings may add hosts for its logo and its font.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action {}; base-uri 'none'; frame-ancestors {}"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{img_src}; connect-src 'self'; "
+    "{font_src}form-action {form_action}; base-uri 'none'; frame-ancestors {ancestors}"
 )
 #: The older header, for the ancestors that it can express.
 _FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}
@@ -24,8 +24,15 @@ def page_headers(site: Site, elsewhere: Iterable[str] = ()) -> Mapping[str, str]
     omitted if it cannot express the site's frame ancestors.
     """
     ancestors = " ".join(site.frame_ancestors) or "'none'"
+    sources = site.brand.sources
+    policy = _POLICY.format(
+        img_src=sources["img-src"],
+        font_src=f"font-src {sources['font-src']}; " if sources["font-src"] else "",
+        form_action=" ".join(["'self'", *sorted(set(elsewhere))]),
+        ancestors=ancestors,
+    )
     headers = {
-        "Content-Security-Policy": _POLICY.format(" ".join(["'self'", *sorted(set(elsewhere))]), ancestors),
+        "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
     }

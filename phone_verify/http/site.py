@@ -9,6 +9,7 @@ from ..errors import ConfigurationError
 from ..purposes import Purposes
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
+from .brand import Brand
 
 
 def _no_async_verifier() -> AsyncVerifier:
@@ -38,6 +39,8 @@ class Site:
     #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty:
     #: none.
     frame_ancestors: Sequence[str] = ()
+    #: The site's own links and looks on the pages.
+    brand: Brand = field(default_factory=Brand)
     #: Called when a request shows that the site runs in several processes; a store of one process
     #: then refuses.
     warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)

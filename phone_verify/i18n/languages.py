@@ -10,11 +10,15 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language: its tag (the folder in `locale/`), its writing direction and its digits."""
+    """A language: its tag (the folder in `locale/`), its writing direction and its digits.
+
+    `region` gives the example number of sites that name no region.
+    """
 
     tag: str
     direction: Literal["ltr", "rtl"] = "ltr"
     digits: str = "0123456789"
+    region: str = "US"
 
     def number(self, value: int) -> str:
         """Return a count in this language's digits; codes and phone numbers stay in ASCII to be copied."""
@@ -28,9 +32,9 @@ LANGUAGES = {
     language.tag: language
     for language in (
         ENGLISH,
-        Language("fa", "rtl", "۰۱۲۳۴۵۶۷۸۹"),
-        Language("ru"),
-        Language("ar", "rtl", "٠١٢٣٤٥٦٧٨٩"),
+        Language("fa", "rtl", "۰۱۲۳۴۵۶۷۸۹", "IR"),
+        Language("ru", region="RU"),
+        Language("ar", "rtl", "٠١٢٣٤٥٦٧٨٩", "SA"),
     )
 }
 

@@ -50,11 +50,21 @@ CHANNELS = {
 #: What happens on each channel, below its name.
 CHANNEL_HELP = {
     Channel.SMS: "We'll text you a code.",
-    Channel.FLASH_CALL: "We'll call you; don't answer. The code is the last digits of the caller's number.",
+    Channel.FLASH_CALL: "We'll call you. The code is the caller's last digits.",
     Channel.INBOUND_CALL: "Free call; it hangs up by itself.",
     Channel.VOICE: "We'll call you and read out a code.",
     Channel.TELEGRAM: "We'll send you a code.",
     Channel.WHATSAPP: "We'll send you a code.",
+}
+
+#: After how many seconds a code or call usually arrives.
+_USUAL_SECONDS = {
+    Channel.SMS: 30,
+    Channel.FLASH_CALL: 20,
+    Channel.INBOUND_CALL: 10,
+    Channel.VOICE: 30,
+    Channel.TELEGRAM: 10,
+    Channel.WHATSAPP: 10,
 }
 
 #: The texts of the pages in every framework. A number, code or time follows a text without a final period.
@@ -67,6 +77,8 @@ PAGE = {
     "phone_example": "For example",
     "phone_abroad": "For numbers from other countries, start with + and the country code.",
     "invalid_phone": "That doesn't look like a valid mobile number. Check it and include the country code.",
+    "start_with_plus": "Start with + and the country code, for example {example}",
+    "recommended": "Recommended",
     "way": "How would you like to verify it?",
     "continue": "Continue",
     "code_title": "Enter the code",
@@ -84,8 +96,10 @@ PAGE = {
     "confirm": "Confirm",
     "dial_number": "The number to call",
     "dial_help": "You'll hear a busy tone or the call will end by itself. It's free.",
-    "dial_scan": "On a computer? Scan this code with your phone.",
+    "dial_scan": "Scan this code with your phone to call.",
     "dial_qr": "QR code of the number to call",
+    "copy_number": "Copy number",
+    "copied": "Copied",
     "dial_wait": "Waiting for your call…",
     "called": "I've called",
     "no_call_yet": "We haven't received your call yet. Wait a few seconds and try again.",
@@ -101,7 +115,40 @@ PAGE = {
     "sent_again_inbound_call": "Call this number instead.",
     "expires": "Code expires in",
     "expires_inbound_call": "Time left to call:",
+    "change": "Change",
     "other_number": "Change number",
+    "new_code": "Get a new code",
+    "new_call": "Get a new number to call",
+    "title_expired": "Code expired",
+    "title_expired_call": "Time to call is over",
+    "title_exhausted": "Too many incorrect codes",
+    "title_verified": "Number verified",
+    "title_cancelled": "Verification cancelled",
+    "title_failed": "Code not sent",
+    "title_blocked": "Try again later",
+    "title_unavailable": "Something went wrong",
+    "error_title": "Error:",
+    "sending": "Sending…",
+    "slow": "This is taking longer than usual…",
+    "offline": "You're offline. Nothing was sent, and what you entered is kept.",
+    "no_code": "Didn't get a code?",
+    "no_code_wait": "It can take up to a minute to arrive.",
+    "no_code_number": "Check that the number above is correct.",
+    "no_code_blocked": "Check your blocked numbers and spam folder.",
+    "no_code_contact": "Contact support",
+    "or_else": "or",
+    "terms": "Terms of service",
+    "privacy": "Privacy policy",
+    "cost": "You'll get a text message or a call. Your carrier's rates may apply.",
+    "wait_code": "You can get a new code in {duration}.",
+    "wait_flash_call": "We can call you again in {duration}.",
+    "wait_inbound_call": "You can get a different number in {duration}.",
+    "page_stale": "This page was open too long. Please try again.",
+    "nothing_to_verify": "There's no code to enter right now. Enter your number to get one.",
+    "signed_in_as": "You are signed in as",
+    "signed_in": "You are signed in.",
+    "signed_out": "You have signed out.",
+    "cancel": "Cancel",
     "start_again": "Start over",
     "expired_code": "Your code has expired.",
     "expired_call": "The time to call has run out.",
@@ -177,6 +224,24 @@ class Texts:
             return self._gettext("No attempts left.")
         return self._counted(self._ngettext("{count} attempt left.", "{count} attempts left.", count), count)
 
+    def code_label(self, length: int | None) -> str:
+        """Return the label of the code field, which says how many digits the code has, if known."""
+        return self.page["code"] if length is None else self._counted(self._gettext("{count}-digit code"), length)
+
+    def usual_time(self, channel: Channel) -> str:
+        """Return how long a code or call of this channel usually takes to arrive."""
+        seconds = _USUAL_SECONDS[channel]
+        text = self._ngettext("Usually within {count} second", "Usually within {count} seconds", seconds)
+        return self._counted(text, seconds)
+
+    def countdown(self, text: str, span: timedelta) -> str:
+        """Return a text that a time follows, with this time in words."""
+        return f"{self.page[text]} {self.duration(span)}"
+
+    def start_with_plus(self, example: str) -> str:
+        """Return the error for a number without `+`. The example keeps its direction in right-to-left text."""
+        return self.page["start_with_plus"].format(example=f"\u2066{example}\u2069")
+
     def last_digits(self, count: int | None) -> str:
         """Return the instruction for a flash call whose code is the last `count` digits of the caller."""
         if count is None:
@@ -202,6 +267,10 @@ class Texts:
     def wait(self, span: timedelta) -> str:
         """Return when to try again, as a sentence."""
         return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
+
+    def wait_until(self, text: str, span: timedelta) -> str:
+        """Return a text of the pages with the time to wait."""
+        return self.page[text].format(duration=self.duration(span))
 
     def refusal(self, outcome: Outcome) -> str:
         """Return why an outcome was refused, with the attempts left or the time to wait; "" for a success."""
@@ -281,15 +350,42 @@ def spoken(line: PhoneNumber) -> str:
     return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
 
 
-@cache
-def example_number(region: str) -> str | None:
-    """Return an example of a mobile number in a region's national format (`0912 345 6789`), or None."""
+def caller_prefix(hint: str, phone: PhoneNumber, missing: int | None) -> str:
+    """Return the leading digits of a calling number as the phone displays them: `+98 990 000`.
+
+    `missing` digits follow them. A `hint` in national form gets the country code of `phone`, the
+    number that is called. A hint that fits no number of the country is returned unchanged.
+    """
     import phonenumbers
+
+    digits = hint.removeprefix("+")
+    if hint.startswith("0"):
+        digits = phone.calling_code + hint.removeprefix("0")
+    try:
+        whole = phonenumbers.parse(f"+{digits}{'0' * (missing or 0)}")
+    except phonenumbers.NumberParseException:
+        return hint
+    if missing is None or not phonenumbers.is_possible_number(whole):
+        return hint
+    written = phonenumbers.format_number(whole, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    shown = ""
+    for character in written:
+        if sum(map(str.isdigit, shown)) == len(digits):
+            break
+        shown += character
+    return shown
+
+
+@cache
+def example_number(region: str, *, national: bool = True) -> str | None:
+    """Return an example of a region's mobile number (`0912 345 6789`, `+98 912 345 6789`), or None."""
+    import phonenumbers
+    from phonenumbers import PhoneNumberFormat as Format
 
     example = phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
     if example is None:
         return None
-    return phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.NATIONAL)
+    return phonenumbers.format_number(example, Format.NATIONAL if national else Format.INTERNATIONAL)
 
 
 def _catalogue(language: Language) -> NullTranslations:

@@ -1,14 +1,17 @@
-"""Which posted forms the pages read, decided by the headers before the body is parsed."""
+"""What the pages read from posted forms: whether to read one at all, and the code in a pasted message."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from ..http.call import ApiRequest
+from ..phone import DIGITS, FILLERS
 from .pages import Page
 
 #: Size limit of a form in bytes. Ours have a few hundred; a site's own fields need room too.
 FORM_LIMIT = 64 * 1024
+_DIGIT_RUNS = re.compile(r"[0-9]+", re.ASCII)
 
 
 def refused_form(call: ApiRequest, *, too_long: bool, takes_files: bool = False) -> Page | None:
@@ -21,3 +24,17 @@ def refused_form(call: ApiRequest, *, too_long: bool, takes_files: bool = False)
     if not takes_files and call.headers.get("content-type", "").strip().lower().startswith("multipart/"):
         return replace(page, error=page.text["form_has_files"], status=415)
     return replace(page, error=page.text["form_too_large"], status=413) if too_long else None
+
+
+def code_in(typed: str, length: int | None) -> str:
+    """Return the code in a pasted message: its only run of exactly `length` digits.
+
+    A message may repeat the code, as the last line of our SMS does. Digits with separators alone, a
+    text without such a run or with several different ones, and every text if the `length` is
+    unknown, are returned unchanged: the core decides, and a malformed code costs no attempt.
+    """
+    digits = typed.translate(DIGITS)
+    if length is None or digits.translate(FILLERS).isdecimal():
+        return typed
+    runs = {run for run in _DIGIT_RUNS.findall(digits) if len(run) == length}
+    return runs.pop() if len(runs) == 1 else typed

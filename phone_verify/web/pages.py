@@ -2,59 +2,101 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import ClassVar, Literal
 from urllib.parse import urlencode
 
 from ..i18n.languages import ENGLISH, Language
-from ..i18n.texts import Texts, texts_in
+from ..i18n.texts import Texts, example_number, texts_in
 from ..model import Channel
+from ..policy import Policy
+from .messages import Message, PageName
 
-#: The pages under the mount, by their names in redirects and templates.
-PageName = Literal["login", "code", "verify"]
 _CALLS = frozenset({Channel.FLASH_CALL.value, Channel.INBOUND_CALL.value})
 _TITLES = {
     "flash_call": "code_title_flash_call",
     "inbound_call": "code_title_inbound_call",
-    "proven": "verify_number",
-    "over": "verify_number",
+    "proven": "title_verified",
 }
+#: The headings of pages on which the verification cannot go on, by `CodePage.state`.
+_STATE_TITLES = {
+    "expired": "title_expired",
+    "exhausted": "title_exhausted",
+    "verified": "title_verified",
+    "cancelled": "title_cancelled",
+    "failed": "title_failed",
+    "blocked": "title_blocked",
+    "unavailable": "title_unavailable",
+}
+#: Of the numbers that North America keeps for examples.
+_NEUTRAL_EXAMPLE = "+1 201-555-0123"
+#: Fewer digits are no complete number of any country.
+_FEWEST_DIGITS = 7
+#: Remaining seconds at which screen readers announce the countdown.
+_ANNOUNCED = (60, 30)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A channel to choose."""
+    """A channel to choose; `time` is how long a code of it usually takes."""
 
     value: str
     label: str
     chosen: bool
     help: str = ""
+    time: str = ""
+    recommended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class NumberHelp:
-    """How to write a number: an `example`, in national form if `local`.
+    """How to write a number: an `example`, in national form of `region` if `local`.
 
     `abroad` is whether numbers of other countries are accepted.
     """
 
-    example: str = "+98 912 000 0000"
+    example: str = _NEUTRAL_EXAMPLE
     local: bool = False
     abroad: bool = True
+    region: str = ""
+
+
+def number_help(policy: Policy, language: Language) -> NumberHelp:
+    """Return how visitors of this language write a number that the site accepts.
+
+    The example is of the site's region, else of an allowed region (the language's if it is one of
+    them), else of the language's.
+    """
+    region, allowed = policy.region, policy.allowed_regions
+    example = example_number(region) if region else None
+    if region and example is not None:
+        return NumberHelp(example, local=True, abroad=allowed is None or bool(allowed - {region}), region=region)
+    likely = language.region if not allowed or language.region in allowed else min(allowed)
+    return NumberHelp(example_number(likely, national=False) or _NEUTRAL_EXAMPLE)
+
+
+def channel_choice(texts: Texts, channel: Channel, *, chosen: bool = False, recommended: bool = False) -> Choice:
+    """Return a channel as visitors choose it."""
+    label, help, time = texts.channels[channel], texts.channel_help[channel], texts.usual_time(channel)
+    return Choice(channel.value, label, chosen, help, time, recommended)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
     """The fields of every page.
 
-    `status`, `headers` and `cookie` are the response's, `started` is the session's.
+    `invalid` is whether the `error` concerns what was typed into the page's field. `status`,
+    `headers` and `cookie` are the response's, `started` is the session's.
     """
 
     texts: Texts = field(default_factory=lambda: texts_in(ENGLISH), repr=False)
     next: str = ""
     error: str = ""
     notice: str = ""
+    invalid: bool = False
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
@@ -64,6 +106,11 @@ class Page:
     def text(self) -> Mapping[str, str]:
         """The texts that templates use by name."""
         return self.texts.page
+
+    @property
+    def query(self) -> str:
+        """Return the query of this page's own address."""
+        return _with_query("", {"next": self.next})
 
     @property
     def language(self) -> Language:
@@ -78,18 +125,33 @@ class LogoutPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class LoginPage(Page):
-    """The page for entering the number."""
+    """The page for entering the number.
+
+    `state` is `enter`, or why there is nothing to enter: `signed_in`, or on the `verify` page
+    `verified`. `user_hint` is the masked number of a visitor who is signed in.
+    """
 
     choices: Sequence[Choice]
     phone: str = field(default="", repr=False)
     configured: bool = True
     number: NumberHelp = NumberHelp()
+    state: str = "enter"
+    user_hint: str = ""
     _lead_call: ClassVar[str] = "login_lead_call"
 
     @property
     def lead(self) -> str:
         """Return the text below the heading; it promises a code only if every channel has one."""
         return self.text[self._lead_call if _CALLS.intersection(c.value for c in self.choices) else "login_lead"]
+
+    def invalid_number(self, typed: str) -> str:
+        """Return the error for this text in the number field.
+
+        It names what is missing if enough digits for a number were typed without `+`.
+        """
+        if self.number.local or "+" in typed or sum(map(str.isdecimal, typed)) < _FEWEST_DIGITS:
+            return self.text["invalid_phone"]
+        return self.texts.start_with_plus(self.number.example)
 
     @property
     def several(self) -> bool:
@@ -99,7 +161,7 @@ class LoginPage(Page):
     @property
     def refused(self) -> bool:
         """Whether the error concerns the number that was entered."""
-        return bool(self.error)
+        return self.invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +179,6 @@ class VerifyPage(LoginPage):
     may_confirm: bool = True
     _lead_call: ClassVar[str] = "verify_lead_call"
 
-    @property
-    def refused(self) -> bool:
-        """Whether the error concerns a number that was entered, and not the current one."""
-        has_field = self.configured and self.may_change
-        return bool(self.error) and has_field and (bool(self.phone) or not self.phone_hint)
-
 
 @dataclass(frozen=True, slots=True)
 class SignOutOthers:
@@ -134,16 +190,24 @@ class CodePage(Page):
     """The page for entering the code, or for the number to call.
 
     `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or
-    `over`. `poll_path` is the API call, under the mount, that returns the status. `begun_at` is the
-    page that started the verification. `number` is the full number if it would become the user's:
-    such a page requires a confirmation, and no script submits it. `asks_remember` puts a box on the
-    page, ticked if `remember`: whether to stay signed in on this device.
+    `over`. `state` is `sent`, or why the page is over: `expired`, `exhausted`, `verified`,
+    `cancelled`, `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the
+    page sends it back as `verification`, so that no other tab's verification is meant. `phone` is
+    the full number if this session entered it; otherwise the page shows `phone_hint`. `poll_path`
+    is the API call, under the mount, that returns the status. `begun_at` is the page that started
+    the verification. `number` is the full number if it would become the user's: such a page
+    requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
+    ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
+    calls, `is_flash_call` whether the visitor is called.
     The phone number is shown between `lead` and `lead_end`.
     """
 
     kind: str
     phone_hint: str
     site_name: str
+    state: str = "sent"
+    id: str = ""
+    phone: str = field(default="", repr=False)
     lead: str = ""
     lead_end: str = ""
     code_length: int | None = None
@@ -160,11 +224,50 @@ class CodePage(Page):
     number: str = field(default="", repr=False)
     asks_remember: bool = False
     remember: bool = True
+    is_call: bool = False
+    is_flash_call: bool = False
 
     @property
     def title(self) -> str:
         """Return the heading of the page."""
+        if self.kind == "over":
+            is_call = self.state == "expired" and self.is_call
+            return self.text["title_expired_call" if is_call else _STATE_TITLES[self.state]]
         return self.text["change_title" if self.number else _TITLES.get(self.kind, "code_title")]
+
+    @property
+    def query(self) -> str:
+        """Return the query of this page's own address."""
+        return _with_query("", {"verification": self.id, "next": self.next})
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the page is over, and can start anew for the same number."""
+        return self.state in ("expired", "exhausted", "cancelled", "failed")
+
+    @property
+    def restart(self) -> str:
+        """Return the label of the main button of a page that is over."""
+        if self.renewable:
+            label = "new_call" if self.is_call else "resend_flash_call" if self.is_flash_call else "new_code"
+            return self.text[label]
+        return self.text[{"unavailable": "try_again", "blocked": "other_number"}.get(self.state, "start_again")]
+
+    @property
+    def code_label(self) -> str:
+        """Return the label of the code field."""
+        return self.text["last_digits"] if self.kind == "flash_call" else self.texts.code_label(self.code_length)
+
+    @property
+    def announcements(self) -> str:
+        """The remaining seconds at which a screen reader announces the time left, with the texts, as JSON.
+
+        Not every second: the countdown itself is silent.
+        """
+        text = "expires_inbound_call" if self.is_call else "expires"
+        said = {left: self.texts.countdown(text, timedelta(seconds=left)) for left in _ANNOUNCED}
+        said[0] = self.text["expired_call" if self.is_call else "expired_code"]
+        return json.dumps(said, ensure_ascii=False)
 
     @property
     def caller_help(self) -> str:
@@ -181,24 +284,33 @@ class CodePage(Page):
 class Redirect:
     """Redirect to the page `to`, with the new cookie, the ids for the session, and `next` kept.
 
-    With `back` the user must sign in first and is then returned to that page.
+    `id` is the verification that the page `code` shows. `message` is for the session, until its page
+    is shown. `onward` leaves our pages: for `next`, or the site's page after a sign-in. With `back`
+    the user must sign in first and is then returned to that page.
     """
 
-    to: PageName
+    to: PageName | Literal["onward"]
     next: str = ""
     cookie: str | None = field(default=None, repr=False)
     back: PageName | None = None
     started: Sequence[str] | None = None
+    id: str = ""
+    message: Message | None = None
 
     def address(self, urls: Mapping[str, str]) -> str:
         """Return the URL to redirect to.
 
-        `urls` holds those of the pages, and the site's own sign-in page as `sign_in`, if any.
+        `urls` holds those of the pages, the site's own sign-in page as `sign_in`, if any, and its
+        page after a sign-in as `onward`.
         """
+        if self.to == "onward":
+            return self.next or urls["onward"]
         if self.back is None:
-            return _with_next(urls[self.to], self.next)
-        return _with_next(urls.get("sign_in") or urls[self.to], _with_next(urls[self.back], self.next))
+            return _with_query(urls[self.to], {"verification": self.id, "next": self.next})
+        back = _with_query(urls[self.back], {"next": self.next})
+        return _with_query(urls.get("sign_in") or urls[self.to], {"next": back})
 
 
-def _with_next(address: str, next: str) -> str:
-    return f"{address}{'&' if '?' in address else '?'}{urlencode({'next': next})}" if next else address
+def _with_query(address: str, fields: Mapping[str, str]) -> str:
+    query = urlencode({name: value for name, value in fields.items() if value})
+    return f"{address}{'&' if '?' in address else '?'}{query}" if query else address

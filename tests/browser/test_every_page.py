@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 
+from phone_verify.http.brand import Brand
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import texts_in
+from phone_verify.model import Channel
 from phone_verify.web.assets import asset
+from phone_verify.web.pages import channel_choice
 from tests.conftest import missing
-from tests.test_templates import PAGES, by_jinja
+from tests.test_templates import PAGES, URLS, by_jinja
 
 from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs, keep_picture
 from .signup_site import sign_up_page
@@ -28,6 +31,9 @@ OPTIONS = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": T
 #: A browser displays these like others of the list.
 ALIKE = {
     "login, one way",
+    "over, call",
+    "over, cancelled",
+    "over, failed",
     "code, to change",
     "over, to change",
     "no answer",
@@ -44,7 +50,11 @@ TURNED = [
     "code, wrong",
     "flash call",
     "inbound call",
+    "code, number in full",
+    "code, held back",
+    "login, in a region",
     "over",
+    "over, number in full",
     "verify",
     "verify, refused",
     "verify, signed in long ago",
@@ -62,7 +72,7 @@ def in_language(kind: str, tag: str) -> str:
     said = {field: texts.translated(getattr(page, field)) for field in spoken}
     if hasattr(page, "choices"):
         choices = [
-            replace(choice, label=texts.translated(choice.label), help=texts.translated(choice.help))
+            channel_choice(texts, Channel(choice.value), chosen=choice.chosen, recommended=choice.recommended)
             for choice in page.choices
         ]
         page = replace(page, choices=choices)
@@ -75,7 +85,8 @@ def serve(tab: Any, contents: dict[str, str]) -> None:
 
     def answer(route: Any) -> None:
         path = route.request.url.removeprefix(HOST).partition("?")[0]
-        body, kind = contents.get(path, "").encode(), "text/html; charset=utf-8"
+        kind = "text/css" if path.endswith(".css") else "text/html; charset=utf-8"
+        body = contents.get(path, "").encode()
         if not body:
             body, kind = asset(path.rpartition("/")[2]) or (b'{"status": "sent"}', "application/json")
         route.fulfill(body=body, headers={"Content-Type": kind, "Content-Security-Policy": POLICY})
@@ -114,6 +125,20 @@ def test_no_axe_violations_in_rtl_and_dark_mode(wide_dark_tab: Any, axe: Any, ki
     is_fine(wide_dark_tab, axe, in_language(kind, "fa"))
 
 
+@pytest.mark.parametrize("kind", ["login, in a region", "code, number in full", "inbound call", "over"])
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_every_language_fits_with_everything_unfolded(tab: Any, axe: Any, kind: str, tag: str) -> None:
+    is_fine(tab, axe, in_language(kind, tag).replace("<details ", "<details open "))
+
+
+def test_no_axe_violations_with_a_brand(tab: Any, wide_dark_tab: Any, axe: Any) -> None:
+    brand = Brand(url="/", color="#ffee00", terms_url="/t/", privacy_url="/p/", help_url="/h/", cost_notice=True)
+    for name, page in (PAGES["login"], PAGES["code, number in full"]):
+        shown = by_jinja(name, page, brand).replace("<details ", "<details open ")
+        is_fine(tab, axe, shown, brand.style_sheet())
+        is_fine(wide_dark_tab, axe, shown, brand.style_sheet())
+
+
 @pytest.mark.parametrize("posted", [None, {"email": "x"}], ids=["empty", "refused"])
 def test_no_axe_violations_on_the_signup_form(
     tab: Any, wide_dark_tab: Any, axe: Any, posted: dict[str, str] | None
@@ -122,8 +147,8 @@ def test_no_axe_violations_on_the_signup_form(
     is_fine(wide_dark_tab, axe, sign_up_page("fa", posted))
 
 
-def is_fine(tab: Any, axe: Any, page: str) -> None:
-    serve(tab, {"/page": page})
+def is_fine(tab: Any, axe: Any, page: str, style: str = "") -> None:
+    serve(tab, {"/page": page, **({URLS["brand_style"]: style} if style else {})})
     complaints: list[str] = []
 
     def hear(message: Any) -> None:

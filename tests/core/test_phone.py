@@ -45,6 +45,50 @@ def test_invalid_number_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "region"),
+    [
+        ("989120000000", None), ("0098 912 000 0000", None), ("98-912-000-0000", "RU"), ("۹۸۹۱۲۰۰۰۰۰۰۰", None),
+        ("0912 000 0000", "IR"), ("+989120000000", None),
+    ],
+)  # fmt: skip
+def test_country_code_is_read_without_plus(text: str, region: str | None) -> None:
+    assert PhoneNumber.read(text, region) == PhoneNumber("+989120000000")
+
+
+@pytest.mark.parametrize("text", ["79000000000", "447911123456", "12025550123", "905321234567"])
+def test_country_code_without_plus_is_read_of_any_country(text: str) -> None:
+    assert PhoneNumber.read(text) == PhoneNumber(f"+{text}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["13125550123", "33912345678", "09120000000", "9120000000", "000989120000000", "98+9120000000", "98912FLOWERS",
+     "tel:+989120000000", "+989120000000 ext 5"],
+)  # fmt: skip
+def test_ambiguous_number_is_not_guessed(text: str) -> None:
+    with pytest.raises(InvalidPhoneError):
+        PhoneNumber.read(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["tel:+989120000000", "tel:+98-912-000-0000", "My number is +98 912 000 0000.", "شماره من +۹۸۹۱۲۰۰۰۰۰۰۰ است"],
+)
+def test_number_is_found_in_prose(text: str) -> None:
+    assert PhoneNumber.read(text, prose=True) == PhoneNumber("+989120000000")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["+989120000000 ext 5", "+989120000000;ext=5", "1 +989120000000", "+989120000000 or +989120000001",
+     "my number is 09120000000", "+98912000000 0" + "x" * 300, ""],
+)  # fmt: skip
+def test_prose_with_other_digits_is_refused(text: str) -> None:
+    with pytest.raises(InvalidPhoneError):
+        PhoneNumber.read(text, prose=True)
+
+
+@pytest.mark.parametrize(
     ("text", "kind"),
     [
         ("+989120000000", PhoneKind.MOBILE),
