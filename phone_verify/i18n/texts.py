@@ -146,6 +146,15 @@ PAGE = {
     "terms": "Terms of service",
     "privacy": "Privacy policy",
     "cost": "You'll get a text message or a call. Your carrier's rates may apply.",
+    "wait_code": "You can get a new code in {duration}.",
+    "wait_flash_call": "We can call you again in {duration}.",
+    "wait_inbound_call": "You can get a different number in {duration}.",
+    "page_stale": "This page was open too long. Please try again.",
+    "nothing_to_verify": "There's no code to enter right now. Enter your number to get one.",
+    "signed_in_as": "You are signed in as",
+    "signed_in": "You are signed in.",
+    "signed_out": "You have signed out.",
+    "cancel": "Cancel",
     "start_again": "Start over",
     "expired_code": "Your code has expired.",
     "expired_call": "The time to call has run out.",
@@ -265,6 +274,10 @@ class Texts:
     def wait(self, span: timedelta) -> str:
         """Return when to try again, as a sentence."""
         return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
+
+    def wait_until(self, text: str, span: timedelta) -> str:
+        """Return a text of the pages with the time to wait."""
+        return self.page[text].format(duration=self.duration(span))
 
     def refusal(self, outcome: Outcome) -> str:
         """Return why an outcome was refused, with the attempts left or the time to wait; "" for a success."""

@@ -39,6 +39,10 @@ def test_current_number_is_confirmed_and_changed(page: Any, site: str, stage: St
     confirm(page, stage.code(phone))
     page.wait_for_url("**/phone/verify/")
     assert page.get_by_role("status").inner_text() == "Your number is verified."
+    assert page.locator("form").count() == 0
+    page.get_by_role("link", name="Continue").click()
+    page.wait_for_url(f"{site}/")
+    page.goto(f"{site}/phone/verify/")
     assert page.get_by_label("New mobile number").is_hidden()
     page.locator("summary").click()
     field = page.get_by_label("New mobile number")

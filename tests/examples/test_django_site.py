@@ -78,10 +78,10 @@ def test_visitor_signs_in_by_sms(folder: Path) -> None:
         visitor, handset = Browser(HttpCarrier(url)), HttpCarrier(sandbox.url)
         assert "Sign in" in visitor.get("/").text
         answer = visitor.post_form("/phone/login/?next=/", phone=PHONE, next="/")
-        assert answer.status == 302, (folder / "log").read_text()
+        assert answer.status == 303, (folder / "log").read_text()
         message = handset.send("GET", f"/api/handsets/{quote(PHONE)}/code?wait=10", b"", {}).json()
         answer = visitor.post_form(answer.location, code=message["code"], next="/")
-        assert (answer.status, answer.location) == (302, "/")
+        assert (answer.status, answer.location) == (303, "/")
         assert "Secure" not in answer.cookies["sessionid"]
         home = visitor.get("/")
         assert PHONE in home.text
@@ -118,7 +118,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         answer = visitor.post_form(answer.location, code=code_of(sandbox, PHONE), next="/profile/")
         assert "Your name" in visitor.get(answer.location).text
         answer = visitor.post_form(answer.location, first_name="<Sara>", next="/profile/")
-        assert (answer.status, answer.location) == (302, "/profile/")
+        assert (answer.status, answer.location) == (303, "/profile/")
         profile = visitor.get("/profile/").text
         assert "<bdi>&lt;Sara&gt;</bdi>, your" in profile
         assert '<bdi dir="ltr">+98 912 000 0000</bdi>' in profile
@@ -145,7 +145,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         fields = {"otp_device": device, "next": "/vault/"}
         assert "We sent a code to" in visitor.post_form("/second-factor/", otp_challenge="1", **fields).text
         answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
-        assert (answer.status, answer.location) == (302, "/vault/"), answer.text
+        assert (answer.status, answer.location) == (303, "/vault/"), answer.text
         assert visitor.get("/vault/").status == 200
         assert "already your second factor" in visitor.post_form("/second-factor/add/", phone=SECOND).text
         visitor.post_form("/second-factor/add/", phone=NEVER)

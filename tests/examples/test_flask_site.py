@@ -287,7 +287,7 @@ def test_profile_members_and_step_up_pages_work(sandbox: SandboxServer, serve: S
         page = browser.get(path)
         assert (page.status, page.headers["cache-control"]) == (200, "no-store")
     browser.post_form("/phone/verify/", phone=other)
-    assert browser.post_form("/phone/code/", code=stage.code(other)).status == 302
+    assert browser.post_form("/phone/code/", code=stage.code(other)).status == 303
     assert f'<data value="{other}">' in browser.get("/").text
     assert other[-4:] in browser.get("/profile").text
 
