@@ -400,6 +400,9 @@ class Outcome:
 
     `proof` is the signed token of a finished verification, as long as it can be redeemed.
     `channels` are those that a resend would accept. A start that succeeds returns `Started`.
+    `sends` is whether the refused operation would have sent something. `TOO_MANY_REQUESTS` does not
+    distinguish too many sends from too many wrong answers: those of other clients count too, and
+    are not revealed.
     """
 
     reason: Reason | None = None
@@ -408,6 +411,7 @@ class Outcome:
     cause: Cause | None = None  #: set for `DELIVERY_FAILED`
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
+    sends: bool = False
 
     @property
     def ok(self) -> bool:

@@ -162,6 +162,7 @@ PAGE = {
     "cancelled": "This verification was cancelled.",
     "verified_before": "This number has already been verified.",
     "too_many": "Too many attempts.",
+    "too_many_sends": "You can't get another code yet.",
     "cannot_send": "We can't send a code right now. Try again in a few minutes or choose another method.",
     "unavailable": "Something went wrong and nothing was sent. Please try again.",
     "try_again": "Try again",
@@ -195,6 +196,10 @@ PAGE = {
     "logout_lead": "Are you sure you want to sign out?",
     "logout": "Sign out",
     "refused_title": "This form was not sent",
+    "form_incomplete": "The form did not arrive completely. Go back and send it again.",
+    "not_found_title": "Page not found",
+    "not_found": "There is no page at this address.",
+    "wrong_method": "This page can't be opened this way.",
     "form_too_large": "The form is too large. Go back, shorten what you entered, and send it again.",
     "form_has_files": "This page does not accept files. Go back and send the form without them.",
 }
@@ -285,7 +290,7 @@ class Texts:
             return ""
         record = outcome.verification
         if outcome.reason is Reason.TOO_MANY_REQUESTS and outcome.retry_after is not None:
-            return f"{self.page['too_many']} {self.wait(outcome.retry_after)}"
+            return f"{self.page['too_many_sends' if outcome.sends else 'too_many']} {self.wait(outcome.retry_after)}"
         if outcome.reason is Reason.MALFORMED_CODE and record is not None and record.code_length is not None:
             return self._counted(self._gettext("Enter the full {count}-digit code."), record.code_length)
         sentences = [self.translated(reason_text(outcome))]

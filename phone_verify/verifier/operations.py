@@ -480,4 +480,4 @@ def _require_token(user_token: str | None) -> None:
 def _throttled(refused: Denied) -> Outcome:
     if refused.why is DenialReason.SHORT_CODES_CLOSED:
         return Outcome(Reason.CHANNEL_UNAVAILABLE)
-    return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after)
+    return Outcome(Reason.TOO_MANY_REQUESTS, retry_after=refused.retry_after, sends=True)

@@ -14,7 +14,7 @@ from ..http.number_change import Change, current_numbers
 from ..http.session_notes import with_id
 from ..http.site import Site
 from ..i18n.texts import Texts, spoken
-from ..model import Channel, Reason, Started, Verification
+from ..model import Cause, Channel, Reason, Started, Verification
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES
 from .messages import Message, PageName
@@ -104,7 +104,9 @@ def begin(
         by_client=True,
     )
     if not isinstance(outcome, Started):
-        return to_page(next, replace(back, error=texts.refusal(outcome), invalid=outcome.reason in ABOUT_FIELD))
+        # The user's current number was not typed: a page that sends to it has no field at fault.
+        invalid = bool(back.phone) and (outcome.reason in ABOUT_FIELD or outcome.cause is Cause.NUMBER)
+        return to_page(next, replace(back, error=texts.refusal(outcome), invalid=invalid))
     return _to_code(call, next, outcome.verification.id, outcome.secret)
 
 

@@ -110,7 +110,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             log.error("a second factor could not be sent: %s", error)
             raise ChallengeError(texts.page["unavailable"]) from None
         if outcome.verification is None or outcome.reason is not None:
-            raise ChallengeError(_error_text(outcome, texts))
+            raise ChallengeError(texts.refusal(outcome))
         self.cooldown_set()
         return _challenge_text(outcome.verification, texts)
 
@@ -206,9 +206,3 @@ def _challenge_text(record: Verification, texts: Texts) -> str:
     if record.channel is Channel.FLASH_CALL:
         return f"{texts.page['lead_flash_call'].format(number=record.phone.hint)} {texts.page['caller_unknown']}"
     return f"{texts.page['lead_code']} {record.phone.hint}"
-
-
-def _error_text(outcome: Outcome, texts: Texts) -> str:
-    if outcome.retry_after is not None:
-        return texts.wait(outcome.retry_after)
-    return texts.refusal(outcome)

@@ -10,7 +10,7 @@ import pytest
 
 from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn, Site
 from phone_verify.drivers.dsn import load_driver, parse_dsn
-from phone_verify.errors import StoreError
+from phone_verify.errors import FailureKind, ProviderError, StoreError
 from phone_verify.http.cookies import pairs, with_pair
 from phone_verify.http.session_notes import with_id
 from phone_verify.model import Channel, Reason, Receipt
@@ -42,10 +42,11 @@ class Visitor:
         self.harness = Harness(*drivers, resend_after=timedelta(0))
         self.site, self.cookie = Site(self.harness.verifier), ""
         self.started: Sequence[str] = ()
+        self.peer: str | None = None
 
     @property
     def call(self) -> ApiRequest:
-        return ApiRequest("POST", "", cookie=self.cookie, started=self.started)
+        return ApiRequest("POST", "", cookie=self.cookie, started=self.started, peer=self.peer)
 
     def login(self, channel: str = "") -> Redirect:
         answer = submit_login(self.site, self.call, {"phone": PHONE.e164, "channel": channel})
@@ -593,5 +594,34 @@ def test_anew_start_obeys_the_quota_of_the_number() -> None:
     page = visitor.followed(visitor.code(resend="1"))
     assert isinstance(page, CodePage)
     assert (page.id, page.state) == (old, "expired")
-    assert page.text["too_many"] in page.error
+    assert page.error == "You can't get another code yet. Try again in 50 minutes."
     assert len(written.orders) == 1
+
+
+@pytest.mark.parametrize("limits", [{"max_failures": 4}, {"sends_per_hour": 1}])
+def test_refused_start_hides_what_others_did(limits: dict[str, int]) -> None:
+    """Whether they asked for too many codes or typed too many wrong ones is not revealed."""
+    written = sms()
+    other, visitor = Visitor(written), Visitor(written)
+    harness = Harness(written, resend_after=timedelta(0), **limits)
+    for each in (other, visitor):
+        each.harness, each.site = harness, Site(harness.verifier)
+    other.login()
+    for _ in range(4):
+        other.followed(other.code(code=wrong(written.codes[0])))
+    answer = other.followed(other.code(code=wrong(written.codes[0])))
+    visitor.peer = "192.0.2.1"
+    page = visitor.followed(visitor.login())
+    assert page.error == "You can't get another code yet. Try again in 60 minutes."
+    assert not page.invalid
+    if "max_failures" in limits:
+        assert answer.error == "Too many attempts. Try again in 60 minutes."
+
+
+@pytest.mark.parametrize(("kind", "invalid"), [(FailureKind.BAD_NUMBER, True), (FailureKind.BALANCE, False)])
+def test_field_is_at_fault_only_for_a_refused_number(kind: FailureKind, invalid: bool) -> None:
+    written = sms()
+    written.results.append(ProviderError(kind, "refused"))
+    visitor = Visitor(written)
+    page = visitor.followed(visitor.login())
+    assert (page.invalid, bool(page.error)) == (invalid, True)

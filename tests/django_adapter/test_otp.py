@@ -205,7 +205,7 @@ def test_site_limits_apply_too(device: PhoneDevice, network: Network, configure:
         network.clock.move(301)
         rested(device).generate_challenge()
     network.clock.move(301)
-    with pytest.raises(ChallengeError, match="Try again in"):
+    with pytest.raises(ChallengeError, match=r"^You can't get another code yet\. Try again in"):
         rested(device).generate_challenge()
 
 

@@ -308,6 +308,7 @@ def test_refusal_shows_attempts_left_or_retry_time() -> None:
     assert texts.refusal(Outcome(Reason.WRONG_CODE)) == REASONS[Reason.WRONG_CODE]
     late = Outcome(Reason.TOO_MANY_REQUESTS, retry_after=timedelta(seconds=40))
     assert texts.refusal(late) == "Too many attempts. Try again in 40 seconds."
+    assert texts.refusal(replace(late, sends=True)) == "You can't get another code yet. Try again in 40 seconds."
 
 
 @pytest.mark.parametrize("cause", [*Cause, None])
