@@ -11,6 +11,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 
+from phone_verify.i18n.texts import spoken
 from phone_verify.web import flow
 from phone_verify.web.messages import Message
 
@@ -63,7 +64,7 @@ class SignUpView(PageView):
         error = message.error if message is not None else ""
         page = flow.Page(texts=self.call.texts, next=self.next, error=error)
         form = self.restored_form(message)
-        return self.render_page(page, form, phone_hint=self.pending.redeemed.phone.hint)
+        return self.render_page(page, form, phone=spoken(self.pending.redeemed.phone))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Create the user and sign in."""
