@@ -5,7 +5,7 @@ import asyncio
 from django.urls import ResolverMatch, URLPattern, path
 from django.urls.resolvers import RegexPattern
 
-from . import api_views, signup, views
+from . import api_views, assets, signup, views
 from .site import can_await
 
 
@@ -38,7 +38,7 @@ urlpatterns = [
     path("signup/", signup.SignUpView.as_view(), name="signup"),
     path("verify/", views.VerifyView.as_view(), name="verify"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
-    path("static/<str:name>", views.static, name="static"),
+    path("static/<str:name>", assets.static, name="static"),
     # One view for all of it, so that unknown paths get a problem body too.
     _Api(
         RegexPattern(r"^(?P<path>(?:v1|webhooks)(?:/[\s\S]*)?)\Z", name="api", is_endpoint=True),

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from http import HTTPStatus
 from typing import Any, TypeVar, cast
 
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import BadRequest, RequestDataTooBig, TooManyFieldsSent
 from django.db import connections, transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, UnreadablePostError
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods
 
 from . import app_settings, calls
+
+#: Raised when Django parses a form that is malformed, or has more than its own limits allow.
+_UNREADABLE = (BadRequest, RequestDataTooBig, TooManyFieldsSent, UnreadablePostError)
+_METHODS = ("GET", "HEAD", "POST")
 
 ViewFunction = TypeVar("ViewFunction", bound=Callable[..., Any])
 
@@ -26,6 +30,30 @@ def outside_transactions(view: ViewFunction) -> ViewFunction:
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
+
+
+def refused_method(response: HttpResponse, allowed: Sequence[str]) -> HttpResponse:
+    """Return the response with the methods that the page has."""
+    response.headers["Allow"] = ", ".join(allowed)
+    return response
+
+
+def _unserved(request: HttpRequest, page: Any) -> HttpResponse | None:
+    """Return the page's response to a request whose method or form it does not accept, or None."""
+    if request.method not in _METHODS:
+        return refused_method(page.wrong_method(), _METHODS)
+    response: HttpResponse | None = page.refused_form() if request.method == "POST" else None
+    if response is None and not _is_readable(request):
+        response = page.incomplete_form()
+    return response
+
+
+def _is_readable(request: HttpRequest) -> bool:
+    """Return whether Django can parse the form, which it parses when it is first read."""
+    try:
+        return request.POST is not None
+    except _UNREADABLE:
+        return False
 
 
 class _CsrfCheck(CsrfViewMiddleware):
@@ -44,13 +72,12 @@ def page_rules(view: ViewFunction, make_page: Callable[..., Any]) -> ViewFunctio
     answered by the page (`stale_form`). A POST is redirected with 303.
     """
     decorated: Any = login_not_required(sensitive_variables()(view))
-    decorated = require_http_methods(["GET", "HEAD", "POST"])(decorated)
 
     @wraps(decorated)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         page = make_page()
         page.setup(request, *args, **kwargs)
-        response: HttpResponse | None = page.refused_form() if request.method == "POST" else None
+        response = _unserved(request, page)
         if response is None:
             csrf = _CsrfCheck(decorated)
             csrf.process_request(request)

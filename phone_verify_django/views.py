@@ -9,9 +9,8 @@ from functools import cached_property
 from typing import Any, ClassVar, cast
 from urllib.parse import urlencode
 
-from django.contrib.auth.decorators import login_not_required
 from django.forms import Form
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.template.backends.utils import csrf_input
@@ -19,7 +18,6 @@ from django.urls import reverse
 from django.utils.decorators import classonlymethod
 from django.utils.functional import lazy
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import condition, require_safe
 from django.views.generic import View
 
 from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn, SignOut, Site, device_cookie
@@ -27,14 +25,12 @@ from phone_verify.http.cookies import only_pair
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
 from phone_verify.web.assets import BRAND_STYLE, site_asset
-from phone_verify.web.forms import FORM_LIMIT, refused_form
+from phone_verify.web.forms import FORM_LIMIT, incomplete_form, refused_form, wrong_method
 from phone_verify.web.messages import Message, PageName
 
 from . import accounts, actions, app_settings, calls, forms, sessions
 from .site import current_site
 from .view_rules import page_rules
-
-_YEAR = 365 * 24 * 3600
 
 
 class PageView(View):
@@ -82,7 +78,7 @@ class PageView(View):
     def urls(self) -> Mapping[str, str]:
         """The addresses used by the templates."""
         # Lazy: a site may set LOGIN_REDIRECT_URL to a name that none of its URL patterns has.
-        return _urls(_mount(self.request, self.path), lazy(lambda: self.onward, str)())
+        return page_urls(_mount(self.request, self.path), lazy(lambda: self.onward, str)())
 
     @property
     def onward(self) -> str:
@@ -116,10 +112,17 @@ class PageView(View):
         form = {**self.request.POST.dict(), "next": self.next}
         return self._unprocessed(page, form, has_token="csrfmiddlewaretoken" in form)
 
+    def incomplete_form(self) -> HttpResponse:
+        """Return the response to a form that Django cannot read."""
+        return self._unprocessed(incomplete_form(self.call), {})
+
+    def wrong_method(self) -> HttpResponse:
+        """Return the response to a method that the page does not have."""
+        return refusal(self.request, self.site, self.urls, wrong_method(self.call))
+
     def _unprocessed(self, page: flow.Page, form: Mapping[str, str], *, has_token: bool = False) -> HttpResponse:
         if flow.is_foreign_form(self.site, self.call, has_token=has_token):
-            context = _context(self.request, self.site, self.urls, page)
-            return render(self.request, "phone_verify/refused.html", context, status=page.status)
+            return refusal(self.request, self.site, self.urls, page)
         again = self.signs_in_again(form)
         return self.to_response(
             flow.return_unprocessed(self.site, self.user_call, self.name, form, page.error, again=again)
@@ -420,24 +423,9 @@ class LogoutView(PageView):
         return app_settings.after_login()
 
 
-def _etag(request: HttpRequest, name: str) -> str | None:
-    version = _version(name)
-    return f'"{version}"' if version else None
-
-
-@login_not_required
-@require_safe
-@condition(etag_func=_etag)
-def static(request: HttpRequest, name: str) -> HttpResponse:
-    """Serve our style sheets or script. The address contains its version, so browsers can cache it."""
-    found = site_asset(name, current_site().brand)
-    if found is None:
-        raise Http404(f"no such file: {name!r}")
-    response = HttpResponse(found[0], content_type=found[1])
-    current = request.GET.get("v") == _version(name)
-    response.headers["Cache-Control"] = f"public, max-age={_YEAR}, immutable" if current else "no-cache"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    return response
+def refusal(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> HttpResponse:
+    """Return a page that only says why the request was refused."""
+    return render(request, "phone_verify/refused.html", _context(request, site, urls, page), status=page.status)
 
 
 def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> dict[str, object]:
@@ -459,18 +447,20 @@ def _mount(request: HttpRequest, path: str) -> str:
     return reverse("phone_verify:login").removesuffix("login/")
 
 
-def _urls(mount: str, onward: str) -> Mapping[str, str]:
+def page_urls(mount: str, onward: str) -> Mapping[str, str]:
+    """Return the addresses that the templates use."""
     files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
     return {
         "mount": mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
         "sign_in": app_settings.sign_in_url(),
         "onward": onward,
-        **{kind: f"{mount}static/{name}?v={_version(name)}" for kind, name in files.items()},
+        **{kind: f"{mount}static/{name}?v={version(name)}" for kind, name in files.items()},
     }
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """Return the version of a style sheet or script in its address; empty if there is none of this name."""
     found = site_asset(name, current_site().brand)
     return hashlib.sha256(found[0]).hexdigest()[:12] if found else ""
 

@@ -14,12 +14,11 @@ from typing import Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 import flask_login
-from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, session, url_for
 from flask.blueprints import BlueprintSetupState
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
-from werkzeug.exceptions import InternalServerError, ServiceUnavailable
-from werkzeug.routing import BaseConverter
+from werkzeug.exceptions import InternalServerError, MethodNotAllowed, RequestEntityTooLarge, ServiceUnavailable
 
 from phone_verify.api import (
     ApiRequest,
@@ -47,10 +46,11 @@ from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
 from phone_verify.web.assets import BRAND_STYLE, site_asset
-from phone_verify.web.forms import FORM_LIMIT, refused_form
+from phone_verify.web.forms import FORM_LIMIT, form_too_large, incomplete_form, not_found, refused_form, wrong_method
 from phone_verify.web.messages import PageName
 
 from . import sessions
+from .api_paths import RestConverter
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
 from .login import set_phone, sign_in, sign_out
 from .recent import messages, note_check, note_sign_in, notes, with_session_data
@@ -68,6 +68,9 @@ _TEMPLATES: dict[type, str] = {
     flow.VerifyPage: "verify",
     flow.LogoutPage: "logout",
 }
+_SAFE_METHODS = ["GET", "HEAD", "OPTIONS"]
+#: The pages answer the methods that they do not have, too: Flask's own 405 has no page.
+_ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
 _SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
 
@@ -118,19 +121,11 @@ def _complete(
 # The API
 
 
-class _Rest(BaseConverter):
-    """Matches any rest of a path, including slashes and nothing, so that every refusal is the API's own."""
-
-    regex = r"[\s\S]*"
-    part_isolating = False
-    weight = 1000
-
-
 @api.record
 def _add_rule(state: BlueprintSetupState) -> None:
     # `add_url_rule` sets methods: Flask would then respond to others with a page, and to OPTIONS by itself.
     endpoint, rules = f"{api.name}.answer", state.app.url_map
-    rules.converters["phone_verify_rest"] = _Rest
+    rules.converters["phone_verify_rest"] = RestConverter
     bare = f"{state.url_prefix or ''}/<any(v1, webhooks):part>"
     for path in (bare, f"{bare}/<phone_verify_rest:rest>"):
         rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
@@ -223,10 +218,13 @@ def _limit_form(endpoint: str | None, values: dict[str, object] | None) -> None:
 
     This runs before every `before_request` function, because that of Flask-WTF parses the form.
     """
+    allowed = _SAFE_METHODS if endpoint == f"{pages.name}.static" else [*_SAFE_METHODS, "POST"]
+    if request.method not in allowed:
+        raise MethodNotAllowed(allowed)
     try:
         body = read_body(FORM_LIMIT)
     except BrokenBodyError:
-        abort(400)
+        raise _RefusedFormError(incomplete_form(read_call(""))) from None
     if (page := refused_form(read_call(""), too_long=body is None)) is not None:
         raise _RefusedFormError(page)
     request.environ["wsgi.input"] = BytesIO(body or b"")
@@ -257,9 +255,18 @@ def _stale_form(error: CSRFError) -> Response:
     return _unprocessed(page, here, _form(here), has_token=_token_name() in request.form)
 
 
+@pages.errorhandler(RequestEntityTooLarge)  # of the application's own limit, if that is lower than ours
 @pages.errorhandler(_RefusedFormError)
-def _refused_form(error: _RefusedFormError) -> Response:
-    return _unprocessed(error.page, current_state(), {}, has_token=False)
+def _refused_form(error: _RefusedFormError | RequestEntityTooLarge) -> Response:
+    page = error.page if isinstance(error, _RefusedFormError) else form_too_large(read_call(""))
+    return _unprocessed(page, current_state(), {}, has_token=False)
+
+
+@pages.errorhandler(MethodNotAllowed)
+def _wrong_method(error: MethodNotAllowed) -> Response:
+    response = _refusal(wrong_method(read_call("")), current_state())
+    response.headers["Allow"] = ", ".join(error.valid_methods or ())
+    return response
 
 
 def _unprocessed(page: flow.Page, here: AppState, form: Mapping[str, str], *, has_token: bool) -> Response:
@@ -304,7 +311,7 @@ def _other_origins(here: AppState) -> Iterator[str]:
             yield f"{parts.scheme}://{parts.netloc}"
 
 
-@pages.route("/login/", methods=["GET", "POST"])
+@pages.route("/login/", methods=_ALL_METHODS)
 def login() -> Response:
     """Page to enter the number."""
     here = current_state()
@@ -328,7 +335,7 @@ def _signs_in_again(here: AppState) -> bool:
     return refresh_view == f"{pages.name}.login" and not flask_login.login_fresh()
 
 
-@pages.route("/code/", methods=["GET", "POST"])
+@pages.route("/code/", methods=_ALL_METHODS)
 def code() -> Response:
     """Page to enter the code, or to call the displayed number."""
     here = current_state()
@@ -369,7 +376,7 @@ def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Respo
     )
 
 
-@pages.route("/verify/", methods=["GET", "POST"])
+@pages.route("/verify/", methods=_ALL_METHODS)
 def verify() -> Response:
     """Page where a signed-in user confirms the current number or enters another one."""
     here = current_state()
@@ -385,7 +392,7 @@ def verify() -> Response:
     return _respond(result, here)
 
 
-@pages.route("/logout/", methods=["GET", "POST"])
+@pages.route("/logout/", methods=_ALL_METHODS)
 def logout() -> Response:
     """Page that confirms signing out. A GET does not sign out: any site may show a link to it."""
     here, call = current_state(), read_call("logout/")
@@ -398,12 +405,12 @@ def logout() -> Response:
     return _redirect(to)
 
 
-@pages.route("/static/<name>")
+@pages.route("/static/<name>", methods=_ALL_METHODS)
 def static(name: str) -> Response:
     """Serve our style sheets and script."""
     found = site_asset(name, current_state().site.brand)
     if found is None:
-        abort(404)
+        return _refusal(not_found(read_call("")), current_state())
     response = current_app.response_class(found[0], content_type=found[1])
     response.headers["Cache-Control"] = "public, max-age=3600"
     response.headers["X-Content-Type-Options"] = "nosniff"

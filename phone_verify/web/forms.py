@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 
 from ..http.call import ApiRequest
 from ..phone import DIGITS, FILLERS
@@ -20,10 +19,33 @@ def refused_form(call: ApiRequest, *, too_long: bool, takes_files: bool = False)
     415 for `multipart/form-data`, whose files frameworks write to disk, unless the page
     `takes_files`; 413 for a form that is `too_long`.
     """
-    page = Page(texts=call.texts)
     if not takes_files and call.headers.get("content-type", "").strip().lower().startswith("multipart/"):
-        return replace(page, error=page.text["form_has_files"], status=415)
-    return replace(page, error=page.text["form_too_large"], status=413) if too_long else None
+        return _refusal(call, 415, "form_has_files")
+    return form_too_large(call) if too_long else None
+
+
+def form_too_large(call: ApiRequest) -> Page:
+    """Return the page that rejects a form that is too large."""
+    return _refusal(call, 413, "form_too_large")
+
+
+def incomplete_form(call: ApiRequest) -> Page:
+    """Return the page that rejects a form that cannot be read to its end."""
+    return _refusal(call, 400, "form_incomplete")
+
+
+def wrong_method(call: ApiRequest) -> Page:
+    """Return the page of a method that a page does not have."""
+    return _refusal(call, 405, "wrong_method")
+
+
+def not_found(call: ApiRequest) -> Page:
+    """Return the page of an address without a page."""
+    return _refusal(call, 404, "not_found")
+
+
+def _refusal(call: ApiRequest, status: int, error: str) -> Page:
+    return Page(texts=call.texts, error=call.texts.page[error], status=status)
 
 
 def code_in(typed: str, length: int | None) -> str:

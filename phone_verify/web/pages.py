@@ -116,6 +116,12 @@ class Page:
         return _with_query("", {"next": self.next})
 
     @property
+    def refusal_title(self) -> str:
+        """Return the heading of a page that only says why a request was refused."""
+        titles = {404: "not_found_title", 405: "title_unavailable", 503: "title_unavailable"}
+        return self.text[titles.get(self.status, "refused_title")]
+
+    @property
     def language(self) -> Language:
         """The language of the page."""
         return self.texts.language

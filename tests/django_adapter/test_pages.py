@@ -111,8 +111,33 @@ def test_forms_require_the_token_without_middleware(visitor: Browser, network: N
 
 def test_other_methods_are_refused(client: Client) -> None:
     for path in (LOGIN, CODE, LOGOUT):
-        assert client.put(path).status_code == 405
+        answer = client.put(path)
+        assert (answer.status_code, answer["Allow"]) == (405, "GET, HEAD, POST")
+        assert_clear_page(answer)
         assert client.head(path).status_code in (200, 302)
+
+
+def assert_clear_page(answer: Any) -> None:
+    """It is our page, in the visitor's language, with a link to go on."""
+    assert answer["Content-Type"].startswith("text/html")
+    assert "frame-ancestors" in answer["Content-Security-Policy"]
+    assert answer["Cache-Control"].endswith("private")
+    assert '<a class="pv-button" href="/phone/login/">' in answer.content.decode()
+
+
+def test_form_that_django_cannot_parse_gets_our_page(settings: Any, network: Network) -> None:
+    client = Client(enforce_csrf_checks=True)
+    settings.DATA_UPLOAD_MAX_NUMBER_FIELDS, settings.LANGUAGE_CODE = 3, "fa"
+    form, kind = "a=1&b=2&c=3&d=4", "application/x-www-form-urlencoded"
+    answer = client.post(LOGIN, form, content_type=kind)
+    assert answer.status_code == 400
+    assert 'lang="fa"' in answer.content.decode()
+    assert_clear_page(answer)
+    ours = {"Sec-Fetch-Site": "same-origin"}
+    settings.LANGUAGE_CODE = "en"
+    answer = client.post(LOGIN, form, content_type=kind, headers=ours)
+    assert (answer.status_code, answer["Location"]) == (303, LOGIN)
+    assert "did not arrive completely" in client.get(LOGIN).content.decode()
 
 
 @pytest.mark.parametrize("wanted", ["/there?a=b", "http://testserver/there", "there/"])
@@ -191,7 +216,7 @@ def test_mount_follows_the_script_prefix(network: Network) -> None:
     assert answer["Location"] == "/under/"
 
 
-def test_static_files_are_cached_until_they_change(client: Client) -> None:
+def test_static_files_are_cached_until_they_change(client: Client, settings: Any) -> None:
     page = client.get(LOGIN).content.decode()
     for address in re.findall(r'(?:href|src)="(/phone/static/[^"]*)"', page):
         answer = client.get(address)
@@ -200,8 +225,14 @@ def test_static_files_are_cached_until_they_change(client: Client) -> None:
         assert answer["X-Content-Type-Options"] == "nosniff"
         assert client.get(address, headers={"If-None-Match": answer["ETag"]}).status_code == 304
         assert client.get(address.partition("?")[0])["Cache-Control"] == "no-cache"
-    assert client.get("/phone/static/settings.py").status_code == 404
-    assert client.post("/phone/static/phone_verify.css").status_code == 405
+    settings.LANGUAGE_CODE = "fa"
+    for answer, status in (
+        (client.get("/phone/static/settings.py"), 404),
+        (client.post("/phone/static/phone_verify.css"), 405),
+    ):
+        assert answer.status_code == status
+        assert 'lang="fa"' in answer.content.decode()
+        assert_clear_page(answer)
 
 
 PERSIAN = {"Accept-Language": "fa-IR,fa;q=0.9,en;q=0.5"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from io import RawIOBase
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -167,6 +169,30 @@ def test_style_and_script_are_served_and_cached(name: str) -> None:
 @pytest.mark.parametrize("name", ["other.css", "..%2f__init__.py", "%2e%2e/__init__.py"])
 def test_no_other_static_file_is_served(name: str) -> None:
     assert make().app.test_client().get(f"/phone/static/{name}").status_code == 404
+
+
+def test_refused_requests_get_our_page() -> None:
+    made = make()
+    client, persian = made.app.test_client(), {"Accept-Language": "fa"}
+    made.app.config["MAX_CONTENT_LENGTH"] = 5
+    broken = {"wsgi.input": _Broken(), "CONTENT_LENGTH": "9"}
+    for answer, status in (
+        (client.get("/phone/static/other.css", headers=persian), 404),
+        (client.post("/phone/static/phone_verify.css", headers=persian), 405),
+        (client.put("/phone/login/", headers=persian), 405),
+        (client.post("/phone/login/", data={"phone": "9" * 20}, headers=persian), 413),
+        (client.post("/phone/login/", headers=persian, environ_overrides=broken), 400),
+    ):
+        assert answer.status_code == status
+        assert 'lang="fa"' in answer.text
+        assert '<a class="pv-button" href="/phone/login/">' in answer.text
+        assert "frame-ancestors" in answer.headers["Content-Security-Policy"]
+    assert client.put("/phone/login/").headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+class _Broken(RawIOBase):
+    def readinto(self, buffer: Any, /) -> int:
+        raise OSError("the client disconnected")
 
 
 def test_site_template_replaces_ours(tmp_path: object) -> None:
