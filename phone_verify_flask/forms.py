@@ -22,10 +22,10 @@ from flask_wtf import FlaskForm
 from wtforms import Field, StringField, TelField, ValidationError  # type: ignore[import-untyped]
 from wtforms.validators import InputRequired, Length  # type: ignore[import-untyped]
 
-from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
+from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, StoreError
 from phone_verify.external.forms import NO_VERIFICATION
 from phone_verify.i18n.texts import Texts
-from phone_verify.model import Redeemed, Status
+from phone_verify.model import Redeemed
 
 from . import pending
 from .calls import read_call
@@ -98,11 +98,7 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
         if token is not None and not token.validate(self):
             return False
         try:
-            last = pending.find(name, subject)
-            if last is None or last.state is Status.VERIFIED:
-                return _add_error(self.code, Outcome(Reason.NOT_FOUND))
-            before = pending.load(name) or NO_VERIFICATION
-            outcome = pending.send_code(name, last.phone, purpose, before, subject=subject, by_client=True)
+            outcome = pending.resend_code(name, subject=subject)
         except StoreError as error:
             return _add_unavailable(self.code, error)
         return outcome.ok or _add_error(self.code, outcome)

@@ -49,18 +49,28 @@ def send_code(
     return outcome
 
 
-def find(name: str, subject: str) -> Verification | None:
-    """Return the verification of the form of this name, open or ended, if this subject started it, else None."""
-    begun, verifier = load(name) or NO_VERIFICATION, current_state().site.verifier
-    record = verifier.get(begun.id, begun.secret).verification
-    own = record is not None and record.subject == verifier.flows.keyring.subject(subject)
-    return record if own else None
+def resend_code(name: str, *, subject: str) -> Outcome:
+    """Resend the code of the form of this name, or start anew for its number if the verification has ended."""
+    here, call = current_state(), read_call("")
+    outcome, begun = forms.resend_code(
+        here.site.verifier,
+        load(name) or NO_VERIFICATION,
+        locale=call.texts.language.tag,
+        address=call_address(here.site, call),
+        subject=subject,
+        by_client=True,
+    )
+    if outcome.ok:
+        save(name, begun)
+    return outcome
 
 
 def find_open(name: str, subject: str) -> Verification | None:
-    """Return the verification of `find` if it is open, else None."""
-    record = find(name, subject)
-    return record if record is not None and record.open else None
+    """Return the open verification of the form of this name, if this subject started it, else None."""
+    begun, verifier = load(name) or NO_VERIFICATION, current_state().site.verifier
+    record = verifier.get(begun.id, begun.secret).verification
+    own = record is not None and record.open and record.subject == verifier.flows.keyring.subject(subject)
+    return record if own else None
 
 
 def address() -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..model import Channel, Outcome, Reason, Redeemed, Started
+from ..model import Channel, Outcome, Reason, Redeemed, Started, Status
 from ..phone import PhoneNumber
 from ..verifier.blocking import Verifier
 
@@ -66,6 +66,36 @@ def send_code(
     if not isinstance(outcome, Started):
         return outcome, begun
     return outcome, PendingVerification(outcome.verification.id, outcome.secret)
+
+
+def resend_code(
+    verifier: Verifier,
+    begun: PendingVerification,
+    *,
+    locale: str | None = None,
+    address: str | None = None,
+    subject: str = "",
+    by_client: bool = False,
+) -> tuple[Outcome, PendingVerification]:
+    """Resend the pending verification, or start a new one for the same number if it has ended.
+
+    For a button that asks for another code without the number. The refusal is not found if
+    nothing is pending for this subject, or the number is already verified. Otherwise as
+    `send_code`.
+    """
+    last = verifier.get(begun.id, begun.secret).verification
+    if last is None or last.state is Status.VERIFIED or last.subject != verifier.flows.keyring.subject(subject):
+        return Outcome(Reason.NOT_FOUND), begun
+    return send_code(
+        verifier,
+        last.phone,
+        last.purpose,
+        begun=begun,
+        locale=locale,
+        address=address,
+        subject=subject,
+        by_client=by_client,
+    )
 
 
 def verify_code(

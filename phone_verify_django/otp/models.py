@@ -101,7 +101,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         if first_factor.is_used_in(session, self.number):
             raise ChallengeError(_SAME_PHONE)
         allowed, why = self.generate_is_allowed()
-        if not allowed:
+        if not allowed and not self._has_ended(session):
             return texts.wait(why["next_generation_at"] - timezone.now())
         try:
             with joining_on_sqlite():
@@ -177,6 +177,15 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         if now != before:
             self.challenges = challenges.keep(session, self.pk, self.challenges, now)
         return outcome
+
+    def _has_ended(self, session: SessionBase) -> bool:
+        """Return whether the code that this session requested can no longer be used: another needs no wait."""
+        pending = self._pending(session)
+        try:
+            record = current_site().verifier.get(pending.id, pending.secret).verification
+        except StoreError:
+            return False
+        return record is not None and not record.open
 
     def _pending(self, session: SessionBase) -> PendingVerification:
         return challenges.pending_in(session, self.pk, self.challenges)

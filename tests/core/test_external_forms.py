@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from phone_verify import PhoneNumber, Settings, Verifier, build_site
-from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, send_code, verify_code
+from phone_verify.external.forms import NO_VERIFICATION, PendingVerification, resend_code, send_code, verify_code
 from phone_verify.model import Channel, Outcome, Reason, Redeemed
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
@@ -136,6 +136,21 @@ def test_ended_verification_is_replaced_by_a_new_one(site: Site) -> None:
     assert again != begun
     site.verifier.cancel(again.id, again.secret)
     assert begin(site, begun=again) != again
+
+
+def test_code_is_requested_again_without_the_number(site: Site) -> None:
+    begun = begin(site)
+    site.clock.move(60)
+    outcome, same = resend_code(site.verifier, begun)
+    assert (outcome.ok, same) == (True, begun)
+    site.clock.move(301)
+    outcome, new = resend_code(site.verifier, begun)
+    assert outcome.ok
+    assert new != begun
+    assert resend_code(site.verifier, new, subject="2")[0].reason is Reason.NOT_FOUND
+    assert isinstance(verify_code(site.verifier, new, PHONE, "login", site.code), Redeemed)
+    for ended in (new, NO_VERIFICATION):
+        assert resend_code(site.verifier, ended)[0].reason is Reason.NOT_FOUND
 
 
 def test_refused_send_is_reported_and_keeps_the_state(site: Site) -> None:

@@ -188,9 +188,22 @@ def test_expired_challenge_is_replaced(device: PhoneDevice, network: Network) ->
     first = network.code
     network.clock.move(301)
     assert not device.verify_token(first)
-    rested(device).generate_challenge()
-    assert network.code != first
-    assert device.verify_token(network.code)
+    device.generate_challenge()
+    assert network.code != first, "without the cool-down, which is for codes that can still be used"
+    assert "Try again in" in device.generate_challenge()
+    assert rested(device).verify_token(network.code)
+
+
+def test_login_form_requests_a_code_again_after_expiry(device: PhoneDevice, network: Network) -> None:
+    fields = {"username": "alice", "password": PASSWORD, "otp_device": device.persistent_id}
+    assert not OTPAuthenticationForm(None, {**fields, "otp_challenge": "1"}).is_valid()
+    network.clock.move(301)
+    assert not OTPAuthenticationForm(None, {**fields, "otp_token": network.code}).is_valid()
+    form = OTPAuthenticationForm(None, {**fields, "otp_challenge": "1"})
+    assert not form.is_valid()
+    assert "We sent a code to +98 ••••••••00" in str(form.errors)
+    rested(device)
+    assert OTPAuthenticationForm(None, {**fields, "otp_token": network.code}).is_valid()
 
 
 def test_site_limits_apply_too(device: PhoneDevice, network: Network, configure: Configure) -> None:
