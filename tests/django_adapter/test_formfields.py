@@ -11,9 +11,12 @@ from django.utils.translation import override
 
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import texts_in
+from phone_verify.model import Outcome, Reason, Redeemed
 from phone_verify_django.formfields import PhoneField
 
-from .conftest import PHONE
+from .conftest import PHONE, Network
+from .factories import request_of
+from .projects import ROOT, files
 
 
 class Form(forms.Form):
@@ -47,3 +50,22 @@ def test_widget_is_ltr_with_a_numeric_keyboard() -> None:
     widget: Any = str(Form()["phone"])
     for part in ('dir="ltr"', 'type="tel"', 'autocomplete="tel"', 'inputmode="tel"'):
         assert part in widget
+
+
+@pytest.mark.django_db
+def test_documented_form_requests_a_code_after_expiry(network: Network) -> None:
+    """The number is not entered again."""
+    contact: dict[str, Any] = {}
+    [(_, text)] = files((ROOT / "docs" / "django_reference.md").read_text("utf-8"))
+    exec(text, contact)
+    request = request_of()
+    request.META["REMOTE_ADDR"] = "192.0.2.1"
+    assert contact["send_again"](request).reason is Reason.NOT_FOUND
+    assert contact["send"](request, PHONE).ok
+    network.clock.move(301)
+    late = contact["check"](request, PHONE, network.code)
+    assert isinstance(late, Outcome)
+    assert late.reason is Reason.CLOSED
+    assert contact["send_again"](request).ok
+    assert network.sent == 2
+    assert isinstance(contact["check"](request, PHONE, network.code), Redeemed)
