@@ -41,7 +41,7 @@ RECYCLED = ("keep", "newest")
 NAMES = ("accounts", "shared_phones", "recycled_numbers", "signup_form", "phone_field", "connection_setup")
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
 #: The commands that report invalid settings, as in `sys.argv`.
-_LENIENT_COMMANDS = (["check"], ["phone_verify_doctor"])
+_LENIENT_COMMANDS = (["check"], ["phone_verify_config"], ["phone_verify_doctor"])
 REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG", "AUTH_USER_MODEL")
 
 _account_settings: AccountSettings | None = None

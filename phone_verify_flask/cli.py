@@ -8,6 +8,7 @@ from flask.cli import AppGroup, ScriptInfo
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
 from phone_verify.cli import site_loader
+from phone_verify.cli.commands.config import config
 from phone_verify.cli.commands.doctor import doctor
 from phone_verify.cli.commands.schema import schema
 from phone_verify.cli.commands.send import send
@@ -41,7 +42,7 @@ def _site() -> site_loader.SiteTarget:
     return site_loader.SiteTarget(current_state().given)
 
 
-for _name, _command in (("doctor", doctor), ("test", send)):
+for _name, _command in (("doctor", doctor), ("config", config), ("test", send)):
     _run, _params = site_loader.for_this_site(_command, _site)
     commands.command(_name, params=[*_params], help=_command.help)(_run)
 

@@ -166,6 +166,16 @@ def test_warning_stands_on_its_own_line_above_the_spinner() -> None:
         os.close(ours)
 
 
+@pytest.mark.parametrize("color", [True, False])
+def test_terminal_prints_no_colour_if_told_so(color: bool) -> None:
+    """As `manage.py phone_verify_test --no-color` does, also where FORCE_COLOR is set."""
+    program = f"from phone_verify.cli.terminal import *\nStdTerminal(color={color}).say('Done.', Mark.OK)"
+    environ = environment(FORCE_COLOR="1", TERM="xterm")
+    done = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True)
+    assert done.stdout.endswith("Done.\n")
+    assert ("\x1b[" in done.stdout) is color
+
+
 def test_terminal_works_without_rich_in_plain_text() -> None:
     """Django's command needs no more than the extra `django`."""
     program = f"import sys; sys.modules['rich'] = None\n{WAITS}"

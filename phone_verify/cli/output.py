@@ -30,12 +30,12 @@ class Mark(StrEnum):
 STYLES = {Mark.OK: "green", Mark.NOTE: "blue", Mark.WARNING: "yellow", Mark.ERROR: "red"}
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, color: bool = True) -> Console:
     """Return the console on standard output or standard error, as it is now."""
     from rich.console import Console
 
     # Without colours, rich still writes bold and dim: NO_COLOR means no escape code at all.
-    system = None if os.environ.get("NO_COLOR") else "auto"
+    system = "auto" if color and not os.environ.get("NO_COLOR") else None
     return Console(stderr=stderr, color_system=system, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
 
 

@@ -61,11 +61,17 @@ def in_force(given: SiteConfig) -> Sequence[Value]:
 def show(values: Sequence[Value]) -> None:
     """Print the settings as a table: those that were set first."""
     rows = table(f"{PREFIX}…", "VALUE", "FROM")
-    for value in sorted(values, key=lambda each: each.origin == "default"):
-        rows.add_row(value.name.upper(), _text(value), value.origin)
+    for row in as_rows(values):
+        rows.add_row(*row)
     console().print(rows)
     if not all(value.valid for value in values):
         say("\nFor what is invalid: phone-verify doctor")
+
+
+def as_rows(values: Sequence[Value]) -> Sequence[tuple[str, str, str]]:
+    """Return the name, value and origin of each setting as texts: those that were set first."""
+    ordered = sorted(values, key=lambda each: each.origin == "default")
+    return [(value.name.upper(), _text(value), value.origin) for value in ordered]
 
 
 def _text(value: Value) -> str:

@@ -26,7 +26,7 @@ class StdTerminal:
     buffer, where `select` cannot detect them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, color: bool = True) -> None:
         self._pending = b""
         self._at_end = False
         #: The prompt or status in the last line of the screen.
@@ -34,7 +34,7 @@ class StdTerminal:
         self._can_overwrite = sys.stdout.isatty()
         self._status_at: float | None = None
         # Django's command also runs without the extra `cli`, in plain text.
-        self._console = output.console() if find_spec("rich") else None
+        self._console = output.console(color=color) if find_spec("rich") else None
 
     def say(self, text: str, mark: Mark | None = None) -> None:
         """Show lines, with a symbol in front."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -38,6 +39,20 @@ def said(*words: str, **options: Any) -> str:
 
 def started(phone: str = PHONE) -> None:
     assert current_site().verifier.start(PhoneNumber(phone)).ok
+
+
+# config
+
+
+def test_config_lists_settings_with_masked_keys(configure: Configure) -> None:
+    configure(sms="amoot://hunter2@default", region="IR", secret_keys=["hunter2-hunter2-hunter2-hunter2-hunter2"])
+    shown = said("phone_verify_config")
+    assert re.search(r"^REGION +IR  \(Django\)$", shown, re.MULTILINE)
+    assert re.search(r"^SMS +amoot://\*\*\*@default  \(Django\)$", shown, re.MULTILINE)
+    assert shown.index("REGION") < shown.index("TTL"), "those that are set come first"
+    assert "hunter2" not in shown + said("phone_verify_config", "--json")
+    [found] = [each for each in json.loads(said("phone_verify_config", "--json")) if each["value"] == "IR"]
+    assert (found["setting"], found["origin"]) == ("PHONE_VERIFY_REGION", "Django")
 
 
 # purge
@@ -166,7 +181,7 @@ class Script:
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Script]:
     def sits(*typed: Any) -> Script:
         script = Script(*typed)
-        monkeypatch.setattr(phone_verify_test.Command, "terminal", staticmethod(lambda: script))
+        monkeypatch.setattr(phone_verify_test.Command, "terminal", staticmethod(lambda **_: script))
         return script
 
     return sits
@@ -180,6 +195,18 @@ def test_command_verifies_a_number_interactively(network: Network, at: Callable[
     assert "Verified +98 ••••••••00 by SMS" in told
     assert PHONE not in told
     assert VerificationRow.objects.get().purpose == "by_hand"
+
+
+def test_no_color_reaches_the_terminal(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def terminal(*, color: bool) -> Script:
+        given.append(color)
+        return Script(lambda: network.code)
+
+    monkeypatch.setattr(phone_verify_test.Command, "terminal", staticmethod(terminal))
+    said("phone_verify_test", PHONE)
+    assert given == [False]
 
 
 def test_command_confirms_before_it_costs_money(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -30,6 +31,12 @@ def run(made: Made, *words: str) -> Result:
 @pytest.fixture
 def made(tmp_path: Path) -> Made:
     return make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
+
+
+def test_config_lists_the_settings_of_the_application() -> None:
+    result = run(make(PHONE_VERIFY_REGION="IR"), "config")
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^REGION +IR +Flask", result.output, re.MULTILINE)
 
 
 def test_init_db_creates_the_tables_once(made: Made, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         "Asks first if that may cost money. Exits with an error if the number was not verified."
     )
     #: The terminal for input and output.
-    terminal: Callable[[], interactive.Terminal] = StdTerminal
+    terminal: Callable[..., interactive.Terminal] = StdTerminal
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the arguments of `phone-verify send`."""
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             raise CommandError(f"{error}{hint}") from None
         channel = Channel(options["channel"]) if options["channel"] else None
         router = Router(load_drivers(settings.dsns), settings.channels, ticks=time.monotonic)
-        terminal = type(self).terminal()
+        terminal = type(self).terminal(color=not options["no_color"])
         try:
             with interactive.troubles_told(terminal):
                 cost = interactive.describe_cost(router, phone, channel)
