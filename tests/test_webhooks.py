@@ -20,7 +20,7 @@ import urllib3
 
 from phone_verify.sandbox import SandboxServer
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Wait
+from phone_verify.sandbox.phones import Wait
 from phone_verify.sandbox.protocols import PROVIDERS
 
 from .clients import Browser, HttpCarrier

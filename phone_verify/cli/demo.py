@@ -24,7 +24,7 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 from ..sandbox import Sandbox, SandboxServer
-from ..sandbox.network import Message, PhoneCall
+from ..sandbox.phones import Message, PhoneCall
 
 _START_SECONDS = 60.0
 _PORTS_TO_TRY = 100

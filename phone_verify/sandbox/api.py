@@ -51,8 +51,8 @@ from werkzeug.wrappers import Request, Response
 from phone_verify.sandbox.calls import Dialled
 from phone_verify.sandbox.faults import WAYS_TO_SPOIL, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
-from phone_verify.sandbox.network import Habit, Handset, Message, PhoneCall, Wait
 from phone_verify.sandbox.numbers import read_number
+from phone_verify.sandbox.phones import Habit, Handset, Message, PhoneCall, Wait
 from phone_verify.sandbox.problem import Problem, json_response
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.scenario import ScenarioError, load, present, read_scenario, scenario_of

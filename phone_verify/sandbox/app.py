@@ -14,7 +14,7 @@ from phone_verify.sandbox import api, page
 from phone_verify.sandbox.faults import spoilt
 from phone_verify.sandbox.guard import is_cross_site, is_known_host
 from phone_verify.sandbox.journal import MASK, Entry, masked, masked_answer
-from phone_verify.sandbox.network import Wait
+from phone_verify.sandbox.phones import Wait
 from phone_verify.sandbox.problem import Problem
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.protocols.base import Answer, Provider, RefusedError, Route, UnreadableError, Visit

@@ -10,8 +10,8 @@ from datetime import timedelta, timezone
 from typing import Final
 from urllib.parse import urlencode
 
-from phone_verify.sandbox.network import Dispatch
 from phone_verify.sandbox.numbers import IRAN
+from phone_verify.sandbox.phones import Dispatch
 from phone_verify.sandbox.protocols.base import (
     EXPIRED,
     INACTIVE,

@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Dispatch, Held, Wait
 from phone_verify.sandbox.numbers import RUSSIA, code_in
+from phone_verify.sandbox.phones import Dispatch, Held, Wait
 from phone_verify.sandbox.protocols.base import (
     EXPIRED,
     INACTIVE,

@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 import segno
 
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Dispatch, Wait
 from phone_verify.sandbox.numbers import RUSSIA
+from phone_verify.sandbox.phones import Dispatch, Wait
 from phone_verify.sandbox.protocols.base import (
     EXPIRED,
     INACTIVE,
