@@ -182,7 +182,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
         """Return whether the code that this session requested can no longer be used: another needs no wait."""
         pending = self._pending(session)
         try:
-            record = current_site().verifier.get(pending.id, pending.secret).verification
+            with joining_on_sqlite():
+                record = current_site().verifier.get(pending.id, pending.secret).verification
         except StoreError:
             return False
         return record is not None and not record.open

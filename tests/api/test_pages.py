@@ -281,6 +281,17 @@ def test_current_number_is_masked_and_confirmed_by_a_button() -> None:
     assert (answer.redeemed.phone, answer.redeemed.purpose) == (PHONE, "confirm")
 
 
+@pytest.mark.parametrize(("form", "invalid"), [({"confirm": "1"}, False), ({"phone": OTHER_PHONE.e164}, True)])
+def test_field_of_another_number_is_not_at_fault(form: dict[str, str], invalid: bool) -> None:
+    """The provider refuses the number: the user's current one is not in the field."""
+    written = sms()
+    written.results.append(ProviderError(FailureKind.BAD_NUMBER, "refused"))
+    user = User(written)
+    page = user.followed(user.verify(**form))
+    assert "send a code to this number" in page.error
+    assert page.invalid is invalid
+
+
 @pytest.mark.parametrize(
     ("own", "typed", "purpose"),
     [
