@@ -10,6 +10,8 @@ import tests.django_adapter.conftest  # noqa: F401  # its settings are Django's 
 # isort: split
 from django import forms
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.signed_cookies import SessionStore
+from django.http import HttpRequest
 from django.test import RequestFactory
 from django.utils import translation
 
@@ -51,14 +53,20 @@ def sign_up_page(tag: str, posted: Mapping[str, str] | None = None) -> str:
         datetime(2026, 1, 1, tzinfo=UTC),
         by_test_number=False,
     )
-    made = RequestFactory()
-    with translation.override(tag):
-        request = made.get("/phone/signup/") if posted is None else made.post("/phone/signup/", posted)
-        request.user = AnonymousUser()
+    made, session = RequestFactory(), SessionStore()
+
+    def view_of(request: HttpRequest) -> SignUpView:
+        request.user, request.session = AnonymousUser(), session
         view = SignUpView(form_class=EveryKind)
         view.setup(request)
         # Not through `dispatch`, which queries the database for the owner of the number.
         view.pending = PendingSignup(redeemed, remember=None)
         view.urls = {**view.urls, "style": URLS["style"], "script": URLS["script"]}
-        shown = view.get(request) if posted is None else view.post(request)
-        return shown.content.decode()
+        return view
+
+    with translation.override(tag):
+        if posted is not None:
+            refused = made.post("/phone/signup/", posted)
+            view_of(refused).post(refused)
+        request = made.get("/phone/signup/")
+        return view_of(request).get(request).content.decode()
