@@ -212,15 +212,18 @@ class _RefusedFormError(Exception):
         self.page = page
 
 
+def _allowed_methods() -> list[str]:
+    return _SAFE_METHODS if request.endpoint == f"{pages.name}.static" else [*_SAFE_METHODS, "POST"]
+
+
 @pages.url_value_preprocessor
 def _limit_form(endpoint: str | None, values: dict[str, object] | None) -> None:
     """Read the form, up to its limit, before it is parsed: Flask writes the parts of large forms to disk.
 
     This runs before every `before_request` function, because that of Flask-WTF parses the form.
     """
-    allowed = _SAFE_METHODS if endpoint == f"{pages.name}.static" else [*_SAFE_METHODS, "POST"]
-    if request.method not in allowed:
-        raise MethodNotAllowed(allowed)
+    if request.method not in _allowed_methods():
+        raise MethodNotAllowed(_allowed_methods())
     try:
         body = read_body(FORM_LIMIT)
     except BrokenBodyError:
@@ -264,9 +267,7 @@ def _refused_form(error: _RefusedFormError | RequestEntityTooLarge) -> Response:
 
 @pages.errorhandler(MethodNotAllowed)
 def _wrong_method(error: MethodNotAllowed) -> Response:
-    response = _refusal(wrong_method(read_call("")), current_state())
-    response.headers["Allow"] = ", ".join(error.valid_methods or ())
-    return response
+    return _refusal(wrong_method(read_call("")), current_state())
 
 
 def _unprocessed(page: flow.Page, here: AppState, form: Mapping[str, str], *, has_token: bool) -> Response:
@@ -300,6 +301,8 @@ def _set_headers(response: Response) -> Response:
     for name, value in page_headers(here.site, _other_origins(here)).items():
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
+    if request.method == "OPTIONS" or response.status_code == 405:
+        response.headers["Allow"] = ", ".join(_allowed_methods())
     return response
 
 
