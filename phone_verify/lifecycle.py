@@ -36,12 +36,13 @@ from .limits import (
     taken_back,
     tallied,
 )
-from .lines import holds_line, released_lines
+from .lines import holds_line, lines_of, released_lines
 from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import resend_delay
 from .purposes import SIGN_IN_PURPOSES, Budget
+from .waits import next_send, with_send
 
 #: The allowed transitions. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -213,7 +214,8 @@ def attach(
 ) -> Verification | Denied:
     """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
-    A closed record accepts no receipt, and the receipt of a superseded order changes nothing. The
+    A code replaces the code, a claim the claim; one of the other kind stays live beside it. A
+    closed record accepts no receipt, and the receipt of a superseded order changes nothing. The
     record is closed as failed (in the denial's record) if another claim of the phone holds the
     line; if another claim held it within the last minute, unless that claim's binding was
     presented; or if a call without a reference verified another claim on it within the last ten
@@ -223,7 +225,9 @@ def attach(
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
-    if attachment.sends < record.acked_send:
+    by_call, claim = attachment.plan.code_source is CodeSource.NONE, record.claim
+    claim_send, code_send = claim.send if claim is not None else 0, record.acked_send if record.has_code else 0
+    if attachment.sends < (claim_send if by_call else code_send):
         return with_changes(record, read_at=now)
     if attachment.line is not None and any(
         holds_line(
@@ -238,10 +242,46 @@ def attach(
         if sibling.id != record.id and sibling.phone == record.phone
     ):
         return Denied(DenialReason.LINE_TAKEN, record=_closed(record, Status.FAILED, now))
-    return with_changes(
+    latest = attachment.sends >= max(claim_send, code_send)
+    channel = attachment.channel if latest else record.channel
+    attached = with_changes(
         record,
         status=Status.SENT if record.status is Status.SENT else attachment.status,
-        channel=attachment.channel,
+        channel=channel,
+        attempts_left=min(record.attempts_left, attachment.plan.attempts),
+        expires_at=min(record.expires_at, now + attachment.plan.ttl),
+        resend_at=record.resend_at if channel is record.channel else next_send(record, channel) or record.resend_at,
+        read_at=now,
+    )
+    if by_call and record.has_code:
+        attached = with_changes(
+            attached,
+            claim_driver=attachment.driver,
+            claim_reference=attachment.reference,
+            claim_line=attachment.line,
+            claim_send=attachment.sends,
+            code_channel=record.channel_of_code if latest else record.code_channel,
+        )
+    else:
+        attached = _with_order(attached, attachment, code_channel=None if latest else attachment.channel)
+    return with_changes(attached, released_lines=released_lines(record, lines_of(attached), now))
+
+
+def _with_order(record: Verification, attachment: Attachment, code_channel: Channel | None) -> Verification:
+    """Return the record with its code replaced, or its claim if it has no code.
+
+    A claim without a code moves beside the code that arrives.
+    """
+    if not (record.has_code or attachment.plan.code_source is CodeSource.NONE) and (record.reference or record.line):
+        record = with_changes(
+            record,
+            claim_driver=record.driver,
+            claim_reference=record.reference,
+            claim_line=record.line,
+            claim_send=record.acked_send,
+        )
+    return with_changes(
+        record,
         driver=attachment.driver,
         code_source=attachment.plan.code_source,
         key_id=attachment.key_id,
@@ -249,14 +289,11 @@ def attach(
         code_digest=attachment.code_digest,
         code_length=attachment.code_length,
         short=attachment.plan.short,
-        attempts_left=min(record.attempts_left, attachment.plan.attempts),
-        expires_at=min(record.expires_at, now + attachment.plan.ttl),
         reference=attachment.reference,
         line=attachment.line,
         caller_hint=attachment.caller_hint,
         acked_send=attachment.sends,
-        released_lines=released_lines(record, attachment.line, now),
-        read_at=now,
+        code_channel=code_channel,
     )
 
 
@@ -345,6 +382,7 @@ def resolve_check(
 def reopen(
     record: Verification | None,
     binding: bytes,
+    channel: Channel,
     short: bool,
     windows: Sequence[tuple[Quota, Window | None]],
     failures: Failures | None,
@@ -352,9 +390,9 @@ def reopen(
     resend_after: timedelta,
     now: datetime,
 ) -> tuple[Verification, Sequence[Window]] | Denied:
-    """Return the record with one more send counted and the next resend delayed twice as long.
+    """Return the record with one more send counted, and the next on this channel delayed longer.
 
-    Or the denial.
+    Or the denial. The delay of one channel does not apply to another, but all share the quotas.
     """
     record = _bound(record, binding, now)
     if record is None:
@@ -364,16 +402,15 @@ def reopen(
     lock = lockout(failures, limits, short, now)
     if lock is not None and lock.why is DenialReason.FAILURES:
         return replace(lock, record=record)
-    if record.resend_at > now:
-        return Denied(DenialReason.TOO_SOON, record.resend_at - now, record)
+    allowed_at = next_send(record, channel)
+    if allowed_at is not None and allowed_at > now:
+        return Denied(DenialReason.TOO_SOON, allowed_at - now, record)
     counts = all_counted(windows, now)
     if isinstance(counts, Denied):
         return replace(counts, record=record)
     if lock is not None:
         return replace(lock, record=record)
-    sends = record.sends + 1
-    resend_at = now + resend_delay(resend_after, sends)
-    return with_changes(record, sends=sends, resend_at=resend_at, failures=failures), counts
+    return with_changes(with_send(record, channel, resend_after, now), failures=failures), counts
 
 
 def settle(
@@ -381,10 +418,10 @@ def settle(
 ) -> Verification | None:
     """Return the record closed as `status`, or None if it does not exist or is not open.
 
-    Only one caller gets it. With `generation`, only if it is the current one: a response about an
-    old line or code does not affect the new one.
+    Only one caller gets it. `generation` is set for a provider's response about a claim: it closes
+    the record only if the claim has not been replaced, and no code is live beside it.
     """
-    if record is None or (generation is not None and record.generation != generation):
+    if record is None or (generation is not None and (record.generation != generation or record.has_code)):
         return None
     record = with_changes(record, read_at=now)
     if not may_move(record.state, status):
@@ -398,13 +435,12 @@ def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
     The full caller must match, and the reference or else the line. An event with a reference is
     matched by it alone: an unknown reference never falls back to the pair.
     """
-    if not (record.open and record.code_source is CodeSource.NONE and record.driver == driver):
-        return False
-    if event.caller != record.phone:
+    claim = record.claim
+    if claim is None or not record.open or claim.driver != driver or event.caller != record.phone:
         return False
     if event.reference is not None:
-        return record.reference == event.reference
-    return event.line is not None and record.line == event.line
+        return claim.reference == event.reference
+    return event.line is not None and claim.line == event.line
 
 
 def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
@@ -415,17 +451,19 @@ def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now
     proven = [r for r in (with_changes(record, read_at=now) for record in records) if proven_by(r, driver, event)]
     if len(proven) != 1:
         return None
-    return with_changes(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None)
+    return with_changes(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None, by_call=True)
 
 
 def find(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
     """Return the one open claim among a phone's records with this reference of this driver."""
     same = [
-        r
-        for r in (with_changes(record, read_at=now) for record in records)
-        if r.open and r.code_source is CodeSource.NONE and r.driver == driver and r.reference == reference
+        record
+        for record in records
+        if record.open_at(now)
+        and (claim := record.claim) is not None
+        and (claim.driver, claim.reference) == (driver, reference)
     ]
-    return same[0] if len(same) == 1 else None
+    return with_changes(same[0], read_at=now) if len(same) == 1 else None
 
 
 def may_poll(record: Verification | None, binding: bytes | None, now: datetime) -> tuple[bool, Verification] | None:
@@ -438,7 +476,7 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
     if record is None:
         return None
     record = with_changes(record, read_at=now) if binding is None else _bound(record, binding, now)
-    if record is None or not record.open or record.code_source is not CodeSource.NONE:
+    if record is None or not record.open or record.claim is None:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
         return (False, with_changes(record, polled_at=None)) if binding is None else None

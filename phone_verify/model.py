@@ -252,12 +252,29 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """The call that a verification waits for: the driver that reports it, its reference and its line.
+
+    `send` is the number of the send that assigned the line.
+    """
+
+    driver: str
+    reference: str | None
+    line: PhoneNumber | None
+    send: int
+
+
+@dataclass(frozen=True, slots=True)
 class Verification:
     """The record of one verification, as a store keeps it: its request, and its progress.
 
     `read_at` is the store's own time of reading; everything that depends on the time is computed
     from it, so that one clock decides. `status` is the stored status; `state` is the effective one
     at `read_at`.
+
+    One code and one claim can be live side by side. `driver`, `code_source`, `reference` and `line`
+    then describe the code, the `claim_` fields the call; without a code they describe the call.
+    `channel` is that of the latest order. Read `claim`, `has_code` and `channel_of_code`.
     """
 
     request: Request
@@ -289,6 +306,13 @@ class Verification:
     tallied_short: int = 0  #: how many of them the site-wide tally counts as answers to short codes
     tallied_long: int = 0  #: how many of them it counts as answers to longer codes
     by_pair: bool = False  #: verified by a call without a reference, by line and caller only
+    claim_driver: str = ""  #: the claim beside a code; empty without one
+    claim_reference: str | None = None
+    claim_line: PhoneNumber | None = None
+    claim_send: int = 0
+    code_channel: Channel | None = None  #: channel of the code if it is not the latest order's
+    waits: str = ""  #: sends by channel, and when the next is allowed; read by `waits`
+    by_call: bool = False  #: verified by the call; always set for a call since this field exists
     #: wrong answers under `failure_key`; not part of the stored record
     failures: Failures | None = None
 
@@ -353,6 +377,35 @@ class Verification:
         return self.request.failure_key
 
     @property
+    def has_code(self) -> bool:
+        """Whether a code can verify it, alone or beside a claim."""
+        return self.code_source is not CodeSource.NONE
+
+    @property
+    def claim(self) -> Claim | None:
+        """The call that can verify it, alone or beside a code; None for a code alone."""
+        if not self.has_code:
+            return Claim(self.driver, self.reference, self.line, self.acked_send)
+        if self.claim_driver:
+            return Claim(self.claim_driver, self.claim_reference, self.claim_line, self.claim_send)
+        return None
+
+    @property
+    def channel_of_code(self) -> Channel:
+        """The channel of its code; that of its call if it has no code."""
+        return self.code_channel or self.channel
+
+    @property
+    def number_to_call(self) -> PhoneNumber | None:
+        """The number that the user must call, to verify the phone or to receive the code."""
+        return self.claim_line or self.line
+
+    @property
+    def present_driver(self) -> str:
+        """The driver of the latest order."""
+        return self.claim_driver if self.claim_driver and self.code_channel is not None else self.driver
+
+    @property
     def open(self) -> bool:
         """Whether it can still be verified at `read_at`."""
         return self.open_at(self.read_at)
@@ -383,8 +436,8 @@ class Verification:
 
     @property
     def assurance(self) -> Assurance:
-        """What the proof is based on."""
-        return Assurance.CALLER_ID if self.code_source is CodeSource.NONE else Assurance.CODE
+        """What the proof is based on: the call if it arrived before the code."""
+        return Assurance.CALLER_ID if self.by_call or not self.has_code else Assurance.CODE
 
 
 @dataclass(frozen=True, slots=True)

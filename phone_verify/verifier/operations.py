@@ -217,7 +217,14 @@ class AsyncVerifier(ServerOperations):
 
         async def reopen_with(candidate: Candidate) -> Verification | Denied:
             return await self._store.reopen(
-                id, binding, candidate.short, sends.of_phone, self._limits, self.policy.resend_after, self._now()
+                id,
+                binding,
+                candidate.channel,
+                candidate.short,
+                sends.of_phone,
+                self._limits,
+                self.policy.resend_after,
+                self._now(),
             )
 
         admitted = await self._admission.admit(sends, found.phone, channels, reopen_with, found.counts_as, found)

@@ -13,7 +13,7 @@ from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
 from ...lines import PAIR_REST
-from ...model import IncomingCall, Status, Verification
+from ...model import Channel, IncomingCall, Status, Verification
 from ..base import checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
@@ -168,6 +168,7 @@ class RowStore:
         self,
         id: str,
         binding: bytes,
+        channel: Channel,
         short: bool,
         quotas: Sequence[Quota],
         limits: Limits,
@@ -178,7 +179,7 @@ class RowStore:
             record, phone, at = turn.record(id)
             windows = [(quota, phone.window(quota.key)) for quota in quotas]
             failures = phone.failures_of(record.failure_key) if record is not None else None
-            reopened = lifecycle.reopen(record, binding, short, windows, failures, limits, resend_after, at)
+            reopened = lifecycle.reopen(record, binding, channel, short, windows, failures, limits, resend_after, at)
             if isinstance(reopened, Denied):
                 return reopened
             record, counts = reopened
