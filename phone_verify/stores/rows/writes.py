@@ -43,10 +43,16 @@ _RECEIPT = (
     "caller_hint",
     "acked_send",
     "released_lines",
+    "resend_at",
+    "claim_driver",
+    "claim_reference",
+    "claim_line",
+    "claim_send",
+    "code_channel",
 )
 #: The columns of a phone that a step changes.
 COUNTED = ("windows", "failures", "ends_at", "version")
-CLOSED = ("status", "closed_at", "by_pair")
+CLOSED = ("status", "closed_at", "by_pair", "by_call")
 _ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
 #: it.
@@ -316,7 +322,7 @@ class WriteStatements:
         self.attach_lazily = words.change(_RECEIPT, lazy=True)
         self.close = words.change(CLOSED)
         self.phone = words.phone()
-        self.reopen = words.change(("sends", "resend_at"))
+        self.reopen = words.change(("sends", "resend_at", "waits"))
         self.poll = words.change(("polled_at",), lazy=True)
         self.redeem = words.change(("redeemed",))
         self.old = [words.old(table) for table in Table]
