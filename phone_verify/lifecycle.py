@@ -32,17 +32,18 @@ from .limits import (
     all_counted,
     drop_failure,
     lockout,
+    next_send,
     slowed,
     taken_back,
     tallied,
+    with_send,
 )
-from .lines import holds_line, lines_of, released_lines
+from .lines import claim_of, holds_line, lines_of, proven_by, released_lines, with_claim_aside
 from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import resend_delay
 from .purposes import SIGN_IN_PURPOSES, Budget
-from .waits import next_send, with_send
 
 #: The allowed transitions. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -215,17 +216,13 @@ def attach(
     """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
     A code replaces the code, a claim the claim; one of the other kind stays live beside it. A
-    closed record accepts no receipt, and the receipt of a superseded order changes nothing. The
-    record is closed as failed (in the denial's record) if another claim of the phone holds the
-    line; if another claim held it within the last minute, unless that claim's binding was
-    presented; or if a call without a reference verified another claim on it within the last ten
-    minutes, unless it is the same browser or user. Codes that are held back until the phone calls
-    share their lines with each other, but not with claims: a call made to receive a code must not
-    verify another client's claim.
+    closed record accepts no receipt, and the receipt of a superseded order changes nothing. If the
+    line is not free (`lines.holds_line`), the record is closed as failed (in the denial's record),
+    unless it can be verified without this receipt.
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
-    by_call, claim = attachment.plan.code_source is CodeSource.NONE, record.claim
+    by_call, claim = attachment.plan.code_source is CodeSource.NONE, claim_of(record)
     claim_send, code_send = claim.send if claim is not None else 0, record.acked_send if record.has_code else 0
     if attachment.sends < (claim_send if by_call else code_send):
         return with_changes(record, read_at=now)
@@ -241,7 +238,9 @@ def attach(
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
-        return Denied(DenialReason.LINE_TAKEN, record=_closed(record, Status.FAILED, now))
+        other_is_live = record.has_code if by_call else claim is not None and claim.line is not None
+        kept = with_changes(record, read_at=now) if other_is_live else _closed(record, Status.FAILED, now)
+        return Denied(DenialReason.LINE_TAKEN, record=kept)
     latest = attachment.sends >= max(claim_send, code_send)
     channel = attachment.channel if latest else record.channel
     attached = with_changes(
@@ -263,38 +262,22 @@ def attach(
             code_channel=record.channel_of_code if latest else record.code_channel,
         )
     else:
-        attached = _with_order(attached, attachment, code_channel=None if latest else attachment.channel)
-    return with_changes(attached, released_lines=released_lines(record, lines_of(attached), now))
-
-
-def _with_order(record: Verification, attachment: Attachment, code_channel: Channel | None) -> Verification:
-    """Return the record with its code replaced, or its claim if it has no code.
-
-    A claim without a code moves beside the code that arrives.
-    """
-    if not (record.has_code or attachment.plan.code_source is CodeSource.NONE) and (record.reference or record.line):
-        record = with_changes(
-            record,
-            claim_driver=record.driver,
-            claim_reference=record.reference,
-            claim_line=record.line,
-            claim_send=record.acked_send,
+        attached = with_changes(
+            attached if by_call or record.has_code else with_claim_aside(attached),
+            driver=attachment.driver,
+            code_source=attachment.plan.code_source,
+            key_id=attachment.key_id,
+            generation=attachment.generation,
+            code_digest=attachment.code_digest,
+            code_length=attachment.code_length,
+            short=attachment.plan.short,
+            reference=attachment.reference,
+            line=attachment.line,
+            caller_hint=attachment.caller_hint,
+            acked_send=attachment.sends,
+            code_channel=None if latest else attachment.channel,
         )
-    return with_changes(
-        record,
-        driver=attachment.driver,
-        code_source=attachment.plan.code_source,
-        key_id=attachment.key_id,
-        generation=attachment.generation,
-        code_digest=attachment.code_digest,
-        code_length=attachment.code_length,
-        short=attachment.plan.short,
-        reference=attachment.reference,
-        line=attachment.line,
-        caller_hint=attachment.caller_hint,
-        acked_send=attachment.sends,
-        code_channel=code_channel,
-    )
+    return with_changes(attached, released_lines=released_lines(record, lines_of(attached), now))
 
 
 def spend(
@@ -429,20 +412,6 @@ def settle(
     return _closed(record, status, now)
 
 
-def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
-    """Return whether this call verifies this open claim.
-
-    The full caller must match, and the reference or else the line. An event with a reference is
-    matched by it alone: an unknown reference never falls back to the pair.
-    """
-    claim = record.claim
-    if claim is None or not record.open or claim.driver != driver or event.caller != record.phone:
-        return False
-    if event.reference is not None:
-        return claim.reference == event.reference
-    return event.line is not None and claim.line == event.line
-
-
 def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
     """Return the one claim among a phone's records that this call verifies, as verified.
 
@@ -460,7 +429,7 @@ def find(records: Iterable[Verification], driver: str, reference: str, now: date
         record
         for record in records
         if record.open_at(now)
-        and (claim := record.claim) is not None
+        and (claim := claim_of(record)) is not None
         and (claim.driver, claim.reference) == (driver, reference)
     ]
     return with_changes(same[0], read_at=now) if len(same) == 1 else None
@@ -476,7 +445,7 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
     if record is None:
         return None
     record = with_changes(record, read_at=now) if binding is None else _bound(record, binding, now)
-    if record is None or not record.open or record.claim is None:
+    if record is None or not record.open or claim_of(record) is None:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
         return (False, with_changes(record, polled_at=None)) if binding is None else None

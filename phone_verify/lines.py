@@ -1,11 +1,14 @@
-"""The lines of inbound calls: which record holds one, and how long a released one rests."""
+"""The lines of inbound calls: the claim that waits for a call, which record holds a line, and how
+long a released one rests.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .model import CodeSource, Verification
+from .model import CodeSource, IncomingCall, Verification, with_changes
 from .phone import PhoneNumber
 
 #: A released line is not reused for this long: a call for the previous claim must not verify the
@@ -16,6 +19,60 @@ LINE_REST = timedelta(seconds=60)
 PAIR_REST = timedelta(minutes=10)
 #: Covers the resends that quotas and delays allow in a minute, and fits into a column.
 MOST_RELEASED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The call that a verification waits for: the driver that reports it, its reference and its line.
+
+    `send` is the number of the send that assigned the line.
+    """
+
+    driver: str
+    reference: str | None
+    line: PhoneNumber | None
+    send: int
+
+
+def claim_of(record: Verification) -> Claim | None:
+    """Return the call that can verify a record, alone or beside a code; None for a code alone."""
+    if not record.has_code:
+        return Claim(record.driver, record.reference, record.line, record.acked_send)
+    if record.claim_driver:
+        return Claim(record.claim_driver, record.claim_reference, record.claim_line, record.claim_send)
+    return None
+
+
+def with_claim_aside(record: Verification) -> Verification:
+    """Return a record without a code, with its claim where it stays beside a code."""
+    if record.reference is None and record.line is None:
+        return record
+    return with_changes(
+        record,
+        claim_driver=record.driver,
+        claim_reference=record.reference,
+        claim_line=record.line,
+        claim_send=record.acked_send,
+    )
+
+
+def number_to_call(record: Verification) -> PhoneNumber | None:
+    """Return the number that the user must call, to verify the phone or to receive the code."""
+    return record.claim_line or record.line
+
+
+def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
+    """Return whether this call verifies this open claim.
+
+    The full caller must match, and the reference or else the line. An event with a reference is
+    matched by it alone: an unknown reference never falls back to the pair.
+    """
+    claim = claim_of(record)
+    if claim is None or not record.open or claim.driver != driver or event.caller != record.phone:
+        return False
+    if event.reference is not None:
+        return claim.reference == event.reference
+    return event.line is not None and claim.line == event.line
 
 
 def holds_line(
@@ -29,10 +86,15 @@ def holds_line(
 ) -> bool:
     """Return whether this record keeps the claim of the same phone from getting the line.
 
+    An open claim does; one that held it within the last minute, unless its binding was presented;
+    and one that a call without a reference verified within the last ten minutes, unless it is the
+    same browser or user. Codes that are held back until the phone calls share their lines with each
+    other, but not with claims: a call made to receive a code must not verify another client's claim.
     `code_source` is that of the claim's order. `presented` is whether the claim's client presented
     the record's binding.
     """
-    same, claimed = line in lines_of(record), record.claim is not None and record.claim.line == line
+    claim_held = claim_of(record)
+    same, claimed = line in lines_of(record), claim_held is not None and claim_held.line == line
     live = same and record.open_at(now)
     if code_source is not CodeSource.NONE:
         # The call verifies nothing about a code that is held back until its phone calls, but it

@@ -252,19 +252,6 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """The call that a verification waits for: the driver that reports it, its reference and its line.
-
-    `send` is the number of the send that assigned the line.
-    """
-
-    driver: str
-    reference: str | None
-    line: PhoneNumber | None
-    send: int
-
-
-@dataclass(frozen=True, slots=True)
 class Verification:
     """The record of one verification, as a store keeps it: its request, and its progress.
 
@@ -272,9 +259,8 @@ class Verification:
     from it, so that one clock decides. `status` is the stored status; `state` is the effective one
     at `read_at`.
 
-    One code and one claim can be live side by side. `driver`, `code_source`, `reference` and `line`
-    then describe the code, the `claim_` fields the call; without a code they describe the call.
-    `channel` is that of the latest order. Read `claim`, `has_code` and `channel_of_code`.
+    A code and a claim can be live side by side; `driver`, `code_source`, `reference` and `line` are
+    then the code's. `channel` is that of the latest order; `lines.claim_of` returns the claim.
     """
 
     request: Request
@@ -311,8 +297,8 @@ class Verification:
     claim_line: PhoneNumber | None = None
     claim_send: int = 0
     code_channel: Channel | None = None  #: channel of the code if it is not the latest order's
-    waits: str = ""  #: sends by channel, and when the next is allowed; read by `waits`
-    by_call: bool = False  #: verified by the call; always set for a call since this field exists
+    waits: str = ""  #: sends by channel, and when the next is allowed; read by `limits`
+    by_call: bool = False  #: verified by the call; not set in older records
     #: wrong answers under `failure_key`; not part of the stored record
     failures: Failures | None = None
 
@@ -382,28 +368,15 @@ class Verification:
         return self.code_source is not CodeSource.NONE
 
     @property
-    def claim(self) -> Claim | None:
-        """The call that can verify it, alone or beside a code; None for a code alone."""
-        if not self.has_code:
-            return Claim(self.driver, self.reference, self.line, self.acked_send)
-        if self.claim_driver:
-            return Claim(self.claim_driver, self.claim_reference, self.claim_line, self.claim_send)
-        return None
-
-    @property
     def channel_of_code(self) -> Channel:
-        """The channel of its code; that of its call if it has no code."""
+        """The channel of its code, or of its call if it has no code."""
         return self.code_channel or self.channel
 
     @property
-    def number_to_call(self) -> PhoneNumber | None:
-        """The number that the user must call, to verify the phone or to receive the code."""
-        return self.claim_line or self.line
-
-    @property
-    def present_driver(self) -> str:
-        """The driver of the latest order."""
-        return self.claim_driver if self.claim_driver and self.code_channel is not None else self.driver
+    def served_by(self) -> tuple[Channel, str]:
+        """Channel and driver of the proof; of the latest order while there is none."""
+        by_claim = self.has_code and (self.by_call if self.status is Status.VERIFIED else self.code_channel is not None)
+        return (Channel.INBOUND_CALL, self.claim_driver) if by_claim else (self.channel_of_code, self.driver)
 
     @property
     def open(self) -> bool:

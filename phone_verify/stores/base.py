@@ -73,7 +73,8 @@ class Store(Protocol):
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         """Put a receipt on an open record. Never resets attempts and never extends the expiry.
 
-        Denied with `CLOSED`, or with `LINE_TAKEN`, in which case the record is closed as failed.
+        Denied with `CLOSED`, or with `LINE_TAKEN`, in which case the record is closed as failed,
+        unless it can be verified without this receipt.
         """
         ...
 

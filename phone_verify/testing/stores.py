@@ -31,8 +31,8 @@ from .. import limits
 from ..codes import Keyring, new_id
 from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
-from ..lines import LINE_REST, PAIR_REST
-from ..model import Assurance, Channel, Claim, CodeSource, IncomingCall, Request, Status, Verification
+from ..lines import LINE_REST, PAIR_REST, Claim, claim_of, number_to_call
+from ..model import Assurance, Channel, CodeSource, IncomingCall, Request, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
 from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST
@@ -685,12 +685,12 @@ class StorePromises(StoreCase):
     @pytest.mark.parametrize("code_first", [True, False])
     def test_code_and_claim_live_side_by_side(self, store: Store, clock: ManualClock, code_first: bool) -> None:
         record = self.beside(store, clock, code_first=code_first)
-        assert record.claim == Claim("caller", "ref", LINE, 2 if code_first else 1)
+        assert claim_of(record) == Claim("caller", "ref", LINE, 2 if code_first else 1)
         assert (record.driver, record.reference, record.code_digest, record.code_length) == ("fake", "sms", RIGHT, 6)
         assert record.channel is (Channel.INBOUND_CALL if code_first else Channel.SMS)
         assert record.channel_of_code is Channel.SMS
-        assert record.present_driver == ("caller" if code_first else "fake")
-        assert (record.generation, record.number_to_call) == (1, LINE)
+        assert record.served_by == (record.channel, "caller" if code_first else "fake")
+        assert (record.generation, number_to_call(record)) == (1, LINE)
         assert run(store.get(record.id, clock())) == record
 
     @pytest.mark.parametrize("code_first", [True, False])
@@ -702,6 +702,7 @@ class StorePromises(StoreCase):
         spent = self.spend(store, clock, record, RIGHT)
         assert isinstance(spent, Spent)
         assert (spent.verified, spent.record.assurance) == (True, Assurance.CODE)
+        assert spent.record.served_by == (Channel.SMS, "fake")
         event = IncomingCall(reference, None if reference else LINE, PHONE)
         assert self.call(store, clock, record, event, "caller") is None, "closed by the code"
         clock.move(LINE_REST.total_seconds())
@@ -710,7 +711,7 @@ class StorePromises(StoreCase):
         called = self.call(store, clock, record, event, "caller")
         assert called is not None
         assert (called.state, called.assurance) == (Status.VERIFIED, Assurance.CALLER_ID)
-        assert called.by_pair is (reference is None)
+        assert (called.by_pair, called.served_by) == (reference is None, (Channel.INBOUND_CALL, "caller"))
         assert run(store.get(record.id, clock())) == called
         refused = self.spend(store, clock, record, RIGHT)
         assert isinstance(refused, Denied)
@@ -722,7 +723,7 @@ class StorePromises(StoreCase):
         attached = run(store.attach(record.id, again, clock()))
         assert isinstance(attached, Verification)
         assert (attached.channel, attached.channel_of_code) == (Channel.SMS, Channel.SMS)
-        assert attached.claim == record.claim
+        assert claim_of(attached) == claim_of(record)
         assert not self.verified(self.spend(store, clock, record, RIGHT))
         assert self.verified(self.spend(store, clock, record, b"2" * 32))
 
@@ -792,6 +793,18 @@ class StorePromises(StoreCase):
         clock.move(LINE_REST.total_seconds())
         assert self.claim_on(store, clock, OTHER_LINE, binding=OTHER_BINDING).open
 
+    @pytest.mark.parametrize("code_first", [True, False])
+    def test_taken_line_leaves_the_other_method_live(self, store: Store, clock: ManualClock, code_first: bool) -> None:
+        self.claim_on(store, clock, OTHER_LINE, binding=OTHER_BINDING)
+        order = opening(plan=OURS if code_first else CALL)
+        run(store.open(order, [], LIMITS, clock()))
+        before = run(store.attach(order.id, attachment(order, line=None if code_first else LINE), clock()))
+        assert isinstance(before, Verification)
+        other = attachment(order, plan=CALL if code_first else OURS, line=OTHER_LINE, sends=2)
+        refused = run(store.attach(order.id, other, clock()))
+        assert refused == Denied(DenialReason.LINE_TAKEN, record=before)
+        assert run(store.get(order.id, clock())) == before
+
     def test_expired_claim_does_not_close_a_live_code(self, store: Store, clock: ManualClock) -> None:
         record = self.beside(store, clock, code_first=False)
         assert run(store.settle(record.id, Status.EXPIRED, clock(), record.generation)) is False
@@ -804,7 +817,7 @@ class StorePromises(StoreCase):
         run(store.attach(order.id, attachment(order, sends=3), clock()))
         attached = run(store.attach(order.id, by_call, clock()))
         assert isinstance(attached, Verification)
-        assert (attached.channel, attached.number_to_call) == (Channel.SMS, LINE)
+        assert (attached.channel, number_to_call(attached)) == (Channel.SMS, LINE)
         older = run(store.attach(order.id, replace(by_call, sends=1, line=OTHER_LINE), clock()))
         assert older == attached
         other = opening(plan=CALL, phone=OTHER_PHONE)

@@ -26,6 +26,7 @@ from phone_verify.limits import (
     increment,
     lockout,
 )
+from phone_verify.lines import claim_of
 from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.planning import Plan
@@ -209,9 +210,10 @@ def test_attempts_and_end_never_rise_and_sends_never_fall(code_source: CodeSourc
 def test_code_and_line_stay_until_their_own_kind_replaces_them(code_source: CodeSource, series: list) -> None:
     for (_, before), (_, after) in pairwise(lived(code_source, series)):
         assert before.has_code <= after.has_code
-        if before.claim is not None and (before.claim.line or before.claim.reference):
-            assert after.claim is not None
-            assert after.claim == before.claim or after.claim.send >= before.claim.send
+        old, new = claim_of(before), claim_of(after)
+        if old is not None and (old.line or old.reference):
+            assert new is not None
+            assert new == old or new.send >= old.send
         if before.has_code and after.code_digest != before.code_digest:
             assert after.acked_send >= before.acked_send
         assert after.channel_of_code is not Channel.INBOUND_CALL or not after.has_code

@@ -212,6 +212,7 @@ class _Verbs:
             id,
             now,
             binding.hex(),
+            channel.value,
             flag(short),
             str(limits.failures),
             str(limits.short_failures),
