@@ -95,8 +95,8 @@ class Delivery:
             code = self._code(record, channel, driver, again=again, long=admitted.long)
             order = self._order(record, channel, driver, code, user_token)
             try:
-                same_driver = again and record.driver == driver.name and record.channel is channel
-                if same_driver and record.reference and isinstance(driver, Retries):
+                same_order = again and record.driver == driver.name and record.channel_of_code is channel
+                if same_order and record.reference and isinstance(driver, Retries):
                     receipt = await self.converse(driver.retry(order, record.reference), driver, deadline)
                 else:
                     receipt = await self.converse(driver.start(order), driver, deadline)
@@ -201,7 +201,7 @@ class Delivery:
         repeated = (
             planned.code_source is CodeSource.LOCAL
             and record.code_source is CodeSource.LOCAL
-            and record.channel is channel
+            and record.channel_of_code is channel
             and record.code_length == planned.code_length
             and keyring.has_key(record.key_id)
         )
@@ -233,7 +233,7 @@ def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
     """Return whether the record without the receipt can verify what was sent."""
     same = (
         record.driver,
-        record.channel,
+        record.channel_of_code,
         record.code_source,
         record.generation,
         record.code_digest,

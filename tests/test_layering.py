@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "parts": RULES
     | {"codes", "drivers.base", "events", "routing", "spray_guard", "stores.base", "test_numbers", "transports"},
     "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
-    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "parts"},
+    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "lines", "parts"},
     "verifier": RULES
     | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "parts", "planning", "sync",
        "test_numbers", "tokens"},
@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
     "i18n": {"errors", "phone", "model"},
     "http": RULES | {"i18n", "tokens", "verifier"},
-    "api": RULES | {"http", "i18n", "sync", "verifier"},
+    "api": RULES | {"http", "i18n", "lines", "sync", "verifier"},
     "web": RULES | {"api", "http", "i18n"},
     "sandbox": {"phone"},
     "config": {"*"},

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..drivers.base import Driver, Polls
 from ..i18n.texts import spoken
+from ..lines import claim_of
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
@@ -238,7 +239,7 @@ class _Session:
 
     def _refresh(self, waited: int) -> None:
         """Refresh the record after this many seconds, and poll the provider at intervals."""
-        if self._record.code_source is CodeSource.NONE and waited % _CALL_EVERY == 0:
+        if claim_of(self._record) is not None and waited % _CALL_EVERY == 0:
             outcome = self._verifier.poll(self._record.id, self._secret)
         else:
             outcome = self._verifier.get(self._record.id, self._secret)
@@ -260,7 +261,8 @@ class _Session:
         record = self._record
         match record.state:
             case Status.VERIFIED:
-                how = f"by {record.channel.label} via {record.driver} (assurance: {record.assurance})"
+                channel, driver = record.served_by
+                how = f"by {channel.label} via {driver} (assurance: {record.assurance})"
                 self._terminal.say(f"Verified {record.phone.hint} {how}.", Mark.OK)
             case Status.EXPIRED:
                 self._terminal.say("Not verified: the verification has expired.", Mark.ERROR)

@@ -135,9 +135,10 @@ def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | N
 
 
 def _facts(record: Verification) -> dict[str, Any]:
+    channel, driver = record.served_by
     return {
-        "channel": str(record.channel),
-        "driver": record.driver,
+        "channel": str(channel),
+        "driver": driver,
         "purpose": record.purpose,
         "status": record.state.value,
         "phone": record.phone.hint,

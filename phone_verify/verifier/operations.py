@@ -385,7 +385,7 @@ class AsyncVerifier(ServerOperations):
         if not isinstance(attached, Denied):
             return self._outcome_for(attached)
         if attached.why is DenialReason.LINE_TAKEN:
-            return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
+            return self._outcome_for(attached.record, Reason.CHANNEL_UNAVAILABLE)
         return self._outcome_for(attached.record, Reason.CLOSED)
 
     async def _check_remotely(self, spent: Spent, code: str, answering: Answering) -> Outcome:
@@ -465,12 +465,12 @@ def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
         phone=record.phone,
         purpose=record.purpose,
         service=record.service,
-        channel=record.channel,
+        channel=record.served_by[0],
         assurance=record.assurance,
         verification_id=record.id,
         verified_at=verified_at,
         by_test_number=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_TEST_NUMBER,
-        short=record.short,
+        short=record.short and not record.by_call,
     )
 
 
