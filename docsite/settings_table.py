@@ -79,7 +79,9 @@ MEANINGS: Mapping[str, Meaning] = {
         "Wrong answers per client address and hour, over all phones, where your code passes `address` to `check`.",
     ),
     "purposes": Meaning(
-        "Your own purposes. Append `:open` to those that visitors may start without signing in.", type=_LIST
+        "Your own purposes. Append `:open` to those that visitors may start without signing in, and "
+        "`:length=8;ttl=120` for [codes of their own](#codes-for-one-purpose).",
+        type=_LIST,
     ),
     "sends_per_hour": Meaning("Messages per phone and hour, counted separately for trusted devices."),
     "sends_per_hour_per_address": Meaning("Messages per client address and hour (IPv6 by /64)."),

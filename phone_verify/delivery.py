@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from .drivers.base import ReadsWebhooks, Retries, Starts, TakesUserTokens
+from .drivers.base import ReadsWebhooks, Retries, Starts, TakesOptions, TakesUserTokens
 from .errors import FailureKind, ProviderError, StoreError, UnclearError
-from .events.record import record_provider_time
+from .events.record import record_provider_time, record_receipt
 from .exchange import Exchange, HttpRequest, HttpResponse, Notice
 from .lifecycle import Attachment
 from .limits import Denied
@@ -77,14 +77,35 @@ class Delivery:
         self._parts = parts
         self.planner = Planner(parts.policy, parts.keyring)
 
+    def check_options(self, options: Mapping[str, str]) -> None:
+        """Raise ValueError for an option that no configured driver declares, or for its value."""
+        takers = [driver for driver in self._parts.router.drivers().values() if isinstance(driver, TakesOptions)]
+        known = {name: option for driver in takers for name, option in driver.order_options.items()}
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(
+                    f"options: no configured driver accepts {name!r}; accepted: {', '.join(known) or 'none'}"
+                )
+            try:
+                known[name].read(value)
+            except ValueError as error:
+                raise ValueError(f"options: {name}: {error}") from None
+
     async def carry(
-        self, admitted: Admitted, shown: Sequence[bytes], *, again: bool, user_token: str | None = None
+        self,
+        admitted: Admitted,
+        shown: Sequence[bytes],
+        *,
+        again: bool,
+        user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Verification | Denied | Undelivered:
         """Pass the order to the drivers in turn, until one accepts it or the result is unclear.
 
         Return the record with the receipt attached; the store's refusal to attach it (closed
         meanwhile, or the line is taken); or why no driver carried it. `again` marks a resend.
-        `user_token` is for drivers that accept one.
+        `user_token` and `options` are for drivers that accept them; a resend through the same driver
+        keeps the options of the last order.
         """
         record, channel = admitted.record, admitted.channel
         undelivered = Undelivered(Cause.SERVICE, refused=True)
@@ -94,6 +115,7 @@ class Delivery:
                 break
             code = self._code(record, channel, driver, again=again, long=admitted.long)
             order = self._order(record, channel, driver, code, user_token)
+            order = replace(order, options=_options_for(driver, record, options or {}, again=again))
             try:
                 same_order = again and record.driver == driver.name and record.channel_of_code is channel
                 if same_order and record.reference and isinstance(driver, Retries):
@@ -111,7 +133,9 @@ class Delivery:
                 if code.plan.code_source in (CodeSource.PROVIDER, CodeSource.NONE):
                     undelivered = replace(undelivered, refused=False)
                     break  # the order can no longer be verified
-                return await self._attach(record, channel, driver, code, Receipt(), Status.PENDING, shown)
+                receipt = Receipt(reference=error.reference)
+                return await self._attach(record, channel, driver, code, receipt, Status.PENDING, shown)
+            record_receipt(receipt)
             if not _proves(receipt, code.plan.code_source):
                 label = channel.label
                 log.warning("%s accepted an order by %s but returned nothing to verify it with", driver.name, label)
@@ -197,7 +221,7 @@ class Delivery:
             return record
 
     def _code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
-        planned, keyring = self.planner.plan(driver, channel, long=long), self._parts.keyring
+        planned, keyring = self.planner.plan(driver, channel, record.purpose, long=long), self._parts.keyring
         repeated = (
             planned.code_source is CodeSource.LOCAL
             and record.code_source is CodeSource.LOCAL
@@ -239,7 +263,11 @@ def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
         record.code_digest,
         record.code_length,
     )
-    return attachment.line is None and same == (
+    # A remote check may need the reference that only the attachment has.
+    complete = attachment.line is None and (
+        not attachment.reference or record.code_source is not CodeSource.REMOTE_CHECK
+    )
+    return complete and same == (
         attachment.driver,
         attachment.channel,
         attachment.plan.code_source,
@@ -247,6 +275,16 @@ def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
         attachment.code_digest,
         attachment.code_length,
     )
+
+
+def _options_for(driver: Starts, record: Verification, options: Mapping[str, str], *, again: bool) -> Mapping[str, Any]:
+    if not isinstance(driver, TakesOptions):
+        return {}
+    if again:
+        kept = record.driver == driver.name and record.reference
+        return driver.kept_options(record.reference) if kept and record.reference else {}
+    own = driver.order_options
+    return {name: own[name].read(value) for name, value in options.items() if name in own}
 
 
 def _proves(receipt: Receipt, code_source: CodeSource) -> bool:

@@ -67,5 +67,10 @@ class ProviderError(PhoneVerifyError):
 class UnclearError(PhoneVerifyError):
     """The request was sent, but the response was lost, late or unreadable.
 
-    The message may be on its way.
+    The message may be on its way. `reference` is that of the order, if the driver assigned one; its
+    code can then still be checked.
     """
+
+    def __init__(self, message: str = "", *, reference: str | None = None) -> None:
+        super().__init__(message)
+        self.reference = reference

@@ -5,14 +5,18 @@ from __future__ import annotations
 import logging
 
 from .delivery import Delivery
-from .drivers.base import Polls, ReadsWebhooks
+from .drivers.base import NamesParameters, Polls, ReadsWebhooks, Starts
 from .drivers.reading import scrubbed
 from .errors import ProviderError, UnclearError
 from .lines import claim_of
-from .model import CallState, DeliveryReport, IncomingCall, Status, Verification, WebhookRequest
+from .model import CallState, Channel, DeliveryReport, IncomingCall, Status, Verification, WebhookRequest
 from .parts import Components
 
 log = logging.getLogger("phone_verify")
+
+#: A misconfigured webhook repeats with every call.
+_SECONDS_PER_WARNING = 3600.0
+_MOST_NAMES, _LONGEST_NAME = 20, 40
 
 
 class InboundCalls:
@@ -20,6 +24,7 @@ class InboundCalls:
 
     def __init__(self, parts: Components, delivery: Delivery) -> None:
         self._parts, self._delivery = parts, delivery
+        self._warned_at: dict[tuple[str, str], float] = {}
 
     async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """Process a webhook whose secret was valid; see `AsyncVerifier.receive`."""
@@ -33,17 +38,67 @@ class InboundCalls:
                 f"{event.state} {scrubbed(event.said)}".rstrip(),
             )
             return False
+        if event is None and isinstance(driver, NamesParameters):
+            self._warn_of_parameters(driver, request)
         if driver is None or event is None or event.caller is None or _repeats(request):
             return False
         tag = self._parts.keyring.tag(event.caller)
         if not isinstance(driver, Polls):
-            return await self._parts.store.claim(driver_name, tag, event, self._parts.now()) is not None
+            if await self._parts.store.claim(driver_name, tag, event, self._parts.now()) is not None:
+                return True
+            await self._warn_of_driver(driver, tag, event)
+            return False
         if event.reference is None:
             return False
         record = await self._parts.store.find(driver_name, tag, event.reference, self._parts.now())
-        if record is None or not await self._parts.store.may_poll(record.id, None, self._parts.now()):
+        if record is None:
+            await self._warn_of_driver(driver, tag, event)
+            return False
+        if not await self._parts.store.may_poll(record.id, None, self._parts.now()):
             return False
         return await self.query(record)
+
+    def _warn_of_parameters(self, driver: NamesParameters, request: WebhookRequest) -> None:
+        """Warn if a webhook lacks a required parameter. Values are never logged."""
+        present = dict.fromkeys(name for name, _ in request.parameters)
+        lacking = [names for names in driver.webhook_parameters if present.keys().isdisjoint(names)]
+        if lacking and self._may_warn(driver.name, "parameters"):
+            found = ", ".join(scrubbed(name)[:_LONGEST_NAME] for name in list(present)[:_MOST_NAMES]) or "none"
+            log.warning(
+                "a webhook for %s was ignored: it has no parameter %s; parameters: %s",
+                driver.name,
+                " and none of ".join(" or ".join(names) for names in lacking),
+                found,
+            )
+
+    async def _warn_of_driver(self, driver: Starts, tag: str, event: IncomingCall) -> None:
+        """Warn if a call that matched no claim was reported to the wrong driver of its scheme."""
+        carriers = self._parts.router.carriers(Channel.INBOUND_CALL)
+        others = [other for other in carriers if type(other) is type(driver) and other is not driver]
+        if driver in carriers:
+            # Both receive calls, so only a claim of the other shows that this one is its call.
+            others = [other for other in others if await self._awaits(other, tag, event)]
+        if others and self._may_warn(driver.name, "driver"):
+            log.warning(
+                "a call was reported to %s, but %s carries incoming calls: if both are one account, use one DSN text "
+                "for both, or set the webhook URL of %s in the provider's account",
+                driver.name,
+                others[0].name,
+                others[0].name,
+            )
+
+    async def _awaits(self, driver: Starts, tag: str, event: IncomingCall) -> bool:
+        if event.reference is None:
+            return False
+        return await self._parts.store.find(driver.name, tag, event.reference, self._parts.now()) is not None
+
+    def _may_warn(self, driver_name: str, kind: str) -> bool:
+        """Return whether a warning of this kind is due: once an hour for each driver and process."""
+        key, now = (driver_name, kind), self._parts.ticks()
+        if now - self._warned_at.get(key, float("-inf")) < _SECONDS_PER_WARNING:
+            return False
+        self._warned_at[key] = now
+        return True
 
     def may_query(self, record: Verification) -> bool:
         """Return whether the provider of this open claim can be queried about the call."""

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .model import CodeSource, IncomingCall, Verification, with_changes
+from .model import Channel, CodeSource, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
 
 #: A released line is not reused for this long: a call for the previous claim must not verify the
@@ -54,6 +54,14 @@ def with_claim_aside(record: Verification) -> Verification:
         claim_line=record.line,
         claim_send=record.acked_send,
     )
+
+
+def served_by(record: Verification) -> tuple[Channel, str]:
+    """Return channel and driver of the proof, or of the latest order while there is none."""
+    by_call = record.by_call if record.status is Status.VERIFIED else record.code_channel is not None
+    if by_call and record.has_code:
+        return Channel.INBOUND_CALL, record.claim_driver
+    return record.channel_of_code, record.driver
 
 
 def number_to_call(record: Verification) -> PhoneNumber | None:

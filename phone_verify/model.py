@@ -140,6 +140,8 @@ class Order:
     #: The user's own token at the provider, if the provider accepts it in place of the site's
     #: credential.
     user_token: str | None = field(default=None, repr=False)
+    #: Options of this order that the driver declares, parsed; like those of its DSN.
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +150,18 @@ class Receipt:
 
     `code` is set only for codes that the provider generates and returns; `line` is the E.164 number
     that the user must call; `caller_hint` the leading digits of the number that places a flash
-    call, as far as the provider reports them.
+    call, as far as the provider reports them. `parts` is the number of SMS segments, `price` what
+    the provider charges for the order, in `currency` if it names one; they are emitted with the
+    event and not stored.
     """
 
     reference: str | None = None
     code: str | None = field(default=None, repr=False)
     line: PhoneNumber | None = None
     caller_hint: str | None = None
+    parts: int | None = None
+    price: Decimal | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,12 +378,6 @@ class Verification:
     def channel_of_code(self) -> Channel:
         """The channel of its code, or of its call if it has no code."""
         return self.code_channel or self.channel
-
-    @property
-    def served_by(self) -> tuple[Channel, str]:
-        """Channel and driver of the proof; of the latest order while there is none."""
-        by_claim = self.has_code and (self.by_call if self.status is Status.VERIFIED else self.code_channel is not None)
-        return (Channel.INBOUND_CALL, self.claim_driver) if by_claim else (self.channel_of_code, self.driver)
 
     @property
     def open(self) -> bool:

@@ -110,6 +110,13 @@ class PhoneNumber:
         return _kind(self.e164)
 
     @property
+    def is_toll_free(self) -> bool:
+        """Whether calls to this number are free in its country, by the numbering plan."""
+        from phonenumbers import PhoneNumberType, number_type
+
+        return number_type(self._parsed) == PhoneNumberType.TOLL_FREE
+
+    @property
     def prefix(self) -> str:
         """The number without its last four digits: the range used by an SMS-pumping attack."""
         return self.e164[:-4]

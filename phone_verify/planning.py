@@ -55,22 +55,24 @@ def plan(
 
 
 class Planner:
-    """Plans the codes of drivers under one policy, and derives those that this library generates."""
+    """Plans the codes of drivers under one policy by purpose, and derives those that this library generates."""
 
     def __init__(self, policy: Policy, keyring: Keyring) -> None:
         self._policy, self._keyring = policy, keyring
-        self._plans: dict[tuple[str, Channel, bool], Plan] = {}
+        self._plans: dict[tuple[str, Channel, str, bool], Plan] = {}
 
-    def plan(self, driver: Starts, channel: Channel, *, long: bool = False) -> Plan:
-        """Return the limits of this driver's codes on this channel.
+    def plan(self, driver: Starts, channel: Channel, purpose: str, *, long: bool = False) -> Plan:
+        """Return the limits of this driver's codes on this channel for this purpose.
 
         `long` requests `LONG_CODE` digits.
         """
         if isinstance(driver, TestNumber):  # all test numbers share one name
-            return self._planned(driver, channel, long)
-        cached = self._plans.get((driver.name, channel, long))
+            return self._planned(driver, channel, purpose, long)
+        # Server code may name any number of purposes; few have their own limits.
+        key = driver.name, channel, purpose if purpose in self._policy.code_limits else "", long
+        cached = self._plans.get(key)
         if cached is None:
-            cached = self._plans[driver.name, channel, long] = self._planned(driver, channel, long)
+            cached = self._plans[key] = self._planned(driver, channel, purpose, long)
         return cached
 
     def code(
@@ -81,10 +83,10 @@ class Planner:
             return driver.code
         return self._keyring.derive(key_id, id, phone, purpose, generation, length)
 
-    def _planned(self, driver: Starts, channel: Channel, long: bool) -> Plan:
+    def _planned(self, driver: Starts, channel: Channel, purpose: str, long: bool) -> Plan:
         ability = driver.abilities[channel]
         return plan(
-            self._policy,
+            self._policy.for_purpose(purpose),
             ability.code_source,
             longest=ability.longest,
             shortest=ability.shortest,

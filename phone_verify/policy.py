@@ -5,13 +5,15 @@ Frozen; invalid values raise on construction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from .errors import ConfigurationError
 from .model import Channel
 from .phone import is_region
+from .purposes import CodeLimits
 
 #: NIST SP 800-63B-4 section 3.1.3.2: a code is valid for at most ten minutes. Cannot be raised by
 #: configuration.
@@ -102,8 +104,18 @@ class Policy:
     wrong_per_hour_per_address: int = 30
     region: str | None = None
     allowed_regions: frozenset[str] | None = None
+    #: Code length and lifetime of single purposes, in place of `code_length` and `ttl`.
+    code_limits: Mapping[str, CodeLimits] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for purpose, limits in self.code_limits.items():
+            for name, word in (("code_length", "length"), ("ttl", "ttl")):
+                low, high = RANGES[name]
+                value = getattr(limits, name)
+                if value is not None and not low <= value <= high:
+                    raise ConfigurationError(
+                        f"PHONE_VERIFY_PURPOSES: {word} of {purpose} must be from {_plain(low)} to {_plain(high)}"
+                    )
         for name, (low, high) in RANGES.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigurationError(f"PHONE_VERIFY_{name.upper()} must be from {_plain(low)} to {_plain(high)}")
@@ -116,6 +128,13 @@ class Policy:
                 raise ConfigurationError(
                     f"PHONE_VERIFY_{name}: {region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU"
                 )
+
+    def for_purpose(self, purpose: str) -> Policy:
+        """Return the policy with the code length and lifetime of this purpose."""
+        limits = self.code_limits.get(purpose)
+        if limits is None:
+            return self
+        return replace(self, code_length=limits.code_length or self.code_length, ttl=limits.ttl or self.ttl)
 
 
 def resend_delay(resend_after: timedelta, sends: int) -> timedelta:

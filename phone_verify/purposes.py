@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 
 from .errors import ConfigurationError
@@ -18,6 +19,8 @@ SECOND_FACTOR = "second_factor"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
 _OPEN = "open"
+_NUMBER = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
+_SETTING = "PHONE_VERIFY_PURPOSES"
 
 
 class Budget(StrEnum):
@@ -50,13 +53,23 @@ def failure_key(budget: Budget, *, trusted: bool) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class CodeLimits:
+    """The code length and the lifetime of one purpose, in place of the site's; None keeps the site's."""
+
+    code_length: int | None = None
+    ttl: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Purposes:
     """The purposes that a client may name: ours, and those of the setting `PHONE_VERIFY_PURPOSES`.
 
-    `own` maps each purpose of the site to whether it may be started without signing in.
+    `own` maps each purpose of the site to whether it may be started without signing in. `limits`
+    holds the purposes, built-in ones included, that have a code length or lifetime of their own.
     """
 
     own: Mapping[str, bool] = field(default_factory=dict)
+    limits: Mapping[str, CodeLimits] = field(default_factory=dict)
 
     def known(self, purpose: str) -> bool:
         """Return whether a client may name this purpose."""
@@ -68,19 +81,45 @@ class Purposes:
 
 
 def read_purposes(entries: Sequence[str]) -> Purposes:
-    """Parse the setting's entries, `name` or `name:open`. Raises `ConfigurationError`."""
-    setting = "PHONE_VERIFY_PURPOSES"
+    """Parse the setting's entries: `name`, or `name:` and rules separated by semicolons.
+
+    The rules are `open`, `length=` and `ttl=`. The policy checks the ranges of the numbers. Raises
+    `ConfigurationError`.
+    """
     own: dict[str, bool] = {}
+    limits: dict[str, CodeLimits] = {}
     for entry in entries:
-        name, colon, mark = entry.partition(":")
-        if not _NAME.match(name) or (colon and mark != _OPEN):
-            raise ConfigurationError(
-                f"{setting}: use names of lower-case letters, digits and _, separated by commas; "
-                "add :open if visitors may start one without signing in, like checkout,guest_checkout:open"
-            )
+        name, colon, text = entry.partition(":")
+        words = text.split(";") if colon else []
+        if not _NAME.match(name):
+            raise _malformed()
+        if name in own or name in limits:
+            raise ConfigurationError(f"{_SETTING}: {name} is listed twice")
+        numbers = _numbers([word for word in words if word != _OPEN])
         if name in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES, SECOND_FACTOR):
-            raise ConfigurationError(f"{setting}: {name} is built in; remove it")
-        if name in own:
-            raise ConfigurationError(f"{setting}: {name} is listed twice")
-        own[name] = bool(colon)
-    return Purposes(own)
+            if _OPEN in words or not numbers:
+                raise ConfigurationError(f"{_SETTING}: {name} is built in; remove it, or set only its length or ttl")
+        else:
+            own[name] = _OPEN in words
+        if numbers:
+            ttl = timedelta(seconds=numbers["ttl"]) if "ttl" in numbers else None
+            limits[name] = CodeLimits(numbers.get("length"), ttl)
+    return Purposes(own, limits)
+
+
+def _numbers(words: Sequence[str]) -> Mapping[str, int]:
+    numbers: dict[str, int] = {}
+    for word in words:
+        name, _, number = word.partition("=")
+        if name not in ("length", "ttl") or name in numbers or not _NUMBER.match(number):
+            raise _malformed()
+        numbers[name] = int(number)
+    return numbers
+
+
+def _malformed() -> ConfigurationError:
+    return ConfigurationError(
+        f"{_SETTING}: use names of lower-case letters, digits and _, separated by commas; add :open if visitors may "
+        "start one without signing in, and length= or ttl= for its codes, like "
+        "checkout,guest_checkout:open,payout:length=8;ttl=120"
+    )

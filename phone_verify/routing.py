@@ -51,6 +51,16 @@ class Router:
         """Return all drivers by name."""
         return self._by_name
 
+    def carriers(self, channel: Channel) -> Sequence[Starts]:
+        """Return the drivers configured for this channel, in order of failover."""
+        return self._drivers.get(channel, ())
+
+    def announces(self, driver_name: str) -> bool:
+        """Return whether an announcement answers the calls to this driver's lines."""
+        driver = self._by_name.get(driver_name)
+        ability = driver.abilities.get(Channel.INBOUND_CALL) if driver is not None else None
+        return ability is not None and ability.announced
+
     def serves(self, channel: Channel, phone: PhoneNumber) -> bool:
         """Return whether a driver of this channel can reach this phone."""
         return bool(self.route(channel, phone))

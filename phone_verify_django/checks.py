@@ -47,6 +47,7 @@ DEPLOYED = {
     "limits": 24,
     "test_numbers": 25,
     "segments": 26,
+    "one_account": 27,
 }
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"

@@ -6,12 +6,19 @@ and rules, or build the number from several fields (`clean_phone`).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, cast
 
 from django import forms
+from django.core.exceptions import NON_FIELD_ERRORS
+from django.forms.utils import ErrorDict
+from django.http import QueryDict
 
 from phone_verify.i18n.texts import Texts
 from phone_verify.web.pages import CodePage, LoginPage, Page
+
+#: A session can be a cookie, which holds 4 KB.
+_LONGEST_KEPT = 1500
 
 
 class AsTyped(forms.CharField):
@@ -102,3 +109,32 @@ class CodeForm(PageForm):
         if isinstance(page, CodePage) and not page.asks_remember:
             self.fields.pop("asks_remember", None)
             self.fields.pop("remember", None)
+
+
+def kept(form: forms.BaseForm) -> dict[str, Any]:
+    """Return a posted form for the session, without passwords and codes: what was typed, and the errors."""
+    data = cast("QueryDict", form.data).copy()
+    secret = [form.add_prefix(name) for name, field in form.fields.items() if name == "code" or _is_password(field)]
+    for name in ["csrfmiddlewaretoken", *(name for name in data if name.startswith(tuple(secret)))]:
+        data.pop(name, None)
+    text = data.urlencode()
+    return {
+        "data": text if len(text) <= _LONGEST_KEPT else "",
+        "errors": {name: [str(error) for error in errors] for name, errors in form.errors.items()},
+    }
+
+
+def restored(kept: Mapping[str, Any], make: Callable[[QueryDict], Any]) -> Any:
+    """Return the form that `make` returns for the kept data, with the kept errors: it is not validated again."""
+    form = make(QueryDict(kept["data"]))
+    form._errors = ErrorDict(
+        {
+            name: form.error_class(errors, error_class="nonfield" if name == NON_FIELD_ERRORS else None)
+            for name, errors in kept["errors"].items()
+        }
+    )
+    return form
+
+
+def _is_password(field: forms.Field) -> bool:
+    return isinstance(field.widget, forms.PasswordInput)

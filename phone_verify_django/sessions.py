@@ -19,6 +19,7 @@ from django.http import HttpRequest
 from phone_verify import PhoneNumber
 from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.http.session_notes import Notes
+from phone_verify.web.messages import Messages
 
 from .models import SessionGeneration
 from .site import current_site
@@ -27,6 +28,11 @@ from .site import current_site
 def notes(request: HttpRequest) -> Notes:
     """Return our notes in the session of this request."""
     return Notes(request.session)
+
+
+def messages(request: HttpRequest) -> Messages:
+    """Return the messages of our pages in the session of this request."""
+    return Messages(request.session)
 
 
 def tags(numbers: Sequence[str]) -> Sequence[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,9 +12,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, QueryDi
 from django.http.response import HttpResponseBase
 
 from phone_verify.web import flow
+from phone_verify.web.messages import Message
 
-from . import accounts, app_settings, pending_signup
+from . import accounts, app_settings, pending_signup, sessions
 from .app_settings import load
+from .forms import kept
 from .views import PageView
 
 #: Widgets without the text box of the style sheet.
@@ -57,15 +58,18 @@ class SignUpView(PageView):
         return super().refused_form()
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Render the empty form."""
-        return self._with_form(flow.Page(texts=self.call.texts, next=self.next), self.get_form())
+        """Render the form, as it was posted if it had errors."""
+        message = self.take_message()
+        error = message.error if message is not None else ""
+        page = flow.Page(texts=self.call.texts, next=self.next, error=error)
+        form = self.restored_form(message)
+        return self.render_page(page, form, phone_hint=self.pending.redeemed.phone.hint)
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Create the user and sign in."""
         form, redeemed = self.get_form(data=request.POST), self.pending.redeemed
-        page = flow.Page(texts=self.call.texts, next=self.next)
         if not form.is_valid():
-            return self._with_form(replace(page, status=400), form)
+            return self._again(form)
         try:
             account = accounts.sign_up(
                 request,
@@ -78,13 +82,13 @@ class SignUpView(PageView):
             return self.further_step(error)
         except ValidationError as error:
             _add(form, error)
-            return self._with_form(replace(page, status=400), form)
+            return self._again(form)
         if account is not None:
             return self.complete_login(redeemed)
         if not accounts.is_new(redeemed):
             pending_signup.forget(request)
             return self._start_again()
-        return self._with_form(replace(page, error=page.text["login_refused"], status=403), form)
+        return self._again(form, self.call.texts.page["login_refused"])
 
     def get_form_class(self) -> Any:
         """Return the view's own `form_class`, or the class named in the settings."""
@@ -102,8 +106,10 @@ class SignUpView(PageView):
                 field.widget.attrs.setdefault("class", "pv-input")
         return form
 
-    def _with_form(self, page: flow.Page, form: Any) -> HttpResponse:
-        return self.render_page(page, form, phone_hint=self.pending.redeemed.phone.hint)
+    def _again(self, form: forms.BaseForm, error: str = "") -> HttpResponse:
+        """Return to the page, which shows the form with its errors. Files are chosen again."""
+        sessions.messages(self.request).keep(Message("signup", error=error, form=kept(form)))
+        return self.to_response(flow.Redirect("signup", self.next))
 
     def _start_again(self) -> HttpResponse:
         query = f"?{urlencode({'next': self.next})}" if self.next else ""

@@ -1,11 +1,22 @@
-"""The rule of views that redeem proofs: no transaction of the request around them."""
+"""The rules of views that redeem proofs, and of all pages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
 
+from django.contrib.auth.decorators import login_not_required
 from django.db import connections, transaction
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.cache import add_never_cache_headers
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_http_methods
+
+from . import app_settings, calls
 
 ViewFunction = TypeVar("ViewFunction", bound=Callable[..., Any])
 
@@ -15,3 +26,43 @@ def outside_transactions(view: ViewFunction) -> ViewFunction:
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view
+
+
+class _CsrfCheck(CsrfViewMiddleware):
+    """Django's check, which returns the reason of a failure and leaves the answer to the page."""
+
+    def _reject(self, request: HttpRequest, reason: str) -> str:
+        return reason
+
+
+def page_rules(view: ViewFunction, make_page: Callable[..., Any]) -> ViewFunction:
+    """Apply what holds for every page: CSRF protection, no caching, no codes in error reports.
+
+    `make_page` creates an instance of the view's class, whose `refused_form` decides whether the
+    form may be read. That comes before Django's CSRF check, which parses the form: the view is
+    exempt from the site's CsrfViewMiddleware, and the check is made here. A form that fails it is
+    answered by the page (`stale_form`). A POST is redirected with 303.
+    """
+    decorated: Any = login_not_required(sensitive_variables()(view))
+    decorated = require_http_methods(["GET", "HEAD", "POST"])(decorated)
+
+    @wraps(decorated)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        page = make_page()
+        page.setup(request, *args, **kwargs)
+        response: HttpResponse | None = page.refused_form() if request.method == "POST" else None
+        if response is None:
+            csrf = _CsrfCheck(decorated)
+            csrf.process_request(request)
+            failed = csrf.process_view(request, decorated, args, kwargs) is not None
+            response = page.stale_form() if failed else decorated(request, *args, **kwargs)
+            csrf.process_response(request, response)
+        if request.method == "POST" and response.status_code == HTTPStatus.FOUND:
+            response.status_code = HTTPStatus.SEE_OTHER
+        add_never_cache_headers(response)
+        calls.protect(request, response, page.site, app_settings.other_origins(page.success_url))
+        return response
+
+    marked: Any = sensitive_post_parameters()(guarded)
+    result: ViewFunction = outside_transactions(csrf_exempt(cast("ViewFunction", marked)))
+    return result

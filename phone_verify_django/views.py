@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property, wraps
+from functools import cached_property
 from typing import Any, ClassVar, cast
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_not_required
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.http.response import HttpResponseBase
 from django.shortcuts import render, resolve_url
 from django.template.backends.utils import csrf_input
 from django.urls import reverse
 from django.utils.decorators import classonlymethod
+from django.utils.functional import lazy
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import condition, require_http_methods, require_safe
+from django.views.decorators.http import condition, require_safe
 from django.views.generic import View
 
 from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn, SignOut, Site, device_cookie
@@ -29,37 +28,13 @@ from phone_verify.model import Redeemed
 from phone_verify.web import flow
 from phone_verify.web.assets import BRAND_STYLE, site_asset
 from phone_verify.web.forms import FORM_LIMIT, refused_form
+from phone_verify.web.messages import Message, PageName
 
 from . import accounts, actions, app_settings, calls, forms, sessions
 from .site import current_site
-from .view_rules import ViewFunction, outside_transactions
+from .view_rules import page_rules
 
 _YEAR = 365 * 24 * 3600
-
-
-def _page(view: ViewFunction, make_page: Callable[..., PageView]) -> ViewFunction:
-    """Apply what holds for every page: CSRF protection, no caching, no codes in error reports.
-
-    `make_page` creates an instance of the view's class, whose `refused_form` decides whether the
-    form may be read. That comes before Django's CSRF check, which parses the form: the view is
-    exempt from the site's CsrfViewMiddleware, and the check is made here.
-    """
-    decorated: Any = login_not_required(sensitive_variables()(view))
-    decorated = require_http_methods(["GET", "HEAD", "POST"])(decorated)
-    decorated = sensitive_post_parameters()(csrf_protect(never_cache(decorated)))
-
-    @wraps(decorated)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        page = make_page()
-        page.setup(request, *args, **kwargs)
-        response = page.refused_form() if request.method == "POST" else None
-        if response is None:
-            response = decorated(request, *args, **kwargs)
-        calls.protect(request, response, page.site, app_settings.other_origins(page.success_url))
-        return response
-
-    result: ViewFunction = outside_transactions(csrf_exempt(cast("ViewFunction", guarded)))
-    return result
 
 
 class PageView(View):
@@ -86,7 +61,7 @@ class PageView(View):
     @classonlymethod
     def as_view(cls, **initkwargs: Any) -> Callable[..., HttpResponseBase]:  # noqa: N805 - Django's kind of classmethod
         """Return the view function."""
-        return _page(super().as_view(**initkwargs), lambda: cls(**initkwargs))
+        return page_rules(super().as_view(**initkwargs), lambda: cls(**initkwargs))
 
     @cached_property
     def site(self) -> Site:
@@ -106,7 +81,18 @@ class PageView(View):
     @cached_property
     def urls(self) -> Mapping[str, str]:
         """The addresses used by the templates."""
-        return _urls(_mount(self.request, self.path))
+        # Lazy: a site may set LOGIN_REDIRECT_URL to a name that none of its URL patterns has.
+        return _urls(_mount(self.request, self.path), lazy(lambda: self.onward, str)())
+
+    @property
+    def onward(self) -> str:
+        """The page of the site for a visitor who is signed in and requested no other page."""
+        return resolve_url(self.success_url) if self.success_url else app_settings.after_login()
+
+    @property
+    def name(self) -> PageName:
+        """The name of the page in redirects."""
+        return cast("PageName", self.path.removesuffix("/"))
 
     @cached_property
     def next(self) -> str:
@@ -122,10 +108,26 @@ class PageView(View):
         too_long = calls.form_is_longer(self.request, self.max_form_size)
         takes_files = self.takes_files() or (not too_long and calls.is_by_test_client(self.request))
         page = refused_form(self.call, too_long=too_long, takes_files=takes_files)
-        if page is None:
-            return None
-        context = _context(self.request, self.site, self.urls, page)
-        return never_cache(render)(self.request, "phone_verify/refused.html", context, status=page.status)
+        return None if page is None else self._unprocessed(page, {})
+
+    def stale_form(self) -> HttpResponse:
+        """Return the response to a form whose CSRF token is missing or not valid any more."""
+        page = flow.Page(texts=self.call.texts, error=self.call.texts.page["page_stale"], status=403)
+        form = {**self.request.POST.dict(), "next": self.next}
+        return self._unprocessed(page, form, has_token="csrfmiddlewaretoken" in form)
+
+    def _unprocessed(self, page: flow.Page, form: Mapping[str, str], *, has_token: bool = False) -> HttpResponse:
+        if flow.is_foreign_form(self.site, self.call, has_token=has_token):
+            context = _context(self.request, self.site, self.urls, page)
+            return render(self.request, "phone_verify/refused.html", context, status=page.status)
+        again = self.signs_in_again(form)
+        return self.to_response(
+            flow.return_unprocessed(self.site, self.user_call, self.name, form, page.error, again=again)
+        )
+
+    def signs_in_again(self, form: Mapping[str, str]) -> bool:
+        """Return whether a visitor who is signed in is here to sign in again: `verify/` sends users for this."""
+        return form.get("next", "").partition("?")[0] == self.urls["verify"]
 
     def get_success_url(self) -> str:
         """Return where to go afterwards: `next`, `success_url` or the default."""
@@ -180,7 +182,7 @@ class PageView(View):
 
     def further_step(self, error: accounts.MfaRequiredError) -> HttpResponse:
         """Redirect to the step that sign-in still needs, or refuse where that step has no page."""
-        return error.response or self.render_page(flow.refused_login(self.site, self.call, self.next))
+        return error.response or self.to_response(flow.refused_login(self.call, self.next))
 
     def complete_login(self, redeemed: Redeemed) -> HttpResponse:
         """Finish a sign-in by this proof: redirect, and make the browser a trusted device.
@@ -195,28 +197,48 @@ class PageView(View):
         calls.remember(self.request, response, self.site, self.urls["mount"], trusted)
         return response
 
-    def to_response(self, result: flow.Page | flow.Redirect) -> HttpResponse:
-        """Return the response for a result of the core."""
-        if isinstance(result, flow.Redirect):
-            response: HttpResponse = HttpResponseRedirect(result.address(self.urls))
-            self.note_started(result)
-            calls.finish(self.request, response, self.site, self.urls["mount"], cookie=result.cookie)
-            return response
-        if self.request.method != "POST":
+    def to_response(self, result: flow.Page | flow.Redirect, form: forms.PageForm | None = None) -> HttpResponse:
+        """Return the response for a result of the core. The page after a redirect shows `form` again."""
+        if not isinstance(result, flow.Redirect):
             return self.render_page(result)
-        form = self.get_form(result, self.request.POST)
-        if form is not None and result.error and form.is_valid():
-            about_field = result.status in (400, 422) and form.main_field in form.fields
-            form.add_error(form.main_field if about_field else None, result.error)
-        return self.render_page(result, form)
+        response: HttpResponse = HttpResponseRedirect(str(result.address(self.urls)))
+        self.note_started(result)
+        if result.message is not None:
+            self.keep_message(result.message, form)
+        calls.finish(self.request, response, self.site, self.urls["mount"], cookie=result.cookie)
+        return response
 
-    def form_invalid(self, page: flow.Page | flow.Redirect, form: forms.PageForm) -> HttpResponse:
-        """Render the page again with the first error of the site's own form."""
-        if isinstance(page, flow.Redirect):
-            return self.to_response(page)
-        error = next(iter(form.errors.values()))[0]
-        page = replace(page, error=str(error), status=400)
-        return self.render_page(page, self.get_form(page, self.request.POST))
+    def keep_message(self, message: Message, form: Form | None = None) -> None:
+        """Keep the message for its page in the session. With `form`, that page shows its data and errors."""
+        if form is not None and message.page == self.name:
+            if message.error and form.is_valid():
+                main_field = getattr(form, "main_field", "")
+                form.add_error(main_field if message.invalid and main_field in form.fields else None, message.error)
+            message = replace(message, form=forms.kept(form))
+        sessions.messages(self.request).keep(message)
+
+    def take_message(self) -> Message | None:
+        """Return the message for this page from the session, and remove it there."""
+        return sessions.messages(self.request).take(self.name, self.request.GET.get("verification", ""))
+
+    def restored_form(self, message: Message | None, page: flow.Page | None = None) -> Any:
+        """Return the form for this page, as it was posted before the redirect."""
+        if message is None or message.form is None:
+            return self.get_form(page)
+        return forms.restored(message.form, lambda data: self.get_form(page, data))
+
+    def form_invalid(self, form: forms.PageForm) -> HttpResponse:
+        """Return to the page with the first error of the site's own form."""
+        posted = self.request.POST
+        message = Message(
+            self.name,
+            posted.get("verification", ""),
+            error=str(next(iter(form.errors.values()))[0]),
+            invalid=form.main_field in form.errors,
+            phone=posted.get("phone", ""),
+            channel=posted.get("channel", ""),
+        )
+        return self.to_response(flow.Redirect(self.name, self.next, id=message.id, message=message), form)
 
     def form_data(self, form: forms.PageForm | None) -> dict[str, str]:
         """Return the posted fields for the core, with the form's cleaned values."""
@@ -236,9 +258,7 @@ class LoginView(PageView):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Serve the page, or redirect if the visitor is already signed in."""
-        # `verify/` sends users here to sign in again.
-        again = self.next.partition("?")[0] == self.urls["verify"]
-        if self.redirect_authenticated_user and not again and sessions.user_of(request) is not None:
+        if self.redirect_authenticated_user and not self.again and sessions.user_of(request) is not None:
             to = self.get_success_url()
             if to == request.path:
                 raise ValueError(
@@ -247,46 +267,46 @@ class LoginView(PageView):
             return HttpResponseRedirect(to)
         return super().dispatch(request, *args, **kwargs)
 
+    @property
+    def again(self) -> bool:
+        """Whether a visitor who is signed in is here to sign in again."""
+        return self.signs_in_again({"next": self.next})
+
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Render the form."""
-        return self.to_response(flow.show_login(self.site, self.user_call, self.next))
+        """Render the form, or for a visitor who is signed in, that there is nothing to do."""
+        message = self.take_message()
+        page = flow.show_login(self.site, self.user_call, self.next, message, again=self.again)
+        return self.render_page(page, self.restored_form(message, page))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Start a verification and redirect to the code page."""
         form = self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
-            return self.form_invalid(flow.show_login(self.site, self.call, self.next), form)
-        return self.to_response(flow.submit_login(self.site, self.user_call, self.form_data(form)))
+            return self.form_invalid(form)
+        return self.to_response(flow.submit_login(self.site, self.user_call, self.form_data(form)), form)
 
 
 class CodeView(PageView):
     """Enter the code, or confirm the call: sign in, or set the number."""
 
     template_name = "phone_verify/code.html"
-    #: For errors after a right code: sign-in refused, number of another user.
-    login_template_name = LoginView.template_name
-    verify_template_name = "phone_verify/verify.html"
     form_class = forms.CodeForm
     path = "code/"
 
-    def get_template_name(self, page: flow.Page) -> str:
-        """Return the template for the kind of page that the core shows."""
-        if isinstance(page, flow.VerifyPage):
-            return self.verify_template_name
-        return self.login_template_name if isinstance(page, flow.LoginPage) else self.template_name
-
     def get(self, request: HttpRequest) -> HttpResponse:
         """Render the state of the verification."""
-        return self._dispatch_result(flow.show_code(self.site, self.user_call, self.next))
+        id, message = request.GET.get("verification", ""), self.take_message()
+        page = flow.show_code(self.site, self.user_call, self.next, id, message)
+        if isinstance(page, flow.Redirect):
+            return self.to_response(page)
+        return self.render_page(page, self.restored_form(message, page))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Check the code, resend it, or check whether the call has arrived."""
         form = self.get_form(data=request.POST) if "code" in request.POST else None
         if form is not None and not form.is_valid():
-            page = flow.show_code(self.site, self.user_call, self.next)
-            if isinstance(page, (flow.CodePage, flow.Redirect)):
-                return self.form_invalid(page, form)
-        return self._dispatch_result(flow.submit_code(self.site, self.user_call, self.form_data(form)))
+            return self.form_invalid(form)
+        return self._dispatch_result(flow.submit_code(self.site, self.user_call, self.form_data(form)), form)
 
     def sign_in(self, action: SignIn) -> HttpResponse:
         """Sign in the user of the verified number, and redirect. The proof is already redeemed."""
@@ -296,15 +316,18 @@ class CodeView(PageView):
         """Give the signed-in user the number, and redirect. The proof is already redeemed."""
         return actions.perform(self.request, action, _PageReplies(self))
 
-    def _dispatch_result(self, result: flow.Page | flow.Redirect | SignIn | SetPhone | AskSite) -> HttpResponse:
+    def _dispatch_result(
+        self, result: flow.Redirect | SignIn | SetPhone | AskSite, form: forms.PageForm | None = None
+    ) -> HttpResponse:
         if isinstance(result, AskSite):
             if not accounts.may_change_without_old(self.request, result.redeemed):
-                return self.to_response(flow.refused_phone(self.site, self.user_call, self.next))
+                return self.to_response(flow.refused_phone(self.call, self.next))
             call = replace(self.user_call, without_old=True)
-            return self._dispatch_result(flow.submit_code(self.site, call, {"called": "1", "next": self.next}))
+            fields = {"called": "1", "next": self.next, "verification": result.redeemed.verification_id}
+            return self._dispatch_result(flow.submit_code(self.site, call, fields))
         if isinstance(result, SignIn):
             return self.sign_in(result)
-        return self.set_phone(result) if isinstance(result, SetPhone) else self.to_response(result)
+        return self.set_phone(result) if isinstance(result, SetPhone) else self.to_response(result, form)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,20 +347,23 @@ class _PageReplies:
         return self.view.further_step(error)
 
     def login_refused(self) -> HttpResponse:
-        return self.view.render_page(flow.refused_login(self.view.site, self.view.call, self.view.next))
+        return self.view.to_response(flow.refused_login(self.view.call, self.view.next))
 
     def phone_updated(self, user: SessionUser) -> HttpResponse:
         return HttpResponseRedirect(self.view.next or self.view.urls["verify"])
 
     def phone_conflict(self) -> HttpResponse:
-        return self.view.to_response(flow.taken_phone(self.view.site, self.view.user_call, self.view.next))
+        return self.view.to_response(flow.taken_phone(self.view.call, self.view.next))
 
     def phone_refused(self) -> HttpResponse:
-        return self.view.to_response(flow.refused_phone(self.view.site, self.view.user_call, self.view.next))
+        return self.view.to_response(flow.refused_phone(self.view.call, self.view.next))
 
     def signed_out(self) -> HttpResponse:
         view = self.view
-        response = HttpResponseRedirect(view.get_success_url())
+        to = view.get_success_url()
+        response = HttpResponseRedirect(to)
+        if to.partition("?")[0] == view.urls["login"]:
+            view.keep_message(flow.signed_out(view.call))
         calls.finish(view.request, response, view.site, view.urls["mount"], cookie="" if view.call.cookie else None)
         return response
 
@@ -351,19 +377,23 @@ class VerifyView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Render the user's current number and a field for another one."""
-        return self.to_response(flow.show_verify(self.site, self.user_call, self.next))
+        message = self.take_message()
+        page = flow.show_verify(self.site, self.user_call, self.next, message)
+        if isinstance(page, flow.Redirect):
+            return self.to_response(page)
+        return self.render_page(page, self.restored_form(message, page))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Start a verification and redirect to the code page."""
-        fieldless = "confirm" in request.POST or "sign_out_others" in request.POST
+        fieldless = "confirm" in request.POST or "sign_out_others" in request.POST or self.user_call.user is None
         form = None if fieldless else self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
-            return self.form_invalid(flow.show_verify(self.site, self.user_call, self.next), form)
+            return self.form_invalid(form)
         result = flow.submit_verify(self.site, self.user_call, self.form_data(form))
         if isinstance(result, flow.SignOutOthers):
             sessions.end_others(request)
-            result = flow.signed_out_others(self.site, self.user_call, self.next)
-        return self.to_response(result)
+            result = flow.signed_out_others(self.call, self.next)
+        return self.to_response(result, form)
 
 
 class LogoutView(PageView):
@@ -374,7 +404,7 @@ class LogoutView(PageView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Render the question. A link does not sign out, since any site can contain one."""
-        return self.render_page(flow.show_logout(self.call, self.next))
+        return self.render_page(flow.show_logout(self.call, self.next, self.take_message()))
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Sign out."""
@@ -383,6 +413,11 @@ class LogoutView(PageView):
     def get_default_success_url(self) -> str:
         """Return `LOGOUT_REDIRECT_URL`, or the login page."""
         return app_settings.after_logout() or self.urls["login"]
+
+    @property
+    def onward(self) -> str:
+        """The page of the site for a visitor who stays signed in."""
+        return app_settings.after_login()
 
 
 def _etag(request: HttpRequest, name: str) -> str | None:
@@ -424,12 +459,13 @@ def _mount(request: HttpRequest, path: str) -> str:
     return reverse("phone_verify:login").removesuffix("login/")
 
 
-def _urls(mount: str) -> Mapping[str, str]:
+def _urls(mount: str, onward: str) -> Mapping[str, str]:
     files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
     return {
         "mount": mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
         "sign_in": app_settings.sign_in_url(),
+        "onward": onward,
         **{kind: f"{mount}static/{name}?v={_version(name)}" for kind, name in files.items()},
     }
 

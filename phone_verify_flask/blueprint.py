@@ -7,16 +7,15 @@ origin of requests from browsers, and the verification's secret from clients wit
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 from urllib.parse import urlsplit
 
 import flask_login
 from flask import Blueprint, Flask, Response, abort, current_app, redirect, render_template, request, session, url_for
 from flask.blueprints import BlueprintSetupState
-from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
 from markupsafe import Markup
 from werkzeug.exceptions import InternalServerError, ServiceUnavailable
@@ -49,11 +48,12 @@ from phone_verify.model import Redeemed
 from phone_verify.web import flow
 from phone_verify.web.assets import BRAND_STYLE, site_asset
 from phone_verify.web.forms import FORM_LIMIT, refused_form
+from phone_verify.web.messages import PageName
 
 from . import sessions
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
 from .login import set_phone, sign_in, sign_out
-from .recent import note_check, note_sign_in, notes, with_session_data
+from .recent import messages, note_check, note_sign_in, notes, with_session_data
 from .rights import StaffPhoneError
 from .state import AppState, current_state
 
@@ -62,7 +62,12 @@ log = logging.getLogger("phone_verify")
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
 api = Blueprint("phone_verify_api", __name__)
 
-_TEMPLATES: dict[type, str] = {flow.LoginPage: "login", flow.CodePage: "code", flow.VerifyPage: "verify"}
+_TEMPLATES: dict[type, str] = {
+    flow.LoginPage: "login",
+    flow.CodePage: "code",
+    flow.VerifyPage: "verify",
+    flow.LogoutPage: "logout",
+}
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
 _SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
 
@@ -229,16 +234,57 @@ def _limit_form(endpoint: str | None, values: dict[str, object] | None) -> None:
 
 
 @pages.errorhandler(StoreError)
-def _store_down(error: StoreError) -> ResponseReturnValue:
-    log.error("the store did not answer: %s", error)
-    return current_app.handle_http_exception(ServiceUnavailable(retry_after=sessions.RETRY_SECONDS))
+@pages.errorhandler(ServiceUnavailable)
+def _store_down(error: StoreError | ServiceUnavailable) -> Response:
+    if isinstance(error, StoreError):
+        log.error("the store did not answer: %s", error)
+    here, texts = current_state(), read_call("").texts
+    if request.method == "POST":
+        message = flow.Message(_page_name(), request.form.get("verification", ""), error=texts.page["unavailable"])
+        return _respond(flow.Redirect(message.page, _next(here), id=message.id, message=message), here)
+    page = flow.Page(texts=texts, error=texts.page["unavailable"], status=503)
+    response = _refusal(page, here)
+    response.headers["Retry-After"] = str(sessions.RETRY_SECONDS)
+    return response
+
+
+@pages.errorhandler(CSRFError)
+def _stale_form(error: CSRFError) -> Response:
+    """Answer a form whose token is missing or not valid any more; also if the site's own check finds that."""
+    texts = read_call("").texts
+    page = flow.Page(texts=texts, error=texts.page["page_stale"], status=403)
+    here = current_state()
+    return _unprocessed(page, here, _form(here), has_token=_token_name() in request.form)
 
 
 @pages.errorhandler(_RefusedFormError)
 def _refused_form(error: _RefusedFormError) -> Response:
-    response = _render("refused", error.page, current_state())
-    response.status_code = error.page.status
+    return _unprocessed(error.page, current_state(), {}, has_token=False)
+
+
+def _unprocessed(page: flow.Page, here: AppState, form: Mapping[str, str], *, has_token: bool) -> Response:
+    if flow.is_foreign_form(here.site, read_call(""), has_token=has_token):
+        return _refusal(page, here)
+    again = bool(form) and _signs_in_again(here)
+    return _respond(flow.return_unprocessed(here.site, _call(), _page_name(), form, page.error, again=again), here)
+
+
+def _refusal(page: flow.Page, here: AppState) -> Response:
+    # A token would begin a session, and that would replace the visitor's if another site posted the form.
+    response = _render("refused", page, here, page_has_form=False)
+    response.status_code = page.status
     return response
+
+
+def _call() -> ApiRequest:
+    try:
+        return with_session_data(read_call(""))
+    except ServiceUnavailable:
+        return with_session_data(read_call(""), user=False)  # the store was asked for the user
+
+
+def _page_name() -> PageName:
+    return cast("PageName", (request.endpoint or "").rpartition(".")[2])
 
 
 @pages.after_request
@@ -266,7 +312,20 @@ def login() -> Response:
     call = with_session_data(read_call("login/"))
     if request.method == "POST":
         return _respond(flow.submit_login(here.site, call, _form(here)), here)
-    return _respond(flow.show_login(here.site, call, _next(here)), here)
+    page = flow.show_login(here.site, call, _next(here), messages().take("login"), again=_signs_in_again(here))
+    return _respond(page, here)
+
+
+def _signs_in_again(here: AppState) -> bool:
+    """Return whether a user who is signed in is here to sign in again.
+
+    Our page `verify` sends users for this, and so does Flask-Login's `fresh_login_required` if its
+    `refresh_view` is this page.
+    """
+    if _next(here).partition("?")[0] == _urls()["verify"]:
+        return True
+    refresh_view = getattr(getattr(current_app, "login_manager", None), "refresh_view", None)
+    return refresh_view == f"{pages.name}.login" and not flask_login.login_fresh()
 
 
 @pages.route("/code/", methods=["GET", "POST"])
@@ -274,17 +333,19 @@ def code() -> Response:
     """Page to enter the code, or to call the displayed number."""
     here = current_state()
     here.accounts.require()
-    next = _next(here)
+    next, call = _next(here), with_session_data(read_call("code/"))
     # Without that callback the page assigns no number and must not consume a proof.
-    call = with_session_data(read_call("code/"), user=here.accounts.set_phone is not None)
-    if request.method == "POST":
-        result = flow.submit_code(here.site, call, _form(here))
-    else:
-        result = flow.show_code(here.site, call, next)
+    sets_phone = here.accounts.set_phone is not None
+    if request.method != "POST":
+        id = request.args.get("verification", "")
+        page = flow.show_code(here.site, call, next, id, messages().take("code", id), sets_phone=sets_phone)
+        return _respond(page, here)
+    result = flow.submit_code(here.site, call, _form(here), sets_phone=sets_phone)
     while isinstance(result, AskSite):  # at most once, as in the API
         if not here.accounts.allows_change_without_old(result.redeemed):
-            return _respond(flow.refused_phone(here.site, call, next), here)
-        result = flow.submit_code(here.site, replace(call, without_old=True), {"called": "1", "next": next})
+            return _respond(flow.refused_phone(call, next), here)
+        fields = {"called": "1", "next": next, "verification": result.redeemed.verification_id}
+        result = flow.submit_code(here.site, replace(call, without_old=True), fields, sets_phone=sets_phone)
     if isinstance(result, SignIn):
         return _complete(here, call, result, _page_replies(here, call, next), remember=bool(result.remember))
     if isinstance(result, SetPhone):
@@ -300,10 +361,10 @@ def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Respo
         return response
 
     return _Replies(
-        login_refused=lambda: _respond(flow.refused_login(here.site, call, next), here),
+        login_refused=lambda: _respond(flow.refused_login(call, next), here),
         session_created=signed_in_page,
-        phone_refused=lambda: _respond(flow.refused_phone(here.site, call, next), here),
-        phone_conflict=lambda: _respond(flow.taken_phone(here.site, call, next), here),
+        phone_refused=lambda: _respond(flow.refused_phone(call, next), here),
+        phone_conflict=lambda: _respond(flow.taken_phone(call, next), here),
         phone_updated=lambda user: _redirect(next or url_for(f"{pages.name}.verify")),
     )
 
@@ -315,23 +376,26 @@ def verify() -> Response:
     here.accounts.require()
     here.accounts.require_set_phone()
     call = with_session_data(read_call("verify/"))
-    if request.method == "POST":
-        page = flow.submit_verify(here.site, call, _form(here))
-        if isinstance(page, flow.SignOutOthers):
-            sessions.end_others(flask_login.current_user)
-            page = flow.signed_out_others(here.site, call, _next(here))
-        return _respond(page, here)
-    return _respond(flow.show_verify(here.site, call, _next(here)), here)
+    if request.method != "POST":
+        return _respond(flow.show_verify(here.site, call, _next(here), messages().take("verify")), here)
+    result = flow.submit_verify(here.site, call, _form(here))
+    if isinstance(result, flow.SignOutOthers):
+        sessions.end_others(flask_login.current_user)
+        result = flow.signed_out_others(call, _next(here))
+    return _respond(result, here)
 
 
 @pages.route("/logout/", methods=["GET", "POST"])
 def logout() -> Response:
     """Page that confirms signing out. A GET does not sign out: any site may show a link to it."""
-    here = current_state()
-    if request.method == "POST":
-        sign_out()
-        return _redirect(_next(here) or _root(here))
-    return _render("logout", flow.show_logout(read_call("logout/"), _next(here)), here)
+    here, call = current_state(), read_call("logout/")
+    if request.method != "POST":
+        return _respond(flow.show_logout(call, _next(here), messages().take("logout")), here)
+    sign_out()
+    to = _next(here) or _root(here)
+    if to.partition("?")[0] == _urls()["login"]:
+        messages().keep(flow.signed_out(call))
+    return _redirect(to)
 
 
 @pages.route("/static/<name>")
@@ -348,9 +412,11 @@ def static(name: str) -> Response:
     return response
 
 
-def _respond(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: AppState) -> Response:
+def _respond(page: flow.Page | flow.Redirect, here: AppState) -> Response:
     if isinstance(page, flow.Redirect):
-        response = _redirect(page.address(_urls()))
+        response = _redirect(page.address({**_urls(), "onward": _root(here)}))
+        if page.message is not None:
+            messages().keep(page.message)
     else:
         response = _render(_TEMPLATES[type(page)], page, here)
         response.status_code = page.status
@@ -360,25 +426,29 @@ def _respond(page: flow.LoginPage | flow.CodePage | flow.Redirect, here: AppStat
     return response
 
 
-def _render(name: str, page: flow.Page, here: AppState) -> Response:
-    token = Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
+def _render(name: str, page: flow.Page, here: AppState, *, page_has_form: bool = True) -> Response:
     urls = {
         **_urls(),
         "style": url_for(f"{pages.name}.static", name=_STYLE),
         "script": url_for(f"{pages.name}.static", name=_SCRIPT),
         "brand_style": url_for(f"{pages.name}.static", name=BRAND_STYLE),
         "mount": here.path,
+        "onward": _root(here),
     }
     context = {
         "page": page,
         "urls": urls,
-        "csrf_field": token,
+        "csrf_field": _csrf_field() if page_has_form else "",
         "site_name": here.site.name,
         "brand": here.site.brand,
         "lang": page.language.tag,
         "dir": page.language.direction,
     }
     return current_app.make_response(render_template(f"phone_verify/{name}.html", **context))
+
+
+def _csrf_field() -> Markup:
+    return Markup('<input type="hidden" name="{}" value="{}">').format(_token_name(), generate_csrf())
 
 
 def _urls() -> dict[str, str]:
@@ -391,7 +461,8 @@ def _urls() -> dict[str, str]:
 
 
 def _redirect(to: str) -> Response:
-    return current_app.make_response(redirect(to))
+    """Redirect; after a form with 303, so that no browser sends it again."""
+    return current_app.make_response(redirect(to, 303 if request.method == "POST" else 302))
 
 
 def _form(here: AppState) -> dict[str, str]:

@@ -25,7 +25,7 @@ from wtforms.validators import InputRequired, Length  # type: ignore[import-unty
 from phone_verify import InvalidPhoneError, Outcome, PhoneNumber, Reason, StoreError
 from phone_verify.external.forms import NO_VERIFICATION
 from phone_verify.i18n.texts import Texts
-from phone_verify.model import Redeemed
+from phone_verify.model import Redeemed, Status
 
 from . import pending
 from .calls import read_call
@@ -90,17 +90,19 @@ class CodeForm(FlaskForm):  # type: ignore[misc]
     def send_again(self, purpose: str = "confirm") -> bool:
         """Resend the code, or add an error to the field. Attempts are not reset.
 
+        If the verification has ended, a new one starts for the same number, under the same limits.
+
         For a button of the same form: the token is checked here because the form has no code yet.
         """
         token, name, subject = getattr(self, "csrf_token", None), _name(purpose), _subject()
         if token is not None and not token.validate(self):
             return False
         try:
-            live = pending.find_open(name, subject)
-            if live is None:
+            last = pending.find(name, subject)
+            if last is None or last.state is Status.VERIFIED:
                 return _add_error(self.code, Outcome(Reason.NOT_FOUND))
             before = pending.load(name) or NO_VERIFICATION
-            outcome = pending.send_code(name, live.phone, purpose, before, subject=subject, by_client=True)
+            outcome = pending.send_code(name, last.phone, purpose, before, subject=subject, by_client=True)
         except StoreError as error:
             return _add_unavailable(self.code, error)
         return outcome.ok or _add_error(self.code, outcome)

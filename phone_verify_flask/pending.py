@@ -49,12 +49,18 @@ def send_code(
     return outcome
 
 
-def find_open(name: str, subject: str) -> Verification | None:
-    """Return the open verification of the form of this name if this subject started it, else None."""
+def find(name: str, subject: str) -> Verification | None:
+    """Return the verification of the form of this name, open or ended, if this subject started it, else None."""
     begun, verifier = load(name) or NO_VERIFICATION, current_state().site.verifier
     record = verifier.get(begun.id, begun.secret).verification
     own = record is not None and record.subject == verifier.flows.keyring.subject(subject)
-    return record if own and record is not None and record.open else None
+    return record if own else None
+
+
+def find_open(name: str, subject: str) -> Verification | None:
+    """Return the verification of `find` if it is open, else None."""
+    record = find(name, subject)
+    return record if record is not None and record.open else None
 
 
 def address() -> str | None:

@@ -17,6 +17,7 @@ from flask import Flask, Response, after_this_request, current_app, has_request_
 from phone_verify import PhoneNumber
 from phone_verify.api import ApiRequest
 from phone_verify.http.session_notes import Notes
+from phone_verify.web.messages import Messages
 
 from .calls import drop_pairs
 from .login import current
@@ -29,6 +30,11 @@ CHECKED_AT = f"{_PREFIX}checked_at"
 def notes() -> Notes:
     """Return the notes in the session of this request."""
     return Notes(session, _PREFIX)
+
+
+def messages() -> Messages:
+    """Return the messages of our pages in the session of this request."""
+    return Messages(session, _PREFIX)
 
 
 def with_session_data(call: ApiRequest, *, user: bool = True) -> ApiRequest:

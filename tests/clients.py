@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -30,10 +31,15 @@ class Answer:
         return json.loads(self.body)
 
     @property
-    def location(self) -> str:
+    def target(self) -> str:
         """Return path and query of the redirect."""
         url = urlsplit(self.headers["location"])
         return url.path + (f"?{url.query}" if url.query else "")
+
+    @property
+    def location(self) -> str:
+        """Return path and query of the redirect, without the random id of a verification."""
+        return re.sub(r"\?verification=[^&]*$|verification=[^&]*&", "", self.target)
 
 
 class Carrier(Protocol):
@@ -79,11 +85,26 @@ class Browser:
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"http://localhost{path}"}
         return self._carrier.send("POST", path.partition("?")[0], urlencode(fields).encode(), headers)
 
+    def press(self, page: Answer, path: str, fields: Mapping[str, str], site: str = "same-origin") -> Answer:
+        """Submit a form of a page that was loaded before, with its hidden fields, as a browser does."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Sec-Fetch-Site": site}
+        body = urlencode({**hidden_fields(page.text), **fields}).encode()
+        return self._carrier.send("POST", path, body, headers)
+
+    def follow(self, answer: Answer) -> Answer:
+        """Load the page to which a form was redirected."""
+        assert answer.status == 303, (answer.status, answer.text)
+        return self.get(answer.target)
+
+
+def hidden_fields(page: str) -> dict[str, str]:
+    """Return the token, and on the page of a code its verification."""
+    found = re.search(r'name="verification" value="([^"]*)"', page)
+    return {**hidden_token(page), **({"verification": found.group(1)} if found else {})}
+
 
 def hidden_token(page: str) -> dict[str, str]:
     """Return the framework's CSRF token from the page."""
-    import re
-
     names = "csrfmiddlewaretoken|csrf_token"
     tag = re.search(rf'<input[^>]*name="({names})"[^>]*>', page)
     if tag is None:

@@ -19,14 +19,14 @@ from urllib.parse import quote, urlsplit
 import pytest
 import urllib3
 
-from phone_verify.cli.demo import Demo, DemoError, framed
+from phone_verify.cli.demo import Demo, DemoError, framed, next_free_port
 from phone_verify.cli.driver_list import Entry, entries
 from phone_verify.config.drivers import load_drivers
 from phone_verify.drivers.dsn import schemes
 from phone_verify.model import Channel
 from phone_verify.sandbox import SandboxServer
 
-from .clients import HttpCarrier
+from .clients import Browser, HttpCarrier
 from .scenarios import (
     Stage,
     a_known_number_is_the_same_user,
@@ -139,22 +139,102 @@ def test_help_and_version_are_printed() -> None:
     assert re.search(r"\d+\.\d+\.\d+", answer("--version")[1])
 
 
-def test_demo_signs_in_on_both_sites_by_three_channels() -> None:
+@pytest.fixture(scope="module")
+def running_demo() -> Iterator[tuple[Demo, list[str]]]:
+    """A running demo, and the lines that it has printed."""
     port, django, flask = free_ports(3)
     said: list[str] = []
     with Demo(port, {"django": django, "flask": flask}, say=said.append) as demo:
-        for name, url in demo.site_urls.items():
-            stage = Stage(lambda url=url: HttpCarrier(url), demo.sandbox)  # type: ignore[misc]
-            for scenario in (
-                a_known_number_is_the_same_user, flash_call_to_session, inbound_call_to_session, pages_sign_in_by_code,
-            ):  # fmt: skip
-                scenario(stage)
-            home = HttpCarrier(url).send("GET", "/", b"", {})
-            assert "x-frame-options" not in home.headers
-            assert f"frame-ancestors {demo.sandbox.url}" in home.headers["content-security-policy"]
-            assert any(name.capitalize() in line for line in said)
-        beside = HttpCarrier(demo.sandbox.url).send("GET", demo.url.removeprefix(demo.sandbox.url), b"", {})
-        assert all(f"{url}/" in beside.text for url in demo.site_urls.values())
+        yield demo, said
+
+
+def test_demo_signs_in_on_both_sites_by_three_channels(running_demo: tuple[Demo, list[str]]) -> None:
+    demo, said = running_demo
+    for name, url in demo.site_urls.items():
+        stage = Stage(lambda url=url: HttpCarrier(url), demo.sandbox)  # type: ignore[misc]
+        for scenario in (
+            a_known_number_is_the_same_user, flash_call_to_session, inbound_call_to_session, pages_sign_in_by_code,
+        ):  # fmt: skip
+            scenario(stage)
+        assert any(name.capitalize() in line for line in said)
+
+
+def test_short_address_shows_sites_that_allow_the_frame(running_demo: tuple[Demo, list[str]]) -> None:
+    demo, _ = running_demo
+    assert urlsplit(demo.url).path == "/demo"
+    beside = urllib3.request("GET", demo.url, timeout=10)  # follows the redirect
+    for url in demo.site_urls.values():
+        assert f'src="{url}/"' in beside.data.decode()
+        for path in ("/", "/phone/login/"):
+            headers = urllib3.request("GET", f"{url}{path}", timeout=10).headers
+            assert "x-frame-options" not in headers
+            # Every policy of the page applies.
+            policies = headers.getlist("content-security-policy")
+            assert {re.sub(r".*frame-ancestors ", "", policy) for policy in policies} == {demo.sandbox.url}
+
+
+def test_demo_is_not_closed_by_its_limits(running_demo: tuple[Demo, list[str]]) -> None:
+    """More starts from one address, to one phone and to one range of numbers than any default allows."""
+    demo, _ = running_demo
+    for url in demo.site_urls.values():
+        browser = Browser(HttpCarrier(url))
+        for number in range(120):
+            answer = browser.call("POST", "v1/verifications", {"phone": f"+98913000{number:04}"})
+            assert answer.status == 201, (number, answer.text)
+
+
+def test_demo_prints_the_codes_that_arrive(running_demo: tuple[Demo, list[str]]) -> None:
+    demo, said = running_demo
+    demo.print_arrivals()
+    said.clear()
+    url = demo.site_urls["flask"]
+    Browser(HttpCarrier(url)).call("POST", "v1/verifications", {"phone": "+989140000000", "channel": "sms"})
+    found = demo.sandbox.sandbox.network.await_code("+989140000000", after=0, timeout=10)
+    demo.print_arrivals()
+    assert found is not None
+    assert said == [f"+989140000000  SMS, code {found.code}"]
+    demo.print_arrivals()
+    assert len(said) == 1
+
+
+def test_demo_shows_the_admin_to_its_staff(running_demo: tuple[Demo, list[str]]) -> None:
+    demo, _ = running_demo
+    staff = Browser(HttpCarrier(demo.site_urls["django"]))
+    answer = staff.post_form("/admin/login/", username="staff", password=demo.staff_password, next="/admin/")
+    assert (answer.status, answer.location) == (302, "/admin/")
+    assert "/admin/phone_verify/verificationrow/" in staff.get("/admin/").text
+    assert staff.get("/static/admin/css/base.css").status == 200
+
+
+def test_port_in_use_is_replaced_by_the_next_free_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken = server.getsockname()[1]
+        free = next_free_port(taken)
+        assert free > taken
+        assert next_free_port(taken, [free]) > free
+    assert next_free_port(taken) == taken
+
+
+def test_demo_is_quiet_and_names_other_ports() -> None:
+    with socket.socket() as first:
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):  # another program may have the port, which is the same to us
+            first.bind(("127.0.0.1", 8000))
+            first.listen()
+        with command("demo", "--no-browser") as running:
+            assert re.search(r"Port 8000 is in use; using \d+ for django", line_with(running, "Port 8000"))
+            django = re.search(r"http://[^/]+", line_with(running, "Django site"))
+            assert django
+            address = line_with(running, "Open http://")
+            assert re.search(r"│ Open http://127\.0\.0\.1:\d+/demo +│", address)
+            for path in ("/", "/favicon.ico", "/nosuch", "/phone/login/"):
+                urllib3.request("GET", f"{django[0]}{path}", timeout=10)
+            running.send_signal(signal.SIGINT)
+            assert running.stdout is not None
+            rest = running.stdout.read()
+            assert "favicon" not in rest
+            assert "nosuch" not in rest
+            assert "INFO" not in rest
 
 
 def test_demo_that_cannot_start_leaves_nothing_running() -> None:

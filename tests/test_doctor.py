@@ -17,7 +17,7 @@ from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import CATALOGUE, Finding, Level, Report, examine, read_ids
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError, UnclearError
 from phone_verify.exchange import HttpResponse
-from phone_verify.sandbox import SandboxServer
+from phone_verify.sandbox import Fault, SandboxServer
 from phone_verify.testing.transport import FakeTransport
 from phone_verify.transports.blocking import BlockingTransport
 from tests.stores.redis_servers import RedisServer, running
@@ -77,6 +77,7 @@ def test_sound_site_has_no_errors() -> None:
     ({"flash_call": "ferzz://K@default", "channels": "sms"}, Level.NOTE, "CHANNELS", ["flash_call"]),
     ({"sms": None, "flash_call": "ferzz://K@default"}, Level.WARNING, "FLASH_CALL", ["All channels use short codes",
         "3 attempts and 180 seconds", "10 wrong"]),
+    ({"purposes": "gift:length=4"}, Level.NOTE, "PURPOSES", ["Codes of gift have 4 digits", "3 attempts"]),
     ({"code_length": "4"}, Level.WARNING, "CODE_LENGTH", ["All channels use short codes", "CODE_LENGTH=6"]),
     ({"flash_call": "ferzz://K@default"}, Level.NOTE, "FLASH_CALL", ["ferzz", "3 attempts"]),
     ({"sms": "console://"}, Level.WARNING, "SMS", ["Development", "console", "DSN of a provider"]),
@@ -112,6 +113,11 @@ def test_sound_site_has_no_errors() -> None:
     ({"webhook_secret": "s3cr3t"}, Level.ERROR, "WEBHOOK_SECRET", ["22 characters", "token_urlsafe(24)"]),
     ({"secret_keys": "a" * 40}, Level.ERROR, "SECRET_KEYS", ["8 different characters", "token_urlsafe(48)"]),
     ({"inbound_call": "ssms://K@default"}, Level.WARNING, "WEBHOOK_SECRET", ["ssms", "webhook only"]),
+    ({"sms": "ssms://K@default?sender=Shop", "inbound_call": "ssms://K@default"}, Level.WARNING,
+        "SMS and PHONE_VERIFY_INBOUND_CALL", ["two drivers of one account", "same DSN text in PHONE_VERIFY_SMS"]),
+    ({"sms": "ssms://a:b@default", "inbound_call": "ssms://K@default"}, Level.WARNING,
+        "SMS and PHONE_VERIFY_INBOUND_CALL", ["may be two drivers of one account", "reported to ssms-2"]),
+    ({"sms": "amoot://T@default amoot://T@default?auth=form"}, Level.WARNING, "SMS", ["one account", "Remove one"]),
     ({"test_passcodes": "nonsense"}, Level.ERROR, "TEST_PASSCODES", ["Entry 1", "+12025550123=482193@"]),
     ({"test_passcodes": f"+12025550123=482193@{TOMORROW}"}, Level.ERROR, "TEST_PASSCODES", ["fixed code"]),
     ({"test_passcodes": f"+989120000000=482193@{TOMORROW}", "test_passcodes_in_production": "+989120000000"},
@@ -392,6 +398,27 @@ def test_provider_account_errors_are_explained(answer: Any, level: Level, words:
     assert len(transport.requests) == 1
 
 
+@pytest.mark.parametrize(("variant", "level"), [("otp", None), ("no_otp", Level.WARNING), ("none", Level.WARNING)])
+def test_missing_template_is_reported(variant: str, level: Level | None) -> None:
+    with SandboxServer() as server:
+        server.sandbox.faults.put("amoot", None, Fault(variants={"templates": variant}))
+        values = {**SOUND, "sms": server.dsn}
+        findings = list(examine(SiteConfig(values=values, production=False), transport=BlockingTransport()))
+    found = [each for each in findings if "template" in each.says]
+    assert [each.level for each in found] == ([level] if level else [])
+    assert all("OTP option" in each.says and "page of amoot" in each.advice for each in found)
+
+
+def test_templates_that_cannot_be_queried_are_a_note() -> None:
+    account = b'{"Status": "Success", "RemaindCredit": 25000}'
+    findings, _, _ = asked(
+        {}, HttpResponse(200, {}, account), HttpResponse(200, {}, b'{"Status": "Token_NotAllowMethod"}')
+    )
+    (note,) = [each for each in findings if "could not be checked" in each.says]
+    assert (note.level, note.setting) == (Level.NOTE, "PHONE_VERIFY_SMS")
+    assert "Token_NotAllowMethod" in note.says
+
+
 def test_unqueried_drivers_are_named() -> None:
     findings, said, transport = asked({"sms": "console://", "flash_call": "ferzz://K@default"})
     told = [text_of(each) for each in findings if each.setting == "PHONE_VERIFY_FLASH_CALL"]
@@ -469,11 +496,36 @@ def test_segments_of_a_message_are_counted_in_every_language() -> None:
     usual = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "site_name": "Lake"}
     (note,) = [each for each in examined(usual) if "segments" in each.says]
     assert note.level is Level.NOTE
-    assert "en 1, fa 2, ru 2, ar 2" in note.says
-    long = about(examined({**usual, "site_name": "A very long name " * 8}), "PHONE_VERIFY_SITE_NAME", Level.WARNING)
+    assert "en 1, fa 1, ru 1, ar 1" in note.says
+    assert "shorter" not in note.advice
+    (note,) = [
+        each
+        for each in examined({**usual, "public_url": "https://a-host-of-thirty-characters.net"})
+        if "segm" in each.says
+    ]
+    assert (note.level, note.setting) == (Level.NOTE, "PHONE_VERIFY_PUBLIC_URL")
+    assert "fa 2" in note.says
+    assert "up to 20 characters" in note.says
+    named = {**usual, "public_url": None, "site_name": "A very long name " * 8}
+    long = about(examined(named), "PHONE_VERIFY_SITE_NAME", Level.WARNING)
     assert "segments" in long
     assert "shorter" in long
+    eight = {**usual, "purposes": "payout:length=8", "public_url": "https://host-of-20-chars.org"}
+    assert any("fa 1" in each.says for each in examined(eight))
     assert not [each for each in examined({"sms": EVAND}) if "segments" in each.says]
+
+
+@pytest.mark.parametrize(
+    "dsns",
+    [
+        {"sms": "ssms://K@default", "inbound_call": "ssms://K@default"},
+        {"sms": "ssms://K@default", "inbound_call": "ssms://L@default"},
+        {"sms": "ssms://K@default", "flash_call": "ssms://a:b@default"},
+        {"sms": "ssms://K@default", "inbound_call": "ssms://K@127.0.0.1:8025?tls=off"},
+    ],
+)
+def test_drivers_of_separate_accounts_are_not_reported(dsns: dict[str, str]) -> None:
+    assert not [each for each in examined(dsns) if "one account" in each.says]
 
 
 def test_notices_need_a_driver_with_free_text() -> None:

@@ -230,6 +230,7 @@ def test_another_line_can_be_requested(harness: Harness) -> None:
     assert not verified
     lines = [text for text in script.lines if text.startswith("    +")]
     assert len(set(lines)) == 2
+    assert script.text.count("You'll hear a busy tone or the call will end by itself. It's free.") == 2
     assert script.lines[-1] == "Not verified: the verification has expired."
 
 
@@ -238,6 +239,8 @@ def test_webhook_only_provider_is_reported_as_needing_a_site(sandbox: SandboxSer
     harness = Harness(sandbox, inbound_call=f"ssms://SANDBOX@127.0.0.1:{port}?tls=off&foreign=digits")
     _, script = harness.run("+79000001236", "inbound_call", 1, KeyboardInterrupt())
     assert "webhook only, and webhooks do not reach this command" in script.text
+    assert "The call is answered by an announcement. Wait for it." in script.text
+    assert "busy tone" not in script.text
 
 
 def test_delivery_is_queried_while_waiting(harness: Harness) -> None:

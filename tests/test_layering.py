@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phone": {"errors"},
     "purposes": {"errors"},
     "model": {"phone", "purposes", "exchange", "errors"},
-    "policy": {"errors", "phone", "exchange", "model"},
+    "policy": {"errors", "phone", "exchange", "model", "purposes"},
     "codes": {"errors", "phone", "exchange", "model"},
     "limits": {"model", "policy", "purposes"},
     "lines": {"model", "phone"},
@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores.*": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
     "transports": {"errors", "exchange", "model"},
     "tokens": RULES | {"codes", "lifecycle"},
-    "events": {"errors", "phone", "model", "codes"},
+    "events": {"errors", "phone", "model", "codes", "lines"},
     # The order of I/O.
     "routing": RULES | {"drivers.base"},
     "parts": RULES
@@ -56,11 +56,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
     "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "lines", "parts"},
     "verifier": RULES
-    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "parts", "planning", "sync",
-       "test_numbers", "tokens"},
+    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts", "planning",
+       "sync", "test_numbers", "tokens"},
     # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
-    "i18n": {"errors", "phone", "model"},
+    "i18n": {"errors", "phone", "model", "segments"},
     "http": RULES | {"i18n", "tokens", "verifier"},
     "api": RULES | {"http", "i18n", "lines", "sync", "verifier"},
     "web": RULES | {"api", "http", "i18n"},

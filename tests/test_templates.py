@@ -43,6 +43,7 @@ URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout"
     "script": "/phone/static/phone_verify.js",
     "brand_style": "/phone/static/brand.css",
     "mount": "/phone/",
+    "onward": "/account/",
 }
 NO_BRAND = Brand()
 CSRF = '<input type="hidden" name="csrf_token" value="made-up">'
@@ -61,6 +62,7 @@ CODE = CodePage(
     "code",
     "+98 ••••••••00",
     "Example Shop",
+    id="made-up",
     lead=PAGE["lead_code"],
     code_length=6,
     expires_in=180,
@@ -71,16 +73,36 @@ CODE = CodePage(
     asks_remember=True,
 )
 VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••••00")
-INBOUND = replace(CODE, kind="inbound_call", is_call=True, code_length=None, dial=DIAL, dial_spoken="+98 21 0000 0000")
-OVER = CodePage("over", "+98 ••••••••00", "Example Shop", "expired", next=NEXT, error=PAGE["expired_code"])
+INBOUND = replace(
+    CODE,
+    kind="inbound_call",
+    is_call=True,
+    code_length=None,
+    dial=DIAL,
+    dial_help=PAGE["dial_help"],
+    dial_spoken="+98 21 0000 0000",
+)
+OVER = CodePage(
+    "over",
+    "+98 ••••••••00",
+    "Example Shop",
+    "expired",
+    "made-up",
+    next=NEXT,
+    error=PAGE["expired_code"],
+    choices=[RING],
+)
 
 PAGES = {
     "login": ("login.html", LOGIN),
     "login, one way": ("login.html", replace(LOGIN, choices=[SMS], next="")),
-    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", status=400)),
+    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", invalid=True)),
+    "login, signed in": ("login.html", replace(LOGIN, state="signed_in", user_hint="+98 ••••••••00")),
+    "login, signed in without a number": ("login.html", replace(LOGIN, state="signed_in", next="")),
+    "login, signed out": ("login.html", replace(LOGIN, notice=PAGE["signed_out"])),
     "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
     "code": ("code.html", CODE),
-    "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", status=422)),
+    "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", invalid=True)),
     "code, sent again": ("code.html", replace(CODE, notice="Code resent.", resend_in=60, resend_text="60 seconds")),
     "code, held back": ("code.html", replace(CODE, dial=DIAL, dial_spoken="+98 21 0000 0000")),
     "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
@@ -93,7 +115,7 @@ PAGES = {
     "over, exhausted": ("code.html", replace(OVER, state="exhausted", error=PAGE["exhausted"])),
     "over, cancelled": ("code.html", replace(OVER, state="cancelled", error=PAGE["cancelled"])),
     "over, failed": ("code.html", replace(OVER, state="failed", error=PAGE["cannot_send"])),
-    "over, blocked": ("code.html", replace(OVER, state="blocked", error=PAGE["too_many"], status=429)),
+    "over, blocked": ("code.html", replace(OVER, state="blocked", error=PAGE["too_many"])),
     "no answer": ("code.html", CodePage("over", "", "", "unavailable", error=PAGE["unavailable"], status=503)),
     "code, number in full": (
         "code.html",
@@ -121,14 +143,14 @@ PAGES = {
         replace(LOGIN, number=NumberHelp("0912 345 6789", local=True, region="IR"), choices=[SMS, *MORE]),
     ),
     "verify": ("verify.html", VERIFY),
-    "verify, done": ("verify.html", replace(VERIFY, next="", notice=PAGE["number_confirmed"])),
+    "verify, done": ("verify.html", replace(VERIFY, next="", state="verified", notice=PAGE["number_confirmed"])),
     "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
-    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", status=400)),
-    "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"], status=409)),
+    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", invalid=True)),
+    "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"])),
     "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False, must_sign_in=True)),
     "verify, must sign in": (
         "verify.html",
-        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again.", status=403),
+        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again."),
     ),
     "verify, current number first": ("verify.html", replace(VERIFY, may_change=False)),
     "verify, number of this session": (
@@ -137,11 +159,11 @@ PAGES = {
     ),
     "verify, no number, refused": (
         "verify.html",
-        replace(VERIFY, phone_hint="", error=PAGE["invalid_phone"], status=400),
+        replace(VERIFY, phone_hint="", error=PAGE["invalid_phone"], invalid=True),
     ),
     "verify, no number, must sign in": (
         "verify.html",
-        replace(VERIFY, phone_hint="", may_change=False, must_sign_in=True, error=PAGE["sign_in_again"], status=403),
+        replace(VERIFY, phone_hint="", may_change=False, must_sign_in=True, error=PAGE["sign_in_again"]),
     ),
     "verify, not configured, no number": (
         "verify.html",
@@ -152,7 +174,14 @@ PAGES = {
     "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
 #: Used by several pages.
-PARTS = ("change_link.html", "choices.html", "method_icon.html", "number.html", "remember.html")
+PARTS = (
+    "change_link.html",
+    "choices.html",
+    "method_icon.html",
+    "number.html",
+    "other_methods.html",
+    "remember.html",
+)
 every_page = pytest.mark.parametrize("kind", PAGES)
 every_template = pytest.mark.parametrize("name", NAMES)
 
@@ -551,6 +580,12 @@ def test_inbound_call_shows_link_qr_and_button_and_is_polled():
     assert parts.find("input", name="called", value="1")
     assert not parts.find("input", name="code")
     assert parts.find("div", **{"data-pv-poll": "/phone/v1/verifications/made-up"})
+
+
+@pytest.mark.parametrize("render", [by_django, by_jinja])
+def test_what_the_caller_hears_stands_below_the_line(render) -> None:
+    text = render("code.html", replace(INBOUND, dial_help="The call is answered by an announcement. Wait for it."))
+    assert '<p class="pv-help">The call is answered by an announcement. Wait for it.</p>' in text
 
 
 def test_verified_number_leaves_one_button():

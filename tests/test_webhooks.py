@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -19,7 +20,7 @@ import urllib3
 
 from phone_verify.sandbox import SandboxServer
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Wait
+from phone_verify.sandbox.phones import Wait
 from phone_verify.sandbox.protocols import PROVIDERS
 
 from .clients import Browser, HttpCarrier
@@ -291,3 +292,27 @@ def test_concurrent_webhooks_and_polls_have_one_effect(site: Site) -> None:
 def test_each_number_is_routed_to_a_reaching_provider(site: Site) -> None:
     claim = site.claim()
     assert site.wait_of(claim.phone).provider == site.driver
+
+
+@pytest.mark.parametrize("framework", ["django", "flask"])
+def test_misrouted_or_unknown_webhook_is_in_the_sites_log(
+    framework: str, sandbox: SandboxServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    address, port = sandbox.url.removeprefix("http://"), free_port()
+    settings = {
+        **SETTINGS,
+        "sms": f"ssms://user:pass@{address}?tls=off",
+        "inbound_call": f"ssms://KEY@{address}?tls=off",
+        "webhook_secret": SECRET,
+    }
+    env = environment(framework, tmp_path, None, settings)
+    with gunicorn(framework, env, workers=1, port=port) as url:
+        claim = Site(url, sandbox, "ssms").claim()
+        assert claim.site.hook(claim.told()) == (200, "OK")
+        assert claim.site.hook({"abonent": claim.phone, "uid": "5"}, driver="ssms-2") == (200, "OK")
+        assert claim.status == "sent"
+    printed = capsys.readouterr().err
+    assert "a call was reported to ssms, but ssms-2 carries incoming calls" in printed
+    assert "a webhook for ssms-2 was ignored" in printed
+    assert "parameters: abonent, uid" in printed
+    assert claim.phone[1:] not in printed

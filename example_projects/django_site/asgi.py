@@ -3,10 +3,12 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
-application = get_asgi_application()
+# Serves static files too, which a real site leaves to its web server.
+application = ASGIStaticFilesHandler(get_asgi_application())
 
 from first_start import make_tables  # noqa: E402 - needs a Django that is set up
 

@@ -43,6 +43,21 @@ def make_tables() -> None:
     connections.close_all()
 
 
+def make_staff(password: str | None) -> None:
+    """Create the user `staff` with all permissions and this password; nothing without a password."""
+    if not password:
+        return
+    from django.contrib.auth import get_user_model
+    from django.db import connections
+
+    with _alone():
+        user, _ = get_user_model().objects.get_or_create(username="staff")
+        user.is_staff = user.is_superuser = True
+        user.set_password(password)
+        user.save()
+    connections.close_all()
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     from django.db import connection

@@ -6,6 +6,8 @@ SECRET_KEY       default: generated once in var/secret_key
 ALLOWED_HOSTS    separated by commas; default: the loopback names
 DEBUG            1 for a developer's site
 ASK_NAME         1: new users complete the form of forms.py
+STAFF_PASSWORD   creates the user "staff" for /admin/ with this password; for a demo
+LOG_LEVEL        default: INFO
 """
 
 import os
@@ -33,9 +35,12 @@ ALLOWED_HOSTS = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "").sp
 ]
 
 INSTALLED_APPS = [
+    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.messages",
     "django.contrib.sessions",
+    "django.contrib.staticfiles",
     "django_otp",
     "phone_verify_django",
     "phone_verify_django.otp",
@@ -50,9 +55,13 @@ MIDDLEWARE = [
     "phone_verify_django.middleware.PhoneSessionMiddleware",
     "django_otp.middleware.OTPMiddleware",
     "phone_verify_django.otp.middleware.PhoneFactorMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
-AUTHENTICATION_BACKENDS = ["phone_verify_django.backends.PhoneBackend"]
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",  # the admin's form for user name and password
+    "phone_verify_django.backends.PhoneBackend",
+]
 ROOT_URLCONF = "urls"
 WSGI_APPLICATION = "wsgi.application"
 TEMPLATES = [
@@ -64,6 +73,8 @@ TEMPLATES = [
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "texts.in_templates",
             ]
         },
     }
@@ -117,13 +128,17 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "root": {"handlers": ["console"], "level": "INFO"},
-    "loggers": {"django": {"handlers": [], "level": "INFO"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("LOG_LEVEL") or "INFO"},
+    "loggers": {"django": {"handlers": [], "level": "NOTSET"}},
 }
 
 # The visitor's browser chooses one of these; the pages and messages of phone_verify use it too.
 LANGUAGES = [("en", "English"), ("fa", "فارسی"), ("ru", "Русский"), ("ar", "العربية")]
 LANGUAGE_CODE = "en"
+LANGUAGE_COOKIE_NAME = "language"
+
+STATIC_URL = "static/"
+STATICFILES_DIRS = [FOLDER / "static"]
 
 USE_TZ = True
 TIME_ZONE = "UTC"

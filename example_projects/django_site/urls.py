@@ -1,7 +1,10 @@
 """The URLs of the site: its pages, and those of phone_verify under /phone/."""
 
 import views
+from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.views.generic import RedirectView
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -11,4 +14,7 @@ urlpatterns = [
     path("second-factor/", views.second_factor, name="second_factor"),
     path("second-factor/add/", views.add_device, name="add_device"),
     path("phone/", include("phone_verify_django.urls")),
+    path("language/", include("django.conf.urls.i18n")),
+    path("admin/", admin.site.urls),
+    path("favicon.ico", RedirectView.as_view(url=static("icon.svg"))),
 ]

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from flask import Blueprint, render_template
+from flask import Blueprint, current_app, render_template
 
 from phone_verify_flask import last_phone_check, phone_verified_required, recent_phone_check_required
 
@@ -13,6 +13,12 @@ pages = Blueprint("pages", __name__)
 def home():
     """Show the signed-in user."""
     return render_template("home.html")
+
+
+@pages.get("/favicon.ico")
+def icon():
+    """Serve the icon to browsers that ask for the traditional name."""
+    return current_app.send_static_file("icon.svg")
 
 
 @pages.get("/profile")

@@ -7,10 +7,12 @@ import os
 
 import settings
 from accounts import Accounts
-from flask import Flask, abort, current_app, request
+from flask import Flask, abort, current_app, render_template, request
 from flask_login import LoginManager
 from flask_wtf import CSRFProtect
+from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 from pages import pages
+from texts import language
 
 from phone_verify_flask import PhoneVerify
 
@@ -31,7 +33,12 @@ def create_app(environ=os.environ):
     phone_verify.user_for_phone(accounts.user_for_phone)
     phone_verify.set_phone_for_user(accounts.set_phone)
 
+    # Our base.html extends the library's, which has the same name.
+    library = PrefixLoader({"library": PackageLoader("phone_verify_flask")})
+    app.jinja_loader = ChoiceLoader([app.jinja_loader, library])
+    app.register_blueprint(language)
     app.register_blueprint(pages)
+    app.register_error_handler(404, not_found)
     return app
 
 
@@ -42,6 +49,11 @@ def refuse_unknown_hosts():
     """
     if not settings.is_allowed(request.host, current_app.config["ALLOWED_HOSTS"]):
         abort(400)
+
+
+def not_found(error):
+    """Show the page for an unknown address."""
+    return render_template("not_found.html"), 404
 
 
 application = create_app()

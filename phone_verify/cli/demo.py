@@ -7,6 +7,7 @@ that the identically named modules of the two sites do not conflict.
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import signal
@@ -22,9 +23,19 @@ from types import FrameType, TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from ..sandbox import SandboxServer
+from ..sandbox import Sandbox, SandboxServer
+from ..sandbox.phones import Message, PhoneCall
 
 _START_SECONDS = 60.0
+_PORTS_TO_TRY = 100
+#: Limits that a demo does without.
+_QUOTAS = (
+    "SENDS_PER_HOUR",
+    "SENDS_PER_HOUR_PER_ADDRESS",
+    "SENDS_PER_HOUR_PER_PREFIX",
+    "SENDS_PER_HOUR_TOTAL",
+    "WRONG_PER_HOUR_PER_ADDRESS",
+)
 _FOLDERS = {"django": "django_site", "flask": "flask_site"}
 
 
@@ -79,8 +90,11 @@ class Demo:
         site_ports: Mapping[str, int],
         say: Callable[[str], object] = print,
         check: Callable[[], object] = lambda: None,
+        verbose: bool = False,
     ) -> None:
         self._port, self._site_ports, self._say, self._check = port, site_ports, say, check
+        self._verbose, self._printed = verbose, 0
+        self.staff_password = secrets.token_urlsafe(9)
         self._sites: dict[str, subprocess.Popen[bytes]] = {}
         self._data: tempfile.TemporaryDirectory[str] | None = None
         self._sandbox: SandboxServer | None = None
@@ -88,10 +102,7 @@ class Demo:
     @property
     def url(self) -> str:
         """Return the URL of the page that shows the sites next to the handsets."""
-        sites: dict[str, str] = {}
-        for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
-            sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
-        return f"{self.sandbox.url}/beside?{urlencode(sites)}"
+        return f"{self.sandbox.url}/demo"
 
     @property
     def sandbox(self) -> SandboxServer:
@@ -111,7 +122,7 @@ class Demo:
             if _answers(port):
                 raise DemoError(f"port {port} is in use; choose another one with --{name}-port")
         try:
-            self._sandbox = SandboxServer(port=self._port).start()
+            self._sandbox = SandboxServer(Sandbox(demo=self._page), port=self._port).start()
         except OSError:
             raise DemoError(f"port {self._port} is in use; choose another one with --port") from None
         try:
@@ -123,6 +134,9 @@ class Demo:
             for name, url in self.site_urls.items():
                 self._await(name)
                 self._say(f"{name.capitalize():6} site    {url}/")
+            if "django" in self._sites:
+                url, password = self.site_urls["django"], self.staff_password
+                self._say(f"Django admin   {url}/admin/  (user: staff, password: {password})")
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -146,13 +160,33 @@ class Demo:
             self._data.cleanup()
 
     def wait(self) -> None:
-        """Run until `check` raises an exception. Raise `DemoError` if a site has stopped."""
+        """Run until `check` raises an exception, and print what arrives at the handsets. Raise
+        `DemoError` if a site has stopped.
+        """
         while all(site.poll() is None for site in self._sites.values()):
             self._check()
+            self.print_arrivals()
             time.sleep(0.1)
         self._check()  # a terminal sends its signals to the sites as well
         ended = ", ".join(name for name, site in self._sites.items() if site.poll() is not None)
         raise DemoError(f"the {ended} site has stopped; see its output above")
+
+    def print_arrivals(self) -> None:
+        """Print the codes and calls that reached the handsets since the last time."""
+        arrivals: list[tuple[int, str]] = []
+        for handset in self.sandbox.sandbox.network.handsets():
+            items: tuple[Message | PhoneCall, ...] = (*handset.messages, *handset.calls)
+            arrivals += [(item.id, _arrival(handset.phone, item)) for item in items if item.id > self._printed]
+        for number, line in sorted(arrivals):
+            self._printed = number
+            self._say(line)
+
+    @property
+    def _page(self) -> str:
+        sites: dict[str, str] = {}
+        for name, url, number in zip(self.site_urls, self.site_urls.values(), ("", "2"), strict=True):
+            sites |= {f"site{number}": f"{url}/", f"name{number}": name.capitalize()}
+        return f"/beside?{urlencode({**sites, 'tour': 1})}"
 
     def _start(self, name: str, folder: Path, data: Path) -> subprocess.Popen[bytes]:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("PHONE_VERIFY_")}
@@ -163,12 +197,15 @@ class Demo:
             "DATABASE_URL": f"sqlite:///{data / name}.sqlite3",
             "SECRET_KEY": secrets.token_urlsafe(48),
             "PHONE_VERIFY_PUBLIC_URL": self.site_urls[name],
-            "PHONE_VERIFY_SITE_NAME": f"{name.capitalize()} demo",
-            # A demo visitor makes many attempts; a real site keeps the defaults.
-            "PHONE_VERIFY_SENDS_PER_HOUR": "100",
-            "PHONE_VERIFY_SENDS_PER_HOUR_PER_PREFIX": "1000",
+            "PHONE_VERIFY_SITE_NAME": f"{name.capitalize()} example",
+            # All visitors of a demo, and its tests, share one address; a real site keeps the defaults.
+            **{f"PHONE_VERIFY_{quota}": "0" for quota in _QUOTAS},
             "PHONE_VERIFY_RESEND_AFTER": "15",
+            "PHONE_VERIFY_FRAME_ANCESTORS": self.sandbox.url,
+            "LOG_LEVEL": "INFO" if self._verbose else "ERROR",
         }
+        if name == "django":
+            environment["STAFF_PASSWORD"] = self.staff_password
         if name == "flask":
             environment["PHONE_VERIFY_STORE"] = f"sqlite:///{data / 'verifications.sqlite3'}"
         command = [
@@ -191,6 +228,25 @@ class Demo:
             if time.monotonic() > end:
                 raise DemoError(f"the {name} site did not respond within {_START_SECONDS:.0f} seconds")
             time.sleep(0.1)
+
+
+def next_free_port(first: int, taken: Iterable[int] = ()) -> int:
+    """Return the first port from `first` on that is neither in use nor in `taken`."""
+    for port in range(first, first + _PORTS_TO_TRY):
+        if port not in taken and not _answers(port):
+            try:
+                socket.create_server(("127.0.0.1", port)).close()
+            except OSError:
+                continue
+            return port
+    raise DemoError(f"the ports from {first} to {first + _PORTS_TO_TRY - 1} are in use")
+
+
+def boxed(*lines: str) -> str:
+    """Return the lines in a box."""
+    width = max(map(len, lines))
+    middle = [f"│ {line:{width}} │" for line in lines]
+    return "\n".join((f"╭─{'─' * width}─╮", *middle, f"╰─{'─' * width}─╯"))
 
 
 def example_projects() -> Path:
@@ -220,15 +276,29 @@ def serve_site(folder: str, port: int, frame: str) -> None:
     """Serve one example site until terminated."""
     from werkzeug.serving import WSGIRequestHandler, make_server
 
-    class Quiet(WSGIRequestHandler):
-        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
-            return
+    level = os.environ.get("LOG_LEVEL", "ERROR")
 
+    class Handler(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            if level == "INFO":
+                super().log_request(code, size)
+
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     os.chdir(folder)
     sys.path.insert(0, folder)
     from wsgi import application  # type: ignore[import-not-found]
 
-    make_server("127.0.0.1", port, framed(application, frame), threaded=True, request_handler=Quiet).serve_forever()
+    make_server("127.0.0.1", port, framed(application, frame), threaded=True, request_handler=Handler).serve_forever()
+
+
+def _arrival(phone: str, item: Message | PhoneCall) -> str:
+    if isinstance(item, Message):
+        what = "Telegram message" if item.channel == "telegram" else "SMS"
+    elif item.direction == "out":
+        return f"{phone}  called {item.number}"
+    else:
+        what = f"Missed call from {item.number or 'a hidden number'}"
+    return f"{phone}  {what}, code {item.code}" if item.code else f"{phone}  {what}"
 
 
 def _answers(port: int) -> bool:

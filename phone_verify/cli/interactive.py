@@ -14,8 +14,8 @@ from datetime import timedelta
 from typing import Protocol
 
 from ..drivers.base import Driver, Polls
-from ..i18n.texts import spoken
-from ..lines import claim_of
+from ..i18n.texts import PAGE, dial_help, spoken
+from ..lines import claim_of, served_by
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
@@ -181,7 +181,7 @@ class _Session:
         if record.code_source is CodeSource.NONE and record.line is not None:
             say(f"Call this number from {record.phone.hint} (via {record.driver}):")
             self._show_line(record.line)
-            say(f"The call is free and ends by itself. {expires}.")
+            say(f"{expires}.")
             if not isinstance(self._verifier.drivers.get(record.driver), Polls):
                 say(
                     f"{record.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
@@ -207,7 +207,10 @@ class _Session:
             say(f"The code has {record.code_length} digits.")
 
     def _show_line(self, line: PhoneNumber) -> None:
-        self._terminal.say(f"    {spoken(line)}\n{_qr(f'tel:{line.e164}')}")
+        announced = self._verifier.flows.router.announces(self._record.driver)
+        self._terminal.say(
+            f"    {spoken(line)}\n{_qr(f'tel:{line.e164}')}\n{PAGE[dial_help(line, announced=announced)]}"
+        )
 
     def _check(self, typed: str) -> None:
         with self._terminal.busy("Checking the code…"):
@@ -261,7 +264,7 @@ class _Session:
         record = self._record
         match record.state:
             case Status.VERIFIED:
-                channel, driver = record.served_by
+                channel, driver = served_by(record)
                 how = f"by {channel.label} via {driver} (assurance: {record.assurance})"
                 self._terminal.say(f"Verified {record.phone.hint} {how}.", Mark.OK)
             case Status.EXPIRED:

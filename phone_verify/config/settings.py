@@ -131,7 +131,9 @@ class Settings:
             raise ConfigurationError(f"{PREFIX}TRUSTED_PROXIES must be 0 or more")
         seconds: dict[str, Any] = {name: _seconds(name, given[name]) for name in _SECONDS if name in given}
         allowed = _list("allowed_regions", given)
+        purposes = read_purposes(_list("purposes", given))
         policy = Policy(
+            code_limits=purposes.limits,
             region=_text("region", given),
             allowed_regions=frozenset(allowed) if allowed else None,
             **{**numbers, **seconds},
@@ -153,7 +155,7 @@ class Settings:
             public_url=public_url,
             site_name=_text("site_name", given) or (host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
-            purposes=read_purposes(_list("purposes", given)),
+            purposes=purposes,
             frame_ancestors=[_frame_ancestor(word) for word in _list("frame_ancestors", given)],
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),

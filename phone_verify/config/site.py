@@ -39,6 +39,7 @@ def build_site(
     webhook_path: Callable[[str, str], str] | None = None,
     transport: Transport | None = None,
     clock: Callable[[], datetime] | None = None,
+    ticks: Callable[[], float] = time.monotonic,
     production: bool = True,
     listeners: Sequence[Listener] = (),
     in_thread: InThread | None = None,
@@ -55,7 +56,6 @@ def build_site(
     keys = settings.secret_keys or list(framework_keys)
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
     keyring = Keyring(keys, settings.tag_key, production=production, source=source)
-    ticks = time.monotonic
     router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
     secrets = list(settings.webhook_secret or keyring.webhook_secrets)
 

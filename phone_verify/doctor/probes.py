@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 
 from ..config.stores import open_store
 from ..delivery import Delivery
-from ..drivers.base import Driver, ReportsAccount
+from ..drivers.base import Driver, ReportsAccount, ReportsMissing
 from ..drivers.reading import scrubbed
 from ..errors import ConfigurationError, FailureKind, ProviderError, StoreError, UnclearError
 from ..exchange import Exchange
@@ -108,7 +108,10 @@ def accounts(reading: Reading, transport: Transport, say: Say) -> Iterator[Findi
     for name, driver in reading.by_name.items():
         if isinstance(driver, ReportsAccount):
             say(f"Checking the account at {name}…")
-            yield _account(delivery, driver, driver.account(), reading.settings_of(driver))
+            account = _account(delivery, driver, driver.account(), reading.settings_of(driver))
+            yield account
+            if isinstance(driver, ReportsMissing) and account.level is Level.OK:
+                yield from _missing(delivery, driver, driver.missing(), reading.settings_of(driver))
         elif not driver.is_local:
             says = f"{name} cannot be checked without sending."
             yield Finding(
@@ -132,6 +135,19 @@ def _account(delivery: Delivery, driver: Driver, question: Exchange[ProviderAcco
         says = f"{driver.name}: the credential works, {balance}. Messages will be refused."
         return Finding(Level.WARNING, name, says, "Top up your account.", id="PV704")
     return Finding(Level.OK, "", f"{driver.name}: the credential works, {balance}.", id="PV705")
+
+
+def _missing(delivery: Delivery, driver: Driver, question: Exchange[str], name: str) -> Iterator[Finding]:
+    """Report what the account lacks for sending, or that it could not be queried."""
+    try:
+        lacks = run(delivery.converse(question, driver))
+    except (ProviderError, UnclearError) as error:
+        says = f"{driver.name}: what the account lacks for sending could not be checked: {error}."
+        yield Finding(Level.NOTE, name, says, "To test it: phone-verify send NUMBER", id="PV710")
+        return
+    if lacks:
+        advice = f"Add it in the provider's panel: see the page of {driver.scheme} in the documentation."
+        yield Finding(Level.WARNING, name, f"{driver.name}: {lacks}.", advice, id="PV709")
 
 
 def _refusals(driver: Driver, name: str) -> Mapping[FailureKind, tuple[Level, str, str, str]]:

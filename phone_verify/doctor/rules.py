@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
@@ -26,8 +27,8 @@ _WRITE_A_SEGMENT = f"Set it to the output of: {DRAW_WEBHOOK_SECRET}"
 #: The mount point in the documentation, used if no framework reports the actual one.
 _USUAL_MOUNT = "/phone"
 
-#: Texts in Persian, Russian and Arabic take at least two, with the origin-bound line.
-_MANY_SEGMENTS = 2
+#: The longest host with which every text fits in one SMS; a test of the texts checks it.
+_SHORT_HOST = 20
 
 #: How to configure a framework behind a proxy that ends TLS.
 _PROXY_ADVICE = {
@@ -90,7 +91,7 @@ def _practice(reading: Reading) -> Iterator[Finding]:
 def _short_codes(reading: Reading) -> Iterator[Finding]:
     planner = reading.planner
     ways = [(channel, driver) for channel, carriers in reading.drivers.items() for driver in carriers]
-    plans = [planner.plan(driver, channel) for channel, driver in ways]
+    plans = [planner.plan(driver, channel, "login") for channel, driver in ways]
     limits = f"{SHORT_ATTEMPTS} attempts and {SHORT_LIFE.total_seconds():.0f} seconds"
     if plans and all(plan.short for plan in plans):
         says = (
@@ -115,6 +116,10 @@ def _short_codes(reading: Reading) -> Iterator[Finding]:
             length = f"{plan.code_length} digits" if plan.code_length else "a length that the provider chooses"
             says = f"{driver.name} uses codes of {length}: each has {limits}."
             yield Finding(Level.NOTE, setting(channel), says, id="PV207")
+    for purpose, own in reading.settings.purposes.limits.items():
+        if own.code_length is not None and own.code_length < SHORT_BELOW:
+            says = f"Codes of {purpose} have {own.code_length} digits: each has {limits}."
+            yield Finding(Level.NOTE, setting("purposes"), says, id="PV210")
 
 
 def _keys(reading: Reading) -> Iterator[Finding]:
@@ -199,6 +204,28 @@ def _webhooks(reading: Reading) -> Iterator[Finding]:
             )
 
 
+def _one_account(reading: Reading) -> Iterator[Finding]:
+    """Report drivers of one account: the provider's webhooks reach only one of them."""
+    for one, other in combinations(reading.by_name.values(), 2):
+        if type(one) is not type(other) or one.base_url != other.base_url:
+            continue
+        calls = [driver for driver in (one, other) if driver in reading.drivers.get(Channel.INBOUND_CALL, ())]
+        names = dict.fromkeys([*reading.settings_of(one).split(" and "), *reading.settings_of(other).split(" and ")])
+        advice = "Remove one of the DSNs."
+        if len(names) > 1:
+            advice = f"Use the same DSN text in {' and '.join(names)}: the same text is one driver."
+        if one.credentials == other.credentials:
+            says = f"{one.name} and {other.name} are two drivers of one account: their DSNs have the same credential."
+        elif calls and not isinstance(one, Polls) and one.credentials.keys() != other.credentials.keys():
+            says = (
+                f"{one.name} and {other.name} may be two drivers of one account, by its key and by its login. "
+                f"Calls must then be reported to {calls[0].name}."
+            )
+        else:
+            continue
+        yield Finding(Level.WARNING, " and ".join(names), says, advice, id="PV411")
+
+
 def _webhook(reading: Reading, driver: Driver, *, alone: bool) -> Finding:
     """Report the webhook URL for this driver's provider."""
     known = reading.settings.webhook_secret or (reading.keyring.webhook_secrets if reading.keyring else ())
@@ -277,21 +304,24 @@ def _limits(reading: Reading) -> Iterator[Finding]:
 
 
 def _segments(reading: Reading) -> Iterator[Finding]:
-    """Report the cost of one message: operators count segments, and a longer name or host adds one."""
+    """Report the cost of one message: operators count segments, and a long name or host adds one."""
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
     if not any(driver.abilities[Channel.SMS].code_source is CodeSource.LOCAL for driver in drivers):
         return
     host = urlsplit(settings.public_url).hostname if settings.public_url else None
     write = message_writer(settings.site_name, host)
-    code = "0" * settings.policy.code_length
+    lengths = [limits.code_length or 0 for limits in settings.purposes.limits.values()]
+    code = "0" * max([settings.policy.code_length, *lengths])
     takes = {tag: segments(write(Channel.SMS, code, settings.policy.ttl, tag)).count for tag in LANGUAGES}
     counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
     says = f"SMS segments per message, each billed: {counted}."
-    if max(takes.values()) > _MANY_SEGMENTS:
-        advice = f"Set a shorter {setting('site_name')}; the host of {setting('public_url')} counts too."
-        yield Finding(Level.WARNING, setting("site_name"), says, advice, id="PV209")
-    else:
+    if max(takes.values()) == 1:
         yield Finding(Level.NOTE, "", says, id="PV209")
+    elif host:
+        says += f" With a host of up to {_SHORT_HOST} characters each is one."
+        yield Finding(Level.NOTE, setting("public_url"), says, id="PV209")
+    else:
+        yield Finding(Level.WARNING, setting("site_name"), says, f"Set a shorter {setting('site_name')}.", id="PV209")
 
 
 def _proxies(reading: Reading) -> Iterator[Finding]:
@@ -339,7 +369,7 @@ def _unserved(reading: Reading, fixed: TestNumber) -> Iterator[Finding]:
     phone, allowed = fixed.phone, reading.settings.policy.allowed_regions
     router, planner, regions = reading.router, reading.planner, setting("allowed_regions")
     routes = {channel: route for channel in reading.drivers if (route := router.route(channel, phone))}
-    plans = [planner.plan(route[0], channel) for channel, route in routes.items()]
+    plans = [planner.plan(route[0], channel, "login") for channel, route in routes.items()]
     lengths = {plan.code_length or 0 for plan in plans if plan.code_source is CodeSource.LOCAL}
     says = ""
     if phone.kind is PhoneKind.REFUSED:
@@ -392,6 +422,7 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _keys,
     _public_url,
     _webhooks,
+    _one_account,
     _regions,
     _limits,
     _segments,

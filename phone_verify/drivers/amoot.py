@@ -86,6 +86,8 @@ _REFUSALS: Mapping[FailureKind, Mapping[int, str]] = {
 }
 _NAMES = _SUCCESS | {number: name for names in _REFUSALS.values() for number, name in names.items()}
 _TROUBLES = {name: trouble for trouble, names in _REFUSALS.items() for name in names.values()}
+#: The docs name no status for a missing template; for a send, `Failed` is assumed to mean that.
+_SEND_TROUBLES = {**_TROUBLES, "Failed": FailureKind.CONFIGURATION}
 
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,3})")
 #: The only values of `DeliveryType` whose meaning is known, the first assumed: no table is
@@ -121,13 +123,22 @@ class Amoot(NationalDriver):
         """SMS with our code."""
         return _ABILITIES
 
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """The message and its state."""
+        return ("MessageID",), ("DeliveryType",)
+
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send the order's code by SMS."""
         code = our_code(order)
         # The server accepts 912… and 0912… (provider docs and sample programs); 912… is the older
         # of the two.
         fields = {"Mobile": self.written(order.phone), "CodeLength": str(len(code)), "OptionalCode": code}
-        parts = yield from self._ask("SendQuickOTP", fields)
+        parts = self._parts((yield from self._called("SendQuickOTP", fields)), _SEND_TROUBLES)
+        for part in parts:
+            # A code that arrives as a number may have lost its leading zeros.
+            if part.get("Code") not in (None, "") and str(part["Code"]).strip().zfill(len(code)) != code:
+                raise ProviderError(FailureKind.UNKNOWN, "a different code was sent")
         references = (reference_of(part.get("MessageID")) for part in reversed(parts))
         return Receipt(reference=next(filter(None, references), None))
 
@@ -158,15 +169,31 @@ class Amoot(NationalDriver):
         parts = yield from self._ask("AccountStatus", {})
         return ProviderAccount(amount_of(parts[0].get("RemaindCredit")), "IRR")  # their spelling
 
+    def missing(self) -> Exchange[str]:
+        """Query `PatternCodeList` for a template that `SendQuickOTP` can use: one with the OTP option.
+
+        Whether the operator has approved it cannot be determined: the docs have no table of a
+        template's own `Status`.
+        """
+        document = yield from self._called("PatternCodeList", {})
+        # A template's own `Status` is not an outcome.
+        self._parts({"Status": document.get("Status")} if isinstance(document, dict) else document)
+        templates = document.get("Data")
+        if not isinstance(templates, list):
+            raise UnclearError("amoot: the response has no list of templates")
+        if any(isinstance(item, dict) and item.get("IsOTP") is True for item in templates):
+            return ""
+        return "the panel has no template with the OTP option, so every message is refused"
+
     def _event(self, reference: str, kind: str) -> DeliveryReport:
         if kind in _DELIVERED:
             return DeliveryReport(reference, DeliveryState.DELIVERED)
         return DeliveryReport(reference, DeliveryState.OPEN, f"other ({self.redact(kind)})")
 
     def _ask(self, method: str, fields: Mapping[str, str]) -> Exchange[Sequence[Mapping[str, Any]]]:
-        """Call a method; return the response and the contents of its `Data`. Raises unless every
-        Status in it is a success.
-        """
+        return self._parts((yield from self._called(method, fields)))
+
+    def _called(self, method: str, fields: Mapping[str, str]) -> Exchange[Any]:
         url = f"{self.base_url}/rest/{method}"
         if self.auth == "form":
             response = yield HttpRequest.post_form(url, {"Token": self.token, **fields})
@@ -174,9 +201,12 @@ class Amoot(NationalDriver):
             response = yield HttpRequest.post_form(url, fields, {"Authorization": self.token})
         if not response.ok:
             raise trouble_of_status(response)
-        return self._parts(response.json())
+        return response.json()
 
-    def _parts(self, document: Any) -> Sequence[Mapping[str, Any]]:
+    def _parts(self, document: Any, troubles: Mapping[str, FailureKind] = _TROUBLES) -> Sequence[Mapping[str, Any]]:
+        """Return the response and the contents of its `Data`. Raises unless every Status in it is a
+        success.
+        """
         if not isinstance(document, dict):
             raise UnclearError("amoot: the response is not a JSON object")
         # The docs show `Data` as one object and as an array of objects; one public client reads the
@@ -188,7 +218,7 @@ class Amoot(NationalDriver):
         names = [self._name(status) for status in statuses]
         for name in names:
             if name is not None and name not in _SUCCESS.values():
-                raise ProviderError(_TROUBLES.get(name, FailureKind.UNKNOWN), name)
+                raise ProviderError(troubles.get(name, FailureKind.UNKNOWN), name)
         if not names or None in names:
             raise UnclearError("amoot: the response has no readable Status")
         return parts

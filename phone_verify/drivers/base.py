@@ -57,6 +57,8 @@ class Ability:
     fixed_length: int | None = None
     #: The provider's own lifetime of a code or line.
     cap: timedelta | None = None
+    #: Whether an announcement answers the call to a line; otherwise nobody answers, so it is free.
+    announced: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,11 @@ class Driver:
     def reaches(self, phone: PhoneNumber) -> bool:
         """Return whether the provider's number plan contains this phone."""
         return self.calling_codes is None or phone.calling_code in self.calling_codes
+
+    @property
+    def credentials(self) -> Mapping[str, str]:
+        """Return the credentials that are set, by name."""
+        return {name: value for form in self.credential_forms for name in form if (value := getattr(self, name))}
 
     @property
     def is_local(self) -> bool:
@@ -137,8 +144,8 @@ class Driver:
         """
         if not isinstance(words, str):
             return ""
-        secrets = {*tokens, *(getattr(self, name) for form in self.credential_forms for name in form)}
-        for spelling in {spelling for secret in secrets if secret for spelling in _spellings(secret)}:
+        secrets = {secret for secret in (*tokens, *self.credentials.values()) if secret}
+        for spelling in {spelling for secret in secrets for spelling in _spellings(secret)}:
             words = re.sub(re.escape(spelling), "…", words, flags=re.IGNORECASE)
         return scrubbed(words)
 
@@ -283,12 +290,22 @@ class ReadsWebhooks(Carrier, Protocol):
 
 
 @runtime_checkable
+class NamesParameters(Carrier, Protocol):
+    """Declares which parameters a readable webhook has, so that others can be reported."""
+
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """The required parameters, each as a list of alternative names."""
+        ...
+
+
+@runtime_checkable
 class ChecksRemotely(Carrier, Protocol):
     """Sends codes that the provider itself checks."""
 
-    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
-        """Return whether the code is right. Raises `ProviderError` or `UnclearError` if the
-        provider gives no verdict.
+    def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
+        """Return whether the code of the order with this reference is right. Raises `ProviderError` or
+        `UnclearError` if the provider gives no verdict.
         """
         ...
 
@@ -311,6 +328,20 @@ class TakesUserTokens(Carrier, Protocol):
 
 
 @runtime_checkable
+class TakesOptions(Carrier, Protocol):
+    """Accepts options with an order, from server code; no other driver receives them."""
+
+    @property
+    def order_options(self) -> Mapping[str, Option]:
+        """The options by name; `read` raises ValueError saying what to write."""
+        ...
+
+    def kept_options(self, reference: str) -> Mapping[str, Any]:
+        """Return the options of the order with this reference, for a resend."""
+        ...
+
+
+@runtime_checkable
 class ReportsDelivery(Carrier, Protocol):
     """Can query the delivery of an order."""
 
@@ -330,5 +361,16 @@ class ReportsAccount(Carrier, Protocol):
     def account(self) -> Exchange[ProviderAccount]:
         """Return the account of the credential. Raises `ProviderError` (configuration: it does not
         work) or `UnclearError`.
+        """
+        ...
+
+
+@runtime_checkable
+class ReportsMissing(Carrier, Protocol):
+    """Can query whether the site's account at the provider is set up for sending."""
+
+    def missing(self) -> Exchange[str]:
+        """Return what the account lacks, as a clause for the site's owner; empty if nothing. Nothing
+        is sent. Raises `ProviderError` or `UnclearError`.
         """
         ...

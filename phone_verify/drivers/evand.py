@@ -21,7 +21,7 @@ from ..model import Channel, CodeSource, Order, ProviderAccount, Receipt, is_tok
 from ..phone import PhoneNumber
 from .base import Ability, NationalDriver
 from .options import Dsn, Option
-from .reading import trouble_of_status
+from .reading import reference_of, trouble_of_status
 
 #: OAuth2's errors (RFC 6749, section 5.2) that no code and no number can cause, whichever the HTTP
 #: status.
@@ -59,6 +59,12 @@ def _field_name(text: str) -> str:
     return text
 
 
+def _event(text: str) -> str:
+    if reference_of(text) is None:
+        raise ValueError("write the id of the event: 1 to 64 printable ASCII characters without spaces")
+    return text
+
+
 def _prefix(text: str) -> str:
     if not _PREFIX.fullmatch(text):
         raise ValueError("write one word of printable ASCII, or nothing")
@@ -74,7 +80,7 @@ class Evand(NationalDriver):
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("client_id", "client_secret"),)
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
-        "event_id": Option("", example="1001"),
+        "event_id": Option("", _event, example="1001"),
         # No source shows the header; scripts for other resources of this API send only the token.
         "auth_prefix": Option("Bearer", _prefix),
         # The body of a send is cut off in the blog; this is the name that the grant uses.
@@ -82,6 +88,7 @@ class Evand(NationalDriver):
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
     takes_user_tokens: ClassVar[bool] = True
+    order_options: ClassVar[Mapping[str, Option]] = {"event_id": options["event_id"]}
 
     client_id: str = field(repr=False)
     client_secret: str = field(repr=False)
@@ -92,7 +99,7 @@ class Evand(NationalDriver):
     token_base_url: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        if not self.event_id.strip():
+        if not self.event_id:
             raise ValueError("option 'event_id' is required: write ?event_id= and the id of the event")
 
     @property
@@ -106,7 +113,22 @@ class Evand(NationalDriver):
         The user's own token is used if the order has one, else one of the site's. A driver is a
         value without clock or memory, so tokens are not cached: a cache would save a short request
         with each SMS, but add a shared secret with an expiry to track.
+
+        The send does not name the event. One that came with the order becomes its reference, because
+        the exchange names it.
         """
+        event = order.options.get("event_id")
+        try:
+            yield from self._ordered(order)
+        except UnclearError as error:
+            raise UnclearError(str(error), reference=event) from None
+        return Receipt(reference=event)
+
+    def kept_options(self, reference: str) -> Mapping[str, Any]:
+        """Return the event that came with the order."""
+        return {"event_id": reference}
+
+    def _ordered(self, order: Order) -> Exchange[None]:
         mobile = self.written(order.phone)
         tokens = [order.user_token or (yield from self._client_token())]
         response = yield self._send(mobile, tokens[-1])
@@ -117,18 +139,18 @@ class Evand(NationalDriver):
             response = yield self._send(mobile, tokens[-1])
         if not response.ok:
             raise self._send_refusal(response, *tokens)
-        return Receipt()
 
-    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+    def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
         """Return whether the provider issues a token for this code. The token is discarded: it
         opens the participant's account.
 
         Also False if the number belongs to no participant of the event; the provider does not
-        distinguish these.
+        distinguish these. The reference is the event that came with the order.
         """
+        event = reference or self.event_id
         response = yield self._grant(
             "event_mobile_verification",
-            {"mobile": self.written(phone), "mobile_verification_code": code, "event_id": self.event_id},
+            {"mobile": self.written(phone), "mobile_verification_code": code, "event_id": event},
         )
         if response.ok:
             if _token(response) is None:

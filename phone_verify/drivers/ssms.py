@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
@@ -100,11 +100,11 @@ _REJECTED = "645"
 #: applies.
 _SHORTEST_WAIT, _LONGEST_WAIT = 60, 300
 
-#: The text is free, a code in the calling number has three or four digits (public clients).
+#: The text is free, a code in the calling number has three or four digits (public clients). A call to
+#: a line hears "busy" (provider docs).
 _ABILITIES = {
     Channel.SMS: Ability(CodeSource.LOCAL),
     Channel.FLASH_CALL: Ability(CodeSource.LOCAL, shortest=4, longest=4),
-    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=_LONGEST_WAIT)),
 }
 
 #: Names of the webhook's parameters, assumed: those of the reply first, then common ones.
@@ -115,6 +115,7 @@ _ID = ("id_call", "id", "call_id")
 _LONGEST_XML = 64 * 1024
 _LONGEST_SENDER = 11
 _LONGEST_EXTERNAL_ID = 64
+_MOST_PARTS = 255  # 3GPP TS 23.040, 9.2.3.24.1
 _NUMBER = re.compile(r"-?[0-9]{1,6}")
 _DIGITS = re.compile(r"[0-9]{8,15}")
 _NATIONAL = re.compile(r"8?([0-9]{10})")
@@ -159,9 +160,11 @@ def _parameter(text: str) -> tuple[str, ...]:
 class Ssms(NationalDriver):
     """SMS, flash calls and inbound calls through the SSMS platform.
 
-    `call_protection` holds every SMS back until its phone has called a line, for the given number
-    of seconds; the code is still the proof. `hook_url` sends our webhook's URL with each wait, as
+    `call_protection` is the provider's waiting time for a call, in seconds. It holds every SMS back
+    until its phone has called a line (the code is still the proof), and is an upper limit for the
+    lifetime of an inbound call. `hook_url` sends our webhook's URL with each wait, as
     one public client does; the documented way is a setting in the provider's account.
+    `line_answer` is whether an announcement answers the call to a line.
     `webhook_caller`, `webhook_called` and `webhook_id` replace the assumed names.
     """
 
@@ -174,6 +177,7 @@ class Ssms(NationalDriver):
         "route": Option(None, _route),
         "format": Option("json", one_of("json", "xml")),
         "call_protection": Option(None, _wait),
+        "line_answer": Option("announcement", one_of("announcement", "none")),
         "priority": Option(None, one_of("1", "2", "3", "4")),
         "external_id": Option(None, _short_text(_LONGEST_EXTERNAL_ID)),
         "hook_url": Option(False, flag),
@@ -188,6 +192,7 @@ class Ssms(NationalDriver):
     route: str | None
     format: str
     call_protection: int | None
+    line_answer: str
     priority: str | None
     external_id: str | None
     hook_url: bool
@@ -206,7 +211,16 @@ class Ssms(NationalDriver):
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
         """Three channels: two with our codes, one without a code."""
-        return _ABILITIES
+        cap = timedelta(seconds=self.call_protection or _LONGEST_WAIT)
+        return {
+            **_ABILITIES,
+            Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=cap, announced=self.line_answer == "announcement"),
+        }
+
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """The caller, and the line or the id of the wait."""
+        return self.webhook_caller, (*self.webhook_called, *self.webhook_id)
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Send the text, ring from a number that ends in the code, or return the line to call."""
@@ -268,7 +282,7 @@ class Ssms(NationalDriver):
         wait = None if self.call_protection is None else str(self.call_protection)
         data = yield from self._pushed(order.phone, order.text or our_code(order), wait)
         line = _line_of(data.get("call_to_number")) if wait else None
-        return Receipt(reference=reference_of(data.get("id")), line=line)
+        return replace(_receipt_of(data), line=line)
 
     def _pushed(self, phone: PhoneNumber, text: str, wait: str | None) -> Exchange[Mapping[str, Any]]:
         options = {
@@ -284,8 +298,7 @@ class Ssms(NationalDriver):
 
     def _flash_call(self, order: Order) -> Exchange[Receipt]:
         fields = {"phone": self.written(order.phone), "text": our_code(order), "route": "pc"}
-        data = yield from self._ask("push_msg", fields)
-        return Receipt(reference=reference_of(data.get("id")))
+        return _receipt_of((yield from self._ask("push_msg", fields)))
 
     def _line(self, order: Order) -> Exchange[Receipt]:
         seconds = max(_SHORTEST_WAIT, math.ceil(order.ttl.total_seconds()))
@@ -359,6 +372,16 @@ def _number_of(err_code: object) -> int | None:
     """Parse a code given as string or integer; one client reads non-numbers as 0, which is wrong."""
     text = str(err_code) if type(err_code) is int and abs(err_code) < 10**6 else err_code
     return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text.strip()) else None
+
+
+def _receipt_of(data: Mapping[str, Any]) -> Receipt:
+    """Return the id, the segments and the price of a message; the currency is only in `get_profile`."""
+    parts, price = _number_of(data.get("n_raw_sms")), amount_of(data.get("credits"))
+    return Receipt(
+        reference=reference_of(data.get("id")),
+        parts=parts if parts is not None and 0 < parts <= _MOST_PARTS else None,
+        price=price if price is not None and price >= 0 else None,
+    )
 
 
 def _delivery_of(state: int, text: object) -> DeliveryState:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -83,6 +83,8 @@ class TelefonIp(NationalDriver):
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
         "sms": Option(False, flag),
+        # No source says what the caller hears: that nobody answers is assumed.
+        "line_answer": Option("none", one_of("announcement", "none")),
         "telegram_prefix": Option("8", one_of("8", "7")),
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"7"})
@@ -90,12 +92,19 @@ class TelefonIp(NationalDriver):
 
     token: str = field(repr=False)
     sms: bool
+    line_answer: str
     telegram_prefix: str
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
         """Four channels, each with a different kind of code."""
-        return _ABILITIES
+        line = replace(_ABILITIES[Channel.INBOUND_CALL], announced=self.line_answer == "announcement")
+        return {**_ABILITIES, Channel.INBOUND_CALL: line}
+
+    @property
+    def webhook_parameters(self) -> Sequence[Sequence[str]]:
+        """Whether a call arrived, the caller, and the order."""
+        return ("success",), ("phone",), ("id",)
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Return the line to call, place the flash call, or send our code."""

@@ -11,11 +11,12 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from ..codes import TAG_LENGTH
-from ..model import Outcome, Redeemed, Verification
+from ..lines import served_by
+from ..model import Outcome, Receipt, Redeemed, Verification
 from ..phone import PhoneNumber
 
 log = logging.getLogger("phone_verify")
@@ -25,10 +26,6 @@ OK = "ok"
 #: The outcome of an operation that failed because of the store or a bug.
 UNAVAILABLE = "unavailable"
 
-#: Seconds that the current operation has spent on providers. A context variable, so that concurrent
-#: operations do not mix.
-_provider_seconds: ContextVar[list[float] | None] = ContextVar("phone_verify_provider_seconds", default=None)
-
 
 @dataclass(frozen=True, slots=True)
 class VerificationEvent:
@@ -37,7 +34,8 @@ class VerificationEvent:
     `verb` is one of start, resend, check, poll, receive, cancel, redeem, or `short_codes_off`;
     `outcome` is `ok`, `unavailable`, or a value of `Reason`. Unknown fields are None: an operation
     on an unknown verification has no channel. Durations are seconds; `provider_seconds` is the part
-    of `seconds` spent on providers.
+    of `seconds` spent on providers. `parts` (SMS segments), `price` (a decimal number as text, which
+    JSON keeps exact) and `currency` are those of the order, if the provider reported them.
     """
 
     verb: str
@@ -50,6 +48,9 @@ class VerificationEvent:
     tag: str | None = None
     seconds: float = 0.0
     provider_seconds: float = 0.0
+    parts: int | None = None
+    price: str | None = None
+    currency: str | None = None
 
     def __str__(self) -> str:
         values = {name: value for name, value in asdict(self).items() if value is not None}
@@ -135,7 +136,7 @@ def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | N
 
 
 def _facts(record: Verification) -> dict[str, Any]:
-    channel, driver = record.served_by
+    channel, driver = served_by(record)
     return {
         "channel": str(channel),
         "driver": driver,
@@ -146,22 +147,51 @@ def _facts(record: Verification) -> dict[str, Any]:
     }
 
 
+@dataclass(slots=True)
+class ProviderUse:
+    """The time that one operation spent on providers, and the receipt of its order."""
+
+    seconds: float = 0.0
+    receipt: Receipt = field(default_factory=Receipt)
+
+    def added_to(self, event: VerificationEvent) -> VerificationEvent:
+        """Return the event with the time, the segments and the price."""
+        price = None if self.receipt.price is None else f"{self.receipt.price:f}"
+        return replace(
+            event,
+            provider_seconds=self.seconds,
+            parts=self.receipt.parts,
+            price=price,
+            currency=self.receipt.currency,
+        )
+
+
+#: The current operation's use of providers. A context variable, so that concurrent operations do
+#: not mix.
+_provider_use: ContextVar[ProviderUse | None] = ContextVar("phone_verify_provider_use", default=None)
+
+
 @contextmanager
-def collect_provider_time() -> Iterator[list[float]]:
-    """Collect the values passed to `record_provider_time` while the block runs."""
-    seconds: list[float] = []
-    token = _provider_seconds.set(seconds)
+def collect_provider_use() -> Iterator[ProviderUse]:
+    """Collect what is passed to `record_provider_time` and `record_receipt` while the block runs."""
+    use = ProviderUse()
+    token = _provider_use.set(use)
     try:
-        yield seconds
+        yield use
     finally:
-        _provider_seconds.reset(token)
+        _provider_use.reset(token)
 
 
 def record_provider_time(seconds: float) -> None:
     """Add a time spent on a provider, in seconds."""
-    collected = _provider_seconds.get()
-    if collected is not None:
-        collected.append(seconds)
+    if (use := _provider_use.get()) is not None:
+        use.seconds += seconds
+
+
+def record_receipt(receipt: Receipt) -> None:
+    """Record the receipt of the operation's order."""
+    if (use := _provider_use.get()) is not None:
+        use.receipt = receipt
 
 
 #: The allowed labels of a metric: few values, and no personal data.

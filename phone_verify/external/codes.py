@@ -151,7 +151,7 @@ class _ExternalCodes:
         return Receipt(code=self.code)
         yield HttpRequest.get("")  # unreachable: makes this a generator, as all exchanges are
 
-    def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+    def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
         right = self.is_right(code)
         if right is None:
             raise UnclearError("nothing was compared")

@@ -20,13 +20,18 @@ def cross_site(call: ApiRequest, public_url: str | None) -> ApiResponse | None:
     """
     if call.headers.get(HEADER):
         return None
+    if is_same_origin(call, public_url) is not False:
+        return None
+    return problem(403, "cross_site", "This request came from another site.")
+
+
+def is_same_origin(call: ApiRequest, public_url: str | None) -> bool | None:
+    """Return whether the browser reports that this request comes from our own site; None if it reports nothing."""
     fetch_site = call.headers.get("sec-fetch-site")
     if fetch_site is not None:
-        ours = fetch_site in ("same-origin", "none")
-    else:
-        origin = call.headers.get("origin")
-        ours = origin is None or _is_ours(origin, call.headers.get("host", ""), public_url)
-    return None if ours else problem(403, "cross_site", "This request came from another site.")
+        return fetch_site in ("same-origin", "none")
+    origin = call.headers.get("origin")
+    return None if origin is None else _is_ours(origin, call.headers.get("host", ""), public_url)
 
 
 def _is_ours(origin: str, host: str, public_url: str | None) -> bool:

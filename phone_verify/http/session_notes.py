@@ -17,6 +17,8 @@ from . import session_time
 
 #: A browser has at most this many verifications in progress.
 _MOST = 5
+#: The key of the pages' messages (`web.messages`), which can hold a number that was typed.
+MESSAGES = "messages"
 
 
 class Session(Protocol):
@@ -81,7 +83,7 @@ class Notes:
 
     def sign_out(self) -> None:
         """Drop every note."""
-        for name in ("started", "user", "signed_in_at", "numbers", "checked_at", "checked_number"):
+        for name in ("started", "user", "signed_in_at", "numbers", "checked_at", "checked_number", MESSAGES):
             self.session.pop(f"{self.prefix}{name}", None)
 
     @property

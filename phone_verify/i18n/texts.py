@@ -16,6 +16,7 @@ from importlib.resources import files
 
 from ..model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
+from ..segments import segments
 from .languages import ENGLISH, Language, named
 
 log = logging.getLogger("phone_verify")
@@ -67,6 +68,9 @@ _USUAL_SECONDS = {
     Channel.WHATSAPP: 10,
 }
 
+#: In place of the help above for a line that an announcement answers: whether it is free is known with the line.
+ANNOUNCED_HELP = "Call our number and wait for the announcement."
+
 #: The texts of the pages in every framework. A number, code or time follows a text without a final period.
 PAGE = {
     "login_title": "Sign in",
@@ -96,6 +100,8 @@ PAGE = {
     "confirm": "Confirm",
     "dial_number": "The number to call",
     "dial_help": "You'll hear a busy tone or the call will end by itself. It's free.",
+    "dial_help_announced": "The call is answered by an announcement. Wait for it.",
+    "dial_help_announced_free": "The call is answered by an announcement. Wait for it. It's free.",
     "dial_scan": "Scan this code with your phone to call.",
     "dial_qr": "QR code of the number to call",
     "copy_number": "Copy number",
@@ -140,6 +146,15 @@ PAGE = {
     "terms": "Terms of service",
     "privacy": "Privacy policy",
     "cost": "You'll get a text message or a call. Your carrier's rates may apply.",
+    "wait_code": "You can get a new code in {duration}.",
+    "wait_flash_call": "We can call you again in {duration}.",
+    "wait_inbound_call": "You can get a different number in {duration}.",
+    "page_stale": "This page was open too long. Please try again.",
+    "nothing_to_verify": "There's no code to enter right now. Enter your number to get one.",
+    "signed_in_as": "You are signed in as",
+    "signed_in": "You are signed in.",
+    "signed_out": "You have signed out.",
+    "cancel": "Cancel",
     "start_again": "Start over",
     "expired_code": "Your code has expired.",
     "expired_call": "The time to call has run out.",
@@ -201,6 +216,7 @@ class Texts:
         self.page: Mapping[str, str] = {key: catalogue.gettext(text) for key, text in PAGE.items()}
         self.reasons: Mapping[Reason, str] = {reason: catalogue.gettext(text) for reason, text in REASONS.items()}
         self.channels: Mapping[Channel, str] = {channel: catalogue.gettext(text) for channel, text in CHANNELS.items()}
+        self.announced_help = catalogue.gettext(ANNOUNCED_HELP)
         self.channel_help: Mapping[Channel, str] = {
             channel: catalogue.gettext(text) for channel, text in CHANNEL_HELP.items()
         }
@@ -259,6 +275,10 @@ class Texts:
         """Return when to try again, as a sentence."""
         return self._gettext("Try again in {duration}.").format(duration=self.duration(span))
 
+    def wait_until(self, text: str, span: timedelta) -> str:
+        """Return a text of the pages with the time to wait."""
+        return self.page[text].format(duration=self.duration(span))
+
     def refusal(self, outcome: Outcome) -> str:
         """Return why an outcome was refused, with the attempts left or the time to wait; "" for a success."""
         if outcome.reason is None:
@@ -294,6 +314,12 @@ class Texts:
             )
         return text.format(site=site_name, code=code, count=self.language.number(minutes))
 
+    def short_message(self, code: str, site_name: str) -> str:
+        """Return the same in fewer characters: without the lifetime."""
+        if site_name:
+            return self._gettext("{code} is your {site} code. Don't share it.").format(site=site_name, code=code)
+        return self._gettext("{code} is your code. Don't share it.").format(code=code)
+
     def number_changed(self, site_name: str) -> str:
         """Return the SMS to the old number after a change of number."""
         if not site_name:
@@ -319,12 +345,19 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
     """Return the function that writes a message with a code, in the language of a locale or in English.
 
     If the site's public host is known, an SMS ends in exactly the origin-bound line `@host #code` (WICG,
-    "Origin-bound one-time codes"): phones fill in the code on that site only.
+    "Origin-bound one-time codes"): phones fill in the code on that site only. An SMS is shortened to one segment
+    if possible: first without the lifetime, then, if the host names the site, without the site's name.
     """
 
     def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
-        text = texts_in(named(locale or "") or ENGLISH).message(code, life, site_name)
-        return f"{text}\n\n@{host} #{code}" if channel is Channel.SMS and host else text
+        texts = texts_in(named(locale or "") or ENGLISH)
+        whole = texts.message(code, life, site_name)
+        if channel is not Channel.SMS:
+            return whole
+        names = (site_name, "") if host else (site_name,)
+        end = f"\n\n@{host} #{code}" if host else ""
+        messages = [text + end for text in (whole, *(texts.short_message(code, name) for name in names))]
+        return next((text for text in messages if segments(text).count == 1), messages[0])
 
     return write
 
@@ -401,6 +434,13 @@ def reason_text(outcome: Outcome) -> str:
     if outcome.reason is Reason.CLOSED and outcome.verification is not None:
         return end_text(outcome.verification)
     return REASONS[outcome.reason]
+
+
+def dial_help(line: PhoneNumber, *, announced: bool) -> str:
+    """Return the key in `PAGE` of what a caller of this line hears, and whether the call is free."""
+    if not announced:
+        return "dial_help"
+    return "dial_help_announced_free" if line.is_toll_free else "dial_help_announced"
 
 
 def end_text(record: Verification) -> str:

@@ -9,7 +9,8 @@ page, and has an API for tests (see `api`). It is independent of the drivers und
 
 from phone_verify.sandbox.app import Sandbox
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Habit, Network
+from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.phones import Habit
 from phone_verify.sandbox.scenario import Scenario, ScenarioError, load, read_scenario
 from phone_verify.sandbox.server import DEFAULT_PORT, SandboxServer, serve
 

@@ -3,7 +3,9 @@
     GET    /api/handsets                  all handsets with messages and calls, newest first
     POST   /api/handsets                  {"phone": "+989120000000"}: add one
     DELETE /api/handsets                  delete everything: handsets, waits and records
-    GET    /api/handsets/{phone}          one handset
+    GET    /api/handsets/{phone}          one handset; its "waits" are the lines that it is expected to call
+    DELETE /api/handsets/{phone}          delete it with its waits
+    DELETE /api/handsets/{phone}/{id}     delete one message or call
     GET    /api/handsets/{phone}/code     the newest code that arrived: {"id", "code", "channel", "provider"}.
                                           ?wait=SECONDS (at most 30) waits for one, ?after=ID requires one newer
                                           than that; 404 if none has arrived
@@ -27,7 +29,9 @@
                                           handsets and their automatic calls, webhooks, lines
     PUT    /api/scenario                  such a file, in YAML or JSON: apply this behaviour from now on.
                                           Handsets keep what they received
-    GET    /api/requests                  the last 200 requests to providers, newest first, secrets masked
+    GET    /api/webhooks/deliveries       the last 200 requests to webhooks, newest first, secrets masked
+    GET    /api/requests                  the last 200 requests to providers, newest first, secrets masked; "answer"
+                                          is the start of the response
     GET    /api/dispatches                what providers sent: "done", "failed", or "unknown" as yet
     GET    /api/events                    server-sent events: "change" whenever any of this may differ
 
@@ -37,7 +41,7 @@ too. Errors are `application/problem+json`. The sandbox accepts all credentials 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -47,8 +51,8 @@ from werkzeug.wrappers import Request, Response
 from phone_verify.sandbox.calls import Dialled
 from phone_verify.sandbox.faults import WAYS_TO_SPOIL, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
-from phone_verify.sandbox.network import Habit, Handset, Message, PhoneCall
 from phone_verify.sandbox.numbers import read_number
+from phone_verify.sandbox.phones import Habit, Handset, Message, PhoneCall, Wait
 from phone_verify.sandbox.problem import Problem, json_response
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.scenario import ScenarioError, load, present, read_scenario, scenario_of
@@ -73,14 +77,18 @@ class ControlRoute:
 
 def list_handsets(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
     now = sandbox.network.now()
-    return json_response({"handsets": [_handset(handset, now) for handset in sandbox.network.handsets()]})
+    network = sandbox.network
+    return json_response(
+        {"handsets": [_handset(handset, network.open_waits(handset.phone), now) for handset in network.handsets()]}
+    )
 
 
 def add_handset(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
     body = _object(request)
     phone = _phone(body.get("phone"))
     handset = sandbox.network.add_handset(phone)
-    return json_response(_handset(handset, sandbox.network.now()), HTTPStatus.CREATED)
+    shown = _handset(handset, sandbox.network.open_waits(phone), sandbox.network.now())
+    return json_response(shown, HTTPStatus.CREATED)
 
 
 def clear_handsets(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
@@ -93,7 +101,21 @@ def show_handset(sandbox: SandboxState, request: Request, path: Mapping[str, str
     handset = sandbox.network.handset(_phone(path["phone"]))
     if handset is None:
         raise Problem(HTTPStatus.NOT_FOUND, "handset not found")
-    return json_response(_handset(handset, sandbox.network.now()))
+    return json_response(_handset(handset, sandbox.network.open_waits(handset.phone), sandbox.network.now()))
+
+
+def remove_handset(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
+    if not sandbox.network.remove_handset(_phone(path["phone"])):
+        raise Problem(HTTPStatus.NOT_FOUND, "handset not found")
+    return Response(status=HTTPStatus.NO_CONTENT)
+
+
+def remove_item(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
+    written = path["id"]
+    item = int(written) if written.isascii() and written.isdecimal() and len(written) <= 12 else -1
+    if not sandbox.network.remove_item(_phone(path["phone"]), item):
+        raise Problem(HTTPStatus.NOT_FOUND, "message or call not found")
+    return Response(status=HTTPStatus.NO_CONTENT)
 
 
 def newest_code(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
@@ -211,6 +233,10 @@ def play_scenario(sandbox: SandboxState, request: Request, path: Mapping[str, st
     return json_response(present(sandbox).as_json())
 
 
+def list_deliveries(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
+    return json_response({"deliveries": [delivery.as_json() for delivery in sandbox.journal.deliveries()]})
+
+
 def list_requests(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
     return json_response({"requests": [entry.as_json() for entry in sandbox.journal.newest_first()]})
 
@@ -249,6 +275,8 @@ ROUTES = (
     ControlRoute("POST", "/api/handsets", add_handset),
     ControlRoute("DELETE", "/api/handsets", clear_handsets),
     ControlRoute("GET", "/api/handsets/<phone>", show_handset),
+    ControlRoute("DELETE", "/api/handsets/<phone>", remove_handset),
+    ControlRoute("DELETE", "/api/handsets/<phone>/<id>", remove_item),
     ControlRoute("GET", "/api/handsets/<phone>/code", newest_code),
     ControlRoute("POST", "/api/handsets/<phone>/dial", dial_number),
     ControlRoute("GET", "/api/faults", list_faults),
@@ -256,6 +284,7 @@ ROUTES = (
     ControlRoute("DELETE", "/api/faults", clear_faults),
     ControlRoute("GET", "/api/webhooks", list_webhooks),
     ControlRoute("PUT", "/api/webhooks", set_webhook),
+    ControlRoute("GET", "/api/webhooks/deliveries", list_deliveries),
     ControlRoute("GET", "/api/scenario", show_scenario),
     ControlRoute("PUT", "/api/scenario", play_scenario),
     ControlRoute("GET", "/api/requests", list_requests),
@@ -274,13 +303,22 @@ def _changes(sandbox: SandboxState) -> Iterator[str]:
         version = newer
 
 
-def _handset(handset: Handset, now: datetime) -> dict[str, object]:
+def _handset(handset: Handset, waits: Iterable[Wait], now: datetime) -> dict[str, object]:
     return {
         "phone": handset.phone,
         "added_at": handset.added_at.isoformat(),
         "messages": [_message(message) for message in handset.messages],
         "calls": [_call(call, now) for call in handset.calls],
         "habit": _habit(handset.habit),
+        "waits": [
+            {
+                "id": wait.id,
+                "provider": wait.provider,
+                "number": wait.line,
+                "expires_in": round((wait.expires_at - now).total_seconds(), 1),
+            }
+            for wait in waits
+        ],
     }
 
 

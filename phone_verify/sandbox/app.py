@@ -13,8 +13,8 @@ from werkzeug.wrappers import Request, Response
 from phone_verify.sandbox import api, page
 from phone_verify.sandbox.faults import spoilt
 from phone_verify.sandbox.guard import is_cross_site, is_known_host
-from phone_verify.sandbox.journal import MASK, Entry, masked
-from phone_verify.sandbox.network import Wait
+from phone_verify.sandbox.journal import MASK, Entry, masked, masked_answer
+from phone_verify.sandbox.phones import Wait
 from phone_verify.sandbox.problem import Problem
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.protocols.base import Answer, Provider, RefusedError, Route, UnreadableError, Visit
@@ -58,9 +58,9 @@ class Sandbox(SandboxState):
             endpoint, path = self._find(request)
             return endpoint(self, request, path)
         except Problem as problem:
-            return problem.answer
+            return _answer(request, problem)
         except HTTPException as error:
-            return Problem(HTTPStatus(error.code or 500), error.description or "").answer
+            return _answer(request, Problem(HTTPStatus(error.code or 500), error.description or ""))
 
     def _find(self, request: Request) -> tuple[Endpoint, Mapping[str, str]]:
         adapter = _url_map().bind_to_environ(request.environ)
@@ -82,7 +82,7 @@ class Sandbox(SandboxState):
         _refuse_cross_site(request)
         visit = Visit(provider, request, path, self.network, self.faults)
         answer = self._visited(visit, route)
-        self._journal(visit, route, None if visit.fault.hang else answer.status)
+        self._journal(visit, route, None if visit.fault.hang else answer)
         if visit.fault.delay:
             self._pause(visit.fault.delay)
         if visit.fault.hang:
@@ -118,8 +118,9 @@ class Sandbox(SandboxState):
         except UnreadableError:
             return visit.provider.refuse(visit, visit.provider.unreadable)
 
-    def _journal(self, visit: Visit, route: Route, status: int | None) -> None:
+    def _journal(self, visit: Visit, route: Route, answer: Answer | None) -> None:
         provider, request = visit.provider, visit.request
+        status = answer.status if answer else None
         path = route.path
         for name, value in visit.path.items():
             path = path.replace(f"<{name}>", MASK if name in provider.secrets else value[:100])
@@ -133,11 +134,24 @@ class Sandbox(SandboxState):
                 status=status,
                 headers={name: MASK if name == "Authorization" else value for name, value in headers.items()},
                 params=masked(visit.params, provider.secrets),
+                answer=_shown(answer, visit) if answer else None,
             )
         )
         self.network.touch()
         # The pattern, not the path: it contains neither token nor number.
         logger.info("%s %s %s -> %s", provider.name, request.method, route.path, status or "no answer")
+
+
+def _shown(answer: Answer, visit: Visit) -> str:
+    """Return the response as it is sent, without secrets."""
+    return spoilt(masked_answer(answer.text, answer.content_type, visit.provider.secrets), visit.fault.malformed)
+
+
+def _answer(request: Request, problem: Problem) -> Response:
+    """Return a problem as a page for a browser, else as JSON: programs do not ask for HTML by name."""
+    if any(kind == "text/html" for kind, _ in request.accept_mimetypes):
+        return page.problem_page(problem)
+    return problem.answer
 
 
 def _refuse_cross_site(request: Request) -> None:
@@ -146,7 +160,7 @@ def _refuse_cross_site(request: Request) -> None:
 
 
 def _paged(route: page.PageRoute) -> Endpoint:
-    return lambda sandbox, request, path: route.handler(request)
+    return lambda sandbox, request, path: route.handler(sandbox, request)
 
 
 def _controlled(route: api.ControlRoute) -> Endpoint:

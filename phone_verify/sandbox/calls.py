@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from phone_verify.sandbox.faults import NO_FAULT, Faults
-from phone_verify.sandbox.network import Network, Wait
+from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.phones import Wait
 from phone_verify.sandbox.protocols.base import Provider
 from phone_verify.sandbox.webhooks import AskUrl
 

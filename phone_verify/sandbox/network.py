@@ -11,9 +11,11 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal, TypeVar
+from typing import TypeVar
+
+from phone_verify.sandbox.phones import Channel, Dispatch, Habit, Handset, Held, Message, PhoneCall, Wait
 
 MAX_HANDSETS = 50
 MAX_ITEMS_PER_HANDSET = 50
@@ -24,132 +26,8 @@ MAX_LINES = 100
 #: How long a handset rings: a flash call is dropped before anyone would answer.
 RING = timedelta(seconds=10)
 
-Channel = Literal["sms", "telegram", "flash_call"]
-
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A text message that arrived at a handset."""
-
-    id: int
-    at: datetime
-    provider: str
-    channel: Channel
-    sender: str
-    text: str = field(repr=False)
-    code: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class PhoneCall:
-    """A call that a handset received (`in`) or made (`out`). `number` is the other end, empty when
-    hidden.
-    """
-
-    id: int
-    at: datetime
-    provider: str
-    direction: Literal["in", "out"]
-    number: str = field(repr=False)
-    code: str = field(repr=False)
-    rings_until: datetime
-    busy: bool = False
-
-    def ringing_for(self, now: datetime) -> float:
-        """Return how many seconds this call still rings, 0 when it has ended."""
-        return max(0.0, (self.rings_until - now).total_seconds())
-
-
-@dataclass(frozen=True, slots=True)
-class Habit:
-    """Automatic behaviour of a handset: it calls every line it is asked to call, this many seconds
-    later.
-    """
-
-    dials_after: float
-    #: The number shown in place of the handset's, or none.
-    caller: str | None = None
-    hidden: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Handset:
-    """A snapshot of a phone. Messages and calls are sorted newest first."""
-
-    phone: str
-    added_at: datetime
-    messages: tuple[Message, ...]
-    calls: tuple[PhoneCall, ...]
-    habit: Habit | None = None
-
-    @property
-    def newest_code(self) -> Message | PhoneCall | None:
-        """Return the newest item whose code the owner of this phone can read."""
-        everything: tuple[Message | PhoneCall, ...] = (*self.messages, *self.calls)
-        coded = [item for item in everything if item.code]
-        return max(coded, key=lambda item: item.id, default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """Something that a provider accepted for delivery, delivered or not, as in the provider's own
-    records.
-    """
-
-    id: int
-    provider: str
-    phone: str
-    channel: Channel
-    at: datetime
-    settled_at: datetime
-    arrived: bool
-    number: str = field(repr=False)
-    code: str = field(repr=False)
-
-    def state(self, now: datetime) -> Literal["done", "failed", "unknown"]:
-        """Return the state in a provider's report; `unknown` until it is settled."""
-        if now < self.settled_at:
-            return "unknown"
-        return "done" if self.arrived else "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A text that is delivered after its phone has called."""
-
-    sender: str
-    text: str = field(repr=False)
-    code: str = field(repr=False)
-    copies: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """A provider waits for `phone` to call `line`. `caller` is the actual caller: None before any
-    call, empty when hidden.
-    """
-
-    id: int
-    provider: str
-    phone: str
-    line: str
-    opened_at: datetime
-    expires_at: datetime
-    webhook: str | None = field(default=None, repr=False)
-    caller: str | None = None
-    held: Held | None = None
-
-    @property
-    def confirmed(self) -> bool:
-        """Return whether the expected phone itself has called."""
-        return self.caller == self.phone
-
-    def is_open(self, now: datetime) -> bool:
-        """Return whether a call would still count."""
-        return now < self.expires_at and not self.confirmed
 
 
 class _Memory:
@@ -233,6 +111,34 @@ class Network:
         with self._happened:
             newest_first = sorted(self._memories.items(), key=lambda item: item[1].order, reverse=True)
             return tuple(_snapshot(phone, memory) for phone, memory in newest_first)
+
+    def remove_handset(self, phone: str) -> bool:
+        """Delete a handset with its waits; return whether it existed."""
+        with self._happened:
+            existed = self._memories.pop(phone, None) is not None
+            for wait in [wait for wait in self._waits.values() if wait.phone == phone]:
+                del self._waits[wait.id]
+            self._changed()
+            return existed
+
+    def remove_item(self, phone: str, item_id: int) -> bool:
+        """Delete a message or call from a handset; return whether it existed."""
+        with self._happened:
+            memory = self._memories.get(phone)
+            if memory is None:
+                return False
+            before = len(memory.messages) + len(memory.calls)
+            memory.messages = deque((each for each in memory.messages if each.id != item_id), MAX_ITEMS_PER_HANDSET)
+            memory.calls = deque((each for each in memory.calls if each.id != item_id), MAX_ITEMS_PER_HANDSET)
+            self._changed()
+            return len(memory.messages) + len(memory.calls) < before
+
+    def open_waits(self, phone: str) -> tuple[Wait, ...]:
+        """Return the waits that a call of this phone would confirm, newest first."""
+        with self._happened:
+            now = self.now()
+            waits = tuple(wait for wait in reversed(self._waits.values()) if wait.phone == phone)
+        return tuple(wait for wait in waits if wait.is_open(now))
 
     def clear(self) -> None:
         """Delete all handsets, dispatches and waits."""

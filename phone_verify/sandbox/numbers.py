@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 _GROUPING = re.compile(r"[ \u00a0().\-]")
 _DIGITS = re.compile(r"(?P<prefix>\+|00)?(?P<digits>[0-9]{5,15})", re.ASCII)
+_BOUND_CODE = re.compile(r"#([0-9]{3,10})\s*$", re.ASCII)
+_HOST = re.compile(r"(?:https?://|@)\S+|\b[\w-]+(?:\.[\w-]+)+(?::[0-9]+)?", re.ASCII)
+_CODE = re.compile(r"(?<![0-9])[0-9]{3,10}(?![0-9])", re.ASCII)
 _E164_LENGTHS = range(8, 16)
 _LONGEST_WRITING = 40
 
@@ -64,6 +67,19 @@ class Plan:
 
 IRAN = Plan("98", trunk="0", leading="9")
 RUSSIA = Plan("7", trunk="8", leading="3456789")
+
+
+def code_in(text: str) -> str:
+    """Return the code in a message, or an empty string.
+
+    The last line `@host #code`, which phones fill in, is unambiguous. Otherwise the code is the
+    longest run of 3 to 10 digits outside host names and addresses, the first of equal ones: a
+    site's name can contain digits too.
+    """
+    _, _, last = text.rstrip().rpartition("\n")
+    if bound := _BOUND_CODE.search(last):
+        return bound[1]
+    return max(_CODE.findall(_HOST.sub(" ", text)), key=len, default="")
 
 
 def read_number(written: object) -> str | None:

@@ -4,6 +4,7 @@ API.
 
 import html
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ from werkzeug.wrappers import Request, Response
 from phone_verify.sandbox import api
 from phone_verify.sandbox.guard import local_site
 from phone_verify.sandbox.problem import Problem
+from phone_verify.sandbox.state import SandboxState
 
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -23,12 +25,17 @@ _POLICY = (
 )
 
 
+#: One call in the documentation of the test API: method, path, and a text that may continue in
+#: further lines.
+_API_CALL = re.compile(r"^    ([A-Z]+) +(/\S+) +(.+(?:\n {20,}.+)*)", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class PageRoute:
     """One URL that a browser may open."""
 
     path: str
-    handler: Callable[[Request], Response]
+    handler: Callable[[SandboxState, Request], Response]
     method: str = "GET"
 
 
@@ -41,14 +48,21 @@ class Site:
     url: str
 
 
-def handsets(request: Request) -> Response:
+def handsets(sandbox: SandboxState, request: Request) -> Response:
     """The handsets alone."""
-    return _page("handsets.html", sites="", layout="alone", title="Handsets")
+    return _page("handsets.html", sites="", tour="", layout="alone", title="Handsets")
 
 
-def beside(request: Request) -> Response:
+def demo(sandbox: SandboxState, request: Request) -> Response:
+    """Redirect to the sites of the demo next to the handsets: a short URL to type."""
+    if not sandbox.demo:
+        raise Problem(HTTPStatus.NOT_FOUND, "no demo is running here")
+    return _harden(Response(status=HTTPStatus.FOUND, headers={"Location": sandbox.demo}))
+
+
+def beside(sandbox: SandboxState, request: Request) -> Response:
     """The handsets next to one or two sites on this machine: `site`, `site2`, and their names
-    `name`, `name2`.
+    `name`, `name2`. With `tour=1` three steps explain what to do.
     """
     sites = [site for number in ("", "2") if (site := _site(request, number))]
     if not sites:
@@ -56,29 +70,61 @@ def beside(request: Request) -> Response:
     return _page(
         "handsets.html",
         sites=_frames(sites),
+        tour=_read("tour.html") if request.args.get("tour") == "1" else "",
         layout="beside",
         title="Handsets next to the site",
         frame_sources=[site.origin for site in sites],
     )
 
 
-def about_api(request: Request) -> Response:
+def about_api(sandbox: SandboxState, request: Request) -> Response:
     """The documentation of the test API."""
-    text = html.escape((api.__doc__ or "").strip())
-    return _page("api.html", text=text, address=html.escape(request.host_url.rstrip("/")))
+    intro, calls, notes = (api.__doc__ or "").strip().split("\n\n")
+    return _page(
+        "api.html",
+        intro=_marked(intro),
+        calls="".join(
+            f"<dt><b>{method}</b> <code>{html.escape(path)}</code></dt><dd>{_marked(text)}</dd>"
+            for method, path, text in _API_CALL.findall(calls)
+        ),
+        notes=_marked(notes),
+        address=html.escape(request.host_url.rstrip("/")),
+    )
 
 
-def style(request: Request) -> Response:
+def problem_page(problem: Problem) -> Response:
+    """Return a problem as a page, for a browser."""
+    detail = problem.detail[:1].upper() + problem.detail[1:].rstrip(".") + "."
+    if problem.detail == "not found":  # the title says so already
+        detail = "There is nothing at this address."
+    response = _page("problem.html", title=html.escape(problem.status.phrase), detail=_marked(detail))
+    response.status_code = problem.status
+    if allow := problem.answer.headers.get("Allow"):
+        response.headers["Allow"] = allow
+    return response
+
+
+def style(sandbox: SandboxState, request: Request) -> Response:
     """The style sheet."""
     return _static("sandbox.css", "text/css")
 
 
-def script(request: Request) -> Response:
+def script(sandbox: SandboxState, request: Request) -> Response:
     """The script."""
     return _static("sandbox.js", "text/javascript")
 
 
-def icon(request: Request) -> Response:
+def requests_script(sandbox: SandboxState, request: Request) -> Response:
+    """The script of the requests."""
+    return _static("requests.js", "text/javascript")
+
+
+def tour_script(sandbox: SandboxState, request: Request) -> Response:
+    """The script of the tour."""
+    return _static("tour.js", "text/javascript")
+
+
+def icon(sandbox: SandboxState, request: Request) -> Response:
     """The icon of the page."""
     return _static("icon.svg", "image/svg+xml")
 
@@ -86,10 +132,14 @@ def icon(request: Request) -> Response:
 ROUTES = (
     PageRoute("/", handsets),
     PageRoute("/beside", beside),
+    PageRoute("/demo", demo),
     PageRoute("/api/", about_api),
     PageRoute("/static/sandbox.css", style),
     PageRoute("/static/sandbox.js", script),
+    PageRoute("/static/requests.js", requests_script),
+    PageRoute("/static/tour.js", tour_script),
     PageRoute("/static/icon.svg", icon),
+    PageRoute("/favicon.ico", icon),
 )
 
 
@@ -122,6 +172,12 @@ def _frames(sites: Sequence[Site]) -> str:
         '<a id="site-alone" target="_blank" rel="noopener">Open in new tab</a></div>'
         f"{''.join(frames)}</section>"
     )
+
+
+def _marked(text: str) -> str:
+    """Return a text as HTML: escaped, in one line, with `code` marked as such."""
+    joined = " ".join(html.escape(text, quote=False).split())
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", joined)
 
 
 def _page(name: str, *, frame_sources: Sequence[str] = (), **values: str) -> Response:

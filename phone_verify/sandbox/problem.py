@@ -29,7 +29,7 @@ class Problem(HTTPException):
         if allow:
             response.headers["Allow"] = allow
         super().__init__(detail, response)
-        self.answer = response
+        self.status, self.detail, self.answer = status, detail, response
 
 
 def json_response(body: object, status: HTTPStatus = HTTPStatus.OK) -> Response:

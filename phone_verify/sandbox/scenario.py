@@ -22,8 +22,8 @@ from typing import Any, cast
 
 from phone_verify.sandbox.faults import NO_FAULT, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
-from phone_verify.sandbox.network import Habit
 from phone_verify.sandbox.numbers import read_number
+from phone_verify.sandbox.phones import Habit
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.scenario_file import ScenarioFileError, read_yaml, write_yaml
 from phone_verify.sandbox.scenario_schema import WITH_LINES, problems_of

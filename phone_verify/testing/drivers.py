@@ -11,9 +11,9 @@
 
     about      what is special about it
     options    DSN options of this sample, added to `dsn`; none if absent
-    call       start (if absent), retry, poll, check, read, delivery or account
-    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token
-    reference  of the previous order, for retry, poll and delivery
+    call       start (if absent), retry, poll, check, read, delivery, account or missing
+    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token, options
+    reference  of the previous order, for retry, poll and delivery, and for check if it has one
     exchange   a list of {request, response, read}. request is what the driver must send: method,
                path (under the base path), and query, headers, form or json if they matter; if
                absent, any request matches. response is status, headers and body: JSON, or a string
@@ -22,7 +22,8 @@
     webhook    for read: method, query and form as the provider sends them
     expect     one of receipt, sighting, event (their fields, omitting those that are None; null is
                no event), delivery and account (likewise; delivery for read too), right (true or
-               false, for check), refusal (the name of the failure kind), unclear (true)
+               false, for check), missing (a text), refusal (the name of the failure kind), unclear
+               (true)
 
 Numbers and keys in samples are invented.
 """
@@ -49,10 +50,12 @@ from hypothesis import strategies as st
 from ..drivers.base import (
     ChecksRemotely,
     Driver,
+    NamesParameters,
     Polls,
     ReadsWebhooks,
     ReportsAccount,
     ReportsDelivery,
+    ReportsMissing,
     Retries,
     Starts,
     TakesUserTokens,
@@ -106,12 +109,12 @@ GARBAGE = {
     "half a surrogate pair": rb'{"message": "\ud800", "error": "\udfff"}',
 }
 
-Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | ProviderError | UnclearError
+Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | str | ProviderError | UnclearError
 
 #: What a sample of success expects, and therefore what is corrupted to make it fail.
-_SUCCESSES = {"receipt", "sighting", "right", "delivery", "account"}
+_SUCCESSES = {"receipt", "sighting", "right", "delivery", "account", "missing"}
 #: The calls that carry no order: after a lost response nothing is in doubt.
-_QUESTIONS = {"poll", "check", "delivery", "account"}
+_QUESTIONS = {"poll", "check", "delivery", "account", "missing"}
 
 
 def _with_every_sample(test: Callable[[Any, dict[str, Any]], None]) -> Callable[[Any], None]:
@@ -204,7 +207,7 @@ class DriverSuite:
         """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
-        for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount)):
+        for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount), ("missing", ReportsMissing)):
             own = [sample["expect"] for sample in contents if sample.get("call") == call]
             if isinstance(driver, role):
                 assert {call, "refusal"} <= {word for expect in own for word in expect}, call
@@ -280,6 +283,9 @@ class DriverSuite:
             assert isinstance(driver, ReadsWebhooks)
             event = driver.read(_webhook(sample["webhook"]))
             assert ({"event": None} if event is None else _told(event)) == expect
+            if event is not None and isinstance(driver, NamesParameters):
+                names = {name for name, _ in _webhook(sample["webhook"]).parameters}
+                assert not any(names.isdisjoint(alternatives) for alternatives in driver.webhook_parameters)
             return
         result, asked = overhear(self._call(driver, sample), _responses(sample))
         assert _told(result) == expect
@@ -341,7 +347,7 @@ class DriverSuite:
                     answers = chain(responses[:step], repeat(HttpResponse(status, {}, body)))
                     result, _ = overhear(self._call(driver, sample), answers)
                     assert result is not True
-                    assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount), name
+                    assert not isinstance(result, Receipt | DeliveryReport | ProviderAccount | str), name
                     assert not isinstance(result, Sighting) or result.state is not CallState.CALLED, name
 
     @_with_every_sample
@@ -428,6 +434,7 @@ class DriverSuite:
             text=content.get("text"),
             webhook_url=content.get("webhook_url"),
             user_token=content.get("user_token"),
+            options=content.get("options", {}),
         )
 
     def _call(self, driver: Driver, sample: Mapping[str, Any]) -> Exchange[Any]:
@@ -442,13 +449,16 @@ class DriverSuite:
                 assert isinstance(driver, ChecksRemotely)
                 order = self._order(sample["order"])
                 assert order.code is not None
-                return driver.check(order.phone, order.code)
+                return driver.check(order.phone, order.code, sample.get("reference"))
             case "delivery":
                 assert isinstance(driver, ReportsDelivery)
                 return driver.delivery(sample["reference"])
             case "account":
                 assert isinstance(driver, ReportsAccount)
                 return driver.account()
+            case "missing":
+                assert isinstance(driver, ReportsMissing)
+                return driver.missing()
             case _:
                 return _start(driver, self._order(sample["order"]))
 
@@ -503,6 +513,8 @@ class DriverSuite:
             case "account", ProviderAccount():
                 assert result.balance is None or result.balance.is_finite()
                 assert result.currency is None or re.fullmatch(r"[A-Z]{3}", result.currency)
+            case "missing", str():
+                assert result == scrubbed(result)
             case call, _:
                 raise AssertionError(f"{call} returned {result!r}")
 
@@ -616,6 +628,8 @@ def _told(result: object) -> dict[str, object]:
             return {"account": _plain(result)}
         case bool():
             return {"right": result}
+        case str():
+            return {"missing": result}
         case ProviderError():
             return {"refusal": str(result.trouble)}
         case UnclearError():
@@ -645,6 +659,9 @@ def _assert_sound_receipt(receipt: Receipt, code_source: CodeSource) -> None:
     assert receipt.caller_hint is None or re.fullmatch(r"\+?[0-9]{1,15}", receipt.caller_hint)
     assert not (receipt.caller_hint and receipt.code and receipt.caller_hint.endswith(receipt.code))
     assert receipt.code is None or "code" not in repr(receipt)
+    assert receipt.parts is None or receipt.parts > 0
+    assert receipt.price is None or (receipt.price.is_finite() and receipt.price >= 0)
+    assert receipt.currency is None or re.fullmatch(r"[A-Z]{3}", receipt.currency)
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

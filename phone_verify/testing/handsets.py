@@ -13,8 +13,8 @@ from ..sandbox import Habit, SandboxServer, load, read_scenario
 from ..sandbox.calls import Dialled
 from ..sandbox.faults import Fault, Faults, read_fault
 from ..sandbox.journal import Entry
-from ..sandbox.network import Message, PhoneCall
 from ..sandbox.numbers import read_number
+from ..sandbox.phones import Message, PhoneCall
 from ..sandbox.protocols import PROVIDERS
 
 #: How many seconds a test waits for a code that is still on its way.

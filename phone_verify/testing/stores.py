@@ -31,7 +31,7 @@ from .. import limits
 from ..codes import Keyring, new_id
 from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
-from ..lines import LINE_REST, PAIR_REST, Claim, claim_of, number_to_call
+from ..lines import LINE_REST, PAIR_REST, Claim, claim_of, number_to_call, served_by
 from ..model import Assurance, Channel, CodeSource, IncomingCall, Request, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
@@ -385,7 +385,9 @@ class StorePromises(StoreCase):
         times = [opened.read_at, attached.read_at, windows[0] - timedelta(hours=1), spent.record.read_at]
         # A database on another machine may be off by a little, but not by a time zone.
         assert all(abs(time - before) < timedelta(minutes=2) for time in times)
-        assert times[0] <= times[1] <= times[3]
+        # A store may reuse the server's time for a tenth of a second.
+        slack = timedelta(seconds=0.1)
+        assert times[0] - slack <= times[1] <= times[3] + slack
 
     def test_record_past_its_end_has_expired(self, store: Store, clock: ManualClock) -> None:
         record = self.open(store, clock)
@@ -689,7 +691,7 @@ class StorePromises(StoreCase):
         assert (record.driver, record.reference, record.code_digest, record.code_length) == ("fake", "sms", RIGHT, 6)
         assert record.channel is (Channel.INBOUND_CALL if code_first else Channel.SMS)
         assert record.channel_of_code is Channel.SMS
-        assert record.served_by == (record.channel, "caller" if code_first else "fake")
+        assert served_by(record) == (record.channel, "caller" if code_first else "fake")
         assert (record.generation, number_to_call(record)) == (1, LINE)
         assert run(store.get(record.id, clock())) == record
 
@@ -702,7 +704,7 @@ class StorePromises(StoreCase):
         spent = self.spend(store, clock, record, RIGHT)
         assert isinstance(spent, Spent)
         assert (spent.verified, spent.record.assurance) == (True, Assurance.CODE)
-        assert spent.record.served_by == (Channel.SMS, "fake")
+        assert served_by(spent.record) == (Channel.SMS, "fake")
         event = IncomingCall(reference, None if reference else LINE, PHONE)
         assert self.call(store, clock, record, event, "caller") is None, "closed by the code"
         clock.move(LINE_REST.total_seconds())
@@ -711,7 +713,7 @@ class StorePromises(StoreCase):
         called = self.call(store, clock, record, event, "caller")
         assert called is not None
         assert (called.state, called.assurance) == (Status.VERIFIED, Assurance.CALLER_ID)
-        assert (called.by_pair, called.served_by) == (reference is None, (Channel.INBOUND_CALL, "caller"))
+        assert (called.by_pair, served_by(called)) == (reference is None, (Channel.INBOUND_CALL, "caller"))
         assert run(store.get(record.id, clock())) == called
         refused = self.spend(store, clock, record, RIGHT)
         assert isinstance(refused, Denied)

@@ -107,6 +107,7 @@ class Admission:
         self,
         sends: Sends,
         phone: PhoneNumber,
+        purpose: str,
         channels: Sequence[Channel],
         step: Callable[[Candidate], Awaitable[Verification | Denied]],
         budget: Budget,
@@ -127,12 +128,12 @@ class Admission:
         # Trusted devices are not affected, and short codes are withheld from sign-in only.
         closed = not sends.trusted and budget is Budget.SIGN_IN and self.limits.closes_short(counted.tally)
         long = not sends.trusted and self.limits.lengthens(counted.tally)
-        admitted = await self._first(phone, channels, step, found, closed=closed, long=long)
+        admitted = await self._first(phone, purpose, channels, step, found, closed=closed, long=long)
         if isinstance(admitted, Denied):
             await sends.uncount()
         return admitted
 
-    def route(self, channel: Channel, phone: PhoneNumber, *, long: bool = False) -> Sequence[Starts]:
+    def route(self, channel: Channel, phone: PhoneNumber, purpose: str, *, long: bool = False) -> Sequence[Starts]:
         """Return the drivers to try in order, or a test number in their place.
 
         A test number replaces them if codes on this channel come from us and have its length. On
@@ -142,7 +143,7 @@ class Admission:
         fixed = self._test_number(phone)
         if fixed is None or not drivers:
             return drivers
-        if not self._planner.plan(drivers[0], channel, long=long).fits(fixed.code):
+        if not self._planner.plan(drivers[0], channel, purpose, long=long).fits(fixed.code):
             return drivers
         return [fixed.standing_for(drivers[0])]
 
@@ -156,8 +157,9 @@ class Admission:
         short_closed = lock is not None
 
         def serves(channel: Channel) -> bool:
-            drivers = self.route(channel, record.phone)
-            return any(not (short_closed and self._planner.plan(driver, channel).short) for driver in drivers)
+            drivers = self.route(channel, record.phone, record.purpose)
+            plans = [self._planner.plan(driver, channel, record.purpose) for driver in drivers]
+            return any(not (short_closed and plan.short) for plan in plans)
 
         return [channel for channel in dict.fromkeys([*self._parts.router.channels, record.channel]) if serves(channel)]
 
@@ -170,6 +172,7 @@ class Admission:
     async def _first(
         self,
         phone: PhoneNumber,
+        purpose: str,
         channels: Sequence[Channel],
         step: Callable[[Candidate], Awaitable[Verification | Denied]],
         found: Verification | None,
@@ -179,13 +182,13 @@ class Admission:
     ) -> Admitted | Denied:
         denied = Denied(DenialReason.SHORT_CODES_CLOSED)
         for channel in channels:
-            route = self.route(channel, phone, long=long)
+            route = self.route(channel, phone, purpose, long=long)
             drivers = sorted(route, key=lambda driver: found is not None and driver.name != found.driver)
-            longer = [driver for driver in drivers if not self._planner.plan(driver, channel).short]
+            longer = [driver for driver in drivers if not self._planner.plan(driver, channel, purpose).short]
             for able in (drivers, longer):
                 if not able or (closed and able is drivers):
                     continue
-                plan = self._planner.plan(able[0], channel, long=long)
+                plan = self._planner.plan(able[0], channel, purpose, long=long)
                 record = await step(Candidate(channel, able[0], plan, short=len(longer) < len(able)))
                 if not isinstance(record, Denied):
                     return Admitted(record, channel, able, long=long)

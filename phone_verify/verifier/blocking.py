@@ -73,6 +73,7 @@ class Verifier:
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -83,13 +84,14 @@ class Verifier:
         from `remember_device`. `subject`: id of the signed-in user, who alone can redeem the proof
         unless the purpose is a sign-in. `owned`: the phone already belongs to that user.
         `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
-        token at the provider (evand).
+        token at the provider (evand). `options`: options of this order for the driver that declares
+        them (evand: `event_id`).
 
         Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
         or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
         record. Refusals: destination not allowed, not configured, channel unavailable, too many
         requests (with `retry_after`), delivery failed (with `cause`). Raises `StoreError`, and
-        `ValueError` for a malformed `user_token`.
+        `ValueError` for a malformed `user_token` and for an unknown or malformed option.
         """
         return run(
             self._flows.start(
@@ -104,6 +106,7 @@ class Verifier:
                 owned=owned,
                 by_client=by_client,
                 user_token=user_token,
+                options=options,
             )
         )
 

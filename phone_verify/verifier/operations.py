@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hmac
 import logging
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
@@ -21,10 +21,11 @@ from ..codes import binding_digest, new_id, new_secret, normalise
 from ..delivery import Undelivered
 from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
-from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_time, event_for
+from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
 from ..inbound import InboundCalls
 from ..lifecycle import AttemptResult, Opening, Spent, has_proof, redeem
 from ..limits import Answering, DenialReason, Denied
+from ..lines import served_by
 from ..model import (
     Channel,
     CodeSource,
@@ -69,13 +70,13 @@ def _operation(name: str) -> Callable[[_Flow[P, T]], _Flow[P, T]]:
             if not events.has_listeners:
                 return await flow(self, *args, **kwargs)
             phone = args[0] if args and isinstance(args[0], PhoneNumber) else None
-            with events.span(name), collect_provider_time() as waits:
+            with events.span(name), collect_provider_use() as use:
                 began, record = ticks(), VerificationEvent(name, UNAVAILABLE, phone=phone.hint if phone else None)
                 try:
                     result = await flow(self, *args, **kwargs)
                     record = event_for(name, result, phone, self.keyring.tag(phone) if phone else None)
                 finally:
-                    events.emit(replace(record, seconds=ticks() - began, provider_seconds=sum(waits)))
+                    events.emit(use.added_to(replace(record, seconds=ticks() - began)))
                 return result
 
         return wrapper
@@ -122,6 +123,7 @@ class AsyncVerifier(ServerOperations):
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
+        options: Mapping[str, str] | None = None,
     ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
@@ -136,13 +138,15 @@ class AsyncVerifier(ServerOperations):
         other clients cannot exhaust. `by_client` means that a visitor triggered this start rather
         than your code: a reserved share of the quotas that span phones is then not available.
         `user_token` is the user's token at the provider, for a driver that sends with it (evand);
-        other drivers do not receive it.
+        other drivers do not receive it. `options` are for the driver that declares them (evand:
+        `event_id`), in place of its DSN's.
 
         Refusals: destination not allowed, not configured, channel unavailable, too many requests,
         delivery failed. Raises `StoreError` if the store is unavailable and `ValueError` for a
-        malformed `user_token`.
+        malformed `user_token` and for an unknown or malformed option.
         """
         _require_token(user_token)
+        self._delivery.check_options(options or {})
         channel = None if channel is None else Channel(channel)
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
@@ -170,10 +174,10 @@ class AsyncVerifier(ServerOperations):
             return await self._store.open(opening, sends.of_phone, self._limits, self._now())
 
         channels = [channel] if channel else self.router.preferred
-        admitted = await self._admission.admit(sends, phone, channels, open_with, budget)
+        admitted = await self._admission.admit(sends, phone, purpose, channels, open_with, budget)
         if isinstance(admitted, Denied):
             return _throttled(admitted)
-        carried = await self._delivery.carry(admitted, bindings, again=False, user_token=user_token)
+        carried = await self._delivery.carry(admitted, bindings, again=False, user_token=user_token, options=options)
         if isinstance(carried, Undelivered):
             if carried.refused:
                 await sends.give_back(admitted.record)
@@ -209,7 +213,7 @@ class AsyncVerifier(ServerOperations):
             return self._outcome_for(found, Reason.CLOSED)
         others = (c for c in self.router.preferred if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
-        if not any(self._admission.route(c, found.phone) for c in channels):
+        if not any(self._admission.route(c, found.phone, found.purpose) for c in channels):
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         apart, reserved = found.purpose if owned or not by_client else None, found.trusted or not by_client
         sends = Sends(self._parts, found.phone, found.tag, apart, address, trusted=found.trusted, reserved=reserved)
@@ -227,7 +231,9 @@ class AsyncVerifier(ServerOperations):
                 self._now(),
             )
 
-        admitted = await self._admission.admit(sends, found.phone, channels, reopen_with, found.counts_as, found)
+        admitted = await self._admission.admit(
+            sends, found.phone, found.purpose, channels, reopen_with, found.counts_as, found
+        )
         if not isinstance(admitted, Denied):
             carried = await self._delivery.carry(admitted, [binding], again=True, user_token=user_token)
             if isinstance(carried, Undelivered):
@@ -394,7 +400,7 @@ class AsyncVerifier(ServerOperations):
         right: bool | None = None
         if isinstance(driver, ChecksRemotely):
             try:
-                right = await self._delivery.converse(driver.check(record.phone, code), driver)
+                right = await self._delivery.converse(driver.check(record.phone, code, record.reference), driver)
             except (ProviderError, UnclearError) as error:
                 log.warning("%s could not check a code: %s", driver.name, error)
         judged = await self._store.resolve_check(record.id, right, record.generation, answering, self._now())
@@ -465,7 +471,7 @@ def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
         phone=record.phone,
         purpose=record.purpose,
         service=record.service,
-        channel=record.served_by[0],
+        channel=served_by(record)[0],
         assurance=record.assurance,
         verification_id=record.id,
         verified_at=verified_at,

@@ -13,9 +13,8 @@ from ..i18n.languages import ENGLISH, Language
 from ..i18n.texts import Texts, example_number, texts_in
 from ..model import Channel
 from ..policy import Policy
+from .messages import Message, PageName
 
-#: The pages under the mount, by their names in redirects and templates.
-PageName = Literal["login", "code", "verify"]
 _CALLS = frozenset({Channel.FLASH_CALL.value, Channel.INBOUND_CALL.value})
 _TITLES = {
     "flash_call": "code_title_flash_call",
@@ -79,9 +78,12 @@ def number_help(policy: Policy, language: Language) -> NumberHelp:
     return NumberHelp(example_number(likely, national=False) or _NEUTRAL_EXAMPLE)
 
 
-def channel_choice(texts: Texts, channel: Channel, *, chosen: bool = False, recommended: bool = False) -> Choice:
-    """Return a channel as visitors choose it."""
-    label, help, time = texts.channels[channel], texts.channel_help[channel], texts.usual_time(channel)
+def channel_choice(
+    texts: Texts, channel: Channel, *, announced: bool = False, chosen: bool = False, recommended: bool = False
+) -> Choice:
+    """Return a channel as visitors choose it; `announced` is of a line that an announcement answers."""
+    help = texts.announced_help if announced else texts.channel_help[channel]
+    label, time = texts.channels[channel], texts.usual_time(channel)
     return Choice(channel.value, label, chosen, help, time, recommended)
 
 
@@ -89,13 +91,15 @@ def channel_choice(texts: Texts, channel: Channel, *, chosen: bool = False, reco
 class Page:
     """The fields of every page.
 
-    `status`, `headers` and `cookie` are the response's, `started` is the session's.
+    `invalid` is whether the `error` concerns what was typed into the page's field. `status`,
+    `headers` and `cookie` are the response's, `started` is the session's.
     """
 
     texts: Texts = field(default_factory=lambda: texts_in(ENGLISH), repr=False)
     next: str = ""
     error: str = ""
     notice: str = ""
+    invalid: bool = False
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     cookie: str | None = field(default=None, repr=False)
@@ -105,6 +109,11 @@ class Page:
     def text(self) -> Mapping[str, str]:
         """The texts that templates use by name."""
         return self.texts.page
+
+    @property
+    def query(self) -> str:
+        """Return the query of this page's own address."""
+        return _with_query("", {"next": self.next})
 
     @property
     def language(self) -> Language:
@@ -119,12 +128,18 @@ class LogoutPage(Page):
 
 @dataclass(frozen=True, slots=True)
 class LoginPage(Page):
-    """The page for entering the number."""
+    """The page for entering the number.
+
+    `state` is `enter`, or why there is nothing to enter: `signed_in`, or on the `verify` page
+    `verified`. `user_hint` is the masked number of a visitor who is signed in.
+    """
 
     choices: Sequence[Choice]
     phone: str = field(default="", repr=False)
     configured: bool = True
     number: NumberHelp = NumberHelp()
+    state: str = "enter"
+    user_hint: str = ""
     _lead_call: ClassVar[str] = "login_lead_call"
 
     @property
@@ -149,7 +164,7 @@ class LoginPage(Page):
     @property
     def refused(self) -> bool:
         """Whether the error concerns the number that was entered."""
-        return bool(self.error)
+        return self.invalid
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +182,6 @@ class VerifyPage(LoginPage):
     may_confirm: bool = True
     _lead_call: ClassVar[str] = "verify_lead_call"
 
-    @property
-    def refused(self) -> bool:
-        """Whether the error concerns a number that was entered, and not the current one."""
-        has_field = self.configured and self.may_change
-        return bool(self.error) and has_field and (bool(self.phone) or not self.phone_hint)
-
 
 @dataclass(frozen=True, slots=True)
 class SignOutOthers:
@@ -185,12 +194,14 @@ class CodePage(Page):
 
     `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or
     `over`. `state` is `sent`, or why the page is over: `expired`, `exhausted`, `verified`,
-    `cancelled`, `failed`, `blocked` or `unavailable`. `phone` is the full number if this session
-    entered it; otherwise the page shows `phone_hint`. `poll_path` is the API call, under the mount,
-    that returns the status. `begun_at` is the page that started the verification. `number` is the
-    full number if it would become the user's: such a page requires a confirmation, and no script
-    submits it. `asks_remember` puts a box on the page, ticked if `remember`: whether to stay signed
-    in on this device. `is_call` is whether the visitor calls.
+    `cancelled`, `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the
+    page sends it back as `verification`, so that no other tab's verification is meant. `phone` is
+    the full number if this session entered it; otherwise the page shows `phone_hint`. `poll_path`
+    is the API call, under the mount, that returns the status. `begun_at` is the page that started
+    the verification. `number` is the full number if it would become the user's: such a page
+    requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
+    ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
+    calls, `is_flash_call` whether the visitor is called.
     The phone number is shown between `lead` and `lead_end`.
     """
 
@@ -198,6 +209,7 @@ class CodePage(Page):
     phone_hint: str
     site_name: str
     state: str = "sent"
+    id: str = ""
     phone: str = field(default="", repr=False)
     lead: str = ""
     lead_end: str = ""
@@ -205,6 +217,7 @@ class CodePage(Page):
     caller_hint: str | None = None
     dial: Mapping[str, str] | None = None
     dial_spoken: str = ""
+    dial_help: str = ""
     expires_in: int = 0
     expires_text: str = ""
     resend_in: int = 0
@@ -216,6 +229,7 @@ class CodePage(Page):
     asks_remember: bool = False
     remember: bool = True
     is_call: bool = False
+    is_flash_call: bool = False
 
     @property
     def title(self) -> str:
@@ -226,10 +240,21 @@ class CodePage(Page):
         return self.text["change_title" if self.number else _TITLES.get(self.kind, "code_title")]
 
     @property
+    def query(self) -> str:
+        """Return the query of this page's own address."""
+        return _with_query("", {"verification": self.id, "next": self.next})
+
+    @property
+    def renewable(self) -> bool:
+        """Whether the page is over, and can start anew for the same number."""
+        return self.state in ("expired", "exhausted", "cancelled", "failed")
+
+    @property
     def restart(self) -> str:
         """Return the label of the main button of a page that is over."""
-        if self.state in ("expired", "exhausted"):
-            return self.text["new_call" if self.is_call else "new_code"]
+        if self.renewable:
+            label = "new_call" if self.is_call else "resend_flash_call" if self.is_flash_call else "new_code"
+            return self.text[label]
         return self.text[{"unavailable": "try_again", "blocked": "other_number"}.get(self.state, "start_again")]
 
     @property
@@ -263,24 +288,33 @@ class CodePage(Page):
 class Redirect:
     """Redirect to the page `to`, with the new cookie, the ids for the session, and `next` kept.
 
-    With `back` the user must sign in first and is then returned to that page.
+    `id` is the verification that the page `code` shows. `message` is for the session, until its page
+    is shown. `onward` leaves our pages: for `next`, or the site's page after a sign-in. With `back`
+    the user must sign in first and is then returned to that page.
     """
 
-    to: PageName
+    to: PageName | Literal["onward"]
     next: str = ""
     cookie: str | None = field(default=None, repr=False)
     back: PageName | None = None
     started: Sequence[str] | None = None
+    id: str = ""
+    message: Message | None = None
 
     def address(self, urls: Mapping[str, str]) -> str:
         """Return the URL to redirect to.
 
-        `urls` holds those of the pages, and the site's own sign-in page as `sign_in`, if any.
+        `urls` holds those of the pages, the site's own sign-in page as `sign_in`, if any, and its
+        page after a sign-in as `onward`.
         """
+        if self.to == "onward":
+            return self.next or urls["onward"]
         if self.back is None:
-            return _with_next(urls[self.to], self.next)
-        return _with_next(urls.get("sign_in") or urls[self.to], _with_next(urls[self.back], self.next))
+            return _with_query(urls[self.to], {"verification": self.id, "next": self.next})
+        back = _with_query(urls[self.back], {"next": self.next})
+        return _with_query(urls.get("sign_in") or urls[self.to], {"next": back})
 
 
-def _with_next(address: str, next: str) -> str:
-    return f"{address}{'&' if '?' in address else '?'}{urlencode({'next': next})}" if next else address
+def _with_query(address: str, fields: Mapping[str, str]) -> str:
+    query = urlencode({name: value for name, value in fields.items() if value})
+    return f"{address}{'&' if '?' in address else '?'}{query}" if query else address

@@ -17,20 +17,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
 from phone_verify.errors import StoreError
-from phone_verify.stores.rows.transactions import Statement
+from phone_verify.stores.rows.transactions import ReadStatements, Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
-from phone_verify.stores.rows.writes import (
-    CLOSED,
-    STORED,
-    CountAtOnce,
-    Counters,
-    DeleteExpired,
-    InsertVerification,
-    InsertVerificationCTE,
-    Start,
-    Table,
-    UpdateVerification,
-)
+from phone_verify.stores.rows.writes import STORED, Table, WriteStatements
 
 from ..models import CounterRow, PhoneRow, VerificationRow
 
@@ -149,8 +138,8 @@ class _Tables:
         return {Table.VERIFICATION: self.record, Table.PHONE: self.phone, Table.COUNTER: self.counter}[table]
 
 
-class ConnectionReads:
-    """The statements that read; see `ReadStatements`."""
+class ConnectionReads(ReadStatements):
+    """The statements that read, in one database."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         tables = _Tables(connection)
@@ -159,10 +148,10 @@ class ConnectionReads:
         counted = f"{', '.join(map(p.of, _COUNTED))}, {tables.version}"
         of_phone, this = f"{p.of('tag')} = %(of_phone)s", f"{r.of('id')} = %(this)s"
         names = ("tag", *_COUNTED)
-        self.hold: Statement = Prepared(p.upsert(names, [p.values(names)], ["tag"]))
-        self.time: Statement = Prepared(f"SELECT {now}")
+        self.hold = Prepared(p.upsert(names, [p.values(names)], ["tag"]))
+        self.time = Prepared(f"SELECT {now}")
         # This returns the time even if the phone has no row.
-        self.phone: Statement = Prepared(
+        self.phone = Prepared(
             f"SELECT {now}, {counted} FROM (SELECT 1 AS one) AS one LEFT JOIN {p.name} AS p ON {p.of('tag')} = %(this)s"
         )
         c = tables.counter
@@ -174,51 +163,62 @@ class ConnectionReads:
         either = f"FROM {r.name} AS r LEFT JOIN {p.name} AS p ON {of_phone} WHERE {this}"
         # The phone's row first, as everywhere, to avoid deadlocks.
         both = f"FROM {p.name} AS p JOIN {r.name} AS r ON {of_phone} WHERE {this} FOR UPDATE"
-        self.record: Statement = Prepared(f"SELECT {fields}, {counted} {either}")
-        self.held_record: Statement = Prepared(f"SELECT {fields}, {counted} {both}")
-        self.answer: Statement = Prepared(f"SELECT {fields}, {counted}, {answered} {either}")
-        self.held_answer: Statement = Prepared(f"SELECT {fields}, {counted}, {answered} {both}")
-        self.siblings: Statement = Prepared(
+        self.record = Prepared(f"SELECT {fields}, {counted} {either}")
+        self.held_record = Prepared(f"SELECT {fields}, {counted} {both}")
+        self.answer = Prepared(f"SELECT {fields}, {counted}, {answered} {either}")
+        self.held_answer = Prepared(f"SELECT {fields}, {counted}, {answered} {both}")
+        self.siblings = Prepared(
             f"SELECT {fields} FROM {r.name} AS r WHERE {r.of('tag')} = %(this)s AND {r.of('expires_at')} > %(since)s"
         )
 
 
-class ConnectionWrites:
-    """The statements that change; see `StatementFactory`."""
+class ConnectionWrites(WriteStatements):
+    """The statements that write, in one database."""
+
+    numbered_by_us = False
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__()
         self._tables = _Tables(connection)
         self._vendor = self._tables.vendor
+        self.at_once = self.guarded = self._vendor == "postgresql"
         # A purge never waits for locks.
         skips = connection.features.has_select_for_update_skip_locked
         self._skip_locked = " FOR UPDATE SKIP LOCKED" if skips else ""
-
-    @property
-    def at_once(self) -> bool:
-        return self._vendor == "postgresql"
-
-    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> UpdateVerification:
-        r, p = self._tables.record, self._tables.phone
-        this = f"{r.column('id')} = %(this)s"
-        if self._vendor != "postgresql":
-            tally = Prepared(self._tally(tallies)) if tallies else None
-            record = Prepared(f"UPDATE {r.name} SET {r.changes(names)} WHERE {this}")
-            return UpdateVerification(names, record, self._upsert_phone(), tally)
-        returning = f" RETURNING {_ASYNC_COMMIT}" if lazy else ""
-        tally_too = f", tally AS ({self._tally(tallies, held=True)})" if tallies else ""
-        return UpdateVerification(
-            names,
-            Prepared(
-                f"WITH held AS (UPDATE {p.name} AS p SET {p.changes(_COUNTED)} "
-                f"WHERE {p.of('tag')} = %(of_phone)s AND {self._as_read} RETURNING {p.of('tag')})"
-                f"{tally_too} UPDATE {r.name} SET {r.changes(names)} FROM held WHERE {this}{returning}"
-            ),
+        r, p, c = self._tables.record, self._tables.phone, self._tables.counter
+        names = ("tag", *_COUNTED)
+        self.write_phone = Prepared(p.upsert(names, [p.values(names)], _COUNTED))
+        self.insert = Prepared(f"INSERT INTO {r.name} ({r.columns(STORED)}) VALUES ({r.values(STORED)})")
+        name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
+        self.uncount = Prepared(
+            f"UPDATE {c.name} SET {counted} = {counted} - 1 "
+            f"WHERE {name} = %(this)s AND {ends_at} = %(then)s AND {counted} > 0"
+        )
+        self.erase_records, self.erase_phone = (
+            Prepared(f"DELETE FROM {t.name} WHERE {t.column('tag')} = %(this)s") for t in (r, p)
         )
 
-    def phone(self) -> Statement:
-        return self._upsert_phone()
+    def build_update(self, names: tuple[str, ...]) -> Statement:
+        return Prepared(self._update_text(names))
 
-    def _tally(self, count: int, *, held: bool = False) -> str:
+    def build_guarded_update(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> Statement:
+        p = self._tables.phone
+        tally = f", tally AS ({self._tally_text(tallies, held=True)})" if tallies else ""
+        returning = "" if durable else f" RETURNING {_ASYNC_COMMIT}"
+        return Prepared(
+            f"WITH held AS (UPDATE {p.name} AS p SET {p.changes(_COUNTED)} "
+            f"WHERE {p.of('tag')} = %(of_phone)s AND {self._as_read} RETURNING {p.of('tag')})"
+            f"{tally} {self._update_text(names, ' FROM held')}{returning}"
+        )
+
+    def build_tally(self, count: int) -> Statement:
+        return Prepared(self._tally_text(count))
+
+    def _update_text(self, names: Iterable[str], source: str = "") -> str:
+        r = self._tables.record
+        return f"UPDATE {r.name} SET {r.changes(names)}{source} WHERE {r.column('id')} = %(this)s"
+
+    def _tally_text(self, count: int, *, held: bool = False) -> str:
         """Return a statement that increases `count` counters, or restarts those that have expired.
 
         With `held`, for PostgreSQL, only if the CTE `held` has a row.
@@ -246,82 +246,7 @@ class ConnectionWrites:
             f"{ends_at} = CASE WHEN {ended} THEN {new_ends_at} ELSE {c.name}.{ends_at} END"
         )
 
-    def start(self, purged: Mapping[Table, int]) -> Start:
-        r = self._tables.record
-        held = InsertVerification(
-            self._upsert_phone(),
-            Prepared(f"UPDATE {r.name} SET {r.changes(CLOSED)} WHERE {r.column('id')} = %(this)s"),
-            Prepared(f"INSERT INTO {r.name} ({r.columns(STORED)}) VALUES ({r.values(STORED)})"),
-            [(self.old(table), most) for table, most in purged.items()],
-            numbered_by_us=False,
-        )
-        return Start(held, InsertVerificationCTE(Prepared(self._start(purged))) if self.at_once else None)
-
-    def old(self, table: Table) -> DeleteExpired:
-        t = self._tables[table]
-        rows, key = t.expired("%(most)s", locking=self._skip_locked), t.column(t.key)
-        if self._vendor == "mysql":  # does not support LIMIT inside IN
-            return DeleteExpired(Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows))
-        return DeleteExpired(Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"))
-
-    def counters(self, count: int) -> Counters:
-        c, numbers = self._tables.counter, range(count)
-        names = ", ".join(f"%(name{n})s" for n in numbers)
-        columns = ("name", "count", "ends_at")
-        name, counted, ends_at = map(c.column, columns)
-        empty = [f"%(name{n})s, 0, 0" for n in numbers]
-        full = [f"%(name{n})s, %(count{n})s, %(ends_at{n})s" for n in numbers]
-        return Counters(
-            hold=Prepared(c.upsert(columns, empty, ["name"])),
-            read=Prepared(
-                f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name} "
-                f"WHERE {name} IN ({names}) OR ({name} >= '{TALLY_FIRST}' AND {name} < '{TALLY_BEYOND}')"
-            ),
-            write=Prepared(c.upsert(columns, full, ["count", "ends_at"])),
-        )
-
-    def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
-        c, now = self._tables.counter, self._tables.time_given
-        name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
-        names = ", ".join(f"%(name{n})s" for n in range(quotas))
-        room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in range(quotas))
-        full = " OR ".join(f"({name} = %(gate{n})s AND {counted} >= %(most{n})s)" for n in range(gates))
-        allowed = f" AND NOT EXISTS (SELECT 1 FROM {c.name} WHERE ({full}) AND {ends_at} > {now})" if gates else ""
-        # Asynchronous commit is safe here: the later commit of the start, before anything is sent, waits for the disk.
-        return CountAtOnce(
-            Prepared(
-                f"WITH held AS (SELECT {name} FROM {c.name} WHERE ({room}) AND {ends_at} > {now} "
-                f"ORDER BY {name} FOR UPDATE) "
-                f"UPDATE {c.name} SET {counted} = {counted} + 1 "
-                f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {quotas}{allowed} "
-                f"RETURNING {name}, {ends_at}, {self._tables.now}, {_ASYNC_COMMIT}, "
-                + ", ".join(map(self._tables.tallied, SERIES))
-            )
-        )
-
-    def uncount(self) -> Statement:
-        c = self._tables.counter
-        name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
-        return Prepared(
-            f"UPDATE {c.name} SET {counted} = {counted} - 1 "
-            f"WHERE {name} = %(this)s AND {ends_at} = %(then)s AND {counted} > 0"
-        )
-
-    def erase(self) -> Sequence[Statement]:
-        tables = (self._tables.record, self._tables.phone)
-        return [Prepared(f"DELETE FROM {t.name} WHERE {t.column('tag')} = %(this)s") for t in tables]
-
-    def _upsert_phone(self) -> Statement:
-        p, names = self._tables.phone, ("tag", *_COUNTED)
-        return Prepared(p.upsert(names, [p.values(names)], _COUNTED))
-
-    @property
-    def _as_read(self) -> str:
-        """The condition that the phone's row has not changed since it was read."""
-        return f"{self._tables.version} = %(old_version)s"
-
-    def _start(self, purged: Mapping[Table, int]) -> str:
-        """Return a whole start as one statement, for PostgreSQL; it writes nothing after a concurrent step."""
+    def build_start(self, purged: Mapping[Table, int]) -> Statement:
         r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)
         counted = p.upsert(names, [p.values(names)], _COUNTED, " AS p")
         parts = [f"held AS ({counted} WHERE {self._as_read} RETURNING {self._tables.version} AS version)"]
@@ -332,4 +257,47 @@ class ConnectionWrites:
             rows = t.expired(str(most), mine, self._skip_locked)
             parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.column(t.key)} IN ({rows}))")
         start = f"INSERT INTO {r.name} ({r.columns(STORED)}) SELECT {r.values(STORED)} FROM held"
-        return f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)"
+        return Prepared(f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)")
+
+    def build_purge(self, table: Table) -> tuple[Statement, Statement | None]:
+        t = self._tables[table]
+        rows, key = t.expired("%(most)s", locking=self._skip_locked), t.column(t.key)
+        if self._vendor == "mysql":  # does not support LIMIT inside IN
+            return Prepared(f"DELETE FROM {t.name} WHERE {key} = %(this)s"), Prepared(rows)
+        return Prepared(f"DELETE FROM {t.name} WHERE {key} IN ({rows})"), None
+
+    def build_counters(self, count: int) -> tuple[Statement, Statement, Statement]:
+        c, numbers = self._tables.counter, range(count)
+        names = ", ".join(f"%(name{n})s" for n in numbers)
+        columns = ("name", "count", "ends_at")
+        name, counted, ends_at = map(c.column, columns)
+        empty = [f"%(name{n})s, 0, 0" for n in numbers]
+        full = [f"%(name{n})s, %(count{n})s, %(ends_at{n})s" for n in numbers]
+        read = (
+            f"SELECT {name}, {counted}, {ends_at}, {self._tables.now} FROM {c.name} "
+            f"WHERE {name} IN ({names}) OR ({name} >= '{TALLY_FIRST}' AND {name} < '{TALLY_BEYOND}')"
+        )
+        hold, write = c.upsert(columns, empty, ["name"]), c.upsert(columns, full, ["count", "ends_at"])
+        return Prepared(hold), Prepared(read), Prepared(write)
+
+    def build_count(self, quotas: int, gates: int) -> Statement:
+        c, now = self._tables.counter, self._tables.time_given
+        name, counted, ends_at = map(c.column, ("name", "count", "ends_at"))
+        names = ", ".join(f"%(name{n})s" for n in range(quotas))
+        room = " OR ".join(f"({name} = %(name{n})s AND {counted} < %(limit{n})s)" for n in range(quotas))
+        full = " OR ".join(f"({name} = %(gate{n})s AND {counted} >= %(most{n})s)" for n in range(gates))
+        allowed = f" AND NOT EXISTS (SELECT 1 FROM {c.name} WHERE ({full}) AND {ends_at} > {now})" if gates else ""
+        # Asynchronous commit is safe here: the later commit of the start, before anything is sent, waits for the disk.
+        return Prepared(
+            f"WITH held AS (SELECT {name} FROM {c.name} WHERE ({room}) AND {ends_at} > {now} "
+            f"ORDER BY {name} FOR UPDATE) "
+            f"UPDATE {c.name} SET {counted} = {counted} + 1 "
+            f"WHERE {name} IN ({names}) AND (SELECT count(*) FROM held) = {quotas}{allowed} "
+            f"RETURNING {name}, {ends_at}, {self._tables.now}, {_ASYNC_COMMIT}, "
+            + ", ".join(map(self._tables.tallied, SERIES))
+        )
+
+    @property
+    def _as_read(self) -> str:
+        """The condition that the phone's row has not changed since it was read."""
+        return f"{self._tables.version} = %(old_version)s"

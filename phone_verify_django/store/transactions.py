@@ -81,7 +81,7 @@ class ConnectionTransactionRunner:
     def writes(self) -> WriteStatements:
         """Return the statements that write, in the dialect of this database. Raises `StoreError`."""
         with _translate_errors():
-            return WriteStatements(ConnectionWrites(connections[self._using]))
+            return ConnectionWrites(connections[self._using])
 
     @cached_property
     def _reads(self) -> ConnectionReads:

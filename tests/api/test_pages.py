@@ -9,9 +9,12 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn, Site
+from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import pairs, with_pair
 from phone_verify.http.session_notes import with_id
+from phone_verify.model import Channel, Reason, Receipt
+from phone_verify.phone import PhoneNumber
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.web.flow import (
     CodePage,
@@ -29,7 +32,7 @@ from phone_verify.web.flow import (
     taken_phone,
 )
 from phone_verify.web.pages import Page
-from tests.core.harness import FLASH, OTHER_PHONE, PHONE, SMS, Driver, Harness, chat, flash, sms, wrong
+from tests.core.harness import FLASH, OTHER_PHONE, PHONE, SMS, Caller, Driver, Harness, chat, flash, sms, wrong
 
 
 class Visitor:
@@ -44,13 +47,27 @@ class Visitor:
     def call(self) -> ApiRequest:
         return ApiRequest("POST", "", cookie=self.cookie, started=self.started)
 
-    def login(self, channel: str = "") -> LoginPage | Redirect:
+    def login(self, channel: str = "") -> Redirect:
         answer = submit_login(self.site, self.call, {"phone": PHONE.e164, "channel": channel})
         self.keep(answer)
         return answer
 
-    def code(self, **form: str) -> CodePage | Redirect | SignIn | SetPhone | AskSite:
+    def code(self, **form: str) -> Redirect | SignIn | SetPhone | AskSite:
         return submit_code(self.site, self.call, form)
+
+    def followed(self, answer: object) -> Page:
+        """Return the page to which this redirect leads, with its message."""
+        assert isinstance(answer, Redirect)
+        self.keep(answer)
+        message = answer.message
+        assert message is None or (message.page, message.id) == (answer.to, answer.id)
+        page: Page | Redirect
+        if answer.to == "code":
+            page = show_code(self.site, self.call, answer.next, answer.id, message)
+        else:
+            page = {"login": show_login, "verify": show_verify}[answer.to](self.site, self.call, answer.next, message)
+        assert isinstance(page, Page)
+        return page
 
     def keep(self, answer: Page | Redirect) -> None:
         self.cookie = answer.cookie if answer.cookie is not None else self.cookie
@@ -149,7 +166,7 @@ def test_page_offers_the_channels_a_resend_accepts() -> None:
     assert offered() == ["flash_call", "telegram"]
     visitor.harness.fail(10)
     assert offered() == ["telegram"]
-    page = visitor.code(resend="1", channel="telegram")
+    page = visitor.followed(visitor.code(resend="1", channel="telegram"))
     assert isinstance(page, CodePage)
     assert [choice.value for choice in page.choices] == ["sms"]
     assert (len(ringing.orders), len(chatted.orders)) == (0, 1)
@@ -159,17 +176,19 @@ def test_wrong_code_shows_the_attempts_left() -> None:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
-    page = visitor.code(code=wrong(written.codes[0]))
+    page = visitor.followed(visitor.code(code=wrong(written.codes[0])))
     assert isinstance(page, CodePage)
-    assert (page.status, page.kind) == (422, "code")
+    assert (page.status, page.kind, page.invalid) == (200, "code", True)
     assert "4" in page.error
 
 
 def test_unconfigured_channel_is_refused_and_starts_nothing() -> None:
     written = sms()
-    page = Visitor(written).login("voice")
+    visitor = Visitor(written)
+    page = visitor.followed(visitor.login("voice"))
     assert isinstance(page, LoginPage)
-    assert page.status == 409
+    assert page.error == page.texts.reasons[Reason.CHANNEL_UNAVAILABLE]
+    assert (page.invalid, page.phone) == (False, PHONE.e164)
     assert written.orders == []
 
 
@@ -177,10 +196,11 @@ def test_locked_short_codes_stay_on_the_login_page() -> None:
     ringing = flash(*["1234"] * 4)
     visitor = Visitor(ringing, sms())
     visitor.harness.fail(10, FLASH)
-    page = visitor.login("flash_call")
+    page = visitor.followed(visitor.login("flash_call"))
     assert isinstance(page, LoginPage)
-    assert page.status == 409
-    assert isinstance(visitor.login("sms"), Redirect)
+    assert page.error == page.texts.reasons[Reason.CHANNEL_UNAVAILABLE]
+    assert [choice.value for choice in page.choices if choice.chosen] == ["flash_call"]
+    assert visitor.login("sms").to == "code"
     assert visitor.harness.verifier.get(*pairs(visitor.cookie)[0]).verification.channel is SMS  # type: ignore[union-attr]
 
 
@@ -233,8 +253,9 @@ class User(Visitor):
             present_counts=True,
         )
 
-    def verify(self, **form: str) -> VerifyPage | Redirect:
+    def verify(self, **form: str) -> Redirect:
         answer = submit_verify(self.site, self.call, form)
+        assert isinstance(answer, Redirect)
         self.keep(answer)
         return answer
 
@@ -250,7 +271,9 @@ def test_current_number_is_masked_and_confirmed_by_a_button() -> None:
     page = user.shown()
     assert page.phone_hint == PHONE.hint
     assert PHONE.e164 not in repr(page)
-    assert user.verify(confirm="1", next="/there") == Redirect("code", "/there", user.cookie, started=user.started)
+    assert user.verify(confirm="1", next="/there") == Redirect(
+        "code", "/there", user.cookie, started=user.started, id=user.started[0]
+    )
     assert [order.phone for order in written.orders] == [PHONE]
     answer = user.code(code=written.codes[0], next="/there")
     assert isinstance(answer, SetPhone)
@@ -284,17 +307,19 @@ def test_unreadable_current_number_blocks_a_change(stored: str) -> None:
     """Numbering plans change, and sites store numbers in national form: both are still the user's number."""
     written = sms()
     user = User(written, phone=stored)
-    page = submit_verify(user.site, replace(user.call, proved_for=None), {"phone": OTHER_PHONE.e164})
+    answer = submit_verify(user.site, replace(user.call, proved_for=None), {"phone": OTHER_PHONE.e164})
+    page = user.followed(answer)
     assert isinstance(page, VerifyPage)
-    assert (page.status, page.error) == (403, page.text["verify_first"])
+    assert page.error == page.text["verify_first"]
     assert written.orders == []
 
 
 def test_user_without_a_number_enters_one() -> None:
     written = sms()
-    page = User(written, phone=None).verify(confirm="1")
+    user = User(written, phone=None)
+    page = user.followed(user.verify(confirm="1"))
     assert isinstance(page, VerifyPage)
-    assert (page.status, page.phone_hint) == (400, "")
+    assert (page.invalid, page.phone_hint) == (True, "")
     assert written.orders == []
 
 
@@ -307,8 +332,6 @@ def test_anonymous_visitor_is_sent_to_login_and_back() -> None:
         assert answer.address(urls) == "/p/login/?next=%2Fp%2Fverify%2F%3Fnext%3D%252Fthere%253Fa%253Db"
         own = answer.address({**urls, "sign_in": "/accounts/login/?by=phone"})
         assert own.startswith("/accounts/login/?by=phone&next=%2Fp%2Fverify%2F%3Fnext")
-    for refuse in (taken_phone, refused_phone):
-        assert isinstance(refuse(user.site, user.call), Redirect)
 
 
 @pytest.mark.parametrize("minutes", [15.1, None])
@@ -317,9 +340,8 @@ def test_stale_session_cannot_change_the_number(minutes: float | None, own: str 
     written = sms()
     user = User(written, phone=own, minutes=minutes)
     assert not user.shown().may_change
-    page = user.verify(phone=OTHER_PHONE.e164)
+    page = user.followed(user.verify(phone=OTHER_PHONE.e164))
     assert isinstance(page, VerifyPage)
-    assert page.status == 403
     assert page.error == page.text["verify_first" if own else "sign_in_again"]
     assert written.orders == []
 
@@ -393,28 +415,29 @@ def test_success_is_shown_where_there_is_no_next_page() -> None:
 
 def test_refused_number_change_shows_the_reason() -> None:
     user = User(sms())
-    taken, refused = taken_phone(user.site, user.call, "/a"), refused_phone(user.site, user.call, "/a")
-    assert isinstance(taken, VerifyPage)
-    assert isinstance(refused, VerifyPage)
-    assert [(page.status, page.next, bool(page.error)) for page in (taken, refused)] == [
-        (409, "/a", True),
-        (400, "/a", True),
-    ]
+    for answer, text in (
+        (taken_phone(user.call, "/a"), "phone_taken"),
+        (refused_phone(user.call, "/a"), "phone_refused"),
+    ):
+        page = user.followed(answer)
+        assert (page.next, page.error) == ("/a", page.text[text])
 
 
 def test_unreachable_number_stays_on_the_page() -> None:
     written = sms()
     user = User(written)
-    for typed, status in (("", 400), ("x" * 5000, 400), ("\x00", 400), ("+870772000000", 403)):
-        page = user.verify(phone=typed)
+    for typed in ("", "x" * 5000, "\x00", "+870772000000"):
+        page = user.followed(user.verify(phone=typed))
         assert isinstance(page, VerifyPage)
-        assert (page.status, bool(page.error), page.refused) == (status, True, bool(typed))
-    page = user.verify(confirm="1", channel="voice")
+        assert (bool(page.error), page.refused) == (True, True)
+    page = user.followed(user.verify(confirm="1", channel="voice"))
     assert isinstance(page, VerifyPage)
-    assert page.status == 409
-    page = User().verify(confirm="1")
+    assert page.error == page.texts.reasons[Reason.CHANNEL_UNAVAILABLE]
+    assert not page.refused
+    user = User()
+    page = user.followed(user.verify(confirm="1"))
     assert isinstance(page, VerifyPage)
-    assert (page.status, page.configured) == (503, False)
+    assert not page.configured
     assert written.orders == []
 
 
@@ -431,10 +454,12 @@ class DownStore(MemoryStore):
 def test_unavailable_store_is_shown_on_the_verify_page() -> None:
     user = User(sms(), store=DownStore())
     user.held("A" * 44, "A" * 22)
-    for page in (show_verify(user.site, user.call), user.verify(confirm="1")):
-        assert isinstance(page, VerifyPage)
-        assert page.status == 503
-        assert page.headers["Retry-After"]
+    page = show_verify(user.site, user.call)
+    assert isinstance(page, VerifyPage)
+    assert page.status == 503
+    assert page.headers["Retry-After"]
+    page = user.followed(user.verify(confirm="1"))
+    assert page.error == page.text["unavailable"]
 
 
 # The remember choice
@@ -448,7 +473,7 @@ def test_remember_choice_is_carried_to_the_code_page(form: dict[str, str], wish:
     written = sms()
     visitor = Visitor(written)
     visitor.login()
-    page = visitor.code(code=wrong(written.codes[0]), **form)
+    page = visitor.followed(visitor.code(code=wrong(written.codes[0]), **form))
     assert isinstance(page, CodePage)
     assert (page.asks_remember, page.remember) == (True, wish is not False)
     answer = visitor.code(code=written.codes[0], **form)
@@ -478,3 +503,95 @@ def test_number_field_shows_the_national_format(policy: dict[str, object], help:
     user = User(sms(), **policy)
     assert show_login(user.site, user.call).number == user.shown().number == help
     assert isinstance(user.verify(phone=help.example), Redirect)
+
+
+TOLL_FREE, MOBILE_LINE = PhoneNumber("+78000000000"), PhoneNumber("+79990000001")
+
+
+@pytest.mark.parametrize(
+    ("announced", "line", "says"),
+    [
+        (False, MOBILE_LINE, "You'll hear a busy tone or the call will end by itself. It's free."),
+        (False, TOLL_FREE, "You'll hear a busy tone or the call will end by itself. It's free."),
+        (True, MOBILE_LINE, "The call is answered by an announcement. Wait for it."),
+        (True, TOLL_FREE, "The call is answered by an announcement. Wait for it. It's free."),
+    ],
+)
+def test_page_says_what_the_caller_hears(announced: bool, line: PhoneNumber, says: str) -> None:
+    caller = Caller([Receipt("1", line=line)])
+    caller.ability = replace(caller.ability, announced=announced)
+    visitor = Visitor(caller)
+    before = show_login(visitor.site, visitor.call)
+    assert isinstance(before, LoginPage)
+    promised = "Call our number and wait for the announcement." if announced else "Free call; it hangs up by itself."
+    assert [choice.help for choice in before.choices] == [promised]
+    visitor.login()
+    page = show_code(visitor.site, visitor.call)
+    assert isinstance(page, CodePage)
+    assert page.dial_help == says
+
+
+@pytest.mark.parametrize(
+    ("dsn", "announced"),
+    [
+        ("ssms://K@default", True),
+        ("ssms://K@default?line_answer=none", False),
+        ("telefon-ip://T@default", False),
+        ("telefon-ip://T@default?line_answer=announcement", True),
+    ],
+)
+def test_driver_declares_how_its_line_answers(dsn: str, announced: bool) -> None:
+    driver = load_driver(parse_dsn(dsn, "DSN"))
+    assert driver.abilities[Channel.INBOUND_CALL].announced is announced
+
+
+# Waiting, and starting anew
+
+
+@pytest.mark.parametrize(
+    ("channel", "text"),
+    [("sms", "wait_code"), ("flash_call", "wait_flash_call")],
+)
+def test_early_resend_names_one_reason_and_one_time(channel: str, text: str) -> None:
+    visitor = Visitor()
+    harness = Harness(sms(), flash("1234"), resend_after=timedelta(seconds=60))
+    visitor.site = Site(harness.verifier)
+    visitor.keep(visitor.login(channel))
+    page = visitor.followed(visitor.code(resend="1"))
+    assert isinstance(page, CodePage)
+    assert page.error == page.texts.wait_until(text, timedelta(seconds=60))
+    assert page.choices, "the other channels stay"
+    assert not page.invalid
+
+
+@pytest.mark.parametrize("channel", ["", "flash_call"])
+def test_expired_page_starts_anew_for_the_same_number(channel: str) -> None:
+    written, ringing = sms(), flash("1234")
+    visitor = Visitor(written, ringing)
+    visitor.login("sms")
+    [(old, _)] = pairs(visitor.cookie)
+    visitor.harness.clock.move(600)
+    page = show_code(visitor.site, visitor.call)
+    assert isinstance(page, CodePage)
+    assert (page.state, page.renewable, [choice.value for choice in page.choices]) == ("expired", True, ["flash_call"])
+    page = visitor.followed(visitor.code(resend="1", channel=channel, verification=old))
+    assert isinstance(page, CodePage)
+    assert (page.state, page.kind, page.phone_hint) == ("sent", channel or "code", PHONE.hint)
+    assert page.notice == page.text[f"sent_again_{page.kind}"]
+    assert [id for id, _ in pairs(visitor.cookie)] == list(visitor.started) == [page.id] != [old]
+    assert (len(written.orders), len(ringing.orders)) == ((2, 0) if not channel else (1, 1))
+
+
+def test_anew_start_obeys_the_quota_of_the_number() -> None:
+    written = sms()
+    visitor = Visitor(written)
+    harness = Harness(written, resend_after=timedelta(0), sends_per_hour=1)
+    visitor.harness, visitor.site = harness, Site(harness.verifier)
+    visitor.login()
+    [(old, _)] = pairs(visitor.cookie)
+    harness.clock.move(600)
+    page = visitor.followed(visitor.code(resend="1"))
+    assert isinstance(page, CodePage)
+    assert (page.id, page.state) == (old, "expired")
+    assert page.text["too_many"] in page.error
+    assert len(written.orders) == 1

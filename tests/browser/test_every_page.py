@@ -68,7 +68,7 @@ def in_language(kind: str, tag: str) -> str:
     texts = texts_in(LANGUAGES[tag])
     if not is_dataclass(page):
         return by_jinja(name, {**page, "text": texts.page}).replace('lang="en"', f'lang="{tag}"')  # type: ignore[dict-item]
-    spoken = {field.name for field in fields(page)} & {"error", "notice", "lead"}
+    spoken = {field.name for field in fields(page)} & {"error", "notice", "lead", "dial_help"}
     said = {field: texts.translated(getattr(page, field)) for field in spoken}
     if hasattr(page, "choices"):
         choices = [

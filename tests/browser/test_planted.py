@@ -121,7 +121,7 @@ def test_planted_confirmation_by_call_gives_no_number(
     victim.wait_for_timeout(WAIT)
     assert "/phone/code/" not in victim.url
     victim.goto(f"{shop}/")
-    assert own in victim.inner_text("body")
+    assert own in victim.content()
     assert user_of(stage, attacker, theirs)["created"] is True, "the number is nobody's"
 
 
@@ -134,7 +134,7 @@ def test_planted_login_does_not_sign_in(victim: Any, shop: str, blog: str, attac
     victim.goto(f"{shop}/phone/code/")
     victim.wait_for_timeout(WAIT)
     victim.goto(f"{shop}/")
-    assert theirs not in victim.inner_text("body")
+    assert theirs not in victim.content()
 
 
 def test_planted_login_for_the_victims_phone_is_not_shown(
@@ -180,5 +180,5 @@ def test_leftover_proof_gives_the_next_user_no_number(victim: Any, shop: str, st
     victim.wait_for_timeout(WAIT)
     assert victim.get_by_role("button", name="Yes, use this number").count() == 0
     victim.goto(f"{shop}/")
-    assert own in victim.inner_text("body")
-    assert left not in victim.inner_text("body")
+    assert own in victim.content()
+    assert left not in victim.content()

@@ -23,7 +23,7 @@ def begin(page: Any, site: str, phone: str, channel: str) -> None:
 
 def is_signed_in(page: Any, site: str, phone: str) -> None:
     page.wait_for_url(f"{site}/")
-    assert phone in page.inner_text("body")
+    assert phone in page.content()
 
 
 def test_visitor_signs_in_by_sms(page: Any, site: str, stage: Stage) -> None:
@@ -85,4 +85,21 @@ def test_visitor_signs_in_by_inbound_call(page: Any, site: str, stage: Stage, re
     if "/phone/logout/" in page.url:
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_url(f"{site}/**")
-    assert phone not in page.inner_text("body")
+    assert phone not in page.content()
+
+
+def test_reload_and_back_cost_no_attempt(page: Any, site: str, stage: Stage) -> None:
+    phone = stage.phone()
+    begin(page, site, phone, "sms")
+    code = stage.code(phone)
+    for left in (4, 3):
+        page.locator("input[name=code]").fill(str((int(code) + 1) % 10**6).zfill(6))
+        page.get_by_role("button", name="Confirm").click()
+        assert f"{left} attempts left" in page.get_by_role("alert").first.inner_text()
+        page.reload()
+        page.reload()
+        page.go_back()
+        page.go_forward()
+    page.locator("input[name=code]").fill(code)
+    page.get_by_role("button", name="Confirm").click()
+    is_signed_in(page, site, phone)

@@ -15,6 +15,7 @@ from phone_verify.config.settings import KNOWN, Settings
 from phone_verify.config.site import build_site
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Channel
+from phone_verify.purposes import CodeLimits
 from phone_verify.stores.memory import MemoryStore
 
 KEY = "k-key-for-tests-0123456789abcdef"
@@ -102,12 +103,35 @@ def test_mapping_wins_over_the_environment() -> None:
         ({"voice": "sandbox://127.0.0.1:8025"}, "does not carry voice"),
         ({"sms": "amoot://T@default?name=a amoot://U@default?name=a"}, "two drivers are named 'a'"),
         ({"sms": "amoot://T@default?name=A/B"}, "option 'name'"),
+        ({"purposes": "payout:closed"}, "payout:length=8;ttl=120"),
+        ({"purposes": "payout:"}, "payout:length=8;ttl=120"),
+        ({"purposes": "payout:length=8;length=6"}, "payout:length=8;ttl=120"),
+        ({"purposes": "payout:length=eight"}, "payout:length=8;ttl=120"),
+        ({"purposes": "payout:length=3"}, "PHONE_VERIFY_PURPOSES: length of payout must be from 4 to 8"),
+        ({"purposes": "payout:length=9"}, "length of payout must be from 4 to 8"),
+        ({"purposes": "payout:ttl=601"}, "ttl of payout must be from 30 seconds to 600 seconds"),
+        ({"purposes": "payout:ttl=29"}, "ttl of payout must be from 30 seconds to 600 seconds"),
+        ({"purposes": "payout,payout:ttl=60"}, "payout is listed twice"),
+        ({"purposes": "login:ttl=60,login:length=4"}, "login is listed twice"),
+        ({"purposes": "login"}, "login is built in"),
+        ({"purposes": "confirm:open;ttl=60"}, "confirm is built in"),
     ],
 )
 def test_invalid_setting_is_refused_by_name(values: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigurationError) as refused:
         site(**values)
     assert says in str(refused.value)
+
+
+def test_purposes_have_rules_for_access_and_codes() -> None:
+    text = "checkout,guest_checkout:open,payout:length=8;ttl=120,gift:ttl=60;open,login:length=7"
+    purposes = Settings.from_mapping({"purposes": text}).purposes
+    assert purposes.own == {"checkout": False, "guest_checkout": True, "payout": False, "gift": True}
+    assert purposes.limits == {
+        "payout": CodeLimits(8, timedelta(seconds=120)),
+        "gift": CodeLimits(None, timedelta(seconds=60)),
+        "login": CodeLimits(7),
+    }
 
 
 def test_no_error_shows_a_credential() -> None:

@@ -237,7 +237,7 @@ def test_deadline_is_unclear_and_sends_nothing_more(
 
 def test_check_has_one_deadline_for_all_requests() -> None:
     class Twice(Remote):
-        def check(self, phone: PhoneNumber, code: str) -> Exchange[bool]:
+        def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
             yield HttpRequest.get("http://provider.invalid")
             yield HttpRequest.get("http://provider.invalid")
             return True

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -134,6 +136,19 @@ def test_durations_cover_the_operation_and_its_providers() -> None:
     listening = Listening(*drivers, transport=transport)
     listening.harness.begun()
     assert [(told.driver, told.seconds, told.provider_seconds) for told in listening.heard] == [("second", 5.0, 5.0)]
+
+
+def test_event_has_the_parts_and_the_price_of_the_order() -> None:
+    driver = sms(Receipt("1", parts=2, price=Decimal("2.580"), currency="RUB"), Receipt("2"))
+    listening = Listening(driver, resend_after=timedelta(0))
+    id, secret = listening.harness.begun()
+    listening.harness.verifier.resend(id, secret)
+    listening.harness.verifier.get(id, secret)
+    costs = [(told.parts, told.price, told.currency) for told in listening.heard]
+    assert costs == [(2, "2.580", "RUB"), (None, None, None)]
+    assert "parts=2 price=2.580 currency=RUB" in str(listening.heard[0])
+    assert "price" not in str(listening.heard[1])
+    json.dumps(asdict(listening.heard[0]))
 
 
 def test_store_outage_is_reported_as_unavailable() -> None:

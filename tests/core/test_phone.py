@@ -175,3 +175,11 @@ def test_number_seen_before_is_parsed_like_a_new_one() -> None:
 
     first = [work(text) for text in numbers]
     assert [work(text) for text in numbers] == first == [[1, 1, 1]] * len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("e164", "free"),
+    [("+78000000000", True), ("+79990000001", False), ("+982100000001", False), ("+18005550100", True)],
+)
+def test_toll_free_numbers_are_recognized(e164: str, free: bool) -> None:
+    assert PhoneNumber(e164).is_toll_free is free

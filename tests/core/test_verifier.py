@@ -31,6 +31,7 @@ from phone_verify.model import (
     WebhookRequest,
 )
 from phone_verify.phone import PhoneNumber
+from phone_verify.purposes import CodeLimits
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.sync import run
 from phone_verify.testing.transport import FakeTransport
@@ -331,6 +332,22 @@ def test_other_phones_and_budgets_are_not_affected() -> None:
     harness.begun(phone=PhoneNumber("+989120000001"))
     harness.begun(purpose="second_factor")
     harness.begun(purpose="confirm", subject="7")
+
+
+def test_purpose_has_its_own_code_length_and_lifetime() -> None:
+    driver = sms()
+    limits = {"payout": CodeLimits(8, timedelta(seconds=120)), "gift": CodeLimits(4), "login": CodeLimits(None, None)}
+    harness = Harness(driver, code_limits=limits, resend_after=timedelta(0))
+    for purpose, length, life, attempts in (("payout", 8, 120, 5), ("gift", 4, 180, 3), ("login", 6, 300, 5)):
+        id, secret = harness.begun(purpose=purpose)
+        begun = harness.verifier.get(id, secret).verification
+        assert begun is not None
+        assert (begun.code_length, begun.attempts_left, begun.short) == (length, attempts, length == 4)
+        assert begun.expires_at - begun.read_at == timedelta(seconds=life)
+        harness.verifier.resend(id, secret)
+        code = driver.codes[-1]
+        assert (len(code), driver.codes[-2]) == (length, code)
+        assert harness.verifier.check(id, secret, code).ok
 
 
 def test_purposes_that_sign_in_share_a_budget() -> None:
@@ -1019,8 +1036,13 @@ def test_store_outage_after_the_send_wastes_no_message(make: Any) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: flash("1234"), lambda: Caller([Receipt("ref", line=LINE)]), lambda: sms(Receipt("ref", line=LINE))],
-    ids=["told", "a call", "held back until a call"],
+    [
+        lambda: flash("1234"),
+        lambda: Caller([Receipt("ref", line=LINE)]),
+        lambda: sms(Receipt("ref", line=LINE)),
+        lambda: Remote(True, sent=Receipt("event")),
+    ],
+    ids=["told", "a call", "held back until a call", "remote by its reference"],
 )
 def test_receipt_based_start_fails_without_the_store(make: Any) -> None:
     with pytest.raises(StoreError):

@@ -65,7 +65,7 @@ def test_customer_signs_up_with_the_form_and_has_numbers(
 ) -> None:
     client.post("/phone/login/", {"phone": PHONE})
     answer = client.post("/phone/code/", {"code": network.code}, follow=True)
-    assert answer.redirect_chain == [("/phone/signup/", 302)]
+    assert answer.redirect_chain == [("/phone/signup/", 303)]
     answer = client.post("/phone/signup/", {"first_name": "Mina", "newsletter": "on"}, follow=True)
     assert answer.content.decode() == f"{PHONE} of 1"
     user = User.objects.get()

@@ -139,9 +139,9 @@ def test_guide_reaches_the_first_login(reader: Reader) -> None:
         (link,) = re.findall(r'href="([^"]+)"', page)
         assert link == "/phone/login/?next=/"
         answer = visitor.post_form(link, phone="0912 000 0000", next="/")
-        assert answer.status == 302, answer.text
+        assert answer.status == 303, answer.text
         answer = visitor.post_form(answer.location, code=reader.code(), next="/")
-        assert (answer.status, answer.location) == (302, "/")
+        assert (answer.status, answer.location) == (303, "/")
         assert "Signed in as +98 912 000 0000" in shown(visitor.get("/").text)
         assert visitor.call("GET", "v1/session").json()["user"]["phone"] == PHONE
         home = visitor.get("/").text
@@ -176,7 +176,7 @@ def test_whole_guide_works(reader: Reader) -> None:
         assert "+98 ••••••••00" in shown(visitor.get("/payout/").text)
         change = re.findall(r'href="(/phone/verify/[^"]*)"', profile)[0]
         answer = visitor.post_form(change, phone=NEW, next="/profile/")
-        assert answer.status == 302, answer.text
+        assert answer.status == 303, answer.text
         assert visitor.post_form(answer.location, code=reader.code(NEW), next="/profile/").location == "/profile/"
         assert "+98 912 000 0007" in shown(visitor.get("/profile/").text)
         told = (reader.folder / "log").read_text()
@@ -190,7 +190,7 @@ def test_whole_guide_works(reader: Reader) -> None:
         (device,) = set(re.findall(r"phone_verify_otp\.phonedevice/\d+", boss.post_form(login, **given).text))
         boss.post_form(login, **given, otp_device=device, otp_challenge="1")
         answer = boss.post_form(login, **given, otp_device=device, otp_token=reader.code(BOSS))
-        assert (answer.status, answer.location) == (302, "/admin/"), shown(answer.text)
+        assert (answer.status, answer.location) == (303, "/admin/"), shown(answer.text)
         assert "Verified phones" in boss.get("/admin/").text
 
     own = reader.folder / projects.NAME / "own.py"

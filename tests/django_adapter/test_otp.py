@@ -559,7 +559,7 @@ def test_device_refuses_outside_of_requests(alice: User, network: Network, caplo
 
 def enter_by_phone(browser: Client, network: Network, phone: str = PHONE) -> None:
     browser.post("/phone/login/", {"phone": phone})
-    assert browser.post("/phone/code/", {"code": network.code}).status_code == 302
+    assert browser.post("/phone/code/", {"code": network.code}).status_code == 303
 
 
 def challenge(browser: Client, device: PhoneDevice) -> str:

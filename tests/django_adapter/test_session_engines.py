@@ -48,9 +48,9 @@ class TestEverySession:
     def test_journey_on_the_pages_works(self, visitor: Browser, network: Network, settings: Any) -> None:
         answer = visitor.post_form(LOGIN, phone=PHONE)
         assert answer.location == CODE
-        assert visitor.post_form(CODE, code=network.wrong).status == 422
+        assert visitor.post_form(CODE, code=network.wrong).status == 303
         answer = visitor.post_form(CODE, code=network.code)
-        assert answer.status == 302, answer.text
+        assert answer.status == 303, answer.text
         assert visitor.get("/").text == PHONE
         for name, cookie in visitor._carrier._client.cookies.items():  # type: ignore[attr-defined]
             assert ("_auth_user_id" in readable(cookie)) == (
@@ -59,7 +59,7 @@ class TestEverySession:
             assert network.code not in readable(cookie)
         network.clock.move(120)
         assert visitor.post_form(VERIFY, phone=NEW).location == CODE
-        assert visitor.post_form(CODE, code=network.code).status == 302
+        assert visitor.post_form(CODE, code=network.code).status == 303
         assert visitor.get("/").text == NEW
         visitor.post_form(LOGOUT)
         assert visitor.get("/").text == "nobody"
@@ -89,6 +89,6 @@ def test_session_key_is_new_after_login(visitor: Browser, network: Network, sett
     session.save()
     client.cookies["sessionid"] = before = session.session_key
     visitor.post_form(LOGIN, phone=PHONE)
-    assert visitor.post_form(CODE, code=network.code).status == 302
+    assert visitor.post_form(CODE, code=network.code).status == 303
     assert client.cookies["sessionid"].value != before
     assert not client.session.exists(before)

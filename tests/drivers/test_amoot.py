@@ -28,7 +28,7 @@ class TestAmoot(DriverSuite):
 
 #: The provider's table from its docs; the third column is the resulting failure kind.
 TABLE = """
-    0 Failed transient
+    0 Failed configuration
     2 AccountIsDemo balance
     4 CreditNotEnough balance
     5 LineNumber_NotExist configuration

@@ -213,8 +213,8 @@ class Site:
         )
         self.id = self.secret = ""
 
-    def begin(self, user_token: str | None = None) -> Outcome:
-        outcome = self.verifier.start(PHONE, user_token=user_token)
+    def begin(self, user_token: str | None = None, options: dict[str, str] | None = None) -> Outcome:
+        outcome = self.verifier.start(PHONE, user_token=user_token, options=options)
         assert isinstance(outcome, Started)
         self.id, self.secret = outcome.verification.id, outcome.secret
         return outcome
@@ -389,6 +389,58 @@ def test_expired_user_token_falls_back_to_the_sites() -> None:
     assert left(site.begin(user_token="FAKE.USER.TOKEN")) == (None, Status.SENT, 3)
     headers = [request.headers.get("Authorization") for request in site.transport.requests]
     assert headers == ["Bearer FAKE.USER.TOKEN", None, "Bearer FAKE.CLIENT.TOKEN"]
+
+
+def events_of(site: Site) -> list[object]:
+    """Return the events that the exchanges named."""
+    bodies = [json.loads(request.body or b"") for request in site.transport.requests]
+    return [body["event_id"] for body in bodies if "event_id" in body]
+
+
+def test_event_of_a_start_replaces_the_dsns() -> None:
+    site = Site(CLIENT_TOKEN, answer(204))
+    assert site.begin(options={"event_id": "2002"}).ok
+    site.clock.move(60)
+    site.transport.answers.extend([CLIENT_TOKEN, answer(204)])
+    assert site.verifier.resend(site.id, site.secret).ok
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
+    assert events_of(site) == ["2002"]
+    site.transport.answers.extend([CLIENT_TOKEN, answer(204)])
+    assert site.begin().ok
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
+    assert events_of(site) == ["2002", "1001"]
+
+
+def test_event_of_a_start_survives_an_unclear_send() -> None:
+    site = Site(CLIENT_TOKEN, UnclearError("late"))
+    assert left(site.begin(options={"event_id": "2002"})) == (None, Status.PENDING, 3)
+    assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
+    assert events_of(site) == ["2002"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"event": "2002"}, "no configured driver accepts 'event'; accepted: event_id"),
+        ({"event_id": ""}, "event_id: write the id of the event"),
+        ({"event_id": "a b"}, "event_id: write the id of the event"),
+        ({"event_id": "1" * 65}, "event_id: write the id of the event"),
+    ],
+)
+def test_invalid_option_of_a_start_sends_nothing(options: dict[str, str], says: str) -> None:
+    site = Site()
+    with pytest.raises(ValueError, match=says):
+        site.begin(options=options)
+    assert site.transport.requests == []
+
+
+def test_other_drivers_receive_no_option() -> None:
+    amoot = answer(200, {"Status": "Success", "Data": None})
+    site = Site(answer(401), amoot, dsns=["amoot://FAKE-TOKEN@default"])
+    assert site.begin(options={"event_id": "2002"}).ok
+    other = site.transport.requests[-1]
+    assert "amootsms" in other.host
+    assert "2002" not in f"{other.url} {other.headers} {other.body!r}"
 
 
 def test_user_token_never_appears_in_text(caplog: pytest.LogCaptureFixture) -> None:

@@ -307,7 +307,8 @@ class Harness:
                 **dsns,
             }
         )
-        self.site = build_site(settings, transport=self.transport, clock=self.clock)
+        self.ticks = 0.0
+        self.site = build_site(settings, transport=self.transport, clock=self.clock, ticks=lambda: self.ticks)
 
     def start(self, channel: str = "inbound_call", phone: str = PHONE.e164, line: str = LINE[1:]) -> ApiResponse:
         self.started += 1
@@ -414,10 +415,104 @@ def test_webhook_without_the_secret_is_ignored(harness: Harness, path: str) -> N
     assert harness.look(begun)["status"] == "sent"
 
 
+@pytest.mark.parametrize(("option", "sent"), [("60", "60"), ("200", "200"), ("300", "300"), ("off", "300")])
+def test_call_protection_caps_the_wait_for_a_call(option: str, sent: str) -> None:
+    harness = Harness(inbound_call=f"ssms://FAKE-KEY@default?call_protection={option}")
+    assert harness.begun()["expires_in"] == int(sent)
+    assert dict(parse_qsl((harness.transport.requests[0].body or b"").decode()))["call_protection"] == sent
+
+
 def test_two_phones_on_one_line_are_distinguished(harness: Harness) -> None:
     first, second = harness.begun(), harness.begun(phone="+79000000001")
     harness.hook("waiting_call_from=79000000001&call_to_number=78000000000")
     assert [harness.look(each)["status"] for each in (first, second)] == ["sent", "verified"]
+
+
+TWO_TEXTS = {"sms": "ssms://user:pass@default", "inbound_call": "ssms://FAKE-KEY@default"}
+TWO_ACCOUNTS = {"inbound_call": "ssms://FAKE-KEY@default ssms://OTHER-KEY@default"}
+ID_CALLED = "waiting_call_from=79000000000&id_call=100001"
+PAIR_CALLED = "waiting_call_from=79000000000&call_to_number=78000000000"
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+
+@pytest.mark.parametrize(
+    ("dsns", "query", "hooked", "awaiting"),
+    [
+        (TWO_TEXTS, ID_CALLED, "ssms", "ssms-2"),
+        (TWO_TEXTS, PAIR_CALLED, "ssms", "ssms-2"),
+        (TWO_ACCOUNTS, ID_CALLED, "ssms-2", "ssms"),
+    ],
+)
+def test_call_reported_to_the_wrong_driver_gives_one_warning(
+    caplog: pytest.LogCaptureFixture, dsns: dict[str, str], query: str, hooked: str, awaiting: str
+) -> None:
+    harness = Harness(**dsns)
+    begun = harness.begun()
+    for _ in range(2):
+        assert harness.hook(query, f"webhooks/{hooked}/hook-secret-0123456789abcdef").status == 200
+    assert harness.look(begun)["status"] == "sent"
+    (said,) = warnings(caplog)
+    assert said.startswith(f"a call was reported to {hooked}, but {awaiting} carries incoming calls")
+    assert "9000000000" not in said
+    assert "hook-secret" not in said
+
+
+@pytest.mark.parametrize(
+    ("dsns", "query", "hooked"),
+    [
+        (TWO_TEXTS, ID_CALLED, "ssms-2"),
+        (TWO_ACCOUNTS, "waiting_call_from=79000000013&id_call=100001", "ssms-2"),
+        (TWO_ACCOUNTS, PAIR_CALLED, "ssms-2"),
+        (
+            {"sms": "ssms://FAKE-KEY@default?call_protection=60", "inbound_call": "telefon-ip://T@default"},
+            ID_CALLED,
+            "ssms",
+        ),
+    ],
+)
+def test_call_of_its_own_account_gives_no_warning(
+    caplog: pytest.LogCaptureFixture, dsns: dict[str, str], query: str, hooked: str
+) -> None:
+    harness = Harness(**dsns)
+    harness.start()
+    harness.hook(query, f"webhooks/{hooked}/hook-secret-0123456789abcdef")
+    assert [said for said in warnings(caplog) if "reported" in said] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("abonent=79000000000&num=78000000000&uid=5&79000000000=1", "parameters: abonent, num, uid, …"),
+        ("waiting_call_from=79000000000&uid=5", "no parameter call_to_number or to or"),
+        ("", "parameters: none"),
+    ],
+)
+def test_unknown_parameters_give_one_warning_an_hour(
+    caplog: pytest.LogCaptureFixture, harness: Harness, query: str, says: str
+) -> None:
+    begun = harness.begun()
+    for _ in range(2):
+        harness.hook(query)
+    harness.ticks += 3600
+    harness.hook(query)
+    assert harness.look(begun)["status"] == "sent"
+    assert len(warnings(caplog)) == 2
+    for said in warnings(caplog):
+        assert "a webhook for ssms was ignored" in said
+        assert says in said
+        assert "9000000000" not in said
+
+
+@pytest.mark.parametrize("query", ["waiting_call_from=anonymous&id_call=100001", "phone=79000000013&id=7"])
+def test_hidden_or_unknown_caller_gives_no_warning(
+    caplog: pytest.LogCaptureFixture, harness: Harness, query: str
+) -> None:
+    harness.begun()
+    harness.hook(query)
+    assert warnings(caplog) == []
 
 
 @pytest.fixture

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 
 from phone_verify.sandbox import SandboxServer
-from tests.clients import Browser, HttpCarrier
+from tests.clients import Answer, Browser, HttpCarrier, hidden_token
 
 pytest.importorskip("gunicorn")
 pytest.importorskip("dj_database_url")
@@ -78,10 +78,10 @@ def test_visitor_signs_in_by_sms(folder: Path) -> None:
         visitor, handset = Browser(HttpCarrier(url)), HttpCarrier(sandbox.url)
         assert "Sign in" in visitor.get("/").text
         answer = visitor.post_form("/phone/login/?next=/", phone=PHONE, next="/")
-        assert answer.status == 302, (folder / "log").read_text()
+        assert answer.status == 303, (folder / "log").read_text()
         message = handset.send("GET", f"/api/handsets/{quote(PHONE)}/code?wait=10", b"", {}).json()
         answer = visitor.post_form(answer.location, code=message["code"], next="/")
-        assert (answer.status, answer.location) == (302, "/")
+        assert (answer.status, answer.location) == (303, "/")
         assert "Secure" not in answer.cookies["sessionid"]
         home = visitor.get("/")
         assert PHONE in home.text
@@ -118,13 +118,13 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         answer = visitor.post_form(answer.location, code=code_of(sandbox, PHONE), next="/profile/")
         assert "Your name" in visitor.get(answer.location).text
         answer = visitor.post_form(answer.location, first_name="<Sara>", next="/profile/")
-        assert (answer.status, answer.location) == (302, "/profile/")
+        assert (answer.status, answer.location) == (303, "/profile/")
         profile = visitor.get("/profile/").text
-        assert "&lt;Sara&gt;, your" in profile
+        assert "<bdi>&lt;Sara&gt;</bdi>, your" in profile
         assert '<bdi dir="ltr">+98 912 000 0000</bdi>' in profile
         assert visitor.post_form("/profile/", first_name="").status == 200
         assert visitor.post_form("/profile/", first_name="Nima").location == "/profile/"
-        assert "Nima, your" in visitor.get("/profile/").text
+        assert "<bdi>Nima</bdi>, your" in visitor.get("/profile/").text
 
         assert visitor.get("/payout/").status == 200
         answer = visitor.post_form("/phone/verify/?next=/profile/", phone=NEW, next="/profile/")
@@ -145,7 +145,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         fields = {"otp_device": device, "next": "/vault/"}
         assert "We sent a code to" in visitor.post_form("/second-factor/", otp_challenge="1", **fields).text
         answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
-        assert (answer.status, answer.location) == (302, "/vault/"), answer.text
+        assert (answer.status, answer.location) == (303, "/vault/"), answer.text
         assert visitor.get("/vault/").status == 200
         assert "already your second factor" in visitor.post_form("/second-factor/add/", phone=SECOND).text
         visitor.post_form("/second-factor/add/", phone=NEVER)
@@ -209,3 +209,59 @@ def test_django_deploy_checks_pass(folder: Path) -> None:
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+#: Tag, direction, and the title of the page for an unknown address.
+LANGUAGES = [
+    ("fa", "rtl", "صفحه پیدا نشد"),
+    ("ru", "ltr", "Страница не найдена"),
+    ("ar", "rtl", "الصفحة غير موجودة"),
+    ("en", "ltr", "Page not found"),
+]
+
+
+def post(carrier: HttpCarrier, page: str, to: str, **fields: str) -> Answer:
+    """Submit a form of `page` that leads to another address."""
+    body = urlencode({**fields, **hidden_token(carrier.send("GET", page, b"", {}).text)}).encode()
+    return carrier.send("POST", to, body, {"Content-Type": "application/x-www-form-urlencoded"})
+
+
+def test_all_pages_speak_the_chosen_language(folder: Path) -> None:
+    with serving(folder, PHONE_VERIFY_SMS="console://") as url:
+        carrier = HttpCarrier(url)
+        visitor = Browser(carrier)
+        for tag, direction, title in LANGUAGES:
+            answer = post(carrier, "/phone/login/", "/language/setlang/", language=tag, next="/phone/login/")
+            assert answer.location == "/phone/login/"
+            for path in ("/", "/phone/login/", "/nosuch"):
+                page = visitor.get(path)
+                assert f'<html lang="{tag}" dir="{direction}">' in page.text
+                assert f'value="{tag}" lang="{tag}" aria-current="true"' in page.text
+                assert "icon.svg" in page.text
+            assert page.status == 404
+            assert f"<h1>{title}</h1>" in page.text
+            assert "Django" in page.text.partition("</title>")[0]
+
+
+def test_texts_are_complete_in_every_language(folder: Path) -> None:
+    program = "import texts; print(len({frozenset(each) for each in texts.TEXTS.values()}), *texts.TEXTS)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["1", "en", "fa", "ru", "ar"]
+
+
+def test_static_files_and_icon_are_served(folder: Path) -> None:
+    with serving(folder, PHONE_VERIFY_SMS="console://") as url:
+        visitor = Browser(HttpCarrier(url))
+        assert visitor.get("/favicon.ico").location == "/static/icon.svg"
+        assert visitor.get("/static/icon.svg").headers["content-type"] == "image/svg+xml"
+
+
+def test_site_has_staff_only_with_a_password(folder: Path) -> None:
+    for more, count in (({}, 0), ({"STAFF_PASSWORD": "a password for this test"}, 1)):
+        with serving(folder, PHONE_VERIFY_SMS="console://", **more) as url:
+            visitor = Browser(HttpCarrier(url))
+            assert visitor.get("/admin/").location == "/admin/login/?next=/admin/"
+        with closing(sqlite3.connect(folder / "var" / "site.sqlite3")) as database:
+            assert database.execute("SELECT count(*) FROM auth_user").fetchone() == (count,)

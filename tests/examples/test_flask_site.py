@@ -17,6 +17,7 @@ from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
@@ -24,7 +25,7 @@ import urllib3
 from phone_verify.model import Assurance, Channel, Redeemed
 from phone_verify.phone import PhoneNumber
 from phone_verify.sandbox import SandboxServer
-from tests.clients import Browser, HttpCarrier
+from tests.clients import Browser, HttpCarrier, hidden_token
 from tests.scenarios import Stage, pages_sign_in_by_code, sms_to_session
 
 ROOT = Path(__file__).parents[2]
@@ -138,7 +139,7 @@ def test_session_survives_a_restart(sandbox: SandboxServer, serve: Serve) -> Non
     site.stop()
     carrier.base_url = serve(PHONE_VERIFY_SMS=sandbox.dsn).url
     page = browser.get("/")
-    assert f'<strong dir="ltr">{phone}</strong>' in page.text
+    assert f'<data value="{phone}">' in page.text
     assert page.headers["cache-control"] == "no-store"
 
 
@@ -286,8 +287,8 @@ def test_profile_members_and_step_up_pages_work(sandbox: SandboxServer, serve: S
         page = browser.get(path)
         assert (page.status, page.headers["cache-control"]) == (200, "no-store")
     browser.post_form("/phone/verify/", phone=other)
-    assert browser.post_form("/phone/code/", code=stage.code(other)).status == 302
-    assert f'<strong dir="ltr">{other}</strong>' in browser.get("/").text
+    assert browser.post_form("/phone/code/", code=stage.code(other)).status == 303
+    assert f'<data value="{other}">' in browser.get("/").text
     assert other[-4:] in browser.get("/profile").text
 
 
@@ -300,3 +301,40 @@ def test_cookies_are_secure_on_an_https_site(sandbox: SandboxServer, serve: Serv
     flags = {flag.strip() for flag in answer.cookies["remember_token"].split(";")}
     assert {"HttpOnly", "SameSite=Lax"} <= flags
     assert "Secure" not in flags
+
+
+#: Tag, direction, and the title of the page for an unknown address.
+LANGUAGES = [
+    ("fa", "rtl", "صفحه پیدا نشد"),
+    ("ru", "ltr", "Страница не найдена"),
+    ("ar", "rtl", "الصفحة غير موجودة"),
+    ("en", "ltr", "Page not found"),
+]
+
+
+def test_all_pages_speak_the_chosen_language(serve: Serve) -> None:
+    carrier = HttpCarrier(serve(PHONE_VERIFY_SMS="console://").url)
+    visitor = Browser(carrier)
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    for tag, direction, title in LANGUAGES:
+        token = hidden_token(visitor.get("/phone/login/").text)
+        fields = {"language": tag, "next": "/phone/login/", **token}
+        assert carrier.send("POST", "/language", urlencode(fields).encode(), form).location == "/phone/login/"
+        for path in ("/", "/phone/login/", "/nosuch"):
+            page = visitor.get(path)
+            assert f'<html lang="{tag}" dir="{direction}">' in page.text
+            assert f'value="{tag}" lang="{tag}" aria-current="true"' in page.text
+            assert "icon.svg" in page.text
+        assert page.status == 404
+        assert f"<h1>{title}</h1>" in page.text
+        assert "Flask" in page.text.partition("</title>")[0]
+    for elsewhere in ("//evil.example/", "https://evil.example/", "/\\evil.example"):
+        fields = {"language": "en", "next": elsewhere, **hidden_token(visitor.get("/").text)}
+        assert carrier.send("POST", "/language", urlencode(fields).encode(), form).location == "/"
+    assert visitor.get("/favicon.ico").headers["content-type"].startswith("image/svg+xml")
+
+
+def test_texts_are_complete_in_every_language(modules: Callable[[str], Any]) -> None:
+    texts = modules("texts")
+    assert list(texts.TEXTS) == list(texts.NAMES) == ["en", "fa", "ru", "ar"]
+    assert len({frozenset(each) for each in texts.TEXTS.values()}) == 1

@@ -137,6 +137,18 @@ def submit(client: Any, path: str, **fields: str) -> TestResponse:
     return response
 
 
+def target(response: TestResponse) -> str:
+    """Return where this redirect leads, without the random id of a verification."""
+    return re.sub(r"\?verification=[^&]*$|verification=[^&]*&", "", str(response.location))
+
+
+def follow(client: Any, response: TestResponse) -> TestResponse:
+    """Load the page to which a form was redirected."""
+    assert response.status_code == 303, response.text
+    page: TestResponse = client.get(response.location)
+    return page
+
+
 def start(client: Any, phone: str = PHONE, purpose: str = "login", **more: Any) -> Any:
     """Start by the API; return the document."""
     response = client.post("/phone/v1/verifications", json={"phone": phone, "purpose": purpose}, **more)

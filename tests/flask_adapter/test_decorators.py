@@ -17,7 +17,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify_flask import PhoneVerify, phone_verified_required, recent_phone_check_required
 from phone_verify_flask.recent import CHECKED_AT, last_phone_check
 
-from .sites import PHONE, Made, make, proof, submit
+from .sites import PHONE, Made, follow, make, proof, submit, target
 
 SESSION = "/phone/v1/session"
 OTHER = "+989120000007"
@@ -135,9 +135,9 @@ def test_step_up_by_the_pages_works() -> None:
     client.post("/password/u0")
     there = client.get("/money?a=1").location
     answer = submit(client, there, confirm="1", next="/money?a=1")
-    assert answer.location.startswith("/phone/code/?next=")
-    answer = submit(client, answer.location, code=made.code, next="/money?a=1")
-    assert (answer.status_code, answer.location) == (302, "/money?a=1")
+    assert target(answer).startswith("/phone/code/?next=")
+    answer = submit(client, target(answer), code=made.code, next="/money?a=1")
+    assert (answer.status_code, answer.location) == (303, "/money?a=1")
     assert client.get(answer.location).text == "money 1"
     assert made.users["u0"].phone == PHONE
 
@@ -266,9 +266,9 @@ def test_number_change_by_the_pages_works() -> None:
     made = site()
     client = signed_in(made)
     answer = submit(client, "/phone/verify/", phone=OTHER)
-    assert answer.location == "/phone/code/"
+    assert target(answer) == "/phone/code/"
     answer = submit(client, "/phone/code/", code=made.code)
-    assert (answer.status_code, answer.location) == (302, "/phone/verify/")
+    assert (answer.status_code, answer.location) == (303, "/phone/verify/")
     page = client.get("/phone/verify/")
     assert "Your number is verified." in page.text
     assert client.get("/").text == OTHER
@@ -280,8 +280,7 @@ def test_number_of_another_user_cannot_be_taken() -> None:
     signed_in(made, OTHER)
     client = signed_in(made)
     submit(client, "/phone/verify/", phone=OTHER)
-    answer = submit(client, "/phone/code/", code=made.code)
-    assert answer.status_code == 409
+    answer = follow(client, submit(client, "/phone/code/", code=made.code))
     assert "This number belongs to another account." in answer.text
     assert client.get("/").text == PHONE
 
@@ -292,8 +291,9 @@ def test_stale_session_confirms_but_cannot_change_the_number() -> None:
     with client.session_transaction() as kept:
         kept["_phone_verify_signed_in_at"] -= 901
         kept["_phone_verify_checked_at"] -= 901
-    assert submit(client, "/phone/verify/", phone=OTHER).status_code == 403
-    assert submit(client, "/phone/verify/", confirm="1").location == "/phone/code/"
+    page = follow(client, submit(client, "/phone/verify/", phone=OTHER))
+    assert "verify your current number first" in page.text
+    assert target(submit(client, "/phone/verify/", confirm="1")) == "/phone/code/"
     assert submit(client, "/phone/code/", code=made.code).location == "/phone/verify/"
 
 
@@ -309,7 +309,7 @@ def test_form_without_the_csrf_token_assigns_no_number() -> None:
     made = site()
     client = signed_in(made)
     made.transport.notices.clear()
-    assert client.post("/phone/verify/", data={"phone": OTHER}).status_code == 400
+    assert client.post("/phone/verify/", data={"phone": OTHER}).status_code == 403
     assert made.transport.notices == []
 
 
@@ -318,7 +318,7 @@ def test_test_number_is_not_assigned_to_staff_by_pages() -> None:
     client = signed_in(made)
     made.users["u0"].is_staff = True  # type: ignore[attr-defined]
     submit(client, "/phone/verify/", phone=OTHER)
-    assert submit(client, "/phone/code/", code="482193").status_code == 400
+    assert submit(client, "/phone/code/", code="482193").status_code == 303
     assert client.get("/").text == PHONE
 
 
@@ -329,7 +329,7 @@ def test_code_page_keeps_the_proof_without_the_callback() -> None:
     submit(client, "/phone/verify/", phone=OTHER)
     accounts = made.app.extensions["phone_verify"].accounts
     kept, accounts.set_phone = accounts.set_phone, None
-    assert client.get("/phone/code/").location == "/phone/login/"
+    assert client.get("/phone/code/").location == "/"
     accounts.set_phone = kept
     assert submit(client, "/phone/code/", code=made.code).location == "/phone/verify/"
 

@@ -121,6 +121,18 @@ def test_number_entered_again_keeps_its_code() -> None:
     assert submit(client, "/number/code", code=made.code).text == f"{PHONE} confirm"
 
 
+def test_expired_code_is_requested_again_without_the_number() -> None:
+    made = site()
+    client = made.app.test_client()
+    submit(client, "/number", phone=OTHER)
+    made.clock.move(600)
+    assert "expired" in errors(submit(client, "/number/code", code=made.code))[0]
+    assert errors(submit(client, "/number/code", again="1")) == []
+    assert len(made.transport.notices) == 2
+    assert submit(client, "/number/code", code=made.code).text == f"{OTHER} confirm"
+    assert "find this verification" in errors(submit(client, "/number/code", again="1"))[0]
+
+
 def test_code_is_resent_after_the_delay() -> None:
     made = site()
     client = made.app.test_client()

@@ -33,9 +33,9 @@ def test_planted_number_is_not_assigned_to_the_victim() -> None:
     victim, attacker = signed_in(made), signed_in(made, OTHER)
     started = attacker.post(API, json={"phone": "+989120000008", "purpose": "confirm"}).json
     plant(made, victim, started)
-    assert victim.get("/phone/code/").location == "/phone/login/"
+    assert victim.get("/phone/code/").location == "/"
     posted = {"called": "1", "csrf_token": token(victim.get("/phone/verify/"))}
-    assert victim.post("/phone/code/", data=posted).location == "/phone/login/"
+    assert victim.post("/phone/code/", data=posted).location == "/"
     checked = victim.get(f"{API}/{started['id']}").json
     answer = victim.put("/phone/v1/session/phone", json={"proof": checked["proof"]})
     assert (answer.status_code, answer.json["code"]) == (400, "invalid_proof")
@@ -46,9 +46,9 @@ def test_planted_login_does_not_sign_the_victim_in() -> None:
     made = site()
     victim = signed_in(made)
     plant(made, victim, made.app.test_client().post(API, json={"phone": OTHER}).json)
-    assert victim.get("/phone/code/").location == "/phone/login/"
+    assert victim.get("/phone/code/").location == "/"
     posted = {"called": "1", "csrf_token": token(victim.get("/phone/verify/"))}
-    assert victim.post("/phone/code/", data=posted).location == "/phone/login/"
+    assert victim.post("/phone/code/", data=posted).location == "/"
     assert victim.get("/").text == PHONE
 
 

@@ -155,6 +155,23 @@ def test_code_as_a_number_loses_its_leading_zero(client: Client, sandbox: Sandbo
     assert arrived(sandbox) == ["Your code is 048219"]
 
 
+def test_panel_may_replace_the_given_code(client: Client, sandbox: Sandbox) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"code": "replaced"}))
+    code = send(client)["Data"]["Code"]
+    assert code != "482193"
+    assert arrived(sandbox) == [f"Your code is {code}"]
+
+
+@pytest.mark.parametrize(("variant", "options"), [("otp", [True]), ("no_otp", [False]), ("none", [])])
+def test_send_needs_a_template_with_the_otp_option(
+    client: Client, sandbox: Sandbox, variant: str, options: list[bool]
+) -> None:
+    sandbox.faults.put("amoot", None, Fault(variants={"templates": variant}))
+    assert [template["IsOTP"] for template in form(client, "/rest/PatternCodeList")["Data"]] == options
+    assert send(client)["Status"] == ("Success" if variant == "otp" else "Failed")
+    assert len(arrived(sandbox)) == (variant == "otp")
+
+
 def test_account_status_is_returned(client: Client, sandbox: Sandbox) -> None:
     answer = form(client, "/rest/AccountStatus")
     assert (answer["Status"], answer["RemaindCredit"]) == ("Success", 25000)

@@ -10,6 +10,8 @@ from phone_verify.sandbox import Sandbox
 from phone_verify.sandbox.journal import MAX_ENTRIES
 from phone_verify.sandbox.protocols import PROVIDERS
 
+from .conftest import Clock
+
 PHONE = "+989120000000"
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 
@@ -316,3 +318,70 @@ def test_no_value_of_any_type_is_a_server_error(
         assert response.status_code < 500
     assert client.get("/api/requests").status_code == 200
     assert client.get("/api/handsets").status_code == 200
+
+
+def test_handset_lists_the_lines_it_may_call(client: Client, clock: Clock) -> None:
+    line = client.get("/api/v1/authcalls/T/reverse_auth_phone_get?phone=89000000000").get_json()["data"]["auth_phone"]
+    clock.move(seconds=20)
+    (wait,) = client.get("/api/handsets/+79000000000").get_json()["waits"]
+    assert (wait["provider"], wait["number"], wait["expires_in"]) == ("telefon-ip", f"+{line}", 100.0)
+    assert client.get("/api/handsets").get_json()["handsets"][0]["waits"] == [wait]
+    client.post("/api/handsets/+79000000000/dial", json={"number": line})
+    assert client.get("/api/handsets/+79000000000").get_json()["waits"] == []
+
+
+def test_expired_wait_is_not_listed(client: Client, clock: Clock) -> None:
+    client.get("/api/v1/authcalls/T/reverse_auth_phone_get?phone=89000000000")
+    clock.move(seconds=121)
+    assert client.get("/api/handsets/+79000000000").get_json()["waits"] == []
+
+
+def test_one_handset_is_deleted_with_its_waits(client: Client) -> None:
+    client.get("/api/v1/authcalls/T/reverse_auth_phone_get?phone=89000000000")
+    client.post("/api/handsets", json={"phone": PHONE})
+    assert client.delete("/api/handsets/+79000000000").status_code == 204
+    assert client.delete("/api/handsets/+79000000000").status_code == 404
+    assert [handset["phone"] for handset in client.get("/api/handsets").get_json()["handsets"]] == [PHONE]
+    assert client.post("/api/handsets", json={"phone": "+79000000000"}).get_json()["waits"] == []
+
+
+def test_one_message_is_deleted(client: Client) -> None:
+    for _ in range(2):
+        send(client)
+    newest, oldest = client.get(f"/api/handsets/{PHONE}").get_json()["messages"]
+    assert client.delete(f"/api/handsets/{PHONE}/{newest['id']}").status_code == 204
+    assert client.delete(f"/api/handsets/{PHONE}/{newest['id']}").status_code == 404
+    assert client.delete(f"/api/handsets/{PHONE}/x").status_code == 404
+    assert client.get(f"/api/handsets/{PHONE}").get_json()["messages"] == [oldest]
+
+
+def test_deletion_is_refused_across_sites(client: Client) -> None:
+    client.post("/api/handsets", json={"phone": PHONE})
+    assert client.delete(f"/api/handsets/{PHONE}", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_requests_show_answers_without_tokens(client: Client) -> None:
+    body = {"grant_type": "client_credentials", "client_id": "1", "client_secret": "SECRET-TOKEN"}
+    token = client.post("/api/oauth2/token", json=body).get_json()["access_token"]
+    client.put("/api/faults", json={"provider": "telefon-ip", "malformed": "html", "times": 1})
+    client.get("/api/v1/authcalls/T/get_balance/")
+    balance, issued = client.get("/api/requests").get_json()["requests"]
+    assert "502 Bad Gateway" in balance["answer"]
+    assert json.loads(issued["answer"])["access_token"] == "***"
+    assert token not in str(issued)
+
+
+def test_webhook_requests_are_listed_without_secrets(client: Client, asked: list[str]) -> None:
+    hook = "http://127.0.0.1:8000/phone/webhooks/telefon-ip/SECRET-PATH?key=A-SECRET-OF-THE-SITE"
+    body = {"phone": "89000000000", "webhook": hook}
+    line = client.post("/api/v1/authcalls/T/reverse_auth_phone_post", json=body).get_json()["data"]["auth_phone"]
+    client.post("/api/handsets/+79000000000/dial", json={"number": line})
+    assert len(asked) == 1
+    response = client.get("/api/webhooks/deliveries")
+    (delivery,) = response.get_json()["deliveries"]
+    assert delivery["url"] == "http://127.0.0.1:8000/phone/webhooks/telefon-ip/***"
+    assert delivery["params"]["phone"] == "89000000000"
+    assert delivery["status"] == 200
+    assert "SECRET" not in response.text
+    client.delete("/api/handsets")
+    assert client.get("/api/webhooks/deliveries").get_json() == {"deliveries": []}

@@ -7,7 +7,8 @@ import pytest
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
-from phone_verify.sandbox.network import Message, Network
+from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.phones import Message
 from phone_verify.sandbox.protocols.evand import PROVIDER
 
 from .conftest import Clock

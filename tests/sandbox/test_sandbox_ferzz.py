@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
-from phone_verify.sandbox.network import PhoneCall
+from phone_verify.sandbox.phones import PhoneCall
 from phone_verify.sandbox.protocols.ferzz import PROVIDER
 
 from .conftest import Clock

@@ -1,11 +1,13 @@
-"""The page in a real browser: a scenario is loaded from a file, shown, saved, and loaded again."""
+"""The page in a real browser: scenarios, expected calls, requests, search, list, deletion and the tour."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
 from phone_verify.sandbox import SandboxServer, read_scenario
 from phone_verify.sandbox.scenario import present
@@ -83,3 +85,166 @@ def test_fault_is_set_on_the_page(page: Any) -> None:
         assert (provider, phone, fault.refuse, fault.malformed) == ("ssms", None, "nothing_sent", "types")
         # No horizontal overflow.
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+SMS = "/rest/SendQuickOTP"
+HOSTILE = '<img src=x onerror="document.title=1"><b>Code</b> 482193'
+
+
+def receive(server: SandboxServer, phone: str, text: str = "Your code is 482193") -> None:
+    """Let a message arrive at a handset."""
+    server.sandbox.network.send_message(
+        phone, provider="amoot", channel="sms", sender="<i>Amoot</i>", text=text, code="482193"
+    )
+
+
+def test_expected_call_is_made_with_one_tap(page: Any) -> None:
+    with SandboxServer() as server:
+        page.goto(server.url)
+        path = "/api/v1/authcalls/TOKEN/reverse_auth_phone_get?phone=89000000000"
+        line = urllib3.request("GET", server.url + path).json()["data"]["auth_phone"]
+        page.get_by_text("Telefon-IP is waiting for your call:").wait_for()
+        button = page.get_by_role("button", name="Call +7")
+        assert re.sub(r"\D", "", button.inner_text()) == line
+        button.click()
+        page.get_by_text("Outgoing call, busy").wait_for()
+        button.wait_for(state="detached")
+        assert server.sandbox.network.open_waits("+79000000000") == ()
+
+
+def test_requests_are_shown_escaped_and_masked(page: Any) -> None:
+    with SandboxServer() as server:
+        page.goto(server.url)
+        fields = {"Mobile": "9120000000", "CodeLength": "6", "OptionalCode": HOSTILE}
+        urllib3.request("POST", server.url + SMS, fields=fields, headers={"Authorization": "SECRET-TOKEN"})
+        page.get_by_role("tab", name="Requests").click()
+        page.locator("#requests summary").click()
+        page.locator("#requests dd", has_text="<b>Code</b>").wait_for()
+        text = page.locator("#requests").inner_text()
+        assert "Amoot SMS" in text
+        assert "***" in text
+        assert "SECRET-TOKEN" not in page.content()
+        assert page.locator("#requests img, #requests dd b").count() == 0
+        server.sandbox.network.send_message(
+            "+989120000000", provider="amoot", channel="sms", sender="a", text="lost", code="", copies=0
+        )
+        page.locator("#requests summary", has_text="to +989120000000").get_by_text("failed").wait_for()
+        page.get_by_label("Search numbers and messages").fill("nothing like this")
+        page.get_by_text("No request matches this search.").wait_for()
+
+
+def test_search_finds_numbers_and_messages_as_text(page: Any) -> None:
+    with SandboxServer() as server:
+        receive(server, "+989120000001", HOSTILE)
+        receive(server, "+989120000002", "Welcome")
+        page.goto(server.url)
+        page.locator(".handset").nth(1).wait_for()
+        assert page.locator(".handset img, .bubble b, .meta i").count() == 0
+        box = page.get_by_label("Search numbers and messages")
+        for wanted, number in (("welcome", "0002"), ("912 000 0001", "0001"), ("onerror", "0001")):
+            box.fill(wanted)
+            assert [each[-4:] for each in page.locator(".handset:visible .own").all_inner_texts()] == [number]
+        box.fill("nothing like this")
+        page.get_by_text("No handset or message matches this search.").wait_for()
+        assert page.title() == "Handsets"
+
+
+def test_list_counts_unread_messages_in_the_title(page: Any) -> None:
+    with SandboxServer() as server:
+        for number in range(3):
+            receive(server, f"+98912000000{number}")
+        page.goto(server.url)
+        page.get_by_role("button", name="List").click()
+        assert page.locator(".handset:visible").count() == 1
+        row = page.locator("#list button", has_text="000 0001")
+        for _ in range(2):
+            receive(server, "+989120000001")
+        row.get_by_text("2 unread").wait_for()
+        assert page.title() == "(2) Handsets"
+        row.click()
+        assert page.title() == "Handsets"
+        assert page.locator(".handset:visible .own").inner_text().endswith("0001")
+
+
+def test_message_and_handset_are_deleted_on_the_page(page: Any) -> None:
+    with SandboxServer() as server:
+        receive(server, "+989120000000")
+        page.goto(server.url)
+        page.get_by_role("button", name="Delete this message").click()
+        page.get_by_text("No messages or calls yet.").wait_for()
+        page.get_by_role("button", name="Delete this handset").click()
+        page.get_by_role("heading", name="No messages yet").wait_for()
+        assert server.sandbox.network.handsets() == ()
+
+
+@pytest.mark.parametrize("height", [800, 640])
+def test_caller_id_is_reachable_in_the_keypad(page: Any, height: int) -> None:
+    with SandboxServer() as server:
+        receive(server, "+989120000000")
+        page.set_viewport_size({"width": 1280, "height": height})
+        page.goto(server.url)
+        page.get_by_role("tab", name="Keypad").click()
+        summary, dock = page.locator(".mask summary").bounding_box(), page.locator(".dock").bounding_box()
+        assert summary["y"] + summary["height"] <= dock["y"]
+        page.locator(".mask summary").click()
+        other = page.get_by_label("Show another number")
+        other.fill("+79000000013")
+        other_box = other.bounding_box()
+        assert other_box["y"] + other_box["height"] <= dock["y"] + 1
+
+
+def test_wrong_number_is_reported_once(page: Any) -> None:
+    with SandboxServer() as server:
+        page.goto(server.url)
+        page.get_by_label("Number of the new handset").fill("12")
+        page.get_by_role("button", name="Add handset").click()
+        page.get_by_text("Write the number with its country code, e.g. +989120000000.", exact=True).wait_for()
+
+
+def test_tour_has_three_steps_and_stays_closed(page: Any) -> None:
+    with SandboxServer() as server:
+        address = f"{server.url}/beside?site={server.url}/api/&tour=1"
+        page.goto(address)
+        tour = page.get_by_role("complementary", name="Tour")
+        tour.get_by_text("Sign in to the example site").wait_for()
+        receive(server, "+989120000000")
+        tour.get_by_text("Step 2 of 3.").wait_for()
+        tour.get_by_role("button", name="Next").press("Enter")
+        tour.get_by_text("Enter the code in the site.").wait_for()
+        tour.get_by_role("button", name="Back").click()
+        page.keyboard.press("Escape")
+        assert tour.is_hidden()
+        page.reload()
+        page.locator(".handset").wait_for()
+        assert tour.is_hidden()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_pages_have_no_axe_violations(page: Any, width: int, scheme: str) -> None:
+    try:
+        from axe_playwright_python.sync_playwright import Axe
+    except ImportError:
+        missing("axe-playwright-python")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    with SandboxServer() as server:
+        receive(server, "+989120000000", HOSTILE)
+        urllib3.request("GET", f"{server.url}/api/v1/authcalls/T/reverse_auth_phone_get?phone=89000000000")
+
+        def check() -> None:
+            found = Axe().run(page, options={"resultTypes": ["violations"]})
+            assert found.violations_count == 0, found.generate_report()
+            assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+        for path in ("/api/", "/nosuch", f"/beside?site={server.url}/api/&tour=1", "/"):
+            page.goto(server.url + path)
+            if path not in ("/api/", "/nosuch"):
+                page.locator(".handset").nth(1).wait_for()
+            check()
+        page.get_by_text("Simulate failures").click()
+        page.get_by_role("button", name="List").click()
+        check()
+        page.get_by_role("tab", name="Requests").click()
+        page.locator("#requests summary").first.click()
+        check()

@@ -5,6 +5,9 @@ import re
 import pytest
 from werkzeug.test import Client
 
+from phone_verify.sandbox import Sandbox
+from phone_verify.sandbox.api import ROUTES
+
 
 def test_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
     response = client.get("/")
@@ -20,6 +23,9 @@ def test_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
     [
         ("/static/sandbox.css", "text/css"),
         ("/static/sandbox.js", "text/javascript"),
+        ("/static/requests.js", "text/javascript"),
+        ("/static/tour.js", "text/javascript"),
+        ("/favicon.ico", "image/svg+xml"),
         ("/static/icon.svg", "image/svg+xml"),
     ],
 )
@@ -31,8 +37,9 @@ def test_static_files(client: Client, path: str, mimetype: str) -> None:
 
 def test_api_page_lists_every_call(client: Client) -> None:
     text = client.get("/api/").text
-    for path in ("/api/handsets/{phone}/code", "/api/faults", "/api/scenario", "/api/requests", "/api/events"):
-        assert path in text
+    for route in ROUTES:
+        path = route.path.replace("<", "{").replace(">", "}")
+        assert f"<dt><b>{route.method}</b> <code>{path}</code></dt>" in text
 
 
 def test_page_frames_exactly_the_named_sites(client: Client) -> None:
@@ -80,3 +87,32 @@ def test_only_plain_http_sites_on_this_machine_are_shown(client: Client, site: s
 def test_site_cannot_break_out_of_its_attribute(client: Client) -> None:
     response = client.get("/beside", query_string={"site": 'http://127.0.0.1:8000/"onload="x'})
     assert '"onload' not in response.text
+
+
+def test_short_address_leads_to_the_demo(client: Client) -> None:
+    assert client.get("/demo").status_code == 404
+    path = "/beside?site=http%3A%2F%2F127.0.0.1%3A8000%2F&tour=1"
+    running = Client(Sandbox(demo=path))
+    response = running.get("/demo")
+    assert (response.status_code, response.headers["Location"]) == (302, path)
+    assert 'id="tour"' in running.get(path).text
+    assert 'id="tour"' not in running.get("/beside?site=http://127.0.0.1:8000/").text
+
+
+BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize(("path", "status"), [("/nosuch", 404), ("/beside", 400), ("/api/handsets/x", 400)])
+def test_browser_gets_an_error_page_and_others_json(client: Client, path: str, status: int) -> None:
+    page = client.get(path, headers={"Accept": BROWSER})
+    assert (page.status_code, page.mimetype) == (status, "text/html")
+    assert 'href="/"' in page.text
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for headers in ({}, {"Accept": "*/*"}, {"Accept": "application/json"}):
+        answer = client.get(path, headers=headers)
+        assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+
+
+def test_error_page_keeps_the_allowed_methods(client: Client) -> None:
+    response = client.post("/beside", headers={"Accept": BROWSER})
+    assert (response.status_code, response.headers["Allow"]) == (405, "GET")

@@ -365,3 +365,20 @@ def test_no_value_of_any_type_is_a_server_error(client: Client, method: str, nam
 
 def test_every_error_has_a_response() -> None:
     assert {"wrong_login", "missing_parameters", "no_money", "no_route", "wrong_key"} <= set(PROVIDER.refusals)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Your 127.0.0.1 code is 789517. It expires in 5 minutes.\n\n@127.0.0.1 #789517", "789517"),
+        ("Your 127.0.0.1 code is 789517. It expires in 5 minutes.", "789517"),
+        ("Your shop12345678.example code is 4071.", "4071"),
+        ("Taxi 1313: code 789517", "789517"),
+        ("Use 111111, not 222222\n@site.example #0417", "0417"),
+        ("Open http://127.0.0.1:80001/ now", ""),
+        ("4071 is your code 2026.", "4071"),
+    ],
+)
+def test_code_is_found_beside_digits_of_the_site(client: Client, sandbox: Sandbox, text: str, code: str) -> None:
+    push(client, text=text)
+    assert texts(sandbox) == [code]

@@ -1,10 +1,13 @@
 """Telefon-IP's protocol, as documented."""
 
 import csv
+import io
 import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
+import segno
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
@@ -391,3 +394,14 @@ def test_head_does_not_ring(client: Client, sandbox: Sandbox) -> None:
 
 def test_path_works_under_the_provider_name(client: Client) -> None:
     assert client.get("/telefon-ip/api/v1/authcalls/TOKEN/get_balance/").get_json()["success"]
+
+
+def test_picture_of_a_line_is_its_qr_code(client: Client) -> None:
+    data = start(client)
+    response = client.get(urlsplit(data["url_image"]).path)
+    assert (response.status_code, response.mimetype) == (200, "image/svg+xml")
+    expected = io.BytesIO()
+    segno.make(f"tel:+{data['auth_phone']}", error="m", micro=False).save(expected, kind="svg", scale=8, light="#fff")
+    assert response.data == expected.getvalue()
+    unknown = client.get("/api/v1/authcalls/get_qr_image/1/")
+    assert (unknown.status_code, unknown.get_json()["error"]) == (400, "id record not found")

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from phone_verify.stores.rows.writes import WriteStatements
 from phone_verify.stores.sql import store, transactions
 
 
@@ -15,10 +14,8 @@ from phone_verify.stores.sql import store, transactions
 def _statements_are_compiled_once() -> Iterator[None]:
     """Nearly every test makes a store, and each would compile the same statements: most of such a test's time."""
     with pytest.MonkeyPatch.context() as patch:
-        words = store.EngineWords
         patch.setattr(transactions, "EngineReads", _once(transactions.EngineReads))
-        patch.setattr(store, "EngineWords", lambda dialect: dialect)
-        patch.setattr(store, "WriteStatements", _once(lambda dialect: WriteStatements(words(dialect))))
+        patch.setattr(store, "EngineWrites", _once(store.EngineWrites))
         yield
 
 

@@ -91,8 +91,7 @@ class TestSqliteStore(StoreSuite):
             raise sqlite3.OperationalError("disk I/O error")
 
         with monkeypatch.context() as patch:
-            for start in store._writes.starts:
-                patch.setattr(start.held, "_insert", break_off)
+            patch.setattr(store._writes, "insert", break_off)
             with pytest.raises(StoreError):
                 run(store.open(opening(shown=[BINDING]), [quota], LIMITS, clock()))
         assert run(store.get(live.id, clock())) == live

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -21,10 +22,13 @@ from phone_verify.stores.rows import transactions
 from phone_verify.stores.sql import SqlStore, metadata
 from phone_verify.stores.sql.engine import engine_of
 from phone_verify.stores.sql.schema import upgrade
+from phone_verify.stores.sql.statements import Prepared
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     BINDING,
+    CALL,
     LIMITS,
+    LINE,
     NO_DELAY,
     NOBODY,
     RIGHT,
@@ -237,7 +241,7 @@ def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPa
     """Between its read and its write another one spends an attempt: neither is lost."""
     order = opening(resend_after=NO_DELAY)
     run(store.open(order, [], LIMITS, None))
-    write = store._writes.reopen
+    write = store._writes.update
     met = threading.Event()
 
     def overtaken(*arguments: object) -> bool:
@@ -246,11 +250,29 @@ def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPa
             assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
         return write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store._writes, "reopen", overtaken)
+    monkeypatch.setattr(store._writes, "update", overtaken)
     again = run(store.reopen(order.id, BINDING, Channel.SMS, False, [], LIMITS, NO_DELAY, None))
     assert isinstance(again, Verification)
     assert (again.attempts_left, failure_count(again), again.sends) == (4, 1, 2)
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)
+
+
+def test_receipts_with_a_line_are_durable(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only PostgreSQL has asynchronous commits: they are for receipts without a line."""
+    orders, lazy = [opening(), opening(plan=CALL)], []
+    for order in orders:
+        run(store.open(order, [], LIMITS, None))
+    run_statement = Prepared.__call__
+
+    def note(statement: Prepared, cursor: Any, **values: Any) -> Any:
+        lazy.append("synchronous_commit" in statement._text)
+        return run_statement(statement, cursor, **values)
+
+    monkeypatch.setattr(Prepared, "__call__", note)
+    for order, line in zip(orders, (None, LINE), strict=True):
+        lazy.clear()
+        assert isinstance(run(store.attach(order.id, attachment(order, line=line), None)), Verification)
+        assert any(lazy) is (line is None and store._turns.engine.dialect.name == "postgresql")
 
 
 def test_receipt_undoes_no_earlier_step(url: str, store: SqlStore) -> None:

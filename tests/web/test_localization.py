@@ -18,7 +18,6 @@ from phone_verify.i18n.texts import texts_in
 from phone_verify.model import Channel
 from phone_verify.web.flow import (
     CodePage,
-    LoginPage,
     Redirect,
     refused_login,
     show_code,
@@ -110,9 +109,10 @@ def test_every_page_is_in_the_language(tag: str) -> None:
         texts.channels[Channel.FLASH_CALL],
     ]
     assert show_logout(call()).text is texts.page
-    assert refused_login(site, call()).error == texts.page["login_refused"]
-    typed = submit_login(site, call(), {"phone": "12"})
-    assert isinstance(typed, LoginPage)
+    refusal = refused_login(call()).message
+    assert refusal is not None
+    assert refusal.error == texts.page["login_refused"]
+    typed = show_login(site, call(), message=submit_login(site, call(), {"phone": "12"}).message)
     assert (typed.error, typed.language.tag) == (texts.page["invalid_phone"], tag)
 
     begun = submit_login(site, call(), {"phone": PHONE.e164, "channel": "sms"})
@@ -125,15 +125,17 @@ def test_every_page_is_in_the_language(tag: str) -> None:
     assert (page.lead, page.text) == (texts.page["lead_code"], texts.page)
     assert page.expires_text == texts.duration(timedelta(minutes=5))
     assert page.resend_text == texts.duration(timedelta(seconds=60))
-    page = submit_code(site, call(begun), {"code": wrong(driver.codes[0])})
-    assert isinstance(page, CodePage)
-    assert page.error.endswith(texts.attempts_left(4))
-    assert LANGUAGES[tag].number(4) in page.error
-    page = submit_code(site, call(begun), {"resend": "1"})
-    assert isinstance(page, CodePage)
-    assert page.error.endswith(texts.wait(timedelta(seconds=60)))
+    errors = []
+    for form in ({"code": wrong(driver.codes[0])}, {"resend": "1"}):
+        answer = submit_code(site, call(begun), form)
+        assert isinstance(answer, Redirect)
+        assert answer.message is not None
+        errors.append(answer.message.error)
+    assert errors[0].endswith(texts.attempts_left(4))
+    assert LANGUAGES[tag].number(4) in errors[0]
+    assert errors[1] == texts.wait_until("wait_code", timedelta(seconds=60))
     if tag != "en":
-        shown = [page.lead, page.error, page.expires_text, *(choice.label for choice in page.choices)]
+        shown = [page.lead, *errors, page.expires_text, *(choice.label for choice in page.choices)]
         assert not re.search("[A-Za-z]{4}", " ".join(shown).replace("Telegram", "").replace("WhatsApp", ""))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from phone_verify.api import ApiRequest, SessionUser, Site, device_cookie
+from phone_verify.api import ApiRequest, SessionUser, SignIn, Site, device_cookie
 from phone_verify.http.cookies import last_channel
 from phone_verify.http.number_change import current_numbers
 from phone_verify.i18n.languages import LANGUAGES
@@ -16,7 +16,6 @@ from phone_verify.web.flow import (
     CodePage,
     LoginPage,
     Redirect,
-    SignIn,
     VerifyPage,
     show_code,
     show_login,
@@ -80,9 +79,10 @@ def test_pasted_message_counts_as_its_code() -> None:
     driver = sms()
     site = sites(driver)
     call = begin(site, CALL)
-    page = submit_code(site, call, {"code": "Your code is 12345678"})
-    assert isinstance(page, CodePage)
-    assert page.status == 400
+    answer = submit_code(site, call, {"code": "Your code is 12345678"})
+    assert isinstance(answer, Redirect)
+    assert answer.message is not None
+    assert answer.message.invalid
     message = f"{driver.codes[0]} is your code. It expires in 5 minutes.\n\n@shop.example #{driver.codes[0]}"
     assert isinstance(submit_code(site, call, {"code": message}), SignIn)
 
@@ -94,9 +94,11 @@ def test_refused_check_shows_the_blocked_state() -> None:
     call = begin(site, CALL)
     typed = str((int(driver.codes[0]) + 1) % 10**6).zfill(6)
     submit_code(site, call, {"code": typed})
-    page = submit_code(site, call, {"code": driver.codes[0]})
+    answer = submit_code(site, call, {"code": driver.codes[0]})
+    assert isinstance(answer, Redirect)
+    page = show_code(site, call, id=answer.id, message=answer.message)
     assert isinstance(page, CodePage)
-    assert (page.kind, page.state, page.status, page.title) == ("over", "blocked", 429, PAGE["title_blocked"])
+    assert (page.kind, page.state, page.title) == ("over", "blocked", PAGE["title_blocked"])
 
 
 def test_each_state_has_its_own_heading_and_button() -> None:
@@ -111,7 +113,7 @@ def test_each_state_has_its_own_heading_and_button() -> None:
     assert pages["expired call"].restart == PAGE["new_call"]
     assert pages["unavailable"].restart == PAGE["try_again"]
     assert pages["blocked"].restart == PAGE["other_number"]
-    assert pages["cancelled"].restart == PAGE["start_again"]
+    assert pages["cancelled"].restart == PAGE["new_code"]
 
 
 def test_expired_page_says_so_and_keeps_the_number() -> None:

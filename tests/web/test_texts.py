@@ -22,6 +22,7 @@ from babel.messages.pofile import read_po
 from phone_verify.i18n import texts as module
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
 from phone_verify.i18n.texts import (
+    ANNOUNCED_HELP,
     CHANNEL_HELP,
     CHANNELS,
     PAGE,
@@ -48,7 +49,7 @@ CALLED = {
     found
     for _, found, _, _ in extract_from_file("python", module.__file__, keywords={"_gettext": None, "_ngettext": (1, 2)})
 }
-ALL = {*REASONS.values(), *CHANNELS.values(), *CHANNEL_HELP.values(), *PAGE.values(), *CALLED}
+ALL = {*REASONS.values(), *CHANNELS.values(), *CHANNEL_HELP.values(), ANNOUNCED_HELP, *PAGE.values(), *CALLED}
 BRANDS = {"Telegram", "WhatsApp"}
 
 
@@ -175,14 +176,46 @@ def test_plurals_follow_the_language(tag: str, said: Sequence[str]) -> None:
 # The message
 
 
+HOST = "shop.of-some-length.ir"[-20:]
+
+
 @every_language
-def test_message_fits_its_segments(language: Language) -> None:
-    """With a site's name of twelve characters and the host line: one SMS in English, at most two elsewhere."""
-    for minutes in range(1, 11):
-        life = timedelta(minutes=minutes)
-        text = message_writer("Example Shop", "example-shop.com")(Channel.SMS, "012345", life, language.tag)
-        found = segments(text)
-        assert (found.encoding, found.count) == (("gsm7", 1) if language is ENGLISH else ("ucs2", 2)), (found, text)
+@pytest.mark.parametrize("host", ["shop.ru", HOST])
+@pytest.mark.parametrize("site", ["", "Shop", HOST, "فروشگاه آنلاین ما", "A name of more than thirty letters"])
+def test_sms_is_one_segment_with_a_host_of_20_characters(language: Language, site: str, host: str) -> None:
+    assert len(HOST) == 20
+    for digits, minutes in product(range(3, 9), range(1, 11)):
+        code = "01234567"[:digits]
+        text = message_writer(site, host)(Channel.SMS, code, timedelta(minutes=minutes), language.tag)
+        assert segments(text).count == 1, text
+        assert text.endswith(f"\n\n@{host} #{code}")
+        assert code in text.splitlines()[0 if language.direction == "ltr" else 1]
+
+
+@every_language
+def test_sms_without_a_host_keeps_the_site_name_in_one_segment(language: Language) -> None:
+    for digits, minutes in product(range(3, 9), range(1, 11)):
+        text = message_writer(HOST, None)(Channel.SMS, "01234567"[:digits], timedelta(minutes=minutes), language.tag)
+        assert segments(text).count == 1, text
+        assert HOST in text
+
+
+@every_language
+def test_sms_leaves_out_no_more_than_needed(language: Language) -> None:
+    texts = texts_in(language)
+    write = message_writer("Shop", "ab.ir")
+    whole, brief = texts.message("012345", FIVE_MINUTES, "Shop"), texts.short_message("012345", "Shop")
+    end = "\n\n@ab.ir #012345"
+    assert write(Channel.SMS, "012345", FIVE_MINUTES, language.tag) == (whole if language is ENGLISH else brief) + end
+    long = message_writer("Shop", "x" * 160)(Channel.SMS, "012345", FIVE_MINUTES, language.tag)
+    assert long.startswith(whole)  # two segments are paid for in any case
+    assert write(Channel.TELEGRAM, "012345", FIVE_MINUTES, language.tag) == whole
+
+
+@every_language
+@pytest.mark.parametrize("site", ["", "Shop", HOST])
+def test_number_change_notice_is_one_segment(language: Language, site: str) -> None:
+    assert segments(texts_in(language).number_changed(site)).count == 1
 
 
 @every_language
@@ -193,8 +226,9 @@ def test_message_has_the_ascii_code_and_no_other_digits(language: Language, site
         assert site in text
         assert not site or not text.startswith(site)  # its first letter would set the direction of the whole text
         rest = text.replace(site, "") if site else text
-        assert re.findall("[0-9]+", rest) == ["012345", *([] if language.digits[0] != "0" else ["5"])]
-        assert language.number(5) in rest
+        told = channel is not Channel.SMS or language is ENGLISH  # an SMS may omit the lifetime
+        assert re.findall("[0-9]+", rest) in (["012345"], ["012345", "5"])
+        assert not told or language.number(5) in rest
         assert not re.search("[\u200e\u200f\u202a-\u202e\u2066-\u2069]", text)
 
 

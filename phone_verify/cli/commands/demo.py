@@ -7,31 +7,47 @@ import click
 from ..output import examples
 from .extras import needed
 
+_PORT = click.IntRange(1, 65535)
+_DEFAULTS = {"sandbox": 8025, "django": 8000, "flask": 8001}
+_HELP = "Default: {}, or the next free port."
+
 
 @click.command(
     short_help="Run both example sites with virtual handsets.",
     epilog=examples("phone-verify demo", "phone-verify demo --no-browser --port 9025"),
 )
-@click.option(
-    "--port", default=8025, show_default=True, type=click.IntRange(1, 65535), help="Port of the handsets page."
-)
-@click.option(
-    "--django-port", default=8000, show_default=True, type=click.IntRange(1, 65535), help="Port of the Django site."
-)
-@click.option(
-    "--flask-port", default=8001, show_default=True, type=click.IntRange(1, 65535), help="Port of the Flask site."
-)
+@click.option("--port", type=_PORT, help=f"Port of the handsets page. {_HELP.format(_DEFAULTS['sandbox'])}")
+@click.option("--django-port", type=_PORT, help=_HELP.format(_DEFAULTS["django"]))
+@click.option("--flask-port", type=_PORT, help=_HELP.format(_DEFAULTS["flask"]))
 @click.option("--browser/--no-browser", default=True, help="Open the page in a browser.")
-def demo(port: int, django_port: int, flask_port: int, browser: bool) -> None:
+@click.option("--verbose", is_flag=True, help="Print the log of both sites.")
+def demo(port: int | None, django_port: int | None, flask_port: int | None, browser: bool, verbose: bool) -> None:
     """Try it: run both example sites with virtual handsets."""
     with needed("demo"):
-        from ..demo import Demo, DemoError, StopSignals
-    sites = {"django": django_port, "flask": flask_port}
+        from ..demo import Demo, DemoError, StopSignals, boxed
     try:
-        with StopSignals() as signals, Demo(port, sites, say=click.echo, check=signals.check) as running:
-            click.echo(f"\nOpen {running.url}\n(Ctrl-C stops everything and deletes its data)")
+        ports = _ports({"sandbox": port, "django": django_port, "flask": flask_port})
+        sites = {name: ports[name] for name in ("django", "flask")}
+        with (
+            StopSignals() as signals,
+            Demo(ports["sandbox"], sites, say=click.echo, check=signals.check, verbose=verbose) as running,
+        ):
+            click.echo(boxed(f"Open {running.url}", "Ctrl-C stops everything and deletes its data"))
             if browser:
                 click.launch(running.url)
             running.wait()
     except DemoError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _ports(wanted: dict[str, int | None]) -> dict[str, int]:
+    """Return the port of each server: the given one, else its default or the next free port."""
+    from ..demo import next_free_port
+
+    ports = {name: port for name, port in wanted.items() if port is not None}
+    for name, default in _DEFAULTS.items():
+        if name not in ports:
+            ports[name] = next_free_port(default, ports.values())
+            if ports[name] != default:
+                click.echo(f"Port {default} is in use; using {ports[name]} for {name}.")
+    return ports

@@ -10,8 +10,8 @@ from datetime import timedelta, timezone
 from typing import Final
 from urllib.parse import urlencode
 
-from phone_verify.sandbox.network import Dispatch
 from phone_verify.sandbox.numbers import IRAN
+from phone_verify.sandbox.phones import Dispatch
 from phone_verify.sandbox.protocols.base import (
     EXPIRED,
     INACTIVE,
@@ -134,7 +134,11 @@ def send_quick_otp(visit: Visit) -> Answer:
         raise RefusedError("Mobile_Invalid")
     visit.meet(phone)
     length = _code_length(fields.get("codelength"))
-    code = _own_code(fields.get("optionalcode"), length) or visit.draw_digits(length)
+    if visit.variant("templates") != "otp":
+        raise RefusedError("Failed")
+    code = _own_code(fields.get("optionalcode"), length)
+    if code is None or visit.variant("code") == "replaced":
+        code = visit.draw_digits(length)
     dispatch = visit.send_message(phone, channel="sms", sender="Amoot", text=f"Your code is {code}", code=code)
     if (url := visit.network.webhooks().get(PROVIDER.name)) is not None:
         report = _report_url(url, _delivery(dispatch), visit.variant("webhook"))
@@ -170,6 +174,22 @@ def get_delivery(visit: Visit) -> Answer:
     if visit.variant("delivery") == "underway":
         data["DeliveryType"] = _UNDERWAY
     return Answer({"Status": _status(visit, "Success"), "Data": data})
+
+
+def pattern_code_list(visit: Visit) -> Answer:
+    """Return the account's templates."""
+    _admitted(visit)
+    visit.meet(None)
+    template = {
+        "ID": 1,
+        "Status": 3,
+        "IsOTP": visit.variant("templates") == "otp",
+        "MessageText": "Your code is %code%",
+        "Patterns": ["code"],
+        "NumberPatterns": [],
+    }
+    templates = [] if visit.variant("templates") == "none" else [template]
+    return Answer({"Status": _status(visit, "Success"), "Data": templates})
 
 
 def _delivery(dispatch: Dispatch) -> dict[str, object]:
@@ -244,6 +264,8 @@ PROVIDER: Final = Provider(
         Route("GET", "/rest/SendQuickOTP", send_quick_otp),
         Route("POST", "/rest/AccountStatus", account_status),
         Route("GET", "/rest/AccountStatus", account_status),
+        Route("POST", "/rest/PatternCodeList", pattern_code_list),
+        Route("GET", "/rest/PatternCodeList", pattern_code_list),
         Route("POST", "/rest/GetDelivery", get_delivery),
         Route("GET", "/rest/GetDelivery", get_delivery),
     ),
@@ -261,7 +283,8 @@ PROVIDER: Final = Provider(
     variants={
         "status": ("name", "number"),
         "data": ("object", "list", "top"),
-        "code": ("string", "number"),
+        "code": ("string", "number", "replaced"),
+        "templates": ("otp", "no_otp", "none"),
         "digits": ("random", "leading_zero"),
         "delivery": ("final", "underway"),
         "webhook": ("quoted", "bare", "word"),

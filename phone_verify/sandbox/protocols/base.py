@@ -14,7 +14,8 @@ from datetime import timedelta
 from werkzeug.wrappers import Request
 
 from phone_verify.sandbox.faults import NO_FAULT, Fault, Faults
-from phone_verify.sandbox.network import Channel, Dispatch, Held, Network, Wait
+from phone_verify.sandbox.network import Network
+from phone_verify.sandbox.phones import Channel, Dispatch, Held, Wait
 
 #: Credentials with a meaning, so that errors can be tested by configuration alone. All others are
 #: accepted.

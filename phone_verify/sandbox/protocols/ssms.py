@@ -16,8 +16,8 @@ from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Dispatch, Held, Wait
-from phone_verify.sandbox.numbers import RUSSIA
+from phone_verify.sandbox.numbers import RUSSIA, code_in
+from phone_verify.sandbox.phones import Dispatch, Held, Wait
 from phone_verify.sandbox.protocols.base import (
     EXPIRED,
     INACTIVE,
@@ -38,7 +38,6 @@ _WAITS: Final = range(60, 301)
 _LATE = timedelta(minutes=5)
 _LONGEST_SENDER = 11
 _CALL_CODE = re.compile(r"(?<![0-9])[0-9]{3,4}(?![0-9])", re.ASCII)
-_CODE = re.compile(r"(?<![0-9])[0-9]{3,10}(?![0-9])", re.ASCII)
 _ROUTES: Final = frozenset({"sms", "tg", "vb", "wp", "vk", "pc"})
 _HIDDEN = "anonymous"
 _MOMENT = "%Y-%m-%d %H:%M:%S"
@@ -108,7 +107,7 @@ def _push_msg(visit: Visit, fields: _Data) -> _Data:
     if _text(fields, "priority") not in ("", "1", "2", "3", "4"):
         raise RefusedError("missing_parameters")
     sender = sender or "user"
-    code = _found(_CODE, text)
+    code = code_in(text)
     if route == "pc":
         code = _found(_CALL_CODE, text)
         if not code:

@@ -11,9 +11,11 @@ from datetime import date, timedelta, timezone
 from typing import Final
 from urllib.parse import urlencode
 
+import segno
+
 from phone_verify.sandbox.faults import Fault
-from phone_verify.sandbox.network import Dispatch, Wait
 from phone_verify.sandbox.numbers import RUSSIA
+from phone_verify.sandbox.phones import Dispatch, Wait
 from phone_verify.sandbox.protocols.base import (
     EXPIRED,
     INACTIVE,
@@ -29,6 +31,7 @@ from phone_verify.sandbox.protocols.base import (
 
 LIFE: Final = timedelta(seconds=120)
 _FIRST_ID = 120_000
+_PICTURE_OFFSET = 1
 _CODE_LENGTH = 4
 _PRICE = 0.2
 _DAILY_LIMIT = 3
@@ -146,6 +149,17 @@ def get_tg_code(visit: Visit) -> Answer:
     )
 
 
+def get_qr_image(visit: Visit) -> Answer:
+    """Return the picture of a line: a QR code that a phone's camera offers to call."""
+    wait = visit.network.wait(_inner_id(visit.path["id"]) - _PICTURE_OFFSET)
+    visit.meet(wait.phone if wait else None)
+    if wait is None or wait.provider != PROVIDER.name:
+        raise RefusedError("unknown_id")
+    file = io.BytesIO()
+    segno.make(f"tel:{wait.line}", error="m", micro=False).save(file, kind="svg", scale=8, light="#fff")
+    return Answer(file.getvalue().decode(), content_type="image/svg+xml")
+
+
 def get_status(visit: Visit) -> Answer:
     """Return whether the order with this id was delivered."""
     visit.admit(visit.path["token"])
@@ -223,7 +237,7 @@ def _start(visit: Visit, written: object, webhook: str | None) -> Answer:
     # In the published sample the picture has a different id, the link is an HTML anchor with
     # another number, and the comma between the two is missing. A careful client uses `auth_phone`
     # and ignores these.
-    image = f"{visit.request.host_url}api/v1/authcalls/get_qr_image/{shown_id + 1}/"
+    image = f"{visit.request.host_url}api/v1/authcalls/get_qr_image/{shown_id + _PICTURE_OFFSET}/"
     link = "<a href='tel:89990000099'>Call to sign in</a>"
     match visit.variant("links"):
         case "absent":
@@ -359,6 +373,7 @@ PROVIDER: Final = Provider(
         Route("GET", f"{_BASE}/get_code/<phone>/", get_code),
         Route("GET", f"{_BASE}/get_sms_code/<phone>/", get_sms_code),
         Route("GET", f"{_BASE}/get_tg_code/<phone>/", get_tg_code),
+        Route("GET", "/api/v1/authcalls/get_qr_image/<id>/", get_qr_image),
         Route("GET", f"{_BASE}/get_status/<id>/", get_status),
         Route("GET", f"{_BASE}/get_balance/", get_balance),
         Route("GET", f"{_BASE}/get_billing_record/<count>/", get_billing_record),

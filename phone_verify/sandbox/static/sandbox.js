@@ -19,8 +19,12 @@ async function ask(method, path, body) {
   if (response.status === 204) return null;
   const answer = await response.json();
   if (!response.ok) {
-    const fields = Object.entries(answer.fields || {}).map(([name, what]) => `${name}: ${what}`);
-    throw new Error([answer.detail, ...fields].join("; "));
+    // The detail says how to write a number, so that its field adds nothing.
+    const fields = Object.entries(answer.fields || {})
+      .filter(([, what]) => what !== "not a phone number")
+      .map(([name, what]) => `${name}: ${what}`);
+    const text = [answer.detail, ...fields].join("; ");
+    throw new Error(`${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`);
   }
   return answer;
 }
@@ -92,7 +96,15 @@ function time(at) {
 
 const title = (provider) => (known[provider] ? known[provider].title : provider);
 
-function messageElement(message) {
+function deleteButton(phone, id, what) {
+  const button = element("button", "delete plain", icon("delete"));
+  button.type = "button";
+  button.setAttribute("aria-label", `Delete this ${what}`);
+  button.addEventListener("click", () => attempt(() => ask("DELETE", `/api/handsets/${encodeURIComponent(phone)}/${id}`)));
+  return button;
+}
+
+function messageElement(phone, message) {
   const way = message.channel === "telegram" ? "Telegram" : "SMS";
   const bubble = element("div", "bubble");
   bubble.dir = "auto";
@@ -103,18 +115,22 @@ function messageElement(message) {
   }
   const meta = element("div", "meta", element("b", "", message.sender), ` ${way}`, time(message.at));
   const foot = element("div", "foot", element("span", "via", `via ${title(message.provider)}`));
-  if (message.code) foot.append(copyButton(message.code));
+  const actions = element("span", "actions");
+  if (message.code) actions.append(copyButton(message.code));
+  actions.append(deleteButton(phone, message.id, "message"));
+  foot.append(actions);
   return element("li", `item message ${message.channel}`, meta, bubble, foot);
 }
 
-function callElement(call) {
+function callElement(phone, call) {
   const incoming = call.direction === "in";
   const what = incoming ? "Missed call" : call.busy ? "Outgoing call, busy" : "Outgoing call, number not in service";
   const number = call.number ? numberElement(call.number, call.code) : element("span", "digits", "Hidden number");
   const body = element("div", "", element("div", "meta", what, time(call.at)), number);
-  if (call.code) {
-    body.append(element("div", "foot", element("span", "via", `last ${call.code.length} digits`), copyButton(call.code)));
-  }
+  const actions = element("span", "actions");
+  if (call.code) actions.append(copyButton(call.code));
+  actions.append(deleteButton(phone, call.id, "call"));
+  body.append(element("div", "foot", element("span", "via", call.code ? `last ${call.code.length} digits` : ""), actions));
   return element("li", `item call-item ${incoming ? "missed" : "out"}`, element("span", "disc", icon(incoming ? "missed" : "out")), body);
 }
 
@@ -170,7 +186,11 @@ function makeHandset(phone) {
     call(phone, article);
   });
 
-  const shown = { article, choose, rejected: 0, timer: 0, calls: [] };
+  find(".mask").addEventListener("toggle", () => find(".mask").scrollIntoView({ block: "nearest" }));
+  find(".remove").addEventListener("click", () => attempt(() => ask("DELETE", `/api/handsets/${encodeURIComponent(phone)}`)));
+
+  const shown = { article, choose, rejected: 0, timer: 0, calls: [], waits: [], waitTimer: 0, unread: 0, text: "", row: null };
+  for (const kind of ["pointerenter", "focusin"]) article.addEventListener(kind, () => markRead(shown));
   find(".reject").addEventListener("click", () => {
     shown.rejected = Math.max(0, ...shown.calls.map((each) => each.id));
     ring(shown);
@@ -178,12 +198,15 @@ function makeHandset(phone) {
   return shown;
 }
 
-async function call(phone, article) {
+function call(phone, article) {
   const find = (selector) => article.querySelector(selector);
-  const result = find(".result");
   const body = { number: find(".number").value, hidden: find(".hide").checked };
   const caller = find(".caller").value.trim();
   if (caller) body.caller = caller;
+  return dial(phone, body, find(".result"));
+}
+
+async function dial(phone, body, result) {
   result.className = "result";
   result.textContent = "Calling…";
   try {
@@ -204,6 +227,26 @@ function habitText(habit) {
   return `Calls automatically after ${habit.dials_after} s${shows}`;
 }
 
+// Offers to call the lines at which providers wait for this handset.
+function showWaits(shown, phone) {
+  clearTimeout(shown.waitTimer);
+  const left = (wait) => wait.until - performance.now();
+  const live = shown.waits.filter((wait) => left(wait) > 0);
+  const box = shown.article.querySelector(".waits");
+  const signature = live.map((wait) => wait.id).join();
+  if (box.dataset.signature !== signature) {
+    box.dataset.signature = signature;
+    box.replaceChildren(...live.map((wait) => {
+      const button = element("button", "call-now", icon("call"), "Call ", numberElement(wait.number));
+      button.type = "button";
+      const result = element("p", "result");
+      button.addEventListener("click", () => dial(phone, { number: wait.number }, result));
+      return element("div", "wait", element("p", "", `${title(wait.provider)} is waiting for your call:`), button, result);
+    }));
+  }
+  if (live.length) shown.waitTimer = setTimeout(() => showWaits(shown, phone), Math.min(...live.map(left)) + 50);
+}
+
 // Shows the newest ringing call, and runs again when it ends.
 function ring(shown) {
   clearTimeout(shown.timer);
@@ -220,8 +263,8 @@ function ring(shown) {
 
 function fill(shown, handset) {
   const items = [
-    ...handset.messages.map((message) => ({ id: message.id, made: () => messageElement(message) })),
-    ...handset.calls.map((each) => ({ id: each.id, made: () => callElement(each) })),
+    ...handset.messages.map((message) => ({ id: message.id, made: () => messageElement(handset.phone, message) })),
+    ...handset.calls.map((each) => ({ id: each.id, made: () => callElement(handset.phone, each) })),
   ].sort((one, other) => other.id - one.id);
   const list = shown.article.querySelector("ol");
   const signature = items.map((item) => item.id).join();
@@ -229,6 +272,10 @@ function fill(shown, handset) {
     list.dataset.signature = signature;
     list.replaceChildren(...items.map((item) => item.made()));
     shown.article.querySelector(".inbox").scrollTop = 0;
+    const texts = handset.messages.map((message) => `${message.sender} ${message.text}`);
+    shown.text = [handset.phone, ...texts, ...handset.calls.map((each) => each.number)].join("\n").toLowerCase();
+    const [newest] = [...handset.messages, ...handset.calls].sort((one, other) => other.id - one.id);
+    shown.preview = !newest ? "No messages or calls yet" : newest.text || (newest.direction === "in" ? "Missed call" : "Outgoing call");
   }
   shown.article.querySelector(".empty").hidden = items.length > 0;
   const habit = shown.article.querySelector(".habit");
@@ -238,7 +285,74 @@ function fill(shown, handset) {
     .filter((each) => each.ringing_for > 0)
     .map((each) => ({ ...each, until: performance.now() + each.ringing_for * 1000 }));
   ring(shown);
+  shown.waits = handset.waits.map((wait) => ({ ...wait, until: performance.now() + wait.expires_in * 1000 }));
+  showWaits(shown, handset.phone);
 }
+
+let asList = false;
+let selected = null; // phone of the handset that the list shows
+const searched = () => byId("search").value.trim().toLowerCase();
+const isFound = (shown) => {
+  const wanted = searched();
+  const digits = wanted.replace(/[\s().-]/g, "");
+  return shown.text.includes(wanted) || (/^\+?\d+$/.test(digits) && shown.text.includes(digits));
+};
+
+// Applies the search and the list, and draws the rows of the list.
+function arrange() {
+  const found = [...handsets].reverse().filter(([, shown]) => isFound(shown));
+  if (!found.some(([phone]) => phone === selected)) selected = found.length ? found[0][0] : null;
+  const phones = new Set(found.map(([phone]) => phone));
+  for (const [phone, shown] of handsets) shown.article.hidden = !phones.has(phone) || (asList && phone !== selected);
+  byId("handsets-panel").classList.toggle("as-list", asList);
+  byId("list").hidden = !asList || found.length === 0;
+  if (asList) {
+    const rows = found.map(([phone, shown]) => shown.row || makeRow(phone, shown));
+    // Moving a row would take the focus from it.
+    if (rows.some((row, index) => byId("list").children[index] !== row) || byId("list").children.length !== rows.length) {
+      byId("list").replaceChildren(...rows);
+    }
+    for (const [phone, shown] of found) {
+      shown.row.querySelector("button").setAttribute("aria-current", String(phone === selected));
+      shown.row.querySelector(".preview").textContent = shown.preview;
+    }
+  }
+  byId("nothing-found").hidden = found.length > 0 || handsets.size === 0;
+  showUnread();
+}
+
+function makeRow(phone, shown) {
+  const button = element("button", "", element("span", "row-number", numberElement(phone)), element("span", "count unread"), element("span", "preview"));
+  button.type = "button";
+  button.addEventListener("click", () => { selected = phone; markRead(shown); arrange(); });
+  shown.row = element("li", "", button);
+  return shown.row;
+}
+
+function markRead(shown) {
+  if (!shown.unread) return;
+  shown.unread = 0;
+  showUnread();
+}
+
+function showCount(badge, count) {
+  badge.hidden = count === 0;
+  badge.replaceChildren(String(count), element("span", "unseen", " unread"));
+}
+
+const plainTitle = document.title;
+function showUnread() {
+  let sum = 0;
+  for (const shown of handsets.values()) {
+    sum += shown.unread;
+    if (shown.row) showCount(shown.row.querySelector(".unread"), shown.unread);
+  }
+  showCount(byId("unread"), sum);
+  document.title = sum ? `(${sum}) ${plainTitle}` : plainTitle;
+}
+
+// Whether the user sees what arrives at this handset.
+const isInView = (shown) => document.visibilityState === "visible" && !byId("handsets-panel").hidden && !shown.article.hidden;
 
 // Announces new items to screen readers, and scrolls the handset into view.
 function announce(list) {
@@ -252,6 +366,11 @@ function announce(list) {
   if (seen !== null && newest > seen) {
     const item = arrived.find((each) => each.id === newest);
     byId("news").textContent = `Handset ${spread(item.handset.phone).head}: ${item.text}`;
+    for (const each of arrived) {
+      const receiver = handsets.get(each.handset.phone);
+      if (each.id > seen && !isInView(receiver)) receiver.unread += 1;
+    }
+    showUnread();
     const shown = handsets.get(item.handset.phone);
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     // Do not move the focus of a user who is working in this handset.
@@ -260,7 +379,7 @@ function announce(list) {
       shown.article.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest", inline: "nearest" });
     }
   }
-  seen = newest;
+  seen = Math.max(seen || 0, newest); // ids are not reused after a deletion
 }
 
 function showHandsets(list) {
@@ -268,6 +387,7 @@ function showHandsets(list) {
   for (const [phone, shown] of handsets) {
     if (phones.has(phone)) continue;
     clearTimeout(shown.timer);
+    clearTimeout(shown.waitTimer);
     shown.article.remove();
     handsets.delete(phone);
   }
@@ -281,6 +401,7 @@ function showHandsets(list) {
     fill(handsets.get(handset.phone), handset);
   });
   byId("nobody").hidden = list.length > 0;
+  arrange();
   announce(list);
   tick();
 }
@@ -391,6 +512,7 @@ async function refresh() {
       learn(faults.known, faults.malformed);
       showHandsets(phones.handsets);
       showFaults(faults.faults);
+      document.dispatchEvent(new CustomEvent("sandbox-change"));
     }
   } while (stale);
   refreshing = false;
@@ -431,6 +553,25 @@ if (siteTabs.length) {
   makeTabs(siteTabs, panels, alone);
   alone(0);
 }
+
+const views = [byId("view-0"), byId("view-1")];
+makeTabs(views, [byId("handsets-panel"), byId("requests-panel")], (index) => {
+  byId("as-list").hidden = index > 0;
+  if (index === 0) for (const shown of handsets.values()) if (isInView(shown)) markRead(shown);
+  document.dispatchEvent(new CustomEvent("sandbox-change"));
+});
+byId("search").addEventListener("input", () => { arrange(); document.dispatchEvent(new CustomEvent("sandbox-change")); });
+byId("as-list").addEventListener("click", () => {
+  asList = !asList;
+  byId("as-list").setAttribute("aria-pressed", String(asList));
+  arrange();
+});
+// A user who comes back sees what arrived; the badges stay long enough to be noticed.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") {
+    setTimeout(() => { for (const shown of handsets.values()) if (isInView(shown)) markRead(shown); }, 3000);
+  }
+});
 
 setInterval(tick, 20000);
 follow();

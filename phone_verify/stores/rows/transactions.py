@@ -106,8 +106,10 @@ class Answered(NamedTuple):
     tally: Tally
 
 
-class ReadStatements(Protocol):
-    """The statements that read. Of a phone they read its windows, failures, expiry and version."""
+class ReadStatements:
+    """The statements that read, set by a subclass in the SQL of one database. Of a phone they read
+    its windows, failures, expiry and version.
+    """
 
     #: Creates the phone's row if it is missing and locks it until the transaction ends.
     hold: Statement
@@ -241,11 +243,11 @@ class Transaction:
         rows = self._reads.siblings(self.cursor, this=tag, beyond=f"{tag}~", since=micros(since))
         return [record_of(row, since) for row in rows.fetchall()]
 
-    def write(self, write: Callable[..., bool], *values: Any) -> None:
+    def write(self, write: Callable[..., bool], *values: Any, **options: bool) -> None:
         """Write the decision of the step. Raises `ConcurrentUpdate`."""
         self.wrote = True
         self.unclear = self.alone  # then this is also the commit
-        if not write(self.cursor, *values):
+        if not write(self.cursor, *values, **options):
             raise ConcurrentUpdate
 
     def remember(self, record: Verification, phone: Phone) -> None:

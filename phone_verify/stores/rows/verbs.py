@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import cycle
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
@@ -17,7 +18,7 @@ from ...model import Channel, IncomingCall, Status, Verification
 from ..base import checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
-from .writes import WriteStatements
+from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteStatements
 
 #: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
 #: long.
@@ -33,6 +34,8 @@ class RowStore:
     def __init__(self, turns: TransactionRunner, writes: Callable[[], WriteStatements], keep: timedelta) -> None:
         self._turns, self._make_writes = turns, writes
         self._keep = checked_keep(keep)
+        #: Whether the next start purges; the first of a process does.
+        self._purges = cycle([True] + [False] * (STARTS_PER_PURGE - 1))
 
     @cached_property
     def _writes(self) -> WriteStatements:
@@ -48,7 +51,7 @@ class RowStore:
 
         def one_more(turn: Transaction) -> Counted:
             turn.unclear = True
-            rows = self._writes.count_at_once(len(taken), len(gates))(turn.cursor, taken, gates, now)
+            rows = self._writes.count_at_once(turn.cursor, taken, gates, now)
             if not rows:
                 raise ConcurrentUpdate
             at = turn.time(rows[0][2])
@@ -60,9 +63,9 @@ class RowStore:
             if turn.alone and at_once:
                 return one_more(turn)
             if turn.holds and names:
-                self._writes.counters(len(names)).hold(turn.cursor, names)
+                self._writes.hold_counters(turn.cursor, names)
             every = sorted({*names, *(gate.key for gate in gates)})
-            rows = self._writes.counters(max(len(every), 1)).read(turn.cursor, every or [""])
+            rows = self._writes.read_counters(turn.cursor, every or [""])
             at = turn.time(rows[0][3]) if rows else turn.server_time()
             counts = {name: Window(count, time_of(ends_at)) for name, count, ends_at, _ in rows}
             windows = []
@@ -73,7 +76,7 @@ class RowStore:
                 windows.append(window)
             by_name = {quota.key: window for quota, window in zip(quotas, windows, strict=True)}
             if names:
-                self._writes.counters(len(names)).write(turn.cursor, names, [by_name[name] for name in names])
+                self._writes.write_counters(turn.cursor, names, [by_name[name] for name in names])
             return Counted([window.ends_at for window in windows], tally_of(rows, at))
 
         locked = Mode.LOCKED if names else Mode.READ_ONLY
@@ -99,7 +102,7 @@ class RowStore:
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
-        start = self._writes.start()
+        writes, purges = self._writes, next(self._purges)
 
         def step(turn: Transaction) -> Verification | Denied:
             phone, at = turn.phone(opening.tag)
@@ -115,14 +118,14 @@ class RowStore:
                 return opened
             phone.count(quotas, opened.windows)
             phone.last_until(opened.record.expires_at)
-            write = start.at_once if turn.alone and start.at_once else start.held
-            turn.write(write, phone, opened, at, at - self._keep)
+            write = writes.start_at_once if turn.alone and writes.at_once else writes.start
+            turn.write(write, phone, opened, at, at - self._keep, purges=purges)
             turn.remember(opened.record, phone)
             return opened.record
 
         # Not from the cache: only phones without a row could be written that way, and the timing
         # would reveal which have one.
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if self._writes.at_once else Mode.LOCKED)
+        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if writes.at_once else Mode.LOCKED)
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         def step(turn: Transaction) -> Verification | Denied:
@@ -134,10 +137,9 @@ class RowStore:
             attached = lifecycle.attach(record, attachment, siblings, at)
             if not isinstance(attached, Denied):
                 # A line is reserved for one claim, also after a power failure.
-                attach = self._writes.attach if by_line else self._writes.attach_lazily
-                turn.write(attach, phone, attached, at)
+                turn.write(self._writes.update, RECEIPT, phone, attached, at, durable=by_line)
             elif attached.why is DenialReason.LINE_TAKEN and attached.record is not None:
-                turn.write(self._writes.close, phone, attached.record, at)
+                turn.write(self._writes.update, CLOSED, phone, attached.record, at)
             return attached
 
         return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED, from_cache=True)
@@ -184,7 +186,7 @@ class RowStore:
                 return reopened
             record, counts = reopened
             phone.count(quotas, counts)
-            turn.write(self._writes.reopen, phone, record, at)
+            turn.write(self._writes.update, ("sends", "resend_at", "waits"), phone, record, at)
             return record
 
         return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
@@ -237,7 +239,7 @@ class RowStore:
             record, phone, at = turn.record(id)
             due = lifecycle.may_poll(record, binding, at)
             if due is not None:
-                turn.write(self._writes.poll, phone, due[1], at)
+                turn.write(self._writes.update, ("polled_at",), phone, due[1], at, durable=False)
             return due is not None and due[0]
 
         return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
@@ -247,7 +249,7 @@ class RowStore:
             record, phone, at = turn.record(id)
             due = lifecycle.redeem(record, binding, subject, at)
             if due is not None:
-                turn.write(self._writes.redeem, phone, due, at)
+                turn.write(self._writes.update, ("redeemed",), phone, due, at)
             return due
 
         return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
@@ -263,16 +265,16 @@ class RowStore:
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
-        for old in self._writes.old:
+        for table in Table:
             dropped = BATCH
             while dropped == BATCH and gone < limit:
                 most = min(BATCH, limit - gone)
-                dropped = self._turns.take(
-                    lambda turn: old(turn.cursor, turn.server_time() - self._keep, most),  # noqa: B023 - run now
-                    now,
-                )
+                dropped = self._turns.take(partial(self._purge, table, most), now)
                 gone += dropped
         return gone
+
+    def _purge(self, table: Table, most: int, turn: Transaction) -> int:
+        return self._writes.purge(turn.cursor, table, turn.server_time() - self._keep, most)
 
     async def erase(self, tag: str, now: datetime | None) -> int:
         def step(turn: Transaction) -> int:
@@ -302,14 +304,15 @@ class RowStore:
         tally = tally_rows(answer.tally, answering.address, at)
         if tally and turn.alone and not self._writes.at_once:
             raise ConcurrentUpdate  # only PostgreSQL writes all of it in one statement
-        turn.write(self._writes.answer(spends=spends, tallies=len(tally)), phone, record, at, tally)
+        names = (*ANSWERED, "attempts_left") if spends else ANSWERED
+        turn.write(self._writes.update, names, phone, record, at, tally)
 
     def _write_phone(self, turn: Transaction, phone: Phone, at: datetime) -> None:
         if phone.changed:
             turn.wrote = True
-            self._writes.phone(turn.cursor, **phone.row(at))
+            self._writes.write_phone(turn.cursor, **phone.row(at))
 
     def _close(self, turn: Transaction, phone: Phone, record: Verification, at: datetime) -> None:
         if record.status is Status.VERIFIED:
             phone.succeed(record)
-        turn.write(self._writes.close, phone, record, at)
+        turn.write(self._writes.update, CLOSED, phone, record, at)

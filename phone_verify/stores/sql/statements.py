@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...codes import TAG_LENGTH
-from ..rows.transactions import Statement
+from ..rows.transactions import ReadStatements
 from ..rows.values import FIELDS, series_range
 from .tables import COUNTER, PHONE, VERIFICATION
 
@@ -30,8 +30,8 @@ class Prepared:
         return cursor
 
 
-class EngineReads:
-    """The statements that read a phone and its records, and the one that locks a phone."""
+class EngineReads(ReadStatements):
+    """The statements that read, for an engine's dialect."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
         now = server_time(dialect.name)
@@ -41,25 +41,22 @@ class EngineReads:
         elsewhere = {"tag": tag, "read_at": now}
         columns = [elsewhere[name] if name in elsewhere else record[name] for name in FIELDS]
         counted = (phone.windows, phone.failures, phone.ends_at, phone.version)
-        #: Creates the phone's row if it is missing and locks it until the transaction ends.
-        self.hold: Statement = Prepared(upsert(dialect.name, PHONE, [bound(PHONE)], "tag"), dialect)
-        self.time: Statement = Prepared(sa.select(now), dialect)
+        self.hold = Prepared(upsert(dialect.name, PHONE, [bound(PHONE)], "tag"), dialect)
+        self.time = Prepared(sa.select(now), dialect)
         one = sa.select(sa.literal_column("1")).subquery("one")
         # Returns the time also without a phone.
-        self.phone: Statement = Prepared(
-            sa.select(now, *counted).select_from(one.outerjoin(PHONE, phone.tag == this)), dialect
-        )
+        self.phone = Prepared(sa.select(now, *counted).select_from(one.outerjoin(PHONE, phone.tag == this)), dialect)
         of_phone: sa.BindParameter[str] = sa.bindparam("of_phone")
         found = sa.select(*columns, *counted).where(record.id == this)
         answered = found.add_columns(*_answered(dialect.name))
         either = VERIFICATION.outerjoin(PHONE, phone.tag == of_phone)
         # The phone's row first, as everywhere: no two steps deadlock.
         both = PHONE.join(VERIFICATION, phone.tag == of_phone)
-        self.record: Statement = Prepared(found.select_from(either), dialect)
-        self.held_record: Statement = Prepared(found.select_from(both).with_for_update(), dialect)
-        self.answer: Statement = Prepared(answered.select_from(either), dialect)
-        self.held_answer: Statement = Prepared(answered.select_from(both).with_for_update(), dialect)
-        self.siblings: Statement = Prepared(
+        self.record = Prepared(found.select_from(either), dialect)
+        self.held_record = Prepared(found.select_from(both).with_for_update(), dialect)
+        self.answer = Prepared(answered.select_from(either), dialect)
+        self.held_answer = Prepared(answered.select_from(both).with_for_update(), dialect)
+        self.siblings = Prepared(
             sa.select(*columns).where(
                 record.id >= this, record.id < sa.bindparam("beyond"), record.expires_at > sa.bindparam("since")
             ),

@@ -9,11 +9,10 @@ import sqlalchemy as sa
 
 from ..base import RETENTION
 from ..rows.verbs import RowStore
-from ..rows.writes import WriteStatements
 from .engine import engine_of
 from .schema import Schema
 from .transactions import EngineTurns
-from .writes import EngineWords
+from .writes import EngineWrites
 
 
 class SqlStore(RowStore):
@@ -30,7 +29,7 @@ class SqlStore(RowStore):
 
     def __init__(self, engine: sa.Engine, *, keep: timedelta = RETENTION, create_tables: bool = True) -> None:
         self._turns: EngineTurns = EngineTurns(engine, Schema(engine).ready if create_tables else lambda: None)
-        super().__init__(self._turns, lambda: WriteStatements(EngineWords(engine.dialect)), keep)
+        super().__init__(self._turns, lambda: EngineWrites(engine.dialect), keep)
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = RETENTION, create_tables: bool = True) -> SqlStore:

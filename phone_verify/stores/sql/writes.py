@@ -10,19 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ..rows.transactions import Statement
 from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
-from ..rows.writes import (
-    CLOSED,
-    COUNTED,
-    STORED,
-    CountAtOnce,
-    Counters,
-    DeleteExpired,
-    InsertVerification,
-    InsertVerificationCTE,
-    Start,
-    Table,
-    UpdateVerification,
-)
+from ..rows.writes import COUNTED, STORED, Table, WriteStatements
 from .statements import Prepared, bound, server_time, tallied, time_given, upsert
 from .tables import COUNTER, PHONE, VERIFICATION
 
@@ -36,63 +24,69 @@ def _values(names: Iterable[str]) -> dict[str, Any]:
     return {name: sa.bindparam(name) for name in names}
 
 
+def _this() -> sa.ColumnElement[bool]:
+    return VERIFICATION.c.id == sa.bindparam("this")
+
+
+def _update(names: Iterable[str]) -> sa.Update:
+    return sa.update(VERIFICATION).where(_this()).values(_values(names))
+
+
 def _as_read() -> Sequence[sa.ColumnElement[bool]]:
     """Return the condition that the phone's row is unchanged since it was read."""
     return PHONE.c.tag == sa.bindparam("of_phone"), PHONE.c.version == sa.bindparam("old_version")
 
 
-class EngineWords:
-    """The statements for an engine's dialect."""
+class EngineWrites(WriteStatements):
+    """The statements that write, for an engine's dialect."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
+        super().__init__()
         self._dialect = dialect
+        self.at_once, self.guarded = dialect.name == "postgresql", dialect.name != "sqlite"
+        self.write_phone = self._prepared(upsert(dialect.name, PHONE, [bound(PHONE)], *COUNTED))
+        self.insert = self._prepared(sa.insert(VERIFICATION).values(_values(_INSERTED)))
+        this: sa.BindParameter[str] = sa.bindparam("this")
+        c = COUNTER.c
+        counted = (c.name == this, c.ends_at == sa.bindparam("then"), c["count"] > 0)
+        self.uncount = self._prepared(sa.update(COUNTER).where(*counted).values(count=c["count"] - 1))
+        of_phone = (VERIFICATION.c.id >= this, VERIFICATION.c.id < sa.bindparam("beyond"))
+        self.erase_records = self._prepared(sa.delete(VERIFICATION).where(*of_phone))
+        self.erase_phone = self._prepared(sa.delete(PHONE).where(PHONE.c.tag == this))
 
-    @property
-    def at_once(self) -> bool:
-        return self._dialect.name == "postgresql"
+    def build_update(self, names: tuple[str, ...]) -> Statement:
+        return self._prepared(_update(names))
 
-    def change(self, names: Sequence[str], *, lazy: bool = False, tallies: int = 0) -> UpdateVerification:
-        this = VERIFICATION.c.id == sa.bindparam("this")
-        record = sa.update(VERIFICATION).where(this).values(_values(names))
-        tally = self._prepared(_tally(self._dialect.name, tallies)) if tallies else None
-        if self._dialect.name == "sqlite":
-            return UpdateVerification(names, self._prepared(record), self._upsert_phone(), tally)
+    def build_guarded_update(self, names: tuple[str, ...], tallies: int, *, durable: bool) -> Statement:
         if self._dialect.name == "postgresql":
             held = sa.update(PHONE).where(*_as_read()).values(_values(COUNTED)).returning(PHONE.c.tag).cte("held")
-            guarded = record.where(held.c.tag == sa.bindparam("of_phone"))
+            guarded = _update(names).where(held.c.tag == sa.bindparam("of_phone"))
             if tallies:
                 guarded = guarded.add_cte(_tally("postgresql", tallies, held).cte("tally"))
-            return UpdateVerification(names, self._prepared(guarded.returning(_WITHOUT_WAITING) if lazy else guarded))
+            return self._prepared(guarded if durable else guarded.returning(_WITHOUT_WAITING))
         # One UPDATE of two tables, in MySQL's syntax; they are locked in the order in which they
         # are named.
-        both = sa.update(PHONE).where(this, *_as_read())
+        both = sa.update(PHONE).where(_this(), *_as_read())
         fields = {VERIFICATION.c[name]: value for name, value in _values(names).items()}
         counts = {PHONE.c[name]: value for name, value in _values(COUNTED).items()}
-        return UpdateVerification(names, self._prepared(both.values({**fields, **counts})), tally=tally)
+        return self._prepared(both.values({**fields, **counts}))
 
-    def phone(self) -> Statement:
-        return self._upsert_phone()
+    def build_tally(self, count: int) -> Statement:
+        return self._prepared(_tally(self._dialect.name, count))
 
-    def start(self, purged: Mapping[Table, int]) -> Start:
-        ended = sa.update(VERIFICATION).where(VERIFICATION.c.id == sa.bindparam("this"))
-        held = InsertVerification(
-            self._upsert_phone(),
-            self._prepared(ended.values(_values(CLOSED))),
-            self._prepared(sa.insert(VERIFICATION).values(_values(_INSERTED))),
-            [(self.old(table), most) for table, most in purged.items()],
-        )
-        return Start(held, InsertVerificationCTE(self._prepared(_start(purged))) if self.at_once else None)
+    def build_start(self, purged: Mapping[Table, int]) -> Statement:
+        return self._prepared(_start(purged))
 
-    def old(self, table: Table) -> DeleteExpired:
+    def build_purge(self, table: Table) -> tuple[Statement, Statement | None]:
         key, rows = _old(_TABLES[table])
         rows = rows.limit(sa.bindparam("most"))
         drop = sa.delete(_TABLES[table])
         if self._dialect.name in ("sqlite", "postgresql"):
-            return DeleteExpired(self._prepared(drop.where(key.in_(rows))))
+            return self._prepared(drop.where(key.in_(rows))), None
         # MySQL does not support LIMIT inside IN.
-        return DeleteExpired(self._prepared(drop.where(key == sa.bindparam("this"))), self._prepared(rows))
+        return self._prepared(drop.where(key == sa.bindparam("this"))), self._prepared(rows)
 
-    def counters(self, count: int) -> Counters:
+    def build_counters(self, count: int) -> tuple[Statement, Statement, Statement]:
         c, dialect_name = COUNTER.c, self._dialect.name
         names = [sa.bindparam(f"name{n}", type_=c.name.type) for n in range(count)]
         empty = [{"name": name, "count": sa.literal(0), "ends_at": sa.literal(0)} for name in names]
@@ -106,28 +100,12 @@ class EngineWords:
         read = sa.select(c.name, c["count"], c.ends_at, server_time(dialect_name)).where(
             sa.or_(c.name.in_(names), tally)
         )
-        return Counters(
-            hold=self._prepared(upsert(dialect_name, COUNTER, empty, "name")),
-            read=self._prepared(read),
-            write=self._prepared(upsert(dialect_name, COUNTER, full, "count", "ends_at")),
-        )
+        hold = upsert(dialect_name, COUNTER, empty, "name")
+        write = upsert(dialect_name, COUNTER, full, "count", "ends_at")
+        return self._prepared(hold), self._prepared(read), self._prepared(write)
 
-    def count_at_once(self, quotas: int, gates: int) -> CountAtOnce:
-        return CountAtOnce(self._prepared(_one_more(_names("name", quotas), _names("gate", gates))))
-
-    def uncount(self) -> Statement:
-        c = COUNTER.c
-        counted = (c.name == sa.bindparam("this"), c.ends_at == sa.bindparam("then"), c["count"] > 0)
-        return self._prepared(sa.update(COUNTER).where(*counted).values(count=c["count"] - 1))
-
-    def erase(self) -> Sequence[Statement]:
-        this: sa.BindParameter[str] = sa.bindparam("this")
-        of_phone = (VERIFICATION.c.id >= this, VERIFICATION.c.id < sa.bindparam("beyond"))
-        records = sa.delete(VERIFICATION).where(*of_phone)
-        return self._prepared(records), self._prepared(sa.delete(PHONE).where(PHONE.c.tag == this))
-
-    def _upsert_phone(self) -> Statement:
-        return self._prepared(upsert(self._dialect.name, PHONE, [bound(PHONE)], *COUNTED))
+    def build_count(self, quotas: int, gates: int) -> Statement:
+        return self._prepared(_one_more(_names("name", quotas), _names("gate", gates)))
 
     def _prepared(self, statement: sa.ClauseElement) -> Statement:
         return Prepared(statement, self._dialect)

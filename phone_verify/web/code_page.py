@@ -1,0 +1,309 @@
+"""The flow of the page `code`: enter the code, or call the number that it shows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from ..api import representation
+from ..errors import StoreError
+from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
+from ..http.client_address import call_address
+from ..http.cookies import Pairs, pairs, without_pair
+from ..http.number_change import Change, current_numbers, may_have
+from ..http.problems import unavailable
+from ..http.session_notes import without_id
+from ..http.site import Site
+from ..i18n.texts import Texts, caller_prefix, dial_help, end_text, spoken
+from ..model import Channel, CodeSource, Outcome, Reason, Status, Verification
+from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
+from .forms import code_in
+from .messages import Message, PageName
+from .pages import CodePage, Redirect
+from .steps import (
+    ABOUT_FIELD,
+    LONGEST_FIELD,
+    REFUSALS,
+    begin,
+    choice_of,
+    field_of,
+    held_pairs,
+    is_for_number,
+    number_in_full,
+    show_again,
+    to_page,
+)
+
+log = logging.getLogger("phone_verify")
+
+_COOLDOWNS = {"code": "wait_code", "flash_call": "wait_flash_call", "inbound_call": "wait_inbound_call"}
+
+
+def show_code(
+    site: Site,
+    call: ApiRequest,
+    next: str = "",
+    id: str = "",
+    message: Message | None = None,
+    *,
+    sets_phone: bool = True,
+) -> CodePage | Redirect:
+    """Return the page of the verification with this id, or of the newest one, of this session.
+
+    Without `sets_phone` the site has no pages for the user's number.
+    """
+    next = next[:LONGEST_FIELD]
+    held = held_pairs(call, id)
+    if not held:
+        return _carrying(message, _nothing_held(call, next))
+    if call.multiprocess:
+        site.warn_multiprocess()
+    try:
+        found = _found(site, call, held, next, sets_phone)
+        if isinstance(found, Redirect):
+            return _carrying(message, found)
+        page = _shown(site, call, found, next, site.verifier.poll(found.id, found.secret))
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
+        texts, reply = call.texts, unavailable()
+        return CodePage(
+            "over",
+            "",
+            site.name,
+            "unavailable",
+            id,
+            texts=texts,
+            next=next,
+            error=texts.page["unavailable"],
+            status=reply.status,
+            headers=reply.headers,
+        )
+    if isinstance(page, Redirect):
+        return _carrying(message, page)
+    if message is None:
+        return page
+    if message.blocked:
+        page = replace(page, kind="over", state="blocked")
+    return replace(
+        page,
+        error=message.error or page.error,
+        notice=message.notice,
+        invalid=message.invalid,
+        remember=message.remember,
+    )
+
+
+def _carrying(message: Message | None, redirect: Redirect) -> Redirect:
+    """Return the redirect with a message of the page `code` for the page to which that now leads."""
+    if message is None or redirect.to == "onward":
+        return redirect
+    return replace(redirect, message=replace(message, page=redirect.to, id="", blocked=False))
+
+
+def submit_code(
+    site: Site, call: ApiRequest, form: Mapping[str, str], *, sets_phone: bool = True
+) -> Redirect | SignIn | SetPhone | AskSite:
+    """Check the `code`.
+
+    Or resend (`resend`, on the given `channel`), which starts anew if the verification has ended; or
+    check whether the call has arrived (`called`). `verification` is the id of the form's page: no
+    other verification is meant. A form without it means the newest. A form with a box for staying
+    signed in sends `asks_remember`, and the state of the box as `remember`. `sets_phone` is that of
+    `show_code`.
+    """
+    next, id = field_of(form, "next"), field_of(form, "verification")
+    held = held_pairs(call, id)
+    if not held and id:
+        return show_again(call, "code", form, call.texts.page["page_stale"])
+    if not held:
+        return _nothing_held(call, next)
+    if call.multiprocess:
+        site.warn_multiprocess()
+    try:
+        found = _found(site, call, held, next, sets_phone)
+        return found if isinstance(found, Redirect) else _submit_code(site, call, found, form, next)
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
+        return to_page(next, Message("code", held[0][0], error=call.texts.page["unavailable"]))
+
+
+def _nothing_held(call: ApiRequest, next: str, cookie: str | None = None) -> Redirect:
+    """Redirect from the page `code` without a verification to where the visitor goes on."""
+    if call.user is not None:
+        return Redirect("onward", next, cookie)
+    message = Message("login", notice=call.texts.page["nothing_to_verify"])
+    return Redirect("login", next, cookie, message=message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The verification of the page `code`; `cookie` is without deleted ones."""
+
+    id: str
+    secret: str = field(repr=False)
+    record: Verification
+    cookie: str = field(repr=False)
+    change: Change
+
+    @property
+    def begun_at(self) -> PageName:
+        return "verify" if is_for_number(self.record) else "login"
+
+
+def _found(site: Site, call: ApiRequest, held: Pairs, next: str, sets_phone: bool) -> _Found | Redirect:
+    """Return the newest held verification of the pages.
+
+    The pages handle sign-in, and for a signed-in user also confirming or changing the number.
+    Others are left alone.
+    """
+    cookie = call.cookie
+    purposes = SIGN_IN_PURPOSES + (PHONE_PURPOSES if call.user is not None and sets_phone else ())
+    for id, secret in held:
+        record = site.verifier.get(id, secret).verification
+        if record is None:
+            cookie = without_pair(cookie, id)
+        elif record.purpose in purposes:
+            change = may_have(call, record.phone) if is_for_number(record) else Change.ALLOWED
+            if change in REFUSALS:
+                return Redirect("verify", next, cookie)  # that page states what is missing
+            return _Found(id, secret, record, cookie, change)
+    return _nothing_held(call, next, cookie)
+
+
+def _submit_code(
+    site: Site, call: ApiRequest, found: _Found, form: Mapping[str, str], next: str
+) -> Redirect | SignIn | SetPhone | AskSite:
+    id, secret, record = found.id, found.secret, found.record
+    if "called" in form:
+        outcome = site.verifier.poll(id, secret)
+    elif "resend" in form:
+        word = field_of(form, "channel")
+        channel = Channel(word) if word in set(Channel) else None
+        if not record.open and record.state is not Status.VERIFIED:
+            return _renewed(site, call, found, channel, next)
+        owned = record.phone in current_numbers(call)
+        address = call_address(site, call)
+        outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
+    else:
+        typed = code_in(field_of(form, "code"), record.code_length)
+        outcome = site.verifier.check(id, secret, typed, address=call_address(site, call))
+    remember = bool(field_of(form, "remember")) if field_of(form, "asks_remember") else None
+    if outcome.proof is not None:
+        subject = call.user.id if is_for_number(record) and call.user is not None else ""
+        if found.change is Change.ASK_SITE:
+            foreseen = site.verifier.foresee(outcome.proof, [secret], (record.purpose,), subject=subject)
+            return AskSite(foreseen) if foreseen is not None else Redirect("verify", next, found.cookie)
+        redeemed = site.verifier.redeem(outcome.proof, [secret], (record.purpose,), subject=subject)
+        if redeemed is not None:
+            return SetPhone(redeemed) if is_for_number(record) else SignIn(redeemed, remember)
+    page = _shown(site, call, found, next, outcome)
+    if isinstance(page, Redirect):
+        return page
+    message = Message("code", id, remember=remember is not False)
+    if page.kind in ("over", "proven"):
+        return to_page(next, message)
+    if outcome.reason is not None:
+        error = _refusal(call.texts, outcome, page, sends="resend" in form)
+        blocked = outcome.reason is Reason.TOO_MANY_REQUESTS and "resend" not in form
+        about_field = outcome.reason in ABOUT_FIELD
+        return to_page(next, replace(message, error=error, invalid=about_field, blocked=blocked))
+    notice = "no_call_yet" if "called" in form else f"sent_again_{page.kind}"
+    return to_page(next, replace(message, notice=page.text[notice]))
+
+
+def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | None, next: str) -> Redirect:
+    """Start anew for the number of a verification that has ended, on this channel or the same as before."""
+    record, back = found.record, Message("code", found.id)
+    if channel is None and record.channel in site.verifier.channels:
+        channel = record.channel
+    call = replace(call, cookie=found.cookie)
+    redirect = begin(site, call, record.phone, record.purpose, channel, next, back)
+    if redirect.cookie is None:
+        return redirect
+    cookie = without_pair(redirect.cookie, record.id)
+    started = without_id(redirect.started or (), record.id)
+    begun = site.verifier.get(redirect.id, dict(pairs(cookie))[redirect.id]).verification
+    notice = "" if begun is None else call.texts.page[f"sent_again_{_kind(begun)}"]
+    return replace(redirect, cookie=cookie, started=started, message=Message("code", redirect.id, notice=notice))
+
+
+def _refusal(texts: Texts, outcome: Outcome, page: CodePage, *, sends: bool) -> str:
+    """Return why the outcome was refused. Of a resend that is too early, when the next one is possible."""
+    wait = outcome.retry_after if sends and outcome.reason is Reason.TOO_MANY_REQUESTS else None
+    if wait is not None and wait <= timedelta(seconds=page.resend_in):
+        return texts.wait_until(_COOLDOWNS[page.kind], wait)
+    return texts.refusal(outcome)
+
+
+def _shown(site: Site, call: ApiRequest, found: _Found, next: str, outcome: Outcome) -> CodePage | Redirect:
+    """Return the page of the verification after this outcome, or the redirect if it has none."""
+    standing = outcome if outcome.ok else site.verifier.get(found.id, found.secret)
+    record, changes = standing.verification, is_for_number(found.record)
+    cookie, started = without_pair(call.cookie, found.id), without_id(call.started, found.id)
+    if record is None:
+        message = Message(found.begun_at, error=call.texts.reasons[Reason.NOT_FOUND])
+        return Redirect(found.begun_at, next, cookie, started=started, message=message)
+    if record.state is Status.VERIFIED and standing.proof is None:
+        # Its proof was redeemed, and the response is repeated.
+        signed_in = call.user is not None and not changes
+        return Redirect("onward" if signed_in else found.begun_at, next, cookie, started=started)
+    page = _code(site, call.texts, record, standing)
+    return replace(
+        page,
+        next=next,
+        begun_at=found.begun_at,
+        number=spoken(record.phone) if changes and record.phone not in current_numbers(call) else "",
+        phone=number_in_full(call, record),
+        asks_remember=not changes,
+    )
+
+
+def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> CodePage:
+    kind = _kind(record)
+    bare = CodePage(
+        "over",
+        record.phone.hint,
+        site.name,
+        record.state.value,
+        record.id,
+        texts=texts,
+        is_call=kind == "inbound_call",
+        is_flash_call=kind == "flash_call",
+    )
+    if outcome.proof is not None:
+        return replace(bare, kind="proven", state="verified", lead=texts.page["lead_proven"])
+    if not record.open:
+        others = [choice_of(site, texts, c) for c in site.verifier.channels if c is not record.channel]
+        return replace(bare, error=texts.translated(end_text(record)), choices=others)
+    expires_in = representation.seconds_left(record, record.expires_at)
+    resend_in = representation.seconds_left(record, record.resend_at)
+    dial, router = representation.dial(record), site.verifier.flows.router
+    lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
+    choices = [choice_of(site, texts, c) for c in outcome.channels if c is not record.channel]
+    hint = record.caller_hint if kind == "flash_call" else None
+    return replace(
+        bare,
+        kind=kind,
+        state="sent",
+        lead=lead.rstrip(),
+        lead_end=lead_end,
+        code_length=record.code_length,
+        caller_hint=caller_prefix(hint, record.phone, record.code_length) if hint else None,
+        dial=dial,
+        dial_spoken=spoken(record.line) if dial and record.line else "",
+        dial_help=texts.page[dial_help(record.line, announced=router.announces(record.driver))] if record.line else "",
+        expires_in=expires_in,
+        expires_text=texts.duration(timedelta(seconds=expires_in)),
+        resend_in=resend_in,
+        resend_text=texts.duration(timedelta(seconds=resend_in)),
+        choices=choices,
+        poll_path=f"v1/verifications/{record.id}",
+    )
+
+
+def _kind(record: Verification) -> str:
+    if record.channel is Channel.FLASH_CALL:
+        return "flash_call"
+    return "inbound_call" if record.code_source is CodeSource.NONE else "code"
