@@ -198,6 +198,31 @@ def inbound_call_to_session(stage: Stage) -> None:
     assert browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}).status == 200
 
 
+def a_code_and_a_call_live_side_by_side(stage: Stage) -> None:
+    """A call asked for after an SMS keeps the code, and the other way round; either verifies, once."""
+    for first, second, calls in (("sms", "inbound_call", False), ("inbound_call", "sms", True)):
+        browser, phone = stage.browser(), stage.phone()
+        begun = start(browser, phone, channel=first)
+        path = f"v1/verifications/{begun['id']}"
+        answer = browser.call("POST", f"{path}/resend", {"channel": second})
+        conforms(answer, 200, "Verification")
+        both = answer.json()
+        assert (both["channel"], both["code_length"], both["attempts_left"]) == (second, 6, 3)
+        assert both["dial"]["uri"] == f"tel:{both['dial']['number']}"
+        assert set(both["channels"]) >= {first, second}
+        code = stage.code(phone)
+        refused(browser.call("POST", f"{path}/check", {"code": wrong(code)}), 422, "wrong_code", attempts_left=2)
+        if calls:
+            stage.dial(phone, both["dial"]["number"])
+            answer = browser.call("GET", path)
+        else:
+            answer = browser.call("POST", f"{path}/check", {"code": code})
+        conforms(answer, 200, "Verification")
+        assert (answer.json()["status"], answer.json()["dial"]) == ("verified", None)
+        refused(browser.call("POST", f"{path}/check", {"code": code}), 410, "closed", verification_status="verified")
+        assert browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}).status == 200
+
+
 def a_call_from_another_phone_proves_nothing(stage: Stage) -> None:
     """A foreign or hidden caller on the right line leaves the claim open."""
     browser, phone = stage.browser(), stage.phone()
@@ -950,6 +975,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         a_known_number_is_the_same_user,
         flash_call_to_session,
         inbound_call_to_session,
+        a_code_and_a_call_live_side_by_side,
         a_call_from_another_phone_proves_nothing,
         another_binding_sees_nothing,
         a_strangers_start_changes_nothing,
