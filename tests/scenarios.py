@@ -790,6 +790,31 @@ def pages_sign_in_by_call(stage: Stage) -> None:
     assert phone in browser.get("/").text
 
 
+def pages_show_the_code_and_the_call(stage: Stage) -> None:
+    """After a switch one page has the code field and the number to call, and either signs in."""
+    for first, second, calls in (("sms", "inbound_call", False), ("inbound_call", "sms", True)):
+        browser, phone = stage.browser(), stage.phone()
+        assert browser.post_form("/phone/login/", phone=phone, channel=first).status in (302, 303)
+        assert browser.post_form("/phone/code/", resend="1", channel=second).status in (302, 303)
+        page = browser.get("/phone/code/")
+        number = page.text.partition('href="tel:')[2].partition('"')[0]
+        assert number.startswith("+")
+        assert page.text.count('name="code"') == 1
+        assert page.text.count("data-pv-poll=") == 1
+        code = stage.code(phone)
+        if calls:
+            stage.dial(phone, number)
+            for _ in range(8):
+                answer = browser.post_form("/phone/code/", called="1")
+                if answer.location == "/":
+                    break
+                time.sleep(1)
+        else:
+            answer = browser.post_form("/phone/code/", code=code)
+        assert answer.location == "/"
+        assert phone in browser.get("/").text
+
+
 def a_page_shows_the_live_one_again(stage: Stage) -> None:
     """Submitting the same number twice sends once."""
     browser, phone = stage.browser(), stage.phone()
@@ -1006,6 +1031,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         strangers_wrong_answers_close_no_known_browser_out,
         pages_sign_in_by_code,
         pages_sign_in_by_call,
+        pages_show_the_code_and_the_call,
         a_page_shows_the_live_one_again,
         a_reload_sends_no_form_again,
         two_tabs_answer_their_own_questions,

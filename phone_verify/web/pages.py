@@ -201,7 +201,8 @@ class CodePage(Page):
     the verification. `number` is the full number if it would become the user's: such a page
     requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
     ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
-    calls, `is_flash_call` whether the visitor is called.
+    calls, `is_flash_call` whether the visitor is called. `beside` is the kind of the other method
+    that can verify as well: a code's on the page with a number to call, else `inbound_call`.
     The phone number is shown between `lead` and `lead_end`.
     """
 
@@ -230,6 +231,7 @@ class CodePage(Page):
     remember: bool = True
     is_call: bool = False
     is_flash_call: bool = False
+    beside: str = ""
 
     @property
     def title(self) -> str:
@@ -258,9 +260,19 @@ class CodePage(Page):
         return self.text[{"unavailable": "try_again", "blocked": "other_number"}.get(self.state, "start_again")]
 
     @property
+    def awaits_call(self) -> bool:
+        """Whether a call of the visitor would verify the number."""
+        return "inbound_call" in (self.kind, self.beside)
+
+    @property
+    def code_kind(self) -> str:
+        """Return the kind of the code field, `code` or `flash_call`; empty for a page without one."""
+        return self.beside if self.kind == "inbound_call" else self.kind
+
+    @property
     def code_label(self) -> str:
         """Return the label of the code field."""
-        return self.text["last_digits"] if self.kind == "flash_call" else self.texts.code_label(self.code_length)
+        return self.text["last_digits"] if self.code_kind == "flash_call" else self.texts.code_label(self.code_length)
 
     @property
     def announcements(self) -> str:
