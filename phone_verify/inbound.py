@@ -126,7 +126,7 @@ class InboundCalls:
             event = IncomingCall(claim.reference, None, sighting.caller)
             return await self._parts.store.claim(driver.name, record.tag, event, self._parts.now()) is not None
         if sighting.state is CallState.EXPIRED:
-            # Closes nothing if the claim was replaced or a code is live beside it.
+            # Closes nothing if the claim was replaced or a code is live.
             await self._parts.store.settle(record.id, Status.EXPIRED, self._parts.now(), record.generation)
         return False
 

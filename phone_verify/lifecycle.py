@@ -215,7 +215,7 @@ def attach(
 ) -> Verification | Denied:
     """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
-    A code replaces the code, a claim the claim; one of the other kind stays live beside it. A
+    A code replaces the code, a claim the claim; one of the other kind stays live. A
     closed record accepts no receipt, and the receipt of a superseded order changes nothing. If the
     line is not free (`lines.holds_line`), the record is closed as failed (in the denial's record),
     unless it can be verified without this receipt.
@@ -402,7 +402,7 @@ def settle(
     """Return the record closed as `status`, or None if it does not exist or is not open.
 
     Only one caller gets it. `generation` is set for a provider's response about a claim: it closes
-    the record only if the claim has not been replaced, and no code is live beside it.
+    the record only if the claim has not been replaced, and no code is live.
     """
     if record is None or (generation is not None and (record.generation != generation or record.has_code)):
         return None

@@ -35,7 +35,7 @@ class Claim:
 
 
 def claim_of(record: Verification) -> Claim | None:
-    """Return the call that can verify a record, alone or beside a code; None for a code alone."""
+    """Return the call that can verify a record, alone or with a code; None for a code alone."""
     if not record.has_code:
         return Claim(record.driver, record.reference, record.line, record.acked_send)
     if record.claim_driver:
@@ -44,7 +44,7 @@ def claim_of(record: Verification) -> Claim | None:
 
 
 def with_claim_aside(record: Verification) -> Verification:
-    """Return a record without a code, with its claim where it stays beside a code."""
+    """Return a record without a code, with its claim where it stays once a code is live."""
     if record.reference is None and record.line is None:
         return record
     return with_changes(

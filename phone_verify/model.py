@@ -299,7 +299,7 @@ class Verification:
     tallied_short: int = 0  #: how many of them the site-wide tally counts as answers to short codes
     tallied_long: int = 0  #: how many of them it counts as answers to longer codes
     by_pair: bool = False  #: verified by a call without a reference, by line and caller only
-    claim_driver: str = ""  #: the claim beside a code; empty without one
+    claim_driver: str = ""  #: the claim of a record with a code; empty without one
     claim_reference: str | None = None
     claim_line: PhoneNumber | None = None
     claim_send: int = 0
@@ -371,7 +371,7 @@ class Verification:
 
     @property
     def has_code(self) -> bool:
-        """Whether a code can verify it, alone or beside a claim."""
+        """Whether a code can verify it, alone or with a claim."""
         return self.code_source is not CodeSource.NONE
 
     @property

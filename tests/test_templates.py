@@ -108,14 +108,14 @@ PAGES = {
     "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
     "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
     "inbound call": ("code.html", INBOUND),
-    "inbound call, code beside": ("code.html", replace(INBOUND, beside="code", code_length=6)),
+    "inbound call, code beside": ("code.html", replace(INBOUND, second_kind="code", code_length=6)),
     "inbound call, flash call beside": (
         "code.html",
-        replace(INBOUND, beside="flash_call", code_length=4, caller_hint="+749500"),
+        replace(INBOUND, second_kind="flash_call", code_length=4, caller_hint="+749500"),
     ),
     "code, inbound call beside": (
         "code.html",
-        replace(INBOUND, kind="code", is_call=False, beside="inbound_call", code_length=6),
+        replace(INBOUND, kind="code", is_call=False, second_kind="inbound_call", code_length=6),
     ),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
     "over": ("code.html", OVER),

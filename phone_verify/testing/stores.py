@@ -671,8 +671,8 @@ class StorePromises(StoreCase):
 
     # A code and a claim side by side.
 
-    def beside(self, store: Store, clock: ManualClock, *, code_first: bool = True, **changes: Any) -> Verification:
-        """Open a verification with a live code and, beside it, a claim on `LINE` with the reference `ref`."""
+    def open_both(self, store: Store, clock: ManualClock, *, code_first: bool = True, **changes: Any) -> Verification:
+        """Open a verification with a live code and a live claim on `LINE` with the reference `ref`."""
         order = opening(plan=OURS if code_first else CALL, **changes)
         assert isinstance(run(store.open(order, [], LIMITS, clock())), Verification)
         by_code = attachment(order, plan=OURS, channel=Channel.SMS, code_digest=RIGHT, code_length=6, reference="sms")
@@ -686,7 +686,7 @@ class StorePromises(StoreCase):
 
     @pytest.mark.parametrize("code_first", [True, False])
     def test_code_and_claim_live_side_by_side(self, store: Store, clock: ManualClock, code_first: bool) -> None:
-        record = self.beside(store, clock, code_first=code_first)
+        record = self.open_both(store, clock, code_first=code_first)
         assert claim_of(record) == Claim("caller", "ref", LINE, 2 if code_first else 1)
         assert (record.driver, record.reference, record.code_digest, record.code_length) == ("fake", "sms", RIGHT, 6)
         assert record.channel is (Channel.INBOUND_CALL if code_first else Channel.SMS)
@@ -700,7 +700,7 @@ class StorePromises(StoreCase):
     def test_either_a_code_or_a_call_verifies(
         self, store: Store, clock: ManualClock, code_first: bool, reference: str | None
     ) -> None:
-        record = self.beside(store, clock, code_first=code_first)
+        record = self.open_both(store, clock, code_first=code_first)
         spent = self.spend(store, clock, record, RIGHT)
         assert isinstance(spent, Spent)
         assert (spent.verified, spent.record.assurance) == (True, Assurance.CODE)
@@ -708,7 +708,7 @@ class StorePromises(StoreCase):
         event = IncomingCall(reference, None if reference else LINE, PHONE)
         assert self.call(store, clock, record, event, "caller") is None, "closed by the code"
         clock.move(LINE_REST.total_seconds())
-        record = self.beside(store, clock, code_first=code_first)
+        record = self.open_both(store, clock, code_first=code_first)
         assert self.call(store, clock, record, event) is None, "the driver of the code"
         called = self.call(store, clock, record, event, "caller")
         assert called is not None
@@ -720,7 +720,7 @@ class StorePromises(StoreCase):
         assert refused.why is DenialReason.CLOSED
 
     def test_new_code_voids_the_old_one_beside_a_claim(self, store: Store, clock: ManualClock) -> None:
-        record = self.beside(store, clock)
+        record = self.open_both(store, clock)
         again = attachment(opening(id=record.id), code_digest=b"2" * 32, generation=2, sends=3)
         attached = run(store.attach(record.id, again, clock()))
         assert isinstance(attached, Verification)
@@ -734,7 +734,7 @@ class StorePromises(StoreCase):
         return isinstance(answer, Spent) and answer.verified
 
     def test_code_and_claim_share_attempts_and_expiry(self, store: Store, clock: ManualClock) -> None:
-        record = self.beside(store, clock)
+        record = self.open_both(store, clock)
         clock.move(10)
         less = replace(CALL, attempts=2, ttl=timedelta(seconds=60))
         moved = attachment(opening(id=record.id), plan=less, driver="caller", line=LINE, reference="ref", sends=3)
@@ -746,7 +746,7 @@ class StorePromises(StoreCase):
         assert self.call(store, clock, record, IncomingCall("ref", LINE, PHONE), "caller") is None, "exhausted"
 
     def test_claim_beside_a_code_is_found_and_polled(self, store: Store, clock: ManualClock) -> None:
-        record = self.beside(store, clock)
+        record = self.open_both(store, clock)
         found = run(store.find("caller", record.tag, "ref", clock()))
         assert found is not None
         assert found.id == record.id
@@ -760,7 +760,7 @@ class StorePromises(StoreCase):
     def test_line_beside_a_code_is_reserved_and_rests(
         self, store: Store, clock: ManualClock, ended: str | None
     ) -> None:
-        record, rest = self.beside(store, clock), LINE_REST
+        record, rest = self.open_both(store, clock), LINE_REST
         if ended == "code":
             self.spend(store, clock, record, RIGHT)
         elif ended == "call":
@@ -808,7 +808,7 @@ class StorePromises(StoreCase):
         assert run(store.get(order.id, clock())) == before
 
     def test_expired_claim_does_not_close_a_live_code(self, store: Store, clock: ManualClock) -> None:
-        record = self.beside(store, clock, code_first=False)
+        record = self.open_both(store, clock, code_first=False)
         assert run(store.settle(record.id, Status.EXPIRED, clock(), record.generation)) is False
         assert self.verified(self.spend(store, clock, record, RIGHT))
 

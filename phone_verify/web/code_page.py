@@ -303,7 +303,7 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         resend_text=texts.duration(timedelta(seconds=resend_in)),
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
-        beside=_beside(record),
+        second_kind=_second_kind(record),
     )
 
 
@@ -316,7 +316,7 @@ def _code_kind(record: Verification) -> str:
     return "flash_call" if record.channel_of_code is Channel.FLASH_CALL else "code"
 
 
-def _beside(record: Verification) -> str:
+def _second_kind(record: Verification) -> str:
     """Return the kind of the other method that can verify this record as well; empty without one."""
     claim = claim_of(record)
     if not record.has_code or claim is None or claim.line is None:

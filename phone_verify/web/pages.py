@@ -201,7 +201,7 @@ class CodePage(Page):
     the verification. `number` is the full number if it would become the user's: such a page
     requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
     ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
-    calls, `is_flash_call` whether the visitor is called. `beside` is the kind of the other method
+    calls, `is_flash_call` whether the visitor is called. `second_kind` is the kind of the other method
     that can verify as well: a code's on the page with a number to call, else `inbound_call`.
     The phone number is shown between `lead` and `lead_end`.
     """
@@ -231,7 +231,7 @@ class CodePage(Page):
     remember: bool = True
     is_call: bool = False
     is_flash_call: bool = False
-    beside: str = ""
+    second_kind: str = ""
 
     @property
     def title(self) -> str:
@@ -262,12 +262,12 @@ class CodePage(Page):
     @property
     def awaits_call(self) -> bool:
         """Whether a call of the visitor would verify the number."""
-        return "inbound_call" in (self.kind, self.beside)
+        return "inbound_call" in (self.kind, self.second_kind)
 
     @property
     def code_kind(self) -> str:
         """Return the kind of the code field, `code` or `flash_call`; empty for a page without one."""
-        return self.beside if self.kind == "inbound_call" else self.kind
+        return self.second_kind if self.kind == "inbound_call" else self.kind
 
     @property
     def code_label(self) -> str:

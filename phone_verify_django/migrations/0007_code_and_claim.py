@@ -1,4 +1,4 @@
-"""The claim beside a code, the waits by channel, and whether a call closed a verification."""
+"""The claim next to a code, the waits by channel, and whether a call closed a verification."""
 
 from django.db import migrations, models
 

@@ -1,6 +1,6 @@
 -- needs records failures siblings
 -- Put a receipt on an open record: never resets attempts, never extends the expiry. A code replaces
--- the code, a claim the claim; one of the other kind stays live beside it. A line that another claim
+-- the code, a claim the claim; one of the other kind stays live. A line that another claim
 -- of the phone holds closes the record as failed.
 local id, sends, status, line, code_source, attempts, life, channel = unpack(asked, 4, 11)
 local record, text = read(id)

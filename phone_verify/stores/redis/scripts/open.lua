@@ -19,7 +19,7 @@ for n = first_quota, first_shown - 1, 4 do
 end
 local kept = redis.call('HMGET', KEYS[1], unpack(names))
 -- The values after the times are empty: not closed, not polled, no answers, no proving call, no
--- claim beside the code, no other channel.
+-- second method, no other channel.
 local ends_at = text_of(now + life)
 local record = table.concat(
   {values, now_text, ends_at, text_of(now + delay), '', '', subject, budget, '0', '0', '0', '', '', '', '',

@@ -62,7 +62,7 @@ local function has_code(record)
   return record.code_source ~= 'nobody'
 end
 
--- The call that can verify the record, alone or beside a code; nil for a code alone.
+-- The call that can verify the record, alone or with a code; nil for a code alone.
 local function claim_of(record)
   if not has_code(record) then
     return {driver = record.driver, reference = record.reference, line = record.line, send = record.acked_send}

@@ -1,4 +1,4 @@
-"""Add to a verification the claim beside its code, its waits by channel, and whether a call closed it."""
+"""Add to a verification the claim next to its code, its waits by channel, and whether a call closed it."""
 
 from __future__ import annotations
 
