@@ -178,13 +178,14 @@ class _Session:
         self._delivery, self._can_query_delivery = None, True
         unclear = record.status is Status.PENDING
         expires = f"Expires in {_clock(record)}"
-        if record.code_source is CodeSource.NONE and record.line is not None:
-            say(f"Call this number from {record.phone.hint} (via {record.driver}):")
-            self._show_line(record.line)
+        claim = claim_of(record)
+        if claim is not None and claim.line is not None and record.channel is Channel.INBOUND_CALL:
+            say(f"Call this number from {record.phone.hint} (via {claim.driver}):")
+            self._show_line(claim.line)
             say(f"{expires}.")
-            if not isinstance(self._verifier.drivers.get(record.driver), Polls):
+            if not isinstance(self._verifier.drivers.get(claim.driver), Polls):
                 say(
-                    f"{record.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
+                    f"{claim.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
                     "shows here if the site uses the same store and keys, and its webhook URL is set at the provider."
                 )
             return
