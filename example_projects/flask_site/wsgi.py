@@ -22,7 +22,7 @@ def create_app(environ=os.environ):
     app = Flask(__name__, instance_path=str(settings.VAR))
     app.config.update(settings.read(environ))
     app.before_request(refuse_unknown_hosts)
-    CSRFProtect(app)
+    csrf = CSRFProtect(app)
 
     accounts = Accounts(app.config["DATABASE_URL"])
     login_manager = LoginManager(app)
@@ -36,6 +36,7 @@ def create_app(environ=os.environ):
     # Our base.html extends the library's, which has the same name.
     library = PrefixLoader({"library": PackageLoader("phone_verify_flask")})
     app.jinja_loader = ChoiceLoader([app.jinja_loader, library])
+    csrf.exempt(language)  # who changes a visitor's language does no harm, and its form is on every page
     app.register_blueprint(language)
     app.register_blueprint(pages)
     app.register_error_handler(404, not_found)

@@ -64,6 +64,8 @@ _ADDRESSES = {
     "privacy_url": "privacy_url",
     "help_url": "help_url",
 }
+#: The settings of the pages' looks, and the fields of `Brand` that they fill.
+BRAND_FIELDS = {**_ADDRESSES, "site_color": "color", "site_radius": "radius", "cost_notice": "cost_notice"}
 _TEXTS = ("store", "tag_key", "region", "public_url", "site_name", *_ADDRESSES, "site_color", "site_radius")
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
 

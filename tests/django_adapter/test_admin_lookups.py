@@ -87,7 +87,7 @@ def read_out(browser: Client, place: str, lookup: str) -> tuple[str, set[int]]:
         (PHONES, "user__phonedevice__phone__startswith"),
         (DEVICES, "user__verified_phones__phone__startswith"),
         (USERS, "verified_phones__phone__startswith"),
-        (USERS, "verified_phones__signs_in__startswith"),
+        (USERS, "verified_phones__login_phone__startswith"),
         (USERS, "phonedevice__phone__startswith"),
     ],
 )

@@ -153,7 +153,7 @@ def test_empty_binding_cookie_is_deleted(visitor: Browser, network: Network) -> 
     visitor.post_form("/phone/login/", phone=PHONE)
     current_site().verifier.erase(PhoneNumber(PHONE))
     answer = visitor.get("/phone/code/")
-    assert (answer.status, answer.location) == (303, "/phone/login/")
+    assert (answer.status, answer.location) == (302, "/phone/login/")
     assert "Max-Age=0" in answer.cookies["phone_verify"]
     assert "Path=/phone/" in answer.cookies["phone_verify"]
 

@@ -145,7 +145,7 @@ def test_profile_and_second_factor_work(folder: Path) -> None:
         fields = {"otp_device": device, "next": "/vault/"}
         assert "We sent a code to" in visitor.post_form("/second-factor/", otp_challenge="1", **fields).text
         answer = visitor.post_form("/second-factor/", otp_token=code_of(sandbox, SECOND), **fields)
-        assert (answer.status, answer.location) == (303, "/vault/"), answer.text
+        assert (answer.status, answer.location) == (302, "/vault/"), answer.text
         assert visitor.get("/vault/").status == 200
         assert "already your second factor" in visitor.post_form("/second-factor/add/", phone=SECOND).text
         visitor.post_form("/second-factor/add/", phone=NEVER)
