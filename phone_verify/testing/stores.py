@@ -1410,9 +1410,10 @@ class StorePromises(StoreCase):
             assert run(store.get(record.id, clock())) == reopened
 
     def test_each_channel_has_its_own_growing_wait(self, store: Store, clock: ManualClock) -> None:
-        began = clock()
         order = opening(plan=replace(OURS, ttl=timedelta(seconds=600)))
         record = self.open(store, clock, id=order.id, plan=order.plan)
+        clock.move(5)
+        began = clock()
         by_call = self.reopen(store, clock, record, channel=Channel.INBOUND_CALL)
         assert isinstance(by_call, Verification)
         assert (by_call.sends, by_call.resend_at) == (2, record.resend_at), "the present channel is still SMS"

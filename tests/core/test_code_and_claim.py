@@ -75,8 +75,10 @@ def test_late_code_verifies_after_switching_to_a_call(first: Channel) -> None:
 
 @pytest.mark.parametrize("first", [FLASH, CALL])
 def test_call_verifies_after_switching_to_a_code(first: Channel) -> None:
-    harness, id, secret = both(flash("1234"), lines(CALLED), first)
+    caller = lines(CALLED)
+    harness, id, secret = both(flash("1234"), caller, first)
     assert redeemed(harness, harness.verifier.poll(id, secret), secret) == (CALL, Assurance.CALLER_ID, False)
+    assert caller.polled == ["1"], "the reference of the call, not of the code"
     assert harness.verifier.check(id, secret, "1234").reason is Reason.CLOSED
 
 
