@@ -215,10 +215,10 @@ def attach(
 ) -> Verification | Denied:
     """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
-    A code replaces the code, a claim the claim; one of the other kind stays live. A
-    closed record accepts no receipt, and the receipt of a superseded order changes nothing. If the
-    line is not free (`lines.holds_line`), the record is closed as failed (in the denial's record),
-    unless it can be verified without this receipt.
+    A code replaces the code, a claim the claim; one of the other kind stays live. A closed record
+    accepts no receipt, and the receipt of a superseded order changes nothing. If the line is not
+    free (`lines.holds_line`), the record is closed as failed (in the denial's record), unless it
+    can be verified without this receipt.
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
