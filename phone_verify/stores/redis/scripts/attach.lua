@@ -1,7 +1,7 @@
 -- needs records failures siblings
 -- Put a receipt on an open record: never resets attempts, never extends the expiry. A code replaces
--- the code, a claim the claim; one of the other kind stays live. A line that another claim
--- of the phone holds closes the record as failed.
+-- the code, a claim the claim; one of the other kind stays live. A line that another claim of the
+-- phone holds closes the record as failed, unless it can be verified without this receipt.
 local id, sends, status, line, code_source, attempts, life, channel = unpack(asked, 4, 11)
 local record, text = read(id)
 if not record then
