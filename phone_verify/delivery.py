@@ -79,6 +79,8 @@ class Delivery:
 
     def check_options(self, options: Mapping[str, str]) -> None:
         """Raise ValueError for an option that no configured driver declares, or for its value."""
+        if not options:
+            return
         takers = [driver for driver in self._parts.router.drivers().values() if isinstance(driver, TakesOptions)]
         known = {name: option for driver in takers for name, option in driver.order_options.items()}
         for name, value in options.items():
@@ -278,11 +280,12 @@ def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
 
 
 def _options_for(driver: Starts, record: Verification, options: Mapping[str, str], *, again: bool) -> Mapping[str, Any]:
-    if not isinstance(driver, TakesOptions):
-        return {}
+    # The role is asked last: that takes longer than the rest.
     if again:
-        kept = record.driver == driver.name and record.reference
-        return driver.kept_options(record.reference) if kept and record.reference else {}
+        same_driver = record.driver == driver.name and record.reference
+        return driver.kept_options(record.reference or "") if same_driver and isinstance(driver, TakesOptions) else {}
+    if not options or not isinstance(driver, TakesOptions):
+        return {}
     own = driver.order_options
     return {name: own[name].read(value) for name, value in options.items() if name in own}
 
