@@ -57,7 +57,7 @@ MEANINGS: Mapping[str, Meaning] = {
     "code_length": Meaning("Digits of a code. A driver that carries only shorter codes uses its longest."),
     "ttl": Meaning("Lifetime of a code."),
     "max_attempts": Meaning("Attempts per verification."),
-    "resend_after": Meaning("Wait before the first resend. It doubles for each further one, up to 600."),
+    "resend_after": Meaning("Wait before the first resend on a channel. It doubles for each further one, up to 600."),
     "max_failures": Meaning(
         "Consecutive wrong answers per phone, counted separately for signing in, for signed-in users and for second "
         "factors, and separately for [trusted devices](pages.md#trusted-devices). At the limit the phone is locked for "

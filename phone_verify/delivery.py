@@ -79,6 +79,8 @@ class Delivery:
 
     def check_options(self, options: Mapping[str, str]) -> None:
         """Raise ValueError for an option that no configured driver declares, or for its value."""
+        if not options:
+            return
         takers = [driver for driver in self._parts.router.drivers().values() if isinstance(driver, TakesOptions)]
         known = {name: option for driver in takers for name, option in driver.order_options.items()}
         for name, value in options.items():
@@ -117,8 +119,8 @@ class Delivery:
             order = self._order(record, channel, driver, code, user_token)
             order = replace(order, options=_options_for(driver, record, options or {}, again=again))
             try:
-                same_driver = again and record.driver == driver.name and record.channel is channel
-                if same_driver and record.reference and isinstance(driver, Retries):
+                same_order = again and record.driver == driver.name and record.channel_of_code is channel
+                if same_order and record.reference and isinstance(driver, Retries):
                     receipt = await self.converse(driver.retry(order, record.reference), driver, deadline)
                 else:
                     receipt = await self.converse(driver.start(order), driver, deadline)
@@ -225,7 +227,7 @@ class Delivery:
         repeated = (
             planned.code_source is CodeSource.LOCAL
             and record.code_source is CodeSource.LOCAL
-            and record.channel is channel
+            and record.channel_of_code is channel
             and record.code_length == planned.code_length
             and keyring.has_key(record.key_id)
         )
@@ -257,7 +259,7 @@ def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
     """Return whether the record without the receipt can verify what was sent."""
     same = (
         record.driver,
-        record.channel,
+        record.channel_of_code,
         record.code_source,
         record.generation,
         record.code_digest,
@@ -278,11 +280,12 @@ def _verifiable_without(record: Verification, attachment: Attachment) -> bool:
 
 
 def _options_for(driver: Starts, record: Verification, options: Mapping[str, str], *, again: bool) -> Mapping[str, Any]:
-    if not isinstance(driver, TakesOptions):
-        return {}
+    # The role is asked last: that takes longer than the rest.
     if again:
-        kept = record.driver == driver.name and record.reference
-        return driver.kept_options(record.reference) if kept and record.reference else {}
+        same_driver = record.driver == driver.name and record.reference
+        return driver.kept_options(record.reference or "") if same_driver and isinstance(driver, TakesOptions) else {}
+    if not options or not isinstance(driver, TakesOptions):
+        return {}
     own = driver.order_options
     return {name: own[name].read(value) for name, value in options.items() if name in own}
 

@@ -8,7 +8,8 @@ from .delivery import Delivery
 from .drivers.base import NamesParameters, Polls, ReadsWebhooks, Starts
 from .drivers.reading import scrubbed
 from .errors import ProviderError, UnclearError
-from .model import CallState, Channel, CodeSource, DeliveryReport, IncomingCall, Status, Verification, WebhookRequest
+from .lines import claim_of
+from .model import CallState, Channel, DeliveryReport, IncomingCall, Status, Verification, WebhookRequest
 from .parts import Components
 
 log = logging.getLogger("phone_verify")
@@ -101,32 +102,31 @@ class InboundCalls:
 
     def may_query(self, record: Verification) -> bool:
         """Return whether the provider of this open claim can be queried about the call."""
-        driver = self._parts.router.drivers().get(record.driver)
-        return (
-            record.open
-            and record.code_source is CodeSource.NONE
-            and bool(record.reference)
-            and isinstance(driver, Polls)
-        )
+        claim = claim_of(record)
+        if claim is None or not record.open or not claim.reference:
+            return False
+        return isinstance(self._parts.router.drivers().get(claim.driver), Polls)
 
     async def query(self, record: Verification) -> bool:
         """Query the provider about an open claim and settle it by the response.
 
         Return True if the call has arrived.
         """
-        driver = self._parts.router.drivers().get(record.driver)
-        if not isinstance(driver, Polls) or record.reference is None:
+        claim = claim_of(record)
+        driver = self._parts.router.drivers().get(claim.driver) if claim is not None else None
+        if claim is None or claim.reference is None or not isinstance(driver, Polls):
             return False
         try:
-            sighting = await self._delivery.converse(driver.poll(record.reference), driver)
+            sighting = await self._delivery.converse(driver.poll(claim.reference), driver)
         except (ProviderError, UnclearError) as error:
             log.warning("%s could not report whether a call arrived: %s", driver.name, error)
             return False
         if sighting.state is CallState.CALLED and sighting.caller == record.phone:
             # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
-            event = IncomingCall(record.reference, None, sighting.caller)
+            event = IncomingCall(claim.reference, None, sighting.caller)
             return await self._parts.store.claim(driver.name, record.tag, event, self._parts.now()) is not None
         if sighting.state is CallState.EXPIRED:
+            # Closes nothing if the claim was replaced or a code is live.
             await self._parts.store.settle(record.id, Status.EXPIRED, self._parts.now(), record.generation)
         return False
 

@@ -32,11 +32,13 @@ from .limits import (
     all_counted,
     drop_failure,
     lockout,
+    next_send,
     slowed,
     taken_back,
     tallied,
+    with_send,
 )
-from .lines import holds_line, released_lines
+from .lines import claim_of, holds_line, lines_of, proven_by, released_lines, with_claim_aside
 from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
@@ -213,17 +215,16 @@ def attach(
 ) -> Verification | Denied:
     """Return the record with the receipt attached; attempts and `expires_at` never increase.
 
-    A closed record accepts no receipt, and the receipt of a superseded order changes nothing. The
-    record is closed as failed (in the denial's record) if another claim of the phone holds the
-    line; if another claim held it within the last minute, unless that claim's binding was
-    presented; or if a call without a reference verified another claim on it within the last ten
-    minutes, unless it is the same browser or user. Codes that are held back until the phone calls
-    share their lines with each other, but not with claims: a call made to receive a code must not
-    verify another client's claim.
+    A code replaces the code, a claim the claim; one of the other kind stays live. A closed record
+    accepts no receipt, and the receipt of a superseded order changes nothing. If the line is not
+    free (`lines.holds_line`), the record is closed as failed (in the denial's record), unless it
+    can be verified without this receipt.
     """
     if not record.open_at(now):
         return Denied(DenialReason.CLOSED, record=with_changes(record, read_at=now))
-    if attachment.sends < record.acked_send:
+    by_call, claim = attachment.plan.code_source is CodeSource.NONE, claim_of(record)
+    claim_send, code_send = claim.send if claim is not None else 0, record.acked_send if record.has_code else 0
+    if attachment.sends < (claim_send if by_call else code_send):
         return with_changes(record, read_at=now)
     if attachment.line is not None and any(
         holds_line(
@@ -237,27 +238,46 @@ def attach(
         for sibling in siblings
         if sibling.id != record.id and sibling.phone == record.phone
     ):
-        return Denied(DenialReason.LINE_TAKEN, record=_closed(record, Status.FAILED, now))
-    return with_changes(
+        other_is_live = record.has_code if by_call else claim is not None and claim.line is not None
+        kept = with_changes(record, read_at=now) if other_is_live else _closed(record, Status.FAILED, now)
+        return Denied(DenialReason.LINE_TAKEN, record=kept)
+    latest = attachment.sends >= max(claim_send, code_send)
+    channel = attachment.channel if latest else record.channel
+    attached = with_changes(
         record,
         status=Status.SENT if record.status is Status.SENT else attachment.status,
-        channel=attachment.channel,
-        driver=attachment.driver,
-        code_source=attachment.plan.code_source,
-        key_id=attachment.key_id,
-        generation=attachment.generation,
-        code_digest=attachment.code_digest,
-        code_length=attachment.code_length,
-        short=attachment.plan.short,
+        channel=channel,
         attempts_left=min(record.attempts_left, attachment.plan.attempts),
         expires_at=min(record.expires_at, now + attachment.plan.ttl),
-        reference=attachment.reference,
-        line=attachment.line,
-        caller_hint=attachment.caller_hint,
-        acked_send=attachment.sends,
-        released_lines=released_lines(record, attachment.line, now),
+        resend_at=record.resend_at if channel is record.channel else next_send(record, channel) or record.resend_at,
         read_at=now,
     )
+    if by_call and record.has_code:
+        attached = with_changes(
+            attached,
+            claim_driver=attachment.driver,
+            claim_reference=attachment.reference,
+            claim_line=attachment.line,
+            claim_send=attachment.sends,
+            code_channel=record.channel_of_code if latest else record.code_channel,
+        )
+    else:
+        attached = with_changes(
+            attached if by_call or record.has_code else with_claim_aside(attached),
+            driver=attachment.driver,
+            code_source=attachment.plan.code_source,
+            key_id=attachment.key_id,
+            generation=attachment.generation,
+            code_digest=attachment.code_digest,
+            code_length=attachment.code_length,
+            short=attachment.plan.short,
+            reference=attachment.reference,
+            line=attachment.line,
+            caller_hint=attachment.caller_hint,
+            acked_send=attachment.sends,
+            code_channel=None if latest else attachment.channel,
+        )
+    return with_changes(attached, released_lines=released_lines(record, lines_of(attached), now))
 
 
 def spend(
@@ -345,6 +365,7 @@ def resolve_check(
 def reopen(
     record: Verification | None,
     binding: bytes,
+    channel: Channel,
     short: bool,
     windows: Sequence[tuple[Quota, Window | None]],
     failures: Failures | None,
@@ -352,9 +373,9 @@ def reopen(
     resend_after: timedelta,
     now: datetime,
 ) -> tuple[Verification, Sequence[Window]] | Denied:
-    """Return the record with one more send counted and the next resend delayed twice as long.
+    """Return the record with one more send counted, and the next on this channel delayed longer.
 
-    Or the denial.
+    Or the denial. The delay of one channel does not apply to another, but all share the quotas.
     """
     record = _bound(record, binding, now)
     if record is None:
@@ -364,16 +385,15 @@ def reopen(
     lock = lockout(failures, limits, short, now)
     if lock is not None and lock.why is DenialReason.FAILURES:
         return replace(lock, record=record)
-    if record.resend_at > now:
-        return Denied(DenialReason.TOO_SOON, record.resend_at - now, record)
+    allowed_at = next_send(record, channel)
+    if allowed_at is not None and allowed_at > now:
+        return Denied(DenialReason.TOO_SOON, allowed_at - now, record)
     counts = all_counted(windows, now)
     if isinstance(counts, Denied):
         return replace(counts, record=record)
     if lock is not None:
         return replace(lock, record=record)
-    sends = record.sends + 1
-    resend_at = now + resend_delay(resend_after, sends)
-    return with_changes(record, sends=sends, resend_at=resend_at, failures=failures), counts
+    return with_changes(with_send(record, channel, resend_after, now), failures=failures), counts
 
 
 def settle(
@@ -381,30 +401,15 @@ def settle(
 ) -> Verification | None:
     """Return the record closed as `status`, or None if it does not exist or is not open.
 
-    Only one caller gets it. With `generation`, only if it is the current one: a response about an
-    old line or code does not affect the new one.
+    Only one caller gets it. `generation` is set for a provider's response about a claim: it closes
+    the record only if the claim has not been replaced, and no code is live.
     """
-    if record is None or (generation is not None and record.generation != generation):
+    if record is None or (generation is not None and (record.generation != generation or record.has_code)):
         return None
     record = with_changes(record, read_at=now)
     if not may_move(record.state, status):
         return None
     return _closed(record, status, now)
-
-
-def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
-    """Return whether this call verifies this open claim.
-
-    The full caller must match, and the reference or else the line. An event with a reference is
-    matched by it alone: an unknown reference never falls back to the pair.
-    """
-    if not (record.open and record.code_source is CodeSource.NONE and record.driver == driver):
-        return False
-    if event.caller != record.phone:
-        return False
-    if event.reference is not None:
-        return record.reference == event.reference
-    return event.line is not None and record.line == event.line
 
 
 def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now: datetime) -> Verification | None:
@@ -415,17 +420,19 @@ def claim(records: Iterable[Verification], driver: str, event: IncomingCall, now
     proven = [r for r in (with_changes(record, read_at=now) for record in records) if proven_by(r, driver, event)]
     if len(proven) != 1:
         return None
-    return with_changes(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None)
+    return with_changes(_closed(proven[0], Status.VERIFIED, now), by_pair=event.reference is None, by_call=True)
 
 
 def find(records: Iterable[Verification], driver: str, reference: str, now: datetime) -> Verification | None:
     """Return the one open claim among a phone's records with this reference of this driver."""
     same = [
-        r
-        for r in (with_changes(record, read_at=now) for record in records)
-        if r.open and r.code_source is CodeSource.NONE and r.driver == driver and r.reference == reference
+        record
+        for record in records
+        if record.open_at(now)
+        and (claim := claim_of(record)) is not None
+        and (claim.driver, claim.reference) == (driver, reference)
     ]
-    return same[0] if len(same) == 1 else None
+    return with_changes(same[0], read_at=now) if len(same) == 1 else None
 
 
 def may_poll(record: Verification | None, binding: bytes | None, now: datetime) -> tuple[bool, Verification] | None:
@@ -438,7 +445,7 @@ def may_poll(record: Verification | None, binding: bytes | None, now: datetime) 
     if record is None:
         return None
     record = with_changes(record, read_at=now) if binding is None else _bound(record, binding, now)
-    if record is None or not record.open or record.code_source is not CodeSource.NONE:
+    if record is None or not record.open or claim_of(record) is None:
         return None
     if record.polled_at is not None and record.polled_at + POLL_INTERVAL > now:
         return (False, with_changes(record, polled_at=None)) if binding is None else None

@@ -1,4 +1,4 @@
-"""Quotas, failure limits and the site-wide tally: rules over counters, without I/O."""
+"""Quotas, failure limits, delays and the site-wide tally: rules over counters, without I/O."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from .model import Failures, Verification, with_changes
+from .model import Channel, Failures, Verification, with_changes
 from .policy import (
     FAILURE_MEMORY,
     FIRST_LOCK,
@@ -21,6 +21,7 @@ from .policy import (
     TALLY_SHARE,
     TEST_NUMBER_MEMORY,
     Policy,
+    resend_delay,
 )
 from .purposes import Budget, failure_key
 
@@ -28,6 +29,8 @@ from .purposes import Budget, failure_key
 #: exactly.
 FOREVER = datetime(2200, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class DenialReason(StrEnum):
@@ -349,3 +352,34 @@ def all_counted(windows: Sequence[tuple[Quota, Window | None]], now: datetime) -
             return count
         counts.append(count)
     return counts
+
+
+def next_send(record: Verification, channel: Channel) -> datetime | None:
+    """Return when the next send on this channel is allowed; None if there was none on it yet."""
+    wait = _parse_waits(record).get(channel.value)
+    return wait[1] if wait is not None else None
+
+
+def with_send(record: Verification, channel: Channel, resend_after: timedelta, now: datetime) -> Verification:
+    """Return the record with one more send on this channel and the next one delayed twice as long."""
+    waits = _parse_waits(record)
+    sends = waits.get(channel.value, (0, now))[0] + 1
+    resend_at = now + resend_delay(resend_after, sends)
+    waits[channel.value] = sends, resend_at
+    return with_changes(
+        record,
+        sends=record.sends + 1,
+        resend_at=resend_at if channel is record.channel else record.resend_at,
+        waits=" ".join(f"{name}:{count}@{(at - _EPOCH) // _MICROSECOND}" for name, (count, at) in waits.items()),
+    )
+
+
+def _parse_waits(record: Verification) -> dict[str, tuple[int, datetime]]:
+    if not record.waits:  # one channel so far, or a record that was written before this field
+        return {record.channel.value: (record.sends, record.resend_at)}
+    found = {}
+    for entry in record.waits.split():
+        name, _, wait = entry.partition(":")
+        count, _, at = wait.partition("@")
+        found[name] = int(count), _EPOCH + timedelta(microseconds=int(at))
+    return found

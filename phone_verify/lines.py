@@ -1,10 +1,14 @@
-"""The lines of inbound calls: which record holds one, and how long a released one rests."""
+"""The lines of inbound calls: the claim that waits for a call, which record holds a line, and how
+long a released one rests.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from .model import CodeSource, Verification
+from .model import Channel, CodeSource, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
 
 #: A released line is not reused for this long: a call for the previous claim must not verify the
@@ -15,6 +19,68 @@ LINE_REST = timedelta(seconds=60)
 PAIR_REST = timedelta(minutes=10)
 #: Covers the resends that quotas and delays allow in a minute, and fits into a column.
 MOST_RELEASED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The call that a verification waits for: the driver that reports it, its reference and its line.
+
+    `send` is the number of the send that assigned the line.
+    """
+
+    driver: str
+    reference: str | None
+    line: PhoneNumber | None
+    send: int
+
+
+def claim_of(record: Verification) -> Claim | None:
+    """Return the call that can verify a record, alone or with a code; None for a code alone."""
+    if not record.has_code:
+        return Claim(record.driver, record.reference, record.line, record.acked_send)
+    if record.claim_driver:
+        return Claim(record.claim_driver, record.claim_reference, record.claim_line, record.claim_send)
+    return None
+
+
+def with_claim_aside(record: Verification) -> Verification:
+    """Return a record without a code, with its claim where it stays once a code is live."""
+    if record.reference is None and record.line is None:
+        return record
+    return with_changes(
+        record,
+        claim_driver=record.driver,
+        claim_reference=record.reference,
+        claim_line=record.line,
+        claim_send=record.acked_send,
+    )
+
+
+def served_by(record: Verification) -> tuple[Channel, str]:
+    """Return channel and driver of the proof, or of the latest order while there is none."""
+    by_call = record.by_call if record.status is Status.VERIFIED else record.code_channel is not None
+    if by_call and record.has_code:
+        return Channel.INBOUND_CALL, record.claim_driver
+    return record.channel_of_code, record.driver
+
+
+def number_to_call(record: Verification) -> PhoneNumber | None:
+    """Return the number that the user must call, to verify the phone or to receive the code."""
+    return record.claim_line or record.line
+
+
+def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
+    """Return whether this call verifies this open claim.
+
+    The full caller must match, and the reference or else the line. An event with a reference is
+    matched by it alone: an unknown reference never falls back to the pair.
+    """
+    claim = claim_of(record)
+    if claim is None or not record.open or claim.driver != driver or event.caller != record.phone:
+        return False
+    if event.reference is not None:
+        return claim.reference == event.reference
+    return event.line is not None and claim.line == event.line
 
 
 def holds_line(
@@ -28,31 +94,41 @@ def holds_line(
 ) -> bool:
     """Return whether this record keeps the claim of the same phone from getting the line.
 
+    An open claim does; one that held it within the last minute, unless its binding was presented;
+    and one that a call without a reference verified within the last ten minutes, unless it is the
+    same browser or user. Codes that are held back until the phone calls share their lines with each
+    other, but not with claims: a call made to receive a code must not verify another client's claim.
     `code_source` is that of the claim's order. `presented` is whether the claim's client presented
     the record's binding.
     """
-    live = record.line == line and record.open_at(now)
+    claim_held = claim_of(record)
+    same, claimed = line in lines_of(record), claim_held is not None and claim_held.line == line
+    live = same and record.open_at(now)
     if code_source is not CodeSource.NONE:
         # The call verifies nothing about a code that is held back until its phone calls, but it
         # would verify an open claim.
-        return live and record.code_source is CodeSource.NONE and not presented
+        return live and claimed and not presented
     if live:
         # an open claim holds its line even for the same client: one call must not verify two claims
         return True
     ended = record.closed_at or record.expires_at
-    if record.by_pair and record.line == line and now < ended + PAIR_REST:
+    if record.by_pair and claimed and now < ended + PAIR_REST:
         same_user = bool(claim.subject) and claim.subject == record.subject
         return not (claim.trusted or same_user or presented)
-    given_up = [ended] if record.line == line else []
+    given_up = [ended] if same else []
     given_up += [at for old, at in _parse_released(record) if old == line.e164]
     return any(now < at + LINE_REST for at in given_up) and not presented
 
 
-def released_lines(record: Verification, line: PhoneNumber | None, now: datetime) -> str:
-    """Return the lines that a record has released within the last minute, once it holds `line`."""
+def lines_of(record: Verification) -> Collection[PhoneNumber]:
+    """Return the lines that a record holds: of its claim, and of a code that is held back."""
+    return [line for line in (record.line, record.claim_line) if line is not None]
+
+
+def released_lines(record: Verification, kept: Collection[PhoneNumber], now: datetime) -> str:
+    """Return the lines that a record has released within the last minute, once it holds `kept`."""
     lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
-    if record.line is not None and record.line != line:
-        lines.append((record.line.e164, now))
+    lines += [(line.e164, now) for line in lines_of(record) if line not in kept]
     return " ".join(f"{old}@{at.isoformat()}" for old, at in lines[-MOST_RELEASED:])
 
 

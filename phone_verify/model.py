@@ -265,6 +265,9 @@ class Verification:
     `read_at` is the store's own time of reading; everything that depends on the time is computed
     from it, so that one clock decides. `status` is the stored status; `state` is the effective one
     at `read_at`.
+
+    A code and a claim can be live side by side; `driver`, `code_source`, `reference` and `line` are
+    then the code's. `channel` is that of the latest order; `lines.claim_of` returns the claim.
     """
 
     request: Request
@@ -296,6 +299,13 @@ class Verification:
     tallied_short: int = 0  #: how many of them the site-wide tally counts as answers to short codes
     tallied_long: int = 0  #: how many of them it counts as answers to longer codes
     by_pair: bool = False  #: verified by a call without a reference, by line and caller only
+    claim_driver: str = ""  #: the claim of a record with a code; empty without one
+    claim_reference: str | None = None
+    claim_line: PhoneNumber | None = None
+    claim_send: int = 0
+    code_channel: Channel | None = None  #: channel of the code if it is not the latest order's
+    waits: str = ""  #: sends by channel, and when the next is allowed; read by `limits`
+    by_call: bool = False  #: verified by the call; not set in older records
     #: wrong answers under `failure_key`; not part of the stored record
     failures: Failures | None = None
 
@@ -360,6 +370,16 @@ class Verification:
         return self.request.failure_key
 
     @property
+    def has_code(self) -> bool:
+        """Whether a code can verify it, alone or with a claim."""
+        return self.code_source is not CodeSource.NONE
+
+    @property
+    def channel_of_code(self) -> Channel:
+        """The channel of its code, or of its call if it has no code."""
+        return self.code_channel or self.channel
+
+    @property
     def open(self) -> bool:
         """Whether it can still be verified at `read_at`."""
         return self.open_at(self.read_at)
@@ -390,8 +410,8 @@ class Verification:
 
     @property
     def assurance(self) -> Assurance:
-        """What the proof is based on."""
-        return Assurance.CALLER_ID if self.code_source is CodeSource.NONE else Assurance.CODE
+        """What the proof is based on: the call if it arrived before the code."""
+        return Assurance.CALLER_ID if self.by_call or not self.has_code else Assurance.CODE
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,13 @@ class VerificationRow(models.Model):
     tallied_short = models.IntegerField(default=0)
     tallied_long = models.IntegerField(default=0)
     by_pair = models.BooleanField(default=False)
+    claim_driver = models.CharField(max_length=64, default="")
+    claim_reference = models.CharField(max_length=255, null=True)
+    claim_line = models.CharField(max_length=20, null=True)
+    claim_send = models.IntegerField(default=0)
+    code_channel = models.CharField(max_length=16, null=True)
+    waits = models.CharField(max_length=255, default="")
+    by_call = models.BooleanField(default=False)
 
     class Meta:
         verbose_name = _("verification")

@@ -198,6 +198,31 @@ def inbound_call_to_session(stage: Stage) -> None:
     assert browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}).status == 200
 
 
+def a_code_and_a_call_live_side_by_side(stage: Stage) -> None:
+    """A call asked for after an SMS keeps the code, and the other way round; either verifies, once."""
+    for first, second, calls in (("sms", "inbound_call", False), ("inbound_call", "sms", True)):
+        browser, phone = stage.browser(), stage.phone()
+        begun = start(browser, phone, channel=first)
+        path = f"v1/verifications/{begun['id']}"
+        answer = browser.call("POST", f"{path}/resend", {"channel": second})
+        conforms(answer, 200, "Verification")
+        both = answer.json()
+        assert (both["channel"], both["code_length"], both["attempts_left"]) == (second, 6, 3)
+        assert both["dial"]["uri"] == f"tel:{both['dial']['number']}"
+        assert set(both["channels"]) >= {first, second}
+        code = stage.code(phone)
+        refused(browser.call("POST", f"{path}/check", {"code": wrong(code)}), 422, "wrong_code", attempts_left=2)
+        if calls:
+            stage.dial(phone, both["dial"]["number"])
+            answer = browser.call("GET", path)
+        else:
+            answer = browser.call("POST", f"{path}/check", {"code": code})
+        conforms(answer, 200, "Verification")
+        assert (answer.json()["status"], answer.json()["dial"]) == ("verified", None)
+        refused(browser.call("POST", f"{path}/check", {"code": code}), 410, "closed", verification_status="verified")
+        assert browser.call("POST", "v1/session", {"proof": answer.json()["proof"]}).status == 200
+
+
 def a_call_from_another_phone_proves_nothing(stage: Stage) -> None:
     """A foreign or hidden caller on the right line leaves the claim open."""
     browser, phone = stage.browser(), stage.phone()
@@ -765,6 +790,31 @@ def pages_sign_in_by_call(stage: Stage) -> None:
     assert phone in browser.get("/").text
 
 
+def pages_show_the_code_and_the_call(stage: Stage) -> None:
+    """After a switch one page has the code field and the number to call, and either signs in."""
+    for first, second, calls in (("sms", "inbound_call", False), ("inbound_call", "sms", True)):
+        browser, phone = stage.browser(), stage.phone()
+        assert browser.post_form("/phone/login/", phone=phone, channel=first).status in (302, 303)
+        assert browser.post_form("/phone/code/", resend="1", channel=second).status in (302, 303)
+        page = browser.get("/phone/code/")
+        number = page.text.partition('href="tel:')[2].partition('"')[0]
+        assert number.startswith("+")
+        assert page.text.count('name="code"') == 1
+        assert page.text.count("data-pv-poll=") == 1
+        code = stage.code(phone)
+        if calls:
+            stage.dial(phone, number)
+            for _ in range(8):
+                answer = browser.post_form("/phone/code/", called="1")
+                if answer.location == "/":
+                    break
+                time.sleep(1)
+        else:
+            answer = browser.post_form("/phone/code/", code=code)
+        assert answer.location == "/"
+        assert phone in browser.get("/").text
+
+
 def a_page_shows_the_live_one_again(stage: Stage) -> None:
     """Submitting the same number twice sends once."""
     browser, phone = stage.browser(), stage.phone()
@@ -950,6 +1000,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         a_known_number_is_the_same_user,
         flash_call_to_session,
         inbound_call_to_session,
+        a_code_and_a_call_live_side_by_side,
         a_call_from_another_phone_proves_nothing,
         another_binding_sees_nothing,
         a_strangers_start_changes_nothing,
@@ -980,6 +1031,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         strangers_wrong_answers_close_no_known_browser_out,
         pages_sign_in_by_code,
         pages_sign_in_by_call,
+        pages_show_the_code_and_the_call,
         a_page_shows_the_live_one_again,
         a_reload_sends_no_form_again,
         two_tabs_answer_their_own_questions,

@@ -48,22 +48,22 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores.*": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
     "transports": {"errors", "exchange", "model"},
     "tokens": RULES | {"codes", "lifecycle"},
-    "events": {"errors", "phone", "model", "codes"},
+    "events": {"errors", "phone", "model", "codes", "lines"},
     # The order of I/O.
     "routing": RULES | {"drivers.base"},
     "parts": RULES
     | {"codes", "drivers.base", "events", "routing", "spray_guard", "stores.base", "test_numbers", "transports"},
     "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
-    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "parts"},
+    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "lines", "parts"},
     "verifier": RULES
-    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "parts", "planning", "sync",
-       "test_numbers", "tokens"},
+    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts", "planning",
+       "sync", "test_numbers", "tokens"},
     # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
     "i18n": {"errors", "phone", "model", "segments"},
     "http": RULES | {"i18n", "tokens", "verifier"},
-    "api": RULES | {"http", "i18n", "sync", "verifier"},
-    "web": RULES | {"api", "http", "i18n"},
+    "api": RULES | {"http", "i18n", "lines", "sync", "verifier"},
+    "web": RULES | {"api", "http", "i18n", "lines"},
     "sandbox": {"phone"},
     "config": {"*"},
     "testing": {"*"},

@@ -108,6 +108,15 @@ PAGES = {
     "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
     "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
     "inbound call": ("code.html", INBOUND),
+    "inbound call, code beside": ("code.html", replace(INBOUND, second_kind="code", code_length=6)),
+    "inbound call, flash call beside": (
+        "code.html",
+        replace(INBOUND, second_kind="flash_call", code_length=4, caller_hint="+749500"),
+    ),
+    "code, inbound call beside": (
+        "code.html",
+        replace(INBOUND, kind="code", is_call=False, second_kind="inbound_call", code_length=6),
+    ),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
     "over": ("code.html", OVER),
     "over, number in full": ("code.html", replace(OVER, phone="+98 912 000 0000")),
@@ -175,6 +184,7 @@ PAGES = {
 }
 #: Used by several pages.
 PARTS = (
+    "also_call.html",
     "change_link.html",
     "choices.html",
     "method_icon.html",
@@ -597,6 +607,16 @@ def test_verified_number_leaves_one_button():
 @pytest.mark.parametrize("kind", [kind for kind in PAGES if "inbound call" not in kind])
 def test_only_an_inbound_call_is_polled(kind):
     assert not [a for _, a in page_of(kind).tags if "data-pv-poll" in a]
+
+
+@pytest.mark.parametrize("kind", ["inbound call, code beside", "code, inbound call beside"])
+def test_page_shows_a_code_field_and_a_number_to_call(kind):
+    parts = page_of(kind)
+    assert len(parts.find("input", name="code")) == 1
+    assert len(parts.find("a", href=DIAL["uri"])) == 1
+    assert len(parts.find("input", type="hidden", name="called", value="1")) == 1
+    assert len(parts.find("input", name="asks_remember")) == 1
+    assert len([a for _, a in parts.tags if "data-pv-poll" in a]) == 1
 
 
 def test_channel_can_be_changed_and_next_is_kept():

@@ -6,7 +6,8 @@ import math
 from datetime import datetime
 
 from ..http.qr import svg_data_uri
-from ..model import Channel, CodeSource, Outcome, Verification
+from ..lines import number_to_call
+from ..model import Channel, Outcome, Verification
 
 
 def verification(outcome: Outcome) -> dict[str, object]:
@@ -14,7 +15,6 @@ def verification(outcome: Outcome) -> dict[str, object]:
     record = outcome.verification
     if record is None:
         raise ValueError("this outcome has no verification")
-    by_call = record.code_source is CodeSource.NONE
     return {
         "id": record.id,
         "status": record.state.value,
@@ -22,11 +22,11 @@ def verification(outcome: Outcome) -> dict[str, object]:
         "channel": record.channel.value,
         "channels": [channel.value for channel in outcome.channels],
         "phone_hint": record.phone.hint,
-        "code_length": None if by_call else record.code_length,
-        "attempts_left": None if by_call else record.attempts_left,
+        "code_length": record.code_length if record.has_code else None,
+        "attempts_left": record.attempts_left if record.has_code else None,
         "expires_in": seconds_left(record, record.expires_at),
         "resend_in": seconds_left(record, record.resend_at),
-        "caller_hint": record.caller_hint if record.channel is Channel.FLASH_CALL else None,
+        "caller_hint": record.caller_hint if record.channel_of_code is Channel.FLASH_CALL else None,
         "dial": dial(record),
         "proof": outcome.proof,
     }
@@ -34,10 +34,11 @@ def verification(outcome: Outcome) -> dict[str, object]:
 
 def dial(record: Verification) -> dict[str, str] | None:
     """Return the number to call, as number, link and QR code; None without such a number."""
-    if record.line is None or not record.open:
+    line = number_to_call(record)
+    if line is None or not record.open:
         return None
-    uri = f"tel:{record.line.e164}"
-    return {"number": record.line.e164, "uri": uri, "qr": svg_data_uri(uri)}
+    uri = f"tel:{line.e164}"
+    return {"number": line.e164, "uri": uri, "qr": svg_data_uri(uri)}
 
 
 def seconds_left(record: Verification, end: datetime) -> int:

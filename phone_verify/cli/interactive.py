@@ -15,6 +15,7 @@ from typing import Protocol
 
 from ..drivers.base import Driver, Polls
 from ..i18n.texts import PAGE, dial_help, spoken
+from ..lines import claim_of, served_by
 from ..model import Channel, CodeSource, DeliveryState, Outcome, Reason, Started, Status, Verification
 from ..phone import PhoneNumber
 from ..routing import Router
@@ -177,13 +178,14 @@ class _Session:
         self._delivery, self._can_query_delivery = None, True
         unclear = record.status is Status.PENDING
         expires = f"Expires in {_clock(record)}"
-        if record.code_source is CodeSource.NONE and record.line is not None:
-            say(f"Call this number from {record.phone.hint} (via {record.driver}):")
-            self._show_line(record.line)
+        claim = claim_of(record)
+        if claim is not None and claim.line is not None and record.channel is Channel.INBOUND_CALL:
+            say(f"Call this number from {record.phone.hint} (via {claim.driver}):")
+            self._show_line(claim.line)
             say(f"{expires}.")
-            if not isinstance(self._verifier.drivers.get(record.driver), Polls):
+            if not isinstance(self._verifier.drivers.get(claim.driver), Polls):
                 say(
-                    f"{record.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
+                    f"{claim.driver} reports calls by webhook only, and webhooks do not reach this command. The call "
                     "shows here if the site uses the same store and keys, and its webhook URL is set at the provider."
                 )
             return
@@ -241,7 +243,7 @@ class _Session:
 
     def _refresh(self, waited: int) -> None:
         """Refresh the record after this many seconds, and poll the provider at intervals."""
-        if self._record.code_source is CodeSource.NONE and waited % _CALL_EVERY == 0:
+        if claim_of(self._record) is not None and waited % _CALL_EVERY == 0:
             outcome = self._verifier.poll(self._record.id, self._secret)
         else:
             outcome = self._verifier.get(self._record.id, self._secret)
@@ -263,7 +265,8 @@ class _Session:
         record = self._record
         match record.state:
             case Status.VERIFIED:
-                how = f"by {record.channel.label} via {record.driver} (assurance: {record.assurance})"
+                channel, driver = served_by(record)
+                how = f"by {channel.label} via {driver} (assurance: {record.assurance})"
                 self._terminal.say(f"Verified {record.phone.hint} {how}.", Mark.OK)
             case Status.EXPIRED:
                 self._terminal.say("Not verified: the verification has expired.", Mark.ERROR)

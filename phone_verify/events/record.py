@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from ..codes import TAG_LENGTH
+from ..lines import served_by
 from ..model import Outcome, Receipt, Redeemed, Verification
 from ..phone import PhoneNumber
 
@@ -135,9 +136,10 @@ def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | N
 
 
 def _facts(record: Verification) -> dict[str, Any]:
+    channel, driver = served_by(record)
     return {
-        "channel": str(record.channel),
-        "driver": record.driver,
+        "channel": str(channel),
+        "driver": driver,
         "purpose": record.purpose,
         "status": record.state.value,
         "phone": record.phone.hint,

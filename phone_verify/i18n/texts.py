@@ -108,6 +108,8 @@ PAGE = {
     "copied": "Copied",
     "dial_wait": "Waiting for your call…",
     "called": "I've called",
+    "or_call": "Or call this number from your phone:",
+    "or_code": "Or enter the code:",
     "no_call_yet": "We haven't received your call yet. Wait a few seconds and try again.",
     "resend_code": "Resend code",
     "resend_flash_call": "Call me again",

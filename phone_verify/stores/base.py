@@ -19,7 +19,7 @@ from typing import Protocol, runtime_checkable
 from ..errors import ConfigurationError
 from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
-from ..model import IncomingCall, Status, Verification
+from ..model import Channel, IncomingCall, Status, Verification
 
 #: How long a record is kept after it expires, whether it was closed earlier or not: for reports,
 #: and so that a proof can be redeemed and a line can rest.
@@ -73,7 +73,8 @@ class Store(Protocol):
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         """Put a receipt on an open record. Never resets attempts and never extends the expiry.
 
-        Denied with `CLOSED`, or with `LINE_TAKEN`, in which case the record is closed as failed.
+        Denied with `CLOSED`, or with `LINE_TAKEN`, in which case the record is closed as failed,
+        unless it can be verified without this receipt.
         """
         ...
 
@@ -101,14 +102,15 @@ class Store(Protocol):
         self,
         id: str,
         binding: bytes,
+        channel: Channel,
         short: bool,
         quotas: Sequence[Quota],
         limits: Limits,
         resend_after: timedelta,
         now: datetime | None,
     ) -> Verification | Denied:
-        """Count one more send of an open record and postpone the next one; or change nothing and
-        return the reason.
+        """Count one more send of an open record and postpone the next one on this channel; or
+        change nothing and return the reason.
         """
         ...
 
@@ -116,7 +118,7 @@ class Store(Protocol):
         """Close an open record and return True to exactly one caller. Closing as verified clears
         the failures.
 
-        If `generation` is given, only a record of that generation is closed.
+        If `generation` is given, only a record of that generation without a code is closed.
         """
         ...
 

@@ -30,7 +30,7 @@ from ..limits import (
     is_tallied,
     refunded,
 )
-from ..model import Failures, IncomingCall, Status, Verification
+from ..model import Channel, Failures, IncomingCall, Status, Verification
 from .base import PURGE_PER_START, RETENTION, checked_keep
 
 log = logging.getLogger("phone_verify")
@@ -187,6 +187,7 @@ class MemoryStore:
         self,
         id: str,
         binding: bytes,
+        channel: Channel,
         short: bool,
         quotas: Sequence[Quota],
         limits: Limits,
@@ -198,7 +199,7 @@ class MemoryStore:
             phone, record = self._find(id)
             windows = [(quota, phone.windows.get(quota.key)) for quota in quotas]
             failures = phone.failures.get(record.failure_key) if record is not None else None
-            reopened = lifecycle.reopen(record, binding, short, windows, failures, limits, resend_after, now)
+            reopened = lifecycle.reopen(record, binding, channel, short, windows, failures, limits, resend_after, now)
             if isinstance(reopened, Denied):
                 return reopened
             record, counts = reopened

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
-from ..model import IncomingCall, Status, Verification
+from ..model import Channel, IncomingCall, Status, Verification
 from ..sync import run
 from .base import Store
 
@@ -72,6 +72,7 @@ class ThreadedStore:
         self,
         id: str,
         binding: bytes,
+        channel: Channel,
         short: bool,
         quotas: Sequence[Quota],
         limits: Limits,
@@ -79,7 +80,7 @@ class ThreadedStore:
         now: datetime | None,
     ) -> Verification | Denied:
         return await self._in_thread(
-            lambda: run(self._store.reopen(id, binding, short, quotas, limits, resend_after, now))
+            lambda: run(self._store.reopen(id, binding, channel, short, quotas, limits, resend_after, now))
         )
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:

@@ -31,8 +31,8 @@ from .. import limits
 from ..codes import Keyring, new_id
 from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
-from ..lines import LINE_REST, PAIR_REST
-from ..model import Channel, CodeSource, IncomingCall, Request, Status, Verification
+from ..lines import LINE_REST, PAIR_REST, Claim, claim_of, number_to_call, served_by
+from ..model import Assurance, Channel, CodeSource, IncomingCall, Request, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
 from ..policy import FAILURE_MEMORY, FIRST_LOCK, LONGEST_LOCK, SHORT_REST
@@ -263,6 +263,7 @@ class StoreCase:
             store.reopen(
                 record.id,
                 changes.get("binding", record.binding),
+                changes.get("channel", record.channel),
                 short,
                 changes.get("quotas", []),
                 changes.get("limits", LIMITS),
@@ -353,7 +354,7 @@ class StorePromises(StoreCase):
         assert run(store.get(id, clock())) is None
         assert run(store.attach(id, attachment(opening()), clock())) == Denied(DenialReason.CLOSED)
         assert run(store.spend(id, BINDING, [RIGHT], 6, LIMITS, NOBODY, clock())) == Denied(DenialReason.UNBOUND)
-        reopened = run(store.reopen(id, BINDING, False, [Quota("q", 1)], LIMITS, NO_DELAY, clock()))
+        reopened = run(store.reopen(id, BINDING, Channel.SMS, False, [Quota("q", 1)], LIMITS, NO_DELAY, clock()))
         assert reopened == Denied(DenialReason.UNBOUND)
         assert run(store.settle(id, Status.CANCELLED, clock())) is False
         assert run(store.resolve_check(id, True, 1, NOBODY, clock())) is None
@@ -653,14 +654,11 @@ class StorePromises(StoreCase):
         clock.move(0.000001)
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
 
-    @pytest.mark.parametrize("line", [OTHER_LINE, None])
-    def test_line_released_by_a_resend_rests_a_minute(
-        self, store: Store, clock: ManualClock, line: PhoneNumber | None
-    ) -> None:
+    def test_line_released_by_a_resend_rests_a_minute(self, store: Store, clock: ManualClock) -> None:
         first = opening(plan=CALL)
         run(store.open(first, [], LIMITS, clock()))
         run(store.attach(first.id, attachment(first, line=LINE), clock()))
-        moved = attachment(first, line=line, generation=2, sends=2, **({} if line else {"plan": OURS}))
+        moved = attachment(first, line=OTHER_LINE, generation=2, sends=2)
         assert isinstance(run(store.attach(first.id, moved, clock())), Verification)
         clock.move(LINE_REST.total_seconds() - 0.000001)
         order = opening(plan=CALL, binding=OTHER_BINDING)
@@ -670,6 +668,168 @@ class StorePromises(StoreCase):
         assert refused.why is DenialReason.LINE_TAKEN
         clock.move(0.000001)
         assert self.claim_on(store, clock, LINE, binding=OTHER_BINDING).open
+
+    # A code and a claim side by side.
+
+    def open_both(self, store: Store, clock: ManualClock, *, code_first: bool = True, **changes: Any) -> Verification:
+        """Open a verification with a live code and a live claim on `LINE` with the reference `ref`."""
+        order = opening(plan=OURS if code_first else CALL, **changes)
+        assert isinstance(run(store.open(order, [], LIMITS, clock())), Verification)
+        by_code = attachment(order, plan=OURS, channel=Channel.SMS, code_digest=RIGHT, code_length=6, reference="sms")
+        by_call = attachment(
+            order, plan=CALL, channel=Channel.INBOUND_CALL, driver="caller", line=LINE, reference="ref", generation=9
+        )
+        for sends, receipt in enumerate([by_code, by_call] if code_first else [by_call, by_code], 1):
+            attached = run(store.attach(order.id, replace(receipt, sends=sends), clock()))
+        assert isinstance(attached, Verification)
+        return attached
+
+    @pytest.mark.parametrize("code_first", [True, False])
+    def test_code_and_claim_live_side_by_side(self, store: Store, clock: ManualClock, code_first: bool) -> None:
+        record = self.open_both(store, clock, code_first=code_first)
+        assert claim_of(record) == Claim("caller", "ref", LINE, 2 if code_first else 1)
+        assert (record.driver, record.reference, record.code_digest, record.code_length) == ("fake", "sms", RIGHT, 6)
+        assert record.channel is (Channel.INBOUND_CALL if code_first else Channel.SMS)
+        assert record.channel_of_code is Channel.SMS
+        assert served_by(record) == (record.channel, "caller" if code_first else "fake")
+        assert (record.generation, number_to_call(record)) == (1, LINE)
+        assert run(store.get(record.id, clock())) == record
+
+    @pytest.mark.parametrize("code_first", [True, False])
+    @pytest.mark.parametrize("reference", ["ref", None])
+    def test_either_a_code_or_a_call_verifies(
+        self, store: Store, clock: ManualClock, code_first: bool, reference: str | None
+    ) -> None:
+        record = self.open_both(store, clock, code_first=code_first)
+        spent = self.spend(store, clock, record, RIGHT)
+        assert isinstance(spent, Spent)
+        assert (spent.verified, spent.record.assurance) == (True, Assurance.CODE)
+        assert served_by(spent.record) == (Channel.SMS, "fake")
+        event = IncomingCall(reference, None if reference else LINE, PHONE)
+        assert self.call(store, clock, record, event, "caller") is None, "closed by the code"
+        clock.move(LINE_REST.total_seconds())
+        record = self.open_both(store, clock, code_first=code_first)
+        assert self.call(store, clock, record, event) is None, "the driver of the code"
+        called = self.call(store, clock, record, event, "caller")
+        assert called is not None
+        assert (called.state, called.assurance) == (Status.VERIFIED, Assurance.CALLER_ID)
+        assert (called.by_pair, served_by(called)) == (reference is None, (Channel.INBOUND_CALL, "caller"))
+        assert run(store.get(record.id, clock())) == called
+        refused = self.spend(store, clock, record, RIGHT)
+        assert isinstance(refused, Denied)
+        assert refused.why is DenialReason.CLOSED
+
+    def test_new_code_voids_the_old_one_beside_a_claim(self, store: Store, clock: ManualClock) -> None:
+        record = self.open_both(store, clock)
+        again = attachment(opening(id=record.id), code_digest=b"2" * 32, generation=2, sends=3)
+        attached = run(store.attach(record.id, again, clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.channel, attached.channel_of_code) == (Channel.SMS, Channel.SMS)
+        assert claim_of(attached) == claim_of(record)
+        assert not self.verified(self.spend(store, clock, record, RIGHT))
+        assert self.verified(self.spend(store, clock, record, b"2" * 32))
+
+    def verified(self, answer: Spent | Denied) -> bool:
+        """Return whether an answer verified its record."""
+        return isinstance(answer, Spent) and answer.verified
+
+    def test_code_and_claim_share_attempts_and_expiry(self, store: Store, clock: ManualClock) -> None:
+        record = self.open_both(store, clock)
+        clock.move(10)
+        less = replace(CALL, attempts=2, ttl=timedelta(seconds=60))
+        moved = attachment(opening(id=record.id), plan=less, driver="caller", line=LINE, reference="ref", sends=3)
+        attached = run(store.attach(record.id, moved, clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.attempts_left, attached.expires_at) == (2, clock() + timedelta(seconds=60))
+        for _ in range(2):
+            self.spend(store, clock, record, WRONG)
+        assert self.call(store, clock, record, IncomingCall("ref", LINE, PHONE), "caller") is None, "exhausted"
+
+    def test_claim_beside_a_code_is_found_and_polled(self, store: Store, clock: ManualClock) -> None:
+        record = self.open_both(store, clock)
+        found = run(store.find("caller", record.tag, "ref", clock()))
+        assert found is not None
+        assert found.id == record.id
+        assert run(store.find("fake", record.tag, "sms", clock())) is None, "the order of the code"
+        assert run(store.may_poll(record.id, BINDING, clock()))
+        run(store.settle(record.id, Status.CANCELLED, clock()))
+        assert run(store.find("caller", record.tag, "ref", clock())) is None
+        assert not run(store.may_poll(record.id, BINDING, clock()))
+
+    @pytest.mark.parametrize("ended", [None, "code", "call", "moved"])
+    def test_line_beside_a_code_is_reserved_and_rests(
+        self, store: Store, clock: ManualClock, ended: str | None
+    ) -> None:
+        record, rest = self.open_both(store, clock), LINE_REST
+        if ended == "code":
+            self.spend(store, clock, record, RIGHT)
+        elif ended == "call":
+            self.call(store, clock, record, IncomingCall(None, LINE, PHONE), "caller")
+            rest = PAIR_REST
+        elif ended == "moved":
+            other = attachment(opening(id=record.id), plan=CALL, line=OTHER_LINE, sends=3)
+            run(store.attach(record.id, other, clock()))
+
+        def taken() -> bool:
+            order = opening(plan=CALL, binding=OTHER_BINDING)
+            run(store.open(order, [], LIMITS, clock()))
+            attached = run(store.attach(order.id, attachment(order, line=LINE), clock()))
+            return isinstance(attached, Denied) and attached.why is DenialReason.LINE_TAKEN
+
+        clock.move(rest.total_seconds() - 0.000001)
+        assert taken()
+        clock.move(0.000001)
+        assert taken() is (ended is None)
+
+    def test_line_of_a_replaced_held_back_code_rests(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        run(store.open(order, [], LIMITS, clock()))
+        run(store.attach(order.id, attachment(order, line=OTHER_LINE), clock()))
+        by_call = attachment(order, plan=CALL, line=LINE, sends=2)
+        held = run(store.attach(order.id, by_call, clock()))
+        assert isinstance(held, Verification)
+        assert (held.line, held.claim_line, held.released_lines) == (OTHER_LINE, LINE, "")
+        run(store.attach(order.id, attachment(order, generation=2, sends=3), clock()))
+        with pytest.raises(AssertionError):
+            self.claim_on(store, clock, OTHER_LINE, binding=OTHER_BINDING)
+        clock.move(LINE_REST.total_seconds())
+        assert self.claim_on(store, clock, OTHER_LINE, binding=OTHER_BINDING).open
+
+    @pytest.mark.parametrize("code_first", [True, False])
+    def test_taken_line_leaves_the_other_method_live(self, store: Store, clock: ManualClock, code_first: bool) -> None:
+        self.claim_on(store, clock, OTHER_LINE, binding=OTHER_BINDING)
+        order = opening(plan=OURS if code_first else CALL)
+        run(store.open(order, [], LIMITS, clock()))
+        before = run(store.attach(order.id, attachment(order, line=None if code_first else LINE), clock()))
+        assert isinstance(before, Verification)
+        other = attachment(order, plan=CALL if code_first else OURS, line=OTHER_LINE, sends=2)
+        refused = run(store.attach(order.id, other, clock()))
+        assert refused == Denied(DenialReason.LINE_TAKEN, record=before)
+        assert run(store.get(order.id, clock())) == before
+
+    def test_expired_claim_does_not_close_a_live_code(self, store: Store, clock: ManualClock) -> None:
+        record = self.open_both(store, clock, code_first=False)
+        assert run(store.settle(record.id, Status.EXPIRED, clock(), record.generation)) is False
+        assert self.verified(self.spend(store, clock, record, RIGHT))
+
+    def test_late_receipt_of_the_other_kind_is_attached(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        self.open(store, clock, id=order.id)
+        by_call = attachment(order, plan=CALL, channel=Channel.INBOUND_CALL, line=LINE, sends=2)
+        run(store.attach(order.id, attachment(order, sends=3), clock()))
+        attached = run(store.attach(order.id, by_call, clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.channel, number_to_call(attached)) == (Channel.SMS, LINE)
+        older = run(store.attach(order.id, replace(by_call, sends=1, line=OTHER_LINE), clock()))
+        assert older == attached
+        other = opening(plan=CALL, phone=OTHER_PHONE)
+        run(store.open(other, [], LIMITS, clock()))
+        run(store.attach(other.id, attachment(other, line=LINE, sends=3), clock()))
+        by_code = attachment(other, plan=OURS, channel=Channel.SMS, code_digest=RIGHT, code_length=6, sends=2)
+        attached = run(store.attach(other.id, by_code, clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.channel, attached.channel_of_code) == (Channel.INBOUND_CALL, Channel.SMS)
+        assert self.verified(self.spend(store, clock, attached, RIGHT))
 
     def test_report_of_an_old_send_closes_nothing(self, store: Store, clock: ManualClock) -> None:
         order = opening(plan=CALL)
@@ -1249,6 +1409,43 @@ class StorePromises(StoreCase):
             assert (reopened.sends, reopened.resend_at) == (sends, clock() + timedelta(seconds=delay * 2))
             assert run(store.get(record.id, clock())) == reopened
 
+    def test_each_channel_has_its_own_growing_wait(self, store: Store, clock: ManualClock) -> None:
+        order = opening(plan=replace(OURS, ttl=timedelta(seconds=600)))
+        record = self.open(store, clock, id=order.id, plan=order.plan)
+        clock.move(5)
+        began = clock()
+        by_call = self.reopen(store, clock, record, channel=Channel.INBOUND_CALL)
+        assert isinstance(by_call, Verification)
+        assert (by_call.sends, by_call.resend_at) == (2, record.resend_at), "the present channel is still SMS"
+        clock.move(10)
+        refused = self.reopen(store, clock, record, channel=Channel.INBOUND_CALL)
+        assert isinstance(refused, Denied)
+        assert (refused.why, refused.retry_after) == (DenialReason.TOO_SOON, timedelta(seconds=50))
+        receipt = attachment(order, plan=CALL, channel=Channel.INBOUND_CALL, line=LINE, sends=2)
+        attached = run(store.attach(order.id, receipt, clock()))
+        assert isinstance(attached, Verification)
+        assert attached.resend_at == began + timedelta(seconds=60)
+        clock.move(50)
+        assert isinstance(self.reopen(store, clock, record, channel=Channel.INBOUND_CALL), Verification)
+        assert isinstance(self.reopen(store, clock, record, channel=Channel.FLASH_CALL), Verification)
+        again = self.reopen(store, clock, record, channel=Channel.SMS)
+        assert isinstance(again, Verification)
+        assert (again.sends, again.resend_at) == (5, clock() + timedelta(seconds=120))
+        attached = run(store.attach(order.id, attachment(order, generation=2, sends=5), clock()))
+        assert isinstance(attached, Verification)
+        assert (attached.channel, attached.resend_at) == (Channel.SMS, clock() + timedelta(seconds=120))
+        assert run(store.get(order.id, clock())) == attached
+
+    def test_channels_share_the_phones_quota(self, store: Store, clock: ManualClock) -> None:
+        quota = Quota("sends:p", 2)
+        record = run(store.open(opening(), [quota], LIMITS, clock()))
+        assert isinstance(record, Verification)
+        for channel, allowed in ((Channel.FLASH_CALL, True), (Channel.VOICE, False)):
+            answer = self.reopen(store, clock, record, channel=channel, quotas=[quota])
+            assert isinstance(answer, Verification) is allowed
+        assert isinstance(answer, Denied)
+        assert answer.why is DenialReason.QUOTA
+
     def test_resend_resets_nothing(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         record = self.open(store, clock, id=order.id)
@@ -1335,7 +1532,13 @@ class StorePromises(StoreCase):
         clock.move(2)
         claimed = self.call(store, clock, record, IncomingCall(None, LINE, PHONE))
         assert claimed == replace(
-            record, status=Status.VERIFIED, closed_at=clock(), read_at=clock(), by_pair=True, failures=None
+            record,
+            status=Status.VERIFIED,
+            closed_at=clock(),
+            read_at=clock(),
+            by_pair=True,
+            by_call=True,
+            failures=None,
         )
         assert run(store.get(record.id, clock())) == claimed
         assert self.call(store, clock, record, IncomingCall(None, LINE, PHONE)) is None
@@ -1754,6 +1957,25 @@ class StoreRaces(StoreCase):
             stores, 20, lambda store, _: self.call(store, clock, record, IncomingCall("ref", LINE, PHONE))
         )
         assert sum(call is not None for call in calls) == 1
+
+    @pytest.mark.race
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_concurrent_code_and_call_verify_once(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
+        order = opening(driver="caller")
+        run(stores[0].open(order, [], LIMITS, clock()))
+        run(stores[0].attach(order.id, attachment(order), clock()))
+        run(stores[0].attach(order.id, attachment(order, plan=CALL, line=LINE, sends=2), clock()))
+        record = run(stores[0].get(order.id, clock()))
+        assert record is not None
+        event = IncomingCall(None, LINE, PHONE)
+
+        def close(store: Store, number: int) -> bool:
+            if number % 2:
+                return self.call(store, clock, record, event, "caller") is not None
+            spent = self.spend(store, clock, record, RIGHT)
+            return isinstance(spent, Spent) and spent.verified
+
+        assert self.race(stores, 20, close).count(True) == 1
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))

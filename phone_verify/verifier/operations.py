@@ -25,6 +25,7 @@ from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use
 from ..inbound import InboundCalls
 from ..lifecycle import AttemptResult, Opening, Spent, has_proof, redeem
 from ..limits import Answering, DenialReason, Denied
+from ..lines import served_by
 from ..model import (
     Channel,
     CodeSource,
@@ -220,7 +221,14 @@ class AsyncVerifier(ServerOperations):
 
         async def reopen_with(candidate: Candidate) -> Verification | Denied:
             return await self._store.reopen(
-                id, binding, candidate.short, sends.of_phone, self._limits, self.policy.resend_after, self._now()
+                id,
+                binding,
+                candidate.channel,
+                candidate.short,
+                sends.of_phone,
+                self._limits,
+                self.policy.resend_after,
+                self._now(),
             )
 
         admitted = await self._admission.admit(
@@ -383,7 +391,7 @@ class AsyncVerifier(ServerOperations):
         if not isinstance(attached, Denied):
             return self._outcome_for(attached)
         if attached.why is DenialReason.LINE_TAKEN:
-            return Outcome(Reason.CHANNEL_UNAVAILABLE, attached.record)
+            return self._outcome_for(attached.record, Reason.CHANNEL_UNAVAILABLE)
         return self._outcome_for(attached.record, Reason.CLOSED)
 
     async def _check_remotely(self, spent: Spent, code: str, answering: Answering) -> Outcome:
@@ -463,12 +471,12 @@ def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
         phone=record.phone,
         purpose=record.purpose,
         service=record.service,
-        channel=record.channel,
+        channel=served_by(record)[0],
         assurance=record.assurance,
         verification_id=record.id,
         verified_at=verified_at,
         by_test_number=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_TEST_NUMBER,
-        short=record.short,
+        short=record.short and not record.by_call,
     )
 
 

@@ -10,7 +10,7 @@ from ..delivery import Delivery
 from ..drivers.base import ReportsDelivery, SendsNotices, Starts
 from ..errors import ProviderError, StoreError, UnclearError
 from ..limits import Denied, Quota
-from ..model import Channel, CodeSource, DeliveryReport, Status, is_id
+from ..model import Channel, DeliveryReport, Status, is_id
 from ..parts import Components
 from ..phone import PhoneNumber
 from .admission import notice_quotas
@@ -48,14 +48,14 @@ class ServerOperations:
         return self.keyring.tag(phone)
 
     async def delivery(self, id: str) -> DeliveryReport | None:
-        """Query the provider for the delivery status of the last order; None if it is unknown.
+        """Query the provider for the delivery status of the code's last order; None if it is unknown.
 
         It is unknown for inbound calls, for drivers without status queries, and if the query fails,
         which is logged. For server code: the secret is not required. The result proves nothing and
         changes nothing. Raises `StoreError`.
         """
         record = await self._store.get(id, self._now()) if is_id(id) else None
-        if record is None or record.reference is None or record.code_source is CodeSource.NONE:
+        if record is None or record.reference is None or not record.has_code:
             return None  # an inbound call involves no message from us
         driver = self.router.drivers().get(record.driver)
         if not isinstance(driver, ReportsDelivery):

@@ -17,7 +17,8 @@ from ..http.problems import unavailable
 from ..http.session_notes import without_id
 from ..http.site import Site
 from ..i18n.texts import Texts, caller_prefix, dial_help, end_text, spoken
-from ..model import Channel, CodeSource, Outcome, Reason, Status, Verification
+from ..lines import claim_of, number_to_call
+from ..model import Channel, Outcome, Reason, Status, Verification
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from .forms import code_in
 from .messages import Message, PageName
@@ -282,7 +283,9 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
     dial, router = representation.dial(record), site.verifier.flows.router
     lead, _, lead_end = texts.page[f"lead_{kind}"].partition("{number}")
     choices = [choice_of(site, texts, c) for c in outcome.channels if c is not record.channel]
-    hint = record.caller_hint if kind == "flash_call" else None
+    hint = record.caller_hint if _code_kind(record) == "flash_call" else None
+    line, claim = number_to_call(record), claim_of(record)
+    announced = router.announces(claim.driver if claim is not None and claim.line is not None else record.driver)
     return replace(
         bare,
         kind=kind,
@@ -292,18 +295,30 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         code_length=record.code_length,
         caller_hint=caller_prefix(hint, record.phone, record.code_length) if hint else None,
         dial=dial,
-        dial_spoken=spoken(record.line) if dial and record.line else "",
-        dial_help=texts.page[dial_help(record.line, announced=router.announces(record.driver))] if record.line else "",
+        dial_spoken=spoken(line) if dial and line else "",
+        dial_help=texts.page[dial_help(line, announced=announced)] if line else "",
         expires_in=expires_in,
         expires_text=texts.duration(timedelta(seconds=expires_in)),
         resend_in=resend_in,
         resend_text=texts.duration(timedelta(seconds=resend_in)),
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
+        second_kind=_second_kind(record),
     )
 
 
 def _kind(record: Verification) -> str:
-    if record.channel is Channel.FLASH_CALL:
-        return "flash_call"
-    return "inbound_call" if record.code_source is CodeSource.NONE else "code"
+    by_call = record.channel is Channel.INBOUND_CALL or not record.has_code
+    return "inbound_call" if by_call else _code_kind(record)
+
+
+def _code_kind(record: Verification) -> str:
+    return "flash_call" if record.channel_of_code is Channel.FLASH_CALL else "code"
+
+
+def _second_kind(record: Verification) -> str:
+    """Return the kind of the other method that can verify this record as well; empty without one."""
+    claim = claim_of(record)
+    if not record.has_code or claim is None or claim.line is None:
+        return ""
+    return _code_kind(record) if _kind(record) == "inbound_call" else "inbound_call"

@@ -207,7 +207,8 @@ class CodePage(Page):
     the verification. `number` is the full number if it would become the user's: such a page
     requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
     ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
-    calls, `is_flash_call` whether the visitor is called.
+    calls, `is_flash_call` whether the visitor is called. `second_kind` is the kind of the other method
+    that can verify as well: a code's on the page with a number to call, else `inbound_call`.
     The phone number is shown between `lead` and `lead_end`.
     """
 
@@ -236,6 +237,7 @@ class CodePage(Page):
     remember: bool = True
     is_call: bool = False
     is_flash_call: bool = False
+    second_kind: str = ""
 
     @property
     def title(self) -> str:
@@ -264,9 +266,19 @@ class CodePage(Page):
         return self.text[{"unavailable": "try_again", "blocked": "other_number"}.get(self.state, "start_again")]
 
     @property
+    def awaits_call(self) -> bool:
+        """Whether a call of the visitor would verify the number."""
+        return "inbound_call" in (self.kind, self.second_kind)
+
+    @property
+    def code_kind(self) -> str:
+        """Return the kind of the code field, `code` or `flash_call`; empty for a page without one."""
+        return self.second_kind if self.kind == "inbound_call" else self.kind
+
+    @property
     def code_label(self) -> str:
         """Return the label of the code field."""
-        return self.text["last_digits"] if self.kind == "flash_call" else self.texts.code_label(self.code_length)
+        return self.text["last_digits"] if self.code_kind == "flash_call" else self.texts.code_label(self.code_length)
 
     @property
     def announcements(self) -> str:

@@ -204,11 +204,11 @@ def test_number_to_call_is_returned_while_the_claim_is_open() -> None:
     assert verification(harness.verifier.get(id, secret))["dial"] is None
 
 
-def test_number_to_call_is_dropped_when_a_code_is_sent() -> None:
+def test_number_to_call_stays_when_a_code_is_sent() -> None:
     harness = Harness(Caller([Receipt("1", line=LINE)]), sms(), resend_after=timedelta(0))
     id, secret = harness.begun(CALL)
     told = verification(harness.verifier.resend(id, secret, channel=SMS))
-    assert (told["channel"], told["dial"], told["code_length"]) == ("sms", None, 6)
+    assert (told["channel"], told["dial"]["number"], told["code_length"]) == ("sms", LINE.e164, 6)
 
 
 def test_expired_claim_has_no_number_to_call() -> None:

@@ -9,6 +9,8 @@ import pytest
 
 from tests.scenarios import Stage
 
+from .conftest import keep_picture
+
 pytestmark = pytest.mark.browser
 
 
@@ -86,6 +88,27 @@ def test_visitor_signs_in_by_inbound_call(page: Any, site: str, stage: Stage, re
         page.get_by_role("button", name="Sign out").click()
         page.wait_for_url(f"{site}/**")
     assert phone not in page.content()
+
+
+@pytest.mark.parametrize(("first", "second"), [("sms", "inbound_call"), ("inbound_call", "sms")])
+def test_page_takes_the_code_or_the_call_after_a_switch(
+    page: Any, site: str, stage: Stage, request: pytest.FixtureRequest, first: str, second: str
+) -> None:
+    phone = stage.phone()
+    begin(page, site, phone, first)
+    page.get_by_text("Try another method").click()
+    page.locator(f"form:has(input[name=channel][value={second}]) button").click()
+    field, link = page.locator("input[name=code]"), page.locator('a[href^="tel:"]')
+    field.wait_for()
+    link.first.wait_for()
+    assert (field.count(), link.count()) == (1, 1)
+    keep_picture(page)
+    if second == "inbound_call" or "no script" in request.node.name:
+        field.fill(stage.code(phone))
+        page.get_by_role("button", name="Confirm").click()
+    else:  # the page shows the code first, and detects the call
+        stage.dial(phone, link.get_attribute("href").removeprefix("tel:"))
+    is_signed_in(page, site, phone)
 
 
 def test_reload_and_back_cost_no_attempt(page: Any, site: str, stage: Stage) -> None:

@@ -86,10 +86,12 @@ class Caller(Driver):
     def __init__(self, results: Iterable[Any], sightings: Iterable[Any] = (), name: str = "caller") -> None:
         super().__init__(name, CALL, Ability(CodeSource.NONE, cap=timedelta(seconds=120)), list(results))
         self.sightings, self.polls = list(sightings), 0
+        self.polled: list[str] = []
         self.on_poll: Callable[[], object] = lambda: None
 
     def poll(self, reference: str) -> Exchange[Sighting]:
         self.polls += 1
+        self.polled.append(reference)
         self.on_poll()
         result = self.sightings.pop(0) if self.sightings else Sighting(CallState.WAITING)
         if isinstance(result, Exception):

@@ -384,10 +384,14 @@ def test_right_remote_answer_for_the_previous_code_is_wrong() -> None:
     assert harness.verifier.check(id, secret, chatted.codes[0]).ok
 
 
-def test_late_wrong_remote_answer_keeps_the_following_call() -> None:
+@pytest.mark.parametrize(("attempts", "live"), [(2, True), (1, False)])
+def test_late_wrong_remote_answer_keeps_the_call_beside_it(attempts: int, live: bool) -> None:
     remote, caller = Remote(False), Caller([Receipt("1", line=LINE)], [Sighting(CallState.CALLED, PHONE)])
-    harness = Harness(remote, caller, resend_after=timedelta(0), max_attempts=1)
+    harness = Harness(remote, caller, max_attempts=attempts + 1)
     id, secret = harness.begun(SMS)
-    remote.on_check = lambda: harness.verifier.resend(id, secret, channel=CALL)
+    remote.answers = [False] * (attempts + 1)
     assert harness.verifier.check(id, secret, "12345").reason is Reason.WRONG_CODE
-    assert harness.verifier.poll(id, secret).proof is not None
+    remote.on_check = lambda: harness.verifier.resend(id, secret, channel=CALL)
+    for _ in range(1 if live else attempts):
+        assert harness.verifier.check(id, secret, "12345").reason is Reason.WRONG_CODE
+    assert (harness.verifier.poll(id, secret).proof is not None) is live, "attempts are one"

@@ -26,6 +26,7 @@ from phone_verify.limits import (
     increment,
     lockout,
 )
+from phone_verify.lines import claim_of
 from phone_verify.model import Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.planning import Plan
@@ -94,6 +95,7 @@ receipts = st.builds(
         sends=generation,
         plan=plan(code_source, attempts=attempts, ttl=timedelta(seconds=seconds)),
         line=line,
+        channel=Channel.INBOUND_CALL if code_source is CodeSource.NONE else Channel.SMS,
     ),
     code_sources,
     st.sampled_from([Status.PENDING, Status.SENT]),
@@ -131,8 +133,10 @@ class Life:
             self.keep(spent.record)
             self.failures = spent.failures
 
-    def reopen(self, now: datetime, binding: bytes) -> None:
-        reopened = lifecycle.reopen(self.record, binding, False, [], self.failures, Limits(20), timedelta(0), now)
+    def reopen(self, now: datetime, binding: bytes, channel: Channel) -> None:
+        reopened = lifecycle.reopen(
+            self.record, binding, channel, False, [], self.failures, Limits(20), timedelta(0), now
+        )
         self.keep(None if isinstance(reopened, Denied) else reopened[0])
 
     def settle(self, now: datetime, status: Status) -> None:
@@ -155,7 +159,7 @@ class Life:
 steps = st.one_of(
     st.tuples(st.just(Life.attach), receipts),
     st.tuples(st.just(Life.spend), bindings, st.sampled_from([RIGHT, WRONG, WRONG])),
-    st.tuples(st.just(Life.reopen), bindings),
+    st.tuples(st.just(Life.reopen), bindings, st.sampled_from([Channel.SMS, Channel.INBOUND_CALL])),
     st.tuples(st.just(Life.settle), st.sampled_from(FINAL)),
     st.tuples(st.just(Life.call), st.sampled_from(LINES)),
     st.tuples(st.just(Life.poll), bindings),
@@ -195,10 +199,27 @@ def test_attempts_and_end_never_rise_and_sends_never_fall(code_source: CodeSourc
         assert 0 <= after.attempts_left <= before.attempts_left
         assert after.expires_at <= before.expires_at
         assert before.sends <= after.sends <= before.sends + 1
-        assert before.generation <= after.generation
+        assert before.generation <= after.generation or before.has_code is not after.has_code
         assert before.redeemed <= after.redeemed
         assert after.request is before.request
         assert after.created_at == before.created_at
+
+
+@settings(deadline=None)
+@given(code_sources, series)
+def test_code_and_line_stay_until_their_own_kind_replaces_them(code_source: CodeSource, series: list) -> None:
+    for (_, before), (_, after) in pairwise(lived(code_source, series)):
+        assert before.has_code <= after.has_code
+        old, new = claim_of(before), claim_of(after)
+        if old is not None and (old.line or old.reference):
+            assert new is not None
+            assert new == old or new.send >= old.send
+        if before.has_code and after.code_digest != before.code_digest:
+            assert after.acked_send >= before.acked_send
+        assert after.channel_of_code is not Channel.INBOUND_CALL or not after.has_code
+        lines = {line for line in (before.line, before.claim_line) if line is not None}
+        released = {entry.partition("@")[0] for entry in after.released_lines.split()}
+        assert all(line in (after.line, after.claim_line) or line.e164 in released for line in lines)
 
 
 @settings(deadline=None)
@@ -263,7 +284,7 @@ def test_each_resend_waits_twice_as_long_up_to_ten_minutes(waits: list[int]) -> 
     for wait in waits:
         now += timedelta(seconds=wait)
         due = last + min(resend_after * 2 ** (record.sends - 1), timedelta(seconds=600))
-        reopened = lifecycle.reopen(record, MINE, False, [], None, Limits(20), resend_after, now)
+        reopened = lifecycle.reopen(record, MINE, Channel.SMS, False, [], None, Limits(20), resend_after, now)
         assert isinstance(reopened, Denied) == (now < due)
         if not isinstance(reopened, Denied):
             (record, _), last = reopened, now
@@ -286,7 +307,7 @@ def test_another_binding_gets_the_same_answer_as_an_unknown_id(binding: bytes) -
     unbound = Denied(DenialReason.UNBOUND)
     for known in (record, None):
         assert judge_answer(known, binding, [RIGHT], 6, None, limits, NOW) == unbound
-        assert lifecycle.reopen(known, binding, False, [], None, limits, timedelta(0), NOW) == unbound
+        assert lifecycle.reopen(known, binding, Channel.SMS, False, [], None, limits, timedelta(0), NOW) == unbound
         assert lifecycle.redeem(known, binding, "", NOW) is None
         assert lifecycle.may_poll(known, binding, NOW) is None
 

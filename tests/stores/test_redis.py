@@ -33,7 +33,7 @@ from phone_verify.config.stores import open_store
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, AttemptResult, Opening, Spent
 from phone_verify.limits import Counted, Denied, Limits, Quota
-from phone_verify.model import IncomingCall, Status, Verification
+from phone_verify.model import Channel, IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION
 from phone_verify.stores.redis import AsyncRedisStore, RedisStore
@@ -478,7 +478,7 @@ def other_steps(store: RedisStore, order: Opening) -> list[Callable[[], Any]]:
     return [
         lambda: store.spend(order.id, BINDING, [WRONG, RIGHT], 6, LIMITS, NOBODY, None),
         lambda: store.get(order.id, None),
-        lambda: store.reopen(order.id, BINDING, False, [Quota("q", 1)], LIMITS, timedelta(0), None),
+        lambda: store.reopen(order.id, BINDING, Channel.SMS, False, [Quota("q", 1)], LIMITS, timedelta(0), None),
         lambda: store.may_poll(order.id, BINDING, None),
         lambda: store.find("fake", order.tag, "ref", None),
         lambda: store.claim("fake", order.tag, IncomingCall(None, LINE, order.request.phone), None),
@@ -505,6 +505,31 @@ def test_start_is_three_round_trips_and_others_one(own: RedisServer) -> None:
             assert calls(client) == {"evalsha": 1}
         run(store.purge(100, None))
         assert calls(client) == {}
+
+
+@pytest.mark.parametrize("values", [30, 36])
+def test_record_of_an_older_version_is_read(own: RedisServer, values: int) -> None:
+    store, clock = RedisStore.from_url(own.url), ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
+    code, claim = opening(), opening(plan=CALL)
+    for order, line in ((code, None), (claim, LINE)):
+        assert isinstance(run(store.open(order, [], LIMITS, clock())), Verification)
+        run(store.attach(order.id, attachment(order, line=line, reference="ref"), clock()))
+    before = [run(store.get(order.id, clock())) for order in (code, claim)]
+    with own.client() as client:
+        for order in (code, claim):
+            kept = client.hget(key_of(order), f"r{order.id}").split(b"\0")[:values]
+            client.hset(key_of(order), f"r{order.id}", b"\0".join([*kept, b""]))
+    known = {} if values > 30 else {"budget": ""}
+    for order, record in zip((code, claim), before, strict=True):
+        assert record is not None
+        assert run(store.get(order.id, clock())) == replace(record, request=replace(record.request, **known))
+    beside = attachment(code, plan=CALL, line=PhoneNumber("+74950000009"), sends=2)
+    attached = run(store.attach(code.id, beside, clock()))
+    assert isinstance(attached, Verification)
+    assert (attached.code_digest, attached.claim_send) == (code.code_digest, 2)
+    called = run(store.claim("fake", claim.tag, IncomingCall("ref", None, claim.request.phone), clock()))
+    assert called is not None
+    assert (called.id, called.by_call) == (claim.id, True)
 
 
 def test_keys_expire_with_their_content(own: RedisServer) -> None:
@@ -536,7 +561,8 @@ def test_phone_key_lasts_as_long_as_its_longest_window(own: RedisServer) -> None
     with own.client() as client:
         assert client.pttl(key_of(short)) / 1000 == pytest.approx(30 * 86400, abs=20), "the failures"
         assert isinstance(
-            run(store.reopen(short.id, BINDING, False, [months], LIMITS, LIFE, opened.resend_at)), Verification
+            run(store.reopen(short.id, BINDING, Channel.SMS, False, [months], LIMITS, LIFE, opened.resend_at)),
+            Verification,
         )
         assert client.pttl(key_of(short)) / 1000 == pytest.approx(60 * 86400, abs=20)
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import Spent
 from phone_verify.limits import Quota
-from phone_verify.model import IncomingCall, Status, Verification
+from phone_verify.model import Channel, IncomingCall, Status, Verification
 from phone_verify.stores.rows import verbs
 from phone_verify.stores.sql import SqlStore, metadata, statements
 from phone_verify.stores.sql import engine as sql_engine
@@ -81,7 +81,7 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
     ),
     "reopen": (
         lambda store, clock: clock.move(60),
-        lambda store, clock: run(store.reopen(CODE.id, BINDING, False, OWN, LIMITS, NO_DELAY, clock())),
+        lambda store, clock: run(store.reopen(CODE.id, BINDING, Channel.SMS, False, OWN, LIMITS, NO_DELAY, clock())),
     ),
     "settle": (nothing, lambda store, clock: run(store.settle(FAR.id, Status.VERIFIED, clock()))),
     "resolve_check": (nothing, lambda store, clock: run(store.resolve_check(FAR.id, True, 1, NOBODY, clock()))),

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from phone_verify.errors import StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
 from phone_verify.limits import Denied, Quota
-from phone_verify.model import Status, Verification
+from phone_verify.model import Channel, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows import transactions
@@ -251,7 +251,7 @@ def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPa
         return write(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store._writes, "update", overtaken)
-    again = run(store.reopen(order.id, BINDING, False, [], LIMITS, NO_DELAY, None))
+    again = run(store.reopen(order.id, BINDING, Channel.SMS, False, [], LIMITS, NO_DELAY, None))
     assert isinstance(again, Verification)
     assert (again.attempts_left, failure_count(again), again.sends) == (4, 1, 2)
     assert run(store.get(order.id, None)) == replace(again, read_at=ANY)

@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule,
 
 from phone_verify.lifecycle import Opening
 from phone_verify.limits import Counted, Denied, Limits, Quota
-from phone_verify.model import CodeSource, IncomingCall, Status, Verification
+from phone_verify.model import Channel, CodeSource, IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
 from phone_verify.stores.base import RETENTION, Store
 from phone_verify.stores.memory import MemoryStore
@@ -81,6 +81,11 @@ moves = st.sampled_from(
 def digest_of(plan: Any) -> bytes | None:
     """Return what is stored of the code under this plan."""
     return RIGHT if plan.code_source in (CodeSource.LOCAL, CodeSource.PROVIDER) else None
+
+
+def channel_of(plan: Any) -> Channel:
+    """Return the channel of an order under this plan."""
+    return Channel.INBOUND_CALL if plan.code_source is CodeSource.NONE else Channel.SMS
 
 
 class SideBySide(RuleBasedStateMachine):
@@ -162,7 +167,7 @@ class Steps(SideBySide):
     def attach(self, order: Opening, plan: Any, **changes: Any) -> None:
         length = 4 if plan is TOLD else plan.code_length
         receipt = attachment(order, plan=plan, code_digest=digest_of(plan), code_length=length, **changes)
-        self.same("attach", order.id, receipt)
+        self.same("attach", order.id, replace(receipt, channel=channel_of(plan)))
 
     @rule(
         order=orders, other=others, digests=digests, length=st.sampled_from([None, None, None, 6, 4, 0]), limits=limits
@@ -186,13 +191,22 @@ class Steps(SideBySide):
 
     @rule(
         order=orders,
+        channel=st.sampled_from([Channel.SMS, Channel.SMS, Channel.INBOUND_CALL]),
         short=st.booleans(),
         quotas=quotas,
         limits=limits,
         resend_after=st.sampled_from([timedelta(0), timedelta(seconds=60), timedelta(seconds=600)]),
     )
-    def reopen(self, order: Opening, short: bool, quotas: list[Quota], limits: Limits, resend_after: timedelta) -> None:
-        self.same("reopen", order.id, order.request.binding, short, quotas, limits, resend_after)
+    def reopen(
+        self,
+        order: Opening,
+        channel: Channel,
+        short: bool,
+        quotas: list[Quota],
+        limits: Limits,
+        resend_after: timedelta,
+    ) -> None:
+        self.same("reopen", order.id, order.request.binding, channel, short, quotas, limits, resend_after)
 
     @rule(
         order=orders,
@@ -275,7 +289,7 @@ class Lines(SideBySide):
     )
     def attach(self, order: Opening, plan: Any, seconds: float, **changes: Any) -> None:
         self.clock.move(seconds)
-        self.same("attach", order.id, attachment(order, plan=plan, **changes))
+        self.same("attach", order.id, attachment(order, plan=plan, channel=channel_of(plan), **changes))
 
     @rule(order=orders, status=st.sampled_from([Status.VERIFIED, Status.CANCELLED]))
     def settle(self, order: Opening, status: Status) -> None:

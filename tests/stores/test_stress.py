@@ -125,7 +125,7 @@ def test_resends_in_between_refill_nothing(place: Place, store: Store, phone: Ph
     def resend_or_guess(store: Store, number: int) -> Any:
         if number % 4:
             return guess(store, order.id, WRONG)
-        again = run(store.reopen(order.id, BINDING, False, [], LIMITS, NO_DELAY, None))
+        again = run(store.reopen(order.id, BINDING, Channel.SMS, False, [], LIMITS, NO_DELAY, None))
         if isinstance(again, Verification):
             return run(store.attach(order.id, attachment(order, sends=again.sends, generation=again.sends), None))
         return again

@@ -15,7 +15,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 _OLD_VALUES = 30
 #: The number of values in a record.
-VALUES = 36
+VALUES = 43
+#: What the values after the first `_OLD_VALUES` are in records written before they were added.
+_DEFAULTS = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "")
 
 _CHANNELS = {channel.value: channel for channel in Channel}
 _CODE_SOURCES = {code_source.value: code_source for code_source in CodeSource}
@@ -132,9 +134,12 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         code_length, short, reference, line, caller_hint, acked_send, status, attempts_left, sends, redeemed,
         released_lines, trusted, pending_checks, created_at, expires_at, resend_at, closed_at, polled_at,
     ) = values[:_OLD_VALUES]  # fmt: skip
-    # Records written before these values were added end here.
-    more = values[_OLD_VALUES:VALUES] if len(values) >= VALUES else ("", "", "0", "0", "0", "")
-    subject, budget, mistakes, tallied_short, tallied_long, by_pair = more
+    # Records written before these values were added end earlier, and the reply with an empty text.
+    more = values[_OLD_VALUES:VALUES] if len(values) > VALUES else values[_OLD_VALUES:-1]
+    (
+        subject, budget, mistakes, tallied_short, tallied_long, by_pair,
+        claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call,
+    ) = (*more, *_DEFAULTS[len(more):])  # fmt: skip
     return Verification(
         request=Request(
             id=id,
@@ -176,6 +181,13 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         tallied_short=int(tallied_short),
         tallied_long=int(tallied_long),
         by_pair=bool(by_pair),
+        claim_driver=claim_driver,
+        claim_reference=claim_reference[1:] if claim_reference else None,
+        claim_line=PhoneNumber(claim_line[1:]) if claim_line else None,
+        claim_send=int(claim_send),
+        code_channel=_CHANNELS[code_channel] if code_channel else None,
+        waits=waits,
+        by_call=bool(by_call),
         failures=failures,
     )
 

@@ -16,7 +16,7 @@ from ...codes import TAG_LENGTH
 from ...errors import StoreError
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, TallyChange
-from ...model import Failures, IncomingCall, Status, Verification
+from ...model import Channel, Failures, IncomingCall, Status, Verification
 from ...policy import resend_delay
 from ..base import RETENTION, checked_keep
 from .address import Address, Kind, read_address
@@ -199,6 +199,7 @@ class _Verbs:
         self,
         id: str,
         binding: bytes,
+        channel: Channel,
         short: bool,
         quotas: Sequence[Quota],
         limits: Limits,
@@ -211,6 +212,7 @@ class _Verbs:
             id,
             now,
             binding.hex(),
+            channel.value,
             flag(short),
             str(limits.failures),
             str(limits.short_failures),

@@ -49,6 +49,9 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "polled_at": time_of,
     "trusted": bool,
     "by_pair": bool,
+    "claim_line": PhoneNumber,
+    "code_channel": Channel,
+    "by_call": bool,
 }
 _PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
 READ_AT = FIELDS.index("read_at")

@@ -14,7 +14,7 @@ from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
 from ...lines import PAIR_REST
-from ...model import IncomingCall, Status, Verification
+from ...model import Channel, IncomingCall, Status, Verification
 from ..base import checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
@@ -170,6 +170,7 @@ class RowStore:
         self,
         id: str,
         binding: bytes,
+        channel: Channel,
         short: bool,
         quotas: Sequence[Quota],
         limits: Limits,
@@ -180,12 +181,12 @@ class RowStore:
             record, phone, at = turn.record(id)
             windows = [(quota, phone.window(quota.key)) for quota in quotas]
             failures = phone.failures_of(record.failure_key) if record is not None else None
-            reopened = lifecycle.reopen(record, binding, short, windows, failures, limits, resend_after, at)
+            reopened = lifecycle.reopen(record, binding, channel, short, windows, failures, limits, resend_after, at)
             if isinstance(reopened, Denied):
                 return reopened
             record, counts = reopened
             phone.count(quotas, counts)
-            turn.write(self._writes.update, ("sends", "resend_at"), phone, record, at)
+            turn.write(self._writes.update, ("sends", "resend_at", "waits"), phone, record, at)
             return record
 
         return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)

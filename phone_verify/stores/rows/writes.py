@@ -43,10 +43,16 @@ RECEIPT = (
     "caller_hint",
     "acked_send",
     "released_lines",
+    "resend_at",
+    "claim_driver",
+    "claim_reference",
+    "claim_line",
+    "claim_send",
+    "code_channel",
 )
 #: The columns of a phone that a step changes.
 COUNTED = ("windows", "failures", "ends_at", "version")
-CLOSED = ("status", "closed_at", "by_pair")
+CLOSED = ("status", "closed_at", "by_pair", "by_call")
 ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
 #: it.

@@ -60,6 +60,13 @@ VERIFICATION = sa.Table(
     sa.Column("tallied_short", sa.Integer, nullable=False, server_default="0"),
     sa.Column("tallied_long", sa.Integer, nullable=False, server_default="0"),
     sa.Column("by_pair", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("claim_driver", _text(64), nullable=False, server_default=""),
+    sa.Column("claim_reference", _text(255)),
+    sa.Column("claim_line", _text(20)),
+    sa.Column("claim_send", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("code_channel", _text(16)),
+    sa.Column("waits", _text(255), nullable=False, server_default=""),
+    sa.Column("by_call", sa.SmallInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

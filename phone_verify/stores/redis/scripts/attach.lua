@@ -1,7 +1,8 @@
 -- needs records failures siblings
--- Put a receipt on an open record: never resets attempts, never extends the expiry. A line that
--- another claim of the phone holds closes the record as failed.
-local id, sends, status, line, code_source, attempts, life = unpack(asked, 4, 10)
+-- Put a receipt on an open record: never resets attempts, never extends the expiry. A code replaces
+-- the code, a claim the claim; one of the other kind stays live. A line that another claim of the
+-- phone holds closes the record as failed, unless it can be verified without this receipt.
+local id, sends, status, line, code_source, attempts, life, channel = unpack(asked, 4, 11)
 local record, text = read(id)
 if not record then
   return answer('closed')
@@ -10,7 +11,10 @@ local _, failures = failures_of(failure_key(record))
 if not is_open(record) then
   return answer('closed', text, failures)
 end
-if tonumber(sends) < tonumber(record.acked_send) then
+local by_call, claim = code_source == 'nobody', claim_of(record)
+local claim_send = claim and tonumber(claim.send) or 0
+local code_send = has_code(record) and tonumber(record.acked_send) or 0
+if tonumber(sends) < (by_call and claim_send or code_send) then
   return answer('done', text, failures)  -- a later send has superseded this receipt
 end
 
@@ -26,17 +30,19 @@ end
 if line ~= '' then
   local shown = shown_from(20)
   local function holds_line(sibling)
-    local same = sibling.line == line
+    local its_claim = claim_of(sibling)
+    local claimed = its_claim ~= nil and its_claim.line == line
+    local same = claimed or sibling.line == line
     local live = same and is_open(sibling)
-    if code_source ~= 'nobody' then
+    if not by_call then
       -- A code that is held back until its phone calls: the call would also prove an open claim.
-      return live and sibling.code_source == 'nobody' and not shown[sibling.binding]
+      return live and claimed and not shown[sibling.binding]
     end
     if live then
       return true
     end
     local ended_at = sibling.closed_at ~= '' and sibling.closed_at or sibling.expires_at
-    if same and sibling.by_pair ~= '' and now < ended_at + PAIR_REST then
+    if claimed and sibling.by_pair ~= '' and now < ended_at + PAIR_REST then
       -- The provider may repeat its webhook, which would prove this claim too.
       local same_user = record.subject ~= '' and record.subject == sibling.subject
       return not (record.trusted ~= '' or same_user or shown[sibling.binding])
@@ -50,10 +56,35 @@ if line ~= '' then
   local index = redis.call('HGET', KEYS[1], 'index') or ''
   for _, sibling in ipairs(siblings(index, now - PAIR_REST)) do
     if sibling.id ~= id and sibling.phone == record.phone and holds_line(sibling) then
+      local claim_is_live = claim ~= nil and claim.line ~= ''
+      if by_call and has_code(record) or not by_call and claim_is_live then
+        return answer('line_taken', text, failures)
+      end
       close(record, 'failed')
       return answer('line_taken', write(record), failures)
     end
   end
+end
+
+local old_lines = {record.line, record.claim_line}
+local latest = tonumber(sends) >= math.max(claim_send, code_send)
+local code_channel = not latest and record.code_channel or record.code_channel ~= '' and record.code_channel or record.channel
+if latest and channel ~= record.channel then
+  local wait = wait_on(waits_of(record), channel)
+  record.channel, record.resend_at = channel, wait and text_of(wait.at) or record.resend_at
+end
+if by_call and has_code(record) then
+  record.code_channel = code_channel
+  record.claim_driver, record.claim_reference, record.claim_line, record.claim_send = asked[12], asked[18], line, sends
+else
+  if not by_call and claim and not has_code(record) and (claim.reference ~= '' or claim.line ~= '') then
+    record.claim_driver, record.claim_reference, record.claim_line, record.claim_send =
+      claim.driver, claim.reference, claim.line, claim.send
+  end
+  record.code_channel = latest and '' or channel
+  record.acked_send, record.line, record.code_source = sends, line, code_source
+  record.driver, record.key_id, record.generation, record.code_digest, record.code_length, record.short,
+    record.reference, record.caller_hint = unpack(asked, 12, 19)
 end
 
 local released_lines = {}
@@ -62,8 +93,10 @@ for _, old in ipairs(lines_released(record)) do
     released_lines[#released_lines + 1] = old.line .. '@' .. text_of(old.at)
   end
 end
-if record.line ~= '' and record.line ~= line then
-  released_lines[#released_lines + 1] = string.sub(record.line, 2) .. '@' .. now_text
+for _, old in ipairs(old_lines) do
+  if old ~= '' and old ~= record.line and old ~= record.claim_line then
+    released_lines[#released_lines + 1] = string.sub(old, 2) .. '@' .. now_text
+  end
 end
 record.released_lines = table.concat(released_lines, ' ', math.max(1, #released_lines - MOST_RELEASED + 1))
 
@@ -74,7 +107,4 @@ record.attempts_left = math.min(record.attempts_left, attempts)
 if now + life < tonumber(record.expires_at) then
   record.expires_at = text_of(now + life)
 end
-record.acked_send, record.line, record.code_source = sends, line, code_source
-record.channel, record.driver, record.key_id, record.generation, record.code_digest, record.code_length, record.short,
-  record.reference, record.caller_hint = unpack(asked, 11, 19)
 return answer('done', write(record), failures)

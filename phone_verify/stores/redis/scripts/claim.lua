@@ -6,13 +6,14 @@ local driver, caller, reference, line = unpack(asked, 4, 7)
 -- Match the full caller, and the reference or else the line: an unknown reference is never retried
 -- as a pair.
 local function proven(record)
-  if not is_open(record) or record.code_source ~= 'nobody' or record.driver ~= driver or record.phone ~= caller then
+  local claim = claim_of(record)
+  if not claim or not is_open(record) or claim.driver ~= driver or record.phone ~= caller then
     return false
   end
   if reference ~= '' then
-    return record.reference == reference
+    return claim.reference == reference
   end
-  return line ~= '' and record.line == line
+  return line ~= '' and claim.line == line
 end
 
 local fitting = {}
@@ -24,7 +25,7 @@ if #fitting ~= 1 then
 end
 local record = fitting[1]
 close(record, 'verified')
-record.by_pair = reference == '' and '1' or ''
+record.by_pair, record.by_call = reference == '' and '1' or '', '1'
 local text = write(record)
 succeed(record)
 return answer('done', text)

@@ -3,7 +3,8 @@
 local driver, reference = asked[4], asked[5]
 local found = {}
 for _, record in ipairs(siblings(redis.call('HGET', KEYS[1], 'index') or '', now)) do
-  if is_open(record) and record.code_source == 'nobody' and record.driver == driver and record.reference == reference then
+  local claim = claim_of(record)
+  if claim and is_open(record) and claim.driver == driver and claim.reference == reference then
     found[#found + 1] = record
   end
 end

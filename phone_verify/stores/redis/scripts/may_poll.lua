@@ -3,7 +3,7 @@
 -- soon still has news: it makes the next status request poll.
 local id, binding = asked[4], asked[5]
 local record = read(id)
-if not record or (binding ~= '' and binding ~= record.binding) or not is_open(record) or record.code_source ~= 'nobody' then
+if not record or (binding ~= '' and binding ~= record.binding) or not is_open(record) or not claim_of(record) then
   return answer('refused')
 end
 local too_soon = record.polled_at ~= '' and record.polled_at + POLL_INTERVAL > now

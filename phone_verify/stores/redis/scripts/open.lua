@@ -18,10 +18,12 @@ for n = first_quota, first_shown - 1, 4 do
   names[#names + 1] = 's' .. asked[n]
 end
 local kept = redis.call('HMGET', KEYS[1], unpack(names))
--- The values after the times are empty: not closed, not polled, no answers, no proving call.
+-- The values after the times are empty: not closed, not polled, no answers, no proving call, no
+-- second method, no other channel.
 local ends_at = text_of(now + life)
 local record = table.concat(
-  {values, now_text, ends_at, text_of(now + delay), '', '', subject, budget, '0', '0', '0', '', ''}, '\0')
+  {values, now_text, ends_at, text_of(now + delay), '', '', subject, budget, '0', '0', '0', '', '', '', '',
+    '0', '', '', '', ''}, '\0')
 local fields = {'r' .. id, record}
 local longest = life + keep
 for n = 2, #names do

@@ -8,7 +8,12 @@ local function record_of(text)
   -- Records written before these values were added end here.
   local subject, budget, mistakes, tallied_short, tallied_long, by_pair = '', '', '0', '0', '0', ''
   if more <= #text then
-    subject, budget, mistakes, tallied_short, tallied_long, by_pair = struct.unpack('ssssss', text, more)
+    subject, budget, mistakes, tallied_short, tallied_long, by_pair, more = struct.unpack('ssssss', text, more)
+  end
+  local claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call = '', '', '', '0', '', '', ''
+  if more <= #text then
+    claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call =
+      struct.unpack('sssssss', text, more)
   end
   return {
     id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
@@ -18,6 +23,8 @@ local function record_of(text)
     redeemed = redeemed, released_lines = released_lines, trusted = trusted, pending_checks = pending_checks, created_at = created_at,
     expires_at = expires_at, resend_at = resend_at, closed_at = closed_at, polled_at = polled_at, subject = subject,
     budget = budget, mistakes = mistakes, tallied_short = tallied_short, tallied_long = tallied_long, by_pair = by_pair,
+    claim_driver = claim_driver, claim_reference = claim_reference, claim_line = claim_line, claim_send = claim_send,
+    code_channel = code_channel, waits = waits, by_call = by_call,
   }
 end
 
@@ -28,7 +35,9 @@ local function stored(record)
     record.short, record.reference, record.line, record.caller_hint, record.acked_send, record.status,
     record.attempts_left, record.sends, record.redeemed, record.released_lines, record.trusted, record.pending_checks,
     record.created_at, record.expires_at, record.resend_at, record.closed_at, record.polled_at, record.subject,
-    record.budget, record.mistakes, record.tallied_short, record.tallied_long, record.by_pair, '',
+    record.budget, record.mistakes, record.tallied_short, record.tallied_long, record.by_pair,
+    record.claim_driver, record.claim_reference, record.claim_line, record.claim_send, record.code_channel, record.waits,
+    record.by_call, '',
   }, '\0')
 end
 
@@ -47,6 +56,45 @@ end
 local function failure_key(record)
   local name = counts_as(record)
   return record.trusted ~= '' and name ~= 'test_number' and name .. '+trusted' or name
+end
+
+local function has_code(record)
+  return record.code_source ~= 'nobody'
+end
+
+-- The call that can verify the record, alone or with a code; nil for a code alone.
+local function claim_of(record)
+  if not has_code(record) then
+    return {driver = record.driver, reference = record.reference, line = record.line, send = record.acked_send}
+  end
+  if record.claim_driver ~= '' then
+    return {
+      driver = record.claim_driver, reference = record.claim_reference, line = record.claim_line,
+      send = record.claim_send,
+    }
+  end
+end
+
+-- The sends by channel, and when the next is allowed: "channel:count@time channel:count@time". A
+-- record with one channel so far has none.
+local function waits_of(record)
+  local waits = {}
+  for channel, count, at in string.gmatch(record.waits, '(%S+):(%d+)@(%d+)') do
+    waits[#waits + 1] = {channel = channel, count = tonumber(count), at = tonumber(at)}
+  end
+  if #waits == 0 then
+    waits[1] = {channel = record.channel, count = tonumber(record.sends), at = tonumber(record.resend_at)}
+  end
+  return waits
+end
+
+-- The wait of one channel among them, or nil.
+local function wait_on(waits, channel)
+  for _, wait in ipairs(waits) do
+    if wait.channel == channel then
+      return wait
+    end
+  end
 end
 
 local function is_open(record)

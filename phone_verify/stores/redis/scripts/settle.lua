@@ -1,9 +1,9 @@
 -- needs records failures
--- Close an open record, of this generation if one is given. Closing as verified clears the
--- failures.
+-- Close an open record; if a generation is given, only of that one and without a code. Closing as
+-- verified clears the failures.
 local id, status, generation = unpack(asked, 4, 6)
 local record = read(id)
-if not record or (generation ~= '' and generation ~= record.generation) or not is_open(record)
+if not record or (generation ~= '' and (generation ~= record.generation or has_code(record))) or not is_open(record)
     or status == 'pending' then
   return answer('refused')
 end
