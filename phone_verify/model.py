@@ -420,9 +420,6 @@ class Outcome:
 
     `proof` is the signed token of a finished verification, as long as it can be redeemed.
     `channels` are those that a resend would accept. A start that succeeds returns `Started`.
-    `sends` is whether the refused operation would have sent something. `TOO_MANY_REQUESTS` does not
-    distinguish too many sends from too many wrong answers: those of other clients count too, and
-    are not revealed.
     """
 
     reason: Reason | None = None
@@ -431,7 +428,7 @@ class Outcome:
     cause: Cause | None = None  #: set for `DELIVERY_FAILED`
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
-    sends: bool = False
+    sends: bool = False  #: whether the refused operation is a send; why it was refused is not revealed
 
     @property
     def ok(self) -> bool:
@@ -441,10 +438,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started(Outcome):
-    """The outcome of a start that succeeded: its `reason` is None.
-
-    `secret` is returned only here; keep it for `check` and `redeem`.
-    """
+    """The outcome of a start that succeeded. Keep its `secret`, returned only here, for `check` and `redeem`."""
 
     verification: Verification
     secret: str = field(repr=False)
