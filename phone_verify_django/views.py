@@ -118,7 +118,7 @@ class PageView(View):
 
     def _unprocessed(self, page: flow.Page, form: Mapping[str, str], *, has_token: bool = False) -> HttpResponse:
         if flow.is_foreign_form(self.site, self.call, has_token=has_token):
-            context = _context(self.request, self.site, self.urls, page)
+            context = _context(self.request, self.site, self.urls, page, has_form=False)
             return render(self.request, "phone_verify/refused.html", context, status=page.status)
         again = self.signs_in_again(form)
         return self.to_response(
@@ -440,11 +440,14 @@ def static(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> dict[str, object]:
+def _context(
+    request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page, *, has_form: bool = True
+) -> dict[str, object]:
     return {
         "page": page,
         "urls": urls,
-        "csrf_field": csrf_input(request),
+        # A token sets a cookie, or begins a session that would replace the visitor's if another site posted the form.
+        "csrf_field": csrf_input(request) if has_form else "",
         "site_name": site.name,
         "brand": site.brand,
         "lang": page.language.tag,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -10,10 +11,13 @@ import pytest
 from django import forms
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler
+from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
+from django.views.debug import ExceptionReporter
 
+from phone_verify.web.messages import Message, Messages
 from phone_verify_django.views import LoginView
 from tests.clients import hidden_token
 
@@ -166,6 +170,44 @@ def test_csrf_token_is_still_required(strict: Client, network: Network) -> None:
     assert strict.post(LOGIN, urlencode({"phone": PHONE}), content_type=FORM).status_code == 403
     assert network.sent == 0
     assert post(strict, LOGIN, {"phone": PHONE}).status_code == 303
+
+
+@pytest.mark.parametrize("in_sessions", [False, True])
+@pytest.mark.parametrize("type", [FORM, "multipart/form-data; boundary=x"])
+def test_forged_forms_set_no_cookie(
+    strict: Client, network: Network, settings: Any, type: str, in_sessions: bool
+) -> None:
+    """The browser posts another site's form without the session's cookie: a new one would sign the visitor out."""
+    settings.CSRF_USE_SESSIONS = in_sessions
+    answer = strict.post(LOGIN, urlencode({"phone": PHONE}), content_type=type, HTTP_SEC_FETCH_SITE="cross-site")  # type: ignore[misc]
+    assert answer.status_code in (403, 415)
+    assert not answer.cookies
+
+
+def test_stale_forms_stay_out_of_error_reports(
+    strict: Client, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception while a form is returned to its page: its fields were read outside the view."""
+    reports = []
+
+    def report(request: HttpRequest, **_: object) -> None:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.append(reporter.get_traceback_html() + reporter.get_traceback_text())
+
+    def fail(_: Messages, message: Message) -> None:
+        raise RuntimeError("the sessions of the site are down")
+
+    monkeypatch.setattr(Messages, "keep", fail)
+    got_request_exception.connect(report)
+    strict.raise_request_exception = False
+    code = "".join(["4711", "00"])  # reports show the source of this test
+    fields = {"phone": PHONE, "code": code, "csrfmiddlewaretoken": "x"}
+    same = {"HTTP_SEC_FETCH_SITE": "same-origin"}
+    assert strict.post(LOGIN, urlencode(fields), content_type=FORM, **same).status_code == 500  # type: ignore[arg-type]
+    got_request_exception.disconnect(report)
+    assert "sessions of the site" in reports[0]
+    for secret in (PHONE, PHONE[1:], code):
+        assert secret not in reports[0]
 
 
 def test_form_without_a_length_is_limited(network: Network) -> None:
