@@ -232,7 +232,7 @@ class PageView(View):
         posted = self.request.POST
         message = Message(
             self.name,
-            posted.get("verification", ""),
+            flow.id_of(posted.dict()),
             error=str(next(iter(form.errors.values()))[0]),
             invalid=form.main_field in form.errors,
             phone=posted.get("phone", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,8 @@ from django.urls import include, path
 from django.views.debug import ExceptionReporter
 
 from phone_verify.web.messages import Message, Messages
-from phone_verify_django.views import LoginView
+from phone_verify_django.forms import CodeForm
+from phone_verify_django.views import CodeView, LoginView
 from tests.clients import hidden_token
 
 from .conftest import PHONE, Network
@@ -36,6 +38,12 @@ class AvatarForm(forms.Form):
     avatar = forms.FileField()
 
 
+class ColorForm(CodeForm):
+    """A field whose error repeats what was typed."""
+
+    color = forms.ChoiceField(choices=[("red", "red")])
+
+
 class OwnHeaders(LoginView):
     def render_page(self, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().render_page(*args, **kwargs)
@@ -43,7 +51,11 @@ class OwnHeaders(LoginView):
         return response
 
 
-urlpatterns = [path("own/", OwnHeaders.as_view()), path("phone/", include("phone_verify_django.urls"))]
+urlpatterns = [
+    path("own/", OwnHeaders.as_view()),
+    path("phone/code/", CodeView.as_view(form_class=ColorForm)),
+    path("phone/", include("phone_verify_django.urls")),
+]
 
 
 def csp_middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -208,6 +220,17 @@ def test_stale_forms_stay_out_of_error_reports(
     assert "sessions of the site" in reports[0]
     for secret in (PHONE, PHONE[1:], code):
         assert secret not in reports[0]
+
+
+def test_long_fields_stay_out_of_the_session(client: Client, network: Network, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    client.post(LOGIN, {"phone": PHONE})
+    before, long = len(json.dumps(dict(client.session))), "x" * 10_000
+    for tab in range(6):
+        fields = {"code": "1", "phone": long, "channel": long, "color": long, "verification": f"{tab}{long}"}
+        answer = client.post(CODE, fields)
+        assert (answer.status_code, answer["Location"]) == (303, CODE)
+    assert len(json.dumps(dict(client.session))) < before + 2000
 
 
 def test_form_without_a_length_is_limited(network: Network) -> None:
