@@ -841,6 +841,9 @@ def forged_forms_are_refused(stage: Stage) -> None:
         answer = stranger.press(page, "/phone/login/", {"phone": phone, "channel": "sms"}, site)
         assert answer.status == 403
         assert not answer.cookies.keys() & {"sessionid", "session", "phone_verify"}, "the visitor's is kept"
+    answer = stage.browser()._carrier.send("GET", "/phone/code/", b"", {"Sec-Fetch-Site": "cross-site"})
+    assert answer.location == "/phone/login/"
+    assert not answer.cookies, "a link begins no session"
     assert stage.arrived(phone) == 0
 
 

@@ -12,6 +12,7 @@ from ..errors import StoreError
 from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
 from ..http.cookies import Pairs, pairs, without_pair
+from ..http.csrf import is_same_origin
 from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import unavailable
 from ..http.session_notes import without_id
@@ -58,7 +59,7 @@ def show_code(
     next = next[:LONGEST_FIELD]
     held = held_pairs(call, id)
     if not held:
-        return _carrying(message, _nothing_held(call, next))
+        return _carrying(message, _nothing_held(site, call, next))
     if call.multiprocess:
         site.warn_multiprocess()
     try:
@@ -119,7 +120,7 @@ def submit_code(
     if not held and id:
         return show_again(call, "code", form, call.texts.page["page_stale"])
     if not held:
-        return _nothing_held(call, next)
+        return _nothing_held(site, call, next)
     if call.multiprocess:
         site.warn_multiprocess()
     try:
@@ -130,10 +131,16 @@ def submit_code(
         return to_page(next, Message("code", held[0][0], error=call.texts.page["unavailable"]))
 
 
-def _nothing_held(call: ApiRequest, next: str, cookie: str | None = None) -> Redirect:
-    """Redirect from the page `code` without a verification to where the visitor goes on."""
+def _nothing_held(site: Site, call: ApiRequest, next: str, cookie: str | None = None) -> Redirect:
+    """Redirect from the page `code` without a verification to where the visitor goes on.
+
+    A link on another site begins no session: its request comes without a session's cookie that is
+    `SameSite=Strict`, and a new session would replace the visitor's.
+    """
     if call.user is not None:
         return Redirect("onward", next, cookie)
+    if not call.has_session and is_same_origin(call, site.public_url) is False:
+        return Redirect("login", next, cookie)
     message = Message("login", notice=call.texts.page["nothing_to_verify"])
     return Redirect("login", next, cookie, message=message)
 
@@ -170,7 +177,7 @@ def _found(site: Site, call: ApiRequest, held: Pairs, next: str, sets_phone: boo
             if change in REFUSALS:
                 return Redirect("verify", next, cookie)  # that page states what is missing
             return _Found(id, secret, record, cookie, change)
-    return _nothing_held(call, next, cookie)
+    return _nothing_held(site, call, next, cookie)
 
 
 def _submit_code(
