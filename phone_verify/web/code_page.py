@@ -233,7 +233,9 @@ def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | Non
     cookie = without_pair(redirect.cookie, record.id)
     started = without_id(redirect.started or (), record.id)
     begun = site.verifier.get(redirect.id, dict(pairs(cookie))[redirect.id]).verification
-    notice = "" if begun is None else call.texts.page[f"sent_again_{_kind(begun)}"]
+    # One that another tab has started is shown again: nothing was sent.
+    sent = begun is not None and begun.id not in call.started
+    notice = call.texts.page[f"sent_again_{_kind(begun)}"] if begun is not None and sent else ""
     return replace(redirect, cookie=cookie, started=started, message=Message("code", redirect.id, notice=notice))
 
 
