@@ -118,8 +118,12 @@ class PageView(View):
 
     def _unprocessed(self, page: flow.Page, form: Mapping[str, str], *, has_token: bool = False) -> HttpResponse:
         if flow.is_foreign_form(self.site, self.call, has_token=has_token):
-            context = _context(self.request, self.site, self.urls, page, has_form=False)
-            return render(self.request, "phone_verify/refused.html", context, status=page.status)
+            context = _context(self.request, self.site, self.urls, page)
+            response = render(self.request, "phone_verify/refused.html", context, status=page.status)
+            # Django would set a cookie for the token of a form in the page, or with CSRF_USE_SESSIONS begin a
+            # session, and that would replace the visitor's if another site posted the form.
+            self.request.META["CSRF_COOKIE_NEEDS_UPDATE"] = False
+            return response
         again = self.signs_in_again(form)
         return self.to_response(
             flow.return_unprocessed(self.site, self.user_call, self.name, form, page.error, again=again)
@@ -440,14 +444,11 @@ def static(request: HttpRequest, name: str) -> HttpResponse:
     return response
 
 
-def _context(
-    request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page, *, has_form: bool = True
-) -> dict[str, object]:
+def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> dict[str, object]:
     return {
         "page": page,
         "urls": urls,
-        # A token sets a cookie, or begins a session that would replace the visitor's if another site posted the form.
-        "csrf_field": csrf_input(request) if has_form else "",
+        "csrf_field": csrf_input(request),
         "site_name": site.name,
         "brand": site.brand,
         "lang": page.language.tag,

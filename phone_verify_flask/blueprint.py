@@ -264,7 +264,10 @@ def _refused_form(error: _RefusedFormError) -> Response:
 
 def _unprocessed(page: flow.Page, here: AppState, form: Mapping[str, str], *, has_token: bool) -> Response:
     if flow.is_foreign_form(here.site, read_call(""), has_token=has_token):
-        return _refusal(page, here)
+        response = _refusal(page, here)
+        # The site's own base template can have a form too.
+        session.modified = False
+        return response
     again = bool(form) and _signs_in_again(here)
     return _respond(flow.return_unprocessed(here.site, _call(), _page_name(), form, page.error, again=again), here)
 

@@ -191,6 +191,10 @@ def test_forged_forms_set_no_cookie(
 ) -> None:
     """The browser posts another site's form without the session's cookie: a new one would sign the visitor out."""
     settings.CSRF_USE_SESSIONS = in_sessions
+    [engine] = settings.TEMPLATES
+    own = {"phone_verify/refused.html": "{% csrf_token %}"}  # the site's base has a form, for example for the language
+    loaders = [("django.template.loaders.locmem.Loader", own)]
+    settings.TEMPLATES = [{**engine, "APP_DIRS": False, "OPTIONS": {**engine["OPTIONS"], "loaders": loaders}}]
     answer = strict.post(LOGIN, urlencode({"phone": PHONE}), content_type=type, HTTP_SEC_FETCH_SITE="cross-site")  # type: ignore[misc]
     assert answer.status_code in (403, 415)
     assert not answer.cookies
