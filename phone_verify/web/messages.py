@@ -50,7 +50,7 @@ _NAMES = frozenset(each.name for each in fields(Message))
 class Messages:
     """The messages in one session; the key starts with `prefix`."""
 
-    session: Session
+    session: Session = field(repr=False)
     prefix: str = "phone_verify_"
 
     def keep(self, message: Message) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from phone_verify.http.session_notes import Notes
 from phone_verify.web.messages import Message, Messages
 
 
@@ -21,3 +22,11 @@ def test_message_keeps_little_of_a_hostile_form() -> None:
     assert message is not None
     assert message.channel == "sms"
     assert session == {}
+
+
+def test_repr_shows_no_number() -> None:
+    session: dict[str, Any] = {}
+    message = Message("login", error="no", phone="+989120000000")
+    Messages(session).keep(message)
+    for shown in (message, Messages(session), Notes(session)):
+        assert "98912" not in repr(shown)
