@@ -101,7 +101,7 @@ def _carrying(message: Message | None, redirect: Redirect) -> Redirect:
     """Return the redirect with a message of the page `code` for the page to which that now leads."""
     if message is None or redirect.to == "onward":
         return redirect
-    return replace(redirect, message=replace(message, page=redirect.to, id="", blocked=False))
+    return replace(redirect, message=replace(message, page=redirect.to, id="", blocked=False, form=None))
 
 
 def submit_code(

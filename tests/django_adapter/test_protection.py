@@ -237,6 +237,17 @@ def test_long_fields_stay_out_of_the_session(client: Client, network: Network, s
     assert len(json.dumps(dict(client.session))) < before + 2000
 
 
+def test_form_of_a_code_page_is_not_restored_at_login(client: Client, network: Network, settings: Any) -> None:
+    """The page of a verification that the session does not hold leads to the login page, with the message only."""
+    settings.ROOT_URLCONF = __name__
+    fields = {"code": "1", "color": "blue", "verification": "a" * 44, "phone": "12"}
+    answer = client.get(client.post(CODE, fields)["Location"])
+    assert answer["Location"] == LOGIN
+    answer = client.get(LOGIN)
+    assert b"blue is not one of the available choices" in answer.content
+    assert answer.context["form"].errors == {}
+
+
 def test_form_without_a_length_is_limited(network: Network) -> None:
     """Under ASGI a chunked body has arrived completely before Django is called."""
     from django.test import AsyncRequestFactory
