@@ -15,6 +15,7 @@ from django.forms.utils import ErrorDict
 from django.http import QueryDict
 
 from phone_verify.i18n.texts import Texts
+from phone_verify.web.messages import LONGEST_ERROR
 from phone_verify.web.pages import CodePage, LoginPage, Page
 
 #: A session can be a cookie, which holds 4 KB.
@@ -120,7 +121,7 @@ def kept(form: forms.BaseForm) -> dict[str, Any]:
     text = data.urlencode()
     return {
         "data": text if len(text) <= _LONGEST_KEPT else "",
-        "errors": {name: [str(error) for error in errors] for name, errors in form.errors.items()},
+        "errors": {name: [str(error)[:LONGEST_ERROR] for error in errors] for name, errors in form.errors.items()},
     }
 
 

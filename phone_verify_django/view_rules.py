@@ -71,7 +71,7 @@ def page_rules(view: ViewFunction, make_page: Callable[..., Any]) -> ViewFunctio
     exempt from the site's CsrfViewMiddleware, and the check is made here. A form that fails it is
     answered by the page (`stale_form`). A POST is redirected with 303.
     """
-    decorated: Any = login_not_required(sensitive_variables()(view))
+    decorated: Any = login_not_required(view)
 
     @wraps(decorated)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -90,6 +90,7 @@ def page_rules(view: ViewFunction, make_page: Callable[..., Any]) -> ViewFunctio
         calls.protect(request, response, page.site, app_settings.other_origins(page.success_url))
         return response
 
-    marked: Any = sensitive_post_parameters()(guarded)
+    # The answer to a form that is not processed reads the form too, and is not within `decorated`.
+    marked: Any = sensitive_post_parameters()(sensitive_variables()(guarded))
     result: ViewFunction = outside_transactions(csrf_exempt(cast("ViewFunction", marked)))
     return result

@@ -235,7 +235,7 @@ class PageView(View):
         posted = self.request.POST
         message = Message(
             self.name,
-            posted.get("verification", ""),
+            flow.id_of(posted.dict()),
             error=str(next(iter(form.errors.values()))[0]),
             invalid=form.main_field in form.errors,
             phone=posted.get("phone", ""),
@@ -425,7 +425,11 @@ class LogoutView(PageView):
 
 def refusal(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> HttpResponse:
     """Return a page that only says why the request was refused."""
-    return render(request, "phone_verify/refused.html", _context(request, site, urls, page), status=page.status)
+    response = render(request, "phone_verify/refused.html", _context(request, site, urls, page), status=page.status)
+    # Django would set a cookie for the token of a form in the page, or with CSRF_USE_SESSIONS begin a session, and
+    # that would replace the visitor's if another site posted the form.
+    request.META["CSRF_COOKIE_NEEDS_UPDATE"] = False
+    return response
 
 
 def _context(request: HttpRequest, site: Site, urls: Mapping[str, str], page: flow.Page) -> dict[str, object]:

@@ -241,7 +241,7 @@ def _store_down(error: StoreError | ServiceUnavailable) -> Response:
         log.error("the store did not answer: %s", error)
     here, texts = current_state(), read_call("").texts
     if request.method == "POST":
-        message = flow.Message(_page_name(), request.form.get("verification", ""), error=texts.page["unavailable"])
+        message = flow.Message(_page_name(), flow.id_of(request.form.to_dict()), error=texts.page["unavailable"])
         return _respond(flow.Redirect(message.page, _next(here), id=message.id, message=message), here)
     page = flow.Page(texts=texts, error=texts.page["unavailable"], status=503)
     response = _refusal(page, here)
@@ -281,6 +281,7 @@ def _refusal(page: flow.Page, here: AppState) -> Response:
     # A token would begin a session, and that would replace the visitor's if another site posted the form.
     response = _render("refused", page, here, page_has_form=False)
     response.status_code = page.status
+    session.modified = False  # the site's own base template can have a form too
     return response
 
 

@@ -841,6 +841,9 @@ def forged_forms_are_refused(stage: Stage) -> None:
         answer = stranger.press(page, "/phone/login/", {"phone": phone, "channel": "sms"}, site)
         assert answer.status == 403
         assert not answer.cookies.keys() & {"sessionid", "session", "phone_verify"}, "the visitor's is kept"
+    answer = stage.browser()._carrier.send("GET", "/phone/code/", b"", {"Sec-Fetch-Site": "cross-site"})
+    assert answer.location == "/phone/login/"
+    assert not answer.cookies, "a link begins no session"
     assert stage.arrived(phone) == 0
 
 
@@ -952,6 +955,19 @@ def an_ended_verification_starts_anew(stage: Stage) -> None:
     assert phone in browser.get("/").text
 
 
+def starting_anew_in_two_tabs_sends_once(stage: Stage) -> None:
+    """The page of the other tab shows the verification that the first one started, and says nothing of a sending."""
+    browser, phone = stage.browser(), stage.phone()
+    fields = {"phone": phone, "channel": "sms"}
+    tabs = [browser.follow(browser.press(browser.get("/phone/login/"), "/phone/login/", fields))]
+    assert browser.call("DELETE", f"v1/verifications/{hidden_fields(tabs[0].text)['verification']}").status == 204
+    tabs.append(browser.follow(browser.press(browser.get("/phone/login/"), "/phone/login/", fields)))
+    page = browser.follow(browser.press(tabs[0], "/phone/code/", {"resend": "1"}))
+    assert hidden_fields(page.text)["verification"] == hidden_fields(tabs[1].text)["verification"]
+    assert 'role="status">' not in page.text.split("<main")[1].split("<form")[0]
+    assert stage.arrived(phone) == 2
+
+
 def a_signed_in_visitor_is_told_so(stage: Stage) -> None:
     """The login page shows no form, signing out is confirmed, and a verified number leads on."""
     browser = stage.browser()
@@ -1037,6 +1053,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         two_tabs_answer_their_own_questions,
         an_old_page_is_shown_again,
         an_ended_verification_starts_anew,
+        starting_anew_in_two_tabs_sends_once,
         a_signed_in_visitor_is_told_so,
         forged_forms_are_refused,
         next_stays_on_the_site,

@@ -8,7 +8,7 @@ nothing from it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ def without_id(noted: Sequence[str], id: str) -> Sequence[str]:
 class Notes:
     """The notes in one session; all keys start with `prefix`."""
 
-    session: Session
+    session: Session = field(repr=False)
     prefix: str = "phone_verify_"
 
     @property

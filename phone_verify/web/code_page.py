@@ -12,6 +12,7 @@ from ..errors import StoreError
 from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
 from ..http.cookies import Pairs, pairs, without_pair
+from ..http.csrf import is_same_origin
 from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import unavailable
 from ..http.session_notes import without_id
@@ -58,7 +59,7 @@ def show_code(
     next = next[:LONGEST_FIELD]
     held = held_pairs(call, id)
     if not held:
-        return _carrying(message, _nothing_held(call, next))
+        return _carrying(message, _nothing_held(site, call, next))
     if call.multiprocess:
         site.warn_multiprocess()
     try:
@@ -100,7 +101,7 @@ def _carrying(message: Message | None, redirect: Redirect) -> Redirect:
     """Return the redirect with a message of the page `code` for the page to which that now leads."""
     if message is None or redirect.to == "onward":
         return redirect
-    return replace(redirect, message=replace(message, page=redirect.to, id="", blocked=False))
+    return replace(redirect, message=replace(message, page=redirect.to, id="", blocked=False, form=None))
 
 
 def submit_code(
@@ -119,7 +120,7 @@ def submit_code(
     if not held and id:
         return show_again(call, "code", form, call.texts.page["page_stale"])
     if not held:
-        return _nothing_held(call, next)
+        return _nothing_held(site, call, next)
     if call.multiprocess:
         site.warn_multiprocess()
     try:
@@ -130,10 +131,16 @@ def submit_code(
         return to_page(next, Message("code", held[0][0], error=call.texts.page["unavailable"]))
 
 
-def _nothing_held(call: ApiRequest, next: str, cookie: str | None = None) -> Redirect:
-    """Redirect from the page `code` without a verification to where the visitor goes on."""
+def _nothing_held(site: Site, call: ApiRequest, next: str, cookie: str | None = None) -> Redirect:
+    """Redirect from the page `code` without a verification to where the visitor goes on.
+
+    A link on another site begins no session: its request comes without a session's cookie that is
+    `SameSite=Strict`, and a new session would replace the visitor's.
+    """
     if call.user is not None:
         return Redirect("onward", next, cookie)
+    if not call.has_session and is_same_origin(call, site.public_url) is False:
+        return Redirect("login", next, cookie)
     message = Message("login", notice=call.texts.page["nothing_to_verify"])
     return Redirect("login", next, cookie, message=message)
 
@@ -170,7 +177,7 @@ def _found(site: Site, call: ApiRequest, held: Pairs, next: str, sets_phone: boo
             if change in REFUSALS:
                 return Redirect("verify", next, cookie)  # that page states what is missing
             return _Found(id, secret, record, cookie, change)
-    return _nothing_held(call, next, cookie)
+    return _nothing_held(site, call, next, cookie)
 
 
 def _submit_code(
@@ -226,7 +233,9 @@ def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | Non
     cookie = without_pair(redirect.cookie, record.id)
     started = without_id(redirect.started or (), record.id)
     begun = site.verifier.get(redirect.id, dict(pairs(cookie))[redirect.id]).verification
-    notice = "" if begun is None else call.texts.page[f"sent_again_{_kind(begun)}"]
+    # One that another tab has started is shown again: nothing was sent.
+    sent = begun is not None and begun.id not in call.started
+    notice = call.texts.page[f"sent_again_{_kind(begun)}"] if begun is not None and sent else ""
     return replace(redirect, cookie=cookie, started=started, message=Message("code", redirect.id, notice=notice))
 
 

@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 from ..http.session_notes import MESSAGES, Session
+from ..model import Channel
 
 #: The pages under the mount, by their names in redirects and templates.
 PageName = Literal["login", "code", "verify", "logout", "signup"]
 #: Tabs whose message was not read yet. A session can be a cookie, which holds 4 KB.
 _MOST = 5
 _LONGEST_PHONE = 64
+#: The errors of a site's own form can repeat what was typed.
+LONGEST_ERROR = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,16 @@ _NAMES = frozenset(each.name for each in fields(Message))
 class Messages:
     """The messages in one session; the key starts with `prefix`."""
 
-    session: Session
+    session: Session = field(repr=False)
     prefix: str = "phone_verify_"
 
     def keep(self, message: Message) -> None:
         """Keep the message until its page is shown. It replaces an unread one of that page."""
         others = [kept for kept in self._all if (kept.page, kept.id) != (message.page, message.id)]
-        message = replace(message, phone=message.phone[:_LONGEST_PHONE])
+        channel = message.channel if message.channel in set(Channel) else ""
+        message = replace(
+            message, error=message.error[:LONGEST_ERROR], phone=message.phone[:_LONGEST_PHONE], channel=channel
+        )
         self._save([*others[1 - _MOST :], message])
 
     def take(self, page: PageName, id: str = "") -> Message | None:

@@ -14,7 +14,7 @@ from ..http.number_change import Change, current_numbers
 from ..http.session_notes import with_id
 from ..http.site import Site
 from ..i18n.texts import Texts, spoken
-from ..model import Cause, Channel, Reason, Started, Verification
+from ..model import Cause, Channel, Reason, Started, Verification, is_id
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES
 from .messages import Message, PageName
@@ -126,6 +126,12 @@ def held_pairs(call: ApiRequest, id: str = "") -> Pairs:
 
 def field_of(form: Mapping[str, str], name: str) -> str:
     return form.get(name, "")[:LONGEST_FIELD].strip()
+
+
+def id_of(form: Mapping[str, str]) -> str:
+    """Return the id of the verification whose page sent this form, or an empty text."""
+    id = field_of(form, "verification")
+    return id if is_id(id) else ""
 
 
 def choice_of(site: Site, texts: Texts, channel: Channel, *, chosen: bool = False, recommended: bool = False) -> Choice:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
@@ -10,11 +12,15 @@ import pytest
 from django import forms
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler
+from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path
+from django.views.debug import ExceptionReporter
 
-from phone_verify_django.views import LoginView
+from phone_verify.web.messages import Message, Messages
+from phone_verify_django.forms import CodeForm
+from phone_verify_django.views import CodeView, LoginView
 from tests.clients import hidden_token
 
 from .conftest import PHONE, Network
@@ -32,6 +38,12 @@ class AvatarForm(forms.Form):
     avatar = forms.FileField()
 
 
+class ColorForm(CodeForm):
+    """A field whose error repeats what was typed."""
+
+    color = forms.ChoiceField(choices=[("red", "red")])
+
+
 class OwnHeaders(LoginView):
     def render_page(self, *args: Any, **kwargs: Any) -> HttpResponse:
         response = super().render_page(*args, **kwargs)
@@ -39,7 +51,11 @@ class OwnHeaders(LoginView):
         return response
 
 
-urlpatterns = [path("own/", OwnHeaders.as_view()), path("phone/", include("phone_verify_django.urls"))]
+urlpatterns = [
+    path("own/", OwnHeaders.as_view()),
+    path("phone/code/", CodeView.as_view(form_class=ColorForm)),
+    path("phone/", include("phone_verify_django.urls")),
+]
 
 
 def csp_middleware(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
@@ -166,6 +182,70 @@ def test_csrf_token_is_still_required(strict: Client, network: Network) -> None:
     assert strict.post(LOGIN, urlencode({"phone": PHONE}), content_type=FORM).status_code == 403
     assert network.sent == 0
     assert post(strict, LOGIN, {"phone": PHONE}).status_code == 303
+
+
+@pytest.mark.parametrize("in_sessions", [False, True])
+@pytest.mark.parametrize("type", [FORM, "multipart/form-data; boundary=x"])
+def test_forged_forms_set_no_cookie(
+    strict: Client, network: Network, settings: Any, type: str, in_sessions: bool
+) -> None:
+    """The browser posts another site's form without the session's cookie: a new one would sign the visitor out."""
+    settings.CSRF_USE_SESSIONS = in_sessions
+    [engine] = settings.TEMPLATES
+    own = {"phone_verify/refused.html": "{% csrf_token %}"}  # the site's base has a form, for example for the language
+    loaders = [("django.template.loaders.locmem.Loader", own)]
+    settings.TEMPLATES = [{**engine, "APP_DIRS": False, "OPTIONS": {**engine["OPTIONS"], "loaders": loaders}}]
+    answer = strict.post(LOGIN, urlencode({"phone": PHONE}), content_type=type, HTTP_SEC_FETCH_SITE="cross-site")  # type: ignore[misc]
+    assert answer.status_code in (403, 415)
+    assert not answer.cookies
+
+
+def test_stale_forms_stay_out_of_error_reports(
+    strict: Client, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception while a form is returned to its page: its fields were read outside the view."""
+    reports = []
+
+    def report(request: HttpRequest, **_: object) -> None:
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.append(reporter.get_traceback_html() + reporter.get_traceback_text())
+
+    def fail(_: Messages, message: Message) -> None:
+        raise RuntimeError("the sessions of the site are down")
+
+    monkeypatch.setattr(Messages, "keep", fail)
+    got_request_exception.connect(report)
+    strict.raise_request_exception = False
+    code = "".join(["4711", "00"])  # reports show the source of this test
+    fields = {"phone": PHONE, "code": code, "csrfmiddlewaretoken": "x"}
+    same = {"HTTP_SEC_FETCH_SITE": "same-origin"}
+    assert strict.post(LOGIN, urlencode(fields), content_type=FORM, **same).status_code == 500  # type: ignore[arg-type]
+    got_request_exception.disconnect(report)
+    assert "sessions of the site" in reports[0]
+    for secret in (PHONE, PHONE[1:], code):
+        assert secret not in reports[0]
+
+
+def test_long_fields_stay_out_of_the_session(client: Client, network: Network, settings: Any) -> None:
+    settings.ROOT_URLCONF = __name__
+    client.post(LOGIN, {"phone": PHONE})
+    before, long = len(json.dumps(dict(client.session))), "x" * 10_000
+    for tab in range(6):
+        fields = {"code": "1", "phone": long, "channel": long, "color": long, "verification": f"{tab}{long}"}
+        answer = client.post(CODE, fields)
+        assert (answer.status_code, answer["Location"]) == (303, CODE)
+    assert len(json.dumps(dict(client.session))) < before + 2000
+
+
+def test_form_of_a_code_page_is_not_restored_at_login(client: Client, network: Network, settings: Any) -> None:
+    """The page of a verification that the session does not hold leads to the login page, with the message only."""
+    settings.ROOT_URLCONF = __name__
+    fields = {"code": "1", "color": "blue", "verification": "a" * 44, "phone": "12"}
+    answer = client.get(client.post(CODE, fields)["Location"])
+    assert answer["Location"] == LOGIN
+    answer = client.get(LOGIN)
+    assert b"blue is not one of the available choices" in answer.content
+    assert answer.context["form"].errors == {}
 
 
 def test_form_without_a_length_is_limited(network: Network) -> None:

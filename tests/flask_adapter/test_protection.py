@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 from flask_wtf import CSRFProtect
+from jinja2 import DictLoader
 
 from .sites import PHONE, Made, cookie_line, make, submit, token
 
@@ -140,6 +141,18 @@ def test_long_forms_are_refused(made: Made, page: str) -> None:
     assert answer.status_code == 413
     assert "too large" in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
+def test_forged_forms_set_no_cookie(made: Made, kind: str) -> None:
+    """The browser posts another site's form without the session's cookie: a new one would sign the visitor out."""
+    CSRFProtect(made.app)
+    made.app.jinja_loader = DictLoader({"phone_verify/refused.html": "{{ csrf_token() }}"})
+    headers = {"Sec-Fetch-Site": "cross-site", "Content-Type": kind}
+    answer = made.app.test_client().post(LOGIN, data=b"phone=1", headers=headers)
+    assert answer.status_code in (403, 415)
+    assert answer.text
+    assert not answer.headers.getlist("Set-Cookie")
 
 
 def test_form_without_a_length_is_limited(made: Made) -> None:

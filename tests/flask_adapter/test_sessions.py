@@ -11,7 +11,7 @@ from flask_login import current_user
 
 from phone_verify.errors import StoreError
 from phone_verify.stores.memory import MemoryStore
-from phone_verify_flask import PhoneVerify
+from phone_verify_flask import PhoneVerify, blueprint
 
 from .sites import PHONE, Made, follow, is_problem, make, proof, submit
 from .sites import token as token_of
@@ -283,6 +283,23 @@ def test_store_failure_on_a_page_signs_nobody_in(monkeypatch: pytest.MonkeyPatch
         assert page.status_code == 200 or page.headers["Retry-After"]
     assert client.get("/").text == "nobody"
     assert client.get_cookie("remember_token") is None
+
+
+def test_outage_keeps_only_ids_of_verifications(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make(TESTING=False)
+    client = made.app.test_client()
+    submit(client, "/phone/login/", phone=PHONE)
+    csrf = token_of(client.get("/phone/code/"))
+    with monkeypatch.context() as patch:
+        patch.setattr(blueprint.flow, "submit_code", failing_store)
+        fields = {"csrf_token": csrf, "code": "1", "verification": "x" * 5000}
+        answer = client.post("/phone/code/", data=fields)
+    assert (answer.status_code, answer.location) == (303, "/phone/code/")
+    assert "Something went wrong" in client.get(answer.location).text
+
+
+def failing_store(*_: Any, **__: Any) -> Any:
+    raise StoreError("down")
 
 
 @pytest.mark.parametrize("step", range(1, 7))
