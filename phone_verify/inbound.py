@@ -29,7 +29,7 @@ class InboundCalls:
     async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
         """Process a webhook whose secret was valid; see `AsyncVerifier.receive`."""
         driver = self._parts.router.drivers().get(driver_name)
-        event = driver.read(request) if isinstance(driver, ReadsWebhooks) else None
+        event = driver.parse_webhook(request) if isinstance(driver, ReadsWebhooks) else None
         if isinstance(event, DeliveryReport):
             # The reference is left out: it may be a phone number.
             log.info(

@@ -16,7 +16,7 @@ class _RepeatedError(ValueError):
     pass
 
 
-def read(
+def parse_body(
     call: ApiRequest, required: Collection[str], optional: Collection[str] = (), *, may_be_empty: bool = False
 ) -> dict[str, str] | ApiResponse:
     """Return the fields of the body, each value a string; or the problem response.

@@ -22,7 +22,7 @@ Handler = Callable[..., Coroutine[Any, Any, ApiResult]]
 
 _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications", {"POST": verifications.start}),
-    (r"v1/verifications/(?P<id>[^/]+)", {"GET": verifications.look, "DELETE": verifications.cancel}),
+    (r"v1/verifications/(?P<id>[^/]+)", {"GET": verifications.get, "DELETE": verifications.cancel}),
     (r"v1/verifications/(?P<id>[^/]+)/check", {"POST": verifications.check}),
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),

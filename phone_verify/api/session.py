@@ -25,7 +25,7 @@ _MISSING = {
 
 async def create(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse | SignIn:
     """POST v1/session: redeems the proof; the adapter continues."""
-    fields = bodies.read(call, ["proof"])
+    fields = bodies.parse_body(call, ["proof"])
     if isinstance(fields, ApiResponse):
         return fields
     if forged := cross_site(call, site.public_url):
@@ -39,7 +39,7 @@ async def set_phone(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRe
 
     The adapter continues.
     """
-    fields = bodies.read(call, ["proof"])
+    fields = bodies.parse_body(call, ["proof"])
     if isinstance(fields, ApiResponse):
         return fields
     if forged := cross_site(call, site.public_url):

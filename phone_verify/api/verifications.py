@@ -25,7 +25,7 @@ from .session import not_signed_in
 
 async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
     """POST v1/verifications: 201 with the verification and, only here, its secret."""
-    fields = bodies.read(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
+    fields = bodies.parse_body(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
     if isinstance(fields, ApiResponse):
         return fields
     if "region" in fields:
@@ -63,7 +63,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     return ApiResponse(201, {**verification(result), "secret": result.secret}, cookie=cookie, started=started)
 
 
-async def look(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
+async def get(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """GET v1/verifications/{id}: 200.
 
     Queries the provider of an open inbound call, every three seconds at most.
@@ -73,7 +73,7 @@ async def look(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> A
 
 async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """POST v1/verifications/{id}/check: 200 with the proof, or 422 with the attempts left."""
-    fields = bodies.read(call, ["code"])
+    fields = bodies.parse_body(call, ["code"])
     if isinstance(fields, ApiResponse):
         return fields
     if forged := cross_site(call, site.public_url):
@@ -83,7 +83,7 @@ async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> 
 
 async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """POST v1/verifications/{id}/resend: 200."""
-    fields = bodies.read(call, [], ["channel"], may_be_empty=True)
+    fields = bodies.parse_body(call, [], ["channel"], may_be_empty=True)
     if isinstance(fields, ApiResponse):
         return fields
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):

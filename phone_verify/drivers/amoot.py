@@ -155,7 +155,7 @@ class Amoot(NationalDriver):
             raise UnclearError("amoot: the response has no readable DeliveryType")
         return self._event(reference, str(kind))
 
-    def read(self, request: WebhookRequest) -> DeliveryReport | None:
+    def parse_webhook(self, request: WebhookRequest) -> DeliveryReport | None:
         """Parse a delivery report. Integrators saw a GET with each value in double quotes, the docs
         say POST.
         """

@@ -284,7 +284,7 @@ class Polls(Carrier, Protocol):
 class ReadsWebhooks(Carrier, Protocol):
     """Parses the provider's webhooks, which report calls or deliveries."""
 
-    def read(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | None:
+    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | None:
         """Return the event that this webhook reports, or None if it reports nothing meaningful."""
         ...
 

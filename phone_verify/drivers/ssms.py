@@ -234,7 +234,7 @@ class Ssms(NationalDriver):
             case _:
                 raise ValueError(f"ssms does not support {order.channel}")
 
-    def read(self, request: WebhookRequest) -> IncomingCall | None:
+    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | None:
         """Parse the call that a webhook reports: the caller, and the id of the wait or else the
         line, each present once.
         """

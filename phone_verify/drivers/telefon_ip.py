@@ -141,7 +141,7 @@ class TelefonIp(NationalDriver):
                 return Sighting(CallState.CALLED, self._caller(reported))
         return Sighting(CallState.WAITING)
 
-    def read(self, request: WebhookRequest) -> IncomingCall | None:
+    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | None:
         """Parse the call that a webhook reports: `?success=True&phone=8…&id=…`, each present once."""
         success, phone, reference = (request.once(name) for name in ("success", "phone", "id"))
         caller = self._caller(phone) if phone else None

@@ -281,7 +281,7 @@ class DriverSuite:
         expect = sample["expect"]
         if "webhook" in sample:
             assert isinstance(driver, ReadsWebhooks)
-            event = driver.read(_webhook(sample["webhook"]))
+            event = driver.parse_webhook(_webhook(sample["webhook"]))
             assert ({"event": None} if event is None else _told(event)) == expect
             if event is not None and isinstance(driver, NamesParameters):
                 names = {name for name, _ in _webhook(sample["webhook"]).parameters}
@@ -401,9 +401,9 @@ class DriverSuite:
         driver = self._driver(sample.get("options", ""))
         assert isinstance(driver, ReadsWebhooks)
         request = _webhook(sample["webhook"])
-        assert driver.read(request)
+        assert driver.parse_webhook(request)
         repeated = [
-            driver.read(dataclasses.replace(request, parameters=[*request.parameters, (name, value)]))
+            driver.parse_webhook(dataclasses.replace(request, parameters=[*request.parameters, (name, value)]))
             for name, value in request.parameters
             if name in self._telling(driver, request)
         ]
@@ -520,11 +520,11 @@ class DriverSuite:
 
     def _telling(self, driver: ReadsWebhooks, request: WebhookRequest) -> set[str]:
         """Return the parameters that this webhook cannot do without."""
-        whole = driver.read(request)
+        whole = driver.parse_webhook(request)
         return {
             name
             for name, _ in request.parameters
-            if driver.read(
+            if driver.parse_webhook(
                 dataclasses.replace(request, parameters=[(n, v) for n, v in request.parameters if n != name])
             )
             != whole

@@ -87,7 +87,7 @@ class ConnectionTransactionRunner:
     def _reads(self) -> ConnectionReads:
         return ConnectionReads(connections[self._using])
 
-    def take(
+    def run(
         self,
         step: Callable[[Transaction], T],
         now: datetime | None,
@@ -168,11 +168,11 @@ class ConnectionTransactionRunner:
             try:
                 prepare()
                 with connection.cursor() as cursor:
-                    turn = self._turn(cursor, connection, now, alone=alone, from_cache=from_cache)
+                    tx = self._turn(cursor, connection, now, alone=alone, from_cache=from_cache)
                     try:
-                        return step(turn) if alone else _in_a_transaction(step, turn, connection)
+                        return step(tx) if alone else _in_a_transaction(step, tx, connection)
                     finally:
-                        unclear = turn.unclear
+                        unclear = tx.unclear
             except (InterfaceError, OperationalError) as error:
                 if alone and _code(error) in _CONFLICTS:
                     raise ConcurrentUpdate from None
@@ -205,21 +205,21 @@ def _chosen_isolation(connection: BaseDatabaseWrapper) -> bool:
     return "isolation_level" in connection.settings_dict["OPTIONS"]
 
 
-def _in_a_transaction(step: Callable[[Transaction], T], turn: Transaction, connection: BaseDatabaseWrapper) -> T:
+def _in_a_transaction(step: Callable[[Transaction], T], tx: Transaction, connection: BaseDatabaseWrapper) -> T:
     if connection.vendor == "mysql" and _chosen_isolation(connection):
         # With a higher level, concurrent steps would fail instead of waiting for each other.
-        turn.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-    turn.cursor.execute(_BEGIN[connection.vendor])
+        tx.cursor.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+    tx.cursor.execute(_BEGIN[connection.vendor])
     try:
-        result = step(turn)
-        if isinstance(result, Denied) and not turn.wrote:
-            turn.cursor.execute("ROLLBACK")  # a commit would wait for the disk, only to release locks
+        result = step(tx)
+        if isinstance(result, Denied) and not tx.wrote:
+            tx.cursor.execute("ROLLBACK")  # a commit would wait for the disk, only to release locks
         else:
-            turn.unclear = True
-            turn.cursor.execute("COMMIT")
+            tx.unclear = True
+            tx.cursor.execute("COMMIT")
     except BaseException:
         try:
-            turn.cursor.execute("ROLLBACK")
+            tx.cursor.execute("ROLLBACK")
         except Error:
             connection.close()
         raise

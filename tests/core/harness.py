@@ -99,7 +99,7 @@ class Caller(Driver):
         return result
         yield HttpRequest.get("http://nobody")
 
-    def read(self, request: WebhookRequest) -> IncomingCall | None:
+    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | None:
         return event_of(request)
 
 
@@ -109,7 +109,7 @@ class DeafCaller(Driver):
     def __init__(self, *results: Receipt) -> None:
         super().__init__("deaf", CALL, Ability(CodeSource.NONE), list(results))
 
-    def read(self, request: WebhookRequest) -> IncomingCall | None:
+    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | None:
         return event_of(request)
 
 

@@ -1106,7 +1106,7 @@ class Teller(Driver):
             raise state
         return DeliveryReport(reference, state, "words")
 
-    def read(self, request: WebhookRequest) -> DeliveryReport | None:
+    def parse_webhook(self, request: WebhookRequest) -> DeliveryReport | None:
         said = request.once("said") or ""
         return DeliveryReport("600000001", DeliveryState.DELIVERED, said) if request.once("id") else None
 

@@ -246,7 +246,7 @@ def test_call_protection_can_be_switched_off() -> None:
 
 
 def caller(reported: str) -> PhoneNumber | None:
-    event = load().read(WebhookRequest("GET", [("id_call", "7"), ("phone", reported)], {}, b""))
+    event = load().parse_webhook(WebhookRequest("GET", [("id_call", "7"), ("phone", reported)], {}, b""))
     return event.caller if event else None
 
 

@@ -28,7 +28,7 @@ from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import Table
 from phone_verify.stores.sql import SqlStore, metadata, schema, tables, writes
 from phone_verify.stores.sql import engine as sql_engine
-from phone_verify.stores.sql import transactions as sql_turns
+from phone_verify.stores.sql import transactions as sql_transactions
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
 
@@ -76,7 +76,7 @@ class TestSqliteStore(StoreSuite):
             self.fail(store, clock, 1, purpose=f"purpose_{n}")
             run(store.open(opening(), [Quota(f"quota {n}", 9)], LIMITS, clock()))
             clock.move(4000)
-        with store._turns.engine.connect() as connection:
+        with store._transactions.engine.connect() as connection:
             windows, failures = connection.execute(
                 sqlalchemy.select(tables.PHONE.c.windows, tables.PHONE.c.failures)
             ).one()
@@ -246,7 +246,7 @@ def test_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
 
 
 def test_locked_store_raises_an_error_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sql_engine, sql_turns):
+    for module in (sql_engine, sql_transactions):
         monkeypatch.setattr(module, "WAIT", 0.05)
     store = SqlStore.from_url(f"sqlite:///{path}")
     order = opening()
@@ -262,9 +262,9 @@ def test_locked_store_raises_an_error_and_recovers(path: Path, monkeypatch: pyte
 
 def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store.get("x" * 44, None))
-    for module in (sql_engine, sql_turns):
+    for module in (sql_engine, sql_transactions):
         monkeypatch.setattr(module, "WAIT", 0.05)
-    with store._turns._gate, pytest.raises(StoreError, match="too busy"):
+    with store._transactions._gate, pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
 
 
@@ -288,7 +288,7 @@ def test_sqlite_uses_wal_and_keeps_its_path_after_chdir(tmp_path: Path, monkeypa
     store = SqlStore.from_url("sqlite:///relative.sqlite3")
     monkeypatch.chdir("/")
     run(store.get("x" * 44, None))
-    with store._turns.engine.connect() as connection:
+    with store._transactions.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1
         assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 5000

@@ -226,7 +226,7 @@ def test_dead_idle_connection_goes_unnoticed(database: str, monkeypatch: pytest.
     for verb in VERBS:
         harness = Harness(database, verb)
         clock = harness.prepare()
-        connection = harness.store._turns.engine.raw_connection()
+        connection = harness.store._transactions.engine.raw_connection()
         killer.kill(connection.dbapi_connection)
         connection.close()
         assert harness.check(clock), verb

@@ -116,7 +116,7 @@ def test_connections_read_committed_data(url: str, store: SqlStore) -> None:
         ask = "SHOW transaction_isolation"
     else:
         ask = "SELECT @@tx_isolation"
-    with store._turns.engine.connect() as connection:
+    with store._transactions.engine.connect() as connection:
         level = connection.exec_driver_sql(ask).scalar_one()
     assert level.lower().replace("-", " ") == "read committed"
 
@@ -205,8 +205,8 @@ def test_purge_runs_in_small_transactions(store: SqlStore, clock: ManualClock, m
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
     clock.move(3 * RETENTION.total_seconds())
     taken: list[int] = []
-    take = store._turns.take
-    monkeypatch.setattr(store._turns, "take", lambda *arguments: taken.append(n := take(*arguments)) or n)
+    take = store._transactions.take
+    monkeypatch.setattr(store._transactions, "take", lambda *arguments: taken.append(n := take(*arguments)) or n)
     assert run(store.purge(12, clock())) == 12
     assert taken == [3, 3, 3, 1, 2]
 
@@ -225,7 +225,7 @@ def test_phone_lock_timeout_is_a_store_error(url: str, store: SqlStore, monkeypa
     order = opening()
     run(store.open(order, [], LIMITS, None))
     hurried = SqlStore.from_url(url)
-    with store._turns.engine.connect() as connection:
+    with store._transactions.engine.connect() as connection:
         connection.exec_driver_sql("BEGIN")
         connection.exec_driver_sql("SELECT tag FROM phone_verify_phone FOR UPDATE")
         with pytest.raises(StoreError):
@@ -272,7 +272,7 @@ def test_receipts_with_a_line_are_durable(store: SqlStore, monkeypatch: pytest.M
     for order, line in zip(orders, (None, LINE), strict=True):
         lazy.clear()
         assert isinstance(run(store.attach(order.id, attachment(order, line=line), None)), Verification)
-        assert any(lazy) is (line is None and store._turns.engine.dialect.name == "postgresql")
+        assert any(lazy) is (line is None and store._transactions.engine.dialect.name == "postgresql")
 
 
 def test_receipt_undoes_no_earlier_step(url: str, store: SqlStore) -> None:

@@ -259,7 +259,7 @@ class Transaction:
 class TransactionRunner(Protocol):
     """Runs steps on the connections of one database."""
 
-    def take(
+    def run(
         self,
         step: Callable[[Transaction], T],
         now: datetime | None,

@@ -31,8 +31,8 @@ class RowStore:
     `writes` is called at the first step: on some databases the SQL depends on the server's version.
     """
 
-    def __init__(self, turns: TransactionRunner, writes: Callable[[], WriteStatements], keep: timedelta) -> None:
-        self._turns, self._make_writes = turns, writes
+    def __init__(self, transactions: TransactionRunner, writes: Callable[[], WriteStatements], keep: timedelta) -> None:
+        self._transactions, self._make_writes = transactions, writes
         self._keep = checked_keep(keep)
         #: Whether the next start purges; the first of a process does.
         self._purges = cycle([True] + [False] * (STARTS_PER_PURGE - 1))
@@ -49,24 +49,24 @@ class RowStore:
         names = sorted({quota.key for quota in taken})
         at_once = self._writes.at_once and bool(names) and len(names) == len(taken)
 
-        def one_more(turn: Transaction) -> Counted:
-            turn.unclear = True
-            rows = self._writes.count_at_once(turn.cursor, taken, gates, now)
+        def one_more(tx: Transaction) -> Counted:
+            tx.unclear = True
+            rows = self._writes.count_at_once(tx.cursor, taken, gates, now)
             if not rows:
                 raise ConcurrentUpdate
-            at = turn.time(rows[0][2])
+            at = tx.time(rows[0][2])
             ends = {row[0]: time_of(row[1]) for row in rows}
             short, long, right = map(int, rows[0][4:])
             return Counted([ends.get(quota.key, at) for quota in quotas], Tally(short, long, right))
 
-        def step(turn: Transaction) -> Counted | Denied:
-            if turn.alone and at_once:
-                return one_more(turn)
-            if turn.holds and names:
-                self._writes.hold_counters(turn.cursor, names)
+        def step(tx: Transaction) -> Counted | Denied:
+            if tx.alone and at_once:
+                return one_more(tx)
+            if tx.holds and names:
+                self._writes.hold_counters(tx.cursor, names)
             every = sorted({*names, *(gate.key for gate in gates)})
-            rows = self._writes.read_counters(turn.cursor, every or [""])
-            at = turn.time(rows[0][3]) if rows else turn.server_time()
+            rows = self._writes.read_counters(tx.cursor, every or [""])
+            at = tx.time(rows[0][3]) if rows else tx.server_time()
             counts = {name: Window(count, time_of(ends_at)) for name, count, ends_at, _ in rows}
             windows = []
             for quota in quotas:
@@ -76,39 +76,39 @@ class RowStore:
                 windows.append(window)
             by_name = {quota.key: window for quota, window in zip(quotas, windows, strict=True)}
             if names:
-                self._writes.write_counters(turn.cursor, names, [by_name[name] for name in names])
+                self._writes.write_counters(tx.cursor, names, [by_name[name] for name in names])
             return Counted([window.ends_at for window in windows], tally_of(rows, at))
 
         locked = Mode.LOCKED if names else Mode.READ_ONLY
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED if at_once else locked)
 
     async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
         counted = sorted((q.key, micros(end)) for q, end in zip(quotas, windows, strict=True) if not q.gate)
 
-        def step(turn: Transaction) -> None:
+        def step(tx: Transaction) -> None:
             for name, ends_at in counted:
-                self._writes.uncount(turn.cursor, this=name, then=ends_at)
+                self._writes.uncount(tx.cursor, this=name, then=ends_at)
 
-        self._turns.take(step, now)
+        self._transactions.run(step, now)
 
     async def refund(self, id: str, quotas: Sequence[Quota], at: datetime, now: datetime | None) -> None:
-        def step(turn: Transaction) -> None:
-            phone, read_at = turn.phone(id[:TAG_LENGTH])
+        def step(tx: Transaction) -> None:
+            phone, read_at = tx.phone(id[:TAG_LENGTH])
             phone.refund(quotas, at)
-            self._write_phone(turn, phone, read_at)
+            self._write_phone(tx, phone, read_at)
 
-        self._turns.take(step, now)
+        self._transactions.run(step, now)
 
     async def open(
         self, opening: Opening, quotas: Sequence[Quota], limits: Limits, now: datetime | None
     ) -> Verification | Denied:
         writes, purges = self._writes, next(self._purges)
 
-        def step(turn: Transaction) -> Verification | Denied:
-            phone, at = turn.phone(opening.tag)
+        def step(tx: Transaction) -> Verification | Denied:
+            phone, at = tx.phone(opening.tag)
             opened = lifecycle.open(
                 opening,
-                turn.siblings(opening.tag, at) if opening.shown else (),
+                tx.siblings(opening.tag, at) if opening.shown else (),
                 [(quota, phone.window(quota.key)) for quota in quotas],
                 phone.failures_of(opening.request.failure_key),
                 limits,
@@ -118,31 +118,31 @@ class RowStore:
                 return opened
             phone.count(quotas, opened.windows)
             phone.last_until(opened.record.expires_at)
-            write = writes.start_at_once if turn.alone and writes.at_once else writes.start
-            turn.write(write, phone, opened, at, at - self._keep, purges=purges)
-            turn.remember(opened.record, phone)
+            write = writes.start_at_once if tx.alone and writes.at_once else writes.start
+            tx.write(write, phone, opened, at, at - self._keep, purges=purges)
+            tx.remember(opened.record, phone)
             return opened.record
 
         # Not from the cache: only phones without a row could be written that way, and the timing
         # would reveal which have one.
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED if writes.at_once else Mode.LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED if writes.at_once else Mode.LOCKED)
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
-        def step(turn: Transaction) -> Verification | Denied:
-            record, phone, at = turn.record(id)
+        def step(tx: Transaction) -> Verification | Denied:
+            record, phone, at = tx.record(id)
             if record is None:
                 return Denied(DenialReason.CLOSED)
             by_line = attachment.line is not None
-            siblings = turn.siblings(record.tag, at - PAIR_REST) if by_line else ()
+            siblings = tx.siblings(record.tag, at - PAIR_REST) if by_line else ()
             attached = lifecycle.attach(record, attachment, siblings, at)
             if not isinstance(attached, Denied):
                 # A line is reserved for one claim, also after a power failure.
-                turn.write(self._writes.update, RECEIPT, phone, attached, at, durable=by_line)
+                tx.write(self._writes.update, RECEIPT, phone, attached, at, durable=by_line)
             elif attached.why is DenialReason.LINE_TAKEN and attached.record is not None:
-                turn.write(self._writes.update, CLOSED, phone, attached.record, at)
+                tx.write(self._writes.update, CLOSED, phone, attached.record, at)
             return attached
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED, from_cache=True)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED, from_cache=True)
 
     async def spend(
         self,
@@ -154,17 +154,17 @@ class RowStore:
         answering: Answering,
         now: datetime | None,
     ) -> Spent | Denied:
-        def step(turn: Transaction) -> Spent | Denied:
-            record, phone, at, address, tally = turn.answer(id, answering.address)
+        def step(tx: Transaction) -> Spent | Denied:
+            record, phone, at, address, tally = tx.answer(id, answering.address)
             failures = record.failures if record is not None else None
             spent = lifecycle.spend(record, binding, digests, length, failures, limits, answering, address, tally, at)
             if isinstance(spent, Spent):
-                self._answer(turn, phone, spent, answering, at, spends=True)
+                self._answer(tx, phone, spent, answering, at, spends=True)
             return spent
 
         # Locked before the comparison: an answer that was compared and then lost to a concurrent
         # update would be one too many.
-        return self._turns.take(step, now, Mode.LOCKED)
+        return self._transactions.run(step, now, Mode.LOCKED)
 
     async def reopen(
         self,
@@ -177,8 +177,8 @@ class RowStore:
         resend_after: timedelta,
         now: datetime | None,
     ) -> Verification | Denied:
-        def step(turn: Transaction) -> Verification | Denied:
-            record, phone, at = turn.record(id)
+        def step(tx: Transaction) -> Verification | Denied:
+            record, phone, at = tx.record(id)
             windows = [(quota, phone.window(quota.key)) for quota in quotas]
             failures = phone.failures_of(record.failure_key) if record is not None else None
             reopened = lifecycle.reopen(record, binding, channel, short, windows, failures, limits, resend_after, at)
@@ -186,82 +186,82 @@ class RowStore:
                 return reopened
             record, counts = reopened
             phone.count(quotas, counts)
-            turn.write(self._writes.update, ("sends", "resend_at", "waits"), phone, record, at)
+            tx.write(self._writes.update, ("sends", "resend_at", "waits"), phone, record, at)
             return record
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def settle(self, id: str, status: Status, now: datetime | None, generation: int | None = None) -> bool:
-        def step(turn: Transaction) -> bool:
-            record, phone, at = turn.record(id)
+        def step(tx: Transaction) -> bool:
+            record, phone, at = tx.record(id)
             settled = lifecycle.settle(record, status, at, generation)
             if settled is not None:
-                self._close(turn, phone, settled, at)
+                self._close(tx, phone, settled, at)
             return settled is not None
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def resolve_check(
         self, id: str, right: bool | None, generation: int, answering: Answering, now: datetime | None
     ) -> ResolvedCheck | None:
-        def step(turn: Transaction) -> ResolvedCheck | None:
-            record, phone, at, address, _ = turn.answer(id, answering.address)
+        def step(tx: Transaction) -> ResolvedCheck | None:
+            record, phone, at, address, _ = tx.answer(id, answering.address)
             failures = record.failures if record is not None else None
             judged = lifecycle.resolve_check(record, right, generation, failures, answering, address, at)
             if judged is not None:
-                self._answer(turn, phone, judged, answering, at, spends=False)
+                self._answer(tx, phone, judged, answering, at, spends=False)
             return judged
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def claim(self, driver: str, tag: str, event: IncomingCall, now: datetime | None) -> Verification | None:
-        def step(turn: Transaction) -> Verification | None:
-            phone, at = turn.phone(tag)
-            claimed = lifecycle.claim(turn.siblings(tag, at), driver, event, at)
+        def step(tx: Transaction) -> Verification | None:
+            phone, at = tx.phone(tag)
+            claimed = lifecycle.claim(tx.siblings(tag, at), driver, event, at)
             if claimed is not None:
-                self._close(turn, phone, claimed, at)
+                self._close(tx, phone, claimed, at)
             return claimed
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
-        def step(turn: Transaction) -> Verification | None:
-            _, at = turn.phone(tag)
-            return lifecycle.find(turn.siblings(tag, at), driver, reference, at)
+        def step(tx: Transaction) -> Verification | None:
+            _, at = tx.phone(tag)
+            return lifecycle.find(tx.siblings(tag, at), driver, reference, at)
 
-        return self._turns.take(step, now, Mode.READ_ONLY)
+        return self._transactions.run(step, now, Mode.READ_ONLY)
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
-        return self._turns.take(lambda turn: turn.record(id)[0], now, Mode.READ_ONLY)
+        return self._transactions.run(lambda tx: tx.record(id)[0], now, Mode.READ_ONLY)
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
-        def step(turn: Transaction) -> bool:
-            record, phone, at = turn.record(id)
+        def step(tx: Transaction) -> bool:
+            record, phone, at = tx.record(id)
             due = lifecycle.may_poll(record, binding, at)
             if due is not None:
-                turn.write(self._writes.update, ("polled_at",), phone, due[1], at, durable=False)
+                tx.write(self._writes.update, ("polled_at",), phone, due[1], at, durable=False)
             return due is not None and due[0]
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def redeem(self, id: str, binding: bytes, subject: str, now: datetime | None) -> Verification | None:
-        def step(turn: Transaction) -> Verification | None:
-            record, phone, at = turn.record(id)
+        def step(tx: Transaction) -> Verification | None:
+            record, phone, at = tx.record(id)
             due = lifecycle.redeem(record, binding, subject, at)
             if due is not None:
-                turn.write(self._writes.update, ("redeemed",), phone, due, at)
+                tx.write(self._writes.update, ("redeemed",), phone, due, at)
             return due
 
-        return self._turns.take(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def unlock(self, tag: str, now: datetime | None) -> bool:
-        def step(turn: Transaction) -> bool:
-            phone, at = turn.phone(tag)
+        def step(tx: Transaction) -> bool:
+            phone, at = tx.phone(tag)
             had_any = phone.unlock()
-            self._write_phone(turn, phone, at)
+            self._write_phone(tx, phone, at)
             return had_any
 
-        return self._turns.take(step, now)
+        return self._transactions.run(step, now)
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
@@ -269,26 +269,26 @@ class RowStore:
             dropped = BATCH
             while dropped == BATCH and gone < limit:
                 most = min(BATCH, limit - gone)
-                dropped = self._turns.take(partial(self._purge, table, most), now)
+                dropped = self._transactions.run(partial(self._purge, table, most), now)
                 gone += dropped
         return gone
 
-    def _purge(self, table: Table, most: int, turn: Transaction) -> int:
-        return self._writes.purge(turn.cursor, table, turn.server_time() - self._keep, most)
+    def _purge(self, table: Table, most: int, tx: Transaction) -> int:
+        return self._writes.purge(tx.cursor, table, tx.server_time() - self._keep, most)
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        def step(turn: Transaction) -> int:
-            turn.phone(tag)
+        def step(tx: Transaction) -> int:
+            tx.phone(tag)
             # "~" sorts after every character of an id.
-            gone: int = self._writes.erase_records(turn.cursor, this=tag, beyond=f"{tag}~").rowcount
-            self._writes.erase_phone(turn.cursor, this=tag)
+            gone: int = self._writes.erase_records(tx.cursor, this=tag, beyond=f"{tag}~").rowcount
+            self._writes.erase_phone(tx.cursor, this=tag)
             return gone
 
-        return self._turns.take(step, now)
+        return self._transactions.run(step, now)
 
     def _answer(
         self,
-        turn: Transaction,
+        tx: Transaction,
         phone: Phone,
         answer: Spent | ResolvedCheck,
         answering: Answering,
@@ -302,17 +302,17 @@ class RowStore:
         if answer.verified:
             phone.succeed(record)
         tally = tally_rows(answer.tally, answering.address, at)
-        if tally and turn.alone and not self._writes.at_once:
+        if tally and tx.alone and not self._writes.at_once:
             raise ConcurrentUpdate  # only PostgreSQL writes all of it in one statement
         names = (*ANSWERED, "attempts_left") if spends else ANSWERED
-        turn.write(self._writes.update, names, phone, record, at, tally)
+        tx.write(self._writes.update, names, phone, record, at, tally)
 
-    def _write_phone(self, turn: Transaction, phone: Phone, at: datetime) -> None:
+    def _write_phone(self, tx: Transaction, phone: Phone, at: datetime) -> None:
         if phone.changed:
-            turn.wrote = True
-            self._writes.write_phone(turn.cursor, **phone.row(at))
+            tx.wrote = True
+            self._writes.write_phone(tx.cursor, **phone.row(at))
 
-    def _close(self, turn: Transaction, phone: Phone, record: Verification, at: datetime) -> None:
+    def _close(self, tx: Transaction, phone: Phone, record: Verification, at: datetime) -> None:
         if record.status is Status.VERIFIED:
             phone.succeed(record)
-        turn.write(self._writes.update, CLOSED, phone, record, at)
+        tx.write(self._writes.update, CLOSED, phone, record, at)

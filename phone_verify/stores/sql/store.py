@@ -28,8 +28,8 @@ class SqlStore(RowStore):
     """
 
     def __init__(self, engine: sa.Engine, *, keep: timedelta = RETENTION, create_tables: bool = True) -> None:
-        self._turns: EngineTurns = EngineTurns(engine, Schema(engine).ready if create_tables else lambda: None)
-        super().__init__(self._turns, lambda: EngineWrites(engine.dialect), keep)
+        self._transactions: EngineTurns = EngineTurns(engine, Schema(engine).ready if create_tables else lambda: None)
+        super().__init__(self._transactions, lambda: EngineWrites(engine.dialect), keep)
 
     @classmethod
     def from_url(cls, url: str, *, keep: timedelta = RETENTION, create_tables: bool = True) -> SqlStore:
@@ -46,4 +46,4 @@ class SqlStore(RowStore):
         return store
 
     def __repr__(self) -> str:
-        return f"<SqlStore on {self._turns.engine.dialect.name}>"
+        return f"<SqlStore on {self._transactions.engine.dialect.name}>"

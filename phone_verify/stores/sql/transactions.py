@@ -41,7 +41,7 @@ class EngineTurns:
         _all.add(self)
         _watch_forks()
 
-    def take(
+    def run(
         self,
         step: Callable[[Transaction], T],
         now: datetime | None,
@@ -84,38 +84,38 @@ class EngineTurns:
             self._prepare()
             self._prepare = None
         connection = self.engine.raw_connection()
-        turn = Transaction(
+        tx = Transaction(
             connection.cursor(), self._reads, self._memory, now, server=self.server, alone=alone, from_cache=from_cache
         )
         try:
             if not alone:
-                turn.cursor.execute(self._begin)
-            result = step(turn)
+                tx.cursor.execute(self._begin)
+            result = step(tx)
             if not alone:
-                if isinstance(result, Denied) and not turn.wrote:
+                if isinstance(result, Denied) and not tx.wrote:
                     connection.rollback()  # a commit would wait for the disk only to release locks
                 else:
-                    turn.unclear = True
+                    tx.unclear = True
                     connection.commit()
-            turn.cursor.close()
+            tx.cursor.close()
         except ConcurrentUpdate:
             raise
         except BaseException as error:
-            if self._undone(connection, error, turn):
+            if self._undone(connection, error, tx):
                 raise _NotDone(error) from None
             raise
         finally:
             connection.close()
         return result
 
-    def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, turn: Transaction) -> bool:
+    def _undone(self, connection: sa.PoolProxiedConnection, error: BaseException, tx: Transaction) -> bool:
         """Roll back; return True if certainly nothing was done and an immediate retry may succeed."""
         dialect = self.engine.dialect
         if isinstance(error, dialect.loaded_dbapi.Error):
             if dialect.is_disconnect(error, connection.dbapi_connection, None):
                 connection.invalidate(error)
                 self.engine.dispose()  # the server is gone for all of them
-                return not turn.unclear
+                return not tx.unclear
             if code_of(error) in DEADLOCKS:
                 connection.rollback()
                 return True
@@ -161,8 +161,8 @@ _inherited: list[sa.Pool] = []
 
 def _each(act: Callable[[EngineTurns], None]) -> Callable[[], None]:
     def act_on_each() -> None:
-        for turns in list(_all):
-            act(turns)
+        for transactions in list(_all):
+            act(transactions)
 
     return act_on_each
 
