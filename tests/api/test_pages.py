@@ -635,6 +635,8 @@ def test_next_channel_is_a_preferred_one_that_serves_the_phone() -> None:
     visitor = offering(Visitor(), sms(), flash("1234"), chat(), preference=[SMS, Channel.TELEGRAM])
     visitor.login("sms")
     assert offered(visitor) == ("telegram", 30)
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="telegram")))
+    assert offered(visitor) is None
     visitor = offering(Visitor(), sms(), flash("1234"), chat())
     visitor.login("sms")
     assert offered(visitor) == ("flash_call", 30)
@@ -649,8 +651,8 @@ def test_no_next_channel_is_offered_without_the_setting() -> None:
 
 
 def test_script_sends_on_a_channel_once() -> None:
-    written, chatted = sms(), chat()
-    visitor = offering(Visitor(), written, chatted, by_itself=True, resend_after=timedelta(0))
+    written, ringing, chatted = sms(), flash("1234"), chat()
+    visitor = offering(Visitor(), written, ringing, chatted, by_itself=True, resend_after=timedelta(0))
     visitor.login("sms")
     page = show_code(visitor.site, visitor.call)
     assert isinstance(page, CodePage)
@@ -661,8 +663,8 @@ def test_script_sends_on_a_channel_once() -> None:
     visitor.keep(visitor.followed(visitor.code(resend="1", channel="telegram")))
     assert len(chatted.orders) == 2
     visitor.harness.clock.move(600)
-    visitor.keep(visitor.followed(visitor.code(resend="1", channel="sms", by_itself="1")))
-    assert (len(written.orders), len(chatted.orders)) == (1, 2)
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="flash_call", by_itself="1")))
+    assert (len(written.orders), len(ringing.orders), len(chatted.orders)) == (1, 0, 2)
 
 
 def test_refused_send_of_the_next_channel_shows_its_message() -> None:

@@ -182,7 +182,7 @@
       return null; // The browser keeps nothing for this site.
     }
   };
-  const verification = code?.form.elements.verification.value;
+  const verification = code?.form?.elements.verification?.value;
   const [typedFor, typed] = (kept((storage) => storage.getItem(TYPED)) ?? "").split("\n");
   kept((storage) => storage.removeItem(TYPED));
   if (code && typedFor === verification && !code.value) {
