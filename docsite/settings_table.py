@@ -117,6 +117,14 @@ MEANINGS: Mapping[str, Meaning] = {
     "privacy_url": Meaning("Link below the card.", type="URL"),
     "help_url": Meaning('Link below "Didn\'t get a code?"; also `mailto:`.', type="URL"),
     "cost_notice": Meaning("Tell visitors below the number field that a message or call may cost them money."),
+    "next_channel_after": Meaning(
+        "Time since the last message or call after which the code page [offers the next channel first]"
+        "(pages.md#offer-the-next-channel).",
+        type="seconds, 10 to 600; 0: off",
+    ),
+    "next_channel_sends_by_itself": Meaning(
+        "The page then sends or calls on that channel without a press, which costs you money."
+    ),
     "on_event": Meaning(
         "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"
     ),

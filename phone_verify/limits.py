@@ -374,6 +374,17 @@ def with_send(record: Verification, channel: Channel, resend_after: timedelta, n
     )
 
 
+def used_channels(record: Verification) -> Collection[str]:
+    """Return the channels on which the record was sent, or its send was refused by every provider."""
+    return _parse_waits(record).keys()
+
+
+def last_send(record: Verification, resend_after: timedelta) -> datetime:
+    """Return when the record was last sent, on any channel; `resend_after` is the policy's."""
+    waits = _parse_waits(record).values()
+    return max(resend_at - resend_delay(resend_after, sends) for sends, resend_at in waits)
+
+
 def _parse_waits(record: Verification) -> dict[str, tuple[int, datetime]]:
     if not record.waits:  # one channel so far, or a record that was written before this field
         return {record.channel.value: (record.sends, record.resend_at)}

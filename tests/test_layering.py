@@ -63,7 +63,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "i18n": {"errors", "phone", "model", "segments"},
     "http": RULES | {"i18n", "tokens", "verifier"},
     "api": RULES | {"http", "i18n", "lines", "sync", "verifier"},
-    "web": RULES | {"api", "http", "i18n", "lines"},
+    "web": RULES | {"api", "http", "i18n", "limits", "lines"},
     "sandbox": {"phone"},
     "config": {"*"},
     "testing": {"*"},

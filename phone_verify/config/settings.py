@@ -42,6 +42,8 @@ _NUMBERS = (
     "trusted_proxies",
 )
 _SECONDS = ("ttl", "resend_after")
+#: Smallest and largest `next_channel_after`, apart from 0.
+_NEXT_CHANNEL_AFTER = (timedelta(seconds=10), timedelta(seconds=600))
 _LISTS = (
     "channels",
     "secret_keys",
@@ -53,7 +55,7 @@ _LISTS = (
     "test_passcodes_in_production",
     "staff_roles",
 )
-_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice")
+_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself")
 #: Looks and links of the pages, and the field of `Brand` that each fills.
 _ADDRESSES = {
     "site_url": "url",
@@ -67,7 +69,7 @@ _ADDRESSES = {
 #: The settings of the pages' looks, and the fields of `Brand` that they fill.
 BRAND_FIELDS = {**_ADDRESSES, "site_color": "color", "site_radius": "radius", "cost_notice": "cost_notice"}
 _TEXTS = ("store", "tag_key", "region", "public_url", "site_name", *_ADDRESSES, "site_color", "site_radius")
-KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, *_FLAGS, "on_event")
+KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_after", *_FLAGS, "on_event")
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
 STAFF_ROLES = ("admin", "staff", "superuser")
@@ -110,6 +112,10 @@ class Settings:
     staff_roles: Sequence[str] = STAFF_ROLES
     #: Looks and links of the pages.
     brand: Brand = field(default_factory=Brand)
+    #: How long after the last order the code page offers the next channel first; 0: never.
+    next_channel_after: timedelta = timedelta(0)
+    #: Whether the code page's script then sends on that channel without a press.
+    next_channel_sends_by_itself: bool = False
     on_event: object = None
 
     @classmethod
@@ -134,6 +140,7 @@ class Settings:
         seconds: dict[str, Any] = {name: _seconds(name, given[name]) for name in _SECONDS if name in given}
         allowed = _list("allowed_regions", given)
         purposes = read_purposes(_list("purposes", given))
+        next_channel_after, sends_by_itself = _next_channel(given)
         policy = Policy(
             code_limits=purposes.limits,
             region=_text("region", given),
@@ -165,6 +172,8 @@ class Settings:
             notify_old_number=_flag("notify_old_number", given),
             staff_roles=_list("staff_roles", given) if "staff_roles" in given else STAFF_ROLES,
             brand=_brand(given),
+            next_channel_after=next_channel_after,
+            next_channel_sends_by_itself=sends_by_itself,
             on_event=given.get("on_event"),
         )
 
@@ -227,6 +236,20 @@ def _number(name: str, value: object) -> int:
 
 def _seconds(name: str, value: object) -> timedelta:
     return value if isinstance(value, timedelta) else timedelta(seconds=_number(name, value))
+
+
+def _next_channel(given: Mapping[str, object]) -> tuple[timedelta, bool]:
+    """Return when the code page offers the next channel first, and whether it then sends by itself."""
+    after = _seconds("next_channel_after", given.get("next_channel_after", 0))
+    by_itself = _flag("next_channel_sends_by_itself", given)
+    low, high = _NEXT_CHANNEL_AFTER
+    if after and not low <= after <= high:
+        raise ConfigurationError(
+            f"{PREFIX}NEXT_CHANNEL_AFTER must be 0 (off) or from {low.seconds} to {high.seconds} seconds"
+        )
+    if by_itself and not after:
+        raise ConfigurationError(f"{PREFIX}NEXT_CHANNEL_SENDS_BY_ITSELF needs {PREFIX}NEXT_CHANNEL_AFTER")
+    return after, by_itself
 
 
 def _channel(word: str) -> Channel:

@@ -114,6 +114,8 @@ def build_site(
         staff_roles=settings.staff_roles,
         frame_ancestors=settings.frame_ancestors,
         brand=settings.brand,
+        next_channel_after=settings.next_channel_after,
+        next_channel_sends_by_itself=settings.next_channel_sends_by_itself,
         warn_multiprocess=warn_multiprocess,
         make_async_verifier=make_async_verifier,
     )

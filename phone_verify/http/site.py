@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from ..errors import ConfigurationError
 from ..purposes import Purposes
@@ -41,6 +42,10 @@ class Site:
     frame_ancestors: Sequence[str] = ()
     #: The site's own links and looks on the pages.
     brand: Brand = field(default_factory=Brand)
+    #: How long after the last order the code page offers the next channel first; 0: never.
+    next_channel_after: timedelta = timedelta(0)
+    #: Whether the code page's script then sends on that channel without a press.
+    next_channel_sends_by_itself: bool = False
     #: Called when a request shows that the site runs in several processes; a store of one process
     #: then refuses.
     warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)

@@ -140,6 +140,7 @@ PAGE = {
     "slow": "This is taking longer than usual…",
     "offline": "You're offline. Nothing was sent, and what you entered is kept.",
     "no_code": "Didn't get a code?",
+    "next_channel": "Still waiting? Try this method:",
     "no_code_wait": "It can take up to a minute to arrive.",
     "no_code_number": "Check that the number above is correct.",
     "no_code_blocked": "Check your blocked numbers and spam folder.",

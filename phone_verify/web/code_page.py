@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Any
 
 from ..api import representation
 from ..errors import StoreError
@@ -18,6 +19,7 @@ from ..http.problems import unavailable
 from ..http.session_notes import without_id
 from ..http.site import Site
 from ..i18n.texts import Texts, caller_prefix, dial_help, end_text, spoken
+from ..limits import last_send, used_channels
 from ..lines import claim_of, number_to_call
 from ..model import Channel, Outcome, Reason, Status, Verification
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
@@ -188,6 +190,9 @@ def _submit_code(
         outcome = site.verifier.poll(id, secret)
     elif "resend" in form:
         word = field_of(form, "channel")
+        if "by_itself" in form and (not record.open or word in used_channels(record)):
+            # The script of another tab, or of a page that is out of date: it must not send twice.
+            return to_page(next, Message("code", id))
         channel = Channel(word) if word in set(Channel) else None
         if not record.open and record.state is not Status.VERIFIED:
             return _renewed(site, call, found, channel, next)
@@ -313,7 +318,26 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
         second_kind=_second_kind(record),
+        **_next_channel(site, texts, record, outcome.channels),
     )
+
+
+def _next_channel(site: Site, texts: Texts, record: Verification, accepted: Sequence[Channel]) -> dict[str, Any]:
+    """Return the fields of the page for the channel to offer first; none without one.
+
+    It is the first preferred one that a resend accepts and that this verification has not used.
+    """
+    used = used_channels(record)
+    preferred = site.verifier.flows.router.preferred
+    channel = next((each for each in preferred if each in accepted and each not in used), None)
+    if channel is None or not site.next_channel_after:
+        return {}
+    due_at = last_send(record, site.verifier.policy.resend_after) + site.next_channel_after
+    return {
+        "next_channel": choice_of(site, texts, channel),
+        "next_channel_in": representation.seconds_left(record, due_at),
+        "next_channel_by_itself": site.next_channel_sends_by_itself,
+    }
 
 
 def _kind(record: Verification) -> str:

@@ -209,7 +209,8 @@ class CodePage(Page):
     ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
     calls, `is_flash_call` whether the visitor is called. `second_kind` is the kind of the other method
     that can verify as well: a code's on the page with a number to call, else `inbound_call`.
-    The phone number is shown between `lead` and `lead_end`.
+    The phone number is shown between `lead` and `lead_end`. `next_channel` is the channel to offer
+    first in `next_channel_in` seconds; with `next_channel_by_itself` the script then sends on it.
     """
 
     kind: str
@@ -238,6 +239,9 @@ class CodePage(Page):
     is_call: bool = False
     is_flash_call: bool = False
     second_kind: str = ""
+    next_channel: Choice | None = None
+    next_channel_in: int = 0
+    next_channel_by_itself: bool = False
 
     @property
     def title(self) -> str:

@@ -636,3 +636,83 @@ def test_field_is_at_fault_only_for_a_refused_number(kind: FailureKind, invalid:
     visitor = Visitor(written)
     page = visitor.followed(visitor.login())
     assert (page.invalid, bool(page.error)) == (invalid, True)
+
+
+def offering(visitor: Visitor, *drivers: Driver, by_itself: bool = False, **settings: object) -> Visitor:
+    """Let the visitor's site offer the next channel after 30 seconds."""
+    visitor.harness = Harness(*drivers, **{"resend_after": timedelta(seconds=60), **settings})
+    visitor.site = Site(
+        visitor.harness.verifier,
+        next_channel_after=timedelta(seconds=30),
+        next_channel_sends_by_itself=by_itself,
+    )
+    return visitor
+
+
+def offered(visitor: Visitor) -> tuple[str, int] | None:
+    page = show_code(visitor.site, visitor.call)
+    assert isinstance(page, CodePage)
+    return None if page.next_channel is None else (page.next_channel.value, page.next_channel_in)
+
+
+def test_next_unused_channel_is_offered_after_the_last_order() -> None:
+    visitor = offering(Visitor(), sms(), flash("1234"), chat())
+    visitor.login("flash_call")
+    assert offered(visitor) == ("sms", 30)
+    visitor.harness.clock.move(29)
+    assert offered(visitor) == ("sms", 1)
+    visitor.harness.clock.move(61)
+    assert offered(visitor) == ("sms", 0)
+    visitor.keep(visitor.followed(visitor.code(resend="1")))
+    assert offered(visitor) == ("sms", 30)
+    visitor.harness.clock.move(10)
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="sms")))
+    assert offered(visitor) == ("telegram", 30)
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="telegram")))
+    assert offered(visitor) is None
+
+
+def test_next_channel_is_a_preferred_one_that_serves_the_phone() -> None:
+    visitor = offering(Visitor(), sms(), flash("1234"), chat(), preference=[SMS, Channel.TELEGRAM])
+    visitor.login("sms")
+    assert offered(visitor) == ("telegram", 30)
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="telegram")))
+    assert offered(visitor) is None
+    visitor = offering(Visitor(), sms(), flash("1234"), chat())
+    visitor.login("sms")
+    assert offered(visitor) == ("flash_call", 30)
+    visitor.harness.fail(10)  # short codes of this phone are closed
+    assert offered(visitor) == ("telegram", 30)
+
+
+def test_no_next_channel_is_offered_without_the_setting() -> None:
+    visitor = Visitor(sms(), chat())
+    visitor.login("sms")
+    assert offered(visitor) is None
+
+
+def test_script_sends_on_a_channel_once() -> None:
+    written, ringing, chatted = sms(), flash("1234"), chat()
+    visitor = offering(Visitor(), written, ringing, chatted, by_itself=True, resend_after=timedelta(0))
+    visitor.login("sms")
+    page = show_code(visitor.site, visitor.call)
+    assert isinstance(page, CodePage)
+    assert page.next_channel_by_itself
+    for _ in range(2):
+        visitor.keep(visitor.followed(visitor.code(resend="1", channel="telegram", by_itself="1")))
+    assert len(chatted.orders) == 1
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="telegram")))
+    assert len(chatted.orders) == 2
+    visitor.harness.clock.move(600)
+    visitor.keep(visitor.followed(visitor.code(resend="1", channel="flash_call", by_itself="1")))
+    assert (len(written.orders), len(ringing.orders), len(chatted.orders)) == (1, 0, 2)
+
+
+def test_refused_send_of_the_next_channel_shows_its_message() -> None:
+    chatted = chat()
+    visitor = offering(Visitor(), sms(), chatted, by_itself=True, sends_per_hour=1)
+    visitor.login("sms")
+    page = visitor.followed(visitor.code(resend="1", channel="telegram", by_itself="1"))
+    assert isinstance(page, CodePage)
+    assert page.text["too_many_sends"] in page.error
+    assert len(chatted.orders) == 0

@@ -32,10 +32,16 @@ def site(
     request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """An example site: yields its URL."""
-    data = tmp_path_factory.mktemp(request.param)
-    env = environment(request.param, data, sandbox.dsn, {"sends_per_hour_per_prefix": "0"})
+    with example_site(request.param, sandbox, tmp_path_factory.mktemp(request.param)) as url:
+        yield url
+
+
+@contextmanager
+def example_site(framework: str, sandbox: SandboxServer, data: Path, **settings: str) -> Iterator[str]:
+    """Run an example site with these settings; yield its URL."""
+    env = environment(framework, data, sandbox.dsn, {"sends_per_hour_per_prefix": "0", **settings})
     env["PYTHONPATH"] = str(Path(__file__).parents[2])
-    with gunicorn(request.param, env, application="tests.browser.strict_csp_site:application") as url:
+    with gunicorn(framework, env, application="tests.browser.strict_csp_site:application") as url:
         yield url
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import PAGE
-from tests.test_templates import CODE, LOGIN, by_jinja
+from tests.test_templates import CODE, LOGIN, RING, by_jinja
 
 from .conftest import PHONE_SIZE, Tabs
 from .test_every_page import HOST, in_language, serve
@@ -55,6 +55,17 @@ def hold_forms(tab: Any) -> None:
         """() => {
             window.sent = 0;
             addEventListener("submit", event => { sent += event.defaultPrevented ? 0 : 1; event.preventDefault(); });
+        }"""
+    )
+
+
+def note_announcements(tab: Any) -> None:
+    """Keep what the page announces to screen readers in `said`."""
+    tab.evaluate(
+        """() => {
+            window.said = [];
+            const live = document.querySelector("[data-pv-live]");
+            new MutationObserver(() => said.push(live.textContent)).observe(live, {childList: true});
         }"""
     )
 
@@ -228,18 +239,92 @@ def test_resend_button_counts_down_and_is_then_enabled(tab: Any) -> None:
 def test_time_left_is_announced_at_60_30_and_0_seconds(tab: Any) -> None:
     tab.clock.install()
     open_page(tab, code_page(expires_in=62, choices=[]))
-    tab.evaluate(
-        """() => {
-            window.said = [];
-            const live = document.querySelector("[data-pv-live]");
-            new MutationObserver(() => said.push(live.textContent)).observe(live, {childList: true});
-        }"""
-    )
+    note_announcements(tab)
     tab.clock.run_for(61000)
     assert tab.evaluate("said") == ["Code expires in 60 seconds", "Code expires in 30 seconds"]
     assert tab.get_by_role("timer").get_attribute("aria-live") is None
     tab.clock.run_for(1000)
     assert tab.evaluate("said").pop() == "Your code has expired."
+
+
+# The next channel
+
+
+def waiting_page(tab: Any, seconds: int, *, by_itself: bool = False) -> list[str]:
+    """Show a code page that offers a call in this time, with the tab's clock stopped; return the forms it posts."""
+    tab.clock.install()
+    return open_page(tab, code_page(next_channel=RING, next_channel_in=seconds, next_channel_by_itself=by_itself))
+
+
+def test_next_channel_appears_and_is_announced_once(tab: Any) -> None:
+    posted = waiting_page(tab, 30)
+    note_announcements(tab)
+    offer = tab.locator("[data-pv-next]")
+    tab.clock.run_for(29000)
+    assert not offer.is_visible()
+    tab.clock.run_for(60000)
+    assert offer.is_visible()
+    assert [text for text in tab.evaluate("said") if PAGE["next_channel"] in text] == [
+        f"{PAGE['next_channel']} {RING.label}"
+    ]
+    assert posted == []
+    with tab.expect_navigation():
+        offer.get_by_role("button").click()
+    assert "channel=flash_call" in posted[0]
+    assert "by_itself" not in posted[0]
+
+
+def test_due_next_channel_needs_no_script(tabs: Tabs) -> None:
+    with tabs(java_script_enabled=False) as tab:
+        open_page(tab, code_page(next_channel=RING))
+        assert tab.locator("[data-pv-next] button").is_visible()
+
+
+def test_next_channel_is_sent_once_and_keeps_the_typed_code(tab: Any) -> None:
+    posted = waiting_page(tab, 30, by_itself=True)
+    tab.locator("#pv-code").press_sequentially("123")
+    tab.clock.run_for(29000)
+    assert posted == []
+    with tab.expect_navigation():
+        tab.clock.run_for(1000)
+    assert len(posted) == 1
+    assert "channel=flash_call&by_itself=1" in posted[0]
+    assert "123" not in posted[0]
+    tab.goto(f"{HOST}/page")  # the send was refused: the same page is shown again
+    assert tab.locator("#pv-code").input_value() == "123"
+    tab.clock.run_for(90000)
+    assert len(posted) == 1
+    tab.reload()
+    assert tab.locator("#pv-code").input_value() == ""
+
+
+def test_next_channel_is_not_sent_while_the_visitor_types(tab: Any) -> None:
+    posted = waiting_page(tab, 30, by_itself=True)
+    hold_forms(tab)
+    tab.clock.run_for(25000)
+    for _ in range(3):
+        tab.locator("#pv-code").press_sequentially("1")
+        tab.clock.run_for(8000)
+    assert tab.evaluate("sent") == 0
+    tab.clock.run_for(3000)
+    assert tab.evaluate("sent") == 1
+    tab.clock.run_for(60000)
+    assert tab.evaluate("sent") == 1
+    assert posted == []
+
+
+def test_next_channel_is_not_sent_in_a_hidden_tab(tab: Any) -> None:
+    waiting_page(tab, 30, by_itself=True)
+    hold_forms(tab)
+    show = """hidden => {
+        Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    tab.evaluate(show, True)
+    tab.clock.run_for(60000)
+    assert tab.evaluate("sent") == 0
+    tab.evaluate(show, False)
+    assert tab.evaluate("sent") == 1
 
 
 # The device and the screen

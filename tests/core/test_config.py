@@ -59,6 +59,19 @@ def test_environment_alone_configures_a_site() -> None:
     assert set(made.verifier.drivers) == {"amoot", "amoot-2", "ferzz"}
 
 
+@pytest.mark.parametrize("after", ["0", "10", "600"])
+def test_time_of_the_next_channel_reaches_the_site(after: str) -> None:
+    environ = {
+        "PHONE_VERIFY_NEXT_CHANNEL_AFTER": after,
+        "PHONE_VERIFY_NEXT_CHANNEL_SENDS_BY_ITSELF": str(int(after > "0")),
+    }
+    made = build_site(Settings.from_mapping({"secret_keys": [KEY], "store": "memory:"}, environ))
+    assert made.next_channel_after == timedelta(seconds=int(after))
+    assert made.next_channel_sends_by_itself == (after != "0")
+    off = site()
+    assert (off.next_channel_after, off.next_channel_sends_by_itself) == (timedelta(0), False)
+
+
 def test_mapping_wins_over_the_environment() -> None:
     environ = {"PHONE_VERIFY_TTL": "120", "PHONE_VERIFY_MAX_ATTEMPTS": "2"}
     settings = Settings.from_mapping({"ttl": 90, "max_attempts": None, "allowed_regions": ["IR"]}, environ)
@@ -103,6 +116,12 @@ def test_mapping_wins_over_the_environment() -> None:
         ({"voice": "sandbox://127.0.0.1:8025"}, "does not carry voice"),
         ({"sms": "amoot://T@default?name=a amoot://U@default?name=a"}, "two drivers are named 'a'"),
         ({"sms": "amoot://T@default?name=A/B"}, "option 'name'"),
+        ({"next_channel_after": 9}, "PHONE_VERIFY_NEXT_CHANNEL_AFTER must be 0 (off) or from 10 to 600 seconds"),
+        ({"next_channel_after": "601"}, "PHONE_VERIFY_NEXT_CHANNEL_AFTER must be 0 (off) or from 10 to 600 seconds"),
+        ({"next_channel_after": -1}, "PHONE_VERIFY_NEXT_CHANNEL_AFTER must be 0 (off) or from 10 to 600 seconds"),
+        ({"next_channel_after": "soon"}, "PHONE_VERIFY_NEXT_CHANNEL_AFTER must be a whole number"),
+        ({"next_channel_sends_by_itself": "maybe"}, "PHONE_VERIFY_NEXT_CHANNEL_SENDS_BY_ITSELF must be True or False"),
+        ({"next_channel_sends_by_itself": True}, "SENDS_BY_ITSELF needs PHONE_VERIFY_NEXT_CHANNEL_AFTER"),
         ({"purposes": "payout:closed"}, "payout:length=8;ttl=120"),
         ({"purposes": "payout:"}, "payout:length=8;ttl=120"),
         ({"purposes": "payout:length=8;length=6"}, "payout:length=8;ttl=120"),
@@ -219,7 +238,7 @@ def test_missing_package_is_named_with_its_extra(package: str, store: str, extra
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 47
+    assert len(KNOWN) == len(set(KNOWN)) == 49
 
 
 def test_framework_keys_meet_the_same_rules() -> None:

@@ -67,6 +67,17 @@ def test_brand_settings_reach_the_page(visitor: Browser, configure: Configure) -
     assert "--pv-accent: #5b21b6" in visitor.get(style).text
 
 
+def test_next_channel_is_offered_first_once_it_is_due(visitor: Browser, network: Network, configure: Configure) -> None:
+    configure(sms="console://", telegram="sandbox://127.0.0.1:8025", next_channel_after=30)
+    visitor.post_form(LOGIN, phone=PHONE, channel="sms")
+    assert 'data-pv-next="30" hidden>' in visitor.get(CODE).text
+    network.clock.move(30)
+    page = visitor.get(CODE).text
+    after_form = page[page.index('name="code"') :]
+    assert 'data-pv-next="0">' in after_form
+    assert after_form.index('name="channel" value="telegram"') < after_form.index("<details")
+
+
 def test_last_channel_is_preselected_on_a_trusted_device(
     visitor: Browser, network: Network, configure: Configure
 ) -> None:

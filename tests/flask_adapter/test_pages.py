@@ -49,6 +49,18 @@ def test_brand_settings_reach_the_page() -> None:
     assert "--pv-accent: #5b21b6" in client.get("/phone/static/brand.css").text
 
 
+def test_next_channel_is_offered_first_once_it_is_due() -> None:
+    made = make(PHONE_VERIFY_TELEGRAM="sandbox://127.0.0.1:8025", PHONE_VERIFY_NEXT_CHANNEL_AFTER=30)
+    client = made.app.test_client()
+    submit(client, "/phone/login/", phone=PHONE, channel="sms")
+    assert 'data-pv-next="30" hidden>' in client.get("/phone/code/").text
+    made.clock.move(30)
+    page = client.get("/phone/code/").text
+    after_form = page[page.index('name="code"') :]
+    assert 'data-pv-next="0">' in after_form
+    assert after_form.index('name="channel" value="telegram"') < after_form.index("<details")
+
+
 def test_last_channel_is_preselected_on_a_trusted_device() -> None:
     made = make(PHONE_VERIFY_TELEGRAM="sandbox://127.0.0.1:8025", PHONE_VERIFY_CHANNELS="telegram,sms")
     client = made.app.test_client()

@@ -172,6 +172,23 @@
 
   // Show the typed digits of a flash call at their places in the calling number.
   const code = first("#pv-code");
+
+  // What was typed before the page sent on another channel by itself. In this tab only, until this page has read it.
+  const TYPED = "pv-typed";
+  const kept = (action) => {
+    try {
+      return action(sessionStorage);
+    } catch {
+      return null; // The browser keeps nothing for this site.
+    }
+  };
+  const verification = code?.form?.elements.verification?.value;
+  const [typedFor, typed] = (kept((storage) => storage.getItem(TYPED)) ?? "").split("\n");
+  kept((storage) => storage.removeItem(TYPED));
+  if (code && typedFor === verification && !code.value) {
+    code.value = typed ?? "";
+  }
+
   const places = document.querySelectorAll("[data-pv-place]");
   if (code && places.length) {
     const fill = () => {
@@ -210,6 +227,52 @@
       }
     };
     code.addEventListener("input", submitFull);
+  }
+
+  // Offer the next channel once the code is late. If the site wants so, send on it: once, to a visitor who sees the
+  // page and is not typing.
+  const TYPING = 10000;
+  const offer = first("[data-pv-next]");
+  if (offer) {
+    const form = offer.querySelector("form");
+    const { verification: id, channel } = form.elements;
+    const taken = `pv-taken ${id.value} ${channel.value}`;
+    let typedAt = -Infinity;
+    code?.addEventListener("input", () => (typedAt = Date.now()));
+    const sendByItself = () => {
+      const take = () => {
+        if (leaving || document.hidden || !navigator.onLine || Date.now() - typedAt < TYPING) {
+          return;
+        }
+        clearInterval(beat);
+        document.removeEventListener("visibilitychange", take);
+        // A refused send shows the page again with the same offer. Where that cannot be noted, the visitor presses.
+        const isFirst = kept((storage) => {
+          const before = storage.getItem(taken);
+          storage.setItem(taken, "1");
+          return before === null;
+        });
+        if (isFirst) {
+          if (code?.value) {
+            kept((storage) => storage.setItem(TYPED, `${id.value}\n${code.value}`));
+          }
+          form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "by_itself", value: "1" }));
+          form.requestSubmit();
+        }
+      };
+      const beat = setInterval(take, 1000);
+      document.addEventListener("visibilitychange", take);
+      take();
+    };
+    countDown(Number(offer.dataset.pvNext), () => {}, () => {
+      if (offer.hidden) {
+        offer.hidden = false;
+        say(offer.dataset.pvSay);
+      }
+      if ("pvByItself" in offer.dataset) {
+        sendByItself();
+      }
+    });
   }
 
   // The message has the focus after an error; typing continues in the field.
