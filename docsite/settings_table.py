@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 
-from phone_verify.config.settings import CHANNEL_NAMES, KNOWN, Settings
+from phone_verify.config.settings import BRAND_FIELDS, CHANNEL_NAMES, KNOWN, Settings
 from phone_verify.policy import COUNTS, RANGES, Policy
 from phone_verify_django.app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED
 
@@ -193,7 +193,8 @@ def _defaults() -> Mapping[str, object]:
     settings = Settings.from_mapping({})
     policy = {field.name: getattr(settings.policy, field.name) for field in fields(Policy)}
     own = {field.name: getattr(settings, field.name) for field in fields(Settings)}
-    return {**own, **policy, "purposes": ()}
+    brand = {name: getattr(settings.brand, field) for name, field in BRAND_FIELDS.items()}
+    return {**own, **policy, **brand, "purposes": ()}
 
 
 def _type(name: str, meaning: Meaning, default: object) -> str:
