@@ -569,7 +569,7 @@ class StorePromises(StoreCase):
         order = opening()
         self.open(store, clock, id=order.id)
         late = attachment(order, generation=2, sends=2, reference="slow")
-        # Both resends got the same generation; the number of the send shows which came last.
+        # The number of the send shows which came last, whatever its generation.
         last = attachment(order, generation=2, sends=3, code_digest=b"2" * 32)
         newer = run(store.attach(order.id, last, clock()))
         assert run(store.attach(order.id, late, clock())) == newer
@@ -839,6 +839,13 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(order.id, clock())))
         assert found.open
         assert run(store.settle(order.id, Status.EXPIRED, clock(), 2)) is True
+
+    def test_report_of_a_call_spares_an_order_in_flight(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        clock.move(61)
+        assert isinstance(self.reopen(store, clock, record), Verification)
+        assert run(store.settle(record.id, Status.EXPIRED, clock(), record.generation)) is False
+        assert run(store.settle(record.id, Status.CANCELLED, clock())) is True
 
     def test_record_has_the_failures_of_phone_and_purpose(self, store: Store, clock: ManualClock) -> None:
         first, other = self.open(store, clock), self.open(store, clock, budget=Budget.SECOND_FACTOR)

@@ -28,11 +28,13 @@ from .harness import (
     PHONE,
     REFUSED,
     SMS,
+    TELEGRAM,
     Caller,
     DeafCaller,
     Driver,
     Harness,
     Remote,
+    chat,
     flash,
     sms,
     webhook,
@@ -97,6 +99,25 @@ def test_expired_line_leaves_the_code_open(first: Channel) -> None:
     state = harness.verifier.poll(id, secret)
     assert state.verification is not None
     assert state.verification.open
+    assert harness.verifier.check(id, secret, written.codes[0]).ok
+
+
+def test_poll_spares_a_code_whose_receipt_is_on_its_way() -> None:
+    written = sms()
+    harness = Harness(written, lines(Sighting(CallState.EXPIRED)))
+    id, secret = harness.begun(CALL)
+    written.on_start = lambda: harness.verifier.poll(id, secret)
+    assert harness.verifier.resend(id, secret, channel=SMS).ok
+    assert harness.verifier.check(id, secret, written.codes[0]).ok
+
+
+def test_concurrent_orders_of_two_channels_have_separate_codes() -> None:
+    slow, written = chat(), sms()
+    harness = Harness(slow, written, lines())
+    id, secret = harness.begun(CALL)
+    slow.on_start = lambda: harness.verifier.resend(id, secret, channel=SMS)
+    assert harness.verifier.resend(id, secret, channel=TELEGRAM).ok
+    assert harness.verifier.check(id, secret, slow.codes[0]).reason is Reason.WRONG_CODE, "the later SMS replaced it"
     assert harness.verifier.check(id, secret, written.codes[0]).ok
 
 
