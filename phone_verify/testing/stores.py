@@ -707,7 +707,7 @@ class StorePromises(StoreCase):
         assert served_by(spent.record) == (Channel.SMS, "fake")
         event = IncomingCall(reference, None if reference else LINE, PHONE)
         assert self.call(store, clock, record, event, "caller") is None, "closed by the code"
-        clock.move(LINE_REST.total_seconds())
+        clock.move(PAIR_REST.total_seconds())
         record = self.open_both(store, clock, code_first=code_first)
         assert self.call(store, clock, record, event) is None, "the driver of the code"
         called = self.call(store, clock, record, event, "caller")
@@ -763,6 +763,7 @@ class StorePromises(StoreCase):
         record, rest = self.open_both(store, clock), LINE_REST
         if ended == "code":
             self.spend(store, clock, record, RIGHT)
+            rest = PAIR_REST
         elif ended == "call":
             self.call(store, clock, record, IncomingCall(None, LINE, PHONE), "caller")
             rest = PAIR_REST
@@ -839,6 +840,22 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(order.id, clock())))
         assert found.open
         assert run(store.settle(order.id, Status.EXPIRED, clock(), 2)) is True
+
+    def test_pair_rests_after_the_code_beside_it_verified(self, store: Store, clock: ManualClock) -> None:
+        def starts(**changes: Any) -> bool:
+            order = opening(plan=CALL, binding=OTHER_BINDING)
+            run(store.open(order, [], LIMITS, clock()))
+            attached = run(store.attach(order.id, attachment(order, line=LINE, **changes), clock()))
+            run(store.settle(order.id, Status.CANCELLED, clock()))
+            return isinstance(attached, Verification)
+
+        record = self.open_both(store, clock, code_first=True)
+        assert self.verified(self.spend(store, clock, record, RIGHT))
+        clock.move(LINE_REST.total_seconds())
+        assert not starts(), "a call that was made as well would prove it"
+        assert starts(shown=[record.binding])
+        clock.move((PAIR_REST - LINE_REST).total_seconds())
+        assert starts()
 
     def test_report_of_a_call_spares_an_order_in_flight(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)

@@ -111,6 +111,16 @@ def test_poll_spares_a_code_whose_receipt_is_on_its_way() -> None:
     assert harness.verifier.check(id, secret, written.codes[0]).ok
 
 
+def test_repeated_webhook_proves_no_claim_after_the_code() -> None:
+    written, deaf = sms(), DeafCaller(Receipt("1", line=LINE), Receipt("2", line=LINE))
+    harness, id, secret = both(written, deaf, CALL)
+    assert harness.verifier.check(id, secret, written.codes[0]).ok
+    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164))
+    harness.clock.move(61)
+    assert harness.start(CALL).reason is Reason.CHANNEL_UNAVAILABLE
+    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164))
+
+
 def test_concurrent_orders_of_two_channels_have_separate_codes() -> None:
     slow, written = chat(), sms()
     harness = Harness(slow, written, lines())
