@@ -233,7 +233,8 @@ class Delivery:
         )
         first = not again and planned.code_source is record.code_source and planned.code_source is not CodeSource.LOCAL
         key_id = record.key_id if repeated else keyring.key_id
-        generation = record.generation if repeated or first else record.generation + 1
+        # By the number of the send: a concurrent order of another channel never gets the same one.
+        generation = record.generation if repeated or first else record.sends + 1
         if planned.code_source is not CodeSource.LOCAL or planned.code_length is None:
             return Code(planned, key_id, generation)
         text = self.planner.code(

@@ -402,9 +402,13 @@ def settle(
     """Return the record closed as `status`, or None if it does not exist or is not open.
 
     Only one caller gets it. `generation` is set for a provider's response about a claim: it closes
-    the record only if the claim has not been replaced, and no code is live.
+    the record only if the claim has not been replaced, no code is live, and no later order waits for
+    its receipt.
     """
-    if record is None or (generation is not None and (record.generation != generation or record.has_code)):
+    if record is None:
+        return None
+    kept = record.generation != generation or record.has_code or record.acked_send < record.sends
+    if generation is not None and kept:
         return None
     record = with_changes(record, read_at=now)
     if not may_move(record.state, status):

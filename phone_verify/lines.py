@@ -95,11 +95,11 @@ def holds_line(
     """Return whether this record keeps the claim of the same phone from getting the line.
 
     An open claim does; one that held it within the last minute, unless its binding was presented;
-    and one that a call without a reference verified within the last ten minutes, unless it is the
-    same browser or user. Codes that are held back until the phone calls share their lines with each
-    other, but not with claims: a call made to receive a code must not verify another client's claim.
-    `code_source` is that of the claim's order. `presented` is whether the claim's client presented
-    the record's binding.
+    and one that a call without a reference verified within the last ten minutes, or a code beside it
+    (a call may have been made as well), unless it is the same browser or user. Codes that are held
+    back until the phone calls share their lines with each other, but not with claims: a call made
+    to receive a code must not verify another client's claim. `code_source` is that of the claim's
+    order. `presented` is whether the claim's client presented the record's binding.
     """
     claim_held = claim_of(record)
     same, claimed = line in lines_of(record), claim_held is not None and claim_held.line == line
@@ -112,7 +112,8 @@ def holds_line(
         # an open claim holds its line even for the same client: one call must not verify two claims
         return True
     ended = record.closed_at or record.expires_at
-    if record.by_pair and claimed and now < ended + PAIR_REST:
+    code_first = record.status is Status.VERIFIED and record.has_code and not record.by_call
+    if (record.by_pair or code_first) and claimed and now < ended + PAIR_REST:
         same_user = bool(claim.subject) and claim.subject == record.subject
         return not (claim.trusted or same_user or presented)
     given_up = [ended] if same else []

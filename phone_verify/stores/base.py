@@ -118,7 +118,8 @@ class Store(Protocol):
         """Close an open record and return True to exactly one caller. Closing as verified clears
         the failures.
 
-        If `generation` is given, only a record of that generation without a code is closed.
+        If `generation` is given, only a record of that generation is closed, without a code and
+        without a later order that waits for its receipt.
         """
         ...
 

@@ -569,7 +569,7 @@ class StorePromises(StoreCase):
         order = opening()
         self.open(store, clock, id=order.id)
         late = attachment(order, generation=2, sends=2, reference="slow")
-        # Both resends got the same generation; the number of the send shows which came last.
+        # The number of the send shows which came last, whatever its generation.
         last = attachment(order, generation=2, sends=3, code_digest=b"2" * 32)
         newer = run(store.attach(order.id, last, clock()))
         assert run(store.attach(order.id, late, clock())) == newer
@@ -707,7 +707,7 @@ class StorePromises(StoreCase):
         assert served_by(spent.record) == (Channel.SMS, "fake")
         event = IncomingCall(reference, None if reference else LINE, PHONE)
         assert self.call(store, clock, record, event, "caller") is None, "closed by the code"
-        clock.move(LINE_REST.total_seconds())
+        clock.move(PAIR_REST.total_seconds())
         record = self.open_both(store, clock, code_first=code_first)
         assert self.call(store, clock, record, event) is None, "the driver of the code"
         called = self.call(store, clock, record, event, "caller")
@@ -763,6 +763,7 @@ class StorePromises(StoreCase):
         record, rest = self.open_both(store, clock), LINE_REST
         if ended == "code":
             self.spend(store, clock, record, RIGHT)
+            rest = PAIR_REST
         elif ended == "call":
             self.call(store, clock, record, IncomingCall(None, LINE, PHONE), "caller")
             rest = PAIR_REST
@@ -839,6 +840,29 @@ class StorePromises(StoreCase):
         assert (found := run(store.get(order.id, clock())))
         assert found.open
         assert run(store.settle(order.id, Status.EXPIRED, clock(), 2)) is True
+
+    def test_pair_rests_after_the_code_beside_it_verified(self, store: Store, clock: ManualClock) -> None:
+        def starts(**changes: Any) -> bool:
+            order = opening(plan=CALL, binding=OTHER_BINDING)
+            run(store.open(order, [], LIMITS, clock()))
+            attached = run(store.attach(order.id, attachment(order, line=LINE, **changes), clock()))
+            run(store.settle(order.id, Status.CANCELLED, clock()))
+            return isinstance(attached, Verification)
+
+        record = self.open_both(store, clock, code_first=True)
+        assert self.verified(self.spend(store, clock, record, RIGHT))
+        clock.move(LINE_REST.total_seconds())
+        assert not starts(), "a call that was made as well would prove it"
+        assert starts(shown=[record.binding])
+        clock.move((PAIR_REST - LINE_REST).total_seconds())
+        assert starts()
+
+    def test_report_of_a_call_spares_an_order_in_flight(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        clock.move(61)
+        assert isinstance(self.reopen(store, clock, record), Verification)
+        assert run(store.settle(record.id, Status.EXPIRED, clock(), record.generation)) is False
+        assert run(store.settle(record.id, Status.CANCELLED, clock())) is True
 
     def test_record_has_the_failures_of_phone_and_purpose(self, store: Store, clock: ManualClock) -> None:
         first, other = self.open(store, clock), self.open(store, clock, budget=Budget.SECOND_FACTOR)

@@ -28,11 +28,13 @@ from .harness import (
     PHONE,
     REFUSED,
     SMS,
+    TELEGRAM,
     Caller,
     DeafCaller,
     Driver,
     Harness,
     Remote,
+    chat,
     flash,
     sms,
     webhook,
@@ -97,6 +99,35 @@ def test_expired_line_leaves_the_code_open(first: Channel) -> None:
     state = harness.verifier.poll(id, secret)
     assert state.verification is not None
     assert state.verification.open
+    assert harness.verifier.check(id, secret, written.codes[0]).ok
+
+
+def test_poll_spares_a_code_whose_receipt_is_on_its_way() -> None:
+    written = sms()
+    harness = Harness(written, lines(Sighting(CallState.EXPIRED)))
+    id, secret = harness.begun(CALL)
+    written.on_start = lambda: harness.verifier.poll(id, secret)
+    assert harness.verifier.resend(id, secret, channel=SMS).ok
+    assert harness.verifier.check(id, secret, written.codes[0]).ok
+
+
+def test_repeated_webhook_proves_no_claim_after_the_code() -> None:
+    written, deaf = sms(), DeafCaller(Receipt("1", line=LINE), Receipt("2", line=LINE))
+    harness, id, secret = both(written, deaf, CALL)
+    assert harness.verifier.check(id, secret, written.codes[0]).ok
+    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164))
+    harness.clock.move(61)
+    assert harness.start(CALL).reason is Reason.CHANNEL_UNAVAILABLE
+    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164))
+
+
+def test_concurrent_orders_of_two_channels_have_separate_codes() -> None:
+    slow, written = chat(), sms()
+    harness = Harness(slow, written, lines())
+    id, secret = harness.begun(CALL)
+    slow.on_start = lambda: harness.verifier.resend(id, secret, channel=SMS)
+    assert harness.verifier.resend(id, secret, channel=TELEGRAM).ok
+    assert harness.verifier.check(id, secret, slow.codes[0]).reason is Reason.WRONG_CODE, "the later SMS replaced it"
     assert harness.verifier.check(id, secret, written.codes[0]).ok
 
 

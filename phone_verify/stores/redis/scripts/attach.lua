@@ -42,7 +42,8 @@ if line ~= '' then
       return true
     end
     local ended_at = sibling.closed_at ~= '' and sibling.closed_at or sibling.expires_at
-    if claimed and sibling.by_pair ~= '' and now < ended_at + PAIR_REST then
+    local code_first = sibling.status == 'verified' and has_code(sibling) and sibling.by_call == ''
+    if claimed and (sibling.by_pair ~= '' or code_first) and now < ended_at + PAIR_REST then
       -- The provider may repeat its webhook, which would prove this claim too.
       local same_user = record.subject ~= '' and record.subject == sibling.subject
       return not (record.trusted ~= '' or same_user or shown[sibling.binding])
