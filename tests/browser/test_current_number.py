@@ -39,7 +39,7 @@ def test_current_number_is_confirmed_and_changed(page: Any, site: str, stage: St
     confirm(page, stage.code(phone))
     page.wait_for_url("**/phone/verify/")
     assert page.get_by_role("status").inner_text() == "Your number is verified."
-    assert page.locator("form").count() == 0
+    assert page.locator("[data-pv-form]").count() == 0
     page.get_by_role("link", name="Continue").click()
     page.wait_for_url(f"{site}/")
     page.goto(f"{site}/phone/verify/")

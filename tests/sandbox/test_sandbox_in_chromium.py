@@ -19,7 +19,7 @@ SCENARIO = """
 faults:
   - {provider: amoot, malformed: html}
 handsets:
-  - {phone: +79000000000, dials_after: 2, hidden: true}
+  - {phone: "+79000000000", dials_after: 2, hidden: true}
 """
 
 
