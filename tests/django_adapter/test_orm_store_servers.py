@@ -293,7 +293,7 @@ def test_purge_runs_in_small_transactions(store: OrmStore, clock: ManualClock, m
         run(store.open(opening(PhoneNumber(f"+9891200{n:05}")), [], LIMITS, clock()))
     clock.move(3 * RETENTION.total_seconds())
     taken: list[int] = []
-    take = store._transactions.take
-    monkeypatch.setattr(store._transactions, "take", lambda *arguments: taken.append(n := take(*arguments)) or n)
+    run_step = store._transactions.run
+    monkeypatch.setattr(store._transactions, "run", lambda *given: taken.append(n := run_step(*given)) or n)
     assert run(store.purge(12, clock())) == 12
     assert taken == [3, 3, 3, 1, 2]

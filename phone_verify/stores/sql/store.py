@@ -11,7 +11,7 @@ from ..base import RETENTION
 from ..rows.verbs import RowStore
 from .engine import engine_of
 from .schema import Schema
-from .transactions import EngineTurns
+from .transactions import EngineTransactionRunner
 from .writes import EngineWrites
 
 
@@ -28,7 +28,9 @@ class SqlStore(RowStore):
     """
 
     def __init__(self, engine: sa.Engine, *, keep: timedelta = RETENTION, create_tables: bool = True) -> None:
-        self._transactions: EngineTurns = EngineTurns(engine, Schema(engine).ready if create_tables else lambda: None)
+        self._transactions: EngineTransactionRunner = EngineTransactionRunner(
+            engine, Schema(engine).ready if create_tables else lambda: None
+        )
         super().__init__(self._transactions, lambda: EngineWrites(engine.dialect), keep)
 
     @classmethod

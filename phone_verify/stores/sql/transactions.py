@@ -26,7 +26,7 @@ T = TypeVar("T")
 _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ COMMITTED"}
 
 
-class EngineTurns:
+class EngineTransactionRunner:
     """Runs steps on the connections of one engine; `prepare` is called before the first."""
 
     def __init__(self, engine: sa.Engine, prepare: Callable[[], None]) -> None:
@@ -155,11 +155,11 @@ class _NotDone(Exception):  # noqa: N818 - it references the error
         self.error = error
 
 
-_all: weakref.WeakSet[EngineTurns] = weakref.WeakSet()
+_all: weakref.WeakSet[EngineTransactionRunner] = weakref.WeakSet()
 _inherited: list[sa.Pool] = []
 
 
-def _each(act: Callable[[EngineTurns], None]) -> Callable[[], None]:
+def _each(act: Callable[[EngineTransactionRunner], None]) -> Callable[[], None]:
     def act_on_each() -> None:
         for transactions in list(_all):
             act(transactions)
@@ -171,7 +171,7 @@ def _each(act: Callable[[EngineTurns], None]) -> Callable[[], None]:
 def _watch_forks() -> None:
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(
-            before=_each(EngineTurns.before_fork),
-            after_in_parent=_each(EngineTurns.after_fork_in_parent),
-            after_in_child=_each(EngineTurns.after_fork_in_child),
+            before=_each(EngineTransactionRunner.before_fork),
+            after_in_parent=_each(EngineTransactionRunner.after_fork_in_parent),
+            after_in_child=_each(EngineTransactionRunner.after_fork_in_child),
         )
