@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,8 +35,8 @@ def console(*, stderr: bool = False, color: bool = True) -> Console:
     from rich.console import Console
 
     # Without colours, rich still writes bold and dim: NO_COLOR means no escape code at all.
-    system = "auto" if color and not os.environ.get("NO_COLOR") else None
-    return Console(stderr=stderr, color_system=system, highlight=False, markup=False, emoji=False)  # type: ignore[arg-type]
+    system: Literal["auto"] | None = "auto" if color and not os.environ.get("NO_COLOR") else None
+    return Console(stderr=stderr, color_system=system, highlight=False, markup=False, emoji=False)
 
 
 def say(text: str, mark: Mark | None = None, *, stderr: bool = False, on: Console | None = None) -> None:

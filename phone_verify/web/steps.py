@@ -87,6 +87,10 @@ def number_in_full(call: ApiRequest, record: Verification) -> str:
 def begin(
     site: Site, call: ApiRequest, phone: PhoneNumber, purpose: str, channel: Channel | None, next: str, back: Message
 ) -> Redirect:
+    """Start a verification and lead to its page; one of this session that is open for the number is kept.
+
+    A refused start leads to the page of `back`, with the reason. Raises `StoreError`.
+    """
     texts, held = call.texts, held_pairs(call)
     live = site.verifier.find_open(phone, purpose, held)
     if live is not None and channel in (None, live.channel):
