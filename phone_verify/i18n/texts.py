@@ -362,10 +362,12 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
         whole = texts.message(code, life, site_name)
         if channel is not Channel.SMS:
             return whole
-        names = (site_name, "") if host else (site_name,)
         end = f"\n\n@{host} #{code}" if host else ""
-        messages = [text + end for text in (whole, *(texts.short_message(code, name) for name in names))]
-        return next((text for text in messages if segments(text).count == 1), messages[0])
+        if segments(whole + end).count == 1:
+            return whole + end
+        names = (site_name, "") if host else (site_name,)
+        shorter = (texts.short_message(code, name) + end for name in names)
+        return next((text for text in shorter if segments(text).count == 1), whole + end)
 
     return write
 
