@@ -30,7 +30,11 @@ docs: .venv/bin/pip  ## the documentation site, strictly, in build/docs/site
 ci:  ## everything, from nothing
 	.ci/run
 
+migrations: .venv/bin/pip  ## new initial migrations, only before the first release
+	$(PIP) -e '.[test,lint]'
+	.venv/bin/python .ci/write_migrations.py
+
 matrix:  ## the Django tests on every Django, Python and database
 	.ci/matrix
 
-.PHONY: demo test test-all lint docs ci matrix
+.PHONY: demo test test-all lint docs ci migrations matrix

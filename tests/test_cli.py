@@ -202,7 +202,7 @@ def test_demo_shows_the_admin_to_its_staff(running_demo: tuple[Demo, list[str]])
     staff = Browser(HttpCarrier(demo.site_urls["django"]))
     answer = staff.post_form("/admin/login/", username="staff", password=demo.staff_password, next="/admin/")
     assert (answer.status, answer.location) == (302, "/admin/")
-    assert "/admin/phone_verify/verificationrow/" in staff.get("/admin/").text
+    assert "/admin/phone_verify_django/verificationrow/" in staff.get("/admin/").text
     assert staff.get("/static/admin/css/base.css").status == 200
 
 

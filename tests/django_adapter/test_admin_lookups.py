@@ -18,8 +18,8 @@ from phone_verify_django.site import current_site
 from .conftest import PHONE, Network
 
 OTHER = "+989120000001"
-VERIFICATIONS = "/admin/phone_verify/verificationrow/"
-PHONES = "/admin/phone_verify/verifiedphone/"
+VERIFICATIONS = "/admin/phone_verify_django/verificationrow/"
+PHONES = "/admin/phone_verify_django/verifiedphone/"
 DEVICES = "/admin/phone_verify_otp/phonedevice/"
 LISTS = (VERIFICATIONS, PHONES, DEVICES)
 USERS = "/admin/auth/user/"
@@ -193,8 +193,8 @@ def test_popups_refer_to_rows_by_their_keys(clerk: Client, victim: User, place: 
 @pytest.mark.parametrize(
     ("app", "model", "field", "status"),
     [
-        ("phone_verify", "verifiedphone", "phone", 403),
-        ("phone_verify", "verifiedphone", "user", 200),
+        ("phone_verify_django", "verifiedphone", "phone", 403),
+        ("phone_verify_django", "verifiedphone", "user", 200),
         ("phone_verify_otp", "phonedevice", "user", 200),
     ],
 )
