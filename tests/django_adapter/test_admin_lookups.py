@@ -84,11 +84,11 @@ def read_out(browser: Client, place: str, lookup: str) -> tuple[str, set[int]]:
         *((place, "phone") for place in LISTS),
         (PHONES, "signs_in__startswith"),
         (PHONES, "user__verified_phones__phone__startswith"),
-        (PHONES, "user__phonedevice__phone__startswith"),
+        (PHONES, "user__phone_verify_devices__phone__startswith"),
         (DEVICES, "user__verified_phones__phone__startswith"),
         (USERS, "verified_phones__phone__startswith"),
         (USERS, "verified_phones__login_phone__startswith"),
-        (USERS, "phonedevice__phone__startswith"),
+        (USERS, "phone_verify_devices__phone__startswith"),
     ],
 )
 def test_lookups_reveal_no_number(clerk: Client, victim: User, place: str, lookup: str) -> None:

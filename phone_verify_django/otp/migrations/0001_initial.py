@@ -62,6 +62,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         help_text="The user that this device belongs to.",
                         on_delete=django.db.models.deletion.CASCADE,
+                        related_name="phone_verify_devices",
                         to=settings.AUTH_USER_MODEL,
                     ),
                 ),
