@@ -32,8 +32,8 @@ from .site import current_site
 from .view_rules import outside_transactions
 
 _OPEN = (Status.PENDING, Status.SENT)
-_SEND, _CHANGE = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
-_SET_PRIMARY = "phone_verify.change_verifiedphone"
+_SEND, _CHANGE = "phone_verify_django.add_verificationrow", "phone_verify_django.change_verificationrow"
+_SET_PRIMARY = "phone_verify_django.change_verifiedphone"
 
 
 class _NumberSearchAdmin(MaskedAdmin):

@@ -8,10 +8,14 @@ from django.utils.translation import gettext_lazy as _
 
 
 class PhoneVerifyConfig(AppConfig):
-    """`phone_verify_django`; its tables and namespaces are named `phone_verify`."""
+    """`phone_verify_django`; its label, and so its tables and permissions, have this name too.
+
+    `phone_verify` is the label of another package, django-phone-verify, and may be in the history
+    of a site's migrations.
+    """
 
     name = "phone_verify_django"
-    label = "phone_verify"
+    label = "phone_verify_django"
     verbose_name = _("Phone verification")
     default_auto_field = "django.db.models.BigAutoField"
 

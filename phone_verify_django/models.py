@@ -33,18 +33,19 @@ class VerifiedPhone(models.Model):
     class Meta:
         verbose_name = _("verified phone")
         verbose_name_plural = _("verified phones")
-        indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
+        indexes = (models.Index(fields=["phone"], name="phone_verify_django_phone"),)
         constraints = (
             # Not `unique`, which on PostgreSQL creates a second index for LIKE.
-            models.UniqueConstraint(fields=["login_phone"], name="phone_verify_one_signs_in"),
-            models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_once"),
-            models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_one_primary"),
+            models.UniqueConstraint(fields=["login_phone"], name="phone_verify_django_one_signs_in"),
+            models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_django_once"),
+            models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_django_one_primary"),
             models.CheckConstraint(
-                condition=models.Q(is_primary=True) | models.Q(is_primary=None), name="phone_verify_primary_or_null"
+                condition=models.Q(is_primary=True) | models.Q(is_primary=None),
+                name="phone_verify_django_primary_or_null",
             ),
             models.CheckConstraint(
                 condition=models.Q(login_phone=models.F("phone")) | models.Q(login_phone=None),
-                name="phone_verify_signs_in",
+                name="phone_verify_django_signs_in",
             ),
         )
 
@@ -130,7 +131,7 @@ class VerificationRow(models.Model):
         verbose_name = _("verification")
         verbose_name_plural = _("verifications")
         # Not `db_index`, which on PostgreSQL creates a second index for LIKE.
-        indexes = (models.Index(fields=["tag"], name="phone_verify_verification_tag"),)
+        indexes = (models.Index(fields=["tag"], name="phone_verify_django_tag"),)
 
     def __str__(self) -> str:
         channel, state = admin_display.CHANNELS.get(self.channel, self.channel), admin_display.STATES[self.status]

@@ -66,6 +66,16 @@ def test_sound_site_has_no_errors() -> None:
     assert any(each.level is Level.OK and "SMS by amoot" in each.says for each in findings)
 
 
+def test_packages_with_the_same_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tmp_path / "phonenumberslite-9.0.1.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: phonenumberslite\nVersion: 9.0.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (finding,) = [each for each in examined() if each.id == "PV901"]
+    assert "phonenumberslite 9.0.1" in finding.says
+    assert "pip uninstall phonenumberslite" in finding.advice
+
+
 @pytest.mark.parametrize(("change", "level", "setting", "words"), [
     ({"sms": None}, Level.ERROR, "", ["No channel is configured", "PHONE_VERIFY_SMS=console://"]),
     ({"sms": "amoot://x"}, Level.ERROR, "SMS", ["credentials", "PHONE_VERIFY_SMS=amoot://TOKEN@default"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db import models
@@ -56,6 +57,13 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     for wrong answers apply in addition to django-otp's cool-down and throttling.
     """
 
+    # With a name of ours for the way back: django-two-factor-auth has a model `PhoneDevice` too.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="phone_verify_devices",
+        help_text=Device._meta.get_field("user").help_text,
+    )
     phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
     challenges = models.JSONField(blank=True, default=list, editable=False)
 

@@ -11,7 +11,7 @@ import click
 from ...doctor import Level, Report, examine, read_ids
 from ...errors import ConfigurationError
 from ...transports.blocking import BlockingTransport
-from ..output import STYLES, Mark, console, examples, working
+from ..output import STYLES, Mark, console, examples, styled, working
 from ..site_loader import SiteTarget, of_a_site
 
 _MARKS = {Level.ERROR: Mark.ERROR, Level.WARNING: Mark.WARNING, Level.NOTE: Mark.NOTE, Level.OK: Mark.OK}
@@ -61,9 +61,7 @@ def doctor(
 
 
 def _show(report: Report) -> None:
-    from rich.text import Text
-
     screen = console()
     for line in report.lines(screen.width):
         style = f"bold {STYLES[_MARKS[line.level]]}" if line.level else ""
-        screen.print(Text.assemble((line.head, style), line.text), soft_wrap=True)
+        screen.print(styled(line.head, style, line.text), soft_wrap=True)
