@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import phone_verify
 
@@ -122,3 +123,14 @@ def test_module_runs_as_a_program(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert phone_verify.__version__ in done.stdout
+
+
+@pytest.mark.parametrize("name", ["bug", "feature"])
+def test_issue_form_asks_for_no_secret(name: str) -> None:
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml").read_text("utf-8"))
+    assert {"name", "description", "labels", "body"} == form.keys()
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert all(field["type"] in ("textarea", "input") and field["attributes"]["label"] for field in fields)
+    if name == "bug":
+        assert "SECURITY.md" in form["body"][0]["attributes"]["value"]
