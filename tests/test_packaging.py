@@ -106,6 +106,12 @@ def test_extra_all_contains_every_extra() -> None:
     assert included("all") == extras.keys()
 
 
+def test_page_lists_every_extra() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| ", (ROOT / "docs" / "versions.md").read_text("utf-8"), re.MULTILINE)
+    extras = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(extras) == sorted(PROJECT["project"]["optional-dependencies"])
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_install_what_exists(name: str) -> None:
     """A group needs pip 25.1, which a new environment may not have."""
