@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import phone_verify
 
@@ -105,6 +106,12 @@ def test_extra_all_contains_every_extra() -> None:
     assert included("all") == extras.keys()
 
 
+def test_page_lists_every_extra() -> None:
+    rows = re.findall(r"^\| (`[^|]+`) \| ", (ROOT / "docs" / "versions.md").read_text("utf-8"), re.MULTILINE)
+    extras = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(extras) == sorted(PROJECT["project"]["optional-dependencies"])
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_install_what_exists(name: str) -> None:
     """A group needs pip 25.1, which a new environment may not have."""
@@ -122,3 +129,14 @@ def test_module_runs_as_a_program(tmp_path: Path) -> None:
     done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert phone_verify.__version__ in done.stdout
+
+
+@pytest.mark.parametrize("name", ["bug", "feature"])
+def test_issue_form_asks_for_no_secret(name: str) -> None:
+    form = yaml.safe_load((ROOT / ".github" / "ISSUE_TEMPLATE" / f"{name}.yml").read_text("utf-8"))
+    assert {"name", "description", "labels", "body"} == form.keys()
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert all(field["type"] in ("textarea", "input") and field["attributes"]["label"] for field in fields)
+    if name == "bug":
+        assert "SECURITY.md" in form["body"][0]["attributes"]["value"]
