@@ -79,6 +79,7 @@ CATALOGUE: Mapping[str, str] = {
     "PV502": "`ALLOWED_REGIONS` is not set",
     "PV503": "`ALLOWED_REGIONS` names a region that no driver reaches",
     "PV504": "`ALLOWED_REGIONS` does not contain `REGION`",
+    "PV506": "`ALLOWED_REGIONS` contains some regions of a shared numbering plan only",
     "PV505": "a send limit is off",
     "PV601": "`STORE` is not set",
     "PV602": "`STORE` is invalid",
