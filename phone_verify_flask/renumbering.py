@@ -7,6 +7,7 @@ from typing import Any
 import click
 import flask_login
 from flask import current_app
+from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
 from phone_verify import PhoneNumber
@@ -17,6 +18,7 @@ _BATCH = 1000
 @click.command()
 @click.argument("column", required=False)
 @click.option("--dry-run", is_flag=True, help="Count and report, and change nothing.")
+@with_appcontext
 def renumber(column: str | None, dry_run: bool) -> None:
     """Move stored numbers of former numbering plans (Benin, Brazil, Ivory Coast, Mexico) to today's.
 

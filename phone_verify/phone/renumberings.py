@@ -35,7 +35,7 @@ RENUMBERINGS: Sequence[Renumbering] = (
     Renumbering("229", r"[2-9]\d{7}", "01", date(2024, 11, 30), _BENIN),
     # Ivory Coast: a prefix of the operator that had the range; for mobile numbers by the second
     # digit (Moov, MTN, Orange), for fixed ones by the third.
-    Renumbering("225", r"(?:0[1-3]|[4-7][0-3])\d{6}", "01", date(2021, 1, 31), _ARTCI),
+    Renumbering("225", r"(?:0[1-3]|[457][0-3])\d{6}", "01", date(2021, 1, 31), _ARTCI),
     Renumbering("225", r"[04-9][4-6]\d{6}", "05", date(2021, 1, 31), _ARTCI),
     Renumbering("225", r"(?:[04-8][7-9]|9[78])\d{6}", "07", date(2021, 1, 31), _ARTCI),
     Renumbering("225", r"2[0-3]8\d{5}", "21", date(2021, 1, 31), _ARTCI),
