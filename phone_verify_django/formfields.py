@@ -47,7 +47,7 @@ class PhoneField(forms.CharField):
 
 
 class StoredPhoneField(PhoneField):
-    """A phone number that is searched for in stored data: also one that is no longer valid."""
+    """A phone number to find in stored data, even if it has become invalid."""
 
     def _number(self, typed: str) -> PhoneNumber:
         return PhoneNumber.lookup(typed, current_site().verifier.policy.region)

@@ -74,7 +74,7 @@ def holders_of(phone: str) -> Sequence[Any]:
 
 
 def rows_of(phone: str, rows: models.QuerySet[VerifiedPhone] | None = None) -> models.QuerySet[VerifiedPhone]:
-    """Return the rows of this number; if there are none, those of the same phone before or after a renumbering."""
+    """Return the rows of this number, or else those of the same phone before or after a renumbering."""
     rows = VerifiedPhone.objects.all() if rows is None else rows
     exact, forms = rows.filter(phone=phone), PhoneNumber(phone).forms
     return rows.filter(phone__in=forms) if len(forms) > 1 and not exact.exists() else exact

@@ -35,7 +35,7 @@ class Change(StrEnum):
 def current_numbers(call: ApiRequest) -> Sequence[PhoneNumber]:
     """Return the numbers of the signed-in user in today's form, the primary one first.
 
-    Numbers that today's plan does not contain are among them; texts that are no number are not.
+    Numbers that today's plan does not contain are among them; other texts are left out.
     """
     if call.user is None:
         return []
@@ -51,7 +51,7 @@ def current_numbers(call: ApiRequest) -> Sequence[PhoneNumber]:
 def read_number(call: ApiRequest, policy: Policy, text: str, *, region: str = "", prose: bool = False) -> PhoneNumber:
     """Return the number that a visitor typed, in national form of `region`, or of the site's regions.
 
-    Users may write their own number as it is stored, also if today's plan does not contain it.
+    Users may write their current number as it is stored, even if today's plan does not contain it.
     Raises `InvalidPhoneError`.
     """
     first = region or policy.region

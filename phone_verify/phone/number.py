@@ -64,7 +64,7 @@ class PhoneNumber:
 
         Reads what `parse` reads; a mobile number in national form of the regions `also`, in the
         first that has it; and a number with its country code but without `+` (`98 912…`,
-        `0098 912…`) if it is nobody's number in national form. With `prose` also a `tel:` link, and
+        `0098 912…`) unless it is another number in national form. With `prose` also a `tel:` link, and
         a text that contains exactly one number with `+`. Raises `InvalidPhoneError`.
         """
         return _of(reading.read(text, region, also, prose=prose))
@@ -80,7 +80,7 @@ class PhoneNumber:
 
     @classmethod
     def lookup(cls, text: str, region: str | None = None) -> PhoneNumber:
-        """Return the number typed as `text` to find stored data: also one that is no longer valid.
+        """Return the number typed as `text` to find stored data, even if it has become invalid.
 
         Never send to it: use `parse` or `read` for that. Raises `InvalidPhoneError`.
         """
