@@ -47,7 +47,8 @@ MEANINGS: Mapping[str, Meaning] = {
         "the last of the secret keys",
     ),
     "region": Meaning(
-        "Region of numbers typed in national form, like `IR`, [before the allowed ones](numbers.md). Without it numbers must start with `+`.",
+        "Region of numbers typed in national form, like `IR`, [before the allowed ones](numbers.md). Without it "
+        "numbers must start with `+`.",
     ),
     "allowed_regions": Meaning(
         "Regions that are served, like `IR,RU`. A start for another region is refused, also of a "
