@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from phone_verify_django import phones, sessions
 from phone_verify_django.accounts import phone_of, phones_of, remove_phone, set_phone, sign_in
+from phone_verify_django.formfields import PhoneField
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
 from phone_verify_django.otp.models import PhoneDevice
 from phone_verify_django.signals import phone_changed
@@ -320,3 +321,24 @@ def test_command_moves_the_users_own_field(configure: Configure) -> None:
     assert names["unverified"] == "+2290197000001"
     assert names["clash"] == clash.last_name
     assert unverified.pk
+
+
+# National form.
+
+
+def test_national_form_of_every_allowed_region_is_read(configure: Configure, network: Network) -> None:
+    configure(sms="console://", region="FR", allowed_regions=["FR", "RE"])
+    assert Client().post("/phone/login/", {"phone": "0692 00 00 00"})["Location"].startswith("/phone/code/")
+    body = {"phone": "0692 00 00 01"}
+    assert Client().post("/phone/v1/verifications", body, content_type="application/json").status_code == 201
+    assert [notice.phone for notice in network.transport.notices] == ["+262692000000", "+262692000001"]
+    assert PhoneField().clean("0692 00 00 00") == "+262692000000"
+
+
+def test_regions_of_a_plan_are_not_allowed_by_themselves(configure: Configure, network: Network) -> None:
+    configure(sms="console://", region="GB", allowed_regions=["GB"])
+    body = {"phone": "07911 100000"}
+    answer = Client().post("/phone/v1/verifications", body, content_type="application/json")
+    assert (answer.status_code, answer.json()["code"], network.sent) == (403, "destination_not_allowed", 0)
+    configure(sms="console://", region="GB", allowed_regions=["GB", "GG"])
+    assert Client().post("/phone/v1/verifications", body, content_type="application/json").status_code == 201

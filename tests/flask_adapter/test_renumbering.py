@@ -17,6 +17,7 @@ from phone_verify.model import Redeemed
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify
+from phone_verify_flask.forms import PhoneForm
 from phone_verify_flask.signals import phone_changed
 from tests.core.test_renumbered import RENUMBERED
 
@@ -212,3 +213,31 @@ def test_command_without_flask_sqlalchemy_says_what_to_do() -> None:
     result = make().app.test_cli_runner().invoke(args=["phone-verify", "renumber"])
     assert result.exit_code == 1
     assert "PhoneNumber.stored(text).current.e164" in result.output
+
+
+def test_national_form_of_every_allowed_region_is_read(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, PHONE_VERIFY_REGION="FR", PHONE_VERIFY_ALLOWED_REGIONS=["FR", "RE"])
+    client = shop.app.test_client()
+    assert submit(client, "/phone/login/", phone="0692 00 00 00").status_code == 303
+    assert client.post("/phone/v1/verifications", json={"phone": "0692 00 00 01"}).status_code == 201
+    assert [notice.phone for notice in shop.made.transport.notices] == ["+262692000000", "+262692000001"]
+    with shop.app.test_request_context(method="POST", data={"phone": "0692 00 00 00"}):
+        form = PhoneForm(meta={"csrf": False})
+        assert form.validate()
+        assert form.number is not None
+        assert form.number.e164 == "+262692000000"
+
+
+def test_regions_of_a_plan_are_not_allowed_by_themselves(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, PHONE_VERIFY_REGION="GB", PHONE_VERIFY_ALLOWED_REGIONS=["GB"])
+    answer = shop.app.test_client().post("/phone/v1/verifications", json={"phone": "07911 100000"})
+    assert (answer.status_code, answer.json["code"]) == (403, "destination_not_allowed")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("spelling", ["+54 11 2000 0000", "+54 11 15 2000 0000", "+54 9 11 2000 0000"])
+def test_spellings_of_a_phone_sign_in_one_user(shop: Shop, spelling: str) -> None:
+    shop.add("+5491120000000")
+    client = shop.app.test_client()
+    submit(client, "/phone/login/", phone=spelling)
+    submit(client, "/phone/code/", code=shop.made.code)
+    assert shop.numbers == ["+5491120000000"]
