@@ -11,9 +11,9 @@ import pytest
 from phone_verify.codes import Keyring
 from phone_verify.errors import InvalidPhoneError
 from phone_verify.i18n.texts import spoken
-from phone_verify.phone import PhoneKind, PhoneNumber
+from phone_verify.phone import PhoneKind, PhoneNumber, renumbered
 from phone_verify.phone.renumbered import current_form, former_forms
-from phone_verify.phone.renumberings import RENUMBERINGS
+from phone_verify.phone.renumberings import RENUMBERINGS, Renumbering
 
 #: Obviously invented numbers: before, and today.
 RENUMBERED = [
@@ -98,6 +98,28 @@ def test_rules_are_one_to_one_and_free_no_number(rule: object) -> None:
             assert found.setdefault(new, old) == old, (old, found[new])
             assert former_forms(new) == [old]
     assert found
+
+
+def test_rule_does_not_hold_for_a_number_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the table says: the number of another subscriber is never taken for an old one."""
+    rule = Renumbering("55", r"[1-9]{2}[6-9]\d{7}", "9", date(2016, 11, 6), "a wrong rule", at=2)
+    monkeypatch.setattr(renumbered, "_RULES", [(rule, re.compile(rule.old))])
+    assert current_form("+551190000000") == "+5511990000000"
+    assert current_form("+551170000000") == "+551170000000"
+    assert former_forms("+5511970000000") == []
+
+
+def test_trunked_radio_of_brazil_has_no_rule() -> None:
+    """Also not when the metadata forgets its numbers, which kept eight digits."""
+    rules = [rule for rule in RENUMBERINGS if rule.calling_code == "55"]
+    assert rules
+    assert not any(re.fullmatch(rule.old, "1170000000") for rule in rules)
+
+
+@pytest.mark.parametrize("e164", ["+54111520000000", "+4407911100000"])
+def test_number_is_shown_with_all_its_digits(e164: str) -> None:
+    """The metadata would drop the 15 of Argentina, and a trunk prefix."""
+    assert "".join(filter(str.isdigit, spoken(PhoneNumber.stored(e164)))) == e164[1:]
 
 
 def test_each_rule_has_a_source_and_a_day() -> None:

@@ -14,7 +14,8 @@ from django.template import Context, Template
 from django.test import Client, TestCase
 from django.utils import timezone
 
-from phone_verify_django import phones, sessions
+from phone_verify import PhoneNumber
+from phone_verify_django import accounts, kept_proof, phones, sessions
 from phone_verify_django.accounts import phone_of, phones_of, remove_phone, set_phone, sign_in
 from phone_verify_django.formfields import PhoneField
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
@@ -23,7 +24,7 @@ from phone_verify_django.signals import phone_changed
 from tests.core.test_renumbered import RENUMBERED
 
 from .conftest import Network
-from .factories import heard, proof, request_of, somebody
+from .factories import NOON, heard, proof, request_of, somebody
 
 OLD, NEW = "+22997000000", "+2290197000000"
 #: Of no numbering plan today, and with no known successor.
@@ -111,6 +112,30 @@ def test_confirming_the_new_form_keeps_one_number() -> None:
     assert (phones_of(user), changes) == ([NEW], [])
 
 
+def test_sign_in_writes_the_users_own_field(configure: Configure) -> None:
+    """`last_name` stands for a field of the site's model."""
+    configure(sms="console://", phone_field="last_name")
+    user = holder(OLD)
+    User.objects.update(last_name=OLD)
+    assert sign_in(request_of(), proof(NEW)) is not None
+    user.refresh_from_db()
+    assert user.last_name == NEW
+
+
+def test_older_proof_takes_no_renumbered_number(configure: Configure) -> None:
+    configure(sms="console://", recycled_numbers="newest")
+    user = holder(OLD)
+    VerifiedPhone.objects.update(verified_at=NOON + timedelta(days=1))
+    assert not accounts.is_new(proof(NEW, "signup"))
+    assert phones.release(NEW, NOON) == []
+    assert phones.release(NEW, NOON + timedelta(days=2)) == [user]
+
+
+@pytest.mark.parametrize("phone", [OLD, GONE])
+def test_proof_of_an_old_number_survives_in_a_session(phone: str) -> None:
+    assert kept_proof.from_values(kept_proof.as_values(proof(phone))) == proof(phone)
+
+
 # Whatever the plan says.
 
 
@@ -195,6 +220,15 @@ def test_admin_finds_and_removes_the_old_number(client: Client, typed: str) -> N
     assert answer["Location"] == f"../?id__in={key}"
     assert client.post(f"{listed}{key}/delete/", {"post": "yes"}).status_code == 302
     assert phones_of(user) == []
+
+
+@pytest.mark.urls("tests.django_adapter.admin_urls")
+def test_admin_masks_a_name_that_is_an_old_number(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("staff"))
+    holder(ELSE, OLD)
+    shown = client.get("/admin/phone_verify/verifiedphone/").content.decode()
+    assert OLD not in shown
+    assert PhoneNumber(OLD).hint in shown
 
 
 @pytest.mark.urls("tests.django_adapter.admin_urls")
