@@ -20,7 +20,7 @@ _BATCH = 1000
 @click.option("--dry-run", is_flag=True, help="Count and report, and change nothing.")
 @with_appcontext
 def renumber(column: str | None, dry_run: bool) -> None:
-    """Move stored numbers of former numbering plans (Benin, Brazil, Ivory Coast, Mexico) to today's.
+    """Move stored numbers of former numbering plans (Argentina, Benin, Brazil, Ivory Coast, Mexico) to today's.
 
     COLUMN is a column of Flask-SQLAlchemy that holds numbers in E.164, like shop.models:User.phone. Default: the
     column phone of the user model. A number whose new form is stored too is reported and stays. Sends nothing and ends

@@ -1,7 +1,7 @@
 """The number that a number became when a numbering plan changed, and the one that it was before.
 
-A rule counts only if the installed metadata confirms it: the old number is invalid today, so that
-it belongs to no other subscriber, and the new number is valid.
+A rule counts only if the installed metadata confirms it: the new number is valid, and the old one
+is invalid today, so that it belongs to no other subscriber. Of two spellings both may be valid.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def current_form(e164: str) -> str:
             if pattern.fullmatch(national) is None:
                 continue
             new = _with_code(rule, national, rule.removed, rule.inserted)
-            if _is_confirmed(e164, new):
+            if _is_valid(new) and (rule.since is None or not _is_valid(e164)):
                 return new
     return e164
 
@@ -55,13 +55,10 @@ def _with_code(rule: Renumbering, national: str, removed: str, inserted: str) ->
     return f"+{rule.calling_code}{national[: rule.at]}{inserted}{rest}"
 
 
-def _is_confirmed(old: str, new: str) -> bool:
+def _is_valid(e164: str) -> bool:
     import phonenumbers
 
-    def is_valid(e164: str) -> bool:
-        try:
-            return phonenumbers.is_valid_number(phonenumbers.parse(e164))
-        except phonenumbers.NumberParseException:
-            return False
-
-    return is_valid(new) and not is_valid(old)
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(e164))
+    except phonenumbers.NumberParseException:
+        return False

@@ -1,6 +1,7 @@
 """Changes of numbering plans: which number a number became. Data only; `renumbered` applies them.
 
-Only changes that give every old number exactly one new number, and that left no old number in use.
+Only changes that give every old number exactly one new number, and that left no old number in use
+by another subscriber.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ class Renumbering:
     #: A pattern of the old significant national numbers.
     old: str
     inserted: str
-    #: The day on which the change was complete.
-    since: date
+    #: The day on which the change was complete; None for two spellings that are both valid today.
+    since: date | None
     source: str
     removed: str = ""
     at: int = 0
@@ -28,6 +29,7 @@ class Renumbering:
 _ARTCI = "ITU announcement T02020000310006 of ARTCI (8 to 10 digits); ranges: fr.wikipedia.org, list for Côte d'Ivoire"
 _BENIN = "Decision 2020-349 of ARCEP Benin; libphonenumber 8.13.50"
 _ANATEL = "Anatel resolution 553/2010; last area codes (41 to 55) on 2016-11-06"
+_ENACOM = "ENACOM's numbering plan: area code and number are assigned once, to a fixed or mobile line; see `spellings`"
 _IFT = "IFT dialling rules of 2019-08-03; libphonenumber 8.10.17, and pull request 3535 (tokens removed)"
 
 RENUMBERINGS: Sequence[Renumbering] = (
@@ -46,4 +48,6 @@ RENUMBERINGS: Sequence[Renumbering] = (
     Renumbering("55", r"[1-9]{2}[689]\d{7}", "9", date(2016, 11, 6), _ANATEL, at=2),
     # Mexico: no 1 between the country code and a mobile number.
     Renumbering("52", r"1[2-9]\d{9}", "", date(2019, 8, 3), _IFT, removed="1"),
+    # Argentina: sites store mobile numbers without the 9 too.
+    Renumbering("54", r"[1-3]\d{9}", "9", None, _ENACOM),
 )

@@ -194,7 +194,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
     def _assign(self, user: AbstractBaseUser, redeemed: Redeemed) -> None:
         """Assign a number that this user has entered, at sign-up or for a change."""
         phone = redeemed.phone.e164
-        claim = ClaimedPhone.objects.filter(user_id=user.pk, phone=phone)
+        claim = ClaimedPhone.objects.filter(user_id=user.pk, phone__in=redeemed.phone.forms)
         if not self.request.user.is_authenticated and not claim.exists():
             # The user had the number when the login started; it was removed meanwhile.
             self._stop(self._texts.page["login_refused"])

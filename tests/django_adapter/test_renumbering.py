@@ -279,8 +279,9 @@ def test_spellings_and_forms_share_their_limits(configure: Configure, network: N
 
 
 @pytest.mark.parametrize("spelling", ["+54 11 2000 0000", "+54 11 15 2000 0000", "+54 9 11 2000 0000"])
-def test_spellings_of_a_phone_sign_in_one_user(network: Network, spelling: str) -> None:
-    user = holder("+5491120000000")
+@pytest.mark.parametrize("stored", ["+5491120000000", "+541120000000"])
+def test_spellings_of_a_phone_sign_in_one_user(network: Network, stored: str, spelling: str) -> None:
+    user = holder(stored)
     client = Client()
     client.post("/phone/login/", {"phone": spelling})
     client.post("/phone/code/", {"code": network.code})

@@ -14,8 +14,8 @@ class Command(BaseCommand):
     """Move stored numbers to the form that a change of their numbering plan gave them."""
 
     help = (
-        "Move stored numbers of former numbering plans (Benin, Brazil, Ivory Coast, Mexico) to today's: verified "
-        "numbers, the user's own field, devices of django-otp. A number whose new form is stored too is reported and "
+        "Move stored numbers of former numbering plans (Argentina, Benin, Brazil, Ivory Coast, Mexico) to today's: "
+        "verified numbers, the user's own field, devices of django-otp. A number whose new form is stored too is reported and "
         "stays. Sends nothing and ends no session; it can be run again."
     )
 
