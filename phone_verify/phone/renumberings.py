@@ -29,7 +29,7 @@ class Renumbering:
 _ARTCI = "ITU announcement T02020000310006 of ARTCI (8 to 10 digits); ranges: fr.wikipedia.org, list for Côte d'Ivoire"
 _BENIN = "Decision 2020-349 of ARCEP Benin; libphonenumber 8.13.50"
 _ANATEL = "Anatel resolution 553/2010; last area codes (41 to 55) on 2016-11-06"
-_ENACOM = "ENACOM's numbering plan: area code and number are assigned once, to a fixed or mobile line; see `spellings`"
+_ARGENTINA = "Plan Fundamental de Numeración Nacional: ten digits for a fixed or a mobile line, assigned once"
 _IFT = "IFT dialling rules of 2019-08-03; libphonenumber 8.10.17, and pull request 3535 (tokens removed)"
 
 RENUMBERINGS: Sequence[Renumbering] = (
@@ -49,5 +49,5 @@ RENUMBERINGS: Sequence[Renumbering] = (
     # Mexico: no 1 between the country code and a mobile number.
     Renumbering("52", r"1[2-9]\d{9}", "", date(2019, 8, 3), _IFT, removed="1"),
     # Argentina: sites store mobile numbers without the 9 too.
-    Renumbering("54", r"[1-3]\d{9}", "9", None, _ENACOM),
+    Renumbering("54", r"[1-3]\d{9}", "9", None, _ARGENTINA),
 )

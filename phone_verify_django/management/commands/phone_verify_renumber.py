@@ -15,8 +15,8 @@ class Command(BaseCommand):
 
     help = (
         "Move stored numbers of former numbering plans (Argentina, Benin, Brazil, Ivory Coast, Mexico) to today's: "
-        "verified numbers, the user's own field, devices of django-otp. A number whose new form is stored too is reported and "
-        "stays. Sends nothing and ends no session; it can be run again."
+        "verified numbers, the user's own field, devices of django-otp. A number whose new form is stored too is "
+        "reported and stays. Sends nothing and ends no session; it can be run again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
