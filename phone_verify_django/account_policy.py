@@ -35,7 +35,10 @@ class Accounts:
     """
 
     def find(self, redeemed: Redeemed) -> AbstractBaseUser | None:
-        """Return the user whom this number signs in, or None. A user without the number gets it."""
+        """Return the user whom this number signs in, or None. A user without the number gets it.
+
+        A search of your own should use `phone.forms`: today's number, then those that became it by a renumbering.
+        """
         return phones.owner_of(redeemed.phone.e164)
 
     def may_sign_up(self, redeemed: Redeemed, request: HttpRequest) -> bool:

@@ -171,7 +171,7 @@ def complete_sign_in(
 def is_new(redeemed: Redeemed) -> bool:
     """Return whether this proof creates a user: the number is unclaimed, or a sign-up may take it over."""
     if redeemed.purpose == "signup" and _may_transfer(redeemed):
-        held = VerifiedPhone.objects.filter(phone=redeemed.phone.e164)
+        held = phones.rows_of(redeemed.phone.e164)
         return not held.filter(verified_at__gte=phones.stored(redeemed.verified_at)).exists()
     return policy().find(redeemed) is None
 

@@ -64,7 +64,7 @@ class _NumberSearchAdmin(MaskedAdmin):
             raise PermissionDenied
         text = request.POST.get("number", "").strip()
         try:
-            phone = PhoneNumber.parse(text, current_site().verifier.policy.region)
+            phone = self._number_typed(request, text)
         except InvalidPhoneError as error:
             params = self.params_for_text(text)
             if params is None:
@@ -75,6 +75,10 @@ class _NumberSearchAdmin(MaskedAdmin):
 
     def params_for_number(self, phone: PhoneNumber) -> dict[str, str]:
         """Return the query parameters that list the rows of this number."""
+        raise NotImplementedError
+
+    def has_rows(self, request: HttpRequest, phone: PhoneNumber) -> bool:
+        """Return whether there are rows of this number."""
         raise NotImplementedError
 
     def params_for_text(self, text: str) -> dict[str, str] | None:
@@ -88,6 +92,14 @@ class _NumberSearchAdmin(MaskedAdmin):
     def has_change_permission(self, request: HttpRequest, obj: models.Model | None = None) -> bool:
         """Return False."""
         return False
+
+    def _number_typed(self, request: HttpRequest, text: str) -> PhoneNumber:
+        """Return the number; one that today's numbering plan does not contain only if it is stored."""
+        region = current_site().verifier.policy.region
+        phone = PhoneNumber.lookup(text, region)
+        if phone.current.is_valid or self.has_rows(request, phone):
+            return phone
+        return PhoneNumber.parse(text, region)  # raises
 
     @property
     def _url_prefix(self) -> str:
@@ -243,6 +255,10 @@ class VerificationAdmin(_NumberSearchAdmin):
     def params_for_number(self, phone: PhoneNumber) -> dict[str, str]:
         """Return the tag as parameter."""
         return {"tag": current_site().verifier.tag(phone)}
+
+    def has_rows(self, request: HttpRequest, phone: PhoneNumber) -> bool:
+        """Return whether a verification has the tag of this number."""
+        return self.get_queryset(request).filter(tag=current_site().verifier.tag(phone)).exists()
 
     @admin.display(description=_("phone number"))
     def hint(self, row: VerificationRow) -> str:
@@ -422,8 +438,12 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
 
     def params_for_number(self, phone: PhoneNumber) -> dict[str, str]:
         """Return the primary keys of the rows as parameter."""
-        keys = VerifiedPhone.objects.filter(phone=phone.e164).values_list("pk", flat=True)
+        keys = VerifiedPhone.objects.filter(phone__in=phone.forms).values_list("pk", flat=True)
         return {"id__in": ",".join(map(str, keys)) or "0"}
+
+    def has_rows(self, request: HttpRequest, phone: PhoneNumber) -> bool:
+        """Return whether a user has this number."""
+        return VerifiedPhone.objects.filter(phone__in=phone.forms).exists()
 
     def params_for_text(self, text: str) -> dict[str, str] | None:
         """Return a search for text with letters; a mistyped number must not appear in an address."""

@@ -62,7 +62,7 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         if phone.e164[-_LEAST_DIGITS:] in _digits(name):
             return phone.hint
         try:
-            return PhoneNumber.parse(name, current_site().verifier.policy.region).hint
+            return PhoneNumber.stored(name, current_site().verifier.policy.region).hint
         except InvalidPhoneError:
             return name
 

@@ -62,7 +62,7 @@ def phones_of(user: AbstractBaseUser) -> list[str]:
 
 def owner_of(phone: str) -> AbstractBaseUser | None:
     """Return the user whom this number signs in, of several who share it the first. None if no user has it."""
-    held = VerifiedPhone.objects.select_related("user").filter(phone=phone)
+    held = rows_of(phone).select_related("user")
     # Nearly always set for one user; two concurrent claims can have left it empty.
     row = held.order_by(models.F("login_phone").desc(nulls_last=True), "pk").first()
     return None if row is None else row.user
@@ -70,7 +70,32 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
 
 def holders_of(phone: str) -> Sequence[Any]:
     """Return the primary keys of the users who have this number."""
-    return list(_rows().filter(phone=phone).values_list("user_id", flat=True))
+    return list(rows_of(phone, _rows()).values_list("user_id", flat=True))
+
+
+def rows_of(phone: str, rows: models.QuerySet[VerifiedPhone] | None = None) -> models.QuerySet[VerifiedPhone]:
+    """Return the rows of this number, or else those of the same phone before or after a renumbering."""
+    rows = VerifiedPhone.objects.all() if rows is None else rows
+    exact, forms = rows.filter(phone=phone), PhoneNumber(phone).forms
+    return rows.filter(phone__in=forms) if len(forms) > 1 and not exact.exists() else exact
+
+
+def renumber(old: str, new: str) -> bool:
+    """Store `new` in place of `old`, which it was before a renumbering. Ends no session and sends no signal.
+
+    Returns False and changes nothing if `new` is stored too.
+    """
+    with transaction.atomic(using=_database()):
+        held = _rows().filter(phone=old)
+        held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
+        if _rows().filter(phone=new).exists():
+            return False
+        users = [row.user for row in held.filter(is_primary=True).select_related("user")]
+        held.filter(login_phone=None).update(phone=new)
+        held.update(phone=new, login_phone=new)
+        for user in users:
+            _renumber_field(user, old, new)
+    return True
 
 
 def touch_verified_at(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
@@ -79,6 +104,7 @@ def touch_verified_at(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
     Raises `StaffPhoneError` as `assign` does.
     """
     rights.require(user, redeemed)
+    _follow_renumbering(redeemed.phone.e164)
     held = VerifiedPhone.objects.filter(user_id=user.pk, phone=redeemed.phone.e164)
     return bool(held.update(verified_at=stored(redeemed.verified_at)))
 
@@ -115,6 +141,7 @@ def assign(
 def release(phone: str, verified_at: datetime) -> list[Any]:
     """Take the number from users who verified it before this time, and return them. Sends no signals."""
     with transaction.atomic(using=_database()):
+        _follow_renumbering(phone)
         return _taken_away(_rows().filter(phone=phone, verified_at__lt=stored(verified_at)))
 
 
@@ -177,6 +204,7 @@ def _assign(
     user: AbstractBaseUser, phone: str, verified_at: datetime, replace_existing: bool, transfer: bool, exclusive: bool
 ) -> Change | None:
     own = _rows().filter(user_id=user.pk)
+    _follow_renumbering(phone)
     # Write first: SQLite refuses to upgrade a read to a write after another connection has written.
     has_it = bool(own.filter(phone=phone).update(verified_at=verified_at))
     _hold(user)
@@ -200,6 +228,15 @@ def _assign(
         own.exclude(phone=phone).delete()
         return Change(gone, previous_owners, ends_sessions=bool(gone))
     return Change(before[:1] if not has_it else (), previous_owners)
+
+
+def _follow_renumbering(phone: str) -> None:
+    """Store this number in place of the ones that became it by a renumbering."""
+    for old in PhoneNumber(phone).forms[1:]:
+        with transaction.atomic(using=_database()):
+            # Write first, as in `_assign`.
+            if _rows().filter(phone=old).update(verified_at=models.F("verified_at")):
+                renumber(old, phone)
 
 
 def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
@@ -235,6 +272,18 @@ def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
     except DatabaseError:
         setattr(user, name, before)  # so that a later save of this object does not fail again
         raise
+
+
+def _renumber_field(user: AbstractBaseUser, old: str, new: str) -> None:
+    """Write the new number into the user's own field if it holds the old one and accepts the new one."""
+    name = app_settings.account_settings().phone_field_name()
+    if name is None or str(getattr(user, name)) != old:
+        return
+    try:
+        with transaction.atomic(using=_database()):
+            _keep_in_step(user, new)
+    except (IntegrityError, DataError):
+        _log_refusal()
 
 
 def _follow(user: AbstractBaseUser, phone: str | None, using: str) -> None:

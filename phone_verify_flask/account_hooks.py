@@ -67,8 +67,8 @@ class AccountHooks:
         return SessionUser(str(user.get_id()), str(number) if number else None)
 
     def number_of(self, user: Any) -> PhoneNumber | None:
-        """Return the user's number, or None if it is missing or not a valid number."""
+        """Return the user's number, or None if it is missing or not a number with its country code."""
         try:
-            return PhoneNumber.parse(self.as_session_user(user).phone or "")
+            return PhoneNumber.stored(self.as_session_user(user).phone or "")
         except InvalidPhoneError:
             return None

@@ -15,7 +15,7 @@ from phone_verify.cli.commands.send import send
 from phone_verify.doctor import Finding, Level
 from phone_verify.errors import ConfigurationError
 
-from . import conf
+from . import conf, renumbering
 from .state import current_state
 
 _BATCH = 1000
@@ -93,7 +93,7 @@ def erase(number: str, region: str | None, yes: bool) -> None:
     """
     verifier = current_state().site.verifier
     try:
-        phone = PhoneNumber.parse(number, region or verifier.policy.region)
+        phone = PhoneNumber.lookup(number, region or verifier.policy.region)
     except InvalidPhoneError as error:
         raise click.BadParameter(str(error), param_hint="NUMBER") from None
     if not yes:
@@ -116,7 +116,7 @@ def unlock(number: str, region: str | None) -> None:
     """
     verifier = current_state().site.verifier
     try:
-        phone = PhoneNumber.parse(number, region or verifier.policy.region)
+        phone = PhoneNumber.lookup(number, region or verifier.policy.region)
     except InvalidPhoneError as error:
         raise click.BadParameter(str(error), param_hint="NUMBER") from None
     try:
@@ -124,3 +124,6 @@ def unlock(number: str, region: str | None) -> None:
     except StoreError as error:
         raise click.ClickException(f"nothing was unlocked, the store does not answer: {error}") from None
     click.echo(f"{phone.hint} is unlocked." if unlocked else f"{phone.hint} had no wrong answers and no lock.")
+
+
+commands.add_command(renumbering.renumber)

@@ -376,8 +376,13 @@ def spoken(line: PhoneNumber) -> str:
     """Return a number in international format, grouped for reading."""
     import phonenumbers
 
-    parsed = phonenumbers.parse(line.e164)
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    try:
+        parsed = phonenumbers.parse(line.e164)
+    except phonenumbers.NumberParseException:
+        return line.e164
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    # Metadata drops digits of some numbers of former plans.
+    return written if "".join(filter(str.isdigit, written)) == line.e164[1:] else line.e164
 
 
 def caller_prefix(hint: str, phone: PhoneNumber, missing: int | None) -> str:
