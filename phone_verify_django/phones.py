@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import DatabaseError, DataError, IntegrityError, models, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, models, transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -27,7 +27,7 @@ from phone_verify.i18n.languages import ENGLISH
 from phone_verify.i18n.texts import texts_in
 from phone_verify.model import Redeemed
 
-from . import app_settings, calls, rights, sessions, signals
+from . import app_settings, calls, primary, rights, sessions, signals
 from .app_settings import user_field
 from .models import VerifiedPhone
 from .site import current_site
@@ -70,7 +70,7 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
 
 def holders_of(phone: str) -> Sequence[Any]:
     """Return the primary keys of the users who have this number."""
-    return list(_rows().filter(phone=phone).values_list("user_id", flat=True))
+    return list(VerifiedPhone.objects.filter(phone=phone).values_list("user_id", flat=True))
 
 
 def touch_verified_at(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
@@ -115,7 +115,7 @@ def assign(
 def release(phone: str, verified_at: datetime) -> list[Any]:
     """Take the number from users who verified it before this time, and return them. Sends no signals."""
     with transaction.atomic(using=_database()):
-        return _taken_away(_rows().filter(phone=phone, verified_at__lt=stored(verified_at)))
+        return _taken_away(VerifiedPhone.objects.filter(phone=phone, verified_at__lt=stored(verified_at)))
 
 
 def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
@@ -126,7 +126,7 @@ def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
     try:
         with transaction.atomic(using=_database()):
             _hold(user)
-            held = _in_order(_rows().filter(user_id=user.pk))
+            held = _in_order(VerifiedPhone.objects.filter(user_id=user.pk))
             if phone not in held[1:]:
                 return None
             _make_primary(user, phone)
@@ -140,7 +140,7 @@ def remove(request: HttpRequest | None, user: AbstractBaseUser, phone: str) -> b
     """Remove this number from the user and send the signals; False if the user does not have it."""
     with transaction.atomic(using=_database()):
         _hold(user)
-        gone = bool(_rows().filter(user_id=user.pk, phone=phone).delete()[0])
+        gone = bool(VerifiedPhone.objects.filter(user_id=user.pk, phone=phone).delete()[0])
     if gone:
         send_signals(request, user, Change([phone], ends_sessions=True), phone_of(user))
     return gone
@@ -159,7 +159,7 @@ def send_signals(request: HttpRequest | None, user: AbstractBaseUser, change: Ch
     for old in change.old:
         notify = partial(_notify, request, PhoneNumber(old))
         # The provider is called with no transaction open.
-        transaction.on_commit(notify, using=router.db_for_write(VerifiedPhone), robust=True)
+        transaction.on_commit(notify, using=_database(), robust=True)
         signals.phone_changed.send_robust(
             model, request=request, user=user, old=PhoneNumber(old), new=PhoneNumber(new) if new else None
         )
@@ -176,7 +176,7 @@ def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
 def _assign(
     user: AbstractBaseUser, phone: str, verified_at: datetime, replace_existing: bool, transfer: bool, exclusive: bool
 ) -> Change | None:
-    own = _rows().filter(user_id=user.pk)
+    own = VerifiedPhone.objects.filter(user_id=user.pk)
     # Write first: SQLite refuses to upgrade a read to a write after another connection has written.
     has_it = bool(own.filter(phone=phone).update(verified_at=verified_at))
     _hold(user)
@@ -184,15 +184,17 @@ def _assign(
     if exclusive or not app_settings.account_settings().shared_phones:
         if transfer:
             previous_owners = _taken_away(
-                _rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
+                VerifiedPhone.objects.filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
             )
-        held = _rows().filter(phone=phone)
+        held = VerifiedPhone.objects.filter(phone=phone)
         if not has_it and held.exists():
             if transfer and not held.filter(verified_at__gte=verified_at).exists():
                 raise IntegrityError("a concurrent claim with an older proof came first: retry")
             return None
     if not has_it:
-        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None)
+        VerifiedPhone.objects.create(
+            user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None
+        )
     if replace_existing or not before:
         _make_primary(user, phone)
     gone = [old for old in before if old != phone]
@@ -212,7 +214,7 @@ def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
 
 
 def _make_primary(user: AbstractBaseUser, phone: str) -> None:
-    own = _rows().filter(user_id=user.pk)
+    own = VerifiedPhone.objects.filter(user_id=user.pk)
     own.exclude(phone=phone).filter(is_primary=True).update(is_primary=None)
     own.filter(phone=phone).update(is_primary=True)
     _keep_in_step(user, phone)
@@ -268,15 +270,12 @@ def _primary_first(rows: models.QuerySet[VerifiedPhone]) -> models.QuerySet[Veri
     return rows.order_by(models.F("is_primary").desc(nulls_last=True), "-verified_at", "-pk")
 
 
-def _rows() -> models.QuerySet[VerifiedPhone]:
-    return VerifiedPhone.objects.using(_database())
-
-
 def _database() -> str:
-    return router.db_for_write(VerifiedPhone)
+    return primary.alias_of(VerifiedPhone)
 
 
 @receiver(post_delete, sender=VerifiedPhone, dispatch_uid="phone_verify_django.phones")
+@primary.reads()
 def _pass_on_roles(instance: VerifiedPhone, origin: Any, using: str, **_: object) -> None:
     """End the sessions of a user who loses a number, and pass on the roles of the row.
 

@@ -24,6 +24,8 @@ from phone_verify.http.site import Site
 
 from . import app_settings, signals
 from .app_settings import DEFAULT_STORE, REBUILD_ON
+from .models import VerificationRow
+from .primary import alias_of
 from .store import OrmStore
 
 log = logging.getLogger("phone_verify")
@@ -142,10 +144,28 @@ def _in_request_cycle(step: Callable[[], T]) -> T:
         close_old_connections()
 
 
+def orm_alias() -> str | None:
+    """Return the alias of the database that holds Django's own store; None for another store.
+
+    `orm:` follows the site's routers. Raises `ImproperlyConfigured` for invalid settings.
+    """
+    store = app_settings.read().store or DEFAULT_STORE
+    return _alias_in(store) if store.partition(":")[0] == "orm" else None
+
+
+def _alias_in(url: str) -> str:
+    return url.partition(":")[2] or alias_of(VerificationRow)
+
+
 def _open_orm(url: str) -> Any:
-    alias = url.partition(":")[2] or "default"
+    alias = _alias_in(url)
     if alias not in connections:
         raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
+    if connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
+            "another database; set orm:alias, or return its alias in the router's db_for_write"
+        )
     setup = app_settings.account_settings().connection_setup
     return OrmStore(using=alias, connection_setup=None if setup is None else _set_up_connection)
 
