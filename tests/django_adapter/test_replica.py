@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +28,7 @@ from .conftest import PHONE, Network, verified
 from .databases import registered
 from .factories import proof, request_of, somebody
 
+ROOT = Path(__file__).parents[2]
 OTHER = "+989120000001"
 #: In seconds.
 DAY = 24 * 3600.0
@@ -304,3 +308,25 @@ def test_one_database_with_two_aliases_is_accepted(
 def test_site_without_routers_has_no_findings(settings: Any) -> None:
     settings.PHONE_VERIFY = {"sms": "console://"}
     assert not [id for id in found() if str(id)[13:16] in ("E04", "I04", "W04")]
+
+
+def run_without_default(folder: Path, *routers: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.django_adapter.routed_site", str(folder), *routers],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_empty_default_database_works(tmp_path: Path) -> None:
+    done = run_without_default(tmp_path, "tests.django_adapter.routed_site.Router")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_empty_default_without_a_router_is_refused(tmp_path: Path) -> None:
+    done = run_without_default(tmp_path)
+    assert "ImproperlyConfigured: PHONE_VERIFY_STORE: DATABASES['default'] is empty" in done.stderr
+    assert "orm:alias" in done.stderr
