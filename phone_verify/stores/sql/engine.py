@@ -51,11 +51,13 @@ def engine_of(text: str) -> sa.Engine:
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: unknown store {url.drivername!r}; SQL stores are {', '.join(_SCHEMES)}"
         )
-    scheme, given = url.drivername, read_options(url)
+    scheme = url.drivername
     driver, extras = _SCHEMES[scheme]
-    options: dict[str, Any] = {"pool_timeout": WAIT, "pool_reset_on_return": None, "hide_parameters": True}
     if scheme == "sqlite":
         url = _with_file(url)
+    given = read_options(url)
+    options: dict[str, Any] = {"pool_timeout": WAIT, "pool_reset_on_return": None, "hide_parameters": True}
+    if scheme == "sqlite":
         options |= {
             "pool_size": 1,
             "max_overflow": 0,

@@ -88,8 +88,11 @@ class EngineTransactionRunner:
         connection = self.engine.raw_connection()
         pooled = getattr(connection.dbapi_connection, "pooled", False)
         if pooled and mode is not Mode.READ_ONLY:
-            # The time limits of the server hold for one transaction only.
-            alone = from_cache = False
+            # Behind a pooler the server's time limits hold for one transaction only.
+            if from_cache:
+                connection.close()
+                raise ConcurrentUpdate
+            alone = False
         tx = Transaction(
             connection.cursor(), self._reads, self._memory, now, server=self.server, alone=alone, from_cache=from_cache
         )
