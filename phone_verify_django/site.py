@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from asyncio import to_thread
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -26,7 +26,7 @@ from . import app_settings, signals
 from .app_settings import DEFAULT_STORE, REBUILD_ON
 from .models import VerificationRow
 from .primary import alias_of
-from .store import OrmStore
+from .store import OrmStore, in_worker
 
 log = logging.getLogger("phone_verify")
 
@@ -126,20 +126,29 @@ def _framework_keys() -> list[str]:
 async def _in_thread(step: Callable[[], T]) -> T:
     """Run a step of the store in a thread, and return its result.
 
-    Not in the thread that Django gives to each request: five hundred requests that wait for a provider
-    would hold five hundred database connections. A few threads serve all of them, and keep their
-    connections for CONN_MAX_AGE.
+    In the thread of the request if that has a connection: the site may have set a schema or a role on
+    it. Otherwise in one of a few worker threads, which keep their connections for CONN_MAX_AGE: five
+    hundred requests that wait for a provider would hold five hundred connections.
     """
     if SyncToAsync.thread_sensitive_context.get(None) is None:
         # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
-    return await to_thread(_in_request_cycle, step)
+    results = await sync_to_async(_if_connected)(step)
+    return results[0] if results else await to_thread(_in_request_cycle, step)
+
+
+def _if_connected(step: Callable[[], T]) -> Sequence[T]:
+    """Run the step if this thread has a connection, and return its result; otherwise nothing."""
+    if all(connection.connection is None for connection in connections.all(initialized_only=True)):
+        return ()
+    return (step(),)
 
 
 def _in_request_cycle(step: Callable[[], T]) -> T:
     close_old_connections()
     try:
-        return step()
+        with in_worker():
+            return step()
     finally:
         close_old_connections()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import select
-import time
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import psycopg
 import sqlalchemy as sa
+
+from ..rows.waits import bounded
 
 T = TypeVar("T")
 
@@ -27,22 +28,11 @@ class Connection(psycopg.Connection[Any]):
     pooled: bool = False
 
     def wait(self, gen: Generator[Any, Any, T], *arguments: Any, **named: Any) -> T:
-        return super().wait(self._bounded(gen), *arguments, **named)
+        return super().wait(bounded(gen, self.patience, self._give_up), *arguments, **named)
 
-    def _bounded(self, gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
-        deadline = time.monotonic() + self.patience
-        try:
-            wanted = next(gen)
-            while True:
-                # Returns several times a second even if nothing is ready.
-                ready = yield wanted
-                if not ready and time.monotonic() >= deadline:
-                    self.close()
-                    raise psycopg.OperationalError("the server timed out")
-                wanted = gen.send(ready)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
+    def _give_up(self) -> NoReturn:
+        self.close()
+        raise psycopg.OperationalError("the server timed out")
 
 
 class Connector:
