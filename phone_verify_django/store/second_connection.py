@@ -208,18 +208,18 @@ def _limit_waits(connection: BaseDatabaseWrapper) -> None:
     def get_new_connection(parameters: Any) -> Any:
         raw = connect(parameters)
         if hasattr(raw, "wait"):
-            raw.wait = partial(_wait_bounded, raw, raw.wait)
+            raw.wait = partial(_wait_bounded, raw, raw.wait, connection.Database.OperationalError)
         return raw
 
     vars(connection)["get_new_connection"] = get_new_connection
 
 
-def _wait_bounded(raw: Any, wait: Callable[..., T], gen: Any, *arguments: Any, **named: Any) -> T:
+def _wait_bounded(
+    raw: Any, wait: Callable[..., T], error: type[Exception], gen: Any, *arguments: Any, **named: Any
+) -> T:
     def give_up() -> NoReturn:
-        import psycopg
-
         raw.close()
-        raise psycopg.OperationalError("the server timed out")
+        raise error("the server timed out")
 
     return wait(bounded(gen, _RESPONSE_TIMEOUT, give_up), *arguments, **named)
 

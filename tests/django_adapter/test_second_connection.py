@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +28,7 @@ from phone_verify_django.store import OrmStore, in_worker, transactions
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
 
+ROOT = Path(__file__).parents[2]
 #: Seconds; the pool's limit is 30, and every caller of a deadlock waits for it.
 QUICKLY = 5.0
 
@@ -405,16 +409,15 @@ def test_block_in_another_database_uses_it(database: str, store: OrmStore) -> No
 
 
 def test_wrappers_of_the_request_see_its_steps(store: OrmStore) -> None:
-    seen: list[str] = []
+    seen: list[BaseDatabaseWrapper] = []
 
     def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        seen.append(context["connection"].alias)
+        seen.append(context["connection"])
         return execute(sql, params, many, context)
 
     with transaction.atomic(using="own"), connections["own"].execute_wrapper(note):
-        before = len(seen)
         start(store)
-        assert len(seen) > before
+    assert len(set(seen)) == 2, "statements of both connections"
     del seen[:]
     with transaction.atomic(using="own"):
         start(store)
@@ -502,3 +505,17 @@ class TestPooler:
                 fail(store, record)
         assert time.monotonic() - started < QUICKLY
         assert attempts_left(store, record) == 5
+
+
+@pytest.mark.parametrize("middleware", ["blocking_schema", "AsyncSchema"])
+def test_schema_of_a_middleware_is_used_by_every_step(middleware: str) -> None:
+    with servers.database("postgresql") as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.django_adapter.schema_site", url, f"__main__.{middleware}"],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
