@@ -12,7 +12,7 @@ from django.contrib.auth import authenticate, get_user_model, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, IntegrityError, router, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
@@ -20,7 +20,7 @@ from phone_verify import PhoneNumber
 from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.model import Redeemed
 
-from . import app_settings, backends, login_stages, phones, second_factor, sessions, signals
+from . import app_settings, backends, login_stages, phones, primary, second_factor, sessions, signals
 from . import pending_login as pending_login  # its receiver runs before those connected later
 from .access import note_check, note_sign_in
 from .account_policy import Accounts, lets_in, policy
@@ -74,6 +74,7 @@ class Account:
     created: bool
 
 
+@primary.reads()
 def sign_in(
     request: HttpRequest,
     redeemed: Redeemed,
@@ -111,6 +112,7 @@ def sign_in(
     return account
 
 
+@primary.reads()
 def sign_up(
     request: HttpRequest,
     redeemed: Redeemed,
@@ -132,7 +134,7 @@ def sign_up(
     phone = redeemed.phone.e164
     try:
         # One transaction, so that a concurrent sign-up that loses leaves no user behind.
-        with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
+        with transaction.atomic(using=primary.alias_of(VerifiedPhone)):
             # First, since a field of the user model may hold the number too.
             previous_owners = phones.release(phone, redeemed.verified_at) if _may_transfer(redeemed) else []
             user = site.make(redeemed, request, extra or {})
@@ -153,6 +155,7 @@ def sign_up(
     return _enter(request, redeemed, _SignInOptions(session, remember, next_url), created=True)
 
 
+@primary.reads()
 def complete_sign_in(
     request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, adds: bool, remember: bool | None
 ) -> bool:
@@ -168,6 +171,7 @@ def complete_sign_in(
     return True
 
 
+@primary.reads()
 def is_new(redeemed: Redeemed) -> bool:
     """Return whether this proof creates a user: the number is unclaimed, or a sign-up may take it over."""
     if redeemed.purpose == "signup" and _may_transfer(redeemed):
@@ -187,17 +191,20 @@ def signed_in_for(request: HttpRequest) -> timedelta | None:
     return sessions.notes(request).signed_in_for
 
 
+@primary.reads()
 def described(request: HttpRequest, call: ApiRequest) -> ApiRequest:
     """Return the call with the signed-in user and the notes of the session."""
     asks = type(policy()).may_change_without_old is not Accounts.may_change_without_old
     return sessions.described(request, call, signed_in(request), asks_without_old=asks)
 
 
+@primary.reads()
 def may_change_without_old(request: HttpRequest, redeemed: Redeemed) -> bool:
     """Return whether the site lets the signed-in user have this number without verifying the current one."""
     return policy().may_change_without_old(request.user, redeemed)  # type: ignore[arg-type]
 
 
+@primary.reads()
 def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     """Give the signed-in user this number and return the user with it; None if it belongs to another user.
 
@@ -218,6 +225,7 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     return SessionUser(str(user.pk), phone, phones_of(user))
 
 
+@primary.reads()
 def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
     """Make one of the user's numbers the primary one and send `phone_changed` with the previous one.
 
@@ -231,6 +239,7 @@ def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: Http
     return before is not None
 
 
+@primary.reads()
 def remove_phone(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
     """Remove a number of the user; False if the user does not have it.
 

@@ -25,10 +25,10 @@ from django.views.decorators.http import require_POST
 
 from phone_verify import InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import accounts, admin_display, admin_send, app_settings, phones, unlock
+from . import accounts, admin_display, admin_send, phones, unlock
 from .masked_admin import MaskedAdmin
 from .models import VerificationRow, VerifiedPhone
-from .site import current_site
+from .site import current_site, orm_alias
 from .view_rules import outside_transactions
 
 _OPEN = (Status.PENDING, Status.SENT)
@@ -188,7 +188,7 @@ class VerificationAdmin(_NumberSearchAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows of Django's own store, in its database; none for another store."""
-        alias = app_settings.orm_alias()
+        alias = orm_alias()
         if alias is None:
             return super().get_queryset(request).none()
         return super().get_queryset(request).using(alias)
@@ -203,7 +203,7 @@ class VerificationAdmin(_NumberSearchAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list, with a message if the store cannot be listed."""
-        if app_settings.orm_alias() is None:
+        if orm_alias() is None:
             messages.info(request, _("Verifications are stored outside Django's database and can't be listed here."))
         may = {"may_send": self.has_send_permission(request), "may_unlock": self.has_cancel_permission(request)}
         return super().changelist_view(request, {**may, **(extra_context or {})})
@@ -227,7 +227,7 @@ class VerificationAdmin(_NumberSearchAdmin):
         """Cancel open verifications, so that their codes are refused from now on."""
         cancelled = 0
         try:
-            for row in queryset.filter(status__in=_OPEN).iterator():
+            for row in queryset.filter(status__in=_OPEN):
                 if current_site().verifier.cancel_by_id(row.pk):
                     cancelled += 1
                     self.log_change(request, row, "Cancelled.")

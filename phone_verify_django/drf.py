@@ -26,7 +26,7 @@ from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
 
-from . import accounts, actions, calls
+from . import accounts, actions, calls, primary
 from .api_views import ApiReplies
 from .site import current_site
 from .view_rules import outside_transactions
@@ -98,6 +98,7 @@ class _TokenReplies(ApiReplies):
     request: HttpRequest
     token_for_user: Any
 
+    @primary.reads()
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
         user = get_user_model()._default_manager.get(pk=account.user.id)
         token = self.token_for_user(user, self.request)

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import account_policy, accounts, app_settings, backends, kept_proof
+from . import account_policy, accounts, app_settings, backends, kept_proof, primary
 
 SESSION_KEY = "phone_verify_newcomer"
 
@@ -32,6 +32,7 @@ class PendingSignup:
     remember: bool | None
 
 
+@primary.reads()
 def save(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None) -> bool:
     """Save a pending sign-up in the session; False if the site has no form or the number makes no new user.
 

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import DatabaseError, DataError, IntegrityError, models, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, models, transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -27,7 +27,7 @@ from phone_verify.i18n.languages import ENGLISH
 from phone_verify.i18n.texts import texts_in
 from phone_verify.model import Redeemed
 
-from . import app_settings, calls, rights, sessions, signals
+from . import app_settings, calls, primary, rights, sessions, signals
 from .app_settings import user_field
 from .models import VerifiedPhone
 from .site import current_site
@@ -70,7 +70,7 @@ def owner_of(phone: str) -> AbstractBaseUser | None:
 
 def holders_of(phone: str) -> Sequence[Any]:
     """Return the primary keys of the users who have this number."""
-    return list(rows_of(phone, _rows()).values_list("user_id", flat=True))
+    return list(rows_of(phone).values_list("user_id", flat=True))
 
 
 def rows_of(phone: str, rows: models.QuerySet[VerifiedPhone] | None = None) -> models.QuerySet[VerifiedPhone]:
@@ -86,9 +86,9 @@ def renumber(old: str, new: str) -> bool:
     Returns False and changes nothing if `new` is stored too.
     """
     with transaction.atomic(using=_database()):
-        held = _rows().filter(phone=old)
+        held = VerifiedPhone.objects.filter(phone=old)
         held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
-        if _rows().filter(phone=new).exists():
+        if VerifiedPhone.objects.filter(phone=new).exists():
             return False
         users = [row.user for row in held.filter(is_primary=True).select_related("user")]
         held.filter(login_phone=None).update(phone=new)
@@ -142,7 +142,7 @@ def release(phone: str, verified_at: datetime) -> list[Any]:
     """Take the number from users who verified it before this time, and return them. Sends no signals."""
     with transaction.atomic(using=_database()):
         _follow_renumbering(phone)
-        return _taken_away(_rows().filter(phone=phone, verified_at__lt=stored(verified_at)))
+        return _taken_away(VerifiedPhone.objects.filter(phone=phone, verified_at__lt=stored(verified_at)))
 
 
 def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
@@ -153,7 +153,7 @@ def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
     try:
         with transaction.atomic(using=_database()):
             _hold(user)
-            held = _in_order(_rows().filter(user_id=user.pk))
+            held = _in_order(VerifiedPhone.objects.filter(user_id=user.pk))
             if phone not in held[1:]:
                 return None
             _make_primary(user, phone)
@@ -167,7 +167,7 @@ def remove(request: HttpRequest | None, user: AbstractBaseUser, phone: str) -> b
     """Remove this number from the user and send the signals; False if the user does not have it."""
     with transaction.atomic(using=_database()):
         _hold(user)
-        gone = bool(_rows().filter(user_id=user.pk, phone=phone).delete()[0])
+        gone = bool(VerifiedPhone.objects.filter(user_id=user.pk, phone=phone).delete()[0])
     if gone:
         send_signals(request, user, Change([phone], ends_sessions=True), phone_of(user))
     return gone
@@ -186,7 +186,7 @@ def send_signals(request: HttpRequest | None, user: AbstractBaseUser, change: Ch
     for old in change.old:
         notify = partial(_notify, request, PhoneNumber(old))
         # The provider is called with no transaction open.
-        transaction.on_commit(notify, using=router.db_for_write(VerifiedPhone), robust=True)
+        transaction.on_commit(notify, using=_database(), robust=True)
         signals.phone_changed.send_robust(
             model, request=request, user=user, old=PhoneNumber(old), new=PhoneNumber(new) if new else None
         )
@@ -203,7 +203,7 @@ def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
 def _assign(
     user: AbstractBaseUser, phone: str, verified_at: datetime, replace_existing: bool, transfer: bool, exclusive: bool
 ) -> Change | None:
-    own = _rows().filter(user_id=user.pk)
+    own = VerifiedPhone.objects.filter(user_id=user.pk)
     _follow_renumbering(phone)
     # Write first: SQLite refuses to upgrade a read to a write after another connection has written.
     has_it = bool(own.filter(phone=phone).update(verified_at=verified_at))
@@ -212,15 +212,17 @@ def _assign(
     if exclusive or not app_settings.account_settings().shared_phones:
         if transfer:
             previous_owners = _taken_away(
-                _rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
+                VerifiedPhone.objects.filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
             )
-        held = _rows().filter(phone=phone)
+        held = VerifiedPhone.objects.filter(phone=phone)
         if not has_it and held.exists():
             if transfer and not held.filter(verified_at__gte=verified_at).exists():
                 raise IntegrityError("a concurrent claim with an older proof came first: retry")
             return None
     if not has_it:
-        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None)
+        VerifiedPhone.objects.create(
+            user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None
+        )
     if replace_existing or not before:
         _make_primary(user, phone)
     gone = [old for old in before if old != phone]
@@ -235,7 +237,7 @@ def _follow_renumbering(phone: str) -> None:
     for old in PhoneNumber(phone).forms[1:]:
         with transaction.atomic(using=_database()):
             # Write first, as in `_assign`.
-            if _rows().filter(phone=old).update(verified_at=models.F("verified_at")):
+            if VerifiedPhone.objects.filter(phone=old).update(verified_at=models.F("verified_at")):
                 renumber(old, phone)
 
 
@@ -249,7 +251,7 @@ def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
 
 
 def _make_primary(user: AbstractBaseUser, phone: str) -> None:
-    own = _rows().filter(user_id=user.pk)
+    own = VerifiedPhone.objects.filter(user_id=user.pk)
     own.exclude(phone=phone).filter(is_primary=True).update(is_primary=None)
     own.filter(phone=phone).update(is_primary=True)
     _keep_in_step(user, phone)
@@ -317,15 +319,12 @@ def _primary_first(rows: models.QuerySet[VerifiedPhone]) -> models.QuerySet[Veri
     return rows.order_by(models.F("is_primary").desc(nulls_last=True), "-verified_at", "-pk")
 
 
-def _rows() -> models.QuerySet[VerifiedPhone]:
-    return VerifiedPhone.objects.using(_database())
-
-
 def _database() -> str:
-    return router.db_for_write(VerifiedPhone)
+    return primary.alias_of(VerifiedPhone)
 
 
 @receiver(post_delete, sender=VerifiedPhone, dispatch_uid="phone_verify_django.phones")
+@primary.reads()
 def _pass_on_roles(instance: VerifiedPhone, origin: Any, using: str, **_: object) -> None:
     """End the sessions of a user who loses a number, and pass on the roles of the row.
 
