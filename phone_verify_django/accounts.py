@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate, get_user_model, login
+from django.contrib.auth import authenticate, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
@@ -20,7 +20,18 @@ from phone_verify import PhoneNumber
 from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.model import Redeemed
 
-from . import app_settings, backends, login_stages, phones, primary, second_factor, sessions, signals
+from . import (
+    app_settings,
+    backends,
+    login_stages,
+    model_rules,
+    phones,
+    primary,
+    second_factor,
+    sessions,
+    signals,
+    users,
+)
 from . import pending_login as pending_login  # its receiver runs before those connected later
 from .access import note_check, note_sign_in
 from .account_policy import Accounts, lets_in, policy
@@ -128,10 +139,9 @@ def sign_up(
     have been kept while a form was filled in. Raises `ValidationError` for invalid `extra`, and
     `MfaRequiredError` as `sign_in` does; the user exists then.
     """
-    site = policy()
-    if not is_new(redeemed) or not site.may_sign_up(redeemed, request):
+    if not may_create(redeemed, request):
         return None
-    phone = redeemed.phone.e164
+    site, phone = policy(), redeemed.phone.e164
     try:
         # One transaction, so that a concurrent sign-up that loses leaves no user behind.
         with transaction.atomic(using=primary.alias_of(VerifiedPhone)):
@@ -144,10 +154,10 @@ def sign_up(
     except StaffPhoneError:
         log.error("no user is created: Accounts.make returned a staff user for a test number")
         return None
-    except (IntegrityError, DataError):
+    except (IntegrityError, DataError) as error:
         if is_new(redeemed):
             # Not the text of the database error: it can hold the number.
-            log.error("no user can be created for a verified number: %s refuses it", get_user_model()._meta.label)
+            log.error("no user can be created for a verified number: %s", model_rules.refusal(error))
         return None
     phones.send_signals(
         request, user, phones.Change(previous_owners=[*previous_owners, *change.previous_owners]), phone
@@ -177,7 +187,27 @@ def is_new(redeemed: Redeemed) -> bool:
     if redeemed.purpose == "signup" and _may_transfer(redeemed):
         held = phones.rows_of(redeemed.phone.e164)
         return not held.filter(verified_at__gte=phones.stored(redeemed.verified_at)).exists()
-    return policy().find(redeemed) is None
+    # A user whom the default manager hides is not found, and has the number all the same.
+    return policy().find(redeemed) is None and not phones.holders_of(redeemed.phone.e164)
+
+
+def may_create(redeemed: Redeemed, request: HttpRequest) -> bool:
+    """Return whether a user is created for this number. If the site's table has it already, the log says so."""
+    return is_new(redeemed) and policy().may_sign_up(redeemed, request) and not is_stored(redeemed)
+
+
+def is_stored(redeemed: Redeemed, *, besides: AbstractBaseUser | None = None) -> bool:
+    """Return whether another user's own field holds this number unverified, so that no account is created for it.
+
+    The log says so. `besides` is the user of the new account, if it exists already.
+    """
+    own = [] if besides is None else [besides.pk]
+    verified = [*phones.holders_of(redeemed.phone.e164), *own]
+    ids = [pk for pk in users.ids_by_field(redeemed.phone) if pk not in verified]
+    if not ids or policy().may_ignore_unverified(redeemed):
+        return False
+    users.log_unverified(redeemed.phone, ids, "no user is created")
+    return True
 
 
 def signed_in(request: HttpRequest) -> SessionUser | None:
@@ -217,6 +247,8 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     replace_existing = redeemed.purpose == "change_phone"
     change = phones.assign(user, redeemed, replace_existing=replace_existing, transfer=_may_transfer(redeemed))
     if change is None:
+        if not phones.holders_of(phone) and (ids := users.ids_by_field(redeemed.phone)):
+            users.log_unverified(redeemed.phone, ids, "a number was refused")
         return None
     request.session.cycle_key()
     note_check(request, redeemed.phone)
@@ -275,6 +307,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, options: _SignInOptions, *,
     holders = phones.holders_of(redeemed.phone.e164)
     user = authenticate(request, redeemed=redeemed)
     if user is None:
+        users.log_hidden(holders)
         return None
     # If the user had the number now and loses it meanwhile, it is not given back.
     adds = user.pk not in holders

@@ -26,7 +26,7 @@ from django.views.decorators.http import require_POST
 from phone_verify import InvalidPhoneError, PhoneNumber, Status, StoreError
 
 from . import accounts, admin_display, admin_send, phones, unlock
-from .masked_admin import MaskedAdmin
+from .masked_admin import MaskedAdmin, has_visible_user
 from .models import VerificationRow, VerifiedPhone
 from .site import current_site, orm_alias
 from .view_rules import outside_transactions
@@ -410,7 +410,8 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
     def make_primary(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Set the primary number; of several selected numbers of one user the newest."""
         changed = 0
-        chosen = {row.user_id: row for row in queryset.select_related("user").order_by("verified_at", "pk")}
+        rows = queryset.filter(has_visible_user=True).select_related("user")
+        chosen = {row.user_id: row for row in rows.order_by("verified_at", "pk")}
         for row in chosen.values():
             if accounts.make_primary(row.user, row.phone, request):
                 changed += 1
@@ -421,12 +422,12 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
 
     def delete_model(self, request: HttpRequest, obj: VerifiedPhone) -> None:
         """Remove the number and send the signals. Unlike users, staff may remove the last one."""
-        phones.remove(request, obj.user, obj.phone)
+        _remove(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Remove several numbers."""
         for row in queryset.select_related("user"):
-            phones.remove(request, row.user, row.phone)
+            _remove(request, row)
 
     def has_set_primary_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change verified phones (Django's permission)."""
@@ -448,6 +449,14 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
     def params_for_text(self, text: str) -> dict[str, str] | None:
         """Return a search for text with letters; a mistyped number must not appear in an address."""
         return {"q": text} if any(letter.isalpha() for letter in text) else None
+
+
+def _remove(request: HttpRequest, row: Any) -> None:
+    """Remove this number from its user. A hidden user loses it too, and no signal is sent."""
+    if has_visible_user(row):
+        phones.remove(request, row.user, row.phone)
+    else:
+        row.delete()
 
 
 def _now() -> datetime:

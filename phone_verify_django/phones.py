@@ -27,7 +27,7 @@ from phone_verify.i18n.languages import ENGLISH
 from phone_verify.i18n.texts import texts_in
 from phone_verify.model import Redeemed
 
-from . import app_settings, calls, primary, rights, sessions, signals
+from . import app_settings, calls, primary, rights, sessions, signals, users
 from .app_settings import user_field
 from .models import VerifiedPhone
 from .site import current_site
@@ -61,11 +61,15 @@ def phones_of(user: AbstractBaseUser) -> list[str]:
 
 
 def owner_of(phone: str) -> AbstractBaseUser | None:
-    """Return the user whom this number signs in, of several who share it the first. None if no user has it."""
-    held = rows_of(phone).select_related("user")
+    """Return the user whom this number signs in, of several who share it the first.
+
+    None if no user has it, or the default manager of the user model hides those who do.
+    """
+    held = users.visible().filter(verified_phones__in=rows_of(phone))
     # Nearly always set for one user; two concurrent claims can have left it empty.
-    row = held.order_by(models.F("login_phone").desc(nulls_last=True), "pk").first()
-    return None if row is None else row.user
+    signs_in = models.F("verified_phones__login_phone").desc(nulls_last=True)
+    owner: AbstractBaseUser | None = held.order_by(signs_in, "verified_phones__pk").first()
+    return owner
 
 
 def holders_of(phone: str) -> Sequence[Any]:
@@ -138,7 +142,7 @@ def assign(
     return None
 
 
-def release(phone: str, verified_at: datetime) -> list[Any]:
+def release(phone: str, verified_at: datetime) -> Sequence[Any]:
     """Take the number from users who verified it before this time, and return them. Sends no signals."""
     with transaction.atomic(using=_database()):
         _follow_renumbering(phone)
@@ -152,7 +156,7 @@ def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
     """
     try:
         with transaction.atomic(using=_database()):
-            _hold(user)
+            users.lock([user.pk])
             held = _in_order(VerifiedPhone.objects.filter(user_id=user.pk))
             if phone not in held[1:]:
                 return None
@@ -166,7 +170,7 @@ def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
 def remove(request: HttpRequest | None, user: AbstractBaseUser, phone: str) -> bool:
     """Remove this number from the user and send the signals; False if the user does not have it."""
     with transaction.atomic(using=_database()):
-        _hold(user)
+        users.lock([user.pk])
         gone = bool(VerifiedPhone.objects.filter(user_id=user.pk, phone=phone).delete()[0])
     if gone:
         send_signals(request, user, Change([phone], ends_sessions=True), phone_of(user))
@@ -207,8 +211,9 @@ def _assign(
     _follow_renumbering(phone)
     # Write first: SQLite refuses to upgrade a read to a write after another connection has written.
     has_it = bool(own.filter(phone=phone).update(verified_at=verified_at))
-    _hold(user)
-    before, previous_owners = _in_order(own), []
+    users.lock([user.pk])
+    before = _in_order(own)
+    previous_owners: Sequence[Any] = ()
     if exclusive or not app_settings.account_settings().shared_phones:
         if transfer:
             previous_owners = _taken_away(
@@ -241,23 +246,23 @@ def _follow_renumbering(phone: str) -> None:
                 renumber(old, phone)
 
 
-def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
-    """Delete these rows and return their users."""
+def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> Sequence[Any]:
+    """Delete these rows and return their users, without hidden ones."""
     rows.update(login_phone=models.F("login_phone"))  # write first, as in `_assign`
     gone = list(rows.select_related("user"))
     for row in gone:
         row.delete()
-    return [row.user for row in gone]
+    return users.load_all(row.user_id for row in gone)
 
 
 def _make_primary(user: AbstractBaseUser, phone: str) -> None:
     own = VerifiedPhone.objects.filter(user_id=user.pk)
     own.exclude(phone=phone).filter(is_primary=True).update(is_primary=None)
     own.filter(phone=phone).update(is_primary=True)
-    _keep_in_step(user, phone)
+    keep_in_step(user, phone)
 
 
-def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
+def keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
     """Write the primary number into the user's own field, if there is one that can hold it."""
     name = app_settings.account_settings().phone_field_name()
     if name is None:
@@ -283,7 +288,7 @@ def _renumber_field(user: AbstractBaseUser, old: str, new: str) -> None:
         return
     try:
         with transaction.atomic(using=_database()):
-            _keep_in_step(user, new)
+            keep_in_step(user, new)
     except (IntegrityError, DataError):
         _log_refusal()
 
@@ -295,20 +300,16 @@ def _follow(user: AbstractBaseUser, phone: str | None, using: str) -> None:
     """
     try:
         with transaction.atomic(using=using):
-            _keep_in_step(user, phone)
+            keep_in_step(user, phone)
     except (IntegrityError, DataError):
         _log_refusal()
-        _keep_in_step(user, None)
+        keep_in_step(user, None)
 
 
 def _log_refusal() -> None:
     # Not the text of the database error: it can hold the number.
-    log.error("a primary number cannot be written into the user's field: %s refuses it", get_user_model()._meta.label)
-
-
-def _hold(user: AbstractBaseUser) -> None:
-    """Lock the user's row until the transaction ends, on databases that can."""
-    list(get_user_model()._base_manager.using(_database()).select_for_update().filter(pk=user.pk).values_list("pk"))
+    name = app_settings.account_settings().phone_field_name()
+    log.error("a primary number cannot be written: %s.%s refuses it", get_user_model()._meta.label, name)
 
 
 def _in_order(rows: models.QuerySet[VerifiedPhone]) -> list[str]:

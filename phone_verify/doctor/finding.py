@@ -106,5 +106,6 @@ CATALOGUE: Mapping[str, str] = {
     "PV803": "a test number has expired",
     "PV804": "no channel accepts a test number's code",
     "PV805": "staff can sign in by phone alone",
+    "PV811": "users have numbers that are not stored in E.164",
     "PV901": "two installed packages contain the same files",
 }

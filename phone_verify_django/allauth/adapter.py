@@ -198,6 +198,8 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if not self.request.user.is_authenticated and not claim.exists():
             # The user had the number when the login started; it was removed meanwhile.
             self._stop(self._texts.page["login_refused"])
+        if not self.request.user.is_authenticated and accounts.is_stored(redeemed, besides=user):
+            self._stop(self._texts.page["login_refused"])
         change = phones.assign(user, redeemed, replace_existing=True, transfer=False)
         if change is None:
             self._stop(str(self.error_messages["phone_taken"]))

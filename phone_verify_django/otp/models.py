@@ -27,7 +27,7 @@ from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, spoken, texts_in
 from phone_verify.model import Redeemed
 
-from .. import rights
+from .. import rights, users
 from ..primary import PrimaryManager
 from ..site import current_site
 from ..store import joining_on_sqlite
@@ -219,7 +219,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             address=current.address(),
             subject=str(self.user_id),
         )
-        return isinstance(redeemed, Redeemed) and rights.counts_for(self.user, redeemed)
+        user = users.load(self.user_id) if isinstance(redeemed, Redeemed) else None
+        return user is not None and isinstance(redeemed, Redeemed) and rights.counts_for(user, redeemed)
 
 
 def _texts() -> Texts:

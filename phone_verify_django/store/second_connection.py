@@ -198,7 +198,7 @@ def _follow(connection: BaseDatabaseWrapper, session: Any) -> None:
             cursor.execute(f"USE {connection.ops.quote_name(session[0])}")
 
 
-def _limit_waits(connection: BaseDatabaseWrapper) -> None:
+def _limit_waits(connection: Any) -> None:
     """Limit the waits of connections of psycopg 3, from Django's first statement on.
 
     A server's own limits do not hold in the queue of a pooler.
