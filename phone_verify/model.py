@@ -99,10 +99,8 @@ class Reason(StrEnum):
     """Why an operation did not succeed."""
 
     DESTINATION_NOT_ALLOWED = "destination_not_allowed"
-    #: no channel at all, or none that works without further settings
-    NOT_CONFIGURED = "not_configured"
-    #: known, but not configured, or closed for this phone now
-    CHANNEL_UNAVAILABLE = "channel_unavailable"
+    NOT_CONFIGURED = "not_configured"  #: no channel at all, or none that works without further settings
+    CHANNEL_UNAVAILABLE = "channel_unavailable"  #: not configured, or closed for this phone or purpose now
     TOO_MANY_REQUESTS = "too_many_requests"
     DELIVERY_FAILED = "delivery_failed"
     NOT_FOUND = "not_found"  #: unknown, or the secret is not the verification's
@@ -110,6 +108,7 @@ class Reason(StrEnum):
     MALFORMED_CODE = "malformed_code"
     WRONG_CODE = "wrong_code"
     INVALID_PROOF = "invalid_proof"
+    CHANNELS_LEFT = "channels_left"  #: verified, but the purpose requires other channels as well
     PROVIDER_UNAVAILABLE = "provider_unavailable"  #: the provider cannot check its code now
 
 
@@ -246,6 +245,7 @@ class Request:
     trusted: bool = False  #: started on a trusted device of this phone
     subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
     budget: str = ""  #: empty in records older than this column; read `counts_as`
+    proved_channels: str = ""  #: channels proved before, for a purpose that requires several; see `combined`
 
     @property
     def counts_as(self) -> Budget:
@@ -306,8 +306,8 @@ class Verification:
     code_channel: Channel | None = None  #: channel of the code if it is not the latest order's
     waits: str = ""  #: sends by channel, and when the next is allowed; read by `limits`
     by_call: bool = False  #: verified by the call; not set in older records
-    #: wrong answers under `failure_key`; not part of the stored record
-    failures: Failures | None = None
+    other_caller_at: datetime | None = None  #: when another phone last called its line
+    failures: Failures | None = None  #: wrong answers under `failure_key`; not part of the stored record
 
     @property
     def id(self) -> str:
@@ -419,7 +419,8 @@ class Outcome:
     """The result of an operation: a verification, or the reason for a refusal, or both.
 
     `proof` is the signed token of a finished verification, as long as it can be redeemed.
-    `channels` are those that a resend would accept. A start that succeeds returns `Started`.
+    `channels` are those that a resend would accept, `channels_left` those without which the proof is
+    not accepted (`combined`). A start that succeeds returns `Started`.
     """
 
     reason: Reason | None = None
@@ -428,6 +429,7 @@ class Outcome:
     cause: Cause | None = None  #: set for `DELIVERY_FAILED`
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
+    channels_left: Sequence[Channel] = ()
     sends: bool = False  #: whether the refused operation is a send; why it was refused is not revealed
 
     @property

@@ -5,7 +5,7 @@ Frozen; invalid values raise on construction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -106,6 +106,8 @@ class Policy:
     allowed_regions: frozenset[str] | None = None
     #: Code length and lifetime of single purposes, in place of `code_length` and `ttl`.
     code_limits: Mapping[str, CodeLimits] = field(default_factory=dict)
+    #: Purposes whose proof is accepted only after each of these channels has verified the phone.
+    required_channels: Mapping[str, Sequence[Channel]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for purpose, limits in self.code_limits.items():

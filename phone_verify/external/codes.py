@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 
+from ..combined import BY_ANOTHER_PACKAGE
 from ..drivers.base import Ability, Starts
 from ..errors import UnclearError
 from ..events.record import EventBus
@@ -25,9 +26,6 @@ from ..sync import run
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .forms import PendingVerification
-
-#: Stored in a record in place of the driver's name; no DSN can give a driver this name.
-BY_ANOTHER_PACKAGE = "(another package)"
 
 #: The length of codes in mails and apps (RFC 6238); six digits do not count as short.
 LENGTH = 6

@@ -13,7 +13,7 @@ from .engine import WAIT, engine_of, name_of
 from .tables import PHONE
 
 #: The newest revision, which this version of the package requires.
-HEAD = "0005"
+HEAD = "0006"
 #: The table with the current revision. A site's own Alembic has another table for that.
 VERSION_TABLE = "phone_verify_schema"
 
