@@ -136,11 +136,9 @@ class Order:
     code: str | None = field(default=None, repr=False)
     text: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
-    #: The user's own token at the provider, if the provider accepts it in place of the site's
-    #: credential.
+    #: The user's token at the provider, if the provider accepts it in place of the site's credential.
     user_token: str | None = field(default=None, repr=False)
-    #: Options of this order that the driver declares, parsed; like those of its DSN.
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: parsed, as the driver declares them
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +243,7 @@ class Request:
     trusted: bool = False  #: started on a trusted device of this phone
     subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
     budget: str = ""  #: empty in records older than this column; read `counts_as`
-    proved_channels: str = ""  #: channels proved before, for a purpose that requires several; see `combined`
+    proved_channels: str = ""  #: channels proved before it began, for a purpose that requires several
 
     @property
     def counts_as(self) -> Budget:
@@ -360,6 +358,11 @@ class Verification:
         return self.request.budget
 
     @property
+    def proved_channels(self) -> str:
+        """The channels proved before it began, separated by spaces."""
+        return self.request.proved_channels
+
+    @property
     def counts_as(self) -> Budget:
         """The budget of its phone under which its wrong answers are counted."""
         return self.request.counts_as
@@ -420,7 +423,7 @@ class Outcome:
 
     `proof` is the signed token of a finished verification, as long as it can be redeemed.
     `channels` are those that a resend would accept, `channels_left` those without which the proof is
-    not accepted (`combined`). A start that succeeds returns `Started`.
+    not accepted (`verifier/combined.py`). A start that succeeds returns `Started`.
     """
 
     reason: Reason | None = None
@@ -462,10 +465,8 @@ class Redeemed:
     assurance: Assurance
     verification_id: str
     verified_at: datetime
-    #: a test number: it must not authenticate users with rights over others
-    by_test_number: bool = False
-    #: a code of fewer than six digits, or of a length not known in advance
-    short: bool = False
+    by_test_number: bool = False  #: a test number: it must not authenticate users with rights over others
+    short: bool = False  #: a code of fewer than six digits, or of a length not known in advance
 
     @property
     def counts_for_staff(self) -> bool:
@@ -492,8 +493,7 @@ _VALUES = attrgetter(*_NAMES)
 
 def with_changes(record: Verification, **changes: Any) -> Verification:
     """Return a copy of the record with these fields changed."""
-    # `dataclasses.replace` takes three times as long on a record of this size, and a check makes
-    # several copies.
+    # `dataclasses.replace` takes three times as long on such a record, and a check makes several copies.
     values = list(_VALUES(record))
     for name, value in changes.items():
         values[_PLACES[name]] = value

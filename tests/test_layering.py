@@ -32,7 +32,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codes": {"errors", "phone", "exchange", "model"},
     "limits": {"model", "policy", "purposes"},
     "lines": {"model", "phone"},
-    "combined": {"lines", "model", "policy"},
     "lifecycle": RULES | {"limits", "lines", "planning"},
     "planning": RULES | {"codes", "drivers.base", "test_numbers"},
     "test_numbers": RULES | {"drivers.base"},
@@ -57,10 +56,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
     "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "lines", "parts"},
     "verifier": RULES
-    | {"codes", "combined", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts",
-       "planning", "sync", "test_numbers", "tokens"},
+    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts", "planning",
+       "sync", "test_numbers", "tokens"},
     # Used by adapters and programs.
-    "external": RULES | {"combined", "drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
+    "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
     "i18n": {"errors", "phone", "model", "segments"},
     "http": RULES | {"i18n", "tokens", "verifier"},
     "api": RULES | {"http", "i18n", "lines", "sync", "verifier"},

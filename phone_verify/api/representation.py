@@ -35,7 +35,7 @@ def verification(outcome: Outcome) -> dict[str, object]:
 
 def _combined(record: Verification, outcome: Outcome) -> dict[str, object]:
     """Return the field that only verifications for purposes of several channels have."""
-    if not outcome.channels_left and not record.request.proved_channels:
+    if not outcome.channels_left and not record.proved_channels:
         return {}
     return {"channels_left": [channel.value for channel in outcome.channels_left]}
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 
-from ..combined import BY_ANOTHER_PACKAGE
 from ..drivers.base import Ability, Starts
 from ..errors import UnclearError
 from ..events.record import EventBus
@@ -24,6 +23,7 @@ from ..routing import Router
 from ..spray_guard import RightAnswers
 from ..sync import run
 from ..verifier.blocking import Verifier
+from ..verifier.combined import BY_ANOTHER_PACKAGE
 from ..verifier.operations import AsyncVerifier
 from .forms import PendingVerification
 

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Network
 
 from ..codes import Keyring
-from ..combined import required
 from ..delivery import Admitted
 from ..drivers.base import Starts
 from ..events.record import VerificationEvent
@@ -29,6 +28,7 @@ from ..policy import (
 )
 from ..purposes import SECOND_FACTOR, Budget, budget_of
 from ..test_numbers import TestNumber
+from .combined import required
 
 log = logging.getLogger("phone_verify")
 
@@ -162,7 +162,7 @@ class Admission:
             plans = [self._planner.plan(driver, channel, record.purpose) for driver in drivers]
             return any(not (short_closed and plan.short) for plan in plans)
 
-        usable = self.usable(record.purpose, record.request.proved_channels)
+        usable = self.usable(record.purpose, record.proved_channels)
         channels = self._parts.router.channels if usable is None else usable
         return [channel for channel in dict.fromkeys([*channels, record.channel]) if serves(channel)]
 

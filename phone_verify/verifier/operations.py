@@ -17,7 +17,6 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
 from ..codes import binding_digest, new_id, new_secret, normalise
-from ..combined import channels_left
 from ..delivery import Undelivered
 from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
@@ -45,6 +44,7 @@ from ..policy import VOICE_CHANNELS
 from ..tokens.proof import Proofs
 from ..tokens.trusted_device import TrustedDevices
 from .admission import Admission, Candidate, Sends, wrong_answers_key
+from .combined import channels_left
 from .redemption import MAX_SECRETS, Redemption
 from .server_code import ServerOperations
 
@@ -225,7 +225,7 @@ class AsyncVerifier(ServerOperations):
             return found
         if not found.open:
             return self._outcome_for(found, Reason.CLOSED)
-        usable = self._admission.usable(found.purpose, found.request.proved_channels)
+        usable = self._admission.usable(found.purpose, found.proved_channels)
         others = (c for c in (self.router.preferred if usable is None else usable) if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
         if channel not in (None, found.channel) and usable is not None and channel not in usable:

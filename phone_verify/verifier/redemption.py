@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from ..codes import binding_digest
-from ..combined import channels_left, proved_channels
 from ..lifecycle import redeem
 from ..lines import served_by
 from ..model import Redeemed, Verification, is_id
@@ -17,6 +16,7 @@ from ..phone import PhoneNumber
 from ..purposes import Budget
 from ..test_numbers import BY_TEST_NUMBER
 from ..tokens.proof import Proofs
+from .combined import channels_left, proved_channels
 
 #: The cookie holds the last five secrets of a browser, the header one; further secrets are ignored.
 MAX_SECRETS = 6

@@ -101,7 +101,7 @@ def begin(
     """
     texts, held = call.texts, held_pairs(call)
     live = site.verifier.find_open(phone, purpose, held)
-    continues = live is not None and (proof is None or bool(live.request.proved_channels))
+    continues = live is not None and (proof is None or bool(live.proved_channels))
     if live is not None and continues and channel in (None, live.channel):
         return _to_code(call, next, live.id, dict(held)[live.id])
     outcome = site.verifier.start(

@@ -171,14 +171,17 @@ class _Verbs:
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         shown = (binding.hex() for binding in attachment.shown)
-        reply = await self._on_record("attach", id, now, *receipt_values(attachment), *shown)
+        by_call, keys = attachment.plan.code_source is CodeSource.NONE, [self._phone_key(id[:TAG_LENGTH])]
+        lines = [self._line_key(attachment.driver, attachment.line)] if attachment.line is not None and by_call else []
+        apart = self._address.kind is Kind.CLUSTER
+        keys += [] if apart else lines
+        reply = await self._step("attach", keys, id, now, plain(id), *receipt_values(attachment), *shown)
         if not reply.done:
             return reply.refused()
         record = reply.found()
-        if attachment.line is not None and attachment.plan.code_source is CodeSource.NONE:
+        if lines and apart:
             with suppress(StoreError):  # the index only serves `claimant`, and the line is assigned already
-                key = self._line_key(attachment.driver, attachment.line)
-                await self._step("index_line", [key], "shared", now, plain(id), str(micros(record.expires_at)))
+                await self._step("index_line", lines, "shared", now, plain(id), str(micros(record.expires_at)))
         return record
 
     async def spend(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .lines import served_by
-from .model import Channel, Status, Verification
-from .policy import Policy
+from ..lines import served_by
+from ..model import Channel, Status, Verification
+from ..policy import Policy
 
 #: The driver's name in records of codes that another package delivers, which prove no channel. No DSN
 #: can give a driver this name.
@@ -22,7 +22,7 @@ def proved_channels(record: Verification) -> str:
 
     Each channel is named once, so the same channel twice is one.
     """
-    proved = set(record.request.proved_channels.split())
+    proved = set(record.proved_channels.split())
     if record.status is Status.VERIFIED and record.driver != BY_ANOTHER_PACKAGE:
         proved.add(served_by(record)[0].value)
     return " ".join(sorted(proved))
