@@ -131,6 +131,11 @@ class Policy:
                     f"PHONE_VERIFY_{name}: {region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU"
                 )
 
+    def accepts(self, channel: Channel, *purposes: str) -> bool:
+        """Return whether this channel may be used for one of these purposes."""
+        wanted = [self.required_channels.get(purpose) for purpose in purposes]
+        return any(channels is None or channel in channels for channels in wanted)
+
     def for_purpose(self, purpose: str) -> Policy:
         """Return the policy with the code length and lifetime of this purpose."""
         limits = self.code_limits.get(purpose)

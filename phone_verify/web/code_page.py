@@ -311,7 +311,8 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
     if outcome.proof is not None:
         return replace(bare, kind="proven", state="verified", lead=texts.page["lead_proven"])
     if not record.open:
-        others = [choice_of(site, texts, c) for c in site.verifier.channels if c is not record.channel]
+        accepted = [c for c in site.verifier.channels if site.verifier.policy.accepts(c, record.purpose)]
+        others = [choice_of(site, texts, c) for c in accepted if c is not record.channel]
         return replace(bare, error=texts.translated(end_text(record)), choices=others)
     expires_in = representation.seconds_left(record, record.expires_at)
     resend_in = representation.seconds_left(record, record.resend_at)
