@@ -20,7 +20,7 @@ LINE_REST = timedelta(seconds=60)
 PAIR_REST = timedelta(minutes=10)
 #: Covers the resends that quotas and delays allow in a minute, and fits into a column.
 MOST_RELEASED = 6
-#: A visitor is told for this long that another phone has called the line.
+#: How long the page shows that another phone has called the line.
 OTHER_CALLER_SHOWN = timedelta(seconds=60)
 #: Such a call is noted at most once in this time: anyone may call a line repeatedly.
 OTHER_CALLER_EVERY = timedelta(seconds=10)
@@ -113,7 +113,7 @@ def note_other_caller(record: Verification | None, now: datetime) -> Verificatio
 
 
 def other_phone_called(record: Verification) -> bool:
-    """Return whether the visitor should be told now that another phone has called the line."""
+    """Return whether the page should show that another phone has called the line."""
     noted = record.other_caller_at
     if noted is None or not record.open or claim_of(record) is None:
         return False

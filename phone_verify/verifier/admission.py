@@ -180,7 +180,7 @@ class Admission:
     def startable(
         self, phone: PhoneNumber, purpose: str, proved: str, channel: Channel | None
     ) -> Sequence[Channel] | Reason:
-        """Return the channels to try in turn for a start, only `channel` if it is named, or why there is none.
+        """Return the channels to try in turn for a start, only `channel` if it is named; or the refusal.
 
         A purpose that requires several channels starts only for a phone that all of them reach.
         """

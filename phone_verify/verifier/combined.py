@@ -1,6 +1,6 @@
 """Purposes that require several channels: which have verified the phone, and which are left.
 
-Each channel is verified by a verification of its own. A verification that begins with the proof of an
+Each channel has a separate verification. A verification that begins with the proof of an
 earlier one keeps the channels proved so far in its record, and only the last one's proof is accepted.
 """
 

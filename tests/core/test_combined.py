@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +38,7 @@ from .harness import (
 
 pytestmark = pytest.mark.usefixtures("face")
 
+ROOT = Path(__file__).parents[2]
 WIRE = "wire_transfer"
 CALLED = Sighting(CallState.CALLED, PHONE)
 FIXED = PhoneNumber("+982188776655")
@@ -274,6 +277,18 @@ def test_requirement_applies_to_proofs_from_before_it() -> None:
     before.verifier = Harness.face(before.parts)
     assert redeem(harness, done, secret) is None
     assert redeem(before, done, secret) is not None, "the rule was the only refusal"
+
+
+def test_proofs_are_consumed_in_one_place() -> None:
+    """The rule holds for every way to redeem, as long as no other module asks a store to do it."""
+    callers = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("phone_verify", "phone_verify_django", "phone_verify_flask")
+        for path in (ROOT / package).rglob("*.py")
+        if re.search(r"store\.redeem\(", path.read_text("utf-8"))
+    }
+    callers -= {"phone_verify/testing/stores.py", "phone_verify/stores/threaded.py"}
+    assert callers == {"phone_verify/verifier/redemption.py"}
 
 
 def test_form_reports_that_a_channel_is_left() -> None:
