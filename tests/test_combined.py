@@ -5,16 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+import urllib3
 
+from phone_verify.api.verifications import OTHER_CALLER
 from phone_verify.sandbox import SandboxServer
 
 from .clients import Answer, Browser, HttpCarrier
 from .scenarios import SETTINGS, Stage, conforms, refused, start
-from .servers import environment, gunicorn
+from .servers import environment, free_port, gunicorn
 
 PURPOSES = "login:require=sms+inbound_call,change_phone:require=inbound_call+sms,wire:open;require=sms+inbound_call"
+SECRET = "a-secret-of-webhooks-0123456789"
 
 
 @pytest.fixture(scope="module", params=["django", "flask"])
@@ -155,3 +159,32 @@ def test_pages_name_the_number_to_call_from_after_another_phone_called(stage: St
     page = browser.get(path).text
     assert "data-pv-other-caller hidden" not in page
     assert "Another phone called. Call from" in page
+
+
+@pytest.fixture(scope="module", params=["django", "flask"])
+def ssms_site(
+    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A site whose provider of calls reports by webhook only."""
+    port, address = free_port(), sandbox.url.removeprefix("http://")
+    settings = {**SETTINGS, "inbound_call": f"ssms://KEY@{address}?tls=off", "webhook_secret": SECRET}
+    settings["public_url"] = f"http://127.0.0.1:{port}"
+    env = environment(request.param, tmp_path_factory.mktemp(request.param), sandbox.dsn, settings)
+    with gunicorn(request.param, env, port=port) as url:
+        yield url
+
+
+def test_webhook_of_another_phone_is_noted_on_the_only_claim(ssms_site: str) -> None:
+    browser = Browser(HttpCarrier(ssms_site))
+    begun = start(browser, "+79000000101", channel="inbound_call")
+    path = f"v1/verifications/{begun['id']}"
+
+    def reported(caller: str) -> bool:
+        parameters = {"waiting_call_from": caller, "call_to_number": begun["dial"]["number"][1:], "id_call": "1"}
+        url = f"{ssms_site}/phone/webhooks/ssms/{SECRET}?{urlencode(parameters)}"
+        assert urllib3.request("GET", url, retries=False).status == 200
+        return OTHER_CALLER.lower() in browser.call("GET", path).headers
+
+    assert not reported("anonymous")
+    assert reported("79000000199")
+    assert browser.call("GET", path).json()["status"] == "sent"
