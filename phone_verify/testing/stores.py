@@ -1671,9 +1671,12 @@ class StorePromises(StoreCase):
         clock.move(1)
         assert run(store.claimant("fake", LINE, clock())) == replace(record, read_at=clock())
         assert run(store.claimant("other", LINE, clock())) is None
+        short_lived = self.open(store, clock, PhoneNumber("+989120000005"), SHORT)
         ended = self.claim_on(store, clock, LINE, phone=OTHER_PHONE)
         assert run(store.claimant("fake", LINE, clock())) is None
         assert run(store.settle(ended.id, Status.CANCELLED, clock()))
+        clock.move(SHORT.ttl.total_seconds())
+        assert not short_lived.open_at(clock())
         assert run(store.claimant("fake", LINE, clock())) == replace(record, read_at=clock())
         clock.move(LIFE.total_seconds())
         assert run(store.claimant("fake", LINE, clock())) is None

@@ -16,6 +16,7 @@ from phone_verify.external import codes, forms
 from phone_verify.model import Assurance, CallState, Channel, CodeSource, Outcome, Reason, Receipt, Sighting, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import HARD_LIFE
+from phone_verify.testing.stores import run
 from phone_verify.verifier.blocking import Verifier
 
 from .harness import (
@@ -190,6 +191,14 @@ def test_step_is_continued_only_by_its_own_client(change: dict[str, Any]) -> Non
     assert followed(harness, first, secret, subject="a user").ok, "the proof is still good"
 
 
+def test_sign_in_is_continued_by_the_same_user_only() -> None:
+    written = sms()
+    harness = site(written, lines(), purpose="login")
+    first, secret = by_code(harness, written, purpose="login")
+    refused = followed(harness, first, secret, purpose="login", subject="a user")
+    assert refused.reason is Reason.INVALID_PROOF
+
+
 def test_step_is_continued_once_and_within_five_minutes() -> None:
     written, caller = sms(), lines()
     harness = site(written, caller)
@@ -224,6 +233,8 @@ def test_two_starts_with_one_proof_leave_one_verification() -> None:
     outer = followed(harness, first, secret)
     assert [outcome.ok for outcome in inner] == [True]
     assert (outer.reason, outer.verification) == (Reason.INVALID_PROOF, None)
+    assert run(harness.store.claimant("caller", LINE, harness.clock())) is not None
+    assert run(harness.store.claimant("caller", OTHER_LINE, harness.clock())) is None, "the other was cancelled"
 
 
 def test_store_that_fails_to_consume_the_proof_reveals_no_secret() -> None:
