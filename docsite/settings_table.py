@@ -82,7 +82,8 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "purposes": Meaning(
         "Your own purposes. Append `:open` to those that visitors may start without signing in, and "
-        "`:length=8;ttl=120` for [codes of their own](#codes-for-one-purpose).",
+        "`:length=8;ttl=120` for [codes of their own](#codes-for-one-purpose), or `:require=sms+inbound_call` for "
+        "[several channels](#several-channels-for-one-purpose).",
         type=_LIST,
     ),
     "sends_per_hour": Meaning("Messages per phone and hour, counted separately for trusted devices."),

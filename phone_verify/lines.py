@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from .model import Channel, CodeSource, IncomingCall, Status, Verification
+from .model import Channel, CodeSource, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
 
 #: A released line is not reused for this long: a call for the previous claim must not verify the
@@ -20,6 +20,12 @@ LINE_REST = timedelta(seconds=60)
 PAIR_REST = timedelta(minutes=10)
 #: Covers the resends that quotas and delays allow in a minute, and fits into a column.
 MOST_RELEASED = 6
+#: How long the page shows that another phone has called the line.
+OTHER_CALLER_SHOWN = timedelta(seconds=60)
+#: Such a call is noted at most once in this time: anyone may call a line repeatedly.
+OTHER_CALLER_EVERY = timedelta(seconds=10)
+#: Of a line with more claims it is not examined which of them are still open.
+MOST_CLAIMANTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,37 @@ def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
     if event.reference is not None:
         return claim.reference == event.reference
     return event.line is not None and claim.line == event.line
+
+
+def claimant(records: Collection[Verification], driver: str, line: PhoneNumber) -> Verification | None:
+    """Return the one open record whose claim has this line of this driver; None if several have."""
+    waiting = [
+        record
+        for record in records
+        if record.open and (claim := claim_of(record)) is not None and (claim.driver, claim.line) == (driver, line)
+    ]
+    return waiting[0] if len(waiting) == 1 else None
+
+
+def note_other_caller(record: Verification | None, now: datetime) -> Verification | None:
+    """Return the open claim with the note that another phone has just called its line.
+
+    None if there is nothing to store. Nothing about the caller is kept.
+    """
+    claim = claim_of(record) if record is not None else None
+    if record is None or claim is None or claim.line is None or not record.open_at(now):
+        return None
+    if record.other_caller_at is not None and now < record.other_caller_at + OTHER_CALLER_EVERY:
+        return None
+    return with_changes(record, other_caller_at=now, read_at=now)
+
+
+def other_phone_called(record: Verification) -> bool:
+    """Return whether the page should show that another phone has called the line."""
+    noted = record.other_caller_at
+    if noted is None or not record.open or claim_of(record) is None:
+        return False
+    return record.read_at < noted + OTHER_CALLER_SHOWN
 
 
 def holds_line(

@@ -131,6 +131,8 @@ class VerificationRow(models.Model):
     code_channel = models.CharField(max_length=16, null=True)
     waits = models.CharField(max_length=255, default="")
     by_call = models.BooleanField(default=False)
+    proved_channels = models.CharField(max_length=64, default="")
+    other_caller_at = models.BigIntegerField(null=True)
 
     class Meta:
         verbose_name = _("verification")

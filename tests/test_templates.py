@@ -119,6 +119,11 @@ PAGES = {
         replace(INBOUND, kind="code", is_call=False, second_kind="inbound_call", code_length=6),
     ),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
+    "one more step": (
+        "code.html",
+        CodePage("more", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_more"], choices=[CALL_US], next=NEXT),
+    ),
+    "inbound call, another phone called": ("code.html", replace(INBOUND, other_caller=True)),
     "over": ("code.html", OVER),
     "over, number in full": ("code.html", replace(OVER, phone="+98 912 000 0000")),
     "over, call": ("code.html", replace(OVER, is_call=True, error=PAGE["expired_call"])),
@@ -192,6 +197,7 @@ PARTS = (
     "method_icon.html",
     "next_channel.html",
     "number.html",
+    "other_caller.html",
     "other_methods.html",
     "remember.html",
 )
@@ -326,6 +332,23 @@ def test_ids_are_unique_and_references_resolve(kind):
     for _, attributes in parts.tags:
         assert set((attributes.get("aria-describedby") or "").split()) <= set(ids)
         assert attributes.get("for", ids[0] if ids else None) in [*ids, None]
+
+
+def test_next_required_method_is_one_press_away() -> None:
+    parts = page_of("one more step")
+    assert PAGE["more_title"] in parts.texts
+    assert [field["value"] for field in parts.find("input", name="channel")] == ["inbound_call"]
+    assert not parts.find("input", name="code")
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_call_of_another_phone_is_announced_with_the_number_to_call_from(called: bool) -> None:
+    parts = page_of("inbound call, another phone called" if called else "inbound call")
+    [place] = [attributes for _, attributes in parts.tags if "data-pv-other-caller" in attributes]
+    assert ("hidden" in place) is not called
+    assert parts.texts.index(PAGE["other_caller"]) < parts.texts.index(
+        "+98 ••••••••00", parts.texts.index(PAGE["other_caller"])
+    )
 
 
 @pytest.mark.parametrize(("kind", "field"), [("login, refused", "phone"), ("code, wrong", "code")])

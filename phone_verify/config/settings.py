@@ -143,6 +143,9 @@ class Settings:
         next_channel_after, sends_by_itself = _next_channel(given)
         policy = Policy(
             code_limits=purposes.limits,
+            required_channels={
+                name: [_channel(word, "PURPOSES") for word in words] for name, words in purposes.required.items()
+            },
             region=_text("region", given),
             allowed_regions=frozenset(allowed) if allowed else None,
             **{**numbers, **seconds},
@@ -156,7 +159,7 @@ class Settings:
         return cls(
             dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
             policy=policy,
-            channels=[_channel(word) for word in _list("channels", given)],
+            channels=[_channel(word, "CHANNELS") for word in _list("channels", given)],
             store=_text("store", given),
             secret_keys=_list("secret_keys", given),
             tag_key=_text("tag_key", given),
@@ -252,12 +255,12 @@ def _next_channel(given: Mapping[str, object]) -> tuple[timedelta, bool]:
     return after, by_itself
 
 
-def _channel(word: str) -> Channel:
+def _channel(word: str, setting: str) -> Channel:
     try:
         return Channel(word)
     except ValueError:
         raise ConfigurationError(
-            f"{PREFIX}CHANNELS: unknown channel {word!r}; known channels: {', '.join(Channel)}"
+            f"{PREFIX}{setting}: unknown channel {word!r}; known channels: {', '.join(Channel)}"
         ) from None
 
 

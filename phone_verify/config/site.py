@@ -17,6 +17,7 @@ from ..events.record import EventBus, Listener
 from ..http.site import Site
 from ..i18n.texts import message_writer
 from ..parts import Components
+from ..policy import Policy
 from ..routing import Router
 from ..stores.base import OfOneProcess, Store
 from ..stores.threaded import InThread
@@ -57,6 +58,7 @@ def build_site(
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
     keyring = Keyring(keys, settings.tag_key, production=production, source=source)
     router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
+    _check_required_channels(settings.policy, router)
     secrets = list(settings.webhook_secret or keyring.webhook_secrets)
 
     def webhook_url(driver: str) -> str | None:
@@ -164,6 +166,16 @@ class SiteConfig:
             if needed:
                 raise
             return ()
+
+
+def _check_required_channels(policy: Policy, router: Router) -> None:
+    for purpose, channels in policy.required_channels.items():
+        for channel in channels:
+            if channel not in router.channels:
+                raise ConfigurationError(
+                    f"{PREFIX}PURPOSES: {purpose} requires {channel}, but no driver carries it: "
+                    f"set {PREFIX}{channel.upper()} or leave {channel} out"
+                )
 
 
 def _listeners(named: object) -> Sequence[Listener]:

@@ -58,6 +58,7 @@ CATALOGUE: Mapping[str, str] = {
     "PV208": "`NOTIFY_OLD_NUMBER` needs a driver that can send free text",
     "PV209": "the number of SMS segments per message",
     "PV210": "a purpose uses short codes",
+    "PV211": "a purpose requires a channel without a driver",
     "PV301": "no key to sign with is set",
     "PV302": "a key is weak",
     "PV303": "`SECRET_KEYS` is not set, outside a framework",

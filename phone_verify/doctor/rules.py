@@ -64,6 +64,12 @@ def _channels(reading: Reading) -> Iterator[Finding]:
             says = f"It names {channel}, but no driver is configured for it."
             advice = f"Set {setting(channel)} to the DSN of a provider, or remove {channel}."
             yield Finding(Level.ERROR, setting("channels"), says, advice, id="PV202")
+    for purpose, required in settings.policy.required_channels.items():
+        for channel in required:
+            if channel not in reading.written:
+                says = f"{purpose} requires {channel}, but no driver is configured for it."
+                advice = f"Set {setting(channel)} to the DSN of a provider, or remove {channel} from {purpose}."
+                yield Finding(Level.ERROR, setting("purposes"), says, advice, id="PV211")
     if reading.drivers:
         ways = (f"{channel.label} by {_names(reading.drivers[channel])}" for channel in reading.offered)
         yield Finding(Level.OK, "", f"Channels offered, in this order: {'; '.join(ways)}.", id="PV203")

@@ -35,6 +35,7 @@ REASONS = {
     Reason.MALFORMED_CODE: "Enter the full code, digits only.",
     Reason.WRONG_CODE: "Incorrect code.",
     Reason.INVALID_PROOF: "This verification is no longer valid. Verify your number again.",
+    Reason.CHANNELS_LEFT: "One more step: this number must be verified by another method as well.",
     Reason.PROVIDER_UNAVAILABLE: "We can't check the code right now. Please try again.",
 }
 
@@ -94,6 +95,8 @@ PAGE = {
     "lead_flash_call": "We're calling {number} now. Don't answer.",
     "lead_inbound_call": "Call the number below from",
     "lead_proven": "Number verified:",
+    "more_title": "One more step",
+    "lead_more": "Almost done. Use this method as well for",
     "code": "Code",
     "last_digits": "Last digits",
     "caller_unknown": "Enter the last digits of the number that called you.",
@@ -108,6 +111,7 @@ PAGE = {
     "copied": "Copied",
     "dial_wait": "Waiting for your call…",
     "called": "I've called",
+    "other_caller": "Another phone called. Call from",
     "or_call": "Or call this number from your phone:",
     "or_code": "Or enter the code:",
     "no_call_yet": "We haven't received your call yet. Wait a few seconds and try again.",

@@ -74,6 +74,7 @@ class Verifier:
         by_client: bool = False,
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
+        proof: str | None = None,
     ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -85,7 +86,8 @@ class Verifier:
         unless the purpose is a sign-in. `owned`: the phone already belongs to that user.
         `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
         token at the provider (evand). `options`: options of this order for the driver that declares
-        them (evand: `event_id`).
+        them (evand: `event_id`). `proof`: that of the verification before this one, with its secret
+        in `shown`, if the purpose requires several channels.
 
         Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
         or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
@@ -107,6 +109,7 @@ class Verifier:
                 by_client=by_client,
                 user_token=user_token,
                 options=options,
+                proof=proof,
             )
         )
 

@@ -253,7 +253,7 @@ def _just_confirmed(site: Site, call: ApiRequest) -> str | None:
 
 
 def _login(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> LoginPage:
-    texts, choices = call.texts, _choices(site, call, chosen)
+    texts, choices = call.texts, _choices(site, call, chosen, PURPOSE)
     error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
     number = number_help(site.verifier.policy, texts.language)
     return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=number)
@@ -261,7 +261,7 @@ def _login(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Logi
 
 def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> VerifyPage:
     own, texts = current_numbers(call), call.texts
-    choices = _choices(site, call, chosen)
+    choices = _choices(site, call, chosen, *PHONE_PURPOSES)
     change = may_have(call)
     sign_in = change is Change.SIGN_IN_AGAIN or bool(own and next and not call.present_counts)
     return VerifyPage(
@@ -278,8 +278,8 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
     )
 
 
-def _choices(site: Site, call: ApiRequest, chosen: str) -> list[Choice]:
-    channels = site.verifier.channels
+def _choices(site: Site, call: ApiRequest, chosen: str, *purposes: str) -> list[Choice]:
+    channels = [channel for channel in site.verifier.channels if site.verifier.policy.accepts(channel, *purposes)]
     wanted = chosen or last_channel(call)
     wanted = wanted if wanted in channels else (channels[0] if channels else "")
     return [choice_of(site, call.texts, c, chosen=c == wanted, recommended=c == channels[0]) for c in channels]

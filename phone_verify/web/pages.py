@@ -20,6 +20,7 @@ _TITLES = {
     "flash_call": "code_title_flash_call",
     "inbound_call": "code_title_inbound_call",
     "proven": "title_verified",
+    "more": "more_title",
 }
 #: The headings of pages on which the verification cannot go on, by `CodePage.state`.
 _STATE_TITLES = {
@@ -198,17 +199,19 @@ class SignOutOthers:
 class CodePage(Page):
     """The page for entering the code, or for the number to call.
 
-    `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or
-    `over`. `state` is `sent`, or why the page is over: `expired`, `exhausted`, `verified`,
-    `cancelled`, `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the
-    page sends it back as `verification`, so that no other tab's verification is meant. `phone` is
-    the full number if this session entered it; otherwise the page shows `phone_hint`. `poll_path`
-    is the API call, under the mount, that returns the status. `begun_at` is the page that started
-    the verification. `number` is the full number if it would become the user's: such a page
-    requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
-    ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
-    calls, `is_flash_call` whether the visitor is called. `second_kind` is the kind of the other method
-    that can verify as well: a code's on the page with a number to call, else `inbound_call`.
+    `kind` is `code`, `flash_call`, `inbound_call`, `more` (verified, and `choices` are the channels
+    that are required as well), `proven` (only a button is left to press) or `over`. `state` is
+    `sent`, or why the page is over: `expired`, `exhausted`, `verified`, `cancelled`,
+    `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the page sends it
+    back as `verification`, so that no other tab's verification is meant. `phone` is the full number
+    if this session entered it; otherwise the page shows `phone_hint`. `poll_path` is the API call,
+    under the mount, that returns the status. `begun_at` is the page that started the verification.
+    `number` is the full number if it would become the user's: such a page requires a confirmation,
+    and no script submits it. `asks_remember` puts a box on the page, ticked if `remember`: whether to
+    stay signed in on this device. `is_call` is whether the visitor calls, `is_flash_call` whether
+    the visitor is called. `second_kind` is the kind of the other method that can verify as well: a
+    code's on the page with a number to call, else `inbound_call`. `other_caller` is whether another
+    phone has just called that number.
     The phone number is shown between `lead` and `lead_end`. `next_channel` is the channel to offer
     first in `next_channel_in` seconds; with `next_channel_by_itself` the script then sends on it.
     """
@@ -239,6 +242,7 @@ class CodePage(Page):
     is_call: bool = False
     is_flash_call: bool = False
     second_kind: str = ""
+    other_caller: bool = False
     next_channel: Choice | None = None
     next_channel_in: int = 0
     next_channel_by_itself: bool = False

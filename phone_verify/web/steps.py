@@ -85,15 +85,24 @@ def number_in_full(call: ApiRequest, record: Verification) -> str:
 
 
 def begin(
-    site: Site, call: ApiRequest, phone: PhoneNumber, purpose: str, channel: Channel | None, next: str, back: Message
+    site: Site,
+    call: ApiRequest,
+    phone: PhoneNumber,
+    purpose: str,
+    channel: Channel | None,
+    next: str,
+    back: Message,
+    proof: str | None = None,
 ) -> Redirect:
     """Start a verification and lead to its page; one of this session that is open for the number is kept.
 
-    A refused start leads to the page of `back`, with the reason. Raises `StoreError`.
+    `proof` is that of the verification that this one continues, which one without a proof cannot
+    replace. A refused start leads to the page of `back`, with the reason. Raises `StoreError`.
     """
     texts, held = call.texts, held_pairs(call)
     live = site.verifier.find_open(phone, purpose, held)
-    if live is not None and channel in (None, live.channel):
+    continues = live is not None and (proof is None or bool(live.proved_channels))
+    if live is not None and continues and channel in (None, live.channel):
         return _to_code(call, next, live.id, dict(held)[live.id])
     outcome = site.verifier.start(
         phone,
@@ -106,6 +115,7 @@ def begin(
         subject=call.user.id if call.user is not None else "",
         owned=phone in current_numbers(call),
         by_client=True,
+        proof=proof,
     )
     if not isinstance(outcome, Started):
         # The user's current number was not typed: a page that sends to it has no field at fault.

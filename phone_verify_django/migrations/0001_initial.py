@@ -101,6 +101,8 @@ class Migration(migrations.Migration):
                 ("code_channel", models.CharField(max_length=16, null=True)),
                 ("waits", models.CharField(default="", max_length=255)),
                 ("by_call", models.BooleanField(default=False)),
+                ("proved_channels", models.CharField(default="", max_length=64)),
+                ("other_caller_at", models.BigIntegerField(null=True)),
             ],
             options={
                 "verbose_name": "verification",

@@ -134,6 +134,21 @@ def test_mapping_wins_over_the_environment() -> None:
         ({"purposes": "login:ttl=60,login:length=4"}, "login is listed twice"),
         ({"purposes": "login"}, "login is built in"),
         ({"purposes": "confirm:open;ttl=60"}, "confirm is built in"),
+        ({"purposes": "wire:require="}, "wire_transfer:require=sms+inbound_call"),
+        ({"purposes": "wire:require=sms+"}, "wire_transfer:require=sms+inbound_call"),
+        ({"purposes": "wire:require=sms;require=voice"}, "wire_transfer:require=sms+inbound_call"),
+        ({"purposes": "wire:require=sms+sms"}, "wire requires a channel twice"),
+        (
+            {"purposes": "wire:require=sms+pigeon"},
+            "PHONE_VERIFY_PURPOSES: unknown channel 'pigeon'; known",
+        ),
+        ({"purposes": "wire:require=sms+inbound_call"}, "set PHONE_VERIFY_SMS or leave sms out"),
+        (
+            {"purposes": "wire:require=sms+inbound_call", "sms": "amoot://T@default"},
+            "wire requires inbound_call, but no driver carries it: set PHONE_VERIFY_INBOUND_CALL",
+        ),
+        ({"purposes": "second_factor:require=sms+inbound_call"}, "second_factor cannot require channels"),
+        ({"purposes": "login:require=sms,login:ttl=60"}, "login is listed twice"),
     ],
 )
 def test_invalid_setting_is_refused_by_name(values: dict[str, object], says: str) -> None:
@@ -151,6 +166,19 @@ def test_purposes_have_rules_for_access_and_codes() -> None:
         "gift": CodeLimits(None, timedelta(seconds=60)),
         "login": CodeLimits(7),
     }
+
+
+def test_purposes_may_require_several_channels() -> None:
+    text = "wire:require=sms+inbound_call;length=8,login:require=inbound_call+sms,gift:open;require=sms"
+    settings = Settings.from_mapping({"purposes": text})
+    assert settings.purposes.own == {"wire": False, "gift": True}
+    assert settings.purposes.limits == {"wire": CodeLimits(8)}
+    assert settings.policy.required_channels == {
+        "wire": [Channel.SMS, Channel.INBOUND_CALL],
+        "login": [Channel.INBOUND_CALL, Channel.SMS],
+        "gift": [Channel.SMS],
+    }
+    assert site(purposes=text, sms="ssms://K@default", inbound_call="ssms://K@default").verifier.channels
 
 
 def test_no_error_shows_a_credential() -> None:

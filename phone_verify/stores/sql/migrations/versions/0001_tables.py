@@ -82,6 +82,8 @@ def upgrade() -> None:
         sa.Column("code_channel", _text(16), nullable=True),
         sa.Column("waits", _text(255), server_default="", nullable=False),
         sa.Column("by_call", sa.SmallInteger(), server_default="0", nullable=False),
+        sa.Column("proved_channels", _text(64), server_default="", nullable=False),
+        sa.Column("other_caller_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
     )
