@@ -99,7 +99,18 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "site_name": Meaning("Sender name in messages.", "the host of `PUBLIC_URL`"),
     "trusted_proxies": Meaning(
-        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's."
+        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's. "
+        "See [client addresses](production.md#client-addresses)."
+    ),
+    "trusted_networks": Meaning(
+        "Networks of your proxies, like `10.0.0.0/8`, and `unix` for a Unix socket. The header counts only from a "
+        "peer in them. Without `TRUSTED_PROXIES`, the client is the last address that is in none of them.",
+        type=_LIST,
+    ),
+    "client_address_header": Meaning(
+        "Another header with the client's address: `Forwarded`, or one that holds a single address, like "
+        "`CF-Connecting-IP`, which needs `TRUSTED_NETWORKS`.",
+        "`X-Forwarded-For`",
     ),
     "frame_ancestors": Meaning(
         "Sites that may show the pages in a frame: `self`, or origins like `https://partner.example`. "

@@ -26,6 +26,7 @@ from ..transports.blocking import BlockingTransport
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .drivers import load_drivers
+from .proxies import load_proxies
 from .settings import PREFIX, Settings, host_of
 from .stores import open_async_store, open_store
 
@@ -107,7 +108,7 @@ def build_site(
         name=settings.site_name,
         public_url=settings.public_url,
         webhook_secrets=secrets,
-        trusted_proxies=settings.trusted_proxies,
+        proxies=load_proxies(settings),
         purposes=settings.purposes,
         staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
         notify_old_number=settings.notify_old_number,

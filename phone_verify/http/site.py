@@ -11,6 +11,7 @@ from ..purposes import Purposes
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .brand import Brand
+from .proxies import Proxies
 
 
 def _no_async_verifier() -> AsyncVerifier:
@@ -27,7 +28,8 @@ class Site:
     public_url: str | None = None
     #: Accepted in webhook URLs; the first is used in new URLs.
     webhook_secrets: Sequence[str] = field(default=(), repr=False)
-    trusted_proxies: int = 0
+    #: How the client's address is found.
+    proxies: Proxies = field(default_factory=Proxies)
     #: The purposes for which a client may start a verification.
     purposes: Purposes = field(default_factory=Purposes)
     #: Whether a code sent to the phone alone signs in users with rights over other users

@@ -54,7 +54,7 @@ def test_environment_alone_configures_a_site() -> None:
     made = build_site(settings)
     assert made.public_url == "https://site.example"
     assert made.secure_cookies
-    assert made.trusted_proxies == 2
+    assert made.proxies.count == 2
     assert list(made.verifier.channels) == [Channel.FLASH_CALL, Channel.SMS]
     assert set(made.verifier.drivers) == {"amoot", "amoot-2", "ferzz"}
 
@@ -238,7 +238,7 @@ def test_missing_package_is_named_with_its_extra(package: str, store: str, extra
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 49
+    assert len(KNOWN) == len(set(KNOWN)) == 51
 
 
 def test_framework_keys_meet_the_same_rules() -> None:
