@@ -57,14 +57,14 @@ def _call(view: ViewFunction) -> ViewFunction:
 def api(request: HttpRequest, path: str) -> HttpResponse:
     """Serve every call under `v1/` and `webhooks/`."""
     site = current_site()
-    return calls.response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
+    return calls.response(request, site, run(_reply(request, site, path, site.verifier.flows, _here)))
 
 
 @_call
 async def aapi(request: HttpRequest, path: str) -> HttpResponse:
     """Serve as `api` does, without blocking a thread during provider calls. `urls` selects one of the two."""
     site = current_site()
-    return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
+    return calls.response(request, site, await _reply(request, site, path, site.async_verifier, _in_thread))
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
             return self._response(http, unavailable())
 
     def _response(self, request: HttpRequest, reply: ApiResponse) -> HttpResponse:
-        return calls.response(request, current_site(), request.path, reply)
+        return calls.response(request, current_site(), reply)
 
 
 @dataclass(frozen=True, slots=True)
