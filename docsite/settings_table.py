@@ -97,6 +97,11 @@ MEANINGS: Mapping[str, Meaning] = {
         "line of the SMS, and names the site in signatures. It is never taken from a request.",
         "none: inbound calls are polled, and the SMS has no `@host` line",
     ),
+    "other_public_urls": Meaning(
+        "Further addresses of the same site, like `https://shop-b.example`: a code that was requested on one of them "
+        "names its host, so that it is filled in there. Webhooks use `PUBLIC_URL` only.",
+        type=_LIST,
+    ),
     "site_name": Meaning("Sender name in messages.", "the host of `PUBLIC_URL`"),
     "trusted_proxies": Meaning(
         "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's. "

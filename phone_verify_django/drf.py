@@ -28,7 +28,7 @@ from phone_verify.sync import run
 
 from . import accounts, actions, calls
 from .api_views import ApiReplies
-from .site import current_site
+from .site import current_site, site_of
 from .view_rules import outside_transactions
 
 log = logging.getLogger("phone_verify")
@@ -71,7 +71,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
     def post(self, request: Request) -> HttpResponse:
         """Redeem the proof and create the token."""
         http: HttpRequest = request._request  # the core reads the body: up to its limit, by its rules
-        site = current_site()
+        site = site_of(http)
         try:
             call = calls.read_call(http, _PATH)
         except OSError:

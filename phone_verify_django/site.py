@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from asgiref.sync import SyncToAsync, sync_to_async
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_supported_language_variant, override
 
@@ -51,6 +52,17 @@ def current_site() -> Site:
         if _site is None:
             _site = _built()
         return _site
+
+
+def site_of(request: HttpRequest) -> Site:
+    """Return the configured site under the host of this request, which its messages then name."""
+    site = current_site()
+    if not site.others:
+        return site
+    try:
+        return site.at(request.get_host())
+    except DisallowedHost:  # Django answers it where it matters
+        return site
 
 
 def validate() -> None:

@@ -29,7 +29,7 @@ from phone_verify.web.forms import FORM_LIMIT, incomplete_form, refused_form, wr
 from phone_verify.web.messages import Message, PageName
 
 from . import accounts, actions, app_settings, calls, forms, sessions
-from .site import api_mount, current_site
+from .site import api_mount, current_site, site_of
 from .view_rules import page_rules
 
 
@@ -61,8 +61,8 @@ class PageView(View):
 
     @cached_property
     def site(self) -> Site:
-        """The site configured in the settings."""
-        return current_site()
+        """The site configured in the settings, under the host of this request."""
+        return site_of(self.request)
 
     @cached_property
     def call(self) -> ApiRequest:

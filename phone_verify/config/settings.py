@@ -57,6 +57,7 @@ _LISTS = (
     "test_passcodes_in_production",
     "staff_roles",
     "trusted_networks",
+    "other_public_urls",
 )
 _FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself")
 #: Looks and links of the pages, and the field of `Brand` that each fills.
@@ -112,6 +113,8 @@ class Settings:
     #: Newest first; a list for the time in which providers are moved from one to the next.
     webhook_secret: Sequence[str] = field(default=(), repr=False)
     public_url: str | None = None
+    #: Further addresses of the same site, in the form of `public_url`.
+    other_public_urls: Sequence[str] = ()
     site_name: str = ""
     trusted_proxies: int = 0
     #: Networks of the trusted proxies, and the word `unix` for a Unix socket.
@@ -165,7 +168,7 @@ class Settings:
             allowed_regions=frozenset(allowed) if allowed else None,
             **{**numbers, **seconds},
         )
-        public_url = _public_url(_text("public_url", given))
+        public_url = _public_url("public_url", _text("public_url", given))
         webhook_secret = _list("webhook_secret", given)
         if not all(map(_URL_SAFE.match, webhook_secret)):
             raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET is part of URLs: use letters, digits, - and _ only")
@@ -180,6 +183,9 @@ class Settings:
             tag_key=_text("tag_key", given),
             webhook_secret=webhook_secret,
             public_url=public_url,
+            other_public_urls=[
+                url for text in _list("other_public_urls", given) if (url := _public_url("other_public_urls", text))
+            ],
             site_name=_text("site_name", given) or (host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
             trusted_networks=[_network(word) for word in _list("trusted_networks", given)],
@@ -346,10 +352,10 @@ def _address(name: str, given: Mapping[str, object]) -> str:
     return text
 
 
-def _public_url(text: str | None) -> str | None:
+def _public_url(name: str, text: str | None) -> str | None:
     if text is None:
         return None
-    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: use scheme and host only, like https://site.example")
+    refusal = ConfigurationError(f"{PREFIX}{name.upper()}: use scheme and host only, like https://site.example")
     try:
         url = urlsplit(text.lower())
         port = url.port

@@ -309,7 +309,8 @@ def _segments(reading: Reading) -> Iterator[Finding]:
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
     if not any(driver.abilities[Channel.SMS].code_source is CodeSource.LOCAL for driver in drivers):
         return
-    host = urlsplit(settings.public_url).hostname if settings.public_url else None
+    urls = [*([settings.public_url] if settings.public_url else []), *settings.other_public_urls]
+    host = max((urlsplit(url).hostname or "" for url in urls), key=len, default=None)
     write = message_writer(settings.site_name, host)
     lengths = [limits.code_length or 0 for limits in settings.purposes.limits.values()]
     code = "0" * max([settings.policy.code_length, *lengths])

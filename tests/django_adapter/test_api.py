@@ -251,6 +251,22 @@ def test_named_header_counts_from_trusted_networks(
     assert [answer.status_code for answer in sent] == statuses
 
 
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [("shop-b.example", "shop-b.example"), ("shop-a.example", "shop-a.example"), ("testserver", "shop-a.example")],
+)
+def test_message_names_the_listed_host_of_the_request(
+    host: str, named: str, network: Network, configure: Configure, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    configure(sms="console://", public_url="http://shop-a.example", other_public_urls=["http://shop-b.example"])
+    client = Client(HTTP_HOST=host, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+    assert start(client).status_code == 201
+    client.post("/phone/login/", {"phone": "+989120000001"})
+    texts = [notice.text for notice in network.transport.notices]
+    assert [text.splitlines()[-1].split()[0] for text in texts] == [f"@{named}"] * 2
+
+
 def test_start_without_a_channel_says_so(visitor: Browser, configure: Configure) -> None:
     configure()
     answer = visitor.call("POST", "v1/verifications", {"phone": PHONE})

@@ -389,3 +389,21 @@ def test_named_header_counts_from_trusted_networks(peer: str, statuses: list[int
         for n in (1, 2, 3)
     ]
     assert sent == statuses
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [("shop-b.example", "shop-b.example"), ("shop-a.example", "shop-a.example"), ("evil.example", "shop-a.example")],
+)
+def test_message_names_the_listed_host_of_the_request(host: str, named: str) -> None:
+    made = make(
+        PHONE_VERIFY_PUBLIC_URL="http://shop-a.example",
+        PHONE_VERIFY_OTHER_PUBLIC_URLS="http://shop-b.example",
+        WTF_CSRF_ENABLED=False,
+    )
+    client = made.app.test_client()
+    base = {"base_url": f"http://{host}"}
+    assert client.post(VERIFICATIONS, json={"phone": PHONE}, **base).status_code == 201
+    assert client.post("/phone/login/", data={"phone": "+989120000001"}, **base).status_code == 303
+    texts = [notice.text for notice in made.transport.notices]
+    assert [text.splitlines()[-1].split()[0] for text in texts] == [f"@{named}"] * 2
