@@ -6,11 +6,14 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from io import StringIO
+from types import ModuleType
 from typing import Any
 
 import pytest
+from django.conf.urls.i18n import i18n_patterns
 from django.core.management import CommandError, call_command
 from django.test import Client
+from django.urls import include, path
 from django.utils import translation
 
 from phone_verify.sandbox import SandboxServer
@@ -67,9 +70,9 @@ def test_webhooks_have_one_address(language: str | None, network: Network, setti
     assert client.get(f"/phone/webhooks/telefon-ip/{SECRET}").status_code == 200
     settings.ROOT_URLCONF = TOGETHER
     with translation.override(language):
-        path = webhook_path("telefon-ip", SECRET)
-    assert path == f"/en/phone/webhooks/telefon-ip/{SECRET}"
-    assert client.get(path).status_code == 200
+        address = webhook_path("telefon-ip", SECRET)
+    assert address == f"/en/phone/webhooks/telefon-ip/{SECRET}"
+    assert client.get(address).status_code == 200
 
 
 def test_address_without_locale_middleware_is_served(network: Network, settings: Any, client: Client) -> None:
@@ -78,10 +81,21 @@ def test_address_without_locale_middleware_is_served(network: Network, settings:
     assert client.get(api_path("v1/health")).status_code == 200
 
 
+def test_default_language_may_have_no_prefix(network: Network, settings: Any, client: Client) -> None:
+    urls = ModuleType("urls")
+    urls.urlpatterns = i18n_patterns(  # type: ignore[attr-defined]
+        path("phone/", include("phone_verify_django.urls")), prefix_default_language=False
+    )
+    settings.ROOT_URLCONF = urls
+    with translation.override("fa"):
+        assert api_path("v1/health") == "/phone/v1/health"
+    assert client.get("/phone/v1/health").status_code == 200
+
+
 def test_refusals_of_the_api_are_not_redirected(network: Network, client: Client) -> None:
     """LocaleMiddleware redirects a 404 to the same path with a language if that exists."""
-    for path in ("v1/nothing", f"v1/verifications/{'A' * 44}", "webhooks/telefon-ip/wrong"):
-        answer = client.get(f"/phone/{path}")
+    for unknown in ("v1/nothing", f"v1/verifications/{'A' * 44}", "webhooks/telefon-ip/wrong"):
+        answer = client.get(f"/phone/{unknown}")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
