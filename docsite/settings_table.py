@@ -100,9 +100,25 @@ MEANINGS: Mapping[str, Meaning] = {
         "line of the SMS, and names the site in signatures. It is never taken from a request.",
         "none: inbound calls are polled, and the SMS has no `@host` line",
     ),
+    "other_public_urls": Meaning(
+        "Further addresses of the same site, like `https://shop-b.example`: a code that was requested on one of them "
+        "names its host, so that it is filled in there. Webhooks use `PUBLIC_URL` only.",
+        type=_LIST,
+    ),
     "site_name": Meaning("Sender name in messages.", "the host of `PUBLIC_URL`"),
     "trusted_proxies": Meaning(
-        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's."
+        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's. "
+        "See [client addresses](production.md#client-addresses)."
+    ),
+    "trusted_networks": Meaning(
+        "Networks of your proxies, like `10.0.0.0/8`, and `unix` for a Unix socket. The header counts only from a "
+        "peer in them. Without `TRUSTED_PROXIES`, the client is the last address that is in none of them.",
+        type=_LIST,
+    ),
+    "client_address_header": Meaning(
+        "Another header with the client's address: `Forwarded`, or one that holds a single address, like "
+        "`CF-Connecting-IP`, which needs `TRUSTED_NETWORKS`.",
+        "`X-Forwarded-For`",
     ),
     "frame_ancestors": Meaning(
         "Sites that may show the pages in a frame: `self`, or origins like `https://partner.example`. "

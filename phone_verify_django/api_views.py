@@ -38,7 +38,7 @@ from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
 from . import accounts, actions, calls, sessions
-from .site import current_site
+from .site import site_of
 from .view_rules import ViewFunction, outside_transactions
 
 log = logging.getLogger("phone_verify")
@@ -56,15 +56,15 @@ def _call(view: ViewFunction) -> ViewFunction:
 @_call
 def api(request: HttpRequest, path: str) -> HttpResponse:
     """Serve every call under `v1/` and `webhooks/`."""
-    site = current_site()
-    return calls.response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
+    site = site_of(request)
+    return calls.response(request, site, run(_reply(request, site, path, site.verifier.flows, _here)))
 
 
 @_call
 async def aapi(request: HttpRequest, path: str) -> HttpResponse:
     """Serve as `api` does, without blocking a thread during provider calls. `urls` selects one of the two."""
-    site = current_site()
-    return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
+    site = site_of(request)
+    return calls.response(request, site, await _reply(request, site, path, site.async_verifier, _in_thread))
 
 
 @dataclass(frozen=True, slots=True)

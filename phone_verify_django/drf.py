@@ -27,7 +27,7 @@ from phone_verify.sync import run
 
 from . import accounts, actions, calls, primary, users
 from .api_views import ApiReplies
-from .site import current_site
+from .site import current_site, site_of
 from .view_rules import outside_transactions
 
 log = logging.getLogger("phone_verify")
@@ -70,7 +70,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
     def post(self, request: Request) -> HttpResponse:
         """Redeem the proof and create the token."""
         http: HttpRequest = request._request  # the core reads the body: up to its limit, by its rules
-        site = current_site()
+        site = site_of(http)
         try:
             call = calls.read_call(http, _PATH)
         except OSError:
@@ -87,7 +87,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
             return self._response(http, unavailable())
 
     def _response(self, request: HttpRequest, reply: ApiResponse) -> HttpResponse:
-        return calls.response(request, current_site(), request.path, reply)
+        return calls.response(request, current_site(), reply)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import ImproperlyConfigured
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 from phone_verify.http.cookies import COOKIE, cookie_name
@@ -80,13 +79,8 @@ def _without_verifications(request: HttpRequest, response: HttpResponse) -> Http
         return response
     if response.status_code >= 500:  # Django has not saved the session
         return response
-    try:
-        mount = reverse("phone_verify:login").removesuffix("login/")
-    except NoReverseMatch:
-        return response
-    # Outside the mount point the browser may have the cookie without sending it.
-    if name in request.COOKIES or not request.path.startswith(mount):
-        calls.finish(request, response, current_site(), mount, cookie="")
+    if name in request.COOKIES:
+        calls.finish(request, response, current_site(), cookie="")
     return response
 
 

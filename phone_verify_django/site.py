@@ -12,11 +12,15 @@ from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
-from django.core.exceptions import ImproperlyConfigured
+from django.conf import settings
+from django.conf.urls.i18n import is_language_prefix_patterns_used
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import get_supported_language_variant, override
 
 from phone_verify.config.site import SiteConfig
 from phone_verify.errors import ConfigurationError
@@ -50,6 +54,17 @@ def current_site() -> Site:
         if _site is None:
             _site = _built()
         return _site
+
+
+def site_of(request: HttpRequest) -> Site:
+    """Return the configured site under the host of this request, which its messages then name."""
+    site = current_site()
+    if not site.others:
+        return site
+    try:
+        return site.at(request.get_host())
+    except DisallowedHost:  # Django answers it where it matters
+        return site
 
 
 def validate() -> None:
@@ -89,13 +104,43 @@ def can_await() -> bool:
 
 def webhook_path(driver: str, secret: str) -> str:
     """Return the path of a webhook. Raises `ConfigurationError` if our URLs are not included."""
+    return api_path(f"webhooks/{driver}/{secret}")
+
+
+def api_path(path: str) -> str:
+    """Return the address of a path of the API: the one without a language, if the site has included `api_urls`.
+
+    Within `i18n_patterns` it is the address in the site's own language, whichever is active now.
+    """
+    with override(_language_of_addresses()):
+        for name in ("phone_verify_api:api", "phone_verify:api"):
+            try:
+                return reverse(name, kwargs={"path": path})
+            except NoReverseMatch:
+                continue
+    raise ConfigurationError(
+        "the site's URLs do not include ours: add path('phone/', include('phone_verify_django.urls')) in your "
+        "root URLconf, outside of other namespaces"
+    )
+
+
+def api_mount() -> str | None:
+    """Return the path under which the site has included `api_urls`, or None."""
     try:
-        return reverse("phone_verify:api", kwargs={"path": f"webhooks/{driver}/{secret}"})
+        return reverse("phone_verify_api:api", kwargs={"path": "v1"}).removesuffix("v1")
     except NoReverseMatch:
-        raise ConfigurationError(
-            "the site's URLs do not include ours: add path('phone/', include('phone_verify_django.urls')) in your "
-            "root URLconf, outside of other namespaces"
-        ) from None
+        return None
+
+
+def _language_of_addresses() -> str:
+    """Return the language whose prefix LocaleMiddleware serves: LANGUAGE_CODE itself may not be in LANGUAGES."""
+    used, prefixed = is_language_prefix_patterns_used(settings.ROOT_URLCONF)
+    if not (used and prefixed and any(name.endswith(".LocaleMiddleware") for name in settings.MIDDLEWARE)):
+        return settings.LANGUAGE_CODE
+    try:
+        return get_supported_language_variant(settings.LANGUAGE_CODE)
+    except LookupError:
+        return settings.LANGUAGE_CODE
 
 
 def forget(*, setting: str = "PHONE_VERIFY", **_: object) -> None:

@@ -29,7 +29,7 @@ from phone_verify.web.forms import FORM_LIMIT, incomplete_form, refused_form, wr
 from phone_verify.web.messages import Message, PageName
 
 from . import accounts, actions, app_settings, calls, forms, sessions
-from .site import current_site
+from .site import api_mount, current_site, site_of
 from .view_rules import page_rules
 
 
@@ -61,8 +61,8 @@ class PageView(View):
 
     @cached_property
     def site(self) -> Site:
-        """The site configured in the settings."""
-        return current_site()
+        """The site configured in the settings, under the host of this request."""
+        return site_of(self.request)
 
     @cached_property
     def call(self) -> ApiRequest:
@@ -166,7 +166,7 @@ class PageView(View):
         context = self.get_context_data(page=page, form=form, **context)
         response = render(self.request, self.get_template_name(page), context, status=page.status)
         self.note_started(page)
-        calls.finish(self.request, response, self.site, self.urls["mount"], page.headers, page.cookie)
+        calls.finish(self.request, response, self.site, page.headers, page.cookie)
         return response
 
     def get_template_name(self, page: flow.Page) -> str:
@@ -196,8 +196,8 @@ class PageView(View):
         trusted = device_cookie(self.site, self.call, redeemed)
         if self.call.cookie:
             left = only_pair(self.call.cookie, redeemed.verification_id)
-            calls.finish(self.request, response, self.site, self.urls["mount"], cookie=left)
-        calls.remember(self.request, response, self.site, self.urls["mount"], trusted)
+            calls.finish(self.request, response, self.site, cookie=left)
+        calls.remember(self.request, response, self.site, trusted)
         return response
 
     def to_response(self, result: flow.Page | flow.Redirect, form: forms.PageForm | None = None) -> HttpResponse:
@@ -208,7 +208,7 @@ class PageView(View):
         self.note_started(result)
         if result.message is not None:
             self.keep_message(result.message, form)
-        calls.finish(self.request, response, self.site, self.urls["mount"], cookie=result.cookie)
+        calls.finish(self.request, response, self.site, cookie=result.cookie)
         return response
 
     def keep_message(self, message: Message, form: Form | None = None) -> None:
@@ -367,7 +367,7 @@ class _PageReplies:
         response = HttpResponseRedirect(to)
         if to.partition("?")[0] == view.urls["login"]:
             view.keep_message(flow.signed_out(view.call))
-        calls.finish(view.request, response, view.site, view.urls["mount"], cookie="" if view.call.cookie else None)
+        calls.finish(view.request, response, view.site, cookie="" if view.call.cookie else None)
         return response
 
 
@@ -455,7 +455,7 @@ def page_urls(mount: str, onward: str) -> Mapping[str, str]:
     """Return the addresses that the templates use."""
     files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
     return {
-        "mount": mount,
+        "api": api_mount() or mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
         "sign_in": app_settings.sign_in_url(),
         "onward": onward,

@@ -682,13 +682,23 @@ def unknown_calls_are_problems(stage: Stage) -> None:
     assert answer.json()["openapi"].startswith("3.1")
 
 
+def health_is_one_word(stage: Stage) -> None:
+    """200 without a cookie or anything about the site, also for HEAD."""
+    browser = stage.browser()
+    answer = browser.call("GET", "v1/health")
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    assert not answer.cookies
+    assert browser.call("HEAD", "v1/health").status == 200
+    refused(browser.call("POST", "v1/health"), 405, "method_not_allowed")
+
+
 def cookies_are_kept_close(stage: Stage) -> None:
-    """Our cookie is HttpOnly and Lax, of the mount only, and holds the last five."""
+    """Our cookie is HttpOnly and Lax, for the whole host, and holds the last five."""
     browser = stage.browser()
     answers = [browser.call("POST", "v1/verifications", {"phone": stage.phone(), "channel": "sms"}) for _ in range(6)]
     line = answers[-1].cookies["phone_verify"]
     flags = {part.strip().lower() for part in line.split(";")[1:]}
-    assert {"httponly", "samesite=lax", "path=/phone/"} <= flags
+    assert {"httponly", "samesite=lax", "path=/"} <= flags
     assert line.split(";")[0].count("~") == 4
     assert browser.call("GET", f"v1/verifications/{answers[0].json()['id']}").status == 404
     assert browser.call("GET", f"v1/verifications/{answers[1].json()['id']}").status == 200
@@ -703,7 +713,7 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
     entered = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]})
     line = entered.cookies["phone_verify_device"]
     flags = {part.strip().lower() for part in line.split(";")[1:]}
-    assert {"httponly", "samesite=lax", "path=/phone/", "max-age=15552000"} <= flags
+    assert {"httponly", "samesite=lax", "path=/", "max-age=15552000"} <= flags
     assert phone[1:] not in line
     for _ in range(4):
         start(stage.browser(), phone, channel="sms")
@@ -1042,6 +1052,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         a_user_ends_other_sessions,
         other_sites_are_refused,
         unknown_calls_are_problems,
+        health_is_one_word,
         cookies_are_kept_close,
         a_known_browser_has_a_budget_of_its_own,
         strangers_wrong_answers_close_no_known_browser_out,

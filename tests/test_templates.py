@@ -42,7 +42,7 @@ URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout"
     "style": "/phone/static/phone_verify.css",
     "script": "/phone/static/phone_verify.js",
     "brand_style": "/phone/static/brand.css",
-    "mount": "/phone/",
+    "api": "/phone/",
     "onward": "/account/",
 }
 NO_BRAND = Brand()

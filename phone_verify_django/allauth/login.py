@@ -27,7 +27,7 @@ from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 
 from phone_verify.api import device_cookie
 from phone_verify.model import Assurance, Redeemed
@@ -153,12 +153,8 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
 
 
 def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpResponse) -> None:
-    try:
-        mount = reverse("phone_verify:login").removesuffix("login/")
-    except NoReverseMatch:  # the site signs in with other code, without our URLs
-        return
     site = current_site()
-    calls.remember(request, response, site, mount, device_cookie(site, calls.page_call(request), redeemed))
+    calls.remember(request, response, site, device_cookie(site, calls.page_call(request), redeemed))
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:

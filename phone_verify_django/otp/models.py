@@ -181,7 +181,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     def _send(self, session: SessionBase, texts: Texts) -> Outcome:
         before = self._pending(session)
         outcome, now = send_code(
-            current_site().verifier,
+            current.site().verifier,
             self.number,
             PURPOSE,
             begun=before,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ def test_environment_alone_configures_a_site() -> None:
     made = build_site(settings)
     assert made.public_url == "https://site.example"
     assert made.secure_cookies
-    assert made.trusted_proxies == 2
+    assert made.proxies.count == 2
     assert list(made.verifier.channels) == [Channel.FLASH_CALL, Channel.SMS]
     assert set(made.verifier.drivers) == {"amoot", "amoot-2", "ferzz"}
 
@@ -266,7 +268,7 @@ def test_missing_package_is_named_with_its_extra(package: str, store: str, extra
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 49
+    assert len(KNOWN) == len(set(KNOWN)) == 52
 
 
 def test_framework_keys_meet_the_same_rules() -> None:
@@ -293,3 +295,44 @@ def test_several_webhook_secrets_work_and_the_first_is_used() -> None:
     assert site(webhook_secret="one-secret-0123456789abc").webhook_secrets == ["one-secret-0123456789abc"]
     with pytest.raises(ConfigurationError, match="WEBHOOK_SECRET"):
         site(webhook_secret="new-secret-0123456789abc,old/secret")
+
+
+def test_other_hosts_share_everything_but_their_texts() -> None:
+    urls = ["https://Shop-B.example/", "https://shop-c.example:8443"]
+    made = build_site(
+        Settings.from_mapping(
+            {
+                "sms": "console://",
+                "secret_keys": [KEY],
+                "store": "memory:",
+                "public_url": "https://shop-a.example",
+                "other_public_urls": urls,
+            }
+        )
+    )
+    assert set(made.others) == {"shop-b.example", "shop-c.example:8443"}
+    assert made.at("shop-a.example") is made.at("evil.example") is made.at("") is made
+    other = made.at("SHOP-B.example")
+    assert (other.public_url, other.webhook_secrets) == (made.public_url, made.webhook_secrets)
+    parts, own = other.verifier.flows._parts, made.verifier.flows._parts
+    assert replace(parts, texts=own.texts) == own
+    ends = [
+        site.verifier.flows._parts.texts(Channel.SMS, "123456", timedelta(minutes=5), None).splitlines()[-1]
+        for site in (made, other, made.at("shop-c.example:8443"))
+    ]
+    assert ends == ["@shop-a.example #123456", "@shop-b.example #123456", "@shop-c.example #123456"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"other_public_urls": "https://shop-b.example"}, "OTHER_PUBLIC_URLS needs PHONE_VERIFY_PUBLIC_URL"),
+        (
+            {"public_url": "https://a.example", "other_public_urls": "b.example"},
+            "PHONE_VERIFY_OTHER_PUBLIC_URLS: use scheme and host",
+        ),
+    ],
+)
+def test_other_hosts_are_addresses_of_a_main_one(values: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        build_site(Settings.from_mapping({"secret_keys": [KEY], "store": "memory:", **values}))
