@@ -95,7 +95,6 @@ class ExchangeView(APIView):  # type: ignore[misc]
 class _TokenReplies(ApiReplies):
     """The API's replies, with a token in the place of a session."""
 
-    request: HttpRequest
     token_for_user: Any
 
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:

@@ -24,7 +24,7 @@ from phone_verify.i18n.texts import PAGE, example_number, texts_in
 from phone_verify.model import Channel
 from phone_verify.web.assets import asset
 from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
-from phone_verify.web.pages import channel_choice
+from phone_verify.web.pages import LastNumber, channel_choice
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
@@ -100,6 +100,11 @@ PAGES = {
     "login, signed in": ("login.html", replace(LOGIN, state="signed_in", user_hint="+98 ••••••••00")),
     "login, signed in without a number": ("login.html", replace(LOGIN, state="signed_in", next="")),
     "login, signed out": ("login.html", replace(LOGIN, notice=PAGE["signed_out"])),
+    "login, last number": ("login.html", replace(LOGIN, last=LastNumber("+98 ••• 00", SMS))),
+    "login, not the last number": (
+        "login.html",
+        replace(LOGIN, last=LastNumber("+98 ••• 00", RING), another=True, phone="0912", error="x", invalid=True),
+    ),
     "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
     "code": ("code.html", CODE),
     "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", invalid=True)),

@@ -46,7 +46,6 @@ from ..policy import VOICE_CHANNELS
 from ..purposes import Budget
 from ..test_numbers import BY_TEST_NUMBER
 from ..tokens.proof import Proofs
-from ..tokens.trusted_device import TrustedDevices
 from .admission import Admission, Candidate, Sends, wrong_answers_key
 from .server_code import ServerOperations
 
@@ -96,17 +95,8 @@ class AsyncVerifier(ServerOperations):
         super().__init__(parts)
         self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
         self._proofs = Proofs(parts.keyring, *parts.audiences)
-        self._trusted_devices = TrustedDevices(parts.keyring, *parts.audiences)
         self._admission = Admission(parts, self._planner)
         self._limits, self._rights = self._admission.limits, parts.rights
-
-    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
-        """Return the trusted-device token for a browser that has just signed in with this phone.
-
-        The browser presents it with its next starts; it is valid for 180 days. `trusted_device` is
-        the token that the browser presented before, or an empty string.
-        """
-        return self._trusted_devices.remember(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
 
     @_operation("start")
     async def start(
@@ -151,7 +141,7 @@ class AsyncVerifier(ServerOperations):
         if refusal := self._refused_destination(phone, channel):
             return Outcome(refusal)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        trusted = self._trusted_devices.recognizes(trusted_device, tag, self._now() or datetime.now(UTC))
+        trusted = self.trusts_device(trusted_device, tag)
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
         sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
         bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]

@@ -232,7 +232,8 @@ def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | Non
     if channel is None and record.channel in site.verifier.channels:
         channel = record.channel
     call = replace(call, cookie=found.cookie)
-    redirect = begin(site, call, record.phone, record.purpose, channel, next, back)
+    entered = record.id not in call.not_entered
+    redirect = begin(site, call, record.phone, record.purpose, channel, next, back, entered=entered)
     if redirect.cookie is None:
         return redirect
     cookie = without_pair(redirect.cookie, record.id)

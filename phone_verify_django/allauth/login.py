@@ -32,7 +32,7 @@ from django.urls import NoReverseMatch, reverse
 from phone_verify.api import device_cookie
 from phone_verify.model import Assurance, Redeemed
 
-from .. import accounts, app_settings, calls, kept_proof, pending_login
+from .. import accounts, app_settings, calls, kept_proof, last_number, pending_login
 from ..site import current_site
 
 log = logging.getLogger("phone_verify")
@@ -158,7 +158,8 @@ def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpRes
     except NoReverseMatch:  # the site signs in with other code, without our URLs
         return
     site = current_site()
-    calls.remember(request, response, site, mount, device_cookie(site, calls.page_call(request), redeemed))
+    trusted = device_cookie(site, calls.page_call(request), redeemed, last_number.id_for_device(request))
+    calls.remember(request, response, site, mount, trusted)
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:
