@@ -104,11 +104,12 @@ def _complete(
     """Sign in or assign the number, record the check in the session, and return the reply."""
     redeemed = action.redeemed
     if isinstance(action, SignIn):
+        lasting = outlives_browser(remember=remember)  # signing in clears the session
         login = sign_in(here.site, here.accounts, redeemed, remember=remember)
         if login is None:
             return replies.login_refused()
         note_sign_in(redeemed.phone, redeemed.verification_id)
-        return replies.session_created(redeemed, *login, outlives_browser(remember=remember))
+        return replies.session_created(redeemed, *login, lasting)
     try:
         user = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
