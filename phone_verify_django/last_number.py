@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from django.contrib.auth import get_user_model, load_backend
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError
 from django.http import HttpRequest
 
 from . import backends, phones, rights, sessions
 from .site import current_site
+
+log = logging.getLogger("phone_verify")
 
 
 def numbers_of(user_id: str) -> Sequence[str]:
@@ -22,11 +26,14 @@ def numbers_of(user_id: str) -> Sequence[str]:
         return []
     try:
         user = load_backend(path).get_user(get_user_model()._meta.pk.to_python(user_id))
+        if user is None or (rights.is_staff(user) and not current_site().staff_sign_in_by_phone):
+            return []
+        return phones.phones_of(user)
     except ValidationError:  # the site has another user model than at that sign-in
         return []
-    if user is None or (rights.is_staff(user) and not current_site().staff_sign_in_by_phone):
+    except DatabaseError as error:  # the rest of the page does not need the database of users
+        log.error("the number of a trusted device cannot be looked up: %s", type(error).__name__)
         return []
-    return phones.phones_of(user)
 
 
 def outlives_browser(request: HttpRequest) -> bool:

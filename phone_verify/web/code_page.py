@@ -111,7 +111,7 @@ def submit_code(
 ) -> Redirect | SignIn | SetPhone | AskSite:
     """Check the `code`.
 
-    Or resend (`resend`, on the given `channel`), which starts anew if the verification has ended; or
+    Or resend (`resend`, on the given `channel`), which starts a new one if the verification has ended; or
     check whether the call has arrived (`called`). `verification` is the id of the form's page: no
     other verification is meant. A form without it means the newest. A form with a box for staying
     signed in sends `asks_remember`, and the state of the box as `remember`. `sets_phone` is that of
@@ -227,7 +227,7 @@ def _submit_code(
 
 
 def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | None, next: str) -> Redirect:
-    """Start anew for the number of a verification that has ended, on this channel or the same as before."""
+    """Start a new verification for the number of one that has ended, on this channel or the same as before."""
     record, back = found.record, Message("code", found.id)
     if channel is None and record.channel in site.verifier.channels:
         channel = record.channel

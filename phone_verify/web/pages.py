@@ -269,7 +269,7 @@ class CodePage(Page):
 
     @property
     def renewable(self) -> bool:
-        """Whether the page is over, and can start anew for the same number."""
+        """Whether the page is over, and can start again for the same number."""
         return self.state in ("expired", "exhausted", "cancelled", "failed")
 
     @property

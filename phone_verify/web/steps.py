@@ -107,7 +107,7 @@ def begin(
     texts, held = call.texts, held_pairs(call)
     live = site.verifier.find_open(phone, purpose, held)
     if live is not None and channel in (None, live.channel):
-        hidden = without_id(call.not_entered, live.id) if entered else call.not_entered
+        hidden = without_id(call.not_entered, live.id) if entered and live.id in call.not_entered else None
         return _to_code(call, next, live.id, dict(held)[live.id], hidden)
     outcome = site.verifier.start(
         phone,
@@ -126,10 +126,10 @@ def begin(
         invalid = bool(back.phone) and (outcome.reason in ABOUT_FIELD or outcome.cause is Cause.NUMBER)
         return to_page(next, replace(back, error=texts.refusal(outcome), invalid=invalid))
     id = outcome.verification.id
-    return _to_code(call, next, id, outcome.secret, call.not_entered if entered else [id, *call.not_entered])
+    return _to_code(call, next, id, outcome.secret, None if entered else [id, *call.not_entered])
 
 
-def _to_code(call: ApiRequest, next: str, id: str, secret: str, not_entered: Sequence[str]) -> Redirect:
+def _to_code(call: ApiRequest, next: str, id: str, secret: str, not_entered: Sequence[str] | None) -> Redirect:
     cookie = with_pair(call.cookie, id, secret)
     return Redirect("code", next, cookie, started=with_id(call.started, id), id=id, not_entered=not_entered)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from phone_verify_django import phones
@@ -117,6 +117,19 @@ def test_forged_cookie_causes_no_query_for_a_user(network: Network, client: Any)
         assert page.status_code == 200
         assert b"Continue as" not in page.content
         assert not [query for query in queries if "auth_user" in query["sql"]]
+
+
+def test_login_page_is_shown_if_the_database_of_users_is_down(visitor: Browser, network: Network) -> None:
+    sign_in_and_out(visitor, network)
+
+    def fail(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "auth_user" in sql:
+            raise OperationalError("down")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(fail):
+        assert numbers_of("1") == []
+    assert is_offered(visitor)
 
 
 def test_id_of_another_user_model_is_no_error() -> None:

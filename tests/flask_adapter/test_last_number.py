@@ -130,6 +130,20 @@ def test_cookie_of_another_site_is_not_accepted() -> None:
     assert not is_offered(visitor)
 
 
+def test_login_page_is_shown_if_the_user_loader_fails() -> None:
+    made = make()
+    client = made.app.test_client()
+    sign_in_and_out(client, made)
+
+    @made.app.login_manager.user_loader  # type: ignore[attr-defined]
+    def fail(id: str) -> None:
+        raise RuntimeError("down")
+
+    page = client.get(LOGIN)
+    assert page.status_code == 200
+    assert "Continue as" not in page.text
+
+
 def test_setting_switches_it_off() -> None:
     made = make(PHONE_VERIFY_OFFER_LAST_NUMBER=False)
     client = made.app.test_client()
