@@ -144,6 +144,10 @@ MEANINGS: Mapping[str, Meaning] = {
     "next_channel_sends_by_itself": Meaning(
         "The page then sends or calls on that channel without a press, which costs you money."
     ),
+    "offer_last_number": Meaning(
+        "Offer visitors on a trusted device to [continue with the number](pages.md#continue-with-the-last-number) "
+        "that signed in last."
+    ),
     "on_event": Meaning(
         "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"
     ),

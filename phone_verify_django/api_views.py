@@ -38,6 +38,7 @@ from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
 from . import accounts, actions, calls, sessions
+from .last_number import outlives_browser
 from .site import site_of
 from .view_rules import ViewFunction, outside_transactions
 
@@ -73,10 +74,12 @@ class ApiReplies:
 
     site: Site
     call: ApiRequest
+    request: HttpRequest
 
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
         """Return 200 with the user."""
-        return session_created(self.site, self.call, redeemed, account.user, created=account.created)
+        lasting = outlives_browser(self.request)
+        return session_created(self.site, self.call, redeemed, account.user, created=account.created, lasting=lasting)
 
     def signup_required(self) -> ApiResponse:
         """Return 403 `login_refused`, whose detail names the sign-up page."""
@@ -138,7 +141,7 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
         if isinstance(result, ApiResponse):
             sessions.notes(request).keep_started(result.started)
             return result
-        return await runs(actions.perform, request, result, ApiReplies(site, call))
+        return await runs(actions.perform, request, result, ApiReplies(site, call, request))
     except DatabaseError as error:
         return _database_down(error)
     except Exception:

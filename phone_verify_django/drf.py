@@ -94,7 +94,6 @@ class ExchangeView(APIView):  # type: ignore[misc]
 class _TokenReplies(ApiReplies):
     """The API's replies, with a token in the place of a session."""
 
-    request: HttpRequest
     token_for_user: Any
 
     @primary.reads()

@@ -47,7 +47,8 @@ def described(
 ) -> ApiRequest:
     """Return the call with the signed-in user and the notes of the session."""
     kept = notes(request)
-    call = replace(call, has_session=not request.session.is_empty(), started=kept.started)
+    has_session = not request.session.is_empty()
+    call = replace(call, has_session=has_session, started=kept.started, not_entered=kept.not_entered)
     if user is None:
         return call
     held = tags(user.numbers)

@@ -28,7 +28,7 @@ from phone_verify.web.assets import BRAND_STYLE, site_asset
 from phone_verify.web.forms import FORM_LIMIT, incomplete_form, refused_form, wrong_method
 from phone_verify.web.messages import Message, PageName
 
-from . import accounts, actions, app_settings, calls, forms, sessions
+from . import accounts, actions, app_settings, calls, forms, last_number, sessions
 from .site import api_mount, current_site, site_of
 from .view_rules import page_rules
 
@@ -176,7 +176,8 @@ class PageView(View):
     def note_started(self, result: flow.Page | flow.Redirect) -> None:
         """Record the verification that this result has started, in the session."""
         if result.started is not None:
-            sessions.notes(self.request).keep_started(result.started)
+            not_entered = result.not_entered if isinstance(result, flow.Redirect) else None
+            sessions.notes(self.request).keep_started(result.started, not_entered)
 
     @property
     def next_after_steps(self) -> str:
@@ -193,7 +194,7 @@ class PageView(View):
         Of the verifications in the cookie only the one that was used is left.
         """
         response = HttpResponseRedirect(self.get_success_url())
-        trusted = device_cookie(self.site, self.call, redeemed)
+        trusted = device_cookie(self.site, self.call, redeemed, last_number.id_for_device(self.request))
         if self.call.cookie:
             left = only_pair(self.call.cookie, redeemed.verification_id)
             calls.finish(self.request, response, self.site, cookie=left)
@@ -209,6 +210,7 @@ class PageView(View):
         if result.message is not None:
             self.keep_message(result.message, form)
         calls.finish(self.request, response, self.site, cookie=result.cookie)
+        calls.remember(self.request, response, self.site, result.device_cookie)
         return response
 
     def keep_message(self, message: Message, form: Form | None = None) -> None:
@@ -278,15 +280,19 @@ class LoginView(PageView):
     def get(self, request: HttpRequest) -> HttpResponse:
         """Render the form, or for a visitor who is signed in, that there is nothing to do."""
         message = self.take_message()
-        page = flow.show_login(self.site, self.user_call, self.next, message, again=self.again)
+        page = flow.show_login(
+            self.site, self.user_call, self.next, message, again=self.again, numbers_of=last_number.numbers_of
+        )
         return self.render_page(page, self.restored_form(message, page))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Start a verification and redirect to the code page."""
-        form = self.get_form(data=request.POST)
+        """Start a verification and redirect to the code page, or remove the last number from this device."""
+        fieldless = "continue" in request.POST or "forget" in request.POST
+        form = None if fieldless else self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
             return self.form_invalid(form)
-        return self.to_response(flow.submit_login(self.site, self.user_call, self.form_data(form)), form)
+        data, numbers_of = self.form_data(form), last_number.numbers_of
+        return self.to_response(flow.submit_login(self.site, self.user_call, data, numbers_of=numbers_of), form)
 
 
 class CodeView(PageView):

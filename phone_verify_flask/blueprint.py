@@ -52,6 +52,7 @@ from phone_verify.web.messages import PageName
 from . import sessions
 from .api_paths import RestConverter
 from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
+from .last_number import numbers_of, outlives_browser
 from .login import set_phone, sign_in, sign_out
 from .recent import messages, note_check, note_sign_in, notes, with_session_data
 from .rights import StaffPhoneError
@@ -91,7 +92,7 @@ class _Replies(Generic[_Reply]):
     """The replies in which the API and the pages differ."""
 
     login_refused: Callable[[], _Reply]
-    session_created: Callable[[Redeemed, SessionUser, bool], _Reply]
+    session_created: Callable[[Redeemed, SessionUser, bool, bool], _Reply]
     phone_refused: Callable[[], _Reply]
     phone_conflict: Callable[[], _Reply]
     phone_updated: Callable[[SessionUser], _Reply]
@@ -103,11 +104,12 @@ def _complete(
     """Sign in or assign the number, record the check in the session, and return the reply."""
     redeemed = action.redeemed
     if isinstance(action, SignIn):
+        lasting = outlives_browser(remember=remember)  # signing in clears the session
         login = sign_in(here.site, here.accounts, redeemed, remember=remember)
         if login is None:
             return replies.login_refused()
         note_sign_in(redeemed.phone, redeemed.verification_id)
-        return replies.session_created(redeemed, *login)
+        return replies.session_created(redeemed, *login, lasting)
     try:
         user = set_phone(here.site, here.accounts, redeemed, call.texts)
     except StaffPhoneError:
@@ -161,8 +163,8 @@ def _handle(part: str, rest: str | None = None) -> Response:
 def _api_replies(here: AppState, call: ApiRequest) -> _Replies[ApiResponse]:
     return _Replies(
         login_refused=lambda: login_refused(call),
-        session_created=lambda redeemed, user, created: session_created(
-            here.site, call, redeemed, user, created=created
+        session_created=lambda redeemed, user, created, lasting: session_created(
+            here.site, call, redeemed, user, created=created, lasting=lasting
         ),
         phone_refused=invalid_proof,
         phone_conflict=phone_conflict,
@@ -327,9 +329,9 @@ def login() -> Response:
     here.accounts.require()
     call = with_session_data(read_call("login/"))
     if request.method == "POST":
-        return _respond(flow.submit_login(here.site, call, _form(here)), here)
-    page = flow.show_login(here.site, call, _next(here), messages().take("login"), again=_signs_in_again(here))
-    return _respond(page, here)
+        return _respond(flow.submit_login(here.site, call, _form(here), numbers_of=numbers_of), here)
+    said, again = messages().take("login"), _signs_in_again(here)
+    return _respond(flow.show_login(here.site, call, _next(here), said, again=again, numbers_of=numbers_of), here)
 
 
 def _signs_in_again(here: AppState) -> bool:
@@ -370,10 +372,10 @@ def code() -> Response:
 
 
 def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Response]:
-    def signed_in_page(redeemed: Redeemed, user: SessionUser, created: bool) -> Response:
+    def signed_in_page(redeemed: Redeemed, user: SessionUser, created: bool, lasting: bool) -> Response:
         response = _redirect(next or _root(here))
         keep(response, only_pair(call.cookie, redeemed.verification_id), here)
-        remember(response, device_cookie(here.site, call, redeemed), here)
+        remember(response, device_cookie(here.site, call, redeemed, user.id if lasting else ""), here)
         return response
 
     return _Replies(
@@ -433,11 +435,13 @@ def _respond(page: flow.Page | flow.Redirect, here: AppState) -> Response:
         response = _redirect(page.address({**_urls(), "onward": _root(here)}))
         if page.message is not None:
             messages().keep(page.message)
+        remember(response, page.device_cookie, here)
+        notes().keep_started(page.started, page.not_entered)
     else:
         response = _render(_TEMPLATES[type(page)], page, here)
         response.status_code = page.status
         response.headers.update(page.headers)
-    notes().keep_started(page.started)
+        notes().keep_started(page.started)
     keep(response, page.cookie, here)
     return response
 

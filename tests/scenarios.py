@@ -733,6 +733,74 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
     assert answer.json()["created"] is False
 
 
+def device_that_keeps_the_number(stage: Stage, phone: str, remember: str = "1") -> Browser:
+    """A browser that has signed in with this number and out again; the visitor chose to stay signed in there."""
+    browser = stage.browser()
+    path = browser.post_form("/phone/login/", phone=phone, channel="sms").location
+    box = {"remember": remember} if remember else {}
+    answer = browser.post_form(path, code=stage.code(phone), asks_remember="1", **box)
+    assert phone[1:] not in answer.cookies["phone_verify_device"]
+    assert browser.post_form("/phone/logout/").status == 303
+    return browser
+
+
+def offers(browser: Browser, phone: str) -> bool:
+    """Return whether the login page offers to continue with this number."""
+    page = browser.get("/phone/login/").text
+    assert phone[5:-2] not in page
+    return f"+98 ••• {phone[-2:]}" in page
+
+
+def a_device_continues_with_its_last_number(stage: Stage) -> None:
+    """One press sends to the number of the last sign-in, which stays masked; another number can be entered."""
+    phone, other = stage.phone(), stage.phone()
+    browser = device_that_keeps_the_number(stage, phone)
+    assert offers(browser, phone)
+    sent = stage.arrived(phone)
+    answer = browser.post_form("/phone/login/?next=/%3Fhello", **{"continue": "1", "phone": other, "next": "/?hello"})
+    assert answer.location.startswith("/phone/code/")
+    assert (stage.arrived(phone), stage.arrived(other)) == (sent + 1, 0)
+    page = browser.follow(answer).text
+    assert f"••{phone[-2:]}" in page
+    assert phone[5:-2] not in page.replace(" ", "")
+    assert offers(browser, phone), "and the field below it is empty"
+    answer = browser.post_form("/phone/code/", code=stage.code(phone), next="/?hello")
+    assert answer.location == "/?hello"
+    assert phone in browser.get("/").text
+    browser.post_form("/phone/logout/")
+    assert browser.post_form("/phone/login/", phone=other, channel="sms").location.startswith("/phone/code/")
+    assert stage.arrived(other) == 1
+
+
+def a_device_forgets_its_last_number(stage: Stage) -> None:
+    """At the visitor's request, and if the next sign-in there ends with the browser."""
+    phone = stage.phone()
+    browser = device_that_keeps_the_number(stage, phone)
+    page = browser.follow(browser.post_form("/phone/login/", forget="1"))
+    assert "forgotten" in page.text
+    assert not offers(browser, phone)
+    assert browser.post_form("/phone/login/", **{"continue": "1"}).location == "/phone/login/"
+    assert not offers(device_that_keeps_the_number(stage, stage.phone(), remember=""), phone)
+    assert not offers(stage.browser(), phone)
+
+
+def a_number_changed_elsewhere_is_not_offered(stage: Stage) -> None:
+    """Not the old one, whose phone may have a new owner, and not the new one, which never signed in there."""
+    phone, new = stage.phone(), stage.phone()
+    browser, elsewhere = device_that_keeps_the_number(stage, phone), stage.browser()
+    entered = elsewhere.call("POST", "v1/session", {"proof": proven(stage, elsewhere, phone, "login")})
+    assert entered.status == 200
+    change = proven(stage, elsewhere, new, "change_phone")
+    assert elsewhere.call("PUT", "v1/session/phone", {"proof": change}).status == 200
+    sent = stage.arrived(phone), stage.arrived(new)
+    assert not offers(browser, phone)
+    assert not offers(browser, new)
+    answer = browser.post_form("/phone/login/", **{"continue": "1"})
+    assert answer.location == "/phone/login/"
+    assert "Enter your number to continue." in browser.follow(answer).text
+    assert (stage.arrived(phone), stage.arrived(new)) == sent
+
+
 def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
     """Twelve wrong answers of other clients lock short codes for them, not for a trusted device."""
     browser, phone = stage.browser(), stage.phone()
@@ -1055,6 +1123,9 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         health_is_one_word,
         cookies_are_kept_close,
         a_known_browser_has_a_budget_of_its_own,
+        a_device_continues_with_its_last_number,
+        a_device_forgets_its_last_number,
+        a_number_changed_elsewhere_is_not_offered,
         strangers_wrong_answers_close_no_known_browser_out,
         pages_sign_in_by_code,
         pages_sign_in_by_call,

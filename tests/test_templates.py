@@ -23,8 +23,8 @@ from phone_verify.i18n.languages import ENGLISH
 from phone_verify.i18n.texts import PAGE, example_number, texts_in
 from phone_verify.model import Channel
 from phone_verify.web.assets import asset
-from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
-from phone_verify.web.pages import channel_choice
+from phone_verify.web.flow import Choice, CodePage, LoginPage, LogoutPage, NumberHelp, Page, VerifyPage
+from phone_verify.web.pages import LastNumber, channel_choice
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
@@ -76,12 +76,15 @@ VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••�
 INBOUND = replace(
     CODE,
     kind="inbound_call",
+    lead=PAGE["lead_inbound_call"],
     is_call=True,
     code_length=None,
     dial=DIAL,
     dial_help=PAGE["dial_help"],
     dial_spoken="+98 21 0000 0000",
 )
+LEAD, _, LEAD_END = PAGE["lead_flash_call"].partition("{number}")
+FLASH = replace(CODE, kind="flash_call", is_flash_call=True, lead=LEAD.rstrip(), lead_end=LEAD_END)
 OVER = CodePage(
     "over",
     "+98 ••••••••00",
@@ -96,18 +99,33 @@ OVER = CodePage(
 PAGES = {
     "login": ("login.html", LOGIN),
     "login, one way": ("login.html", replace(LOGIN, choices=[SMS], next="")),
-    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", invalid=True)),
+    "login, refused": ("login.html", replace(LOGIN, phone="0912", error=PAGE["invalid_phone"], invalid=True)),
     "login, signed in": ("login.html", replace(LOGIN, state="signed_in", user_hint="+98 ••••••••00")),
     "login, signed in without a number": ("login.html", replace(LOGIN, state="signed_in", next="")),
     "login, signed out": ("login.html", replace(LOGIN, notice=PAGE["signed_out"])),
-    "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
+    "login, last number": ("login.html", replace(LOGIN, last=LastNumber("+98 ••• 00", SMS))),
+    "login, not the last number": (
+        "login.html",
+        replace(
+            LOGIN,
+            last=LastNumber("+98 ••• 00", RING),
+            another=True,
+            phone="0912",
+            error=PAGE["invalid_phone"],
+            invalid=True,
+        ),
+    ),
+    "login, not configured": (
+        "login.html",
+        LoginPage([], error=PAGE["checks_not_set_up"], configured=False, status=503),
+    ),
     "code": ("code.html", CODE),
     "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", invalid=True)),
     "code, sent again": ("code.html", replace(CODE, notice="Code resent.", resend_in=60, resend_text="60 seconds")),
     "code, next channel": ("code.html", replace(CODE, next_channel=RING)),
     "code, held back": ("code.html", replace(CODE, dial=DIAL, dial_spoken="+98 21 0000 0000")),
-    "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
-    "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
+    "flash call": ("code.html", replace(FLASH, code_length=4, caller_hint="+7 495 00")),
+    "flash call, number unknown": ("code.html", replace(FLASH, code_length=None)),
     "inbound call": ("code.html", INBOUND),
     "inbound call, code beside": ("code.html", replace(INBOUND, second_kind="code", code_length=6)),
     "inbound call, flash call beside": (
@@ -116,7 +134,7 @@ PAGES = {
     ),
     "code, inbound call beside": (
         "code.html",
-        replace(INBOUND, kind="code", is_call=False, second_kind="inbound_call", code_length=6),
+        replace(INBOUND, kind="code", lead=PAGE["lead_code"], is_call=False, second_kind="inbound_call", code_length=6),
     ),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
     "one more step": (
@@ -160,12 +178,12 @@ PAGES = {
     "verify": ("verify.html", VERIFY),
     "verify, done": ("verify.html", replace(VERIFY, next="", state="verified", notice=PAGE["number_confirmed"])),
     "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
-    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", invalid=True)),
+    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error=PAGE["invalid_phone"], invalid=True)),
     "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"])),
     "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False, must_sign_in=True)),
     "verify, must sign in": (
         "verify.html",
-        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again."),
+        replace(VERIFY, may_change=False, must_sign_in=True, error=PAGE["sign_in_again"]),
     ),
     "verify, current number first": ("verify.html", replace(VERIFY, may_change=False)),
     "verify, number of this session": (
@@ -182,10 +200,13 @@ PAGES = {
     ),
     "verify, not configured, no number": (
         "verify.html",
-        replace(VERIFY, phone_hint="", choices=[], configured=False, error="Not set up."),
+        replace(VERIFY, phone_hint="", choices=[], configured=False, error=PAGE["checks_not_set_up"]),
     ),
-    "verify, not configured": ("verify.html", replace(VERIFY, choices=[], configured=False, error="Not set up.")),
-    "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
+    "verify, not configured": (
+        "verify.html",
+        replace(VERIFY, choices=[], configured=False, error=PAGE["checks_not_set_up"]),
+    ),
+    "logout": ("logout.html", LogoutPage(next=NEXT)),
     "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
 #: Used by several pages.
@@ -521,7 +542,7 @@ def test_code_field_supports_autofill():
 
 def test_caller_number_is_shown_with_blank_last_digits():
     parts = page_of("flash call")
-    assert "+749500" in parts.texts
+    assert "+7 495 00" in parts.texts
     assert len([a for _, a in parts.tags if "data-pv-place" in a]) == 4
 
 

@@ -59,7 +59,8 @@ _LISTS = (
     "trusted_networks",
     "other_public_urls",
 )
-_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself")
+_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself",
+          "offer_last_number")  # fmt: skip
 #: Looks and links of the pages, and the field of `Brand` that each fills.
 _ADDRESSES = {
     "site_url": "url",
@@ -137,6 +138,8 @@ class Settings:
     next_channel_after: timedelta = timedelta(0)
     #: Whether the code page's script then sends on that channel without a press.
     next_channel_sends_by_itself: bool = False
+    #: Whether the login page of a trusted device offers to continue with the number used last.
+    offer_last_number: bool = True
     on_event: object = None
 
     @classmethod
@@ -203,6 +206,7 @@ class Settings:
             brand=_brand(given),
             next_channel_after=next_channel_after,
             next_channel_sends_by_itself=sends_by_itself,
+            offer_last_number=_flag("offer_last_number", given, default=True),
             on_event=given.get("on_event"),
         )
 
@@ -245,8 +249,8 @@ def _dsns(name: str, value: object) -> list[str]:
     raise ConfigurationError(f"{PREFIX}{name.upper()} must be DSNs, separated by white space, or a list of them")
 
 
-def _flag(name: str, given: Mapping[str, object]) -> bool:
-    value = given.get(name, False)
+def _flag(name: str, given: Mapping[str, object], *, default: bool = False) -> bool:
+    value = given.get(name, default)
     if isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else ""

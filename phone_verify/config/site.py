@@ -132,6 +132,7 @@ def build_site(
         brand=settings.brand,
         next_channel_after=settings.next_channel_after,
         next_channel_sends_by_itself=settings.next_channel_sends_by_itself,
+        offer_last_number=settings.offer_last_number,
         warn_multiprocess=warn_multiprocess,
         make_async_verifier=make_async_verifier,
     )

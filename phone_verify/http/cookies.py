@@ -123,16 +123,18 @@ def _joined(held: Pairs) -> str:
     return "~".join(f"{id}.{secret}" for id, secret in held)
 
 
-def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed) -> str | None:
+def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed, user_id: str = "") -> str | None:
     """Return the new device cookie for a browser that has just signed in with this proof.
 
     None leaves the old one. A test number's fixed code does not show who uses the browser. The
-    channel of this sign-in follows the signed entries; it needs no signature, since all that it does
-    is preselect a channel.
+    `user_id` is sealed in it, for `web.last_number`; empty if the sign-in ends with the browser,
+    which others may use next. The channel of this sign-in follows; it needs no signature, since all
+    that it does is preselect a channel.
     """
     if redeemed.by_test_number:
         return None
-    return f"{site.verifier.remember_device(call.device_cookie, redeemed.phone)}~{redeemed.channel}"
+    user = user_id if site.offer_last_number else ""
+    return f"{site.verifier.remember_device(call.device_cookie, redeemed.phone, user)}~{redeemed.channel}"
 
 
 def last_channel(call: ApiRequest) -> str:

@@ -50,6 +50,8 @@ class Site:
     next_channel_after: timedelta = timedelta(0)
     #: Whether the code page's script then sends on that channel without a press.
     next_channel_sends_by_itself: bool = False
+    #: Whether the login page of a trusted device offers to continue with the number used last.
+    offer_last_number: bool = True
     #: Called when a request shows that the site runs in several processes; a store of one process
     #: then refuses.
     warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)

@@ -51,13 +51,24 @@ class Verifier:
         """
         return self._flows.tag(phone)
 
-    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
+    def remember_device(self, trusted_device: str, phone: PhoneNumber, user: str = "") -> str:
         """Return the trusted-device token for a browser that has just signed in with this phone.
 
         It is valid for 180 days. `trusted_device` is the token that the browser presented before,
-        or an empty string.
+        or an empty string. With the id of the `user`, `device_user` returns it for this token.
         """
-        return self._flows.remember_device(trusted_device, phone)
+        return self._flows.remember_device(trusted_device, phone, user)
+
+    def device_user(self, trusted_device: str) -> tuple[str, str] | None:
+        """Return the id of the user who last signed in with this token, and the tag of that phone.
+
+        None if the token holds none. The user may have another number by now, or may not exist.
+        """
+        return self._flows.device_user(trusted_device)
+
+    def forget_device_user(self, trusted_device: str) -> str:
+        """Return the token without that user and phone; empty if nothing is left."""
+        return self._flows.forget_device_user(trusted_device)
 
     def start(
         self,

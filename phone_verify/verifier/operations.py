@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -42,7 +41,6 @@ from ..parts import Components
 from ..phone import PhoneKind, PhoneNumber
 from ..policy import VOICE_CHANNELS
 from ..tokens.proof import Proofs
-from ..tokens.trusted_device import TrustedDevices
 from .admission import Admission, Candidate, Sends, wrong_answers_key
 from .combined import channels_left
 from .redemption import MAX_SECRETS, Redemption
@@ -92,17 +90,8 @@ class AsyncVerifier(ServerOperations):
         self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
         self._proofs = Proofs(parts.keyring, *parts.audiences)
         self._redemption = Redemption(parts, self._proofs)
-        self._trusted_devices = TrustedDevices(parts.keyring, *parts.audiences)
         self._admission = Admission(parts, self._planner)
         self._limits, self._rights = self._admission.limits, parts.rights
-
-    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
-        """Return the trusted-device token for a browser that has just signed in with this phone.
-
-        The browser presents it with its next starts; it is valid for 180 days. `trusted_device` is
-        the token that the browser presented before, or an empty string.
-        """
-        return self._trusted_devices.remember(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
 
     @_operation("start")
     async def start(
@@ -159,7 +148,7 @@ class AsyncVerifier(ServerOperations):
         if isinstance(channels, Reason):
             return Outcome(channels)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        trusted = self._trusted_devices.recognizes(trusted_device, tag, self._now() or datetime.now(UTC))
+        trusted = self.trusts_device(trusted_device, tag)
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
         sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
         bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]

@@ -111,7 +111,7 @@ def submit_code(
 ) -> Redirect | SignIn | SetPhone | AskSite:
     """Check the `code`.
 
-    Or resend (`resend`, on the given `channel`), which starts anew if the verification has ended; or
+    Or resend (`resend`, on the given `channel`), which starts a new one if the verification has ended; or
     check whether the call has arrived (`called`). `verification` is the id of the form's page: no
     other verification is meant. A form without it means the newest. A form with a box for staying
     signed in sends `asks_remember`, and the state of the box as `remember`. `sets_phone` is that of
@@ -233,12 +233,13 @@ def _submit_code(
 
 
 def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | None, next: str) -> Redirect:
-    """Start anew for the number of a verification that has ended, on this channel or the same as before."""
+    """Start a new verification for the number of one that has ended, on this channel or the same as before."""
     record, back = found.record, Message("code", found.id)
     if channel is None and record.channel in site.verifier.channels:
         channel = record.channel
     call = replace(call, cookie=found.cookie)
-    redirect = begin(site, call, record.phone, record.purpose, channel, next, back)
+    entered = record.id not in call.not_entered
+    redirect = begin(site, call, record.phone, record.purpose, channel, next, back, entered=entered)
     if redirect.cookie is None:
         return redirect
     cookie = without_pair(redirect.cookie, record.id)
@@ -259,7 +260,7 @@ def _continued(
     """
     record, back = found.record, Message("code", found.id)
     call = replace(call, cookie=found.cookie)
-    return begin(site, call, record.phone, record.purpose, channel, next, back, verified.proof)
+    return begin(site, call, record.phone, record.purpose, channel, next, back, proof=verified.proof)
 
 
 def _refusal(texts: Texts, outcome: Outcome, page: CodePage, *, sends: bool) -> str:

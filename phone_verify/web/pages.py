@@ -134,11 +134,20 @@ class LogoutPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
+class LastNumber:
+    """The number of the last sign-in on this device, masked, and the channel on which it is verified."""
+
+    hint: str
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
 class LoginPage(Page):
     """The page for entering the number.
 
     `state` is `enter`, or why there is nothing to enter: `signed_in`, or on the `verify` page
-    `verified`. `user_hint` is the masked number of a visitor who is signed in.
+    `verified`. `user_hint` is the masked number of a visitor who is signed in. `last` is the number
+    of the last sign-in on this device; with `another` the visitor is entering another one.
     """
 
     choices: Sequence[Choice]
@@ -147,6 +156,8 @@ class LoginPage(Page):
     number: NumberHelp = NumberHelp()
     state: str = "enter"
     user_hint: str = ""
+    last: LastNumber | None = None
+    another: bool = False
     _lead_call: ClassVar[str] = "login_lead_call"
 
     @property
@@ -262,7 +273,7 @@ class CodePage(Page):
 
     @property
     def renewable(self) -> bool:
-        """Whether the page is over, and can start anew for the same number."""
+        """Whether the page is over, and can start again for the same number."""
         return self.state in ("expired", "exhausted", "cancelled", "failed")
 
     @property
@@ -312,11 +323,12 @@ class CodePage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Redirect to the page `to`, with the new cookie, the ids for the session, and `next` kept.
+    """Redirect to the page `to`, with the new cookies, the ids for the session, and `next` kept.
 
     `id` is the verification that the page `code` shows. `message` is for the session, until its page
     is shown. `onward` leaves our pages: for `next`, or the site's page after a sign-in. With `back`
-    the user must sign in first and is then returned to that page.
+    the user must sign in first and is then returned to that page. `not_entered` are those of the
+    started verifications whose number was not entered in this session.
     """
 
     to: PageName | Literal["onward"]
@@ -326,6 +338,8 @@ class Redirect:
     started: Sequence[str] | None = None
     id: str = ""
     message: Message | None = None
+    not_entered: Sequence[str] | None = None
+    device_cookie: str | None = field(default=None, repr=False)
 
     def address(self, urls: Mapping[str, str]) -> str:
         """Return the URL to redirect to.

@@ -32,7 +32,7 @@ from django.urls import NoReverseMatch
 from phone_verify.api import device_cookie
 from phone_verify.model import Assurance, Redeemed
 
-from .. import accounts, app_settings, calls, kept_proof, pending_login
+from .. import accounts, app_settings, calls, kept_proof, last_number, pending_login
 from ..site import current_site
 
 log = logging.getLogger("phone_verify")
@@ -154,7 +154,8 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
 
 def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpResponse) -> None:
     site = current_site()
-    calls.remember(request, response, site, device_cookie(site, calls.page_call(request), redeemed))
+    trusted = device_cookie(site, calls.page_call(request), redeemed, last_number.id_for_device(request))
+    calls.remember(request, response, site, trusted)
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:
