@@ -260,7 +260,9 @@ def _continued(
     """
     record, back = found.record, Message("code", found.id)
     call = replace(call, cookie=found.cookie)
-    return begin(site, call, record.phone, record.purpose, channel, next, back, proof=verified.proof)
+    entered = record.id not in call.not_entered
+    proof = verified.proof
+    return begin(site, call, record.phone, record.purpose, channel, next, back, proof=proof, entered=entered)
 
 
 def _refusal(texts: Texts, outcome: Outcome, page: CodePage, *, sends: bool) -> str:

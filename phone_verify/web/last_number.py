@@ -41,8 +41,9 @@ def last_number(site: Site, call: ApiRequest, numbers_of: NumbersOf | None) -> P
 
 
 def last_channel_of(site: Site, call: ApiRequest) -> Channel:
-    """Return the channel of the last sign-in on this device, or the site's first."""
-    channels, word = site.verifier.channels, last_channel(call)
+    """Return the channel of the last sign-in on this device, or the first that signs in."""
+    channels = [channel for channel in site.verifier.channels if site.verifier.policy.accepts(channel, "login")]
+    word = last_channel(call)
     return Channel(word) if word in channels else channels[0]
 
 

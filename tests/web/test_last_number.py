@@ -11,9 +11,11 @@ import pytest
 from phone_verify.api import ApiRequest, SessionUser, SignIn, Site, device_cookie
 from phone_verify.http.session_notes import Notes
 from phone_verify.i18n.texts import PAGE
+from phone_verify.model import Receipt
 from phone_verify.phone import PhoneNumber
 from phone_verify.web.flow import CodePage, Redirect, show_code, show_login, submit_code, submit_login
-from tests.core.harness import OTHER_PHONE, PHONE, Driver, Harness, flash, sms
+from tests.core.harness import CALL as CALL_CHANNEL
+from tests.core.harness import FLASH, LINE, OTHER_PHONE, PHONE, SMS, Caller, Driver, Harness, flash, sms
 
 CALL = ApiRequest("GET", "")
 
@@ -76,6 +78,33 @@ def test_continue_starts_by_the_last_channel_and_shows_no_number() -> None:
     again = show_login(site, call, numbers_of=users)
     assert (again.phone, again.another) == ("", True)
     assert isinstance(submit_code(site, call, {"code": driver.codes[-1]}), SignIn)
+
+
+def test_continue_leads_through_required_channels_and_shows_no_number() -> None:
+    driver, caller = sms(), Caller([Receipt("1", line=LINE)])
+    before, users = site_with(flash("1234"), driver), Users(u7=[PHONE])
+    call = signed_in(before, driver, "u7")
+    required = {"login": (CALL_CHANNEL, SMS)}
+    site = Site(Harness(flash("1234"), caller, driver, required_channels=required).verifier)
+    call = follow(call, submit_login(site, call, {"continue": "1"}, numbers_of=users))
+    call = follow(call, submit_code(site, call, {"code": driver.codes[-1]}))
+    call = follow(call, submit_code(site, call, {"resend": "1", "channel": "inbound_call"}))
+    page = show_code(site, call)
+    assert isinstance(page, CodePage)
+    assert (page.kind, page.phone, page.phone_hint) == ("inbound_call", "", PHONE.hint)
+
+
+def test_continue_takes_a_channel_that_signs_in() -> None:
+    driver, ring = sms(), flash("1234", "1234")
+    before, users = site_with(ring, driver), Users(u7=[PHONE])
+    call = signed_in(before, driver, "u7")
+    caller = Caller([Receipt("1", line=LINE)])
+    site = Site(Harness(ring, caller, driver, required_channels={"login": (CALL_CHANNEL, FLASH)}).verifier)
+    page = show_login(site, call, numbers_of=users)
+    assert page.last is not None
+    assert page.last.choice.value == "flash_call"
+    follow(call, submit_login(site, call, {"continue": "1"}, numbers_of=users))
+    assert ring.orders
 
 
 def test_number_stays_masked_after_it_was_forgotten() -> None:
