@@ -9,7 +9,7 @@ import pytest
 from phone_verify.sandbox import SandboxServer
 from tests.scenarios import Stage
 
-from .conftest import Tabs, example_site
+from .conftest import Tabs, example_site, keep_picture
 from .test_sign_in import begin, is_signed_in
 
 pytestmark = pytest.mark.browser
@@ -31,12 +31,14 @@ def test_call_follows_the_code_and_signs_in_by_itself(tabs: Tabs, site: str, sta
         begin(page, site, phone, "sms")
         page.locator("#pv-code").fill(stage.code(phone))
         page.get_by_role("heading", name="One more step").wait_for()
+        keep_picture(page, "one more step")
         page.get_by_role("button", name="Call us").click()
         number = page.locator("a.pv-call").get_attribute("href").removeprefix("tel:")
         said = page.locator("[data-pv-other-caller]")
         assert said.is_hidden()
         stage.dial(phone, number, caller=other)
         said.wait_for(state="visible", timeout=15000)
+        keep_picture(page, "another phone called")
         assert said.inner_text().startswith("Another phone called. Call from +98 912 000")
         assert page.url.partition("?")[0].endswith("/phone/code/")
         stage.dial(phone, number)
