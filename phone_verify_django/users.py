@@ -92,7 +92,7 @@ def _held(phone: PhoneNumber) -> Sequence[tuple[Any, PhoneNumber | None]]:
     name = app_settings.account_settings().phone_field_name()
     if name is None:
         return []
-    # As expressions, so that a field with a type of its own does not convert the texts.
+    # As expressions, so that a custom field does not convert the texts.
     texts = [Value(text) for text in spellings(phone)]
     rows = get_user_model()._base_manager.using(database()).filter(**{f"{name}__in": texts})
     regions = site_regions()

@@ -82,7 +82,7 @@ class PageView(View):
 
     @property
     def onward(self) -> str:
-        """The page of the site for a visitor who is signed in and requested no other page."""
+        """The page of the site for a signed-in visitor who requested no other page."""
         return resolve_url(self.success_url) if self.success_url else app_settings.after_login()
 
     @property
@@ -129,7 +129,7 @@ class PageView(View):
         )
 
     def signs_in_again(self, form: Mapping[str, str]) -> bool:
-        """Return whether a visitor who is signed in is here to sign in again: `verify/` sends users for this."""
+        """Return whether a signed-in visitor is here to sign in again: `verify/` sends users for this."""
         return form.get("next", "").partition("?")[0] == self.urls["verify"]
 
     def get_success_url(self) -> str:
@@ -274,11 +274,11 @@ class LoginView(PageView):
 
     @property
     def again(self) -> bool:
-        """Whether a visitor who is signed in is here to sign in again."""
+        """Whether a signed-in visitor is here to sign in again."""
         return self.signs_in_again({"next": self.next})
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Render the form, or for a visitor who is signed in, that there is nothing to do."""
+        """Render the form, or for a signed-in visitor, that there is nothing to do."""
         message = self.take_message()
         page = flow.show_login(
             self.site, self.user_call, self.next, message, again=self.again, numbers_of=last_number.numbers_of

@@ -25,7 +25,7 @@ class DeviceOperations:
         tag = self._device_parts.keyring.tag(phone)
         return self._devices.remember(trusted_device, tag, self._device_time(), user)
 
-    def trusts_device(self, trusted_device: str, tag: str) -> bool:
+    def _trusts_device(self, trusted_device: str, tag: str) -> bool:
         """Return whether this token is from a sign-in with the phone of this tag within 180 days."""
         return self._devices.recognizes(trusted_device, tag, self._device_time())
 

@@ -148,7 +148,7 @@ class AsyncVerifier(ServerOperations):
         if isinstance(channels, Reason):
             return Outcome(channels)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        trusted = self.trusts_device(trusted_device, tag)
+        trusted = self._trusts_device(trusted_device, tag)
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
         sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
         bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]

@@ -62,7 +62,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     for wrong answers apply in addition to django-otp's cool-down and throttling.
     """
 
-    # With a name of ours for the way back: django-two-factor-auth has a model `PhoneDevice` too.
+    # With its own name for the way back: django-two-factor-auth has a model `PhoneDevice` too.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         on_delete=models.CASCADE,
