@@ -56,11 +56,11 @@ def entries(field: str, regions: Sequence[str | None]) -> Iterator[Sequence[Entr
 
 def decide(page: Sequence[Entry], duplicates: Duplicates) -> Iterator[tuple[Entry, Result]]:
     """Yield what `adopt` would do with each of these users. Changes nothing."""
-    numbers = [entry.phone.e164 for entry in page if entry.phone]
-    held = _rows().filter(phone__in=numbers).values_list("phone", "user_id")
+    forms = [form for entry in page if entry.phone for form in entry.phone.forms]
+    held = _rows().filter(phone__in=forms).values_list("phone", "user_id")
     owners: dict[str, set[Any]] = {}
     for phone, user_id in held:
-        owners.setdefault(phone, set()).add(user_id)
+        owners.setdefault(PhoneNumber(phone).current.e164, set()).add(user_id)
     for entry in page:
         if entry.phone is None:
             yield entry, Result.UNREADABLE

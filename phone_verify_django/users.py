@@ -31,6 +31,11 @@ def visible() -> models.QuerySet[Any]:
     return get_user_model()._default_manager.using(database())
 
 
+def everyone() -> models.QuerySet[Any]:
+    """Return all users, hidden ones too: for locks, unique values and erasure."""
+    return get_user_model()._base_manager.using(database())
+
+
 def load(user_id: Any) -> AbstractBaseUser | None:
     """Return this user; None if there is none, or the default manager hides the user."""
     found: AbstractBaseUser | None = visible().filter(pk=user_id).first()
@@ -45,7 +50,7 @@ def load_all(user_ids: Iterable[Any]) -> Sequence[Any]:
 
 def lock(user_ids: Iterable[Any]) -> None:
     """Lock the rows of these users until the transaction ends, on databases that can, hidden ones too."""
-    rows = get_user_model()._base_manager.using(database()).select_for_update()
+    rows = everyone().select_for_update()
     list(rows.filter(pk__in=list(user_ids)).order_by("pk").values_list("pk"))
 
 
@@ -94,7 +99,7 @@ def _held(phone: PhoneNumber) -> Sequence[tuple[Any, PhoneNumber | None]]:
         return []
     # As expressions, so that a custom field does not convert the texts.
     texts = [Value(text) for text in spellings(phone)]
-    rows = get_user_model()._base_manager.using(database()).filter(**{f"{name}__in": texts})
+    rows = everyone().filter(**{f"{name}__in": texts})
     regions = site_regions()
     held = rows.order_by("pk").values_list("pk", name)[: 2 * _MOST_NAMED]
     read = [(pk, read_stored(text_of(value), regions)) for pk, value in held]

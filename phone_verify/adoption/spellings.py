@@ -22,7 +22,14 @@ def regions_of(region: str | None, allowed: Iterable[str] | None) -> Sequence[st
 
 
 def spellings(phone: PhoneNumber) -> Sequence[str]:
-    """Return the usual texts of a number: E.164 first, without plus, with 00, national, formatted."""
+    """Return the usual texts of a number: E.164 first, without plus, with 00, national, formatted.
+
+    Then those of its forms before a renumbering.
+    """
+    return list(dict.fromkeys(text for form in phone.forms for text in _spellings(PhoneNumber(form))))
+
+
+def _spellings(phone: PhoneNumber) -> Sequence[str]:
     import phonenumbers
     from phonenumbers import PhoneNumberFormat as Format
 
@@ -31,7 +38,7 @@ def spellings(phone: PhoneNumber) -> Sequence[str]:
         phonenumbers.format_number(parsed, style) for style in (Format.NATIONAL, Format.INTERNATIONAL, Format.RFC3966)
     ]
     national = "".join(filter(str.isdigit, formatted[0]))
-    return list(dict.fromkeys([phone.e164, digits, f"00{digits}", national, phone.national, *formatted]))
+    return [phone.e164, digits, f"00{digits}", national, phone.national, *formatted]
 
 
 def read_stored(text: str, regions: Sequence[str | None]) -> PhoneNumber | None:
@@ -62,6 +69,15 @@ def longest_number(regions: Iterable[str] | None) -> int:
 
 def _read(text: str, region: str | None) -> PhoneNumber | None:
     try:
-        return PhoneNumber.read(text, region)
+        return PhoneNumber.read(text, region).current
+    except InvalidPhoneError:
+        return _renumbered(text, region)
+
+
+def _renumbered(text: str, region: str | None) -> PhoneNumber | None:
+    """Return the number that a text of a former numbering plan has become."""
+    try:
+        former = PhoneNumber.lookup(text, region)
     except InvalidPhoneError:
         return None
+    return former.current if former.current != former and former.current.is_valid else None

@@ -119,6 +119,25 @@ assert entered(ONE) is None and Customer.objects.count() == 2  # which of the tw
     )
 
 
+def test_number_of_a_former_plan_is_the_same_number(tmp_path: Path) -> None:
+    """Benin's numbers until 2024 have eight digits, today's ten."""
+    run_on_a_site(
+        tmp_path,
+        WITH_PHONE + TRUSTING,
+        "phone",
+        f"""{TOOLS}
+stored("97123456", "+22997123457")
+assert entered("+2290197123456") is None and len(names()) == 2
+with override_settings(PHONE_VERIFY={{"region": "BJ", "accounts": "shop.models.Own"}}):
+    assert not entered("+2290197123456").created
+assert "1 numbers counted as verified" in adopt("--trust")
+assert names() == ["+2290197123456", "+2290197123457"]
+assert not entered("+2290197123457").created
+""",
+        region="BJ",
+    )
+
+
 def test_policy_may_ignore_the_field(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,

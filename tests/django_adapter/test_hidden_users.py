@@ -168,6 +168,22 @@ with override(transport=transport), serving(request):
     )
 
 
+def test_erase_reports_the_name_of_a_hidden_user(tmp_path: Path) -> None:
+    run_on_a_site(
+        tmp_path,
+        DELETABLE,
+        "mobile",
+        """
+import io
+Customer.objects.create(username=ONE, deleted=True)
+out = io.StringIO()
+call_command("phone_verify_erase", ONE, stdout=out)
+assert "The username of user 1 is this number" in out.getvalue()
+""",
+        sms="console://",
+    )
+
+
 def test_admin_shows_no_name_of_a_hidden_user(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,

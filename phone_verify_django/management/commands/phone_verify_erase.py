@@ -12,9 +12,8 @@ from django.db import models
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
 
-from ... import app_settings
+from ... import app_settings, users
 from ...models import VerificationRow, VerifiedPhone
-from ...primary import alias_of
 from ...site import current_site, orm_alias
 
 
@@ -53,8 +52,7 @@ class Command(BaseCommand):
             self.stdout.write(self.style.SUCCESS(f"{phone.hint} is erased."))
         else:
             self.stdout.write(f"Nothing was erased. To erase the data of {phone.hint}, add --yes.")
-        model = get_user_model()
-        named = model._default_manager.using(alias_of(model)).filter(**{f"{model.USERNAME_FIELD}__in": phone.forms})
+        named = users.everyone().filter(**{f"{get_user_model().USERNAME_FIELD}__in": phone.forms})
         for key in named.values_list("pk", flat=True):
             self.stdout.write(
                 self.style.WARNING(f"The username of user {key} is this number. Change it, or delete the user.")
