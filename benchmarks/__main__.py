@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-from . import alike, cycles, growth, hot_row, http, space, spraying
+from . import alike, cycles, growth, hot_row, http, numbers, space, spraying
 from .measure import Figure, table
 from .servers import Servers
 
@@ -25,7 +25,9 @@ def main() -> None:
         prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "parts", nargs="*", help="memory, cycles, http, alike, growth, spraying, space, hot_row, imports; all if none"
+        "parts",
+        nargs="*",
+        help="memory, cycles, http, alike, growth, spraying, space, hot_row, imports, numbers; all if none",
     )
     parser.add_argument("--rounds", type=int, default=9, help="runs of which the median counts")
     parser.add_argument(
@@ -37,6 +39,7 @@ def main() -> None:
     servers, rounds = Servers.found(), chosen.rounds
     parts: dict[str, Callable[[], Iterator[Figure]]] = {
         "imports": lambda: cycles.imports(rounds),
+        "numbers": lambda: numbers.figures(rounds),
         "memory": lambda: cycles.memory(rounds),
         "cycles": lambda: cycles.on_servers(rounds, servers),
         "http": lambda: http.figures(rounds, servers),

@@ -47,10 +47,12 @@ MEANINGS: Mapping[str, Meaning] = {
         "the last of the secret keys",
     ),
     "region": Meaning(
-        "Region of numbers typed in national form, like `IR`. Without it numbers must start with `+`.",
+        "Region of numbers typed in national form, like `IR`, [before the allowed ones](numbers.md). Without it "
+        "numbers must start with `+`.",
     ),
     "allowed_regions": Meaning(
-        "Regions that are served, like `IR,RU`. A start for another region is refused.",
+        "Regions that are served, like `IR,RU`. A start for another region is refused, also of a "
+        "[shared plan](numbers.md#regions-that-share-a-numbering-plan).",
         "all, except blocked ranges",
         _LIST,
     ),

@@ -137,8 +137,11 @@ class Keyring:
         return f"<Keyring of {len(self._digest_keys)}>"
 
     def tag(self, phone: PhoneNumber) -> str:
-        """Return the keyed digest (22 characters) by which a phone is counted, sharded and found."""
-        return self._tagged("phone", phone.e164)
+        """Return the keyed digest (22 characters) by which a phone is counted, sharded and found.
+
+        A number of a former numbering plan and the one that it became have the same.
+        """
+        return self._tagged("phone", phone.current.e164)
 
     def bucket(self, kind: str, value: str) -> str:
         """Return the name of a shared counter (`address`, `prefix`…) without the value counted."""

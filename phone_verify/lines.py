@@ -4,11 +4,12 @@ long a released one rests.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from .model import Channel, CodeSource, IncomingCall, Status, Verification, with_changes
+from .model import Channel, CodeSource, IncomingCall, Status, Verification
 from .phone import PhoneNumber
 
 #: A released line is not reused for this long: a call for the previous claim must not verify the
@@ -43,17 +44,16 @@ def claim_of(record: Verification) -> Claim | None:
     return None
 
 
-def with_claim_aside(record: Verification) -> Verification:
-    """Return a record without a code, with its claim where it stays once a code is live."""
+def claim_set_aside(record: Verification) -> Mapping[str, Any]:
+    """Return the fields of a record without a code once a code is live: its claim in the second place."""
     if record.reference is None and record.line is None:
-        return record
-    return with_changes(
-        record,
-        claim_driver=record.driver,
-        claim_reference=record.reference,
-        claim_line=record.line,
-        claim_send=record.acked_send,
-    )
+        return {}
+    return {
+        "claim_driver": record.driver,
+        "claim_reference": record.reference,
+        "claim_line": record.line,
+        "claim_send": record.acked_send,
+    }
 
 
 def served_by(record: Verification) -> tuple[Channel, str]:
@@ -128,6 +128,8 @@ def lines_of(record: Verification) -> Collection[PhoneNumber]:
 
 def released_lines(record: Verification, kept: Collection[PhoneNumber], now: datetime) -> str:
     """Return the lines that a record has released within the last minute, once it holds `kept`."""
+    if not record.released_lines and record.line is None and record.claim_line is None:
+        return ""
     lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
     lines += [(line.e164, now) for line in lines_of(record) if line not in kept]
     return " ".join(f"{old}@{at.isoformat()}" for old, at in lines[-MOST_RELEASED:])

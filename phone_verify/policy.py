@@ -5,7 +5,7 @@ Frozen; invalid values raise on construction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -128,6 +128,16 @@ class Policy:
                 raise ConfigurationError(
                     f"PHONE_VERIFY_{name}: {region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU"
                 )
+
+    def regions_after(self, region: str | None) -> Sequence[str]:
+        """Return the regions whose national form is tried after that of `region`.
+
+        The default region, then the allowed ones in alphabetical order; none without `region`.
+        """
+        if region is None:
+            return ()
+        others = dict.fromkeys([self.region, *sorted(self.allowed_regions or ())])
+        return [other for other in others if other not in (None, region)]
 
     def for_purpose(self, purpose: str) -> Policy:
         """Return the policy with the code length and lifetime of this purpose."""

@@ -19,6 +19,8 @@ from .policy import VOICE_CHANNELS
 #: block no request.
 _SILENCES_TO_TRIP = 20
 _TRIPPED_SECONDS = 30.0
+#: Numbers that receive no text.
+_NO_TEXT = (PhoneKind.FIXED, PhoneKind.REFUSED)
 
 
 class Router:
@@ -70,7 +72,7 @@ class Router:
 
         None if the channel is not in use or cannot reach it.
         """
-        if channel not in self.channels or (phone.kind is not PhoneKind.MOBILE and channel not in VOICE_CHANNELS):
+        if channel not in self.channels or (phone.kind in _NO_TEXT and channel not in VOICE_CHANNELS):
             return ()
         able = [driver for driver in self._drivers[channel] if driver.reaches(phone)]
         return sorted(able, key=self._tripped) if len(able) > 1 else able

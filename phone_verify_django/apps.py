@@ -21,7 +21,8 @@ class PhoneVerifyConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
-        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing it registers receivers
+        # The last two register checks and receivers.
+        from . import app_settings, checks, login_stages, model_checks, pending_signup  # noqa: F401
         from .site import validate
 
         validate()

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -26,7 +25,7 @@ from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
 
-from . import accounts, actions, calls
+from . import accounts, actions, calls, primary, users
 from .api_views import ApiReplies
 from .site import current_site
 from .view_rules import outside_transactions
@@ -98,8 +97,11 @@ class _TokenReplies(ApiReplies):
     request: HttpRequest
     token_for_user: Any
 
+    @primary.reads()
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
-        user = get_user_model()._default_manager.get(pk=account.user.id)
+        user = users.load(account.user.id)
+        if user is None:  # hidden since the sign-in
+            return self.login_refused()
         token = self.token_for_user(user, self.request)
         # Not `super()`, which does not work in a dataclass with slots.
         reply = ApiReplies.session_created(self, account, redeemed)

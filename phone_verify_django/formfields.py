@@ -36,7 +36,18 @@ class PhoneField(forms.CharField):
         if not typed:
             return ""
         try:
-            return PhoneNumber.read(typed, current_site().verifier.policy.region).e164
+            return self._number(typed).e164
         except InvalidPhoneError:
             texts = texts_in(named(get_language() or "") or ENGLISH)
             raise ValidationError(texts.page["invalid_phone"], code="invalid_phone") from None
+
+    def _number(self, typed: str) -> PhoneNumber:
+        policy = current_site().verifier.policy
+        return PhoneNumber.read(typed, policy.region, also=policy.regions_after(policy.region))
+
+
+class StoredPhoneField(PhoneField):
+    """A phone number to find in stored data, even if it has become invalid."""
+
+    def _number(self, typed: str) -> PhoneNumber:
+        return PhoneNumber.lookup(typed, current_site().verifier.policy.region)

@@ -28,7 +28,7 @@ def from_values(kept: Any) -> Redeemed | None:
     """Return the proof that `as_values` wrote, or None if these values are not one of this version."""
     try:
         return Redeemed(
-            PhoneNumber.parse(kept["phone"]),
+            PhoneNumber.stored(kept["phone"]),
             kept["purpose"],
             kept["service"],
             Channel(kept["channel"]),

@@ -27,13 +27,14 @@ from django.utils.functional import SimpleLazyObject
 
 from phone_verify.http.cookies import COOKIE, cookie_name
 
-from . import calls, sessions
+from . import calls, primary, sessions
 from .site import current_site
 
 
 class PhoneSessionMiddleware:
     """Make `request.user` anonymous in a session that was ended. Reads nothing until `request.user` is used.
 
+    Session and user are read from the database that is written: a replica may not have a new session yet.
     After a sign-in or sign-out by any method it also deletes the cookie of verifications started in the browser.
     """
 
@@ -89,6 +90,7 @@ def _without_verifications(request: HttpRequest, response: HttpResponse) -> Http
     return response
 
 
+@primary.reads()
 def _current(request: HttpRequest, user: Any) -> Any:
     if not user.is_authenticated or not sessions.is_over(request, user):
         return user

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +12,7 @@ from phone_verify import PhoneNumber
 
 from . import admin_display, app_settings
 from .fields import ExactCharField
+from .primary import PrimaryManager, alias_of
 
 
 class VerifiedPhone(models.Model):
@@ -29,6 +30,8 @@ class VerifiedPhone(models.Model):
     is_primary = models.BooleanField(null=True, default=None, editable=False)
     #: A copy of the number for the one user whom it signs in; NULL for others who share it.
     login_phone = models.CharField(max_length=16, null=True, default=None, editable=False)
+
+    objects: ClassVar[models.Manager[VerifiedPhone]] = PrimaryManager()
 
     class Meta:
         verbose_name = _("verified phone")
@@ -59,7 +62,7 @@ class VerifiedPhone(models.Model):
         Raises `IntegrityError` for a number of another user unless numbers are shared.
         """
         if self._state.adding:
-            rows = type(self)._default_manager.using(kwargs.get("using"))
+            rows = type(self)._default_manager.using(kwargs.get("using") or alias_of(type(self)))
             self.is_primary = None if rows.filter(user_id=self.user_id, is_primary=True).exists() else True
             shares = self.login_phone is None and app_settings.account_settings().shared_phones
             self.login_phone = None if shares and rows.filter(login_phone=self.phone).exists() else self.phone
@@ -71,6 +74,8 @@ class SessionGeneration(models.Model):
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
     generation = models.PositiveIntegerField(default=0)
+
+    objects: ClassVar[models.Manager[SessionGeneration]] = PrimaryManager()
 
     def __str__(self) -> str:
         return f"generation {self.generation} of the sessions of user {self.user_id}"

@@ -44,7 +44,7 @@ def number_of(request: HttpRequest, user: AbstractBaseUser) -> PhoneNumber | Non
     if age is None or age.total_seconds() > getattr(settings, "ACCOUNT_LOGIN_TIMEOUT", 15 * 60):
         return None
     try:
-        return PhoneNumber.parse(str(kept.get("phone")))
+        return PhoneNumber.stored(str(kept.get("phone")))
     except InvalidPhoneError:
         return None
 

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 from asyncio import to_thread
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -24,7 +24,9 @@ from phone_verify.http.site import Site
 
 from . import app_settings, signals
 from .app_settings import DEFAULT_STORE, REBUILD_ON
-from .store import OrmStore
+from .models import VerificationRow
+from .primary import alias_of
+from .store import OrmStore, in_worker
 
 log = logging.getLogger("phone_verify")
 
@@ -124,28 +126,55 @@ def _framework_keys() -> list[str]:
 async def _in_thread(step: Callable[[], T]) -> T:
     """Run a step of the store in a thread, and return its result.
 
-    Not in the thread that Django gives to each request: five hundred requests that wait for a provider
-    would hold five hundred database connections. A few threads serve all of them, and keep their
-    connections for CONN_MAX_AGE.
+    In the thread of the request if that has a connection: the site may have set a schema or a role on
+    it. Otherwise in one of a few worker threads, which keep their connections for CONN_MAX_AGE: five
+    hundred requests that wait for a provider would hold five hundred connections.
     """
     if SyncToAsync.thread_sensitive_context.get(None) is None:
         # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
-    return await to_thread(_in_request_cycle, step)
+    results = await sync_to_async(_if_connected)(step)
+    return results[0] if results else await to_thread(_in_request_cycle, step)
+
+
+def _if_connected(step: Callable[[], T]) -> Sequence[T]:
+    """Run the step if this thread has a connection, and return its result; otherwise nothing."""
+    if all(connection.connection is None for connection in connections.all(initialized_only=True)):
+        return ()
+    return (step(),)
 
 
 def _in_request_cycle(step: Callable[[], T]) -> T:
     close_old_connections()
     try:
-        return step()
+        with in_worker():
+            return step()
     finally:
         close_old_connections()
 
 
+def orm_alias() -> str | None:
+    """Return the alias of the database that holds Django's own store; None for another store.
+
+    `orm:` follows the site's routers. Raises `ImproperlyConfigured` for invalid settings.
+    """
+    store = app_settings.read().store or DEFAULT_STORE
+    return _alias_in(store) if store.partition(":")[0] == "orm" else None
+
+
+def _alias_in(url: str) -> str:
+    return url.partition(":")[2] or alias_of(VerificationRow)
+
+
 def _open_orm(url: str) -> Any:
-    alias = url.partition(":")[2] or "default"
+    alias = _alias_in(url)
     if alias not in connections:
         raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
+    if connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
+            "another database; set orm:alias, or return its alias in the router's db_for_write"
+        )
     setup = app_settings.account_settings().connection_setup
     return OrmStore(using=alias, connection_setup=None if setup is None else _set_up_connection)
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from phone_verify import PhoneNumber, StoreError
 
-from .formfields import PhoneField
+from .formfields import StoredPhoneField
 from .site import current_site
 
 log = logging.getLogger("phone_verify")
@@ -22,7 +22,7 @@ TEMPLATE = "admin/phone_verify_django/unlock.html"
 
 
 class _Number(forms.Form):
-    number = PhoneField(
+    number = StoredPhoneField(
         label=_("Phone number"),
         widget=forms.TextInput(attrs={"class": "vTextField", "dir": "ltr", "autocomplete": "off"}),
     )

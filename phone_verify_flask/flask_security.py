@@ -145,7 +145,7 @@ class PhoneSender(SmsSenderBaseClass):
         user, verifier = _user_here(), current_state().site.verifier
         purpose = _purpose(totp_secret, user)
         subject = _subject(purpose, user)
-        phone = PhoneNumber.parse(to_number, verifier.policy.region)
+        phone = PhoneNumber.stored(to_number, verifier.policy.region)
         outcome = Outcome()
         if purpose == SECOND:
             outcome = may_check(verifier, _account(user), SECOND, user_id=subject)

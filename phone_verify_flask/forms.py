@@ -52,7 +52,8 @@ class PhoneForm(FlaskForm):  # type: ignore[misc]
     def validate_phone(self, field: Field) -> None:
         """Parse the number as it was entered."""
         try:
-            self.number = PhoneNumber.read(field.data, current_state().site.verifier.policy.region)
+            policy = current_state().site.verifier.policy
+            self.number = PhoneNumber.read(field.data, policy.region, also=policy.regions_after(policy.region))
         except InvalidPhoneError:
             raise ValidationError(_texts().page["invalid_phone"]) from None
 

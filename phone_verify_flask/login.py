@@ -15,7 +15,7 @@ from phone_verify.http.notices import notify_old_number
 from phone_verify.i18n.texts import Texts
 from phone_verify.model import Redeemed
 
-from . import rights, sessions
+from . import adoption, rights, sessions
 from .account_hooks import AccountHooks
 from .signals import send_phone_changed, send_phone_verified
 
@@ -45,9 +45,13 @@ def sign_in(
     another user.
     """
     number = sessions.NumberWatch(redeemed.phone)
+    if adoption.would_duplicate(accounts, redeemed.phone):
+        return None
     user, created = accounts.find_or_make(redeemed)
     if user is None or not user.is_active:
         return None
+    if created:
+        adoption.report_duplicates(accounts, user, redeemed.phone)
     generation = sessions.generation_of(user)
     if number.was_dropped():
         return None  # another request removed the number from this user in the meantime
@@ -74,7 +78,8 @@ def set_phone(site: Site, accounts: AccountHooks, redeemed: Redeemed, texts: Tex
     if not rights.counts_for(site, user, redeemed):
         raise rights.StaffPhoneError("a test number cannot be assigned to a user with rights over other users")
     old = accounts.number_of(user)
-    changes = bool(accounts.as_session_user(user).phone) and old != redeemed.phone
+    # A number that was renumbered is still the same one.
+    changes = bool(accounts.as_session_user(user).phone) and (old is None or old.current != redeemed.phone)
     if changes:
         # Before the change: if the store is down nothing changes, and no session outlives the old number.
         sessions.end_others(user)
@@ -84,7 +89,7 @@ def set_phone(site: Site, accounts: AccountHooks, redeemed: Redeemed, texts: Tex
         _end_concurrent_sign_ins(user, old)
     _new_session_id()
     send_phone_verified(user, redeemed)
-    if old is not None and old != redeemed.phone:
+    if old is not None and changes:
         send_phone_changed(user, old, redeemed.phone)
         notify_old_number(site, old, texts)
     return SessionUser(str(user.get_id()), redeemed.phone.e164)

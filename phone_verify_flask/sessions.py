@@ -169,4 +169,4 @@ def _subject(user_id: str) -> str:
 
 
 def _number_subject(phone: PhoneNumber) -> str:
-    return f"number {phone.e164}"
+    return f"number {phone.current.e164}"

@@ -76,7 +76,7 @@ class PhoneVerifyInTemplates:
             signed_in = getattr(value, "is_authenticated", False)
             return current_state().accounts.number_of(value) if signed_in else None
         try:
-            return PhoneNumber.parse(value)
+            return PhoneNumber.stored(value)
         except InvalidPhoneError:
             return None
 

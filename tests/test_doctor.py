@@ -545,3 +545,30 @@ def test_notices_need_a_driver_with_free_text() -> None:
 
     assert "no SMS driver can send a text" in told(sms="amoot://TOKEN@default")
     assert told(sms="ssms://KEY@default") == ""
+
+
+@pytest.mark.parametrize(
+    ("allowed", "named"),
+    [
+        ("GB", "GG, IM, JE"),
+        ("GB,JE", "GG, IM"),
+        ("FR", "BL, GF, GP, MF, MQ, PM, RE, YT"),
+        ("RU", "KZ"),
+        ("NO", "SJ"),
+        ("IT", "VA"),
+        ("AU", "CC, CX"),
+        ("FI", "AX"),
+        ("MA", "EH"),
+        ("US", "AG, AI, AS, BB, BM, BS, CA, DM,"),
+    ],
+)
+def test_regions_of_a_shared_plan_are_named(allowed: str, named: str) -> None:
+    found = [each for each in examined({"allowed_regions": allowed}) if each.id == "PV506"]
+    assert [each.level for each in found] == [Level.NOTE]
+    assert f"It allows {allowed.replace(',', ', ')}, and not {named}" in found[0].says
+    assert "fraud" in (found[0].advice or "")
+
+
+@pytest.mark.parametrize("allowed", ["IR", "GB,GG,IM,JE", "RU,KZ", None])
+def test_whole_plan_needs_no_note(allowed: str | None) -> None:
+    assert [each for each in examined({"allowed_regions": allowed}) if each.id == "PV506"] == []

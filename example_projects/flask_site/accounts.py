@@ -52,8 +52,9 @@ class Accounts:
         phone = redeemed.phone.e164
         wanted = select(User).where(User.phone == phone)
         with Session(self._engine, expire_on_commit=False) as database:
-            if user := database.scalar(wanted):
-                return user, False
+            for form in redeemed.phone.forms:  # also the number that it was before its country added digits
+                if user := database.scalar(select(User).where(User.phone == form)):
+                    return user, False
             user = User(phone=phone)
             database.add(user)
             try:

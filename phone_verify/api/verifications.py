@@ -9,14 +9,14 @@ from ..http.call import ApiRequest, ApiResponse
 from ..http.client_address import call_address
 from ..http.cookies import presented_secrets, secret_for, with_pair
 from ..http.csrf import cross_site
-from ..http.number_change import current_numbers
+from ..http.number_change import current_numbers, read_number
 from ..http.problems import invalid, problem, refusal
 from ..http.session_notes import with_id
 from ..http.site import Site
 from ..i18n.languages import named
 from ..i18n.texts import PAGE
 from ..model import Channel, Outcome, Started
-from ..phone import PhoneNumber, is_region
+from ..phone import is_region
 from ..verifier.operations import AsyncVerifier
 from . import bodies
 from .representation import verification
@@ -40,7 +40,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     if call.user is None and site.purposes.needs_user(purpose):
         return not_signed_in()
     try:
-        phone = PhoneNumber.read(fields["phone"], fields.get("region") or flows.policy.region)
+        phone = read_number(call, flows.policy, fields["phone"], region=fields.get("region", ""))
     except InvalidPhoneError:
         return problem(400, "invalid_phone", PAGE["invalid_phone"], fields=["phone"])
     language = named(fields.get("locale", "")) or call.texts.language

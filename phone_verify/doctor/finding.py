@@ -80,6 +80,7 @@ CATALOGUE: Mapping[str, str] = {
     "PV503": "`ALLOWED_REGIONS` names a region that no driver reaches",
     "PV504": "`ALLOWED_REGIONS` does not contain `REGION`",
     "PV505": "a send limit is off",
+    "PV506": "`ALLOWED_REGIONS` contains some regions of a shared numbering plan only",
     "PV601": "`STORE` is not set",
     "PV602": "`STORE` is invalid",
     "PV603": "the store is the memory of one process",
@@ -105,5 +106,6 @@ CATALOGUE: Mapping[str, str] = {
     "PV803": "a test number has expired",
     "PV804": "no channel accepts a test number's code",
     "PV805": "staff can sign in by phone alone",
+    "PV811": "users have numbers that are not stored in E.164",
     "PV901": "two installed packages contain the same files",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from itertools import combinations
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from ..errors import ConfigurationError
 from ..i18n.languages import LANGUAGES
 from ..i18n.texts import message_writer
 from ..model import Channel, CodeSource
-from ..phone import PhoneKind, PhoneNumber
+from ..phone import PhoneKind, PhoneNumber, shared_plans
 from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Policy
 from ..segments import segments
 from ..test_numbers import TestNumber, load_test_numbers
@@ -276,11 +276,29 @@ def _regions(reading: Reading) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING, setting("allowed_regions"), says, "Add a driver for them, or remove them.", id="PV503"
         )
+    if allowed is not None:
+        yield from _shared_plans(allowed)
     if allowed is not None and policy.region is not None and policy.region not in allowed:
         says = f"It is {policy.region}, which {setting('allowed_regions')} does not allow: such numbers are refused."
         yield Finding(
             Level.WARNING, setting("region"), says, f"Add {policy.region} to {setting('allowed_regions')}.", id="PV504"
         )
+
+
+def _shared_plans(allowed: Set[str]) -> Iterator[Finding]:
+    """Report regions whose numbers people take for those of an allowed region."""
+    for plan in shared_plans():
+        inside, outside = sorted(plan & allowed), sorted(plan - allowed)
+        if inside and outside:
+            says = (
+                f"It allows {', '.join(inside)}, and not {', '.join(outside)} of the same numbering plan: their "
+                "numbers look alike to visitors, and are refused."
+            )
+            advice = (
+                "Add those you serve, and compare your provider's prices first: some cost many times more, and "
+                "SMS-pumping fraud uses them."
+            )
+            yield Finding(Level.NOTE, setting("allowed_regions"), says, advice, id="PV506")
 
 
 def _mobiles() -> Mapping[str, PhoneNumber]:

@@ -42,13 +42,13 @@ def line_of(text: str) -> PhoneNumber | None:
     """Parse the number that a provider wants displayed: it may be toll-free or virtual, so only its
     country must exist.
     """
-    from phonenumbers import NumberParseException
+    from phonenumbers import NumberParseException, parse
 
-    line = PhoneNumber(text)
     try:
-        return line if line.calling_code else None
+        parse(text)
     except NumberParseException:
         return None
+    return PhoneNumber(text)
 
 
 def reference_of(value: object) -> str | None:

@@ -169,7 +169,7 @@ class _OneDriver(Router):
 class _ExternalVerifier(AsyncVerifier):
     """A verifier for every number: nothing is sent, so no destination is refused."""
 
-    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> None:
+    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> None:
         return None
 
 

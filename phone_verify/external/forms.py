@@ -41,8 +41,10 @@ def send_code(
     Return the outcome, and what to keep from now on. `begun` is what was kept before,
     `NO_VERIFICATION` at first. A call that the user has to make involves no code: that channel is
     left out. `address`, `subject` and `by_client` are those of `AsyncVerifier.start`; a
+    number that your code chose may be one that today's numbering plan does not contain. A
     verification that another subject started is not resent.
     """
+    phone = phone.current
     found = verifier.get(begun.id, begun.secret).verification
     wanted = phone, purpose, verifier.flows.keyring.subject(subject)
     if found is not None and found.open and (found.phone, found.purpose, found.subject) == wanted:
@@ -59,6 +61,7 @@ def send_code(
             address=address,
             shown=[begun.secret],
             subject=subject,
+            owned=not by_client,
             by_client=by_client,
         )
         if outcome.reason not in (Reason.CHANNEL_UNAVAILABLE, Reason.DESTINATION_NOT_ALLOWED):
@@ -119,7 +122,7 @@ def verify_code(
     if not outcome.ok or outcome.proof is None:
         return outcome if not outcome.ok else Outcome(Reason.CLOSED)
     redeemed = verifier.redeem(outcome.proof, [begun.secret], [purpose], subject=subject)
-    if redeemed is None or redeemed.phone != phone:
+    if redeemed is None or redeemed.phone != phone.current:
         return Outcome(Reason.WRONG_CODE)
     return redeemed
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from ..errors import InvalidPhoneError
 from ..phone import PhoneNumber
+from ..policy import Policy
 from .call import ApiRequest
 
 #: Maximum time from a sign-in to a first number, and from a verification of the current number to a
@@ -32,16 +33,35 @@ class Change(StrEnum):
 
 
 def current_numbers(call: ApiRequest) -> Sequence[PhoneNumber]:
-    """Return the valid numbers of the signed-in user, the primary one first."""
+    """Return the numbers of the signed-in user in today's form, the primary one first.
+
+    Numbers that today's plan does not contain are among them; other texts are left out.
+    """
     if call.user is None:
         return []
-    found = []
+    found: dict[PhoneNumber, None] = {}
     for text in dict.fromkeys([call.user.phone or "", *call.user.numbers]):
         try:
-            found.append(PhoneNumber.parse(text))
+            found[PhoneNumber.stored(text).current] = None
         except InvalidPhoneError:
             continue
-    return found
+    return list(found)
+
+
+def read_number(call: ApiRequest, policy: Policy, text: str, *, region: str = "", prose: bool = False) -> PhoneNumber:
+    """Return the number that a visitor typed, in national form of `region`, or of the site's regions.
+
+    Users may write their current number as it is stored, even if today's plan does not contain it.
+    Raises `InvalidPhoneError`.
+    """
+    first = region or policy.region
+    try:
+        return PhoneNumber.read(text, first, also=policy.regions_after(first), prose=prose)
+    except InvalidPhoneError:
+        own = PhoneNumber.lookup(text, first).current
+        if own in current_numbers(call):
+            return own
+        raise
 
 
 def may_have(call: ApiRequest, phone: PhoneNumber | None = None) -> Change:
@@ -62,7 +82,7 @@ def may_have(call: ApiRequest, phone: PhoneNumber | None = None) -> Change:
 
 
 def _has_unreadable_number(call: ApiRequest) -> bool:
-    """Return whether the user has a number in national form or of an old numbering plan.
+    """Return whether the user has a number without its country code.
 
     It cannot be verified, but it must not be replaced as if the user had none. A text without a
     digit does not count: sites write "none" or "-".

@@ -362,10 +362,12 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
         whole = texts.message(code, life, site_name)
         if channel is not Channel.SMS:
             return whole
-        names = (site_name, "") if host else (site_name,)
         end = f"\n\n@{host} #{code}" if host else ""
-        messages = [text + end for text in (whole, *(texts.short_message(code, name) for name in names))]
-        return next((text for text in messages if segments(text).count == 1), messages[0])
+        if segments(whole + end).count == 1:
+            return whole + end
+        names = (site_name, "") if host else (site_name,)
+        shorter = (texts.short_message(code, name) + end for name in names)
+        return next((text for text in shorter if segments(text).count == 1), whole + end)
 
     return write
 
@@ -374,8 +376,13 @@ def spoken(line: PhoneNumber) -> str:
     """Return a number in international format, grouped for reading."""
     import phonenumbers
 
-    parsed = phonenumbers.parse(line.e164)
-    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    try:
+        parsed = phonenumbers.parse(line.e164)
+    except phonenumbers.NumberParseException:
+        return line.e164
+    written = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.INTERNATIONAL)
+    # Metadata drops digits of some numbers of former plans.
+    return written if "".join(filter(str.isdigit, written)) == line.e164[1:] else line.e164
 
 
 def caller_prefix(hint: str, phone: PhoneNumber, missing: int | None) -> str:

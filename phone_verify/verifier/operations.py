@@ -135,7 +135,8 @@ class AsyncVerifier(ServerOperations):
         and wrong answers then count separately. `subject` is the id of the signed-in user, if any:
         only this user can redeem the proof, unless the purpose is a sign-in. `owned` means that the
         phone already belongs to this user: sends for `confirm` then have a separate quota, which
-        other clients cannot exhaust. `by_client` means that a visitor triggered this start rather
+        other clients cannot exhaust, and a number that today's numbering plan does not contain is
+        not refused. `by_client` means that a visitor triggered this start rather
         than your code: a reserved share of the quotas that span phones is then not available.
         `user_token` is the user's token at the provider, for a driver that sends with it (evand);
         other drivers do not receive it. `options` are for the driver that declares them (evand:
@@ -148,7 +149,8 @@ class AsyncVerifier(ServerOperations):
         _require_token(user_token)
         self._delivery.check_options(options or {})
         channel = None if channel is None else Channel(channel)
-        if refusal := self._refused_destination(phone, channel):
+        phone = phone.current
+        if refusal := self._refused_destination(phone, channel, owned=owned):
             return Outcome(refusal)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
         trusted = self._trusted_devices.recognizes(trusted_device, tag, self._now() or datetime.now(UTC))
@@ -423,8 +425,10 @@ class AsyncVerifier(ServerOperations):
             return Outcome(Reason.NOT_FOUND)
         return record
 
-    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None) -> Reason | None:
+    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> Reason | None:
         allowed = self.policy.allowed_regions
+        if phone.kind is PhoneKind.UNKNOWN and not owned:
+            return Reason.DESTINATION_NOT_ALLOWED
         if phone.kind is PhoneKind.REFUSED or (allowed is not None and phone.region not in allowed):
             return Reason.DESTINATION_NOT_ALLOWED
         if phone.kind is PhoneKind.FIXED and channel is not None and channel not in VOICE_CHANNELS:

@@ -129,6 +129,7 @@ class ServerOperations:
         It counts towards the quotas of the number's prefix and of the site. Never raises: errors
         are logged.
         """
+        phone = phone.current
         driver = next((d for d in self.router.route(Channel.SMS, phone) if isinstance(d, SendsNotices)), None)
         if driver is None:
             log.warning("a notice was not sent: no SMS driver carries texts without a code to this number")

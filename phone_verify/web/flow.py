@@ -21,7 +21,7 @@ from typing import TypeVar
 from ..errors import InvalidPhoneError, StoreError
 from ..http.call import ApiRequest
 from ..http.cookies import last_channel, pairs, without_pair
-from ..http.number_change import Change, current_numbers, may_have
+from ..http.number_change import Change, current_numbers, may_have, read_number
 from ..http.problems import unavailable
 from ..http.session_notes import without_id
 from ..http.site import Site
@@ -121,7 +121,7 @@ def submit_login(site: Site, call: ApiRequest, form: Mapping[str, str]) -> Redir
     """Start a verification and redirect to its page; an open one is shown again instead of sending."""
     text, word, next = field_of(form, "phone"), field_of(form, "channel"), field_of(form, "next")
     page, back = _login(site, call, next=next), Message("login", phone=text, channel=word)
-    phone = _typed(site, page, text)
+    phone = _typed(site, call, page, text)
     if isinstance(phone, str):
         return to_page(next, replace(back, error=phone, invalid=bool(phone)))
     return _start(site, call, page, phone, PURPOSE, word, back)
@@ -162,7 +162,7 @@ def submit_verify(site: Site, call: ApiRequest, form: Mapping[str, str]) -> Redi
     page, back = _verify(site, call, next=next), Message("verify", channel=word)
     if "confirm" not in form or not own:
         back = replace(back, phone=text)
-        phone = _typed(site, page, text)
+        phone = _typed(site, call, page, text)
         if isinstance(phone, str):
             return to_page(next, replace(back, error=phone, invalid=bool(phone)))
     else:
@@ -207,12 +207,12 @@ def _overlaid(page: P, message: Message) -> P:
     )
 
 
-def _typed(site: Site, page: LoginPage, text: str) -> PhoneNumber | str:
+def _typed(site: Site, call: ApiRequest, page: LoginPage, text: str) -> PhoneNumber | str:
     """Return the typed number, or the error; an empty one on a page that says itself what is missing."""
     if not page.configured:
         return ""
     try:
-        return PhoneNumber.read(text, site.verifier.policy.region, prose=True)
+        return read_number(call, site.verifier.policy, text, prose=True)
     except InvalidPhoneError:
         return page.invalid_number(text)
 

@@ -85,7 +85,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
             self._stop(self._texts.page["phone_refused"])
         login_phone = not self.request.user.is_authenticated
         try:
-            if phone not in phones.phones_of(user):
+            if user.pk not in phones.holders_of(phone):
                 self._assign(user, redeemed)
             elif not login_phone:
                 phones.touch_verified_at(user, redeemed)
@@ -189,14 +189,16 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def _proof_of(self, phone: str) -> Redeemed | None:
         redeemed: Redeemed | None = getattr(self.request, "phone_verify_redeemed", None)
-        return redeemed if redeemed is not None and redeemed.phone.e164 == phone else None
+        return redeemed if redeemed is not None and redeemed.phone == PhoneNumber(phone).current else None
 
     def _assign(self, user: AbstractBaseUser, redeemed: Redeemed) -> None:
         """Assign a number that this user has entered, at sign-up or for a change."""
         phone = redeemed.phone.e164
-        claim = ClaimedPhone.objects.filter(user_id=user.pk, phone=phone)
+        claim = ClaimedPhone.objects.filter(user_id=user.pk, phone__in=redeemed.phone.forms)
         if not self.request.user.is_authenticated and not claim.exists():
             # The user had the number when the login started; it was removed meanwhile.
+            self._stop(self._texts.page["login_refused"])
+        if not self.request.user.is_authenticated and accounts.is_stored(redeemed, besides=user):
             self._stop(self._texts.page["login_refused"])
         change = phones.assign(user, redeemed, replace_existing=True, transfer=False)
         if change is None:

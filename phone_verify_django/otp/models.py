@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
@@ -12,7 +12,7 @@ from django.db import models
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
-from django_otp.models import CooldownMixin, Device, ThrottlingMixin, TimestampMixin
+from django_otp.models import CooldownMixin, Device, DeviceManager, ThrottlingMixin, TimestampMixin
 
 from phone_verify import (
     Channel,
@@ -27,7 +27,8 @@ from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, spoken, texts_in
 from phone_verify.model import Redeemed
 
-from .. import rights
+from .. import rights, users
+from ..primary import PrimaryManager
 from ..site import current_site
 from ..store import joining_on_sqlite
 from . import challenges, current, first_factor
@@ -49,6 +50,10 @@ class ChallengeError(Exception):
     """No code was sent. The text explains the reason to the user."""
 
 
+class _PhoneDevices(PrimaryManager["PhoneDevice"], DeviceManager):  # type: ignore[misc]
+    """Devices, read from the database that is written: a replica may not know the code of this session yet."""
+
+
 class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     """A phone as a second factor: a code is sent by SMS, call or messenger, and the user enters it.
 
@@ -67,6 +72,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
     challenges = models.JSONField(blank=True, default=list, editable=False)
 
+    objects: ClassVar[models.Manager[PhoneDevice]] = _PhoneDevices()
+
     class Meta:
         verbose_name = _("phone device")
         verbose_name_plural = _("phone devices")
@@ -78,6 +85,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     def clean(self) -> None:
         """Parse the number as typed."""
         super().clean()
+        if type(self)._default_manager.filter(pk=self.pk, phone=self.phone).exists():
+            return  # stored before: today's numbering plan does not matter
         try:
             self.phone = PhoneNumber.parse(self.phone, current_site().verifier.policy.region).e164
         except InvalidPhoneError as error:
@@ -210,7 +219,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             address=current.address(),
             subject=str(self.user_id),
         )
-        return isinstance(redeemed, Redeemed) and rights.counts_for(self.user, redeemed)
+        user = users.load(self.user_id) if isinstance(redeemed, Redeemed) else None
+        return user is not None and isinstance(redeemed, Redeemed) and rights.counts_for(user, redeemed)
 
 
 def _texts() -> Texts:

@@ -75,7 +75,7 @@ def _number(value: Any) -> PhoneNumber | None:
         return value
     text = phone_of(value) if isinstance(value, AbstractBaseUser) else value
     try:
-        return PhoneNumber.parse(text) if isinstance(text, str) else None
+        return PhoneNumber.stored(text) if isinstance(text, str) else None
     except InvalidPhoneError:
         return None
 

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phone_verify.errors import InvalidPhoneError
-from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneKind, PhoneNumber, _kind, _known, _parse, is_region
+from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneKind, PhoneNumber, is_region
+from phone_verify.phone.number import _kind, _known
+from phone_verify.phone.reading import _parse
 
 TYPED = [
     ("+989120000000", None),

@@ -178,6 +178,22 @@ def test_every_documented_command_exists(folder: Folder) -> None:
     assert "--offline" in told
 
 
+def test_numbers_of_existing_users_are_adopted(folder: Folder) -> None:
+    """The section for sites with users: its module, then its commands."""
+    lines = block("phone-verify adopt --trust")
+    program = "import app, existing, models\ncontext = app.create_app().app_context(); context.push()\n"
+    program += "models.db.session.add_all([models.User(phone='0912 000 0008'), models.User(phone='12')])\n"
+    program += "models.db.session.commit()"
+    folder.run([f"python -c {shlex.quote(program)}"])
+    (folder.path / "app.py").write_text("import existing\n" + FILES["app.py"])
+    told = folder.run(["export PHONE_VERIFY_REGION=IR", *lines])
+    (folder.path / "app.py").write_text(FILES["app.py"])
+    assert "1 numbers could be trusted" in told
+    assert "1 numbers counted as verified" in told
+    assert "12" in (folder.path / "numbers.csv").read_text()
+    assert "0008" not in told
+
+
 def test_site_with_flask_security_starts(folder: Folder) -> None:
     keys = 'SECRET_KEY="k-key-for-tests-0123456789abcdef", SECURITY_PASSWORD_SALT="s", '
     keys += 'SECURITY_TOTP_SECRETS={"1": "t-key-for-tests-0123456789abcdef"}, '

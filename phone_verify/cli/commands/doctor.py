@@ -52,6 +52,7 @@ def doctor(
         transport = None if offline else BlockingTransport()
         with working() as say:
             findings += examine(site.given, transport=transport, say=say, show_webhook_urls=show_webhook_urls)
+            findings += () if offline else site.users()
     report = Report.of(findings, ignore)
     if as_json:
         click.echo(json.dumps(report.document(), indent=2, ensure_ascii=False))

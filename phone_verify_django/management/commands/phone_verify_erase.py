@@ -14,7 +14,8 @@ from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
 
 from ... import app_settings
 from ...models import VerificationRow, VerifiedPhone
-from ...site import current_site
+from ...primary import alias_of
+from ...site import current_site, orm_alias
 
 
 class Command(BaseCommand):
@@ -34,10 +35,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Count the rows; with --yes erase them."""
         try:
-            phone = PhoneNumber.parse(options["number"], options["region"] or app_settings.read().policy.region)
+            phone = PhoneNumber.lookup(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
             raise CommandError(str(error)) from None
-        rows, alias, verifier = _rows_of(phone), app_settings.orm_alias(), current_site().verifier
+        rows, alias, verifier = _rows_of(phone), orm_alias(), current_site().verifier
         kept = alias and VerificationRow.objects.using(alias).filter(tag=verifier.tag(phone)).count()
         self.stdout.write(f"verifications and their counters: {'those in the store' if kept is None else kept}")
         for name, found in rows.items():
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"Nothing was erased. To erase the data of {phone.hint}, add --yes.")
         model = get_user_model()
-        named = model._default_manager.filter(**{model.USERNAME_FIELD: phone.e164})
+        named = model._default_manager.using(alias_of(model)).filter(**{f"{model.USERNAME_FIELD}__in": phone.forms})
         for key in named.values_list("pk", flat=True):
             self.stdout.write(
                 self.style.WARNING(f"The username of user {key} is this number. Change it, or delete the user.")
@@ -61,12 +62,12 @@ class Command(BaseCommand):
 
 
 def _rows_of(phone: PhoneNumber) -> dict[str, models.QuerySet[Any]]:
-    """Return the rows of this number in our tables."""
-    rows: dict[str, models.QuerySet[Any]] = {"verified numbers": VerifiedPhone.objects.filter(phone=phone.e164)}
+    """Return the rows of this number in our tables, also those under its number before a renumbering."""
+    rows: dict[str, models.QuerySet[Any]] = {"verified numbers": VerifiedPhone.objects.filter(phone__in=phone.forms)}
     if apps.is_installed("phone_verify_django.otp"):
         devices = apps.get_model("phone_verify_otp", "PhoneDevice")._default_manager
-        rows["devices"] = devices.filter(phone=phone.e164)
+        rows["devices"] = devices.filter(phone__in=phone.forms)
     if apps.is_installed("phone_verify_django.allauth"):
         claims = apps.get_app_config("phone_verify_allauth").get_model("ClaimedPhone")._default_manager
-        rows["numbers entered and not verified"] = claims.filter(phone=phone.e164)
+        rows["numbers entered and not verified"] = claims.filter(phone__in=phone.forms)
     return rows

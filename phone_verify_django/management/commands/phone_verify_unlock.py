@@ -29,7 +29,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Unlock the number, and report whether it had wrong answers or locks."""
         try:
-            phone = PhoneNumber.parse(options["number"], options["region"] or app_settings.read().policy.region)
+            phone = PhoneNumber.lookup(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
             raise CommandError(str(error)) from None
         try:

@@ -554,3 +554,19 @@ def test_missing_requirements_are_reported(settings: Any, name: str, value: Any,
 
         with pytest.raises(ImproperlyConfigured, match="ACCOUNT_"):
             apps.get_app_config("phone_verify_allauth").ready()
+
+
+@pytest.mark.parametrize("purpose", ["login", "change"])
+def test_number_of_a_former_plan_stays_its_users(client: Client, phone_outbox: Any, purpose: str) -> None:
+    """Benin added 01 to every number in 2024: the stored number, and what its user types today."""
+    user = User.objects.create_user("owner", password="a word of the owner")
+    VerifiedPhone.objects.create(user=user, phone="+22997000000", verified_at=timezone.now() - timedelta(days=900))
+    if purpose == "login":
+        assert client.post(LOGIN, {"phone": "+229 01 97 00 00 00"}).headers["Location"] == CONFIRM
+        assert client.post(CONFIRM, {"code": phone_outbox.last_code()}).headers["Location"] == CHANGE
+    else:
+        client.force_login(user)
+        client.post("/phone/verify/", {"confirm": "1"})
+        client.post("/phone/code/", {"code": phone_outbox.last_code()})
+    assert signed_in(client) == "+2290197000000"
+    assert VerifiedPhone.objects.get().user == User.objects.get() == user
