@@ -188,6 +188,16 @@ def test_terminal_prints_no_colour_if_told_so(color: bool) -> None:
     assert ("\x1b[" in done.stdout) is color
 
 
+@pytest.mark.parametrize("package", ["rich", "no_such_package"])
+def test_terminal_replaces_letters_that_the_locale_lacks(package: str) -> None:
+    program = f"import sys; sys.modules[{package!r}] = None\n"
+    program += "from phone_verify.cli.terminal import *\nStdTerminal().say('Done.', Mark.OK)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment(PYTHONIOENCODING="ascii"), capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "? Done.\n"), done.stderr
+
+
 def test_terminal_works_without_rich_in_plain_text() -> None:
     """Django's command needs no more than the extra `django`."""
     program = f"import sys; sys.modules['rich'] = None\n{WAITS}"

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import sys
-from io import TextIOWrapper
 
 import click
 
 from .commands import COMMANDS
-from .output import Mark, examples, say
+from .output import Mark, accept_any_letter, examples, say
 
 
 def main() -> None:
     """Run the command line."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a locale without ✓ gets a question mark
-
+    accept_any_letter()
     start = examples("phone-verify demo", "phone-verify init --region IR", "phone-verify doctor")
 
     @click.group(context_settings={"help_option_names": ["-h", "--help"]}, commands=COMMANDS, epilog=start)

@@ -8,9 +8,11 @@ site starts. Without it (the extra `cli`) the same lines are printed in plain te
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Literal, cast
 
 from .plain import PlainConsole, PlainTable
@@ -33,8 +35,16 @@ class Mark(StrEnum):
 STYLES = {Mark.OK: "green", Mark.NOTE: "blue", Mark.WARNING: "yellow", Mark.ERROR: "red"}
 
 
+def accept_any_letter() -> None:
+    """Let standard output and error print a question mark where the locale has no letter, as for ✓."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def console(*, stderr: bool = False, color: bool = True) -> Console:
     """Return the console on standard output or standard error, as it is now."""
+    accept_any_letter()
     try:
         from rich.console import Console
     except ImportError:

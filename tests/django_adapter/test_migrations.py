@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,19 @@ def test_tables_of_both_adapters_share_a_database(kind: str, django_db_blocker: 
         migrate(alias)
         schema.upgrade(url)
         assert ours() | set(metadata.tables) <= set(connections[alias].introspection.table_names())
+
+
+def test_code_and_pages_use_the_app_label() -> None:
+    """Permissions, admin URLs, and models by name, wherever they are written."""
+    old = re.compile(
+        r"phone_verify\.(?:add|change|delete|view)_|admin[:/]phone_verify[_/](?!django|otp|allauth)|"
+        r"\([\"']phone_verify[\"'], [\"']0|"
+        r"(?:get_model|get_app_config|sqlmigrate|app_label\W+)\W*phone_verify\b(?!_)"
+    )
+    for folder in ("phone_verify", "phone_verify_django", "phone_verify_flask", "docs", "tests", "example_projects"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix in {".py", ".md", ".html"} and path != Path(__file__):
+                assert not (found := old.search(path.read_text("utf-8"))), f"{path.name}: {found}"
 
 
 def test_each_app_has_one_migration_before_the_first_release() -> None:
