@@ -85,16 +85,19 @@ def renumber(old: str, new: str) -> bool:
 
     Returns False and changes nothing if `new` is stored too.
     """
-    with transaction.atomic(using=_database()):
-        held = _rows().filter(phone=old)
-        held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
-        if _rows().filter(phone=new).exists():
-            return False
-        users = [row.user for row in held.filter(is_primary=True).select_related("user")]
-        held.filter(login_phone=None).update(phone=new)
-        held.update(phone=new, login_phone=new)
-        for user in users:
-            _renumber_field(user, old, new)
+    try:
+        with transaction.atomic(using=_database()):
+            held = _rows().filter(phone=old)
+            held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
+            if _rows().filter(phone=new).exists():
+                return False
+            users = [row.user for row in held.filter(is_primary=True).select_related("user")]
+            held.filter(login_phone=None).update(phone=new)
+            held.update(phone=new, login_phone=new)
+            for user in users:
+                _renumber_field(user, old, new)
+    except IntegrityError:  # a concurrent request stored `new`
+        return False
     return True
 
 
