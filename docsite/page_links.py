@@ -12,7 +12,12 @@ import re
 REPOSITORY = "https://github.com/phone-verify/phone-verify/blob/main/"
 
 #: Files of the repository outside `docs/` that are pages of the site.
-PROJECT_PAGES = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md", "SECURITY.md": "reporting.md"}
+PROJECT_PAGES = {
+    "CHANGELOG.md": "changelog.md",
+    "CODE_OF_CONDUCT.md": "code_of_conduct.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "SECURITY.md": "reporting.md",
+}
 #: Sections of the README that are pages of the site, by their anchors on GitHub.
 QUICK_STARTS = {
     "django-in-five-minutes": "quickstart_django.md",

@@ -82,7 +82,8 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "purposes": Meaning(
         "Your own purposes. Append `:open` to those that visitors may start without signing in, and "
-        "`:length=8;ttl=120` for [codes of their own](#codes-for-one-purpose).",
+        "`:length=8;ttl=120` for [codes of their own](#codes-for-one-purpose), or `:require=sms+inbound_call` for "
+        "[several channels](#several-channels-for-one-purpose).",
         type=_LIST,
     ),
     "sends_per_hour": Meaning("Messages per phone and hour, counted separately for trusted devices."),
@@ -99,9 +100,25 @@ MEANINGS: Mapping[str, Meaning] = {
         "line of the SMS, and names the site in signatures. It is never taken from a request.",
         "none: inbound calls are polled, and the SMS has no `@host` line",
     ),
+    "other_public_urls": Meaning(
+        "Further addresses of the same site, like `https://shop-b.example`: a code that was requested on one of them "
+        "names its host, so that it is filled in there. Webhooks use `PUBLIC_URL` only.",
+        type=_LIST,
+    ),
     "site_name": Meaning("Sender name in messages.", "the host of `PUBLIC_URL`"),
     "trusted_proxies": Meaning(
-        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's."
+        "Number of trusted proxies. With n, the n-th address from the right of `X-Forwarded-For` is the client's. "
+        "See [client addresses](production.md#client-addresses)."
+    ),
+    "trusted_networks": Meaning(
+        "Networks of your proxies, like `10.0.0.0/8`, and `unix` for a Unix socket. The header counts only from a "
+        "peer in them. Without `TRUSTED_PROXIES`, the client is the last address that is in none of them.",
+        type=_LIST,
+    ),
+    "client_address_header": Meaning(
+        "Another header with the client's address: `Forwarded`, or one that holds a single address, like "
+        "`CF-Connecting-IP`, which needs `TRUSTED_NETWORKS`.",
+        "`X-Forwarded-For`",
     ),
     "frame_ancestors": Meaning(
         "Sites that may show the pages in a frame: `self`, or origins like `https://partner.example`. "
@@ -126,6 +143,10 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "next_channel_sends_by_itself": Meaning(
         "The page then sends or calls on that channel without a press, which costs you money."
+    ),
+    "offer_last_number": Meaning(
+        "Offer visitors on a trusted device to [continue with the number](pages.md#continue-with-the-last-number) "
+        "that signed in last."
     ),
     "on_event": Meaning(
         "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"

@@ -47,6 +47,7 @@ class InboundCalls:
             if await self._parts.store.claim(driver_name, tag, event, self._parts.now()) is not None:
                 return True
             await self._warn_of_driver(driver, tag, event)
+            await self._note_other_caller(driver, event)
             return False
         if event.reference is None:
             return False
@@ -57,6 +58,17 @@ class InboundCalls:
         if not await self._parts.store.may_poll(record.id, None, self._parts.now()):
             return False
         return await self.query(record)
+
+    async def _note_other_caller(self, driver: Starts, event: IncomingCall) -> None:
+        """Note on the one claim of this line that another phone called.
+
+        Of several claims it is unknown which one the caller meant, so none gets the note.
+        """
+        if event.line is None:
+            return
+        record = await self._parts.store.claimant(driver.name, event.line, self._parts.now())
+        if record is not None and record.phone != event.caller:
+            await self._parts.store.note_other_caller(record.id, self._parts.now())
 
     def _warn_of_parameters(self, driver: NamesParameters, request: WebhookRequest) -> None:
         """Warn if a webhook lacks a required parameter. Values are never logged."""
@@ -125,6 +137,8 @@ class InboundCalls:
             # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
             event = IncomingCall(claim.reference, None, sighting.caller)
             return await self._parts.store.claim(driver.name, record.tag, event, self._parts.now()) is not None
+        if sighting.state is CallState.CALLED and sighting.caller is not None:
+            await self._parts.store.note_other_caller(record.id, self._parts.now())
         if sighting.state is CallState.EXPIRED:
             # Closes nothing if the claim was replaced or a code is live.
             await self._parts.store.settle(record.id, Status.EXPIRED, self._parts.now(), record.generation)

@@ -18,6 +18,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from .limits import (
     Answering,
@@ -38,7 +39,7 @@ from .limits import (
     tallied,
     with_send,
 )
-from .lines import claim_of, holds_line, lines_of, proven_by, released_lines, with_claim_aside
+from .lines import claim_of, claim_set_aside, holds_line, lines_of, proven_by, released_lines
 from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Request, Status, Verification, with_changes
 from .phone import PhoneNumber
 from .planning import Plan
@@ -71,11 +72,9 @@ class Opening:
     key_id: str
     code_digest: bytes | None = field(repr=False)
     resend_after: timedelta
-    #: Whether any driver that may carry it has short codes, including those reached only by
-    #: failover.
+    #: Whether any driver that may carry it has short codes, even if reached only by failover.
     short: bool = False
-    #: Bindings that the caller presented: their open records of the same phone and purpose are
-    #: cancelled by this start.
+    #: Bindings that the caller presented: this start cancels their open records of this purpose.
     shown: Collection[bytes] = field(default=(), repr=False)
 
     @property
@@ -243,41 +242,42 @@ def attach(
         return Denied(DenialReason.LINE_TAKEN, record=kept)
     latest = attachment.sends >= max(claim_send, code_send)
     channel = attachment.channel if latest else record.channel
-    attached = with_changes(
-        record,
-        status=Status.SENT if record.status is Status.SENT else attachment.status,
-        channel=channel,
-        attempts_left=min(record.attempts_left, attachment.plan.attempts),
-        expires_at=min(record.expires_at, now + attachment.plan.ttl),
-        resend_at=record.resend_at if channel is record.channel else next_send(record, channel) or record.resend_at,
-        read_at=now,
-    )
+    changes: dict[str, Any] = {  # collected, so that the record is copied once
+        "status": Status.SENT if record.status is Status.SENT else attachment.status,
+        "channel": channel,
+        "attempts_left": min(record.attempts_left, attachment.plan.attempts),
+        "expires_at": min(record.expires_at, now + attachment.plan.ttl),
+        "read_at": now,
+    }
+    if channel is not record.channel:
+        changes["resend_at"] = next_send(record, channel) or record.resend_at
     if by_call and record.has_code:
-        attached = with_changes(
-            attached,
-            claim_driver=attachment.driver,
-            claim_reference=attachment.reference,
-            claim_line=attachment.line,
-            claim_send=attachment.sends,
-            code_channel=record.channel_of_code if latest else record.code_channel,
-        )
+        changes |= {
+            "claim_driver": attachment.driver,
+            "claim_reference": attachment.reference,
+            "claim_line": attachment.line,
+            "claim_send": attachment.sends,
+            "code_channel": record.channel_of_code if latest else record.code_channel,
+        }
     else:
-        attached = with_changes(
-            attached if by_call or record.has_code else with_claim_aside(attached),
-            driver=attachment.driver,
-            code_source=attachment.plan.code_source,
-            key_id=attachment.key_id,
-            generation=attachment.generation,
-            code_digest=attachment.code_digest,
-            code_length=attachment.code_length,
-            short=attachment.plan.short,
-            reference=attachment.reference,
-            line=attachment.line,
-            caller_hint=attachment.caller_hint,
-            acked_send=attachment.sends,
-            code_channel=None if latest else attachment.channel,
-        )
-    return with_changes(attached, released_lines=released_lines(record, lines_of(attached), now))
+        changes |= {} if by_call or record.has_code else claim_set_aside(record)
+        changes |= {
+            "driver": attachment.driver,
+            "code_source": attachment.plan.code_source,
+            "key_id": attachment.key_id,
+            "generation": attachment.generation,
+            "code_digest": attachment.code_digest,
+            "code_length": attachment.code_length,
+            "short": attachment.plan.short,
+            "reference": attachment.reference,
+            "line": attachment.line,
+            "caller_hint": attachment.caller_hint,
+            "acked_send": attachment.sends,
+            "code_channel": None if latest else attachment.channel,
+        }
+    attached = with_changes(record, **changes)
+    released = released_lines(record, lines_of(attached), now)
+    return attached if released == record.released_lines else with_changes(attached, released_lines=released)
 
 
 def spend(

@@ -284,11 +284,14 @@ def after_success(record: Verification, failures: Mapping[str, Failures]) -> Col
     A success on a trusted device also opens the budget of other browsers if the ceiling has closed
     it.
     """
-    if record.counts_as is Budget.TEST_NUMBER:
+    budget = record.counts_as
+    if budget is Budget.TEST_NUMBER:
         return ()
-    own, others = record.failure_key, failure_key(record.counts_as, trusted=False)
+    others = failure_key(budget, trusted=False)
+    if not record.trusted:
+        return {others}
     closed = others in failures and failures[others].locked_until == FOREVER
-    return {own, others} if record.trusted and closed else {own}
+    return {record.failure_key, others} if closed else {record.failure_key}
 
 
 def slowed(

@@ -4,9 +4,10 @@ long a released one rests.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from .model import Channel, CodeSource, IncomingCall, Status, Verification, with_changes
 from .phone import PhoneNumber
@@ -19,6 +20,12 @@ LINE_REST = timedelta(seconds=60)
 PAIR_REST = timedelta(minutes=10)
 #: Covers the resends that quotas and delays allow in a minute, and fits into a column.
 MOST_RELEASED = 6
+#: How long the page shows that another phone has called the line.
+OTHER_CALLER_SHOWN = timedelta(seconds=60)
+#: Such a call is noted at most once in this time: anyone may call a line repeatedly.
+OTHER_CALLER_EVERY = timedelta(seconds=10)
+#: Of a line with more claims it is not examined which of them are still open.
+MOST_CLAIMANTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +50,16 @@ def claim_of(record: Verification) -> Claim | None:
     return None
 
 
-def with_claim_aside(record: Verification) -> Verification:
-    """Return a record without a code, with its claim where it stays once a code is live."""
+def claim_set_aside(record: Verification) -> Mapping[str, Any]:
+    """Return the fields of a record without a code once a code is live: its claim in the second place."""
     if record.reference is None and record.line is None:
-        return record
-    return with_changes(
-        record,
-        claim_driver=record.driver,
-        claim_reference=record.reference,
-        claim_line=record.line,
-        claim_send=record.acked_send,
-    )
+        return {}
+    return {
+        "claim_driver": record.driver,
+        "claim_reference": record.reference,
+        "claim_line": record.line,
+        "claim_send": record.acked_send,
+    }
 
 
 def served_by(record: Verification) -> tuple[Channel, str]:
@@ -81,6 +87,37 @@ def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
     if event.reference is not None:
         return claim.reference == event.reference
     return event.line is not None and claim.line == event.line
+
+
+def claimant(records: Collection[Verification], driver: str, line: PhoneNumber) -> Verification | None:
+    """Return the one open record whose claim has this line of this driver; None if several have."""
+    waiting = [
+        record
+        for record in records
+        if record.open and (claim := claim_of(record)) is not None and (claim.driver, claim.line) == (driver, line)
+    ]
+    return waiting[0] if len(waiting) == 1 else None
+
+
+def note_other_caller(record: Verification | None, now: datetime) -> Verification | None:
+    """Return the open claim with the note that another phone has just called its line.
+
+    None if there is nothing to store. Nothing about the caller is kept.
+    """
+    claim = claim_of(record) if record is not None else None
+    if record is None or claim is None or claim.line is None or not record.open_at(now):
+        return None
+    if record.other_caller_at is not None and now < record.other_caller_at + OTHER_CALLER_EVERY:
+        return None
+    return with_changes(record, other_caller_at=now, read_at=now)
+
+
+def other_phone_called(record: Verification) -> bool:
+    """Return whether the page should show that another phone has called the line."""
+    noted = record.other_caller_at
+    if noted is None or not record.open or claim_of(record) is None:
+        return False
+    return record.read_at < noted + OTHER_CALLER_SHOWN
 
 
 def holds_line(
@@ -128,6 +165,8 @@ def lines_of(record: Verification) -> Collection[PhoneNumber]:
 
 def released_lines(record: Verification, kept: Collection[PhoneNumber], now: datetime) -> str:
     """Return the lines that a record has released within the last minute, once it holds `kept`."""
+    if not record.released_lines and record.line is None and record.claim_line is None:
+        return ""
     lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
     lines += [(line.e164, now) for line in lines_of(record) if line not in kept]
     return " ".join(f"{old}@{at.isoformat()}" for old, at in lines[-MOST_RELEASED:])

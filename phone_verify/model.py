@@ -99,10 +99,8 @@ class Reason(StrEnum):
     """Why an operation did not succeed."""
 
     DESTINATION_NOT_ALLOWED = "destination_not_allowed"
-    #: no channel at all, or none that works without further settings
-    NOT_CONFIGURED = "not_configured"
-    #: known, but not configured, or closed for this phone now
-    CHANNEL_UNAVAILABLE = "channel_unavailable"
+    NOT_CONFIGURED = "not_configured"  #: no channel at all, or none that works without further settings
+    CHANNEL_UNAVAILABLE = "channel_unavailable"  #: not configured, or closed for this phone or purpose now
     TOO_MANY_REQUESTS = "too_many_requests"
     DELIVERY_FAILED = "delivery_failed"
     NOT_FOUND = "not_found"  #: unknown, or the secret is not the verification's
@@ -110,6 +108,7 @@ class Reason(StrEnum):
     MALFORMED_CODE = "malformed_code"
     WRONG_CODE = "wrong_code"
     INVALID_PROOF = "invalid_proof"
+    CHANNELS_LEFT = "channels_left"  #: verified, but the purpose requires other channels as well
     PROVIDER_UNAVAILABLE = "provider_unavailable"  #: the provider cannot check its code now
 
 
@@ -137,11 +136,9 @@ class Order:
     code: str | None = field(default=None, repr=False)
     text: str | None = field(default=None, repr=False)
     webhook_url: str | None = field(default=None, repr=False)
-    #: The user's own token at the provider, if the provider accepts it in place of the site's
-    #: credential.
+    #: The user's token at the provider, if the provider accepts it in place of the site's credential.
     user_token: str | None = field(default=None, repr=False)
-    #: Options of this order that the driver declares, parsed; like those of its DSN.
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: parsed, as the driver declares them
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +243,7 @@ class Request:
     trusted: bool = False  #: started on a trusted device of this phone
     subject: str = ""  #: keyed digest of the user who was signed in at the start; empty for none
     budget: str = ""  #: empty in records older than this column; read `counts_as`
+    proved_channels: str = ""  #: channels proved before it began, for a purpose that requires several
 
     @property
     def counts_as(self) -> Budget:
@@ -306,8 +304,8 @@ class Verification:
     code_channel: Channel | None = None  #: channel of the code if it is not the latest order's
     waits: str = ""  #: sends by channel, and when the next is allowed; read by `limits`
     by_call: bool = False  #: verified by the call; not set in older records
-    #: wrong answers under `failure_key`; not part of the stored record
-    failures: Failures | None = None
+    other_caller_at: datetime | None = None  #: when another phone last called its line
+    failures: Failures | None = None  #: wrong answers under `failure_key`; not part of the stored record
 
     @property
     def id(self) -> str:
@@ -358,6 +356,11 @@ class Verification:
     def budget(self) -> str:
         """The budget as stored: empty in old records; `counts_as` is the effective one."""
         return self.request.budget
+
+    @property
+    def proved_channels(self) -> str:
+        """The channels proved before it began, separated by spaces."""
+        return self.request.proved_channels
 
     @property
     def counts_as(self) -> Budget:
@@ -419,7 +422,8 @@ class Outcome:
     """The result of an operation: a verification, or the reason for a refusal, or both.
 
     `proof` is the signed token of a finished verification, as long as it can be redeemed.
-    `channels` are those that a resend would accept. A start that succeeds returns `Started`.
+    `channels` are those that a resend would accept, `channels_left` those without which the proof is
+    not accepted (`verifier/combined.py`). A start that succeeds returns `Started`.
     """
 
     reason: Reason | None = None
@@ -428,6 +432,7 @@ class Outcome:
     cause: Cause | None = None  #: set for `DELIVERY_FAILED`
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
+    channels_left: Sequence[Channel] = ()
     sends: bool = False  #: whether the refused operation is a send; why it was refused is not revealed
 
     @property
@@ -460,10 +465,8 @@ class Redeemed:
     assurance: Assurance
     verification_id: str
     verified_at: datetime
-    #: a test number: it must not authenticate users with rights over others
-    by_test_number: bool = False
-    #: a code of fewer than six digits, or of a length not known in advance
-    short: bool = False
+    by_test_number: bool = False  #: a test number: it must not authenticate users with rights over others
+    short: bool = False  #: a code of fewer than six digits, or of a length not known in advance
 
     @property
     def counts_for_staff(self) -> bool:
@@ -490,8 +493,7 @@ _VALUES = attrgetter(*_NAMES)
 
 def with_changes(record: Verification, **changes: Any) -> Verification:
     """Return a copy of the record with these fields changed."""
-    # `dataclasses.replace` takes three times as long on a record of this size, and a check makes
-    # several copies.
+    # `dataclasses.replace` takes three times as long on such a record, and a check makes several copies.
     values = list(_VALUES(record))
     for name, value in changes.items():
         values[_PLACES[name]] = value

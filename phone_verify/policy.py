@@ -106,6 +106,8 @@ class Policy:
     allowed_regions: frozenset[str] | None = None
     #: Code length and lifetime of single purposes, in place of `code_length` and `ttl`.
     code_limits: Mapping[str, CodeLimits] = field(default_factory=dict)
+    #: Purposes whose proof is accepted only after each of these channels has verified the phone.
+    required_channels: Mapping[str, Sequence[Channel]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for purpose, limits in self.code_limits.items():
@@ -138,6 +140,11 @@ class Policy:
             return ()
         others = dict.fromkeys([self.region, *sorted(self.allowed_regions or ())])
         return [other for other in others if other not in (None, region)]
+
+    def accepts(self, channel: Channel, *purposes: str) -> bool:
+        """Return whether this channel may be used for one of these purposes."""
+        wanted = [self.required_channels.get(purpose) for purpose in purposes]
+        return any(channels is None or channel in channels for channels in wanted)
 
     def for_purpose(self, purpose: str) -> Policy:
         """Return the policy with the code length and lifetime of this purpose."""

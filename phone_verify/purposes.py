@@ -20,6 +20,7 @@ SECOND_FACTOR = "second_factor"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}\Z", re.ASCII)
 _OPEN = "open"
 _NUMBER = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
+_REQUIRE = "require="
 _SETTING = "PHONE_VERIFY_PURPOSES"
 
 
@@ -65,11 +66,13 @@ class Purposes:
     """The purposes that a client may name: ours, and those of the setting `PHONE_VERIFY_PURPOSES`.
 
     `own` maps each purpose of the site to whether it may be started without signing in. `limits`
-    holds the purposes, built-in ones included, that have a code length or lifetime of their own.
+    holds the purposes, built-in ones included, that have a code length or lifetime of their own, and
+    `required` the names of the channels of those that must be verified by each of several channels.
     """
 
     own: Mapping[str, bool] = field(default_factory=dict)
     limits: Mapping[str, CodeLimits] = field(default_factory=dict)
+    required: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def known(self, purpose: str) -> bool:
         """Return whether a client may name this purpose."""
@@ -83,28 +86,50 @@ class Purposes:
 def read_purposes(entries: Sequence[str]) -> Purposes:
     """Parse the setting's entries: `name`, or `name:` and rules separated by semicolons.
 
-    The rules are `open`, `length=` and `ttl=`. The policy checks the ranges of the numbers. Raises
-    `ConfigurationError`.
+    The rules are `open`, `length=`, `ttl=` and `require=`. The policy checks the ranges of the
+    numbers, and the caller the names of the channels. Raises `ConfigurationError`.
     """
     own: dict[str, bool] = {}
     limits: dict[str, CodeLimits] = {}
+    required: dict[str, Sequence[str]] = {}
     for entry in entries:
         name, colon, text = entry.partition(":")
         words = text.split(";") if colon else []
         if not _NAME.match(name):
             raise _malformed()
-        if name in own or name in limits:
+        if name in own or name in limits or name in required:
             raise ConfigurationError(f"{_SETTING}: {name} is listed twice")
-        numbers = _numbers([word for word in words if word != _OPEN])
+        channels = _required(name, [word for word in words if word.startswith(_REQUIRE)])
+        numbers = _numbers([word for word in words if word != _OPEN and not word.startswith(_REQUIRE)])
         if name in (*SIGN_IN_PURPOSES, *PHONE_PURPOSES, SECOND_FACTOR):
-            if _OPEN in words or not numbers:
-                raise ConfigurationError(f"{_SETTING}: {name} is built in; remove it, or set only its length or ttl")
+            if _OPEN in words or not (numbers or channels):
+                raise ConfigurationError(
+                    f"{_SETTING}: {name} is built in; remove it, or set only its length, ttl or require"
+                )
         else:
             own[name] = _OPEN in words
         if numbers:
             ttl = timedelta(seconds=numbers["ttl"]) if "ttl" in numbers else None
             limits[name] = CodeLimits(numbers.get("length"), ttl)
-    return Purposes(own, limits)
+        if channels:
+            required[name] = channels
+    return Purposes(own, limits, required)
+
+
+def _required(name: str, rules: Sequence[str]) -> Sequence[str]:
+    """Return the channels that a purpose requires; empty if any one channel is sufficient."""
+    if not rules:
+        return ()
+    channels = rules[0].removeprefix(_REQUIRE).split("+")
+    if len(rules) > 1 or "" in channels:
+        raise _malformed()
+    if len(set(channels)) < len(channels):
+        raise ConfigurationError(f"{_SETTING}: {name} requires a channel twice; name each channel once")
+    if name == SECOND_FACTOR:
+        raise ConfigurationError(
+            f"{_SETTING}: {name} cannot require channels: its forms have one code; remove require= from it"
+        )
+    return channels
 
 
 def _numbers(words: Sequence[str]) -> Mapping[str, int]:
@@ -120,6 +145,6 @@ def _numbers(words: Sequence[str]) -> Mapping[str, int]:
 def _malformed() -> ConfigurationError:
     return ConfigurationError(
         f"{_SETTING}: use names of lower-case letters, digits and _, separated by commas; add :open if visitors may "
-        "start one without signing in, and length= or ttl= for its codes, like "
-        "checkout,guest_checkout:open,payout:length=8;ttl=120"
+        "start one without signing in, length= or ttl= for its codes, and require= for channels that are all needed, "
+        "like checkout,guest_checkout:open,payout:length=8;ttl=120,wire_transfer:require=sms+inbound_call"
     )

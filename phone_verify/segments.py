@@ -33,6 +33,10 @@ class Segments:
 
 def segments(text: str) -> Segments:
     """Return the size of `text` as SMS. An empty text is one message too."""
+    if _DEFAULT.issuperset(text):
+        # The usual text: each character is one septet.
+        alone, part = _ROOM["gsm7"]
+        return Segments("gsm7", len(text), 1 if len(text) <= alone else -(-len(text) // part))
     if _DEFAULT.union(_EXTENSION).issuperset(text):
         return _packed("gsm7", [2 if character in _EXTENSION else 1 for character in text])
     return _packed("ucs2", [2 if ord(character) > 0xFFFF else 1 for character in text])

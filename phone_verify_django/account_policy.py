@@ -18,7 +18,7 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import app_settings, phones, rights
+from . import app_settings, phones, rights, users
 from .app_settings import load
 from .phones import phones_of
 
@@ -41,9 +41,25 @@ class Accounts:
         """
         return phones.owner_of(redeemed.phone.e164)
 
+    def find_by_field(self, redeemed: Redeemed) -> AbstractBaseUser | None:
+        """Return the user whose own field holds this number in a usual spelling, verified or not.
+
+        For a subclass whose `find` trusts the numbers in that field. None if several users have it,
+        so that the number signs in none of them.
+        """
+        return users.by_field(redeemed.phone)
+
     def may_sign_up(self, redeemed: Redeemed, request: HttpRequest) -> bool:
         """Return whether a user is created for an unclaimed number."""
         return True
+
+    def may_ignore_unverified(self, redeemed: Redeemed) -> bool:
+        """Return whether a user is created although another user's own field holds the number, unverified.
+
+        The default refuses: that user would silently get a second account. Allow it if visitors can
+        write any number into that field.
+        """
+        return False
 
     def make(self, redeemed: Redeemed, request: HttpRequest, extra: Mapping[str, Any]) -> AbstractBaseUser:
         """Create and save a user for an unclaimed number, in the transaction that assigns the number.
@@ -111,8 +127,16 @@ def policy() -> Accounts:
 
 
 def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
-    """Return whether this verification signs this user in, by the rule for staff and by `Accounts.may_sign_in`."""
-    return rights.signs_in(user, redeemed) and policy().may_sign_in(user, redeemed)
+    """Return whether this verification signs this user in, by the rule for staff and by `Accounts.may_sign_in`.
+
+    Never a user whom the default manager hides: Django would open a session without a user.
+    """
+    if not rights.signs_in(user, redeemed):
+        return False
+    if not users.is_visible(user):
+        users.log_hidden([user.pk])
+        return False
+    return policy().may_sign_in(user, redeemed)
 
 
 def _may_be_filled_in(model: type[AbstractBaseUser], name: str) -> bool:

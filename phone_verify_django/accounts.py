@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.contrib.auth import authenticate, get_user_model, login
+from django.contrib.auth import authenticate, login
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
-from django.db import DataError, IntegrityError, router, transaction
+from django.db import DataError, IntegrityError, transaction
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
 
@@ -20,7 +20,18 @@ from phone_verify import PhoneNumber
 from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.model import Redeemed
 
-from . import app_settings, backends, login_stages, phones, second_factor, sessions, signals
+from . import (
+    app_settings,
+    backends,
+    login_stages,
+    model_rules,
+    phones,
+    primary,
+    second_factor,
+    sessions,
+    signals,
+    users,
+)
 from . import pending_login as pending_login  # its receiver runs before those connected later
 from .access import note_check, note_sign_in
 from .account_policy import Accounts, lets_in, policy
@@ -74,6 +85,7 @@ class Account:
     created: bool
 
 
+@primary.reads()
 def sign_in(
     request: HttpRequest,
     redeemed: Redeemed,
@@ -111,6 +123,7 @@ def sign_in(
     return account
 
 
+@primary.reads()
 def sign_up(
     request: HttpRequest,
     redeemed: Redeemed,
@@ -126,13 +139,12 @@ def sign_up(
     have been kept while a form was filled in. Raises `ValidationError` for invalid `extra`, and
     `MfaRequiredError` as `sign_in` does; the user exists then.
     """
-    site = policy()
-    if not is_new(redeemed) or not site.may_sign_up(redeemed, request):
+    if not may_create(redeemed, request):
         return None
-    phone = redeemed.phone.e164
+    site, phone = policy(), redeemed.phone.e164
     try:
         # One transaction, so that a concurrent sign-up that loses leaves no user behind.
-        with transaction.atomic(using=router.db_for_write(VerifiedPhone)):
+        with transaction.atomic(using=primary.alias_of(VerifiedPhone)):
             # First, since a field of the user model may hold the number too.
             previous_owners = phones.release(phone, redeemed.verified_at) if _may_transfer(redeemed) else []
             user = site.make(redeemed, request, extra or {})
@@ -142,10 +154,10 @@ def sign_up(
     except StaffPhoneError:
         log.error("no user is created: Accounts.make returned a staff user for a test number")
         return None
-    except (IntegrityError, DataError):
+    except (IntegrityError, DataError) as error:
         if is_new(redeemed):
             # Not the text of the database error: it can hold the number.
-            log.error("no user can be created for a verified number: %s refuses it", get_user_model()._meta.label)
+            log.error("no user can be created for a verified number: %s", model_rules.refusal(error))
         return None
     phones.send_signals(
         request, user, phones.Change(previous_owners=[*previous_owners, *change.previous_owners]), phone
@@ -153,6 +165,7 @@ def sign_up(
     return _enter(request, redeemed, _SignInOptions(session, remember, next_url), created=True)
 
 
+@primary.reads()
 def complete_sign_in(
     request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, *, adds: bool, remember: bool | None
 ) -> bool:
@@ -168,12 +181,33 @@ def complete_sign_in(
     return True
 
 
+@primary.reads()
 def is_new(redeemed: Redeemed) -> bool:
     """Return whether this proof creates a user: the number is unclaimed, or a sign-up may take it over."""
     if redeemed.purpose == "signup" and _may_transfer(redeemed):
         held = phones.rows_of(redeemed.phone.e164)
         return not held.filter(verified_at__gte=phones.stored(redeemed.verified_at)).exists()
-    return policy().find(redeemed) is None
+    # A user whom the default manager hides is not found, and has the number all the same.
+    return policy().find(redeemed) is None and not phones.holders_of(redeemed.phone.e164)
+
+
+def may_create(redeemed: Redeemed, request: HttpRequest) -> bool:
+    """Return whether a user is created for this number. If the site's table has it already, the log says so."""
+    return is_new(redeemed) and policy().may_sign_up(redeemed, request) and not is_stored(redeemed)
+
+
+def is_stored(redeemed: Redeemed, *, besides: AbstractBaseUser | None = None) -> bool:
+    """Return whether another user's own field holds this number unverified, so that no account is created for it.
+
+    The log says so. `besides` is the user of the new account, if it exists already.
+    """
+    own = [] if besides is None else [besides.pk]
+    verified = [*phones.holders_of(redeemed.phone.e164), *own]
+    ids = [pk for pk in users.ids_by_field(redeemed.phone) if pk not in verified]
+    if not ids or policy().may_ignore_unverified(redeemed):
+        return False
+    users.log_unverified(redeemed.phone, ids, "no user is created")
+    return True
 
 
 def signed_in(request: HttpRequest) -> SessionUser | None:
@@ -187,17 +221,20 @@ def signed_in_for(request: HttpRequest) -> timedelta | None:
     return sessions.notes(request).signed_in_for
 
 
+@primary.reads()
 def described(request: HttpRequest, call: ApiRequest) -> ApiRequest:
     """Return the call with the signed-in user and the notes of the session."""
     asks = type(policy()).may_change_without_old is not Accounts.may_change_without_old
     return sessions.described(request, call, signed_in(request), asks_without_old=asks)
 
 
+@primary.reads()
 def may_change_without_old(request: HttpRequest, redeemed: Redeemed) -> bool:
     """Return whether the site lets the signed-in user have this number without verifying the current one."""
     return policy().may_change_without_old(request.user, redeemed)  # type: ignore[arg-type]
 
 
+@primary.reads()
 def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     """Give the signed-in user this number and return the user with it; None if it belongs to another user.
 
@@ -210,6 +247,8 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     replace_existing = redeemed.purpose == "change_phone"
     change = phones.assign(user, redeemed, replace_existing=replace_existing, transfer=_may_transfer(redeemed))
     if change is None:
+        if not phones.holders_of(phone) and (ids := users.ids_by_field(redeemed.phone)):
+            users.log_unverified(redeemed.phone, ids, "a number was refused")
         return None
     request.session.cycle_key()
     note_check(request, redeemed.phone)
@@ -218,6 +257,7 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     return SessionUser(str(user.pk), phone, phones_of(user))
 
 
+@primary.reads()
 def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
     """Make one of the user's numbers the primary one and send `phone_changed` with the previous one.
 
@@ -231,6 +271,7 @@ def make_primary(user: AbstractBaseUser, phone: PhoneNumber | str, request: Http
     return before is not None
 
 
+@primary.reads()
 def remove_phone(user: AbstractBaseUser, phone: PhoneNumber | str, request: HttpRequest | None = None) -> bool:
     """Remove a number of the user; False if the user does not have it.
 
@@ -266,6 +307,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, options: _SignInOptions, *,
     holders = phones.holders_of(redeemed.phone.e164)
     user = authenticate(request, redeemed=redeemed)
     if user is None:
+        users.log_hidden(holders)
         return None
     # If the user had the number now and loses it meanwhile, it is not given back.
     adds = user.pk not in holders

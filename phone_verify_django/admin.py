@@ -25,15 +25,15 @@ from django.views.decorators.http import require_POST
 
 from phone_verify import InvalidPhoneError, PhoneNumber, Status, StoreError
 
-from . import accounts, admin_display, admin_send, app_settings, phones, unlock
-from .masked_admin import MaskedAdmin
+from . import accounts, admin_display, admin_send, phones, unlock
+from .masked_admin import MaskedAdmin, has_visible_user
 from .models import VerificationRow, VerifiedPhone
-from .site import current_site
+from .site import current_site, orm_alias
 from .view_rules import outside_transactions
 
 _OPEN = (Status.PENDING, Status.SENT)
-_SEND, _CHANGE = "phone_verify.add_verificationrow", "phone_verify.change_verificationrow"
-_SET_PRIMARY = "phone_verify.change_verifiedphone"
+_SEND, _CHANGE = "phone_verify_django.add_verificationrow", "phone_verify_django.change_verificationrow"
+_SET_PRIMARY = "phone_verify_django.change_verifiedphone"
 
 
 class _NumberSearchAdmin(MaskedAdmin):
@@ -188,7 +188,7 @@ class VerificationAdmin(_NumberSearchAdmin):
 
     def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
         """Return the rows of Django's own store, in its database; none for another store."""
-        alias = app_settings.orm_alias()
+        alias = orm_alias()
         if alias is None:
             return super().get_queryset(request).none()
         return super().get_queryset(request).using(alias)
@@ -203,7 +203,7 @@ class VerificationAdmin(_NumberSearchAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show the list, with a message if the store cannot be listed."""
-        if app_settings.orm_alias() is None:
+        if orm_alias() is None:
             messages.info(request, _("Verifications are stored outside Django's database and can't be listed here."))
         may = {"may_send": self.has_send_permission(request), "may_unlock": self.has_cancel_permission(request)}
         return super().changelist_view(request, {**may, **(extra_context or {})})
@@ -227,7 +227,7 @@ class VerificationAdmin(_NumberSearchAdmin):
         """Cancel open verifications, so that their codes are refused from now on."""
         cancelled = 0
         try:
-            for row in queryset.filter(status__in=_OPEN).iterator():
+            for row in queryset.filter(status__in=_OPEN):
                 if current_site().verifier.cancel_by_id(row.pk):
                     cancelled += 1
                     self.log_change(request, row, "Cancelled.")
@@ -410,7 +410,8 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
     def make_primary(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Set the primary number; of several selected numbers of one user the newest."""
         changed = 0
-        chosen = {row.user_id: row for row in queryset.select_related("user").order_by("verified_at", "pk")}
+        rows = queryset.filter(has_visible_user=True).select_related("user")
+        chosen = {row.user_id: row for row in rows.order_by("verified_at", "pk")}
         for row in chosen.values():
             if accounts.make_primary(row.user, row.phone, request):
                 changed += 1
@@ -421,12 +422,12 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
 
     def delete_model(self, request: HttpRequest, obj: VerifiedPhone) -> None:
         """Remove the number and send the signals. Unlike users, staff may remove the last one."""
-        phones.remove(request, obj.user, obj.phone)
+        _remove(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: models.QuerySet[Any]) -> None:
         """Remove several numbers."""
         for row in queryset.select_related("user"):
-            phones.remove(request, row.user, row.phone)
+            _remove(request, row)
 
     def has_set_primary_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change verified phones (Django's permission)."""
@@ -448,6 +449,14 @@ class VerifiedPhoneAdmin(_VerifiedPhoneColumns, _NumberSearchAdmin):
     def params_for_text(self, text: str) -> dict[str, str] | None:
         """Return a search for text with letters; a mistyped number must not appear in an address."""
         return {"q": text} if any(letter.isalpha() for letter in text) else None
+
+
+def _remove(request: HttpRequest, row: Any) -> None:
+    """Remove this number from its user. A hidden user loses it too, and no signal is sent."""
+    if has_visible_user(row):
+        phones.remove(request, row.user, row.phone)
+    else:
+        row.delete()
 
 
 def _now() -> datetime:

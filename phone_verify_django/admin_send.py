@@ -26,7 +26,7 @@ from .site import current_site
 log = logging.getLogger("phone_verify")
 
 PURPOSE = "confirm"
-TEMPLATE = "admin/phone_verify/send_test.html"
+TEMPLATE = "admin/phone_verify_django/send_test.html"
 
 #: Session key of the id and the secret of the current test. A session keeps nothing else of it.
 _SESSION_KEY = "phone_verify_test"

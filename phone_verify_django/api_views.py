@@ -38,7 +38,8 @@ from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
 from . import accounts, actions, calls, sessions
-from .site import current_site
+from .last_number import outlives_browser
+from .site import site_of
 from .view_rules import ViewFunction, outside_transactions
 
 log = logging.getLogger("phone_verify")
@@ -56,15 +57,15 @@ def _call(view: ViewFunction) -> ViewFunction:
 @_call
 def api(request: HttpRequest, path: str) -> HttpResponse:
     """Serve every call under `v1/` and `webhooks/`."""
-    site = current_site()
-    return calls.response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
+    site = site_of(request)
+    return calls.response(request, site, run(_reply(request, site, path, site.verifier.flows, _here)))
 
 
 @_call
 async def aapi(request: HttpRequest, path: str) -> HttpResponse:
     """Serve as `api` does, without blocking a thread during provider calls. `urls` selects one of the two."""
-    site = current_site()
-    return calls.response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
+    site = site_of(request)
+    return calls.response(request, site, await _reply(request, site, path, site.async_verifier, _in_thread))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +74,12 @@ class ApiReplies:
 
     site: Site
     call: ApiRequest
+    request: HttpRequest
 
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
         """Return 200 with the user."""
-        return session_created(self.site, self.call, redeemed, account.user, created=account.created)
+        lasting = outlives_browser(self.request)
+        return session_created(self.site, self.call, redeemed, account.user, created=account.created, lasting=lasting)
 
     def signup_required(self) -> ApiResponse:
         """Return 403 `login_refused`, whose detail names the sign-up page."""
@@ -138,7 +141,7 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
         if isinstance(result, ApiResponse):
             sessions.notes(request).keep_started(result.started)
             return result
-        return await runs(actions.perform, request, result, ApiReplies(site, call))
+        return await runs(actions.perform, request, result, ApiReplies(site, call, request))
     except DatabaseError as error:
         return _database_down(error)
     except Exception:

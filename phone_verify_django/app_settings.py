@@ -136,12 +136,6 @@ def read() -> Settings:
         raise ImproperlyConfigured(str(error)) from None
 
 
-def orm_alias() -> str | None:
-    """Return the alias of the database that holds Django's own store; None for another store."""
-    scheme, _, alias = (read().store or DEFAULT_STORE).partition(":")
-    return (alias or "default") if scheme == "orm" else None
-
-
 def account_settings() -> AccountSettings:
     """Return the account settings. They are read once, and again after a test has changed them."""
     global _account_settings

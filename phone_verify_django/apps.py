@@ -8,16 +8,21 @@ from django.utils.translation import gettext_lazy as _
 
 
 class PhoneVerifyConfig(AppConfig):
-    """`phone_verify_django`; its tables and namespaces are named `phone_verify`."""
+    """`phone_verify_django`; its label, and so its tables and permissions, have this name too.
+
+    `phone_verify` is the label of another package, django-phone-verify, and may be in the history
+    of a site's migrations.
+    """
 
     name = "phone_verify_django"
-    label = "phone_verify"
+    label = "phone_verify_django"
     verbose_name = _("Phone verification")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
-        from . import app_settings, checks, login_stages, pending_signup  # noqa: F401 - importing it registers receivers
+        # The last two register checks and receivers.
+        from . import app_settings, checks, login_stages, model_checks, pending_signup  # noqa: F401
         from .site import validate
 
         validate()

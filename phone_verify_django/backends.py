@@ -13,12 +13,13 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import account_policy
+from . import account_policy, primary
 
 
 class PhoneBackend(ModelBackend):
     """Authenticate users by their verified phone, never by a password. Refuses inactive users."""
 
+    @primary.reads()
     def authenticate(  # type: ignore[override]
         self, request: HttpRequest | None, redeemed: Redeemed | None = None
     ) -> AbstractBaseUser | None:
@@ -26,7 +27,8 @@ class PhoneBackend(ModelBackend):
         if redeemed is None:
             return None
         user: Any = account_policy.policy().find(redeemed)
-        if user is None or not self.user_can_authenticate(user):
+        # A site's own `find` may have read a replica by name.
+        if user is None or not primary.refresh(user) or not self.user_can_authenticate(user):
             return None
         if not account_policy.lets_in(user, redeemed):
             return None
@@ -40,6 +42,15 @@ class PhoneBackend(ModelBackend):
     ) -> AbstractBaseUser | None:
         """See `authenticate`."""
         return await sync_to_async(self.authenticate)(request, redeemed)
+
+    @primary.reads()
+    def get_user(self, user_id: Any) -> Any:
+        """Return the active user of a session, also one who was created just now."""
+        return super().get_user(user_id)
+
+    async def aget_user(self, user_id: Any) -> Any:
+        """See `get_user`."""
+        return await sync_to_async(self.get_user)(user_id)
 
 
 def backend_path() -> str | None:

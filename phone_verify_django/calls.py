@@ -67,7 +67,7 @@ def mount_of(request: HttpRequest, path: str) -> str:
     return escape_uri_path(request.path.removesuffix(path))
 
 
-def response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) -> HttpResponse:
+def response(request: HttpRequest, site: Site, reply: ApiResponse) -> HttpResponse:
     """Return the Django response for a reply of the API."""
     content = b""
     if reply.document is not None:
@@ -81,9 +81,8 @@ def response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) ->
     answer._has_been_logged = True  # type: ignore[attr-defined]
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Content-Type-Options"] = "nosniff"
-    mount = mount_of(request, path)
-    finish(request, answer, site, mount, reply.headers, reply.cookie)
-    remember(request, answer, site, mount, reply.device_cookie)
+    finish(request, answer, site, reply.headers, reply.cookie)
+    remember(request, answer, site, reply.device_cookie)
     return answer
 
 
@@ -91,7 +90,6 @@ def finish(
     request: HttpRequest,
     answer: HttpResponse,
     site: Site,
-    mount: str,
     headers: Mapping[str, str] | None = None,
     cookie: str | None = None,
 ) -> None:
@@ -99,18 +97,18 @@ def finish(
     for name, value in (headers or {}).items():
         answer.headers[name] = value
     if cookie is not None:
-        _set_cookie(request, answer, site, mount, COOKIE, cookie)
+        _set_cookie(request, answer, site, COOKIE, cookie)
 
 
-def remember(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, device_cookie: str | None) -> None:
+def remember(request: HttpRequest, answer: HttpResponse, site: Site, device_cookie: str | None) -> None:
     """Set the cookie of a trusted device; None leaves it unchanged."""
     if device_cookie is not None:
-        _set_cookie(request, answer, site, mount, DEVICE_COOKIE, device_cookie)
+        _set_cookie(request, answer, site, DEVICE_COOKIE, device_cookie)
 
 
-def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, mount: str, cookie: str, value: str) -> None:
+def _set_cookie(request: HttpRequest, answer: HttpResponse, site: Site, cookie: str, value: str) -> None:
     https, same_site = request.is_secure(), app_settings.session_same_site()
-    answer.set_cookie(**cookie_arguments(site, cookie, value, https=https, mount=mount, same_site=same_site))
+    answer.set_cookie(**cookie_arguments(site, cookie, value, https=https, same_site=same_site))
 
 
 def _call(request: HttpRequest, path: str, body: bytes | None, user: SessionUser | None) -> ApiRequest:

@@ -23,9 +23,9 @@ from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
-from . import app_settings, backends
+from . import app_settings, backends, database_checks
 from .app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED, is_text_field, load, user_field
-from .site import site_config, webhook_path
+from .site import orm_alias, site_config, webhook_path
 
 #: The doctor's rules, with the numbers of their check ids (for `SILENCED_SYSTEM_CHECKS`).
 ALWAYS = {
@@ -113,6 +113,7 @@ def _complaints() -> Iterator[checks.CheckMessage]:
         )
     yield from _accounts()
     yield from _tenants()
+    yield from database_checks.complaints()
     if apps.is_installed("allauth.account"):
         from .allauth import requirements
 
@@ -129,7 +130,7 @@ _TENANT_PACKAGES = ("django_tenants", "tenant_schemas", "django_pgschemas")
 
 def _tenants() -> Iterator[checks.CheckMessage]:
     try:
-        alias = app_settings.orm_alias()
+        alias = orm_alias()
         setup = app_settings.account_settings().connection_setup
     except (ConfigurationError, ImproperlyConfigured):  # reported already
         return
@@ -225,7 +226,7 @@ _TIMEOUTS: dict[str, tuple[tuple[str, ...], str]] = {
 
 def _database() -> Iterable[checks.CheckMessage]:
     try:
-        alias = app_settings.orm_alias()
+        alias = orm_alias()
     except ConfigurationError:  # reported already
         return
     database = settings.DATABASES.get(alias or "", {})

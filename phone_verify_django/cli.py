@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 
 import click
@@ -46,4 +47,12 @@ def load(module: str) -> SiteTarget:
         return SiteTarget(given, [Finding(Level.ERROR, "", str(error), id="PV105")])
     if any(message.id == "phone_verify.E002" for message in errors):
         given = replace(given, webhook_path=None)
-    return SiteTarget(given, [as_finding(message) for message in errors])
+    return SiteTarget(given, [as_finding(message) for message in errors], _findings_of_users)
+
+
+def _findings_of_users() -> Sequence[Finding]:
+    # Not at the top: it imports models.
+    from .checks import as_finding
+    from .model_checks import check_model, unverified_rows
+
+    return [as_finding(message) for message in (*check_model(), *unverified_rows())]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
@@ -26,9 +25,9 @@ from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
 
-from . import accounts, actions, calls
+from . import accounts, actions, calls, primary, users
 from .api_views import ApiReplies
-from .site import current_site
+from .site import current_site, site_of
 from .view_rules import outside_transactions
 
 log = logging.getLogger("phone_verify")
@@ -71,7 +70,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
     def post(self, request: Request) -> HttpResponse:
         """Redeem the proof and create the token."""
         http: HttpRequest = request._request  # the core reads the body: up to its limit, by its rules
-        site = current_site()
+        site = site_of(http)
         try:
             call = calls.read_call(http, _PATH)
         except OSError:
@@ -88,18 +87,20 @@ class ExchangeView(APIView):  # type: ignore[misc]
             return self._response(http, unavailable())
 
     def _response(self, request: HttpRequest, reply: ApiResponse) -> HttpResponse:
-        return calls.response(request, current_site(), request.path, reply)
+        return calls.response(request, current_site(), reply)
 
 
 @dataclass(frozen=True, slots=True)
 class _TokenReplies(ApiReplies):
     """The API's replies, with a token in the place of a session."""
 
-    request: HttpRequest
     token_for_user: Any
 
+    @primary.reads()
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
-        user = get_user_model()._default_manager.get(pk=account.user.id)
+        user = users.load(account.user.id)
+        if user is None:  # hidden since the sign-in
+            return self.login_refused()
         token = self.token_for_user(user, self.request)
         # Not `super()`, which does not work in a dataclass with slots.
         reply = ApiReplies.session_created(self, account, redeemed)

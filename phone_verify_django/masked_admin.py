@@ -17,11 +17,13 @@ from django.contrib.admin.utils import get_fields_from_path
 from django.contrib.admin.widgets import url_params_from_lookup_dict
 from django.contrib.auth import get_user_model
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 
+from . import users
 from .site import current_site
 
 #: A name that contains this many last digits of its user's number reveals the number.
@@ -43,6 +45,14 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return pattern.fullmatch(value) is not None
         return "\0" not in value and (lookup in self._filters(request) or self._is_of_a_popup(lookup, value))
 
+    def get_queryset(self, request: HttpRequest) -> models.QuerySet[Any]:
+        """Return the rows, each with whether the user model's default manager returns its user."""
+        rows: models.QuerySet[Any] = super().get_queryset(request)
+        if not any(field.name == "user" for field in self.model._meta.fields):
+            return rows
+        has_visible_user = Exists(users.visible().filter(pk=OuterRef("user_id")))
+        return rows.annotate(has_visible_user=has_visible_user)  # type: ignore[no-any-return]
+
     def get_search_results(
         self, request: HttpRequest, queryset: models.QuerySet[Any], search_term: str
     ) -> tuple[models.QuerySet[Any], bool]:
@@ -57,7 +67,12 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     @admin.display(description=_("user"))
     def owner(self, row: Any) -> str:
-        """Return the user's name, or the masked number if the name is or contains the number."""
+        """Return the user's name, or the masked number if the name is or contains the number.
+
+        No name of a user whom the default manager hides: other pages of the admin do not show it either.
+        """
+        if not has_visible_user(row):
+            return str(_("deleted or hidden user"))
         name, phone = str(row.user), PhoneNumber(row.phone)
         if phone.e164[-_LEAST_DIGITS:] in _digits(name):
             return phone.hint
@@ -87,6 +102,13 @@ class MaskedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         keys: list[Any] = self.model._meta.related_fkey_lookups
         limits = [key() if callable(key) else key for key in keys]
         return any((lookup, value) in url_params_from_lookup_dict(limit).items() for limit in limits)
+
+
+def has_visible_user(row: Any) -> bool:
+    """Return whether the user model's default manager returns the user of this row."""
+    # A subclass may have replaced `get_queryset`.
+    found: bool | None = getattr(row, "has_visible_user", None)
+    return users.load(row.user_id) is not None if found is None else found
 
 
 def _digits(name: str) -> str:

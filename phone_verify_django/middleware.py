@@ -22,18 +22,18 @@ from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.core.exceptions import ImproperlyConfigured
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 from phone_verify.http.cookies import COOKIE, cookie_name
 
-from . import calls, sessions
+from . import calls, primary, sessions
 from .site import current_site
 
 
 class PhoneSessionMiddleware:
     """Make `request.user` anonymous in a session that was ended. Reads nothing until `request.user` is used.
 
+    Session and user are read from the database that is written: a replica may not have a new session yet.
     After a sign-in or sign-out by any method it also deletes the cookie of verifications started in the browser.
     """
 
@@ -79,16 +79,12 @@ def _without_verifications(request: HttpRequest, response: HttpResponse) -> Http
         return response
     if response.status_code >= 500:  # Django has not saved the session
         return response
-    try:
-        mount = reverse("phone_verify:login").removesuffix("login/")
-    except NoReverseMatch:
-        return response
-    # Outside the mount point the browser may have the cookie without sending it.
-    if name in request.COOKIES or not request.path.startswith(mount):
-        calls.finish(request, response, current_site(), mount, cookie="")
+    if name in request.COOKIES:
+        calls.finish(request, response, current_site(), cookie="")
     return response
 
 
+@primary.reads()
 def _current(request: HttpRequest, user: Any) -> Any:
     if not user.is_authenticated or not sessions.is_over(request, user):
         return user

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -12,6 +12,7 @@ from phone_verify import PhoneNumber
 
 from . import admin_display, app_settings
 from .fields import ExactCharField
+from .primary import PrimaryManager, alias_of
 
 
 class VerifiedPhone(models.Model):
@@ -30,21 +31,24 @@ class VerifiedPhone(models.Model):
     #: A copy of the number for the one user whom it signs in; NULL for others who share it.
     login_phone = models.CharField(max_length=16, null=True, default=None, editable=False)
 
+    objects: ClassVar[models.Manager[VerifiedPhone]] = PrimaryManager()
+
     class Meta:
         verbose_name = _("verified phone")
         verbose_name_plural = _("verified phones")
-        indexes = (models.Index(fields=["phone"], name="phone_verify_phone"),)
+        indexes = (models.Index(fields=["phone"], name="phone_verify_django_phone"),)
         constraints = (
             # Not `unique`, which on PostgreSQL creates a second index for LIKE.
-            models.UniqueConstraint(fields=["login_phone"], name="phone_verify_one_signs_in"),
-            models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_once"),
-            models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_one_primary"),
+            models.UniqueConstraint(fields=["login_phone"], name="phone_verify_django_one_signs_in"),
+            models.UniqueConstraint(fields=["user", "phone"], name="phone_verify_django_once"),
+            models.UniqueConstraint(fields=["user", "is_primary"], name="phone_verify_django_one_primary"),
             models.CheckConstraint(
-                condition=models.Q(is_primary=True) | models.Q(is_primary=None), name="phone_verify_primary_or_null"
+                condition=models.Q(is_primary=True) | models.Q(is_primary=None),
+                name="phone_verify_django_primary_or_null",
             ),
             models.CheckConstraint(
                 condition=models.Q(login_phone=models.F("phone")) | models.Q(login_phone=None),
-                name="phone_verify_signs_in",
+                name="phone_verify_django_signs_in",
             ),
         )
 
@@ -58,7 +62,7 @@ class VerifiedPhone(models.Model):
         Raises `IntegrityError` for a number of another user unless numbers are shared.
         """
         if self._state.adding:
-            rows = type(self)._default_manager.using(kwargs.get("using"))
+            rows = type(self)._default_manager.using(kwargs.get("using") or alias_of(type(self)))
             self.is_primary = None if rows.filter(user_id=self.user_id, is_primary=True).exists() else True
             shares = self.login_phone is None and app_settings.account_settings().shared_phones
             self.login_phone = None if shares and rows.filter(login_phone=self.phone).exists() else self.phone
@@ -70,6 +74,8 @@ class SessionGeneration(models.Model):
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, primary_key=True, related_name="+")
     generation = models.PositiveIntegerField(default=0)
+
+    objects: ClassVar[models.Manager[SessionGeneration]] = PrimaryManager()
 
     def __str__(self) -> str:
         return f"generation {self.generation} of the sessions of user {self.user_id}"
@@ -125,12 +131,14 @@ class VerificationRow(models.Model):
     code_channel = models.CharField(max_length=16, null=True)
     waits = models.CharField(max_length=255, default="")
     by_call = models.BooleanField(default=False)
+    proved_channels = models.CharField(max_length=64, default="")
+    other_caller_at = models.BigIntegerField(null=True)
 
     class Meta:
         verbose_name = _("verification")
         verbose_name_plural = _("verifications")
         # Not `db_index`, which on PostgreSQL creates a second index for LIKE.
-        indexes = (models.Index(fields=["tag"], name="phone_verify_verification_tag"),)
+        indexes = (models.Index(fields=["tag"], name="phone_verify_django_tag"),)
 
     def __str__(self) -> str:
         channel, state = admin_display.CHANNELS.get(self.channel, self.channel), admin_display.STATES[self.status]

@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
 
-from . import account_policy, accounts, app_settings, backends, kept_proof
+from . import accounts, app_settings, backends, kept_proof, primary
 
 SESSION_KEY = "phone_verify_newcomer"
 
@@ -32,6 +32,7 @@ class PendingSignup:
     remember: bool | None
 
 
+@primary.reads()
 def save(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None) -> bool:
     """Save a pending sign-up in the session; False if the site has no form or the number makes no new user.
 
@@ -39,7 +40,7 @@ def save(request: HttpRequest, redeemed: Redeemed, remember: bool | None = None)
     """
     if app_settings.account_settings().signup_form is None or backends.backend_path() is None:
         return False
-    if not accounts.is_new(redeemed) or not account_policy.policy().may_sign_up(redeemed, request):
+    if not accounts.may_create(redeemed, request):
         return False
     request.session.cycle_key()
     request.session[SESSION_KEY] = {

@@ -15,7 +15,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import DatabaseError, DataError, IntegrityError, models, router, transaction
+from django.db import DatabaseError, DataError, IntegrityError, models, transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
@@ -27,7 +27,7 @@ from phone_verify.i18n.languages import ENGLISH
 from phone_verify.i18n.texts import texts_in
 from phone_verify.model import Redeemed
 
-from . import app_settings, calls, rights, sessions, signals
+from . import app_settings, calls, primary, rights, sessions, signals, users
 from .app_settings import user_field
 from .models import VerifiedPhone
 from .site import current_site
@@ -61,23 +61,26 @@ def phones_of(user: AbstractBaseUser) -> list[str]:
 
 
 def owner_of(phone: str) -> AbstractBaseUser | None:
-    """Return the user whom this number signs in, of several who share it the first. None if no user has it."""
-    held = rows_of(phone).select_related("user")
+    """Return the user whom this number signs in, of several who share it the first.
+
+    None if no user has it, or the default manager of the user model hides those who do.
+    """
+    held = users.visible().filter(verified_phones__in=rows_of(phone))
     # Nearly always set for one user; two concurrent claims can have left it empty.
-    row = held.order_by(models.F("login_phone").desc(nulls_last=True), "pk").first()
-    return None if row is None else row.user
+    signs_in = models.F("verified_phones__login_phone").desc(nulls_last=True)
+    owner: AbstractBaseUser | None = held.order_by(signs_in, "verified_phones__pk").first()
+    return owner
 
 
 def holders_of(phone: str) -> Sequence[Any]:
     """Return the primary keys of the users who have this number."""
-    return list(rows_of(phone, _rows()).values_list("user_id", flat=True))
+    return list(rows_of(phone).values_list("user_id", flat=True))
 
 
-def rows_of(phone: str, rows: models.QuerySet[VerifiedPhone] | None = None) -> models.QuerySet[VerifiedPhone]:
+def rows_of(phone: str) -> models.QuerySet[VerifiedPhone]:
     """Return the rows of this number, or else those of the same phone before or after a renumbering."""
-    rows = VerifiedPhone.objects.all() if rows is None else rows
-    exact, forms = rows.filter(phone=phone), PhoneNumber(phone).forms
-    return rows.filter(phone__in=forms) if len(forms) > 1 and not exact.exists() else exact
+    exact, forms = VerifiedPhone.objects.filter(phone=phone), PhoneNumber(phone).forms
+    return VerifiedPhone.objects.filter(phone__in=forms) if len(forms) > 1 and not exact.exists() else exact
 
 
 def renumber(old: str, new: str) -> bool:
@@ -87,9 +90,9 @@ def renumber(old: str, new: str) -> bool:
     """
     try:
         with transaction.atomic(using=_database()):
-            held = _rows().filter(phone=old)
+            held = VerifiedPhone.objects.filter(phone=old)
             held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
-            if _rows().filter(phone=new).exists():
+            if VerifiedPhone.objects.filter(phone=new).exists():
                 return False
             users = [row.user for row in held.filter(is_primary=True).select_related("user")]
             held.filter(login_phone=None).update(phone=new)
@@ -141,11 +144,11 @@ def assign(
     return None
 
 
-def release(phone: str, verified_at: datetime) -> list[Any]:
+def release(phone: str, verified_at: datetime) -> Sequence[Any]:
     """Take the number from users who verified it before this time, and return them. Sends no signals."""
     with transaction.atomic(using=_database()):
         _follow_renumbering(phone)
-        return _taken_away(_rows().filter(phone=phone, verified_at__lt=stored(verified_at)))
+        return _taken_away(VerifiedPhone.objects.filter(phone=phone, verified_at__lt=stored(verified_at)))
 
 
 def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
@@ -155,8 +158,8 @@ def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
     """
     try:
         with transaction.atomic(using=_database()):
-            _hold(user)
-            held = _in_order(_rows().filter(user_id=user.pk))
+            users.lock([user.pk])
+            held = _in_order(VerifiedPhone.objects.filter(user_id=user.pk))
             if phone not in held[1:]:
                 return None
             _make_primary(user, phone)
@@ -169,8 +172,8 @@ def set_primary(user: AbstractBaseUser, phone: str) -> str | None:
 def remove(request: HttpRequest | None, user: AbstractBaseUser, phone: str) -> bool:
     """Remove this number from the user and send the signals; False if the user does not have it."""
     with transaction.atomic(using=_database()):
-        _hold(user)
-        gone = bool(_rows().filter(user_id=user.pk, phone=phone).delete()[0])
+        users.lock([user.pk])
+        gone = bool(VerifiedPhone.objects.filter(user_id=user.pk, phone=phone).delete()[0])
     if gone:
         send_signals(request, user, Change([phone], ends_sessions=True), phone_of(user))
     return gone
@@ -189,7 +192,7 @@ def send_signals(request: HttpRequest | None, user: AbstractBaseUser, change: Ch
     for old in change.old:
         notify = partial(_notify, request, PhoneNumber(old))
         # The provider is called with no transaction open.
-        transaction.on_commit(notify, using=router.db_for_write(VerifiedPhone), robust=True)
+        transaction.on_commit(notify, using=_database(), robust=True)
         signals.phone_changed.send_robust(
             model, request=request, user=user, old=PhoneNumber(old), new=PhoneNumber(new) if new else None
         )
@@ -206,24 +209,27 @@ def _notify(request: HttpRequest | None, old: PhoneNumber) -> None:
 def _assign(
     user: AbstractBaseUser, phone: str, verified_at: datetime, replace_existing: bool, transfer: bool, exclusive: bool
 ) -> Change | None:
-    own = _rows().filter(user_id=user.pk)
+    own = VerifiedPhone.objects.filter(user_id=user.pk)
     _follow_renumbering(phone)
     # Write first: SQLite refuses to upgrade a read to a write after another connection has written.
     has_it = bool(own.filter(phone=phone).update(verified_at=verified_at))
-    _hold(user)
-    before, previous_owners = _in_order(own), []
+    users.lock([user.pk])
+    before = _in_order(own)
+    previous_owners: Sequence[Any] = ()
     if exclusive or not app_settings.account_settings().shared_phones:
         if transfer:
             previous_owners = _taken_away(
-                _rows().filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
+                VerifiedPhone.objects.filter(phone=phone, verified_at__lt=verified_at).exclude(user_id=user.pk)
             )
-        held = _rows().filter(phone=phone)
+        held = VerifiedPhone.objects.filter(phone=phone)
         if not has_it and held.exists():
             if transfer and not held.filter(verified_at__gte=verified_at).exists():
                 raise IntegrityError("a concurrent claim with an older proof came first: retry")
             return None
     if not has_it:
-        _rows().create(user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None)
+        VerifiedPhone.objects.create(
+            user_id=user.pk, phone=phone, verified_at=verified_at, login_phone=phone if exclusive else None
+        )
     if replace_existing or not before:
         _make_primary(user, phone)
     gone = [old for old in before if old != phone]
@@ -238,27 +244,27 @@ def _follow_renumbering(phone: str) -> None:
     for old in PhoneNumber(phone).forms[1:]:
         with transaction.atomic(using=_database()):
             # Write first, as in `_assign`.
-            if _rows().filter(phone=old).update(verified_at=models.F("verified_at")):
+            if VerifiedPhone.objects.filter(phone=old).update(verified_at=models.F("verified_at")):
                 renumber(old, phone)
 
 
-def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> list[Any]:
-    """Delete these rows and return their users."""
+def _taken_away(rows: models.QuerySet[VerifiedPhone]) -> Sequence[Any]:
+    """Delete these rows and return their users, without hidden ones."""
     rows.update(login_phone=models.F("login_phone"))  # write first, as in `_assign`
     gone = list(rows.select_related("user"))
     for row in gone:
         row.delete()
-    return [row.user for row in gone]
+    return users.load_all(row.user_id for row in gone)
 
 
 def _make_primary(user: AbstractBaseUser, phone: str) -> None:
-    own = _rows().filter(user_id=user.pk)
+    own = VerifiedPhone.objects.filter(user_id=user.pk)
     own.exclude(phone=phone).filter(is_primary=True).update(is_primary=None)
     own.filter(phone=phone).update(is_primary=True)
-    _keep_in_step(user, phone)
+    keep_in_step(user, phone)
 
 
-def _keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
+def keep_in_step(user: AbstractBaseUser, phone: str | None) -> None:
     """Write the primary number into the user's own field, if there is one that can hold it."""
     name = app_settings.account_settings().phone_field_name()
     if name is None:
@@ -284,7 +290,7 @@ def _renumber_field(user: AbstractBaseUser, old: str, new: str) -> None:
         return
     try:
         with transaction.atomic(using=_database()):
-            _keep_in_step(user, new)
+            keep_in_step(user, new)
     except (IntegrityError, DataError):
         _log_refusal()
 
@@ -296,20 +302,16 @@ def _follow(user: AbstractBaseUser, phone: str | None, using: str) -> None:
     """
     try:
         with transaction.atomic(using=using):
-            _keep_in_step(user, phone)
+            keep_in_step(user, phone)
     except (IntegrityError, DataError):
         _log_refusal()
-        _keep_in_step(user, None)
+        keep_in_step(user, None)
 
 
 def _log_refusal() -> None:
     # Not the text of the database error: it can hold the number.
-    log.error("a primary number cannot be written into the user's field: %s refuses it", get_user_model()._meta.label)
-
-
-def _hold(user: AbstractBaseUser) -> None:
-    """Lock the user's row until the transaction ends, on databases that can."""
-    list(get_user_model()._base_manager.using(_database()).select_for_update().filter(pk=user.pk).values_list("pk"))
+    name = app_settings.account_settings().phone_field_name()
+    log.error("a primary number cannot be written: %s.%s refuses it", get_user_model()._meta.label, name)
 
 
 def _in_order(rows: models.QuerySet[VerifiedPhone]) -> list[str]:
@@ -320,15 +322,12 @@ def _primary_first(rows: models.QuerySet[VerifiedPhone]) -> models.QuerySet[Veri
     return rows.order_by(models.F("is_primary").desc(nulls_last=True), "-verified_at", "-pk")
 
 
-def _rows() -> models.QuerySet[VerifiedPhone]:
-    return VerifiedPhone.objects.using(_database())
-
-
 def _database() -> str:
-    return router.db_for_write(VerifiedPhone)
+    return primary.alias_of(VerifiedPhone)
 
 
 @receiver(post_delete, sender=VerifiedPhone, dispatch_uid="phone_verify_django.phones")
+@primary.reads()
 def _pass_on_roles(instance: VerifiedPhone, origin: Any, using: str, **_: object) -> None:
     """End the sessions of a user who loses a number, and pass on the roles of the row.
 

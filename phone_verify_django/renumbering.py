@@ -46,7 +46,7 @@ class Column:
             if not batch:
                 return
             for key, value in batch:
-                # A field of django-phonenumber-field has values of a class of its own.
+                # A field of django-phonenumber-field has its own class of values.
                 self._renumber_row(key, str(getattr(value, "as_e164", value)), dry_run=dry_run)
             last, read = batch[-1][0], read + len(batch)
             yield read
@@ -62,7 +62,7 @@ class Column:
 
 
 def columns() -> list[Column]:
-    """Return every column of ours with numbers, and the user's own field."""
+    """Return all our columns with numbers, and the user's own field."""
     found = [Column("verified numbers", _verified(), "phone", _is_unverified, _move_verified)]
     name = app_settings.account_settings().phone_field_name()
     if name is not None:

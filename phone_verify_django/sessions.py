@@ -13,7 +13,7 @@ from typing import Any
 
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.db import IntegrityError, models, router, transaction
+from django.db import IntegrityError, models, transaction
 from django.http import HttpRequest
 
 from phone_verify import PhoneNumber
@@ -21,6 +21,7 @@ from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.http.session_notes import Notes
 from phone_verify.web.messages import Messages
 
+from . import primary
 from .models import SessionGeneration
 from .site import current_site
 
@@ -46,7 +47,8 @@ def described(
 ) -> ApiRequest:
     """Return the call with the signed-in user and the notes of the session."""
     kept = notes(request)
-    call = replace(call, has_session=not request.session.is_empty(), started=kept.started)
+    has_session = not request.session.is_empty()
+    call = replace(call, has_session=has_session, started=kept.started, not_entered=kept.not_entered)
     if user is None:
         return call
     held = tags(user.numbers)
@@ -60,13 +62,17 @@ def described(
     )
 
 
+@primary.reads()
 def user_of(request: HttpRequest) -> AbstractBaseUser | None:
     """Return the signed-in user; None in a session that was ended.
 
     The rule of our pages, API, decorators, mixins and template tags, with or without `PhoneSessionMiddleware`.
+    A user who was read from a replica is read again: that user may be inactive by now.
     """
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or is_over(request, user):
+        return None
+    if not (primary.refresh(user) and getattr(user, "is_active", True)):
         return None
     found: AbstractBaseUser = user
     return found
@@ -74,8 +80,7 @@ def user_of(request: HttpRequest) -> AbstractBaseUser | None:
 
 def generation_of(user_id: Any) -> int:
     """Return how often all sessions of this user were ended."""
-    rows = SessionGeneration.objects.using(_database())
-    return rows.filter(pk=user_id).values_list("generation", flat=True).first() or 0
+    return SessionGeneration.objects.filter(pk=user_id).values_list("generation", flat=True).first() or 0
 
 
 def end_all(user_id: Any) -> None:
@@ -83,11 +88,11 @@ def end_all(user_id: Any) -> None:
 
     Part of the caller's transaction, so that sessions end together with the change that ends them.
     """
-    rows = SessionGeneration.objects.using(_database()).filter(pk=user_id)
+    rows = SessionGeneration.objects.filter(pk=user_id)
     if not rows.update(generation=models.F("generation") + 1):
         try:
-            with transaction.atomic(using=_database()):
-                SessionGeneration.objects.using(_database()).create(user_id=user_id, generation=1)
+            with transaction.atomic(using=primary.alias_of(SessionGeneration)):
+                SessionGeneration.objects.create(user_id=user_id, generation=1)
         except IntegrityError:  # another request was first
             rows.update(generation=models.F("generation") + 1)
 
@@ -114,8 +119,3 @@ def end_others(request: HttpRequest) -> None:
 def is_over(request: HttpRequest, user: AbstractBaseUser) -> bool:
     """Return whether this session of this user was ended."""
     return notes(request).generation != generation_of(user.pk)
-
-
-def _database() -> str:
-    # Not a replica: an ended session must not continue until the replica has caught up.
-    return router.db_for_write(SessionGeneration)

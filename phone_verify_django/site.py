@@ -6,17 +6,21 @@ import logging
 import os
 import threading
 from asyncio import to_thread
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
 from asgiref.sync import SyncToAsync, sync_to_async
-from django.core.exceptions import ImproperlyConfigured
+from django.conf import settings
+from django.conf.urls.i18n import is_language_prefix_patterns_used
+from django.core.exceptions import DisallowedHost, ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db import close_old_connections, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import get_supported_language_variant, override
 
 from phone_verify.config.site import SiteConfig
 from phone_verify.errors import ConfigurationError
@@ -24,7 +28,9 @@ from phone_verify.http.site import Site
 
 from . import app_settings, signals
 from .app_settings import DEFAULT_STORE, REBUILD_ON
-from .store import OrmStore
+from .models import VerificationRow
+from .primary import alias_of
+from .store import OrmStore, in_worker
 
 log = logging.getLogger("phone_verify")
 
@@ -48,6 +54,17 @@ def current_site() -> Site:
         if _site is None:
             _site = _built()
         return _site
+
+
+def site_of(request: HttpRequest) -> Site:
+    """Return the configured site under the host of this request, which its messages then name."""
+    site = current_site()
+    if not site.others:
+        return site
+    try:
+        return site.at(request.get_host())
+    except DisallowedHost:  # Django answers it where it matters
+        return site
 
 
 def validate() -> None:
@@ -87,13 +104,43 @@ def can_await() -> bool:
 
 def webhook_path(driver: str, secret: str) -> str:
     """Return the path of a webhook. Raises `ConfigurationError` if our URLs are not included."""
+    return api_path(f"webhooks/{driver}/{secret}")
+
+
+def api_path(path: str) -> str:
+    """Return the address of a path of the API: the one without a language, if the site has included `api_urls`.
+
+    Within `i18n_patterns` it is the address in the site's own language, whichever is active now.
+    """
+    with override(_language_of_addresses()):
+        for name in ("phone_verify_api:api", "phone_verify:api"):
+            try:
+                return reverse(name, kwargs={"path": path})
+            except NoReverseMatch:
+                continue
+    raise ConfigurationError(
+        "the site's URLs do not include ours: add path('phone/', include('phone_verify_django.urls')) in your "
+        "root URLconf, outside of other namespaces"
+    )
+
+
+def api_mount() -> str | None:
+    """Return the path under which the site has included `api_urls`, or None."""
     try:
-        return reverse("phone_verify:api", kwargs={"path": f"webhooks/{driver}/{secret}"})
+        return reverse("phone_verify_api:api", kwargs={"path": "v1"}).removesuffix("v1")
     except NoReverseMatch:
-        raise ConfigurationError(
-            "the site's URLs do not include ours: add path('phone/', include('phone_verify_django.urls')) in your "
-            "root URLconf, outside of other namespaces"
-        ) from None
+        return None
+
+
+def _language_of_addresses() -> str:
+    """Return the language whose prefix LocaleMiddleware serves: LANGUAGE_CODE itself may not be in LANGUAGES."""
+    used, prefixed = is_language_prefix_patterns_used(settings.ROOT_URLCONF)
+    if not (used and prefixed and any(name.endswith(".LocaleMiddleware") for name in settings.MIDDLEWARE)):
+        return settings.LANGUAGE_CODE
+    try:
+        return get_supported_language_variant(settings.LANGUAGE_CODE)
+    except LookupError:
+        return settings.LANGUAGE_CODE
 
 
 def forget(*, setting: str = "PHONE_VERIFY", **_: object) -> None:
@@ -124,28 +171,55 @@ def _framework_keys() -> list[str]:
 async def _in_thread(step: Callable[[], T]) -> T:
     """Run a step of the store in a thread, and return its result.
 
-    Not in the thread that Django gives to each request: five hundred requests that wait for a provider
-    would hold five hundred database connections. A few threads serve all of them, and keep their
-    connections for CONN_MAX_AGE.
+    In the thread of the request if that has a connection: the site may have set a schema or a role on
+    it. Otherwise in one of a few worker threads, which keep their connections for CONN_MAX_AGE: five
+    hundred requests that wait for a provider would hold five hundred connections.
     """
     if SyncToAsync.thread_sensitive_context.get(None) is None:
         # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
-    return await to_thread(_in_request_cycle, step)
+    results = await sync_to_async(_if_connected)(step)
+    return results[0] if results else await to_thread(_in_request_cycle, step)
+
+
+def _if_connected(step: Callable[[], T]) -> Sequence[T]:
+    """Run the step if this thread has a connection, and return its result; otherwise nothing."""
+    if all(connection.connection is None for connection in connections.all(initialized_only=True)):
+        return ()
+    return (step(),)
 
 
 def _in_request_cycle(step: Callable[[], T]) -> T:
     close_old_connections()
     try:
-        return step()
+        with in_worker():
+            return step()
     finally:
         close_old_connections()
 
 
+def orm_alias() -> str | None:
+    """Return the alias of the database that holds Django's own store; None for another store.
+
+    `orm:` follows the site's routers. Raises `ImproperlyConfigured` for invalid settings.
+    """
+    store = app_settings.read().store or DEFAULT_STORE
+    return _alias_in(store) if store.partition(":")[0] == "orm" else None
+
+
+def _alias_in(url: str) -> str:
+    return url.partition(":")[2] or alias_of(VerificationRow)
+
+
 def _open_orm(url: str) -> Any:
-    alias = url.partition(":")[2] or "default"
+    alias = _alias_in(url)
     if alias not in connections:
         raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
+    if connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
+            "another database; set orm:alias, or return its alias in the router's db_for_write"
+        )
     setup = app_settings.account_settings().connection_setup
     return OrmStore(using=alias, connection_setup=None if setup is None else _set_up_connection)
 

@@ -18,7 +18,7 @@ from .site import current_site
 
 log = logging.getLogger("phone_verify")
 
-TEMPLATE = "admin/phone_verify/unlock.html"
+TEMPLATE = "admin/phone_verify_django/unlock.html"
 
 
 class _Number(forms.Form):

@@ -16,7 +16,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from . import app_settings, calls
+from . import app_settings, calls, primary
 
 #: Raised when Django parses a form that is malformed, or has more than its own limits allow.
 _UNREADABLE = (BadRequest, RequestDataTooBig, TooManyFieldsSent, UnreadablePostError)
@@ -26,7 +26,11 @@ ViewFunction = TypeVar("ViewFunction", bound=Callable[..., Any])
 
 
 def outside_transactions(view: ViewFunction) -> ViewFunction:
-    """Exempt the view from ATOMIC_REQUESTS, so that an error cannot roll back an attempt or a redemption."""
+    """Exempt the view from ATOMIC_REQUESTS, so that an error cannot roll back an attempt or a redemption.
+
+    It reads what it decides by from the database that is written.
+    """
+    view = primary.reading(view)
     for alias in connections:
         view = transaction.non_atomic_requests(using=alias)(view)
     return view

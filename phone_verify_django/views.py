@@ -28,8 +28,8 @@ from phone_verify.web.assets import BRAND_STYLE, site_asset
 from phone_verify.web.forms import FORM_LIMIT, incomplete_form, refused_form, wrong_method
 from phone_verify.web.messages import Message, PageName
 
-from . import accounts, actions, app_settings, calls, forms, sessions
-from .site import current_site
+from . import accounts, actions, app_settings, calls, forms, last_number, sessions
+from .site import api_mount, current_site, site_of
 from .view_rules import page_rules
 
 
@@ -61,8 +61,8 @@ class PageView(View):
 
     @cached_property
     def site(self) -> Site:
-        """The site configured in the settings."""
-        return current_site()
+        """The site configured in the settings, under the host of this request."""
+        return site_of(self.request)
 
     @cached_property
     def call(self) -> ApiRequest:
@@ -82,7 +82,7 @@ class PageView(View):
 
     @property
     def onward(self) -> str:
-        """The page of the site for a visitor who is signed in and requested no other page."""
+        """The page of the site for a signed-in visitor who requested no other page."""
         return resolve_url(self.success_url) if self.success_url else app_settings.after_login()
 
     @property
@@ -129,7 +129,7 @@ class PageView(View):
         )
 
     def signs_in_again(self, form: Mapping[str, str]) -> bool:
-        """Return whether a visitor who is signed in is here to sign in again: `verify/` sends users for this."""
+        """Return whether a signed-in visitor is here to sign in again: `verify/` sends users for this."""
         return form.get("next", "").partition("?")[0] == self.urls["verify"]
 
     def get_success_url(self) -> str:
@@ -166,7 +166,7 @@ class PageView(View):
         context = self.get_context_data(page=page, form=form, **context)
         response = render(self.request, self.get_template_name(page), context, status=page.status)
         self.note_started(page)
-        calls.finish(self.request, response, self.site, self.urls["mount"], page.headers, page.cookie)
+        calls.finish(self.request, response, self.site, page.headers, page.cookie)
         return response
 
     def get_template_name(self, page: flow.Page) -> str:
@@ -176,7 +176,8 @@ class PageView(View):
     def note_started(self, result: flow.Page | flow.Redirect) -> None:
         """Record the verification that this result has started, in the session."""
         if result.started is not None:
-            sessions.notes(self.request).keep_started(result.started)
+            not_entered = result.not_entered if isinstance(result, flow.Redirect) else None
+            sessions.notes(self.request).keep_started(result.started, not_entered)
 
     @property
     def next_after_steps(self) -> str:
@@ -193,11 +194,11 @@ class PageView(View):
         Of the verifications in the cookie only the one that was used is left.
         """
         response = HttpResponseRedirect(self.get_success_url())
-        trusted = device_cookie(self.site, self.call, redeemed)
+        trusted = device_cookie(self.site, self.call, redeemed, last_number.id_for_device(self.request))
         if self.call.cookie:
             left = only_pair(self.call.cookie, redeemed.verification_id)
-            calls.finish(self.request, response, self.site, self.urls["mount"], cookie=left)
-        calls.remember(self.request, response, self.site, self.urls["mount"], trusted)
+            calls.finish(self.request, response, self.site, cookie=left)
+        calls.remember(self.request, response, self.site, trusted)
         return response
 
     def to_response(self, result: flow.Page | flow.Redirect, form: forms.PageForm | None = None) -> HttpResponse:
@@ -208,7 +209,8 @@ class PageView(View):
         self.note_started(result)
         if result.message is not None:
             self.keep_message(result.message, form)
-        calls.finish(self.request, response, self.site, self.urls["mount"], cookie=result.cookie)
+        calls.finish(self.request, response, self.site, cookie=result.cookie)
+        calls.remember(self.request, response, self.site, result.device_cookie)
         return response
 
     def keep_message(self, message: Message, form: Form | None = None) -> None:
@@ -272,21 +274,25 @@ class LoginView(PageView):
 
     @property
     def again(self) -> bool:
-        """Whether a visitor who is signed in is here to sign in again."""
+        """Whether a signed-in visitor is here to sign in again."""
         return self.signs_in_again({"next": self.next})
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Render the form, or for a visitor who is signed in, that there is nothing to do."""
+        """Render the form, or for a signed-in visitor, that there is nothing to do."""
         message = self.take_message()
-        page = flow.show_login(self.site, self.user_call, self.next, message, again=self.again)
+        page = flow.show_login(
+            self.site, self.user_call, self.next, message, again=self.again, numbers_of=last_number.numbers_of
+        )
         return self.render_page(page, self.restored_form(message, page))
 
     def post(self, request: HttpRequest) -> HttpResponse:
-        """Start a verification and redirect to the code page."""
-        form = self.get_form(data=request.POST)
+        """Start a verification and redirect to the code page, or remove the last number from this device."""
+        fieldless = "continue" in request.POST or "forget" in request.POST
+        form = None if fieldless else self.get_form(data=request.POST)
         if form is not None and not form.is_valid():
             return self.form_invalid(form)
-        return self.to_response(flow.submit_login(self.site, self.user_call, self.form_data(form)), form)
+        data, numbers_of = self.form_data(form), last_number.numbers_of
+        return self.to_response(flow.submit_login(self.site, self.user_call, data, numbers_of=numbers_of), form)
 
 
 class CodeView(PageView):
@@ -367,7 +373,7 @@ class _PageReplies:
         response = HttpResponseRedirect(to)
         if to.partition("?")[0] == view.urls["login"]:
             view.keep_message(flow.signed_out(view.call))
-        calls.finish(view.request, response, view.site, view.urls["mount"], cookie="" if view.call.cookie else None)
+        calls.finish(view.request, response, view.site, cookie="" if view.call.cookie else None)
         return response
 
 
@@ -455,7 +461,7 @@ def page_urls(mount: str, onward: str) -> Mapping[str, str]:
     """Return the addresses that the templates use."""
     files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
     return {
-        "mount": mount,
+        "api": api_mount() or mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
         "sign_in": app_settings.sign_in_url(),
         "onward": onward,

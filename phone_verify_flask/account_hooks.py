@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,9 @@ class AccountHooks:
     phone_for_user: Callable[[Any], object] = lambda user: getattr(user, "phone", None)
     set_phone: Callable[[Any, Any], object] | None = None
     may_change_without_old: Callable[[Any, Redeemed], object] | None = None
+    users_with_phones: Callable[[Any], Iterable[Any]] | None = None
+    users_by_number: Callable[[Sequence[str]], Iterable[Any]] | None = None
+    adopt_phone: Callable[[Any, PhoneNumber], object] | None = None
 
     def require(self) -> Callable[..., Any]:
         """Return the `user_for_phone` callback; raise `ConfigurationError` where sign-in is not set up."""

@@ -1,48 +1,31 @@
-"""The pages and the API under the mount.
-
-Two blueprints share one prefix: the pages always require Flask-WTF's CSRF token, the API never does (it checks the
-origin of requests from browsers, and the verification's secret from clients without cookies).
-"""
+"""The pages under the mount, which always require Flask-WTF's CSRF token, and the mounting of pages and API."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from io import BytesIO
-from typing import Generic, TypeVar, cast
+from typing import cast
 from urllib.parse import urlsplit
 
 import flask_login
 from flask import Blueprint, Flask, Response, current_app, redirect, render_template, request, session, url_for
-from flask.blueprints import BlueprintSetupState
-from flask_wtf.csrf import CSRFError, CSRFProtect, generate_csrf, validate_csrf
+from flask_wtf.csrf import CSRFError, generate_csrf, validate_csrf
 from markupsafe import Markup
-from werkzeug.exceptions import InternalServerError, MethodNotAllowed, RequestEntityTooLarge, ServiceUnavailable
+from werkzeug.exceptions import MethodNotAllowed, RequestEntityTooLarge, ServiceUnavailable
 
 from phone_verify.api import (
     ApiRequest,
-    ApiResponse,
     AskSite,
     SessionUser,
     SetPhone,
     SignIn,
-    SignOut,
-    body_limit,
     device_cookie,
-    handle,
-    invalid_proof,
-    login_refused,
-    needs_user,
-    phone_conflict,
-    phone_updated,
-    session_created,
-    signed_out,
 )
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import only_pair
 from phone_verify.http.page_headers import page_headers
-from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
 from phone_verify.web.assets import BRAND_STYLE, site_asset
@@ -50,17 +33,17 @@ from phone_verify.web.forms import FORM_LIMIT, form_too_large, incomplete_form, 
 from phone_verify.web.messages import PageName
 
 from . import sessions
-from .api_paths import RestConverter
-from .calls import BrokenBodyError, keep, make_response, read_body, read_call, remember
-from .login import set_phone, sign_in, sign_out
-from .recent import messages, note_check, note_sign_in, notes, with_session_data
-from .rights import StaffPhoneError
+from .api_blueprint import api
+from .calls import BrokenBodyError, keep, read_body, read_call, remember
+from .last_number import numbers_of
+from .login import sign_out
+from .recent import messages, notes, with_session_data
+from .replies import Replies, complete
 from .state import AppState, current_state
 
 log = logging.getLogger("phone_verify")
 
 pages = Blueprint("phone_verify", __name__, template_folder="templates")
-api = Blueprint("phone_verify_api", __name__)
 
 _TEMPLATES: dict[type, str] = {
     flow.LoginPage: "login",
@@ -72,9 +55,6 @@ _SAFE_METHODS = ["GET", "HEAD", "OPTIONS"]
 #: The pages answer the methods that they do not have, too: Flask's own 405 has no page.
 _ALL_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _STYLE, _SCRIPT = "phone_verify.css", "phone_verify.js"
-_SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
-
-_Reply = TypeVar("_Reply")
 
 
 def register(app: Flask, prefix: str, subdomain: str | None) -> None:
@@ -83,125 +63,21 @@ def register(app: Flask, prefix: str, subdomain: str | None) -> None:
         app.register_blueprint(part, url_prefix=prefix or None, subdomain=subdomain)
 
 
-# Completing what the core has decided
-
-
-@dataclass(frozen=True, slots=True)
-class _Replies(Generic[_Reply]):
-    """The replies in which the API and the pages differ."""
-
-    login_refused: Callable[[], _Reply]
-    session_created: Callable[[Redeemed, SessionUser, bool], _Reply]
-    phone_refused: Callable[[], _Reply]
-    phone_conflict: Callable[[], _Reply]
-    phone_updated: Callable[[SessionUser], _Reply]
-
-
-def _complete(
-    here: AppState, call: ApiRequest, action: SignIn | SetPhone, replies: _Replies[_Reply], *, remember: bool = False
-) -> _Reply:
-    """Sign in or assign the number, record the check in the session, and return the reply."""
-    redeemed = action.redeemed
-    if isinstance(action, SignIn):
-        login = sign_in(here.site, here.accounts, redeemed, remember=remember)
-        if login is None:
-            return replies.login_refused()
-        note_sign_in(redeemed.phone, redeemed.verification_id)
-        return replies.session_created(redeemed, *login)
-    try:
-        user = set_phone(here.site, here.accounts, redeemed, call.texts)
-    except StaffPhoneError:
-        return replies.phone_refused()
-    if user is None:
-        return replies.phone_conflict()
-    note_check(redeemed.phone)
-    return replies.phone_updated(user)
-
-
-# The API
-
-
-@api.record
-def _add_rule(state: BlueprintSetupState) -> None:
-    # `add_url_rule` sets methods: Flask would then respond to others with a page, and to OPTIONS by itself.
-    endpoint, rules = f"{api.name}.answer", state.app.url_map
-    rules.converters["phone_verify_rest"] = RestConverter
-    bare = f"{state.url_prefix or ''}/<any(v1, webhooks):part>"
-    for path in (bare, f"{bare}/<phone_verify_rest:rest>"):
-        rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
-    state.app.view_functions[endpoint] = _handle
-
-
-def _handle(part: str, rest: str | None = None) -> Response:
-    here, path = current_state(), part if rest is None else f"{part}/{rest}"
-    try:
-        body = read_body(body_limit(path))
-    except BrokenBodyError:
-        return make_response(invalid("The request body was incomplete."), here)
-    if path == _SIGN_IN_PATH and request.method == "POST":
-        here.accounts.require()  # before the proof is consumed
-    call = read_call(path, body=body)
-    if needs_user(path, call.method, has_session=bool(session)):
-        call = with_session_data(call)
-        if call.user is not None and path == _PHONE_PATH:
-            here.accounts.require_set_phone()
-    result = handle(here.site, call)
-    while isinstance(result, AskSite):  # at most once: `without_old` is then set
-        allowed = here.accounts.allows_change_without_old(result.redeemed)
-        result = handle(here.site, replace(call, without_old=allowed))
-    if isinstance(result, SignOut):
-        sign_out()
-        result = signed_out(call)
-    elif isinstance(result, SignIn | SetPhone):
-        result = _complete(here, call, result, _api_replies(here, call))
-    notes().keep_started(result.started)
-    return make_response(result, here)
-
-
-def _api_replies(here: AppState, call: ApiRequest) -> _Replies[ApiResponse]:
-    return _Replies(
-        login_refused=lambda: login_refused(call),
-        session_created=lambda redeemed, user, created: session_created(
-            here.site, call, redeemed, user, created=created
-        ),
-        phone_refused=invalid_proof,
-        phone_conflict=phone_conflict,
-        phone_updated=phone_updated,
-    )
-
-
-@api.url_value_preprocessor
-def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
-    # Preprocessors run before any `before_request` function, so the order of the extensions does not matter.
-    protection = current_app.extensions.get("csrf")
-    if isinstance(protection, CSRFProtect):
-        protection.exempt(api)
-
-
-@api.errorhandler(ServiceUnavailable)
-@api.errorhandler(StoreError)
-def _api_unavailable(error: Exception) -> Response:
-    if isinstance(error, StoreError):
-        log.error("the store did not answer: %s", error)
-    return make_response(unavailable(), current_state())
-
-
-@api.errorhandler(InternalServerError)
-def _api_error(error: InternalServerError) -> Response:
-    # Flask has already logged the exception of the site's callback.
-    return make_response(problem(500, "internal_error", "Something went wrong on our side."), current_state())
-
-
 # The pages
 
 
 @pages.before_request
 def _check_token() -> None:
-    if request.method == "POST":
+    if request.method == "POST" and not _is_off_for_tests():
         try:
             validate_csrf(request.form.get(_token_name()))
         except ValueError as error:
             raise CSRFError(str(error)) from None
+
+
+def _is_off_for_tests() -> bool:
+    # Flask-WTF's switch, obeyed in tests only: a production site's pages must not lose their protection by it.
+    return current_app.testing and not current_app.config.get("WTF_CSRF_ENABLED", True)
 
 
 class _RefusedFormError(Exception):
@@ -322,13 +198,13 @@ def login() -> Response:
     here.accounts.require()
     call = with_session_data(read_call("login/"))
     if request.method == "POST":
-        return _respond(flow.submit_login(here.site, call, _form(here)), here)
-    page = flow.show_login(here.site, call, _next(here), messages().take("login"), again=_signs_in_again(here))
-    return _respond(page, here)
+        return _respond(flow.submit_login(here.site, call, _form(here), numbers_of=numbers_of), here)
+    said, again = messages().take("login"), _signs_in_again(here)
+    return _respond(flow.show_login(here.site, call, _next(here), said, again=again, numbers_of=numbers_of), here)
 
 
 def _signs_in_again(here: AppState) -> bool:
-    """Return whether a user who is signed in is here to sign in again.
+    """Return whether a signed-in user is here to sign in again.
 
     Our page `verify` sends users for this, and so does Flask-Login's `fresh_login_required` if its
     `refresh_view` is this page.
@@ -358,20 +234,20 @@ def code() -> Response:
         fields = {"called": "1", "next": next, "verification": result.redeemed.verification_id}
         result = flow.submit_code(here.site, replace(call, without_old=True), fields, sets_phone=sets_phone)
     if isinstance(result, SignIn):
-        return _complete(here, call, result, _page_replies(here, call, next), remember=bool(result.remember))
+        return complete(here, call, result, _page_replies(here, call, next), remember=bool(result.remember))
     if isinstance(result, SetPhone):
-        return _complete(here, call, result, _page_replies(here, call, next))
+        return complete(here, call, result, _page_replies(here, call, next))
     return _respond(result, here)
 
 
-def _page_replies(here: AppState, call: ApiRequest, next: str) -> _Replies[Response]:
-    def signed_in_page(redeemed: Redeemed, user: SessionUser, created: bool) -> Response:
+def _page_replies(here: AppState, call: ApiRequest, next: str) -> Replies[Response]:
+    def signed_in_page(redeemed: Redeemed, user: SessionUser, created: bool, lasting: bool) -> Response:
         response = _redirect(next or _root(here))
         keep(response, only_pair(call.cookie, redeemed.verification_id), here)
-        remember(response, device_cookie(here.site, call, redeemed), here)
+        remember(response, device_cookie(here.site, call, redeemed, user.id if lasting else ""), here)
         return response
 
-    return _Replies(
+    return Replies(
         login_refused=lambda: _respond(flow.refused_login(call, next), here),
         session_created=signed_in_page,
         phone_refused=lambda: _respond(flow.refused_phone(call, next), here),
@@ -428,11 +304,13 @@ def _respond(page: flow.Page | flow.Redirect, here: AppState) -> Response:
         response = _redirect(page.address({**_urls(), "onward": _root(here)}))
         if page.message is not None:
             messages().keep(page.message)
+        remember(response, page.device_cookie, here)
+        notes().keep_started(page.started, page.not_entered)
     else:
         response = _render(_TEMPLATES[type(page)], page, here)
         response.status_code = page.status
         response.headers.update(page.headers)
-    notes().keep_started(page.started)
+        notes().keep_started(page.started)
     keep(response, page.cookie, here)
     return response
 
@@ -443,7 +321,7 @@ def _render(name: str, page: flow.Page, here: AppState, *, page_has_form: bool =
         "style": url_for(f"{pages.name}.static", name=_STYLE),
         "script": url_for(f"{pages.name}.static", name=_SCRIPT),
         "brand_style": url_for(f"{pages.name}.static", name=BRAND_STYLE),
-        "mount": here.path,
+        "api": here.path,
         "onward": _root(here),
     }
     context = {

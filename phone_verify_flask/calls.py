@@ -90,16 +90,16 @@ def _cookie_value(cookie: str) -> str:
 
 def _set_cookie(response: Response, here: AppState, cookie: str, value: str) -> None:
     https, same_site = request.is_secure, current_app.config["SESSION_COOKIE_SAMESITE"]
-    arguments = cookie_arguments(here.site, cookie, value, https=https, mount=here.path, same_site=same_site)
+    arguments = cookie_arguments(here.site, cookie, value, https=https, same_site=same_site)
     response.set_cookie(**arguments)
 
 
 def drop_pairs(response: Response, here: AppState) -> None:
     """Delete the verifications in our cookie unless this response sets them."""
     name = cookie_name(COOKIE, https=request.is_secure)
-    if request.path.startswith(f"{here.prefix}/") and not _cookie_value(COOKIE):
-        return  # outside the mount the browser may have the cookie without sending it
-    if not any(header.startswith(f"{name}=") for header in response.headers.getlist("Set-Cookie")):
+    if _cookie_value(COOKIE) and not any(
+        header.startswith(f"{name}=") for header in response.headers.getlist("Set-Cookie")
+    ):
         keep(response, "", here)
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 import click
-from flask import current_app
+from flask import Flask, current_app
 from flask.cli import AppGroup, ScriptInfo
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
+from phone_verify.adoption.duplicates import Duplicates
+from phone_verify.adoption.report import Report, written_to
 from phone_verify.cli import site_loader
 from phone_verify.cli.commands.config import config
 from phone_verify.cli.commands.doctor import doctor
 from phone_verify.cli.commands.schema import schema
 from phone_verify.cli.commands.send import send
+from phone_verify.cli.progress import progress
 from phone_verify.doctor import Finding, Level
 from phone_verify.errors import ConfigurationError
 
-from . import conf, renumbering
+from . import adoption, conf, renumbering
 from .state import current_state
 
 _BATCH = 1000
@@ -25,21 +31,38 @@ commands = AppGroup("phone-verify", help="Verification of phone numbers.")
 
 def load(target: str) -> site_loader.SiteTarget:
     """Return the site of this application, for `phone-verify --flask`. `target` is written as in FLASK_APP."""
-    refusal = ""
+    refusal, app = "", None
     with conf.collect_configs() as seen:
         try:
-            ScriptInfo(app_import_path=target).load_app()
+            app = ScriptInfo(app_import_path=target).load_app()
         except ConfigurationError as error:
             refusal = str(error)
     if seen:
-        return site_loader.SiteTarget(seen[-1])
+        return site_loader.SiteTarget(seen[-1], users=lambda: _findings_of_users(app))
     if refusal:
         return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal, id="PV105")])
     raise click.ClickException(f"{target} has no phone_verify: write PhoneVerify(app) where you create the application")
 
 
 def _site() -> site_loader.SiteTarget:
-    return site_loader.SiteTarget(current_state().given)
+    app = current_app._get_current_object()  # type: ignore[attr-defined]
+    return site_loader.SiteTarget(current_state().given, users=lambda: _findings_of_users(app))
+
+
+def _findings_of_users(app: Flask | None) -> Sequence[Finding]:
+    """Return a warning if the first users have numbers in another spelling than E.164."""
+    if app is None:
+        return []
+    with app.app_context():
+        accounts = current_state().accounts
+        if accounts.users_with_phones is None:
+            return []
+        page = next(adoption.entries(accounts, adoption.site_regions()), [])
+    if all(entry.is_e164 for entry in page):
+        return []
+    says = "Users have a number that is not stored in E.164, so user_for_phone does not find them by it."
+    advice = "Run flask phone-verify adopt --trust; see docs/flask.md, You already have users with numbers."
+    return [Finding(Level.WARNING, "", says, advice, id="PV811")]
 
 
 for _name, _command in (("doctor", doctor), ("config", config), ("test", send)):
@@ -64,6 +87,48 @@ def init_db() -> None:
     else:
         here.database.create_tables()
         click.echo("The tables are made.")
+
+
+@commands.command()
+@click.option("--region", help="Region of national numbers, like IR. Default: the setting REGION.")
+@click.option("--trust", is_flag=True, help="Store the numbers in E.164, by which their users sign in.")
+@click.option("--dry-run", is_flag=True, help="Change nothing, also with --trust.")
+@click.option("--report", metavar="FILE", help="Write the numbers that need a decision as CSV. It contains full "
+              "numbers: only you can read the file (mode 0600). - is standard output. Without it the terminal shows "
+              "some of them, masked.")  # fmt: skip
+def adopt(region: str | None, trust: bool, dry_run: bool, report: str | None) -> None:
+    """Adopt the numbers that your users have in another spelling than E.164.
+
+    Reads users by @phone_verify.users_with_phones. Without --trust it only reports. With --trust
+    every number that is one user's alone is stored in E.164 by @phone_verify.adopt_phone. Numbers
+    of several users and unreadable ones are reported and stay as they are. It can be run again, and
+    while the site is running.
+    """
+    accounts, trusts = current_state().accounts, trust and not dry_run
+    duplicates = Duplicates()
+    try:
+        if trusts and accounts.adopt_phone is None:
+            raise ConfigurationError(adoption.MISSING_ADOPT)
+        regions = adoption.site_regions(region)
+        with progress("Reading numbers", None) as advance:
+            for page in adoption.entries(accounts, regions):
+                duplicates.add(entry.phone for entry in page if entry.phone)
+                advance(len(page))
+        with written_to(report) as file, progress("Adopting" if trusts else "Checking", None) as advance:
+            found = Report(file)
+            for page in adoption.entries(accounts, regions):
+                for entry in page:
+                    act = partial(adoption.adopt, accounts) if trusts else adoption.decide
+                    found.add(act(entry, duplicates), entry.user.get_id(), entry.text, entry.phone)
+                advance(len(page))
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"--report: {error.strerror}") from None
+    finally:
+        duplicates.close()
+    for line in found.summary(trusts=trusts):
+        click.echo(line, err=report == "-")
 
 
 @commands.command()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from flask import Flask
 from werkzeug.local import LocalProxy
 
+from phone_verify import PhoneNumber
 from phone_verify.errors import ConfigurationError
 from phone_verify.verifier.blocking import Verifier
 
@@ -21,6 +22,9 @@ from .template_helpers import template_context
 _UserForPhone = TypeVar("_UserForPhone", bound=Callable[..., Any])
 _SetPhone = TypeVar("_SetPhone", bound=Callable[[Any, Any], object])
 _WithoutOld = TypeVar("_WithoutOld", bound=Callable[[Any, Any], object])
+_UsersAfter = TypeVar("_UsersAfter", bound=Callable[[Any], Iterable[Any]])
+_AdoptPhone = TypeVar("_AdoptPhone", bound=Callable[[Any, PhoneNumber], object])
+_UsersByNumber = TypeVar("_UsersByNumber", bound=Callable[[Sequence[str]], Iterable[Any]])
 _PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
 
 #: The verifier of the current application.
@@ -116,6 +120,33 @@ class PhoneVerify:
         Call it where your code removes a number from a user. Changes through this library do it automatically.
         """
         sessions.end_others(user)
+
+    def users_with_phones(self, users_after: _UsersAfter) -> _UsersAfter:
+        """Register the function that returns the next users who have a number, in any spelling.
+
+        It receives the last user it returned, or None at first; it returns some hundred users in a fixed order, and
+        none at the end. `flask phone-verify adopt` and the doctor call it.
+        """
+        self._accounts.users_with_phones = users_after
+        return users_after
+
+    def adopt_phone(self, adopt: _AdoptPhone) -> _AdoptPhone:
+        """Register the function that stores a number that the site trusts: it receives user and `PhoneNumber`.
+
+        It returns False if the number belongs to another user, else True. `flask phone-verify adopt --trust` calls it
+        for users whose number is not stored in E.164.
+        """
+        self._accounts.adopt_phone = adopt
+        return adopt
+
+    def users_by_number(self, find: _UsersByNumber) -> _UsersByNumber:
+        """Register the function that returns the users whose stored number is one of the texts it receives.
+
+        The texts are the usual spellings of one number. If none of these users has it in E.164, `user_for_phone` is
+        not called and the sign-in is refused, since it would create a second account.
+        """
+        self._accounts.users_by_number = find
+        return find
 
     def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:
         """Register the function that returns a user's number in E.164, or None. Default: the attribute `phone`."""

@@ -15,7 +15,7 @@ from phone_verify.http.notices import notify_old_number
 from phone_verify.i18n.texts import Texts
 from phone_verify.model import Redeemed
 
-from . import rights, sessions
+from . import adoption, rights, sessions
 from .account_hooks import AccountHooks
 from .signals import send_phone_changed, send_phone_verified
 
@@ -45,9 +45,13 @@ def sign_in(
     another user.
     """
     number = sessions.NumberWatch(redeemed.phone)
+    if adoption.would_duplicate(accounts, redeemed.phone):
+        return None
     user, created = accounts.find_or_make(redeemed)
     if user is None or not user.is_active:
         return None
+    if created:
+        adoption.report_duplicates(accounts, user, redeemed.phone)
     generation = sessions.generation_of(user)
     if number.was_dropped():
         return None  # another request removed the number from this user in the meantime

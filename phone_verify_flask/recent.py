@@ -40,7 +40,8 @@ def messages() -> Messages:
 def with_session_data(call: ApiRequest, *, user: bool = True) -> ApiRequest:
     """Return the call with the data of the session, and with the signed-in user unless `user` is false."""
     kept, accounts = notes(), current_state().accounts
-    call = replace(call, has_session=bool(session), started=kept.started)
+    has_session = bool(session)
+    call = replace(call, has_session=has_session, started=kept.started, not_entered=kept.not_entered)
     user_here = current(accounts) if user else None
     if user_here is None:
         return call

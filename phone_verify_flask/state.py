@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from flask import current_app, request
+from flask import current_app, has_request_context, request
 
 from phone_verify.api import Site
 from phone_verify.config.site import SiteConfig
@@ -47,10 +47,12 @@ class AppState:
 
 
 def current_state() -> AppState:
-    """Return the state of PhoneVerify on the current application."""
+    """Return the state of PhoneVerify on the current application, with the site of the request's host."""
     found = current_app.extensions.get(KEY)
     if not isinstance(found, AppState):
         raise RuntimeError(
             "this application has no phone_verify: write PhoneVerify(app) where you create the application"
         )
+    if found.site.others and has_request_context():
+        return replace(found, site=found.site.at(request.environ.get("HTTP_HOST", "")))
     return found

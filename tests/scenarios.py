@@ -682,13 +682,23 @@ def unknown_calls_are_problems(stage: Stage) -> None:
     assert answer.json()["openapi"].startswith("3.1")
 
 
+def health_is_one_word(stage: Stage) -> None:
+    """200 without a cookie or anything about the site, also for HEAD."""
+    browser = stage.browser()
+    answer = browser.call("GET", "v1/health")
+    assert (answer.status, answer.json()) == (200, {"status": "ok"})
+    assert not answer.cookies
+    assert browser.call("HEAD", "v1/health").status == 200
+    refused(browser.call("POST", "v1/health"), 405, "method_not_allowed")
+
+
 def cookies_are_kept_close(stage: Stage) -> None:
-    """Our cookie is HttpOnly and Lax, of the mount only, and holds the last five."""
+    """Our cookie is HttpOnly and Lax, for the whole host, and holds the last five."""
     browser = stage.browser()
     answers = [browser.call("POST", "v1/verifications", {"phone": stage.phone(), "channel": "sms"}) for _ in range(6)]
     line = answers[-1].cookies["phone_verify"]
     flags = {part.strip().lower() for part in line.split(";")[1:]}
-    assert {"httponly", "samesite=lax", "path=/phone/"} <= flags
+    assert {"httponly", "samesite=lax", "path=/"} <= flags
     assert line.split(";")[0].count("~") == 4
     assert browser.call("GET", f"v1/verifications/{answers[0].json()['id']}").status == 404
     assert browser.call("GET", f"v1/verifications/{answers[1].json()['id']}").status == 200
@@ -703,7 +713,7 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
     entered = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]})
     line = entered.cookies["phone_verify_device"]
     flags = {part.strip().lower() for part in line.split(";")[1:]}
-    assert {"httponly", "samesite=lax", "path=/phone/", "max-age=15552000"} <= flags
+    assert {"httponly", "samesite=lax", "path=/", "max-age=15552000"} <= flags
     assert phone[1:] not in line
     for _ in range(4):
         start(stage.browser(), phone, channel="sms")
@@ -721,6 +731,74 @@ def a_known_browser_has_a_budget_of_its_own(stage: Stage) -> None:
     checked = browser.call("POST", f"{path}/check", {"code": stage.code(phone)}, secret=secret)
     answer = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]}, secret=secret)
     assert answer.json()["created"] is False
+
+
+def device_that_keeps_the_number(stage: Stage, phone: str, remember: str = "1") -> Browser:
+    """A browser that has signed in with this number and out again; the visitor chose to stay signed in there."""
+    browser = stage.browser()
+    path = browser.post_form("/phone/login/", phone=phone, channel="sms").location
+    box = {"remember": remember} if remember else {}
+    answer = browser.post_form(path, code=stage.code(phone), asks_remember="1", **box)
+    assert phone[1:] not in answer.cookies["phone_verify_device"]
+    assert browser.post_form("/phone/logout/").status == 303
+    return browser
+
+
+def offers(browser: Browser, phone: str) -> bool:
+    """Return whether the login page offers to continue with this number."""
+    page = browser.get("/phone/login/").text
+    assert phone[5:-2] not in page
+    return f"+98 ••• {phone[-2:]}" in page
+
+
+def a_device_continues_with_its_last_number(stage: Stage) -> None:
+    """One press sends to the number of the last sign-in, which stays masked; another number can be entered."""
+    phone, other = stage.phone(), stage.phone()
+    browser = device_that_keeps_the_number(stage, phone)
+    assert offers(browser, phone)
+    sent = stage.arrived(phone)
+    answer = browser.post_form("/phone/login/?next=/%3Fhello", **{"continue": "1", "phone": other, "next": "/?hello"})
+    assert answer.location.startswith("/phone/code/")
+    assert (stage.arrived(phone), stage.arrived(other)) == (sent + 1, 0)
+    page = browser.follow(answer).text
+    assert f"••{phone[-2:]}" in page
+    assert phone[5:-2] not in page.replace(" ", "")
+    assert offers(browser, phone), "and the field below it is empty"
+    answer = browser.post_form("/phone/code/", code=stage.code(phone), next="/?hello")
+    assert answer.location == "/?hello"
+    assert phone in browser.get("/").text
+    browser.post_form("/phone/logout/")
+    assert browser.post_form("/phone/login/", phone=other, channel="sms").location.startswith("/phone/code/")
+    assert stage.arrived(other) == 1
+
+
+def a_device_forgets_its_last_number(stage: Stage) -> None:
+    """At the visitor's request, and if the next sign-in there ends with the browser."""
+    phone = stage.phone()
+    browser = device_that_keeps_the_number(stage, phone)
+    page = browser.follow(browser.post_form("/phone/login/", forget="1"))
+    assert "forgotten" in page.text
+    assert not offers(browser, phone)
+    assert browser.post_form("/phone/login/", **{"continue": "1"}).location == "/phone/login/"
+    assert not offers(device_that_keeps_the_number(stage, stage.phone(), remember=""), phone)
+    assert not offers(stage.browser(), phone)
+
+
+def a_number_changed_elsewhere_is_not_offered(stage: Stage) -> None:
+    """Not the old one, whose phone may have a new owner, and not the new one, which never signed in there."""
+    phone, new = stage.phone(), stage.phone()
+    browser, elsewhere = device_that_keeps_the_number(stage, phone), stage.browser()
+    entered = elsewhere.call("POST", "v1/session", {"proof": proven(stage, elsewhere, phone, "login")})
+    assert entered.status == 200
+    change = proven(stage, elsewhere, new, "change_phone")
+    assert elsewhere.call("PUT", "v1/session/phone", {"proof": change}).status == 200
+    sent = stage.arrived(phone), stage.arrived(new)
+    assert not offers(browser, phone)
+    assert not offers(browser, new)
+    answer = browser.post_form("/phone/login/", **{"continue": "1"})
+    assert answer.location == "/phone/login/"
+    assert "Enter your number to continue." in browser.follow(answer).text
+    assert (stage.arrived(phone), stage.arrived(new)) == sent
 
 
 def strangers_wrong_answers_close_no_known_browser_out(stage: Stage) -> None:
@@ -1042,8 +1120,12 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         a_user_ends_other_sessions,
         other_sites_are_refused,
         unknown_calls_are_problems,
+        health_is_one_word,
         cookies_are_kept_close,
         a_known_browser_has_a_budget_of_its_own,
+        a_device_continues_with_its_last_number,
+        a_device_forgets_its_last_number,
+        a_number_changed_elsewhere_is_not_offered,
         strangers_wrong_answers_close_no_known_browser_out,
         pages_sign_in_by_code,
         pages_sign_in_by_call,

@@ -68,7 +68,8 @@ def answer(
     *words: str, without: str | None = None, folder: Path | None = None, typed: str | None = None, **environ: str
 ) -> tuple[int, str]:
     """Return the exit status and output of a command; `without` names a missing package, `typed` is its input."""
-    program = f"import sys; sys.modules[{without!r}] = None\nfrom phone_verify.cli.main import main; main()"
+    missing = f"import sys; sys.modules[{without!r}] = None\n" if without else ""
+    program = f"{missing}from phone_verify.cli.main import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         cwd=folder,
@@ -119,9 +120,28 @@ def test_taken_port_and_foreign_host_are_reported() -> None:
             assert "is in use; choose another one with --port" in said or "loopback" in said
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["drivers"],
+        ["drivers", "ssms"],
+        ["config", "--environment"],
+        ["doctor", "--environment", "--offline"],
+        ["--help"],
+    ],
+    ids=" ".join,
+)
+def test_commands_of_a_base_install_print_plain_text(words: list[str], tmp_path: Path) -> None:
+    """With rich and without it they say the same, but for the width of columns."""
+    styled, plain = (
+        answer(*words, without=package, folder=tmp_path, PHONE_VERIFY_SMS="console://", COLUMNS="300")
+        for package in (None, "rich")
+    )
+    assert "Traceback" not in plain[1]
+    assert (plain[0], plain[1].split()) == (styled[0], styled[1].split())
+
+
 @pytest.mark.parametrize(("package", "words", "extra"), [
-    ("click", ["demo"], "phone-verify[cli]"),
-    ("rich", ["drivers"], "phone-verify[cli]"),
     ("werkzeug", ["sandbox"], "phone-verify[sandbox]"),
     ("werkzeug", ["demo"], "phone-verify[demo]"),
     ("django", ["doctor", "--django", "settings"], "phone-verify[django]"),
@@ -202,7 +222,7 @@ def test_demo_shows_the_admin_to_its_staff(running_demo: tuple[Demo, list[str]])
     staff = Browser(HttpCarrier(demo.site_urls["django"]))
     answer = staff.post_form("/admin/login/", username="staff", password=demo.staff_password, next="/admin/")
     assert (answer.status, answer.location) == (302, "/admin/")
-    assert "/admin/phone_verify/verificationrow/" in staff.get("/admin/").text
+    assert "/admin/phone_verify_django/verificationrow/" in staff.get("/admin/").text
     assert staff.get("/static/admin/css/base.css").status == 200
 
 

@@ -118,6 +118,18 @@ def test_spinner_turns_on_a_terminal_only() -> None:
     assert done.stderr == "Checking the store…\n"
 
 
+def test_progress_is_drawn_on_a_terminal_only() -> None:
+    program = "from phone_verify.cli.progress import progress\nwith progress('Reading', 3) as advance: advance(2)"
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen([sys.executable, "-c", program], stderr=theirs, env={**os.environ, "TERM": "xterm"})
+    child.wait()
+    os.close(theirs)
+    assert "Reading" in os.read(ours, 4096).decode()
+    os.close(ours)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
 def test_locale_without_the_symbols_gets_question_marks() -> None:
     words = [sys.executable, "-m", "phone_verify", "doctor", "--environment", "--offline"]
     done = subprocess.run(words, env=environment(PYTHONIOENCODING="ascii"), capture_output=True, check=False, text=True)

@@ -66,6 +66,16 @@ def test_sound_site_has_no_errors() -> None:
     assert any(each.level is Level.OK and "SMS by amoot" in each.says for each in findings)
 
 
+def test_packages_with_the_same_files_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tmp_path / "phonenumberslite-9.0.1.dist-info"
+    found.mkdir()
+    (found / "METADATA").write_text("Metadata-Version: 2.1\nName: phonenumberslite\nVersion: 9.0.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (finding,) = [each for each in examined() if each.id == "PV901"]
+    assert "phonenumberslite 9.0.1" in finding.says
+    assert "pip uninstall phonenumberslite" in finding.advice
+
+
 @pytest.mark.parametrize(("change", "level", "setting", "words"), [
     ({"sms": None}, Level.ERROR, "", ["No channel is configured", "PHONE_VERIFY_SMS=console://"]),
     ({"sms": "amoot://x"}, Level.ERROR, "SMS", ["credentials", "PHONE_VERIFY_SMS=amoot://TOKEN@default"]),
@@ -77,6 +87,9 @@ def test_sound_site_has_no_errors() -> None:
     ({"flash_call": "ferzz://K@default", "channels": "sms"}, Level.NOTE, "CHANNELS", ["flash_call"]),
     ({"sms": None, "flash_call": "ferzz://K@default"}, Level.WARNING, "FLASH_CALL", ["All channels use short codes",
         "3 attempts and 180 seconds", "10 wrong"]),
+    ({"purposes": "wire:require=sms+inbound_call"}, Level.ERROR, "PURPOSES",
+        ["wire requires inbound_call", "Set PHONE_VERIFY_INBOUND_CALL", "remove inbound_call from wire"]),
+    ({"purposes": "wire:require=sms+pigeon"}, Level.ERROR, "PURPOSES", ["Unknown channel 'pigeon'", "sms, flash_call"]),
     ({"purposes": "gift:length=4"}, Level.NOTE, "PURPOSES", ["Codes of gift have 4 digits", "3 attempts"]),
     ({"code_length": "4"}, Level.WARNING, "CODE_LENGTH", ["All channels use short codes", "CODE_LENGTH=6"]),
     ({"flash_call": "ferzz://K@default"}, Level.NOTE, "FLASH_CALL", ["ferzz", "3 attempts"]),
@@ -106,7 +119,14 @@ def test_sound_site_has_no_errors() -> None:
     ({"sends_per_hour_per_prefix": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_PREFIX", ["no limit", "pumping"]),
     ({"sends_per_hour_total": "0"}, Level.WARNING, "SENDS_PER_HOUR_TOTAL", ["no limit", "bill"]),
     ({"trusted_proxies": None}, Level.NOTE, "TRUSTED_PROXIES", ["proxy", "number of your proxies"]),
-    ({}, Level.NOTE, "TRUSTED_PROXIES", ["number 1 from the right"]),
+    ({}, Level.NOTE, "TRUSTED_PROXIES", ["number 1 from the right in X-Forwarded-For", "can forge"]),
+    ({"trusted_proxies": None, "trusted_networks": "10.0.0.0/8"}, Level.NOTE, "TRUSTED_NETWORKS",
+        ["last one outside these networks in X-Forwarded-For"]),
+    ({"trusted_proxies": None, "trusted_networks": "unix", "client_address_header": "CF-Connecting-IP"}, Level.NOTE,
+        "TRUSTED_NETWORKS", ["only one in cf-connecting-ip"]),
+    ({"trusted_proxies": None, "client_address_header": "CF-Connecting-IP"}, Level.ERROR, "CLIENT_ADDRESS_HEADER",
+        ["Needs PHONE_VERIFY_TRUSTED_NETWORKS", "anyone can send"]),
+    ({"trusted_networks": "0.0.0.0/0"}, Level.ERROR, "TRUSTED_NETWORKS", ["contains every client"]),
     ({}, Level.NOTE, "PUBLIC_URL", ["__Host-", "SECURE_PROXY_SSL_HEADER", "ProxyFix"]),
     ({"ttl": "5"}, Level.ERROR, "TTL", ["30 seconds to 600"]),
     ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["Unknown setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),

@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "spray_guard": set(),
     "sync": set(),
     "phone": {"errors"},
+    "adoption": {"errors", "phone"},
     "purposes": {"errors"},
     "model": {"phone", "purposes", "exchange", "errors"},
     "policy": {"errors", "phone", "exchange", "model", "purposes"},
@@ -74,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }  # fmt: skip
 ADAPTERS_IMPORT = {
-    "api", "config", "errors", "events", "external", "http", "i18n", "model", "sync", "verifier", "web",
+    "adoption", "api", "config", "errors", "events", "external", "http", "i18n", "model", "sync", "verifier", "web",
 }  # fmt: skip
 #: Commands and checks report errors, and run tests.
 COMMANDS_IMPORT = ADAPTERS_IMPORT | {"cli", "doctor", "routing", "transports"}

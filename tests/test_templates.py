@@ -23,8 +23,8 @@ from phone_verify.i18n.languages import ENGLISH
 from phone_verify.i18n.texts import PAGE, example_number, texts_in
 from phone_verify.model import Channel
 from phone_verify.web.assets import asset
-from phone_verify.web.flow import Choice, CodePage, LoginPage, NumberHelp, Page, VerifyPage
-from phone_verify.web.pages import channel_choice
+from phone_verify.web.flow import Choice, CodePage, LoginPage, LogoutPage, NumberHelp, Page, VerifyPage
+from phone_verify.web.pages import LastNumber, channel_choice
 
 ROOT = Path(__file__).parent.parent
 OF_DJANGO = ROOT / "phone_verify_django" / "templates"
@@ -42,7 +42,7 @@ URLS = {name: f"/phone/{name}/" for name in ("login", "code", "verify", "logout"
     "style": "/phone/static/phone_verify.css",
     "script": "/phone/static/phone_verify.js",
     "brand_style": "/phone/static/brand.css",
-    "mount": "/phone/",
+    "api": "/phone/",
     "onward": "/account/",
 }
 NO_BRAND = Brand()
@@ -76,12 +76,15 @@ VERIFY = VerifyPage([SMS, RING], next=NEXT, phone_hint="+98 ••••••�
 INBOUND = replace(
     CODE,
     kind="inbound_call",
+    lead=PAGE["lead_inbound_call"],
     is_call=True,
     code_length=None,
     dial=DIAL,
     dial_help=PAGE["dial_help"],
     dial_spoken="+98 21 0000 0000",
 )
+LEAD, _, LEAD_END = PAGE["lead_flash_call"].partition("{number}")
+FLASH = replace(CODE, kind="flash_call", is_flash_call=True, lead=LEAD.rstrip(), lead_end=LEAD_END)
 OVER = CodePage(
     "over",
     "+98 ••••••••00",
@@ -96,18 +99,33 @@ OVER = CodePage(
 PAGES = {
     "login": ("login.html", LOGIN),
     "login, one way": ("login.html", replace(LOGIN, choices=[SMS], next="")),
-    "login, refused": ("login.html", replace(LOGIN, phone="0912", error="Not a number.", invalid=True)),
+    "login, refused": ("login.html", replace(LOGIN, phone="0912", error=PAGE["invalid_phone"], invalid=True)),
     "login, signed in": ("login.html", replace(LOGIN, state="signed_in", user_hint="+98 ••••••••00")),
     "login, signed in without a number": ("login.html", replace(LOGIN, state="signed_in", next="")),
     "login, signed out": ("login.html", replace(LOGIN, notice=PAGE["signed_out"])),
-    "login, not configured": ("login.html", LoginPage([], error="Not set up.", configured=False, status=503)),
+    "login, last number": ("login.html", replace(LOGIN, last=LastNumber("+98 ••• 00", SMS))),
+    "login, not the last number": (
+        "login.html",
+        replace(
+            LOGIN,
+            last=LastNumber("+98 ••• 00", RING),
+            another=True,
+            phone="0912",
+            error=PAGE["invalid_phone"],
+            invalid=True,
+        ),
+    ),
+    "login, not configured": (
+        "login.html",
+        LoginPage([], error=PAGE["checks_not_set_up"], configured=False, status=503),
+    ),
     "code": ("code.html", CODE),
     "code, wrong": ("code.html", replace(CODE, error="Incorrect code.", invalid=True)),
     "code, sent again": ("code.html", replace(CODE, notice="Code resent.", resend_in=60, resend_text="60 seconds")),
     "code, next channel": ("code.html", replace(CODE, next_channel=RING)),
     "code, held back": ("code.html", replace(CODE, dial=DIAL, dial_spoken="+98 21 0000 0000")),
-    "flash call": ("code.html", replace(CODE, kind="flash_call", code_length=4, caller_hint="+749500")),
-    "flash call, number unknown": ("code.html", replace(CODE, kind="flash_call", code_length=None)),
+    "flash call": ("code.html", replace(FLASH, code_length=4, caller_hint="+7 495 00")),
+    "flash call, number unknown": ("code.html", replace(FLASH, code_length=None)),
     "inbound call": ("code.html", INBOUND),
     "inbound call, code beside": ("code.html", replace(INBOUND, second_kind="code", code_length=6)),
     "inbound call, flash call beside": (
@@ -116,9 +134,14 @@ PAGES = {
     ),
     "code, inbound call beside": (
         "code.html",
-        replace(INBOUND, kind="code", is_call=False, second_kind="inbound_call", code_length=6),
+        replace(INBOUND, kind="code", lead=PAGE["lead_code"], is_call=False, second_kind="inbound_call", code_length=6),
     ),
     "proven": ("code.html", CodePage("proven", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_proven"], next=NEXT)),
+    "one more step": (
+        "code.html",
+        CodePage("more", "+98 ••••••••00", "Example Shop", lead=PAGE["lead_more"], choices=[CALL_US], next=NEXT),
+    ),
+    "inbound call, another phone called": ("code.html", replace(INBOUND, other_caller=True)),
     "over": ("code.html", OVER),
     "over, number in full": ("code.html", replace(OVER, phone="+98 912 000 0000")),
     "over, call": ("code.html", replace(OVER, is_call=True, error=PAGE["expired_call"])),
@@ -155,12 +178,12 @@ PAGES = {
     "verify": ("verify.html", VERIFY),
     "verify, done": ("verify.html", replace(VERIFY, next="", state="verified", notice=PAGE["number_confirmed"])),
     "verify, no number": ("verify.html", replace(VERIFY, phone_hint="", choices=[SMS])),
-    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error="Not a number.", invalid=True)),
+    "verify, refused": ("verify.html", replace(VERIFY, phone="0912", error=PAGE["invalid_phone"], invalid=True)),
     "verify, taken": ("verify.html", replace(VERIFY, error=PAGE["phone_taken"])),
     "verify, signed in long ago": ("verify.html", replace(VERIFY, may_change=False, must_sign_in=True)),
     "verify, must sign in": (
         "verify.html",
-        replace(VERIFY, may_change=False, must_sign_in=True, error="Sign in again."),
+        replace(VERIFY, may_change=False, must_sign_in=True, error=PAGE["sign_in_again"]),
     ),
     "verify, current number first": ("verify.html", replace(VERIFY, may_change=False)),
     "verify, number of this session": (
@@ -177,10 +200,13 @@ PAGES = {
     ),
     "verify, not configured, no number": (
         "verify.html",
-        replace(VERIFY, phone_hint="", choices=[], configured=False, error="Not set up."),
+        replace(VERIFY, phone_hint="", choices=[], configured=False, error=PAGE["checks_not_set_up"]),
     ),
-    "verify, not configured": ("verify.html", replace(VERIFY, choices=[], configured=False, error="Not set up.")),
-    "logout": ("logout.html", {"text": PAGE, "next": NEXT}),
+    "verify, not configured": (
+        "verify.html",
+        replace(VERIFY, choices=[], configured=False, error=PAGE["checks_not_set_up"]),
+    ),
+    "logout": ("logout.html", LogoutPage(next=NEXT)),
     "form refused": ("refused.html", Page(error=PAGE["form_too_large"], status=413)),
 }
 #: Used by several pages.
@@ -192,6 +218,7 @@ PARTS = (
     "method_icon.html",
     "next_channel.html",
     "number.html",
+    "other_caller.html",
     "other_methods.html",
     "remember.html",
 )
@@ -326,6 +353,23 @@ def test_ids_are_unique_and_references_resolve(kind):
     for _, attributes in parts.tags:
         assert set((attributes.get("aria-describedby") or "").split()) <= set(ids)
         assert attributes.get("for", ids[0] if ids else None) in [*ids, None]
+
+
+def test_next_required_method_is_one_press_away() -> None:
+    parts = page_of("one more step")
+    assert PAGE["more_title"] in parts.texts
+    assert [field["value"] for field in parts.find("input", name="channel")] == ["inbound_call"]
+    assert not parts.find("input", name="code")
+
+
+@pytest.mark.parametrize("called", [True, False])
+def test_call_of_another_phone_is_announced_with_the_number_to_call_from(called: bool) -> None:
+    parts = page_of("inbound call, another phone called" if called else "inbound call")
+    [place] = [attributes for _, attributes in parts.tags if "data-pv-other-caller" in attributes]
+    assert ("hidden" in place) is not called
+    assert parts.texts.index(PAGE["other_caller"]) < parts.texts.index(
+        "+98 ••••••••00", parts.texts.index(PAGE["other_caller"])
+    )
 
 
 @pytest.mark.parametrize(("kind", "field"), [("login, refused", "phone"), ("code, wrong", "code")])
@@ -498,7 +542,7 @@ def test_code_field_supports_autofill():
 
 def test_caller_number_is_shown_with_blank_last_digits():
     parts = page_of("flash call")
-    assert "+749500" in parts.texts
+    assert "+7 495 00" in parts.texts
     assert len([a for _, a in parts.tags if "data-pv-place" in a]) == 4
 
 

@@ -329,7 +329,7 @@ def _methods_that_do_not_exist(t: Transcript) -> None:
         ("GET", "v1/verifications"), ("PUT", "v1/verifications"), ("OPTIONS", "v1/verifications"),
         ("HEAD", "v1/verifications"), ("POST", id), ("PATCH", id), ("GET", f"{id}/check"), ("DELETE", f"{id}/resend"),
         ("PATCH", "v1/session"), ("OPTIONS", "v1/session"), ("GET", "v1/session/phone"), ("POST", "v1/session/phone"),
-        ("POST", "v1/openapi.json"), ("TRACE", "v1/session"),
+        ("POST", "v1/openapi.json"), ("DELETE", "v1/health"), ("TRACE", "v1/session"),
     ):  # fmt: skip
         expected = "405" if method == "HEAD" else "405 method_not_allowed"
         visitor.call(expected, method, path)
@@ -339,6 +339,7 @@ def _what_anybody_may_read(t: Transcript) -> None:
     visitor = t.visitor()
     visitor.call("200", "GET", "v1/openapi.json")
     visitor.call("200", "HEAD", "v1/openapi.json")
+    visitor.call("200", "GET", "v1/health")
     visitor.call("401 not_signed_in", "GET", "v1/session")
     visitor.call("401", "HEAD", "v1/session")
     visitor.call("204", "DELETE", "v1/session")

@@ -38,7 +38,7 @@ def profile(request: HttpRequest) -> HttpResponse:
         form.save()
         return redirect("profile")
     return render(
-        request, "profile.html", {"form": form, "devices": request.user.phonedevice_set.filter(confirmed=True)}
+        request, "profile.html", {"form": form, "devices": request.user.phone_verify_devices.filter(confirmed=True)}
     )
 
 

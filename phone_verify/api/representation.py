@@ -29,7 +29,15 @@ def verification(outcome: Outcome) -> dict[str, object]:
         "caller_hint": record.caller_hint if record.channel_of_code is Channel.FLASH_CALL else None,
         "dial": dial(record),
         "proof": outcome.proof,
+        **_combined(record, outcome),
     }
+
+
+def _combined(record: Verification, outcome: Outcome) -> dict[str, object]:
+    """Return the field that only verifications for purposes of several channels have."""
+    if not outcome.channels_left and not record.proved_channels:
+        return {}
+    return {"channels_left": [channel.value for channel in outcome.channels_left]}
 
 
 def dial(record: Verification) -> dict[str, str] | None:

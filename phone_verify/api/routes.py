@@ -14,7 +14,7 @@ from ..http.problems import localized, problem, unavailable
 from ..http.site import Site
 from ..sync import run
 from ..verifier.operations import AsyncVerifier
-from . import openapi, session, verifications, webhooks
+from . import health, openapi, session, verifications, webhooks
 
 log = logging.getLogger("phone_verify")
 
@@ -27,6 +27,7 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
     (r"v1/session/phone", {"PUT": session.set_phone}),
+    (r"v1/health", {"GET": health.show}),
     (r"v1/openapi\.json", {"GET": openapi.show}),
     (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
 )

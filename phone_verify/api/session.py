@@ -70,16 +70,17 @@ async def delete(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespo
 
 
 def session_created(
-    site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUser, *, created: bool
+    site: Site, call: ApiRequest, redeemed: Redeemed, user: SessionUser, *, created: bool, lasting: bool = False
 ) -> ApiResponse:
     """Return the response after the adapter has signed the user in.
 
     The browser is a trusted device from now on. Of the verifications in its cookie only the one
-    that was used is kept.
+    that was used is kept. `lasting` is whether the sign-in outlives the browser.
     """
     document = {"user": _user(user), "created": created}
     cookie = only_pair(call.cookie, redeemed.verification_id) if call.cookie else None
-    return ApiResponse(200, document, cookie=cookie, device_cookie=device_cookie(site, call, redeemed))
+    device = device_cookie(site, call, redeemed, user.id if lasting else "")
+    return ApiResponse(200, document, cookie=cookie, device_cookie=device)
 
 
 def login_refused(call: ApiRequest) -> ApiResponse:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from ..errors import InvalidPhoneError
 from ..http.call import ApiRequest, ApiResponse
@@ -15,6 +16,7 @@ from ..http.session_notes import with_id
 from ..http.site import Site
 from ..i18n.languages import named
 from ..i18n.texts import PAGE
+from ..lines import other_phone_called
 from ..model import Channel, Outcome, Started
 from ..phone import is_region
 from ..verifier.operations import AsyncVerifier
@@ -22,10 +24,17 @@ from . import bodies
 from .representation import verification
 from .session import not_signed_in
 
+#: The header of a verification whose line another phone has called within the last minute. The body
+#: has a fixed set of fields.
+OTHER_CALLER = "Phone-Verify-Other-Caller"
+
 
 async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
     """POST v1/verifications: 201 with the verification and, only here, its secret."""
-    fields = bodies.parse_body(call, ["phone"], ["region", "purpose", "channel", "locale", "service"])
+    optional = ["region", "purpose", "channel", "locale", "service"]
+    if flows.policy.required_channels:
+        optional.append("proof")
+    fields = bodies.parse_body(call, ["phone"], optional)
     if isinstance(fields, ApiResponse):
         return fields
     if "region" in fields:
@@ -55,6 +64,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         subject=call.user.id if call.user is not None else "",
         owned=phone in current_numbers(call),
         by_client=True,
+        proof=fields.get("proof"),
     )
     if not isinstance(result, Started):
         return refusal(result)
@@ -66,9 +76,14 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
 async def get(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """GET v1/verifications/{id}: 200.
 
-    Queries the provider of an open inbound call, every three seconds at most.
+    Queries the provider of an open inbound call, every three seconds at most. A header says that
+    another phone has called the line.
     """
-    return _answer(await flows.poll(id, secret_for(call, id)))
+    outcome = await flows.poll(id, secret_for(call, id))
+    answer, record = _answer(outcome), outcome.verification
+    if record is not None and other_phone_called(record):
+        return replace(answer, headers={**answer.headers, OTHER_CALLER: "1"})
+    return answer
 
 
 async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:

@@ -5,18 +5,14 @@ from __future__ import annotations
 import sys
 from io import TextIOWrapper
 
+import click
+
+from .commands import COMMANDS
 from .output import Mark, examples, say
 
 
 def main() -> None:
-    """Run the command line. If a package that it needs is missing, say which extra to install."""
-    try:
-        import click
-        import rich  # noqa: F401 - imported by each command when it prints
-    except ImportError as error:
-        sys.exit(f"phone-verify needs {error.name}: pip install 'phone-verify[cli]'")
-    from .commands import COMMANDS
-
+    """Run the command line."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a locale without ✓ gets a question mark

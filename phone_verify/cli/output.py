@@ -2,7 +2,7 @@
 
 Colours are used on terminals only, or if FORCE_COLOR is set; NO_COLOR switches every escape code
 off. Rich is imported when something is printed, because the adapters import the commands when a
-site starts.
+site starts. Without it (the extra `cli`) the same lines are printed in plain text.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
+
+from .plain import PlainConsole, PlainTable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 
 class Mark(StrEnum):
@@ -32,7 +35,10 @@ STYLES = {Mark.OK: "green", Mark.NOTE: "blue", Mark.WARNING: "yellow", Mark.ERRO
 
 def console(*, stderr: bool = False, color: bool = True) -> Console:
     """Return the console on standard output or standard error, as it is now."""
-    from rich.console import Console
+    try:
+        from rich.console import Console
+    except ImportError:
+        return cast("Console", PlainConsole(stderr=stderr))
 
     # Without colours, rich still writes bold and dim: NO_COLOR means no escape code at all.
     system: Literal["auto"] | None = "auto" if color and not os.environ.get("NO_COLOR") else None
@@ -41,17 +47,27 @@ def console(*, stderr: bool = False, color: bool = True) -> Console:
 
 def say(text: str, mark: Mark | None = None, *, stderr: bool = False, on: Console | None = None) -> None:
     """Print a line, with a symbol in its colour in front. Long words such as URLs are not broken."""
-    from rich.text import Text
-
-    line = Text.assemble((f"{mark} ", f"bold {STYLES[mark]}"), text) if mark else Text(text)
+    line = styled(f"{mark} ", f"bold {STYLES[mark]}", text) if mark else text
     (on or console(stderr=stderr)).print(line, soft_wrap=True)
+
+
+def styled(head: str, style: str, text: str) -> Text | str:
+    """Return a line whose head has this style of rich."""
+    try:
+        from rich.text import Text
+    except ImportError:
+        return head + text
+    return Text.assemble((head, style), text)
 
 
 def table(*headings: str) -> Table:
     """Return an empty table, without a head if there are no headings. Its columns wrap at the width
     of the terminal.
     """
-    from rich.table import Table
+    try:
+        from rich.table import Table
+    except ImportError:
+        return cast("Table", PlainTable(*headings))
 
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0), show_header=bool(headings))
     for heading in headings:

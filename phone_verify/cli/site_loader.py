@@ -35,6 +35,8 @@ class SiteTarget:
 
     given: SiteConfig | None
     faults: Sequence[Finding] = ()
+    #: Queries the site's own users, for findings about their numbers.
+    users: Callable[[], Sequence[Finding]] = tuple
 
 
 def of_a_site(command: Callable[..., None]) -> Callable[..., None]:

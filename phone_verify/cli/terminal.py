@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
 from . import output
 from .output import Mark
@@ -33,23 +32,19 @@ class StdTerminal:
         self._last_line = ""
         self._can_overwrite = sys.stdout.isatty()
         self._status_at: float | None = None
-        # Django's command also runs without the extra `cli`, in plain text.
-        self._console = output.console(color=color) if find_spec("rich") else None
+        self._console = output.console(color=color)
 
     def say(self, text: str, mark: Mark | None = None) -> None:
         """Show lines, with a symbol in front."""
         if self._last_line:
             self._write(_CLEAR_LINE if self._can_overwrite else "\n")
         self._last_line = ""
-        if self._console:
-            output.say(text, mark, on=self._console)
-        else:
-            self._write(f"{mark} {text}\n" if mark else f"{text}\n")
+        output.say(text, mark, on=self._console)
 
     @contextmanager
     def busy(self, text: str) -> Iterator[None]:
         """Show within `with` that the program is working."""
-        if self._console is None or not output.can_spin(self._console):
+        if not output.can_spin(self._console):
             self.say(text)
             yield
             return

@@ -12,13 +12,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_webhook_secret
 from ..drivers.options import is_loopback
 from ..errors import ConfigurationError
 from ..http.brand import Brand
+from ..http.proxies import Network
 from ..model import Channel
 from ..policy import Policy
 from ..purposes import Purposes, read_purposes
@@ -54,8 +56,11 @@ _LISTS = (
     "test_passcodes",
     "test_passcodes_in_production",
     "staff_roles",
+    "trusted_networks",
+    "other_public_urls",
 )
-_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself")
+_FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself",
+          "offer_last_number")  # fmt: skip
 #: Looks and links of the pages, and the field of `Brand` that each fills.
 _ADDRESSES = {
     "site_url": "url",
@@ -68,7 +73,17 @@ _ADDRESSES = {
 }
 #: The settings of the pages' looks, and the fields of `Brand` that they fill.
 BRAND_FIELDS = {**_ADDRESSES, "site_color": "color", "site_radius": "radius", "cost_notice": "cost_notice"}
-_TEXTS = ("store", "tag_key", "region", "public_url", "site_name", *_ADDRESSES, "site_color", "site_radius")
+_TEXTS = (
+    "store",
+    "tag_key",
+    "region",
+    "public_url",
+    "site_name",
+    "client_address_header",
+    *_ADDRESSES,
+    "site_color",
+    "site_radius",
+)
 KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_after", *_FLAGS, "on_event")
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
@@ -82,6 +97,7 @@ _ADDRESS = re.compile(r"(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?)?/[^\s\"'<>\\\x00-
 _MAIL = re.compile(r"mailto:[^\s\"'<>\\]+@[^\s\"'<>\\]+", re.ASCII)
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _RADIUS = re.compile(r"0|[0-9]{1,3}(\.[0-9]{1,3})?(px|rem|em)", re.ASCII)
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
 _HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 
@@ -98,8 +114,14 @@ class Settings:
     #: Newest first; a list for the time in which providers are moved from one to the next.
     webhook_secret: Sequence[str] = field(default=(), repr=False)
     public_url: str | None = None
+    #: Further addresses of the same site, in the form of `public_url`.
+    other_public_urls: Sequence[str] = ()
     site_name: str = ""
     trusted_proxies: int = 0
+    #: Networks of the trusted proxies, and the word `unix` for a Unix socket.
+    trusted_networks: Sequence[Network | Literal["unix"]] = ()
+    #: In lower case; None for `X-Forwarded-For`.
+    client_address_header: str | None = None
     purposes: Purposes = field(default_factory=Purposes)
     #: Sources of the pages' Content-Security-Policy.
     frame_ancestors: Sequence[str] = ()
@@ -116,6 +138,8 @@ class Settings:
     next_channel_after: timedelta = timedelta(0)
     #: Whether the code page's script then sends on that channel without a press.
     next_channel_sends_by_itself: bool = False
+    #: Whether the login page of a trusted device offers to continue with the number used last.
+    offer_last_number: bool = True
     on_event: object = None
 
     @classmethod
@@ -143,11 +167,14 @@ class Settings:
         next_channel_after, sends_by_itself = _next_channel(given)
         policy = Policy(
             code_limits=purposes.limits,
+            required_channels={
+                name: [_channel(word, "PURPOSES") for word in words] for name, words in purposes.required.items()
+            },
             region=_text("region", given),
             allowed_regions=frozenset(allowed) if allowed else None,
             **{**numbers, **seconds},
         )
-        public_url = _public_url(_text("public_url", given))
+        public_url = _public_url("public_url", _text("public_url", given))
         webhook_secret = _list("webhook_secret", given)
         if not all(map(_URL_SAFE.match, webhook_secret)):
             raise ConfigurationError(f"{PREFIX}WEBHOOK_SECRET is part of URLs: use letters, digits, - and _ only")
@@ -156,14 +183,19 @@ class Settings:
         return cls(
             dsns={name: _dsns(name, given[name]) for name in CHANNEL_NAMES if name in given},
             policy=policy,
-            channels=[_channel(word) for word in _list("channels", given)],
+            channels=[_channel(word, "CHANNELS") for word in _list("channels", given)],
             store=_text("store", given),
             secret_keys=_list("secret_keys", given),
             tag_key=_text("tag_key", given),
             webhook_secret=webhook_secret,
             public_url=public_url,
+            other_public_urls=[
+                url for text in _list("other_public_urls", given) if (url := _public_url("other_public_urls", text))
+            ],
             site_name=_text("site_name", given) or (host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
+            trusted_networks=[_network(word) for word in _list("trusted_networks", given)],
+            client_address_header=_header("client_address_header", given),
             purposes=purposes,
             frame_ancestors=[_frame_ancestor(word) for word in _list("frame_ancestors", given)],
             test_passcodes=_list("test_passcodes", given),
@@ -174,6 +206,7 @@ class Settings:
             brand=_brand(given),
             next_channel_after=next_channel_after,
             next_channel_sends_by_itself=sends_by_itself,
+            offer_last_number=_flag("offer_last_number", given, default=True),
             on_event=given.get("on_event"),
         )
 
@@ -216,8 +249,8 @@ def _dsns(name: str, value: object) -> list[str]:
     raise ConfigurationError(f"{PREFIX}{name.upper()} must be DSNs, separated by white space, or a list of them")
 
 
-def _flag(name: str, given: Mapping[str, object]) -> bool:
-    value = given.get(name, False)
+def _flag(name: str, given: Mapping[str, object], *, default: bool = False) -> bool:
+    value = given.get(name, default)
     if isinstance(value, bool):
         return value
     word = value.strip().lower() if isinstance(value, str) else ""
@@ -252,12 +285,12 @@ def _next_channel(given: Mapping[str, object]) -> tuple[timedelta, bool]:
     return after, by_itself
 
 
-def _channel(word: str) -> Channel:
+def _channel(word: str, setting: str) -> Channel:
     try:
         return Channel(word)
     except ValueError:
         raise ConfigurationError(
-            f"{PREFIX}CHANNELS: unknown channel {word!r}; known channels: {', '.join(Channel)}"
+            f"{PREFIX}{setting}: unknown channel {word!r}; known channels: {', '.join(Channel)}"
         ) from None
 
 
@@ -273,6 +306,31 @@ def _frame_ancestor(word: str) -> str:
             "like https://partner.example,https://*.partner.example"
         )
     return word
+
+
+def _network(word: str) -> Network | Literal["unix"]:
+    """Return the network of trusted proxies for this value of the setting."""
+    if word.lower() in ("unix", "unix:"):
+        return "unix"
+    try:
+        network = ip_network(word)
+    except ValueError:
+        raise ConfigurationError(
+            f"{PREFIX}TRUSTED_NETWORKS: use networks like 10.0.0.0/8,2001:db8::/32, or unix for a Unix socket"
+        ) from None
+    if network.prefixlen == 0:
+        raise ConfigurationError(
+            f"{PREFIX}TRUSTED_NETWORKS: {network} contains every client, so anyone could choose an address; "
+            "list the networks of your proxies"
+        )
+    return network
+
+
+def _header(name: str, given: Mapping[str, object]) -> str | None:
+    text = _text(name, given)
+    if text is not None and not _HEADER_NAME.fullmatch(text):
+        raise ConfigurationError(f"{PREFIX}{name.upper()}: use the name of a header, like CF-Connecting-IP")
+    return text.lower() if text else None
 
 
 def _brand(given: Mapping[str, object]) -> Brand:
@@ -301,10 +359,10 @@ def _address(name: str, given: Mapping[str, object]) -> str:
     return text
 
 
-def _public_url(text: str | None) -> str | None:
+def _public_url(name: str, text: str | None) -> str | None:
     if text is None:
         return None
-    refusal = ConfigurationError(f"{PREFIX}PUBLIC_URL: use scheme and host only, like https://site.example")
+    refusal = ConfigurationError(f"{PREFIX}{name.upper()}: use scheme and host only, like https://site.example")
     try:
         url = urlsplit(text.lower())
         port = url.port

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import import_module
 from typing import Any
+from urllib.parse import urlsplit
 
 from ..codes import Keyring, name_of_site
 from ..errors import ConfigurationError
@@ -17,6 +18,7 @@ from ..events.record import EventBus, Listener
 from ..http.site import Site
 from ..i18n.texts import message_writer
 from ..parts import Components
+from ..policy import Policy
 from ..routing import Router
 from ..stores.base import OfOneProcess, Store
 from ..stores.threaded import InThread
@@ -26,6 +28,7 @@ from ..transports.blocking import BlockingTransport
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .drivers import load_drivers
+from .proxies import load_proxies
 from .settings import PREFIX, Settings, host_of
 from .stores import open_async_store, open_store
 
@@ -57,6 +60,7 @@ def build_site(
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
     keyring = Keyring(keys, settings.tag_key, production=production, source=source)
     router = Router(load_drivers(settings.dsns), settings.channels, ticks=ticks)
+    _check_required_channels(settings.policy, router)
     secrets = list(settings.webhook_secret or keyring.webhook_secrets)
 
     def webhook_url(driver: str) -> str | None:
@@ -96,18 +100,30 @@ def build_site(
     )
 
     @cache
-    def make_async_verifier() -> AsyncVerifier:
+    def async_parts() -> Components:
         from ..transports.aio import AsyncTransport
 
         async_store = open_async_store(store_url, store, in_thread)
-        return AsyncVerifier(replace(parts, store=async_store, transport=transport or AsyncTransport()))
+        return replace(parts, store=async_store, transport=transport or AsyncTransport())
 
-    return Site(
+    @cache
+    def make_async_verifier() -> AsyncVerifier:
+        return AsyncVerifier(async_parts())
+
+    def at_host(site: Site, host: str) -> Site:
+        """Return the site whose messages name this host. Store, drivers, keys and connections are the same."""
+        texts = message_writer(settings.site_name, host)
+        make = cache(lambda: AsyncVerifier(replace(async_parts(), texts=texts)))
+        return replace(site, verifier=Verifier(replace(parts, texts=texts)), make_async_verifier=make)
+
+    if settings.other_public_urls and settings.public_url is None:
+        raise ConfigurationError(f"{PREFIX}OTHER_PUBLIC_URLS needs {PREFIX}PUBLIC_URL, the main address")
+    site = Site(
         verifier=Verifier(parts),
         name=settings.site_name,
         public_url=settings.public_url,
         webhook_secrets=secrets,
-        trusted_proxies=settings.trusted_proxies,
+        proxies=load_proxies(settings),
         purposes=settings.purposes,
         staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
         notify_old_number=settings.notify_old_number,
@@ -116,9 +132,12 @@ def build_site(
         brand=settings.brand,
         next_channel_after=settings.next_channel_after,
         next_channel_sends_by_itself=settings.next_channel_sends_by_itself,
+        offer_last_number=settings.offer_last_number,
         warn_multiprocess=warn_multiprocess,
         make_async_verifier=make_async_verifier,
     )
+    hosts = {urlsplit(url).netloc: host_of(url) or "" for url in settings.other_public_urls}
+    return replace(site, others={netloc: at_host(site, host) for netloc, host in hosts.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +183,16 @@ class SiteConfig:
             if needed:
                 raise
             return ()
+
+
+def _check_required_channels(policy: Policy, router: Router) -> None:
+    for purpose, channels in policy.required_channels.items():
+        for channel in channels:
+            if channel not in router.channels:
+                raise ConfigurationError(
+                    f"{PREFIX}PURPOSES: {purpose} requires {channel}, but no driver carries it: "
+                    f"set {PREFIX}{channel.upper()} or leave {channel} out"
+                )
 
 
 def _listeners(named: object) -> Sequence[Listener]:

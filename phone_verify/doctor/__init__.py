@@ -15,6 +15,7 @@ from ..errors import ConfigurationError
 from ..transports.base import Transport
 from .finding import CATALOGUE, Finding, Level
 from .loader import Reading
+from .packages import packages
 from .probes import accounts, store
 from .report import Report, read_ids
 from .rules import RULES
@@ -39,6 +40,7 @@ def examine(
     findings = _by("settings", reading.faults)
     for rule in RULES:
         findings += _by(rule.__name__.strip("_"), rule(reading))
+    findings += _by("packages", packages())
     findings += _by("store", store(reading, say if transport else None))
     if transport:
         findings += _by("accounts", accounts(reading, transport, say))

@@ -58,6 +58,7 @@ CATALOGUE: Mapping[str, str] = {
     "PV208": "`NOTIFY_OLD_NUMBER` needs a driver that can send free text",
     "PV209": "the number of SMS segments per message",
     "PV210": "a purpose uses short codes",
+    "PV211": "a purpose requires a channel without a driver",
     "PV301": "no key to sign with is set",
     "PV302": "a key is weak",
     "PV303": "`SECRET_KEYS` is not set, outside a framework",
@@ -106,4 +107,6 @@ CATALOGUE: Mapping[str, str] = {
     "PV803": "a test number has expired",
     "PV804": "no channel accepts a test number's code",
     "PV805": "staff can sign in by phone alone",
+    "PV811": "users have numbers that are not stored in E.164",
+    "PV901": "two installed packages contain the same files",
 }

@@ -8,6 +8,7 @@ from itertools import combinations
 from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
+from ..config.proxies import load_proxies
 from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX
 from ..drivers.base import Driver, Polls, ReadsWebhooks, SendsNotices
 from ..drivers.options import is_loopback
@@ -64,6 +65,12 @@ def _channels(reading: Reading) -> Iterator[Finding]:
             says = f"It names {channel}, but no driver is configured for it."
             advice = f"Set {setting(channel)} to the DSN of a provider, or remove {channel}."
             yield Finding(Level.ERROR, setting("channels"), says, advice, id="PV202")
+    for purpose, required in settings.policy.required_channels.items():
+        for channel in required:
+            if channel not in reading.written:
+                says = f"{purpose} requires {channel}, but no driver is configured for it."
+                advice = f"Set {setting(channel)} to the DSN of a provider, or remove {channel} from {purpose}."
+                yield Finding(Level.ERROR, setting("purposes"), says, advice, id="PV211")
     if reading.drivers:
         ways = (f"{channel.label} by {_names(reading.drivers[channel])}" for channel in reading.offered)
         yield Finding(Level.OK, "", f"Channels offered, in this order: {'; '.join(ways)}.", id="PV203")
@@ -177,7 +184,7 @@ def _public_url(reading: Reading) -> Iterator[Finding]:
     elif url.startswith("http:"):
         says = "It is plain HTTP: numbers, codes and session cookies can be read in transit."
         yield Finding(Level.ERROR, name, says, f"Set {name}=https://{url.removeprefix('http://')}", id="PV403")
-    elif reading.settings.trusted_proxies:
+    elif reading.settings.trusted_proxies or reading.settings.trusted_networks:
         says = "If your proxy terminates TLS, the framework must detect https, or cookies get no __Host- prefix."
         advice = _PROXY_ADVICE.get(reading.given.framework, " ".join(_PROXY_ADVICE.values()))
         yield Finding(Level.NOTE, name, says, advice, id="PV404")
@@ -326,7 +333,8 @@ def _segments(reading: Reading) -> Iterator[Finding]:
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
     if not any(driver.abilities[Channel.SMS].code_source is CodeSource.LOCAL for driver in drivers):
         return
-    host = urlsplit(settings.public_url).hostname if settings.public_url else None
+    urls = [*([settings.public_url] if settings.public_url else []), *settings.other_public_urls]
+    host = max((urlsplit(url).hostname or "" for url in urls), key=len, default=None)
     write = message_writer(settings.site_name, host)
     lengths = [limits.code_length or 0 for limits in settings.purposes.limits.values()]
     code = "0" * max([settings.policy.code_length, *lengths])
@@ -343,18 +351,27 @@ def _segments(reading: Reading) -> Iterator[Finding]:
 
 
 def _proxies(reading: Reading) -> Iterator[Finding]:
-    n, name = reading.settings.trusted_proxies, setting("trusted_proxies")
-    if n == 0:
+    try:
+        proxies = load_proxies(reading.settings)
+    except ConfigurationError as error:
+        yield fault("client_address_header", error)
+        return
+    n, header = proxies.count, reading.settings.client_address_header or "X-Forwarded-For"
+    if not proxies.are_trusted:
         says = (
             "0: the client address is the TCP peer. Behind a proxy or load balancer, all visitors share one rate limit."
         )
-        yield Finding(Level.NOTE, name, says, "Set it to the number of your proxies in front of the site.", id="PV409")
+        advice = f"Set it to the number of your proxies in front of the site, or set {setting('trusted_networks')}."
+        yield Finding(Level.NOTE, setting("trusted_proxies"), says, advice, id="PV409")
+    elif n:
+        says = f"{n}: the client address is number {n} from the right in {header}."
+        if not proxies.are_named:
+            says += " If fewer proxies of yours are in front of the site, clients can forge their address."
+        yield Finding(Level.NOTE, setting("trusted_proxies"), says, id="PV410")
     else:
-        says = (
-            f"{n}: the client address is number {n} from the right in X-Forwarded-For. If fewer proxies of yours "
-            "are in front of the site, clients can forge their address."
-        )
-        yield Finding(Level.NOTE, name, says, id="PV410")
+        which = "the last one outside these networks" if proxies.is_chain else "the only one"
+        says = f"The client address is {which} in {header}, which counts only from a peer in these networks."
+        yield Finding(Level.NOTE, setting("trusted_networks"), says, id="PV410")
 
 
 def _test_numbers(reading: Reading) -> Iterator[Finding]:

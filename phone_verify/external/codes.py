@@ -23,11 +23,9 @@ from ..routing import Router
 from ..spray_guard import RightAnswers
 from ..sync import run
 from ..verifier.blocking import Verifier
+from ..verifier.combined import BY_ANOTHER_PACKAGE
 from ..verifier.operations import AsyncVerifier
 from .forms import PendingVerification
-
-#: Stored in a record in place of the driver's name; no DSN can give a driver this name.
-BY_ANOTHER_PACKAGE = "(another package)"
 
 #: The length of codes in mails and apps (RFC 6238); six digits do not count as short.
 LENGTH = 6

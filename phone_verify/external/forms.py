@@ -7,7 +7,7 @@ code. The code itself stays in our store, under the limits of every verification
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..model import Channel, Outcome, Reason, Redeemed, Started, Status
 from ..phone import PhoneNumber
@@ -114,13 +114,16 @@ def verify_code(
     """Check the typed code and consume its proof.
 
     Return what it proves, or the outcome with the reason. `phone`, `purpose` and `subject` are
-    those of the current form: a code for another phone counts as wrong. `address` is the client's,
+    those of the current form: a code for another phone counts as wrong. A form cannot satisfy a
+    purpose that requires several channels: the outcome's reason is then `CHANNELS_LEFT`. `address` is the client's,
     for the limit on its wrong answers.
     """
     outcome = verifier.check(begun.id, begun.secret, typed, address=address)
     # A finished verification returns its proof too, regardless of what was typed.
     if not outcome.ok or outcome.proof is None:
         return outcome if not outcome.ok else Outcome(Reason.CLOSED)
+    if outcome.channels_left:
+        return replace(outcome, reason=Reason.CHANNELS_LEFT, proof=None)
     redeemed = verifier.redeem(outcome.proof, [begun.secret], [purpose], subject=subject)
     if redeemed is None or redeemed.phone != phone.current:
         return Outcome(Reason.WRONG_CODE)

@@ -38,10 +38,11 @@ class ApiRequest:
     of the language in which the site addresses this visitor, None if the browser decides.
 
     Of the session: `has_session` is whether there is one, `started` holds the ids of the
-    verifications that it started, and `proved_for` the time since its user verified one of the
-    current numbers in it; if `present_counts` is false, verifying one now would not count in this
-    session. `asks_without_old` is whether the site has a rule for users who have lost their number,
-    `without_old` the result of that rule for this call; None before it was called.
+    verifications that it started, `not_entered` those of them whose number was not entered in it,
+    and `proved_for` the time since its user verified one of the current numbers in it; if
+    `present_counts` is false, verifying one now would not count in this session. `asks_without_old`
+    is whether the site has a rule for users who have lost their number, `without_old` the result of
+    that rule for this call; None before it was called.
     """
 
     method: str
@@ -58,6 +59,7 @@ class ApiRequest:
     language: str | None = None
     has_session: bool = False
     started: Sequence[str] = ()
+    not_entered: Sequence[str] = ()
     proved_for: timedelta | None = None
     present_counts: bool = False
     asks_without_old: bool = False

@@ -5,7 +5,7 @@ send a secret in a header. `phone_verify_device` marks a trusted device. Over ht
 with `__Host-`: a browser accepts such a cookie only from this exact host, over https and for the
 whole site, so that neither a sibling subdomain nor plain http can plant one, and a cookie without
 the prefix is not read. Without TLS, in development, browsers reject this prefix, and the names have
-none.
+none. The path is always `/`: the pages can have an address for each language.
 """
 
 from __future__ import annotations
@@ -47,14 +47,11 @@ def cookie_name(cookie: str, *, https: bool) -> str:
     return f"{PREFIX}{cookie}" if https else cookie
 
 
-def cookie_arguments(
-    site: Site, cookie: str, value: str, *, https: bool, mount: str, same_site: object
-) -> dict[str, Any]:
+def cookie_arguments(site: Site, cookie: str, value: str, *, https: bool, same_site: object) -> dict[str, Any]:
     """Return the keyword arguments for the response's `set_cookie`.
 
     An empty value deletes the cookie. `https` is the framework's answer to whether the request came
-    over TLS, `mount` the path of our URLs, and `same_site` the framework's setting for its own
-    session cookie.
+    over TLS, and `same_site` the framework's setting for its own session cookie.
     """
     secure = https or site.secure_cookies
     if secure and not https:
@@ -66,7 +63,7 @@ def cookie_arguments(
         "value": value,
         "max_age": _SECONDS[cookie] if value else 0,
         "expires": None if value else _LONG_AGO,
-        "path": "/" if https else mount,
+        "path": "/",
         "secure": secure,
         "httponly": True,
         "samesite": word if word == "Strict" or (word == "None" and secure) else "Lax",
@@ -126,16 +123,18 @@ def _joined(held: Pairs) -> str:
     return "~".join(f"{id}.{secret}" for id, secret in held)
 
 
-def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed) -> str | None:
+def device_cookie(site: Site, call: ApiRequest, redeemed: Redeemed, user_id: str = "") -> str | None:
     """Return the new device cookie for a browser that has just signed in with this proof.
 
     None leaves the old one. A test number's fixed code does not show who uses the browser. The
-    channel of this sign-in follows the signed entries; it needs no signature, since all that it does
-    is preselect a channel.
+    `user_id` is sealed in it, for `web.last_number`; empty if the sign-in ends with the browser,
+    which others may use next. The channel of this sign-in follows; it needs no signature, since all
+    that it does is preselect a channel.
     """
     if redeemed.by_test_number:
         return None
-    return f"{site.verifier.remember_device(call.device_cookie, redeemed.phone)}~{redeemed.channel}"
+    user = user_id if site.offer_last_number else ""
+    return f"{site.verifier.remember_device(call.device_cookie, redeemed.phone, user)}~{redeemed.channel}"
 
 
 def last_channel(call: ApiRequest) -> str:

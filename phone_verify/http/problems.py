@@ -27,6 +27,7 @@ _OF_REASON = {
     Reason.CLOSED: (410, "closed"),
     Reason.WRONG_CODE: (422, "wrong_code"),
     Reason.INVALID_PROOF: (400, "invalid_proof"),
+    Reason.CHANNELS_LEFT: (400, "invalid_proof"),
     Reason.PROVIDER_UNAVAILABLE: (503, "unavailable"),
 }
 

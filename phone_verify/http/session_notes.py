@@ -52,14 +52,29 @@ class Notes:
         kept = self.session.get(f"{self.prefix}started", None)
         return [id for id in kept if isinstance(id, str) and is_id(id)] if isinstance(kept, list) else []
 
-    def keep_started(self, ids: Sequence[str] | None) -> None:
-        """Replace the ids of started verifications; None leaves them unchanged."""
-        if ids is None or list(ids) == self.started:
-            return
+    @property
+    def not_entered(self) -> Sequence[str]:
+        """The ids of those started verifications whose number was not entered in this session."""
+        kept = self.session.get(f"{self.prefix}not_entered", None)
+        return [id for id in self.started if id in kept] if isinstance(kept, list) else []
+
+    def keep_started(self, ids: Sequence[str] | None, not_entered: Sequence[str] | None = None) -> None:
+        """Replace the ids of started verifications, and of those whose number was not entered.
+
+        None leaves them unchanged.
+        """
+        hidden = self.not_entered if not_entered is None else not_entered
+        if ids is not None and list(ids) != self.started:
+            self._keep("started", ids)
+        left = [id for id in self.started if id in hidden]
+        if left != self.session.get(f"{self.prefix}not_entered", []):
+            self._keep("not_entered", left)
+
+    def _keep(self, name: str, ids: Sequence[str]) -> None:
         if ids:
-            self.session[f"{self.prefix}started"] = list(ids)
+            self.session[f"{self.prefix}{name}"] = list(ids)
         else:
-            self.session.pop(f"{self.prefix}started", None)
+            self.session.pop(f"{self.prefix}{name}", None)
 
     def sign_in(self, user_id: str, numbers: Iterable[str], *, recent: bool = True) -> None:
         """Note a sign-in by any method, and drop what the session started before.
@@ -83,7 +98,16 @@ class Notes:
 
     def sign_out(self) -> None:
         """Drop every note."""
-        for name in ("started", "user", "signed_in_at", "numbers", "checked_at", "checked_number", MESSAGES):
+        for name in (
+            "started",
+            "not_entered",
+            "user",
+            "signed_in_at",
+            "numbers",
+            "checked_at",
+            "checked_number",
+            MESSAGES,
+        ):
             self.session.pop(f"{self.prefix}{name}", None)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -11,6 +11,7 @@ from ..purposes import Purposes
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .brand import Brand
+from .proxies import Proxies
 
 
 def _no_async_verifier() -> AsyncVerifier:
@@ -25,9 +26,12 @@ class Site:
     name: str = ""
     #: `https://site.example`, or None: never taken from a request.
     public_url: str | None = None
+    #: The same site under its other hosts, as in the header `Host`: their messages name that host.
+    others: Mapping[str, Site] = field(default_factory=dict, repr=False)
     #: Accepted in webhook URLs; the first is used in new URLs.
     webhook_secrets: Sequence[str] = field(default=(), repr=False)
-    trusted_proxies: int = 0
+    #: How the client's address is found.
+    proxies: Proxies = field(default_factory=Proxies)
     #: The purposes for which a client may start a verification.
     purposes: Purposes = field(default_factory=Purposes)
     #: Whether a code sent to the phone alone signs in users with rights over other users
@@ -46,11 +50,17 @@ class Site:
     next_channel_after: timedelta = timedelta(0)
     #: Whether the code page's script then sends on that channel without a press.
     next_channel_sends_by_itself: bool = False
+    #: Whether the login page of a trusted device offers to continue with the number used last.
+    offer_last_number: bool = True
     #: Called when a request shows that the site runs in several processes; a store of one process
     #: then refuses.
     warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)
     #: Makes the async verifier on first use, so that a blocking site does not pay for it.
     make_async_verifier: Callable[[], AsyncVerifier] = field(default=_no_async_verifier, repr=False)
+
+    def at(self, host: str) -> Site:
+        """Return the site whose messages name this host of a request, if the settings list it; otherwise this one."""
+        return self.others.get(host.lower(), self)
 
     @property
     def async_verifier(self) -> AsyncVerifier:

@@ -35,6 +35,7 @@ REASONS = {
     Reason.MALFORMED_CODE: "Enter the full code, digits only.",
     Reason.WRONG_CODE: "Incorrect code.",
     Reason.INVALID_PROOF: "This verification is no longer valid. Verify your number again.",
+    Reason.CHANNELS_LEFT: "One more step: this number must be verified by another method as well.",
     Reason.PROVIDER_UNAVAILABLE: "We can't check the code right now. Please try again.",
 }
 
@@ -85,6 +86,12 @@ PAGE = {
     "recommended": "Recommended",
     "way": "How would you like to verify it?",
     "continue": "Continue",
+    "welcome_back": "Welcome back.",
+    "continue_as": "Continue as",
+    "another_number": "Use another number",
+    "forget_number": "Forget this number",
+    "number_forgotten": "This device has forgotten the number.",
+    "no_last_number": "Enter your number to continue.",
     "code_title": "Enter the code",
     "code_title_flash_call": "Check your phone",
     "code_title_inbound_call": "Call to verify",
@@ -94,6 +101,8 @@ PAGE = {
     "lead_flash_call": "We're calling {number} now. Don't answer.",
     "lead_inbound_call": "Call the number below from",
     "lead_proven": "Number verified:",
+    "more_title": "One more step",
+    "lead_more": "Almost done. Use this method as well for",
     "code": "Code",
     "last_digits": "Last digits",
     "caller_unknown": "Enter the last digits of the number that called you.",
@@ -108,6 +117,7 @@ PAGE = {
     "copied": "Copied",
     "dial_wait": "Waiting for your call…",
     "called": "I've called",
+    "other_caller": "Another phone called. Call from",
     "or_call": "Or call this number from your phone:",
     "or_code": "Or enter the code:",
     "no_call_yet": "We haven't received your call yet. Wait a few seconds and try again.",
@@ -362,10 +372,12 @@ def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, 
         whole = texts.message(code, life, site_name)
         if channel is not Channel.SMS:
             return whole
-        names = (site_name, "") if host else (site_name,)
         end = f"\n\n@{host} #{code}" if host else ""
-        messages = [text + end for text in (whole, *(texts.short_message(code, name) for name in names))]
-        return next((text for text in messages if segments(text).count == 1), messages[0])
+        if segments(whole + end).count == 1:
+            return whole + end
+        names = (site_name, "") if host else (site_name,)
+        shorter = (texts.short_message(code, name) + end for name in names)
+        return next((text for text in shorter if segments(text).count == 1), whole + end)
 
     return write
 

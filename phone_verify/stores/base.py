@@ -20,6 +20,7 @@ from ..errors import ConfigurationError
 from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
+from ..phone import PhoneNumber
 
 #: How long a record is kept after it expires, whether it was closed earlier or not: for reports,
 #: and so that a proof can be redeemed and a line can rest.
@@ -146,6 +147,20 @@ class Store(Protocol):
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
         """Return the open claim that has this reference of this driver, for the phone with this
         tag.
+        """
+        ...
+
+    async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
+        """Return the open verification that waits for a call to this line of this driver.
+
+        None if several do, or none. The answer may be out of date: it serves the visitor's
+        information, and proves nothing.
+        """
+        ...
+
+    async def note_other_caller(self, id: str, now: datetime | None) -> bool:
+        """Note on an open claim that another phone has called its line: at most once every ten
+        seconds.
         """
         ...
 

@@ -30,7 +30,10 @@ from ..limits import (
     is_tallied,
     refunded,
 )
-from ..model import Channel, Failures, IncomingCall, Status, Verification
+from ..lines import claimant, note_other_caller
+from ..model import Channel, Failures, IncomingCall, Status, Verification, with_changes
+from ..phone import PhoneNumber
+from ..policy import HARD_LIFE
 from .base import PURGE_PER_START, RETENTION, checked_keep
 
 log = logging.getLogger("phone_verify")
@@ -244,6 +247,20 @@ class MemoryStore:
             phone = self._phones.get(tag) or _Phone()
             return lifecycle.find(phone.records.values(), driver, reference, now)
 
+    async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
+        now = self._begin(now)
+        with self._lock:
+            return claimant(self._recent_records(now), driver, line)
+
+    async def note_other_caller(self, id: str, now: datetime | None) -> bool:
+        now = self._begin(now)
+        with self._lock:
+            phone, record = self._find(id)
+            noted = note_other_caller(record, now)
+            if noted is not None:
+                phone.records[id] = noted
+            return noted is not None
+
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         now = self._begin(now)
         with self._lock:
@@ -302,6 +319,17 @@ class MemoryStore:
     def _find(self, id: str) -> tuple[_Phone, Verification | None]:
         phone = self._phones.get(id[:TAG_LENGTH]) or _Phone()
         return phone, phone.records.get(id)
+
+    def _recent_records(self, now: datetime) -> Sequence[Verification]:
+        """Return the records that may be open, newest first, as of `now`."""
+        found = []
+        for dropped_at, id in reversed(self._old_records):
+            if dropped_at <= now + self._keep - HARD_LIFE:
+                break  # opened before this one, so expired as well: no lifetime is longer
+            record = self._find(id)[1]
+            if record is not None:
+                found.append(with_changes(record, read_at=now))
+        return found
 
     def _close(self, phone: _Phone, record: Verification) -> None:
         phone.records[record.id] = record

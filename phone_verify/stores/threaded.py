@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
+from ..phone import PhoneNumber
 from ..sync import run
 from .base import Store
 
@@ -99,6 +100,12 @@ class ThreadedStore:
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         return await self._in_thread(lambda: run(self._store.get(id, now)))
+
+    async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
+        return await self._in_thread(lambda: run(self._store.claimant(driver, line, now)))
+
+    async def note_other_caller(self, id: str, now: datetime | None) -> bool:
+        return await self._in_thread(lambda: run(self._store.note_other_caller(id, now)))
 
     async def may_poll(self, id: str, binding: bytes | None, now: datetime | None) -> bool:
         return await self._in_thread(lambda: run(self._store.may_poll(id, binding, now)))

@@ -31,7 +31,16 @@ from .. import limits
 from ..codes import Keyring, new_id
 from ..lifecycle import POLL_INTERVAL, PROOF_LIFE, Attachment, AttemptResult, Opening, Spent
 from ..limits import FOREVER, Answering, Counted, DenialReason, Denied, Limits, Quota, Tally
-from ..lines import LINE_REST, PAIR_REST, Claim, claim_of, number_to_call, served_by
+from ..lines import (
+    LINE_REST,
+    MOST_CLAIMANTS,
+    OTHER_CALLER_EVERY,
+    PAIR_REST,
+    Claim,
+    claim_of,
+    number_to_call,
+    served_by,
+)
 from ..model import Assurance, Channel, CodeSource, IncomingCall, Request, Status, Verification
 from ..phone import PhoneNumber
 from ..planning import Plan
@@ -291,6 +300,7 @@ class StorePromises(StoreCase):
     def test_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "trusted": True}
+        changes["proved_channels"] = "flash_call inbound_call sms telegram voice whatsapp"
         record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
         assert record == Verification(
             request=Request(
@@ -304,6 +314,7 @@ class StorePromises(StoreCase):
                 trusted=True,
                 subject="s" * 22,
                 budget="signed_in",
+                proved_channels="flash_call inbound_call sms telegram voice whatsapp",
             ),
             channel=Channel.SMS,
             driver="fake",
@@ -1650,6 +1661,79 @@ class StorePromises(StoreCase):
         assert run(store.may_poll(code.id, BINDING, clock())) is False
         clock.move(300)
         assert run(store.may_poll(call.id, BINDING, clock())) is False
+
+    # Calls from another phone.
+
+    def test_claimant_is_the_only_open_claim_of_a_line(self, store: Store, clock: ManualClock) -> None:
+        assert run(store.claimant("fake", LINE, clock())) is None
+        record = self.claim_on(store, clock, LINE)
+        self.claim_on(store, clock, OTHER_LINE, phone=OTHER_PHONE)
+        clock.move(1)
+        assert run(store.claimant("fake", LINE, clock())) == replace(record, read_at=clock())
+        assert run(store.claimant("other", LINE, clock())) is None
+        short_lived = self.open(store, clock, PhoneNumber("+989120000005"), SHORT)
+        ended = self.claim_on(store, clock, LINE, phone=OTHER_PHONE)
+        assert run(store.claimant("fake", LINE, clock())) is None
+        assert run(store.settle(ended.id, Status.CANCELLED, clock()))
+        clock.move(SHORT.ttl.total_seconds())
+        assert not short_lived.open_at(clock())
+        assert run(store.claimant("fake", LINE, clock())) == replace(record, read_at=clock())
+        clock.move(LIFE.total_seconds())
+        assert run(store.claimant("fake", LINE, clock())) is None
+
+    def test_claimant_may_have_a_code_as_well(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        assert isinstance(run(store.open(order, [], LIMITS, clock())), Verification)
+        call = attachment(order, channel=Channel.INBOUND_CALL, plan=CALL, code_digest=None, line=LINE, sends=1)
+        record = run(store.attach(order.id, call, clock()))
+        assert isinstance(record, Verification)
+        assert record.has_code
+        assert run(store.claimant("fake", LINE, clock())) == record
+
+    def test_held_back_code_is_no_claimant(self, store: Store, clock: ManualClock) -> None:
+        order = opening()
+        assert isinstance(run(store.open(order, [], LIMITS, clock())), Verification)
+        assert isinstance(run(store.attach(order.id, attachment(order, line=LINE), clock())), Verification)
+        assert run(store.claimant("fake", LINE, clock())) is None
+
+    def test_line_of_many_claims_has_no_claimant(self, store: Store, clock: ManualClock) -> None:
+        phones = [PhoneNumber(f"+98912000{n:04}") for n in range(MOST_CLAIMANTS + 1)]
+        records = [self.claim_on(store, clock, LINE, phone=phone) for phone in phones]
+        for record in records[1:]:
+            assert run(store.settle(record.id, Status.CANCELLED, clock()))
+        found = run(store.claimant("fake", LINE, clock()))
+        assert found is None or found.id == records[0].id
+
+    def test_other_caller_is_noted_once_in_ten_seconds(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        assert record.other_caller_at is None
+        clock.move(0.000001)
+        assert run(store.note_other_caller(record.id, clock())) is True
+        noted = replace(record, other_caller_at=clock(), read_at=clock())
+        assert run(store.get(record.id, clock())) == noted
+        clock.move(OTHER_CALLER_EVERY.total_seconds() - 0.000001)
+        assert run(store.note_other_caller(record.id, clock())) is False
+        assert run(store.get(record.id, clock())) == replace(noted, read_at=clock())
+        clock.move(0.000001)
+        assert run(store.note_other_caller(record.id, clock())) is True
+
+    def test_note_of_another_caller_changes_nothing_else(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE)
+        assert run(store.note_other_caller(record.id, clock())) is True
+        event = IncomingCall("ref", LINE, OTHER_PHONE)
+        assert run(store.claim("fake", _keyring.tag(OTHER_PHONE), event, clock())) is None
+        called = self.call(store, clock, record, IncomingCall("ref", LINE, PHONE))
+        assert called is not None
+        assert (called.status, called.other_caller_at) == (Status.VERIFIED, clock())
+
+    def test_other_caller_is_noted_on_open_claims_only(self, store: Store, clock: ManualClock) -> None:
+        code, unassigned = self.open(store, clock), self.claim_on(store, clock, None, phone=OTHER_PHONE)
+        claim = self.claim_on(store, clock, LINE, phone=PhoneNumber("+989120000005"))
+        assert run(store.note_other_caller(code.id, clock())) is False
+        assert run(store.note_other_caller(unassigned.id, clock())) is False
+        assert run(store.note_other_caller(f"{code.id[:-1]}_", clock())) is False
+        clock.move(LIFE.total_seconds())
+        assert run(store.note_other_caller(claim.id, clock())) is False
 
     # Proofs.
 

@@ -13,7 +13,7 @@ from ..delivery import Admitted
 from ..drivers.base import Starts
 from ..events.record import VerificationEvent
 from ..limits import Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
-from ..model import Channel, Verification
+from ..model import Channel, Reason, Verification
 from ..parts import Components
 from ..phone import PhoneNumber
 from ..planning import Plan, Planner
@@ -28,6 +28,7 @@ from ..policy import (
 )
 from ..purposes import SECOND_FACTOR, Budget, budget_of
 from ..test_numbers import TestNumber
+from .combined import required
 
 log = logging.getLogger("phone_verify")
 
@@ -161,7 +162,36 @@ class Admission:
             plans = [self._planner.plan(driver, channel, record.purpose) for driver in drivers]
             return any(not (short_closed and plan.short) for plan in plans)
 
-        return [channel for channel in dict.fromkeys([*self._parts.router.channels, record.channel]) if serves(channel)]
+        usable = self.usable(record.purpose, record.proved_channels)
+        channels = self._parts.router.channels if usable is None else usable
+        return [channel for channel in dict.fromkeys([*channels, record.channel]) if serves(channel)]
+
+    def usable(self, purpose: str, proved: str) -> Sequence[Channel] | None:
+        """Return the channels of a purpose that requires several, the preferred ones first.
+
+        None for every other purpose. Those that are `proved` already are left out.
+        """
+        wanted = required(self._parts.policy, purpose)
+        if wanted is None:
+            return None
+        done = proved.split()
+        return [c for c in self._parts.router.channels if c in wanted and c.value not in done]
+
+    def startable(
+        self, phone: PhoneNumber, purpose: str, proved: str, channel: Channel | None
+    ) -> Sequence[Channel] | Reason:
+        """Return the channels to try in turn for a start, only `channel` if it is named; or the refusal.
+
+        A purpose that requires several channels starts only for a phone that all of them reach.
+        """
+        usable = self.usable(purpose, proved)
+        if usable is None:
+            return [channel] if channel else self._parts.router.preferred
+        if channel is not None and channel not in usable:
+            return Reason.CHANNEL_UNAVAILABLE
+        if not all(self._parts.router.serves(each, phone) for each in usable):
+            return Reason.DESTINATION_NOT_ALLOWED
+        return [channel] if channel else usable
 
     def budget(self, phone: PhoneNumber, purpose: str, subject: str) -> Budget:
         """Return the budget under which wrong answers of a verification are counted."""

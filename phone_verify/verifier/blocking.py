@@ -51,13 +51,24 @@ class Verifier:
         """
         return self._flows.tag(phone)
 
-    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
+    def remember_device(self, trusted_device: str, phone: PhoneNumber, user: str = "") -> str:
         """Return the trusted-device token for a browser that has just signed in with this phone.
 
         It is valid for 180 days. `trusted_device` is the token that the browser presented before,
-        or an empty string.
+        or an empty string. With the id of the `user`, `device_user` returns it for this token.
         """
-        return self._flows.remember_device(trusted_device, phone)
+        return self._flows.remember_device(trusted_device, phone, user)
+
+    def device_user(self, trusted_device: str) -> tuple[str, str] | None:
+        """Return the id of the user who last signed in with this token, and the tag of that phone.
+
+        None if the token holds none. The user may have another number by now, or may not exist.
+        """
+        return self._flows.device_user(trusted_device)
+
+    def forget_device_user(self, trusted_device: str) -> str:
+        """Return the token without that user and phone; empty if nothing is left."""
+        return self._flows.forget_device_user(trusted_device)
 
     def start(
         self,
@@ -74,6 +85,7 @@ class Verifier:
         by_client: bool = False,
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
+        proof: str | None = None,
     ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -85,7 +97,8 @@ class Verifier:
         unless the purpose is a sign-in. `owned`: the phone already belongs to that user.
         `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
         token at the provider (evand). `options`: options of this order for the driver that declares
-        them (evand: `event_id`).
+        them (evand: `event_id`). `proof`: that of the verification before this one, with its secret
+        in `shown`, if the purpose requires several channels.
 
         Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
         or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
@@ -107,6 +120,7 @@ class Verifier:
                 by_client=by_client,
                 user_token=user_token,
                 options=options,
+                proof=proof,
             )
         )
 

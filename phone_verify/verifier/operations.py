@@ -9,11 +9,9 @@ its drivers.
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
@@ -23,9 +21,8 @@ from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
 from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
 from ..inbound import InboundCalls
-from ..lifecycle import AttemptResult, Opening, Spent, has_proof, redeem
+from ..lifecycle import AttemptResult, Opening, Spent, has_proof
 from ..limits import Answering, DenialReason, Denied
-from ..lines import served_by
 from ..model import (
     Channel,
     CodeSource,
@@ -43,17 +40,13 @@ from ..model import (
 from ..parts import Components
 from ..phone import PhoneKind, PhoneNumber
 from ..policy import VOICE_CHANNELS
-from ..purposes import Budget
-from ..test_numbers import BY_TEST_NUMBER
 from ..tokens.proof import Proofs
-from ..tokens.trusted_device import TrustedDevices
 from .admission import Admission, Candidate, Sends, wrong_answers_key
+from .combined import channels_left
+from .redemption import MAX_SECRETS, Redemption
 from .server_code import ServerOperations
 
 log = logging.getLogger("phone_verify")
-
-#: The cookie holds the last five secrets of a browser, the header one; further secrets are ignored.
-MAX_SECRETS = 6
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,17 +89,9 @@ class AsyncVerifier(ServerOperations):
         super().__init__(parts)
         self._planner, self._inbound = self._delivery.planner, InboundCalls(parts, self._delivery)
         self._proofs = Proofs(parts.keyring, *parts.audiences)
-        self._trusted_devices = TrustedDevices(parts.keyring, *parts.audiences)
+        self._redemption = Redemption(parts, self._proofs)
         self._admission = Admission(parts, self._planner)
         self._limits, self._rights = self._admission.limits, parts.rights
-
-    def remember_device(self, trusted_device: str, phone: PhoneNumber) -> str:
-        """Return the trusted-device token for a browser that has just signed in with this phone.
-
-        The browser presents it with its next starts; it is valid for 180 days. `trusted_device` is
-        the token that the browser presented before, or an empty string.
-        """
-        return self._trusted_devices.remember(trusted_device, self.keyring.tag(phone), self._now() or datetime.now(UTC))
 
     @_operation("start")
     async def start(
@@ -124,6 +109,7 @@ class AsyncVerifier(ServerOperations):
         by_client: bool = False,
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
+        proof: str | None = None,
     ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
@@ -140,9 +126,11 @@ class AsyncVerifier(ServerOperations):
         than your code: a reserved share of the quotas that span phones is then not available.
         `user_token` is the user's token at the provider, for a driver that sends with it (evand);
         other drivers do not receive it. `options` are for the driver that declares them (evand:
-        `event_id`), in place of its DSN's.
+        `event_id`), in place of its DSN's. `proof` is that of the verification before this one, if
+        the purpose requires several channels: it is consumed, its secret must be among `shown`, and
+        its phone, purpose and `subject` must be the same.
 
-        Refusals: destination not allowed, not configured, channel unavailable, too many requests,
+        Refusals: invalid proof, destination not allowed, not configured, channel unavailable, too many requests,
         delivery failed. Raises `StoreError` if the store is unavailable and `ValueError` for a
         malformed `user_token` and for an unknown or malformed option.
         """
@@ -150,10 +138,17 @@ class AsyncVerifier(ServerOperations):
         self._delivery.check_options(options or {})
         channel = None if channel is None else Channel(channel)
         phone = phone.current
+        earlier = await self._redemption.earlier(proof, shown, phone, purpose, subject) if proof is not None else None
+        if proof is not None and earlier is None:
+            return Outcome(Reason.INVALID_PROOF)
         if refusal := self._refused_destination(phone, channel, owned=owned):
             return Outcome(refusal)
+        proved = earlier.proved_channels if earlier is not None else ""
+        channels = self._admission.startable(phone, purpose, proved, channel)
+        if isinstance(channels, Reason):
+            return Outcome(channels)
         secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
-        trusted = self._trusted_devices.recognizes(trusted_device, tag, self._now() or datetime.now(UTC))
+        trusted = self._trusts_device(trusted_device, tag)
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
         sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
         bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]
@@ -171,11 +166,11 @@ class AsyncVerifier(ServerOperations):
                 trusted=trusted,
                 subject=self.keyring.subject(subject),
                 budget=budget.value,
+                proved_channels=proved,
             )
             opening = self._opening(request, candidate, bindings)
             return await self._store.open(opening, sends.of_phone, self._limits, self._now())
 
-        channels = [channel] if channel else self.router.preferred
         admitted = await self._admission.admit(sends, phone, purpose, channels, open_with, budget)
         if isinstance(admitted, Denied):
             return _throttled(admitted)
@@ -187,7 +182,15 @@ class AsyncVerifier(ServerOperations):
             return Outcome(Reason.DELIVERY_FAILED, cause=carried.cause)
         if isinstance(carried, Denied):
             return self._outcome_of(carried)
-        return Started(verification=carried, secret=secret, channels=self._admission.resendable(carried))
+        # Only now, so that a refused order does not cost the visitor the proof. Without the secret,
+        # the record of a start that loses this race is of no use to anyone.
+        if earlier is not None and not await self._redemption.consume(earlier, subject):
+            await self._store.settle(carried.id, Status.CANCELLED, self._now())
+            return Outcome(Reason.INVALID_PROOF)
+        left = channels_left(self.policy, carried)
+        return Started(
+            verification=carried, secret=secret, channels=self._admission.resendable(carried), channels_left=left
+        )
 
     @_operation("resend")
     async def resend(
@@ -213,8 +216,11 @@ class AsyncVerifier(ServerOperations):
             return found
         if not found.open:
             return self._outcome_for(found, Reason.CLOSED)
-        others = (c for c in self.router.preferred if c is not found.channel)
+        usable = self._admission.usable(found.purpose, found.proved_channels)
+        others = (c for c in (self.router.preferred if usable is None else usable) if c is not found.channel)
         channels = [channel] if channel else [found.channel, *others]
+        if channel not in (None, found.channel) and usable is not None and channel not in usable:
+            return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         if not any(self._admission.route(c, found.phone, found.purpose) for c in channels):
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         apart, reserved = found.purpose if owned or not by_client else None, found.trusted or not by_client
@@ -342,17 +348,11 @@ class AsyncVerifier(ServerOperations):
         Return what it proves, or None if it is not valid. A proof is valid once, for five minutes,
         and only with the secret of its verification, which must be among `secrets`; at most six are
         tried. Unless the purpose is a sign-in, `subject` must equal the one given to `start`: the
-        id of the signed-in user. Consuming is atomic: of concurrent calls one succeeds. Raises
-        `StoreError`.
+        id of the signed-in user. If the purpose requires several channels, only the proof of the
+        verification after which none is left is valid; `Outcome.channels_left` says which are.
+        Consuming is atomic: of concurrent calls one succeeds. Raises `StoreError`.
         """
-        id = self._proofs.verify(proof, purposes, self._now() or datetime.now(UTC))
-        if id is None:
-            return None
-        for secret in list(secrets)[:MAX_SECRETS]:
-            record = await self._store.redeem(id, binding_digest(secret), self.keyring.subject(subject), self._now())
-            if record is not None and record.closed_at is not None:
-                return _redeemed(record, record.closed_at)
-        return None
+        return await self._redemption.redeem(proof, secrets, purposes, subject)
 
     @_operation("look")
     async def foresee(
@@ -363,16 +363,7 @@ class AsyncVerifier(ServerOperations):
         The arguments are the same. Use it to decide before redeeming whether the proof may be used.
         Raises `StoreError`.
         """
-        id = self._proofs.verify(proof, purposes, self._now() or datetime.now(UTC))
-        if id is None:
-            return None
-        own = self.keyring.subject(subject)
-        for secret in list(secrets)[:MAX_SECRETS]:
-            found = await self._bound(id, secret)
-            if isinstance(found, Verification) and found.closed_at is not None:
-                due = redeem(found, binding_digest(secret), own, found.read_at)
-                return _redeemed(due, found.closed_at) if due is not None else None
-        return None
+        return await self._redemption.foresee(proof, secrets, purposes, subject)
 
     async def find_open(self, phone: PhoneNumber, purpose: str, held: Sequence[tuple[str, str]]) -> Verification | None:
         """Return the open verification for this phone and purpose, or None.
@@ -420,10 +411,7 @@ class AsyncVerifier(ServerOperations):
     # Helpers of the operations.
 
     async def _bound(self, id: str, secret: str) -> Verification | Outcome:
-        record = await self._store.get(id, self._now()) if is_id(id) else None
-        if record is None or not hmac.compare_digest(record.binding, binding_digest(secret)):
-            return Outcome(Reason.NOT_FOUND)
-        return record
+        return await self._redemption.bound(id, secret) or Outcome(Reason.NOT_FOUND)
 
     def _refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> Reason | None:
         allowed = self.policy.allowed_regions
@@ -467,21 +455,8 @@ class AsyncVerifier(ServerOperations):
         proof = None
         if has_proof(record) and record.closed_at is not None:
             proof = self._proofs.sign(record.id, record.purpose, record.closed_at)
-        return Outcome(reason, record, proof=proof, channels=self._admission.resendable(record))
-
-
-def _redeemed(record: Verification, verified_at: datetime) -> Redeemed:
-    return Redeemed(
-        phone=record.phone,
-        purpose=record.purpose,
-        service=record.service,
-        channel=served_by(record)[0],
-        assurance=record.assurance,
-        verification_id=record.id,
-        verified_at=verified_at,
-        by_test_number=record.counts_as is Budget.TEST_NUMBER or record.driver == BY_TEST_NUMBER,
-        short=record.short and not record.by_call,
-    )
+        left = channels_left(self.policy, record)
+        return Outcome(reason, record, proof=proof, channels=self._admission.resendable(record), channels_left=left)
 
 
 def _require_token(user_token: str | None) -> None:

@@ -14,6 +14,7 @@ from ..model import Channel, DeliveryReport, Status, is_id
 from ..parts import Components
 from ..phone import PhoneNumber
 from .admission import notice_quotas
+from .devices import DeviceOperations
 
 log = logging.getLogger("phone_verify")
 
@@ -23,10 +24,11 @@ SESSIONS_KEPT = timedelta(days=3650)
 _MOST_GENERATIONS = 2**31 - 1
 
 
-class ServerOperations:
+class ServerOperations(DeviceOperations):
     """Looks up, notifies, unlocks, cancels and deletes, on behalf of the site."""
 
     def __init__(self, parts: Components) -> None:
+        super().__init__(parts)
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
 

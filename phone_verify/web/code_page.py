@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from ..http.session_notes import without_id
 from ..http.site import Site
 from ..i18n.texts import Texts, caller_prefix, dial_help, end_text, spoken
 from ..limits import last_send, used_channels
-from ..lines import claim_of, number_to_call
+from ..lines import claim_of, number_to_call, other_phone_called
 from ..model import Channel, Outcome, Reason, Status, Verification
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from .forms import code_in
@@ -111,7 +111,7 @@ def submit_code(
 ) -> Redirect | SignIn | SetPhone | AskSite:
     """Check the `code`.
 
-    Or resend (`resend`, on the given `channel`), which starts anew if the verification has ended; or
+    Or resend (`resend`, on the given `channel`), which starts a new one if the verification has ended; or
     check whether the call has arrived (`called`). `verification` is the id of the form's page: no
     other verification is meant. A form without it means the newest. A form with a box for staying
     signed in sends `asks_remember`, and the state of the box as `remember`. `sets_phone` is that of
@@ -196,6 +196,10 @@ def _submit_code(
         channel = Channel(word) if word in set(Channel) else None
         if not record.open and record.state is not Status.VERIFIED:
             return _renewed(site, call, found, channel, next)
+        if record.state is Status.VERIFIED:
+            verified = site.verifier.get(id, secret)
+            if verified.proof is not None and verified.channels_left:
+                return _continued(site, call, found, verified, channel, next)
         owned = record.phone in current_numbers(call)
         address = call_address(site, call)
         outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
@@ -203,7 +207,9 @@ def _submit_code(
         typed = code_in(field_of(form, "code"), record.code_length)
         outcome = site.verifier.check(id, secret, typed, address=call_address(site, call))
     remember = bool(field_of(form, "remember")) if field_of(form, "asks_remember") else None
-    if outcome.proof is not None:
+    if outcome.proof is not None and outcome.channels_left and site.next_channel_sends_by_itself:
+        return _continued(site, call, found, outcome, None, next)
+    if outcome.proof is not None and not outcome.channels_left:
         subject = call.user.id if is_for_number(record) and call.user is not None else ""
         if found.change is Change.ASK_SITE:
             foreseen = site.verifier.foresee(outcome.proof, [secret], (record.purpose,), subject=subject)
@@ -215,7 +221,7 @@ def _submit_code(
     if isinstance(page, Redirect):
         return page
     message = Message("code", id, remember=remember is not False)
-    if page.kind in ("over", "proven"):
+    if page.kind in ("over", "proven", "more"):
         return to_page(next, message)
     if outcome.reason is not None:
         error = _refusal(call.texts, outcome, page, sends="resend" in form)
@@ -227,12 +233,13 @@ def _submit_code(
 
 
 def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | None, next: str) -> Redirect:
-    """Start anew for the number of a verification that has ended, on this channel or the same as before."""
+    """Start a new verification for the number of one that has ended, on this channel or the same as before."""
     record, back = found.record, Message("code", found.id)
     if channel is None and record.channel in site.verifier.channels:
         channel = record.channel
     call = replace(call, cookie=found.cookie)
-    redirect = begin(site, call, record.phone, record.purpose, channel, next, back)
+    entered = record.id not in call.not_entered
+    redirect = begin(site, call, record.phone, record.purpose, channel, next, back, entered=entered)
     if redirect.cookie is None:
         return redirect
     cookie = without_pair(redirect.cookie, record.id)
@@ -242,6 +249,18 @@ def _renewed(site: Site, call: ApiRequest, found: _Found, channel: Channel | Non
     sent = begun is not None and begun.id not in call.started
     notice = call.texts.page[f"sent_again_{_kind(begun)}"] if begun is not None and sent else ""
     return replace(redirect, cookie=cookie, started=started, message=Message("code", redirect.id, notice=notice))
+
+
+def _continued(
+    site: Site, call: ApiRequest, found: _Found, verified: Outcome, channel: Channel | None, next: str
+) -> Redirect:
+    """Start the next verification of a purpose that requires several channels.
+
+    A refused start leads back to the page of the verified one, which offers it again.
+    """
+    record, back = found.record, Message("code", found.id)
+    call = replace(call, cookie=found.cookie)
+    return begin(site, call, record.phone, record.purpose, channel, next, back, proof=verified.proof)
 
 
 def _refusal(texts: Texts, outcome: Outcome, page: CodePage, *, sends: bool) -> str:
@@ -287,10 +306,14 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         is_call=kind == "inbound_call",
         is_flash_call=kind == "flash_call",
     )
+    if outcome.proof is not None and outcome.channels_left:
+        left = [choice_of(site, texts, c) for c in outcome.channels_left]
+        return replace(bare, kind="more", state="verified", lead=texts.page["lead_more"], choices=left)
     if outcome.proof is not None:
         return replace(bare, kind="proven", state="verified", lead=texts.page["lead_proven"])
     if not record.open:
-        others = [choice_of(site, texts, c) for c in site.verifier.channels if c is not record.channel]
+        accepted = [c for c in site.verifier.channels if site.verifier.policy.accepts(c, record.purpose)]
+        others = [choice_of(site, texts, c) for c in accepted if c is not record.channel]
         return replace(bare, error=texts.translated(end_text(record)), choices=others)
     expires_in = representation.seconds_left(record, record.expires_at)
     resend_in = representation.seconds_left(record, record.resend_at)
@@ -318,19 +341,21 @@ def _code(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> C
         choices=choices,
         poll_path=f"v1/verifications/{record.id}",
         second_kind=_second_kind(record),
-        **_next_channel(site, texts, record, outcome.channels),
+        other_caller=other_phone_called(record),
+        **_next_channel(site, texts, record, outcome),
     )
 
 
-def _next_channel(site: Site, texts: Texts, record: Verification, accepted: Sequence[Channel]) -> dict[str, Any]:
+def _next_channel(site: Site, texts: Texts, record: Verification, outcome: Outcome) -> dict[str, Any]:
     """Return the fields of the page for the channel to offer first; none without one.
 
     It is the first preferred one that a resend accepts and that this verification has not used.
     """
     used = used_channels(record)
     preferred = site.verifier.flows.router.preferred
-    channel = next((each for each in preferred if each in accepted and each not in used), None)
-    if channel is None or not site.next_channel_after:
+    channel = next((each for each in preferred if each in outcome.channels and each not in used), None)
+    # Of a purpose that requires several channels, the next one follows the code; it does not replace it.
+    if channel is None or not site.next_channel_after or len(outcome.channels_left) > 1:
         return {}
     due_at = last_send(record, site.verifier.policy.resend_after) + site.next_channel_after
     return {

@@ -29,6 +29,7 @@ from ..model import Channel, Reason
 from ..phone import PhoneNumber
 from ..purposes import PHONE_PURPOSES, SIGN_IN_PURPOSES
 from .code_page import show_code, submit_code
+from .last_number import NumbersOf, described, last_channel_of, last_number
 from .messages import Message
 from .pages import (
     Choice,
@@ -93,18 +94,30 @@ P = TypeVar("P", LoginPage, VerifyPage)
 
 
 def show_login(
-    site: Site, call: ApiRequest, next: str = "", message: Message | None = None, *, again: bool = False
+    site: Site,
+    call: ApiRequest,
+    next: str = "",
+    message: Message | None = None,
+    *,
+    again: bool = False,
+    numbers_of: NumbersOf | None = None,
 ) -> LoginPage:
     """Return the login page, with the number of this session's newest verification if there is one.
 
-    A visitor who is signed in is told so, unless the site asks them to sign in `again`.
+    A visitor who is signed in is told so, unless the site asks them to sign in `again`. With
+    `numbers_of`, a trusted device offers to continue with the number of its last sign-in.
     """
     said = message or Message("login")
     page = _overlaid(_login(site, call, next=next, chosen=said.channel), said)
     if call.user is not None and not again and not said.error:
         own = current_numbers(call)
         return replace(page, state="signed_in", user_hint=own[0].hint if own else "")
-    return page if page.phone else replace(page, phone=_entered_number(site, call, SIGN_IN_PURPOSES))
+    if not page.phone:
+        page = replace(page, phone=_entered_number(site, call, SIGN_IN_PURPOSES))
+    if not page.configured:
+        return page
+    last = described(site, call, last_number(site, call, numbers_of))
+    return replace(page, last=last, another=bool(page.phone or said.error or call.not_entered))
 
 
 def show_logout(call: ApiRequest, next: str = "", message: Message | None = None) -> LogoutPage:
@@ -117,14 +130,40 @@ def signed_out(call: ApiRequest) -> Message:
     return Message("login", notice=call.texts.page["signed_out"])
 
 
-def submit_login(site: Site, call: ApiRequest, form: Mapping[str, str]) -> Redirect:
-    """Start a verification and redirect to its page; an open one is shown again instead of sending."""
+def submit_login(
+    site: Site, call: ApiRequest, form: Mapping[str, str], *, numbers_of: NumbersOf | None = None
+) -> Redirect:
+    """Start a verification and redirect to its page; an open one is shown again instead of sending.
+
+    Of the number in `phone`, or with `continue` of the one that `show_login` offers with the same
+    `numbers_of`. `forget` removes that one from the device.
+    """
+    if "forget" in form:
+        return _forgotten(site, call, field_of(form, "next"))
+    if "continue" in form:
+        return _continued(site, call, field_of(form, "next"), numbers_of)
     text, word, next = field_of(form, "phone"), field_of(form, "channel"), field_of(form, "next")
     page, back = _login(site, call, next=next), Message("login", phone=text, channel=word)
     phone = _typed(site, call, page, text)
     if isinstance(phone, str):
         return to_page(next, replace(back, error=phone, invalid=bool(phone)))
     return _start(site, call, page, phone, PURPOSE, word, back)
+
+
+def _continued(site: Site, call: ApiRequest, next: str, numbers_of: NumbersOf | None) -> Redirect:
+    """Start with the offered number, by the channel of its last sign-in."""
+    page, back = _login(site, call, next=next), Message("login")
+    phone = last_number(site, call, numbers_of) if page.configured else None
+    if phone is None:
+        return to_page(next, replace(back, notice=call.texts.page["no_last_number"] if page.configured else ""))
+    return _start(site, call, page, phone, PURPOSE, last_channel_of(site, call), back, entered=False)
+
+
+def _forgotten(site: Site, call: ApiRequest, next: str) -> Redirect:
+    """Remove the number of the last sign-in from the device."""
+    device_cookie = site.verifier.forget_device_user(call.device_cookie)
+    message = Message("login", notice=call.texts.page["number_forgotten"])
+    return Redirect("login", next, message=message, device_cookie=device_cookie)
 
 
 def show_verify(site: Site, call: ApiRequest, next: str = "", message: Message | None = None) -> VerifyPage | Redirect:
@@ -229,7 +268,15 @@ def _entered_number(site: Site, call: ApiRequest, purposes: Collection[str]) -> 
 
 
 def _start(
-    site: Site, call: ApiRequest, page: LoginPage, phone: PhoneNumber, purpose: str, word: str, back: Message
+    site: Site,
+    call: ApiRequest,
+    page: LoginPage,
+    phone: PhoneNumber,
+    purpose: str,
+    word: str,
+    back: Message,
+    *,
+    entered: bool = True,
 ) -> Redirect:
     """Start a verification, or find the open one, and redirect to its page; or `back` with the error."""
     if word and word not in [choice.value for choice in page.choices]:
@@ -237,7 +284,8 @@ def _start(
     if call.multiprocess:
         site.warn_multiprocess()
     try:
-        return begin(site, call, phone, purpose, Channel(word) if word else None, page.next, back)
+        channel = Channel(word) if word else None
+        return begin(site, call, phone, purpose, channel, page.next, back, entered=entered)
     except StoreError as error:
         log.error("the store did not answer: %s", error)
         return to_page(page.next, replace(back, error=page.text["unavailable"]))
@@ -253,7 +301,7 @@ def _just_confirmed(site: Site, call: ApiRequest) -> str | None:
 
 
 def _login(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> LoginPage:
-    texts, choices = call.texts, _choices(site, call, chosen)
+    texts, choices = call.texts, _choices(site, call, chosen, PURPOSE)
     error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
     number = number_help(site.verifier.policy, texts.language)
     return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=number)
@@ -261,7 +309,7 @@ def _login(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Logi
 
 def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> VerifyPage:
     own, texts = current_numbers(call), call.texts
-    choices = _choices(site, call, chosen)
+    choices = _choices(site, call, chosen, *PHONE_PURPOSES)
     change = may_have(call)
     sign_in = change is Change.SIGN_IN_AGAIN or bool(own and next and not call.present_counts)
     return VerifyPage(
@@ -278,8 +326,8 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
     )
 
 
-def _choices(site: Site, call: ApiRequest, chosen: str) -> list[Choice]:
-    channels = site.verifier.channels
+def _choices(site: Site, call: ApiRequest, chosen: str, *purposes: str) -> list[Choice]:
+    channels = [channel for channel in site.verifier.channels if site.verifier.policy.accepts(channel, *purposes)]
     wanted = chosen or last_channel(call)
     wanted = wanted if wanted in channels else (channels[0] if channels else "")
     return [choice_of(site, call.texts, c, chosen=c == wanted, recommended=c == channels[0]) for c in channels]

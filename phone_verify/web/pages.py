@@ -20,6 +20,7 @@ _TITLES = {
     "flash_call": "code_title_flash_call",
     "inbound_call": "code_title_inbound_call",
     "proven": "title_verified",
+    "more": "more_title",
 }
 #: The headings of pages on which the verification cannot go on, by `CodePage.state`.
 _STATE_TITLES = {
@@ -133,11 +134,20 @@ class LogoutPage(Page):
 
 
 @dataclass(frozen=True, slots=True)
+class LastNumber:
+    """The number of the last sign-in on this device, masked, and the channel on which it is verified."""
+
+    hint: str
+    choice: Choice
+
+
+@dataclass(frozen=True, slots=True)
 class LoginPage(Page):
     """The page for entering the number.
 
     `state` is `enter`, or why there is nothing to enter: `signed_in`, or on the `verify` page
-    `verified`. `user_hint` is the masked number of a visitor who is signed in.
+    `verified`. `user_hint` is the masked number of a visitor who is signed in. `last` is the number
+    of the last sign-in on this device; with `another` the visitor is entering another one.
     """
 
     choices: Sequence[Choice]
@@ -146,6 +156,8 @@ class LoginPage(Page):
     number: NumberHelp = NumberHelp()
     state: str = "enter"
     user_hint: str = ""
+    last: LastNumber | None = None
+    another: bool = False
     _lead_call: ClassVar[str] = "login_lead_call"
 
     @property
@@ -198,17 +210,19 @@ class SignOutOthers:
 class CodePage(Page):
     """The page for entering the code, or for the number to call.
 
-    `kind` is `code`, `flash_call`, `inbound_call`, `proven` (only a button is left to press) or
-    `over`. `state` is `sent`, or why the page is over: `expired`, `exhausted`, `verified`,
-    `cancelled`, `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the
-    page sends it back as `verification`, so that no other tab's verification is meant. `phone` is
-    the full number if this session entered it; otherwise the page shows `phone_hint`. `poll_path`
-    is the API call, under the mount, that returns the status. `begun_at` is the page that started
-    the verification. `number` is the full number if it would become the user's: such a page
-    requires a confirmation, and no script submits it. `asks_remember` puts a box on the page,
-    ticked if `remember`: whether to stay signed in on this device. `is_call` is whether the visitor
-    calls, `is_flash_call` whether the visitor is called. `second_kind` is the kind of the other method
-    that can verify as well: a code's on the page with a number to call, else `inbound_call`.
+    `kind` is `code`, `flash_call`, `inbound_call`, `more` (verified, and `choices` are the channels
+    that are required as well), `proven` (only a button is left to press) or `over`. `state` is
+    `sent`, or why the page is over: `expired`, `exhausted`, `verified`, `cancelled`,
+    `failed`, `blocked` or `unavailable`. `id` is the verification's: each form of the page sends it
+    back as `verification`, so that no other tab's verification is meant. `phone` is the full number
+    if this session entered it; otherwise the page shows `phone_hint`. `poll_path` is the API call,
+    under the mount, that returns the status. `begun_at` is the page that started the verification.
+    `number` is the full number if it would become the user's: such a page requires a confirmation,
+    and no script submits it. `asks_remember` puts a box on the page, ticked if `remember`: whether to
+    stay signed in on this device. `is_call` is whether the visitor calls, `is_flash_call` whether
+    the visitor is called. `second_kind` is the kind of the other method that can verify as well: a
+    code's on the page with a number to call, else `inbound_call`. `other_caller` is whether another
+    phone has just called that number.
     The phone number is shown between `lead` and `lead_end`. `next_channel` is the channel to offer
     first in `next_channel_in` seconds; with `next_channel_by_itself` the script then sends on it.
     """
@@ -239,6 +253,7 @@ class CodePage(Page):
     is_call: bool = False
     is_flash_call: bool = False
     second_kind: str = ""
+    other_caller: bool = False
     next_channel: Choice | None = None
     next_channel_in: int = 0
     next_channel_by_itself: bool = False
@@ -258,7 +273,7 @@ class CodePage(Page):
 
     @property
     def renewable(self) -> bool:
-        """Whether the page is over, and can start anew for the same number."""
+        """Whether the page is over, and can start again for the same number."""
         return self.state in ("expired", "exhausted", "cancelled", "failed")
 
     @property
@@ -308,11 +323,12 @@ class CodePage(Page):
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """Redirect to the page `to`, with the new cookie, the ids for the session, and `next` kept.
+    """Redirect to the page `to`, with the new cookies, the ids for the session, and `next` kept.
 
     `id` is the verification that the page `code` shows. `message` is for the session, until its page
     is shown. `onward` leaves our pages: for `next`, or the site's page after a sign-in. With `back`
-    the user must sign in first and is then returned to that page.
+    the user must sign in first and is then returned to that page. `not_entered` are those of the
+    started verifications whose number was not entered in this session.
     """
 
     to: PageName | Literal["onward"]
@@ -322,6 +338,8 @@ class Redirect:
     started: Sequence[str] | None = None
     id: str = ""
     message: Message | None = None
+    not_entered: Sequence[str] | None = None
+    device_cookie: str | None = field(default=None, repr=False)
 
     def address(self, urls: Mapping[str, str]) -> str:
         """Return the URL to redirect to.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ..http.call import ApiRequest
@@ -11,7 +11,7 @@ from ..http.client_address import call_address
 from ..http.cookies import Pairs, pairs, presented_secrets, with_pair
 from ..http.csrf import is_same_origin
 from ..http.number_change import Change, current_numbers
-from ..http.session_notes import with_id
+from ..http.session_notes import with_id, without_id
 from ..http.site import Site
 from ..i18n.texts import Texts, spoken
 from ..model import Cause, Channel, Reason, Started, Verification, is_id
@@ -80,21 +80,38 @@ def to_page(next: str, message: Message) -> Redirect:
 
 
 def number_in_full(call: ApiRequest, record: Verification) -> str:
-    """Return the number for the session that entered it; a user's own number was not entered, and stays masked."""
-    return "" if is_for_number(record) and record.phone in current_numbers(call) else spoken(record.phone)
+    """Return the number for the session that entered it; one that was not entered stays masked.
+
+    Those are a user's own number, and one that the login page offered.
+    """
+    is_own = is_for_number(record) and record.phone in current_numbers(call)
+    return "" if is_own or record.id in call.not_entered else spoken(record.phone)
 
 
 def begin(
-    site: Site, call: ApiRequest, phone: PhoneNumber, purpose: str, channel: Channel | None, next: str, back: Message
+    site: Site,
+    call: ApiRequest,
+    phone: PhoneNumber,
+    purpose: str,
+    channel: Channel | None,
+    next: str,
+    back: Message,
+    *,
+    proof: str | None = None,
+    entered: bool = True,
 ) -> Redirect:
     """Start a verification and lead to its page; one of this session that is open for the number is kept.
 
-    A refused start leads to the page of `back`, with the reason. Raises `StoreError`.
+    A refused start leads to the page of `back`, with the reason. `proof` is that of the verification
+    that this one continues, which one without a proof cannot replace. `entered` is whether the
+    visitor entered the number. Raises `StoreError`.
     """
     texts, held = call.texts, held_pairs(call)
     live = site.verifier.find_open(phone, purpose, held)
-    if live is not None and channel in (None, live.channel):
-        return _to_code(call, next, live.id, dict(held)[live.id])
+    continues = live is not None and (proof is None or bool(live.proved_channels))
+    if live is not None and continues and channel in (None, live.channel):
+        hidden = without_id(call.not_entered, live.id) if entered and live.id in call.not_entered else None
+        return _to_code(call, next, live.id, dict(held)[live.id], hidden)
     outcome = site.verifier.start(
         phone,
         purpose=purpose,
@@ -106,17 +123,19 @@ def begin(
         subject=call.user.id if call.user is not None else "",
         owned=phone in current_numbers(call),
         by_client=True,
+        proof=proof,
     )
     if not isinstance(outcome, Started):
         # The user's current number was not typed: a page that sends to it has no field at fault.
         invalid = bool(back.phone) and (outcome.reason in ABOUT_FIELD or outcome.cause is Cause.NUMBER)
         return to_page(next, replace(back, error=texts.refusal(outcome), invalid=invalid))
-    return _to_code(call, next, outcome.verification.id, outcome.secret)
+    id = outcome.verification.id
+    return _to_code(call, next, id, outcome.secret, None if entered else [id, *call.not_entered])
 
 
-def _to_code(call: ApiRequest, next: str, id: str, secret: str) -> Redirect:
+def _to_code(call: ApiRequest, next: str, id: str, secret: str, not_entered: Sequence[str] | None) -> Redirect:
     cookie = with_pair(call.cookie, id, secret)
-    return Redirect("code", next, cookie, started=with_id(call.started, id), id=id)
+    return Redirect("code", next, cookie, started=with_id(call.started, id), id=id, not_entered=not_entered)
 
 
 def is_for_number(record: Verification) -> bool:

@@ -27,7 +27,7 @@ from .. import account_policy, accounts, calls, pending_login, phones, signals
 from ..access import note_check
 from ..formfields import PhoneField
 from ..rights import StaffPhoneError
-from ..site import current_site
+from ..site import current_site, site_of
 from ..store import joining_on_sqlite
 from .login import note_verified, verified_in
 from .models import ClaimedPhone
@@ -198,13 +198,15 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         if not self.request.user.is_authenticated and not claim.exists():
             # The user had the number when the login started; it was removed meanwhile.
             self._stop(self._texts.page["login_refused"])
+        if not self.request.user.is_authenticated and accounts.is_stored(redeemed, besides=user):
+            self._stop(self._texts.page["login_refused"])
         change = phones.assign(user, redeemed, replace_existing=True, transfer=False)
         if change is None:
             self._stop(str(self.error_messages["phone_taken"]))
         phones.send_signals(self.request, user, change, phone)
 
     def _send(self, phone: str) -> None:
-        site, session, key = current_site(), self.request.session, f"{self._purpose} {phone}"
+        site, session, key = site_of(self.request), self.request.session, f"{self._purpose} {phone}"
         kept = dict(session.get(PENDING, {}))
         before = kept.pop(key, None)
         try:

@@ -8,9 +8,11 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core import checks
-from django.core.exceptions import ImproperlyConfigured
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.utils.module_loading import import_string
 from django.utils.translation import gettext_lazy as _
+
+from phone_verify.errors import ConfigurationError
 
 from .. import app_settings
 
@@ -59,6 +61,13 @@ def complaints(**_: Any) -> Iterator[checks.CheckMessage]:
             hint=f"Set ACCOUNT_FORMS = {FORMS}, or subclasses of them.",
             id="phone_verify_allauth.E002",
         )
+    if (name := _number_never_empty()) is not None:
+        yield checks.Error(
+            f"{name} is unique and may not be NULL, and django-allauth creates users before their number is verified: "
+            "the second of them gets an error page.",
+            hint="Add null=True and blank=True to the field, then run makemigrations and migrate.",
+            id="phone_verify_allauth.E005",
+        )
     if apps.is_installed("allauth.headless"):
         yield checks.Warning(
             "allauth.headless does not use the site's forms, so it refuses every code sent to a phone.",
@@ -74,6 +83,16 @@ def complaints(**_: Any) -> Iterator[checks.CheckMessage]:
             hint="Remove it.",
             id="phone_verify_allauth.W004",
         )
+
+
+def _number_never_empty() -> str | None:
+    """Return the name of the user model's field for the number if all users without a number conflict in it."""
+    try:
+        name = app_settings.account_settings().phone_field_name()
+        field = app_settings.user_field(name) if name else None
+    except (ConfigurationError, FieldDoesNotExist):  # `phone_verify_django.checks` reports it
+        return None
+    return None if field is None or field.null or not field.unique else f"{field.model._meta.label}.{name}"
 
 
 def _is(path: object, kind: type) -> bool:

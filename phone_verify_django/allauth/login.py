@@ -27,12 +27,12 @@ from django.contrib.auth import SESSION_KEY, logout
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 
 from phone_verify.api import device_cookie
 from phone_verify.model import Assurance, Redeemed
 
-from .. import accounts, app_settings, calls, kept_proof, pending_login
+from .. import accounts, app_settings, calls, kept_proof, last_number, pending_login
 from ..site import current_site
 
 log = logging.getLogger("phone_verify")
@@ -153,12 +153,9 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
 
 
 def _remember_device(request: HttpRequest, redeemed: Redeemed, response: HttpResponse) -> None:
-    try:
-        mount = reverse("phone_verify:login").removesuffix("login/")
-    except NoReverseMatch:  # the site signs in with other code, without our URLs
-        return
     site = current_site()
-    calls.remember(request, response, site, mount, device_cookie(site, calls.page_call(request), redeemed))
+    trusted = device_cookie(site, calls.page_call(request), redeemed, last_number.id_for_device(request))
+    calls.remember(request, response, site, trusted)
 
 
 def _record(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed) -> None:

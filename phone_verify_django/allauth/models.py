@@ -7,6 +7,8 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 
+from ..primary import PrimaryManager
+
 
 class ClaimedPhone(models.Model):
     """A number that a user has entered and not verified. It signs in no user: two users may claim the same one."""
@@ -16,7 +18,7 @@ class ClaimedPhone(models.Model):
     )
     phone = models.CharField(max_length=16)  # E.164
 
-    objects: ClassVar[models.Manager[ClaimedPhone]] = models.Manager()
+    objects: ClassVar[models.Manager[ClaimedPhone]] = PrimaryManager()
 
     def __str__(self) -> str:
         return f"number claimed by user {self.pk}"  # not the number: this text is logged

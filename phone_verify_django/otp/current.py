@@ -10,9 +10,10 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from phone_verify.http.client_address import call_address
+from phone_verify.http.site import Site
 
 from ..calls import page_call
-from ..site import current_site
+from ..site import current_site, site_of
 
 _request: ContextVar[HttpRequest | None] = ContextVar("phone_verify_django.otp.request", default=None)
 
@@ -31,6 +32,12 @@ def address() -> str | None:
     """Return the address of the current client, or None if unknown."""
     request = _request.get()
     return None if request is None else call_address(current_site(), page_call(request))
+
+
+def site() -> Site:
+    """Return the site under the host of the current request."""
+    request = _request.get()
+    return current_site() if request is None else site_of(request)
 
 
 def session() -> SessionBase | None:

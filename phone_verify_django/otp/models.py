@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
-from django_otp.models import CooldownMixin, Device, ThrottlingMixin, TimestampMixin
+from django_otp.models import CooldownMixin, Device, DeviceManager, ThrottlingMixin, TimestampMixin
 
 from phone_verify import (
     Channel,
@@ -26,7 +27,8 @@ from phone_verify.i18n.languages import ENGLISH, named
 from phone_verify.i18n.texts import Texts, spoken, texts_in
 from phone_verify.model import Redeemed
 
-from .. import rights
+from .. import rights, users
+from ..primary import PrimaryManager
 from ..site import current_site
 from ..store import joining_on_sqlite
 from . import challenges, current, first_factor
@@ -48,6 +50,10 @@ class ChallengeError(Exception):
     """No code was sent. The text explains the reason to the user."""
 
 
+class _PhoneDevices(PrimaryManager["PhoneDevice"], DeviceManager):  # type: ignore[misc]
+    """Devices, read from the database that is written: a replica may not know the code of this session yet."""
+
+
 class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # type: ignore[misc]
     """A phone as a second factor: a code is sent by SMS, call or messenger, and the user enters it.
 
@@ -56,8 +62,17 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     for wrong answers apply in addition to django-otp's cool-down and throttling.
     """
 
+    # With its own name for the way back: django-two-factor-auth has a model `PhoneDevice` too.
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        related_name="phone_verify_devices",
+        help_text=Device._meta.get_field("user").help_text,
+    )
     phone = models.CharField(_("phone number"), max_length=16, help_text=_("With its country code, like +98…"))
     challenges = models.JSONField(blank=True, default=list, editable=False)
+
+    objects: ClassVar[models.Manager[PhoneDevice]] = _PhoneDevices()
 
     class Meta:
         verbose_name = _("phone device")
@@ -166,7 +181,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
     def _send(self, session: SessionBase, texts: Texts) -> Outcome:
         before = self._pending(session)
         outcome, now = send_code(
-            current_site().verifier,
+            current.site().verifier,
             self.number,
             PURPOSE,
             begun=before,
@@ -204,7 +219,8 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             address=current.address(),
             subject=str(self.user_id),
         )
-        return isinstance(redeemed, Redeemed) and rights.counts_for(self.user, redeemed)
+        user = users.load(self.user_id) if isinstance(redeemed, Redeemed) else None
+        return user is not None and isinstance(redeemed, Redeemed) and rights.counts_for(user, redeemed)
 
 
 def _texts() -> Texts:

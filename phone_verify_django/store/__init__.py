@@ -18,16 +18,16 @@ from phone_verify.stores.base import RETENTION
 from phone_verify.stores.rows.verbs import RowStore
 
 from .second_connection import Setup
-from .transactions import ConnectionTransactionRunner, joining_on_sqlite
+from .transactions import ConnectionTransactionRunner, in_worker, joining_on_sqlite
 
-__all__ = ["OrmStore", "joining_on_sqlite"]
+__all__ = ["OrmStore", "in_worker", "joining_on_sqlite"]
 
 
 class OrmStore(RowStore):
     """A store in the database with this alias. Records are kept for `keep` after they expire.
 
-    `connection_setup` is called with the second connection before each attempt of a step inside a
-    block, to configure it like the connection of the request.
+    `connection_setup` is called with a connection before each attempt of a step, to configure it like
+    the connection of the request: with the second one inside a block, and with that of a worker thread.
     """
 
     def __init__(

@@ -2,7 +2,8 @@
 
 It is opened outside Django's pool: a thread that holds one of the pool's connections never waits
 for another. It closes when the thread's first connection to that database closes, and when the
-thread ends, so there are never more second connections than first ones.
+thread ends, so there are never more second connections than first ones. Each of its waits has a limit: the
+caller's block may hold what it waits for, like the only connection of a pooler.
 """
 
 from __future__ import annotations
@@ -13,27 +14,34 @@ import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, NoReturn, TypeAlias, TypeVar
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from phone_verify.errors import StoreError
+from phone_verify.stores.rows.waits import bounded
 
 from ..models import CounterRow, PhoneRow, VerificationRow
+
+T = TypeVar("T")
 
 #: Configures the given connection like the connection of the request.
 Setup: TypeAlias = Callable[[BaseDatabaseWrapper], object]
 
 #: Timeout to connect in seconds, if the site's OPTIONS set none.
 _CONNECT_TIMEOUT = 5
+#: Timeout of a response in seconds. The second connection has no other use than our steps.
+_RESPONSE_TIMEOUT = 5
 #: A connection that was idle for this many seconds is tested before its next use.
 _IDLE = 1.0
 
 _UNLIKE_THE_BLOCK = (
     "Called inside transaction.atomic() on a connection whose schema, database, role or user differs from that of a "
-    "new connection, so a step would use the tables of another tenant. Configure the second connection in the same "
-    "way: write a function and set PHONE_VERIFY['connection_setup'] to its dotted path (see docs/stores.md), or call "
-    "this outside the block."
+    "new connection, and could not be given to it, so a step would use the tables of another tenant. Configure the "
+    "second connection in the same way: write a function and set PHONE_VERIFY['connection_setup'] to its dotted path "
+    "(see docs/stores.md), or call this outside the block."
 )
 
 #: Connections of a parent process. Closing or collecting one would end the parent's session.
@@ -65,6 +73,10 @@ class SecondConnection:
         settings["OPTIONS"].pop("pool", None)
         if first.vendor != "sqlite":
             settings["OPTIONS"].setdefault("connect_timeout", _CONNECT_TIMEOUT)
+        if first.vendor == "mysql":
+            for name in ("read_timeout", "write_timeout"):
+                settings["OPTIONS"].setdefault(name, _RESPONSE_TIMEOUT)
+        _limit_waits(self.connection)
         self._first, self._setup = first, setup
         self._pid = os.getpid()
         self._used = 0.0
@@ -97,14 +109,16 @@ class SecondConnection:
         """Connect, and configure the connection like that of the request.
 
         Call it before each attempt of a step, since the connection may be configured for another
-        request. Raises `StoreError` if no setup is given and the two connections differ in their
-        tables or user.
+        request. Without a setup it gets the role and the search path of the first one, or its
+        database. Raises `StoreError` if the two still differ in their tables or user.
         """
         connection = self.connection
         idle = time.monotonic() - self._used > _IDLE
         if connection.connection is not None and idle and not connection.is_usable():
             connection.close()
         connection.ensure_connection()
+        # Those that the site has put around the statements of this request.
+        connection.execute_wrappers = self._first.execute_wrappers
         if connection.connection is not self._raw:
             self._raw, self._place = connection.connection, None
             if connection.vendor == "sqlite":
@@ -124,15 +138,25 @@ class SecondConnection:
     def _compare(self) -> None:
         if self._place is None:
             self._place = _place(self.connection)
+        place = self._of_first(_place)
+        if place == self._place:
+            return
+        try:
+            _follow(self.connection, self._of_first(_session))
+        except DatabaseError:
+            raise StoreError(_UNLIKE_THE_BLOCK) from None
+        self._place = _place(self.connection)
+        if place != self._place:
+            raise StoreError(_UNLIKE_THE_BLOCK)
+
+    def _of_first(self, read: Callable[[BaseDatabaseWrapper], T]) -> T:
         first = self._first
         # A block that is marked for rollback refuses statements until the mark is removed.
         marked, first.needs_rollback = first.needs_rollback, False
         try:
-            place = _place(first)
+            return read(first)
         finally:
             first.needs_rollback = marked
-        if place != self._place:
-            raise StoreError(_UNLIKE_THE_BLOCK)
 
 
 def _place(connection: BaseDatabaseWrapper) -> Any:
@@ -147,6 +171,57 @@ def _place(connection: BaseDatabaseWrapper) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(statement, names)
         return cursor.fetchone()
+
+
+def _session(connection: BaseDatabaseWrapper) -> Any:
+    """Return what a site sets on the connection of a request, and what another connection can be given."""
+    statement = "SELECT DATABASE()"
+    if connection.vendor == "postgresql":
+        statement = "SELECT current_setting('role'), current_setting('search_path')"
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchone()
+
+
+def _follow(connection: BaseDatabaseWrapper, session: Any) -> None:
+    """Give a connection the values of `_session`.
+
+    Not behind a pooler in transaction mode, which would give them to the sessions of others: there
+    another process of the server runs the statements than the one that was connected to.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT pg_backend_pid()")
+            if cursor.fetchone()[0] == connection.connection.info.backend_pid:
+                cursor.execute("SELECT set_config('role', %s, false), set_config('search_path', %s, false)", session)
+        elif session[0] is not None:
+            cursor.execute(f"USE {connection.ops.quote_name(session[0])}")
+
+
+def _limit_waits(connection: Any) -> None:
+    """Limit the waits of connections of psycopg 3, from Django's first statement on.
+
+    A server's own limits do not hold in the queue of a pooler.
+    """
+    connect = connection.get_new_connection
+
+    def get_new_connection(parameters: Any) -> Any:
+        raw = connect(parameters)
+        if hasattr(raw, "wait"):
+            raw.wait = partial(_wait_bounded, raw, raw.wait, connection.Database.OperationalError)
+        return raw
+
+    vars(connection)["get_new_connection"] = get_new_connection
+
+
+def _wait_bounded(
+    raw: Any, wait: Callable[..., T], error: type[Exception], gen: Any, *arguments: Any, **named: Any
+) -> T:
+    def give_up() -> NoReturn:
+        raw.close()
+        raise error("the server timed out")
+
+    return wait(bounded(gen, _RESPONSE_TIMEOUT, give_up), *arguments, **named)
 
 
 def _close_together(first: BaseDatabaseWrapper, second: SecondConnection) -> None:

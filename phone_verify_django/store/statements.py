@@ -17,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.constants import OnConflict
 
 from phone_verify.errors import StoreError
+from phone_verify.model import Status
 from phone_verify.stores.rows.transactions import ReadStatements, Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
 from phone_verify.stores.rows.writes import STORED, Table, WriteStatements
@@ -169,6 +170,12 @@ class ConnectionReads(ReadStatements):
         self.held_answer = Prepared(f"SELECT {fields}, {counted}, {answered} {both}")
         self.siblings = Prepared(
             f"SELECT {fields} FROM {r.name} AS r WHERE {r.of('tag')} = %(this)s AND {r.of('expires_at')} > %(since)s"
+        )
+        # By the index of expiry: only records of the last ten minutes are read.
+        self.waiting = Prepared(
+            f"SELECT {fields} FROM {r.name} AS r WHERE {r.of('expires_at')} > %(since)s "
+            f"AND ({r.of('line')} = %(line)s OR {r.of('claim_line')} = %(line)s) "
+            f"AND {r.of('status')} IN ('{Status.PENDING}', '{Status.SENT}') LIMIT %(most)s"
         )
 
 

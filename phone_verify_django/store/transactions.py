@@ -56,6 +56,19 @@ _INSIDE_A_BLOCK = (
 _joins: ContextVar[bool] = ContextVar("phone_verify_django.store.joins", default=False)
 
 
+_worker: ContextVar[bool] = ContextVar("phone_verify_django.store.worker", default=False)
+
+
+@contextmanager
+def in_worker() -> Iterator[None]:
+    """State that this thread is not the request's: its connections have nothing that the site sets for a request."""
+    token = _worker.set(True)
+    try:
+        yield
+    finally:
+        _worker.reset(token)
+
+
 @contextmanager
 def joining_on_sqlite() -> Iterator[None]:
     """Let a step on SQLite join the caller's transaction within the block, since SQLite allows no second writer.
@@ -73,7 +86,7 @@ class ConnectionTransactionRunner:
     """Runs steps on this thread's connection to one database, or on a second one inside a block."""
 
     def __init__(self, using: str, setup: Setup | None = None) -> None:
-        self._using = using
+        self._using, self._setup = using, setup
         self._second = SecondConnections(setup)
         self._pid, self._gate = os.getpid(), threading.Lock()
         self._memory = StartCache()
@@ -104,7 +117,7 @@ class ConnectionTransactionRunner:
             if connection.in_atomic_block:
                 with transaction.atomic(using=self._using):
                     return self._in_a_block(step, now, connection, reads=mode is Mode.READ_ONLY)
-            prepare = second.prepare if second else partial(_connect, outer)
+            prepare = second.prepare if second else partial(self._prepare_first, outer)
             try:
                 return run_with_fallback(
                     lambda alone, from_cache: self._until_done(step, now, connection, prepare, alone, from_cache),
@@ -114,6 +127,15 @@ class ConnectionTransactionRunner:
             except Error:
                 if second and connection.vendor == "sqlite":
                     raise StoreError(_INSIDE_A_BLOCK) from None
+                raise
+
+    def _prepare_first(self, connection: BaseDatabaseWrapper) -> None:
+        _connect(connection)
+        if self._setup is not None and _worker.get():
+            try:
+                self._setup(connection)
+            except BaseException:
+                connection.close()
                 raise
 
     @contextmanager

@@ -24,7 +24,7 @@ def site() -> Site:
 
 
 def arguments(site: Site, *, https: bool, same_site: object = None, value: str = "x") -> dict[str, Any]:
-    return cookie_arguments(site, COOKIE, value, https=https, mount="/phone/", same_site=same_site)
+    return cookie_arguments(site, COOKIE, value, https=https, same_site=same_site)
 
 
 def test_cookies_carry_the_host_prefix_over_https(site: Site) -> None:
@@ -37,7 +37,7 @@ def test_cookies_carry_the_host_prefix_over_https(site: Site) -> None:
 
 def test_cookies_have_no_prefix_without_tls(site: Site) -> None:
     set_to = arguments(site, https=False)
-    assert (set_to["key"], set_to["path"], set_to["secure"]) == ("phone_verify", "/phone/", False)
+    assert (set_to["key"], set_to["path"], set_to["secure"]) == ("phone_verify", "/", False)
     assert cookie_name(DEVICE_COOKIE, https=False) == "phone_verify_device"
 
 
@@ -46,7 +46,7 @@ def test_public_https_url_keeps_cookies_off_plain_http(site: Site, caplog: pytes
     behind = replace(site, public_url="https://site.example")
     for _ in range(2):
         set_to = arguments(behind, https=False)
-        assert (set_to["key"], set_to["path"], set_to["secure"]) == ("phone_verify", "/phone/", True)
+        assert (set_to["key"], set_to["path"], set_to["secure"]) == ("phone_verify", "/", True)
     assert caplog.text.count("SECURE_PROXY_SSL_HEADER") == 1
 
 

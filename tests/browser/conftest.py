@@ -79,11 +79,12 @@ def tabs(browser: Any) -> Tabs:
     return open_tab
 
 
-def keep_picture(tab: Any) -> None:
-    """Save a screenshot at the end of a test in the folder PHONE_VERIFY_SCREENSHOTS, for review."""
+def keep_picture(tab: Any, name: str = "") -> None:
+    """Save a screenshot, by default named for the test, in the folder PHONE_VERIFY_SCREENSHOTS, for review."""
     folder = os.environ.get("PHONE_VERIFY_SCREENSHOTS")
     if folder and not tab.is_closed():
-        test = re.sub(r" \(\w+\)$|[^\w.-]+", "-", os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2]).strip("-")
+        name = name or os.environ["PYTEST_CURRENT_TEST"].rpartition("::")[2]
+        test = re.sub(r" \(\w+\)$|[^\w.-]+", "-", name).strip("-")
         number = sum(1 for _ in Path(folder).glob(f"{test}.*.png"))
         tab.screenshot(path=str(Path(folder) / f"{test}.{number}.png"), full_page=True)
 

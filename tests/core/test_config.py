@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ def test_environment_alone_configures_a_site() -> None:
     made = build_site(settings)
     assert made.public_url == "https://site.example"
     assert made.secure_cookies
-    assert made.trusted_proxies == 2
+    assert made.proxies.count == 2
     assert list(made.verifier.channels) == [Channel.FLASH_CALL, Channel.SMS]
     assert set(made.verifier.drivers) == {"amoot", "amoot-2", "ferzz"}
 
@@ -134,6 +136,21 @@ def test_mapping_wins_over_the_environment() -> None:
         ({"purposes": "login:ttl=60,login:length=4"}, "login is listed twice"),
         ({"purposes": "login"}, "login is built in"),
         ({"purposes": "confirm:open;ttl=60"}, "confirm is built in"),
+        ({"purposes": "wire:require="}, "wire_transfer:require=sms+inbound_call"),
+        ({"purposes": "wire:require=sms+"}, "wire_transfer:require=sms+inbound_call"),
+        ({"purposes": "wire:require=sms;require=voice"}, "wire_transfer:require=sms+inbound_call"),
+        ({"purposes": "wire:require=sms+sms"}, "wire requires a channel twice"),
+        (
+            {"purposes": "wire:require=sms+pigeon"},
+            "PHONE_VERIFY_PURPOSES: unknown channel 'pigeon'; known",
+        ),
+        ({"purposes": "wire:require=sms+inbound_call"}, "set PHONE_VERIFY_SMS or leave sms out"),
+        (
+            {"purposes": "wire:require=sms+inbound_call", "sms": "amoot://T@default"},
+            "wire requires inbound_call, but no driver carries it: set PHONE_VERIFY_INBOUND_CALL",
+        ),
+        ({"purposes": "second_factor:require=sms+inbound_call"}, "second_factor cannot require channels"),
+        ({"purposes": "login:require=sms,login:ttl=60"}, "login is listed twice"),
     ],
 )
 def test_invalid_setting_is_refused_by_name(values: dict[str, object], says: str) -> None:
@@ -151,6 +168,19 @@ def test_purposes_have_rules_for_access_and_codes() -> None:
         "gift": CodeLimits(None, timedelta(seconds=60)),
         "login": CodeLimits(7),
     }
+
+
+def test_purposes_may_require_several_channels() -> None:
+    text = "wire:require=sms+inbound_call;length=8,login:require=inbound_call+sms,gift:open;require=sms"
+    settings = Settings.from_mapping({"purposes": text})
+    assert settings.purposes.own == {"wire": False, "gift": True}
+    assert settings.purposes.limits == {"wire": CodeLimits(8)}
+    assert settings.policy.required_channels == {
+        "wire": [Channel.SMS, Channel.INBOUND_CALL],
+        "login": [Channel.INBOUND_CALL, Channel.SMS],
+        "gift": [Channel.SMS],
+    }
+    assert site(purposes=text, sms="ssms://K@default", inbound_call="ssms://K@default").verifier.channels
 
 
 def test_no_error_shows_a_credential() -> None:
@@ -238,7 +268,7 @@ def test_missing_package_is_named_with_its_extra(package: str, store: str, extra
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 49
+    assert len(KNOWN) == len(set(KNOWN)) == 53
 
 
 def test_framework_keys_meet_the_same_rules() -> None:
@@ -265,3 +295,44 @@ def test_several_webhook_secrets_work_and_the_first_is_used() -> None:
     assert site(webhook_secret="one-secret-0123456789abc").webhook_secrets == ["one-secret-0123456789abc"]
     with pytest.raises(ConfigurationError, match="WEBHOOK_SECRET"):
         site(webhook_secret="new-secret-0123456789abc,old/secret")
+
+
+def test_other_hosts_share_everything_but_their_texts() -> None:
+    urls = ["https://Shop-B.example/", "https://shop-c.example:8443"]
+    made = build_site(
+        Settings.from_mapping(
+            {
+                "sms": "console://",
+                "secret_keys": [KEY],
+                "store": "memory:",
+                "public_url": "https://shop-a.example",
+                "other_public_urls": urls,
+            }
+        )
+    )
+    assert set(made.others) == {"shop-b.example", "shop-c.example:8443"}
+    assert made.at("shop-a.example") is made.at("evil.example") is made.at("") is made
+    other = made.at("SHOP-B.example")
+    assert (other.public_url, other.webhook_secrets) == (made.public_url, made.webhook_secrets)
+    parts, own = other.verifier.flows._parts, made.verifier.flows._parts
+    assert replace(parts, texts=own.texts) == own
+    ends = [
+        site.verifier.flows._parts.texts(Channel.SMS, "123456", timedelta(minutes=5), None).splitlines()[-1]
+        for site in (made, other, made.at("shop-c.example:8443"))
+    ]
+    assert ends == ["@shop-a.example #123456", "@shop-b.example #123456", "@shop-c.example #123456"]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"other_public_urls": "https://shop-b.example"}, "OTHER_PUBLIC_URLS needs PHONE_VERIFY_PUBLIC_URL"),
+        (
+            {"public_url": "https://a.example", "other_public_urls": "b.example"},
+            "PHONE_VERIFY_OTHER_PUBLIC_URLS: use scheme and host",
+        ),
+    ],
+)
+def test_other_hosts_are_addresses_of_a_main_one(values: dict[str, object], says: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(says)):
+        build_site(Settings.from_mapping({"secret_keys": [KEY], "store": "memory:", **values}))

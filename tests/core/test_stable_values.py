@@ -21,6 +21,9 @@ AUDIENCE = "https://site.example"
 PROOF = f"{ID}.cNvYgA.EjUjbvnGtCoAUCl6ToqGpuwN8CIPea70AcOW5t3sovY"
 DEVICE = "youVNaNdXTLAS9ckigWwOw.cNvYgA.i7qn4vu6Y3TJfPqS5vxNNr2GMshMVbcx-jSyy0tJ8z8"
 
+#: The user "7", next to that cookie.
+SEALED = "IZwwr82M9j9SATHxXmXM5Js"
+
 
 def test_proof_of_the_first_version_is_accepted() -> None:
     assert Proofs(KEYRING, AUDIENCE).verify(PROOF, ["login"], NOW) == ID
@@ -28,6 +31,11 @@ def test_proof_of_the_first_version_is_accepted() -> None:
 
 def test_device_cookie_of_the_first_version_is_recognized() -> None:
     assert TrustedDevices(KEYRING, AUDIENCE).recognizes(DEVICE, KEYRING.tag(PHONE), NOW)
+
+
+def test_user_in_the_device_cookie_of_the_first_version_is_read() -> None:
+    found = TrustedDevices(KEYRING, AUDIENCE).user_of(f"{DEVICE}~{SEALED}~sms", NOW)
+    assert found == ("7", KEYRING.tag(PHONE))
 
 
 @pytest.mark.parametrize(

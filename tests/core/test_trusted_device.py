@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -124,3 +125,61 @@ def test_trusted_device_skips_no_step_and_expires() -> None:
     again = harness.verifier.start(PHONE, trusted_device=shown)
     assert isinstance(again, Started)
     assert again.verification.trusted is False
+
+
+def test_device_user_is_read_from_the_last_sign_in_only() -> None:
+    first = KNOWN.remember("", TAGS[0], NOW, "17")
+    assert KNOWN.user_of(first, NOW) == ("17", TAGS[0])
+    second = KNOWN.remember(first, TAGS[1], NOW, "a user of some longer name: 0123456789abcdef")
+    assert KNOWN.user_of(second, NOW) == ("a user of some longer name: 0123456789abcdef", TAGS[1])
+    assert KNOWN.recognizes(second, TAGS[0], NOW)
+    silent = KNOWN.remember(second, TAGS[0], NOW)
+    assert KNOWN.user_of(silent, NOW) is None
+    assert KNOWN.user_of(f"{first}~sms", NOW) == ("17", TAGS[0]), "what a caller appends does not matter"
+
+
+def test_device_user_is_not_readable_in_the_token() -> None:
+    """On some sites the id of a user is the number."""
+    token = KNOWN.remember("", TAGS[0], NOW, PHONES[0].e164)
+    sealed = token.rpartition("~")[2]
+    assert PHONES[0].e164[1:] not in token
+    assert PHONES[0].e164.encode() not in urlsafe_b64decode(sealed + "==")
+    assert KNOWN.user_of(token, NOW) == (PHONES[0].e164, TAGS[0])
+    assert len(KNOWN.remember(token, TAGS[1], NOW, "x" * 128)) < 600
+
+
+def test_device_user_is_bound_to_its_sign_in() -> None:
+    own, other = KNOWN.remember("", TAGS[0], NOW, "17"), KNOWN.remember("", TAGS[1], NOW, "18")
+    entry, foreign = own.partition("~")[0], other.partition("~")[2]
+    assert KNOWN.user_of(f"{entry}~{foreign}", NOW) is None, "swapped between two devices"
+    renewed = KNOWN.remember("", TAGS[0], NOW + timedelta(days=1)).partition("~")[0]
+    assert KNOWN.user_of(f"{renewed}~{own.partition('~')[2]}", NOW + timedelta(days=1)) is None
+    assert KNOWN.user_of(own, NOW + TRUSTED_FOR + timedelta(seconds=31)) is None, "it ends with the sign-in's trust"
+    assert TrustedDevices(KEYRING, "https://other.example").user_of(own, NOW) is None
+    both, later = (TrustedDevices(Keyring(keys, TAG), "https://site.example") for keys in ([NEW, OLD], [NEW]))
+    assert both.user_of(own, NOW) == ("17", TAGS[0])
+    assert later.user_of(own, NOW) is None
+
+
+@given(st.integers(0, 200), st.sampled_from("Aa0_-~.é"))
+def test_changed_device_user_is_not_recognized(place: int, changed: str) -> None:
+    token = KNOWN.remember("", TAGS[0], NOW, "17")
+    sealed = token.index("~") + 1
+    place = sealed + place % (len(token) - sealed)
+    altered = token[:place] + changed + token[place + 1 :]
+    found = KNOWN.user_of(altered, NOW)
+    assert found in (None, ("17", TAGS[0]))
+    assert found is None or urlsafe_b64decode(altered[sealed:] + "=") == urlsafe_b64decode(token[sealed:] + "=")
+
+
+def test_forgotten_device_user_leaves_the_other_phones() -> None:
+    token = KNOWN.remember(KNOWN.remember("", TAGS[0], NOW), TAGS[1], NOW, "17")
+    left = KNOWN.forget_user(f"{token}~sms", NOW)
+    assert [KNOWN.recognizes(left, tag, NOW) for tag in TAGS[:2]] == [True, False]
+    assert KNOWN.user_of(left, NOW) is None
+    assert KNOWN.forget_user(KNOWN.remember("", TAGS[0], NOW, "17"), NOW) == ""
+    assert KNOWN.forget_user("garbage~x~~", NOW) == ""
+
+
+def test_user_id_that_is_too_long_is_not_kept() -> None:
+    assert KNOWN.user_of(KNOWN.remember("", TAGS[0], NOW, "x" * 129), NOW) is None

@@ -44,7 +44,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iter
     urls = ModuleType("shop.urls")
     urls.urlpatterns = [  # type: ignore[attr-defined]
         path("phone/", include("phone_verify_django.urls")),
-        *(path(f"{name}/", getattr(modules["views"], name)) for name in ("numbers", "prefer", "remove")),
+        *(path(f"{name}/", getattr(modules["numbers"], name)) for name in ("numbers", "prefer", "remove")),
     ]
     settings.ROOT_URLCONF, settings.LOGIN_REDIRECT_URL = urls, "/numbers/"
     settings.PHONE_VERIFY = dict(modules["settings"].PHONE_VERIFY)
@@ -56,7 +56,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iter
 
 
 def test_every_documented_file_exists() -> None:
-    assert set(FILES) == {"views", "accounts", "settings", "forms", "receivers"}
+    assert set(FILES) == {"numbers", "accounts", "settings", "newsletter", "receivers"}
     assert DOC.count("```python") == len(FILES)
 
 

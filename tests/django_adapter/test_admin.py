@@ -34,8 +34,8 @@ from .factories import heard
 OTHER = "+989120000001"
 HINT = "+98 ••••••••00"
 PASSWORD = "a password of nobody's"
-LIST = "/admin/phone_verify/verificationrow/"
-PHONES = "/admin/phone_verify/verifiedphone/"
+LIST = "/admin/phone_verify_django/verificationrow/"
+PHONES = "/admin/phone_verify_django/verifiedphone/"
 SEND = f"{LIST}send-test/"
 UNLOCK = f"{LIST}unlock/"
 Configure = Callable[..., None]

@@ -18,8 +18,8 @@ from phone_verify_django.site import current_site
 from .conftest import PHONE, Network
 
 OTHER = "+989120000001"
-VERIFICATIONS = "/admin/phone_verify/verificationrow/"
-PHONES = "/admin/phone_verify/verifiedphone/"
+VERIFICATIONS = "/admin/phone_verify_django/verificationrow/"
+PHONES = "/admin/phone_verify_django/verifiedphone/"
 DEVICES = "/admin/phone_verify_otp/phonedevice/"
 LISTS = (VERIFICATIONS, PHONES, DEVICES)
 USERS = "/admin/auth/user/"
@@ -84,11 +84,11 @@ def read_out(browser: Client, place: str, lookup: str) -> tuple[str, set[int]]:
         *((place, "phone") for place in LISTS),
         (PHONES, "signs_in__startswith"),
         (PHONES, "user__verified_phones__phone__startswith"),
-        (PHONES, "user__phonedevice__phone__startswith"),
+        (PHONES, "user__phone_verify_devices__phone__startswith"),
         (DEVICES, "user__verified_phones__phone__startswith"),
         (USERS, "verified_phones__phone__startswith"),
         (USERS, "verified_phones__login_phone__startswith"),
-        (USERS, "phonedevice__phone__startswith"),
+        (USERS, "phone_verify_devices__phone__startswith"),
     ],
 )
 def test_lookups_reveal_no_number(clerk: Client, victim: User, place: str, lookup: str) -> None:
@@ -193,8 +193,8 @@ def test_popups_refer_to_rows_by_their_keys(clerk: Client, victim: User, place: 
 @pytest.mark.parametrize(
     ("app", "model", "field", "status"),
     [
-        ("phone_verify", "verifiedphone", "phone", 403),
-        ("phone_verify", "verifiedphone", "user", 200),
+        ("phone_verify_django", "verifiedphone", "phone", 403),
+        ("phone_verify_django", "verifiedphone", "user", 200),
         ("phone_verify_otp", "phonedevice", "user", 200),
     ],
 )

@@ -140,7 +140,7 @@ def test_start_without_session_reads_no_user_or_session(
 def test_binding_cookie_is_httponly_and_scoped(visitor: Browser, network: Network) -> None:
     cookie = visitor.call("POST", "v1/verifications", {"phone": PHONE}).cookies["phone_verify"]
     flags = [part.strip().lower() for part in cookie.split(";")[1:]]
-    assert {"httponly", "path=/phone/", "samesite=lax", "max-age=3600"} <= set(flags)
+    assert {"httponly", "path=/", "samesite=lax", "max-age=3600"} <= set(flags)
     assert "secure" not in flags
 
 
@@ -155,7 +155,7 @@ def test_empty_binding_cookie_is_deleted(visitor: Browser, network: Network) -> 
     answer = visitor.get("/phone/code/")
     assert (answer.status, answer.location) == (302, "/phone/login/")
     assert "Max-Age=0" in answer.cookies["phone_verify"]
-    assert "Path=/phone/" in answer.cookies["phone_verify"]
+    assert "Path=/" in answer.cookies["phone_verify"]
 
 
 def test_cross_site_request_changes_nothing(visitor: Browser, network: Network) -> None:
@@ -228,6 +228,43 @@ def test_nothing_is_sent_while_the_store_is_down(client: Client, network: Networ
     answer = start(client)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert network.sent == 0
+    answer = client.get("/phone/v1/health")
+    assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+    assert answer["Retry-After"]
+    assert "nonexistent" not in answer.content.decode()
+
+
+@pytest.mark.parametrize(("peer", "statuses"), [("10.0.0.9", [201, 201, 429]), ("203.0.113.9", [201, 429, 429])])
+def test_named_header_counts_from_trusted_networks(
+    peer: str, statuses: list[int], client: Client, network: Network, configure: Configure
+) -> None:
+    configure(
+        sms="console://",
+        trusted_networks="10.0.0.0/8",
+        client_address_header="CF-Connecting-IP",
+        sends_per_hour_per_address=1,
+    )
+    sent = [
+        start(client, {"phone": f"+98912000000{n}"}, REMOTE_ADDR=peer, HTTP_CF_CONNECTING_IP=f"192.0.2.{n // 2}:{n}")
+        for n in (1, 2, 3)
+    ]
+    assert [answer.status_code for answer in sent] == statuses
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [("shop-b.example", "shop-b.example"), ("shop-a.example", "shop-a.example"), ("testserver", "shop-a.example")],
+)
+def test_message_names_the_listed_host_of_the_request(
+    host: str, named: str, network: Network, configure: Configure, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    configure(sms="console://", public_url="http://shop-a.example", other_public_urls=["http://shop-b.example"])
+    client = Client(HTTP_HOST=host, **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
+    assert start(client).status_code == 201
+    client.post("/phone/login/", {"phone": "+989120000001"})
+    texts = [notice.text for notice in network.transport.notices]
+    assert [text.splitlines()[-1].split()[0] for text in texts] == [f"@{named}"] * 2
 
 
 def test_start_without_a_channel_says_so(visitor: Browser, configure: Configure) -> None:

@@ -204,7 +204,7 @@ def test_times_are_independent_of_the_time_zone(store: OrmStore, settings: Any, 
 
 @pytest.mark.django_db
 def test_migrations_match_the_models() -> None:
-    call_command("makemigrations", "phone_verify", check=True, dry_run=True, verbosity=0)
+    call_command("makemigrations", "phone_verify_django", check=True, dry_run=True, verbosity=0)
 
 
 def test_store_repr_names_the_database() -> None:

@@ -63,7 +63,7 @@ class ADevice:
             yield
 
     def setUp(self) -> None:
-        self.device = User.objects.create_user("alice").phonedevice_set.create(phone=PHONE)
+        self.device = User.objects.create_user("alice").phone_verify_devices.create(phone=PHONE)
 
     def valid_token(self) -> str:
         if not self.network.sent:

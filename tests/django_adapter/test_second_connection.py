@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +23,12 @@ from phone_verify.lifecycle import Spent
 from phone_verify.limits import Quota
 from phone_verify.model import Verification
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, WRONG, opening, run, together
-from phone_verify_django.store import OrmStore, transactions
+from phone_verify_django.models import PhoneRow
+from phone_verify_django.store import OrmStore, in_worker, transactions
 from tests.django_adapter.databases import make_tables, registered, settings_of, tables
 from tests.stores import servers
 
+ROOT = Path(__file__).parents[2]
 #: Seconds; the pool's limit is 30, and every caller of a deadlock waits for it.
 QUICKLY = 5.0
 
@@ -230,6 +235,17 @@ class TestPool:
         together(6, call, lambda: connections["own"].close())
         assert time.monotonic() - started < QUICKLY
 
+    def test_block_with_the_only_place_finishes_quickly(self, database: str, django_db_blocker: Any) -> None:
+        options = {"pool": {"min_size": 1, "max_size": 1}}
+        with registered("own", {**settings_of(database), "OPTIONS": options}, django_db_blocker):
+            store = OrmStore(using="own")
+            started = time.monotonic()
+            steps(store)
+            steps(store)
+            assert time.monotonic() - started < QUICKLY
+            connections["own"].close()
+            connections["own"].close_pool()  # type: ignore[attr-defined]
+
     def test_step_waits_for_the_pool_within_its_limit(self, store: OrmStore, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(transactions, "_WAIT", 0.2)
         connections["own"].close()
@@ -309,18 +325,67 @@ class TestTenants:
         assert created[0].connection is None
         assert attempts_left(store, record) == 5
 
-    @pytest.mark.parametrize("change", ["SET search_path TO north", "SET ROLE pg_monitor"])
-    def test_block_with_other_settings_is_refused(self, store: OrmStore, change: str) -> None:
+    def test_schema_of_the_request_is_followed(self, store: OrmStore, created: list[Any]) -> None:
+        own = connections["own"]
+        set_path(own, "north")
+        with transaction.atomic(using="own"):
+            record = start(store)
+        assert attempts_left(store, record) == 5, "outside, on the first connection"
+        set_path(own, "south")
+        with transaction.atomic(using="own"):
+            assert run(store.get(record.id, None)) is None
+        with transaction.atomic(using="own"):
+            set_path(own, "north")
+            fail(store, record)
+            set_path(own, "public")
+            assert run(store.get(record.id, None)) is None
+        set_path(own, "north")
+        assert attempts_left(store, record) == 4
+        set_path(own, "public")
+        assert len(created) == 1
+
+    def test_role_of_the_request_is_followed(self, store: OrmStore, created: list[Any]) -> None:
         record = start(store)
         own = connections["own"]
         with own.cursor() as cursor:
-            cursor.execute(change)
+            cursor.execute("CREATE ROLE clerk")
+        try:
+            with own.cursor() as cursor:
+                cursor.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO clerk")
+                cursor.execute("SET ROLE clerk")
+            with transaction.atomic(using="own"):
+                with pytest.raises(StoreError, match="ProgrammingError 42501"):
+                    fail(store, record)
+                assert attempts_left(store, record) == 5
+            with own.cursor() as cursor:
+                cursor.execute("RESET ROLE")
+            with transaction.atomic(using="own"):
+                fail(store, record)
+            assert len(created) == 1
+        finally:
+            own.close()
+            with own.cursor() as cursor:
+                cursor.execute("DROP OWNED BY clerk")
+                cursor.execute("DROP ROLE clerk")
+
+    def test_other_user_is_refused(self, store: OrmStore) -> None:
+        record = start(store)
+        own = connections["own"]
+        with own.cursor() as cursor:
+            cursor.execute("SET SESSION AUTHORIZATION pg_monitor")
         with transaction.atomic(using="own"), pytest.raises(StoreError, match=r"PHONE_VERIFY\['connection_setup'\]"):
             fail(store, record)
-        with own.cursor() as cursor:
-            cursor.execute("RESET search_path")
-            cursor.execute("RESET ROLE")
+        own.close()
         assert attempts_left(store, record) == 5
+
+    def test_worker_thread_is_set_up(self, store: OrmStore, created: list[Any]) -> None:
+        calls: list[BaseDatabaseWrapper] = []
+        store = OrmStore(using="own", connection_setup=calls.append)
+        start(store)
+        assert calls == []
+        with in_worker():
+            start(store)
+        assert calls == [connections["own"]]
 
     def test_other_path_to_the_same_tables_is_accepted(self, store: OrmStore) -> None:
         record = start(store)
@@ -331,15 +396,49 @@ class TestTenants:
 
 
 @on_mariadb
-def test_block_in_another_database_is_refused(database: str, store: OrmStore) -> None:
+def test_block_in_another_database_uses_it(database: str, store: OrmStore) -> None:
+    """Where the tables are missing, as outside the block."""
     record = start(store)
     own = connections["own"]
     with own.cursor() as cursor:
         cursor.execute("USE information_schema")
-    with transaction.atomic(using="own"), pytest.raises(StoreError, match="connection_setup"):
+    with transaction.atomic(using="own"), pytest.raises(StoreError, match="42S02"):
         fail(store, record)
     own.close()
     assert attempts_left(store, record) == 5
+
+
+def test_wrappers_of_the_request_see_its_steps(store: OrmStore) -> None:
+    seen: list[BaseDatabaseWrapper] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        seen.append(context["connection"])
+        return execute(sql, params, many, context)
+
+    with transaction.atomic(using="own"), connections["own"].execute_wrapper(note):
+        start(store)
+    assert len(set(seen)) == 2, "statements of both connections"
+    del seen[:]
+    with transaction.atomic(using="own"):
+        start(store)
+    assert seen == []
+
+
+def test_second_connection_waits_within_its_limit(database: str, store: OrmStore, created: list[Any]) -> None:
+    """The caller's block holds the row that the step waits for."""
+    record = start(store)
+    own = connections["own"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("phone_verify_django.store.second_connection._RESPONSE_TIMEOUT", 1)
+        patch.setattr("phone_verify_django.store.transactions._RETRY_WITHIN", 0)
+        with transaction.atomic(using="own"):
+            PhoneRow.objects.using("own").update(ends_at=0)
+            started = time.monotonic()
+            with pytest.raises(StoreError):
+                fail(store, record)
+            assert time.monotonic() - started < QUICKLY
+    own.close()
+    assert attempts_left(store, record) >= 4, "the statement may have run when the row was free"
 
 
 @pytest.mark.parametrize("setup", [None, lambda connection: None], ids=["no setup", "setup"])
@@ -348,3 +447,75 @@ def test_store_uses_no_second_connection_outside_a_block(
 ) -> None:
     start(OrmStore(using="own", connection_setup=setup))
     assert created == []
+
+
+@on_postgresql
+class TestPooler:
+    """PgBouncer in transaction mode."""
+
+    @pytest.fixture(params=[4, 1])
+    def behind(
+        self, request: pytest.FixtureRequest, database: str, django_db_blocker: Any
+    ) -> Iterator[BaseDatabaseWrapper]:
+        with servers.pooled(database, default_pool_size=request.param) as pooler:
+            given = {**settings_of(pooler.url), "DISABLE_SERVER_SIDE_CURSORS": True}
+            with registered("own", given, django_db_blocker):
+                yield connections["own"]
+
+    @pytest.mark.parametrize("behind", [4], indirect=True)
+    def test_steps_inside_and_outside_blocks(self, behind: BaseDatabaseWrapper) -> None:
+        store = OrmStore(using="own")
+
+        def work(_: int) -> None:
+            for _n in range(4):
+                steps(store)
+                fail(store, start(store))
+
+        together(2, work, lambda: connections["own"].close())
+
+    @pytest.mark.parametrize("behind", [4], indirect=True)
+    def test_schema_is_not_given_to_other_sessions(self, behind: BaseDatabaseWrapper) -> None:
+        with behind.cursor() as cursor:
+            cursor.execute("CREATE SCHEMA north")
+        make_north = "SET LOCAL search_path TO north"
+        store = OrmStore(using="own")
+        with transaction.atomic(using="own"):
+            with behind.cursor() as cursor:
+                cursor.execute(make_north)
+            with pytest.raises(StoreError, match="connection_setup"):
+                start(store)
+        with behind.cursor() as cursor:
+            cursor.execute("SHOW search_path")
+            assert "north" not in cursor.fetchone()[0]
+            cursor.execute("DROP SCHEMA north")
+
+    @pytest.mark.parametrize("behind", [1], indirect=True)
+    def test_block_with_the_only_connection_is_refused_in_time(
+        self, behind: BaseDatabaseWrapper, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("phone_verify_django.store.second_connection._RESPONSE_TIMEOUT", 0.5)
+        monkeypatch.setattr(transactions, "_RETRY_WITHIN", 0)
+        store = OrmStore(using="own")
+        record = start(store)
+        started = time.monotonic()
+        with transaction.atomic(using="own"):
+            with behind.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            with pytest.raises(StoreError):
+                fail(store, record)
+        assert time.monotonic() - started < QUICKLY
+        assert attempts_left(store, record) == 5
+
+
+@pytest.mark.parametrize("middleware", ["blocking_schema", "AsyncSchema"])
+def test_schema_of_a_middleware_is_used_by_every_step(middleware: str) -> None:
+    with servers.database("postgresql") as url:
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.django_adapter.schema_site", url, f"__main__.{middleware}"],
+            cwd=ROOT,
+            env={name: value for name, value in os.environ.items() if not name.startswith("PHONE_VERIFY_")},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]

@@ -82,7 +82,7 @@ class TestSubclasses:
         assert 'href="/phone/static/' in page
         answer = visitor.post_form("/enter/", phone=PHONE)
         assert answer.location == CODE
-        assert "Path=/phone/" in answer.cookies["phone_verify"]
+        assert "Path=/" in answer.cookies["phone_verify"]
 
     def test_page_rules_hold_for_a_custom_dispatch(self, visitor: Browser) -> None:
         for view in (custom_site.OwnCode, views.LoginView, views.VerifyView, views.LogoutView):

@@ -270,6 +270,7 @@ def test_store_outage_is_503_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) 
         client.post(f"{VERIFICATIONS}/{id}/check", json={"code": made.code}),
         client.post(f"{VERIFICATIONS}/{id}/resend"),
         client.get(f"{VERIFICATIONS}/{id}"),
+        client.get("/phone/v1/health"),
     ]
     for answer in answers:
         assert is_problem(answer, 503, "unavailable")
@@ -333,7 +334,7 @@ def test_same_origin_request_is_allowed(origin: str) -> None:
 
 def test_empty_binding_cookie_is_deleted() -> None:
     client = make().app.test_client()
-    client.set_cookie(COOKIE, f"{'A' * 44}.{'s' * 22}", path="/phone/")  # of a verification purged long ago
+    client.set_cookie(COOKIE, f"{'A' * 44}.{'s' * 22}")  # of a verification purged long ago
     with client.session_transaction() as kept:
         kept["_phone_verify_started"] = ["A" * 44]
     answer = client.get("/phone/code/")
@@ -341,7 +342,7 @@ def test_empty_binding_cookie_is_deleted() -> None:
     line = cookie_line(answer, COOKIE)
     assert line is not None
     assert "Max-Age=0" in line
-    assert client.get_cookie(COOKIE, path="/phone/") is None
+    assert client.get_cookie(COOKIE) is None
 
 
 def test_login_removes_other_verifications_from_the_cookie() -> None:
@@ -368,3 +369,41 @@ def test_client_address_is_the_peer_unless_proxies_trusted() -> None:
 
     assert starts(0) == [201, 429]
     assert starts(1) == [201, 201]
+
+
+@pytest.mark.parametrize(("peer", "statuses"), [("10.0.0.9", [201, 201, 429]), ("203.0.113.9", [201, 429, 429])])
+def test_named_header_counts_from_trusted_networks(peer: str, statuses: list[int]) -> None:
+    made = make(
+        PHONE_VERIFY_TRUSTED_NETWORKS="10.0.0.0/8",
+        PHONE_VERIFY_CLIENT_ADDRESS_HEADER="CF-Connecting-IP",
+        PHONE_VERIFY_SENDS_PER_HOUR_PER_ADDRESS=1,
+    )
+    client = made.app.test_client()
+    sent = [
+        client.post(
+            VERIFICATIONS,
+            json={"phone": f"+98912000000{n}"},
+            headers={"CF-Connecting-IP": f"192.0.2.{n // 2}:{n}"},
+            environ_overrides={"REMOTE_ADDR": peer},
+        ).status_code
+        for n in (1, 2, 3)
+    ]
+    assert sent == statuses
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [("shop-b.example", "shop-b.example"), ("shop-a.example", "shop-a.example"), ("evil.example", "shop-a.example")],
+)
+def test_message_names_the_listed_host_of_the_request(host: str, named: str) -> None:
+    made = make(
+        PHONE_VERIFY_PUBLIC_URL="http://shop-a.example",
+        PHONE_VERIFY_OTHER_PUBLIC_URLS="http://shop-b.example",
+        WTF_CSRF_ENABLED=False,
+    )
+    client = made.app.test_client()
+    base = {"base_url": f"http://{host}"}
+    assert client.post(VERIFICATIONS, json={"phone": PHONE}, **base).status_code == 201
+    assert client.post("/phone/login/", data={"phone": "+989120000001"}, **base).status_code == 303
+    texts = [notice.text for notice in made.transport.notices]
+    assert [text.splitlines()[-1].split()[0] for text in texts] == [f"@{named}"] * 2

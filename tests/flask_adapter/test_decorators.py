@@ -272,7 +272,7 @@ def test_number_change_by_the_pages_works() -> None:
     page = client.get("/phone/verify/")
     assert "Your number is verified." in page.text
     assert client.get("/").text == OTHER
-    assert client.get_cookie("phone_verify_device", path="/phone/") is not None
+    assert client.get_cookie("phone_verify_device") is not None
 
 
 def test_number_of_another_user_cannot_be_taken() -> None:

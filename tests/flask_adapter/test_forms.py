@@ -93,6 +93,16 @@ def test_malformed_code_is_reported_and_spends_no_attempt(typed: str) -> None:
     assert "4 attempts" in errors(submit(client, "/number/code", code=made.wrong_code))[0]
 
 
+def test_form_reports_that_another_channel_is_required() -> None:
+    required = {"PHONE_VERIFY_PURPOSES": "confirm:require=sms+inbound_call"}
+    made = site(PHONE_VERIFY_INBOUND_CALL="ssms://K@default", **required)
+    client = made.app.test_client()
+    submit(client, "/number", phone="+79160000002")
+    for code in (made.wrong_code, made.code):
+        page = submit(client, "/number/code", code=code)
+    assert errors(page) == ["One more step: this number must be verified by another method as well."]
+
+
 def test_limits_are_shown_at_the_field() -> None:
     made = site(PHONE_VERIFY_SENDS_PER_HOUR=1)
     client = made.app.test_client()

@@ -19,17 +19,22 @@ from typing import Any
 import pytest
 
 from phone_verify.sandbox import SandboxServer
-from tests.clients import HttpCarrier
+from tests.clients import Browser, HttpCarrier
 from tests.conftest import missing
 from tests.scenarios import Stage
 from tests.servers import _await, free_port
 
 ROOT = Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "flask.md").read_text("utf-8")
-BLOCKS: list[tuple[str, str]] = re.findall(r"```(\w+)\n(.*?)```", GUIDE, re.DOTALL)
-NAME = re.compile(r"(?:# |\{# )([\w/]+\.(?:py|html))")
-FILES = {found[1]: text for language, text in BLOCKS if language != "sh" and (found := NAME.match(text))}
+_BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
+NAME = re.compile(r"(?:# |\{# )([\w/]+\.(?:py|html))(?: #\})?(, before `return app`)?\n")
+BLOCKS: list[tuple[str, str]] = _BLOCK.findall(GUIDE)
 COMMANDS = [text for language, text in BLOCKS if language == "sh"]
+[GROWTH] = re.findall(r"^## From an empty folder to production\n(.*?)^## ", GUIDE, re.DOTALL | re.MULTILINE)
+STEPS = GROWTH.split("\n### ")[1:]
+#: Commands that the tests start and stop themselves, or whose work the environment of the tests has done.
+_NOT_TYPED = ("flask run", "phone-verify sandbox", "pip install", "python3 -m venv", ". .venv", "gunicorn")
+PHONE = "+989120000000"
 
 
 def block(word: str) -> list[str]:
@@ -43,14 +48,27 @@ class Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        for name, text in FILES.items():
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            (path / name).write_text(text)
         ours = ("PHONE_VERIFY_", "SECRET_KEY", "DATABASE_URL", "FLASK_", "PYTEST_", "COVERAGE_")
         self.env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         # The commands are those of the environment in which the tests run.
         self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
         self.env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(path)}
+
+    def follow(self, text: str, typed: bool = True) -> None:
+        """Write the files of a part of the guide, and type its commands."""
+        for language, body in _BLOCK.findall(text):
+            if named := NAME.match(body):
+                self._write(named[1], body, inserted=named[2] is not None)
+            elif language == "sh" and typed:
+                self.run([line for line in body.splitlines() if not line.startswith(_NOT_TYPED)])
+
+    def _write(self, name: str, text: str, *, inserted: bool) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if inserted:
+            before, end = path.read_text().split("    return app")
+            text = f"{before}{text.partition(chr(10))[2]}    return app{end}"
+        path.write_text(text)
 
     def run(self, lines: list[str]) -> str:
         """Run lines as a shell does; exported variables are kept for the next ones."""
@@ -61,27 +79,38 @@ class Folder:
         self.env |= dict(line.split("=", 1) for line in written if line)
         return done.stdout + done.stderr
 
+    @property
+    def log(self) -> str:
+        """What the server has printed."""
+        return (self.path / "log").read_text()
+
     @contextmanager
     def serving(self, command: str, port: int) -> Iterator[str]:
         """Run a serving command of the guide on a free port; yield its URL."""
         words = shlex.split(re.sub(r":?\b(5000|8000)\b", lambda found: found[0].replace(found[1], str(port)), command))
         if words[0] == "gunicorn":
             words += ["--graceful-timeout", "1", "--log-level", "warning"]
-        server = subprocess.Popen(words, cwd=self.path, env=self.env, stderr=subprocess.PIPE, text=True)
-        try:
-            _await(server, port)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            server.send_signal(signal.SIGTERM)
-            _, printed = server.communicate(timeout=20)
-            sys.stderr.write(printed)
+        elif str(port) not in words:
+            words += ["--port", str(port)]
+        with (self.path / "log").open("w") as log:
+            server = subprocess.Popen(words, cwd=self.path, env=self.env, stderr=log, text=True)
+            try:
+                _await(server, port)
+                yield f"http://127.0.0.1:{port}"
+            finally:
+                server.send_signal(signal.SIGTERM)
+                server.wait(timeout=20)
+        sys.stderr.write(self.log)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The guide followed up to its tables."""
+    """The guide followed up to its forms, and its further files."""
     folder = Folder(tmp_path_factory.mktemp("shop"))
-    folder.run(block("db upgrade"))
+    for step in STEPS[:8]:
+        folder.follow(step, typed="pytest" not in step and "sandbox://" not in step)
+    for section in ("You already have users with numbers", "Flask-Security-Too"):
+        folder.follow(GUIDE.split(f"\n## {section}\n")[1].split("\n## ")[0], typed=False)
     return folder
 
 
@@ -93,9 +122,29 @@ def folder(made: Folder) -> Folder:
     return terminal
 
 
+@pytest.mark.slow
+def test_site_runs_after_each_step(tmp_path: Path, sandbox: SandboxServer) -> None:
+    """The first file has 40 lines; each step leaves a site on which a visitor signs in."""
+    folder, stage = Folder(tmp_path), Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
+    for number, step in enumerate(STEPS[:7], 1):
+        assert step.startswith(f"{number}. ")
+        folder.follow(step.replace("sandbox://127.0.0.1:8025", sandbox.dsn))
+        if number == 2:
+            assert len((tmp_path / "app.py").read_text().splitlines()) <= 40
+        if number >= 2:
+            with folder.serving("flask run", free_port()) as url:
+                phone = stage.phone() if number >= 5 else PHONE
+                browser = Browser(HttpCarrier(url))
+                assert browser.post_form("/phone/login/", phone=phone, channel="sms").status == 303
+                code = stage.code(phone) if number >= 5 else re.findall(r"\b(\d{6}) is your", folder.log)[-1]
+                assert browser.post_form("/phone/code/", code=code).location == "/"
+                assert f"Signed in as {phone}" in re.sub(r"<[^>]*>", "", browser.get("/").text)
+
+
 def test_every_code_block_is_a_file_or_commands() -> None:
-    assert len(FILES) + len(COMMANDS) == len(BLOCKS)
-    assert {"app.py", "models.py", "accounts.py", "views.py", "test_shop.py", "secured.py"} <= set(FILES)
+    for language, text in BLOCKS:
+        assert (language == "sh") != bool(NAME.match(text)), text
+    assert {number for number, step in enumerate(STEPS, 1) if step.startswith(f"{number}. ")} == set(range(1, 10))
 
 
 def test_documented_extras_exist() -> None:
@@ -108,7 +157,7 @@ def test_documented_extras_exist() -> None:
 
 
 def test_documented_tests_pass(folder: Folder) -> None:
-    assert "3 passed" in folder.run(block("pytest"))
+    assert "3 passed" in folder.run(block("python -m pytest"))
 
 
 @pytest.mark.browser
@@ -118,7 +167,7 @@ def test_visitor_signs_in_with_a_browser_through_the_sandbox(
     """Signs in, steps up, changes the number, signs out."""
     stage = Stage(lambda: HttpCarrier("http://nobody.invalid"), sandbox)
     phone, other = stage.phone(), stage.phone()
-    lines = block("flask --app app run")
+    lines = block("flask run --port 5000")
     folder.run([line.replace("sandbox://127.0.0.1:8025", sandbox.dsn) for line in lines[:-1]])
     with folder.serving(lines[-1], free_port()) as url, tab(chromium) as page:
         page.goto(url)
@@ -153,7 +202,7 @@ def test_visitor_signs_in_with_a_browser_through_the_sandbox(
 def test_documented_production_command_serves_the_site(folder: Folder, sandbox: SandboxServer) -> None:
     import urllib3
 
-    (folder.path / "secret_key").write_text(folder.env["SECRET_KEY"])
+    folder.run([line for line in block("umask") if not line.startswith(_NOT_TYPED)])
     lines = block("gunicorn 'app:create_app()'")
     told = folder.run(lines[:-1])
     assert "no errors" in told
@@ -176,6 +225,24 @@ def test_every_documented_command_exists(folder: Folder) -> None:
     for name in re.findall(r"`flask phone-verify ([\w-]+)", GUIDE):
         assert name in told
     assert "--offline" in told
+
+
+def test_numbers_of_existing_users_are_adopted(folder: Folder) -> None:
+    """The section for sites with users: its module, then its commands."""
+    lines = block("phone-verify adopt --trust")
+    program = "import app, existing, models\ncontext = app.create_app().app_context(); context.push()\n"
+    program += "models.db.session.add_all([models.User(phone='0912 000 0008'), models.User(phone='12')])\n"
+    program += "models.db.session.commit()"
+    folder.run([f"python -c {shlex.quote(program)}"])
+    site = folder.path / "app.py"
+    text = site.read_text()
+    site.write_text(f"import existing\n{text}")
+    told = folder.run(["export PHONE_VERIFY_REGION=IR", *lines])
+    site.write_text(text)
+    assert "1 numbers could be trusted" in told
+    assert "1 numbers counted as verified" in told
+    assert "12" in (folder.path / "numbers.csv").read_text()
+    assert "0008" not in told
 
 
 def test_site_with_flask_security_starts(folder: Folder) -> None:

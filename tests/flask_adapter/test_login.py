@@ -73,12 +73,12 @@ def test_session_holds_no_code_and_no_count() -> None:
     made = make(PHONE_VERIFY_MAX_ATTEMPTS=2)
     client = made.app.test_client()
     submit(client, "/phone/login/", phone=PHONE)
-    session_before, ours = client.get_cookie("session"), client.get_cookie(COOKIE, path="/phone/")
+    session_before, ours = client.get_cookie("session"), client.get_cookie(COOKIE)
     assert session_before is not None
     assert ours is not None
     for left in ("1 attempt left", "No attempts left|Too many incorrect codes"):
         client.set_cookie("session", session_before.value)
-        client.set_cookie(COOKIE, ours.value, path="/phone/")
+        client.set_cookie(COOKIE, ours.value)
         assert re.search(left, follow(client, submit(client, "/phone/code/", code=made.wrong_code)).text)
     client.set_cookie("session", session_before.value)
     submit_again = client.get("/phone/code/")
@@ -165,13 +165,13 @@ def test_concurrent_uses_of_a_proof_sign_in_once(tmp_path: Any) -> None:
     made = make(PHONE_VERIFY_STORE=f"sqlite:///{tmp_path / 'store.sqlite3'}")
     client = made.app.test_client()
     good = proof(client, made)
-    cookie = client.get_cookie(COOKIE, path="/phone/")
+    cookie = client.get_cookie(COOKIE)
     assert cookie is not None
     gate, statuses = threading.Barrier(8), []
 
     def try_once() -> None:
         other: Client = made.app.test_client()
-        other.set_cookie(COOKIE, cookie.value, path="/phone/")
+        other.set_cookie(COOKIE, cookie.value)
         gate.wait(10)
         statuses.append(other.post(SESSION, json={"proof": good}).status_code)
 

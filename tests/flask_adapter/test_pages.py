@@ -95,8 +95,9 @@ def test_pages_are_never_cached_or_framed() -> None:
 @pytest.mark.parametrize("with_csrf_protect", [False, True])
 @pytest.mark.parametrize("enabled", [True, False])
 def test_form_without_the_csrf_token_changes_nothing(path: str, with_csrf_protect: bool, enabled: bool) -> None:
-    """Whether or not the site uses CSRFProtect, or has disabled it."""
-    made = make(before=CSRFProtect if with_csrf_protect else lambda app: None, WTF_CSRF_ENABLED=enabled)
+    """Whether or not the site uses CSRFProtect, or has disabled it outside of tests."""
+    before = CSRFProtect if with_csrf_protect else lambda app: None
+    made = make(before=before, WTF_CSRF_ENABLED=enabled, TESTING=enabled)
     client, stranger = made.app.test_client(), made.app.test_client()
     sign_in(made, client)
     made.transport.notices.clear()
@@ -106,6 +107,15 @@ def test_form_without_the_csrf_token_changes_nothing(path: str, with_csrf_protec
         answer = sender.post(path, data={"phone": PHONE, "code": "123456", **data})
         assert answer.status_code == (303 if "csrf_token" in data else 403)
     assert not made.transport.notices
+    assert client.get("/").text == PHONE
+
+
+@pytest.mark.parametrize("with_csrf_protect", [False, True])
+def test_csrf_check_can_be_disabled_in_tests(with_csrf_protect: bool) -> None:
+    made = make(before=CSRFProtect if with_csrf_protect else lambda app: None, WTF_CSRF_ENABLED=False)
+    client = made.app.test_client()
+    assert client.post("/phone/login/", data={"phone": PHONE}).location.startswith("/phone/code/")
+    assert client.post("/phone/code/", data={"code": made.code}).location == "/"
     assert client.get("/").text == PHONE
 
 
@@ -155,7 +165,7 @@ def test_cookie_holds_the_binding() -> None:
     line = cookie_line(submit(client, "/phone/login/", phone=PHONE), COOKIE)
     assert line is not None
     flags = {flag.strip() for flag in line.split(";")[1:]}
-    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/phone/", "Max-Age=3600"} <= flags
+    assert {"Secure", "HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=3600"} <= flags
 
 
 def test_cookies_are_not_secure_on_an_http_site() -> None:

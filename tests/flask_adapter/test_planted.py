@@ -19,7 +19,7 @@ def plant(made: Made, victim: Any, start: Any) -> None:
     headers = {"Verification-Secret": start["secret"]}
     answer = made.app.test_client().post(f"{API}/{start['id']}/check", json={"code": made.code}, headers=headers)
     assert answer.status_code == 200
-    victim.set_cookie(COOKIE, f"{start['id']}.{start['secret']}", path="/phone/")
+    victim.set_cookie(COOKIE, f"{start['id']}.{start['secret']}")
 
 
 @pytest.mark.parametrize("purpose", ["confirm", "change_phone"])
@@ -56,9 +56,9 @@ def test_planted_start_does_not_count_as_open_for_the_victim() -> None:
     made = site()
     victim = made.app.test_client()
     planted = made.app.test_client().post(API, json={"phone": PHONE}).json
-    victim.set_cookie(COOKIE, f"{planted['id']}.{planted['secret']}", path="/phone/")
+    victim.set_cookie(COOKIE, f"{planted['id']}.{planted['secret']}")
     submit(victim, "/phone/login/", phone=PHONE)
-    newest = pairs(victim.get_cookie(COOKIE, path="/phone/").value)[0][0]
+    newest = pairs(victim.get_cookie(COOKIE).value)[0][0]
     assert newest != planted["id"], "the attacker could wait for the victim's code"
 
 
@@ -66,7 +66,7 @@ def test_next_user_of_a_browser_gets_no_leftover_proof() -> None:
     made = site()
     browser = signed_in(made)
     submit(browser, "/phone/verify/", confirm="1")
-    assert browser.get_cookie(COOKIE, path="/phone/").value
+    assert browser.get_cookie(COOKIE).value
     submit(browser, "/phone/logout/")
-    assert browser.get_cookie(COOKIE, path="/phone/") is None
+    assert browser.get_cookie(COOKIE) is None
     assert browser.get("/phone/code/").location == "/phone/login/"

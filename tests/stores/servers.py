@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -160,7 +160,7 @@ class PrivateServer:
         assert self._process is not None
         if self._process.poll() is None:
             self.wake()
-            self._process.send_signal(signal.SIGINT if self.kind == "postgresql" else signal.SIGTERM)
+            self._process.send_signal(signal.SIGTERM if self.kind == "mysql" else signal.SIGINT)
             self._process.wait(60)
         _engine(self.url).dispose()
 
@@ -217,6 +217,51 @@ class PrivateMariadb(PrivateServer):
             f"--socket={self.folder}/socket",
         ]
         return [str(self._programs / "mariadbd"), "--no-defaults", *options, "--innodb-flush-log-at-trx-commit=0"]
+
+
+class Pgbouncer(PrivateServer):
+    """A pooler in transaction mode in front of a PostgreSQL server; further `settings` are its own."""
+
+    kind, user = "pgbouncer", "postgres"
+
+    def __init__(self, folder: Path, database: str, settings: Mapping[str, object]) -> None:
+        self._programs = _programs("pgbouncer", "PgBouncer", Path("/usr/sbin"))
+        super().__init__(folder)
+        self._url = sa.make_url(database)
+        server = {"host": self._url.host, "port": self._url.port or 5432, "user": self._url.username}
+        if self._url.password:
+            server["password"] = self._url.password
+        options: dict[str, object] = {
+            "listen_addr": HOST,
+            "listen_port": self.port,
+            "unix_socket_dir": "",
+            "auth_type": "any",
+            "pool_mode": "transaction",
+            "default_pool_size": 4,
+            **settings,
+        }
+        lines = ["[databases]", "* = " + " ".join(f"{name}={value}" for name, value in server.items()), "[pgbouncer]"]
+        lines += [f"{name} = {value}" for name, value in options.items()]
+        (folder / "pgbouncer.ini").write_text("\n".join(lines))
+
+    @property
+    def url(self) -> str:
+        return self._url.set(port=self.port, host=HOST).render_as_string(hide_password=False)
+
+    def command(self) -> list[str]:
+        return [str(self._programs / "pgbouncer"), str(self.folder / "pgbouncer.ini")]
+
+
+@contextmanager
+def pooled(database: str, **settings: object) -> Iterator[Pgbouncer]:
+    """A private PgBouncer in front of the database with this URL. Skips if it is not installed."""
+    with tempfile.TemporaryDirectory(prefix="phone_verify_server_") as folder:
+        pooler = Pgbouncer(Path(folder), database, settings)
+        pooler.start()
+        try:
+            yield pooler
+        finally:
+            pooler.stop()
 
 
 def _programs(program: str, package: str, *others: Path) -> Path:

@@ -455,6 +455,9 @@ _INSIDE = {
     "hkeys",
     "hgetall",
     "hincrby",
+    "zadd",
+    "zrange",
+    "zremrangebyscore",
 }
 
 
@@ -507,7 +510,7 @@ def test_start_is_three_round_trips_and_others_one(own: RedisServer) -> None:
         assert calls(client) == {}
 
 
-@pytest.mark.parametrize("values", [30, 36])
+@pytest.mark.parametrize("values", [30, 36, 43])
 def test_record_of_an_older_version_is_read(own: RedisServer, values: int) -> None:
     store, clock = RedisStore.from_url(own.url), ManualClock(datetime(2030, 1, 1, tzinfo=UTC))
     code, claim = opening(), opening(plan=CALL)
@@ -545,6 +548,16 @@ def test_keys_expire_with_their_content(own: RedisServer) -> None:
         assert ends[key_of(order)] == pytest.approx((LIFE + RETENTION).total_seconds(), abs=20)
         assert ends["phone_verify:{shared}:total"] == pytest.approx(300, abs=20)
         assert len(ends) == 2
+
+
+def test_index_of_a_line_expires_with_its_last_claim(own: RedisServer) -> None:
+    store = RedisStore.from_url(own.url)
+    for seconds, phone in ((300, "+989120000001"), (60, "+989120000002")):
+        order = opening(PhoneNumber(phone), plan=replace(CALL, ttl=timedelta(seconds=seconds)))
+        run(store.open(order, [], LIMITS, None))
+        run(store.attach(order.id, attachment(order, line=LINE), None))
+    with own.client() as client:
+        assert client.pttl(f"phone_verify:{{shared}}:line:fake:{LINE.e164}") / 1000 == pytest.approx(300, abs=20)
 
 
 def test_phone_key_lasts_as_long_as_its_longest_window(own: RedisServer) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -37,17 +37,26 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
             yield stack.enter_context(servers.database(request.param))
 
 
-def first_tables(url: str) -> None:
-    """Create the tables as they were before revisions existed."""
-    engine = engine_of(url)
-    with engine.connect() as connection:
-        config = Config()
-        config.set_main_option("script_location", "phone_verify.stores.sql:migrations")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
-        connection.exec_driver_sql(f"DROP TABLE {schema.VERSION_TABLE}")
-        connection.commit()
-    engine.dispose()
+NEXT = f"{int(schema.HEAD) + 1:04}"
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]:
+    """Return a function that adds a revision to ours, as a later version of the package does."""
+
+    def add() -> None:
+        folder = tmp_path / "migrations"
+        shutil.copytree(Path(schema.__file__).parent / "migrations", folder)
+        (folder / "versions" / f"{NEXT}_note.py").write_text(
+            "import sqlalchemy as sa\nfrom alembic import op\n"
+            f"revision, down_revision = {NEXT!r}, {schema.HEAD!r}\n\n\n"
+            "def upgrade():\n"
+            "    op.add_column('phone_verify_phone', sa.Column('note', sa.Integer, server_default='0'))\n"
+        )
+        monkeypatch.setattr(schema, "_MIGRATIONS", str(folder))
+        monkeypatch.setattr(schema, "HEAD", NEXT)
+
+    return add
 
 
 def works(url: str) -> bool:
@@ -99,23 +108,36 @@ def test_concurrent_workers_create_the_tables_once(url: str) -> None:
     assert servers.execute(url, "SELECT count FROM phone_verify_counter") == [(8,)]
 
 
-def test_tables_without_a_revision_are_adopted(url: str) -> None:
+def test_tables_without_a_revision_are_adopted(url: str, newer: Callable[[], None]) -> None:
+    engine = engine_of(url)
+    metadata.create_all(engine)
+    engine.dispose()
+    assert works(url)
+    first = schema.HEAD
+    newer()
+    assert schema.upgrade(url) == (first, NEXT)
+    assert servers.execute(url, f"SELECT version_num FROM {schema.VERSION_TABLE}") == [(NEXT,)]
+
+
+def test_tables_are_migrated_on_sqlite_only(url: str, newer: Callable[[], None]) -> None:
     """An SQLite file is migrated automatically; for a server the owner decides when."""
-    first_tables(url)
+    first = schema.HEAD
+    schema.upgrade(url)
+    newer()
     if not url.startswith("sqlite"):
         with pytest.raises(StoreError, match="phone-verify schema"):
             works(url)
-        assert schema.upgrade(url) == ("0001", schema.HEAD)
+        assert schema.upgrade(url) == (first, NEXT)
     assert works(url)
-    assert schema.upgrade(url) == (schema.HEAD, schema.HEAD)
+    assert schema.upgrade(url) == (NEXT, NEXT)
 
 
-def test_data_survives_an_upgrade(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/store.sqlite3"
-    first_tables(url)
-    servers.execute(url, "INSERT INTO phone_verify_phone VALUES ('x', '{}', '{}', 7)")
+def test_data_survives_an_upgrade(url: str, newer: Callable[[], None]) -> None:
     schema.upgrade(url)
-    assert servers.execute(url, "SELECT tag, ends_at, version FROM phone_verify_phone") == [("x", 7, 0)]
+    servers.execute(url, "INSERT INTO phone_verify_phone (tag, windows, failures, ends_at) VALUES ('x', '{}', '{}', 7)")
+    newer()
+    schema.upgrade(url)
+    assert servers.execute(url, "SELECT tag, ends_at, version, note FROM phone_verify_phone") == [("x", 7, 0, 0)]
 
 
 def test_newer_database_is_left_unchanged(url: str) -> None:
@@ -158,9 +180,11 @@ def test_command_reports_what_it_did(url: str) -> None:
     assert ran(url) == (0, f"✓ The tables are up to date, revision {schema.HEAD}.\n")
 
 
-def test_command_upgrades_the_tables(url: str) -> None:
-    first_tables(url)
-    assert ran(url) == (0, f"✓ Migrated the tables from revision 0001 to {schema.HEAD}.\n")
+def test_command_upgrades_the_tables(url: str, newer: Callable[[], None]) -> None:
+    first = schema.HEAD
+    schema.upgrade(url)
+    newer()
+    assert ran(url) == (0, f"✓ Migrated the tables from revision {first} to {NEXT}.\n")
 
 
 @pytest.mark.parametrize(

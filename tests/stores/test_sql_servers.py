@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
@@ -68,6 +71,9 @@ def clock() -> ManualClock:
 @pytest.fixture
 def store(url: str) -> SqlStore:
     return SqlStore.from_url(url)
+
+
+ROOT = Path(__file__).parents[2]
 
 
 class OnServers:
@@ -302,3 +308,31 @@ def test_phone_with_a_deleted_row_can_be_written(url: str, store: SqlStore) -> N
     servers.execute(url, "DELETE FROM phone_verify_phone")
     assert isinstance(run(store.spend(order.id, BINDING, [WRONG], 6, LIMITS, NOBODY, None)), Spent)
     assert isinstance(run(store.spend(order.id, BINDING, [RIGHT], 6, LIMITS, NOBODY, None)), Spent)
+
+
+_WITHOUT_POLL = """
+import select, sys
+del select.poll, select.epoll
+from phone_verify.stores.sql import SqlStore
+from phone_verify.testing.stores import opening, run
+from tests.stores import servers
+
+url = sys.argv[1]
+store = SqlStore.from_url(url)
+for _ in range(2):
+    assert run(store.get(opening().id, None)) is None
+with store._transactions.engine.connect() as connection:
+    number = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+servers.end(url, number)
+assert run(store.get(opening().id, None)) is None, "a connection that was closed while idle is replaced"
+print("done")
+"""
+
+
+def test_system_without_poll_works() -> None:
+    """As Windows, and under eventlet, which removes it."""
+    with servers.database("postgresql") as url:
+        upgrade(url)
+        command = [sys.executable, "-c", _WITHOUT_POLL, url]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "done\n", done.stderr

@@ -57,6 +57,7 @@ def test_wheel_holds_the_generated_files(copy: Path) -> None:
     content = first.read_bytes()
     with zipfile.ZipFile(first) as wheel:
         assert sorted(name for name in wheel.namelist() if name.endswith(".mo")) == [f"{place}.mo" for place in PLACES]
+        assert not [name for name in wheel.namelist() if name.endswith(".po")]
         assert "hatch_build.py" not in wheel.namelist()
         assert {name.removeprefix(f"{PAGES}/") for name in wheel.namelist() if name.startswith(PAGES)} == flask_pages()
     for place in PLACES:

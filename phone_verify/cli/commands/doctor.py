@@ -11,7 +11,7 @@ import click
 from ...doctor import Level, Report, examine, read_ids
 from ...errors import ConfigurationError
 from ...transports.blocking import BlockingTransport
-from ..output import STYLES, Mark, console, examples, working
+from ..output import STYLES, Mark, console, examples, styled, working
 from ..site_loader import SiteTarget, of_a_site
 
 _MARKS = {Level.ERROR: Mark.ERROR, Level.WARNING: Mark.WARNING, Level.NOTE: Mark.NOTE, Level.OK: Mark.OK}
@@ -52,6 +52,7 @@ def doctor(
         transport = None if offline else BlockingTransport()
         with working() as say:
             findings += examine(site.given, transport=transport, say=say, show_webhook_urls=show_webhook_urls)
+            findings += () if offline else site.users()
     report = Report.of(findings, ignore)
     if as_json:
         click.echo(json.dumps(report.document(), indent=2, ensure_ascii=False))
@@ -61,9 +62,7 @@ def doctor(
 
 
 def _show(report: Report) -> None:
-    from rich.text import Text
-
     screen = console()
     for line in report.lines(screen.width):
         style = f"bold {STYLES[_MARKS[line.level]]}" if line.level else ""
-        screen.print(Text.assemble((line.head, style), line.text), soft_wrap=True)
+        screen.print(styled(line.head, style, line.text), soft_wrap=True)

@@ -15,9 +15,9 @@ _MICROSECOND = timedelta(microseconds=1)
 
 _OLD_VALUES = 30
 #: The number of values in a record.
-VALUES = 43
+VALUES = 45
 #: What the values after the first `_OLD_VALUES` are in records written before they were added.
-_DEFAULTS = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "")
+_DEFAULTS = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "", "", "")
 
 _CHANNELS = {channel.value: channel for channel in Channel}
 _CODE_SOURCES = {code_source.value: code_source for code_source in CodeSource}
@@ -139,6 +139,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
     (
         subject, budget, mistakes, tallied_short, tallied_long, by_pair,
         claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call,
+        proved_channels, other_caller_at,
     ) = (*more, *_DEFAULTS[len(more):])  # fmt: skip
     return Verification(
         request=Request(
@@ -152,6 +153,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
             trusted=bool(trusted),
             subject=subject,
             budget=budget,
+            proved_channels=proved_channels,
         ),
         channel=_CHANNELS[channel],
         driver=driver,
@@ -188,6 +190,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         code_channel=_CHANNELS[code_channel] if code_channel else None,
         waits=waits,
         by_call=bool(by_call),
+        other_caller_at=time_of(other_caller_at) if other_caller_at else None,
         failures=failures,
     )
 

@@ -6,6 +6,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
@@ -16,7 +17,9 @@ from ...codes import TAG_LENGTH
 from ...errors import StoreError
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, TallyChange
-from ...model import Channel, Failures, IncomingCall, Status, Verification
+from ...lines import MOST_CLAIMANTS, claimant
+from ...model import Channel, CodeSource, Failures, IncomingCall, Status, Verification
+from ...phone import PhoneNumber
 from ...policy import resend_delay
 from ..base import RETENTION, checked_keep
 from .address import Address, Kind, read_address
@@ -154,6 +157,7 @@ class _Verbs:
             *opening_values(opening),
             opening.request.subject,
             opening.request.budget,
+            opening.request.proved_channels,
             str(microseconds(opening.plan.ttl)),
             str(microseconds(resend_delay(opening.resend_after, 1))),
             flag(opening.short),
@@ -167,8 +171,18 @@ class _Verbs:
 
     async def attach(self, id: str, attachment: Attachment, now: datetime | None) -> Verification | Denied:
         shown = (binding.hex() for binding in attachment.shown)
-        reply = await self._on_record("attach", id, now, *receipt_values(attachment), *shown)
-        return reply.found() if reply.done else reply.refused()
+        by_call, keys = attachment.plan.code_source is CodeSource.NONE, [self._phone_key(id[:TAG_LENGTH])]
+        lines = [self._line_key(attachment.driver, attachment.line)] if attachment.line is not None and by_call else []
+        apart = self._address.kind is Kind.CLUSTER
+        keys += [] if apart else lines
+        reply = await self._step("attach", keys, id, now, plain(id), *receipt_values(attachment), *shown)
+        if not reply.done:
+            return reply.refused()
+        record = reply.found()
+        if lines and apart:
+            with suppress(StoreError):  # the index only serves `claimant`, and the line is assigned already
+                await self._step("index_line", lines, "shared", now, plain(id), str(micros(record.expires_at)))
+        return record
 
     async def spend(
         self,
@@ -245,6 +259,16 @@ class _Verbs:
     async def find(self, driver: str, tag: str, reference: str, now: datetime | None) -> Verification | None:
         told = (plain(driver), optional(reference))
         return (await self._step("find", [self._phone_key(tag)], tag, now, *told)).read()
+
+    async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
+        ids = (await self._step("line_ids", [self._line_key(driver, line)], "shared", now)).values[:-1]
+        if len(ids) > MOST_CLAIMANTS:
+            return None
+        found = [await self.get(id, now) for id in ids]
+        return claimant([record for record in found if record is not None], driver, line)
+
+    async def note_other_caller(self, id: str, now: datetime | None) -> bool:
+        return (await self._on_record("note_other_caller", id, now)).done
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         return (await self._on_record("get", id, now)).read()
@@ -344,6 +368,9 @@ class _Verbs:
 
     def _shared_key(self, name: str) -> bytes:
         return f"{self._address.prefix}:{{shared}}:{name}".encode("utf-8", "surrogatepass")
+
+    def _line_key(self, driver: str, line: PhoneNumber) -> bytes:
+        return self._shared_key(f"line:{plain(driver)}:{line.e164}")
 
     async def _ask(self, *command: bytes) -> Any:
         """Send a command and return its answer, or raise one of `ERRORS`. Never sends it twice."""

@@ -18,6 +18,7 @@ _PHRASES: Sequence[tuple[str, str]] = (
     (r"[Tt]oo many (?:connections|clients)|slots are reserved", "it has too many connections"),
     (r"server closed the connection|Lost connection|gone away|terminating connection", "the connection was lost"),
     (r"no such table|relation \S+ does not exist|Table '\S+' doesn't exist", "a table is missing"),
+    (r"unsupported startup parameter", "the pooler refused a startup parameter"),
     (r"unable to open database file", "the database file cannot be opened"),
     (r"readonly database|read-only transaction", "the database is read-only"),
     (r"database is locked", "the database is locked"),

@@ -127,6 +127,9 @@ class ReadStatements:
     held_answer: Statement
     #: The records of `this` phone that had not expired at `since`.
     siblings: Statement
+    #: At most `most` open records that have `line`, of a claim or of a code, and had not expired at
+    #: `since`.
+    waiting: Statement
 
 
 class Transaction:
@@ -242,6 +245,12 @@ class Transaction:
         # "~" sorts after every character of an id.
         rows = self._reads.siblings(self.cursor, this=tag, beyond=f"{tag}~", since=micros(since))
         return [record_of(row, since) for row in rows.fetchall()]
+
+    def waiting(self, line: str, most: int) -> list[Verification]:
+        """Read at most this many open records that have this line, of any phone."""
+        at = self.server_time()
+        rows = self._reads.waiting(self.cursor, line=line, since=micros(at), most=most)
+        return [record_of(row, at) for row in rows.fetchall()]
 
     def write(self, write: Callable[..., bool], *values: Any, **options: bool) -> None:
         """Write the decision of the step. Raises `ConcurrentUpdate`."""

@@ -52,6 +52,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "claim_line": PhoneNumber,
     "code_channel": Channel,
     "by_call": bool,
+    "other_caller_at": time_of,
 }
 _PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
 READ_AT = FIELDS.index("read_at")

@@ -13,8 +13,9 @@ from ... import lifecycle
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
-from ...lines import PAIR_REST
+from ...lines import MOST_CLAIMANTS, PAIR_REST, claimant, note_other_caller
 from ...model import Channel, IncomingCall, Status, Verification
+from ...phone import PhoneNumber
 from ..base import checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
@@ -230,6 +231,23 @@ class RowStore:
             return lifecycle.find(tx.siblings(tag, at), driver, reference, at)
 
         return self._transactions.run(step, now, Mode.READ_ONLY)
+
+    async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
+        def step(tx: Transaction) -> Verification | None:
+            waiting = tx.waiting(line.e164, MOST_CLAIMANTS + 1)
+            return claimant(waiting, driver, line) if len(waiting) <= MOST_CLAIMANTS else None
+
+        return self._transactions.run(step, now, Mode.READ_ONLY)
+
+    async def note_other_caller(self, id: str, now: datetime | None) -> bool:
+        def step(tx: Transaction) -> bool:
+            record, phone, at = tx.record(id)
+            noted = note_other_caller(record, at)
+            if noted is not None:
+                tx.write(self._writes.update, ("other_caller_at",), phone, noted, at, durable=False)
+            return noted is not None
+
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         return self._transactions.run(lambda tx: tx.record(id)[0], now, Mode.READ_ONLY)

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from ...errors import ConfigurationError
 from ..rows.failures import in_words
+from .options import NO_POOLER, TRANSACTION, read_options
 
 #: Time-outs for a connection, a lock and a response, in seconds.
 WAIT = 5
@@ -24,6 +25,17 @@ _SCHEMES = {
     "postgresql": ("postgresql+psycopg", "sql,postgresql"),
     "mysql": ("mysql+pymysql", "sql,mysql"),
 }
+#: PostgreSQL's settings of each session. A generic plan without JIT: with many rows, JIT compilation costs
+#: more than it saves.
+_POSTGRESQL_SETTINGS = (
+    f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s -c plan_cache_mode=force_generic_plan -c jit=off "
+    r"-c default_transaction_isolation=read\ committed"
+)
+#: The same for one transaction behind a pooler, which keeps no settings of a session and no plans.
+BEGIN_POOLED = (
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{WAIT}s'; "
+    f"SET LOCAL statement_timeout = '{WAIT}s'; SET LOCAL jit = off"
+)
 
 
 def engine_of(text: str) -> sa.Engine:
@@ -39,47 +51,40 @@ def engine_of(text: str) -> sa.Engine:
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: unknown store {url.drivername!r}; SQL stores are {', '.join(_SCHEMES)}"
         )
-    driver, extras = _SCHEMES[url.drivername]
-    options: dict[str, Any] = {"pool_timeout": WAIT, "pool_reset_on_return": None, "hide_parameters": True}
-    if url.drivername == "sqlite":
+    scheme = url.drivername
+    driver, extras = _SCHEMES[scheme]
+    if scheme == "sqlite":
         url = _with_file(url)
+    given = read_options(url)
+    options: dict[str, Any] = {"pool_timeout": WAIT, "pool_reset_on_return": None, "hide_parameters": True}
+    if scheme == "sqlite":
         options |= {
             "pool_size": 1,
             "max_overflow": 0,
             "connect_args": {"timeout": WAIT, "isolation_level": None, "check_same_thread": False},
         }
-    elif url.drivername == "postgresql":
-        # A generic plan without JIT: with many rows, JIT compilation costs more than it saves.
-        settings = (
-            f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s -c plan_cache_mode=force_generic_plan -c jit=off"
-        )
-        options |= {
-            "isolation_level": "AUTOCOMMIT",
-            "connect_args": {"connect_timeout": WAIT, "tcp_user_timeout": WAIT * 1000, "options": settings},
-        }
+    elif scheme == "postgresql":
+        limits = {"connect_timeout": WAIT, "tcp_user_timeout": WAIT * 1000}
+        named = {**limits, **{name: value for name, value in given.items() if name != "pooler"}}
+        options |= {"isolation_level": "AUTOCOMMIT", "connect_args": named}
+        url = url.difference_update_query(given)
     else:
-        options |= {
-            "isolation_level": "AUTOCOMMIT",
-            "connect_args": {
-                "connect_timeout": WAIT,
-                "read_timeout": WAIT,
-                "write_timeout": WAIT,
-                "charset": "utf8mb4",
-            },
-        }
+        limits = {"connect_timeout": WAIT, "read_timeout": WAIT, "write_timeout": WAIT}
+        named = {name: value for name, value in limits.items() if name not in given}
+        options |= {"isolation_level": "AUTOCOMMIT", "connect_args": {**named, "charset": "utf8mb4"}}
     try:
         engine = sa.create_engine(url.set(drivername=driver), **options)
     except ImportError:
-        raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: {url.drivername} needs pip install 'phone-verify[{extras}]'"
-        ) from None
-    sa.event.listen(engine, "connect", _PREPARATIONS[url.drivername])
-    if url.drivername == "sqlite":
+        raise ConfigurationError(f"PHONE_VERIFY_STORE: {scheme} needs pip install 'phone-verify[{extras}]'") from None
+    if scheme in _PREPARATIONS:
+        sa.event.listen(engine, "connect", _PREPARATIONS[scheme])
+    if scheme == "sqlite":
         sa.event.listen(engine, "do_connect", partial(_make_private_file, str(url.database)))
-    if url.drivername == "postgresql":
+    if scheme == "postgresql":
         from . import postgresql
 
-        postgresql.watch(engine, patience=WAIT + 1)
+        pooled = {TRANSACTION: True, NO_POOLER: False}.get(given.get("pooler", ""))
+        postgresql.watch(engine, postgresql.Connector(WAIT + 1, _POSTGRESQL_SETTINGS, pooled))
     return engine
 
 
@@ -134,12 +139,7 @@ def _prepare_mysql(connection: Any, _: object) -> None:
         cursor.execute(f"SET SESSION innodb_lock_wait_timeout = {WAIT - 1}")
 
 
-def _prepare_postgresql(connection: Any, _: object) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED")
-
-
-_PREPARATIONS = {"sqlite": _prepare_sqlite, "postgresql": _prepare_postgresql, "mysql": _prepare_mysql}
+_PREPARATIONS = {"sqlite": _prepare_sqlite, "mysql": _prepare_mysql}
 
 
 #: A deadlock or a serialisation conflict: PostgreSQL's SQLSTATE, MySQL's number.

@@ -13,12 +13,14 @@ from .engine import WAIT, engine_of, name_of
 from .tables import PHONE
 
 #: The newest revision, which this version of the package requires.
-HEAD = "0005"
+HEAD = "0001"
 #: The table with the current revision. A site's own Alembic has another table for that.
 VERSION_TABLE = "phone_verify_schema"
 
-#: The revision of tables that were created before revisions were introduced.
+#: The revision assumed for tables without one: a site may have created them by `metadata.create_all`.
 _FIRST = "0001"
+#: Alembic's folder: a package and a path in it.
+_MIGRATIONS = f"{__package__}:migrations"
 _COMMAND = "phone-verify schema"
 #: Alembic keeps its current context in the module.
 _one_at_a_time = threading.Lock()
@@ -83,7 +85,7 @@ def _upgrade(connection: sa.Connection, found: str | None) -> None:
     except ImportError:
         raise ConfigurationError("An SQL store needs Alembic: pip install 'phone-verify[sql]'") from None
     config = Config()
-    config.set_main_option("script_location", f"{__package__}:migrations")
+    config.set_main_option("script_location", _MIGRATIONS)
     config.attributes["connection"] = connection
     if found is not None and not sa.inspect(connection).has_table(VERSION_TABLE):
         command.stamp(config, _FIRST)

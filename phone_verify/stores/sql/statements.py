@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...codes import TAG_LENGTH
+from ...model import Status
 from ..rows.transactions import ReadStatements
 from ..rows.values import FIELDS, series_range
 from .tables import COUNTER, PHONE, VERIFICATION
@@ -60,6 +61,22 @@ class EngineReads(ReadStatements):
             sa.select(*columns).where(
                 record.id >= this, record.id < sa.bindparam("beyond"), record.expires_at > sa.bindparam("since")
             ),
+            dialect,
+        )
+        # By the index of expiry: only records of the last ten minutes are read, and no index of
+        # lines slows down every start.
+        line: sa.BindParameter[str] = sa.bindparam("line")
+        words: list[sa.ColumnClause[str]] = [
+            sa.literal_column(f"'{status.value}'") for status in (Status.PENDING, Status.SENT)
+        ]
+        self.waiting = Prepared(
+            sa.select(*columns)
+            .where(
+                record.expires_at > sa.bindparam("since"),
+                sa.or_(record.line == line, record.claim_line == line),
+                record.status.in_(words),
+            )
+            .limit(sa.bindparam("most")),
             dialect,
         )
 

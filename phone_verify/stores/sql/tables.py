@@ -67,6 +67,8 @@ VERIFICATION = sa.Table(
     sa.Column("code_channel", _text(16)),
     sa.Column("waits", _text(255), nullable=False, server_default=""),
     sa.Column("by_call", sa.SmallInteger, nullable=False, server_default="0"),
+    sa.Column("proved_channels", _text(64), nullable=False, server_default=""),
+    sa.Column("other_caller_at", sa.BigInteger),
     sqlite_with_rowid=False,
 )
 

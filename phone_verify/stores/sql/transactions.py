@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from ...errors import StoreError
 from ...limits import Denied
 from ..rows.transactions import ConcurrentUpdate, Mode, StartCache, Transaction, run_with_fallback
-from .engine import DEADLOCKS, WAIT, code_of, name_of
+from .engine import BEGIN_POOLED, DEADLOCKS, WAIT, code_of, name_of
 from .statements import EngineReads
 
 T = TypeVar("T")
@@ -53,14 +53,14 @@ class EngineTransactionRunner:
         try:
             if self.server:
                 return run_with_fallback(
-                    lambda alone, from_cache: self._at_most_twice(step, now, alone, from_cache),
+                    lambda alone, from_cache: self._at_most_twice(step, now, mode, alone, from_cache),
                     mode,
                     from_cache=from_cache,
                 )
             if not self._gate.acquire(timeout=WAIT):
                 raise StoreError("The SQLite store is too busy: other threads did not finish their steps in time")
             try:
-                return self._once(step, now, mode is Mode.READ_ONLY)
+                return self._once(step, now, mode, mode is Mode.READ_ONLY)
             finally:
                 self._gate.release()
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
@@ -68,28 +68,37 @@ class EngineTransactionRunner:
             raise StoreError(f"The SQL store failed: {name_of(error)}") from None
 
     def _at_most_twice(
-        self, step: Callable[[Transaction], T], now: datetime | None, alone: bool, from_cache: bool
+        self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, alone: bool, from_cache: bool
     ) -> T:
         begun = time.monotonic()
         try:
-            return self._once(step, now, alone, from_cache)
+            return self._once(step, now, mode, alone, from_cache)
         except _NotDone as failure:
             if time.monotonic() - begun < WAIT / 2:
                 with suppress(_NotDone):
-                    return self._once(step, now, alone, from_cache)
+                    return self._once(step, now, mode, alone, from_cache)
             raise failure.error from None
 
-    def _once(self, step: Callable[[Transaction], T], now: datetime | None, alone: bool, from_cache: bool = False) -> T:
+    def _once(
+        self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, alone: bool, from_cache: bool = False
+    ) -> T:
         if self._prepare is not None:
             self._prepare()
             self._prepare = None
         connection = self.engine.raw_connection()
+        pooled = getattr(connection.dbapi_connection, "pooled", False)
+        if pooled and mode is not Mode.READ_ONLY:
+            # Behind a pooler the server's time limits hold for one transaction only.
+            if from_cache:
+                connection.close()
+                raise ConcurrentUpdate
+            alone = False
         tx = Transaction(
             connection.cursor(), self._reads, self._memory, now, server=self.server, alone=alone, from_cache=from_cache
         )
         try:
             if not alone:
-                tx.cursor.execute(self._begin)
+                tx.cursor.execute(BEGIN_POOLED if pooled else self._begin)
             result = step(tx)
             if not alone:
                 if isinstance(result, Denied) and not tx.wrote:

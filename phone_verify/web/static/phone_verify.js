@@ -383,6 +383,7 @@
   // Without this form the page asks a question after the call, and no script submits it.
   const called = first("[data-pv-called]");
   const poll = place?.dataset.pvPoll;
+  const otherCaller = first("[data-pv-other-caller]");
   if (poll) {
     let polling = false;
     const pollStatus = async () => {
@@ -395,6 +396,9 @@
         if (answer.status === 404) {
           showAgain();
         } else if (answer.ok) {
+          if (otherCaller) {
+            otherCaller.hidden = !answer.headers.has("Phone-Verify-Other-Caller");
+          }
           const { status } = await answer.json();
           if (status === "verified" && called) {
             called.requestSubmit();

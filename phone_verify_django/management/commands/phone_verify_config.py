@@ -15,7 +15,7 @@ from ...site import site_config
 
 
 class Command(BaseCommand):
-    """Show the settings in force. Works without the extra `cli`, so it prints no table of rich."""
+    """Show the settings in force."""
 
     help = (
         "Show the settings in force, and whether each comes from the site, the environment or a default. "

@@ -14,6 +14,7 @@ from phone_verify.errors import ConfigurationError
 from phone_verify.transports.blocking import BlockingTransport
 
 from ...checks import as_finding, examined_by_us
+from ...model_checks import check_model, unverified_rows
 
 
 class Command(BaseCommand):
@@ -59,7 +60,8 @@ class Command(BaseCommand):
             return [Finding(Level.ERROR, "", str(error), id="PV105")]
         transport = None if options["offline"] else BlockingTransport()
         found = examine(given, transport=transport, say=self._say, show_webhook_urls=options["show_webhook_urls"])
-        return [*map(as_finding, complaints), *found]
+        rows = [] if options["offline"] else unverified_rows()
+        return [*map(as_finding, [*complaints, *check_model(), *rows]), *found]
 
     def _show(self, report: Report) -> None:
         styles = {

@@ -14,7 +14,8 @@ from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
 
 from ... import app_settings
 from ...models import VerificationRow, VerifiedPhone
-from ...site import current_site
+from ...primary import alias_of
+from ...site import current_site, orm_alias
 
 
 class Command(BaseCommand):
@@ -37,7 +38,7 @@ class Command(BaseCommand):
             phone = PhoneNumber.lookup(options["number"], options["region"] or app_settings.read().policy.region)
         except InvalidPhoneError as error:
             raise CommandError(str(error)) from None
-        rows, alias, verifier = _rows_of(phone), app_settings.orm_alias(), current_site().verifier
+        rows, alias, verifier = _rows_of(phone), orm_alias(), current_site().verifier
         kept = alias and VerificationRow.objects.using(alias).filter(tag=verifier.tag(phone)).count()
         self.stdout.write(f"verifications and their counters: {'those in the store' if kept is None else kept}")
         for name, found in rows.items():
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         else:
             self.stdout.write(f"Nothing was erased. To erase the data of {phone.hint}, add --yes.")
         model = get_user_model()
-        named = model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": phone.forms})
+        named = model._default_manager.using(alias_of(model)).filter(**{f"{model.USERNAME_FIELD}__in": phone.forms})
         for key in named.values_list("pk", flat=True):
             self.stdout.write(
                 self.style.WARNING(f"The username of user {key} is this number. Change it, or delete the user.")

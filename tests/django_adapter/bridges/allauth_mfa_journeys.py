@@ -494,7 +494,7 @@ def test_old_allauth_is_refused(monkeypatch: Any) -> None:
     monkeypatch.setattr(requirements, "OLDEST", (999, 0))
     assert [message.id for message in requirements.complaints()] == ["phone_verify.E006"]
     with pytest.raises(ImproperlyConfigured, match=r"65\.14"):
-        apps.get_app_config("phone_verify").ready()
+        apps.get_app_config("phone_verify_django").ready()
 
 
 def by_allauth_code(client: Client, outbox: Any, phone: str = PHONE) -> Any:

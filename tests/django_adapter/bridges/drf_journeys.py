@@ -36,10 +36,10 @@ def post(path: str, document: object, secret: str = "", client: Any = None, **he
     return client.post(path, json.dumps(document), content_type="application/json", headers=shown | headers)
 
 
-def proven(outbox: Any) -> tuple[str, str]:
+def proven(outbox: Any, phone: str = PHONE) -> tuple[str, str]:
     """Return a proof and its secret."""
-    begun = post(API, {"phone": PHONE}).json()
-    checked = post(f"{API}/{begun['id']}/check", {"code": outbox.last_code(PHONE)}, begun["secret"])
+    begun = post(API, {"phone": phone}).json()
+    checked = post(f"{API}/{begun['id']}/check", {"code": outbox.last_code(phone)}, begun["secret"])
     return checked.json()["proof"], begun["secret"]
 
 
@@ -197,3 +197,12 @@ def test_proof_stays_consumed_if_the_token_fails(phone_outbox: Any, monkeypatch:
 def test_other_methods_are_405(client: Client) -> None:
     for method in ("get", "put", "delete"):
         assert getattr(client, method)(TOKEN).status_code == 405
+
+
+def test_proof_of_one_of_two_required_channels_gives_no_token(settings: Any, phone_outbox: Any) -> None:
+    both = {"inbound_call": "ssms://K@default", "purposes": "login:require=sms+inbound_call"}
+    settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, **both}
+    proof, secret = proven(phone_outbox, "+79160000002")
+    answer = post(TOKEN, {"proof": proof}, secret)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_proof")
+    assert not User.objects.exists()

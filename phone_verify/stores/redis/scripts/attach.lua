@@ -1,4 +1,4 @@
--- needs records failures siblings
+-- needs records failures siblings lines
 -- Put a receipt on an open record: never resets attempts, never extends the expiry. A code replaces
 -- the code, a claim the claim; one of the other kind stays live. A line that another claim of the
 -- phone holds closes the record as failed, unless it can be verified without this receipt.
@@ -108,4 +108,8 @@ record.attempts_left = math.min(record.attempts_left, attempts)
 if now + life < tonumber(record.expires_at) then
   record.expires_at = text_of(now + life)
 end
-return answer('done', write(record), failures)
+local written = write(record)
+if KEYS[2] then
+  index_line(KEYS[2], id, record.expires_at)
+end
+return answer('done', written, failures)

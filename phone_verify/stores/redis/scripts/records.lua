@@ -12,8 +12,12 @@ local function record_of(text)
   end
   local claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call = '', '', '', '0', '', '', ''
   if more <= #text then
-    claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call =
+    claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call, more =
       struct.unpack('sssssss', text, more)
+  end
+  local proved_channels, other_caller_at = '', ''
+  if more <= #text then
+    proved_channels, other_caller_at = struct.unpack('ss', text, more)
   end
   return {
     id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
@@ -24,7 +28,8 @@ local function record_of(text)
     expires_at = expires_at, resend_at = resend_at, closed_at = closed_at, polled_at = polled_at, subject = subject,
     budget = budget, mistakes = mistakes, tallied_short = tallied_short, tallied_long = tallied_long, by_pair = by_pair,
     claim_driver = claim_driver, claim_reference = claim_reference, claim_line = claim_line, claim_send = claim_send,
-    code_channel = code_channel, waits = waits, by_call = by_call,
+    code_channel = code_channel, waits = waits, by_call = by_call, proved_channels = proved_channels,
+    other_caller_at = other_caller_at,
   }
 end
 
@@ -37,7 +42,7 @@ local function stored(record)
     record.created_at, record.expires_at, record.resend_at, record.closed_at, record.polled_at, record.subject,
     record.budget, record.mistakes, record.tallied_short, record.tallied_long, record.by_pair,
     record.claim_driver, record.claim_reference, record.claim_line, record.claim_send, record.code_channel, record.waits,
-    record.by_call, '',
+    record.by_call, record.proved_channels, record.other_caller_at, '',
   }, '\0')
 end
 

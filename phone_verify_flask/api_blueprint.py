@@ -1,0 +1,119 @@
+"""The API and the webhooks under the mount.
+
+They never require a CSRF token: the API checks the origin of requests from browsers, and the
+verification's secret from clients without cookies.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from flask import Blueprint, Response, current_app, request, session
+from flask.blueprints import BlueprintSetupState
+from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import InternalServerError, ServiceUnavailable
+
+from phone_verify.api import (
+    ApiRequest,
+    ApiResponse,
+    AskSite,
+    SetPhone,
+    SignIn,
+    SignOut,
+    body_limit,
+    handle,
+    invalid_proof,
+    login_refused,
+    needs_user,
+    phone_conflict,
+    phone_updated,
+    session_created,
+    signed_out,
+)
+from phone_verify.errors import StoreError
+from phone_verify.http.problems import invalid, problem, unavailable
+
+from .api_paths import RestConverter
+from .calls import BrokenBodyError, make_response, read_body, read_call
+from .login import sign_out
+from .recent import notes, with_session_data
+from .replies import Replies, complete
+from .state import AppState, current_state
+
+log = logging.getLogger("phone_verify")
+
+api = Blueprint("phone_verify_api", __name__)
+
+_SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
+
+
+@api.record
+def _add_rule(state: BlueprintSetupState) -> None:
+    # `add_url_rule` sets methods: Flask would then respond to others with a page, and to OPTIONS by itself.
+    endpoint, rules = f"{api.name}.answer", state.app.url_map
+    rules.converters["phone_verify_rest"] = RestConverter
+    bare = f"{state.url_prefix or ''}/<any(v1, webhooks):part>"
+    for path in (bare, f"{bare}/<phone_verify_rest:rest>"):
+        rules.add(state.app.url_rule_class(path, endpoint=endpoint, subdomain=state.subdomain, merge_slashes=False))
+    state.app.view_functions[endpoint] = _handle
+
+
+def _handle(part: str, rest: str | None = None) -> Response:
+    here, path = current_state(), part if rest is None else f"{part}/{rest}"
+    try:
+        body = read_body(body_limit(path))
+    except BrokenBodyError:
+        return make_response(invalid("The request body was incomplete."), here)
+    if path == _SIGN_IN_PATH and request.method == "POST":
+        here.accounts.require()  # before the proof is consumed
+    call = read_call(path, body=body)
+    if needs_user(path, call.method, has_session=bool(session)):
+        call = with_session_data(call)
+        if call.user is not None and path == _PHONE_PATH:
+            here.accounts.require_set_phone()
+    result = handle(here.site, call)
+    while isinstance(result, AskSite):  # at most once: `without_old` is then set
+        allowed = here.accounts.allows_change_without_old(result.redeemed)
+        result = handle(here.site, replace(call, without_old=allowed))
+    if isinstance(result, SignOut):
+        sign_out()
+        result = signed_out(call)
+    elif isinstance(result, SignIn | SetPhone):
+        result = complete(here, call, result, _api_replies(here, call))
+    notes().keep_started(result.started)
+    return make_response(result, here)
+
+
+def _api_replies(here: AppState, call: ApiRequest) -> Replies[ApiResponse]:
+    return Replies(
+        login_refused=lambda: login_refused(call),
+        session_created=lambda redeemed, user, created, lasting: session_created(
+            here.site, call, redeemed, user, created=created, lasting=lasting
+        ),
+        phone_refused=invalid_proof,
+        phone_conflict=phone_conflict,
+        phone_updated=phone_updated,
+    )
+
+
+@api.url_value_preprocessor
+def _exempt(endpoint: str | None, values: dict[str, object] | None) -> None:
+    # Preprocessors run before any `before_request` function, so the order of the extensions does not matter.
+    protection = current_app.extensions.get("csrf")
+    if isinstance(protection, CSRFProtect):
+        protection.exempt(api)
+
+
+@api.errorhandler(ServiceUnavailable)
+@api.errorhandler(StoreError)
+def _api_unavailable(error: Exception) -> Response:
+    if isinstance(error, StoreError):
+        log.error("the store did not answer: %s", error)
+    return make_response(unavailable(), current_state())
+
+
+@api.errorhandler(InternalServerError)
+def _api_error(error: InternalServerError) -> Response:
+    # Flask has already logged the exception of the site's callback.
+    return make_response(problem(500, "internal_error", "Something went wrong on our side."), current_state())
