@@ -22,7 +22,14 @@ def regions_of(region: str | None, allowed: Iterable[str] | None) -> Sequence[st
 
 
 def spellings(phone: PhoneNumber) -> Sequence[str]:
-    """Return the usual texts of a number: E.164 first, without plus, with 00, national, formatted."""
+    """Return the usual texts of a number: E.164 first, without plus, with 00, national, formatted.
+
+    Then those of the same phone in the forms that it had before its country changed its numbers.
+    """
+    return list(dict.fromkeys(text for form in phone.forms for text in _texts(PhoneNumber(form))))
+
+
+def _texts(phone: PhoneNumber) -> Sequence[str]:
     import phonenumbers
     from phonenumbers import PhoneNumberFormat as Format
 
@@ -31,7 +38,7 @@ def spellings(phone: PhoneNumber) -> Sequence[str]:
         phonenumbers.format_number(parsed, style) for style in (Format.NATIONAL, Format.INTERNATIONAL, Format.RFC3966)
     ]
     national = "".join(filter(str.isdigit, formatted[0]))
-    return list(dict.fromkeys([phone.e164, digits, f"00{digits}", national, phone.national, *formatted]))
+    return [phone.e164, digits, f"00{digits}", national, phone.national, *formatted]
 
 
 def read_stored(text: str, regions: Sequence[str | None]) -> PhoneNumber | None:
@@ -64,4 +71,13 @@ def _read(text: str, region: str | None) -> PhoneNumber | None:
     try:
         return PhoneNumber.read(text, region)
     except InvalidPhoneError:
+        return _renumbered(text, region)
+
+
+def _renumbered(text: str, region: str | None) -> PhoneNumber | None:
+    """Return the number that a number of a former numbering plan became, or None."""
+    try:
+        phone = PhoneNumber.lookup(text, region).current
+    except InvalidPhoneError:
         return None
+    return phone if phone.is_valid else None

@@ -213,7 +213,7 @@ def test_sign_out_and_sign_out_everywhere_work(client: Client, stored: str) -> N
 def test_admin_finds_and_removes_the_old_number(client: Client, typed: str) -> None:
     client.force_login(User.objects.create_superuser("staff"))
     user = holder(OLD)
-    listed = "/admin/phone_verify/verifiedphone/"
+    listed = "/admin/phone_verify_django/verifiedphone/"
     assert "••00" in client.get(listed).content.decode()
     answer = client.post(f"{listed}search/", {"number": typed})
     key = VerifiedPhone.objects.get().pk
@@ -226,7 +226,7 @@ def test_admin_finds_and_removes_the_old_number(client: Client, typed: str) -> N
 def test_admin_masks_a_name_that_is_an_old_number(client: Client) -> None:
     client.force_login(User.objects.create_superuser("staff"))
     holder(ELSE, OLD)
-    shown = client.get("/admin/phone_verify/verifiedphone/").content.decode()
+    shown = client.get("/admin/phone_verify_django/verifiedphone/").content.decode()
     assert OLD not in shown
     assert PhoneNumber(OLD).hint in shown
 
@@ -235,8 +235,10 @@ def test_admin_masks_a_name_that_is_an_old_number(client: Client) -> None:
 def test_admin_reports_a_mistyped_number(client: Client) -> None:
     client.force_login(User.objects.create_superuser("staff"))
     holder(OLD)
-    assert client.post("/admin/phone_verify/verifiedphone/search/", {"number": "+2299700000"})["Location"] == "../"
-    assert client.post("/admin/phone_verify/verifiedphone/search/", {"number": GONE})["Location"] == "../"
+    assert (
+        client.post("/admin/phone_verify_django/verifiedphone/search/", {"number": "+2299700000"})["Location"] == "../"
+    )
+    assert client.post("/admin/phone_verify_django/verifiedphone/search/", {"number": GONE})["Location"] == "../"
 
 
 @pytest.mark.parametrize(("stored", "typed"), [(OLD, OLD), (OLD, NEW), (NEW, OLD), (GONE, GONE)])
