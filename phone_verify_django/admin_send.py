@@ -42,14 +42,15 @@ class _Number(forms.Form):
 
     def __init__(self, verifier: Verifier, *args: Any) -> None:
         super().__init__(*args)
-        self._region = verifier.policy.region
+        self._policy = verifier.policy
         channel: Any = self.fields["channel"]
         channel.choices = [("", _("Default")), *((c.value, admin_display.CHANNELS[c.value]) for c in verifier.channels)]
 
     def clean_number(self) -> PhoneNumber:
         """Return the number as a value."""
         try:
-            return PhoneNumber.parse(self.cleaned_data["number"], self._region)
+            region = self._policy.region
+            return PhoneNumber.read(self.cleaned_data["number"], region, also=self._policy.regions_after(region))
         except InvalidPhoneError as error:
             raise forms.ValidationError(str(error)) from None
 

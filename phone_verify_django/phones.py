@@ -77,11 +77,10 @@ def holders_of(phone: str) -> Sequence[Any]:
     return list(rows_of(phone).values_list("user_id", flat=True))
 
 
-def rows_of(phone: str, rows: models.QuerySet[VerifiedPhone] | None = None) -> models.QuerySet[VerifiedPhone]:
+def rows_of(phone: str) -> models.QuerySet[VerifiedPhone]:
     """Return the rows of this number, or else those of the same phone before or after a renumbering."""
-    rows = VerifiedPhone.objects.all() if rows is None else rows
-    exact, forms = rows.filter(phone=phone), PhoneNumber(phone).forms
-    return rows.filter(phone__in=forms) if len(forms) > 1 and not exact.exists() else exact
+    exact, forms = VerifiedPhone.objects.filter(phone=phone), PhoneNumber(phone).forms
+    return VerifiedPhone.objects.filter(phone__in=forms) if len(forms) > 1 and not exact.exists() else exact
 
 
 def renumber(old: str, new: str) -> bool:
@@ -89,16 +88,19 @@ def renumber(old: str, new: str) -> bool:
 
     Returns False and changes nothing if `new` is stored too.
     """
-    with transaction.atomic(using=_database()):
-        held = VerifiedPhone.objects.filter(phone=old)
-        held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
-        if VerifiedPhone.objects.filter(phone=new).exists():
-            return False
-        users = [row.user for row in held.filter(is_primary=True).select_related("user")]
-        held.filter(login_phone=None).update(phone=new)
-        held.update(phone=new, login_phone=new)
-        for user in users:
-            _renumber_field(user, old, new)
+    try:
+        with transaction.atomic(using=_database()):
+            held = VerifiedPhone.objects.filter(phone=old)
+            held.update(verified_at=models.F("verified_at"))  # write first, as in `_assign`
+            if VerifiedPhone.objects.filter(phone=new).exists():
+                return False
+            users = [row.user for row in held.filter(is_primary=True).select_related("user")]
+            held.filter(login_phone=None).update(phone=new)
+            held.update(phone=new, login_phone=new)
+            for user in users:
+                _renumber_field(user, old, new)
+    except IntegrityError:  # a concurrent request stored `new`
+        return False
     return True
 
 

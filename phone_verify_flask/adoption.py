@@ -95,7 +95,8 @@ def would_duplicate(accounts: AccountHooks, phone: PhoneNumber) -> bool:
     held = [Entry(user, text, read_stored(text, regions)) for user in users if (text := _text(accounts, user))]
     meant = (phone,) if any(regions) else (phone, None)
     held = [entry for entry in held if entry.phone in meant]
-    if not held or any(entry.is_e164 for entry in held):
+    # `user_for_phone` looks for the number in E.164, and for what it was before its country changed it.
+    if not held or any(entry.text in phone.forms for entry in held):
         return False
     _log("no user is created", phone, [entry.user.get_id() for entry in held])
     return True

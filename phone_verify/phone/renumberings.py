@@ -27,7 +27,7 @@ class Renumbering:
 
 
 _ARTCI = "ITU announcement T02020000310006 of ARTCI (8 to 10 digits); ranges: fr.wikipedia.org, list for Côte d'Ivoire"
-_BENIN = "Decision 2020-349 of ARCEP Benin; libphonenumber 8.13.50"
+_BENIN = "Decision 2020-349 of ARCEP Benin; libphonenumber 8.13.51"
 _ANATEL = "Anatel resolution 553/2010; last area codes (41 to 55) on 2016-11-06"
 _ARGENTINA = "Plan Fundamental de Numeración Nacional: ten digits for a fixed or a mobile line, assigned once"
 _IFT = "IFT dialling rules of 2019-08-03; libphonenumber 8.10.17, and pull request 3535 (tokens removed)"

@@ -32,10 +32,11 @@ def last_number(site: Site, call: ApiRequest, numbers_of: NumbersOf | None) -> P
     user_id, tag = found
     for number in numbers_of(user_id):
         try:
-            phone = PhoneNumber.parse(number)
+            phone = PhoneNumber.stored(number).current
         except InvalidPhoneError:
             continue
-        if site.verifier.tag(phone) == tag:
+        # Only the signed-in user of a number that has left its plan can start a verification for it.
+        if phone.is_valid and site.verifier.tag(phone) == tag:
             return phone
     return None
 

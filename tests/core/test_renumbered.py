@@ -8,6 +8,7 @@ from datetime import date
 import phonenumbers
 import pytest
 
+from phone_verify.adoption.spellings import read_stored, spellings
 from phone_verify.codes import Keyring
 from phone_verify.errors import InvalidPhoneError
 from phone_verify.i18n.texts import spoken
@@ -182,3 +183,14 @@ def test_region_of_a_former_number_never_widens() -> None:
     """An invalid number of Jamaica is not one of the United States, whose region `+1` mainly is."""
     assert PhoneNumber("+18760000000").region == "JM"
     assert PhoneNumber("+10000000000").region == "US"
+
+
+def test_adoption_reads_the_number_of_today() -> None:
+    """A site's own numbers may be of the former plan too."""
+    for text, regions in (("+22997000000", [None]), ("97 00 00 00", ["BJ"]), ("22997000000", ["BJ"])):
+        assert read_stored(text, regions) == PhoneNumber("+2290197000000"), text
+    assert read_stored("+22510000000", [None]) is None
+    assert read_stored("+54 11 2000 0000", [None]) == PhoneNumber("+5491120000000")
+    texts = spellings(PhoneNumber("+2290197000000"))
+    assert texts[0] == "+2290197000000"
+    assert {"+22997000000", "22997000000", "97000000"} <= set(texts)

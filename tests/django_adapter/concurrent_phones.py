@@ -54,6 +54,9 @@ def race() -> None:
     races.test_concurrent_numbers_of_a_user_have_one_primary(configure)
     anew()
     races.test_concurrent_transfers_leave_one_owner(configure)
+    for _ in range(5):
+        anew()
+        races.test_concurrent_proofs_of_a_renumbered_number_find_one_user(configure)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from django.test import Client
 from phone_verify.phone import PhoneNumber
 from phone_verify_django import app_settings, phones
 from phone_verify_django.accounts import (
+    Account,
     LastPhoneError,
     make_primary,
     phone_of,
@@ -367,6 +368,21 @@ def test_concurrent_transfers_leave_one_owner(configure: Configure) -> None:
     ]
     at_once(steps)
     assert VerifiedPhone.objects.get().user == users[-1], "the newest proof has it, whoever came last"
+    sound()
+
+
+@pytest.mark.race
+@pytest.mark.django_db(transaction=True)
+def test_concurrent_proofs_of_a_renumbered_number_find_one_user(configure: Configure) -> None:
+    """Benin's old and new form: its user signs in, and others claim the new form at the same time."""
+    owner, others = somebody("owner"), [somebody(f"user {n}") for n in range(3)]
+    old, new = "+22997000000", "+2290197000000"
+    VerifiedPhone.objects.create(user=owner, phone=old, verified_at=NOON)
+    claims = [lambda user=user: set_phone(request_of(user), proof(new, "confirm")) for user in others]
+    got = at_once([*claims, *[lambda: sign_in(request_of(), proof(new))] * 3])
+    assert {answer.user.id for answer in got if isinstance(answer, Account)} == {str(owner.pk)}
+    assert [answer for answer in got if not isinstance(answer, Account)] == [None] * 3
+    assert list(VerifiedPhone.objects.values_list("user", "phone")) == [(owner.pk, new)]
     sound()
 
 

@@ -54,7 +54,7 @@ class Shop:
         db.init_app(self.app)
         LoginManager(self.app).user_loader(lambda key: db.session.get(User, int(key)))
         self.made = Made(self.app, FakeTransport(), ManualClock())
-        extension = PhoneVerify()
+        self.extension = extension = PhoneVerify()
         extension.init_app(self.app, transport=self.made.transport, clock=self.made.clock)
 
         @extension.user_for_phone
@@ -122,6 +122,20 @@ def test_user_of_the_old_number_signs_in_with_the_new_one(shop: Shop, old: str, 
     submit(client, "/phone/code/", code=shop.made.code)
     assert client.get("/phone/v1/session").json["user"] == {"id": str(id), "phone": new}
     assert shop.numbers == [new]
+
+
+def test_users_by_number_does_not_refuse_the_old_number(shop: Shop) -> None:
+    """The callback of the guide finds it; only other spellings would make a second account."""
+
+    @shop.extension.users_by_number
+    def users_by_number(texts: Any) -> Any:
+        return shop.db.session.scalars(shop.db.select(shop.User).where(shop.User.phone.in_(texts)))
+
+    [id] = shop.add(OLD)
+    client = shop.app.test_client()
+    submit(client, "/phone/login/", phone=NEW)
+    submit(client, "/phone/code/", code=shop.made.code)
+    assert client.get("/phone/v1/session").json["user"]["id"] == str(id)
 
 
 def test_holder_of_the_new_number_is_not_disturbed(shop: Shop) -> None:

@@ -64,6 +64,16 @@ def test_login_page_offers_the_number_of_the_last_sign_in() -> None:
     assert "u7" not in call.device_cookie
 
 
+def test_number_stored_in_a_former_plan_is_offered_as_todays() -> None:
+    """Benin added 01: the user's stored number is the old one, and the code goes to the new one."""
+    driver, new = sms(), PhoneNumber("+2290197000000")
+    site, users = site_with(driver), Users(u7=[PhoneNumber("+22997000000")])
+    call = signed_in(site, driver, "u7", new)
+    assert show_login(site, call, numbers_of=users).last is not None
+    submit_login(site, call, {"continue": "1"}, numbers_of=users)
+    assert [order.phone for order in driver.orders] == [new, new]
+
+
 def test_continue_starts_by_the_last_channel_and_shows_no_number() -> None:
     driver, ring = sms(), flash("1234")
     site, users = site_with(ring, driver), Users(u7=[PHONE])
