@@ -28,7 +28,7 @@ pytestmark = [
 ]  # a server of Django's starts in ten seconds, on a busy machine
 
 ROOT = Path(__file__).parents[1]
-VISITORS, ROUNDS = 12, 3
+ROUNDS = 3
 
 
 def _gunicorn(*options: str) -> Callable[[str, int], list[str]]:
@@ -122,10 +122,11 @@ def test_concurrent_visitors_sign_in(framework: str, server: str, store: str, da
         env |= {"PYTHONPATH": f"{ROOT}:{FOLDERS[framework]}", "DEBUG": "1"}
         port = free_port()
         with running(SERVERS[server][1](framework, port), framework, env, port) as url:
-            _visit(url, sandbox)
+            # Django's development server drops connections when many arrive at the same moment.
+            _visit(url, sandbox, 3 if server == "development server" else 12)
 
 
-def _visit(url: str, sandbox: PhoneSandbox) -> None:
+def _visit(url: str, sandbox: PhoneSandbox, visitors: int) -> None:
     def sign_in(number: int) -> list[int]:
         browser, phone = Browser(HttpCarrier(url)), f"+98912000{number:04}"
         started = browser.call("POST", "v1/verifications", {"phone": phone})
@@ -138,6 +139,6 @@ def _visit(url: str, sandbox: PhoneSandbox) -> None:
         entered = browser.call("POST", "v1/session", {"proof": checked.json()["proof"]})
         return [201, 200, entered.status, browser.call("GET", "v1/session").status]
 
-    with ThreadPoolExecutor(VISITORS) as visitors:
-        found = list(visitors.map(sign_in, range(VISITORS * ROUNDS)))
-    assert found == [[201, 200, 200, 200]] * (VISITORS * ROUNDS), found
+    with ThreadPoolExecutor(visitors) as pool:
+        found = list(pool.map(sign_in, range(visitors * ROUNDS)))
+    assert found == [[201, 200, 200, 200]] * (visitors * ROUNDS), found
