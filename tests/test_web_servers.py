@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.handsets import PhoneSandbox
 from tests.stores import servers as databases
 
-from .clients import Browser, HttpCarrier
+from .clients import Answer, Browser, HttpCarrier
 from .servers import FOLDERS, environment, free_port, running
 
 pytestmark = [
@@ -45,6 +46,12 @@ def _module(name: str, *options: str) -> Callable[[str, int], list[str]]:
         name,
         *(option.replace("PORT", str(port)) for option in options),
     ]
+
+
+def _development(framework: str, port: int) -> list[str]:
+    if framework == "django":
+        return [sys.executable, "manage.py", "runserver", "--noreload", str(port)]
+    return [sys.executable, "-m", "flask", "--app", "wsgi", "run", "--port", str(port)]
 
 
 _UWSGI = ("--http-socket", "127.0.0.1:PORT", "--master", "--die-on-term", "--need-app", "--disable-logging",
@@ -85,6 +92,7 @@ SERVERS: dict[str, tuple[tuple[str, ...], Callable[[str, int], list[str]]]] = {
                 "--no-proxy-headers"),
     ),
     "hypercorn": (("hypercorn",), _module("hypercorn", "asgi:application", "--bind", "127.0.0.1:PORT")),
+    "development server": ((), _development),
     "daphne": (("daphne",), _module("daphne", "-b", "127.0.0.1", "-p", "PORT", "-v", "0", "asgi:application")),
 }  # fmt: skip
 
@@ -127,9 +135,17 @@ def test_concurrent_visitors_sign_in(framework: str, server: str, store: str, da
             _visit(url, sandbox)
 
 
+class _Carrier(HttpCarrier):
+    """Uses no connection twice: uWSGI and Django's own server close theirs without saying so."""
+
+    def send(self, *request: Any) -> Answer:
+        self._pool.clear()
+        return super().send(*request)
+
+
 def _visit(url: str, sandbox: PhoneSandbox) -> None:
     def sign_in(number: int) -> list[int]:
-        browser, phone = Browser(HttpCarrier(url)), f"+98912000{number:04}"
+        browser, phone = Browser(_Carrier(url)), f"+98912000{number:04}"
         started = browser.call("POST", "v1/verifications", {"phone": phone})
         if started.status != 201:
             return [started.status]
