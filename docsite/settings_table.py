@@ -182,7 +182,8 @@ _DJANGO: Mapping[str, Meaning] = {
         " or ".join(f"`{word}`" for word in RECYCLED),
     ),
     "connection_setup": Meaning(
-        "Function that prepares a second database connection. See [tenants](stores.md#django-tenants-and-roles).",
+        "Function that prepares other database connections than the one of the request. See "
+        "[tenants](stores.md#django-tenants-and-roles).",
         type="dotted path",
     ),
 }

@@ -68,7 +68,7 @@ class AccountSettings:
     signup_form: object = None
     #: None: one of `PHONE_FIELDS`; an empty text: no field.
     phone_field: str | None = None
-    #: A function that configures a second database connection like the first one.
+    #: A function that configures another database connection like that of the request.
     connection_setup: object = None
 
     @classmethod

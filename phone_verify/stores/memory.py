@@ -39,20 +39,6 @@ from .base import PURGE_PER_START, RETENTION, checked_keep
 log = logging.getLogger("phone_verify")
 
 
-#: Incremented by each fork that created this process. `os.getpid` would cost a system call in every
-#: step.
-_process = 0
-
-
-def _forked() -> None:
-    global _process
-    _process += 1
-
-
-if hasattr(os, "register_at_fork"):  # not on platforms without fork
-    os.register_at_fork(after_in_child=_forked)
-
-
 class _Phone:
     """The data of one phone."""
 
@@ -77,7 +63,7 @@ class MemoryStore:
     def __init__(self, *, keep: timedelta = RETENTION) -> None:
         self._keep = checked_keep(keep)
         self._lock = threading.Lock()
-        self._born = _process
+        self._born = os.getpid()
         self._refusal: str | None = None
         self._phones: dict[str, _Phone] = {}
         self._counters: dict[str, Window] = {}
@@ -310,7 +296,8 @@ class MemoryStore:
 
     def _begin(self, now: datetime | None) -> datetime:
         # Checked before taking the lock: another thread may have held it during a fork.
-        if self._born != _process:
+        # Not by a hook of Python: a server in C, like uWSGI, forks without calling them.
+        if self._born != os.getpid():
             self.refuse("the process has forked, and each process would count separately; set PHONE_VERIFY_STORE")
         if self._refusal is not None:
             raise StoreError(f"The memory store is switched off: {self._refusal}")

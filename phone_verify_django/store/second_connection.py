@@ -204,11 +204,12 @@ def _limit_waits(connection: Any) -> None:
     A server's own limits do not hold in the queue of a pooler.
     """
     connect = connection.get_new_connection
+    database: Any = connection.Database  # type: ignore[attr-defined]  # the module of the driver
 
     def get_new_connection(parameters: Any) -> Any:
         raw = connect(parameters)
         if hasattr(raw, "wait"):
-            raw.wait = partial(_wait_bounded, raw, raw.wait, connection.Database.OperationalError)
+            raw.wait = partial(_wait_bounded, raw, raw.wait, database.OperationalError)
         return raw
 
     vars(connection)["get_new_connection"] = get_new_connection

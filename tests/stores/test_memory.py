@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import subprocess
+import sys
 import warnings
 from datetime import timedelta
 
@@ -132,3 +134,30 @@ def test_forked_process_is_refused_while_a_thread_is_inside() -> None:
     assert len(lines) == 1
     assert "forked" in lines[0]
     assert run(store.get("x" * 44, None)) is None, "the parent goes on"
+
+
+_FORKED_IN_C = """
+import ctypes, os
+from phone_verify.errors import StoreError
+from phone_verify.stores.memory import MemoryStore
+from phone_verify.testing.stores import opening, run
+
+store = MemoryStore()
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    try:
+        run(store.get(opening().id, None))
+    except StoreError:
+        os._exit(0)
+    os._exit(1)
+assert os.waitpid(child, 0)[1] == 0
+print("done")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_process_forked_without_hooks_is_refused() -> None:
+    """As uWSGI forks its workers."""
+    command = [sys.executable, "-c", _FORKED_IN_C]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "done\n", done.stderr

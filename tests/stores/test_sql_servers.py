@@ -336,3 +336,35 @@ def test_system_without_poll_works() -> None:
         command = [sys.executable, "-c", _WITHOUT_POLL, url]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout == "done\n", done.stderr
+
+
+_FORKED_IN_C = """
+import ctypes, os, sys
+from phone_verify.stores.sql import SqlStore
+from phone_verify.testing.stores import opening, run
+
+store = SqlStore.from_url(sys.argv[1])
+
+def session():
+    assert run(store.get(opening().id, None)) is None
+    connection = store._transactions.engine.raw_connection()
+    raw = connection.dbapi_connection
+    number = raw.info.backend_pid if "postgresql" in sys.argv[1] else raw.thread_id()
+    connection.close()
+    return number
+
+before = session()
+child = ctypes.PyDLL(None).fork()
+if child == 0:
+    os._exit(0 if session() != before else 1)
+assert os.waitpid(child, 0)[1] == 0, "the child has the connection of its parent"
+assert session() == before, "the parent keeps its connection"
+print("done")
+"""
+
+
+def test_fork_without_hooks_shares_no_connection(url: str) -> None:
+    """As uWSGI forks its workers: a shared connection would give one visitor the answer for another."""
+    command = [sys.executable, "-c", _FORKED_IN_C, url]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "done\n", done.stderr

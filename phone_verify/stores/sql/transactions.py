@@ -38,6 +38,7 @@ class EngineTransactionRunner:
         # Threads queue here for SQLite's one writer; SQLite itself would poll with pauses.
         self._gate = threading.Lock()
         self._shut = False
+        self._pid = os.getpid()
         _all.add(self)
         _watch_forks()
 
@@ -50,6 +51,9 @@ class EngineTransactionRunner:
         from_cache: bool = False,
     ) -> T:
         """See `TransactionRunner`."""
+        if self._pid != os.getpid():
+            # A server in C, like uWSGI, forks without calling Python's hooks.
+            self.after_fork_in_child()
         try:
             if self.server:
                 return run_with_fallback(
@@ -154,6 +158,7 @@ class EngineTransactionRunner:
         # it for the parent.
         _inherited.append(self.engine.pool)
         self.engine.dispose(close=False)
+        self._pid = os.getpid()
 
 
 class _NotDone(Exception):  # noqa: N818 - it references the error
