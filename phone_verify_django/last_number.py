@@ -43,6 +43,6 @@ def outlives_browser(request: HttpRequest) -> bool:
 
 
 def id_for_device(request: HttpRequest) -> str:
-    """Return the id of the user who has just signed in, for the device's cookie; empty if it is not kept."""
+    """Return the newly signed-in user's id for the device's cookie; empty if it is not kept."""
     user = sessions.user_of(request)
     return str(user.pk) if user is not None and outlives_browser(request) else ""

@@ -63,6 +63,8 @@ class Notes:
 
         None leaves them unchanged.
         """
+        if ids is None and not_entered is None:
+            return  # reading the session could cost a query
         hidden = self.not_entered if not_entered is None else not_entered
         if ids is not None and list(ids) != self.started:
             self._keep("started", ids)
