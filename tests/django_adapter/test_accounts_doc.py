@@ -56,7 +56,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> Iter
 
 
 def test_every_documented_file_exists() -> None:
-    assert set(FILES) == {"numbers", "accounts", "settings", "newsletter", "receivers"}
+    assert set(FILES) == {"numbers", "rules", "settings", "newsletter", "receivers"}
     assert DOC.count("```python") == len(FILES)
 
 
@@ -89,7 +89,7 @@ def test_documented_class_works_as_described(shop: Any) -> None:
 
     from phone_verify_django.accounts import sign_in
 
-    own = shop["accounts"].Own()
+    own = shop["rules"].Own()
     assert own.may_sign_up(proof(PHONE), request_of())
     assert not own.may_sign_up(replace(proof(PHONE), assurance=Assurance.CALLER_ID), request_of())
     user = somebody(PHONE)
