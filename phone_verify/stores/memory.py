@@ -311,7 +311,7 @@ class MemoryStore:
     def _begin(self, now: datetime | None) -> datetime:
         # Checked before taking the lock: another thread may have held it during a fork.
         if self._born != _process:
-            self.refuse("the process has forked, and each process would count separately; set PHONE_VERIFY_STORE")
+            self.refuse("the process has forked, and each process would count separately; use another store")
         if self._refusal is not None:
             raise StoreError(f"The memory store is switched off: {self._refusal}")
         return now or datetime.now(UTC)
