@@ -20,7 +20,24 @@ from enum import StrEnum
 
 
 class ConfigurationError(ValueError):
-    """An invalid setting; the message names it and tells you how to fix it."""
+    """An invalid setting; the message names it and tells you how to fix it.
+
+    `advice` is the part of the message with the line to write, if `problem` does not contain it.
+    """
+
+    def __init__(self, problem: str, advice: str = "") -> None:
+        super().__init__(f"{problem}. {advice}" if advice else problem)
+        self.problem = problem
+        self.advice = advice
+
+
+def missing_extra(what: str, extra: str, error: ImportError) -> ConfigurationError:
+    """Return the error to raise `from` an ImportError, with the line that installs the extra.
+
+    The text of an ImportError names modules only. It is repeated, since the package may be there
+    and lack one that it needs.
+    """
+    return ConfigurationError(f"{what} cannot be loaded: {error}", f"Run: pip install 'phone-verify[{extra}]'")
 
 
 class PhoneVerifyError(Exception):

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
 from django.http import HttpRequest
 
 from phone_verify.model import Redeemed
@@ -124,6 +124,22 @@ def policy() -> Accounts:
     """Return an instance of the class that `PHONE_VERIFY["accounts"]` names."""
     found: Accounts = load(app_settings.account_settings().accounts)()
     return found
+
+
+def find(redeemed: Redeemed) -> AbstractBaseUser | None:
+    """Return the user whom `Accounts.find` finds. Raises `ImproperlyConfigured` if that is not a user."""
+    user = policy().find(redeemed)
+    return None if user is None else checked(user, "find", "or None")
+
+
+def checked(user: object, method: str, otherwise: str = "") -> AbstractBaseUser:
+    """Return what this method of `Accounts` returned. Raises `ImproperlyConfigured` if that is not a user."""
+    model = get_user_model()
+    if isinstance(user, model):
+        return user
+    what = f"{type(policy()).__module__}.{type(policy()).__qualname__}.{method}"
+    wanted = f"{model._meta.label}, {otherwise}" if otherwise else model._meta.label
+    raise ImproperlyConfigured(f"{what} returned {type(user).__name__}. Return an instance of {wanted}.")
 
 
 def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:

@@ -21,6 +21,7 @@ from phone_verify.api import ApiRequest, SessionUser
 from phone_verify.model import Redeemed
 
 from . import (
+    account_policy,
     app_settings,
     backends,
     login_stages,
@@ -147,7 +148,7 @@ def sign_up(
         with transaction.atomic(using=primary.alias_of(VerifiedPhone)):
             # First, since a field of the user model may hold the number too.
             previous_owners = phones.release(phone, redeemed.verified_at) if _may_transfer(redeemed) else []
-            user = site.make(redeemed, request, extra or {})
+            user = account_policy.checked(site.make(redeemed, request, extra or {}), "make")
             change = phones.assign(user, redeemed, transfer=_may_transfer(redeemed), exclusive=True)
             if change is None:
                 raise IntegrityError("taken")
@@ -188,7 +189,7 @@ def is_new(redeemed: Redeemed) -> bool:
         held = phones.rows_of(redeemed.phone.e164)
         return not held.filter(verified_at__gte=phones.stored(redeemed.verified_at)).exists()
     # A user whom the default manager hides is not found, and has the number all the same.
-    return policy().find(redeemed) is None and not phones.holders_of(redeemed.phone.e164)
+    return account_policy.find(redeemed) is None and not phones.holders_of(redeemed.phone.e164)
 
 
 def may_create(redeemed: Redeemed, request: HttpRequest) -> bool:

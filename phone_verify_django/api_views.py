@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -37,9 +38,10 @@ from phone_verify.model import Redeemed
 from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
-from . import accounts, actions, calls, sessions
+from . import accounts, actions, calls, sessions, site_requirements
 from .last_number import outlives_browser
 from .site import site_of
+from .store.transactions import name_of
 from .view_rules import ViewFunction, outside_transactions
 
 log = logging.getLogger("phone_verify")
@@ -125,10 +127,16 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 
 
 async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs) -> ApiResponse:
+    has_session = hasattr(request, "session") and settings.SESSION_COOKIE_NAME in request.COOKIES
     try:
         call = calls.read_call(request, path)
-        if needs_user(path, call.method, has_session=settings.SESSION_COOKIE_NAME in request.COOKIES):
+        if path in ("v1/session", "v1/session/phone"):
+            site_requirements.require_session(request)  # before the proof is consumed
+        if needs_user(path, call.method, has_session=has_session):
             call = await runs(accounts.described, request, call)
+    except ImproperlyConfigured as error:
+        log.error("%s", error)
+        return problem(500, "internal_error", "Something went wrong on our side.")
     except OSError:
         return invalid(calls.INCOMPLETE_BODY)
     except DatabaseError as error:
@@ -139,7 +147,8 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
             allowed = await runs(accounts.may_change_without_old, request, result.redeemed)
             result = await dispatch(site, flows, replace(call, without_old=allowed))
         if isinstance(result, ApiResponse):
-            sessions.notes(request).keep_started(result.started)
+            if result.started is not None:  # never without a session
+                sessions.notes(request).keep_started(result.started)
             return result
         return await runs(actions.perform, request, result, ApiReplies(site, call, request))
     except DatabaseError as error:
@@ -150,6 +159,5 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
 
 
 def _database_down(error: DatabaseError) -> ApiResponse:
-    # The type only: the text of a database error can hold values.
-    log.error("the database of accounts and sessions is unavailable: %s", type(error).__name__)
+    log.error("the database of accounts and sessions is unavailable: %s", name_of(error))
     return unavailable()

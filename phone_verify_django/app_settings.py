@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.exceptions import FieldDoesNotExist, ImproperlyConfigured
@@ -29,7 +29,8 @@ from django.http import HttpRequest
 from django.shortcuts import resolve_url
 from django.utils.module_loading import import_string
 
-from phone_verify.config.settings import CHANNEL_NAMES, Settings
+from phone_verify.config.settings import CHANNEL_NAMES, PREFIX, Settings
+from phone_verify.config.site import SiteConfig
 from phone_verify.errors import ConfigurationError
 
 DEFAULT_STORE = "orm:"
@@ -89,11 +90,6 @@ class AccountSettings:
         return next((name for name in PHONE_FIELDS if is_text_field(name)), None)
 
 
-def near(name: str) -> str | None:
-    """Return the account setting with the most similar name, or None."""
-    return next(iter(get_close_matches(name, NAMES, n=1)), None)
-
-
 def load(named: object) -> Any:
     """Return what a setting names: an object, or the object at a dotted path. Raises ImportError."""
     return import_string(named) if isinstance(named, str) else named
@@ -113,6 +109,19 @@ def is_text_field(name: str) -> bool:
     return isinstance(field, models.CharField)
 
 
+def require_app() -> None:
+    """Raise `ImproperlyConfigured` if INSTALLED_APPS does not contain the app."""
+    if not apps.is_installed("phone_verify_django"):
+        raise ImproperlyConfigured(app_is_missing())
+
+
+def app_is_missing() -> str:
+    """Return what to write in INSTALLED_APPS, for a site without the app."""
+    if apps.is_installed("phone_verify"):
+        return "'phone_verify' is not a Django app: write 'phone_verify_django' in INSTALLED_APPS instead"
+    return "phone_verify is not installed: add 'phone_verify_django' to INSTALLED_APPS"
+
+
 @contextmanager
 def lenient_startup() -> Iterator[None]:
     """Let Django start with invalid settings within the block, for a command that reports them."""
@@ -128,12 +137,26 @@ def is_lenient() -> bool:
     return _lenient.get() or sys.argv[1:2] in _LENIENT_COMMANDS
 
 
+def spell(name: str, value: object) -> str:
+    """Return a setting as it is written in Django's settings."""
+    return f"PHONE_VERIFY[{name!r}]" + ("" if value is None else f" = {value!r}")
+
+
 def read() -> Settings:
     """Return the settings from `PHONE_VERIFY` and the environment. Raises `ImproperlyConfigured`."""
     try:
-        return Settings.from_mapping(core_values(), os.environ)
+        return SiteConfig(core_values(), os.environ, spell=spell, own_names=NAMES).settings()
     except ConfigurationError as error:
-        raise ImproperlyConfigured(str(error)) from None
+        raise ImproperlyConfigured(str(error)) from error.__cause__
+
+
+def names_outside() -> list[str]:
+    """Return the names `PHONE_VERIFY_…` in Django's settings: they are not read there.
+
+    Without those that `PHONE_VERIFY` repeats: a site may use them to make its dict.
+    """
+    inside = {PREFIX + name.upper() for name in _values()}
+    return [name for name in dir(settings) if name.startswith(PREFIX) and name not in inside]
 
 
 def account_settings() -> AccountSettings:
@@ -209,7 +232,10 @@ def _values() -> dict[str, object]:
         raise ConfigurationError("PHONE_VERIFY must be a dict, like {'sms': 'console://'}")
     for name in values:
         if not isinstance(name, str) or name != name.lower():
-            raise ConfigurationError(f"PHONE_VERIFY: keys are in lower case and without prefix, not {name!r}")
+            right = str(name).lower().removeprefix(PREFIX.lower())
+            raise ConfigurationError(
+                f"PHONE_VERIFY: keys are in lower case and without prefix, not {name!r}", f"Write {right!r}."
+            )
     for name in _HOLD_CREDENTIALS:
         if name in values:
             values[name] = _masked(values[name])

@@ -6,6 +6,10 @@ from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from phone_verify.errors import ConfigurationError
+
+_NEEDED = ("django.contrib.contenttypes", "django.contrib.auth")
+
 
 class PhoneVerifyConfig(AppConfig):
     """`phone_verify_django`; its label, and so its tables and permissions, have this name too.
@@ -19,14 +23,29 @@ class PhoneVerifyConfig(AppConfig):
     verbose_name = _("Phone verification")
     default_auto_field = "django.db.models.BigAutoField"
 
+    def import_models(self) -> None:
+        """Import the models. Raises `ConfigurationError` without the apps that they need."""
+        if missing := [name for name in _NEEDED if not apps.is_installed(name)]:
+            names = " and ".join(map(repr, missing))
+            raise ConfigurationError(f"phone_verify_django needs {names}", f"Add {names} to INSTALLED_APPS.")
+        super().import_models()
+
     def ready(self) -> None:
         """Refuse invalid settings at start-up, not at the first request. Opens no connection."""
-        # The last two register checks and receivers.
-        from . import app_settings, checks, login_stages, model_checks, pending_signup  # noqa: F401
+        # The last three register checks and receivers.
+        from . import (  # noqa: F401
+            app_settings,
+            checks,
+            login_stages,
+            model_checks,
+            pending_signup,
+            site_requirements,
+        )
         from .site import validate
 
         validate()
         checks.refuse_mistakes()
+        site_requirements.log_names_outside()
         if apps.is_installed("allauth.account"):
             from .allauth import requirements
 

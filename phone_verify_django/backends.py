@@ -26,7 +26,7 @@ class PhoneBackend(ModelBackend):
         """Return the active user of the verified number, or None."""
         if redeemed is None:
             return None
-        user: Any = account_policy.policy().find(redeemed)
+        user: Any = account_policy.find(redeemed)
         # A site's own `find` may have read a replica by name.
         if user is None or not primary.refresh(user) or not self.user_can_authenticate(user):
             return None

@@ -6,7 +6,6 @@ a production site should have.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,14 +17,14 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.forms import BaseForm
 
-from phone_verify.config.settings import KNOWN, PREFIX
 from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import Finding, Level, examine
 from phone_verify.errors import ConfigurationError
 
-from . import app_settings, backends, database_checks
+from . import app_settings, database_checks, site_requirements
 from .app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED, is_text_field, load, user_field
-from .site import orm_alias, site_config, webhook_path
+from .site import orm_alias, site_config
+from .site_requirements import AUTHENTICATION
 
 #: The doctor's rules, with the numbers of their check ids (for `SILENCED_SYSTEM_CHECKS`).
 ALWAYS = {
@@ -50,10 +49,7 @@ DEPLOYED = {
     "one_account": 27,
 }
 
-AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 SESSIONS = "phone_verify_django.middleware.PhoneSessionMiddleware"
-
-_NAME = re.compile(rf"{PREFIX}([A-Z_]+)(?:=(\S+?)(?=[,.]?(?:\s|$)))?")
 
 
 @checks.register("phone_verify")
@@ -65,13 +61,13 @@ def check_settings(app_configs: Any = None, **_: Any) -> list[checks.CheckMessag
 @checks.register("phone_verify")
 def check_configuration(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """Return what cannot work, or works differently than intended."""
-    return list(_examined(ALWAYS))
+    return list(_examined())
 
 
 @checks.register("phone_verify", deploy=True)
 def check_deployment(app_configs: Any = None, **_: Any) -> list[checks.CheckMessage]:
     """Return what a production site should have."""
-    return [*_examined(DEPLOYED), *_sessions(), *_database()]
+    return [*_examined(deployed=True), *_sessions(), *_database()]
 
 
 def examined_by_us() -> tuple[SiteConfig, list[checks.CheckMessage]]:
@@ -90,20 +86,7 @@ def as_finding(message: checks.CheckMessage) -> Finding:
 
 
 def _complaints() -> Iterator[checks.CheckMessage]:
-    if backends.backend_path() is None:
-        yield checks.Error(
-            "Sign-in by phone is impossible: AUTHENTICATION_BACKENDS does not contain our backend.",
-            hint="Add 'phone_verify_django.backends.PhoneBackend' to AUTHENTICATION_BACKENDS, "
-            "and keep 'django.contrib.auth.backends.ModelBackend' if passwords should work too.",
-            id="phone_verify.E001",
-        )
-    if _public_url_is_set() and not _mounted():
-        yield checks.Error(
-            "Providers cannot send webhooks to this site: our URLs are not included.",
-            hint="Add path('phone/', include('phone_verify_django.urls')) to your root URLconf, "
-            "outside of other namespaces.",
-            id="phone_verify.E002",
-        )
+    yield from site_requirements.complaints()
     if AUTHENTICATION in settings.MIDDLEWARE and SESSIONS not in settings.MIDDLEWARE:
         yield checks.Warning(
             "A user's other sessions stay valid in your own views after the number was changed, removed or lost: "
@@ -156,32 +139,33 @@ def _accounts() -> Iterator[checks.CheckMessage]:
         yield checks.Error(says, hint=mistake.advice, id="phone_verify.E005")
 
 
-def _examined(rules: dict[str, int]) -> Iterator[checks.CheckMessage]:
+def _examined(*, deployed: bool = False) -> Iterator[checks.CheckMessage]:
+    """Yield the doctor's errors and warnings: every error, and the warnings of the rules that hold always.
+
+    `deployed` yields what `--deploy` adds: the other warnings, and as errors what a site starts with.
+    """
     try:
         given, _ = examined_by_us()
         findings: Collection[Finding] = examine(given)
     except ConfigurationError as error:
-        given, findings = SiteConfig(), [Finding(Level.ERROR, "", str(error), id="PV105", rule="settings")]
+        given = SiteConfig()
+        findings = [Finding(Level.ERROR, "", error.problem, error.advice, id="PV105", rule="settings")]
     starts = _starts(given)
     for finding in findings:
-        if finding.rule not in rules or finding.level not in (Level.ERROR, Level.WARNING):
+        if finding.level not in (Level.ERROR, Level.WARNING):
             continue
         # An error stops `migrate` and `runserver`, so a site that starts gets errors only with --deploy.
-        is_error = finding.level is Level.ERROR and not (starts and rules is ALWAYS)
+        is_error = finding.level is Level.ERROR and (deployed or not starts)
+        if deployed and (finding.rule in ALWAYS or (is_error and not starts)):
+            continue
+        if not deployed and finding.rule in DEPLOYED and finding.level is not Level.ERROR:
+            continue
         kind, letter = (checks.Error, "E") if is_error else (checks.Warning, "W")
-        says = f"{finding.setting}: {finding.says}" if finding.setting else finding.says
         yield kind(
-            _in_django(says, given),
-            hint=_account_setting_advice(finding) or _in_django(finding.advice, given) or None,
-            id=f"phone_verify.{letter}{rules[finding.rule]:03}",
+            f"{finding.title}: {finding.says}" if finding.title else finding.says,
+            hint=finding.advice or None,
+            id=f"phone_verify.{letter}{(ALWAYS | DEPLOYED)[finding.rule]:03}",
         )
-
-
-def _account_setting_advice(finding: Finding) -> str | None:
-    """Return advice for a misspelt account setting, which the doctor does not have in its list."""
-    name = finding.setting.removeprefix(PREFIX).lower()
-    meant = app_settings.near(name) if name not in KNOWN else None
-    return f"Did you mean PHONE_VERIFY[{meant!r}]?" if meant else None
 
 
 def _starts(given: SiteConfig) -> bool:
@@ -190,22 +174,6 @@ def _starts(given: SiteConfig) -> bool:
     except ConfigurationError:
         return False
     return True
-
-
-def _in_django(text: str, given: SiteConfig) -> str:
-    """Return the text with Django's setting names, except for settings from the environment."""
-
-    def named(match: re.Match[str]) -> str:
-        name, value = match[1].lower(), match[2]
-        if match[0].partition("=")[0] in given.environ and name not in given.values:
-            return match[0]
-        place = f"PHONE_VERIFY[{name!r}]"
-        if value is None:
-            return place
-        # A number, or a word of the sentence, is not quoted.
-        return f"{place} = {value if value.isdigit() or (value.islower() and value.isalpha()) else repr(value)}"
-
-    return _NAME.sub(named, text)
 
 
 #: Timeouts by database engine: the names required in OPTIONS, and the value to set.
@@ -266,21 +234,6 @@ def _sessions() -> Iterable[checks.CheckMessage]:
             f"CACHES[{settings.SESSION_CACHE_ALIAS!r}].",
             id="phone_verify.W031",
         )
-
-
-def _public_url_is_set() -> bool:
-    try:
-        return app_settings.read().public_url is not None
-    except (ConfigurationError, ImproperlyConfigured):  # the doctor reports it
-        return False
-
-
-def _mounted() -> bool:
-    try:
-        webhook_path("driver", "secret")
-    except ConfigurationError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,13 @@ def load(module: str) -> SiteTarget:
     """Return the site of these settings. For an invalid `PHONE_VERIFY` the target holds the findings."""
     os.environ["DJANGO_SETTINGS_MODULE"] = module
     sys.path.insert(0, os.getcwd())
-    with app_settings.lenient_startup():
-        django.setup()
+    try:
+        with app_settings.lenient_startup():
+            django.setup()
+    except ConfigurationError as error:  # of a package of ours in INSTALLED_APPS
+        return SiteTarget(None, [Finding(Level.ERROR, "", error.problem, error.advice, id="PV105")])
     if not apps.is_installed("phone_verify_django"):
-        raise click.ClickException(
-            f"{module} does not install phone_verify: add 'phone_verify_django' to INSTALLED_APPS"
-        )
+        raise click.ClickException(f"{module}: {app_settings.app_is_missing()}")
     # Not at the top: they import models, which need `django.setup`.
     from .checks import as_finding, check_settings
     from .site import site_config
@@ -36,18 +37,19 @@ def load(module: str) -> SiteTarget:
     try:
         given = site_config()
     except ConfigurationError as error:
-        return SiteTarget(None, [Finding(Level.ERROR, "", str(error), id="PV105")])
+        return SiteTarget(None, [Finding(Level.ERROR, "", error.problem, error.advice, id="PV105")])
     try:
         app_settings.read()
     except ImproperlyConfigured:  # the doctor reports each setting that cannot be read
         return SiteTarget(given)
     try:
-        errors = [message for message in check_settings() if message.is_serious()]
+        with app_settings.lenient_startup():  # the URLs are loaded here, and log what is reported below
+            complaints = check_settings()
     except ImproperlyConfigured as error:  # one of Django's own settings
         return SiteTarget(given, [Finding(Level.ERROR, "", str(error), id="PV105")])
-    if any(message.id == "phone_verify.E002" for message in errors):
+    if any(message.id == "phone_verify.E002" for message in complaints):
         given = replace(given, webhook_path=None)
-    return SiteTarget(given, [as_finding(message) for message in errors], _findings_of_users)
+    return SiteTarget(given, [as_finding(message) for message in complaints], _findings_of_users)
 
 
 def _findings_of_users() -> Sequence[Finding]:

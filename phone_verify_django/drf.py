@@ -16,11 +16,9 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import classonlymethod
 from django.utils.module_loading import import_string
 from django.views.decorators.debug import sensitive_variables
-from rest_framework.permissions import AllowAny  # type: ignore[import-untyped]
-from rest_framework.request import Request  # type: ignore[import-untyped]
-from rest_framework.views import APIView  # type: ignore[import-untyped]
 
 from phone_verify.api import ApiResponse, SignIn, dispatch, invalid_proof
+from phone_verify.errors import missing_extra
 from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
@@ -28,7 +26,15 @@ from phone_verify.sync import run
 from . import accounts, actions, calls, primary, users
 from .api_views import ApiReplies
 from .site import current_site, site_of
+from .store.transactions import name_of
 from .view_rules import outside_transactions
+
+try:
+    from rest_framework.permissions import AllowAny  # type: ignore[import-untyped]
+    from rest_framework.request import Request  # type: ignore[import-untyped]
+    from rest_framework.views import APIView  # type: ignore[import-untyped]
+except ImportError as error:
+    raise missing_extra("phone_verify_django.drf", "drf", error) from error
 
 log = logging.getLogger("phone_verify")
 
@@ -82,8 +88,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
         try:
             return self._response(http, actions.perform(http, result, replies, session=False))
         except DatabaseError as error:
-            # The type only: the text of a database error can hold values.
-            log.error("the database of accounts is unavailable: %s", type(error).__name__)
+            log.error("the database of accounts is unavailable: %s", name_of(error))
             return self._response(http, unavailable())
 
     def _response(self, request: HttpRequest, reply: ApiResponse) -> HttpResponse:

@@ -14,6 +14,8 @@ from . import admin_display, app_settings
 from .fields import ExactCharField
 from .primary import PrimaryManager, alias_of
 
+app_settings.require_app()
+
 
 class VerifiedPhone(models.Model):
     """A verified number of a user, who alone has it unless the site lets users share numbers.

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from . import assets, signup, views
+from . import assets, signup, site_requirements, views
 
 app_name = "phone_verify"
 
@@ -14,3 +14,6 @@ urlpatterns = [
     path("logout/", views.LogoutView.as_view(), name="logout"),
     path("static/<str:name>", assets.static, name="static"),
 ]
+
+# Here, since a server that runs no checks loads its URLs before it sends anything.
+site_requirements.log_complaints()

@@ -87,6 +87,8 @@ def site_config() -> SiteConfig:
         webhook_path=webhook_path,
         production=not (app_settings.debug() or _started_in_debug),
         in_thread=_in_thread,
+        spell=app_settings.spell,
+        own_names=app_settings.NAMES,
     )
 
 
@@ -156,9 +158,12 @@ setting_changed.connect(forget)
 
 def _built() -> Site:
     try:
-        return site_config().site(listeners=[signals.on_event], **_overrides)
+        given = site_config()
+        site = given.site(listeners=[signals.on_event], **_overrides)
     except ConfigurationError as error:
-        raise ImproperlyConfigured(str(error)) from None
+        raise ImproperlyConfigured(str(error)) from error.__cause__
+    given.warn_without_channel()
+    return site
 
 
 def _framework_keys() -> list[str]:
@@ -214,7 +219,10 @@ def _alias_in(url: str) -> str:
 def _open_orm(url: str) -> Any:
     alias = _alias_in(url)
     if alias not in connections:
-        raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
+        raise ConfigurationError(
+            f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES",
+            f"Set PHONE_VERIFY_STORE=orm: for the database of the site's routers, or add {alias!r} to DATABASES.",
+        )
     if connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "

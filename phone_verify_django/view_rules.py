@@ -16,7 +16,7 @@ from django.utils.cache import add_never_cache_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
-from . import app_settings, calls, primary
+from . import app_settings, calls, primary, site_requirements
 
 #: Raised when Django parses a form that is malformed, or has more than its own limits allow.
 _UNREADABLE = (BadRequest, RequestDataTooBig, TooManyFieldsSent, UnreadablePostError)
@@ -79,6 +79,7 @@ def page_rules(view: ViewFunction, make_page: Callable[..., Any]) -> ViewFunctio
 
     @wraps(decorated)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        site_requirements.require_session(request)
         page = make_page()
         page.setup(request, *args, **kwargs)
         response = _unserved(request, page)

@@ -6,7 +6,7 @@ phone_verify = PhoneVerify(app)
 def user_for_phone(redeemed): ...
 """
 
-from . import _conflict  # noqa: F401 - first: raises ImportError if a package of the same name is installed
+from . import _conflict, _packages  # noqa: F401 - first: these raise if another package is in the way, or one is missing
 from .decorators import phone_verified_required, recent_phone_check_required
 from .extension import PhoneVerify, current_verifier
 from .recent import last_phone_check

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import flask_login
-from flask import current_app
+from flask import Flask, current_app
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.api import SessionUser
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
+
+#: The user, and whether the account is new.
+_PAIR = 2
 
 
 @dataclass(slots=True)
@@ -27,19 +30,27 @@ class AccountHooks:
     users_by_number: Callable[[Sequence[str]], Iterable[Any]] | None = None
     adopt_phone: Callable[[Any, PhoneNumber], object] | None = None
 
-    def require(self) -> Callable[..., Any]:
-        """Return the `user_for_phone` callback; raise `ConfigurationError` where sign-in is not set up."""
-        if getattr(current_app, "login_manager", None) is None:
-            raise ConfigurationError(
-                "sign-in requires Flask-Login: write login_manager = LoginManager(app), and a function under "
-                "@login_manager.user_loader that returns the user of an id"
+    def problem(self, app: Flask) -> ConfigurationError | None:
+        """Return why the application cannot sign users in, or None."""
+        if getattr(app, "login_manager", None) is None:
+            return ConfigurationError(
+                "sign-in requires Flask-Login",
+                "Write login_manager = LoginManager(app), and a function under @login_manager.user_loader that "
+                "returns the user of an id.",
             )
         if self.user_for_phone is None:
-            raise ConfigurationError(
-                "sign-in requires a callback: write a function that takes a Redeemed, finds or creates the user of its "
-                "phone and returns (user, created), under @phone_verify.user_for_phone"
+            return ConfigurationError(
+                "sign-in requires a callback",
+                "Write a function that takes a Redeemed, finds or creates the user of its phone and returns "
+                "(user, created), under @phone_verify.user_for_phone.",
             )
-        return self.user_for_phone
+        return None
+
+    def require(self) -> Callable[..., Any]:
+        """Return the `user_for_phone` callback; raise `ConfigurationError` where sign-in is not set up."""
+        if (problem := self.problem(current_app)) is not None:
+            raise problem
+        return cast("Callable[..., Any]", self.user_for_phone)
 
     def require_set_phone(self) -> Callable[[Any, Any], object]:
         """Return the `set_phone_for_user` callback; raise `ConfigurationError` without one."""
@@ -52,9 +63,20 @@ class AccountHooks:
         return self.set_phone
 
     def find_or_make(self, redeemed: Redeemed) -> tuple[Any, bool]:
-        """Return the user of the verified phone, and whether the account is new."""
+        """Return the user of the verified phone, and whether the account is new.
+
+        Raises `ConfigurationError` if the callback returns anything else.
+        """
         found = current_app.ensure_sync(self.require())(redeemed)
-        return found if isinstance(found, tuple) else (found, False)
+        if is_single := not isinstance(found, tuple):
+            found = (found, False)
+        if len(found) != _PAIR or not (found[0] is None or hasattr(found[0], "is_active")):
+            types = ", ".join(type(each).__name__ for each in found[: _PAIR + 1])
+            raise ConfigurationError(
+                f"user_for_phone returned {type(found[0]).__name__ if is_single else f'({types})'}",
+                "Return the user, with the attributes of flask_login.UserMixin; or (user, created); or None to refuse.",
+            )
+        return found[0], bool(found[1])
 
     def allows_change_without_old(self, redeemed: Redeemed) -> bool:
         """Return whether the site lets the current user change to this number without the old one."""

@@ -22,7 +22,7 @@ from phone_verify.doctor import Finding, Level
 from phone_verify.errors import ConfigurationError
 
 from . import adoption, conf, renumbering
-from .state import current_state
+from .state import KEY, AppState, current_state
 
 _BATCH = 1000
 
@@ -31,28 +31,41 @@ commands = AppGroup("phone-verify", help="Verification of phone numbers.")
 
 def load(target: str) -> site_loader.SiteTarget:
     """Return the site of this application, for `phone-verify --flask`. `target` is written as in FLASK_APP."""
-    refusal, app = "", None
+    app, refusal = None, None
     with conf.collect_configs() as seen:
         try:
             app = ScriptInfo(app_import_path=target).load_app()
         except ConfigurationError as error:
-            refusal = str(error)
+            refusal = error
+    if app is not None and isinstance(here := app.extensions.get(KEY), AppState):
+        return _target(app, here)
     if seen:
-        return site_loader.SiteTarget(seen[-1], users=lambda: _findings_of_users(app))
-    if refusal:
-        return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal, id="PV105")])
+        return site_loader.SiteTarget(seen[-1])
+    if refusal is not None:
+        return site_loader.SiteTarget(None, [Finding(Level.ERROR, "", refusal.problem, refusal.advice, id="PV105")])
     raise click.ClickException(f"{target} has no phone_verify: write PhoneVerify(app) where you create the application")
 
 
 def _site() -> site_loader.SiteTarget:
     app = current_app._get_current_object()  # type: ignore[attr-defined]
-    return site_loader.SiteTarget(current_state().given, users=lambda: _findings_of_users(app))
+    return _target(app, current_state())
 
 
-def _findings_of_users(app: Flask | None) -> Sequence[Finding]:
-    """Return a warning if the first users have numbers in another spelling than E.164."""
-    if app is None:
+def _target(app: Flask, here: AppState) -> site_loader.SiteTarget:
+    return site_loader.SiteTarget(here.given, _faults(app, here), lambda: _findings_of_users(app))
+
+
+def _faults(app: Flask, here: AppState) -> list[Finding]:
+    """Return what the application lacks for sign-in: a warning, since not every site signs users in by phone."""
+    problem = here.accounts.problem(app)
+    if problem is None:
         return []
+    says = f"{problem.problem[:1].upper()}{problem.problem[1:]}."
+    return [Finding(Level.WARNING, "", says, problem.advice, id="PV107")]
+
+
+def _findings_of_users(app: Flask) -> Sequence[Finding]:
+    """Return a warning if the first users have numbers in another spelling than E.164."""
     with app.app_context():
         accounts = current_state().accounts
         if accounts.users_with_phones is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +31,9 @@ def make_site(given: site.SiteConfig, *, listeners: Sequence[Listener] = (), **f
     """
     if (collected := _collected.get()) is not None:
         collected.append(given)
-    return given.site(listeners=listeners, **for_tests)
+    made = given.site(listeners=listeners, **for_tests)
+    given.warn_without_channel()
+    return made
 
 
 def read(app: Flask, prefix: str, database: Database | None = None) -> site.SiteConfig:
@@ -50,6 +53,27 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> site.Site
         default_store=(lambda: database.url) if database else (lambda: _store_in_instance_folder(app)),
         webhook_path=lambda driver, secret: f"{root}{prefix}/webhooks/{driver}/{secret}",
         production=not (app.debug or app.testing),
+        spell=_spell,
+        unread=lambda: _unread(app),
+    )
+
+
+def _spell(name: str, value: object) -> str:
+    """Return a setting as it is named in the application's config; with a value, as the line to write."""
+    variable = settings.PREFIX + name.upper()
+    return variable if value is None else f'app.config["{variable}"] = {json.dumps(value, ensure_ascii=False)}'
+
+
+def _unread(app: Flask) -> ConfigurationError | None:
+    """Return the problem of settings in one dict, which is Django's form, or None."""
+    name = settings.PREFIX.rstrip("_")
+    if app.config.get(name) is None:
+        return None
+    written = app.config[name]
+    keys = [str(key).upper().removeprefix(settings.PREFIX) for key in written] if isinstance(written, dict) else []
+    lines = [f'app.config["{settings.PREFIX}{key}"] = …' for key in keys or ["SMS"]]
+    return ConfigurationError(
+        f'app.config["{name}"] is not read: each setting has its own name', f"Write {' and '.join(lines)}"
     )
 
 

@@ -21,7 +21,7 @@ from flask import Flask, current_app, g, request, session
 from flask_login import current_user
 
 from phone_verify import Outcome, PhoneNumber, PhoneVerifyError, Reason, StoreError, Verification
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, missing_extra
 from phone_verify.external.codes import LENGTH, account, check_code, count_check, may_check, register_code
 from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 from phone_verify.model import Redeemed
@@ -39,8 +39,8 @@ try:
     from flask_security.proxies import _datastore
     from flask_security.totp import Totp
     from passlib.totp import TokenError  # type: ignore[import-untyped]
-except ImportError:
-    raise ConfigurationError("The bridge needs Flask-Security-Too: pip install 'phone-verify[security]'") from None
+except ImportError as error:
+    raise missing_extra("phone_verify_flask.flask_security", "security", error) from error
 
 log = logging.getLogger("phone_verify")
 

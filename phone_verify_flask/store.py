@@ -14,6 +14,9 @@ from phone_verify.stores.base import Store
 #: By SQLAlchemy's backend name: the URL scheme in `PHONE_VERIFY_STORE`.
 _SCHEMES = {"sqlite": "sqlite", "postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
+#: What creates our tables in the site's database.
+MAKES_TABLES = "flask db upgrade (or flask phone-verify init-db, without Flask-Migrate)"
+
 
 @dataclass(frozen=True, slots=True)
 class Database:
@@ -54,6 +57,6 @@ def bound_to(app: Flask, db: Any) -> Database:
 
     def open_store(text: str) -> Store:
         # PHONE_VERIFY_STORE may name another database of the same kind; there the store creates its tables.
-        return SqlStore.from_url(text, create_tables=text != url)
+        return SqlStore.from_url(text, create_tables=text != url, makes_tables=MAKES_TABLES)
 
     return Database(url, {_SCHEMES[backend]: open_store}, engine)

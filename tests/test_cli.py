@@ -511,7 +511,7 @@ def test_doctor_reports_every_mistake_of_a_broken_django_site(tmp_path: Path) ->
     status, said = answer("doctor", folder=folder)
     assert status == 1
     assert "Traceback" not in said
-    for words in ("PHONE_VERIFY_SMS", "30 seconds to 600", "PHONE_VERIFY_TLL", "32 characters"):
+    for words in ("PHONE_VERIFY['sms']", "30 seconds to 600", "PHONE_VERIFY['tll']", "32 characters"):
         assert words in said
     assert "hunter2" not in said
     more = "AUTHENTICATION_BACKENDS = ['django.contrib.auth.backends.ModelBackend']\n"

@@ -315,7 +315,7 @@ def test_framework_provides_keys_and_store() -> None:
     short = list(examine(SiteConfig(values=bare, framework="Flask", framework_keys=lambda: ["short"])))
     assert "32 characters" in about(short, "SECRET_KEY", Level.ERROR)
     none = list(examine(SiteConfig(values=bare, framework="Flask")))
-    assert "no key to sign with" in about(none, "PHONE_VERIFY_SECRET_KEYS", Level.ERROR)
+    assert "Flask's SECRET_KEY is not set" in about(none, "SECRET_KEY", Level.ERROR)
     empty = list(examine(SiteConfig(values=bare, framework="Django", framework_keys=no_key)))
     assert "must not be empty" in about(empty, "SECRET_KEY", Level.ERROR)
 

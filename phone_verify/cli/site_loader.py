@@ -17,6 +17,7 @@ import click
 
 from ..config.site import SiteConfig
 from ..doctor import Finding
+from ..errors import ConfigurationError
 from .output import console
 
 #: The entry point group in which each adapter registers its function from an option's value to a
@@ -122,6 +123,8 @@ def _loading(framework: str, what: str) -> Iterator[None]:
         raise click.ClickException(f"cannot load {what}: {error.message.strip().splitlines()[0]}") from None
     except click.ClickException:
         raise
+    except ConfigurationError as error:
+        raise click.ClickException(f"cannot load {what}: {error}") from None
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] == framework:
             extra = f"pip install 'phone-verify[{framework}]'"

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ..drivers.base import Starts
-from ..drivers.dsn import load_driver, parse_dsn
+from ..drivers.base import Driver, Starts
+from ..drivers.dsn import driver_class, load_driver, parse_dsn, schemes
 from ..drivers.options import Dsn, is_loopback
 from ..errors import ConfigurationError
 from ..model import Channel
@@ -23,26 +23,47 @@ def load_drivers(dsns: Mapping[str, Sequence[str]]) -> Mapping[Channel, Sequence
     """Return the drivers of these DSNs by channel, in order of failover.
 
     Equal DSN texts are one driver, even on several channels; further ones of a scheme are
-    `scheme-2`, `scheme-3` in order of appearance, unless the DSN names them.
+    `scheme-2`, `scheme-3` in order of appearance, unless the DSN names them. Raises
+    `ConfigurationError` with an example of the DSN to write.
     """
-    made: dict[tuple[str, str], Starts] = {}
-    named: dict[str, Starts] = {}
+    made: dict[tuple[str, str], Driver] = {}
+    named: dict[str, Driver] = {}
     by_channel: dict[Channel, list[Starts]] = {}
     for name in CHANNEL_NAMES:
-        channel, setting = Channel(name), PREFIX + name.upper()
         for text in dsns.get(name, ()):
-            dsn = _expanded(parse_dsn(text, setting), name)
-            key = (text, dsn.scheme)
-            if key not in made:
-                driver_name = _driver_name(dsn, named)
-                made[key] = named[driver_name] = load_driver(replace(dsn, options={**dsn.options, "name": driver_name}))
-            driver = made[key]
-            if channel not in driver.abilities:
-                able = ", ".join(driver.abilities)
-                raise ConfigurationError(f"{setting}: {dsn.scheme}:// does not carry {channel}; it carries {able}")
-            if driver not in by_channel.setdefault(channel, []):
-                by_channel[channel].append(driver)
+            try:
+                driver = _load(name, text, made, named)
+            except ConfigurationError as error:
+                raise ConfigurationError(error.problem, error.advice or _example(name, text)) from error.__cause__
+            if driver not in by_channel.setdefault(Channel(name), []):
+                by_channel[Channel(name)].append(driver)
     return by_channel
+
+
+def _load(name: str, text: str, made: dict[tuple[str, str], Driver], named: dict[str, Driver]) -> Driver:
+    """Return the driver of this DSN on the channel `name`, and add it to `made` and `named`."""
+    channel, setting = Channel(name), PREFIX + name.upper()
+    dsn = _expanded(parse_dsn(text, setting), name)
+    key = (text, dsn.scheme)
+    driver = made.get(key)
+    if driver is None:
+        driver_name = _driver_name(dsn, named)
+        driver = load_driver(replace(dsn, options={**dsn.options, "name": driver_name}))
+    if channel not in driver.abilities:
+        able = list(driver.abilities)
+        raise ConfigurationError(
+            f"{setting}: {dsn.scheme}:// does not carry {channel}; it carries {', '.join(able)}",
+            f"Set {PREFIX}{able[0].upper()}={driver.example_dsns()[0]}",
+        )
+    made[key] = named[driver.name] = driver
+    return driver
+
+
+def _example(name: str, text: str) -> str:
+    scheme = text.partition(":")[0].lower()
+    if scheme in schemes():
+        return f"Example: {PREFIX}{name.upper()}={driver_class(scheme).example_dsns()[0]}"
+    return "Run `phone-verify drivers` for the format of each driver's DSN."
 
 
 def _expanded(dsn: Dsn, channel: str) -> Dsn:
@@ -70,7 +91,14 @@ def _driver_name(dsn: Dsn, taken: Mapping[str, object]) -> str:
         if not _NAME.match(wanted):
             raise ConfigurationError(f"{dsn.setting}: option 'name': use lower-case letters, digits and -")
         if wanted in taken:
-            raise ConfigurationError(f"{dsn.setting}: two drivers are named {wanted!r}; give each a unique name")
+            free = next(name for name in _names(wanted, taken) if name not in taken)
+            raise ConfigurationError(
+                f"{dsn.setting}: two drivers are named {wanted!r}",
+                f"Name this one differently: {dsn.scheme}://…?name={free}",
+            )
         return wanted
-    candidates = [dsn.scheme, *(f"{dsn.scheme}-{n}" for n in range(2, len(taken) + 3))]
-    return next(name for name in candidates if name not in taken)
+    return next(name for name in _names(dsn.scheme, taken) if name not in taken)
+
+
+def _names(name: str, taken: Mapping[str, object]) -> list[str]:
+    return [name, *(f"{name}-{n}" for n in range(2, len(taken) + 3))]

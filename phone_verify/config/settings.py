@@ -9,9 +9,10 @@ to fix it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from difflib import get_close_matches
 from ipaddress import ip_network
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -88,6 +89,8 @@ KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_a
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
 STAFF_ROLES = ("admin", "staff", "superuser")
+#: An empty list means that no role is a staff role. Every other empty value means that it is not set.
+_MAY_BE_EMPTY = "staff_roles"
 _FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -144,17 +147,20 @@ class Settings:
 
     @classmethod
     def from_mapping(
-        cls, values: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None
+        cls,
+        values: Mapping[str, object] | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        own_names: Collection[str] = (),
     ) -> Settings:
         """Return the settings of `values`, with the environment's where `values` has none.
 
-        Rejects unknown names.
+        Rejects unknown names, with the most similar one of `KNOWN` and of the adapter's `own_names`.
         """
         values = values or {}
         if unknown := [name for name in values if name not in KNOWN]:
             raise ConfigurationError(
-                f"unknown setting {PREFIX}{unknown[0].upper()}; known settings: "
-                + ", ".join(f"{PREFIX}{name.upper()}" for name in KNOWN)
+                f"unknown setting {PREFIX}{unknown[0].upper()}", advice_on_unknown(unknown[0], own_names)
             )
         given = merge_environ(values, environ or {})
         numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
@@ -212,13 +218,52 @@ class Settings:
 
 
 def merge_environ(values: Mapping[str, object], environ: Mapping[str, str]) -> dict[str, object]:
-    """Return the unparsed settings: `values`, and the environment's where `values` has none."""
-    given = {name: value for name, value in values.items() if value is not None}
+    """Return the unparsed settings: `values`, and the environment's where `values` has none.
+
+    An empty value is left out: a compose file passes an unset variable as an empty text.
+    """
+    given = {name: value for name, value in values.items() if not is_unset(name, value)}
     for name in KNOWN:
         text = environ.get(PREFIX + name.upper(), "")
         if name not in given and text.strip():
             given[name] = text
     return given
+
+
+def is_unset(name: str, value: object) -> bool:
+    """Return whether this value means that the setting is not set.
+
+    That is None; and for a setting that is a text or a list, an empty one. An empty number or flag
+    is refused as malformed.
+    """
+    if name not in (*CHANNEL_NAMES, *_LISTS, *_TEXTS):
+        return value is None
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, list | tuple | set | frozenset):
+        return not value and name != _MAY_BE_EMPTY
+    return value is None
+
+
+def advice_on_unknown(name: str, own_names: Collection[str] = ()) -> str:
+    """Return what to write in place of an unknown setting."""
+    near = get_close_matches(name.lower(), [*KNOWN, *own_names], n=1)
+    return f"Did you mean {PREFIX}{near[0].upper()}?" if near else "Remove it."
+
+
+def missing_channel(values: Mapping[str, object], environ: Mapping[str, str]) -> ConfigurationError | None:
+    """Return the problem of a site without a channel, or None.
+
+    It is not raised: such a site runs, and shows that verification is not available.
+    """
+    if not merge_environ(values, environ).keys().isdisjoint(CHANNEL_NAMES):
+        return None
+    empty = [name for name in CHANNEL_NAMES if values.get(name) is not None or PREFIX + name.upper() in environ]
+    why = f" ({', '.join(PREFIX + name.upper() for name in empty)} is empty)" if empty else ""
+    return ConfigurationError(
+        f"no channel is configured{why}: no number can be verified, and every start fails with 503",
+        f"Set {PREFIX}SMS=console:// for development, or to the DSN of a provider; `phone-verify drivers` lists them.",
+    )
 
 
 def _text(name: str, given: Mapping[str, object]) -> str | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -11,7 +12,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..codes import Keyring, name_of_site
+from ..codes import DRAW_KEY, Keyring, name_of_site
 from ..errors import ConfigurationError
 from ..events.opentelemetry import telemetry
 from ..events.record import EventBus, Listener
@@ -29,8 +30,11 @@ from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .drivers import load_drivers
 from .proxies import load_proxies
-from .settings import PREFIX, Settings, host_of
+from .settings import PREFIX, Settings, host_of, is_unset, missing_channel
 from .stores import open_async_store, open_store
+from .wording import Spell, as_variable, in_words
+
+log = logging.getLogger("phone_verify")
 
 
 def build_site(
@@ -46,6 +50,7 @@ def build_site(
     production: bool = True,
     listeners: Sequence[Listener] = (),
     in_thread: InThread | None = None,
+    words: Callable[[str], str] = str,
 ) -> Site:
     """Return the site for these settings.
 
@@ -54,7 +59,7 @@ def build_site(
     under which the adapter receives webhooks. In `production` test numbers must be listed twice,
     and keys meant for development are refused. `listeners` receive every event, like the one that
     the settings name. `in_thread` runs the steps of a blocking store for the async verifier; by
-    default, `asyncio.to_thread`.
+    default, `asyncio.to_thread`. `words` rewrites log messages that name settings.
     """
     keys = settings.secret_keys or list(framework_keys)
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
@@ -74,8 +79,10 @@ def build_site(
     def warn_multiprocess() -> None:
         if isinstance(store, OfOneProcess):
             store.refuse(
-                "the server runs several processes, and the memory store counts in each of them separately; "
-                f"set {PREFIX}STORE"
+                words(
+                    "the server runs several processes, and the memory store counts in each of them separately; "
+                    f"set {PREFIX}STORE"
+                )
             )
 
     test_numbers = load_test_numbers(
@@ -146,7 +153,9 @@ class SiteConfig:
 
     The arguments of `build`; those that need the framework's own settings are functions, called
     when they are needed. Each of them may raise `ConfigurationError`. `framework` is its name, or
-    empty.
+    empty. `spell` writes a setting as the framework's users do; `own_names` are settings that only
+    the adapter reads; `unread` returns the problem of values where the framework does not read
+    them, or None.
     """
 
     values: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -158,13 +167,54 @@ class SiteConfig:
     webhook_path: Callable[[str, str], str] | None = None
     production: bool = True
     in_thread: InThread | None = None
+    spell: Spell = as_variable
+    own_names: Collection[str] = ()
+    unread: Callable[[], ConfigurationError | None] = lambda: None
+
+    def in_words(self, text: str, about: str = "") -> str:
+        """Return a message with settings as the owner writes them; `about` is that of `wording.in_words`."""
+        return in_words(text, self.spell, [name for name in self.environ if self._is_variable(name)], about)
+
+    def written(self, name: str) -> str:
+        """Return the name of a setting as the owner writes it."""
+        variable = as_variable(name)
+        return variable if self._is_variable(variable) else self.spell(name, None)
+
+    def settings(self) -> Settings:
+        """Return the parsed settings. Raises `ConfigurationError` in the owner's words."""
+        try:
+            return Settings.from_mapping(self.values, self.environ, own_names=self.own_names)
+        except ConfigurationError as error:
+            raise self._in_words_of_owner(error) from error.__cause__
 
     def site(self, **for_tests: Any) -> Site:
         """Return the site.
 
-        Raises `ConfigurationError`; `for_tests` are the transport and the clock of `build`.
+        Raises `ConfigurationError`, in the owner's words; `for_tests` are the transport and the
+        clock of `build`.
         """
-        settings = Settings.from_mapping(self.values, self.environ)
+        if (unread := self.unread()) is not None:
+            raise self._in_words_of_owner(unread)
+        settings = self.settings()
+        try:
+            return self._build(settings, for_tests)
+        except ConfigurationError as error:
+            raise self._in_words_of_owner(error) from error.__cause__
+
+    def warn_without_channel(self) -> None:
+        """Log a warning if the site has no channel."""
+        if (problem := missing_channel(self.values, self.environ)) is not None:
+            log.warning("%s", self.in_words(str(problem)))
+
+    def _is_variable(self, variable: str) -> bool:
+        """Return whether the setting of this variable comes from the environment."""
+        name = variable.removeprefix(PREFIX).lower()
+        return variable in self.environ and is_unset(name, self.values.get(name))
+
+    def _in_words_of_owner(self, error: ConfigurationError) -> ConfigurationError:
+        return ConfigurationError(self.in_words(error.problem), self.in_words(error.advice, error.problem))
+
+    def _build(self, settings: Settings, for_tests: Mapping[str, Any]) -> Site:
         return build_site(
             settings,
             framework_keys=self._keys_of_framework(needed=not settings.secret_keys),
@@ -173,16 +223,22 @@ class SiteConfig:
             webhook_path=self.webhook_path,
             production=self.production,
             in_thread=self.in_thread,
+            words=self.in_words,
             **for_tests,
         )
 
     def _keys_of_framework(self, *, needed: bool) -> Sequence[str]:
         try:
-            return self.framework_keys()
+            keys = self.framework_keys()
         except ConfigurationError:
             if needed:
                 raise
             return ()
+        if needed and not keys and self.framework:
+            raise ConfigurationError(
+                f"{self.framework}'s SECRET_KEY is not set", f"Set it to the output of: {DRAW_KEY}"
+            )
+        return keys
 
 
 def _check_required_channels(policy: Policy, router: Router) -> None:

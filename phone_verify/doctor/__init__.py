@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from ..config.settings import PREFIX
 from ..config.site import SiteConfig
 from ..errors import ConfigurationError
 from ..transports.base import Transport
@@ -46,7 +47,19 @@ def examine(
         findings += _by("accounts", accounts(reading, transport, say))
     if reading.keys and not any(finding.level is Level.ERROR for finding in findings):
         findings += _by("refused", _refused(given))
-    return sorted(findings, key=lambda finding: list(Level).index(finding.level))
+    worded = [_in_words(given, finding) for finding in findings]
+    return sorted(worded, key=lambda finding: list(Level).index(finding.level))
+
+
+def _in_words(given: SiteConfig, finding: Finding) -> Finding:
+    """Return the finding with settings as the site's owner writes them."""
+    names = finding.setting.split(" and ")
+    title = " and ".join(
+        given.written(name.removeprefix(PREFIX).lower()) if name.startswith(PREFIX) else name for name in names
+    )
+    about = finding.setting if finding.setting.startswith(PREFIX) else finding.says
+    says, advice = given.in_words(finding.says, about), given.in_words(finding.advice, about)
+    return replace(finding, title=title, says=says, advice=advice)
 
 
 def _by(rule: str, findings: Iterable[Finding]) -> list[Finding]:
@@ -58,5 +71,5 @@ def _refused(given: SiteConfig) -> Sequence[Finding]:
     try:
         given.site()
     except ConfigurationError as error:
-        return [Finding(Level.ERROR, "", str(error), id="PV104")]
+        return [Finding(Level.ERROR, "", error.problem, error.advice, id="PV104")]
     return []

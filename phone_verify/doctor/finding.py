@@ -29,6 +29,8 @@ class Finding:
     id: str = field(kw_only=True)
     #: The rule that produced it, by which Django's system checks are numbered.
     rule: str = ""
+    #: The setting as the site's owner writes it; empty if it is written like `setting`.
+    title: str = ""
 
     def document(self) -> Mapping[str, str | None]:
         """Return the finding for JSON."""
@@ -48,6 +50,8 @@ CATALOGUE: Mapping[str, str] = {
     "PV103": "a DSN is invalid",
     "PV104": "the site refuses its configuration when it starts",
     "PV105": "the framework's own settings cannot be read",
+    "PV106": "settings are written where the framework does not read them",
+    "PV107": "the framework's users cannot be signed in yet",
     "PV201": "no channel is configured",
     "PV202": "`CHANNELS` names a channel without a driver",
     "PV203": "the channels offered, in order",

@@ -4,19 +4,18 @@ the next.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from secrets import token_urlsafe
 
 from ..codes import DRAW_KEY, Keyring, weakness_of_key
 from ..config.drivers import load_drivers
-from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX, Settings, merge_environ
+from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX, Settings, advice_on_unknown, merge_environ
 from ..config.site import SiteConfig
 from ..delivery import Delivery
 from ..drivers.base import Driver
-from ..drivers.dsn import driver_class, schemes
 from ..errors import ConfigurationError
 from ..model import Channel
 from ..parts import Components
@@ -28,6 +27,8 @@ from ..transports.blocking import BlockingTransport
 from .finding import Finding, Level
 
 WRITE_A_KEY = f"Set it to the output of: {DRAW_KEY}"
+
+_SCHEME = re.compile(r"[a-z0-9_-]+://")
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,9 @@ class Reading:
         """Read everything."""
         faults: list[Finding] = []
         written = merge_environ(given.values, given.environ)
-        settings = _sound(written, faults)
+        settings = _sound(given, written, faults)
+        if (unread := given.unread()) is not None:
+            faults.append(Finding(Level.ERROR, "", sentence(unread.problem), unread.advice, id="PV106"))
         made = load_drivers(_sound_dsns(settings, faults))
         drivers = {channel: [each for each in made[channel] if isinstance(each, Driver)] for channel in made}
         keys = _keys(given, settings, faults)
@@ -100,26 +103,29 @@ def setting(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def fault(name: str, error: ConfigurationError, *, which: str = "", advice: str = "", id: str = "PV102") -> Finding:
+def fault(name: str, error: ConfigurationError, *, which: str = "", id: str = "PV102") -> Finding:
     """Return a finding for a setting's error, which says how to fix it; `which` distinguishes one
     part of the setting.
     """
-    says = which + str(error).removeprefix(setting(name)).lstrip(": ")
-    return Finding(Level.ERROR, setting(name), says[:1].upper() + says[1:], advice, id=id)
+    says = which + error.problem.removeprefix(setting(name)).lstrip(": ")
+    return Finding(Level.ERROR, setting(name), sentence(says), error.advice, id=id)
 
 
-def unknown(name: str, level: Level) -> Finding:
+def sentence(text: str) -> str:
+    """Return the text with a capital letter at its beginning, unless it begins with a DSN."""
+    return text if _SCHEME.match(text) else text[:1].upper() + text[1:]
+
+
+def unknown(name: str, level: Level, own_names: Collection[str] = ()) -> Finding:
     """Return a finding for an unknown setting."""
-    near = get_close_matches(name, KNOWN, n=1)
-    advice = f"Did you mean {setting(near[0])}?" if near else "Remove it."
-    return Finding(level, setting(name), "Unknown setting.", advice, id="PV101")
+    return Finding(level, setting(name), "Unknown setting.", advice_on_unknown(name, own_names), id="PV101")
 
 
-def _sound(written: Mapping[str, object], faults: list[Finding]) -> Settings:
+def _sound(given: SiteConfig, written: Mapping[str, object], faults: list[Finding]) -> Settings:
     sound = {}
     for name, value in written.items():
         if name not in KNOWN:
-            faults.append(unknown(name, Level.ERROR))
+            faults.append(unknown(name, Level.ERROR, given.own_names))
             continue
         try:
             Settings.from_mapping({name: value})
@@ -141,17 +147,10 @@ def _sound_dsns(settings: Settings, faults: list[Finding]) -> Mapping[str, Seque
                 load_drivers(more)
             except ConfigurationError as error:
                 which = f"DSN {n} of {len(texts)}: " if len(texts) > 1 else ""
-                faults.append(fault(name, error, which=which, advice=_example(name, text), id="PV103"))
+                faults.append(fault(name, error, which=which, id="PV103"))
             else:
                 sound = more
     return sound
-
-
-def _example(name: str, text: str) -> str:
-    scheme = text.partition(":")[0].lower()
-    if scheme in schemes():
-        return f"Example: {setting(name)}={driver_class(scheme).example_dsns()[0]}"
-    return "Run `phone-verify drivers` for the format of each driver's DSN."
 
 
 def _keys(given: SiteConfig, settings: Settings, faults: list[Finding]) -> Sequence[str]:
@@ -163,8 +162,8 @@ def _keys(given: SiteConfig, settings: Settings, faults: list[Finding]) -> Seque
         faults.append(Finding(Level.ERROR, "SECRET_KEY", str(error), WRITE_A_KEY, id="PV301"))
         return ()
     if not keys and given.framework:
-        says = f"Neither it nor {given.framework}'s SECRET_KEY is set: there is no key to sign with."
-        faults.append(Finding(Level.ERROR, setting("secret_keys"), says, WRITE_A_KEY, id="PV301"))
+        says = f"{given.framework}'s SECRET_KEY is not set: there is no key to sign with."
+        faults.append(Finding(Level.ERROR, "SECRET_KEY", says, WRITE_A_KEY, id="PV301"))
     return keys
 
 

@@ -81,7 +81,7 @@ class Report:
 def _lines(finding: Finding, width: int) -> Iterator[Line]:
     head = f"{_SYMBOLS[finding.level]} {finding.id}"
     text = _wrapped("", finding.says, width)
-    title = finding.setting
+    title = finding.title or finding.setting
     if not title and len(head) < _INDENT:
         title = text.pop(0).strip()
     yield Line(f"{' ' * max(1, _INDENT - len(head))}{title}".rstrip(), head, finding.level)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_key
 from ..config.proxies import load_proxies
-from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX
+from ..config.settings import KNOWN, PREFIX, missing_channel
 from ..drivers.base import Driver, Polls, ReadsWebhooks, SendsNotices
 from ..drivers.options import is_loopback
 from ..errors import ConfigurationError
@@ -21,7 +21,7 @@ from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Po
 from ..segments import segments
 from ..test_numbers import TestNumber, load_test_numbers
 from .finding import Finding, Level
-from .loader import WRITE_A_KEY, Reading, fault, setting, unknown
+from .loader import WRITE_A_KEY, Reading, fault, sentence, setting, unknown
 
 _WRITE_A_SEGMENT = f"Set it to the output of: {DRAW_WEBHOOK_SECRET}"
 
@@ -56,10 +56,8 @@ def _misspelt(reading: Reading) -> Iterator[Finding]:
 
 def _channels(reading: Reading) -> Iterator[Finding]:
     settings = reading.settings
-    if reading.written.isdisjoint(CHANNEL_NAMES):
-        says = "No channel is configured: no number can be verified, and every start fails with 503."
-        advice = f"Set {setting('sms')}=console:// for development, or to the DSN of a provider; "
-        yield Finding(Level.ERROR, "", says, advice + "`phone-verify drivers` lists them.", id="PV201")
+    if (missing := missing_channel(reading.given.values, reading.given.environ)) is not None:
+        yield Finding(Level.ERROR, "", f"{sentence(missing.problem)}.", missing.advice, id="PV201")
     for channel in settings.channels:
         if channel not in reading.written:
             says = f"It names {channel}, but no driver is configured for it."
@@ -329,9 +327,13 @@ def _limits(reading: Reading) -> Iterator[Finding]:
 
 
 def _segments(reading: Reading) -> Iterator[Finding]:
-    """Report the cost of one message: operators count segments, and a long name or host adds one."""
+    """Report the cost of one message: operators count segments, and a long name or host adds one.
+
+    Only a driver that sends any text sends ours; the others put the code into the provider's
+    template.
+    """
     settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
-    if not any(driver.abilities[Channel.SMS].code_source is CodeSource.LOCAL for driver in drivers):
+    if not any(isinstance(driver, SendsNotices) for driver in drivers):
         return
     urls = [*([settings.public_url] if settings.public_url else []), *settings.other_public_urls]
     host = max((urlsplit(url).hostname or "" for url in urls), key=len, default=None)

@@ -177,7 +177,7 @@ PAGE = {
     "too_many": "Too many attempts.",
     "too_many_sends": "You can't get another code yet.",
     "cannot_send": "We can't send a code right now. Try again in a few minutes or choose another method.",
-    "unavailable": "Something went wrong and nothing was sent. Please try again.",
+    "unavailable": "Something went wrong on our side. Please try again in a few minutes.",
     "try_again": "Try again",
     "login_refused": "You can't sign in with this number.",
     "mfa_required": "One more step is needed to sign in. Continue on the site's sign-in page.",

@@ -298,7 +298,7 @@ class MemoryStore:
         # Checked before taking the lock: another thread may have held it during a fork.
         # Not by a hook of Python: a server in C, like uWSGI, forks without calling them.
         if self._born != os.getpid():
-            self.refuse("the process has forked, and each process would count separately; set PHONE_VERIFY_STORE")
+            self.refuse("the process has forked, and each process would count separately; use another store")
         if self._refusal is not None:
             raise StoreError(f"The memory store is switched off: {self._refusal}")
         return now or datetime.now(UTC)

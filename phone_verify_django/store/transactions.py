@@ -47,6 +47,9 @@ _BEGIN = {
 #: PostgreSQL's SQLSTATE for a conflict of transactions and for a deadlock.
 _CONFLICTS = {"40001", "40P01"}
 
+#: The command that creates our tables.
+MIGRATE = "python manage.py migrate"
+
 _INSIDE_A_BLOCK = (
     "Called inside transaction.atomic() on SQLite, which allows no other writer while that block is open, and writes "
     "inside the block would be lost if it were rolled back. Call this outside the block, or mark the view with "
@@ -290,14 +293,14 @@ def _translate_errors() -> Iterator[None]:
         yield
     except Error as error:
         # The text of the error may hold values of the statement.
-        raise StoreError(f"The database failed: {_name(error)}") from None
+        raise StoreError(f"The database failed: {name_of(error)}") from None
 
 
 def _code(error: Error) -> str:
     return getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None) or ""
 
 
-def _name(error: Error) -> str:
+def name_of(error: Error) -> str:
     """Describe a database error, without its text: in words, or by its type and code."""
     code = getattr(error.__cause__, "sqlite_errorname", None) or _code(error)
-    return in_words(error, f"{type(error).__name__} {code}" if code else type(error).__name__)
+    return in_words(error, f"{type(error).__name__} {code}" if code else type(error).__name__, makes_tables=MIGRATE)

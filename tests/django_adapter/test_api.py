@@ -220,7 +220,7 @@ def test_memory_store_with_several_processes_is_refused(
         assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
         assert answer["Retry-After"]
     assert network.sent == 1
-    assert sum("PHONE_VERIFY_STORE" in record.getMessage() for record in caplog.records if record.levelno > 30) >= 1
+    assert sum("PHONE_VERIFY['store']" in record.getMessage() for record in caplog.records if record.levelno > 30) >= 1
 
 
 def test_nothing_is_sent_while_the_store_is_down(client: Client, network: Network, configure: Configure) -> None:

@@ -32,12 +32,12 @@ Configure = Callable[..., None]
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"smss": "console://"}, "PHONE_VERIFY_SMSS"),
+        ({"smss": "console://"}, "PHONE_VERIFY['smss']"),
         ({"SMS": "console://"}, "lower case"),
-        ({"ttl": 5}, "PHONE_VERIFY_TTL"),
-        ({"sms": "nobody://x@default"}, "PHONE_VERIFY_SMS"),
-        ({"channels": "voice"}, "PHONE_VERIFY_VOICE"),
-        ({"secret_keys": "short"}, "PHONE_VERIFY_SECRET_KEYS"),
+        ({"ttl": 5}, "PHONE_VERIFY['ttl']"),
+        ({"sms": "nobody://x@default"}, "PHONE_VERIFY['sms']"),
+        ({"channels": "voice"}, "PHONE_VERIFY['voice']"),
+        ({"secret_keys": "short"}, "PHONE_VERIFY['secret_keys']"),
         ({"store": "orm:elsewhere"}, "'elsewhere'"),
         ({"store": "shelf:"}, "orm:"),
     ],
@@ -65,7 +65,7 @@ def test_wrong_setting_stops_the_start(tmp_path: Path) -> None:
         "django.setup()"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert "ImproperlyConfigured: PHONE_VERIFY_SMS" in done.stderr
+    assert "ImproperlyConfigured: PHONE_VERIFY['sms']" in done.stderr
     assert "colour" in done.stderr
     assert "FAKE-CREDENTIAL" not in done.stderr.splitlines()[-1]
 

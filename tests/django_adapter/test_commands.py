@@ -142,7 +142,7 @@ def test_doctor_runs_when_startup_fails() -> None:
     done = manage("phone_verify_doctor", "--offline")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    for words in ("PHONE_VERIFY_SMS", "PHONE_VERIFY_TTL", "PHONE_VERIFY_TTLL"):
+    for words in ("PHONE_VERIFY['sms']", "PHONE_VERIFY['ttl']", "PHONE_VERIFY['ttll']"):
         assert words in done.stdout
     assert SECRET_KEY not in done.stdout
 

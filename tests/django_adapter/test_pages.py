@@ -207,7 +207,7 @@ def test_site_without_channels_says_so(visitor: Browser, configure: Configure) -
 def test_store_outage_is_shown(visitor: Browser, network: Network, configure: Configure) -> None:
     configure(sms="console://", store="sqlite:////nonexistent/folder/verifications.sqlite3")
     answer = visitor.follow(visitor.post_form(LOGIN, phone=PHONE))
-    assert "nothing was sent" in answer.text
+    assert "went wrong on our side" in answer.text
     assert network.sent == 0
 
 

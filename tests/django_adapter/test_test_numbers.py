@@ -57,7 +57,7 @@ def test_test_number_signs_in_no_privileged_user(
 def test_production_requires_each_test_number_twice(network: Network, configure: Configure, settings: Any) -> None:
     alone = {name: value for name, value in SETTINGS.items() if not name.endswith("_in_production")}
     configure(**alone)
-    with pytest.raises(ImproperlyConfigured, match="TEST_PASSCODES_IN_PRODUCTION"):
+    with pytest.raises(ImproperlyConfigured, match="test_passcodes_in_production"):
         current_site()
     settings.DEBUG = True
     assert current_site()

@@ -175,7 +175,7 @@ def test_application_settings_precede_the_environment(monkeypatch: pytest.Monkey
         ({"SECRET_KEY": "write 32 characters or more of your own here"}, "SECRET_KEY: "),
         ({"SECRET_KEY_FALLBACKS": ["a" * 40]}, "SECRET_KEY: "),
         ({"PHONE_VERIFY_WEBHOOK_SECRET": "sesame"}, "PHONE_VERIFY_WEBHOOK_SECRET"),
-        ({"SECRET_KEY": None}, "PHONE_VERIFY_SECRET_KEYS"),
+        ({"SECRET_KEY": None}, "Flask's SECRET_KEY is not set"),
     ],
 )
 def test_invalid_setting_is_refused_by_name_at_startup(config: dict[str, Any], named: str) -> None:

@@ -257,8 +257,8 @@ def test_store_outage_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     store = made.app.extensions["phone_verify"].site.verifier.flows._store
     for verb in ("get", "count"):
         monkeypatch.setattr(store, verb, away)
-    assert "nothing was sent" in errors(submit(client, "/number/code", code=made.code))[0]
-    assert "nothing was sent" in errors(submit(client, "/number", phone=OTHER))[0]
+    assert "went wrong on our side" in errors(submit(client, "/number/code", code=made.code))[0]
+    assert "went wrong on our side" in errors(submit(client, "/number", phone=OTHER))[0]
 
 
 def test_sending_before_validation_raises_an_error() -> None:

@@ -9,12 +9,12 @@ A server that loses its memory also loses the counters: see `docs/stores.md`.
 
 from __future__ import annotations
 
-from ...errors import ConfigurationError
+from ...errors import missing_extra
 
 try:
     import redis as _  # noqa: F401 - imported here so that a missing package is reported early
-except ImportError:
-    raise ConfigurationError("A Redis store needs redis-py: pip install 'phone-verify[redis]'") from None
+except ImportError as error:
+    raise missing_extra("The Redis store", "redis", error) from error
 
 from .store import AsyncRedisStore, RedisStore
 

@@ -30,12 +30,12 @@ ERRORS = (exceptions.RedisError, exceptions.RedisClusterException, exceptions.Ch
 #: Short descriptions of errors. The text of an error may contain the address or values of the
 #: command.
 _MEANINGS: dict[type[BaseException], str] = {
-    exceptions.AuthenticationError: "it rejected the user or password in PHONE_VERIFY_STORE",
+    exceptions.AuthenticationError: "it rejected the user or password in the URL of the store",
     exceptions.NoPermissionError: "its ACL forbids a command; docs/stores.md lists the required ones",
     exceptions.ReadOnlyError: "it is a read-only replica; name the primary, or its Sentinels",
     exceptions.BusyLoadingError: "it is still loading its data",
     exceptions.OutOfMemoryError: "it is out of memory",
-    exceptions.MovedError: "it is a node of a Cluster; write redis+cluster:// in PHONE_VERIFY_STORE",
+    exceptions.MovedError: "it is a node of a Cluster; the URL of the store must begin with redis+cluster://",
     exceptions.AskError: "the Cluster is moving the key",
     exceptions.TryAgainError: "the Cluster is moving the key",
     exceptions.ClusterDownError: "the Cluster is down",

@@ -7,6 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_NO_TABLE, _NO_COLUMN = "a table is missing", "a column is missing"
+
 #: Phrases of SQLite, PostgreSQL, MySQL and MariaDB; a group is the name of a database.
 _PHRASES: Sequence[tuple[str, str]] = (
     (r"""(?:database "|Unknown database ')([\w-]{1,64})(?:" does not exist|')""", "database {} does not exist"),
@@ -17,7 +19,8 @@ _PHRASES: Sequence[tuple[str, str]] = (
     (r"timeout expired|[Tt]imed out|statement timeout|lock timeout", "timed out"),
     (r"[Tt]oo many (?:connections|clients)|slots are reserved", "it has too many connections"),
     (r"server closed the connection|Lost connection|gone away|terminating connection", "the connection was lost"),
-    (r"no such table|relation \S+ does not exist|Table '\S+' doesn't exist", "a table is missing"),
+    (r"no such column|has no column named|column \S+ (?:of relation \S+ )?does not exist|Unknown column", _NO_COLUMN),
+    (r"no such table|relation \S+ does not exist|Table '\S+' doesn't exist", _NO_TABLE),
     (r"unsupported startup parameter", "the pooler refused a startup parameter"),
     (r"unable to open database file", "the database file cannot be opened"),
     (r"readonly database|read-only transaction", "the database is read-only"),
@@ -27,10 +30,15 @@ _PHRASES: Sequence[tuple[str, str]] = (
 )  # fmt: skip
 
 
-def in_words(error: BaseException, otherwise: str) -> str:
-    """Describe an error of a database driver; return `otherwise` for one without a known phrase."""
+def in_words(error: BaseException, otherwise: str, *, makes_tables: str = "") -> str:
+    """Describe an error of a database driver; return `otherwise` for one without a known phrase.
+
+    `makes_tables` is the command that creates and upgrades the tables, named if they are missing or
+    old.
+    """
     text = str(error)
     for pattern, phrase in _PHRASES:
         if found := re.search(pattern, text):
-            return phrase.format(*found.groups())
+            hint = f"; run: {makes_tables}" if makes_tables and phrase in (_NO_TABLE, _NO_COLUMN) else ""
+            return phrase.format(*found.groups()) + hint
     return otherwise

@@ -10,12 +10,12 @@ construct would take fifty. Times are whole microseconds UTC, which every databa
 
 from __future__ import annotations
 
-from ...errors import ConfigurationError
+from ...errors import missing_extra
 
 try:
     import sqlalchemy as _  # noqa: F401 - imported here so that a missing package is reported early
-except ImportError:
-    raise ConfigurationError("An SQL store needs SQLAlchemy: pip install 'phone-verify[sql]'") from None
+except ImportError as error:
+    raise missing_extra("The SQL store", "sql", error) from error
 
 from .store import SqlStore
 from .tables import metadata

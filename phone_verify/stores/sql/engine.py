@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, missing_extra
 from ..rows.failures import in_words
 from .options import NO_POOLER, TRANSACTION, read_options
 
@@ -74,8 +74,8 @@ def engine_of(text: str) -> sa.Engine:
         options |= {"isolation_level": "AUTOCOMMIT", "connect_args": {**named, "charset": "utf8mb4"}}
     try:
         engine = sa.create_engine(url.set(drivername=driver), **options)
-    except ImportError:
-        raise ConfigurationError(f"PHONE_VERIFY_STORE: {scheme} needs pip install 'phone-verify[{extras}]'") from None
+    except ImportError as error:
+        raise missing_extra(f"PHONE_VERIFY_STORE: the driver of {scheme}", extras, error) from error
     if scheme in _PREPARATIONS:
         sa.event.listen(engine, "connect", _PREPARATIONS[scheme])
     if scheme == "sqlite":
@@ -153,8 +153,10 @@ def code_of(error: BaseException) -> object:
     return error.args[0] if error.args and isinstance(error.args[0], int) else None
 
 
-def name_of(error: BaseException) -> str:
+def name_of(error: BaseException, *, makes_tables: str = "") -> str:
     """Describe a database error, without its text: in words, or by its type and code."""
     cause = getattr(error, "orig", None) or error
     code = code_of(cause)
-    return in_words(cause, f"{type(cause).__name__} {code}" if code else type(cause).__name__)
+    return in_words(
+        cause, f"{type(cause).__name__} {code}" if code else type(cause).__name__, makes_tables=makes_tables
+    )

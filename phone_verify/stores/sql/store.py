@@ -14,6 +14,8 @@ from .schema import Schema
 from .transactions import EngineTransactionRunner
 from .writes import EngineWrites
 
+_MAKES_TABLES = "phone-verify schema"
+
 
 class SqlStore(RowStore):
     """A store in an SQL database that other processes may use as well.
@@ -25,16 +27,32 @@ class SqlStore(RowStore):
     power failure may undo the last few steps, together and without corruption; flushing each to the
     disk would cost every visitor several disk writes, only to prevent a few more guesses by an
     attacker who can cut the power.
+
+    `makes_tables` is the command that creates and upgrades the tables; errors name it.
     """
 
-    def __init__(self, engine: sa.Engine, *, keep: timedelta = RETENTION, create_tables: bool = True) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *,
+        keep: timedelta = RETENTION,
+        create_tables: bool = True,
+        makes_tables: str = _MAKES_TABLES,
+    ) -> None:
         self._transactions: EngineTransactionRunner = EngineTransactionRunner(
-            engine, Schema(engine).ready if create_tables else lambda: None
+            engine, Schema(engine).ready if create_tables else lambda: None, makes_tables
         )
         super().__init__(self._transactions, lambda: EngineWrites(engine.dialect), keep)
 
     @classmethod
-    def from_url(cls, url: str, *, keep: timedelta = RETENTION, create_tables: bool = True) -> SqlStore:
+    def from_url(
+        cls,
+        url: str,
+        *,
+        keep: timedelta = RETENTION,
+        create_tables: bool = True,
+        makes_tables: str = _MAKES_TABLES,
+    ) -> SqlStore:
         """Return a store for `sqlite:///relative`, `sqlite:////absolute`, `postgresql://…` or
         `mysql://…`.
 
@@ -42,7 +60,7 @@ class SqlStore(RowStore):
         package.
         """
         engine = engine_of(url)
-        store = cls(engine, keep=keep, create_tables=create_tables)
+        store = cls(engine, keep=keep, create_tables=create_tables, makes_tables=makes_tables)
         # The store owns the engine and its connections: they are closed with it.
         weakref.finalize(store, engine.dispose)
         return store

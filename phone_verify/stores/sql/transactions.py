@@ -27,10 +27,14 @@ _BEGIN = {"sqlite": "BEGIN IMMEDIATE", "postgresql": "BEGIN ISOLATION LEVEL READ
 
 
 class EngineTransactionRunner:
-    """Runs steps on the connections of one engine; `prepare` is called before the first."""
+    """Runs steps on the connections of one engine; `prepare` is called before the first.
 
-    def __init__(self, engine: sa.Engine, prepare: Callable[[], None]) -> None:
+    `makes_tables` is the command to name if tables are missing.
+    """
+
+    def __init__(self, engine: sa.Engine, prepare: Callable[[], None], makes_tables: str = "") -> None:
         self.engine = engine
+        self._makes_tables = makes_tables
         self.server = engine.dialect.name != "sqlite"
         self._reads, self._memory = EngineReads(engine.dialect), StartCache()
         self._begin = _BEGIN.get(engine.dialect.name, "START TRANSACTION")
@@ -69,7 +73,7 @@ class EngineTransactionRunner:
                 self._gate.release()
         except (sa.exc.SQLAlchemyError, self.engine.dialect.loaded_dbapi.Error) as error:
             # The error's own text may contain values of the statement.
-            raise StoreError(f"The SQL store failed: {name_of(error)}") from None
+            raise StoreError(f"The SQL store failed: {name_of(error, makes_tables=self._makes_tables)}") from None
 
     def _at_most_twice(
         self, step: Callable[[Transaction], T], now: datetime | None, mode: Mode, alone: bool, from_cache: bool
