@@ -204,7 +204,7 @@ def _limit_waits(connection: Any) -> None:
     A server's own limits do not hold in the queue of a pooler.
     """
     connect = connection.get_new_connection
-    database: Any = connection.Database  # type: ignore[attr-defined]  # the module of the driver
+    database: Any = connection.Database
 
     def get_new_connection(parameters: Any) -> Any:
         raw = connect(parameters)
