@@ -170,7 +170,8 @@ def _open_orm(url: str) -> Any:
     alias = _alias_in(url)
     if alias not in connections:
         raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
-    if connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
+    # A program without any database is not refused: it may use Django for other things only.
+    if len(connections.settings) > 1 and connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
             "another database; set orm:alias, or return its alias in the router's db_for_write"
