@@ -219,16 +219,11 @@ def _alias_in(url: str) -> str:
 def _open_orm(url: str) -> Any:
     alias = _alias_in(url)
     if alias not in connections:
-<<<<<<< HEAD
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES",
             f"Set PHONE_VERIFY_STORE=orm: for the database of the site's routers, or add {alias!r} to DATABASES.",
         )
     # A site without any database is left to Django, which names the setting at the first query.
-=======
-        raise ConfigurationError(f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES; set orm: or orm:alias")
-    # A program without any database is not refused: it may use Django for other things only.
->>>>>>> w-replica
     if len(connections.settings) > 1 and connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
