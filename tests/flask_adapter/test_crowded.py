@@ -196,11 +196,14 @@ def test_adopted_user_signs_in_by_the_api(served: str, stage: Stage) -> None:
     assert visitor.call("GET", "v1/session").status == 401
 
 
-def test_password_login_confirms_the_number_for_a_payout(served: str, stage: Stage) -> None:
+def test_password_login_confirms_the_number_for_a_payout(served: str, stage: Stage, redis: RedisServer) -> None:
     visitor, phone = Visitor(served), PHONES[4]
     page = visitor.get("/sign-in")
+    planted = visitor.session
     assert "Wrong name or password." in visitor.press(page, "/sign-in", {"name": "u5", "password": "p4"}).text
     assert visitor.press(page, "/sign-in", {"name": "u5", "password": "p5"}).target == "/"
+    with redis.client() as client:
+        assert not client.exists(f"session:{planted}")
     answer = visitor.get("/payout")
     assert answer.location == "/phone/verify/?next=/payout"
     page = visitor.get(answer.target)
