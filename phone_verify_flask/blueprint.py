@@ -203,7 +203,8 @@ def login() -> Response:
     if request.method == "POST":
         return _respond(flow.submit_login(here.site, call, _form(here), numbers_of=numbers_of), here)
     said, again = messages().take("login"), _signs_in_again(here)
-    return _respond(flow.show_login(here.site, call, _next(here), said, again=again, numbers_of=numbers_of), here)
+    next = _next(here) or here.next_in_session()
+    return _respond(flow.show_login(here.site, call, next, said, again=again, numbers_of=numbers_of), here)
 
 
 def _signs_in_again(here: AppState) -> bool:

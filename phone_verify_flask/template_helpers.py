@@ -72,7 +72,8 @@ class PhoneVerifyInTemplates:
             back = None  # it would lead back to itself
         elif _is_sign_in_page():
             # To the page that requires the sign-in, not to this one.
-            back = current_state().safe_next(request.args.get("next") or request.form.get("next") or "") or None
+            here, target = current_state(), request.args.get("next") or request.form.get("next") or ""
+            back = here.safe_next(target) or here.next_in_session() or None
         else:
             back = return_url()
         return url_for(f"phone_verify.{page}", next=back)

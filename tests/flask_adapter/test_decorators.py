@@ -120,6 +120,21 @@ def test_site_login_page_links_to_ours_with_its_next(view: str) -> None:
     assert client.get("/own-login?next=https://evil.example/").text == "/phone/login/"
 
 
+def test_next_in_the_session_is_followed() -> None:
+    """Flask-Login's USE_SESSION_FOR_NEXT keeps it out of the address."""
+    made = site(USE_SESSION_FOR_NEXT=True)
+    made.app.login_manager.login_view = "phone_verify.login"  # type: ignore[attr-defined]
+    made.app.add_url_rule("/own-login", "own", lambda: render_template_string("{{ phone_verify.login_url() }}"))
+    client = made.app.test_client()
+    assert client.get("/orders?a=1").location == "/phone/login/"
+    assert 'name="next" value="/orders?a=1"' in client.get("/phone/login/").text
+    made.app.login_manager.login_view = "own"  # type: ignore[attr-defined]
+    assert client.get("/own-login").text == "/phone/login/?next=/orders?a%3D1"
+    with client.session_transaction() as kept:
+        kept["next"] = "https://evil.example/"
+    assert "evil" not in client.get("/phone/login/").text
+
+
 def test_deactivated_user_counts_as_anonymous() -> None:
     made = site()
     client = signed_in(made)
