@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from itertools import combinations
+from typing import TypeVar
 
 from .errors import ConfigurationError
 
@@ -14,6 +16,8 @@ from .errors import ConfigurationError
 SIGN_IN_PURPOSES = ("login", "signup")
 #: A proof of these purposes gives the signed-in user a number.
 PHONE_PURPOSES = ("change_phone", "confirm")
+#: A client may name any purpose of a group for the same effect, so the rules of one hold for the others.
+_SAME_EFFECT = (SIGN_IN_PURPOSES, PHONE_PURPOSES)
 #: Started by server code only, after another factor.
 SECOND_FACTOR = "second_factor"
 
@@ -22,6 +26,8 @@ _OPEN = "open"
 _NUMBER = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
 _REQUIRE = "require="
 _SETTING = "PHONE_VERIFY_PURPOSES"
+
+T = TypeVar("T")
 
 
 class Budget(StrEnum):
@@ -51,6 +57,12 @@ def failure_key(budget: Budget, *, trusted: bool) -> str:
     if budget is Budget.TEST_NUMBER or not trusted:
         return budget.value
     return f"{budget.value}+trusted"
+
+
+def rules_for(rules: Mapping[str, T], purpose: str) -> Sequence[T]:
+    """Return the rules that hold for this purpose: its own, then those of purposes with the same effect."""
+    same = next((group for group in _SAME_EFFECT if purpose in group), ())
+    return [rules[name] for name in dict.fromkeys([purpose, *same]) if name in rules]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +125,7 @@ def read_purposes(entries: Sequence[str]) -> Purposes:
             limits[name] = CodeLimits(numbers.get("length"), ttl)
         if channels:
             required[name] = channels
+    _check_same_effect(required)
     return Purposes(own, limits, required)
 
 
@@ -130,6 +143,16 @@ def _required(name: str, rules: Sequence[str]) -> Sequence[str]:
             f"{_SETTING}: {name} cannot require channels: its forms have one code; remove require= from it"
         )
     return channels
+
+
+def _check_same_effect(required: Mapping[str, Sequence[str]]) -> None:
+    for group in _SAME_EFFECT:
+        for one, other in combinations([name for name in group if name in required], 2):
+            if set(required[one]) != set(required[other]):
+                raise ConfigurationError(
+                    f"{_SETTING}: {one} and {other} have the same effect but require different channels; write the "
+                    "same require= for both, or for one of them only"
+                )
 
 
 def _numbers(words: Sequence[str]) -> Mapping[str, int]:
