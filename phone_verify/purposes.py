@@ -38,6 +38,30 @@ class Budget(StrEnum):
     SECOND_FACTOR = SECOND_FACTOR
     #: One budget for all purposes, which neither a success nor a trusted device clears.
     TEST_NUMBER = "test_number"
+    #: Those of purposes that require several channels: a proof of fewer must not clear them.
+    SIGN_IN_ALL = "sign_in_all"
+    SIGNED_IN_ALL = "signed_in_all"
+    #: The same two, for verifications after which a channel is left: their success clears nothing.
+    SIGN_IN_PART = "sign_in_part"
+    SIGNED_IN_PART = "signed_in_part"
+
+    @property
+    def whole(self) -> Budget:
+        """The budget under which failures are kept."""
+        return _WHOLE.get(self, self)
+
+    @property
+    def is_of_sign_in(self) -> bool:
+        """Whether the site-wide limits of sign-in apply."""
+        return self.whole in (Budget.SIGN_IN, Budget.SIGN_IN_ALL)
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether a success clears its failures."""
+        return self is not Budget.TEST_NUMBER and self not in _WHOLE
+
+
+_WHOLE = {Budget.SIGN_IN_PART: Budget.SIGN_IN_ALL, Budget.SIGNED_IN_PART: Budget.SIGNED_IN_ALL}
 
 
 def budget_of(purpose: str, *, signed_in: bool) -> Budget:
@@ -54,9 +78,8 @@ def budget_of(purpose: str, *, signed_in: bool) -> Budget:
 
 def failure_key(budget: Budget, *, trusted: bool) -> str:
     """Return the name under which a store counts failures; trusted devices have separate budgets."""
-    if budget is Budget.TEST_NUMBER or not trusted:
-        return budget.value
-    return f"{budget.value}+trusted"
+    name = budget.whole.value
+    return name if budget is Budget.TEST_NUMBER or not trusted else f"{name}+trusted"
 
 
 def rules_for(rules: Mapping[str, T], purpose: str) -> Sequence[T]:

@@ -301,6 +301,53 @@ def test_purpose_with_the_same_effect_is_no_way_around(named: str, other: str) -
     assert redeem(harness, done, secret, purpose=other) is None
 
 
+def guess(harness: Harness, written: Driver, times: int, purpose: str, **more: Any) -> Any:
+    """Give wrong codes, and return the last outcome."""
+    outcome = None
+    while times:
+        id, secret = harness.begun(SMS, purpose=purpose, **more)
+        for _ in range(min(times, 5)):
+            times -= 1
+            wrong = str((int(written.codes[-1]) + 1) % 10**6).zfill(6)
+            outcome = harness.verifier.check(id, secret, wrong)
+    return outcome
+
+
+@pytest.mark.parametrize(("purpose", "subject"), [("login", ""), (WIRE, "a user"), (WIRE, "")])
+def test_first_channel_clears_no_wrong_answers_of_the_second(purpose: str, subject: str) -> None:
+    """Otherwise a forged caller ID would give new guesses at the code, without limit."""
+    written, caller = sms(), lines(CALLED, CALLED)
+    harness = site(written, caller, purpose=purpose)
+    guess(harness, written, 15, purpose, subject=subject)
+    id, secret = harness.begun(CALL, purpose=purpose, subject=subject)
+    assert harness.verifier.poll(id, secret).proof is not None
+    guess(harness, written, 5, purpose, subject=subject)
+    assert harness.start(SMS, purpose=purpose, subject=subject).reason is Reason.TOO_MANY_REQUESTS
+
+
+@pytest.mark.parametrize(("purpose", "other"), [("login", "guest"), (WIRE, "confirm")])
+def test_purpose_that_requires_less_clears_no_wrong_answers(purpose: str, other: str) -> None:
+    written, caller = sms(), lines(CALLED)
+    harness, subject = site(written, caller, purpose=purpose), "" if purpose == "login" else "a user"
+    guess(harness, written, 15, purpose, subject=subject)
+    id, secret = harness.begun(CALL, purpose=other, subject=subject)
+    assert harness.verifier.poll(id, secret).proof is not None
+    guess(harness, written, 5, purpose, subject=subject)
+    assert harness.start(SMS, purpose=purpose, subject=subject).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_last_channel_clears_the_wrong_answers() -> None:
+    written, caller = sms(), lines(CALLED, CALLED)
+    harness = site(written, caller)
+    guess(harness, written, 15, WIRE)
+    first, secret = by_code(harness, written)
+    second = followed(harness, first, secret)
+    assert isinstance(second, Started)
+    assert harness.verifier.poll(second.verification.id, second.secret).proof is not None
+    guess(harness, written, 19, WIRE)
+    assert harness.start(SMS, purpose=WIRE).ok
+
+
 def test_codes_have_the_length_of_the_purpose_with_the_same_effect() -> None:
     written = sms()
     harness = Harness(written, code_limits={"login": CodeLimits(8)})
