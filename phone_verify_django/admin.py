@@ -50,7 +50,7 @@ class _NumberSearchAdmin(MaskedAdmin):
         search = path("search/", self.admin_site.admin_view(self.search), name=f"{self._url_prefix}_search")
         urls: list[URLPattern] = [search, *self.extra_urls(), *super().get_urls()]
         for url in urls:
-            outside_transactions(url.callback)
+            url.callback = outside_transactions(url.callback)
         return urls
 
     def extra_urls(self) -> list[URLPattern]:

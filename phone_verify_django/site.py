@@ -223,7 +223,8 @@ def _open_orm(url: str) -> Any:
             f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES",
             f"Set PHONE_VERIFY_STORE=orm: for the database of the site's routers, or add {alias!r} to DATABASES.",
         )
-    if connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
+    # A site without any database is left to Django, which names the setting at the first query.
+    if len(connections.settings) > 1 and connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":
         raise ConfigurationError(
             f"PHONE_VERIFY_STORE: DATABASES[{alias!r}] is empty, and no router in DATABASE_ROUTERS sends our models to "
             "another database; set orm:alias, or return its alias in the router's db_for_write"

@@ -53,7 +53,10 @@ def bound_to(app: Flask, db: Any) -> Database:
     for table in metadata.tables.values():
         if table.key not in db.metadata.tables:
             table.to_metadata(db.metadata)
-    url = engine.url.set(drivername=_SCHEMES[backend]).render_as_string(hide_password=False)
+    own = engine.url.set(drivername=_SCHEMES[backend])
+    if backend == "sqlite":  # options of the site's connections, of which the store has none
+        own = own.difference_update_query(own.query)
+    url = own.render_as_string(hide_password=False)
 
     def open_store(text: str) -> Store:
         # PHONE_VERIFY_STORE may name another database of the same kind; there the store creates its tables.

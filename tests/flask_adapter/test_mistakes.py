@@ -190,7 +190,7 @@ def test_forgotten_upgrade_is_named_in_the_log(tmp_path: Path, caplog: pytest.Lo
     app = application(
         PHONE_VERIFY_SMS="console://",
         PHONE_VERIFY_STORE=None,
-        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'site.sqlite3'}",
+        SQLALCHEMY_DATABASE_URI=f"sqlite:///{tmp_path / 'site.sqlite3'}?timeout=20",
         WTF_CSRF_ENABLED=False,
     )
     db = SQLAlchemy(app)

@@ -23,7 +23,7 @@ _OPTIONS: Mapping[str, Sequence[str]] = {
     ),
     "mysql": (
         *("connect_timeout", "read_timeout", "write_timeout", "unix_socket", "bind_address", "init_command"),
-        *("read_default_file", "read_default_group"),
+        *("read_default_file", "read_default_group", "charset"),  # the store's connections use utf8mb4
         *("ssl_ca", "ssl_cert", "ssl_key", "ssl_capath", "ssl_cipher", "ssl_check_hostname"),
     ),
 }
