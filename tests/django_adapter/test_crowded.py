@@ -8,18 +8,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from phone_verify.testing.handsets import PhoneSandbox
 from tests.clients import Answer, Browser, HttpCarrier
 from tests.servers import _await, free_port
+from tests.stores import servers
 from tests.stores.redis_servers import RedisServer, running, until
 
 from . import projects
@@ -103,6 +104,17 @@ class Owner(Reader):
         (self.folder / "program.py").write_text(program)
         return self.run("python", "manage.py", "shell", "-v0", "-c", "exec(open('program.py').read(), globals())")
 
+    def copy_replica(self) -> None:
+        """Copy the database as it is now, as a replica that receives nothing from now on."""
+        if "REPLICA_URL" not in self.env:
+            shutil.copy(self.folder / "db.sqlite3", self.folder / "replica.sqlite3")
+            return
+        site, copy = (sa.make_url(self.env[name]) for name in ("DATABASE_URL", "REPLICA_URL"))
+        home = site.set(database="postgres").render_as_string(hide_password=False)
+        servers.execute(
+            home, f"DROP DATABASE {copy.database}", f"CREATE DATABASE {copy.database} TEMPLATE {site.database}"
+        )
+
     def owners(self) -> tuple[dict[str, str], dict[str, str]]:
         """Return the id of each user's own number, and of each verified one."""
         users, verified = json.loads(self.shell(OWNERS).splitlines()[-1])
@@ -130,19 +142,23 @@ class Owner(Reader):
                 print(log.read_text())  # noqa: T201
 
 
-@pytest.fixture(scope="module")
-def owner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def owner(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Owner]:
     """The page up to its servers: ten users are adopted, and the replica is from before that."""
-    with PhoneSandbox() as sandbox:
-        owner = Owner(tmp_path_factory.mktemp("crowded"), sandbox)
-        owner.section("Create the project").section("The user model").section("Settings")
+    with ExitStack() as stack:
+        owner = Owner(tmp_path_factory.mktemp("crowded"), stack.enter_context(PhoneSandbox()))
+        if request.param == "postgresql":
+            for name in ("DATABASE_URL", "REPLICA_URL"):
+                owner.env[name] = stack.enter_context(servers.database("postgresql"))
+        owner.section("Create the project").section("The user model")
+        owner.fetch(projects.section("production.md", "Database"), "shop/settings.py").section("Settings")
         owner.section("A replica that lags").section("URLs").section("Celery")
         owner.fetch(STEPS[1], "shop/views.py", "shop/templates/home.html")
         owner.fetch(projects.section("bridges.md", "Django REST framework"), "shop/tokens.py", "shop/api.py")
         owner.fetch(projects.section("production.md", "Purge once a day"), "shop/tasks.py", "shop/settings.py")
         owner.section("Adopt the users", last=1)
         owner.shell(USERS)
-        shutil.copy(owner.folder / "db.sqlite3", owner.folder / "replica.sqlite3")
+        owner.copy_replica()
         check = ("python", "manage.py", "check", "--database", "default")
         assert "phone_verify.W044" in owner.run(*check)
         owner.section("Adopt the users", first=1).section("Try it")
@@ -214,8 +230,8 @@ def test_users_are_adopted(owner: Owner) -> None:
     users, verified = owner.owners()
     assert tuple(sorted(users)) == tuple(sorted(verified)) == E164
     assert users == verified
-    with sqlite3.connect(owner.folder / "replica.sqlite3") as old:
-        assert {phone for (phone,) in old.execute("SELECT phone FROM people_user")} == {*NATIONAL, "boss"}
+    old = "from people.models import User; print(ascii(sorted(User.objects.using('replica').values_list('phone'))))"
+    assert ascii(sorted((phone,) for phone in (*NATIONAL, "boss"))) in owner.shell(old)
     assert [line.split(",")[0] for line in (owner.folder / "numbers.csv").read_text().splitlines()[1:]] == [
         "unreadable"
     ]
@@ -322,7 +338,6 @@ def test_celery_purges_verifications(owner: Owner, tmp_path: Path) -> None:
         owner.env["CELERY_BROKER_URL"] = broker.url
         with owner.process("celery -A shop worker"):
             owner.shell(send)
-            with closing(sqlite3.connect(owner.folder / "db.sqlite3")) as database:
-                count = "SELECT count(*) FROM phone_verify_django_verificationrow"
-                until(lambda: database.execute(count).fetchone() == (0,), "the purge", 60)
-                until(lambda: list(owner.folder.glob("celerybeat-schedule*")), "the start of the schedule", 60)
+            count = "from phone_verify_django.models import VerificationRow as Row; print(Row.objects.count())"
+            until(lambda: owner.shell(count).split()[-1] == "0", "the purge", 60)
+            until(lambda: list(owner.folder.glob("celerybeat-schedule*")), "the start of the schedule", 60)
