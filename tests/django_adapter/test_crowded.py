@@ -309,6 +309,7 @@ def test_production_settings_serve_the_site(owner: Owner) -> None:
     before = dict(owner.env)
     owner.fetch(STEPS[7], "shop/production.py").section("Deploy")
     doctor = owner.run("python", "manage.py", "phone_verify_doctor", "--offline", "--show-webhook-urls")
+    assert "no errors, no warnings" in doctor
     [webhook] = set(re.findall(r"https://shop\.example(/phone/webhooks/telefon-ip\S*/[\w-]+)", doctor))
     deployed = dict(owner.env)
     production = {**deployed, **{f"PHONE_VERIFY_{name.upper()}": owner.sandbox.dsn for name in CHANNELS}}
