@@ -19,12 +19,13 @@ import sqlalchemy as sa
 
 from phone_verify.testing.handsets import PhoneSandbox
 from tests.clients import Answer, Browser, HttpCarrier
+from tests.conftest import BARE
 from tests.servers import _await, free_port
 from tests.stores import servers
 from tests.stores.redis_servers import RedisServer, running, until
 
 from . import projects
-from .test_guide import STEPS, Reader
+from .test_guide import PHONE, STEPS, Reader
 
 for package in ("allauth", "celery", "rest_framework_simplejwt", "whitenoise"):
     pytest.importorskip(package)
@@ -68,6 +69,21 @@ AGE = (
 )
 #: A router that leaves even users and django-allauth's tables on the replica.
 ALL_BUT_SESSIONS = ('primary = {"account", "people", "sessions"}', 'primary = {"sessions"}')
+
+
+#: A test of the site's owner.
+OWNERS_TEST = f"""
+import pytest
+from django.contrib.auth import get_user
+from django.contrib.auth.models import Permission
+
+@pytest.mark.django_db
+def test_visitor_signs_in(client, phone_outbox):
+    client.post("/fa/phone/login/", {{"phone": "0912 000 0000"}})
+    client.post("/fa/phone/code/", {{"code": phone_outbox.last_code("{PHONE}")}})
+    assert get_user(client).phone == "{PHONE}"
+    assert Permission.objects.exists()
+"""
 
 
 class Carrier(HttpCarrier):
@@ -342,3 +358,12 @@ def test_celery_purges_verifications(owner: Owner, tmp_path: Path) -> None:
             count = "from phone_verify_django.models import VerificationRow as Row; print(Row.objects.count())"
             until(lambda: owner.shell(count).split()[-1] == "0", "the purge", 60)
             until(lambda: list(owner.folder.glob("celerybeat-schedule*")), "the start of the schedule", 60)
+
+
+def test_owners_tests_need_no_replica(owner: Owner) -> None:
+    [line] = re.findall(r"`(settings\.DATABASE_ROUTERS = \[\])`", PAGE)
+    fixture = dict(projects.files(projects.section("testing.md", "Use the outbox on Django")))["conftest.py"]
+    projects.write(owner.folder, "conftest.py", f"{fixture}    {line}\n")
+    projects.write(owner.folder, "people/tests.py", OWNERS_TEST)
+    projects.write(owner.folder, "pytest.ini", "[pytest]\n")
+    assert "1 passed" in owner.run("python", "-m", "pytest", *BARE, "--ds=shop.settings", "people/tests.py")
