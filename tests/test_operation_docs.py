@@ -85,6 +85,14 @@ def test_unit_of_systemd_is_valid(tmp_path: Path) -> None:
     assert "shop.service" not in done.stderr, done.stderr
 
 
+def test_server_and_image_install_what_the_guide_s_project_imports() -> None:
+    installs = re.findall(r"pip install (?:--no-cache-dir )?'phone-verify\[([\w,]+)\]' (.+)$", PRODUCTION, re.MULTILINE)
+    assert len(installs) == 2
+    for extras, others in installs:
+        assert {"otp", "postgresql"} <= set(extras.split(","))
+        assert others.split() == ["dj-database-url", "gunicorn"]
+
+
 def test_compose_file_starts_what_the_page_describes() -> None:
     document = yaml.safe_load(FILES["compose.yaml"])
     web, database = document["services"]["web"], document["services"]["database"]
