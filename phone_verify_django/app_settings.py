@@ -150,6 +150,11 @@ def read() -> Settings:
         raise ImproperlyConfigured(str(error)) from error.__cause__
 
 
+def detects_https() -> bool:
+    """Return whether Django reads from a header of the proxy that the visitor used https."""
+    return settings.SECURE_PROXY_SSL_HEADER is not None
+
+
 def names_outside() -> list[str]:
     """Return the names `PHONE_VERIFY_…` in Django's settings: they are not read there.
 

@@ -89,6 +89,7 @@ def site_config() -> SiteConfig:
         in_thread=_in_thread,
         spell=app_settings.spell,
         own_names=app_settings.NAMES,
+        detects_https=app_settings.detects_https,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from phone_verify.api import Site
 from phone_verify.config import settings, site
@@ -55,6 +56,7 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> site.Site
         production=not (app.debug or app.testing),
         spell=_spell,
         unread=lambda: _unread(app),
+        detects_https=lambda: isinstance(app.wsgi_app, ProxyFix) and app.wsgi_app.x_proto > 0,
     )
 
 
