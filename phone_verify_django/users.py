@@ -7,7 +7,7 @@ does not exist for a sign-in. Only locks, and rows that must be found in any cas
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -17,6 +17,7 @@ from django.db.models import Value
 
 from phone_verify import PhoneNumber
 from phone_verify.adoption.spellings import read_stored, regions_of, spellings
+from phone_verify.adoption.user_names import user_name
 
 from . import app_settings, primary
 
@@ -118,17 +119,17 @@ def log_unverified(phone: PhoneNumber, ids: Sequence[Any], what: str) -> None:
         phone.hint,
         model._meta.label,
         name,
-        ", ".join(_named(ids)),
+        _named(ids, phone),
     )
 
 
-def log_hidden(ids: Sequence[Any]) -> None:
+def log_hidden(ids: Sequence[Any], phone: PhoneNumber) -> None:
     """Log if the default manager hides all of these users, who have the number of a refused sign-in."""
     if ids and not load_all(ids):
         manager = f"{get_user_model()._meta.label}.{get_user_model()._default_manager.name}"
-        log.warning("sign-in by phone is refused: %s hides %s, who has the number", manager, ", ".join(_named(ids)))
+        log.warning("sign-in by phone is refused: %s hides %s, who has the number", manager, _named(ids, phone))
 
 
-def _named(ids: Sequence[Any]) -> Iterator[str]:
+def _named(ids: Sequence[Any], phone: PhoneNumber) -> str:
     # Primary keys, not names, which may be the number.
-    yield from (f"user {pk}" for pk in ids[:_MOST_NAMED])
+    return ", ".join(user_name(pk, phone) for pk in ids[:_MOST_NAMED])

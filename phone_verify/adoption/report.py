@@ -16,6 +16,7 @@ from tempfile import mkstemp
 from typing import TextIO
 
 from ..phone import PhoneNumber
+from .user_names import user_name
 
 #: The columns of the CSV.
 COLUMNS = ("problem", "user", "number", "reads_as")
@@ -64,7 +65,8 @@ class Report:
             self._csv.writerow([_as_text(cell) for cell in cells])
         elif len(self.shown) < SHOWN:
             # Not the text of one that is not a number: it may be anything that a person has typed.
-            self.shown.append(f"{result.value}: user {user}, {phone.hint if phone else f'{len(text)} characters'}")
+            what = phone.hint if phone else f"{len(text)} characters"
+            self.shown.append(f"{result.value}: {user_name(user, phone, text)}, {what}")
 
     @property
     def problems(self) -> int:
