@@ -258,6 +258,46 @@ def test_no_secret_is_shown() -> None:
     assert "PHONE_VERIFY_STORE" in text
 
 
+#: A credential in the forms in which it is pasted.
+MISPLACED: list[Any] = [
+    "amoot://HUNTER2x@default",
+    ["ssms://HUNTER2x:y@default"],
+    "HUNTER2x",
+    "HUNTER2x:y@host",
+    "sms=amoot://HUNTER2x",
+    "postgresql://u:HUNTER2x@h/db?HUNTER2x=1",
+    "redis://:a?HUNTER2x=1@h:1/0",
+    {"token": "HUNTER2x"},
+    "+98912HUNTER2x",
+]
+
+
+@pytest.mark.parametrize(
+    "name", [*(each for each in KNOWN if each != "site_name"), "accounts", "amoot://HUNTER2x@default", "HUNTER2x="]
+)
+def test_misplaced_credential_is_not_shown(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A DSN in the place of any other setting, or of a setting's name."""
+    for value in MISPLACED:
+        variables = [f"PHONE_VERIFY_{name.upper()}"] if isinstance(value, str) and name in KNOWN else []
+        for given in [
+            SiteConfig(values={**SOUND, name: value}),
+            *(SiteConfig(values=SOUND | {name: None}, environ={variable: value}) for variable in variables),
+        ]:
+            shown = []
+            try:
+                given.site()
+            except ConfigurationError as error:
+                shown.append(str(error))
+            shown += [caplog.text, *map(text_of, examine(given)), *(repr(each) for each in examine(given))]
+            assert "hunter2" not in "\n".join(shown).lower(), (name, value)
+
+
+def test_misspelt_word_is_shown() -> None:
+    findings = list(examine(SiteConfig(values={**SOUND, "channels": "sms,voicee", "region": "Iran"})))
+    assert "'voicee'" in about(findings, "PHONE_VERIFY_CHANNELS", Level.ERROR)
+    assert "'Iran'" in about(findings, "PHONE_VERIFY_REGION", Level.ERROR)
+
+
 def test_webhook_address_shows_its_secret_only_when_asked() -> None:
     secret = "s-webhook-secret-0123456789abc"
     environ = {

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_webhook_secret
 from ..drivers.options import is_loopback
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_name, quoted
 from ..http.brand import Brand
 from ..http.proxies import Network
 from ..model import Channel
@@ -159,9 +159,8 @@ class Settings:
         """
         values = values or {}
         if unknown := [name for name in values if name not in KNOWN]:
-            raise ConfigurationError(
-                f"unknown setting {PREFIX}{unknown[0].upper()}", advice_on_unknown(unknown[0], own_names)
-            )
+            written = PREFIX + unknown[0].upper() if is_name(unknown[0]) else quoted(unknown[0])
+            raise ConfigurationError(f"unknown setting {written}", advice_on_unknown(unknown[0], own_names))
         given = merge_environ(values, environ or {})
         numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
         trusted_proxies = numbers.pop("trusted_proxies", 0)
@@ -335,7 +334,7 @@ def _channel(word: str, setting: str) -> Channel:
         return Channel(word)
     except ValueError:
         raise ConfigurationError(
-            f"{PREFIX}{setting}: unknown channel {word!r}; known channels: {', '.join(Channel)}"
+            f"{PREFIX}{setting}: unknown channel {quoted(word)}; known channels: {', '.join(Channel)}"
         ) from None
 
 
