@@ -37,9 +37,7 @@ def found(*, deploy: bool = False) -> dict[str | None, tuple[str, str]]:
     return {message.id: (message.msg, message.hint or "") for message in messages}
 
 
-@pytest.mark.parametrize(
-    "value", ["amoot://HUNTER2x@default", ["HUNTER2x:y@host"], {"a": "HUNTER2x"}, 7, object(), b"x"]
-)
+@pytest.mark.parametrize("value", ["amoot://HUNTER2x@default", object()])
 def test_check_survives_any_value_and_shows_no_credential(configure: Configure, value: Any) -> None:
     for name in (*KNOWN, *app_settings.NAMES, "HUNTER2x=", "amoot://HUNTER2x@default"):
         configure(**{**SOUND, name: value})
