@@ -39,6 +39,8 @@ def found(*, deploy: bool = False) -> dict[str | None, tuple[str, str]]:
 
 @pytest.mark.parametrize("value", ["amoot://HUNTER2x@default", object()])
 def test_check_survives_any_value_and_shows_no_credential(configure: Configure, value: Any) -> None:
+    configure(**{**SOUND, "store": f"orm:{value}"})
+    assert "hunter2" not in str(found(deploy=True)).lower()
     for name in (*KNOWN, *app_settings.NAMES, "HUNTER2x=", "amoot://HUNTER2x@default"):
         configure(**{**SOUND, name: value})
         messages = str(found(deploy=True)) if name != "site_name" else ""
