@@ -98,13 +98,14 @@ def _held(phone: PhoneNumber) -> Sequence[tuple[Any, PhoneNumber | None]]:
     name = app_settings.account_settings().phone_field_name()
     if name is None:
         return []
-    # As expressions, so that a custom field does not convert the texts.
-    texts = [Value(text) for text in spellings(phone)]
-    rows = everyone().filter(**{f"{name}__in": texts})
     regions = site_regions()
+    meant = (phone,) if any(regions) else (phone, None)
+    # Only texts that mean this number here, so that users with another one do not fill up the rows.
+    # As expressions, so that a custom field does not convert the texts.
+    texts = [Value(text) for text in spellings(phone) if read_stored(text, regions) in meant]
+    rows = everyone().filter(**{f"{name}__in": texts})
     held = rows.order_by("pk").values_list("pk", name)[: 2 * _MOST_NAMED]
     read = [(pk, read_stored(text_of(value), regions)) for pk, value in held]
-    meant = (phone,) if any(regions) else (phone, None)
     return [(pk, number) for pk, number in read if number in meant]
 
 

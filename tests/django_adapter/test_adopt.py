@@ -161,6 +161,21 @@ def test_national_form_of_another_region_is_another_number(tmp_path: Path) -> No
     )
 
 
+def test_users_of_another_number_do_not_hide_the_holder(tmp_path: Path) -> None:
+    """Twelve users whose text reads as an Israeli number, before the user of the Ukrainian one."""
+    run_on_a_site(
+        tmp_path,
+        WITH_PHONE.replace("unique=True, ", ""),
+        "phone",
+        f"""{TOOLS}
+stored(*["0502345678"] * 12, "+380502345678")
+assert entered("+380502345678") is None and len(names()) == 13
+""",
+        region="IL",
+        allowed_regions=["IL", "UA"],
+    )
+
+
 def test_national_form_without_a_region_refuses_and_signs_in_no_one(tmp_path: Path) -> None:
     """It may be another country's number."""
     run_on_a_site(
