@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -101,6 +101,8 @@ _MAIL = re.compile(r"mailto:[^\s\"'<>\\]+@[^\s\"'<>\\]+", re.ASCII)
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _RADIUS = re.compile(r"0|[0-9]{1,3}(\.[0-9]{1,3})?(px|rem|em)", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+#: The length of the prefix ::ffff:0:0/96.
+_MAPPED = 96
 _HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 
@@ -362,6 +364,10 @@ def _network(word: str) -> Network | Literal["unix"]:
         raise ConfigurationError(
             f"{PREFIX}TRUSTED_NETWORKS: use networks like 10.0.0.0/8,2001:db8::/32, or unix for a Unix socket"
         ) from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None and network.prefixlen >= _MAPPED:
+        # As dual-stack servers log IPv4 peers; addresses are compared as IPv4.
+        network = IPv4Network((mapped, network.prefixlen - _MAPPED))
     if network.prefixlen == 0:
         raise ConfigurationError(
             f"{PREFIX}TRUSTED_NETWORKS: {network} contains every client, so anyone could choose an address; "
