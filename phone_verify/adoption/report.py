@@ -23,8 +23,9 @@ COLUMNS = ("problem", "user", "number", "reads_as")
 #: Rows shown with masked numbers if no report was requested.
 SHOWN = 20
 
-#: Spreadsheets run a cell that begins with one of these as a formula. A plus before digits only is a number.
-_FORMULA = re.compile(r"\s*[=+\-@]")
+#: Spreadsheets run a cell that begins with one of these as a formula, some also with a full-width one (OWASP, CSV
+#: Injection). A plus before digits only is a number.
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"\+[0-9]+\Z", re.ASCII)
 
 

@@ -287,11 +287,11 @@ def test_report_is_safe_to_open(tmp_path: Path) -> None:
     path.chmod(0o644)
     with written_to(str(path)) as file:
         report = Report(file)
-        for text in ("=1+1", " @SUM(1)", "-1", "+1-2", "\x1b[2J", "\ud800", "+98912"):
+        for text in ("\uff1d1+1", "=1+1", " @SUM(1)", "-1", "+1-2", "\x1b[2J", "\ud800", "+98912"):
             report.add(Result.UNREADABLE, 1, text, None)
     with path.open(newline="", encoding="utf-8") as written:
         cells = [row[2] for row in csv.reader(written)][1:]
-    assert cells == ["'=1+1", "' @SUM(1)", "'-1", "'+1-2", "\\u001b[2J", "\\ud800", "+98912"]
+    assert cells == ["'\uff1d1+1", "'=1+1", "' @SUM(1)", "'-1", "'+1-2", "\\u001b[2J", "\\ud800", "+98912"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(IsADirectoryError), written_to(str(tmp_path)):
         pass
