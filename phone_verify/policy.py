@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, quoted
 from .model import Channel
 from .phone import is_region
 from .purposes import CodeLimits, rules_for
@@ -128,7 +128,8 @@ class Policy:
         for name, region in [*regions, *([("REGION", self.region)] if self.region else [])]:
             if not is_region(region):
                 raise ConfigurationError(
-                    f"PHONE_VERIFY_{name}: {region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU"
+                    f"PHONE_VERIFY_{name}: {quoted(region)} is not a region; use ISO 3166 codes in capitals, "
+                    "like IR or RU"
                 )
 
     def regions_after(self, region: str | None) -> Sequence[str]:

@@ -261,8 +261,8 @@ def _listeners(named: object) -> Sequence[Listener]:
         return (named,)
     refusal = ConfigurationError(f"{PREFIX}ON_EVENT: use the dotted path of a function, like mysite.metrics.count")
     module, dot, name = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
-    if not dot:
-        raise refusal
+    if not dot or not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise refusal  # before the import, whose error repeats the value
     try:
         listener = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:
