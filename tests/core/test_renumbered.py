@@ -56,7 +56,7 @@ def test_old_and_new_number_have_one_tag(old: str, new: str) -> None:
     [
         "+989120000000",
         "+551120000000",  # a fixed line of Brazil
-        "+551170000000",  # trunked radio of Brazil: today's number of somebody else than +5511970000000
+        "+551170000000",  # trunked radio of Brazil: today's number of another subscriber than +5511970000000
         "+5511910000000",  # nine digits from the start
         "+5511970000000",
         "+22510000000",  # a range that Ivory Coast never used

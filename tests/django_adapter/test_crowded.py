@@ -97,7 +97,7 @@ class Carrier(HttpCarrier):
 
 
 class Owner(Reader):
-    """A reader of the page, who has users already."""
+    """A reader of the page with existing users."""
 
     def section(self, name: str, *, first: int = 0, last: int | None = None) -> Owner:
         """Take these blocks of a section, all by default."""

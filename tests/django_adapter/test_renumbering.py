@@ -136,7 +136,7 @@ def test_proof_of_an_old_number_survives_in_a_session(phone: str) -> None:
     assert kept_proof.from_values(kept_proof.as_values(proof(phone))) == proof(phone)
 
 
-# Whatever the plan says.
+# Regardless of the plan.
 
 
 @pytest.mark.parametrize(("stored", "digits"), [(OLD, "97 00 00 00"), (GONE, "10000000")])

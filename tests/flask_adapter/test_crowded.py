@@ -104,7 +104,7 @@ def served(shop: Folder, adopted: str, sandbox: SandboxServer) -> Iterator[str]:
 
 
 class Visitor(Browser):
-    """A browser with an address of its own."""
+    """A browser with its own address."""
 
     _count = 0
 

@@ -83,7 +83,7 @@ class OnServers:
 
     @pytest.fixture
     def stores(self, url: str) -> list[SqlStore]:
-        # Each has connections of its own, as processes have.
+        # Each has its own connections, as processes have.
         return [servers.store(url, number) for number in range(2)]
 
     @pytest.fixture
