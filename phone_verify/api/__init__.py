@@ -20,6 +20,7 @@ from ..http.call import (
 )
 from ..http.cookies import device_cookie
 from ..http.site import Site
+from .cors import cors_headers
 from .routes import ahandle, body_limit, dispatch, handle, needs_user
 from .session import (
     invalid_proof,
@@ -46,6 +47,7 @@ __all__ = [
     "Site",
     "ahandle",
     "body_limit",
+    "cors_headers",
     "device_cookie",
     "dispatch",
     "handle",
