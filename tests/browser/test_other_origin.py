@@ -109,6 +109,31 @@ def test_page_of_a_trusted_origin_starts_and_checks(browser: Any, places: tuple[
     context.close()
 
 
+def test_script_of_the_guide_verifies(browser: Any, places: tuple[str, int], stage: Stage) -> None:
+    url, port = places
+    phone = stage.phone()
+    guide = (Path(__file__).parents[2] / "docs" / "single_page_apps.md").read_text("utf-8")
+    script = guide.partition("<!-- the browser tests run this block -->\n```js\n")[2].partition("```")[0]
+    script = script.replace("https://shop.example/", f"{url}/")
+    context = browser.new_context()
+    tab = context.new_page()
+    answers: list[str] = []
+
+    def ask_for_code(started: Any) -> str:
+        code = stage.code(phone)
+        answers.append(str((int(code) + 1) % 10**6).zfill(6) if not answers else code)
+        return answers[-1]
+
+    tab.expose_function("askForCode", ask_for_code)
+    tab.goto(f"http://localhost:{port}/")
+    verified = tab.evaluate(f"(phone) => {{ {script}\nreturn verify(phone, askForCode); }}", phone)
+    assert len(answers) == 2
+    assert (verified["status"], bool(verified["proof"])) == ("verified", True)
+    refused = tab.evaluate(f"() => {{ {script}\nreturn verify('1', askForCode).catch((error) => error.code); }}")
+    assert refused == "invalid_phone"
+    context.close()
+
+
 def test_same_site_page_of_a_trusted_origin_keeps_cookies(browser: Any, places: tuple[str, int], stage: Stage) -> None:
     """The API at `localhost`, on another port than the page: another origin of the same site."""
     url, port = places
