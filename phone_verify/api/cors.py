@@ -26,7 +26,7 @@ def cors_headers(site: Site, path: str, origin: str | None) -> Mapping[str, str]
         "Vary": "Origin",
         "Access-Control-Allow-Origin": origin,
         "Access-Control-Allow-Credentials": "true",
-        "Access-Control-Allow-Methods": ", ".join(methods_of(path)),
+        **({"Access-Control-Allow-Methods": ", ".join(methods)} if (methods := methods_of(path)) else {}),
         "Access-Control-Allow-Headers": _REQUEST_HEADERS,
         "Access-Control-Expose-Headers": "Retry-After",
         "Access-Control-Max-Age": str(_PREFLIGHT_SECONDS),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask import Flask, abort, session
+from flask import Flask, Response, abort, session
 
 from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify_flask import PhoneVerify
@@ -47,13 +47,14 @@ def test_trusted_origin_reads_errors_too(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_trusted_origin_reads_the_site_s_own_refusal() -> None:
     def prepare(app: Flask) -> None:
-        app.before_request(lambda: abort(418))
+        app.before_request(lambda: abort(Response("no", 418, headers={"Vary": "Accept-Language"})))
 
     answer = (
         make(before=prepare, PHONE_VERIFY_TRUSTED_ORIGINS=APP).app.test_client().get(VERIFICATIONS, headers=HEADERS)
     )
     assert answer.status_code == 418
     assert is_readable(answer)
+    assert "Accept-Language" in answer.vary
 
 
 def test_vary_of_the_site_is_kept() -> None:
