@@ -667,7 +667,8 @@ def other_sites_are_refused(stage: Stage) -> None:
         "POST", f"{path}/check", {"code": code}, secret=begun["secret"], headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert shown.status == 200
-    away = {"Origin": "https://evil.example"}
+    subdomain, away = {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}
+    refused(browser.call("DELETE", path, secret=begun["secret"], headers=subdomain), 403, "cross_site")
     refused(browser.call("DELETE", path, secret=begun["secret"], headers=away), 403, "cross_site")
     assert browser.call("GET", path, headers=away).status == 200  # the browser keeps it from the page
     assert stage.arrived(phone) == 1

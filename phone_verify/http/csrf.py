@@ -18,11 +18,12 @@ def cross_site(call: ApiRequest, site: Site) -> ApiResponse | None:
 
     An origin that the site trusts is accepted from everywhere, any other only as the site's own. A
     request without `Origin` is accepted with the header `Verification-Secret`, which another site
-    cannot set without our consent, or if the browser reports nothing else.
+    cannot set without our consent, or if the browser reports nothing else. `same-site` alone, which
+    includes every subdomain, is never accepted.
     """
     origin = call.headers.get("origin")
     if origin is None:
-        accepted = bool(call.headers.get(HEADER)) or is_same_origin(call, site.public_url) is not False
+        accepted = _has_secret(call) or is_same_origin(call, site.public_url) is not False
     else:
         accepted = origin in site.trusted_origins or _is_own(call, origin, site.public_url)
     return None if accepted else problem(403, "cross_site", "This request came from another site.")
@@ -35,6 +36,10 @@ def is_same_origin(call: ApiRequest, public_url: str | None) -> bool | None:
         return fetch_site in ("same-origin", "none")
     origin = call.headers.get("origin")
     return None if origin is None else _matches(call, origin, public_url)
+
+
+def _has_secret(call: ApiRequest) -> bool:
+    return bool(call.headers.get(HEADER)) and call.headers.get("sec-fetch-site") != "same-site"
 
 
 def _is_own(call: ApiRequest, origin: str, public_url: str | None) -> bool:

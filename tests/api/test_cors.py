@@ -139,6 +139,10 @@ def test_setting_precedes_the_framework_s_list(values: Any, environ: Any, truste
     [
         ({}, False),
         ({"verification-secret": "x"}, False),
+        ({"verification-secret": ""}, False),
+        ({"verification-secret": "x", "sec-fetch-site": "cross-site"}, False),
+        ({"verification-secret": "", "sec-fetch-site": "cross-site"}, True),
+        ({"verification-secret": "x", "sec-fetch-site": "same-site"}, True),
         ({"sec-fetch-site": "same-origin"}, False),
         ({"sec-fetch-site": "none"}, False),
         ({"sec-fetch-site": "same-site"}, True),
