@@ -157,7 +157,10 @@ def _refusal(page: flow.Page, here: AppState) -> Response:
     # A token would begin a session, and that would replace the visitor's if another site posted the form.
     response = _render("refused", page, here, page_has_form=False)
     response.status_code = page.status
-    session.modified = False  # the site's own base template can have a form too
+    # The site's own base template can have a form too. A permanent session is sent even if it was not modified.
+    if session and current_app.session_interface.get_cookie_name(current_app) not in request.cookies:
+        session.clear()
+    session.modified = False
     return response
 
 
@@ -200,7 +203,8 @@ def login() -> Response:
     if request.method == "POST":
         return _respond(flow.submit_login(here.site, call, _form(here), numbers_of=numbers_of), here)
     said, again = messages().take("login"), _signs_in_again(here)
-    return _respond(flow.show_login(here.site, call, _next(here), said, again=again, numbers_of=numbers_of), here)
+    next = _next(here) or here.next_in_session()
+    return _respond(flow.show_login(here.site, call, next, said, again=again, numbers_of=numbers_of), here)
 
 
 def _signs_in_again(here: AppState) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from flask import Response, current_app, request
 from werkzeug.wsgi import get_input_stream
@@ -10,7 +12,7 @@ from werkzeug.wsgi import get_input_stream
 from phone_verify.api import ApiRequest, ApiResponse, SessionUser
 from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
 
-from .state import AppState
+from .state import AppState, current_state
 
 
 class BrokenBodyError(Exception):
@@ -28,7 +30,7 @@ def read_call(path: str, *, body: bytes | None = b"", user: SessionUser | None =
         body=body,
         cookie=_cookie_value(COOKIE),
         device_cookie=_cookie_value(DEVICE_COOKIE),
-        peer=environ.get("REMOTE_ADDR"),
+        peer=_peer(environ),
         user=user,
         multiprocess=bool(environ.get("wsgi.multiprocess")),
         language=_language(),
@@ -82,6 +84,19 @@ def remember(response: Response, device_cookie: str | None, here: AppState) -> N
     """Set the trusted-device cookie; None leaves it unchanged."""
     if device_cookie is not None:
         _set_cookie(response, here, DEVICE_COOKIE, device_cookie)
+
+
+def _peer(environ: Mapping[str, Any]) -> str | None:
+    """Return the address of the connection.
+
+    Werkzeug's ProxyFix replaces it by an entry of X-Forwarded-For unless its `x_for` is 0. Networks that are trusted to
+    send such a header must be compared with the connection itself.
+    """
+    found = environ
+    if current_state().site.proxies.are_named:
+        found = environ.get("werkzeug.proxy_fix.orig") or environ
+    address: str | None = found.get("REMOTE_ADDR")
+    return address
 
 
 def _cookie_value(cookie: str) -> str:

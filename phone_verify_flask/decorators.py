@@ -59,10 +59,12 @@ def _restrict(view: _View, is_allowed: Callable[[], bool]) -> _View:
 
 def _redirect_to_login() -> Any:
     manager = getattr(current_app, "login_manager", None)
-    if manager is not None and (manager.unauthorized_callback or manager.login_view or manager.blueprint_login_views):
+    if manager is not None and manager.unauthorized_callback:
         return manager.unauthorized()
     if _wants_json():
         abort(401)
+    if manager is not None and (manager.login_view or manager.blueprint_login_views):
+        return manager.unauthorized()
     return redirect(url_for("phone_verify.login", next=return_url()), 303)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from flask import current_app, has_request_context, request
+from flask import current_app, has_request_context, request, session
 
 from phone_verify.api import Site
 from phone_verify.config.site import SiteConfig
@@ -40,6 +40,11 @@ class AppState:
         """The origin of the rest of the site if the pages are on a subdomain, else None."""
         name = current_app.config["SERVER_NAME"]
         return f"{request.scheme}://{name}" if self.subdomain and name else None
+
+    def next_in_session(self) -> str:
+        """Return the redirect target that Flask-Login keeps in the session with USE_SESSION_FOR_NEXT; else empty."""
+        target = session.get("next") if current_app.config.get("USE_SESSION_FOR_NEXT") else None
+        return self.safe_next(target) if isinstance(target, str) else ""
 
     def safe_next(self, target: str) -> str:
         """Return the redirect target: a path, or an absolute URL below `home`; empty for any other site."""

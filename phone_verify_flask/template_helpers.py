@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from flask import request, url_for
+from flask import current_app, request, url_for
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
@@ -47,7 +47,10 @@ class PhoneVerifyInTemplates:
         return age is not None and age <= timedelta(seconds=seconds)
 
     def login_url(self) -> str:
-        """Return the URL of the sign-in page, which leads back to this page."""
+        """Return the URL of the sign-in page, which leads back to this page.
+
+        On the site's own sign-in page, it leads to that page's `next`.
+        """
         return self._url("login")
 
     def verify_url(self) -> str:
@@ -65,8 +68,15 @@ class PhoneVerifyInTemplates:
 
     @staticmethod
     def _url(page: str) -> str:
-        is_our_page = request.blueprint == "phone_verify"  # it would lead back to itself
-        return url_for(f"phone_verify.{page}", next=None if is_our_page else return_url())
+        if request.blueprint == "phone_verify":
+            back = None  # it would lead back to itself
+        elif _is_sign_in_page():
+            # To the page that requires the sign-in, not to this one.
+            here, target = current_state(), request.args.get("next") or request.form.get("next") or ""
+            back = here.safe_next(target) or here.next_in_session() or None
+        else:
+            back = return_url()
+        return url_for(f"phone_verify.{page}", next=back)
 
     @staticmethod
     def _number(value: Any) -> PhoneNumber | None:
@@ -84,6 +94,13 @@ class PhoneVerifyInTemplates:
 def template_context() -> dict[str, object]:
     """Return the template variables (a context processor)."""
     return {"phone_verify": PhoneVerifyInTemplates()}
+
+
+def _is_sign_in_page() -> bool:
+    """Return whether this is a `login_view` of Flask-Login: an endpoint, or an address."""
+    manager = getattr(current_app, "login_manager", None)
+    views = [] if manager is None else [manager.login_view, *manager.blueprint_login_views.values()]
+    return request.endpoint in views or f"{request.script_root}{request.path}" in views
 
 
 def _isolated(text: str) -> Markup:

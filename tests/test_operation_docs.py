@@ -69,9 +69,18 @@ def test_environment_file_is_for_its_user_only(tmp_path: Path) -> None:
     assert site.public_url == "https://shop.example"
 
 
-def test_unit_of_systemd_is_valid(tmp_path: Path) -> None:
+def flask_lines(file: str) -> list[str]:
+    """Return the lines that differ on Flask."""
+    return re.findall(rf"^\| `?{file}`? \| `([^`]+)` \|$", PRODUCTION, re.MULTILINE)
+
+
+@pytest.mark.parametrize("replaced", [[], flask_lines("shop.service")], ids=["Django", "Flask"])
+def test_unit_of_systemd_is_valid(tmp_path: Path, replaced: list[str]) -> None:
     unit = FILES["/etc/systemd/system/shop.service"]
-    for name in ("gunicorn", "python"):
+    for line in replaced:
+        unit, count = re.subn(rf"^{line.partition('=')[0]}=.*$", line, unit, flags=re.MULTILINE)
+        assert count == 1
+    for name in ("gunicorn", "python", "flask"):
         unit = unit.replace(f"/srv/shop/.venv/bin/{name}", sys.executable)
     (tmp_path / "shop.service").write_text(unit)
     done = subprocess.run(
@@ -93,6 +102,21 @@ def test_compose_file_starts_what_the_page_describes() -> None:
     assert "healthcheck" in database
     [command] = re.findall(r"^CMD (\[.*\])$", FILES["Dockerfile"], re.MULTILINE)
     assert yaml.safe_load(command)[:2] == ["gunicorn", "shop.wsgi"]
+
+
+def test_lines_for_flask_fit_its_guide() -> None:
+    guide = (ROOT / "docs" / "flask.md").read_text("utf-8")
+    [serve] = re.findall(r"^gunicorn '(app:create_app\(\))' (.*)$", guide, re.MULTILINE)
+    _, start = flask_lines("shop.service")
+    assert start.split("gunicorn ")[1] == " ".join(serve)
+    pip, command = flask_lines("Dockerfile")
+    assert yaml.safe_load(command.removeprefix("CMD "))[:2] == ["gunicorn", serve[0]]
+    [installed] = re.findall(r"^pip install 'phone-verify\[[^]]*\]' (.*)$", guide.split("### 2.")[0], re.MULTILINE)
+    assert pip.endswith(f"' {installed} gunicorn")
+    [cron] = flask_lines("cron")
+    assert cron.split()[:-3] == FILES["/etc/cron.d/shop"].split()[:-3]
+    assert cron.split()[-1] in flask_commands.commands
+    assert flask_lines("Compose") == ["docker compose run --rm web flask db upgrade"]
 
 
 def test_kubernetes_asks_the_store_before_visitors_come() -> None:

@@ -72,7 +72,7 @@ SERVERS: dict[str, tuple[tuple[str, ...], Callable[[str, int], list[str]]]] = {
     "gunicorn threads": (("gunicorn",), _gunicorn("--threads", "4")),
     "gunicorn preload": (("gunicorn",), _gunicorn("--threads", "4", "--preload")),
     "gunicorn gevent": (("gunicorn", "gevent"), _gunicorn("--worker-class", "gevent")),
-    "gunicorn gevent preload": (("gunicorn", "gevent"), _gunicorn("--worker-class", "gevent", "--preload")),
+    "gunicorn gevent preload": (("gunicorn", "gevent"), _gunicorn("--worker-class", "gevent", "--preload", "--config", f"{ROOT}/tests/gevent_first.py")),
     "eventlet": (("eventlet",), lambda _, port: [sys.executable, "-c", _EVENTLET, str(port)]),
     "uwsgi": (("uwsgidecorators",), lambda _, port: _uwsgi(port, "--processes", "2")),
     "uwsgi threads": (("uwsgidecorators",), lambda _, port: _uwsgi(port, "--processes", "2", "--threads", "4")),

@@ -35,7 +35,7 @@ _SHORT_HOST = 20
 #: How to configure a framework behind a proxy that ends TLS.
 _PROXY_ADVICE = {
     "Django": "Django: SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https'), if your proxy sets that header.",
-    "Flask": "Flask: app.wsgi_app = ProxyFix(app.wsgi_app, x_proto=1), from werkzeug.middleware.proxy_fix.",
+    "Flask": "Flask: app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=1), from werkzeug.middleware.proxy_fix.",
 }
 
 #: What a send limit of 0 means.

@@ -6,7 +6,7 @@ Numbers are grouped as they are read out, and isolated from left to right on eve
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from django import template
 from django.contrib.auth import REDIRECT_FIELD_NAME
@@ -21,6 +21,7 @@ from phone_verify.i18n.texts import spoken
 
 from ..access import has_checked, to_timedelta
 from ..accounts import phone_of
+from ..app_settings import sign_in_url
 
 register = template.Library()
 
@@ -44,7 +45,10 @@ def phone_hint(value: object) -> SafeString | str:
 
 @register.simple_tag(takes_context=True)
 def phone_login_url(context: Context) -> str:
-    """Return the address of the sign-in page, which returns to the current page."""
+    """Return the address of the sign-in page, which returns to the current page.
+
+    On the site's own LOGIN_URL, it returns to that page's `next`.
+    """
     return _address(context, "login")
 
 
@@ -67,7 +71,10 @@ def _address(context: Context, name: str) -> str:
         return url  # a posted form has no address to return to
     if request.path in [reverse(f"phone_verify:{page}") for page in _OURS]:
         return url
-    return f"{url}?{REDIRECT_FIELD_NAME}={quote(request.get_full_path(), safe='/')}"
+    back = request.get_full_path()
+    if request.path == urlsplit(sign_in_url()).path:
+        back = request.GET.get(REDIRECT_FIELD_NAME, "")  # our page checks it
+    return f"{url}?{REDIRECT_FIELD_NAME}={quote(back, safe='/')}" if back else url
 
 
 def _number(value: Any) -> PhoneNumber | None:

@@ -174,7 +174,9 @@ def test_leftover_proof_gives_the_next_user_no_number(victim: Any, shop: str, st
     victim.get_by_role("button", name="Yes, use this number").wait_for()  # and no script responds
     victim.goto(f"{shop}/")
     victim.get_by_role("button", name="Sign out").click()
-    victim.wait_for_load_state()
+    victim.goto(f"{shop}/phone/login/")
+    victim.get_by_role("button", name="Forget this number").click()
+    victim.get_by_text("This device has forgotten the number.").wait_for()
     own = enter(victim, shop, stage)
     victim.goto(f"{shop}/phone/code/")
     victim.wait_for_timeout(WAIT)

@@ -61,6 +61,14 @@ def test_links_lead_back_here(rf: RequestFactory, tag: str, page: str, path: str
     assert rendered(f"{{% {tag} %}}", request=rf.get(path)) == f"/phone/{page}/{back}"
 
 
+@pytest.mark.parametrize(
+    ("path", "back"), [("/own-login/?next=/shop/%3Fa%3D1", "?next=/shop/%3Fa%3D1"), ("/own-login/", "")]
+)
+def test_site_login_page_links_to_ours_with_its_next(rf: RequestFactory, settings: Any, path: str, back: str) -> None:
+    settings.LOGIN_URL = "/own-login/"
+    assert rendered("{% phone_login_url %}", request=rf.get(path)) == f"/phone/login/{back}"
+
+
 def test_links_never_lead_back_to_a_post(rf: RequestFactory) -> None:
     assert rendered("{% phone_login_url %}", request=rf.post("/shop/")) == "/phone/login/"
     assert rendered("{% phone_login_url %}") == "/phone/login/"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from flask import Flask, abort, request
 from flask_wtf import CSRFProtect
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import COOKIE
@@ -387,6 +388,24 @@ def test_named_header_counts_from_trusted_networks(peer: str, statuses: list[int
             environ_overrides={"REMOTE_ADDR": peer},
         ).status_code
         for n in (1, 2, 3)
+    ]
+    assert sent == statuses
+
+
+@pytest.mark.parametrize(("peer", "statuses"), [("10.0.0.9", [201, 201]), ("203.0.113.9", [201, 429])])
+def test_proxy_fix_does_not_replace_the_peer_of_trusted_networks(peer: str, statuses: list[int]) -> None:
+    """It reads X-Forwarded-For unless its `x_for` is 0: anyone who reaches the server could choose an address."""
+    made = make(PHONE_VERIFY_TRUSTED_NETWORKS="10.0.0.0/8", PHONE_VERIFY_SENDS_PER_HOUR_PER_ADDRESS=1)
+    made.app.wsgi_app = ProxyFix(made.app.wsgi_app, x_proto=1)  # type: ignore[method-assign]
+    client = made.app.test_client()
+    sent = [
+        client.post(
+            VERIFICATIONS,
+            json={"phone": f"+98912000000{n}"},
+            headers={"X-Forwarded-For": f"192.0.2.{n}"},
+            environ_overrides={"REMOTE_ADDR": peer},
+        ).status_code
+        for n in (1, 2)
     ]
     assert sent == statuses
 

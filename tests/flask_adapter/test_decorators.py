@@ -9,7 +9,7 @@ from typing import Any
 
 import flask_login
 import pytest
-from flask import Flask, request, session
+from flask import Flask, render_template_string, request, session
 from flask.views import MethodView
 from freezegun import freeze_time
 
@@ -100,6 +100,39 @@ def test_site_login_page_precedes_ours() -> None:
     made = site()
     made.app.login_manager.login_view = "/own-login"  # type: ignore[attr-defined]
     assert made.app.test_client().get("/orders").location == "/own-login?next=%2Forders"
+
+
+@pytest.mark.parametrize("view", ["own", "/own-login"], ids=["endpoint", "address"])
+def test_site_login_page_links_to_ours_with_its_next(view: str) -> None:
+    """The visitor is returned to the page that required the sign-in, not to the site's sign-in page."""
+    made = site()
+    made.app.login_manager.login_view = view  # type: ignore[attr-defined]
+
+    @made.app.route("/own-login", methods=["GET", "POST"], endpoint="own")
+    def own() -> str:
+        return render_template_string("{{ phone_verify.login_url() }}")
+
+    client = made.app.test_client()
+    assert client.get(client.get("/orders?a=1").location).text == "/phone/login/?next=/orders?a%3D1"
+    assert client.post("/own-login?next=/orders").text == "/phone/login/?next=/orders"
+    assert client.post("/own-login", data={"next": "/orders"}).text == "/phone/login/?next=/orders"
+    assert client.get("/own-login").text == "/phone/login/"
+    assert client.get("/own-login?next=https://evil.example/").text == "/phone/login/"
+
+
+def test_next_in_the_session_is_followed() -> None:
+    """Flask-Login's USE_SESSION_FOR_NEXT keeps it out of the address."""
+    made = site(USE_SESSION_FOR_NEXT=True)
+    made.app.login_manager.login_view = "phone_verify.login"  # type: ignore[attr-defined]
+    made.app.add_url_rule("/own-login", "own", lambda: render_template_string("{{ phone_verify.login_url() }}"))
+    client = made.app.test_client()
+    assert client.get("/orders?a=1").location == "/phone/login/"
+    assert 'name="next" value="/orders?a=1"' in client.get("/phone/login/").text
+    made.app.login_manager.login_view = "own"  # type: ignore[attr-defined]
+    assert client.get("/own-login").text == "/phone/login/?next=/orders?a%3D1"
+    with client.session_transaction() as kept:
+        kept["next"] = "https://evil.example/"
+    assert "evil" not in client.get("/phone/login/").text
 
 
 def test_deactivated_user_counts_as_anonymous() -> None:
@@ -220,8 +253,10 @@ def test_late_form_returns_to_its_page() -> None:
     assert client.post("/money", headers=elsewhere).location == "/phone/verify/"
 
 
-def test_json_client_gets_401_or_403() -> None:
+@pytest.mark.parametrize("login_view", [None, "/own-login"])
+def test_json_client_gets_401_or_403(login_view: str | None) -> None:
     made = site()
+    made.app.login_manager.login_view = login_view  # type: ignore[attr-defined]
     signed_in(made)
     client, wants = made.app.test_client(), {"Accept": "application/json"}
     assert client.get("/orders", headers=wants).status_code == 401

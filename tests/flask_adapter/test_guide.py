@@ -5,9 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import signal
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,95 +19,21 @@ from phone_verify.sandbox import SandboxServer
 from tests.clients import Browser, HttpCarrier
 from tests.conftest import missing
 from tests.scenarios import Stage
-from tests.servers import _await, free_port
+from tests.servers import free_port
 
-ROOT = Path(__file__).parents[2]
-GUIDE = (ROOT / "docs" / "flask.md").read_text("utf-8")
-_BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
-NAME = re.compile(r"(?:# |\{# )([\w/]+\.(?:py|html))(?: #\})?(, before `return app`)?\n")
-BLOCKS: list[tuple[str, str]] = _BLOCK.findall(GUIDE)
-COMMANDS = [text for language, text in BLOCKS if language == "sh"]
-[GROWTH] = re.findall(r"^## From an empty folder to production\n(.*?)^## ", GUIDE, re.DOTALL | re.MULTILINE)
-STEPS = GROWTH.split("\n### ")[1:]
-#: Commands that the tests start and stop themselves, or whose work the environment of the tests has done.
-_NOT_TYPED = ("flask run", "phone-verify sandbox", "pip install", "python3 -m venv", ". .venv", "gunicorn")
+from .guide import BLOCKS, COMMANDS, GUIDE, NAME, NOT_TYPED, ROOT, STEPS, Folder, block, section
+
 PHONE = "+989120000000"
-
-
-def block(word: str) -> list[str]:
-    """Return the commands that contain this word."""
-    [found] = [text for text in COMMANDS if word in text]
-    return found.splitlines()
-
-
-class Folder:
-    """The folder of the guide, and the environment of its terminal."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        ours = ("PHONE_VERIFY_", "SECRET_KEY", "DATABASE_URL", "FLASK_", "PYTEST_", "COVERAGE_")
-        self.env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-        # The commands are those of the environment in which the tests run.
-        self.env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{self.env['PATH']}"
-        self.env |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(path)}
-
-    def follow(self, text: str, typed: bool = True) -> None:
-        """Write the files of a part of the guide, and type its commands."""
-        for language, body in _BLOCK.findall(text):
-            if named := NAME.match(body):
-                self._write(named[1], body, inserted=named[2] is not None)
-            elif language == "sh" and typed:
-                self.run([line for line in body.splitlines() if not line.startswith(_NOT_TYPED)])
-
-    def _write(self, name: str, text: str, *, inserted: bool) -> None:
-        path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if inserted:
-            before, end = path.read_text().split("    return app")
-            text = f"{before}{text.partition(chr(10))[2]}    return app{end}"
-        path.write_text(text)
-
-    def run(self, lines: list[str]) -> str:
-        """Run lines as a shell does; exported variables are kept for the next ones."""
-        script = "set -e\n" + "\n".join(lines) + "\nenv -0 > .environment\n"
-        done = subprocess.run(["sh", "-c", script], cwd=self.path, env=self.env, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        written = (self.path / ".environment").read_bytes().decode().split("\0")
-        self.env |= dict(line.split("=", 1) for line in written if line)
-        return done.stdout + done.stderr
-
-    @property
-    def log(self) -> str:
-        """What the server has printed."""
-        return (self.path / "log").read_text()
-
-    @contextmanager
-    def serving(self, command: str, port: int) -> Iterator[str]:
-        """Run a serving command of the guide on a free port; yield its URL."""
-        words = shlex.split(re.sub(r":?\b(5000|8000)\b", lambda found: found[0].replace(found[1], str(port)), command))
-        if words[0] == "gunicorn":
-            words += ["--graceful-timeout", "1", "--log-level", "warning"]
-        elif str(port) not in words:
-            words += ["--port", str(port)]
-        with (self.path / "log").open("w") as log:
-            server = subprocess.Popen(words, cwd=self.path, env=self.env, stderr=log, text=True)
-            try:
-                _await(server, port)
-                yield f"http://127.0.0.1:{port}"
-            finally:
-                server.send_signal(signal.SIGTERM)
-                server.wait(timeout=20)
-        sys.stderr.write(self.log)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
-    """The guide followed up to its forms, and its further files."""
+    """The files of the guide and of its further sections, and its commands up to the forms."""
     folder = Folder(tmp_path_factory.mktemp("shop"))
-    for step in STEPS[:8]:
-        folder.follow(step, typed="pytest" not in step and "sandbox://" not in step)
-    for section in ("You already have users with numbers", "Flask-Security-Too"):
-        folder.follow(GUIDE.split(f"\n## {section}\n")[1].split("\n## ")[0], typed=False)
+    for step in STEPS:
+        folder.follow(step, typed=not any(word in step for word in ("pytest", "sandbox://", "gunicorn")))
+    for heading in ("You already have users with numbers", "Flask-Security-Too"):
+        folder.follow(section(heading), typed=False)
     return folder
 
 
@@ -202,7 +125,7 @@ def test_visitor_signs_in_with_a_browser_through_the_sandbox(
 def test_documented_production_command_serves_the_site(folder: Folder, sandbox: SandboxServer) -> None:
     import urllib3
 
-    folder.run([line for line in block("umask") if not line.startswith(_NOT_TYPED)])
+    folder.run([line for line in block("umask") if not line.startswith(NOT_TYPED)])
     lines = block("gunicorn 'app:create_app()'")
     told = folder.run(lines[:-1])
     assert "no errors" in told
@@ -234,11 +157,7 @@ def test_numbers_of_existing_users_are_adopted(folder: Folder) -> None:
     program += "models.db.session.add_all([models.User(phone='0912 000 0008'), models.User(phone='12')])\n"
     program += "models.db.session.commit()"
     folder.run([f"python -c {shlex.quote(program)}"])
-    site = folder.path / "app.py"
-    text = site.read_text()
-    site.write_text(f"import existing\n{text}")
     told = folder.run(["export PHONE_VERIFY_REGION=IR", *lines])
-    site.write_text(text)
     assert "1 numbers could be trusted" in told
     assert "1 numbers counted as verified" in told
     assert "12" in (folder.path / "numbers.csv").read_text()

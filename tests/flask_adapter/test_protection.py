@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import pytest
-from flask import Flask, Response
+from cachelib import SimpleCache
+from flask import Flask, Response, session
+from flask_session import Session
 from flask_wtf import CSRFProtect
 from jinja2 import DictLoader
 
@@ -143,9 +146,25 @@ def test_long_forms_are_refused(made: Made, page: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
+def permanent(app: Flask) -> None:
+    """The site's sessions outlive the browser."""
+
+    @app.before_request
+    def lasts() -> None:
+        session.permanent = True
+
+
+def on_the_server(app: Flask) -> None:
+    """Flask-Session, whose sessions are permanent by default."""
+    app.config.update(SESSION_TYPE="cachelib", SESSION_CACHELIB=SimpleCache())
+    Session(app)
+
+
+@pytest.mark.parametrize("sessions", [lambda app: None, permanent, on_the_server], ids=["", "permanent", "server"])
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x"])
-def test_forged_forms_set_no_cookie(made: Made, kind: str) -> None:
+def test_forged_forms_set_no_cookie(made: Made, kind: str, sessions: Callable[[Flask], None]) -> None:
     """The browser posts another site's form without the session's cookie: a new one would sign the visitor out."""
+    sessions(made.app)
     CSRFProtect(made.app)
     made.app.jinja_loader = DictLoader({"phone_verify/refused.html": "{{ csrf_token() }}"})
     headers = {"Sec-Fetch-Site": "cross-site", "Content-Type": kind}

@@ -1,0 +1,89 @@
+"""The suite that every store must pass: the contract of `stores/base.py`, and races with real
+threads.
+
+    class TestMyStore(StoreSuite):
+        @pytest.fixture
+        def store(self):
+            return MyStore(…)
+
+        @pytest.fixture
+        def forgetful(self):
+            return MyStore(…, keep=PROOF_LIFE)
+
+A store whose server expires everything by itself leaves out `StoreSweeping`: it subclasses
+`StorePromises` and `StoreRaces`. Time is a `ManualClock`, so nothing waits. `PHONE_VERIFY_ROUNDS`
+sets how often each race is run.
+"""
+
+from __future__ import annotations
+
+from .attempts import AttemptPromises
+from .calls import CallPromises
+from .case import (
+    BINDING,
+    CALL,
+    LIFE,
+    LIMITS,
+    LINE,
+    NO_DELAY,
+    NOBODY,
+    OURS,
+    PHONE,
+    REMOTE,
+    RIGHT,
+    ROUNDS,
+    SHORT,
+    TOLD,
+    WRONG,
+    attachment,
+    failure_count,
+    opening,
+    run,
+    together,
+)
+from .failures import FailurePromises
+from .purging import StoreSweeping
+from .quotas import QuotaPromises
+from .races import StoreRaces
+from .receipts import ReceiptPromises
+from .records import RecordPromises
+from .side_by_side import SideBySidePromises
+
+__all__ = [
+    "BINDING",
+    "CALL",
+    "LIFE",
+    "LIMITS",
+    "LINE",
+    "NOBODY",
+    "NO_DELAY",
+    "OURS",
+    "PHONE",
+    "REMOTE",
+    "RIGHT",
+    "ROUNDS",
+    "SHORT",
+    "TOLD",
+    "WRONG",
+    "StorePromises",
+    "StoreRaces",
+    "StoreSuite",
+    "StoreSweeping",
+    "attachment",
+    "failure_count",
+    "opening",
+    "run",
+    "together",
+]
+
+
+class StorePromises(
+    RecordPromises, QuotaPromises, ReceiptPromises, SideBySidePromises, AttemptPromises, FailurePromises, CallPromises
+):
+    """The contract of a store, step by step."""
+
+
+class StoreSuite(StorePromises, StoreSweeping, StoreRaces):
+    """The whole suite. Subclasses define the fixtures `store` and `forgetful`; `stores` may return
+    several on the same data.
+    """
