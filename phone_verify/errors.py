@@ -16,7 +16,15 @@ URL.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+
+#: A name, or a dotted path. Credentials have digits between letters, or other characters, or are longer.
+_NAME = re.compile(r"_*[A-Za-z]+[0-9]{0,2}(?:[._+-]+[A-Za-z]+[0-9]{0,2})*", re.ASCII)
+_LONGEST_NAME = 64
+_LONGEST_WORD = 24
+#: No credential is that short.
+_SHORT = 3
 
 
 class ConfigurationError(ValueError):
@@ -29,6 +37,23 @@ class ConfigurationError(ValueError):
         super().__init__(f"{problem}. {advice}" if advice else problem)
         self.problem = problem
         self.advice = advice
+
+
+def quoted(value: object) -> str:
+    """Return an invalid value of a setting in quotes if it is a name; otherwise its length only.
+
+    A DSN, a key or a number may be in the place of another setting, and messages are logged.
+    """
+    text = str(value)
+    if len(text) <= _SHORT or is_name(text):
+        return repr(value)
+    return f"({len(text)} characters, not shown)"
+
+
+def is_name(text: str) -> bool:
+    """Return whether this is a word or a dotted path, and so fit for a message."""
+    words = re.split(r"[._+-]", text)
+    return len(text) <= _LONGEST_NAME and max(map(len, words)) <= _LONGEST_WORD and bool(_NAME.fullmatch(text))
 
 
 def missing_extra(what: str, extra: str, error: ImportError) -> ConfigurationError:

@@ -44,7 +44,7 @@ from .model import CLOCK_SLACK, Channel, CodeSource, Failures, IncomingCall, Req
 from .phone import PhoneNumber
 from .planning import Plan
 from .policy import resend_delay
-from .purposes import SIGN_IN_PURPOSES, Budget
+from .purposes import SIGN_IN_PURPOSES
 
 #: The allowed transitions. A status without an entry is final.
 MOVES: dict[Status, frozenset[Status]] = {
@@ -315,7 +315,7 @@ def spend(
         return replace(lock, record=record)
     left = record.attempts_left - 1
     if not remote and _among(record.code_digest or b"", digests):
-        kept = failures if record.counts_as is Budget.TEST_NUMBER else None
+        kept = None if record.counts_as.is_cleared else failures
         right = with_changes(record, attempts_left=left, failures=kept, status=Status.VERIFIED, closed_at=now)
         return Spent(AttemptResult.RIGHT, right, kept, taken_back(record, answering, address, now))
     failed = add_failure(failures, limits, record.counts_as, now)
@@ -349,7 +349,7 @@ def resolve_check(
     record = with_changes(record, read_at=now, pending_checks=max(record.pending_checks - 1, 0))
     present = record.open and record.generation == generation
     if right and present:
-        kept = failures if record.counts_as is Budget.TEST_NUMBER else None
+        kept = None if record.counts_as.is_cleared else failures
         proven = with_changes(_closed(record, Status.VERIFIED, now), failures=kept)
         return ResolvedCheck(proven, verified=True, failures=kept, tally=taken_back(record, answering, address, now))
     if right is None:

@@ -285,7 +285,7 @@ def after_success(record: Verification, failures: Mapping[str, Failures]) -> Col
     it.
     """
     budget = record.counts_as
-    if budget is Budget.TEST_NUMBER:
+    if not budget.is_cleared:
         return ()
     others = failure_key(budget, trusted=False)
     if not record.trusted:
@@ -307,7 +307,7 @@ def slowed(
     given = address.count if address is not None and address.ends_at > now else 0
     if address is not None and 0 < limits.per_address <= given:
         return Denied(DenialReason.QUOTA, address.ends_at - now)
-    if record.short and record.counts_as is Budget.SIGN_IN and limits.closes_short(tally, record.tallied_short):
+    if record.short and record.counts_as.is_of_sign_in and limits.closes_short(tally, record.tallied_short):
         return Denied(DenialReason.SHORT_CODES_CLOSED, HOUR)
     return None
 

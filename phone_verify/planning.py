@@ -10,6 +10,7 @@ from .drivers.base import Starts
 from .model import Channel, CodeSource
 from .phone import PhoneNumber
 from .policy import HARD_LIFE, LONG_CODE, SHORT_ATTEMPTS, SHORT_BELOW, SHORT_LIFE, Policy
+from .purposes import CodeLimits
 from .test_numbers import TestNumber
 
 
@@ -59,7 +60,7 @@ class Planner:
 
     def __init__(self, policy: Policy, keyring: Keyring) -> None:
         self._policy, self._keyring = policy, keyring
-        self._plans: dict[tuple[str, Channel, str, bool], Plan] = {}
+        self._plans: dict[tuple[str, Channel, CodeLimits | None, bool], Plan] = {}
 
     def plan(self, driver: Starts, channel: Channel, purpose: str, *, long: bool = False) -> Plan:
         """Return the limits of this driver's codes on this channel for this purpose.
@@ -69,7 +70,7 @@ class Planner:
         if isinstance(driver, TestNumber):  # all test numbers share one name
             return self._planned(driver, channel, purpose, long)
         # Server code may name any number of purposes; few have their own limits.
-        key = driver.name, channel, purpose if purpose in self._policy.code_limits else "", long
+        key = driver.name, channel, self._policy.limits_for(purpose), long
         cached = self._plans.get(key)
         if cached is None:
             cached = self._plans[key] = self._planned(driver, channel, purpose, long)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, quoted
 from .model import Channel
 from .phone import is_region
-from .purposes import CodeLimits
+from .purposes import CodeLimits, rules_for
 
 #: NIST SP 800-63B-4 section 3.1.3.2: a code is valid for at most ten minutes. Cannot be raised by
 #: configuration.
@@ -128,7 +128,8 @@ class Policy:
         for name, region in [*regions, *([("REGION", self.region)] if self.region else [])]:
             if not is_region(region):
                 raise ConfigurationError(
-                    f"PHONE_VERIFY_{name}: {region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU"
+                    f"PHONE_VERIFY_{name}: {quoted(region)} is not a region; use ISO 3166 codes in capitals, "
+                    "like IR or RU"
                 )
 
     def regions_after(self, region: str | None) -> Sequence[str]:
@@ -143,12 +144,24 @@ class Policy:
 
     def accepts(self, channel: Channel, *purposes: str) -> bool:
         """Return whether this channel may be used for one of these purposes."""
-        wanted = [self.required_channels.get(purpose) for purpose in purposes]
+        wanted = [self.required_for(purpose) for purpose in purposes]
         return any(channels is None or channel in channels for channels in wanted)
+
+    def required_for(self, purpose: str) -> Sequence[Channel] | None:
+        """Return the channels that must each verify the phone for this purpose; None if any one is sufficient."""
+        return next(iter(rules_for(self.required_channels, purpose)), None)
+
+    def limits_for(self, purpose: str) -> CodeLimits | None:
+        """Return the code length and lifetime of this purpose; None for those of the site."""
+        rules = rules_for(self.code_limits, purpose)
+        if not rules:
+            return None
+        length = next((rule.code_length for rule in rules if rule.code_length is not None), None)
+        return CodeLimits(length, next((rule.ttl for rule in rules if rule.ttl is not None), None))
 
     def for_purpose(self, purpose: str) -> Policy:
         """Return the policy with the code length and lifetime of this purpose."""
-        limits = self.code_limits.get(purpose)
+        limits = self.limits_for(purpose)
         if limits is None:
             return self
         return replace(self, code_length=limits.code_length or self.code_length, ttl=limits.ttl or self.ttl)

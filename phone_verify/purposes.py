@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from itertools import combinations
+from typing import TypeVar
 
 from .errors import ConfigurationError
 
@@ -14,6 +16,8 @@ from .errors import ConfigurationError
 SIGN_IN_PURPOSES = ("login", "signup")
 #: A proof of these purposes gives the signed-in user a number.
 PHONE_PURPOSES = ("change_phone", "confirm")
+#: A client may name any purpose of a group for the same effect, so the rules of one hold for the others.
+_SAME_EFFECT = (SIGN_IN_PURPOSES, PHONE_PURPOSES)
 #: Started by server code only, after another factor.
 SECOND_FACTOR = "second_factor"
 
@@ -22,6 +26,8 @@ _OPEN = "open"
 _NUMBER = re.compile(r"[0-9]{1,4}\Z", re.ASCII)
 _REQUIRE = "require="
 _SETTING = "PHONE_VERIFY_PURPOSES"
+
+T = TypeVar("T")
 
 
 class Budget(StrEnum):
@@ -32,6 +38,30 @@ class Budget(StrEnum):
     SECOND_FACTOR = SECOND_FACTOR
     #: One budget for all purposes, which neither a success nor a trusted device clears.
     TEST_NUMBER = "test_number"
+    #: Those of purposes that require several channels: a proof of fewer must not clear them.
+    SIGN_IN_ALL = "sign_in_all"
+    SIGNED_IN_ALL = "signed_in_all"
+    #: The same two, for verifications after which a channel is left: their success clears nothing.
+    SIGN_IN_PART = "sign_in_part"
+    SIGNED_IN_PART = "signed_in_part"
+
+    @property
+    def whole(self) -> Budget:
+        """The budget under which failures are kept."""
+        return _WHOLE.get(self, self)
+
+    @property
+    def is_of_sign_in(self) -> bool:
+        """Whether the site-wide limits of sign-in apply."""
+        return self.whole in (Budget.SIGN_IN, Budget.SIGN_IN_ALL)
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether a success clears its failures."""
+        return self is not Budget.TEST_NUMBER and self not in _WHOLE
+
+
+_WHOLE = {Budget.SIGN_IN_PART: Budget.SIGN_IN_ALL, Budget.SIGNED_IN_PART: Budget.SIGNED_IN_ALL}
 
 
 def budget_of(purpose: str, *, signed_in: bool) -> Budget:
@@ -48,9 +78,14 @@ def budget_of(purpose: str, *, signed_in: bool) -> Budget:
 
 def failure_key(budget: Budget, *, trusted: bool) -> str:
     """Return the name under which a store counts failures; trusted devices have separate budgets."""
-    if budget is Budget.TEST_NUMBER or not trusted:
-        return budget.value
-    return f"{budget.value}+trusted"
+    name = budget.whole.value
+    return name if budget is Budget.TEST_NUMBER or not trusted else f"{name}+trusted"
+
+
+def rules_for(rules: Mapping[str, T], purpose: str) -> Sequence[T]:
+    """Return the rules that hold for this purpose: its own, then those of purposes with the same effect."""
+    same = next((group for group in _SAME_EFFECT if purpose in group), ())
+    return [rules[name] for name in dict.fromkeys([purpose, *same]) if name in rules]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +148,7 @@ def read_purposes(entries: Sequence[str]) -> Purposes:
             limits[name] = CodeLimits(numbers.get("length"), ttl)
         if channels:
             required[name] = channels
+    _check_same_effect(required)
     return Purposes(own, limits, required)
 
 
@@ -130,6 +166,16 @@ def _required(name: str, rules: Sequence[str]) -> Sequence[str]:
             f"{_SETTING}: {name} cannot require channels: its forms have one code; remove require= from it"
         )
     return channels
+
+
+def _check_same_effect(required: Mapping[str, Sequence[str]]) -> None:
+    for group in _SAME_EFFECT:
+        for one, other in combinations([name for name in group if name in required], 2):
+            if set(required[one]) != set(required[other]):
+                raise ConfigurationError(
+                    f"{_SETTING}: {one} and {other} have the same effect but require different channels; write the "
+                    "same require= for both, or for one of them only"
+                )
 
 
 def _numbers(words: Sequence[str]) -> Mapping[str, int]:

@@ -150,7 +150,7 @@ def lets_in(user: AbstractBaseUser, redeemed: Redeemed) -> bool:
     if not rights.signs_in(user, redeemed):
         return False
     if not users.is_visible(user):
-        users.log_hidden([user.pk])
+        users.log_hidden([user.pk], redeemed.phone)
         return False
     return policy().may_sign_in(user, redeemed)
 

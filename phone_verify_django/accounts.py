@@ -308,7 +308,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, options: _SignInOptions, *,
     holders = phones.holders_of(redeemed.phone.e164)
     user = authenticate(request, redeemed=redeemed)
     if user is None:
-        users.log_hidden(holders)
+        users.log_hidden(holders, redeemed.phone)
         return None
     # If the user had the number now and loses it meanwhile, it is not given back.
     adds = user.pk not in holders

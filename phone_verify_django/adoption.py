@@ -69,7 +69,7 @@ def decide(page: Sequence[Entry], duplicates: Duplicates) -> Iterator[tuple[Entr
         elif having:
             yield entry, Result.TAKEN
         else:
-            yield entry, Result.DUPLICATE if entry.phone in duplicates else Result.ADOPTED
+            yield entry, duplicates.problem(entry.user_id, entry.phone) or Result.ADOPTED
 
 
 def adopt(field: str, page: Sequence[Entry], duplicates: Duplicates) -> Iterator[tuple[Entry, Result]]:

@@ -31,7 +31,7 @@ from django.utils.module_loading import import_string
 
 from phone_verify.config.settings import CHANNEL_NAMES, PREFIX, Settings
 from phone_verify.config.site import SiteConfig
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, quoted
 
 DEFAULT_STORE = "orm:"
 DEFAULT_ACCOUNTS = "phone_verify_django.accounts.Accounts"
@@ -150,6 +150,11 @@ def read() -> Settings:
         raise ImproperlyConfigured(str(error)) from error.__cause__
 
 
+def detects_https() -> bool:
+    """Return whether Django reads from a header of the proxy that the visitor used https."""
+    return settings.SECURE_PROXY_SSL_HEADER is not None
+
+
 def names_outside() -> list[str]:
     """Return the names `PHONE_VERIFY_…` in Django's settings: they are not read there.
 
@@ -239,7 +244,8 @@ def _values() -> dict[str, object]:
         if not isinstance(name, str) or name != name.lower():
             right = str(name).lower().removeprefix(PREFIX.lower())
             raise ConfigurationError(
-                f"PHONE_VERIFY: keys are in lower case and without prefix, not {name!r}", f"Write {right!r}."
+                f"PHONE_VERIFY: keys are in lower case and without prefix, not {quoted(name)}",
+                f"Write {quoted(right)}.",
             )
     for name in _HOLD_CREDENTIALS:
         if name in values:

@@ -19,7 +19,7 @@ from django.forms import BaseForm
 
 from phone_verify.config.site import SiteConfig
 from phone_verify.doctor import Finding, Level, examine
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, is_name, quoted
 
 from . import app_settings, database_checks, site_requirements
 from .app_settings import DEFAULT_ACCOUNTS, NAMES, PHONE_FIELDS, RECYCLED, is_text_field, load, user_field
@@ -196,7 +196,7 @@ _TIMEOUTS: dict[str, tuple[tuple[str, ...], str]] = {
 def _database() -> Iterable[checks.CheckMessage]:
     try:
         alias = orm_alias()
-    except ConfigurationError:  # reported already
+    except (ConfigurationError, ImproperlyConfigured):  # reported already
         return
     database = settings.DATABASES.get(alias or "", {})
     wanted, advice = _TIMEOUTS.get(str(database.get("ENGINE")), ((), ""))
@@ -282,10 +282,15 @@ def _problem_of_class(value: object, wanted: type, advice: str) -> tuple[str, st
     try:
         found = load(value)
     except ImportError as error:
-        return f"Cannot import {value!r}: {error}.", advice
+        return _not_imported(value, error), advice
     if not (isinstance(found, type) and issubclass(found, wanted)):
-        return f"{value!r} is not such a class.", advice
+        return f"{quoted(value)} is not such a class.", advice
     return None
+
+
+def _not_imported(value: object, error: ImportError) -> str:
+    # The text of the error repeats the value.
+    return f"Cannot import {quoted(value)}{f': {error}' if is_name(str(value)) else ''}."
 
 
 def _problem_of_shared_phones(value: object) -> tuple[str, str] | None:
@@ -293,14 +298,14 @@ def _problem_of_shared_phones(value: object) -> tuple[str, str] | None:
 
 
 def _problem_of_recycled_numbers(value: object) -> tuple[str, str] | None:
-    return None if value in RECYCLED else (f"Invalid value {value!r}.", "Set 'keep' or 'newest'.")
+    return None if value in RECYCLED else (f"Invalid value {quoted(value)}.", "Set 'keep' or 'newest'.")
 
 
 def _problem_of_phone_field(value: object) -> tuple[str, str] | None:
     model = get_user_model()._meta.label
     if value == "" or (isinstance(value, str) and is_text_field(value)):
         return None
-    return f"{model} has no text field {value!r}.", f"Set the name of a CharField of {model}, or '' for none."
+    return f"{model} has no text field {quoted(value)}.", f"Set the name of a CharField of {model}, or '' for none."
 
 
 def _problem_of_connection_setup(value: object) -> tuple[str, str] | None:
@@ -308,8 +313,8 @@ def _problem_of_connection_setup(value: object) -> tuple[str, str] | None:
     try:
         found = load(value)
     except ImportError as error:
-        return f"Cannot import {value!r}: {error}.", advice
-    return None if callable(found) else (f"{value!r} is not a function.", advice)
+        return _not_imported(value, error), advice
+    return None if callable(found) else (f"{quoted(value)} is not a function.", advice)
 
 
 _RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {

@@ -10,6 +10,7 @@ from django.core import checks
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
+from phone_verify.adoption.spellings import read_stored
 from phone_verify.errors import ConfigurationError
 
 from . import account_policy, app_settings, model_rules, users
@@ -64,10 +65,21 @@ def unverified_rows() -> list[checks.CheckMessage]:
 
 
 def _with_number(name: str) -> Sequence[Any]:
-    """Return the primary keys of the oldest users who have a text in this field."""
+    """Return the primary keys of users with a number in this field, among the oldest with a text in it.
+
+    Other texts, like the name of an administrator, match no visitor's number, and adoption leaves them.
+    """
     # Not `exclude(…="")`: Oracle stores it as NULL, and a field of another class may convert it.
-    rows = users.visible().filter(**{f"{name}__gt": ""}).order_by("pk").values_list("pk", flat=True)
-    return list(rows[:_SAMPLE])
+    rows = users.visible().filter(**{f"{name}__gt": ""}).order_by("pk").values_list("pk", name)
+    regions = users.site_regions()
+    return [pk for pk, value in rows[:_SAMPLE] if _may_be_number(users.text_of(value), regions)]
+
+
+def _may_be_number(text: str, regions: Sequence[str | None]) -> bool:
+    if read_stored(text, regions) is not None:
+        return True
+    # Without a region no national form can be read.
+    return not any(regions) and any(map(str.isdigit, text))
 
 
 def _model() -> Iterator[checks.CheckMessage]:

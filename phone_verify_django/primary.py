@@ -8,7 +8,7 @@ models of django-otp and django-allauth) is read within `reads`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
@@ -38,10 +38,32 @@ class PrimaryManager(models.Manager[M]):
 
 
 class _PrimaryRouter:
-    """Sends reads to the database that is written, within `reads`; otherwise it has no opinion."""
+    """Sends reads to the database that is written, within `reads`; otherwise it has no opinion.
+
+    Nor has it one about models that the site only reads, like those of a legacy database: the
+    routers name no database that is written for them, and Django's default has no table of theirs.
+    """
 
     def db_for_read(self, model: type[models.Model], **hints: Any) -> str | None:
-        return router.db_for_write(model, **hints) if _reads.get() else None
+        if not _reads.get():
+            return None
+        try:
+            named = _named_for_write(model, hints)
+        except Exception:  # noqa: BLE001 - some routers refuse writes of such models by an error of their own
+            return None
+        if named is not None:
+            return named
+        alias = router.db_for_write(model, **hints)
+        return alias if model._meta.managed and router.allow_migrate_model(alias, model) else None
+
+
+def _named_for_write(model: type[models.Model], hints: Mapping[str, Any]) -> str | None:
+    """Return the database that the site's routers name for writes of this model; None if none does."""
+    for each in router.routers:
+        method = getattr(each, "db_for_write", None)
+        if method is not None and (named := method(model, **hints)):
+            return str(named)
+    return None
 
 
 @contextmanager

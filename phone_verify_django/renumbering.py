@@ -13,6 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db import DataError, IntegrityError, models, router, transaction
 
 from phone_verify import PhoneNumber
+from phone_verify.adoption.user_names import shown_key
 
 from . import app_settings, phones
 from .models import VerifiedPhone
@@ -33,7 +34,7 @@ class Column:
     move: Callable[[Any, str, str], bool]
     moved: int = 0
     #: The keys of rows whose number was not moved, with the masked number.
-    conflicts: list[tuple[Any, str]] = field(default_factory=list)
+    conflicts: list[tuple[str, str]] = field(default_factory=list)
 
     def renumber(self, *, dry_run: bool) -> Iterator[int]:
         """Move the numbers; yield the count of numbers read after each batch. Each number is its own transaction."""
@@ -58,7 +59,7 @@ class Column:
         if self.may_move(key, new) and (dry_run or self.move(key, old, new)):
             self.moved += 1
         else:
-            self.conflicts.append((key, PhoneNumber(old).hint))
+            self.conflicts.append((shown_key(key, PhoneNumber(old)), PhoneNumber(old).hint))
 
 
 def columns() -> list[Column]:

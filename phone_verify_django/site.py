@@ -23,7 +23,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_supported_language_variant, override
 
 from phone_verify.config.site import SiteConfig
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, quoted
 from phone_verify.http.site import Site
 
 from . import app_settings, signals
@@ -90,6 +90,7 @@ def site_config() -> SiteConfig:
         in_thread=_in_thread,
         spell=app_settings.spell,
         own_names=app_settings.NAMES,
+        detects_https=app_settings.detects_https,
     )
 
 
@@ -221,8 +222,8 @@ def _open_orm(url: str) -> Any:
     alias = _alias_in(url)
     if alias not in connections:
         raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: no database {alias!r} in DATABASES",
-            f"Set PHONE_VERIFY_STORE=orm: for the database of the site's routers, or add {alias!r} to DATABASES.",
+            f"PHONE_VERIFY_STORE: no database {quoted(alias)} in DATABASES",
+            "Set PHONE_VERIFY_STORE=orm: for the database of the site's routers, or orm: and an alias of DATABASES.",
         )
     # A site without any database is left to Django, which names the setting at the first query.
     if len(connections.settings) > 1 and connections.settings[alias]["ENGINE"] == "django.db.backends.dummy":

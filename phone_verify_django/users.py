@@ -7,7 +7,7 @@ does not exist for a sign-in. Only locks, and rows that must be found in any cas
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -17,6 +17,7 @@ from django.db.models import Value
 
 from phone_verify import PhoneNumber
 from phone_verify.adoption.spellings import read_stored, regions_of, spellings
+from phone_verify.adoption.user_names import user_name
 
 from . import app_settings, primary
 
@@ -97,13 +98,14 @@ def _held(phone: PhoneNumber) -> Sequence[tuple[Any, PhoneNumber | None]]:
     name = app_settings.account_settings().phone_field_name()
     if name is None:
         return []
-    # As expressions, so that a custom field does not convert the texts.
-    texts = [Value(text) for text in spellings(phone)]
-    rows = everyone().filter(**{f"{name}__in": texts})
     regions = site_regions()
+    meant = (phone,) if any(regions) else (phone, None)
+    # Only texts that mean this number here, so that users with another one do not fill up the rows.
+    # As expressions, so that a custom field does not convert the texts.
+    texts = [Value(text) for text in spellings(phone) if read_stored(text, regions) in meant]
+    rows = everyone().filter(**{f"{name}__in": texts})
     held = rows.order_by("pk").values_list("pk", name)[: 2 * _MOST_NAMED]
     read = [(pk, read_stored(text_of(value), regions)) for pk, value in held]
-    meant = (phone,) if any(regions) else (phone, None)
     return [(pk, number) for pk, number in read if number in meant]
 
 
@@ -118,17 +120,17 @@ def log_unverified(phone: PhoneNumber, ids: Sequence[Any], what: str) -> None:
         phone.hint,
         model._meta.label,
         name,
-        ", ".join(_named(ids)),
+        _named(ids, phone),
     )
 
 
-def log_hidden(ids: Sequence[Any]) -> None:
+def log_hidden(ids: Sequence[Any], phone: PhoneNumber) -> None:
     """Log if the default manager hides all of these users, who have the number of a refused sign-in."""
     if ids and not load_all(ids):
         manager = f"{get_user_model()._meta.label}.{get_user_model()._default_manager.name}"
-        log.warning("sign-in by phone is refused: %s hides %s, who has the number", manager, ", ".join(_named(ids)))
+        log.warning("sign-in by phone is refused: %s hides %s, who has the number", manager, _named(ids, phone))
 
 
-def _named(ids: Sequence[Any]) -> Iterator[str]:
+def _named(ids: Sequence[Any], phone: PhoneNumber) -> str:
     # Primary keys, not names, which may be the number.
-    yield from (f"user {pk}" for pk in ids[:_MOST_NAMED])
+    return ", ".join(user_name(pk, phone) for pk in ids[:_MOST_NAMED])

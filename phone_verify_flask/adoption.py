@@ -14,6 +14,7 @@ from phone_verify import PhoneNumber
 from phone_verify.adoption.duplicates import Duplicates
 from phone_verify.adoption.report import Result
 from phone_verify.adoption.spellings import read_stored, regions_of, spellings
+from phone_verify.adoption.user_names import user_name
 from phone_verify.errors import ConfigurationError
 
 from .account_hooks import AccountHooks
@@ -71,9 +72,11 @@ def decide(entry: Entry, duplicates: Duplicates) -> Result:
     """Return what `adopt` would do with this user. Changes nothing."""
     if entry.phone is None:
         return Result.UNREADABLE
-    if entry.phone in duplicates:
-        return Result.DUPLICATE
-    return Result.VERIFIED if entry.is_e164 else Result.ADOPTED
+    problem = duplicates.problem(entry.user.get_id(), entry.phone)
+    if problem is Result.DUPLICATE:
+        return problem
+    # A number in E.164 that is new since the first pass has been verified meanwhile.
+    return Result.VERIFIED if entry.is_e164 else problem or Result.ADOPTED
 
 
 def adopt(accounts: AccountHooks, entry: Entry, duplicates: Duplicates) -> Result:
@@ -124,7 +127,7 @@ def _log(what: str, phone: PhoneNumber, ids: Sequence[object]) -> None:
         "docs/flask.md, You already have users with numbers",
         what,
         phone.hint,
-        ", ".join(f"user {id}" for id in ids[:_MOST_NAMED]),
+        ", ".join(user_name(id, phone) for id in ids[:_MOST_NAMED]),
     )
 
 

@@ -238,7 +238,7 @@ def code() -> Response:
         fields = {"called": "1", "next": next, "verification": result.redeemed.verification_id}
         result = flow.submit_code(here.site, replace(call, without_old=True), fields, sets_phone=sets_phone)
     if isinstance(result, SignIn):
-        return complete(here, call, result, _page_replies(here, call, next), remember=bool(result.remember))
+        return complete(here, call, result, _page_replies(here, call, next), remember=result.remember)
     if isinstance(result, SetPhone):
         return complete(here, call, result, _page_replies(here, call, next))
     return _respond(result, here)

@@ -125,7 +125,7 @@ def adopt(region: str | None, trust: bool, dry_run: bool, report: str | None) ->
         regions = adoption.site_regions(region)
         with progress("Reading numbers", None) as advance:
             for page in adoption.entries(accounts, regions):
-                duplicates.add(entry.phone for entry in page if entry.phone)
+                duplicates.add((entry.user.get_id(), entry.phone) for entry in page if entry.phone)
                 advance(len(page))
         with written_to(report) as file, progress("Adopting" if trusts else "Checking", None) as advance:
             found = Report(file)

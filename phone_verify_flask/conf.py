@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from phone_verify.api import Site
 from phone_verify.config import settings, site
-from phone_verify.errors import ConfigurationError
+from phone_verify.errors import ConfigurationError, is_name
 from phone_verify.events.record import Listener
 
 from .store import Database
@@ -55,6 +56,7 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> site.Site
         production=not (app.debug or app.testing),
         spell=_spell,
         unread=lambda: _unread(app),
+        detects_https=lambda: isinstance(app.wsgi_app, ProxyFix) and app.wsgi_app.x_proto > 0,
     )
 
 
@@ -70,7 +72,11 @@ def _unread(app: Flask) -> ConfigurationError | None:
     if app.config.get(name) is None:
         return None
     written = app.config[name]
-    keys = [str(key).upper().removeprefix(settings.PREFIX) for key in written] if isinstance(written, dict) else []
+    keys = (
+        [str(key).upper().removeprefix(settings.PREFIX) for key in written if is_name(str(key))]
+        if isinstance(written, dict)
+        else []
+    )
     lines = [f'app.config["{settings.PREFIX}{key}"] = …' for key in keys or ["SMS"]]
     return ConfigurationError(
         f'app.config["{name}"] is not read: each setting has its own name', f"Write {' and '.join(lines)}"

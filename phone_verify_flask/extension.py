@@ -13,7 +13,7 @@ from phone_verify import PhoneNumber
 from phone_verify.errors import ConfigurationError
 from phone_verify.verifier.blocking import Verifier
 
-from . import blueprint, conf, recent, sessions, signals, store
+from . import blueprint, conf, recent, session_length, sessions, signals, store
 from .account_hooks import AccountHooks
 from .cli import commands
 from .state import KEY, AppState, current_state
@@ -80,6 +80,7 @@ class PhoneVerify:
         app.extensions[KEY] = AppState(site, given, self._accounts, prefix, subdomain, in_use)
         recent.watch(app)
         sessions.watch(app)
+        session_length.watch(app)
         blueprint.register(app, prefix, subdomain)
         app.context_processor(template_context)
         app.cli.add_command(commands)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from flask import current_app, session
+from flask import current_app
 
 from . import rights
 from .state import current_state
@@ -27,8 +27,3 @@ def numbers_of(user_id: str) -> Sequence[str]:
         return []
     phone = here.accounts.number_of(user)
     return [] if phone is None else [phone.e164]
-
-
-def outlives_browser(*, remember: bool) -> bool:
-    """Return whether the sign-in outlives the browser; if not, the visitor may use a device of others."""
-    return remember or session.permanent

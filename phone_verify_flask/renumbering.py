@@ -11,6 +11,7 @@ from flask.cli import with_appcontext
 from werkzeug.utils import import_string
 
 from phone_verify import PhoneNumber
+from phone_verify.adoption.user_names import shown_key
 
 _BATCH = 1000
 
@@ -82,7 +83,8 @@ def _move(database: Any, attribute: Any, *, dry_run: bool) -> tuple[int, int]:
                     taken = True
             moved, conflicts = moved + (not taken), conflicts + taken
             if taken:
-                click.echo(f"row {row} stays: {PhoneNumber(str(old)).hint} and its new form exist")
+                phone = PhoneNumber(str(old))
+                click.echo(f"row {shown_key(row, phone)} stays: {phone.hint} and its new form exist")
         session.commit()
         last, read = batch[-1][0], read + len(batch)
         click.echo(f"{read} read", err=True)

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from phone_verify.api import ApiRequest, SessionUser, SetPhone, SignIn
 from phone_verify.model import Redeemed
 
-from .last_number import outlives_browser
+from . import session_length
 from .login import set_phone, sign_in
 from .recent import note_check, note_sign_in
 from .rights import StaffPhoneError
@@ -30,15 +30,24 @@ class Replies(Generic[Reply]):
 
 
 def complete(
-    here: AppState, call: ApiRequest, action: SignIn | SetPhone, replies: Replies[Reply], *, remember: bool = False
+    here: AppState,
+    call: ApiRequest,
+    action: SignIn | SetPhone,
+    replies: Replies[Reply],
+    *,
+    remember: bool | None = None,
 ) -> Reply:
-    """Sign in or assign the number, record the check in the session, and return the reply."""
+    """Sign in or assign the number, record the check in the session, and return the reply.
+
+    `remember` is the visitor's choice about staying signed in; None if there was none.
+    """
     redeemed = action.redeemed
     if isinstance(action, SignIn):
-        lasting = outlives_browser(remember=remember)  # signing in clears the session
-        login = sign_in(here.site, here.accounts, redeemed, remember=remember)
+        permanent = session_length.is_permanent()
+        login = sign_in(here.site, here.accounts, redeemed, remember=bool(remember))
         if login is None:
             return replies.login_refused()
+        lasting = session_length.begin(permanent=permanent, remember=remember)
         note_sign_in(redeemed.phone, redeemed.verification_id)
         return replies.session_created(redeemed, *login, lasting)
     try:

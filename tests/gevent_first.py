@@ -1,4 +1,4 @@
-"""gunicorn's configuration for gevent with `--preload`, which loads Django before the worker patches (docs/servers.md)."""
+"""gunicorn's configuration for gevent with `--preload`, which loads Django before the worker patches."""
 
 from gevent import monkey
 

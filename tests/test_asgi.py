@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -111,3 +112,21 @@ def test_body_in_chunks_is_read(url: str, provider: Provider) -> None:
         connection.sendall(f"{head}Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n".encode() + chunks)
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
     assert answer.startswith(b"HTTP/1.1 201"), answer
+
+
+@pytest.mark.parametrize("framework", ["django", "flask"])
+def test_header_with_underscores_does_not_name_the_client(framework: str, tmp_path: Path) -> None:
+    """The proxy reports one client, who adds a similar header that servers may read as the same one."""
+    settings = {**SETTINGS, "trusted_proxies": "1", "sends_per_hour_per_address": "2", "sms": "console://"}
+    with uvicorn(framework, environment(framework, tmp_path, None, settings)) as url:
+        browser = Browser(HttpCarrier(url))
+        answers = [
+            browser.call(
+                "POST",
+                "v1/verifications",
+                {"phone": f"+98912000400{n}"},
+                headers={"X-Forwarded-For": "192.0.2.1", "X_Forwarded_For": f"198.51.100.{n}"},
+            )
+            for n in range(3)
+        ]
+    assert [answer.status for answer in answers] == [201, 201, 429]

@@ -73,6 +73,18 @@ def test_api_signs_in_by_both_only(stage: Stage) -> None:
     assert (answer.status, answer.json()["user"]["phone"]) == (200, phone)
 
 
+def test_purposes_with_the_same_effect_require_the_same_channels(stage: Stage) -> None:
+    browser, phone = stage.browser(), stage.phone()
+    first = checked(stage, browser, phone, purpose="signup")
+    refused(browser.call("POST", "v1/session", {"proof": first["proof"]}), 400, "invalid_proof")
+    refused(browser.call("GET", "v1/session"), 401, "not_signed_in")
+    _sign_in_by_pages(stage, browser, phone)
+    new = stage.phone()
+    first = checked(stage, browser, new, purpose="confirm")
+    refused(browser.call("PUT", "v1/session/phone", {"proof": first["proof"]}), 400, "invalid_proof")
+    assert browser.call("GET", "v1/session").json()["user"]["phone"] == phone
+
+
 def test_api_refuses_what_does_not_continue_the_first_step(stage: Stage) -> None:
     browser, stranger, phone, other = stage.browser(), stage.browser(), stage.phone(), stage.phone()
     first = checked(stage, browser, phone)

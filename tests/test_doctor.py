@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -259,6 +260,49 @@ def test_no_secret_is_shown() -> None:
         assert secret not in text
     assert "amoot could not be reached" in text
     assert "PHONE_VERIFY_STORE" in text
+
+
+#: A credential in the forms in which it is pasted.
+MISPLACED: list[Any] = [
+    "amoot://HUNTER2x@default",
+    ["ssms://HUNTER2x:y@default"],
+    "HUNTER2x",
+    "HUNTER2x:y@host",
+    "sms=amoot://HUNTER2x",
+    "postgresql://u:HUNTER2x@h/db?HUNTER2x=1",
+    "redis://:a?HUNTER2x=1@h:1/0",
+    {"token": "HUNTER2x"},
+    "+98912HUNTER2x",
+    "amoot://HUNTER2x@default.x",
+    "redis://u:HUNTER2x@h:x/1",
+    "postgresql://u:HUNTER2x@h:x/1",
+]
+
+
+@pytest.mark.parametrize(
+    "name", [*(each for each in KNOWN if each != "site_name"), "accounts", "amoot://HUNTER2x@default", "HUNTER2x="]
+)
+def test_misplaced_credential_is_not_shown(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A DSN in the place of any other setting, or of a setting's name."""
+    for value in MISPLACED:
+        variables = [f"PHONE_VERIFY_{name.upper()}"] if value is MISPLACED[0] and name in KNOWN else []
+        for given in [
+            SiteConfig(values={**SOUND, name: value}),
+            *(SiteConfig(values=SOUND | {name: None}, environ={variable: value}) for variable in variables),
+        ]:
+            shown = []
+            try:
+                given.site()
+            except ConfigurationError as error:
+                shown += traceback.format_exception(error)
+            shown += [caplog.text, *map(str, examine(given))]
+            assert "hunter2" not in "\n".join(shown).lower(), (name, value)
+
+
+def test_misspelt_word_is_shown() -> None:
+    findings = list(examine(SiteConfig(values={**SOUND, "channels": "sms,voicee", "region": "Iran"})))
+    assert "'voicee'" in about(findings, "PHONE_VERIFY_CHANNELS", Level.ERROR)
+    assert "'Iran'" in about(findings, "PHONE_VERIFY_REGION", Level.ERROR)
 
 
 def test_webhook_address_shows_its_secret_only_when_asked() -> None:

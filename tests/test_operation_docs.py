@@ -53,7 +53,7 @@ def test_every_block_of_production_is_known() -> None:
         "shop/settings.py",
         "shop/language_urls.py",
     }
-    assert sorted(language for language, name, _ in _BLOCK.findall(PRODUCTION) if not name) == ["sh"] * 3
+    assert sorted(language for language, name, _ in _BLOCK.findall(PRODUCTION) if not name) == ["sh"] * 4
 
 
 def test_environment_file_is_for_its_user_only(tmp_path: Path) -> None:
@@ -67,6 +67,8 @@ def test_environment_file_is_for_its_user_only(tmp_path: Path) -> None:
         Settings.from_mapping({"store": "memory:"}, environ), framework_keys=[environ["SECRET_KEY"]], production=True
     )
     assert site.public_url == "https://shop.example"
+    assert "umask" not in script.partition(")\n")[2], "files made later, like static ones, are readable"
+    assert script.startswith("(\n")
 
 
 def flask_lines(file: str) -> list[str]:
@@ -90,6 +92,14 @@ def test_unit_of_systemd_is_valid(tmp_path: Path, replaced: list[str]) -> None:
         timeout=60,
     )
     assert "shop.service" not in done.stderr, done.stderr
+
+
+def test_server_and_image_install_what_the_guide_s_project_imports() -> None:
+    installs = re.findall(r"pip install (?:--no-cache-dir )?'phone-verify\[([\w,]+)\]' (.+)$", PRODUCTION, re.MULTILINE)
+    assert len(installs) == 2
+    for extras, others in installs:
+        assert {"otp", "postgresql"} <= set(extras.split(","))
+        assert others.split() == ["dj-database-url", "gunicorn"]
 
 
 def test_compose_file_starts_what_the_page_describes() -> None:

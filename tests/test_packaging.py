@@ -140,3 +140,13 @@ def test_issue_form_asks_for_no_secret(name: str) -> None:
     assert all(field["type"] in ("textarea", "input") and field["attributes"]["label"] for field in fields)
     if name == "bug":
         assert "SECURITY.md" in form["body"][0]["attributes"]["value"]
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted({*(ROOT / "docs").rglob("*.md")} - {*(ROOT / "docs/decisions").glob("*.md")}),
+    ids=lambda page: page.name,
+)
+def test_documented_extras_exist(page: Path) -> None:
+    for extras in re.findall(r"phone-verify\[([\w,]+)\]", page.read_text("utf-8")):
+        assert set(extras.split(",")) <= PROJECT["project"]["optional-dependencies"].keys()

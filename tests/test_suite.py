@@ -110,6 +110,24 @@ def test_make_runs_what_readme_says() -> None:
     assert f"\t{command} -m ''\n" in makefile, "everything"
 
 
+def test_no_file_has_merge_markers() -> None:
+    """Markdown and YAML with them are still read without an error."""
+    folders = (
+        ROOT,
+        *(path for path in ROOT.iterdir() if path.is_dir() and path.name[0] != "." and path.name != "build"),
+    )
+    kinds = {".md", ".py", ".yml", ".yaml", ".toml", ".txt", ".po", ".html", ".css", ".js", ".json"}
+    paths = [path for folder in folders for path in (folder.glob("*") if folder == ROOT else folder.rglob("*"))]
+    found = [
+        str(path.relative_to(ROOT))
+        for path in paths
+        if path.suffix in kinds
+        and path.is_file()
+        and re.search(r"^(<{7}|>{7}) ", path.read_text("utf-8"), re.MULTILINE)
+    ]
+    assert found == []
+
+
 def test_default_run_leaves_out_every_mark() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["pytest"]["ini_options"]
     marks = [mark.partition(":")[0] for mark in settings["markers"]]

@@ -66,13 +66,16 @@ from tests.preloaded import application
 wsgi.server(eventlet.listen(("127.0.0.1", int(sys.argv[1]))), application, log_output=False)
 """
 
+#: gunicorn's worker patches after a preloaded application is loaded.
+_GEVENT_FIRST = ("--worker-class", "gevent", "--config", f"{ROOT}/tests/gevent_first.py")
+
 #: By name: the packages it needs, and its command.
 SERVERS: dict[str, tuple[tuple[str, ...], Callable[[str, int], list[str]]]] = {
     "gunicorn sync": (("gunicorn",), _gunicorn()),
     "gunicorn threads": (("gunicorn",), _gunicorn("--threads", "4")),
     "gunicorn preload": (("gunicorn",), _gunicorn("--threads", "4", "--preload")),
     "gunicorn gevent": (("gunicorn", "gevent"), _gunicorn("--worker-class", "gevent")),
-    "gunicorn gevent preload": (("gunicorn", "gevent"), _gunicorn("--worker-class", "gevent", "--preload", "--config", f"{ROOT}/tests/gevent_first.py")),
+    "gunicorn gevent preload": (("gunicorn", "gevent"), _gunicorn("--preload", *_GEVENT_FIRST)),
     "eventlet": (("eventlet",), lambda _, port: [sys.executable, "-c", _EVENTLET, str(port)]),
     "uwsgi": (("uwsgidecorators",), lambda _, port: _uwsgi(port, "--processes", "2")),
     "uwsgi threads": (("uwsgidecorators",), lambda _, port: _uwsgi(port, "--processes", "2", "--threads", "4")),

@@ -26,5 +26,8 @@ async def application(scope, receive, send):
 
 async def answer(scope, receive, send):
     """One request."""
+    if scope["type"] == "http":
+        # The adapter reads X_Forwarded_For as X-Forwarded-For: a client could add to what the proxy reports.
+        scope = {**scope, "headers": [(name, value) for name, value in scope["headers"] if b"_" not in name]}
     async with ThreadSensitiveContext():
         await adapted(scope, receive, send)

@@ -16,14 +16,16 @@ from tempfile import mkstemp
 from typing import TextIO
 
 from ..phone import PhoneNumber
+from .user_names import user_name
 
 #: The columns of the CSV.
 COLUMNS = ("problem", "user", "number", "reads_as")
 #: Rows shown with masked numbers if no report was requested.
 SHOWN = 20
 
-#: Spreadsheets run a cell that begins with one of these as a formula. A plus before digits only is a number.
-_FORMULA = re.compile(r"\s*[=+\-@]")
+#: Spreadsheets run a cell that begins with one of these as a formula, some also with a full-width one (OWASP, CSV
+#: Injection). A plus before digits only is a number.
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"\+[0-9]+\Z", re.ASCII)
 
 
@@ -64,7 +66,8 @@ class Report:
             self._csv.writerow([_as_text(cell) for cell in cells])
         elif len(self.shown) < SHOWN:
             # Not the text of one that is not a number: it may be anything that a person has typed.
-            self.shown.append(f"{result.value}: user {user}, {phone.hint if phone else f'{len(text)} characters'}")
+            what = phone.hint if phone else f"{len(text)} characters"
+            self.shown.append(f"{result.value}: {user_name(user, phone, text)}, {what}")
 
     @property
     def problems(self) -> int:

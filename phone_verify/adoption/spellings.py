@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..errors import ConfigurationError, InvalidPhoneError
+from ..errors import ConfigurationError, InvalidPhoneError, quoted
 from ..phone import PhoneNumber, is_region
 
 #: A plus and fifteen digits: the longest number in E.164.
@@ -17,7 +17,7 @@ def regions_of(region: str | None, allowed: Iterable[str] | None) -> Sequence[st
     Raises `ConfigurationError` for a region that does not exist.
     """
     if region is not None and not is_region(region):
-        raise ConfigurationError(f"{region!r} is not a region; use ISO 3166 codes in capitals, like IR or RU")
+        raise ConfigurationError(f"{quoted(region)} is not a region; use ISO 3166 codes in capitals, like IR or RU")
     return [region, *(other for other in sorted(allowed or ()) if other != region)]
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ..drivers.base import Driver, Starts
 from ..drivers.dsn import driver_class, load_driver, parse_dsn, schemes
 from ..drivers.options import Dsn, is_loopback
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, quoted
 from ..model import Channel
 from .settings import CHANNEL_NAMES, PREFIX
 
@@ -74,7 +74,9 @@ def _expanded(dsn: Dsn, channel: str) -> Dsn:
             f"{dsn.setting}: use sandbox://127.0.0.1:{DEFAULT_SANDBOX_PORT}; it works on this machine only"
         )
     if unknown := [name for name in dsn.options if name not in ("timeout", "name")]:
-        raise ConfigurationError(f"{dsn.setting}: sandbox:// accepts the options timeout and name, not {unknown[0]!r}")
+        raise ConfigurationError(
+            f"{dsn.setting}: sandbox:// accepts the options timeout and name, not {quoted(unknown[0])}"
+        )
     if channel not in SANDBOX:
         raise ConfigurationError(f"{dsn.setting}: sandbox:// does not carry {channel}; it carries {', '.join(SANDBOX)}")
     scheme = SANDBOX[channel]

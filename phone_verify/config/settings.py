@@ -13,13 +13,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ..codes import DRAW_WEBHOOK_SECRET, weakness_of_webhook_secret
 from ..drivers.options import is_loopback
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_name, quoted
 from ..http.brand import Brand
 from ..http.proxies import Network
 from ..model import Channel
@@ -103,6 +103,8 @@ _MAIL = re.compile(r"mailto:[^\s\"'<>\\]+@[^\s\"'<>\\]+", re.ASCII)
 _COLOR = re.compile(r"#[0-9A-Fa-f]{6}", re.ASCII)
 _RADIUS = re.compile(r"0|[0-9]{1,3}(\.[0-9]{1,3})?(px|rem|em)", re.ASCII)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]{1,64}", re.ASCII)
+#: The length of the prefix ::ffff:0:0/96.
+_MAPPED = 96
 _HOST = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]", re.ASCII)
 
 
@@ -163,9 +165,8 @@ class Settings:
         """
         values = values or {}
         if unknown := [name for name in values if name not in KNOWN]:
-            raise ConfigurationError(
-                f"unknown setting {PREFIX}{unknown[0].upper()}", advice_on_unknown(unknown[0], own_names)
-            )
+            written = PREFIX + unknown[0].upper() if is_name(unknown[0]) else quoted(unknown[0])
+            raise ConfigurationError(f"unknown setting {written}", advice_on_unknown(unknown[0], own_names))
         given = merge_environ(values, environ or {})
         numbers: dict[str, Any] = {name: _number(name, given[name]) for name in _NUMBERS if name in given}
         trusted_proxies = numbers.pop("trusted_proxies", 0)
@@ -340,7 +341,7 @@ def _channel(word: str, setting: str) -> Channel:
         return Channel(word)
     except ValueError:
         raise ConfigurationError(
-            f"{PREFIX}{setting}: unknown channel {word!r}; known channels: {', '.join(Channel)}"
+            f"{PREFIX}{setting}: unknown channel {quoted(word)}; known channels: {', '.join(Channel)}"
         ) from None
 
 
@@ -368,6 +369,10 @@ def _network(word: str) -> Network | Literal["unix"]:
         raise ConfigurationError(
             f"{PREFIX}TRUSTED_NETWORKS: use networks like 10.0.0.0/8,2001:db8::/32, or unix for a Unix socket"
         ) from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped is not None and network.prefixlen >= _MAPPED:
+        # As dual-stack servers log IPv4 peers; addresses are compared as IPv4.
+        network = IPv4Network((mapped, network.prefixlen - _MAPPED))
     if network.prefixlen == 0:
         raise ConfigurationError(
             f"{PREFIX}TRUSTED_NETWORKS: {network} contains every client, so anyone could choose an address; "

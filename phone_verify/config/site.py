@@ -164,7 +164,8 @@ class SiteConfig:
     when they are needed. Each of them may raise `ConfigurationError`. `framework` is its name, or
     empty. `spell` writes a setting as the framework's users do; `own_names` are settings that only
     the adapter reads; `unread` returns the problem of values where the framework does not read
-    them, or None.
+    them, or None. `detects_https` returns whether the framework reads from a header that a visitor
+    used https.
     """
 
     values: Mapping[str, object] = field(default_factory=dict, repr=False)
@@ -181,6 +182,7 @@ class SiteConfig:
     spell: Spell = as_variable
     own_names: Collection[str] = ()
     unread: Callable[[], ConfigurationError | None] = lambda: None
+    detects_https: Callable[[], bool] = lambda: False
 
     def in_words(self, text: str, about: str = "") -> str:
         """Return a message with settings as the owner writes them; `about` is that of `wording.in_words`."""
@@ -271,8 +273,8 @@ def _listeners(named: object) -> Sequence[Listener]:
         return (named,)
     refusal = ConfigurationError(f"{PREFIX}ON_EVENT: use the dotted path of a function, like mysite.metrics.count")
     module, dot, name = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
-    if not dot:
-        raise refusal
+    if not dot or not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise refusal  # before the import, whose error repeats the value
     try:
         listener = getattr(import_module(module), name)
     except (ImportError, AttributeError) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, quoted
 from ..stores.base import Store
 from ..stores.memory import MemoryStore
 from ..stores.threaded import InThread, ThreadedStore
@@ -17,7 +17,7 @@ def open_store(url: str, own: Mapping[str, Callable[[str], Store]]) -> Store:
     openers = {**_STORES, **own}
     if not colon or scheme not in openers:
         schemes = ", ".join(f"{name}:" for name in openers)
-        raise ConfigurationError(f"{PREFIX}STORE: unknown store {scheme!r}; known stores: {schemes}")
+        raise ConfigurationError(f"{PREFIX}STORE: unknown store {quoted(scheme)}; known stores: {schemes}")
     return openers[scheme](url)
 
 

@@ -16,7 +16,7 @@ from ..config.settings import CHANNEL_NAMES, KNOWN, PREFIX, Settings, advice_on_
 from ..config.site import SiteConfig
 from ..delivery import Delivery
 from ..drivers.base import Driver
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, is_name, quoted
 from ..model import Channel
 from ..parts import Components
 from ..planning import Planner
@@ -118,7 +118,8 @@ def sentence(text: str) -> str:
 
 def unknown(name: str, level: Level, own_names: Collection[str] = ()) -> Finding:
     """Return a finding for an unknown setting."""
-    return Finding(level, setting(name), "Unknown setting.", advice_on_unknown(name, own_names), id="PV101")
+    title = setting(name) if is_name(name) else quoted(name)
+    return Finding(level, title, "Unknown setting.", advice_on_unknown(name, own_names), id="PV101")
 
 
 def _sound(given: SiteConfig, written: Mapping[str, object], faults: list[Finding]) -> Settings:

@@ -183,7 +183,7 @@ def _public_url(reading: Reading) -> Iterator[Finding]:
     elif url.startswith("http:"):
         says = "It is plain HTTP: numbers, codes and session cookies can be read in transit."
         yield Finding(Level.ERROR, name, says, f"Set {name}=https://{url.removeprefix('http://')}", id="PV403")
-    elif reading.settings.trusted_proxies or reading.settings.trusted_networks:
+    elif (reading.settings.trusted_proxies or reading.settings.trusted_networks) and not reading.given.detects_https():
         says = "If your proxy terminates TLS, the framework must detect https, or cookies get no __Host- prefix."
         advice = _PROXY_ADVICE.get(reading.given.framework, " ".join(_PROXY_ADVICE.values()))
         yield Finding(Level.NOTE, name, says, advice, id="PV404")

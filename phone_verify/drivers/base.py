@@ -22,7 +22,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus, urlsplit
 
-from ..errors import ConfigurationError, FailureKind, ProviderError
+from ..errors import ConfigurationError, FailureKind, ProviderError, quoted
 from ..exchange import Exchange
 from ..model import (
     Channel,
@@ -164,7 +164,7 @@ class Driver:
         known = [*cls.options, *COMMON_OPTIONS]
         for name in dsn.options:
             if name not in known:
-                raise ConfigurationError(f"{setting}: unknown option {name!r}; options: {', '.join(known)}")
+                raise ConfigurationError(f"{setting}: unknown option {quoted(name)}; options: {', '.join(known)}")
         values = {}
         for name, option in cls.options.items():
             try:

@@ -16,7 +16,7 @@ from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 from .. import drivers
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, quoted
 from .base import Driver
 from .options import Dsn
 
@@ -55,7 +55,7 @@ def unknown_driver(scheme: str) -> str:
     known = sorted({*schemes(), "sandbox"} - {scheme})  # only `load_drivers` expands it
     near = get_close_matches(scheme.replace("_", "-"), known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Drivers: {', '.join(known)}"
-    return f"unknown driver {scheme!r}. {hint}"
+    return f"unknown driver {quoted(scheme)}. {hint}"
 
 
 def driver_class(scheme: str) -> type[Driver]:

@@ -23,6 +23,8 @@ _WITH_PORT = re.compile(rf"(?:([0-9.]+)|\[([0-9A-Fa-f:.]+)\]){_PORT}", re.ASCII)
 _PAIR = r"""([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([^\s",;\\]+|"(?:[^"\\]|\\.)*")"""
 _ELEMENT = re.compile(rf"[ \t;]*{_PAIR}(?:[ \t]*;[ \t;]*{_PAIR})*[ \t;]*", re.ASCII | re.DOTALL)
 _EACH_PAIR = re.compile(_PAIR, re.ASCII | re.DOTALL)
+#: The IPv4 clients of a site in an IPv6 network, behind a translator (RFC 6052, section 2.1; RFC 7755).
+_TRANSLATED = IPv6Network("64:ff9b::/96")
 #: Longer elements of `Forwarded` are not read.
 _LONGEST_ELEMENT = 500
 
@@ -134,6 +136,8 @@ def _read(text: str) -> Address | None:
 
 
 def _plain(address: IPv6Address) -> Address:
+    if address in _TRANSLATED:  # all of the IPv4 internet is in one /64 there
+        return IPv4Address(int(address) & 0xFFFFFFFF)
     return address.ipv4_mapped or IPv6Address(int(address))
 
 

@@ -26,7 +26,7 @@ from ..policy import (
     SITE_OF_ADDRESSES,
     Policy,
 )
-from ..purposes import SECOND_FACTOR, Budget, budget_of
+from ..purposes import SECOND_FACTOR, SIGN_IN_PURPOSES, Budget, budget_of
 from ..test_numbers import TestNumber
 from .combined import required
 
@@ -127,7 +127,7 @@ class Admission:
         if found is None:
             self._report_spraying(counted.tally)
         # Trusted devices are not affected, and short codes are withheld from sign-in only.
-        closed = not sends.trusted and budget is Budget.SIGN_IN and self.limits.closes_short(counted.tally)
+        closed = not sends.trusted and budget.is_of_sign_in and self.limits.closes_short(counted.tally)
         long = not sends.trusted and self.limits.lengthens(counted.tally)
         admitted = await self._first(phone, purpose, channels, step, found, closed=closed, long=long)
         if isinstance(admitted, Denied):
@@ -193,11 +193,26 @@ class Admission:
             return Reason.DESTINATION_NOT_ALLOWED
         return [channel] if channel else usable
 
-    def budget(self, phone: PhoneNumber, purpose: str, subject: str) -> Budget:
+    def budget(self, phone: PhoneNumber, purpose: str, subject: str, proved: str) -> Budget:
         """Return the budget under which wrong answers of a verification are counted."""
         if self._test_number(phone) is not None:
             return Budget.TEST_NUMBER
-        return budget_of(purpose, signed_in=bool(subject))
+        budget = budget_of(purpose, signed_in=bool(subject))
+        return budget if required(self._parts.policy, purpose) is None else self._combined(budget, purpose, proved)
+
+    def _combined(self, budget: Budget, purpose: str, proved: str) -> Budget:
+        """Return the budget of a purpose that requires several channels.
+
+        A success clears it only if it proves every channel that a purpose with this budget requires.
+        """
+        policy = self._parts.policy
+        if budget is Budget.SIGN_IN:
+            others, last, part = ["login"], Budget.SIGN_IN_ALL, Budget.SIGN_IN_PART
+        else:
+            others = [name for name in policy.required_channels if name not in SIGN_IN_PURPOSES]
+            last, part = Budget.SIGNED_IN_ALL, Budget.SIGNED_IN_PART
+        wanted = {channel.value for name in (purpose, *others) for channel in policy.required_for(name) or ()}
+        return last if len(wanted - set(proved.split())) <= 1 else part
 
     async def _first(
         self,

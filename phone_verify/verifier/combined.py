@@ -30,7 +30,7 @@ def proved_channels(record: Verification) -> str:
 
 def required(policy: Policy, purpose: str) -> Sequence[Channel] | None:
     """Return the channels that this purpose requires; None if any channel is sufficient."""
-    return policy.required_channels.get(purpose)
+    return policy.required_for(purpose)
 
 
 def channels_left(policy: Policy, record: Verification) -> Sequence[Channel]:

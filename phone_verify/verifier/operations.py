@@ -152,7 +152,7 @@ class AsyncVerifier(ServerOperations):
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
         sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
         bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]
-        budget = self._admission.budget(phone, purpose, subject)
+        budget = self._admission.budget(phone, purpose, subject, proved)
 
         async def open_with(candidate: Candidate) -> Verification | Denied:
             request = Request(

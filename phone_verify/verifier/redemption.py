@@ -49,7 +49,7 @@ class Redemption:
             if self._parts.policy.required_channels and await self._lacks_channels(id, secret):
                 return None
             record = await self._parts.store.redeem(id, binding_digest(secret), own, self._parts.now())
-            if record is not None and record.closed_at is not None:
+            if record is not None and record.closed_at is not None and not channels_left(self._parts.policy, record):
                 return _redeemed(record, record.closed_at)
         return None
 

@@ -29,6 +29,7 @@ from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch
 
+from phone_verify.adoption.user_names import user_name
 from phone_verify.api import device_cookie
 from phone_verify.model import Assurance, Redeemed
 
@@ -145,7 +146,8 @@ def _complete(request: HttpRequest, user: Any, response: HttpResponse | None = N
     if kept is None or redeemed is None:
         return
     if not accounts.complete_sign_in(request, user, redeemed, adds=kept["adds"], remember=kept["remember"]):
-        log.warning("a login by phone was refused at its end: its number no longer signs in user %s", user.pk)
+        name = user_name(user.pk, redeemed.phone)
+        log.warning("a login by phone was refused at its end: its number no longer signs in %s", name)
         logout(request)
         raise ImmediateHttpResponse(HttpResponseRedirect(app_settings.sign_in_url()))
     if kept["on_our_page"] and response is not None:

@@ -73,6 +73,8 @@ def test_counted_proxies_choose_the_entry(
         ("[2001:db8::1]:443", "2001:db8::/64"),
         ("[2001:db8::1]", "2001:db8::/64"),
         ("[::ffff:198.51.100.1]:8", "198.51.100.1"),
+        ("64:ff9b::198.51.100.1", "198.51.100.1"),
+        ("64:ff9b:1::198.51.100.1", "64:ff9b:1::/64"),
         ("fe80::1%eth0", "fe80::/64"),
         ("198.51.100.1:_port", "198.51.100.1"),
         ("\t198.51.100.1 ", "198.51.100.1"),
@@ -241,6 +243,7 @@ def test_long_hostile_header_is_read_quickly(part: str) -> None:
         ({"trusted_networks": "10.0.0.0/33"}, "TRUSTED_NETWORKS: use networks like"),
         ({"trusted_networks": "10.0.0.1/8"}, "TRUSTED_NETWORKS: use networks like"),
         ({"trusted_networks": "0.0.0.0/0"}, "TRUSTED_NETWORKS: 0.0.0.0/0 contains every client"),
+        ({"trusted_networks": "::ffff:0:0/96"}, "TRUSTED_NETWORKS: 0.0.0.0/0 contains every client"),
         ({"trusted_networks": "::/0"}, "TRUSTED_NETWORKS: ::/0 contains every client"),
         ({"client_address_header": "CF Connecting"}, "CLIENT_ADDRESS_HEADER: use the name of a header"),
         ({"client_address_header": "Forwarded"}, "CLIENT_ADDRESS_HEADER is not read without"),
@@ -256,6 +259,11 @@ def test_forgeable_settings_are_refused(values: dict[str, object], says: str) ->
     with pytest.raises(ConfigurationError, match="PHONE_VERIFY_") as refused:
         load_proxies(Settings.from_mapping(values))
     assert says in str(refused.value)
+
+
+def test_mapped_network_is_its_ipv4_network() -> None:
+    found = load_proxies(Settings.from_mapping({"trusted_networks": ["::ffff:10.0.0.0/104", "::ffff:192.0.2.1"]}))
+    assert found.networks == [ip_network("10.0.0.0/8"), ip_network("192.0.2.1/32")]
 
 
 def test_settings_become_trusted_proxies() -> None:

@@ -16,6 +16,7 @@ from phone_verify.external import codes, forms
 from phone_verify.model import Assurance, CallState, Channel, CodeSource, Outcome, Reason, Receipt, Sighting, Started
 from phone_verify.phone import PhoneNumber
 from phone_verify.policy import HARD_LIFE
+from phone_verify.purposes import CodeLimits
 from phone_verify.testing.stores import run
 from phone_verify.verifier.blocking import Verifier
 
@@ -288,6 +289,83 @@ def test_requirement_applies_to_proofs_from_before_it() -> None:
     before.verifier = Harness.face(before.parts)
     assert redeem(harness, done, secret) is None
     assert redeem(before, done, secret) is not None, "the rule was the only refusal"
+
+
+@pytest.mark.parametrize(("named", "other"), [("login", "signup"), ("change_phone", "confirm")])
+def test_purpose_with_the_same_effect_is_no_way_around(named: str, other: str) -> None:
+    written = sms()
+    harness = site(written, lines(), chat(), purpose=named)
+    assert harness.start(TELEGRAM, purpose=other).reason is Reason.CHANNEL_UNAVAILABLE
+    done, secret = by_code(harness, written, purpose=other)
+    assert list(done.channels_left) == [CALL]
+    assert redeem(harness, done, secret, purpose=other) is None
+
+
+def guess(harness: Harness, written: Driver, times: int, purpose: str, **more: Any) -> Any:
+    """Give wrong codes, and return the last outcome."""
+    outcome = None
+    while times:
+        id, secret = harness.begun(SMS, purpose=purpose, **more)
+        for _ in range(min(times, 5)):
+            times -= 1
+            wrong = str((int(written.codes[-1]) + 1) % 10**6).zfill(6)
+            outcome = harness.verifier.check(id, secret, wrong)
+    return outcome
+
+
+@pytest.mark.parametrize(("purpose", "subject"), [("login", ""), (WIRE, "a user"), (WIRE, "")])
+def test_first_channel_clears_no_wrong_answers_of_the_second(purpose: str, subject: str) -> None:
+    """Otherwise a forged caller ID would give new guesses at the code, without limit."""
+    written, caller = sms(), lines(CALLED, CALLED)
+    harness = site(written, caller, purpose=purpose)
+    guess(harness, written, 15, purpose, subject=subject)
+    id, secret = harness.begun(CALL, purpose=purpose, subject=subject)
+    assert harness.verifier.poll(id, secret).proof is not None
+    guess(harness, written, 5, purpose, subject=subject)
+    assert harness.start(SMS, purpose=purpose, subject=subject).reason is Reason.TOO_MANY_REQUESTS
+
+
+@pytest.mark.parametrize(("purpose", "other"), [("login", "guest"), (WIRE, "confirm")])
+def test_purpose_that_requires_less_clears_no_wrong_answers(purpose: str, other: str) -> None:
+    written, caller = sms(), lines(CALLED)
+    harness, subject = site(written, caller, purpose=purpose), "" if purpose == "login" else "a user"
+    guess(harness, written, 15, purpose, subject=subject)
+    id, secret = harness.begun(CALL, purpose=other, subject=subject)
+    assert harness.verifier.poll(id, secret).proof is not None
+    guess(harness, written, 5, purpose, subject=subject)
+    assert harness.start(SMS, purpose=purpose, subject=subject).reason is Reason.TOO_MANY_REQUESTS
+
+
+def test_last_channel_clears_the_wrong_answers() -> None:
+    written, caller = sms(), lines(CALLED, CALLED)
+    harness = site(written, caller)
+    guess(harness, written, 15, WIRE)
+    first, secret = by_code(harness, written)
+    second = followed(harness, first, secret)
+    assert isinstance(second, Started)
+    assert harness.verifier.poll(second.verification.id, second.secret).proof is not None
+    guess(harness, written, 19, WIRE)
+    assert harness.start(SMS, purpose=WIRE).ok
+
+
+def test_codes_have_the_length_of_the_purpose_with_the_same_effect() -> None:
+    written = sms()
+    harness = Harness(written, code_limits={"login": CodeLimits(8)})
+    for purpose, length in (("login", 8), ("signup", 8), (WIRE, 6)):
+        assert harness.start(purpose=purpose).ok
+        assert len(written.codes[-1]) == length
+
+
+def test_half_a_proof_is_refused_if_the_record_was_read_too_early() -> None:
+    written = sms()
+    harness = site(written, lines())
+    done, secret = by_code(harness, written)
+
+    async def finds_nothing(*_: Any) -> None:
+        return None
+
+    harness.store.get = finds_nothing
+    assert redeem(harness, done, secret) is None
 
 
 def test_proofs_are_consumed_in_one_place() -> None:

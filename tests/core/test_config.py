@@ -183,6 +183,14 @@ def test_purposes_may_require_several_channels() -> None:
     assert site(purposes=text, sms="ssms://K@default", inbound_call="ssms://K@default").verifier.channels
 
 
+@pytest.mark.parametrize(("one", "other"), [("login", "signup"), ("change_phone", "confirm")])
+def test_purposes_with_the_same_effect_cannot_require_different_channels(one: str, other: str) -> None:
+    both = "{}:require=sms+inbound_call,{}:require={}"
+    with pytest.raises(ConfigurationError, match="same effect"):
+        Settings.from_mapping({"purposes": both.format(one, other, "sms")})
+    assert Settings.from_mapping({"purposes": both.format(one, other, "inbound_call+sms")})
+
+
 def test_no_error_shows_a_credential() -> None:
     for text in (
         "ferzz://S3CRET@default",

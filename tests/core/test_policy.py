@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 
 from phone_verify.errors import ConfigurationError
-from phone_verify.model import CodeSource
+from phone_verify.model import Channel, CodeSource
 from phone_verify.planning import plan
 from phone_verify.policy import Policy, resend_delay
+from phone_verify.purposes import CodeLimits
 
 
 def seconds(number: float) -> timedelta:
@@ -103,3 +104,19 @@ def test_test_codes_fit_only_codes_made_by_this_site() -> None:
     assert not plan(Policy(), CodeSource.LOCAL).fits("4821937")
     for code_source in (CodeSource.PROVIDER, CodeSource.REMOTE_CHECK):
         assert not plan(Policy(), code_source, fixed_length=6).fits("482193")
+
+
+@pytest.mark.parametrize(("named", "same"), [("login", "signup"), ("signup", "login"), ("change_phone", "confirm")])
+def test_rules_hold_for_purposes_with_the_same_effect(named: str, same: str) -> None:
+    """A client chooses between them, so a rule of one alone would be no rule."""
+    policy = Policy(code_limits={named: CodeLimits(8)}, required_channels={named: (Channel.SMS,)})
+    assert policy.for_purpose(same).code_length == 8
+    assert (policy.required_for(same), policy.accepts(Channel.VOICE, same)) == ((Channel.SMS,), False)
+    assert policy.for_purpose("wire") is policy
+    assert policy.required_for("wire") is None
+
+
+def test_purpose_takes_only_the_limits_that_it_lacks_from_its_like() -> None:
+    limits = {"login": CodeLimits(8, seconds(60)), "signup": CodeLimits(7)}
+    policy = Policy(code_limits=limits).for_purpose("signup")
+    assert (policy.code_length, policy.ttl) == (7, seconds(60))

@@ -161,6 +161,21 @@ def test_national_form_of_another_region_is_another_number(tmp_path: Path) -> No
     )
 
 
+def test_users_of_another_number_do_not_hide_the_holder(tmp_path: Path) -> None:
+    """Twelve users whose text reads as an Israeli number, before the user of the Ukrainian one."""
+    run_on_a_site(
+        tmp_path,
+        WITH_PHONE.replace("unique=True, ", ""),
+        "phone",
+        f"""{TOOLS}
+stored(*["0502345678"] * 12, "+380502345678")
+assert entered("+380502345678") is None and len(names()) == 13
+""",
+        region="IL",
+        allowed_regions=["IL", "UA"],
+    )
+
+
 def test_national_form_without_a_region_refuses_and_signs_in_no_one(tmp_path: Path) -> None:
     """It may be another country's number."""
     run_on_a_site(
@@ -308,6 +323,62 @@ assert names() == ["09120000001", "09120000009", THREE, ONE]
     )
 
 
+def test_number_written_during_the_run_is_not_adopted(tmp_path: Path) -> None:
+    """A user who is read before the number's own user writes it in another spelling between the two passes."""
+    run_on_a_site(
+        tmp_path,
+        WITH_PHONE,
+        "phone",
+        f"""{TOOLS}
+from phone_verify_django import adoption
+stored("09120000002", "09120000001")
+thief, owner = Customer.objects.order_by("pk")
+entries, passes = adoption.entries, []
+def late(*given):
+    passes.append(given)
+    if len(passes) == 2:
+        Customer.objects.filter(pk=thief.pk).update(phone="+98 912 000 0001")
+    return entries(*given)
+adoption.entries = late
+said = adopt("--trust")
+assert "1 numbers counted" in said and "1 changed" in said, said
+assert held() == {{owner.pk: ONE}}
+""",
+        region="IR",
+    )
+
+
+BY_KEY = """
+class Customer(AbstractBaseUser):
+    phone = models.CharField(max_length=20, primary_key=True)
+    USERNAME_FIELD = "phone"
+    objects = BaseUserManager()
+"""
+
+
+def test_key_that_is_the_number_is_not_shown(tmp_path: Path) -> None:
+    log = run_on_a_site(
+        tmp_path,
+        BY_KEY,
+        "phone",
+        f"""{TOOLS}
+stored("09120000001", "0912 000 0002", "+98912000000", "+22997123456", "+2290197123456")
+assert entered(ONE) is None
+said = adopt()
+assert "1 unreadable" in said and "2 duplicate" in said, said
+assert "9120" not in said and "9712" not in said, said
+try:
+    call_command("phone_verify_renumber", stdout=(out := io.StringIO()), stderr=out)
+except CommandError:
+    pass
+assert "and its new form exist" in out.getvalue() and "9712" not in out.getvalue(), out.getvalue()
+""",
+        region="IR",
+    )
+    assert "of user +98 ••••••••01" in log
+    assert "9120000001" not in log
+
+
 def test_field_and_region_may_be_named(tmp_path: Path) -> None:
     run_on_a_site(
         tmp_path,
@@ -364,6 +435,9 @@ django.setup = lambda: None  # done
 assert "phone_verify.W044" in [finding.id for finding in load("shop.settings").users()]
 adopt("--trust")
 assert found(**every) == [] and "phone_verify.W044" not in doctor()
+for text in ("boss", "12"):  # no numbers: adoption leaves them
+    Customer.objects.create(username=text, phone=text)
+assert found(**every) == []
 from django.db import connection
 with connection.schema_editor() as editor:
     editor.delete_model(VerifiedPhone)

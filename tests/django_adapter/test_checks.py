@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from django.core.checks import run_checks
 
+from phone_verify.config.settings import KNOWN
 from phone_verify.doctor import examine
 from phone_verify.doctor.rules import RULES
 from phone_verify_django import app_settings, checks
@@ -34,6 +35,16 @@ SOUND = {"sms": SMS, "public_url": "https://site.example", "allowed_regions": "I
 def found(*, deploy: bool = False) -> dict[str | None, tuple[str, str]]:
     messages = run_checks(tags=["phone_verify"], include_deployment_checks=deploy)
     return {message.id: (message.msg, message.hint or "") for message in messages}
+
+
+@pytest.mark.parametrize("value", ["amoot://HUNTER2x@default", object()])
+def test_check_survives_any_value_and_shows_no_credential(configure: Configure, value: Any) -> None:
+    configure(**{**SOUND, "store": f"orm:{value}"})
+    assert "hunter2" not in str(found(deploy=True)).lower()
+    for name in (*KNOWN, *app_settings.NAMES, "HUNTER2x=", "amoot://HUNTER2x@default"):
+        configure(**{**SOUND, name: value})
+        messages = str(found(deploy=True)) if name != "site_name" else ""
+        assert "hunter2" not in messages.lower(), (name, messages)
 
 
 def test_sound_site_has_no_findings(configure: Configure) -> None:

@@ -101,6 +101,13 @@ def test_doctor_of_a_sound_site_exits_0(configure: Configure) -> None:
     assert "FAKE-CREDENTIAL" not in told
 
 
+@pytest.mark.parametrize(("header", "noted"), [(None, True), (("HTTP_X_FORWARDED_PROTO", "https"), False)])
+def test_doctor_reads_the_header_of_https(configure: Configure, settings: Any, header: Any, noted: bool) -> None:
+    configure(sms="console://", public_url="https://shop.example", trusted_proxies=1)
+    settings.SECURE_PROXY_SSL_HEADER = header
+    assert ("SECURE_PROXY_SSL_HEADER" in said("phone_verify_doctor", offline=True)) is noted
+
+
 def test_doctor_queries_the_store(configure: Configure) -> None:
     configure(sms="console://")
     assert "The store answers." in said("phone_verify_doctor")

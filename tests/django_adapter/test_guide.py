@@ -32,7 +32,7 @@ PHONE, NEW, BOSS = "+989120000000", "+989120000007", "+989120000001"
 PATIENCE = 60.0
 
 #: Commands that the tests start and stop themselves.
-_SERVERS = ("phone-verify sandbox", "python manage.py runserver")
+_SERVERS = ("phone-verify sandbox", "python manage.py runserver", "gunicorn ", "celery ")
 _SANDBOX = "127.0.0.1:8025"
 
 
@@ -57,21 +57,28 @@ class Reader:
         """Follow these steps."""
         for step in steps:
             for block in projects.blocks(STEPS[step - 1]):
-                if block.name is not None:
-                    projects.write(self.folder, block.name, block.text)
-                elif block.language == "sh":
-                    for line in block.text.splitlines():
-                        self._type(line.replace(_SANDBOX, urlsplit(self.sandbox.url).netloc))
+                self.take(block)
         return self
+
+    def take(self, block: projects.Block) -> None:
+        """Write the file, or type the commands."""
+        if block.name is not None:
+            projects.write(self.folder, block.name, block.text)
+        elif block.language == "sh":
+            for line in block.text.splitlines():
+                self._type(line.replace(_SANDBOX, urlsplit(self.sandbox.url).netloc))
 
     def _type(self, line: str) -> None:
         if line.startswith("pip install"):
-            extras = re.findall(r"phone-verify\[([\w,]+)\]", line)[0].split(",")
+            first, *others = shlex.split(line)[2:]
+            extras = re.findall(r"phone-verify\[([\w,]+)\]", first)[0].split(",")
             assert set(extras) <= set(metadata("phone-verify").get_all("Provides-Extra") or [])
+            for package in others:
+                assert metadata(package)
         elif line.startswith("export "):
             name, _, value = shlex.split(line)[1].partition("=")
             self.env[name] = value
-        elif line not in _SERVERS and ".venv" not in line:  # the tests have an environment
+        elif not line.startswith(_SERVERS) and ".venv" not in line:  # the tests have an environment
             self.run(*shlex.split(line))
 
     def run(self, *command: str) -> str:
@@ -160,7 +167,6 @@ def test_whole_guide_works(reader: Reader) -> None:
         (line,) = re.findall(r"`(EMAIL_BACKEND = [^`]+)`", STEPS[4])
         projects.write(reader.folder, f"{projects.NAME}/settings.py", f"{line}\n")
     reader.follow(6, 7)
-    reader.env["PHONE_VERIFY_SMS"] = reader.sandbox.dsn
     assert "no issues" in reader.run("python", "manage.py", "check")
     assert "No changes" in reader.run("python", "manage.py", "makemigrations", "--check", "--dry-run")
     with reader.serving({"PHONE_VERIFY_RESEND_AFTER": "0"}) as url:

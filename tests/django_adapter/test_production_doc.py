@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import urllib3
 from phone_verify.testing.handsets import PhoneSandbox
 from tests.conftest import missing
 from tests.servers import _await, free_port
+from tests.stores import servers
 from tests.test_operation_docs import FILES, HEALTH, PRODUCTION, program
 
 from . import projects
@@ -159,8 +160,8 @@ def test_documented_cron_line_purges(reader: Reader) -> None:
 def test_documented_celery_task_purges(reader: Reader) -> None:
     if find_spec("celery") is None:
         missing("Celery")
-    for name in ("shop/tasks.py", "shop/settings.py"):
-        projects.write(reader.folder, name, FILES[name])
+    for name, text in projects.files(projects.section("production.md", "Purge once a day")):
+        projects.write(reader.folder, name, text)
     code = (
         "import django; django.setup(); from celery import Celery; from django.conf import settings\n"
         "app = Celery('shop'); app.config_from_object('django.conf:settings', namespace='CELERY')\n"
@@ -173,15 +174,26 @@ def test_documented_celery_task_purges(reader: Reader) -> None:
 
 
 def test_documented_languages_have_one_api(reader: Reader) -> None:
-    projects.write(reader.folder, "shop/language_urls.py", FILES["shop/language_urls.py"])
-    projects.write(
-        reader.folder,
-        "shop/settings.py",
-        'ROOT_URLCONF = "shop.language_urls"\nMIDDLEWARE.insert(2, "django.middleware.locale.LocaleMiddleware")\n',
-    )
+    for name, text in projects.files(projects.section("production.md", "Addresses for each language")):
+        projects.write(reader.folder, name, text)
     reader.env["DJANGO_SETTINGS_MODULE"] = "shop.settings"
     with reader.serving() as url:
         assert urllib3.request("GET", f"{url}{HEALTH}").json() == {"status": "ok"}
         for language in ("en", "fa"):
             page = urllib3.request("GET", f"{url}/{language}/phone/login/")
             assert f'lang="{language}"' in page.data.decode()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_documented_database_is_used(reader: Reader, kind: str) -> None:
+    """With its time limits, so that `check --deploy` has no finding."""
+    [(name, text)] = projects.files(projects.section("production.md", "Database"))
+    projects.write(reader.folder, name, text)
+    reader.env["PHONE_VERIFY_SMS"] = "amoot://TOKEN@default"
+    with nullcontext("") if kind == "sqlite" else servers.database(kind) as url:
+        if url:
+            reader.env["DATABASE_URL"] = url
+        reader.run("python", "manage.py", "migrate")
+        assert "no issues" in reader.run("python", "manage.py", "check", "--deploy", "--fail-level", "WARNING")
+        code = "import django; django.setup(); from django.db import connection; print(connection.vendor)"
+        assert kind in reader.run(sys.executable, "-c", code)

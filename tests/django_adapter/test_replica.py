@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
+from django.contrib.contenttypes.models import ContentType
 from django.core.checks import run_checks
 from django.core.management import call_command
 from django.db import connections, models, router
@@ -214,6 +215,60 @@ def test_erase_finds_rows_before_the_copy(replica: list[str], capsys: pytest.Cap
     printed = capsys.readouterr().out
     assert "verified numbers: 1" in printed
     assert "The username of user" in printed
+    assert replica == []
+
+
+class Silent:
+    """Says where everything is read, and what is written to `default` by saying nothing."""
+
+    def db_for_read(self, model: type[models.Model], **hints: Any) -> str:
+        return "replica"
+
+
+class OnlyReads(Silent):
+    """The same; content types stand for the tables of a legacy database, which nothing writes."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return app_label != "contenttypes"
+
+
+class RefusesWrites(Replica):
+    def db_for_write(self, model: type[models.Model], **hints: Any) -> str:
+        if model is ContentType:
+            raise PermissionError("read only")
+        return "default"
+
+
+class Unmanaged(Silent):
+    pass
+
+
+class AsksLegacy(accounts.Accounts):
+    """Decides by a table that only the replica has."""
+
+    def may_sign_up(self, redeemed: Any, request: Any) -> bool:
+        return ContentType.objects.filter(app_label="legacy").exists()
+
+
+@pytest.mark.parametrize("kind", [OnlyReads, RefusesWrites, Unmanaged])
+def test_table_that_is_only_read_is_read_where_the_site_says(
+    replica: list[str], settings: Any, monkeypatch: pytest.MonkeyPatch, kind: type
+) -> None:
+    settings.DATABASE_ROUTERS = [f"{__name__}.{kind.__name__}"]
+    settings.PHONE_VERIFY = {"sms": "console://", "accounts": f"{__name__}.AsksLegacy"}
+    monkeypatch.setattr(ContentType._meta, "managed", kind is not Unmanaged)
+    ContentType.objects.using("replica").create(app_label="legacy", model="customer")
+    found = accounts.sign_in(request_of(), proof(PHONE))
+    assert found is not None
+    assert found.created
+
+
+def test_router_without_writes_means_the_default_database(replica: list[str], settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [f"{__name__}.Silent"]
+    phones.assign(somebody("first"), proof(PHONE))
+    found = accounts.sign_in(request_of(), proof(PHONE))
+    assert found is not None
+    assert not found.created
     assert replica == []
 
 

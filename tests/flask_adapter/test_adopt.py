@@ -18,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from phone_verify.adoption.report import Report, Result, written_to
 from phone_verify.adoption.spellings import spellings
 from phone_verify.testing.transport import FakeTransport
-from phone_verify_flask import PhoneVerify
+from phone_verify_flask import PhoneVerify, adoption
 from phone_verify_flask.cli import load
 
 from .sites import KEY, PHONE, Made, proof
@@ -200,6 +200,35 @@ def test_number_taken_or_changed_meanwhile_is_reported(site: Site) -> None:
     assert site.numbers() == ["09120000002", "09120000009", "+989120000002"]
 
 
+def test_number_written_during_the_run_is_not_adopted(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who is read before the number's own user writes it in another spelling between the two passes."""
+    register(site)
+    site.add("09120000002", "09120000001")
+    entries, passes = adoption.entries, []
+
+    def late(*given: Any) -> Any:
+        passes.append(given)
+        if len(passes) == 2:
+            with site.db.engine.begin() as connection:
+                connection.exec_driver_sql("UPDATE user SET phone = '+98 912 000 0001' WHERE id = 1")
+            site.db.session.expire_all()
+        return entries(*given)
+
+    monkeypatch.setattr(adoption, "entries", late)
+    done = site.run("adopt", "--trust")
+    assert "1 changed" in done.output, done.output
+    assert site.numbers() == ["+98 912 000 0001", "+989120000001"]
+
+
+def test_id_that_is_the_number_is_not_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.model.get_id = lambda user: user.phone
+    site.add("09120000000")
+    site.phone_verify.users_by_number(lambda texts: site.db.session.scalars(site.db.select(site.model)).all())
+    assert site.sign_in().status_code == 403
+    assert "user +98 ••••••••00 has this number" in caplog.text
+    assert "9120000000" not in caplog.text
+
+
 def test_adopt_names_a_missing_callback(site: Site) -> None:
     assert "@phone_verify.users_with_phones" in site.run("adopt").output
     register(site)
@@ -230,7 +259,7 @@ def test_doctor_warns_of_numbers_in_another_spelling(site: Site) -> None:
 SITE = f"""
 from flask import Flask
 from flask_login import UserMixin
-from phone_verify_flask import PhoneVerify
+from phone_verify_flask import PhoneVerify, adoption
 
 app = Flask("site")
 app.config.update(SECRET_KEY={KEY!r}, PHONE_VERIFY_STORE="memory:", PHONE_VERIFY_REGION="IR")
@@ -258,11 +287,11 @@ def test_report_is_safe_to_open(tmp_path: Path) -> None:
     path.chmod(0o644)
     with written_to(str(path)) as file:
         report = Report(file)
-        for text in ("=1+1", " @SUM(1)", "-1", "+1-2", "\x1b[2J", "\ud800", "+98912"):
+        for text in ("\uff1d1+1", "=1+1", " @SUM(1)", "-1", "+1-2", "\x1b[2J", "\ud800", "+98912"):
             report.add(Result.UNREADABLE, 1, text, None)
     with path.open(newline="", encoding="utf-8") as written:
         cells = [row[2] for row in csv.reader(written)][1:]
-    assert cells == ["'=1+1", "' @SUM(1)", "'-1", "'+1-2", "\\u001b[2J", "\\ud800", "+98912"]
+    assert cells == ["'\uff1d1+1", "'=1+1", "' @SUM(1)", "'-1", "'+1-2", "\\u001b[2J", "\\ud800", "+98912"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(IsADirectoryError), written_to(str(tmp_path)):
         pass

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask_login import login_user
 
 from .sites import PHONE, Made, User, cookie_line, follow, make, submit, target
 
@@ -87,6 +88,66 @@ def test_sign_in_that_ends_with_the_browser_keeps_no_number() -> None:
     client = made.app.test_client()
     sign_in_and_out(client, made, asks_remember="1")
     assert not is_offered(client)
+
+
+def permanent_sessions(app: Any) -> None:
+    from flask import session
+
+    @app.before_request
+    def _() -> None:
+        session.permanent = True
+
+
+def test_cleared_box_keeps_no_number_though_sessions_are_permanent() -> None:
+    made = make(before=permanent_sessions)
+    client = made.app.test_client()
+    sign_in_and_out(client, made, asks_remember="1")
+    assert not is_offered(client)
+    sign_in_and_out(client, made, asks_remember="1", remember="1")
+    assert is_offered(client)
+
+
+def session_lasts(client: Any) -> bool:
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    return cookie.expires is not None
+
+
+def test_cleared_box_ends_a_permanent_session_with_the_browser() -> None:
+    made = make(before=permanent_sessions)
+    client = made.app.test_client()
+    for boxes, lasts in (({"asks_remember": "1"}, False), ({"next": "/"}, True)):
+        submit(client, LOGIN, phone=PHONE)
+        assert submit(client, CODE, code=made.code, **boxes).location == "/"
+        for _ in range(2):
+            assert session_lasts(client) is lasts
+            assert client.get("/").text == PHONE
+        submit(client, "/phone/logout/")
+
+
+def test_sign_in_by_another_method_forgets_the_cleared_box() -> None:
+    def with_password(app: Any) -> None:
+        permanent_sessions(app)
+
+        @app.route("/password")
+        def _() -> str:
+            login_user(made.users["u0"])
+            return ""
+
+    made = make(before=with_password)
+    client = made.app.test_client()
+    submit(client, LOGIN, phone=PHONE)
+    submit(client, CODE, code=made.code, asks_remember="1")
+    client.get("/password")
+    assert session_lasts(client)
+
+
+def test_page_without_the_box_offers_the_number_if_sessions_are_permanent() -> None:
+    for before, offers in ((permanent_sessions, True), (lambda app: None, False)):
+        made = make(before=before)
+        client = made.app.test_client()
+        sign_in_and_out(client, made, next="/")
+        assert is_offered(client) is offers
 
 
 @pytest.mark.parametrize("permanent", [True, False])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_login import LoginManager
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from phone_verify.errors import ConfigurationError
 from phone_verify_flask import PhoneVerify
@@ -219,6 +220,19 @@ def test_missing_package_of_the_bridge_is_named(tmp_path: Path, package: str) ->
     assert status == 1
     assert f"No module named '{package}" in said.splitlines()[-1]
     assert "Run: pip install 'phone-verify[security]'" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("hops", "noted"), [(None, True), (0, True), (1, False)])
+def test_doctor_reads_the_proxy_of_https(hops: int | None, noted: bool) -> None:
+    app = application(
+        PHONE_VERIFY_SMS="console://",
+        PHONE_VERIFY_PUBLIC_URL="https://shop.example",
+        PHONE_VERIFY_TRUSTED_PROXIES=1,
+    )
+    PhoneVerify(app)
+    if hops is not None:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=0, x_proto=hops)  # type: ignore[method-assign]
+    assert ("ProxyFix" in examined(app)) is noted
 
 
 def test_unknown_channel_names_those_that_exist() -> None:

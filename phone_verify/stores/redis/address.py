@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, quoted
 
 #: Connect and response time-outs, in seconds.
 WAIT = 3.0
@@ -124,7 +124,7 @@ def _options(kind: Kind, tls: bool, query: str) -> dict[str, str]:
     if unknown := [name for name in options if name not in known]:
         scheme = kind.value.replace("redis", "rediss", 1) if tls else kind.value
         raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: {scheme}:// has the options {', '.join(known)}, not {unknown[0]!r}"
+            f"PHONE_VERIFY_STORE: {scheme}:// has the options {', '.join(known)}, not {quoted(unknown[0])}"
         )
     return options
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...errors import ConfigurationError, missing_extra
+from ...errors import ConfigurationError, missing_extra, quoted
 from ..rows.failures import in_words
 from .options import NO_POOLER, TRANSACTION, read_options
 
@@ -49,7 +49,7 @@ def engine_of(text: str) -> sa.Engine:
         ) from None
     if url.drivername not in _SCHEMES:
         raise ConfigurationError(
-            f"PHONE_VERIFY_STORE: unknown store {url.drivername!r}; SQL stores are {', '.join(_SCHEMES)}"
+            f"PHONE_VERIFY_STORE: unknown store {quoted(url.drivername)}; SQL stores are {', '.join(_SCHEMES)}"
         )
     scheme = url.drivername
     driver, extras = _SCHEMES[scheme]

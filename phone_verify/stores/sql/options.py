@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 import sqlalchemy as sa
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, quoted
 
 #: The modes of a pooler between the site and PostgreSQL, as `pooler` names them.
 TRANSACTION, NO_POOLER = "transaction", "none"
@@ -59,7 +59,7 @@ def read_options(url: sa.URL) -> Mapping[str, str]:
 
 def _unknown(scheme: str, name: str, known: Sequence[str]) -> str:
     if not known:
-        return f"{scheme}:// has no options; remove {name!r}"
+        return f"{scheme}:// has no options; remove {quoted(name)}"
     close = get_close_matches(name.lower(), known, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"unknown option {name!r}{hint} {scheme}:// has the options {', '.join(known)}"
+    return f"unknown option {quoted(name)}{hint} {scheme}:// has the options {', '.join(known)}"

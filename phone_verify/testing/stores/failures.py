@@ -242,7 +242,7 @@ class FailurePromises(StoreCase):
         assert refused.why is DenialReason.SHORT_CODES_CLOSED
         stays_open: list[dict[str, Any]] = [
             {"trusted": True},
-            *({"budget": b} for b in Budget if b is not Budget.SIGN_IN),
+            *({"budget": b} for b in Budget if not b.is_of_sign_in),
         ]
         for changes in stays_open:
             record = self.open(store, clock, plan=SHORT, **changes)
@@ -307,6 +307,31 @@ class FailurePromises(StoreCase):
         self.spend(store, clock, record, RIGHT)
         assert isinstance(run(store.open(opening(**other), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Denied)
+
+    @pytest.mark.parametrize("trusted", [False, True])
+    @pytest.mark.parametrize(
+        ("part", "last", "other"),
+        [
+            (Budget.SIGN_IN_PART, Budget.SIGN_IN_ALL, Budget.SIGN_IN),
+            (Budget.SIGNED_IN_PART, Budget.SIGNED_IN_ALL, Budget.SIGNED_IN),
+        ],
+    )
+    def test_success_that_leaves_a_channel_clears_no_failures(
+        self, store: Store, clock: ManualClock, part: Budget, last: Budget, other: Budget, trusted: bool
+    ) -> None:
+        limits = Limits(3, ceiling=3)
+        self.fail(store, clock, 1, limits, budget=last, trusted=trusted)
+        self.fail(store, clock, 1, limits, budget=part, trusted=trusted)
+        record = self.open(store, clock, budget=part, trusted=trusted)
+        answer = self.spend(store, clock, record, RIGHT, limits)
+        assert isinstance(answer, Spent)
+        assert failure_count(answer.record) == 2
+        claim = self.claim_on(store, clock, LINE, budget=part, trusted=trusted)
+        assert self.call(store, clock, claim, IncomingCall("ref", LINE, PHONE))
+        assert failure_count(self.open(store, clock, budget=part, trusted=trusted)) == 2
+        assert failure_count(self.open(store, clock, budget=other, trusted=trusted)) == 0
+        self.spend(store, clock, self.open(store, clock, budget=last, trusted=trusted), RIGHT, limits)
+        assert failure_count(self.open(store, clock, budget=part, trusted=trusted)) == 0
 
     @pytest.mark.parametrize("trusted", [False, True])
     def test_trusted_devices_have_their_own_failure_budget(

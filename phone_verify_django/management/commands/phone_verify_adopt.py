@@ -54,7 +54,7 @@ class Command(BaseCommand):
             total = adoption.count(field)
             with progress("Reading numbers", total) as advance:
                 for page in adoption.entries(field, regions):
-                    duplicates.add(entry.phone for entry in page if entry.phone)
+                    duplicates.add((entry.user_id, entry.phone) for entry in page if entry.phone)
                     advance(len(page))
             with (
                 written_to(options["report"]) as file,

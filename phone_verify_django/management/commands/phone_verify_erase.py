@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import models
 
 from phone_verify import InvalidPhoneError, PhoneNumber, StoreError
+from phone_verify.adoption.user_names import user_name
 
 from ... import app_settings, users
 from ...models import VerificationRow, VerifiedPhone
@@ -54,8 +55,9 @@ class Command(BaseCommand):
             self.stdout.write(f"Nothing was erased. To erase the data of {phone.hint}, add --yes.")
         named = users.everyone().filter(**{f"{get_user_model().USERNAME_FIELD}__in": phone.forms})
         for key in named.values_list("pk", flat=True):
+            name = user_name(key, phone)
             self.stdout.write(
-                self.style.WARNING(f"The username of user {key} is this number. Change it, or delete the user.")
+                self.style.WARNING(f"The username of {name} is this number. Change it, or delete the user.")
             )
 
 

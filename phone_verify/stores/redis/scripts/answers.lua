@@ -24,7 +24,7 @@ local function slowed(record, seen, per_address, short_per_day)
   if per_address > 0 and seen.count >= per_address and seen.ends_at > now then
     return 'quota', seen.ends_at - now
   end
-  if record.short ~= '' and counts_as(record) == 'sign_in'
+  if record.short ~= '' and string.sub(counts_as(record), 1, 7) == 'sign_in'
       and seen.short >= tonumber(short_per_day)
       and seen.short - record.tallied_short >= TALLY_SHARE * seen.right then
     return 'short_codes_closed', HOUR

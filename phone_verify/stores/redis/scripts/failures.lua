@@ -81,11 +81,12 @@ local function forgiven(failures)
   }
 end
 
--- Clear what a success of this record clears: its own failures, never a test number's; on a trusted
--- device also those of other browsers if they reached the ceiling.
+-- Clear what a success of this record clears: its own failures, never a test number's, and none while
+-- a required channel is left; on a trusted device also those of other browsers if they reached the
+-- ceiling.
 local function succeed(record)
   local key, others = failure_key(record), counts_as(record)
-  if others == 'test_number' then
+  if others == 'test_number' or whole(others) ~= others then
     return
   end
   redis.call('HDEL', KEYS[1], 'f' .. key)

@@ -57,9 +57,16 @@ local function counts_as(record)
   return (record.purpose == 'login' or record.purpose == 'signup' or record.subject == '') and 'sign_in' or 'signed_in'
 end
 
+-- The budgets of purposes that require several channels, by their name while a channel is left.
+local WHOLE = {sign_in_part = 'sign_in_all', signed_in_part = 'signed_in_all'}
+
+local function whole(budget)
+  return WHOLE[budget] or budget
+end
+
 -- The name under which they are kept; trusted devices have separate budgets.
 local function failure_key(record)
-  local name = counts_as(record)
+  local name = whole(counts_as(record))
   return record.trusted ~= '' and name ~= 'test_number' and name .. '+trusted' or name
 end
 
