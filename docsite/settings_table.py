@@ -120,6 +120,12 @@ MEANINGS: Mapping[str, Meaning] = {
         "`CF-Connecting-IP`, which needs `TRUSTED_NETWORKS`.",
         "`X-Forwarded-For`",
     ),
+    "trusted_origins": Meaning(
+        "Other origins whose pages and apps may call the API for a visitor, like `https://app.shop.example` or "
+        "`capacitor://localhost`, without wildcards. See [single-page apps](single_page_apps.md).",
+        "Django: the entries of `CSRF_TRUSTED_ORIGINS` without a wildcard; Flask: none",
+        _LIST,
+    ),
     "frame_ancestors": Meaning(
         "Sites that may show the pages in a frame: `self`, or origins like `https://partner.example`. "
         "See [frames](pages.md#frames).",

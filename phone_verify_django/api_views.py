@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
@@ -22,6 +23,7 @@ from phone_verify.api import (
     AskSite,
     SessionUser,
     Site,
+    cors_headers,
     dispatch,
     invalid_proof,
     login_refused,
@@ -60,14 +62,24 @@ def _call(view: ViewFunction) -> ViewFunction:
 def api(request: HttpRequest, path: str) -> HttpResponse:
     """Serve every call under `v1/` and `webhooks/`."""
     site = site_of(request)
-    return calls.response(request, site, run(_reply(request, site, path, site.verifier.flows, _here)))
+    return _response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
 
 
 @_call
 async def aapi(request: HttpRequest, path: str) -> HttpResponse:
     """Serve as `api` does, without blocking a thread during provider calls. `urls` selects one of the two."""
     site = site_of(request)
-    return calls.response(request, site, await _reply(request, site, path, site.async_verifier, _in_thread))
+    return _response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
+
+
+def _response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) -> HttpResponse:
+    response = calls.response(request, site, reply)
+    for name, value in cors_headers(site, path, request.headers.get("Origin")).items():
+        if name == "Vary":
+            patch_vary_headers(response, [value])
+        else:
+            response.headers[name] = value
+    return response
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ NAMES = ("accounts", "shared_phones", "recycled_numbers", "signup_form", "phone_
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
 #: The commands that report invalid settings, as in `sys.argv`.
 _LENIENT_COMMANDS = (["check"], ["phone_verify_config"], ["phone_verify_doctor"])
-REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG", "AUTH_USER_MODEL")
+REBUILD_ON = ("PHONE_VERIFY", "SECRET_KEY", "SECRET_KEY_FALLBACKS", "DEBUG", "AUTH_USER_MODEL", "CSRF_TRUSTED_ORIGINS")
 
 _account_settings: AccountSettings | None = None
 _lenient: ContextVar[bool] = ContextVar("phone_verify_django.lenient_startup", default=False)
@@ -177,6 +177,11 @@ def framework_keys() -> list[str]:
     """Return Django's keys, newest first. They sign if `secret_keys` is not set."""
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     return [key.decode("latin-1") if isinstance(key, bytes) else key for key in keys]
+
+
+def csrf_trusted_origins() -> list[object]:
+    """Return Django's own list, which may contain wildcards."""
+    return list(settings.CSRF_TRUSTED_ORIGINS)
 
 
 def debug() -> bool:

@@ -47,6 +47,7 @@ DEPLOYED = {
     "test_numbers": 25,
     "segments": 26,
     "one_account": 27,
+    "origins": 28,
 }
 
 SESSIONS = "phone_verify_django.middleware.PhoneSessionMiddleware"

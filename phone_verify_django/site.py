@@ -82,6 +82,7 @@ def site_config() -> SiteConfig:
         environ=os.environ,
         framework="Django",
         framework_keys=_framework_keys,
+        framework_origins=app_settings.csrf_trusted_origins(),
         stores={"orm": _open_orm},
         default_store=lambda: DEFAULT_STORE,
         webhook_path=webhook_path,

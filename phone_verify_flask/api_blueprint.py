@@ -22,6 +22,7 @@ from phone_verify.api import (
     SignIn,
     SignOut,
     body_limit,
+    cors_headers,
     handle,
     invalid_proof,
     login_refused,
@@ -83,6 +84,19 @@ def _handle(part: str, rest: str | None = None) -> Response:
         result = complete(here, call, result, _api_replies(here, call))
     notes().keep_started(result.started)
     return make_response(result, here)
+
+
+@api.after_request
+def _set_cors(response: Response) -> Response:
+    """Add what a browser needs, also to what the site's own functions answer in place of the API."""
+    found = request.view_args or {}
+    path = "/".join(part for name in ("part", "rest") if (part := found.get(name)) is not None)
+    for name, value in cors_headers(current_state().site, path, request.headers.get("Origin")).items():
+        if name == "Vary":
+            response.vary.add(value)
+        else:
+            response.headers[name] = value
+    return response
 
 
 def _api_replies(here: AppState, call: ApiRequest) -> Replies[ApiResponse]:

@@ -29,6 +29,7 @@ SETTINGS = {
     "sends_per_hour_total": "0",
     "max_attempts": "3",
     "allowed_regions": "IR,RU",
+    "trusted_origins": "https://spa.example, capacitor://localhost",
 }
 
 _numbers = itertools.count(1000)
@@ -653,6 +654,7 @@ def other_sites_are_refused(stage: Stage) -> None:
         {"Origin": "https://evil.example"},
         {"Origin": "null"},
         {"Sec-Fetch-Site": "cross-site", "Origin": "http://localhost"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "https://spa.example.evil.example"},
     ):
         refused(browser.call("POST", "v1/verifications", {"phone": phone}, headers=headers), 403, "cross_site")
         refused(browser.call("POST", f"{path}/check", {"code": code}, headers=headers), 403, "cross_site")
@@ -665,7 +667,98 @@ def other_sites_are_refused(stage: Stage) -> None:
         "POST", f"{path}/check", {"code": code}, secret=begun["secret"], headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert shown.status == 200
+    subdomain, away = {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}
+    refused(browser.call("DELETE", path, secret=begun["secret"], headers=subdomain), 403, "cross_site")
+    refused(browser.call("DELETE", path, secret=begun["secret"], headers=away), 403, "cross_site")
+    assert browser.call("GET", path, headers=away).status == 200  # the browser keeps it from the page
     assert stage.arrived(phone) == 1
+
+
+def a_trusted_origin_verifies_and_signs_in(stage: Stage) -> None:
+    """Its requests are accepted as the browser sends them, and every answer may be read by it."""
+    for origin in ("https://spa.example", "capacitor://localhost"):
+        _by_a_page_of(origin, stage)
+
+
+def _by_a_page_of(origin: str, stage: Stage) -> None:
+    client, phone = stage.browser(), stage.phone()
+    headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+
+    def call(method: str, path: str, document: object = None, **more: Any) -> Answer:
+        answer = client.call(method, path, document, **{**more, "headers": {**headers, **more.get("headers", {})}})
+        readable_by(origin, answer)
+        return answer
+
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+    preflight = call("OPTIONS", "v1/verifications", headers=asked)
+    assert (preflight.status, preflight.body) == (204, b"")
+    assert "POST" in preflight.headers["access-control-allow-methods"]
+    assert "verification-secret" in preflight.headers["access-control-allow-headers"]
+    begun = call("POST", "v1/verifications", {"phone": phone, "channel": "sms"}).json()
+    path, secret, code = f"v1/verifications/{begun['id']}", begun["secret"], stage.code(phone)
+    client = stage.browser()  # a browser keeps no Lax cookie of another site's answer
+    refused(call("POST", f"{path}/check", {"code": code}), 404, "not_found")
+    refused(call("POST", f"{path}/check", {"code": wrong(code)}, secret=secret), 422, "wrong_code")
+    proof = {"proof": call("POST", f"{path}/check", {"code": code}, secret=secret).json()["proof"]}
+    refused(call("POST", "v1/session", proof), 400, "invalid_proof")
+    assert call("POST", "v1/session", proof, secret=secret).status == 200
+    assert call("GET", "v1/session").json()["user"]["phone"] == phone
+    refused(call("PUT", "v1/session/phone", proof, secret=secret), 400, "invalid_proof")
+    assert call("DELETE", "v1/session").status == 204
+
+
+def readable_by(origin: str | None, answer: Answer) -> None:
+    """Assert that pages of this origin may read the answer; None: no page of another origin."""
+    assert "Origin" in answer.headers["vary"].replace(" ", "").split(",")
+    assert answer.headers.get("access-control-allow-origin") == origin
+    assert answer.headers.get("access-control-allow-credentials") == (None if origin is None else "true")
+    assert answer.headers.get("access-control-expose-headers") == (None if origin is None else "Retry-After")
+    if origin is None:
+        assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def every_api_answer_has_its_cors_headers(stage: Stage) -> None:
+    """Also refusals, also of a preflight, whether or not the verification exists; nothing else of the site has them."""
+    browser = stage.browser()
+    begun = start(browser, stage.phone(), channel="sms")
+    known, unknown = f"v1/verifications/{begun['id']}", f"v1/verifications/{'A' * 44}"
+    long, text = b'{"phone": "' + b"1" * 17_000 + b'"}', {"Content-Type": "text/plain"}
+    calls: list[tuple[int, str, str, dict[str, Any]]] = [
+        (200, "GET", "v1/health", {}),
+        (200, "HEAD", "v1/health", {}),
+        (200, "GET", "v1/openapi.json", {}),
+        (200, "GET", known, {}),
+        (404, "GET", unknown, {}),
+        (404, "GET", "v1/nothing", {}),
+        (404, "GET", "v1/", {}),
+        (405, "PATCH", "v1/session", {}),
+        (413, "POST", "v1/verifications", {"body": long}),
+        (415, "POST", "v1/verifications", {"body": b"{}", "headers": text}),
+        (400, "POST", "v1/verifications", {"document": {"phone": "x"}}),
+        (401, "GET", "v1/session", {}),
+        *((204, "OPTIONS", path, {}) for path in (known, unknown, f"{unknown}/check", "v1/session/phone", "v1/health")),
+        (404, "OPTIONS", "v1/nothing", {}),
+    ]
+    seen: dict[str, set[tuple[str, str]]] = {}
+    for origin in ("https://spa.example", "https://evil.example", "null", None):
+        for status, method, path, more in calls:
+            headers = {**more.get("headers", {}), **({"Origin": origin} if origin else {})}
+            answer = browser.call(method, path, **{**more, "headers": headers})
+            if status == 400 and origin in ("https://evil.example", "null"):
+                status = 403  # a changing call
+            assert answer.status == status, (origin, method, path)
+            readable_by(origin if origin == "https://spa.example" else None, answer)
+            if method == "OPTIONS" and status == 204 and path in (known, unknown):
+                assert not answer.cookies
+                moving = ("date", "server", "connection")
+                seen[f"{origin} {path}"] = {(k, v) for k, v in answer.headers.items() if k not in moving}
+        assert seen[f"{origin} {known}"] == seen[f"{origin} {unknown}"]
+    trusted = {"Origin": "https://spa.example"}
+    pages = ("/", "/phone/login/", "/phone/code/", "/phone/v1x", "/phone/webhooks/amoot/wrong-secret")
+    for method, page in [(method, page) for method in ("GET", "OPTIONS") for page in pages]:
+        answer = browser._carrier.send(method, page, b"", trusted)
+        assert not any(name.startswith("access-control") for name in answer.headers), page
+        assert "Origin" not in answer.headers.get("vary", ""), page
 
 
 def unknown_calls_are_problems(stage: Stage) -> None:
@@ -1119,6 +1212,8 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         other_sessions_end_with_the_number,
         a_user_ends_other_sessions,
         other_sites_are_refused,
+        a_trusted_origin_verifies_and_signs_in,
+        every_api_answer_has_its_cors_headers,
         unknown_calls_are_problems,
         health_is_one_word,
         cookies_are_kept_close,

@@ -128,6 +128,9 @@ def test_packages_with_the_same_files_are_reported(tmp_path: Path, monkeypatch: 
     ({"trusted_proxies": None, "client_address_header": "CF-Connecting-IP"}, Level.ERROR, "CLIENT_ADDRESS_HEADER",
         ["Needs PHONE_VERIFY_TRUSTED_NETWORKS", "anyone can send"]),
     ({"trusted_networks": "0.0.0.0/0"}, Level.ERROR, "TRUSTED_NETWORKS", ["contains every client"]),
+    ({"trusted_origins": "https://app.example,http://app.example"}, Level.WARNING, "TRUSTED_ORIGINS",
+        ["http://app.example is plain HTTP"]),
+    ({"trusted_origins": "https://*.app.example"}, Level.ERROR, "TRUSTED_ORIGINS", ["Wildcards", "each origin"]),
     ({}, Level.NOTE, "PUBLIC_URL", ["__Host-", "SECURE_PROXY_SSL_HEADER", "ProxyFix"]),
     ({"ttl": "5"}, Level.ERROR, "TTL", ["30 seconds to 600"]),
     ({"max_attemts": "5"}, Level.WARNING, "MAX_ATTEMTS", ["Unknown setting", "mean PHONE_VERIFY_MAX_ATTEMPTS"]),
@@ -626,3 +629,19 @@ def test_regions_of_a_shared_plan_are_named(allowed: str, named: str) -> None:
 @pytest.mark.parametrize("allowed", ["IR", "GB,GG,IM,JE", "RU,KZ", None])
 def test_whole_plan_needs_no_note(allowed: str | None) -> None:
     assert [each for each in examined({"allowed_regions": allowed}) if each.id == "PV506"] == []
+
+
+def test_trusted_origins_are_named() -> None:
+    """With the entries of the framework's list that are not trusted, without their passwords."""
+    findings = examined({"trusted_origins": "http://localhost:5173,capacitor://localhost"})
+    assert bad(findings) == []
+    assert [each.says for each in findings if each.id == "PV414"] == [
+        "Pages and apps of these origins may call the API for a visitor: http://localhost:5173, capacitor://localhost."
+    ]
+    findings = examined(
+        framework_origins=["https://*.a.example", "https://user:hunter2@b.example", "https://c.example"]
+    )
+    assert "does not trust https://*.a.example, b.example," in about(
+        findings, "PHONE_VERIFY_TRUSTED_ORIGINS", Level.NOTE
+    )
+    assert "hunter2" not in "".join(map(text_of, findings))

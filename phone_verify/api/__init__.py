@@ -3,7 +3,7 @@
 An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and
 turns the `ApiResponse` into its response. If the result is a `SignIn`, `SetPhone` or `SignOut`, the
 adapter carries that out with its framework, and gets the response from `session_created`,
-`phone_updated`, `signed_out` or one of the refusals.
+`phone_updated`, `signed_out` or one of the refusals. It adds `cors_headers` to every response.
 """
 
 from ..http.call import (
@@ -20,6 +20,7 @@ from ..http.call import (
 )
 from ..http.cookies import device_cookie
 from ..http.site import Site
+from .cors import cors_headers
 from .routes import ahandle, body_limit, dispatch, handle, needs_user
 from .session import (
     invalid_proof,
@@ -46,6 +47,7 @@ __all__ = [
     "Site",
     "ahandle",
     "body_limit",
+    "cors_headers",
     "device_cookie",
     "dispatch",
     "handle",

@@ -48,6 +48,15 @@ def needs_user(path: str, method: str, *, has_session: bool) -> bool:
     return sends or (path, method) in _NEEDS_USER
 
 
+def methods_of(path: str) -> Sequence[str]:
+    """Return the methods that a call to this path may have; none for an unknown path."""
+    for pattern, handlers in _ROUTES:
+        if re.fullmatch(pattern, path):
+            # Not for webhooks: their GET has side effects.
+            return [*handlers, "HEAD"] if "GET" in handlers and path.startswith("v1/") else [*handlers]
+    return ()
+
+
 def body_limit(path: str) -> int:
     """Return how many bytes of a body to this path are read.
 
@@ -85,9 +94,10 @@ async def _route(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResul
         match = re.fullmatch(pattern, call.path)
         if match is None:
             continue
-        allowed = [*handlers]
-        if "GET" in handlers and call.path.startswith("v1/"):
-            allowed.append("HEAD")  # not for webhooks: their GET has side effects
+        allowed = methods_of(call.path)
+        if call.method == "OPTIONS" and call.path.startswith("v1/"):
+            # It says nothing about a verification. `cors_headers` adds what a browser needs.
+            return ApiResponse(204, headers={"Allow": ", ".join([*allowed, "OPTIONS"])})
         if call.method not in allowed:
             return problem(405, "method_not_allowed", "Method not allowed.", allow=allowed)
         arguments: dict[str, Any] = match.groupdict()

@@ -28,7 +28,7 @@ async def create(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespo
     fields = bodies.parse_body(call, ["proof"])
     if isinstance(fields, ApiResponse):
         return fields
-    if forged := cross_site(call, site.public_url):
+    if forged := cross_site(call, site):
         return forged
     redeemed = await flows.redeem(fields["proof"], _secrets(call), SIGN_IN_PURPOSES)
     return invalid_proof() if redeemed is None else SignIn(redeemed)
@@ -42,7 +42,7 @@ async def set_phone(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRe
     fields = bodies.parse_body(call, ["proof"])
     if isinstance(fields, ApiResponse):
         return fields
-    if forged := cross_site(call, site.public_url):
+    if forged := cross_site(call, site):
         return forged
     if call.user is None:
         return not_signed_in()
@@ -66,7 +66,7 @@ async def show(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespons
 
 async def delete(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse | SignOut:
     """DELETE v1/session."""
-    return cross_site(call, site.public_url) or SignOut()
+    return cross_site(call, site) or SignOut()
 
 
 def session_created(

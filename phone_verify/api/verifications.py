@@ -44,7 +44,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         return invalid(" ".join(f"Invalid value for: {name}. Allowed: {_ALLOWED[name]}." for name in wrong), *wrong)
     if not site.purposes.known(purpose):
         return invalid("Unknown purpose.", "purpose")
-    if forged := cross_site(call, site.public_url):
+    if forged := cross_site(call, site):
         return forged
     if call.user is None and site.purposes.needs_user(purpose):
         return not_signed_in()
@@ -91,7 +91,7 @@ async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> 
     fields = bodies.parse_body(call, ["code"])
     if isinstance(fields, ApiResponse):
         return fields
-    if forged := cross_site(call, site.public_url):
+    if forged := cross_site(call, site):
         return forged
     return _answer(await flows.check(id, secret_for(call, id), fields["code"], address=call_address(site, call)))
 
@@ -103,7 +103,7 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
         return fields
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
         return invalid(f"Unknown channel. Allowed: {_ALLOWED['channel']}.", "channel")
-    if forged := cross_site(call, site.public_url):
+    if forged := cross_site(call, site):
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
     secret, address, owned = secret_for(call, id), call_address(site, call), False
@@ -115,7 +115,7 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
 
 async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """DELETE v1/verifications/{id}: 204, also if it has already ended."""
-    if forged := cross_site(call, site.public_url):
+    if forged := cross_site(call, site):
         return forged
     outcome = await flows.cancel(id, secret_for(call, id))
     return ApiResponse(204) if outcome.ok else refusal(outcome)

@@ -25,6 +25,7 @@ from ..http.proxies import Network
 from ..model import Channel
 from ..policy import Policy
 from ..purposes import Purposes, read_purposes
+from .origins import read_origin
 
 PREFIX = "PHONE_VERIFY_"
 
@@ -59,6 +60,7 @@ _LISTS = (
     "staff_roles",
     "trusted_networks",
     "other_public_urls",
+    "trusted_origins",
 )
 _FLAGS = ("staff_sign_in_by_phone", "notify_old_number", "cost_notice", "next_channel_sends_by_itself",
           "offer_last_number")  # fmt: skip
@@ -89,8 +91,8 @@ KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_a
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
 STAFF_ROLES = ("admin", "staff", "superuser")
-#: An empty list means that no role is a staff role. Every other empty value means that it is not set.
-_MAY_BE_EMPTY = "staff_roles"
+#: An empty list of these means: none. Every other empty value means that the setting is not set.
+_MAY_BE_EMPTY = ("staff_roles", "trusted_origins")
 _FLAG_WORDS = {"1": True, "true": True, "on": True, "yes": True, "0": False, "false": False, "off": False, "no": False}
 
 
@@ -121,6 +123,8 @@ class Settings:
     public_url: str | None = None
     #: Further addresses of the same site, in the form of `public_url`.
     other_public_urls: Sequence[str] = ()
+    #: Other origins that may call the API, as browsers send them; None: the framework's.
+    trusted_origins: Sequence[str] | None = None
     site_name: str = ""
     trusted_proxies: int = 0
     #: Networks of the trusted proxies, and the word `unix` for a Unix socket.
@@ -199,6 +203,7 @@ class Settings:
             other_public_urls=[
                 url for text in _list("other_public_urls", given) if (url := _public_url("other_public_urls", text))
             ],
+            trusted_origins=_origins("trusted_origins", given),
             site_name=_text("site_name", given) or (host_of(public_url) or ""),
             trusted_proxies=trusted_proxies,
             trusted_networks=[_network(word) for word in _list("trusted_networks", given)],
@@ -242,7 +247,7 @@ def is_unset(name: str, value: object) -> bool:
     if isinstance(value, str):
         return not value.strip()
     if isinstance(value, list | tuple | set | frozenset):
-        return not value and name != _MAY_BE_EMPTY
+        return not value and name not in _MAY_BE_EMPTY
     return value is None
 
 
@@ -374,6 +379,15 @@ def _network(word: str) -> Network | Literal["unix"]:
             "list the networks of your proxies"
         )
     return network
+
+
+def _origins(name: str, given: Mapping[str, object]) -> list[str] | None:
+    if name not in given:
+        return None
+    try:
+        return list(dict.fromkeys(map(read_origin, _list(name, given))))
+    except ValueError as error:
+        raise ConfigurationError(f"{PREFIX}{name.upper()}: {error}") from None
 
 
 def _header(name: str, given: Mapping[str, object]) -> str | None:

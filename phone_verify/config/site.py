@@ -29,6 +29,7 @@ from ..transports.blocking import BlockingTransport
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .drivers import load_drivers
+from .origins import split_origins
 from .proxies import load_proxies
 from .settings import PREFIX, Settings, host_of, is_unset, missing_channel
 from .stores import open_async_store, open_store
@@ -41,6 +42,7 @@ def build_site(
     settings: Settings,
     *,
     framework_keys: Sequence[str] = (),
+    framework_origins: Sequence[object] = (),
     stores: Mapping[str, Callable[[str], Store]] | None = None,
     default_store: str = "memory:",
     webhook_path: Callable[[str, str], str] | None = None,
@@ -55,6 +57,7 @@ def build_site(
     """Return the site for these settings.
 
     `framework_keys` sign if no secret keys are set, and identify the site if it has no public URL;
+    of `framework_origins` those without a wildcard are trusted if no trusted origins are set;
     `stores` adds an adapter's own store schemes; `webhook_path(driver, secret)` returns the path
     under which the adapter receives webhooks. In `production` test numbers must be listed twice,
     and keys meant for development are refused. `listeners` receive every event, like the one that
@@ -130,6 +133,7 @@ def build_site(
         name=settings.site_name,
         public_url=settings.public_url,
         webhook_secrets=secrets,
+        trusted_origins=frozenset(trusted_origins(settings, framework_origins)),
         proxies=load_proxies(settings),
         purposes=settings.purposes,
         staff_sign_in_by_phone=settings.staff_sign_in_by_phone,
@@ -145,6 +149,11 @@ def build_site(
     )
     hosts = {urlsplit(url).netloc: host_of(url) or "" for url in settings.other_public_urls}
     return replace(site, others={netloc: at_host(site, host) for netloc, host in hosts.items()})
+
+
+def trusted_origins(settings: Settings, framework_origins: Sequence[object]) -> Sequence[str]:
+    """Return the origins that may call the API: those of the settings, else those of the framework."""
+    return split_origins(framework_origins)[0] if settings.trusted_origins is None else settings.trusted_origins
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +172,8 @@ class SiteConfig:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     framework: str = ""
     framework_keys: Callable[[], Sequence[str]] = field(default=tuple, repr=False)
+    #: Entries of the framework's own setting of trusted origins, which may contain wildcards.
+    framework_origins: Sequence[object] = ()
     stores: Mapping[str, Callable[[str], Store]] = field(default_factory=dict)
     default_store: Callable[[], str] = lambda: "memory:"
     webhook_path: Callable[[str, str], str] | None = None
@@ -220,6 +231,7 @@ class SiteConfig:
         return build_site(
             settings,
             framework_keys=self._keys_of_framework(needed=not settings.secret_keys),
+            framework_origins=self.framework_origins,
             stores=self.stores,
             default_store="" if settings.store else self.default_store(),
             webhook_path=self.webhook_path,

@@ -22,6 +22,7 @@ from ..segments import segments
 from ..test_numbers import TestNumber, load_test_numbers
 from .finding import Finding, Level
 from .loader import WRITE_A_KEY, Reading, fault, sentence, setting, unknown
+from .origins import origins
 
 _WRITE_A_SEGMENT = f"Set it to the output of: {DRAW_WEBHOOK_SECRET}"
 
@@ -463,6 +464,7 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _regions,
     _limits,
     _segments,
+    origins,
     _proxies,
     _test_numbers,
     _staff,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -30,6 +30,8 @@ class Site:
     others: Mapping[str, Site] = field(default_factory=dict, repr=False)
     #: Accepted in webhook URLs; the first is used in new URLs.
     webhook_secrets: Sequence[str] = field(default=(), repr=False)
+    #: Other origins whose pages and apps may call the API for a visitor, as browsers send them.
+    trusted_origins: Collection[str] = ()
     #: How the client's address is found.
     proxies: Proxies = field(default_factory=Proxies)
     #: The purposes for which a client may start a verification.

@@ -134,7 +134,7 @@ def test_start_without_session_reads_no_user_or_session(
     with django_assert_num_queries(0):
         answer = start(client)
     assert answer.status_code == 201
-    assert "Vary" not in answer
+    assert answer["Vary"] == "Origin"
 
 
 def test_binding_cookie_is_httponly_and_scoped(visitor: Browser, network: Network) -> None:
