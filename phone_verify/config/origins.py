@@ -6,7 +6,11 @@ import re
 from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from ..errors import quoted
+
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+#: The beginning of an address of the web, which no credential has.
+_WEB_ORIGIN = re.compile(r"https?://[^/?#\\@\s]+", re.IGNORECASE)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 #: Their documents have the origin `null`.
@@ -53,7 +57,7 @@ def _reason(text: str) -> str:
         return "wildcards are not possible, because every listed origin acts for signed-in visitors; list each origin"
     if text.lower() == "null":
         return "null is the origin of sandboxed frames and local files of every site; list origins with scheme and host"
-    scheme, separator, rest = text.partition("://")
+    _, separator, rest = text.partition("://")
     if "@" in text:
         return "an origin has no user name and no password; use scheme and host, like https://app.example"
     if len(text.split()) > 1:
@@ -61,8 +65,7 @@ def _reason(text: str) -> str:
     if not separator:
         return f"{_shown(text)} has no scheme; use scheme and host, like https://app.example"
     if any(mark in rest for mark in "/?#\\"):
-        origin = re.split(r"[/?#\\]", rest, maxsplit=1)[0]
-        return f"{_shown(text)} has a path; use {_shown(f'{scheme}://{origin}')}"
+        return f"an origin has no path; use {_shown(text)}" if _WEB_ORIGIN.match(text) else _unreadable()
     if not rest.isascii():
         return f"{_shown(text)} is not in ASCII; use the host as browsers send it, like https://xn--e1afmkfd.example"
     if rest.partition(":")[0].endswith("."):
@@ -71,7 +74,9 @@ def _reason(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    return repr(text if len(text) <= 80 else f"{text[:80]}…")
+    """Quote what may be shown: a DSN or a key may be in the wrong setting."""
+    origin = _WEB_ORIGIN.match(text)
+    return repr(origin[0]) if origin and len(origin[0]) <= _LONGEST_HOST else quoted(text)
 
 
 def _unreadable() -> str:
