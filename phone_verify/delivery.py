@@ -117,7 +117,9 @@ class Delivery:
                 break
             code = self._code(record, channel, driver, again=again, long=admitted.long)
             order = self._order(record, channel, driver, code, user_token)
-            order = replace(order, options=_options_for(driver, record, options or {}, again=again))
+            own = _options_for(driver, record, options or {}, again=again)
+            if own != order.options:
+                order = replace(order, options=own)
             try:
                 same_order = again and record.driver == driver.name and record.channel_of_code is channel
                 if same_order and record.reference and isinstance(driver, Retries):

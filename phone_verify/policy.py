@@ -149,6 +149,8 @@ class Policy:
 
     def required_for(self, purpose: str) -> Sequence[Channel] | None:
         """Return the channels that must each verify the phone for this purpose; None if any one is sufficient."""
+        if not self.required_channels:
+            return None
         return next(iter(rules_for(self.required_channels, purpose)), None)
 
     def limits_for(self, purpose: str) -> CodeLimits | None:

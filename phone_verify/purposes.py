@@ -84,6 +84,8 @@ def failure_key(budget: Budget, *, trusted: bool) -> str:
 
 def rules_for(rules: Mapping[str, T], purpose: str) -> Sequence[T]:
     """Return the rules that hold for this purpose: its own, then those of purposes with the same effect."""
+    if not rules:  # the usual site, and every start asks several times
+        return ()
     same = next((group for group in _SAME_EFFECT if purpose in group), ())
     return [rules[name] for name in dict.fromkeys([purpose, *same]) if name in rules]
 
