@@ -20,7 +20,7 @@ from phone_verify.errors import StoreError
 from phone_verify.model import Status
 from phone_verify.stores.rows.transactions import ReadStatements, Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
-from phone_verify.stores.rows.writes import STORED, Table, WriteStatements
+from phone_verify.stores.rows.writes import STARTED, STORED, UNSET, Table, WriteStatements
 
 from ..models import CounterRow, PhoneRow, VerificationRow
 
@@ -72,8 +72,12 @@ class _Table:
 
     def value(self, name: str) -> str:
         """Return the placeholder for a column. JSON is passed as text, booleans as 1 or 0."""
+        return self.cast(name, f"%({name})s")
+
+    def cast(self, name: str, expression: str) -> str:
+        """Return an expression with the cast that its column needs."""
         cast = _CASTS.get(self._field(name).get_internal_type(), "") if self._connection.vendor == "postgresql" else ""
-        return f"%({name})s{cast}"
+        return expression + cast
 
     def values(self, names: Iterable[str]) -> str:
         return ", ".join(map(self.value, names))
@@ -263,7 +267,8 @@ class ConnectionWrites(WriteStatements):
             mine = f" AND {p.column('tag')} <> %(tag)s" if table is Table.PHONE else ""
             rows = t.expired(str(most), mine, self._skip_locked)
             parts.append(f"old_{table.value} AS (DELETE FROM {t.name} WHERE {t.column(t.key)} IN ({rows}))")
-        start = f"INSERT INTO {r.name} ({r.columns(STORED)}) SELECT {r.values(STORED)} FROM held"
+        unset = ", ".join(r.cast(name, constant) for name, constant in UNSET.items())
+        start = f"INSERT INTO {r.name} ({r.columns((*STARTED, *UNSET))}) SELECT {r.values(STARTED)}, {unset} FROM held"
         return Prepared(f"WITH {', '.join(parts)} {start} RETURNING (SELECT version FROM held)")
 
     def build_purge(self, table: Table) -> tuple[Statement, Statement | None]:

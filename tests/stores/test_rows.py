@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.rows import transactions
 from phone_verify.stores.rows.transactions import StartCache
 from phone_verify.stores.rows.values import Phone, micros
+from phone_verify.stores.rows.writes import UNSET
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import LIMITS, opening, run
 
@@ -33,6 +35,12 @@ def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     ticks = Ticks()
     monkeypatch.setattr(transactions, "time", SimpleNamespace(monotonic=ticks))
     return ticks
+
+
+def test_start_sets_no_field_that_it_writes_as_a_constant() -> None:
+    record = opening().record(HEARD)
+    defaults = {each.name: each.default for each in fields(Verification)}
+    assert {name: getattr(record, name) for name in UNSET} == {name: defaults[name] for name in UNSET}
 
 
 def test_server_time_is_reused_for_a_second(ticks: Ticks) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -23,7 +24,7 @@ from ...limits import Quota, Window
 from ...model import Verification
 from ..base import PURGE_PER_START
 from .transactions import Statement
-from .values import FIELDS, Phone, micros, stored_fields
+from .values import FIELDS, Phone, micros, stored, stored_fields
 
 #: The columns that a receipt may change.
 RECEIPT = (
@@ -57,6 +58,15 @@ ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_lon
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
 #: it.
 STORED = tuple(name for name in FIELDS if name != "read_at")
+#: The stored fields that have a default, as constants of SQL: a start sets none of them. psycopg parses a
+#: statement with more than 50 values again each time.
+UNSET = {
+    each.name: "NULL" if each.default is None else "''" if each.default == "" else str(stored(each.default))
+    for each in fields(Verification)
+    if each.name in STORED and each.default is not MISSING
+}
+#: The stored fields that a start sets.
+STARTED = tuple(name for name in STORED if name not in UNSET)
 
 
 class Table(Enum):
@@ -198,7 +208,7 @@ class WriteStatements(ABC):
         """
         if opened.ended:
             return False
-        values = phone.row(at) | stored_fields(opened.record, STORED)
+        values = phone.row(at) | stored_fields(opened.record, STARTED)
         written = self._start(purges)(cursor, **values, before=micros(before)).fetchone()
         if written is not None:
             (phone.version,) = written

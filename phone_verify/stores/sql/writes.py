@@ -10,7 +10,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ..rows.transactions import Statement
 from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
-from ..rows.writes import COUNTED, STORED, Table, WriteStatements
+from ..rows.writes import COUNTED, STARTED, STORED, UNSET, Table, WriteStatements
 from .statements import Prepared, bound, server_time, tallied, time_given, upsert
 from .tables import COUNTER, PHONE, VERIFICATION
 
@@ -130,8 +130,10 @@ def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
         where=PHONE.c.version == sa.bindparam("old_version"),
     )
     held = counted.returning(PHONE.c.version).cte("held")
-    record = (sa.bindparam(name, type_=VERIFICATION.c[name].type) for name in _INSERTED)
-    start = sa.insert(VERIFICATION).from_select(_INSERTED, sa.select(*record).select_from(held))
+    started = [name for name in STARTED if name in _INSERTED]
+    record: list[sa.ColumnElement[Any]] = [sa.bindparam(name, type_=VERIFICATION.c[name].type) for name in started]
+    record += [sa.literal_column(constant) for constant in UNSET.values()]
+    start = sa.insert(VERIFICATION).from_select([*started, *UNSET], sa.select(*record).select_from(held))
     start = start.returning(sa.select(held.c.version).scalar_subquery())
     sweeps = []
     for table, most in purged.items():
