@@ -7,11 +7,23 @@ import pytest
 from flask import Flask
 from jinja2 import FileSystemBytecodeCache
 
+from .sites import with_database
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("PHONE_VERIFY_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _connections_are_closed() -> Iterator[None]:
+    yield
+    for app, db in with_database:
+        with app.app_context():
+            for engine in db.engines.values():
+                engine.dispose()
+    with_database.clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

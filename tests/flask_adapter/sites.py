@@ -10,6 +10,7 @@ from typing import Any
 
 from flask import Flask, session
 from flask_login import LoginManager, UserMixin, current_user
+from flask_sqlalchemy import SQLAlchemy
 from werkzeug.test import TestResponse
 
 from phone_verify import Channel, PhoneNumber
@@ -20,6 +21,9 @@ from phone_verify_flask import PhoneVerify
 
 PHONE = "+989120000000"
 KEY = "a-key-of-the-tests-0123456789abcdef"
+
+#: The applications with a database that a test made; their connections are closed at its end.
+with_database: list[tuple[Flask, SQLAlchemy]] = []
 
 
 class User(UserMixin):

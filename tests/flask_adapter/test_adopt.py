@@ -21,7 +21,7 @@ from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify, adoption
 from phone_verify_flask.cli import load
 
-from .sites import KEY, PHONE, Made, proof
+from .sites import KEY, PHONE, Made, proof, with_database
 
 SPELLINGS = ("989120000000", "00989120000000", "09120000000", "9120000000", "+98 912 000 0000")
 
@@ -84,6 +84,7 @@ def site(tmp_path: Path) -> Site:
         db.session.commit()
         return made, True
 
+    with_database.append((app, db))
     with app.app_context():
         db.create_all()
     return site

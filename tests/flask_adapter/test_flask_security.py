@@ -30,7 +30,7 @@ from phone_verify_flask.flask_security import PhoneTotp
 from phone_verify_flask.signals import verification_failed
 from tests.clients import Answer, HttpCarrier
 
-from .sites import KEY, Made
+from .sites import KEY, Made, with_database
 
 #: Flask-Security-Too 5.9 passes choices in a form that WTForms deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing SelectField choices:DeprecationWarning")
@@ -41,24 +41,10 @@ PASSWORD = "a-password-for-tests-only"
 TOTP: tuple[dict[str, str], str] = ({"1": "a-secret-for-tests-only-0123456789abcdef"}, "site.example")
 
 
-#: Resources opened by the sites of a test.
-_opened: list[tuple[Flask, SQLAlchemy]] = []
-
-
 @pytest.fixture(autouse=True)
 def _keys_are_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Secrets of authenticators are encrypted with two rounds of key derivation in place of thousands."""
     monkeypatch.setattr(AppWallet, "encrypt_cost", 1)
-
-
-@pytest.fixture(autouse=True)
-def _connections_are_closed() -> Iterator[None]:
-    yield
-    for app, db in _opened:
-        with app.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
-    _opened.clear()
 
 
 class Mails(MailUtil):
@@ -112,7 +98,7 @@ def make(folder: Path, **config: Any) -> Secured:
         }
     )
     made, db = Secured(app), SQLAlchemy(app)
-    _opened.append((app, db))
+    with_database.append((app, db))
     fsqla_v3.FsModels.set_db_info(db)
     role = type("Role", (db.Model, fsqla_v3.FsRoleMixin), {})
     user = type("User", (db.Model, fsqla_v3.FsUserMixin), {})

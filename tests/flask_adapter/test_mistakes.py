@@ -19,7 +19,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from phone_verify.errors import ConfigurationError
 from phone_verify_flask import PhoneVerify
 
-from .sites import KEY, PHONE, Made, make, start
+from .sites import KEY, PHONE, Made, make, start, with_database
 
 ROOT = Path(__file__).parents[2]
 SMS = "amoot://FAKE-CREDENTIAL@default"
@@ -195,6 +195,7 @@ def test_forgotten_upgrade_is_named_in_the_log(tmp_path: Path, caplog: pytest.Lo
         WTF_CSRF_ENABLED=False,
     )
     db = SQLAlchemy(app)
+    with_database.append((app, db))
     LoginManager(app).user_loader(lambda user_id: None)
     PhoneVerify(app, db=db).user_for_phone(lambda redeemed: None)
     client = app.test_client()

@@ -21,7 +21,7 @@ from phone_verify_flask.forms import PhoneForm
 from phone_verify_flask.signals import phone_changed
 from tests.core.test_renumbered import RENUMBERED
 
-from .sites import KEY, Made, submit
+from .sites import KEY, Made, submit, with_database
 
 OLD, NEW = "+22997000000", "+2290197000000"
 #: Of no numbering plan today, and with no known successor.
@@ -85,6 +85,7 @@ class Shop:
                 "{{ phone_verify.number(user) }} {{ phone_verify.hint(user) }}", user=current_user
             )
 
+        with_database.append((self.app, db))
         with self.app.app_context():
             db.create_all()
 

@@ -21,7 +21,7 @@ from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify, current_verifier
 from tests.stores import servers
 
-from .sites import KEY, PHONE, Made, start
+from .sites import KEY, PHONE, Made, start, with_database
 
 ROOT = Path(__file__).parents[2]
 TABLES = set(metadata.tables)
@@ -56,27 +56,13 @@ def create_app():
 """
 
 
-#: Resources opened by the sites of a test.
-_opened: list[tuple[Flask, SQLAlchemy]] = []
-
-
-@pytest.fixture(autouse=True)
-def _connections_are_closed() -> Iterator[None]:
-    yield
-    for app, db in _opened:
-        with app.app_context():
-            for engine in db.engines.values():
-                engine.dispose()
-    _opened.clear()
-
-
 def bound(folder: Path, url: str | None = None, *, create: bool = True, **config: Any) -> tuple[Made, SQLAlchemy]:
     app = Flask("site", instance_path=str(folder))
     app.config.update(SECRET_KEY=KEY, PHONE_VERIFY_SMS="console://", TESTING=True, **config)
     app.config["SQLALCHEMY_DATABASE_URI"] = url or "sqlite:///site.sqlite3"
     made, db = Made(app), SQLAlchemy()
     db.init_app(app)
-    _opened.append((app, db))
+    with_database.append((app, db))
     PhoneVerify().init_app(app, db=db, transport=made.transport)
     if create:
         with app.app_context():
@@ -126,7 +112,7 @@ def test_tables_are_in_the_site_metadata(tmp_path: Path) -> None:
     for app in (first, second):  # one db for several applications, as one extension
         app.config.update(SECRET_KEY=KEY, SQLALCHEMY_DATABASE_URI="sqlite:///site.sqlite3")
         db.init_app(app)
-        _opened.append((app, db))
+        with_database.append((app, db))
         PhoneVerify(app, db=db)
     assert set(db.metadata.tables) == TABLES
 
