@@ -175,7 +175,8 @@ def _module(path: str) -> griffe.Object | griffe.Alias:
     if package not in _LOADED.modules_collection:
         _LOADED.load(package)
         _LOADED.resolve_aliases(implicit=True)
-    return _LOADED.modules_collection[path]
+    module: griffe.Object | griffe.Alias = _LOADED.modules_collection[path]
+    return module
 
 
 def _index(found: Mapping[str, Sequence[_Name]]) -> str:
