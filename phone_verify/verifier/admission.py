@@ -28,7 +28,6 @@ from ..policy import (
 )
 from ..purposes import SECOND_FACTOR, SIGN_IN_PURPOSES, Budget, budget_of
 from ..test_numbers import TestNumber
-from .combined import required
 
 log = logging.getLogger("phone_verify")
 
@@ -171,7 +170,7 @@ class Admission:
 
         None for every other purpose. Those that are `proved` already are left out.
         """
-        wanted = required(self._parts.policy, purpose)
+        wanted = self._parts.policy.required_for(purpose)
         if wanted is None:
             return None
         done = proved.split()
@@ -198,7 +197,7 @@ class Admission:
         if self._test_number(phone) is not None:
             return Budget.TEST_NUMBER
         budget = budget_of(purpose, signed_in=bool(subject))
-        return budget if required(self._parts.policy, purpose) is None else self._combined(budget, purpose, proved)
+        return budget if self._parts.policy.required_for(purpose) is None else self._combined(budget, purpose, proved)
 
     def _combined(self, budget: Budget, purpose: str, proved: str) -> Budget:
         """Return the budget of a purpose that requires several channels.

@@ -28,14 +28,9 @@ def proved_channels(record: Verification) -> str:
     return " ".join(sorted(proved))
 
 
-def required(policy: Policy, purpose: str) -> Sequence[Channel] | None:
-    """Return the channels that this purpose requires; None if any channel is sufficient."""
-    return policy.required_for(purpose)
-
-
 def channels_left(policy: Policy, record: Verification) -> Sequence[Channel]:
     """Return the channels that must verify the phone before the record's proof is accepted."""
-    wanted = required(policy, record.purpose)
+    wanted = policy.required_for(record.purpose)
     if not wanted:
         return ()
     proved = proved_channels(record).split()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -54,10 +53,9 @@ class Customer(AbstractUser):
     phone = PhoneNumberField(unique=True, null=True, blank=True)
 """
 #: Only where django-phonenumber-field is installed.
-IF_INSTALLED = pytest.mark.skipif(find_spec("phonenumber_field") is None, reason="no django-phonenumber-field")
 OTHERS = [
     pytest.param(BY_PHONE, id="username"),
-    pytest.param(BY_FIELD, id="PhoneNumberField", marks=IF_INSTALLED),
+    pytest.param(BY_FIELD, id="PhoneNumberField"),
 ]
 MODELS = [pytest.param(WITH_PHONE, id="text"), *OTHERS]
 TRUSTING = """
