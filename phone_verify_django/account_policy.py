@@ -126,6 +126,11 @@ def policy() -> Accounts:
     return found
 
 
+def asks_without_old() -> bool:
+    """Return whether the site has a rule for users who have lost their number."""
+    return type(policy()).may_change_without_old is not Accounts.may_change_without_old
+
+
 def find(redeemed: Redeemed) -> AbstractBaseUser | None:
     """Return the user whom `Accounts.find` finds. Raises `ImproperlyConfigured` if that is not a user."""
     user = policy().find(redeemed)

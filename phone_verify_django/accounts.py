@@ -39,6 +39,7 @@ from .account_policy import Accounts, lets_in, policy
 from .models import VerifiedPhone
 from .phones import phone_of, phones_of
 from .rights import StaffPhoneError
+from .site import current_site
 
 __all__ = [
     "Account",
@@ -214,7 +215,7 @@ def is_stored(redeemed: Redeemed, *, besides: AbstractBaseUser | None = None) ->
 def signed_in(request: HttpRequest) -> SessionUser | None:
     """Return the signed-in user, or None."""
     user = sessions.user_of(request)
-    return None if user is None else _session_user(user)
+    return None if user is None else session_user(user)
 
 
 def signed_in_for(request: HttpRequest) -> timedelta | None:
@@ -225,8 +226,7 @@ def signed_in_for(request: HttpRequest) -> timedelta | None:
 @primary.reads()
 def described(request: HttpRequest, call: ApiRequest) -> ApiRequest:
     """Return the call with the signed-in user and the notes of the session."""
-    asks = type(policy()).may_change_without_old is not Accounts.may_change_without_old
-    return sessions.described(request, call, signed_in(request), asks_without_old=asks)
+    return sessions.described(request, call, signed_in(request), asks_without_old=account_policy.asks_without_old())
 
 
 @primary.reads()
@@ -240,19 +240,23 @@ def set_phone(request: HttpRequest, redeemed: Redeemed) -> SessionUser | None:
     """Give the signed-in user this number and return the user with it; None if it belongs to another user.
 
     The purpose `change_phone` removes the user's other numbers; `confirm` keeps them and the primary
-    one. The session gets a new key. Raises `StaffPhoneError`, which Django turns into a 403, for a
-    test number's code and a user with rights over other users.
+    one. The session gets a new key, unless a token identifies the user. Raises `StaffPhoneError`,
+    which Django turns into a 403, for a test number's code and a user with rights over other users.
     """
     user: Any = request.user
     phone = redeemed.phone.e164
+    had_it = current_site().verifier.tag(redeemed.phone) in sessions.tags(phones_of(user))
     replace_existing = redeemed.purpose == "change_phone"
     change = phones.assign(user, redeemed, replace_existing=replace_existing, transfer=_may_transfer(redeemed))
     if change is None:
         if not phones.holders_of(phone) and (ids := users.ids_by_field(redeemed.phone)):
             users.log_unverified(redeemed.phone, ids, "a number was refused")
         return None
-    request.session.cycle_key()
-    note_check(request, redeemed.phone)
+    if (token := sessions.token_of(request)) is None:
+        request.session.cycle_key()
+        note_check(request, redeemed.phone)
+    elif had_it:
+        current_site().verifier.note_token_check(token, str(user.pk), redeemed.phone)
     phones.send_signals(request, user, change, phone)
     signals.send_verified(request, user, redeemed)
     return SessionUser(str(user.pk), phone, phones_of(user))
@@ -332,7 +336,7 @@ def _enter(request: HttpRequest, redeemed: Redeemed, options: _SignInOptions, *,
         login(request, user)
         sessions.notes(request).keep_generation(generation)
         _signed_in_by(request, user, redeemed, options.remember)
-    return Account(_session_user(user), created)
+    return Account(session_user(user), created)
 
 
 def _signed_in_by(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeemed, remember: bool | None) -> None:
@@ -363,7 +367,8 @@ def _record_phone(request: HttpRequest, user: AbstractBaseUser, redeemed: Redeem
     return True
 
 
-def _session_user(user: AbstractBaseUser) -> SessionUser:
+def session_user(user: AbstractBaseUser) -> SessionUser:
+    """Return the user as the API represents one."""
     held = phones_of(user)
     return SessionUser(str(user.pk), next(iter(held), None), held)
 

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from django.contrib.auth import logout
 from django.http import HttpRequest
 
-from phone_verify.api import SessionUser, SetPhone, SignIn, SignOut
+from phone_verify.api import IssueToken, SessionUser, SetPhone, SignIn, SignOut
 from phone_verify.model import Redeemed
 
 from . import accounts, pending_signup
@@ -20,7 +20,7 @@ class Replies(Protocol[R_co]):
     """The reply to each result of `perform`."""
 
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> R_co:
-        """Reply that the user is signed in."""
+        """Reply that the user is signed in, or for `IssueToken` with a token."""
         ...
 
     def signup_required(self) -> R_co:
@@ -54,15 +54,14 @@ class Replies(Protocol[R_co]):
 
 def perform(
     request: HttpRequest,
-    action: SignIn | SetPhone | SignOut,
+    action: SignIn | IssueToken | SetPhone | SignOut,
     replies: Replies[R_co],
     *,
-    session: bool = True,
     next_url: str = "",
 ) -> R_co:
     """Perform what the core has decided, and return the reply. The proof is already redeemed.
 
-    `session` and `next_url` are those of `accounts.sign_in`. Without a session no sign-up form is
+    `next_url` is that of `accounts.sign_in`. For a token no session is opened and no sign-up form is
     offered, since the session would have to keep the number for it.
     """
     if isinstance(action, SignOut):
@@ -71,13 +70,14 @@ def perform(
     if isinstance(action, SetPhone):
         return _set_phone(request, action.redeemed, replies)
     redeemed = action.redeemed
+    session, remember = (True, action.remember) if isinstance(action, SignIn) else (False, None)
     try:
-        account = accounts.sign_in(request, redeemed, session=session, remember=action.remember, next_url=next_url)
+        account = accounts.sign_in(request, redeemed, session=session, remember=remember, next_url=next_url)
     except accounts.MfaRequiredError as error:
         return replies.further_step(error)
     if account is not None:
         return replies.session_created(account, redeemed)
-    if session and pending_signup.save(request, redeemed, action.remember):
+    if session and pending_signup.save(request, redeemed, remember):
         return replies.signup_required()
     return replies.login_refused()
 

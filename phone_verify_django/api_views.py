@@ -21,6 +21,7 @@ from phone_verify.api import (
     ApiRequest,
     ApiResponse,
     AskSite,
+    IssueToken,
     SessionUser,
     Site,
     cors_headers,
@@ -34,13 +35,15 @@ from phone_verify.api import (
     session_created,
     signed_out,
     signup_required,
+    token_issued,
 )
+from phone_verify.http.bearer import checked_token, note_sign_in
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
-from . import accounts, actions, calls, sessions, site_requirements
+from . import accounts, actions, app_settings, bearer, calls, primary, sessions, site_requirements, users
 from .last_number import outlives_browser
 from .site import site_of
 from .store.transactions import name_of
@@ -124,6 +127,23 @@ class ApiReplies:
         return signed_out(self.call)
 
 
+@dataclass(frozen=True, slots=True)
+class TokenReplies(ApiReplies):
+    """The API's replies, with a token in the place of a session. `make_token(user, redeemed)` makes it."""
+
+    make_token: Callable[[Any, Redeemed], object]
+
+    @primary.reads()
+    def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
+        """Return 200 with the user and the token."""
+        user = users.load(account.user.id)
+        if user is None:  # hidden since the sign-in
+            return self.login_refused()
+        token = checked_token(self.make_token(user, redeemed))
+        note_sign_in(self.site.verifier, token, account.user.id, redeemed.phone)
+        return token_issued(account.user, token, created=account.created)
+
+
 class _Runs(Protocol):
     """Runs a function that queries the database of accounts and sessions."""
 
@@ -140,12 +160,15 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
 
 async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs) -> ApiResponse:
     has_session = hasattr(request, "session") and settings.SESSION_COOKIE_NAME in request.COOKIES
+    chosen = app_settings.account_settings()
     try:
         call = calls.read_call(request, path)
-        if path in ("v1/session", "v1/session/phone"):
+        call = replace(call, token=bearer.presented(request), issues_tokens=chosen.token is not None)
+        by_token = call.token is not None
+        if path == "v1/session" or (path == "v1/session/phone" and not by_token):
             site_requirements.require_session(request)  # before the proof is consumed
-        if needs_user(path, call.method, has_session=has_session):
-            call = await runs(accounts.described, request, call)
+        if needs_user(path, call.method, identified=by_token or has_session):
+            call = await runs(bearer.described if by_token else accounts.described, request, call)
     except ImproperlyConfigured as error:
         log.error("%s", error)
         return problem(500, "internal_error", "Something went wrong on our side.")
@@ -162,11 +185,14 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
             if result.started is not None:  # never without a session
                 sessions.notes(request).keep_started(result.started)
             return result
-        return await runs(actions.perform, request, result, ApiReplies(site, call, request))
+        replies = ApiReplies(site, call, request)
+        if isinstance(result, IssueToken):
+            replies = TokenReplies(site, call, request, app_settings.load(chosen.token))
+        return await runs(actions.perform, request, result, replies)
     except DatabaseError as error:
         return _database_down(error)
     except Exception:
-        log.exception("sign-in or sign-out failed; its proof cannot be used again")
+        log.exception("sign-in, sign-out or a token failed; its proof cannot be used again")
         return problem(500, "internal_error", "Something went wrong on our side.")
 
 

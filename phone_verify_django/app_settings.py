@@ -39,7 +39,16 @@ DEFAULT_ACCOUNTS = "phone_verify_django.accounts.Accounts"
 #: The primary number is stored in the first of these fields that the user model has.
 PHONE_FIELDS = ("phone", "phone_number", "mobile", "mobile_number", "msisdn")
 RECYCLED = ("keep", "newest")
-NAMES = ("accounts", "shared_phones", "recycled_numbers", "signup_form", "phone_field", "connection_setup")
+NAMES = (
+    "accounts",
+    "shared_phones",
+    "recycled_numbers",
+    "signup_form",
+    "phone_field",
+    "connection_setup",
+    "token",
+    "user_for_token",
+)
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
 #: The commands that report invalid settings, as in `sys.argv`.
 _LENIENT_COMMANDS = (["check"], ["phone_verify_config"], ["phone_verify_doctor"])
@@ -71,6 +80,10 @@ class AccountSettings:
     phone_field: str | None = None
     #: A function that configures another database connection like that of the request.
     connection_setup: object = None
+    #: A function that makes a token for the user of a proof.
+    token: object = None
+    #: A function that returns the user of a token.
+    user_for_token: object = None
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> AccountSettings:

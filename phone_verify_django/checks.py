@@ -309,7 +309,24 @@ def _problem_of_phone_field(value: object) -> tuple[str, str] | None:
 
 
 def _problem_of_connection_setup(value: object) -> tuple[str, str] | None:
-    advice = "Set the dotted path of a function that takes the connection, like 'shop.tenants.set_tenant'."
+    return _problem_of_function(
+        value, "Set the dotted path of a function that takes the connection, like 'shop.tenants.set_tenant'."
+    )
+
+
+def _problem_of_token(value: object) -> tuple[str, str] | None:
+    return _problem_of_function(
+        value, "Set the dotted path of a function that takes a user and a Redeemed, like 'shop.tokens.make'."
+    )
+
+
+def _problem_of_user_for_token(value: object) -> tuple[str, str] | None:
+    return _problem_of_function(
+        value, "Set the dotted path of a function that takes a request and a token, like 'shop.tokens.user'."
+    )
+
+
+def _problem_of_function(value: object, advice: str) -> tuple[str, str] | None:
     try:
         found = load(value)
     except ImportError as error:
@@ -324,6 +341,8 @@ _RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
     "signup_form": _problem_of_signup_form,
     "phone_field": _problem_of_phone_field,
     "connection_setup": _problem_of_connection_setup,
+    "token": _problem_of_token,
+    "user_for_token": _problem_of_user_for_token,
 }
 
 

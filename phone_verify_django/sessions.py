@@ -78,6 +78,16 @@ def user_of(request: HttpRequest) -> AbstractBaseUser | None:
     return found
 
 
+def replace_by_token(request: HttpRequest, token: str) -> None:
+    """Note that this request is identified by a token of the site: its session is not that of its user."""
+    request.phone_verify_token = token  # type: ignore[attr-defined]
+
+
+def token_of(request: HttpRequest) -> str | None:
+    """Return the token by which this request is identified; None if its session is."""
+    return getattr(request, "phone_verify_token", None)
+
+
 def generation_of(user_id: Any) -> int:
     """Return how often all sessions of this user were ended."""
     return SessionGeneration.objects.filter(pk=user_id).values_list("generation", flat=True).first() or 0
@@ -102,7 +112,7 @@ def keep_this(request: HttpRequest | None, user: AbstractBaseUser, *, ends: int)
 
     Compensates only for these calls: if another session ended all of them meanwhile, this one stays ended.
     """
-    if request is None or not hasattr(request, "session"):
+    if request is None or not hasattr(request, "session") or token_of(request) is not None:
         return
     # Not by `request.user`: that would be loaded now, and be anonymous in a session that was ended.
     if request.session.get(SESSION_KEY) == user._meta.pk.value_to_string(user):

@@ -1,9 +1,10 @@
 """The JSON API, as plain functions from request to result.
 
 An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and
-turns the `ApiResponse` into its response. If the result is a `SignIn`, `SetPhone` or `SignOut`, the
-adapter carries that out with its framework, and gets the response from `session_created`,
-`phone_updated`, `signed_out` or one of the refusals. It adds `cors_headers` to every response.
+turns the `ApiResponse` into its response. If the result is a `SignIn`, `IssueToken`, `SetPhone` or
+`SignOut`, the adapter carries that out with its framework, and gets the response from
+`session_created`, `token_issued`, `phone_updated`, `signed_out` or one of the refusals. It adds
+`cors_headers` to every response.
 """
 
 from ..http.call import (
@@ -13,6 +14,7 @@ from ..http.call import (
     ApiResponse,
     ApiResult,
     AskSite,
+    IssueToken,
     SessionUser,
     SetPhone,
     SignIn,
@@ -32,6 +34,7 @@ from .session import (
     signed_out,
     signup_required,
 )
+from .token import token_issued
 
 __all__ = [
     "BODY_LIMIT",
@@ -40,6 +43,7 @@ __all__ = [
     "ApiResponse",
     "ApiResult",
     "AskSite",
+    "IssueToken",
     "SessionUser",
     "SetPhone",
     "SignIn",
@@ -60,4 +64,5 @@ __all__ = [
     "session_created",
     "signed_out",
     "signup_required",
+    "token_issued",
 ]

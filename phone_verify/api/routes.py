@@ -14,7 +14,7 @@ from ..http.problems import localized, problem, unavailable
 from ..http.site import Site
 from ..sync import run
 from ..verifier.operations import AsyncVerifier
-from . import health, openapi, session, verifications, webhooks
+from . import health, openapi, session, token, verifications, webhooks
 
 log = logging.getLogger("phone_verify")
 
@@ -27,24 +27,25 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
     (r"v1/session/phone", {"PUT": session.set_phone}),
+    (r"v1/token", {"POST": token.issue}),
     (r"v1/health", {"GET": health.show}),
     (r"v1/openapi\.json", {"GET": openapi.show}),
     (r"webhooks/(?P<driver>[^/]+)/(?P<secret>[^/]+)", {"GET": webhooks.receive, "POST": webhooks.receive}),
 )
 
 
-#: The calls that need the signed-in user, and those that need it if the client sends a session.
+#: The calls that need the signed-in user, and those that need it if the client sends a session or a token.
 _NEEDS_USER = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
-_NEEDS_USER_IN_SESSION = re.compile(r"v1/verifications(/[^/]+/resend)?")
+_NEEDS_USER_IF_SENT = re.compile(r"v1/verifications(/[^/]+/resend)?")
 
 
-def needs_user(path: str, method: str, *, has_session: bool) -> bool:
-    """Return whether a call needs the signed-in user and the session's notes.
+def needs_user(path: str, method: str, *, identified: bool) -> bool:
+    """Return whether a call needs the signed-in user, and the session's notes.
 
-    `has_session` is whether the client sends a session: without one a start or resend reads no
-    session and no account.
+    `identified` is whether the client sends a session or a token: without one a start or resend
+    reads no session and no account.
     """
-    sends = has_session and method == "POST" and _NEEDS_USER_IN_SESSION.fullmatch(path) is not None
+    sends = identified and method == "POST" and _NEEDS_USER_IF_SENT.fullmatch(path) is not None
     return sends or (path, method) in _NEEDS_USER
 
 

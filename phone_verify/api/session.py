@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
 
 from ..http.call import ApiRequest, ApiResponse, AskSite, SessionUser, SetPhone, SignIn, SignOut
 from ..http.cookies import HEADER, device_cookie, only_pair, presented_secrets
 from ..http.csrf import cross_site
-from ..http.number_change import Change, may_have
+from ..http.number_change import Change, current_numbers, may_have
 from ..http.problems import localized, problem, refusal
 from ..http.site import Site
 from ..i18n.texts import PAGE
@@ -30,7 +32,7 @@ async def create(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespo
         return fields
     if forged := cross_site(call, site):
         return forged
-    redeemed = await flows.redeem(fields["proof"], _secrets(call), SIGN_IN_PURPOSES)
+    redeemed = await flows.redeem(fields["proof"], presented(call), SIGN_IN_PURPOSES)
     return invalid_proof() if redeemed is None else SignIn(redeemed)
 
 
@@ -45,12 +47,12 @@ async def set_phone(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRe
     if forged := cross_site(call, site):
         return forged
     if call.user is None:
-        return not_signed_in()
-    proof, secrets, subject = fields["proof"], _secrets(call), call.user.id
+        return not_signed_in(call)
+    proof, secrets, subject = fields["proof"], presented(call), call.user.id
     foreseen = await flows.foresee(proof, secrets, PHONE_PURPOSES, subject=subject)
     if foreseen is None:
         return invalid_proof()
-    change = may_have(call, foreseen.phone)
+    change = may_have(await _with_token_check(flows, call), foreseen.phone)
     if change is Change.ASK_SITE:
         return AskSite(foreseen)
     if change is not Change.ALLOWED:
@@ -61,7 +63,7 @@ async def set_phone(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRe
 
 async def show(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse:
     """GET v1/session: the signed-in user."""
-    return not_signed_in() if call.user is None else ApiResponse(200, {"user": _user(call.user)})
+    return not_signed_in(call) if call.user is None else ApiResponse(200, {"user": user_document(call.user)})
 
 
 async def delete(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiResponse | SignOut:
@@ -77,7 +79,7 @@ def session_created(
     The browser is a trusted device from now on. Of the verifications in its cookie only the one
     that was used is kept. `lasting` is whether the sign-in outlives the browser.
     """
-    document = {"user": _user(user), "created": created}
+    document = {"user": user_document(user), "created": created}
     cookie = only_pair(call.cookie, redeemed.verification_id) if call.cookie else None
     device = device_cookie(site, call, redeemed, user.id if lasting else "")
     return ApiResponse(200, document, cookie=cookie, device_cookie=device)
@@ -105,7 +107,7 @@ def signup_required(call: ApiRequest) -> ApiResponse:
 
 def phone_updated(user: SessionUser) -> ApiResponse:
     """Return the response after the user was given the number."""
-    return ApiResponse(200, {"user": _user(user)})
+    return ApiResponse(200, {"user": user_document(user)})
 
 
 def phone_conflict() -> ApiResponse:
@@ -118,9 +120,10 @@ def invalid_proof() -> ApiResponse:
     return refusal(Outcome(Reason.INVALID_PROOF))
 
 
-def not_signed_in() -> ApiResponse:
-    """Return the response to a call that needs a signed-in user."""
-    return problem(401, "not_signed_in", "Not signed in.")
+def not_signed_in(call: ApiRequest) -> ApiResponse:
+    """Return the response to a call that needs a signed-in user, also if it presents a token that is not valid."""
+    reply = problem(401, "not_signed_in", "Not signed in.")
+    return reply if call.token is None else replace(reply, headers={**reply.headers, "WWW-Authenticate": "Bearer"})
 
 
 def signed_out(call: ApiRequest) -> ApiResponse:
@@ -131,10 +134,20 @@ def signed_out(call: ApiRequest) -> ApiResponse:
     return ApiResponse(204, cookie="" if call.cookie else None)
 
 
-def _secrets(call: ApiRequest) -> Sequence[str]:
+async def _with_token_check(flows: AsyncVerifier, call: ApiRequest) -> ApiRequest:
+    """Return the call with the recent verification of a client that presents a token."""
+    if call.token is None or call.user is None:
+        return call
+    recent = await flows.has_token_check(call.token, call.user.id, current_numbers(call))
+    return replace(call, proved_for=timedelta(0) if recent else None)
+
+
+def presented(call: ApiRequest) -> Sequence[str]:
+    """Return the secrets with which a proof is redeemed: that of the header, else those of the cookie."""
     header = call.headers.get(HEADER)
     return [header] if header is not None else presented_secrets(call)
 
 
-def _user(user: SessionUser) -> dict[str, object]:
+def user_document(user: SessionUser) -> dict[str, object]:
+    """Return the user as responses represent one."""
     return {"id": user.id, "phone": user.phone}

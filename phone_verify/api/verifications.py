@@ -47,7 +47,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     if forged := cross_site(call, site):
         return forged
     if call.user is None and site.purposes.needs_user(purpose):
-        return not_signed_in()
+        return not_signed_in(call)
     try:
         phone = read_number(call, flows.policy, fields["phone"], region=fields.get("region", ""))
     except InvalidPhoneError:

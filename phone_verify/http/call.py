@@ -43,6 +43,10 @@ class ApiRequest:
     `present_counts` is false, verifying one now would not count in this session. `asks_without_old`
     is whether the site has a rule for users who have lost their number, `without_old` the result of
     that rule for this call; None before it was called.
+
+    `token` is the token that the request presents, if the site accepts tokens: it decides alone who
+    the `user` is, and no session is read. It is empty if it cannot be valid, and None without one.
+    `issues_tokens` is whether the site exchanges proofs for tokens.
     """
 
     method: str
@@ -64,6 +68,8 @@ class ApiRequest:
     present_counts: bool = False
     asks_without_old: bool = False
     without_old: bool | None = None
+    token: str | None = field(default=None, repr=False)
+    issues_tokens: bool = False
 
     @property
     def texts(self) -> Texts:
@@ -110,6 +116,16 @@ class SignIn:
 
 
 @dataclass(frozen=True, slots=True)
+class IssueToken:
+    """The proof was redeemed: the adapter makes this phone's user a token and replies with `token_issued`.
+
+    The rules are those of `SignIn`. No session begins.
+    """
+
+    redeemed: Redeemed
+
+
+@dataclass(frozen=True, slots=True)
 class SetPhone:
     """The proof was redeemed: the adapter gives the user this phone.
 
@@ -136,4 +152,4 @@ class SignOut:
 
 
 #: The result of a call: a response, or what the adapter must do before there is one.
-ApiResult = ApiResponse | SignIn | SetPhone | AskSite | SignOut
+ApiResult = ApiResponse | SignIn | IssueToken | SetPhone | AskSite | SignOut

@@ -266,6 +266,20 @@ class Verifier:
         """
         run(self._flows.end_sessions(subject))
 
+    def note_token_check(self, token: str, user_id: str, phone: PhoneNumber) -> None:
+        """Note that the user who presents this token of the site has just verified this number.
+
+        It counts for 15 minutes, and for this token only. Raises `StoreError`.
+        """
+        run(self._flows.note_token_check(token, user_id, phone))
+
+    def has_token_check(self, token: str, user_id: str, phones: Collection[PhoneNumber]) -> bool:
+        """Return whether `note_token_check` was called for one of these numbers within 15 minutes.
+
+        Raises `StoreError`.
+        """
+        return run(self._flows.has_token_check(token, user_id, phones))
+
     def cancel_by_id(self, id: str) -> bool:
         """Cancel an open verification without its secret.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from ..delivery import Delivery
@@ -15,6 +15,7 @@ from ..parts import Components
 from ..phone import PhoneNumber
 from .admission import notice_quotas
 from .devices import DeviceOperations
+from .token_checks import TokenChecks
 
 log = logging.getLogger("phone_verify")
 
@@ -31,6 +32,7 @@ class ServerOperations(DeviceOperations):
         super().__init__(parts)
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
+        self._token_checks = TokenChecks(parts)
 
     @property
     def channels(self) -> Sequence[Channel]:
@@ -102,6 +104,20 @@ class ServerOperations(DeviceOperations):
         """
         counter = Quota(self.keyring.bucket("sessions", subject), _MOST_GENERATIONS, SESSIONS_KEPT)
         await self._store.count([counter], self._now())
+
+    async def note_token_check(self, token: str, user_id: str, phone: PhoneNumber) -> None:
+        """Note that the user who presents this token of the site has just verified this number.
+
+        It counts for 15 minutes, and for this token only. Raises `StoreError`.
+        """
+        await self._token_checks.note(token, user_id, phone)
+
+    async def has_token_check(self, token: str, user_id: str, phones: Collection[PhoneNumber]) -> bool:
+        """Return whether `note_token_check` was called for one of these numbers within 15 minutes.
+
+        Raises `StoreError`.
+        """
+        return await self._token_checks.has(token, user_id, phones)
 
     async def cancel_by_id(self, id: str) -> bool:
         """Cancel an open verification by its id, without a secret; return whether it was open.
