@@ -28,6 +28,8 @@ class AccountHooks:
     may_change_without_old: Callable[[Any, Redeemed], object] | None = None
     users_with_phones: Callable[[Any], Iterable[Any]] | None = None
     users_by_number: Callable[[Sequence[str]], Iterable[Any]] | None = None
+    token_for_user: Callable[[Any, Redeemed], object] | None = None
+    user_for_token: Callable[[str], object] | None = None
     adopt_phone: Callable[[Any, PhoneNumber], object] | None = None
 
     def problem(self, app: Flask) -> ConfigurationError | None:

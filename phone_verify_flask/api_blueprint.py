@@ -18,6 +18,7 @@ from phone_verify.api import (
     ApiRequest,
     ApiResponse,
     AskSite,
+    IssueToken,
     SetPhone,
     SignIn,
     SignOut,
@@ -41,12 +42,13 @@ from .login import sign_out
 from .recent import notes, with_session_data
 from .replies import Replies, complete
 from .state import AppState, current_state
+from .tokens import exchange, presented, with_token_user
 
 log = logging.getLogger("phone_verify")
 
 api = Blueprint("phone_verify_api", __name__)
 
-_SIGN_IN_PATH, _PHONE_PATH = "v1/session", "v1/session/phone"
+_SIGN_IN_PATH, _PHONE_PATH, _TOKEN_PATH = "v1/session", "v1/session/phone", "v1/token"
 
 
 @api.record
@@ -66,11 +68,13 @@ def _handle(part: str, rest: str | None = None) -> Response:
         body = read_body(body_limit(path))
     except BrokenBodyError:
         return make_response(invalid("The request body was incomplete."), here)
-    if path == _SIGN_IN_PATH and request.method == "POST":
+    issues_tokens = here.accounts.token_for_user is not None
+    if request.method == "POST" and (path == _SIGN_IN_PATH or (path == _TOKEN_PATH and issues_tokens)):
         here.accounts.require()  # before the proof is consumed
-    call = read_call(path, body=body)
-    if needs_user(path, call.method, has_session=bool(session)):
-        call = with_session_data(call)
+    call = replace(read_call(path, body=body), token=presented(), issues_tokens=issues_tokens)
+    by_token = call.token is not None
+    if needs_user(path, call.method, identified=by_token or bool(session)):
+        call = with_token_user(call) if by_token else with_session_data(call)
         if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
     result = handle(here.site, call)
@@ -80,6 +84,8 @@ def _handle(part: str, rest: str | None = None) -> Response:
     if isinstance(result, SignOut):
         sign_out()
         result = signed_out(call)
+    elif isinstance(result, IssueToken):
+        result = exchange(here, call, result)
     elif isinstance(result, SignIn | SetPhone):
         result = complete(here, call, result, _api_replies(here, call))
     notes().keep_started(result.started)

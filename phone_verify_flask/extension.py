@@ -25,6 +25,8 @@ _WithoutOld = TypeVar("_WithoutOld", bound=Callable[[Any, Any], object])
 _UsersAfter = TypeVar("_UsersAfter", bound=Callable[[Any], Iterable[Any]])
 _AdoptPhone = TypeVar("_AdoptPhone", bound=Callable[[Any, PhoneNumber], object])
 _UsersByNumber = TypeVar("_UsersByNumber", bound=Callable[[Sequence[str]], Iterable[Any]])
+_TokenForUser = TypeVar("_TokenForUser", bound=Callable[[Any, Any], object])
+_UserForToken = TypeVar("_UserForToken", bound=Callable[[str], object])
 _PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
 
 #: The verifier of the current application.
@@ -147,6 +149,25 @@ class PhoneVerify:
         not called and the sign-in is refused, since it would create a second account.
         """
         self._accounts.users_by_number = find
+        return find
+
+    def token_for_user(self, make_token: _TokenForUser) -> _TokenForUser:
+        """Register the function that makes the site's own token: it receives user and `Redeemed`.
+
+        It returns a text, or a mapping of texts and numbers like `{"access": …, "refresh": …}`. `POST v1/token`
+        exchanges a proof for it, by the rules of sign-in, and opens no session. Without it that call answers 404.
+        """
+        self._accounts.token_for_user = make_token
+        return make_token
+
+    def user_for_token(self, find: _UserForToken) -> _UserForToken:
+        """Register the function that returns the user of a token in the header `Authorization`, or None to refuse it.
+
+        It verifies signature, expiry and audience. It may return the user and the time of the sign-in, in seconds
+        since 1970 as in the claim `auth_time`: a user without a number can add one within 15 minutes of it. The API
+        then judges a request by its token alone, and reads no session. Without this function it reads no token.
+        """
+        self._accounts.user_for_token = find
         return find
 
     def phone_for_user(self, phone_of: _PhoneForUser) -> _PhoneForUser:

@@ -51,10 +51,11 @@ def complete(
         note_sign_in(redeemed.phone, redeemed.verification_id)
         return replies.session_created(redeemed, *login, lasting)
     try:
-        user = set_phone(here.site, here.accounts, redeemed, call.texts)
+        user = set_phone(here.site, here.accounts, redeemed, call)
     except StaffPhoneError:
         return replies.phone_refused()
     if user is None:
         return replies.phone_conflict()
-    note_check(redeemed.phone)
+    if call.token is None:
+        note_check(redeemed.phone)
     return replies.phone_updated(user)

@@ -56,12 +56,17 @@ def end_others(user: Any) -> None:
 
     If another session does the same concurrently, both end: this one increments its count by one only.
     """
-    current_state().site.verifier.end_sessions(_subject(user.get_id()))
+    end_all(user)
     if session.get("_user_id") == user.get_id():
         notes = Notes(session, _PREFIX)
         notes.keep_generation(notes.generation + 1)
         if _remember_cookie() in request.cookies:
             _issue()
+
+
+def end_all(user: Any) -> None:
+    """End every session and remember cookie of this user."""
+    current_state().site.verifier.end_sessions(_subject(user.get_id()))
 
 
 class NumberWatch:

@@ -17,6 +17,9 @@ from phone_verify.sandbox import SandboxServer
 from .clients import HttpCarrier
 from .scenarios import SCENARIOS, SETTINGS, Stage
 from .servers import environment, gunicorn, uvicorn
+from .token_scenarios import TOKEN_SCENARIOS
+
+ALL = {**SCENARIOS, **TOKEN_SCENARIOS}
 
 TARGETS = [
     pytest.param(("django", gunicorn), id="django"),
@@ -36,6 +39,6 @@ def stage(
         yield Stage(lambda: HttpCarrier(url), sandbox)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ALL)
 def test_scenario(name: str, stage: Stage) -> None:
-    SCENARIOS[name](stage)
+    ALL[name](stage)

@@ -81,7 +81,9 @@ TEMPLATES = [
 ]
 
 # All other settings of phone_verify come from the environment.
-PHONE_VERIFY = {"signup_form": "forms.NameForm"} if flag("ASK_NAME") else {}
+PHONE_VERIFY = {"token": "tokens.make", "user_for_token": "tokens.user"}
+if flag("ASK_NAME"):
+    PHONE_VERIFY["signup_form"] = "forms.NameForm"
 
 LOGIN_URL = "phone_verify:login"
 OTP_LOGIN_URL = "second_factor"

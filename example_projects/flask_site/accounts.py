@@ -4,6 +4,7 @@ from flask_login import UserMixin
 from sqlalchemy import String, create_engine, select
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from tokens import claims_of
 
 
 class Base(DeclarativeBase):
@@ -36,6 +37,11 @@ class Accounts:
         """Return the user with this id, or None."""
         with Session(self._engine) as database:
             return database.get(User, int(id)) if id.isdecimal() else None
+
+    def user_for_token(self, token):
+        """Return the user of a token and the time of the sign-in, or None."""
+        claims = claims_of(token)
+        return claims and (self.user(claims["sub"]), claims["auth_time"])
 
     def set_phone(self, user, redeemed):
         """Assign this verified number to a user; return False if it belongs to another user."""

@@ -13,6 +13,7 @@ from flask_wtf import CSRFProtect
 from jinja2 import ChoiceLoader, PackageLoader, PrefixLoader
 from pages import pages
 from texts import language
+from tokens import token_for_user
 
 from phone_verify_flask import PhoneVerify
 
@@ -32,6 +33,8 @@ def create_app(environ=os.environ):
     phone_verify = PhoneVerify(app)
     phone_verify.user_for_phone(accounts.user_for_phone)
     phone_verify.set_phone_for_user(accounts.set_phone)
+    phone_verify.token_for_user(token_for_user)
+    phone_verify.user_for_token(accounts.user_for_token)
 
     # Our base.html extends the library's, which has the same name.
     library = PrefixLoader({"library": PackageLoader("phone_verify_flask")})

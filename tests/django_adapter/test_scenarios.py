@@ -10,6 +10,9 @@ import pytest
 from phone_verify.sandbox import SandboxServer
 from tests.clients import AsyncDjangoCarrier, DjangoCarrier
 from tests.scenarios import SCENARIOS, SETTINGS, Stage
+from tests.token_scenarios import TOKEN_SCENARIOS
+
+ALL = {**SCENARIOS, **TOKEN_SCENARIOS}
 
 
 @pytest.fixture(
@@ -28,10 +31,11 @@ def stage(
     # tests/test_scenarios.py waits for the second poll, as a visitor does.
     monkeypatch.setattr("phone_verify.lifecycle.POLL_INTERVAL", timedelta(0))
     channels = dict.fromkeys(("sms", "flash_call", "inbound_call"), sandbox.dsn)
-    settings.PHONE_VERIFY = {**channels, **SETTINGS}
+    tokens = {"token": "tests.site_tokens.make", "user_for_token": "tests.site_tokens.django_user"}
+    settings.PHONE_VERIFY = {**channels, **SETTINGS, **tokens}
     return Stage(request.param, sandbox)
 
 
-@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("name", ALL)
 def test_scenario(name: str, stage: Stage) -> None:
-    SCENARIOS[name](stage)
+    ALL[name](stage)

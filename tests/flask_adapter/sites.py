@@ -18,6 +18,7 @@ from phone_verify.model import Assurance, Redeemed
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
 from phone_verify_flask import PhoneVerify
+from tests import site_tokens
 
 PHONE = "+989120000000"
 KEY = "a-key-of-the-tests-0123456789abcdef"
@@ -75,6 +76,10 @@ class Made:
             return False
         user.phone = phone.e164
         return True
+
+    def user_for_token(self, token: str) -> Any:
+        claims = site_tokens.claims_of(token)
+        return claims and (self.users.get(claims["sub"]), claims["auth_time"])
 
     def load(self, id: str) -> User | None:
         self.asked.append("load")

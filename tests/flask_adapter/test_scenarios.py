@@ -12,9 +12,13 @@ from flask_login import LoginManager, current_user
 
 from phone_verify.sandbox import SandboxServer
 from phone_verify_flask import PhoneVerify
+from tests import site_tokens
 from tests.clients import FlaskCarrier
 from tests.flask_adapter.sites import KEY, Made
 from tests.scenarios import SCENARIOS, SETTINGS, Stage
+from tests.token_scenarios import TOKEN_SCENARIOS
+
+ALL = {**SCENARIOS, **TOKEN_SCENARIOS}
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +41,8 @@ def stage(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> S
     phone_verify = PhoneVerify(app)
     phone_verify.user_for_phone(made.find_or_make)
     phone_verify.set_phone_for_user(made.set_phone)
+    phone_verify.token_for_user(site_tokens.make)
+    phone_verify.user_for_token(made.user_for_token)
 
     @app.get("/")
     def home() -> str:
@@ -45,7 +51,7 @@ def stage(sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> S
     return Stage(lambda: FlaskCarrier(app), sandbox)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS.keys())
+@pytest.mark.parametrize("scenario", ALL.values(), ids=ALL.keys())
 def test_scenario(scenario: Callable[[Stage], None], stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     # tests/test_scenarios.py waits for the second poll, as a visitor does.
     monkeypatch.setattr("phone_verify.lifecycle.POLL_INTERVAL", timedelta(0))
