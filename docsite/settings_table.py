@@ -192,6 +192,14 @@ _DJANGO: Mapping[str, Meaning] = {
         "[tenants](stores.md#django-tenants-and-roles).",
         type="dotted path",
     ),
+    "token": Meaning(
+        "Function of the user and the `Redeemed` that makes the site's token. See [tokens](tokens.md).",
+        type="dotted path",
+    ),
+    "user_for_token": Meaning(
+        "Function of the request and a token that returns its user, or None. See [tokens](tokens.md).",
+        type="dotted path",
+    ),
 }
 
 

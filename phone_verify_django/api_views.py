@@ -176,6 +176,9 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
         return invalid(calls.INCOMPLETE_BODY)
     except DatabaseError as error:
         return _database_down(error)
+    except Exception:
+        log.exception("the user of a request could not be determined")
+        return problem(500, "internal_error", "Something went wrong on our side.")
     result = await dispatch(site, flows, call)
     try:
         if isinstance(result, AskSite):

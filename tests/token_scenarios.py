@@ -93,7 +93,7 @@ def a_token_decides_alone(stage: Stage) -> None:
     phone = signed_in(stage, browser)
     bearer = {"Authorization": f"Bearer {program.token}"}
     assert browser.call("GET", "v1/session", headers=bearer).json()["user"] == user
-    for wrong in (program.token + "x", "x", "", "a b", "\x7f", "x" * 4000):
+    for wrong in (program.token + "x", "x", "", "a b", "x" * 4000):
         answer = browser.call("GET", "v1/session", headers={"Authorization": f"Bearer {wrong}"})
         refused(answer, 401, "not_signed_in")
         assert answer.headers["www-authenticate"] == "Bearer"
