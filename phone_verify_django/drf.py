@@ -105,7 +105,7 @@ class ExchangeView(APIView):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class _Replies(TokenReplies):
-    """The API's replies, with the fields of the token beside the user's."""
+    """The API's replies, with the fields of the token next to the user's."""
 
     def session_created(self, account: accounts.Account, redeemed: Redeemed) -> ApiResponse:
         # Not `super()`, which does not work in a dataclass with slots.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -25,6 +26,9 @@ settings.load_profile("phone_verify")
 
 #: Options for a pytest that a test starts: without unused plugins it starts in half the time.
 BARE = ("-p", "no:cacheprovider", "-p", "no:schemathesis", "-p", "no:anyio", "-p", "no:xdist")
+
+#: A Python block of a page of the documentation.
+FENCED = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 #: The time limit of a failed test's teardown: a server gets ten seconds before it is killed.
 TEARDOWN_SECONDS = 60.0

@@ -19,12 +19,12 @@ from .session_time import age_of
 
 log = logging.getLogger("phone_verify")
 
-#: Browsers send these by themselves, also in requests that another site made: they are no token.
+#: Browsers send these by themselves, also in requests that another site made: they do not count as tokens.
 _SENT_BY_BROWSERS = ("basic", "digest", "negotiate", "ntlm")
 _VISIBLE = re.compile(r"[!-~]+\Z", re.ASCII)
 #: The user, and when the user signed in.
 _PAIR = 2
-#: Shorter texts in a mapping are no tokens, like a `token_type`; more than four are not expected.
+#: Shorter texts in a mapping, like a `token_type`, are not tokens; more than four are not expected.
 _SHORTEST, _MOST = 16, 4
 
 
