@@ -92,7 +92,8 @@ class ExchangeView(APIView):  # type: ignore[misc]
         result = run(dispatch(site, site.verifier.flows, call))
         if not isinstance(result, IssueToken):
             return self._response(http, result if isinstance(result, ApiResponse) else invalid_proof())
-        replies = _Replies(site, call, http, lambda user, _: self.token_for_user(user, http))
+        make: Any = self.token_for_user
+        replies = _Replies(site, call, http, lambda user, _: make(user, http))
         try:
             return self._response(http, actions.perform(http, result, replies))
         except DatabaseError as error:

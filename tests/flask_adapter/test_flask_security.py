@@ -30,7 +30,7 @@ from phone_verify_flask.flask_security import PhoneTotp
 from phone_verify_flask.signals import verification_failed
 from tests.clients import Answer, HttpCarrier
 
-from .sites import KEY, Made, with_database
+from .sites import KEY, Made, proof, with_database
 
 #: Flask-Security-Too 5.9 passes choices in a form that WTForms deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Passing SelectField choices:DeprecationWarning")
@@ -730,3 +730,16 @@ def test_store_outage_signs_nobody_in(made: Secured, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(made.app.extensions["phone_verify"].site.verifier.flows._store, "get", away)
     assert type_in(client, made.code).status_code == 400
+
+
+@pytest.mark.parametrize(("second", "status"), [(True, 403), (False, 200)])
+def test_user_with_a_second_factor_gets_no_token(made: Secured, second: bool, status: int) -> None:
+    with_sms(made, second=second)
+    accounts = made.app.extensions["phone_verify"].accounts
+    accounts.user_for_phone = lambda redeemed: made.user()
+    accounts.token_for_user = lambda user, redeemed: "a-token"
+    client = made.app.test_client()
+    answer = client.post("/phone/v1/token", json={"proof": proof(client, made)})
+    assert answer.status_code == status
+    assert answer.json.get("code") == ("mfa_required" if second else None)
+    assert answer.json.get("token") == (None if second else "a-token")

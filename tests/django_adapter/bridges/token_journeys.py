@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import jwt
 import pytest
 import shop.revoke  # noqa: F401 - connects the receiver
 from django.contrib.auth import get_user_model
@@ -62,9 +63,12 @@ def test_user_signs_in_and_changes_the_number(phone_outbox: Any) -> None:
 def test_other_tokens_are_401(phone_outbox: Any, settings: Any) -> None:
     token = signed_in(phone_outbox)
     user = User.objects.get()
-    expired, foreign = AccessToken.for_user(user), AccessToken.for_user(user)
+    expired, claims = AccessToken.for_user(user), AccessToken(token["access"]).payload
     expired.set_exp(lifetime=-timedelta(seconds=1))
-    foreign["aud"] = "another"
+    # Simple JWT writes its own audience into every token.
+    signed = jwt.encode(claims, settings.SECRET_KEY, "HS256")
+    assert call("GET", "session", **bearer(signed)).status_code == 200
+    foreign = jwt.encode({**claims, "aud": "another"}, settings.SECRET_KEY, "HS256")
     header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
     unsigned = f"{header}.{token['access'].split('.')[1]}."
     for wrong in (expired, foreign, unsigned, token["refresh"], "x"):
