@@ -1,4 +1,4 @@
-"""Build hook: compiles the translations, and copies the pages' templates from Django's adapter to Flask's.
+"""Build hook: compiles the translations, copies the pages' templates from Django's adapter to Flask's, makes the client.
 
 The catalogues and the copies are not in the repository. A wheel and an editable install (`pip install -e .`) make them;
 the tests make them anew in each run, so that no test passes with an outdated one.
@@ -7,6 +7,7 @@ the tests make them anew in each run, so that no test passes with an outdated on
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import Any
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import PoFileError, read_po
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from rjsmin import jsmin
 
 #: The packages with translations.
 _TRANSLATED = ("phone_verify", "phone_verify_django")
@@ -26,6 +28,12 @@ _TRANSLATED = ("phone_verify", "phone_verify_django")
 _TEMPLATES, _COPIES = "phone_verify_django/templates/phone_verify", "phone_verify_flask/templates/phone_verify"
 #: Pages of Django only: they show a form of Django's.
 _ONLY_DJANGO = frozenset({"signup.html"})
+
+#: The modules of the client in the order of their imports, the one file that is served, and its public names.
+_CLIENT_SOURCES = ("digits", "number_field", "problem", "watch", "form", "api", "element")
+_CLIENT, _CLIENT_FILE = "phone_verify/web/client", "phone_verify/web/static/phone-verify-client.js"
+_CLIENT_EXPORTS = ("PhoneVerifyClient", "PhoneVerifyElement", "PhoneVerifyError", "enhance", "watch")
+_IMPORT, _EXPORT = re.compile(r'^import .*? from "\./\w+\.js";$', re.MULTILINE), re.compile(r"^export ", re.MULTILINE)
 
 
 class GeneratedFiles(BuildHookInterface):
@@ -41,6 +49,16 @@ def generate(root: Path) -> Iterator[Path]:
     """Make every file that a build adds to the repository's; return the paths."""
     yield from compile_catalogues(root)
     yield from copy_templates(root)
+    yield make_client(root)
+
+
+def make_client(root: Path) -> Path:
+    """Join the modules of the client into one without comments and white space; return its path."""
+    sources = [(root / _CLIENT / f"{name}.js").read_text("utf-8") for name in _CLIENT_SOURCES]
+    joined = "\n".join(_EXPORT.sub("", _IMPORT.sub("", source)) for source in sources)
+    target = root / _CLIENT_FILE
+    _write(target, jsmin(f"{joined}\nexport {{ {', '.join(_CLIENT_EXPORTS)} }};\n").encode())
+    return target
 
 
 def copy_templates(root: Path) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from phone_verify.api import ApiRequest, AskSite, SessionUser, SetPhone, SignIn,
 from phone_verify.http.cookies import only_pair
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
-from phone_verify.web.assets import BRAND_STYLE, site_asset
+from phone_verify.web.assets import BRAND_STYLE, CLIENT, site_asset
 from phone_verify.web.forms import FORM_LIMIT, incomplete_form, refused_form, wrong_method
 from phone_verify.web.messages import Message, PageName
 
@@ -459,7 +459,7 @@ def _mount(request: HttpRequest, path: str) -> str:
 
 def page_urls(mount: str, onward: str) -> Mapping[str, str]:
     """Return the addresses that the templates use."""
-    files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
+    files = {"style": "phone_verify.css", "script": "phone_verify.js", "client": CLIENT, "brand_style": BRAND_STYLE}
     return {
         "api": api_mount() or mount,
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
@@ -471,8 +471,13 @@ def page_urls(mount: str, onward: str) -> Mapping[str, str]:
 
 def version(name: str) -> str:
     """Return the version of a style sheet or script in its address; empty if there is none of this name."""
-    found = site_asset(name, current_site().brand)
-    return hashlib.sha256(found[0]).hexdigest()[:12] if found else ""
+    found = site_asset(name, current_site())
+    return version_of(found[0]) if found else ""
+
+
+def version_of(content: bytes) -> str:
+    """Return the version of a file with this content."""
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def _safe_next(request: HttpRequest) -> str:

@@ -28,7 +28,7 @@ from phone_verify.http.cookies import only_pair
 from phone_verify.http.page_headers import page_headers
 from phone_verify.model import Redeemed
 from phone_verify.web import flow
-from phone_verify.web.assets import BRAND_STYLE, site_asset
+from phone_verify.web.assets import BRAND_STYLE, CLIENT, asset_headers, site_asset
 from phone_verify.web.forms import FORM_LIMIT, form_too_large, incomplete_form, not_found, refused_form, wrong_method
 from phone_verify.web.messages import PageName
 
@@ -292,12 +292,18 @@ def logout() -> Response:
 @pages.route("/static/<name>", methods=_ALL_METHODS)
 def static(name: str) -> Response:
     """Serve our style sheets and script."""
-    found = site_asset(name, current_state().site.brand)
+    site = current_state().site
+    found = site_asset(name, site, request.args)
     if found is None:
         return _refusal(not_found(read_call("")), current_state())
     response = current_app.response_class(found[0], content_type=found[1])
     response.headers["Cache-Control"] = "public, max-age=3600"
     response.headers["X-Content-Type-Options"] = "nosniff"
+    for header, value in asset_headers(site, name, request.headers.get("Origin")).items():
+        if header == "Vary":
+            response.vary.add(value)
+        else:
+            response.headers[header] = value
     response.add_etag()
     response.make_conditional(request)
     return response
@@ -324,6 +330,7 @@ def _render(name: str, page: flow.Page, here: AppState, *, page_has_form: bool =
         **_urls(),
         "style": url_for(f"{pages.name}.static", name=_STYLE),
         "script": url_for(f"{pages.name}.static", name=_SCRIPT),
+        "client": url_for(f"{pages.name}.static", name=CLIENT),
         "brand_style": url_for(f"{pages.name}.static", name=BRAND_STYLE),
         "api": here.path,
         "onward": _root(here),

@@ -1,25 +1,53 @@
-"""The style sheet and the script, served by both adapters under their mount.
+"""The style sheet, the scripts and the client, served by both adapters under their mount.
 
 This needs no build step and no static files app.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 
-from ..http.brand import Brand
+from ..http.site import Site
+from .client_settings import client_settings
 
-_TYPES = {"phone_verify.css": "text/css; charset=utf-8", "phone_verify.js": "text/javascript; charset=utf-8"}
+_SCRIPT_TYPE = "text/javascript; charset=utf-8"
+_TYPES = {
+    "phone_verify.css": "text/css; charset=utf-8",
+    "phone_verify.js": _SCRIPT_TYPE,
+    "phone-verify-client.js": _SCRIPT_TYPE,
+    "phone-verify-client.d.ts": "application/typescript; charset=utf-8",
+}
 #: The style sheet of the site's settings.
 BRAND_STYLE = "brand.css"
+#: The module of the client, and what its element reads.
+CLIENT, _CLIENT_SETTINGS = "phone-verify-client.js", "phone-verify-client.json"
 
 
-def site_asset(name: str, brand: Brand) -> tuple[bytes, str] | None:
-    """Return one of our files, or the style sheet of the site's settings, as `asset` does."""
-    if name == BRAND_STYLE and brand.styled:
-        return brand.style_sheet().encode(), _TYPES["phone_verify.css"]
+def site_asset(name: str, site: Site, query: Mapping[str, str] | None = None) -> tuple[bytes, str] | None:
+    """Return one of our files as `asset` does, or a file that the site's settings make.
+
+    `query` is that of the request: the settings of the element have a `lang` and a `purpose`.
+    """
+    if name == BRAND_STYLE and site.brand.styled:
+        return site.brand.style_sheet().encode(), _TYPES["phone_verify.css"]
+    if name == _CLIENT_SETTINGS:
+        wanted = query or {}
+        return client_settings(site, wanted.get("lang", ""), wanted.get("purpose", "")), "application/json"
     return asset(name)
+
+
+def asset_headers(site: Site, name: str, origin: str | None) -> Mapping[str, str]:
+    """Return the headers with which a page of another origin may import the client.
+
+    `origin` is the request's header. Scripts of type `module` and `fetch` need them; our other files are
+    for our own pages. An adapter adds `Vary` to that of the framework.
+    """
+    if not name.startswith("phone-verify-client."):
+        return {}
+    allowed = {"Access-Control-Allow-Origin": origin} if origin in site.trusted_origins and origin is not None else {}
+    return {"Vary": "Origin", **allowed}
 
 
 @cache

@@ -175,7 +175,7 @@ def test_cookies_are_not_secure_on_an_http_site() -> None:
     assert "Secure" not in line
 
 
-@pytest.mark.parametrize("name", ["phone_verify.css", "phone_verify.js"])
+@pytest.mark.parametrize("name", ["phone_verify.css", "phone-verify-client.js"])
 def test_style_and_script_are_served_and_cached(name: str) -> None:
     client = make().app.test_client()
     assert f"/phone/static/{name}" in client.get("/phone/login/").text

@@ -1,0 +1,435 @@
+// <phone-verify>: around the content of one of our pages it enhances the forms in it; without content it shows its own
+// view in a shadow root.
+import { PhoneVerifyClient } from "./api.js";
+import { enhance } from "./form.js";
+import { isOpen } from "./watch.js";
+
+// An element: `h("p.help", { id: "x" }, "text")`. Its classes are parts, too.
+const h = (kind, attributes, ...children) => {
+  const [tag, ...classes] = kind.split(".");
+  const names = classes.join(" ");
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries({ ...(names && { class: names, part: names }), ...attributes })) {
+    if (value || value === "") {
+      node.setAttribute(name, value === true ? "" : value);
+    }
+  }
+  node.append(...children.flat().filter(Boolean));
+  return node;
+};
+
+// A form; `step` is what its submission does.
+const form = (step, ...children) => h("form", { "data-pv-form": true, "data-step": step }, ...children);
+const button = (label, kind = "button") => h(`button.${kind}`, { type: "submit" }, label);
+const ltr = (text) => h("bdi", { dir: "ltr" }, text);
+const help = (...children) => h("p.help", null, ...children);
+
+export class PhoneVerifyElement extends HTMLElement {
+  static observedAttributes = ["api", "channel", "lang"];
+  #client;
+  #settings;
+  #card;
+  #sheet = new CSSStyleSheet();
+  #life;
+  #view;
+  #phone;
+  #channel;
+  #verification;
+  #shown = "number";
+
+  // The client that the element uses: the app calls it for the session or a token.
+  get client() {
+    const api = this.#of("api");
+    return (this.#client ??= new PhoneVerifyClient({ lang: this.#lang, ...(api && { api }) }));
+  }
+
+  // The present verification, without its secret.
+  get verification() {
+    return this.#verification ?? null;
+  }
+
+  connectedCallback() {
+    if (document.readyState === "loading") {
+      document.addEventListener("DOMContentLoaded", () => this.isConnected && this.connectedCallback(), { once: true });
+      return;
+    }
+    this.#life = new AbortController();
+    if ([...this.children].some((child) => !child.slot && child.localName !== "script")) {
+      enhance(this, { signal: this.#life.signal });
+    } else {
+      this.#open();
+    }
+  }
+
+  disconnectedCallback() {
+    this.#life?.abort();
+    this.#view?.abort();
+  }
+
+  attributeChangedCallback() {
+    if (this.#card) {
+      this.#client = this.#settings = undefined;
+      this.#open();
+    }
+  }
+
+  // Show the number field again, empty.
+  restart() {
+    this.#phone = this.#verification = undefined;
+    this.#show("number");
+  }
+
+  get #lang() {
+    return this.closest("[lang]")?.lang || navigator.language;
+  }
+
+  #of(name) {
+    return this.getAttribute(name) || undefined;
+  }
+
+  async #open() {
+    if (!this.#card) {
+      const root = this.attachShadow({ mode: "open" });
+      root.adoptedStyleSheets = [this.#sheet];
+      root.append((this.#card = h("div.card")));
+    }
+    try {
+      this.#settings ??= await this.client.settings({ lang: this.#lang, purpose: this.#of("purpose") });
+    } catch (error) {
+      this.#emit("error", { code: error.code, error });
+      addEventListener("online", () => this.#open(), { once: true, signal: this.#life.signal });
+      return;
+    }
+    this.#sheet.replaceSync(this.#settings.style);
+    const own = this.querySelector(':scope > script[type="application/json"]');
+    this.#settings.texts = { ...this.#settings.texts, ...(own && JSON.parse(own.textContent)), ...this.texts };
+    this.#show(this.#shown, { still: true });
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(`phone-verify:${name}`, { detail, bubbles: true, composed: true }));
+  }
+
+  async #submit(event) {
+    if (event.defaultPrevented) {
+      return; // Offline, or being sent already.
+    }
+    event.preventDefault();
+    const { elements, dataset } = event.target;
+    const channel = elements.channel?.value || event.submitter?.value || undefined;
+    await this.#try(() => this.#step(dataset.step, elements.phone?.value, elements.code?.value, channel));
+  }
+
+  async #try(action) {
+    try {
+      await action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #step(step, phone, code, channel) {
+    const { client } = this;
+    const present = this.#verification;
+    if (step === "start") {
+      this.#phone = phone ?? this.#phone;
+      this.#channel = channel ?? this.#channel;
+      await this.#start();
+    } else if (step === "check") {
+      await this.#take(await client.check(present, code));
+    } else if (step === "resend") {
+      const resent = await client.resend(present, { channel });
+      await this.#take(resent, { notice: this.#text("sent_again", resent) });
+    } else if (step === "called") {
+      await this.#take(await client.get(present), { notice: this.#settings.texts.no_call_yet });
+    } else {
+      client.cancel(present).catch(() => {});
+      this.#verification = undefined;
+      this.#show("number");
+    }
+  }
+
+  async #start(more) {
+    const fields = {
+      phone: this.#phone,
+      region: this.#of("region"),
+      purpose: this.#of("purpose"),
+      channel: this.#channel || this.#of("channel"),
+      locale: this.#settings.lang,
+      extra: this.extra,
+      ...more,
+    };
+    await this.#take(await this.client.start(fields));
+  }
+
+  // Show what the server has answered about the verification.
+  async #take({ secret, ...verification }, options) {
+    this.#verification = verification;
+    const { proof, channels_left: left } = verification;
+    if (isOpen(verification)) {
+      this.#show("open", options);
+    } else if (!proof) {
+      this.#show("over");
+    } else if (left?.length) {
+      await this.#start({ channel: left[0], proof });
+    } else {
+      this.#emit("verified", { proof, verification });
+      if (this.hasAttribute("sign-in")) {
+        this.#emit("signed-in", await this.client.signIn(verification));
+      }
+      this.#show("done");
+    }
+  }
+
+  #fail(error) {
+    const { texts, attempts } = this.#settings;
+    const { code = "unavailable", status, attemptsLeft, retryAfter } = error;
+    this.#emit("error", { code, error });
+    const ended = status === 404 ? "expired" : attemptsLeft === 0 ? "exhausted" : error.verificationStatus;
+    if (this.#verification && ended) {
+      this.#verification.status = ended;
+      this.#show("over");
+      return;
+    }
+    const wait = retryAfter && texts.try_again_in.replace("{duration}", this.#time(retryAfter));
+    const said = navigator.onLine ? (status ? error.detail : texts.unavailable) : texts.offline;
+    // Verified already: the sign-in failed.
+    const shown = this.#verification?.proof ? "over" : this.#shown;
+    this.#show(shown, {
+      error: [said, attempts[attemptsLeft], wait].filter(Boolean).join(" "),
+      invalid: /^(invalid_phone|wrong_code)$/.test(code) || error.fields?.[0] === "code",
+    });
+  }
+
+  #time(seconds) {
+    const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
+    const [first, ...rest] = parts.slice(parts[0] ? 0 : 1);
+    const text = [first, ...rest.map((part) => String(part).padStart(2, "0"))].join(":");
+    return text.replace(/\d/g, (digit) => this.#settings.digits[digit]);
+  }
+
+  // A text that has a variant for a kind of call, and maybe one for codes.
+  #text(name, { channel } = this.#verification) {
+    const { texts } = this.#settings;
+    return texts[`${name}_${channel}`] ?? texts[`${name}_code`] ?? texts[name];
+  }
+
+  #show(shown, { error, notice, invalid, still } = {}) {
+    if (!this.isConnected) {
+      return;
+    }
+    this.#view?.abort();
+    this.#view = new AbortController();
+    this.#shown = shown;
+    const { signal } = this.#view;
+    const { texts, dir, lang, digits } = this.#settings;
+    const message = [
+      h("p.error", { role: "alert", hidden: true, "data-pv-offline": true }, texts.offline),
+      error && h("p.error", { role: "alert", id: "pv-error" }, error),
+      notice && h("p.notice", { role: "status" }, notice),
+    ];
+    const described = (id) => ({
+      "aria-describedby": error ? `pv-error ${id}` : id,
+      "aria-invalid": invalid && "true",
+      required: true,
+      dir: "ltr",
+    });
+    const body = { number: this.#number, open: this.#opened, over: this.#over, done: this.#done }[shown];
+    Object.assign(this.#card, { lang, dir });
+    this.#card.replaceChildren(
+      h("div", { "data-pv-here": true, "data-pv-digits": digits }, ...body.call(this, message, described, !error)),
+      h("slot", { name: "footer" }),
+      h("p.live", {
+        "aria-live": "polite",
+        "data-pv-live": true,
+        "data-pv-sending": texts.sending,
+        "data-pv-slow": texts.slow,
+      }),
+    );
+    enhance(this.shadowRoot, {
+      signal,
+      again: () => this.#try(async () => this.#take(await this.client.get(this.#verification))),
+    });
+    this.shadowRoot.addEventListener("submit", (event) => this.#submit(event), { signal });
+    if (!still) {
+      this.shadowRoot.querySelector(shown === "open" ? "[data-focus]" : error ? "input, h2" : "h2").focus();
+    }
+    if (shown === "open" && this.#verification.dial) {
+      this.#follow(signal);
+    }
+  }
+
+  async #follow(signal) {
+    try {
+      for await (const seen of this.client.watch(this.#verification, { signal })) {
+        if (!isOpen(seen)) {
+          await this.#take(seen);
+          return;
+        }
+        this.shadowRoot.querySelector("[data-pv-other-caller]").hidden = !seen.other_caller;
+      }
+    } catch (error) {
+      signal.aborted || this.#fail(error);
+    }
+  }
+
+  #heading(title, ...lead) {
+    return [
+      h("slot", { name: "title" }, h("h2.title", { tabindex: "-1" }, title)),
+      h("p.lead", { id: "pv-lead" }, ...lead),
+    ];
+  }
+
+  #choice({ label, help, time }) {
+    return h("span", null, label, h("small", null, `${help} ${time}`));
+  }
+
+  #number(message, described) {
+    const { texts, channels, number } = this.#settings;
+    const signsIn = this.hasAttribute("sign-in");
+    const calls = channels.some(({ value }) => /call/.test(value));
+    const chosen = this.#channel ?? channels[0]?.value;
+    const choices = channels.map((channel) => {
+      const { value } = channel;
+      const radio = h("input", { type: "radio", name: "channel", value, checked: value === chosen });
+      return h("label.choice", null, radio, this.#choice(channel));
+    });
+    return [
+      ...this.#heading(
+        signsIn ? texts.login_title : texts.verify_title,
+        texts[calls ? (signsIn ? "login_lead_call" : "verify_lead_call") : "login_lead"],
+      ),
+      ...message,
+      form(
+        "start",
+        h("label.label", { for: "pv-phone" }, texts.phone),
+        h("input.input", {
+          id: "pv-phone",
+          name: "phone",
+          type: "tel",
+          inputmode: "tel",
+          autocomplete: "tel",
+          value: this.#phone,
+          placeholder: number.example,
+          "data-pv-phone": this.#of("region") ?? number.region,
+          ...described("pv-help"),
+        }),
+        h("p.help", { "aria-live": "polite", "data-pv-country": true }),
+        h("p.help", { id: "pv-help" }, number.local ? texts.phone_example : texts.phone_help, " ", ltr(number.example)),
+        choices.length > 1 &&
+          !this.#of("channel") &&
+          h("fieldset.channels", null, h("legend.label", null, texts.way), choices),
+        button(texts.continue),
+      ),
+    ];
+  }
+
+  // An open verification: a code to enter, a number to call, or both.
+  #opened(message, described, isFresh) {
+    const verification = this.#verification;
+    const { channel, code_length: length, dial, phone_hint: hint } = verification;
+    const { texts, channels } = this.#settings;
+    const isCall = channel === "inbound_call";
+    const [before, after] = this.#text("lead").split("{number}");
+    const resend = button(this.#text("resend"), "link");
+    resend.dataset.pvResend = verification.resend_in;
+    resend.dataset.pvWait = this.#text("resend_in");
+    const others = channels.filter(({ value }) => value !== channel && verification.channels.includes(value));
+    return [
+      ...this.#heading(this.#text("code_title"), `${before} `, ltr(hint), after),
+      ...message,
+      dial && this.#dial(dial, hint, isCall),
+      verification.attempts_left !== null && [
+        dial && help(texts.or_code),
+        this.#code(verification, length, described, isCall, isFresh),
+      ],
+      h(
+        "div.row",
+        null,
+        help(
+          this.#text("expires"),
+          " ",
+          h("bdi", { role: "timer", "data-pv-life": true, "data-pv-seconds": `${verification.expires_in}` }),
+        ),
+        form("resend", resend),
+      ),
+      form("change", button(texts.other_number, "link")),
+      others.length > 0 &&
+        h(
+          "details.channels",
+          null,
+          h("summary.link", null, texts.other_ways),
+          others.map((other) => form("resend", h("button.choice", { value: other.value }, this.#choice(other)))),
+        ),
+    ].flat();
+  }
+
+  #dial({ qr, uri, number }, hint, isCall) {
+    const { texts, channels } = this.#settings;
+    return [
+      h("figure.scan", null, h("img.qr", { src: qr, alt: texts.dial_qr }), h("figcaption", null, texts.dial_scan)),
+      h("a.button.call", { href: uri, "data-focus": isCall }, ltr(number)),
+      h(
+        "button.link",
+        { type: "button", hidden: true, "data-pv-copy": number, "data-pv-copied": texts.copied },
+        texts.copy_number,
+      ),
+      help(channels.find(({ dial_help }) => dial_help)?.dial_help),
+      h("p.wait", { role: "status" }, texts.dial_wait),
+      h("p.help", { role: "status", hidden: true, "data-pv-other-caller": true }, texts.other_caller, " ", ltr(hint)),
+      form("called", button(texts.called, "button.second")),
+    ];
+  }
+
+  #code({ channel, caller_hint: caller }, length, described, isCall, isFresh) {
+    const { texts, code_labels: labels, last_digits: last } = this.#settings;
+    const isFlash = channel === "flash_call";
+    const places = Array.from({ length: length ?? 0 }, () => h("span", { "data-pv-place": true }));
+    return form(
+      "check",
+      isFlash && h("p.help", { id: "pv-caller" }, last[length ?? 0]),
+      isFlash && caller && h("p.caller", { dir: "ltr" }, `${caller} `, h("span", { "aria-hidden": "true" }, places)),
+      h("label.label", { for: "pv-code" }, isFlash ? texts.last_digits : labels[length ?? 0]),
+      h("input.input.code", {
+        id: "pv-code",
+        name: "code",
+        inputmode: "numeric",
+        autocomplete: "one-time-code",
+        autocapitalize: "off",
+        spellcheck: "false",
+        enterkeyhint: "go",
+        "data-focus": !isCall,
+        "data-pv-length": length,
+        "data-pv-submit": isFresh,
+        "data-pv-otp": !isFlash,
+        ...described(isFlash ? "pv-caller" : "pv-lead"),
+      }),
+      button(texts.confirm),
+    );
+  }
+
+  #over(message) {
+    const { texts } = this.#settings;
+    const { status, channel, phone_hint: hint } = this.#verification;
+    const isCall = channel === "inbound_call";
+    const title = texts[`title_${status}${status === "expired" && isCall ? "_call" : ""}`];
+    return [
+      ...this.#heading(title, ltr(hint)),
+      ...message,
+      form("start", button(isCall ? texts.new_call : texts.new_code)),
+      form("change", button(texts.other_number, "link")),
+    ];
+  }
+
+  #done(message) {
+    const { texts } = this.#settings;
+    const said = this.hasAttribute("sign-in") ? texts.signed_in : texts.number_confirmed;
+    return [
+      ...this.#heading(texts.title_verified, ltr(this.#verification.phone_hint)),
+      ...message,
+      h("slot", { name: "done" }, h("p.notice", { role: "status" }, said)),
+    ];
+  }
+}
+
+customElements.get("phone-verify") || customElements.define("phone-verify", PhoneVerifyElement);
