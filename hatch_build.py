@@ -1,6 +1,6 @@
-"""Build hook: compiles the translations, copies the pages' templates from Django's adapter to Flask's, makes the client.
+"""Build hook: compiles the translations, copies the pages' templates from Django to Flask, and joins the client.
 
-The catalogues and the copies are not in the repository. A wheel and an editable install (`pip install -e .`) make them;
+The results are not in the repository. A wheel and an editable install (`pip install -e .`) make them;
 the tests make them anew in each run, so that no test passes with an outdated one.
 """
 

@@ -377,6 +377,39 @@ def test_client_verifies_and_gives_typed_errors(place: Place, tabs: Tabs, stage:
             assert with_client(place, tab, "await client.signOut(); return client.session();") is None
 
 
+def blocks_of_the_guide() -> list[str]:
+    """Return the scripts of docs/client.md that are marked to be run."""
+    guide = (Path(__file__).parents[2] / "docs" / "client.md").read_text("utf-8")
+    return re.findall(r"<!-- the browser tests run this block -->\n```js\n(.*?)```", guide, re.DOTALL)
+
+
+def test_scripts_of_the_guide_work(place: Place, tabs: Tabs, stage: Stage) -> None:
+    listeners, calls = blocks_of_the_guide()
+    with tabs() as tab:
+        place.show(tab, 'sign-in channel="sms"')
+        names = "window.send = (...a) => heard.push('send'), window.greet = ({ phone }) => heard.push(phone),"
+        tab.evaluate(f"window.heard = []; {names} window.log = (code) => heard.push(code); {listeners}")
+        phone = stage.phone()
+        tab.locator("input[type=tel]").fill("1")
+        tab.keyboard.press("Enter")
+        tab.locator("#pv-error").wait_for()
+        tab.locator("input[type=tel]").fill(phone)
+        tab.keyboard.press("Enter")
+        tab.locator("#pv-code").fill(stage.code(phone))
+        tab.keyboard.press("Enter")
+        until(tab, "signed-in")
+        assert tab.evaluate("window.heard") == ["invalid_phone", "send", phone]
+
+        other = stage.phone()
+        calls = calls.replace("+989120000000", other).replace("/phone/static", f"{place.site}/phone/static")
+        calls = re.sub(r"import (.*?) from (.*?);", r"const \1 = await import(\2);", calls)
+        calls = calls.replace("(started, code)", "(started, await window.code())").replace(
+            "const { user }", "var { user }"
+        )
+        tab.expose_function("code", lambda: stage.code(other))
+        assert tab.evaluate(f"async () => {{ {calls}\nreturn user.phone; }}") == other
+
+
 def test_start_with_a_lost_answer_is_repeated_with_its_key(place: Place, tabs: Tabs, stage: Stage) -> None:
     phone = stage.phone()
     keys: list[str] = []
@@ -441,9 +474,10 @@ def test_no_axe_violations_in_any_view_and_language(home: Place, tabs: Tabs, axe
             def is_fine(view: str, tab: Any = tab, scheme: str = scheme) -> None:
                 keep_picture(tab, f"element {lang} {scheme} {view}")
                 assert tab.evaluate(RUN_AXE, OPTIONS) == [], (view, scheme)
-                assert tab.evaluate(
-                    "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-                ), (view, scheme)
+                assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), (
+                    view,
+                    scheme,
+                )
 
             is_fine("number")
             tab.locator("input[type=tel]").fill("1")

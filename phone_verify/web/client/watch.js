@@ -97,6 +97,10 @@ export async function* watch(url, options, signal, streams = true) {
       if (error instanceof PhoneVerifyError && error.status < 500 && error.status !== 429) {
         throw error;
       }
+      if (streams && !last) {
+        streams = false; // Blocked: no stream was ever read here.
+        continue;
+      }
       delay = Math.min(delay * 2, LONGEST_WAIT);
       if (error.retryAfter) {
         delay = Math.max(delay, error.retryAfter * 1000);

@@ -195,6 +195,14 @@ export class PhoneVerifyElement extends HTMLElement {
 /** Enhance our server-rendered forms below `root`, as `<phone-verify>` around them does. */
 export function enhance(root: Document | Element): void;
 
+/** As `watch` of the client, for an address that needs no secret. */
+export function watch(
+  url: string,
+  options: RequestInit,
+  signal?: AbortSignal,
+  streams?: boolean,
+): AsyncGenerator<Verification, void, undefined>;
+
 declare global {
   interface HTMLElementTagNameMap {
     "phone-verify": PhoneVerifyElement;
