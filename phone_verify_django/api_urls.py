@@ -11,10 +11,10 @@ contains both.
 
 import asyncio
 
-from django.urls import ResolverMatch, URLPattern
+from django.urls import ResolverMatch, URLPattern, path
 from django.urls.resolvers import RegexPattern
 
-from . import api_views
+from . import api_views, assets
 from .site import can_await
 
 
@@ -48,4 +48,6 @@ urlpatterns = [
         api_views.api,
         name="api",
     ),
+    # The client takes the API from its own address, which then has no language either.
+    path("static/<str:name>", assets.static, name="static"),
 ]

@@ -459,9 +459,11 @@ def _mount(request: HttpRequest, path: str) -> str:
 
 def page_urls(mount: str, onward: str) -> Mapping[str, str]:
     """Return the addresses that the templates use."""
-    files = {"style": "phone_verify.css", "script": "phone_verify.js", "client": CLIENT, "brand_style": BRAND_STYLE}
+    files = {"style": "phone_verify.css", "script": "phone_verify.js", "brand_style": BRAND_STYLE}
+    api = api_mount() or mount
     return {
-        "api": api_mount() or mount,
+        "api": api,
+        "client": f"{api}static/{CLIENT}?v={version(CLIENT)}",
         **{name: f"{mount}{name}/" for name in ("login", "code", "signup", "verify", "logout")},
         "sign_in": app_settings.sign_in_url(),
         "onward": onward,

@@ -122,3 +122,11 @@ def test_doctor_prints_the_address_of_the_webhook(urlconf: str, settings: Any) -
     found = re.search(rf"http://testserver(/\S+/{SECRET})", printed.getvalue())
     assert found is not None, printed.getvalue()
     assert Client().get(found[1]).content == b"OK"
+
+
+def test_client_has_the_address_of_the_api(client: Client) -> None:
+    page = client.get("/fa/phone/login/").text
+    [address] = re.findall(r'<script type="module" src="([^"]+)"', page)
+    assert address.startswith("/phone/static/phone-verify-client.js?v=")
+    assert client.get(address).status_code == 200
+    assert client.get("/phone/static/phone-verify-client.json?lang=fa").json()["lang"] == "fa"

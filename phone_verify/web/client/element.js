@@ -4,6 +4,8 @@ import { PhoneVerifyClient } from "./api.js";
 import { enhance } from "./form.js";
 import { isOpen } from "./watch.js";
 
+const OPEN_AGAIN_AFTER = 10000;
+
 // An element: `h("p.help", { id: "x" }, "text")`. Its classes are parts, too.
 const h = (kind, attributes, ...children) => {
   const [tag, ...classes] = kind.split(".");
@@ -97,7 +99,7 @@ export class PhoneVerifyElement extends HTMLElement {
       this.#settings ??= await this.client.settings({ lang: this.#lang, purpose: this.#of("purpose") });
     } catch (error) {
       this.#emit("error", { code: error.code, error });
-      addEventListener("online", () => this.#open(), { once: true, signal: this.#life.signal });
+      setTimeout(() => this.isConnected && this.#open(), OPEN_AGAIN_AFTER);
       return;
     }
     this.#sheet.replaceSync(this.#settings.style);
@@ -215,12 +217,12 @@ export class PhoneVerifyElement extends HTMLElement {
   }
 
   #show(shown, { error, notice, invalid, still } = {}) {
+    this.#shown = shown;
     if (!this.isConnected) {
       return;
     }
     this.#view?.abort();
     this.#view = new AbortController();
-    this.#shown = shown;
     const { signal } = this.#view;
     const { texts, dir, lang, digits } = this.#settings;
     const message = [
