@@ -132,6 +132,8 @@ export async function verify(phone: string, ask: (seen: Verification) => Promise
   try {
     const { proof } = await client.check(started, await ask(started));
     const { user } = await client.signIn(proof ?? "");
+    const { token } = await client.token(proof ?? "");
+    client.headers = { Authorization: `Bearer ${token.trim()}` };
     return user.id;
   } catch (error) {
     if (error instanceof PhoneVerifyError && error.code === "wrong_code") return String(error.attemptsLeft);
@@ -175,4 +177,4 @@ def test_types_name_what_the_module_exports_and_has() -> None:
     source = (ROOT / "phone_verify/web/client/api.js").read_text("utf-8")
     methods = set(re.findall(r"^  (?:async )?\*?(\w+)\([^#\n]*\{$", source, re.MULTILINE)) - {"constructor"}
     body = declared[0].decode().partition("export class PhoneVerifyClient {")[2].partition("\n}")[0]
-    assert methods - {"settings"} == set(re.findall(r"^  (\w+)\(", body, re.MULTILINE)) - {"constructor"}
+    assert methods - {"settings"} == set(re.findall(r"^  (\w+)[(<]", body, re.MULTILINE)) - {"constructor"}

@@ -149,8 +149,11 @@ export class PhoneVerifyClient {
   signIn(verification: Proof, options?: CallOptions): Promise<{ user: User; created: boolean }>;
   /** Give the signed-in user this number, or confirm it. */
   setPhone(verification: Proof, options?: CallOptions): Promise<{ user: User }>;
-  /** Exchange the proof for a token of the site, if the site issues them. */
-  token(verification: Proof, options?: CallOptions): Promise<Record<string, unknown>>;
+  /** Exchange the proof for a token of the site; `not_found` if it issues none. */
+  token<Token = string>(
+    verification: Proof,
+    options?: CallOptions,
+  ): Promise<{ user: User; created: boolean; token: Token }>;
   /** The signed-in user, or `null`. */
   session(options?: CallOptions): Promise<User | null>;
   signOut(options?: CallOptions): Promise<null>;
