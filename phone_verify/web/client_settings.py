@@ -6,6 +6,7 @@ Nothing in it depends on the visitor, so browsers and proxies may keep it.
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 
@@ -46,7 +47,7 @@ def client_settings(site: Site, lang: str, purpose: str) -> bytes:
         "lang": language.tag,
         "dir": language.direction,
         "digits": language.digits,
-        "number": {"example": number.example, "local": number.local, "region": number.region},
+        "number": asdict(number),
         "channels": [_channel(site, texts, channel, first=channel is channels[0]) for channel in channels],
         "texts": {**{key: texts.page[key] for key in _TEXTS}, "try_again_in": texts.translated(_TRY_AGAIN)},
         "attempts": [texts.attempts_left(count) for count in range(_MOST_ATTEMPTS + 1)],

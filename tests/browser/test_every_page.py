@@ -5,6 +5,7 @@ The pages are rendered from the templates, since some states (store outage) are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
@@ -150,6 +151,21 @@ def test_script_keeps_a_cleared_checkbox_on_resend(tab: Any) -> None:
         assert "asks_remember=1" in sent
         assert ("&remember=1" in sent) == ticked
         assert "resend=1" in sent
+
+
+@pytest.mark.parametrize("has_element", [True, False])
+def test_forms_are_enhanced_with_and_without_the_element(tab: Any, has_element: bool) -> None:
+    """A site's own `base.html` may have no element and load `urls.script` alone."""
+    page = in_language("code", "en")
+    if not has_element:
+        page = re.sub(r'</?phone-verify>|<script type="module"[^>]*></script>| data-pv-client="[^"]*"', "", page)
+        assert "phone-verify-client" not in page
+    serve(tab, {"/page": page, "/phone/code/": page})
+    tab.goto(f"{HOST}/page")
+    tab.locator("[data-pv-life]", has_text="2:5").wait_for()  # the countdown runs
+    with tab.expect_request("**/phone/code/") as posted:
+        tab.locator("#pv-code").fill("123456")
+    assert "code=123456" in posted.value.post_data
 
 
 def test_csp_violation_is_detected(tabs: Tabs) -> None:

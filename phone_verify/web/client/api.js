@@ -20,8 +20,8 @@ export class PhoneVerifyClient {
     Object.assign(this, { credentials, headers, lang });
   }
 
-  start({ phone, ...fields }, { signal } = {}) {
-    return this.#send("verifications", { phone, ...fields }, signal);
+  start(order, { signal } = {}) {
+    return this.#send("verifications", order, signal);
   }
 
   get(verification, { signal } = {}) {
@@ -32,8 +32,8 @@ export class PhoneVerifyClient {
     return this.#call("POST", this.#path(verification, "/check"), { fields: { code }, verification, signal });
   }
 
-  resend(verification, { channel, signal } = {}) {
-    return this.#send(this.#path(verification, "/resend"), channel ? { channel } : {}, signal, verification);
+  resend(verification, { signal, ...fields } = {}) {
+    return this.#send(this.#path(verification, "/resend"), fields, signal, verification);
   }
 
   cancel(verification, { signal } = {}) {

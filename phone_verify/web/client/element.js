@@ -140,7 +140,7 @@ export class PhoneVerifyElement extends HTMLElement {
     } else if (step === "check") {
       await this.#take(await client.check(present, code));
     } else if (step === "resend") {
-      const resent = await client.resend(present, { channel });
+      const resent = await client.resend(present, { channel, extra: this.extra });
       await this.#take(resent, { notice: this.#text("sent_again", resent) });
     } else if (step === "called") {
       await this.#take(await client.get(present), { notice: this.#settings.texts.no_call_yet });
@@ -254,7 +254,7 @@ export class PhoneVerifyElement extends HTMLElement {
     });
     this.shadowRoot.addEventListener("submit", (event) => this.#submit(event), { signal });
     if (!still) {
-      this.shadowRoot.querySelector(shown === "open" ? "[data-focus]" : error ? "input, h2" : "h2").focus();
+      this.shadowRoot.querySelector(shown === "open" || error ? "[data-focus], h2" : "h2").focus();
     }
     if (shown === "open" && this.#verification.dial) {
       this.#follow(signal);
@@ -313,6 +313,7 @@ export class PhoneVerifyElement extends HTMLElement {
           autocomplete: "tel",
           value: this.#phone,
           placeholder: number.example,
+          "data-focus": true,
           "data-pv-phone": this.#of("region") ?? number.region,
           ...described("pv-help"),
         }),

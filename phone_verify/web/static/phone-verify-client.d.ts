@@ -141,7 +141,10 @@ export class PhoneVerifyClient {
   get(verification: Reference, options?: CallOptions): Promise<Verification>;
   /** Resolves with `proof`; rejects with `wrong_code` and `attemptsLeft`. */
   check(verification: Reference, code: string, options?: CallOptions): Promise<Verification>;
-  resend(verification: Reference, options?: CallOptions & { channel?: Channel }): Promise<Verification>;
+  resend(
+    verification: Reference,
+    options?: CallOptions & { channel?: Channel; extra?: Record<string, unknown> },
+  ): Promise<Verification>;
   cancel(verification: Reference, options?: CallOptions): Promise<null>;
   /** Yields the verification now and at each change; the last one has ended. */
   watch(verification: Reference, options?: CallOptions): AsyncGenerator<Verification, void, undefined>;
@@ -174,7 +177,7 @@ export interface PhoneVerifyEvents {
 
 /** `<phone-verify>`, with the attributes `api`, `purpose`, `channel`, `region`, `lang` and `sign-in`. */
 export class PhoneVerifyElement extends HTMLElement {
-  /** Sent with each start, for the site's own check before it sends. */
+  /** Sent with each start and resend, for the site's own check before it sends. */
   extra?: Record<string, unknown>;
   /** Texts of your own, in place of ours. Set them before the element is in the page. */
   texts?: Texts;
