@@ -54,7 +54,8 @@ def test_later_check_counts_from_then(harness: Harness) -> None:
 
 
 def test_renumbered_phone_is_one_phone(harness: Harness) -> None:
-    old = PhoneNumber.stored("+2250700000")
+    old = PhoneNumber.stored("+22997000000")
+    assert old.current.e164 == "+2290197000000"
     harness.verifier.note_token_check(TOKEN, USER, old)
     assert harness.verifier.has_token_check(TOKEN, USER, [old.current])
 
