@@ -143,6 +143,8 @@ class Transcript:
         found: dict[str, object] = {}
         if "allow" in answer.headers:
             found["allow"] = sorted(name.strip() for name in answer.headers["allow"].split(","))
+        if "www-authenticate" in answer.headers:
+            found["www-authenticate"] = answer.headers["www-authenticate"]
         if "retry-after" in answer.headers:
             found["retry-after"] = _minutes(int(answer.headers["retry-after"]))
         if "location" in answer.headers:
@@ -158,7 +160,7 @@ class Transcript:
             return value
         if key == "id" and of == "user":
             return self.names.of("user", value)
-        if key in ("id", "secret", "proof"):
+        if key in ("id", "secret", "proof", "token"):
             return self.names.of(key, value)
         if of == "dial":
             return "<line>" if key == "number" else value.partition(":" if key == "uri" else ",")[0]
@@ -329,11 +331,11 @@ def _methods_that_do_not_exist(t: Transcript) -> None:
         ("GET", "v1/verifications"), ("PUT", "v1/verifications"),
         ("HEAD", "v1/verifications"), ("POST", id), ("PATCH", id), ("GET", f"{id}/check"), ("DELETE", f"{id}/resend"),
         ("PATCH", "v1/session"), ("GET", "v1/session/phone"), ("POST", "v1/session/phone"),
-        ("POST", "v1/openapi.json"), ("DELETE", "v1/health"), ("TRACE", "v1/session"),
+        ("POST", "v1/openapi.json"), ("DELETE", "v1/health"), ("TRACE", "v1/session"), ("GET", "v1/token"),
     ):  # fmt: skip
         expected = "405" if method == "HEAD" else "405 method_not_allowed"
         visitor.call(expected, method, path)
-    for path in ("v1/verifications", id, f"{id}/check", "v1/session", "v1/health"):
+    for path in ("v1/verifications", id, f"{id}/check", "v1/session", "v1/token", "v1/health"):
         visitor.call("204", "OPTIONS", path)
 
 
@@ -394,6 +396,7 @@ def _the_order_of_refusals(t: Transcript) -> None:
     visitor.call("403 cross_site", "POST", "v1/verifications", {"phone": ""}, headers=foreign)
     visitor.call("403 cross_site", "POST", "v1/session", {"proof": ""}, headers=foreign)
     visitor.call("403 cross_site", "PUT", "v1/session/phone", {"proof": ""}, headers=foreign)
+    visitor.call("403 cross_site", "POST", "v1/token", {"proof": ""}, headers=foreign)
     visitor.call("403 cross_site", "DELETE", "v1/session", headers=foreign)
     abroad = {"phone": "+12025550123", "channel": "voice"}
     visitor.call("403 destination_not_allowed", "POST", "v1/verifications", abroad)
@@ -589,6 +592,29 @@ def _another_number(t: Transcript) -> None:
     later.enter("200", later.prove(old))
 
 
+def _a_token(t: Transcript) -> None:
+    visitor, client, phone, new = t.visitor(), t.visitor(), t.phone(), t.phone()
+    path, secret = visitor.start(phone)
+    proof = {"proof": visitor.checked(path, phone, secret=secret)["proof"]}
+    client.call("400 invalid_request", "POST", "v1/token", {"proof": 7}, secret=secret)
+    client.call("400 invalid_proof", "POST", "v1/token", proof)
+    token = client.call("200", "POST", "v1/token", proof, secret=secret).json()["token"]
+    client.call("400 invalid_proof", "POST", "v1/token", proof, secret=secret)
+    client.call("401 not_signed_in", "GET", "v1/session")
+    bearer = {"Authorization": f"Bearer {token}"}
+    client.call("200", "GET", "v1/session", headers=bearer)
+    for bad in (f"Bearer {token}x", "Bearer", "Bearer a b", "Token x"):
+        client.call("401 not_signed_in", "GET", "v1/session", headers={"Authorization": bad})
+        client.call("401 not_signed_in", "PUT", "v1/session/phone", {"proof": "x"}, headers={"Authorization": bad})
+    fields = {"phone": new, "channel": "sms", "purpose": "change_phone"}
+    client.call("401 not_signed_in", "POST", "v1/verifications", fields)
+    begun = client.call("201", "POST", "v1/verifications", fields, headers=bearer).json()
+    change = {"proof": client.checked(f"v1/verifications/{begun['id']}", new)["proof"]}
+    client.call("401 not_signed_in", "PUT", "v1/session/phone", change)
+    client.call("200", "PUT", "v1/session/phone", change, headers=bearer)
+    client.call("200", "GET", "v1/session", headers=bearer)
+
+
 def _languages(t: Transcript) -> None:
     for language in ("fa", "ru-RU,ru;q=0.9", "ar", "xx", "\u00e9;q=x"):
         visitor, headers = t.visitor(), {"Accept-Language": language}
@@ -716,6 +742,7 @@ _CHAPTERS: Sequence[Callable[[Transcript], None]] = (
     _webhooks,
     _a_known_browser,
     _another_number,
+    _a_token,
     _languages,
     _the_pages_with_a_code,
     _the_pages_when_it_is_over,
