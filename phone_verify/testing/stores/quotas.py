@@ -287,6 +287,16 @@ class QuotaPromises(StoreCase):
         rest = sum(not isinstance(run(store.count([quota], clock())), Denied) for _ in range(9))
         assert rest == 6, "what a gate refuses counts nothing"
 
+    def test_gates_without_a_quota_are_compared(self, store: Store, clock: ManualClock) -> None:
+        gates = [Quota(f"g{n}", 1, timedelta(minutes=15), gate=True) for n in range(5)]
+        for _ in range(2):
+            assert not isinstance(run(store.count(gates, clock())), Denied)
+        self.windows(store.count([replace(gates[3], gate=False)], clock()))
+        clock.move(899)
+        assert isinstance(run(store.count(gates, clock())), Denied)
+        clock.move(2)
+        assert not isinstance(run(store.count(gates, clock())), Denied)
+
     def test_uncount_leaves_gates_alone(self, store: Store, clock: ManualClock) -> None:
         windows = self.windows(store.count([Quota("g", 1)], clock()))
         quotas = [Quota("g", 1, gate=True), Quota("q", 1)]
