@@ -13,6 +13,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
@@ -20,6 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from phone_verify.api import (
     ApiRequest,
     ApiResponse,
+    ApiStream,
     AskSite,
     IssueToken,
     SessionUser,
@@ -43,7 +45,7 @@ from phone_verify.model import Redeemed
 from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
-from . import accounts, actions, app_settings, bearer, calls, primary, sessions, site_requirements, users
+from . import accounts, actions, app_settings, bearer, calls, primary, sessions, site_requirements, streaming, users
 from .last_number import outlives_browser
 from .site import site_of
 from .store.transactions import name_of
@@ -62,21 +64,26 @@ def _call(view: ViewFunction) -> ViewFunction:
 
 
 @_call
-def api(request: HttpRequest, path: str) -> HttpResponse:
+def api(request: HttpRequest, path: str) -> HttpResponseBase:
     """Serve every call under `v1/` and `webhooks/`."""
     site = site_of(request)
     return _response(request, site, path, run(_reply(request, site, path, site.verifier.flows, _here)))
 
 
 @_call
-async def aapi(request: HttpRequest, path: str) -> HttpResponse:
+async def aapi(request: HttpRequest, path: str) -> HttpResponseBase:
     """Serve as `api` does, without blocking a thread during provider calls. `urls` selects one of the two."""
     site = site_of(request)
-    return _response(request, site, path, await _reply(request, site, path, site.async_verifier, _in_thread))
+    reply = await _reply(request, site, path, site.async_verifier, _in_thread, can_stream=True)
+    return _response(request, site, path, reply)
 
 
-def _response(request: HttpRequest, site: Site, path: str, reply: ApiResponse) -> HttpResponse:
-    response = calls.response(request, site, reply)
+def _response(request: HttpRequest, site: Site, path: str, reply: ApiResponse | ApiStream) -> HttpResponseBase:
+    response: HttpResponseBase
+    if isinstance(reply, ApiStream):
+        response = streaming.response(request, reply)
+    else:
+        response = calls.response(request, site, reply)
     for name, value in cors_headers(site, path, request.headers.get("Origin")).items():
         if name == "Vary":
             patch_vary_headers(response, [value])
@@ -158,12 +165,15 @@ async def _in_thread(function: Callable[..., T], *args: Any) -> T:
     return await sync_to_async(function)(*args)
 
 
-async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs) -> ApiResponse:
+async def _reply(
+    request: HttpRequest, site: Site, path: str, flows: AsyncVerifier, runs: _Runs, *, can_stream: bool = False
+) -> ApiResponse | ApiStream:
     has_session = hasattr(request, "session") and settings.SESSION_COOKIE_NAME in request.COOKIES
     chosen = app_settings.account_settings()
     try:
         call = calls.read_call(request, path)
-        call = replace(call, token=bearer.presented(request), issues_tokens=chosen.token is not None)
+        token = bearer.presented(request)
+        call = replace(call, token=token, issues_tokens=chosen.token is not None, can_stream=can_stream)
         by_token = call.token is not None
         if path == "v1/session" or (path == "v1/session/phone" and not by_token):
             site_requirements.require_session(request)  # before the proof is consumed
@@ -184,6 +194,8 @@ async def _reply(request: HttpRequest, site: Site, path: str, flows: AsyncVerifi
         if isinstance(result, AskSite):
             allowed = await runs(accounts.may_change_without_old, request, result.redeemed)
             result = await dispatch(site, flows, replace(call, without_old=allowed))
+        if isinstance(result, ApiStream):
+            return result
         if isinstance(result, ApiResponse):
             if result.started is not None:  # never without a session
                 sessions.notes(request).keep_started(result.started)

@@ -7,6 +7,7 @@ import os
 import threading
 from asyncio import to_thread
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
@@ -182,11 +183,27 @@ async def _in_thread(step: Callable[[], T]) -> T:
     it. Otherwise in one of a few worker threads, which keep their connections for CONN_MAX_AGE: five
     hundred requests that wait for a provider would hold five hundred connections.
     """
-    if SyncToAsync.thread_sensitive_context.get(None) is None:
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is None:
         # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
-    results = await sync_to_async(_if_connected)(step)
+    # A request without a thread has no connection; neither has an event stream, which gave its thread back.
+    results = await sync_to_async(_if_connected)(step) if context in SyncToAsync.context_to_thread_executor else ()
     return results[0] if results else await to_thread(_in_request_cycle, step)
+
+
+async def release_thread() -> None:
+    """Close the connections of the current request, and end its thread.
+
+    For a response that goes on for minutes: hundreds of them would hold as many threads and connections.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is None or context not in SyncToAsync.context_to_thread_executor:
+        return
+    await sync_to_async(connections.close_all)()
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+    if isinstance(executor, ThreadPoolExecutor):
+        executor.shutdown(wait=False)
 
 
 def _if_connected(step: Callable[[], T]) -> Sequence[T]:

@@ -3,8 +3,9 @@
 An adapter turns its request into an `ApiRequest`, passes it to `handle` (or awaits `ahandle`), and
 turns the `ApiResponse` into its response. If the result is a `SignIn`, `IssueToken`, `SetPhone` or
 `SignOut`, the adapter carries that out with its framework, and gets the response from
-`session_created`, `token_issued`, `phone_updated`, `signed_out` or one of the refusals. It adds
-`cors_headers` to every response.
+`session_created`, `token_issued`, `phone_updated`, `signed_out` or one of the refusals. An
+`ApiStream` comes only if the request has `can_stream` set. The adapter adds `cors_headers` to every
+response.
 """
 
 from ..http.call import (
@@ -13,6 +14,7 @@ from ..http.call import (
     ApiRequest,
     ApiResponse,
     ApiResult,
+    ApiStream,
     AskSite,
     IssueToken,
     SessionUser,
@@ -42,6 +44,7 @@ __all__ = [
     "ApiRequest",
     "ApiResponse",
     "ApiResult",
+    "ApiStream",
     "AskSite",
     "IssueToken",
     "SessionUser",

@@ -14,7 +14,7 @@ from ..http.problems import localized, problem, unavailable
 from ..http.site import Site
 from ..sync import run
 from ..verifier.operations import AsyncVerifier
-from . import health, openapi, session, token, verifications, webhooks
+from . import event_stream, health, openapi, session, token, verifications, webhooks
 
 log = logging.getLogger("phone_verify")
 
@@ -25,6 +25,7 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
     (r"v1/verifications/(?P<id>[^/]+)", {"GET": verifications.get, "DELETE": verifications.cancel}),
     (r"v1/verifications/(?P<id>[^/]+)/check", {"POST": verifications.check}),
     (r"v1/verifications/(?P<id>[^/]+)/resend", {"POST": verifications.resend}),
+    (r"v1/verifications/(?P<id>[^/]+)/events", {"GET": event_stream.show}),
     (r"v1/session", {"POST": session.create, "GET": session.show, "DELETE": session.delete}),
     (r"v1/session/phone", {"PUT": session.set_phone}),
     (r"v1/token", {"POST": token.issue}),

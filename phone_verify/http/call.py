@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Protocol
 
 from ..i18n.languages import ENGLISH, named, preferred
 from ..i18n.texts import Texts, texts_in
@@ -47,6 +48,8 @@ class ApiRequest:
     `token` is the token that the request presents, if the site accepts tokens: it decides alone who
     the `user` is, and no session is read. It is empty if it cannot be valid, and None without one.
     `issues_tokens` is whether the site exchanges proofs for tokens.
+
+    `can_stream` is whether the adapter can send an `ApiStream`; otherwise no call returns one.
     """
 
     method: str
@@ -70,6 +73,7 @@ class ApiRequest:
     without_old: bool | None = None
     token: str | None = field(default=None, repr=False)
     issues_tokens: bool = False
+    can_stream: bool = False
 
     @property
     def texts(self) -> Texts:
@@ -101,6 +105,26 @@ class ApiResponse:
         if self.document is not None:
             return "application/problem+json" if self.status >= 400 else "application/json"
         return "text/plain; charset=utf-8" if self.text is not None else None
+
+
+class Chunks(Protocol):
+    """The parts of a body, each to be sent when it comes."""
+
+    def __aiter__(self) -> Chunks: ...
+
+    async def __anext__(self) -> bytes: ...
+
+    async def aclose(self) -> None:
+        """Release what the stream holds. Must be called if the client disconnects, even before the first part."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ApiStream:
+    """A response with status 200 whose body arrives over time, in the site's event loop."""
+
+    chunks: Chunks = field(repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +176,4 @@ class SignOut:
 
 
 #: The result of a call: a response, or what the adapter must do before there is one.
-ApiResult = ApiResponse | SignIn | IssueToken | SetPhone | AskSite | SignOut
+ApiResult = ApiResponse | ApiStream | SignIn | IssueToken | SetPhone | AskSite | SignOut

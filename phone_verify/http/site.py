@@ -12,6 +12,7 @@ from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
 from .brand import Brand
 from .proxies import Proxies
+from .streams import OpenStreams
 
 
 def _no_async_verifier() -> AsyncVerifier:
@@ -54,6 +55,8 @@ class Site:
     next_channel_sends_by_itself: bool = False
     #: Whether the login page of a trusted device offers to continue with the number used last.
     offer_last_number: bool = True
+    #: The event streams that this process has open.
+    streams: OpenStreams = field(default_factory=OpenStreams, repr=False)
     #: Called when a request shows that the site runs in several processes; a store of one process
     #: then refuses.
     warn_multiprocess: Callable[[], None] = field(default=lambda: None, repr=False)

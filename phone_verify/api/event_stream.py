@@ -1,0 +1,162 @@
+"""`v1/verifications/{id}/events`: the status of a verification as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from ..errors import StoreError
+from ..http.call import ApiRequest, ApiResponse, ApiStream
+from ..http.client_address import call_address
+from ..http.cookies import secret_for
+from ..http.problems import problem, refusal
+from ..http.site import Site
+from ..http.streams import KEEP_ALIVE, server_is_stopping
+from ..model import Outcome, Verification
+from ..verifier.operations import AsyncVerifier
+from .representation import verification
+
+log = logging.getLogger("phone_verify")
+
+_HEADERS: Mapping[str, str] = {
+    "Content-Type": "text/event-stream",
+    "Cache-Control": "no-store",
+    # nginx otherwise collects a response before it sends it.
+    "X-Accel-Buffering": "no",
+}
+_KEEP_ALIVE = b": keep-alive\n\n"
+#: Seconds between two queries of the provider. The store permits no more over all processes.
+_QUERY_EVERY = 3.0
+#: Fields that change with every second.
+_COUNTERS = ("expires_in", "resend_in")
+
+
+async def show(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse | ApiStream:
+    """GET v1/verifications/{id}/events: an event `status` now and after each change, until the verification ends.
+
+    406 if the adapter cannot stream: the client polls instead. 429 if the verification has four streams,
+    or this process too many.
+    """
+    if not call.can_stream:
+        return problem(406, "not_acceptable", "Event streams need an ASGI server; poll the verification instead.")
+    secret = secret_for(call, id)
+    outcome = await flows.get(id, secret)
+    record = outcome.verification
+    if not outcome.ok or record is None:
+        return refusal(outcome)
+    if call.method == "HEAD":
+        return ApiResponse(200, headers=_HEADERS)
+    stream = EventStream(site, id, secret, outcome, call_address(site, call))
+    if not record.open:
+        return ApiStream(stream, _HEADERS)
+    if not site.streams.add(stream):
+        return _too_many()
+    try:
+        stream.windows = await flows.stream_places.enter(id)
+    finally:
+        if stream.windows is None:
+            site.streams.remove(stream)
+    return ApiStream(stream, _HEADERS) if stream.windows is not None else _too_many()
+
+
+def _too_many() -> ApiResponse:
+    # A place whose client has vanished is free again after the next keep-alive.
+    return problem(429, "too_many_requests", "Too many event streams.", retry_after=timedelta(seconds=KEEP_ALIVE))
+
+
+class EventStream:
+    """The events of one verification for one client, as bytes.
+
+    Each stream reads the store by itself, so it sees what any process has changed. The provider of an
+    inbound call is queried as for a client that polls.
+    """
+
+    def __init__(self, site: Site, id: str, secret: str, first: Outcome, address: str | None) -> None:
+        self.address = address
+        #: The windows of the place that this stream takes; None without one.
+        self.windows: Sequence[datetime] | None = None
+        self._site, self._id, self._secret = site, id, secret
+        self._query: asyncio.Task[None] | None = None
+        self._parts = self._changes(first)
+
+    def __aiter__(self) -> EventStream:
+        return self
+
+    async def __anext__(self) -> bytes:
+        part = None
+        try:
+            part = await anext(self._parts, None)
+        except StoreError as error:
+            log.error("the store did not answer, an event stream has ended: %s", error)
+        except Exception:
+            log.exception("internal error in phone_verify; an event stream has ended")
+        finally:
+            if part is None:
+                self._leave()
+        if part is None:
+            raise StopAsyncIteration
+        return part
+
+    async def aclose(self) -> None:
+        """Release the place of this stream."""
+        await self._parts.aclose()
+        self._leave()
+
+    async def _changes(self, outcome: Outcome) -> AsyncGenerator[bytes, None]:
+        flows, streams, now = self._site.async_verifier, self._site.streams, asyncio.get_running_loop().time
+        shown, sent_at, queried_at = None, now(), float("-inf")
+        while (record := outcome.verification) is not None:  # None: deleted
+            document = verification(outcome)
+            lasting = {name: value for name, value in document.items() if name not in _COUNTERS}
+            if lasting != shown:
+                yield b"event: status\ndata: " + json.dumps(document, ensure_ascii=False).encode() + b"\n\n"
+                shown, sent_at = lasting, now()
+            if not record.open:
+                return
+            if now() - queried_at >= _QUERY_EVERY and flows.may_query(record):
+                queried_at = now()
+                self._start_query(flows)
+            read_at = now() + min(streams.pause, _rest(record))
+            while now() < read_at:
+                if server_is_stopping():
+                    return
+                await asyncio.sleep(max(0.0, min(read_at, sent_at + streams.keep_alive) - now()))
+                if now() >= sent_at + streams.keep_alive:
+                    yield _KEEP_ALIVE
+                    sent_at = now()
+            outcome = await flows.get(self._id, self._secret)
+
+    def _start_query(self, flows: AsyncVerifier) -> None:
+        """Query the provider meanwhile: a later read shows what it reported, and no event waits for it."""
+        if self._query is None or self._query.done():
+            self._query = asyncio.create_task(_unless_down(flows.poll(self._id, self._secret)))
+
+    def _leave(self) -> None:
+        self._site.streams.remove(self)
+        if self._query is not None:
+            self._query.cancel()
+        windows, self.windows = self.windows, None
+        if windows is not None:
+            # In a task of its own: the one that sends the stream may be cancelled already.
+            places = self._site.async_verifier.stream_places
+            task = asyncio.get_running_loop().create_task(_unless_down(places.leave(self._id, windows)))
+            _leaving.add(task)
+            task.add_done_callback(_leaving.discard)
+
+
+#: The loop itself keeps only weak references to tasks.
+_leaving: set[asyncio.Task[None]] = set()
+
+
+def _rest(record: Verification) -> float:
+    """Return the seconds until the verification expires, and a little more."""
+    return max(0.0, (record.expires_at - record.read_at).total_seconds()) + 0.05
+
+
+async def _unless_down(step: Awaitable[object]) -> None:
+    with suppress(StoreError):
+        await step
