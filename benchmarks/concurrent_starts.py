@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from .measure import Figure, table
+from .processes import await_port, free_port, megabytes, processor_seconds
 from .servers import Servers
 
 _SECONDS = 1.0
@@ -75,16 +76,6 @@ async def _wave(start: Callable[[str], Coroutine[Any, Any, None]], phones: Itera
 
 def _phones() -> Iterator[str]:
     return (f"+98912{number:07}" for number in range(10**7))
-
-
-def _processor_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _megabytes(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 # The provider: a process that accepts after a second.
@@ -162,14 +153,14 @@ async def _waves(
     found = []
     await start(next(phones))  # warm-up: modules and connections
     for _ in range(waves):
-        began, used = time.perf_counter(), _processor_seconds(pid)
+        began, used = time.perf_counter(), processor_seconds(pid)
         took = await _wave(start, phones, starts)
         found.append(
             {
                 "seconds": time.perf_counter() - began,
                 "slowest": max(took),
-                "processor": _processor_seconds(pid) - used,
-                "megabytes": _megabytes(pid),
+                "processor": processor_seconds(pid) - used,
+                "megabytes": megabytes(pid),
             }
         )
     return found
@@ -179,9 +170,7 @@ async def _waves(
 
 
 def _on_django(dsn: str, store: str, starts: int, waves: int) -> list[dict[str, float]]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         env = {
@@ -198,7 +187,7 @@ def _on_django(dsn: str, store: str, starts: int, waves: int) -> list[dict[str, 
         log = stack.enter_context(Path(folder, "log").open("wb"))
         server = subprocess.Popen(command, cwd=_DJANGO, env=env, stderr=log)
         try:
-            _await(port)
+            await_port(port)
             with _SPAWN.Pool(1) as pool:
                 return pool.apply(
                     _visit, (f"http://127.0.0.1:{port}/phone/v1/verifications", starts, waves, server.pid)
@@ -223,16 +212,6 @@ def _visit(url: str, starts: int, waves: int, pid: int) -> list[dict[str, float]
             return await _waves(start, _phones(), starts, waves, pid)
 
     return asyncio.run(visit())
-
-
-def _await(port: int) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise RuntimeError("the site did not start")
 
 
 def main() -> None:

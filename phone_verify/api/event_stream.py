@@ -56,7 +56,7 @@ async def show(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> A
     if not site.streams.add(stream):
         return _too_many()
     try:
-        stream.windows = await flows.stream_places.enter(id)
+        stream.windows = await flows.streaming.enter(id)
     finally:
         if stream.windows is None:
             site.streams.remove(stream)
@@ -80,14 +80,18 @@ class EventStream:
         #: The windows of the place that this stream takes; None without one.
         self.windows: Sequence[datetime] | None = None
         self._site, self._id, self._secret = site, id, secret
+        self._first = first
+        # Created when the first part is read: it refers to this stream, which would then not be dropped.
+        self._parts: AsyncGenerator[bytes, None] | None = None
         self._query: asyncio.Task[None] | None = None
-        self._parts = self._changes(first)
 
     def __aiter__(self) -> EventStream:
         return self
 
     async def __anext__(self) -> bytes:
         part = None
+        if self._parts is None:
+            self._parts = self._changes(self._first)
         try:
             part = await anext(self._parts, None)
         except StoreError as error:
@@ -103,7 +107,8 @@ class EventStream:
 
     async def aclose(self) -> None:
         """Release the place of this stream."""
-        await self._parts.aclose()
+        if self._parts is not None:
+            await self._parts.aclose()
         self._leave()
 
     async def _changes(self, outcome: Outcome) -> AsyncGenerator[bytes, None]:
@@ -117,7 +122,7 @@ class EventStream:
                 shown, sent_at = lasting, now()
             if not record.open:
                 return
-            if now() - queried_at >= _QUERY_EVERY and flows.may_query(record):
+            if now() - queried_at >= _QUERY_EVERY and flows.streaming.may_query(record):
                 queried_at = now()
                 self._start_query(flows)
             read_at = now() + min(streams.pause, _rest(record))
@@ -142,8 +147,8 @@ class EventStream:
         windows, self.windows = self.windows, None
         if windows is not None:
             # In a task of its own: the one that sends the stream may be cancelled already.
-            places = self._site.async_verifier.stream_places
-            task = asyncio.get_running_loop().create_task(_unless_down(places.leave(self._id, windows)))
+            streaming = self._site.async_verifier.streaming
+            task = asyncio.get_running_loop().create_task(_unless_down(streaming.leave(self._id, windows)))
             _leaving.add(task)
             task.add_done_callback(_leaving.discard)
 

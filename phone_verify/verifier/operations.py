@@ -45,7 +45,7 @@ from .admission import Admission, Candidate, Sends, wrong_answers_key
 from .combined import channels_left
 from .redemption import MAX_SECRETS, Redemption
 from .server_code import ServerOperations
-from .stream_places import StreamPlaces
+from .streaming import Streaming
 
 log = logging.getLogger("phone_verify")
 
@@ -93,8 +93,7 @@ class AsyncVerifier(ServerOperations):
         self._redemption = Redemption(parts, self._proofs)
         self._admission = Admission(parts, self._planner)
         self._limits, self._rights = self._admission.limits, parts.rights
-        #: Counts the event streams of each verification, over all processes.
-        self.stream_places = StreamPlaces(parts)
+        self.streaming = Streaming(parts, self._inbound)
 
     @_operation("start")
     async def start(
@@ -308,10 +307,6 @@ class AsyncVerifier(ServerOperations):
             await self._inbound.query(found)
             found = await self._store.get(id, self._now()) or found
         return self._outcome_for(found)
-
-    def may_query(self, record: Verification) -> bool:
-        """Return whether `poll` may query a provider about this record, apart from the interval."""
-        return self._inbound.may_query(record)
 
     async def get(self, id: str, secret: str) -> Outcome:
         """Return the current status without a request to a provider.

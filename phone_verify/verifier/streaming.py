@@ -1,11 +1,13 @@
-"""The places of event streams: how many clients may follow one verification at the same time."""
+"""What event streams need of the verifier, apart from reading: their places, and queries of providers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from ..inbound import InboundCalls
 from ..limits import Denied, Quota
+from ..model import Verification
 from ..parts import Components
 from ..policy import HARD_LIFE
 
@@ -13,17 +15,16 @@ from ..policy import HARD_LIFE
 MAX_STREAMS = 4
 
 
-class StreamPlaces:
+class Streaming:
     """Counts the open streams of each verification in the store, so that the limit holds over all processes."""
 
-    def __init__(self, parts: Components) -> None:
-        self._parts = parts
+    def __init__(self, parts: Components, inbound: InboundCalls) -> None:
+        self._parts, self._inbound = parts, inbound
 
     async def enter(self, id: str) -> Sequence[datetime] | None:
         """Take a place; return what `leave` needs, or None if all are taken. Raises `StoreError`.
 
-        A place that is never left, because its process was killed, is free again when the
-        verification has expired.
+        A place whose process was killed is free again when the verification has expired.
         """
         counted = await self._parts.store.count([_places(id)], self._parts.now())
         return None if isinstance(counted, Denied) else counted.windows
@@ -32,7 +33,11 @@ class StreamPlaces:
         """Release a place. Raises `StoreError`."""
         await self._parts.store.uncount([_places(id)], windows, self._parts.now())
 
+    def may_query(self, record: Verification) -> bool:
+        """Return whether `poll` would query a provider about this record, apart from the interval."""
+        return self._inbound.may_query(record)
+
 
 def _places(id: str) -> Quota:
-    # The window begins after the verification, so it ends after it too.
+    # The window begins after the verification did, so it ends after it too.
     return Quota(f"streams:{id}", MAX_STREAMS, window=HARD_LIFE)
