@@ -91,7 +91,9 @@ async def _measured(url: str, streams: int, seconds: float, pid: int) -> dict[st
     from aiohttp import ClientSession, ClientTimeout, CookieJar, DummyCookieJar, TCPConnector
 
     jar: CookieJar | DummyCookieJar = DummyCookieJar()
-    async with ClientSession(connector=TCPConnector(limit=0, force_close=True), cookie_jar=jar, timeout=ClientTimeout()) as session:
+    async with ClientSession(
+        connector=TCPConnector(limit=0, force_close=True), cookie_jar=jar, timeout=ClientTimeout()
+    ) as session:
         gate = asyncio.Semaphore(_TOGETHER)
 
         async def start(number: int) -> dict[str, Any]:

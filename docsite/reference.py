@@ -46,6 +46,7 @@ PAGES: Mapping[str, Page] = {
                 "ahandle",
                 "ApiRequest",
                 "ApiResponse",
+                "ApiStream",
                 "SignIn",
                 "SetPhone",
                 "SignOut",
@@ -121,6 +122,7 @@ PAGES: Mapping[str, Page] = {
         "The extension for Flask. See [Flask](../flask.md).",
         {
             "phone_verify_flask": ALL,
+            "phone_verify_flask.asgi": ("asgi_app",),
             "phone_verify_flask.forms": ("PhoneForm", "CodeForm"),
             "phone_verify_flask.signals": ("phone_verified", "phone_changed", "delivery_failed"),
             "phone_verify_flask.flask_security": ("PhoneSender", "PhoneTotp"),

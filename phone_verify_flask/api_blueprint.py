@@ -38,8 +38,7 @@ from phone_verify.errors import StoreError
 from phone_verify.http.problems import invalid, problem, unavailable
 
 from .api_paths import RestConverter
-from .asgi import SLOT
-from .calls import BrokenBodyError, make_response, read_body, read_call
+from .calls import STREAMS, BrokenBodyError, make_response, read_body, read_call
 from .login import sign_out
 from .recent import notes, with_session_data
 from .replies import Replies, complete
@@ -74,7 +73,7 @@ def _handle(part: str, rest: str | None = None) -> Response:
     if request.method == "POST" and (path == _SIGN_IN_PATH or (path == _TOKEN_PATH and issues_tokens)):
         here.accounts.require()  # before the proof is consumed
     call = read_call(path, body=body)
-    call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=SLOT in request.environ)
+    call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=STREAMS in request.environ)
     by_token = call.token is not None
     if needs_user(path, call.method, identified=by_token or bool(session)):
         call = with_token_user(call) if by_token else with_session_data(call)
@@ -92,7 +91,7 @@ def _handle(part: str, rest: str | None = None) -> Response:
     elif isinstance(result, SignIn | SetPhone):
         result = complete(here, call, result, _api_replies(here, call))
     if isinstance(result, ApiStream):
-        request.environ[SLOT].append(result)
+        request.environ[STREAMS].append(result)
         # Not compressed by the site's extensions and middleware: they would keep events in a buffer.
         request.environ["HTTP_ACCEPT_ENCODING"] = "identity"
         return make_response(ApiResponse(200, headers=result.headers), here)

@@ -18,22 +18,19 @@ from contextvars import Context
 from importlib.util import find_spec
 from typing import Any
 
-from flask import Flask
-
 from phone_verify.api import ApiStream
 from phone_verify.errors import ConfigurationError
+
+from .calls import STREAMS
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
-#: The key in WSGI's environ under which the API's view leaves its stream. No header can set it.
-SLOT = "phone_verify.streams"
-
-
-def asgi_app(app: Flask) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the ASGI application of a Flask application, which keeps its WSGI middleware.
+def asgi_app(app: Wsgi) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return the ASGI application of a Flask application, with or without WSGI middleware around it.
 
     Raises `ConfigurationError` if the extra `async` is not installed.
     """
@@ -43,7 +40,7 @@ def asgi_app(app: Flask) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
 
 
 class _Application:
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Wsgi) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,13 +61,14 @@ class _Application:
         def wsgi(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
             # The adapter buffers the body in a file, even without a Content-Length.
             environ["wsgi.input_terminated"] = True
-            environ[SLOT] = opened
+            environ[STREAMS] = opened
             return self._app(environ, start_response)
 
         try:
             # A thread of its own, which ends with the head; without this context one serves all requests.
             async with ThreadSensitiveContext():
-                await WsgiToAsgi(wsgi)(scope, receive, response.send)
+                adapter: Any = WsgiToAsgi
+                await adapter(wsgi)(scope, receive, response.send)
             if response.streams:
                 await _unless_disconnected(receive, response.send_chunks())
         finally:

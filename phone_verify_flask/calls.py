@@ -14,6 +14,9 @@ from phone_verify.http.cookies import COOKIE, DEVICE_COOKIE, cookie_arguments, c
 
 from .state import AppState, current_state
 
+#: The key in WSGI's environ under which `asgi_app` receives event streams. No header can set it.
+STREAMS = "phone_verify.streams"
+
 
 class BrokenBodyError(Exception):
     """The request body ended early."""

@@ -86,7 +86,9 @@ def on_path(folder: Path) -> str:
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def url(request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def url(
+    request: pytest.FixtureRequest, sandbox: SandboxServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     folder = tmp_path_factory.mktemp(request.param)
     env = zipped(environment(request.param, folder, sandbox.dsn, SETTINGS), folder)
     with uvicorn(request.param, env) as url:

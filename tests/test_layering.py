@@ -202,8 +202,8 @@ def test_import_cycles_are_detected() -> None:
 
 #: Imported inside functions: optional extras, and modules that are slow to load and rarely needed.
 OPTIONAL = {
-    "aiohttp", "alembic", "allauth", "asyncio", "click", "django_otp", "flask_babel", "opentelemetry", "phonenumbers",
-    "rich", "segno", "urllib3", "werkzeug", "wsgi", "yaml", "yarl",
+    "aiohttp", "alembic", "allauth", "asgiref", "asyncio", "click", "django_otp", "flask_babel", "opentelemetry",
+    "phonenumbers", "rich", "segno", "urllib3", "werkzeug", "wsgi", "yaml", "yarl",
 }  # fmt: skip
 #: Django loads models after the module of an app's configuration.
 AFTER_DJANGO_STARTS = {

@@ -140,17 +140,27 @@ class EventStream:
         if self._query is None or self._query.done():
             self._query = asyncio.create_task(_unless_down(flows.poll(self._id, self._secret)))
 
+    def __del__(self) -> None:
+        # A framework may drop a response that it never began to send, for example if the client has left.
+        with suppress(RuntimeError):  # no event loop
+            self._give_back()
+
     def _leave(self) -> None:
         self._site.streams.remove(self)
         if self._query is not None:
             self._query.cancel()
+        self._give_back()
+
+    def _give_back(self) -> None:
+        if self.windows is None:
+            return
+        loop = asyncio.get_running_loop()
         windows, self.windows = self.windows, None
-        if windows is not None:
-            # In a task of its own: the one that sends the stream may be cancelled already.
-            streaming = self._site.async_verifier.streaming
-            task = asyncio.get_running_loop().create_task(_unless_down(streaming.leave(self._id, windows)))
-            _leaving.add(task)
-            task.add_done_callback(_leaving.discard)
+        streaming = self._site.async_verifier.streaming
+        # In a separate task: the one that sends the stream may be cancelled already.
+        task = loop.create_task(_unless_down(streaming.leave(self._id, windows)))
+        _leaving.add(task)
+        task.add_done_callback(_leaving.discard)
 
 
 #: The loop itself keeps only weak references to tasks.

@@ -243,6 +243,19 @@ def test_fifth_stream_waits_for_a_place(site: Site) -> None:
     assert len(site.streams) == 0
 
 
+def test_dropped_stream_frees_the_place(site: Site) -> None:
+    """As by a framework whose client left before the response began."""
+    started = begin(site)
+
+    async def test() -> None:
+        for _ in range(2 * MAX_STREAMS):
+            await opened(site, started)
+            await asyncio.sleep(0)
+
+    in_loop(test)
+    assert len(site.streams) == 0
+
+
 def test_cancelled_reader_frees_the_place(site: Site) -> None:
     started = begin(site)
 
@@ -269,7 +282,6 @@ def test_process_has_a_limit_and_an_address_half_of_it(make_site: Callable[..., 
         assert (await refused(site, verifications[2])).status == 429
         held += [await opened(site, started, peer="192.0.2.2") for started in verifications[2:4]]
         assert (await refused(site, verifications[4], peer="192.0.2.3")).status == 429
-        # A stream that was dropped without being closed takes no place.
         held.pop()
         held.append(await opened(site, verifications[4], peer="192.0.2.3"))
         # A refused stream has taken none of its verification's places.

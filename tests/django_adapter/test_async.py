@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from asgiref.sync import SyncToAsync, ThreadSensitiveContext, async_to_sync, sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.core.asgi import get_asgi_application
 from django.db import connections
@@ -199,3 +199,31 @@ def test_only_a_task_is_given_the_async_view(in_task: bool) -> None:
     assert found == [api_views.aapi if in_task else api_views.api]
     assert resolve(START).func is api_views.api
     assert resolve(START).view_name == "phone_verify:api"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stream_keeps_no_thread_and_no_connection() -> None:
+    """Its reads run in the worker threads of the event loop."""
+
+    def connect() -> str:
+        connections["default"].ensure_connection()
+        return threading.current_thread().name
+
+    def is_alive(name: str) -> bool:
+        return name in {thread.name for thread in threading.enumerate()}
+
+    async def visit() -> None:
+        async with ThreadSensitiveContext():
+            name = await sync_to_async(connect)()
+            closed = await sync_to_async(lambda: connections["default"])()
+            await django_site.release_thread()
+            assert closed.connection is None
+            end = asyncio.get_running_loop().time() + 10
+            while is_alive(name) and asyncio.get_running_loop().time() < end:
+                await asyncio.sleep(0.01)
+            assert not is_alive(name)
+            await django_site._in_thread(connect)
+            assert not SyncToAsync.context_to_thread_executor
+        await asyncio.to_thread(connections.close_all)
+
+    asyncio.run(visit())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import urllib3
@@ -118,7 +120,7 @@ def test_documented_proxy_and_server_serve_the_site(reader: Reader, command: str
         assert (plain.status, plain.headers["Location"]) == (301, "https://shop.example/phone/login/")
         assert pool.request("GET", HEALTH, headers=host).json() == {"status": "ok"}
         # A client that forges its address is counted by the one that nginx saw.
-        statuses = []
+        statuses, begun = [], None
         for n in range(4):
             forged = {
                 **host,
@@ -128,8 +130,10 @@ def test_documented_proxy_and_server_serve_the_site(reader: Reader, command: str
             }
             answer = pool.request("POST", STARTS, json={"phone": f"+98912000010{n}"}, headers=forged, redirect=False)
             statuses.append(answer.status)
+            begun = begun or answer.json()
         assert statuses[0] == 201
         assert statuses[-1] == 429
+        _follow(pool, begun, {**host, "Verification-Secret": begun["secret"]}, streams="asgi" in command)
         assert pool.request("GET", "/phone/webhooks/amoot/a-secret-of-nobody", headers=host).status == 404
         page = pool.request("GET", "/phone/login/", headers=host)
         assert page.status == 200
@@ -143,6 +147,18 @@ def test_documented_proxy_and_server_serve_the_site(reader: Reader, command: str
     assert "a-secret-of-nobody" not in access
     gone = subprocess.run([sys.executable, "healthcheck.py", f"http://127.0.0.1:{port}"], cwd=reader.folder, timeout=30)
     assert gone.returncode == 1
+
+
+def _follow(pool: urllib3.HTTPSConnectionPool, begun: Any, headers: dict[str, str], *, streams: bool) -> None:
+    """Read the first event through nginx, which buffers other responses."""
+    address = f"/phone/v1/verifications/{begun['id']}/events"
+    answer = pool.request("GET", address, headers=headers, preload_content=False, timeout=20)
+    assert answer.status == (200 if streams else 406)
+    if streams:
+        assert answer.readline() == b"event: status\n"
+        assert json.loads(answer.readline().removeprefix(b"data: "))["id"] == begun["id"]
+        assert "X-Accel-Buffering" not in answer.headers  # nginx has read it
+    answer.close()
 
 
 def test_documented_cron_line_purges(reader: Reader) -> None:
