@@ -172,12 +172,26 @@ def test_blocking_site_imports_no_async_client() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_program_in_the_docs_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "async.md").read_text("utf-8")
-    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+def test_programs_in_the_docs_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "async.md").read_text("utf-8")
+    asgi, program, events = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    example = (root / "example_projects" / "flask_site" / "asgi.py").read_text("utf-8")
+    assert sorted(example.splitlines()[1:]) == sorted(asgi.splitlines()[1:] + [""])
     monkeypatch.setenv("SECRET_KEY", "k-key-for-tests-0123456789abcdef")
     monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
     names: dict[str, Any] = {}
     exec(program, names)
+    exec(events, names)
+
+    async def follow(id: str, secret: str) -> bytes:
+        status, headers, chunks = await names["events"](names["site"], id, secret)
+        assert (status, headers["Content-Type"]) == (200, "text/event-stream")
+        first: bytes = await anext(chunks)
+        await chunks.aclose()
+        assert (await names["events"](names["site"], id, "another"))[0] == 404
+        return first
+
     id, secret = asyncio.run(names["start"](PHONE.e164))
     assert names["site"].verifier.get(id, secret).ok
+    assert id.encode() in asyncio.run(follow(id, secret))
