@@ -29,6 +29,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
+
 def asgi_app(app: Wsgi) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """Return the ASGI application of a Flask application, with or without WSGI middleware around it.
 

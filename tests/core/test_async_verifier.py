@@ -177,7 +177,7 @@ def test_programs_in_the_docs_run(monkeypatch: pytest.MonkeyPatch) -> None:
     page = (root / "docs" / "async.md").read_text("utf-8")
     asgi, program, events = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     example = (root / "example_projects" / "flask_site" / "asgi.py").read_text("utf-8")
-    assert sorted(example.splitlines()[1:]) == sorted(asgi.splitlines()[1:] + [""])
+    assert set(asgi.splitlines()[1:]) == set(example.splitlines()[1:])
     monkeypatch.setenv("SECRET_KEY", "k-key-for-tests-0123456789abcdef")
     monkeypatch.setenv("PHONE_VERIFY_SMS", "console://")
     names: dict[str, Any] = {}
