@@ -195,7 +195,7 @@ async def _in_thread(step: Callable[[], T]) -> T:
 async def release_thread() -> None:
     """Close the connections of the current request, and end its thread.
 
-    For a response that goes on for minutes: hundreds of them would hold as many threads and connections.
+    For a response that takes minutes: hundreds of them would hold as many threads and connections.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
     if context is None or context not in SyncToAsync.context_to_thread_executor:

@@ -66,7 +66,7 @@ class _Application:
             return self._app(environ, start_response)
 
         try:
-            # A thread of its own, which ends with the head; without this context one serves all requests.
+            # The context gives the request a separate thread, which ends with the head; without it one serves all.
             async with ThreadSensitiveContext():
                 adapter: Any = WsgiToAsgi
                 await adapter(wsgi)(scope, receive, response.send)

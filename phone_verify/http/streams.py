@@ -71,7 +71,7 @@ class OpenStreams:
 
 
 def server_is_stopping() -> bool:
-    """Return whether uvicorn has begun to shut down.
+    """Return whether uvicorn is shutting down.
 
     It waits for open responses without telling them, by default without a limit. Other servers cancel
     them. ASGI reports a shutdown only after the last response.
