@@ -72,7 +72,7 @@ class Place:
     """A site, and a page from which its client is used: of the same origin, or of another one."""
 
     site: str
-    server: ThreadingHTTPServer
+    server: ThreadingHTTPServer | None
     same: bool
     url: str
 
@@ -82,7 +82,8 @@ class Place:
         element = f"<phone-verify {attributes}>{content}</phone-verify>"
         page = BARE.format(lang=lang, client=f"{self.site}/phone/static/phone-verify-client.js", element=element)
         policy = POLICY.format(site=origin)
-        self.server.page = (page, policy)  # type: ignore[attr-defined]
+        if self.server is not None:
+            self.server.page = (page, policy)  # type: ignore[attr-defined]
         if self.same:
             headers = {"Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": policy}
             tab.route(f"{self.site}/bare", lambda route: route.fulfill(body=page, headers=headers))
@@ -297,6 +298,29 @@ def test_wrong_codes_and_expiry_lead_to_a_new_code(home: Place, tabs: Tabs, stag
         tab.locator("#pv-code").fill(stage.code(phone))
         tab.keyboard.press("Enter")
         until(tab, "verified")
+
+
+def test_code_of_the_message_is_filled_in(home: Place, tabs: Tabs, stage: Stage) -> None:
+    """WebOTP, which only phones have: the browser's part is replaced."""
+    phone = stage.phone()
+    with tabs() as tab:
+        tab.expose_function("newestCode", lambda: stage.code(phone))
+        tab.add_init_script("""
+            window.OTPCredential = class {};
+            CredentialsContainer.prototype.get = async ({ otp, signal }) =>
+              otp.transport[0] === "sms" && !signal.aborted ? { code: await newestCode() } : null;""")
+        home.show(tab)
+        enter_number(tab, phone)
+        assert until(tab, "verified")["proof"]
+
+
+def test_outage_is_reported_and_the_element_opens_later(home: Place, tabs: Tabs) -> None:
+    with tabs() as tab:
+        tab.clock.install()
+        tab.route("**/phone-verify-client.json*", lambda route: route.abort("connectionreset"), times=1)
+        home.show(tab, content='<p slot="footer">Our terms</p>')
+        tab.clock.run_for(10_000)
+        tab.locator("input[type=tel]").wait_for()
 
 
 def test_own_texts_slots_parts_and_properties(home: Place, tabs: Tabs) -> None:

@@ -10,6 +10,7 @@ from phone_verify.sandbox import SandboxServer
 from tests.scenarios import Stage
 
 from .conftest import Tabs, example_site, keep_picture
+from .test_client import Place, enter_number, events, until
 from .test_sign_in import begin, is_signed_in
 
 pytestmark = pytest.mark.browser
@@ -43,3 +44,15 @@ def test_call_follows_the_code_and_signs_in_by_itself(tabs: Tabs, site: str, sta
         assert page.url.partition("?")[0].endswith("/phone/code/")
         stage.dial(phone, number)
         is_signed_in(page, site, phone)
+
+
+def test_element_leads_through_both_channels(tabs: Tabs, site: str, stage: Stage) -> None:
+    phone = stage.phone()
+    with tabs() as tab:
+        Place(site, None, True, f"{site}/bare").show(tab, "sign-in")
+        enter_number(tab, phone)
+        tab.locator("#pv-code").fill(stage.code(phone))
+        link = tab.locator("a.call")
+        stage.dial(phone, link.get_attribute("href").removeprefix("tel:"))
+        assert until(tab, "signed-in")["user"]["phone"] == phone
+        assert [name for name, _ in events(tab)] == ["verified", "signed-in"]
