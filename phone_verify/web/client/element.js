@@ -254,7 +254,8 @@ export class PhoneVerifyElement extends HTMLElement {
     });
     this.shadowRoot.addEventListener("submit", (event) => this.#submit(event), { signal });
     if (!still) {
-      this.shadowRoot.querySelector(shown === "open" || error ? "[data-focus], h2" : "h2").focus();
+      const { shadowRoot: root } = this;
+      (root.querySelector("[data-focus]") ?? root.querySelector("h2"))?.focus();
     }
     if (shown === "open" && this.#verification.dial) {
       this.#follow(signal);
