@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from .before_send import ClientFacts
 from .drivers.base import ReadsWebhooks, Retries, Starts, TakesOptions, TakesUserTokens
 from .errors import FailureKind, ProviderError, StoreError, UnclearError
 from .events.record import record_provider_time, record_receipt
@@ -99,13 +100,15 @@ class Delivery:
         shown: Sequence[bytes],
         *,
         again: bool,
+        client: ClientFacts,
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
     ) -> Verification | Denied | Undelivered:
         """Pass the order to the drivers in turn, until one accepts it or the result is unclear.
 
         Return the record with the receipt attached; the store's refusal to attach it (closed
-        meanwhile, or the line is taken); or why no driver carried it. `again` marks a resend.
+        meanwhile, or the line is taken); or why no driver carried it. `again` marks a resend. `client` is
+        the request, whose page the last line of an SMS names.
         `user_token` and `options` are for drivers that accept them; a resend through the same driver
         keeps the options of the last order.
         """
@@ -116,7 +119,7 @@ class Delivery:
             if self._parts.ticks() >= deadline:
                 break
             code = self._code(record, channel, driver, again=again, long=admitted.long)
-            order = self._order(record, channel, driver, code, user_token)
+            order = self._order(record, channel, driver, code, client, user_token)
             own = _options_for(driver, record, options or {}, again=again)
             if own != order.options:
                 order = replace(order, options=own)
@@ -247,10 +250,18 @@ class Delivery:
         return Code(planned, key_id, generation, text, digest)
 
     def _order(
-        self, record: Verification, channel: Channel, driver: Starts, code: Code, user_token: str | None
+        self,
+        record: Verification,
+        channel: Channel,
+        driver: Starts,
+        code: Code,
+        client: ClientFacts,
+        user_token: str | None,
     ) -> Order:
         life = min(record.expires_at - record.read_at, code.plan.ttl)
-        text = self._parts.texts(channel, code.text, life, record.locale) if code.text else None
+        text = None
+        if code.text:
+            text = self._parts.texts(channel, code.text, life, record.locale, record.purpose, client)
         uses_webhook = code.plan.code_source is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
         webhook_url = self._parts.webhook_url(driver.name) if uses_webhook else None
         takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens

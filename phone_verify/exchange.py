@@ -8,12 +8,20 @@ credentials and codes, so none of them appears in a repr.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 T = TypeVar("T")
+
+_TOKEN = re.compile(r"[!-~]{1,8000}")
+
+
+def is_token(text: str) -> bool:
+    """Return whether `text` has the form of an access token that fits into a header unchanged."""
+    return bool(_TOKEN.fullmatch(text))
 
 
 @dataclass(frozen=True, slots=True)

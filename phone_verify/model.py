@@ -19,17 +19,11 @@ from .purposes import Budget, budget_of, failure_key
 CLOCK_SLACK = timedelta(seconds=5)
 
 _ID = re.compile(r"[A-Za-z0-9_-]{44}\Z", re.ASCII)
-_TOKEN = re.compile(r"[!-~]{1,8000}")
 
 
 def is_id(text: str) -> bool:
     """Return whether `text` has the form of a verification id: the phone's tag and 128 random bits."""
     return bool(_ID.match(text))
-
-
-def is_token(text: str) -> bool:
-    """Return whether `text` has the form of an access token that fits into a header unchanged."""
-    return bool(_TOKEN.fullmatch(text))
 
 
 class Channel(StrEnum):
@@ -103,6 +97,8 @@ class Reason(StrEnum):
     CHANNEL_UNAVAILABLE = "channel_unavailable"  #: not configured, or closed for this phone or purpose now
     TOO_MANY_REQUESTS = "too_many_requests"
     DELIVERY_FAILED = "delivery_failed"
+    SEND_REFUSED = "send_refused"  #: by the site's `before_send`
+    HOOK_FAILED = "hook_failed"  #: the site's `before_send` failed
     NOT_FOUND = "not_found"  #: unknown, or the secret is not the verification's
     CLOSED = "closed"
     MALFORMED_CODE = "malformed_code"
@@ -433,6 +429,8 @@ class Outcome:
     proof: str | None = field(default=None, repr=False)
     channels: Sequence[Channel] = ()
     channels_left: Sequence[Channel] = ()
+    text: str = ""  #: set for `SEND_REFUSED`: the site's own text for the visitor
+    at_fault: str | None = None  #: set for `SEND_REFUSED`: `phone` or `extra`, if the site names one
     sends: bool = False  #: whether the refused operation is a send; why it was refused is not revealed
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from .before_send import BeforeSend, ClientFacts
 from .codes import Keyring, RandomBytes
 from .events.record import EventBus
 from .model import Channel
@@ -19,8 +20,8 @@ from .stores.base import Store
 from .test_numbers import TestNumber
 from .transports.base import Transport
 
-#: Formats the message that carries our code: channel, code, lifetime, locale.
-Texts = Callable[[Channel, str, timedelta, str | None], str]
+#: Formats the message that carries our code: channel, code, lifetime, locale, purpose, client.
+Texts = Callable[[Channel, str, timedelta, str | None, str, ClientFacts], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ class Components:
     ticks: Callable[[], float] = time.monotonic
     random_bytes: RandomBytes = os.urandom
     rights: RightAnswers = field(default_factory=RightAnswers)
+    #: The site's own decision about each order.
+    before_send: BeforeSend = field(default_factory=BeforeSend)
 
     def now(self) -> datetime | None:
         """Return the time for stores: None, so that they use their own, unless a clock was set."""

@@ -10,6 +10,8 @@ from django.utils.encoding import escape_uri_path
 from django.utils.translation import get_language
 
 from phone_verify.api import ApiRequest, ApiResponse, SessionUser, Site, body_limit
+from phone_verify.before_send import ClientFacts
+from phone_verify.http.client_facts import client_facts, with_form
 from phone_verify.http.cookies import ALL_NAMES, COOKIE, DEVICE_COOKIE, cookie_arguments, cookie_name
 from phone_verify.http.page_headers import page_headers
 
@@ -30,6 +32,11 @@ def read_call(request: HttpRequest, path: str, *, user: SessionUser | None = Non
 def page_call(request: HttpRequest) -> ApiRequest:
     """Return a page's request as an API call without a body: Django reads the form."""
     return _call(request, "", b"", None)
+
+
+def facts(request: HttpRequest, site: Site) -> ClientFacts:
+    """Return what the site's `before_send` may know of a request whose form is not ours."""
+    return client_facts(site, with_form(site, page_call(request), request.POST.dict()))
 
 
 def form_is_longer(request: HttpRequest, limit: int) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from asyncio import to_thread
-from collections.abc import Callable, Sequence
+from asyncio import get_running_loop, to_thread
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from asgiref.sync import SyncToAsync, sync_to_async
+from asgiref.sync import SyncToAsync, async_to_sync, sync_to_async
 from django.conf import settings
 from django.conf.urls.i18n import is_language_prefix_patterns_used
 from django.core.exceptions import DisallowedHost, ImproperlyConfigured
@@ -23,6 +23,7 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_supported_language_variant, override
 
+from phone_verify.before_send import run_in_loop
 from phone_verify.config.site import SiteConfig
 from phone_verify.errors import ConfigurationError, quoted
 from phone_verify.http.site import Site
@@ -89,6 +90,7 @@ def site_config() -> SiteConfig:
         webhook_path=webhook_path,
         production=not (app_settings.debug() or _started_in_debug),
         in_thread=_in_thread,
+        run_async=_run_async,
         spell=app_settings.spell,
         own_names=app_settings.NAMES,
         detects_https=app_settings.detects_https,
@@ -204,6 +206,19 @@ async def release_thread() -> None:
     executor = SyncToAsync.context_to_thread_executor.pop(context, None)
     if isinstance(executor, ThreadPoolExecutor):
         executor.shutdown(wait=False)
+
+
+def _run_async(flow: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end. What it runs in threads uses the connection of this thread."""
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return async_to_sync(_await)(flow)
+    return run_in_loop(flow)
+
+
+async def _await(flow: Coroutine[Any, Any, Any]) -> Any:
+    return await flow
 
 
 def _if_connected(step: Callable[[], T]) -> Sequence[T]:

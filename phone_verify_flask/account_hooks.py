@@ -11,6 +11,7 @@ from flask import Flask, current_app
 
 from phone_verify import InvalidPhoneError, PhoneNumber
 from phone_verify.api import SessionUser
+from phone_verify.before_send import Hook
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import Redeemed
 
@@ -31,6 +32,7 @@ class AccountHooks:
     token_for_user: Callable[[Any, Redeemed], object] | None = None
     user_for_token: Callable[[str], object] | None = None
     adopt_phone: Callable[[Any, PhoneNumber], object] | None = None
+    before_send: Hook | None = None
 
     def problem(self, app: Flask) -> ConfigurationError | None:
         """Return why the application cannot sign users in, or None."""

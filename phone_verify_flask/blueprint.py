@@ -366,7 +366,8 @@ def _redirect(to: str) -> Response:
 
 
 def _form(here: AppState) -> dict[str, str]:
-    return {**request.form.to_dict(), "next": _next(here)}
+    fields = {name: value for name, value in request.form.to_dict().items() if name != _token_name()}
+    return {**fields, "next": _next(here)}
 
 
 def _next(here: AppState) -> str:

@@ -18,6 +18,7 @@ from phone_verify.config import settings, site
 from phone_verify.errors import ConfigurationError, is_name
 from phone_verify.events.record import Listener
 
+from .account_hooks import AccountHooks
 from .store import Database
 
 STORE_FILE = "phone_verify.sqlite3"
@@ -37,7 +38,9 @@ def make_site(given: site.SiteConfig, *, listeners: Sequence[Listener] = (), **f
     return made
 
 
-def read(app: Flask, prefix: str, database: Database | None = None) -> site.SiteConfig:
+def read(
+    app: Flask, prefix: str, database: Database | None = None, hooks: AccountHooks | None = None
+) -> site.SiteConfig:
     """Return the application's raw settings, with the mount at `prefix` and the store in `database` if given."""
     # The webhook URL is built outside any request, so only this setting says where the application is mounted.
     root = app.config["APPLICATION_ROOT"].rstrip("/")
@@ -54,6 +57,7 @@ def read(app: Flask, prefix: str, database: Database | None = None) -> site.Site
         default_store=(lambda: database.url) if database else (lambda: _store_in_instance_folder(app)),
         webhook_path=lambda driver, secret: f"{root}{prefix}/webhooks/{driver}/{secret}",
         production=not (app.debug or app.testing),
+        hook=lambda: None if hooks is None else hooks.before_send,
         spell=_spell,
         unread=lambda: _unread(app),
         detects_https=lambda: isinstance(app.wsgi_app, ProxyFix) and app.wsgi_app.x_proto > 0,

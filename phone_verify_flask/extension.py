@@ -10,6 +10,7 @@ from flask import Flask
 from werkzeug.local import LocalProxy
 
 from phone_verify import PhoneNumber
+from phone_verify.before_send import Hook
 from phone_verify.errors import ConfigurationError
 from phone_verify.verifier.blocking import Verifier
 
@@ -27,6 +28,7 @@ _AdoptPhone = TypeVar("_AdoptPhone", bound=Callable[[Any, PhoneNumber], object])
 _UsersByNumber = TypeVar("_UsersByNumber", bound=Callable[[Sequence[str]], Iterable[Any]])
 _TokenForUser = TypeVar("_TokenForUser", bound=Callable[[Any, Any], object])
 _UserForToken = TypeVar("_UserForToken", bound=Callable[[str], object])
+_BeforeSend = TypeVar("_BeforeSend", bound=Hook)
 _PhoneForUser = TypeVar("_PhoneForUser", bound=Callable[[Any], object])
 
 #: The verifier of the current application.
@@ -75,7 +77,7 @@ class PhoneVerify:
             raise ConfigurationError("this application already has PhoneVerify: create it once, or call init_app once")
         listeners = [signals.listener(app)]
         database = store.bound_to(app, db) if (db := self._db if db is None else db) is not None else None
-        given = conf.read(app, prefix, database)
+        given = conf.read(app, prefix, database, self._accounts)
         subdomain = self._subdomain if subdomain is None else subdomain
         site = conf.make_site(given, listeners=listeners, transport=transport, clock=clock)
         in_use = database if conf.is_default_store(given) else None
@@ -116,6 +118,15 @@ class PhoneVerify:
         """
         self._accounts.may_change_without_old = may_change
         return may_change
+
+    def before_send(self, hook: _BeforeSend) -> _BeforeSend:
+        """Register the function that decides before anything is sent: it receives `SendOrder` and `ClientFacts`.
+
+        It returns None, or a `Refusal` with a text for the visitor. The setting PHONE_VERIFY_BEFORE_SEND takes
+        precedence. See docs/before_send.md.
+        """
+        self._accounts.before_send = hook
+        return hook
 
     def end_other_sessions(self, user: Any) -> None:
         """End every session of this user except that of the current request, including remember cookies.

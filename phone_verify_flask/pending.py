@@ -5,12 +5,15 @@ All counts are in the store, so an old copy of the session restores no attempt. 
 
 from __future__ import annotations
 
-from flask import session
+from flask import request, session
 
 from phone_verify import Outcome, PhoneNumber, Reason, Verification
+from phone_verify.api import ApiRequest, Site
+from phone_verify.before_send import ClientFacts
 from phone_verify.external import forms
 from phone_verify.external.forms import NO_VERIFICATION, PendingVerification
 from phone_verify.http.client_address import call_address
+from phone_verify.http.client_facts import client_facts, with_form
 from phone_verify.model import Redeemed
 
 from .calls import read_call
@@ -44,6 +47,7 @@ def send_code(
         address=call_address(here.site, call),
         subject=subject,
         by_client=by_client,
+        client=_facts(here.site, call),
     )
     save(name, begun)
     return outcome
@@ -59,6 +63,7 @@ def resend_code(name: str, *, subject: str) -> Outcome:
         address=call_address(here.site, call),
         subject=subject,
         by_client=True,
+        client=_facts(here.site, call),
     )
     if outcome.ok:
         save(name, begun)
@@ -88,6 +93,10 @@ def verify_code(name: str, purpose: str, typed: str, *, subject: str = "") -> Re
     if isinstance(result, Redeemed):
         drop(name)
     return result
+
+
+def _facts(site: Site, call: ApiRequest) -> ClientFacts:
+    return client_facts(site, with_form(site, call, request.form.to_dict()))
 
 
 def load(name: str) -> PendingVerification | None:

@@ -1,4 +1,4 @@
-"""Parses JSON bodies: an object of strings, nothing else."""
+"""Parses JSON bodies: an object of strings, and `extra` where the site accepts it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection
 
 from ..http.call import ApiRequest, ApiResponse
+from ..http.client_facts import LONGEST_EXTRA, MOST_EXTRA, is_extra
 from ..http.problems import invalid, problem
 
 _JSON = re.compile(r"application/json\s*(;.*)?\Z", re.IGNORECASE | re.DOTALL)
@@ -19,7 +20,20 @@ class _RepeatedError(ValueError):
 def parse_body(
     call: ApiRequest, required: Collection[str], optional: Collection[str] = (), *, may_be_empty: bool = False
 ) -> dict[str, str] | ApiResponse:
-    """Return the fields of the body, each value a string; or the problem response.
+    """Return the fields of the body, each value a string; or the problem response, as `parse_order`."""
+    found = parse_order(call, required, optional, may_be_empty=may_be_empty, takes_extra=False)
+    return found if isinstance(found, ApiResponse) else found[0]
+
+
+def parse_order(
+    call: ApiRequest,
+    required: Collection[str],
+    optional: Collection[str] = (),
+    *,
+    takes_extra: bool,
+    may_be_empty: bool = False,
+) -> tuple[dict[str, str], dict[str, str]] | ApiResponse:
+    """Return the fields of the body, each value a string, and those of `extra`; or the problem response.
 
     Refused, in this order: another media type (415), too long (413), no JSON object, unknown or
     repeated fields, missing ones, values that are not strings (400, with the fields named).
@@ -30,7 +44,9 @@ def parse_body(
     if call.body is None:
         return problem(413, "too_large", "Request body too large.")
     if empty and may_be_empty:
-        return {}
+        return {}, {}
+    if takes_extra:
+        optional = [*optional, "extra"]
     try:
         document = json.loads(call.body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_reject_constant)
     except _RepeatedError as error:
@@ -45,9 +61,13 @@ def parse_body(
         return invalid(f"Unknown {'fields' if names[1:] else 'field'}: {', '.join(names)}. Allowed: {allowed}.", *names)
     if missing := [name for name in required if name not in document]:
         return invalid("Required fields are missing.", *missing)
+    extra = document.pop("extra", {}) if takes_extra else {}
     if wrong := [name for name, value in document.items() if not isinstance(value, str)]:
         return invalid("These fields must be strings.", *wrong)
-    return document
+    if not is_extra(extra):
+        most, longest = MOST_EXTRA, LONGEST_EXTRA
+        return invalid(f"extra must be an object of at most {most} strings of up to {longest} characters.", "extra")
+    return document, extra
 
 
 def _unique(items: list[tuple[str, object]]) -> dict[str, object]:

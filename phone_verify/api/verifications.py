@@ -8,6 +8,7 @@ from dataclasses import replace
 from ..errors import InvalidPhoneError
 from ..http.call import ApiRequest, ApiResponse
 from ..http.client_address import call_address
+from ..http.client_facts import client_facts
 from ..http.cookies import presented_secrets, secret_for, with_pair
 from ..http.csrf import cross_site
 from ..http.number_change import current_numbers, read_number
@@ -34,9 +35,10 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     optional = ["region", "purpose", "channel", "locale", "service"]
     if flows.policy.required_channels:
         optional.append("proof")
-    fields = bodies.parse_body(call, ["phone"], optional)
-    if isinstance(fields, ApiResponse):
-        return fields
+    order = bodies.parse_order(call, ["phone"], optional, takes_extra=flows.has_before_send)
+    if isinstance(order, ApiResponse):
+        return order
+    fields, extra = order
     if "region" in fields:
         fields["region"] = fields["region"].upper()
     purpose = fields.get("purpose", "login")
@@ -65,6 +67,7 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         owned=phone in current_numbers(call),
         by_client=True,
         proof=fields.get("proof"),
+        client=client_facts(site, replace(call, extra=extra)),
     )
     if not isinstance(result, Started):
         return refusal(result)
@@ -98,9 +101,10 @@ async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> 
 
 async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
     """POST v1/verifications/{id}/resend: 200."""
-    fields = bodies.parse_body(call, [], ["channel"], may_be_empty=True)
-    if isinstance(fields, ApiResponse):
-        return fields
+    order = bodies.parse_order(call, [], ["channel"], may_be_empty=True, takes_extra=flows.has_before_send)
+    if isinstance(order, ApiResponse):
+        return order
+    fields, extra = order
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
         return invalid(f"Unknown channel. Allowed: {_ALLOWED['channel']}.", "channel")
     if forged := cross_site(call, site):
@@ -110,7 +114,10 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     if own := current_numbers(call):
         record = (await flows.get(id, secret)).verification
         owned = record is not None and record.phone in own
-    return _answer(await flows.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True))
+    client = client_facts(site, replace(call, extra=extra))
+    return _answer(
+        await flows.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True, client=client)
+    )
 
 
 async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:

@@ -49,6 +49,8 @@ _REASONS = {
     Reason.CHANNEL_UNAVAILABLE: "this channel is not configured (or temporarily blocked for this number)",
     Reason.TOO_MANY_REQUESTS: "too many sends or wrong answers for this number, or for the site",
     Reason.DELIVERY_FAILED: "all providers refused it (see above)",
+    Reason.SEND_REFUSED: "the site's before_send refused it",
+    Reason.HOOK_FAILED: "the site's before_send failed (see above)",
     Reason.PROVIDER_UNAVAILABLE: "the provider could not check the code; the attempt was used",
     Reason.CLOSED: "this verification has ended",
 }

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from ..config.drivers import load_drivers
-from ..config.settings import BRAND_FIELDS, CHANNEL_NAMES, KNOWN, PREFIX, Settings, merge_environ
+from ..config.settings import BRAND_FIELDS, CHANNEL_NAMES, FUNCTIONS, KNOWN, PREFIX, Settings, merge_environ
 from ..config.site import SiteConfig
 from ..errors import ConfigurationError
 from .output import console, say, table
@@ -105,11 +105,15 @@ def _shown(
     if name == "purposes":
         value = written.get(name, ())
         return [word.strip() for word in value.split(",")] if isinstance(value, str) else _plain(value), origin
-    if name == "on_event":
-        value = settings.on_event
+    if name in FUNCTIONS:
+        value = getattr(settings, name)
         return value if value is None or isinstance(value, str) else getattr(value, "__qualname__", repr(value)), origin
     if name == "site_name" and name not in written:
         return Settings.from_mapping({"public_url": written.get("public_url")}).site_name, origin
+    if name == "texts":
+        return [f"{purpose} ({', '.join(texts)})" for purpose, texts in settings.wording.texts.items()], origin
+    if name == "android_hash":
+        return [f"{purpose}={word}" for purpose, word in settings.wording.android_hashes.items()], origin
     if name in BRAND_FIELDS:
         return getattr(settings.brand, BRAND_FIELDS[name]), origin
     return _plain(getattr(settings.policy if hasattr(settings.policy, name) else settings, name)), origin

@@ -22,9 +22,11 @@ from ..drivers.options import is_loopback
 from ..errors import ConfigurationError, is_name, quoted
 from ..http.brand import Brand
 from ..http.proxies import Network
+from ..i18n.messages import Wording
 from ..model import Channel
 from ..policy import Policy
 from ..purposes import Purposes, read_purposes
+from .messages import read_wording
 from .origins import read_origin
 
 PREFIX = "PHONE_VERIFY_"
@@ -55,6 +57,7 @@ _LISTS = (
     "allowed_regions",
     "purposes",
     "frame_ancestors",
+    "captcha_sources",
     "test_passcodes",
     "test_passcodes_in_production",
     "staff_roles",
@@ -87,7 +90,11 @@ _TEXTS = (
     "site_color",
     "site_radius",
 )
-KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_after", *_FLAGS, "on_event")
+#: Functions, or their dotted paths.
+FUNCTIONS = ("on_event", "before_send")
+#: The settings of the messages.
+_WORDING = ("texts", "android_hash")
+KNOWN = (*CHANNEL_NAMES, *_LISTS, *_TEXTS, *_NUMBERS, *_SECONDS, "next_channel_after", *_FLAGS, *FUNCTIONS, *_WORDING)
 
 #: The staff roles if the site names none: the same words as the flags that mark staff on a user.
 STAFF_ROLES = ("admin", "staff", "superuser")
@@ -134,6 +141,8 @@ class Settings:
     purposes: Purposes = field(default_factory=Purposes)
     #: Sources of the pages' Content-Security-Policy.
     frame_ancestors: Sequence[str] = ()
+    #: Further sources of that policy, for the widget of a captcha.
+    captcha_sources: Sequence[str] = ()
     test_passcodes: Sequence[str] = field(default=(), repr=False)
     test_passcodes_in_production: Sequence[str] = field(default=(), repr=False)
     #: Whether a code sent to the phone alone signs in users with rights over other users.
@@ -150,6 +159,9 @@ class Settings:
     #: Whether the login page of a trusted device offers to continue with the number used last.
     offer_last_number: bool = True
     on_event: object = None
+    before_send: object = None
+    #: The site's own texts of messages, and the hashes of its Android apps.
+    wording: Wording = field(default_factory=Wording)
 
     @classmethod
     def from_mapping(
@@ -210,6 +222,7 @@ class Settings:
             client_address_header=_header("client_address_header", given),
             purposes=purposes,
             frame_ancestors=[_frame_ancestor(word) for word in _list("frame_ancestors", given)],
+            captcha_sources=[_captcha_source(word) for word in _list("captcha_sources", given)],
             test_passcodes=_list("test_passcodes", given),
             test_passcodes_in_production=_list("test_passcodes_in_production", given),
             staff_sign_in_by_phone=_flag("staff_sign_in_by_phone", given),
@@ -220,6 +233,8 @@ class Settings:
             next_channel_sends_by_itself=sends_by_itself,
             offer_last_number=_flag("offer_last_number", given, default=True),
             on_event=given.get("on_event"),
+            before_send=given.get("before_send"),
+            wording=read_wording(given),
         )
 
 
@@ -355,6 +370,18 @@ def _frame_ancestor(word: str) -> str:
         raise ConfigurationError(
             f"{PREFIX}FRAME_ANCESTORS: use self, or the origins that may show the pages in a frame, "
             "like https://partner.example,https://*.partner.example"
+        )
+    return word
+
+
+def _captcha_source(word: str) -> str:
+    """Return the Content-Security-Policy source for this value of the setting."""
+    word = word.lower().rstrip("/")
+    shape = _ANCESTOR.fullmatch(word)
+    if shape is None or (shape[1] == "http" and not is_loopback(shape[2])):
+        raise ConfigurationError(
+            f"{PREFIX}CAPTCHA_SOURCES: use the origins of the captcha's script and frame, like "
+            "https://challenges.cloudflare.com or https://*.hcaptcha.com"
         )
     return word
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from asyncio import to_thread
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -12,12 +13,13 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..before_send import BeforeSend, Hook, run_in_loop
 from ..codes import DRAW_KEY, Keyring, name_of_site
 from ..errors import ConfigurationError
 from ..events.opentelemetry import telemetry
 from ..events.record import EventBus, Listener
 from ..http.site import Site
-from ..i18n.texts import message_writer
+from ..i18n.messages import message_writer
 from ..parts import Components
 from ..policy import Policy
 from ..routing import Router
@@ -52,6 +54,8 @@ def build_site(
     production: bool = True,
     listeners: Sequence[Listener] = (),
     in_thread: InThread | None = None,
+    hook: Callable[[], Hook | None] = lambda: None,
+    run_async: Callable[[Coroutine[Any, Any, Any]], Any] = run_in_loop,
     words: Callable[[str], str] = str,
 ) -> Site:
     """Return the site for these settings.
@@ -62,7 +66,8 @@ def build_site(
     under which the adapter receives webhooks. In `production` test numbers must be listed twice,
     and keys meant for development are refused. `listeners` receive every event, like the one that
     the settings name. `in_thread` runs the steps of a blocking store for the async verifier; by
-    default, `asyncio.to_thread`. `words` rewrites log messages that name settings.
+    default, `asyncio.to_thread`. `hook` returns the framework's own `before_send`, for a site whose
+    settings name none; `run_async` completes an async one in the blocking verifier. `words` rewrites log messages that name settings.
     """
     keys = settings.secret_keys or list(framework_keys)
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"
@@ -94,19 +99,22 @@ def build_site(
         production=production,
         today=(clock() if clock else datetime.now(UTC)).date(),
     )
+    named_hook = _function("before_send", settings.before_send, "mysite.captcha.check")
+    before_send = BeforeSend(hook if named_hook is None else lambda: named_hook, run=run_async)
     parts = Components(
         policy=settings.policy,
         keyring=keyring,
         store=store,
         transport=transport or BlockingTransport(),
         router=router,
-        texts=message_writer(settings.site_name, host_of(settings.public_url)),
+        texts=message_writer(settings.site_name, host_of(settings.public_url), settings.wording),
         audiences=_audiences(settings, framework_keys),
         webhook_url=webhook_url,
         test_numbers=test_numbers,
-        events=EventBus((*listeners, *_listeners(settings.on_event)), telemetry()),
+        events=EventBus((*listeners, *_listeners(settings)), telemetry()),
         clock=clock,
         ticks=ticks,
+        before_send=before_send,
     )
 
     @cache
@@ -114,7 +122,12 @@ def build_site(
         from ..transports.aio import AsyncTransport
 
         async_store = open_async_store(store_url, store, in_thread)
-        return replace(parts, store=async_store, transport=transport or AsyncTransport())
+        return replace(
+            parts,
+            store=async_store,
+            transport=transport or AsyncTransport(),
+            before_send=replace(before_send, in_thread=in_thread or to_thread),
+        )
 
     @cache
     def make_async_verifier() -> AsyncVerifier:
@@ -122,7 +135,7 @@ def build_site(
 
     def at_host(site: Site, host: str) -> Site:
         """Return the site whose messages name this host. Store, drivers, keys and connections are the same."""
-        texts = message_writer(settings.site_name, host)
+        texts = message_writer(settings.site_name, host, settings.wording)
         make = cache(lambda: AsyncVerifier(replace(async_parts(), texts=texts)))
         return replace(site, verifier=Verifier(replace(parts, texts=texts)), make_async_verifier=make)
 
@@ -140,6 +153,7 @@ def build_site(
         notify_old_number=settings.notify_old_number,
         staff_roles=settings.staff_roles,
         frame_ancestors=settings.frame_ancestors,
+        captcha_sources=settings.captcha_sources,
         brand=settings.brand,
         next_channel_after=settings.next_channel_after,
         next_channel_sends_by_itself=settings.next_channel_sends_by_itself,
@@ -179,6 +193,8 @@ class SiteConfig:
     webhook_path: Callable[[str, str], str] | None = None
     production: bool = True
     in_thread: InThread | None = None
+    hook: Callable[[], Hook | None] = lambda: None
+    run_async: Callable[[Coroutine[Any, Any, Any]], Any] = run_in_loop
     spell: Spell = as_variable
     own_names: Collection[str] = ()
     unread: Callable[[], ConfigurationError | None] = lambda: None
@@ -237,6 +253,8 @@ class SiteConfig:
             webhook_path=self.webhook_path,
             production=self.production,
             in_thread=self.in_thread,
+            hook=self.hook,
+            run_async=self.run_async,
             words=self.in_words,
             **for_tests,
         )
@@ -265,23 +283,29 @@ def _check_required_channels(policy: Policy, router: Router) -> None:
                 )
 
 
-def _listeners(named: object) -> Sequence[Listener]:
-    """Return the listener that a setting names: a function, or the dotted path of one."""
+def _listeners(settings: Settings) -> Sequence[Listener]:
+    listener = _function("on_event", settings.on_event, "mysite.metrics.count")
+    return () if listener is None else (listener,)
+
+
+def _function(name: str, named: object, example: str) -> Callable[..., Any] | None:
+    """Return the function that a setting names: itself, or by its dotted path; None if it is not set."""
     if named is None:
-        return ()
+        return None
     if callable(named):
-        return (named,)
-    refusal = ConfigurationError(f"{PREFIX}ON_EVENT: use the dotted path of a function, like mysite.metrics.count")
-    module, dot, name = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
-    if not dot or not all(part.isidentifier() for part in (*module.split("."), name)):
+        return named
+    refusal = ConfigurationError(f"{PREFIX}{name.upper()}: use the dotted path of a function, like {example}")
+    module, dot, function = named.strip().rpartition(".") if isinstance(named, str) else ("", "", "")
+    if not dot or not all(part.isidentifier() for part in (*module.split("."), function)):
         raise refusal  # before the import, whose error repeats the value
     try:
-        listener = getattr(import_module(module), name)
+        found = getattr(import_module(module), function)
     except (ImportError, AttributeError) as error:
         raise refusal from error
-    if not callable(listener):
+    if not callable(found):
         raise refusal
-    return (listener,)
+    checked: Callable[..., Any] = found
+    return checked
 
 
 def _audiences(settings: Settings, framework_keys: Sequence[str]) -> Sequence[str]:

@@ -16,8 +16,8 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from ..errors import FailureKind, ProviderError, UnclearError
-from ..exchange import Exchange, HttpRequest, HttpResponse
-from ..model import Channel, CodeSource, Order, ProviderAccount, Receipt, is_token
+from ..exchange import Exchange, HttpRequest, HttpResponse, is_token
+from ..model import Channel, CodeSource, Order, ProviderAccount, Receipt
 from ..phone import PhoneNumber
 from .base import Ability, NationalDriver
 from .options import Dsn, Option

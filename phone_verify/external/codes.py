@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from hashlib import sha256
 
+from ..before_send import BeforeSend
 from ..drivers.base import Ability, Starts
 from ..errors import UnclearError
 from ..events.record import EventBus
@@ -188,4 +189,4 @@ def _verifier_for(verifier: Verifier, driver: _ExternalCodes, *, apart: bool = F
     router = _OneDriver({Channel.SMS: [driver]}, ticks=parts.ticks)
     if apart:
         parts = replace(parts, events=EventBus(), rights=RightAnswers())
-    return _ExternalVerifier(replace(parts, policy=policy, router=router, test_numbers={}))
+    return _ExternalVerifier(replace(parts, policy=policy, router=router, test_numbers={}, before_send=BeforeSend()))

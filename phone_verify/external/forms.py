@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ..before_send import ClientFacts
 from ..model import Channel, Outcome, Reason, Redeemed, Started, Status
 from ..phone import PhoneNumber
 from ..verifier.blocking import Verifier
@@ -35,12 +36,13 @@ def send_code(
     address: str | None = None,
     subject: str = "",
     by_client: bool = False,
+    client: ClientFacts | None = None,
 ) -> tuple[Outcome, PendingVerification]:
     """Resend the pending verification, or start one on the first channel with a code to type.
 
     Return the outcome, and what to keep from now on. `begun` is what was kept before,
     `NO_VERIFICATION` at first. A call that the user has to make involves no code: that channel is
-    left out. `address`, `subject` and `by_client` are those of `AsyncVerifier.start`; a
+    left out. `address`, `subject`, `by_client` and `client` are those of `AsyncVerifier.start`; a
     number that your code chose may be one that today's numbering plan does not contain. A
     verification that another subject started is not resent.
     """
@@ -48,7 +50,9 @@ def send_code(
     found = verifier.get(begun.id, begun.secret).verification
     wanted = phone, purpose, verifier.flows.keyring.subject(subject)
     if found is not None and found.open and (found.phone, found.purpose, found.subject) == wanted:
-        outcome = verifier.resend(begun.id, begun.secret, channel=found.channel, address=address, by_client=by_client)
+        outcome = verifier.resend(
+            begun.id, begun.secret, channel=found.channel, address=address, by_client=by_client, client=client
+        )
         if outcome.reason not in (Reason.CLOSED, Reason.CHANNEL_UNAVAILABLE):
             return outcome, begun
     outcome = Outcome(Reason.NOT_CONFIGURED)
@@ -63,6 +67,7 @@ def send_code(
             subject=subject,
             owned=not by_client,
             by_client=by_client,
+            client=client,
         )
         if outcome.reason not in (Reason.CHANNEL_UNAVAILABLE, Reason.DESTINATION_NOT_ALLOWED):
             break
@@ -79,6 +84,7 @@ def resend_code(
     address: str | None = None,
     subject: str = "",
     by_client: bool = False,
+    client: ClientFacts | None = None,
 ) -> tuple[Outcome, PendingVerification]:
     """Resend the pending verification, or start a new one for the same number if it has ended.
 
@@ -98,6 +104,7 @@ def resend_code(
         address=address,
         subject=subject,
         by_client=by_client,
+        client=client,
     )
 
 

@@ -50,6 +50,9 @@ class ApiRequest:
     `issues_tokens` is whether the site exchanges proofs for tokens.
 
     `can_stream` is whether the adapter can send an `ApiStream`; otherwise no call returns one.
+
+    Of the form or the body: `extra` are the fields for the site's `before_send`, `top` the origin of
+    the page that shows ours in a frame, as the page's script reports it.
     """
 
     method: str
@@ -74,6 +77,8 @@ class ApiRequest:
     token: str | None = field(default=None, repr=False)
     issues_tokens: bool = False
     can_stream: bool = False
+    extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+    top: str = ""
 
     @property
     def texts(self) -> Texts:

@@ -34,6 +34,12 @@ def call_address(site: Site, call: ApiRequest) -> str | None:
     return client_address(call.peer, call.headers, site.proxies)
 
 
+def whole_address(site: Site, call: ApiRequest) -> str | None:
+    """Return the client's address, IPv6 whole as well; None without one (Unix socket)."""
+    address = _client(call.peer, call.headers, site.proxies)
+    return None if address is None else str(address)
+
+
 def client_address(peer: str | None, headers: Mapping[str, str], proxies: Proxies) -> str | None:
     """Return the address for counting sends: IPv4 whole, IPv6 by its /64.
 
@@ -42,10 +48,14 @@ def client_address(peer: str | None, headers: Mapping[str, str], proxies: Proxie
     that is not in them. A header of a peer that is not trusted does not count. If the header has
     too few entries or an unreadable one, the peer's address is used.
     """
+    return _bucket(_client(peer, headers, proxies))
+
+
+def _client(peer: str | None, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
     connected = _read(peer or "")
     if not _may_report(connected, proxies):
-        return _bucket(connected)
-    return _bucket(_reported(headers.get(proxies.header, ""), proxies) or connected)
+        return connected
+    return _reported(headers.get(proxies.header, ""), proxies) or connected
 
 
 def _may_report(peer: Address | None, proxies: Proxies) -> bool:

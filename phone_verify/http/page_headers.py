@@ -9,8 +9,8 @@ from .site import Site
 #: Everything that the pages load comes from the site itself; the QR code of a number to call is a
 #: data URL. The site's settings may add hosts for its logo and its font.
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{img_src}; connect-src 'self'; "
-    "{font_src}form-action {form_action}; base-uri 'none'; frame-ancestors {ancestors}"
+    "default-src 'none'; script-src 'self'{widget}; style-src 'self'{widget}; img-src 'self' data:{img_src}; "
+    "connect-src 'self'{widget}; {frame_src}{font_src}form-action {form_action}; base-uri 'none'; frame-ancestors {ancestors}"
 )
 #: The older header, for the ancestors that it can express.
 _FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}
@@ -25,7 +25,10 @@ def page_headers(site: Site, elsewhere: Iterable[str] = ()) -> Mapping[str, str]
     """
     ancestors = " ".join(site.frame_ancestors) or "'none'"
     sources = site.brand.sources
+    widget = "".join(f" {source}" for source in site.captcha_sources)
     policy = _POLICY.format(
+        widget=widget,
+        frame_src=f"frame-src{widget}; " if widget else "",
         img_src=sources["img-src"],
         font_src=f"font-src {sources['font-src']}; " if sources["font-src"] else "",
         form_action=" ".join(["'self'", *sorted(set(elsewhere))]),

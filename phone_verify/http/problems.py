@@ -23,6 +23,8 @@ _OF_REASON = {
     Reason.CHANNEL_UNAVAILABLE: (409, "channel_unavailable"),
     Reason.TOO_MANY_REQUESTS: (429, "too_many_requests"),
     Reason.DELIVERY_FAILED: (502, "delivery_failed"),
+    Reason.SEND_REFUSED: (403, "send_refused"),
+    Reason.HOOK_FAILED: (503, "unavailable"),
     Reason.NOT_FOUND: (404, "not_found"),
     Reason.CLOSED: (410, "closed"),
     Reason.WRONG_CODE: (422, "wrong_code"),
@@ -94,7 +96,8 @@ def refusal(outcome: Outcome) -> ApiResponse:
     if outcome.cause is not None:
         more["cause"] = outcome.cause.value
     retry_after = outcome.retry_after if reason is Reason.TOO_MANY_REQUESTS else None
-    return problem(status, code, reason_text(outcome), retry_after=retry_after, more=more)
+    fields = [outcome.at_fault] if outcome.at_fault is not None else []
+    return problem(status, code, reason_text(outcome), fields=fields, retry_after=retry_after, more=more)
 
 
 def localized(call: ApiRequest, reply: ApiResponse) -> ApiResponse:

@@ -47,6 +47,8 @@ class Site:
     #: Sites that may show the pages in a frame, as sources of a Content-Security-Policy; empty:
     #: none.
     frame_ancestors: Sequence[str] = ()
+    #: What the pages may load for the widget of a captcha, as sources of that policy.
+    captcha_sources: Sequence[str] = ()
     #: The site's own links and looks on the pages.
     brand: Brand = field(default_factory=Brand)
     #: How long after the last order the code page offers the next channel first; 0: never.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from gettext import GNUTranslations, NullTranslations
@@ -16,8 +16,7 @@ from importlib.resources import files
 
 from ..model import Cause, Channel, CodeSource, Outcome, Reason, Status, Verification
 from ..phone import PhoneNumber
-from ..segments import segments
-from .languages import ENGLISH, Language, named
+from .languages import ENGLISH, Language
 
 log = logging.getLogger("phone_verify")
 
@@ -30,6 +29,8 @@ REASONS = {
     Reason.CHANNEL_UNAVAILABLE: "This method isn't available for this number right now. Try another one.",
     Reason.TOO_MANY_REQUESTS: "Too many attempts. Try again later.",
     Reason.DELIVERY_FAILED: "We couldn't send a code to this number. Check the number or try another method.",
+    Reason.SEND_REFUSED: "We couldn't send a code. Check what you entered and try again.",
+    Reason.HOOK_FAILED: "We can't send a code right now. Try again in a few minutes or choose another method.",
     Reason.NOT_FOUND: "We couldn't find this verification. Start over.",
     Reason.CLOSED: "This verification has ended. Start over.",
     Reason.MALFORMED_CODE: "Enter the full code, digits only.",
@@ -359,29 +360,6 @@ def texts_in(language: Language) -> Texts:
     return Texts(language, NullTranslations() if language == ENGLISH else _catalogue(language))
 
 
-def message_writer(site_name: str, host: str | None) -> Callable[[Channel, str, timedelta, str | None], str]:
-    """Return the function that writes a message with a code, in the language of a locale or in English.
-
-    If the site's public host is known, an SMS ends in exactly the origin-bound line `@host #code` (WICG,
-    "Origin-bound one-time codes"): phones fill in the code on that site only. An SMS is shortened to one segment
-    if possible: first without the lifetime, then, if the host names the site, without the site's name.
-    """
-
-    def write(channel: Channel, code: str, life: timedelta, locale: str | None) -> str:
-        texts = texts_in(named(locale or "") or ENGLISH)
-        whole = texts.message(code, life, site_name)
-        if channel is not Channel.SMS:
-            return whole
-        end = f"\n\n@{host} #{code}" if host else ""
-        if segments(whole + end).count == 1:
-            return whole + end
-        names = (site_name, "") if host else (site_name,)
-        shorter = (texts.short_message(code, name) + end for name in names)
-        return next((text for text in shorter if segments(text).count == 1), whole + end)
-
-    return write
-
-
 def spoken(line: PhoneNumber) -> str:
     """Return a number in international format, grouped for reading."""
     import phonenumbers
@@ -450,7 +428,8 @@ def _catalogue(language: Language) -> NullTranslations:
 def reason_text(outcome: Outcome) -> str:
     """Return why an outcome was refused, in English.
 
-    A failed delivery blames the number only if the provider refused it. A closed verification names its end.
+    A failed delivery blames the number only if the provider refused it. A closed verification names its end. A
+    refusal by the site has the site's own text, in whatever language it is.
     """
     if outcome.reason is None:
         raise ValueError("this outcome is a success")
@@ -458,7 +437,7 @@ def reason_text(outcome: Outcome) -> str:
         return PAGE["cannot_send"]
     if outcome.reason is Reason.CLOSED and outcome.verification is not None:
         return end_text(outcome.verification)
-    return REASONS[outcome.reason]
+    return outcome.text or REASONS[outcome.reason]
 
 
 def dial_help(line: PhoneNumber, *, announced: bool) -> str:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from ipaddress import IPv6Network
 
+from ..before_send import ClientFacts, HookError, SendOrder
 from ..codes import Keyring
 from ..delivery import Admitted
 from ..drivers.base import Starts
 from ..events.record import VerificationEvent
 from ..limits import Counted, DenialReason, Denied, Limits, Quota, Tally, lockout
-from ..model import Channel, Reason, Verification
+from ..model import Channel, Outcome, Reason, Verification
 from ..parts import Components
 from ..phone import PhoneNumber
 from ..planning import Plan, Planner
@@ -58,7 +59,9 @@ class Sends:
         self._parts, self._tag, self._address, self.trusted = parts, tag, address, trusted
         self.of_phone = _phone_quotas(parts, tag, purpose, address, trusted=trusted)
         refused = _refusal_gates(parts.keyring, tag, address, trusted=trusted, reserved=reserved)
-        self._shared = [*_shared_quotas(parts, phone, address, trusted=trusted, reserved=reserved), *refused]
+        own = _address_quotas(parts, address, trusted=trusted, reserved=reserved)
+        self._of_address = len(own)
+        self._shared = [*own, *_of_all(parts.policy, parts.keyring, phone, reserved=reserved), *refused]
         self._counted: Counted | None = None
 
     async def count(self) -> Counted | Denied:
@@ -68,10 +71,11 @@ class Sends:
             self._counted = counted
         return counted
 
-    async def uncount(self) -> None:
-        """Take the order out of the quotas that span phones."""
+    async def uncount(self, *, keep_address: bool = False) -> None:
+        """Take the order out of the quotas that span phones, or only out of those of other clients."""
         if self._counted is not None:
-            await self._parts.store.uncount(self._shared, self._counted.windows, self._parts.now())
+            kept = self._of_address if keep_address else 0
+            await self._parts.store.uncount(self._shared[kept:], self._counted.windows[kept:], self._parts.now())
 
     async def give_back(self, record: Verification) -> None:
         """Return an order that every provider refused to its quotas, and count the refusal."""
@@ -79,6 +83,16 @@ class Sends:
         await self._parts.store.refund(record.id, self.of_phone, record.read_at, self._parts.now())
         refused = _refusal_gates(self._parts.keyring, self._tag, self._address, trusted=self.trusted, reserved=False)
         await self._parts.store.count([replace(quota, gate=False) for quota in refused], self._parts.now())
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the site's hook is asked about an order, apart from its phone, purpose and channel."""
+
+    client: ClientFacts
+    locale: str | None = None
+    signed_in: bool = False
+    by_client: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,27 +125,65 @@ class Admission:
         channels: Sequence[Channel],
         step: Callable[[Candidate], Awaitable[Verification | Denied]],
         budget: Budget,
+        asked: Asked,
         found: Verification | None = None,
-    ) -> Admitted | Denied:
+    ) -> Admitted | Denied | Outcome:
         """Count the order and find the first of these channels on which the store accepts it.
 
         `step` is the store's operation. `found` is the record of a resend: its driver comes first,
         because only that driver can retry by its own reference. If the tally withholds short codes
         from this client, or they turn out to be closed for this phone, only drivers with longer
         codes are tried. After a denial, the quotas that span phones have not counted the order.
+
+        The site's hook decides after these quotas, and before those of the phone. An outcome is its
+        refusal, and counts only for the client's address; so does every order that it was asked
+        about and that was denied later, since each call of the hook can cost the site money.
         """
         counted = await sends.count()
         if isinstance(counted, Denied):
             return replace(counted, record=found)
         if found is None:
             self._report_spraying(counted.tally)
+        hooked = self._parts.before_send.is_set
+        if hooked and (refusal := await self._refusal(phone, purpose, channels, sends, asked, found)) is not None:
+            await sends.uncount(keep_address=True)
+            return refusal
         # Trusted devices are not affected, and short codes are withheld from sign-in only.
         closed = not sends.trusted and budget.is_of_sign_in and self.limits.closes_short(counted.tally)
         long = not sends.trusted and self.limits.lengthens(counted.tally)
         admitted = await self._first(phone, purpose, channels, step, found, closed=closed, long=long)
         if isinstance(admitted, Denied):
-            await sends.uncount()
+            await sends.uncount(keep_address=hooked)
         return admitted
+
+    async def _refusal(
+        self,
+        phone: PhoneNumber,
+        purpose: str,
+        channels: Sequence[Channel],
+        sends: Sends,
+        asked: Asked,
+        found: Verification | None,
+    ) -> Outcome | None:
+        """Return the outcome if the site's hook refuses the order or fails."""
+        channel = next((channel for channel in channels if self.route(channel, phone, purpose)), channels[0])
+        order = SendOrder(
+            phone,
+            purpose,
+            channel,
+            is_resend=found is not None,
+            locale=asked.locale,
+            signed_in=asked.signed_in,
+            trusted_device=sends.trusted,
+            by_client=asked.by_client,
+        )
+        try:
+            refusal = await self._parts.before_send.refusal(order, asked.client)
+        except HookError:
+            return Outcome(Reason.HOOK_FAILED, found)
+        if refusal is None:
+            return None
+        return Outcome(Reason.SEND_REFUSED, found, text=str(refusal.text), at_fault=refusal.field)
 
     def route(self, channel: Channel, phone: PhoneNumber, purpose: str, *, long: bool = False) -> Sequence[Starts]:
         """Return the drivers to try in order, or a test number in their place.
@@ -267,7 +319,7 @@ def wrong_answers_key(keyring: Keyring, address: str | None) -> str | None:
 
 def notice_quotas(policy: Policy, keyring: Keyring, phone: PhoneNumber) -> Sequence[Quota]:
     """Return the quotas of a text without a code."""
-    return [Quota(key, limit) for key, limit, _ in _of_all(policy, keyring, phone) if limit]
+    return [replace(quota, others=False) for quota in _of_all(policy, keyring, phone, reserved=True)]
 
 
 def _phone_quotas(
@@ -283,36 +335,35 @@ def _phone_quotas(
     return [Quota(f"{key}:{own}", limit), Quota(key, limit, others=True)]
 
 
-def _shared_quotas(
-    parts: Components, phone: PhoneNumber, address: str | None, *, trusted: bool, reserved: bool
-) -> Sequence[Quota]:
-    """Return the quotas that span phones, with the gate of wrong answers.
-
-    One in five sends is reserved for trusted devices and for server code: `reserved`.
-    """
+def _address_quotas(parts: Components, address: str | None, *, trusted: bool, reserved: bool) -> Sequence[Quota]:
+    """Return the quotas of the client's address, with the gate of its wrong answers."""
     policy, bucket = parts.policy, parts.keyring.bucket
     per_address = policy.sends_per_hour_per_address
     around = _around(address)
     wanted = [
         (bucket("address", address) if address else None, per_address, False),
         (bucket("site", around) if around else None, per_address * SITE_OF_ADDRESSES, True),
-        *_of_all(policy, parts.keyring, phone),
     ]
-    quotas = [
-        Quota(key, limit if reserved else limit - limit // RESERVED_SHARE, others=others)
-        for key, limit, others in wanted
-        if key is not None and limit
-    ]
+    quotas = _with_reserve(wanted, reserved=reserved)
     wrong = wrong_answers_key(parts.keyring, address)
     if wrong is not None and policy.wrong_per_hour_per_address and not trusted:
         quotas.append(Quota(wrong, policy.wrong_per_hour_per_address, gate=True))
     return quotas
 
 
-def _of_all(policy: Policy, keyring: Keyring, phone: PhoneNumber) -> Sequence[tuple[str, int, bool]]:
+def _of_all(policy: Policy, keyring: Keyring, phone: PhoneNumber, *, reserved: bool) -> list[Quota]:
+    """Return the quotas of the number's prefix and of the whole site."""
+    prefix = keyring.bucket("prefix", phone.prefix)
+    wanted = [(prefix, policy.sends_per_hour_per_prefix, True), ("total", policy.sends_per_hour_total, True)]
+    return _with_reserve(wanted, reserved=reserved)
+
+
+def _with_reserve(wanted: Sequence[tuple[str | None, int, bool]], *, reserved: bool) -> list[Quota]:
+    """Return quotas of key, limit and `others`. One send in five is for trusted devices and server code: `reserved`."""
     return [
-        (keyring.bucket("prefix", phone.prefix), policy.sends_per_hour_per_prefix, True),
-        ("total", policy.sends_per_hour_total, True),
+        Quota(key, limit if reserved else limit - limit // RESERVED_SHARE, others=others)
+        for key, limit, others in wanted
+        if key is not None and limit
     ]
 
 

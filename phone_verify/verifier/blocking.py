@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from ..before_send import ClientFacts
 from ..drivers.base import Starts
 from ..model import Channel, DeliveryReport, Outcome, Redeemed, Started, Verification, WebhookRequest
 from ..parts import Components
@@ -38,6 +39,11 @@ class Verifier:
     def drivers(self) -> Mapping[str, Starts]:
         """All configured drivers by name."""
         return self._flows.drivers
+
+    @property
+    def has_before_send(self) -> bool:
+        """Whether the site decides about each order before anything is sent."""
+        return self._flows.has_before_send
 
     @property
     def flows(self) -> AsyncVerifier:
@@ -86,6 +92,7 @@ class Verifier:
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
         proof: str | None = None,
+        client: ClientFacts | None = None,
     ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -98,13 +105,14 @@ class Verifier:
         `by_client`: a visitor triggered this start rather than your code. `user_token`: the user's
         token at the provider (evand). `options`: options of this order for the driver that declares
         them (evand: `event_id`). `proof`: that of the verification before this one, with its secret
-        in `shown`, if the purpose requires several channels.
+        in `shown`, if the purpose requires several channels. `client`: the request that triggered
+        this start, for the site's `before_send`.
 
         Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
         or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
         record. Refusals: destination not allowed, not configured, channel unavailable, too many
-        requests (with `retry_after`), delivery failed (with `cause`). Raises `StoreError`, and
-        `ValueError` for a malformed `user_token` and for an unknown or malformed option.
+        requests (with `retry_after`), send refused, hook failed, delivery failed (with `cause`). Raises `StoreError`,
+        and `ValueError` for a malformed `user_token` and for an unknown or malformed option.
         """
         return run(
             self._flows.start(
@@ -121,6 +129,7 @@ class Verifier:
                 user_token=user_token,
                 options=options,
                 proof=proof,
+                client=client,
             )
         )
 
@@ -134,18 +143,26 @@ class Verifier:
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
+        client: ClientFacts | None = None,
     ) -> Outcome:
         """Send again for an open verification, on another `channel` if one is given.
 
         Takes the id and the secret that `start` returned; the other arguments as for `start`. Never
         resets attempts and never extends `expires_at`; each resend doubles the delay until the
         next, up to ten minutes. Refusals: not found, closed, channel unavailable, too many
-        requests, delivery failed (the code sent before stays valid). Raises `StoreError`, and
-        `ValueError` for a malformed `user_token`.
+        requests, send refused, hook failed, delivery failed (the code sent before stays valid). Raises
+        `StoreError`, and `ValueError` for a malformed `user_token`.
         """
         return run(
             self._flows.resend(
-                id, secret, channel=channel, address=address, owned=owned, by_client=by_client, user_token=user_token
+                id,
+                secret,
+                channel=channel,
+                address=address,
+                owned=owned,
+                by_client=by_client,
+                user_token=user_token,
+                client=client,
             )
         )
 

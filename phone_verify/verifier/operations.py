@@ -15,11 +15,13 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 
+from ..before_send import ClientFacts
 from ..codes import binding_digest, new_id, new_secret, normalise
 from ..delivery import Undelivered
 from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
 from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
+from ..exchange import is_token
 from ..inbound import InboundCalls
 from ..lifecycle import AttemptResult, Opening, Spent, has_proof
 from ..limits import Answering, DenialReason, Denied
@@ -35,13 +37,12 @@ from ..model import (
     Verification,
     WebhookRequest,
     is_id,
-    is_token,
 )
 from ..parts import Components
 from ..phone import PhoneKind, PhoneNumber
 from ..policy import VOICE_CHANNELS
 from ..tokens.proof import Proofs
-from .admission import Admission, Candidate, Sends, wrong_answers_key
+from .admission import Admission, Asked, Candidate, Sends, wrong_answers_key
 from .combined import channels_left
 from .redemption import MAX_SECRETS, Redemption
 from .server_code import ServerOperations
@@ -112,6 +113,7 @@ class AsyncVerifier(ServerOperations):
         user_token: str | None = None,
         options: Mapping[str, str] | None = None,
         proof: str | None = None,
+        client: ClientFacts | None = None,
     ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
@@ -130,11 +132,12 @@ class AsyncVerifier(ServerOperations):
         other drivers do not receive it. `options` are for the driver that declares them (evand:
         `event_id`), in place of its DSN's. `proof` is that of the verification before this one, if
         the purpose requires several channels: it is consumed, its secret must be among `shown`, and
-        its phone, purpose and `subject` must be the same.
+        its phone, purpose and `subject` must be the same. `client` is the
+        request that triggered this start, for the site's `before_send`.
 
         Refusals: invalid proof, destination not allowed, not configured, channel unavailable, too many requests,
-        delivery failed. Raises `StoreError` if the store is unavailable and `ValueError` for a
-        malformed `user_token` and for an unknown or malformed option.
+        send refused, hook failed, delivery failed. Raises `StoreError` if the store is unavailable and `ValueError`
+        for a malformed `user_token` and for an unknown or malformed option.
         """
         _require_token(user_token)
         self._delivery.check_options(options or {})
@@ -173,10 +176,16 @@ class AsyncVerifier(ServerOperations):
             opening = self._opening(request, candidate, bindings)
             return await self._store.open(opening, sends.of_phone, self._limits, self._now())
 
-        admitted = await self._admission.admit(sends, phone, purpose, channels, open_with, budget)
+        client = client or ClientFacts(address)
+        asked = Asked(client, locale, signed_in=bool(subject), by_client=by_client)
+        admitted = await self._admission.admit(sends, phone, purpose, channels, open_with, budget, asked)
+        if isinstance(admitted, Outcome):
+            return admitted
         if isinstance(admitted, Denied):
             return _throttled(admitted)
-        carried = await self._delivery.carry(admitted, bindings, again=False, user_token=user_token, options=options)
+        carried = await self._delivery.carry(
+            admitted, bindings, again=False, client=client, user_token=user_token, options=options
+        )
         if isinstance(carried, Undelivered):
             if carried.refused:
                 await sends.give_back(admitted.record)
@@ -205,11 +214,13 @@ class AsyncVerifier(ServerOperations):
         owned: bool = False,
         by_client: bool = False,
         user_token: str | None = None,
+        client: ClientFacts | None = None,
     ) -> Outcome:
         """Send again, on another channel if one is given.
 
         Never resets attempts, never extends `expires_at`. Refusals: not found, closed, channel
-        unavailable, too many requests, delivery failed (the code sent before stays valid).
+        unavailable, too many requests, send refused, hook failed, delivery failed. The code sent
+        before stays valid.
         """
         _require_token(user_token)
         channel = None if channel is None else Channel(channel)
@@ -241,11 +252,15 @@ class AsyncVerifier(ServerOperations):
                 self._now(),
             )
 
+        client = client or ClientFacts(address)
+        asked = Asked(client, found.locale, signed_in=bool(found.subject), by_client=by_client)
         admitted = await self._admission.admit(
-            sends, found.phone, found.purpose, channels, reopen_with, found.counts_as, found
+            sends, found.phone, found.purpose, channels, reopen_with, found.counts_as, asked, found
         )
+        if isinstance(admitted, Outcome):
+            return admitted
         if not isinstance(admitted, Denied):
-            carried = await self._delivery.carry(admitted, [binding], again=True, user_token=user_token)
+            carried = await self._delivery.carry(admitted, [binding], again=True, client=client, user_token=user_token)
             if isinstance(carried, Undelivered):
                 if carried.refused:
                     await sends.give_back(admitted.record)

@@ -44,6 +44,11 @@ class ServerOperations(DeviceOperations):
         """All configured drivers by name."""
         return self.router.drivers()
 
+    @property
+    def has_before_send(self) -> bool:
+        """Whether the site decides about each order before anything is sent."""
+        return self._parts.before_send.is_set
+
     def tag(self, phone: PhoneNumber) -> str:
         """Return the keyed digest under which a phone is counted and looked up.
 

@@ -12,6 +12,7 @@ from ..api import representation
 from ..errors import StoreError
 from ..http.call import ApiRequest, AskSite, SetPhone, SignIn
 from ..http.client_address import call_address
+from ..http.client_facts import client_facts, with_form
 from ..http.cookies import Pairs, pairs, without_pair
 from ..http.csrf import is_same_origin
 from ..http.number_change import Change, current_numbers, may_have
@@ -117,7 +118,7 @@ def submit_code(
     signed in sends `asks_remember`, and the state of the box as `remember`. `sets_phone` is that of
     `show_code`.
     """
-    next, id = field_of(form, "next"), field_of(form, "verification")
+    next, id, call = field_of(form, "next"), field_of(form, "verification"), with_form(site, call, form)
     held = held_pairs(call, id)
     if not held and id:
         return show_again(call, "code", form, call.texts.page["page_stale"])
@@ -201,8 +202,10 @@ def _submit_code(
             if verified.proof is not None and verified.channels_left:
                 return _continued(site, call, found, verified, channel, next)
         owned = record.phone in current_numbers(call)
-        address = call_address(site, call)
-        outcome = site.verifier.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True)
+        address, client = call_address(site, call), client_facts(site, call)
+        outcome = site.verifier.resend(
+            id, secret, channel=channel, address=address, owned=owned, by_client=True, client=client
+        )
     else:
         typed = code_in(field_of(form, "code"), record.code_length)
         outcome = site.verifier.check(id, secret, typed, address=call_address(site, call))

@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from ..errors import InvalidPhoneError, StoreError
 from ..http.call import ApiRequest
+from ..http.client_facts import with_form
 from ..http.cookies import last_channel, pairs, without_pair
 from ..http.number_change import Change, current_numbers, may_have, read_number
 from ..http.problems import unavailable
@@ -138,6 +139,7 @@ def submit_login(
     Of the number in `phone`, or with `continue` of the one that `show_login` offers with the same
     `numbers_of`. `forget` removes that one from the device.
     """
+    call = with_form(site, call, form)
     if "forget" in form:
         return _forgotten(site, call, field_of(form, "next"))
     if "continue" in form:
@@ -195,6 +197,7 @@ def submit_verify(site: Site, call: ApiRequest, form: Mapping[str, str]) -> Redi
     next, text, word = field_of(form, "next"), field_of(form, "phone"), field_of(form, "channel")
     if call.user is None:
         return Redirect("login", next, back="verify")
+    call = with_form(site, call, form)
     if "sign_out_others" in form:
         return SignOutOthers()
     own = current_numbers(call)

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from ..http.call import ApiRequest
 from ..http.client_address import call_address
+from ..http.client_facts import client_facts
 from ..http.cookies import Pairs, pairs, presented_secrets, with_pair
 from ..http.csrf import is_same_origin
 from ..http.number_change import Change, current_numbers
@@ -124,10 +125,12 @@ def begin(
         owned=phone in current_numbers(call),
         by_client=True,
         proof=proof,
+        client=client_facts(site, call),
     )
     if not isinstance(outcome, Started):
         # The user's current number was not typed: a page that sends to it has no field at fault.
-        invalid = bool(back.phone) and (outcome.reason in ABOUT_FIELD or outcome.cause is Cause.NUMBER)
+        at_fault = outcome.reason in ABOUT_FIELD or outcome.cause is Cause.NUMBER or outcome.at_fault == "phone"
+        invalid = bool(back.phone) and at_fault
         return to_page(next, replace(back, error=texts.refusal(outcome), invalid=invalid))
     id = outcome.verification.id
     return _to_code(call, next, id, outcome.secret, None if entered else [id, *call.not_entered])

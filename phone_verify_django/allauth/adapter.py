@@ -220,6 +220,7 @@ class PhoneVerifyAccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
                     address=self._address,
                     subject=self._subject,
                     by_client=True,
+                    client=calls.facts(self.request, site),
                 )
         except StoreError as error:
             log.error("a code of django-allauth's login could not be sent: %s", error)

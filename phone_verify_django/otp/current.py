@@ -9,9 +9,11 @@ from contextvars import ContextVar
 from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
+from phone_verify.before_send import ClientFacts
 from phone_verify.http.client_address import call_address
 from phone_verify.http.site import Site
 
+from ..calls import facts as facts_of
 from ..calls import page_call
 from ..site import current_site, site_of
 
@@ -32,6 +34,12 @@ def address() -> str | None:
     """Return the address of the current client, or None if unknown."""
     request = _request.get()
     return None if request is None else call_address(current_site(), page_call(request))
+
+
+def facts() -> ClientFacts | None:
+    """Return what the site's `before_send` may know of the current request, or None outside of one."""
+    request = _request.get()
+    return None if request is None else facts_of(request, site_of(request))
 
 
 def site() -> Site:

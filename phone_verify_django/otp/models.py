@@ -190,6 +190,7 @@ class PhoneDevice(TimestampMixin, CooldownMixin, ThrottlingMixin, Device):  # ty
             subject=str(self.user_id),
             # Until a device is confirmed, its user chooses the number.
             by_client=not self.confirmed,
+            client=current.facts(),
         )
         if now != before:
             self.challenges = challenges.keep(session, self.pk, self.challenges, now)

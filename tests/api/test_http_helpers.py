@@ -11,7 +11,7 @@ from phone_verify.api import bodies
 from phone_verify.http import cookies
 from phone_verify.http.call import ApiRequest, ApiResponse
 from phone_verify.http.qr import svg_data_uri
-from phone_verify.i18n.texts import message_writer
+from phone_verify.i18n.messages import message_writer
 from phone_verify.model import Channel
 
 

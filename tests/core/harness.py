@@ -222,7 +222,7 @@ class Harness:
             store=self.store,
             transport=transport or FakeTransport(),
             router=Router(by_channel, preference, ticks=lambda: self.ticks),
-            texts=lambda channel, code, life, locale: f"code {code}",
+            texts=lambda channel, code, *_: f"code {code}",
             test_numbers=test_numbers or {},
             clock=self.clock,
             ticks=lambda: self.ticks,

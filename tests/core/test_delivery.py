@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 
+from phone_verify.before_send import ClientFacts
 from phone_verify.drivers.base import Ability
 from phone_verify.errors import FailureKind, ProviderError, UnclearError
 from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, Notice
@@ -106,7 +107,7 @@ def test_message_text_holds_the_code_and_the_ttl() -> None:
     texts = replace(harness.parts, texts=lambda *told: repr(told))
     type(harness.verifier)(texts).start(PHONE, locale="fa")
     order = written.orders[0]
-    assert order.text == repr((SMS, order.code, timedelta(seconds=300), "fa"))
+    assert order.text == repr((SMS, order.code, timedelta(seconds=300), "fa", "login", ClientFacts()))
 
 
 # The driver of the last order

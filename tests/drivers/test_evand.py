@@ -206,7 +206,7 @@ class Site:
                 store=MemoryStore(),
                 transport=self.transport,
                 router=Router({Channel.SMS: drivers}, ticks=lambda: 0.0),
-                texts=lambda channel, code, life, locale: code,
+                texts=lambda channel, code, *_: code,
                 clock=self.clock,
                 ticks=lambda: 0.0,
             )

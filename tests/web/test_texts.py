@@ -21,6 +21,7 @@ from babel.messages.pofile import read_po
 
 from phone_verify.i18n import texts as module
 from phone_verify.i18n.languages import ENGLISH, LANGUAGES, Language
+from phone_verify.i18n.messages import message_writer
 from phone_verify.i18n.texts import (
     ANNOUNCED_HELP,
     CHANNEL_HELP,
@@ -29,7 +30,6 @@ from phone_verify.i18n.texts import (
     REASONS,
     Texts,
     end_text,
-    message_writer,
     reason_text,
     texts_in,
 )
