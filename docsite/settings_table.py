@@ -157,6 +157,21 @@ MEANINGS: Mapping[str, Meaning] = {
     "on_event": Meaning(
         "Dotted path of a function that is called for every operation. See [events](events.md).", type="dotted path"
     ),
+    "before_send": Meaning(
+        "Dotted path of a function that [decides before anything is sent](before_send.md).", type="dotted path"
+    ),
+    "captcha_sources": Meaning(
+        "Origins that the pages may load for the [widget of a captcha](before_send.md#captcha-turnstile-or-hcaptcha)."
+    ),
+    "texts": Meaning(
+        "[Texts of messages](messages.md#own-texts) by purpose and language.",
+        "our texts",
+        "dict; in the environment the path of a JSON file",
+    ),
+    "android_hash": Meaning(
+        "[Hash of your Android app](messages.md#android-sms-retriever) by purpose, like `signup=FA+9qCX9VSu`.",
+        type="text",
+    ),
     "test_passcodes": Meaning("[Test numbers](#test-numbers), like `+12025550123=482193@2027-01-31`."),
     "test_passcodes_in_production": Meaning("Those of the test numbers that a production site may have."),
     "staff_sign_in_by_phone": Meaning(

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .before_send import ClientFacts, Refusal, SendOrder
     from .config.settings import Settings
     from .config.site import build_site
     from .errors import (
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "before_send": ("ClientFacts", "Refusal", "SendOrder"),
     "config.settings": ("Settings",),
     "config.site": ("build_site",),
     "errors": (
@@ -54,6 +56,7 @@ __all__ = [
     "Assurance",
     "AsyncVerifier",
     "Channel",
+    "ClientFacts",
     "ConfigurationError",
     "InvalidPhoneError",
     "Outcome",
@@ -63,6 +66,8 @@ __all__ = [
     "ProviderError",
     "Reason",
     "Redeemed",
+    "Refusal",
+    "SendOrder",
     "Settings",
     "Started",
     "Status",

@@ -76,7 +76,7 @@ class Refusal:
     field: Literal["phone", "extra"] | None = None
 
 
-Hook: TypeAlias = Callable[[SendOrder, ClientFacts], "Refusal | None | Awaitable[Refusal | None]"]
+Hook: TypeAlias = Callable[[SendOrder, ClientFacts], "Refusal | Awaitable[Refusal | None] | None"]
 
 
 class HookError(PhoneVerifyError):
@@ -119,10 +119,10 @@ class BeforeSend:
             return None
         try:
             decision = await self._called(hook, order, client)
-        except TimeoutError as error:
-            log.error("before_send did not answer in time, so nothing was sent%s", _place(error))
+        except TimeoutError:
+            log.error("before_send did not answer in time, so nothing was sent")
             raise HookError("before_send did not answer in time") from None
-        except Exception as error:  # the site's own code
+        except Exception as error:  # noqa: BLE001 - the site's own code
             # Its message can contain what the visitor has sent.
             log.error("before_send raised %s, so nothing was sent%s", type(error).__name__, _place(error))
             raise HookError(f"before_send raised {type(error).__name__}") from None
@@ -152,21 +152,25 @@ async def _completed(decision: Awaitable[object]) -> object:
 
 async def _limited(flow: Coroutine[Any, Any, object]) -> object:
     """Return the result of the coroutine. Raises `TimeoutError` after the limit, also if it ignores that."""
-    task = asyncio.create_task(flow)
-    task.add_done_callback(_retrieve)
+    task = asyncio.create_task(_settled(flow))
     try:
         done, _ = await asyncio.wait({task}, timeout=HOOK_SECONDS)
         if not done:
             raise TimeoutError
-        return task.result()
+        result, error = task.result()
     finally:
         task.cancel()
+    if error is not None:
+        raise error
+    return result
 
 
-def _retrieve(task: asyncio.Task[object]) -> None:
-    # asyncio logs the message of an error that nobody has read.
-    if not task.cancelled():
-        task.exception()
+async def _settled(flow: Coroutine[Any, Any, object]) -> tuple[object, Exception | None]:
+    # asyncio logs an error that no code has read, with its message.
+    try:
+        return await flow, None
+    except Exception as error:  # noqa: BLE001 - as above
+        return None, error
 
 
 def _place(error: Exception) -> str:

@@ -214,6 +214,7 @@ PAGES = {
 #: Used by several pages.
 PARTS = (
     "also_call.html",
+    "captcha.html",
     "change_link.html",
     "choices.html",
     "method_button.html",

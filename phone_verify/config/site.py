@@ -67,7 +67,8 @@ def build_site(
     and keys meant for development are refused. `listeners` receive every event, like the one that
     the settings name. `in_thread` runs the steps of a blocking store for the async verifier; by
     default, `asyncio.to_thread`. `hook` returns the framework's own `before_send`, for a site whose
-    settings name none; `run_async` completes an async one in the blocking verifier. `words` rewrites log messages that name settings.
+    settings name none; `run_async` completes an async one in the blocking verifier.
+    `words` rewrites log messages that name settings.
     """
     keys = settings.secret_keys or list(framework_keys)
     source = f"{PREFIX}SECRET_KEYS" if settings.secret_keys else "SECRET_KEY"

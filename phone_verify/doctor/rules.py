@@ -13,24 +13,19 @@ from ..config.settings import KNOWN, PREFIX, missing_channel
 from ..drivers.base import Driver, Polls, ReadsWebhooks, SendsNotices
 from ..drivers.options import is_loopback
 from ..errors import ConfigurationError
-from ..i18n.languages import LANGUAGES
-from ..i18n.texts import message_writer
 from ..model import Channel, CodeSource
 from ..phone import PhoneKind, PhoneNumber, shared_plans
 from ..policy import SHORT_ATTEMPTS, SHORT_BELOW, SHORT_FAILURES, SHORT_LIFE, Policy
-from ..segments import segments
 from ..test_numbers import TestNumber, load_test_numbers
 from .finding import Finding, Level
 from .loader import WRITE_A_KEY, Reading, fault, sentence, setting, unknown
+from .messages import messages
 from .origins import origins
 
 _WRITE_A_SEGMENT = f"Set it to the output of: {DRAW_WEBHOOK_SECRET}"
 
 #: The mount point in the documentation, used if no framework reports the actual one.
 _USUAL_MOUNT = "/phone"
-
-#: The longest host with which every text fits in one SMS; a test of the texts checks it.
-_SHORT_HOST = 20
 
 #: How to configure a framework behind a proxy that ends TLS.
 _PROXY_ADVICE = {
@@ -327,32 +322,6 @@ def _limits(reading: Reading) -> Iterator[Finding]:
             yield Finding(Level.WARNING, setting(name), says, advice, id="PV505")
 
 
-def _segments(reading: Reading) -> Iterator[Finding]:
-    """Report the cost of one message: operators count segments, and a long name or host adds one.
-
-    Only a driver that sends any text sends ours; the others put the code into the provider's
-    template.
-    """
-    settings, drivers = reading.settings, reading.drivers.get(Channel.SMS, ())
-    if not any(isinstance(driver, SendsNotices) for driver in drivers):
-        return
-    urls = [*([settings.public_url] if settings.public_url else []), *settings.other_public_urls]
-    host = max((urlsplit(url).hostname or "" for url in urls), key=len, default=None)
-    write = message_writer(settings.site_name, host)
-    lengths = [limits.code_length or 0 for limits in settings.purposes.limits.values()]
-    code = "0" * max([settings.policy.code_length, *lengths])
-    takes = {tag: segments(write(Channel.SMS, code, settings.policy.ttl, tag)).count for tag in LANGUAGES}
-    counted = ", ".join(f"{tag} {count}" for tag, count in takes.items())
-    says = f"SMS segments per message, each billed: {counted}."
-    if max(takes.values()) == 1:
-        yield Finding(Level.NOTE, "", says, id="PV209")
-    elif host:
-        says += f" With a host of up to {_SHORT_HOST} characters each is one."
-        yield Finding(Level.NOTE, setting("public_url"), says, id="PV209")
-    else:
-        yield Finding(Level.WARNING, setting("site_name"), says, f"Set a shorter {setting('site_name')}.", id="PV209")
-
-
 def _proxies(reading: Reading) -> Iterator[Finding]:
     try:
         proxies = load_proxies(reading.settings)
@@ -463,7 +432,7 @@ RULES: Sequence[Callable[[Reading], Iterator[Finding]]] = (
     _one_account,
     _regions,
     _limits,
-    _segments,
+    messages,
     origins,
     _proxies,
     _test_numbers,

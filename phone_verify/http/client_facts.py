@@ -13,7 +13,7 @@ from .client_address import whole_address
 from .cookies import HEADER
 from .site import Site
 
-#: At most so many further fields, of this length: the answer to a captcha has up to 2,000 characters, an
+#: Limits of further fields: the answer to a captcha has up to 2,000 characters, an
 #: attestation of a device several times that.
 MOST_EXTRA = 10
 LONGEST_EXTRA = 8192

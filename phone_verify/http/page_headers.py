@@ -10,7 +10,8 @@ from .site import Site
 #: data URL. The site's settings may add hosts for its logo and its font.
 _POLICY = (
     "default-src 'none'; script-src 'self'{widget}; style-src 'self'{widget}; img-src 'self' data:{img_src}; "
-    "connect-src 'self'{widget}; {frame_src}{font_src}form-action {form_action}; base-uri 'none'; frame-ancestors {ancestors}"
+    "connect-src 'self'{widget}; {frame_src}{font_src}form-action {form_action}; "
+    "base-uri 'none'; frame-ancestors {ancestors}"
 )
 #: The older header, for the ancestors that it can express.
 _FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}

@@ -429,7 +429,7 @@ def reason_text(outcome: Outcome) -> str:
     """Return why an outcome was refused, in English.
 
     A failed delivery blames the number only if the provider refused it. A closed verification names its end. A
-    refusal by the site has the site's own text, in whatever language it is.
+    refusal by the site has the site's own text, not translated.
     """
     if outcome.reason is None:
         raise ValueError("this outcome is a success")

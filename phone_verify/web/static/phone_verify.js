@@ -31,6 +31,14 @@
     }
   };
 
+  // In a frame, the SMS names the page around it as well: only then do phones fill in the code.
+  const nameFrame = ({ on, root }) => {
+    const top = [...(location.ancestorOrigins ?? [])].pop();
+    if (top) {
+      on(root, "submit", ({ target: form, defaultPrevented }) => defaultPrevented || form.append(hidden("frame_top", top)));
+    }
+  };
+
   const readTyped = (code) => {
     const verification = code?.form?.elements.verification?.value;
     const [typedFor, typed] = (kept((storage) => storage.getItem(TYPED)) ?? "").split("\n");
@@ -118,6 +126,7 @@
     readTyped(document.querySelector("#pv-code"));
     const view = enhance(document.querySelector("phone-verify > *")?.parentElement ?? document);
     copyRemember(view);
+    nameFrame(view);
     offerNextChannel(view, view.first("#pv-code"));
     if (view.place?.dataset.pvPoll) {
       followCall(view, watch);
