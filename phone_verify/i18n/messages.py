@@ -50,8 +50,8 @@ def message_writer(site_name: str, host: str | None, wording: Wording | None = N
     origin-bound line `@host #code` (WICG, "Origin-bound one-time codes"), if the host is known, by
     which phones fill in the code on that site only. In a frame it is `@top #code @host`.
 
-    Our text is shortened to one segment if possible: first without the lifetime, then, if the host names the site,
-    without the site's name. The site's own text is never shortened.
+    Our text is shortened to one segment if possible: first without the lifetime, then, if that line names the site or
+    its app, without the site's name. The site's own text is never shortened.
     """
     wording = wording or Wording()
 
@@ -77,7 +77,7 @@ def message_writer(site_name: str, host: str | None, wording: Wording | None = N
         def candidates() -> Iterator[str]:
             yield texts.message(code, life, site_name) + end
             yield texts.short_message(code, site_name) + end
-            if page_host and not android_hash:
+            if end:
                 yield texts.short_message(code, "") + end
 
         whole = next(candidates())

@@ -82,3 +82,11 @@ def test_style_sheet_exists_only_with_settings() -> None:
     assert b'src: url("/a.woff2")' in styled[0]
     assert styled[1] == "text/css; charset=utf-8"
     assert site_asset("phone_verify.css", Brand()) is not None
+
+
+def test_policy_names_the_sources_of_a_captcha() -> None:
+    policy = policy_of(captcha_sources="https://challenges.cloudflare.com,https://*.hcaptcha.com")
+    sources = "https://challenges.cloudflare.com https://*.hcaptcha.com"
+    for name in ("script-src 'self'", "style-src 'self'", "connect-src 'self'", "frame-src"):
+        assert f"{name} {sources}; " in policy
+    assert "frame-src" not in policy_of()
