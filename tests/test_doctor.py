@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import traceback
@@ -582,19 +583,25 @@ def test_segments_of_a_message_are_counted_in_every_language() -> None:
     assert not [each for each in examined({"sms": EVAND}) if "segments" in each.says]
 
 
-def test_segments_of_own_texts_are_counted_and_long_ones_named() -> None:
+def written(path: Path, texts: object) -> str:
+    path.write_text(json.dumps(texts), "utf-8")
+    return str(path)
+
+
+def test_segments_of_own_texts_are_counted_and_long_ones_named(tmp_path: Path) -> None:
     texts = {"login": {"en": "{code} for {site}", "fa": "{code} " + "ش" * 70}, "*": {"ru": "{code}"}}
-    site = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "texts": texts}
+    file = written(tmp_path / "texts.json", texts)
+    site = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example", "texts": file}
     found = {each.id: each for each in examined(site)}
     assert "login in en 1, login in fa 2, * in ru 1." in found["PV213"].says
     assert found["PV214"].level is Level.WARNING
     assert "login in fa." in found["PV214"].says
     assert "en" not in found["PV214"].says.partition(":")[2].split()
-    [note] = [each for each in examined({"sms": EVAND, "texts": texts}) if each.id == "PV212"]
+    [note] = [each for each in examined({"sms": EVAND, "texts": file}) if each.id == "PV212"]
     assert note.setting == "PHONE_VERIFY_TEXTS"
 
 
-def test_hash_of_an_app_is_compared_with_pages_and_length() -> None:
+def test_hash_of_an_app_is_compared_with_pages_and_length(tmp_path: Path) -> None:
     site = {"sms": "ssms://FAKE-KEY@default", "public_url": "https://site.example"}
 
     def ids(**more: object) -> set[str]:
@@ -603,7 +610,7 @@ def test_hash_of_an_app_is_compared_with_pages_and_length() -> None:
     assert ids(android_hash="signup=FA+9qCX9VSu") == set()
     assert ids(android_hash="FA+9qCX9VSu") == {"PV216"}
     assert ids(android_hash="signup=FA+9qCX9VSu,login=FA+9qCX9VSu") == {"PV216"}
-    long = {"signup": {"en": "{code} " + "x" * 130}}
+    long = written(tmp_path / "texts.json", {"signup": {"en": "{code} " + "x" * 130}})
     assert ids(android_hash="signup=FA+9qCX9VSu", texts=long) == {"PV215"}
 
 

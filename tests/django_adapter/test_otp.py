@@ -25,7 +25,7 @@ from django_otp.forms import OTPAuthenticationForm
 from django_otp.test_utils import CooldownTestMixin, ThrottlingTestMixin, TimestampTestMixin
 from django_otp.test_utils import TestCase as OtpTestCase
 
-from phone_verify import InvalidPhoneError, PhoneNumber
+from phone_verify import ClientFacts, InvalidPhoneError, PhoneNumber, Refusal, SendOrder
 from phone_verify.exchange import HttpResponse
 from phone_verify.external.forms import PendingVerification
 from phone_verify_django.models import PhoneRow, VerificationRow, VerifiedPhone
@@ -154,6 +154,20 @@ def test_malformed_code_verifies_nothing_and_spends_nothing(
     device.generate_challenge()
     assert not device.verify_token(typed)
     assert VerificationRow.objects.get().attempts_left == 5
+
+
+def test_site_decides_before_a_challenge_is_sent(device: PhoneDevice, network: Network, configure: Configure) -> None:
+    asked = []
+
+    def refuse(order: SendOrder, client: ClientFacts) -> Refusal | None:
+        asked.append(order)
+        return Refusal("Not today.")
+
+    configure(sms="console://", before_send=refuse)
+    with pytest.raises(ChallengeError, match=r"Not today\."):
+        device.generate_challenge()
+    assert network.sent == 0
+    assert [(order.purpose, order.phone.e164) for order in asked] == [("second_factor", PHONE)]
 
 
 def test_nothing_verifies_without_a_challenge(device: PhoneDevice) -> None:

@@ -21,7 +21,7 @@ from django.db import connection
 from django.test import Client
 from django.utils import timezone
 
-from phone_verify import Channel, PhoneNumber
+from phone_verify import Channel, ClientFacts, PhoneNumber, Refusal, SendOrder
 from phone_verify.model import Assurance, Redeemed
 from phone_verify_django import phones, signals
 from phone_verify_django.access import CHECKED_AT
@@ -155,6 +155,23 @@ def test_send_limit_is_shown_with_its_wait(client: Client, phone_outbox: Any, se
     assert "Try again in 60 minutes" in said(answer)
     assert len(phone_outbox) == 2
     assert Client().post(LOGIN, {"phone": OTHER}).headers["Location"] == CONFIRM
+
+
+def test_site_decides_before_a_code_is_sent(client: Client, phone_outbox: Any, settings: Any) -> None:
+    asked = []
+
+    def refuse(order: SendOrder, facts: ClientFacts) -> Refusal | None:
+        asked.append((order.purpose, order.by_client, facts.address, dict(facts.extra)))
+        return None if facts.extra.get("captcha") == "solved" else Refusal("Solve the captcha.")
+
+    settings.PHONE_VERIFY = {**settings.PHONE_VERIFY, "before_send": refuse}
+    answer = client.post(SIGN_UP, {"phone": PHONE, "captcha": "wrong"})
+    assert "Solve the captcha." in said(client.get(answer.headers["Location"]))
+    assert not phone_outbox
+    assert client.post(SIGN_UP, {"phone": PHONE, "captcha": "solved"}).headers["Location"] == VERIFY
+    assert len(phone_outbox) == 1
+    assert [extra for *_, extra in asked] == [{"captcha": "wrong"}, {"captcha": "solved"}]
+    assert {facts[1:3] for facts in asked} == {(True, "127.0.0.1")}
 
 
 def test_refused_country_is_reported(client: Client, phone_outbox: Any, settings: Any) -> None:
