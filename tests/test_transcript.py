@@ -22,7 +22,14 @@ pytestmark = pytest.mark.slow
 TARGETS = {"django": gunicorn, "django-asgi": uvicorn, "flask": gunicorn, "flask-asgi": uvicorn}
 _FIRST = "django"
 #: Tested elsewhere: they need a store outage, an old session, a refused user, or a second factor.
-_NOT_TOLD = {"unavailable", "internal_error", "reauthentication_required", "login_refused", "mfa_required"}
+_NOT_TOLD = {
+    "unavailable",
+    "internal_error",
+    "reauthentication_required",
+    "login_refused",
+    "mfa_required",
+    "send_refused",
+}
 
 
 @pytest.fixture(scope="module")
