@@ -23,7 +23,9 @@ _OURS = frozenset({
     "phone", "channel", "next", "continue", "forget", "confirm", "sign_out_others", "code", "verification", "called",
     "resend", "by_itself", "asks_remember", "remember", "frame_top", "csrfmiddlewaretoken", "csrf_token",
 })  # fmt: skip
-_CREDENTIALS = frozenset({"cookie", "authorization", "proxy-authorization", "x-csrftoken", "x-csrf-token", HEADER})
+_CREDENTIALS = frozenset(
+    {"cookie", "authorization", "proxy-authorization", "authentication-token", "x-csrftoken", "x-csrf-token", HEADER}
+)
 
 
 def client_facts(site: Site, call: ApiRequest) -> ClientFacts:
