@@ -107,6 +107,5 @@ def _complaint(message: Any) -> str:
     caused = [*(f"status of {status}" for status in (400, 401, 403, 409, 422, 429)), "ERR_CONNECTION_RESET"]
     refused = any(text in message.text for text in [*caused, "ERR_INTERNET_DISCONNECTED"])
     # The client asks every server for events; one without them is polled.
-    place = message.location.get("url", "")
-    expected = refused or place.endswith(("/favicon.ico", "/events")) or "/events" in message.text
+    expected = refused or message.location.get("url", "").endswith(("/favicon.ico", "/events"))
     return "" if message.type != "error" or expected else str(message.text)

@@ -19,6 +19,7 @@ import pytest
 from phone_verify.sandbox import SandboxServer
 from tests.conftest import missing
 from tests.scenarios import Stage, wrong
+from tests.servers import environment, uvicorn
 
 from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs, example_site, keep_picture
 from .test_every_page import OPTIONS, RUN_AXE
@@ -522,3 +523,21 @@ def test_no_axe_violations_in_any_view_and_language(home: Place, tabs: Tabs, axe
             tab.locator("#pv-code").fill(stage.code(phone))
             until(tab, "signed-in")
             is_fine("done")
+
+
+@pytest.mark.parametrize("framework", ["django", "flask"])
+def test_call_is_streamed_by_an_asgi_server(
+    framework: str, tabs: Tabs, sandbox: SandboxServer, stage: Stage, tmp_path: Path
+) -> None:
+    phone = stage.phone()
+    env = environment(framework, tmp_path, sandbox.dsn, {"sends_per_hour_per_prefix": "0"})
+    with uvicorn(framework, env) as site, tabs() as tab:
+        answers: list[tuple[str, str]] = []
+        tab.on("response", lambda answer: answers.append((answer.url, answer.headers.get("content-type", ""))))
+        Place(site, None, True, f"{site}/bare").show(tab)
+        enter_number(tab, phone, "inbound_call")
+        link = tab.locator("a.call")
+        stage.dial(phone, link.get_attribute("href").removeprefix("tel:"))
+        assert until(tab, "verified")["proof"]
+        followed = [(url, kind.partition(";")[0]) for url, kind in answers if "/v1/verifications/" in url]
+        assert [(url.rpartition("/")[2], kind) for url, kind in followed] == [("events", "text/event-stream")]

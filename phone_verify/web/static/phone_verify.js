@@ -4,6 +4,7 @@
 {
   const script = document.currentScript;
   const TYPING = 10000;
+  const STUCK_AFTER = 20000;
   // What was typed before the page sent on another channel by itself. In this tab only, until this page has read it.
   const TYPED = "pv-typed";
 
@@ -100,16 +101,17 @@
   const followCall = async (view, watch) => {
     const called = view.first("[data-pv-called]");
     const otherCaller = view.first("[data-pv-other-caller]");
-    const { pvPoll, pvEvents } = view.place.dataset;
     try {
-      for await (const seen of watch(pvPoll, {}, view.signal, pvEvents !== undefined)) {
+      for await (const seen of watch(view.place.dataset.pvPoll, {}, view.signal, false)) {
         if (otherCaller) {
           otherCaller.hidden = !seen.other_caller;
         }
-        if (/pending|sent/.test(seen.status) || view.leaving) {
+        if (/pending|sent/.test(seen.status)) {
           continue;
         }
-        if (seen.status === "verified" && called) {
+        if (view.leaving) {
+          setTimeout(() => followCall(view, watch), STUCK_AFTER); // The page is still here: its form was not answered.
+        } else if (seen.status === "verified" && called) {
           called.requestSubmit();
         } else {
           view.again();
