@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 from .drivers.base import Starts
 from .errors import ConfigurationError
 from .model import Channel
 from .phone import PhoneKind, PhoneNumber
+from .phone.formats import calling_codes
 from .policy import VOICE_CHANNELS
 
 #: Consecutive time-outs and connection failures. Refusals do not count: they arrive quickly and
@@ -52,6 +54,13 @@ class Router:
     def drivers(self) -> Mapping[str, Starts]:
         """Return all drivers by name."""
         return self._by_name
+
+    @cached_property
+    def calling_codes(self) -> frozenset[str]:
+        """The calling codes of which a driver reaches numbers."""
+        samples = {code: PhoneNumber(f"+{code}0000000") for code in calling_codes()}
+        drivers = self._by_name.values()
+        return frozenset(code for code, sample in samples.items() if any(each.reaches(sample) for each in drivers))
 
     def carriers(self, channel: Channel) -> Sequence[Starts]:
         """Return the drivers configured for this channel, in order of failover."""

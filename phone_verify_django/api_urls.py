@@ -49,5 +49,5 @@ urlpatterns = [
         name="api",
     ),
     # The client takes the API from its own address, which then has no language either.
-    path("static/<str:name>", assets.static, name="static"),
+    path("static/<path:name>", assets.static, name="static"),
 ]

@@ -12,7 +12,7 @@ urlpatterns = [
     path("signup/", signup.SignUpView.as_view(), name="signup"),
     path("verify/", views.VerifyView.as_view(), name="verify"),
     path("logout/", views.LogoutView.as_view(), name="logout"),
-    path("static/<str:name>", assets.static, name="static"),
+    path("static/<path:name>", assets.static, name="static"),
 ]
 
 # Here, since a server that runs no checks loads its URLs before it sends anything.

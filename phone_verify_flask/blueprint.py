@@ -289,9 +289,9 @@ def logout() -> Response:
     return _redirect(to)
 
 
-@pages.route("/static/<name>", methods=_ALL_METHODS)
+@pages.route("/static/<path:name>", methods=_ALL_METHODS)
 def static(name: str) -> Response:
-    """Serve our style sheets and script."""
+    """Serve our style sheets, scripts and metadata of numbers."""
     site = current_state().site
     found = site_asset(name, site, request.args)
     if found is None:

@@ -101,3 +101,20 @@ def test_line_breaks_in_an_origin_reach_no_answer(url: str) -> None:
         status, headers = send(url, "GET", "v1/health", [f"Origin: {APP}{breaking}X-Planted: 1"])
         assert status in (200, 400), breaking
         assert not any("x-planted" in line for line in headers)
+
+
+def test_metadata_of_numbers_is_cached_and_shared_with_trusted_origins(url: str) -> None:
+    """The list of regions, and each of its files: the same headers on both frameworks."""
+    for path in ("static/regions.json", "static/regions/IR.json"):
+        for origin, shared in ((APP, True), (EVIL, False)):
+            status, headers = send(url, "GET", path, [f"Origin: {origin}"])
+            assert status == 200
+            assert "cache-control: public, max-age=3600" in headers
+            assert "content-type: application/json" in headers
+            assert any("origin" in line for line in headers if line.startswith("vary:"))
+            assert (f"access-control-allow-origin: {origin}" in headers) == shared
+            assert not any(line.startswith(("set-cookie:", "access-control-allow-credentials:")) for line in headers)
+        [etag] = [line.removeprefix("etag: ") for line in headers if line.startswith("etag:")]
+        assert send(url, "GET", path, [f"If-None-Match: {etag}"])[0] == 304
+    for path in ("static/regions/ZZ.json", "static/regions/ir.json", "static/regions/", "static/regions/../regions.py"):
+        assert send(url, "GET", path, [])[0] == 404

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ..errors import ConfigurationError
+from ..phone.formats import served_regions
 from ..purposes import Purposes
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
@@ -76,6 +77,11 @@ class Site:
         Raises `ConfigurationError` if the extra `async` is not installed.
         """
         return self.make_async_verifier()
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions whose numbers the site allows and a driver reaches, in alphabetical order."""
+        return served_regions(self.verifier.policy.allowed_regions, self.verifier.flows.router.calling_codes)
 
     @property
     def secure_cookies(self) -> bool:

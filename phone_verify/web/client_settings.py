@@ -42,7 +42,7 @@ def client_settings(site: Site, lang: str, purpose: str) -> bytes:
     language = named(lang) or ENGLISH
     texts = texts_in(language)
     channels = [c for c in site.verifier.channels if site.verifier.policy.accepts(c, purpose or "login")]
-    number = number_help(site.verifier.policy, language)
+    number = number_help(site.verifier.policy, language, site.regions)
     document = {
         "lang": language.tag,
         "dir": language.direction,

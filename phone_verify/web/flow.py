@@ -306,7 +306,7 @@ def _just_confirmed(site: Site, call: ApiRequest) -> str | None:
 def _login(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> LoginPage:
     texts, choices = call.texts, _choices(site, call, chosen, PURPOSE)
     error = "" if choices else texts.reasons[Reason.NOT_CONFIGURED]
-    number = number_help(site.verifier.policy, texts.language)
+    number = number_help(site.verifier.policy, texts.language, site.regions)
     return LoginPage(choices, texts=texts, next=next, error=error, configured=bool(choices), number=number)
 
 
@@ -321,7 +321,7 @@ def _verify(site: Site, call: ApiRequest, *, next: str, chosen: str = "") -> Ver
         next=next,
         error="" if choices else texts.page["checks_not_set_up"],
         configured=bool(choices),
-        number=number_help(site.verifier.policy, texts.language),
+        number=number_help(site.verifier.policy, texts.language, site.regions),
         phone_hint=own[0].hint if own else "",
         may_change=change not in REFUSALS,
         must_sign_in=sign_in,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import ClassVar, Literal
 from urllib.parse import urlencode
@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from ..i18n.languages import ENGLISH, Language
 from ..i18n.texts import Texts, example_number, texts_in
 from ..model import Channel
+from ..phone.formats import calling_code_of
 from ..policy import Policy
 from .messages import Message, PageName
 
@@ -56,27 +57,34 @@ class Choice:
 class NumberHelp:
     """How to write a number: an `example`, in national form of `region` if `local`.
 
-    `abroad` is whether numbers of other countries are accepted.
+    `abroad` is whether numbers of other countries are accepted. `country` is the region that a list
+    of countries shows first, `calling_code` is its own.
     """
 
     example: str = _NEUTRAL_EXAMPLE
     local: bool = False
     abroad: bool = True
     region: str = ""
+    country: str = ""
+    calling_code: str = ""
 
 
-def number_help(policy: Policy, language: Language) -> NumberHelp:
-    """Return how visitors of this language write a number that the site accepts.
+def number_help(policy: Policy, language: Language, regions: Sequence[str]) -> NumberHelp:
+    """Return how visitors of this language write a number of the `regions` that the site serves.
 
-    The example is of the site's region, else of an allowed region (the language's if it is one of
+    The example is of the site's region, else of a served region (the language's if it is one of
     them), else of the language's.
     """
-    region, allowed = policy.region, policy.allowed_regions
-    example = example_number(region) if region else None
-    if region and example is not None:
-        return NumberHelp(example, local=True, abroad=allowed is None or bool(allowed - {region}), region=region)
-    likely = language.region if not allowed or language.region in allowed else min(allowed)
-    return NumberHelp(example_number(likely, national=False) or _NEUTRAL_EXAMPLE)
+    own = policy.region
+    likely = own or (language.region if not regions or language.region in regions else regions[0])
+    example = example_number(likely, national=bool(own))
+    shown = NumberHelp(
+        example or _NEUTRAL_EXAMPLE,
+        abroad=any(region != likely for region in regions),
+        country=likely,
+        calling_code=calling_code_of(likely),
+    )
+    return replace(shown, local=True, region=own) if own and example else shown
 
 
 def channel_choice(

@@ -499,15 +499,15 @@ def test_remember_choice_is_carried_to_the_code_page(form: dict[str, str], wish:
 @pytest.mark.parametrize(
     ("policy", "help"),
     [
-        ({}, NumberHelp("+1 201-555-0123", local=False, abroad=True)),
-        ({"region": "IR"}, NumberHelp("0912 345 6789", local=True, abroad=True, region="IR")),
+        ({}, NumberHelp("+1 201-555-0123", country="US", calling_code="1")),
+        ({"region": "IR"}, NumberHelp("0912 345 6789", local=True, region="IR", country="IR", calling_code="98")),
         (
             {"region": "RU", "allowed_regions": frozenset({"RU"})},
-            NumberHelp("8 (912) 345-67-89", local=True, abroad=False, region="RU"),
+            NumberHelp("8 (912) 345-67-89", True, False, "RU", "RU", "7"),
         ),
         (
             {"region": "RU", "allowed_regions": frozenset({"RU", "KZ"})},
-            NumberHelp("8 (912) 345-67-89", local=True, abroad=True, region="RU"),
+            NumberHelp("8 (912) 345-67-89", True, True, "RU", "RU", "7"),
         ),
     ],
 )

@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from phone_verify.http.brand import Brand
+from phone_verify.http.site import Site
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import Texts, texts_in
 from phone_verify.model import Channel
-from phone_verify.web.assets import asset
+from phone_verify.web.assets import site_asset
 from phone_verify.web.pages import Choice, channel_choice
 from tests.conftest import missing
+from tests.core.harness import Harness, sms
 from tests.test_templates import PAGES, URLS, by_jinja
 
 from .conftest import DESKTOP_SIZE, PHONE_SIZE, Tabs, keep_picture
@@ -61,15 +64,19 @@ def in_language(kind: str, tag: str) -> str:
     return shown.replace('<html lang="en" dir="ltr">', f'<html lang="{tag}" dir="{LANGUAGES[tag].direction}">')
 
 
-def serve(tab: Any, contents: dict[str, str]) -> None:
-    """Answer the tab's requests: the page by language and state, and our two files, all with the policy."""
+def serve(tab: Any, contents: dict[str, str], site: Site | None = None) -> None:
+    """Answer the tab's requests: the page by language and state, and our files, all with the policy."""
+    site = site or Site(Harness(sms()).verifier)
 
     def answer(route: Any) -> None:
         path = route.request.url.removeprefix(HOST).partition("?")[0]
-        kind = "text/css" if path.endswith(".css") else "text/html; charset=utf-8"
+        kind = {".css": "text/css", ".js": "text/javascript"}.get(Path(path).suffix, "text/html; charset=utf-8")
         body = contents.get(path, "").encode()
         if not body:
-            body, kind = asset(path.rpartition("/")[2]) or (b'{"status": "sent"}', "application/json")
+            body, kind = site_asset(path.removeprefix("/phone/static/"), site) or (
+                b'{"status": "sent"}',
+                "application/json",
+            )
         route.fulfill(body=body, headers={"Content-Type": kind, "Content-Security-Policy": POLICY})
 
     tab.route("**/*", answer)

@@ -142,53 +142,6 @@ def test_flash_call_shows_the_typed_digits_in_the_number(tab: Any) -> None:
 # The number
 
 
-@pytest.mark.parametrize(
-    ("typed", "shown", "country"),
-    [
-        ("+989120000000", "+98 912 000 0000", "Iran"),
-        ("+79120000000", "+7 912 000 00 00", "Russia"),
-        ("+77712345678", "+7 771 234 56 78", "Kazakhstan"),
-        ("+12025550123", "+1 202 555 0123", "United States, Canada"),
-        ("+98912000000012", "+98 912 000 000012", "Iran"),
-        ("+999", "+999", ""),
-        ("+۹۸۹۱۲", "+۹۸ ۹۱۲", "Iran"),
-    ],
-)
-def test_number_is_grouped_as_it_is_typed(tab: Any, typed: str, shown: str, country: str) -> None:
-    open_page(tab, by_jinja("login.html", LOGIN))
-    assert type_slowly(tab.locator("#pv-phone"), typed) == shown
-    assert tab.locator("[data-pv-country]").inner_text() == country
-
-
-@pytest.mark.parametrize(("typed", "shown"), [("09120000000", "0912 000 0000"), ("9120000000", "912 000 0000")])
-def test_national_number_is_grouped_like_the_example(tab: Any, typed: str, shown: str) -> None:
-    open_page(tab, in_language("login, in a region", "fa"))
-    assert type_slowly(tab.locator("#pv-phone"), typed) == shown
-    assert tab.locator("[data-pv-country]").inner_text() == "ایران"
-
-
-def test_caret_stays_where_the_visitor_edits(tab: Any) -> None:
-    open_page(tab, by_jinja("login.html", replace(LOGIN, phone="+98 912 000 0000")))
-    field = tab.locator("#pv-phone")
-    field.evaluate("field => field.setSelectionRange(5, 5)")
-    field.press("Backspace")
-    assert field.input_value() == "+98 120 000 000"
-    assert field.evaluate("field => field.selectionStart") == 3
-    field.press_sequentially("9")
-    assert field.input_value() == "+98 912 000 0000"
-    for _ in range(20):
-        field.press("End")
-        field.press("Backspace")
-    assert field.input_value() == ""
-
-
-def test_pasted_text_is_left_to_the_server(tab: Any) -> None:
-    open_page(tab, by_jinja("login.html", LOGIN))
-    field = tab.locator("#pv-phone")
-    field.fill("My number is +989120000000")
-    assert field.input_value() == "My number is +989120000000"
-
-
 # Waiting
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from phone_verify import ConfigurationError, Settings, build_site
 from phone_verify.http.brand import Brand, _contrast, _mixed, _parsed
 from phone_verify.http.page_headers import page_headers
+from phone_verify.http.site import Site
 from phone_verify.web.assets import BRAND_STYLE, site_asset
+from tests.core.harness import Harness, sms
 
 ADDRESSES = ["site_url", "site_logo", "site_icon", "site_font", "terms_url", "privacy_url", "help_url"]
 KEY = "a-key-of-the-tests-0123456789abcdef"
@@ -75,13 +78,14 @@ def test_any_color_is_made_readable_in_light_and_dark(color: str) -> None:
 
 
 def test_style_sheet_exists_only_with_settings() -> None:
-    assert site_asset(BRAND_STYLE, Brand(url="/")) is None
-    styled = site_asset(BRAND_STYLE, Brand(radius="4px", font="/a.woff2"))
+    site = Site(Harness(sms()).verifier)
+    assert site_asset(BRAND_STYLE, replace(site, brand=Brand(url="/"))) is None
+    styled = site_asset(BRAND_STYLE, replace(site, brand=Brand(radius="4px", font="/a.woff2")))
     assert styled is not None
     assert b"--pv-radius: 4px" in styled[0]
     assert b'src: url("/a.woff2")' in styled[0]
     assert styled[1] == "text/css; charset=utf-8"
-    assert site_asset("phone_verify.css", Brand()) is not None
+    assert site_asset("phone_verify.css", site) is not None
 
 
 def test_policy_names_the_sources_of_a_captcha() -> None:

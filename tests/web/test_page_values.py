@@ -11,6 +11,7 @@ from phone_verify.http.cookies import last_channel
 from phone_verify.http.number_change import current_numbers
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.i18n.texts import PAGE, caller_prefix, texts_in
+from phone_verify.phone.formats import calling_codes, served_regions
 from phone_verify.policy import Policy
 from phone_verify.web.flow import (
     CodePage,
@@ -151,8 +152,11 @@ def test_example_number_suits_the_site_or_the_language(
     region: str | None, allowed: set[str] | None, tag: str, beginning: str
 ) -> None:
     policy = Policy(region=region, allowed_regions=frozenset(allowed) if allowed else None)
-    shown = number_help(policy, LANGUAGES[tag])
+    regions = served_regions(policy.allowed_regions, frozenset(calling_codes()))
+    shown = number_help(policy, LANGUAGES[tag], regions)
     assert shown.example.startswith(beginning)
+    assert shown.country in regions
+    assert shown.local or shown.example.startswith(f"+{shown.calling_code} ")
     assert shown.local == (region is not None)
 
 

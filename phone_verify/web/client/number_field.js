@@ -1,99 +1,392 @@
-// The number field: groups the number as people of its country do, and names the country.
+// The number field: a list of countries with calling codes, and the number grouped as it is typed. The metadata comes
+// from the server of this module, one small file for each region; without it the field stays a plain one.
 import { ascii, isDigit } from "./digits.js";
 
-// Calling codes with their regions and the groups of a mobile number (`98IR334`: +98 912 345 6789), and longer
-// prefixes of other regions. From the metadata of phonenumbers; tests/test_templates.py compares.
-const PLANS =
-  "1USCA334,1242BS,1246BB,1264AI,1268AG,1284VG,1340VI,1345KY,1441BM,1473GD,1649TC,1658JM,1664MS,1670MP," +
-  "1671GU,1684AS,1721SX,1758LC,1767DM,1784VC,1787PR,18001DO,1809DO,1829DO,1849DO,1868TT,1869KN,1876JM," +
-  "1939PR,20EG28,211SS333,212MA12222,213DZ3222,216TN233,218LY27,220GM34,221SN2322,222MR2222,223ML2222," +
-  "224GN3222,225CI2224,226BF2222,227NE2222,228TG2222,229BJ22222,230MU44,231LR234,232SL26,233GH234," +
-  "234NG334,235TD2222,236CF2222,237CM12222,238CV322,239ST34,240GQ333,241GA2222,242CG234,243CD333," +
-  "244AO333,245GW333,246IO34,247AC5,248SC133,249SD234,250RW333,251ET234,252SO17,253DJ2222,254KE36," +
-  "255TZ333,256UG36,257BI2222,258MZ234,260ZM27,261MG2232,262RE3222,263ZW234,264NA234,265MW3222,266LS44," +
-  "267BW233,268SZ44,269KM322,27ZA234,290SH5,2908TA,291ER133,297AW34,298FO222,299GL222,30GR334,31NL18," +
-  "32BE3222,33FR12222,34ES3222,350GI8,351PT333,352LU333,353IE234,354IS34,355AL234,356MT44,357CY26," +
-  "358FI27,35818AX,359BG233,36HU234,370LT35,371LV233,372EE44,373MD323,374AM26,375BY2322,376AD33," +
-  "377MC12222,378SM2222,380UA234,381RS27,382ME233,383XK233,385HR234,386SI233,387BA233,389MK233,39IT334," +
-  "40RO333,41CH2322,420CZ333,421SK333,423LI333,43AT36,44GB46,441624IM,447524IM,447624IM,45DK2222," +
-  "46SE2322,47NO2222,4779SJ,48PL333,49DE47,500FK5,501BZ34,502GT44,503SV44,504HN44,505NI44,506CR44," +
-  "507PA44,508PM222,509HT224,51PE333,52MX334,53CU17,54AR1244,55BR254,56CL144,57CO37,58VE37,590GP3222," +
-  "591BO8,592GY34,593EC234,594GF3222,595PY36,596MQ3222,597SR34,598UY233,599CW134,5993BQ,5994BQ,5997BQ," +
-  "60MY234,61AU333,62ID333,63PH334,64NZ234,65SG44,66TH234,670TL44,672NF15,673BN34,674NR34,675PG44," +
-  "676TO34,677SB25,678VU34,679FJ34,680PW34,681WF222,682CK23,683NU34,685WS25,686KI8,687NC222,688TV24," +
-  "689PF2222,690TK4,691FM34,692MH34,7RU3322,77KZ,81JP244,82KR244,84VN333,850KP334,852HK44,853MO44," +
-  "855KH233,856LA2233,86CN344,880BD46,886TW333,90TR3322,91IN55,92PK37,93AF234,94LK234,95MM134,960MV34," +
-  "961LB233,962JO144,963SY333,964IQ334,965KW35,966SA234,967YE333,968OM44,970PS333,971AE234,972IL234," +
-  "973BH44,974QA44,975BT2222,976MN44,977NP37,98IR334,992TJ234,993TM26,994AZ2322,995GE3222,996KG333," +
-  "998UZ2322";
+// What a number may contain besides digits. Any other text is left as it is: the server reads it.
+const OTHER = /[^\p{Nd}\p{Pd}\p{Cf}\s+\uff0b().\/\u2212]/u;
+const kept = (text) => [...text].filter((character) => isDigit(character) || character === "+").join("");
+
+const load = (name) =>
+  fetch(new URL(name, import.meta.url))
+    .then((answer) => answer.json())
+    .catch(() => null);
+
+// Group the digits by the first format that they fill, else by the first that they begin.
+const arranged = (digits, formats, form) => {
+  const fitting = formats.filter(([leading]) => new RegExp(`^(?:${leading})`).test(digits));
+  const whole = ([, pattern]) => digits.match(`^(?:${pattern})$`);
+  const longest = ([, pattern]) => "9".repeat(15).match(pattern.replace(/\[[^\]]*\]/g, "\\d"));
+  const format = fitting.find(whole) ?? fitting.find((each) => longest(each)[0].length > digits.length);
+  if (!digits || !format) {
+    return digits;
+  }
+  const groups = whole(format) ?? longest(format);
+  const left = [...digits];
+  const text = (format[form + 2] ?? format[2])
+    .replace(/\$(\d)/g, (_, group) => groups[group].replace(/./g, () => left.shift() ?? "x"))
+    .replace(/\D*(x.*)?$/, "");
+  return text.includes(")") ? text : text.replace("(", "");
+};
+
+// The text of a number, given as its digits without calling code or in national form.
+export const written = (digits, code, meta) => {
+  if (code) {
+    return `+${code} ${meta ? arranged(digits, meta.international ?? meta.national, 0) : digits}`;
+  }
+  const trunk = meta?.trunk && digits.startsWith(meta.trunk) ? meta.trunk : "";
+  const rest = meta ? arranged(digits.slice(trunk.length), meta.national, trunk ? 1 : 0) : digits;
+  // A form without the prefix does not change the digits.
+  return trunk && rest.replace(/\D/g, "") !== digits ? trunk + rest : rest;
+};
+
+// The region of a number without its calling code. Of regions that share a code, the present one is kept as long as
+// the number can be its own.
+export const regionOf = (digits, code, regions, present, length) => {
+  const sharing = regions.filter((row) => row[1] === code);
+  const own = sharing.find((row) => row[2] && new RegExp(`^(?:${row[2]})`).test(digits));
+  const kept = sharing.find((row) => row[0] === present && (digits.length < length || row[2] === ""));
+  return (own ?? kept ?? sharing.find((row) => row[2] === undefined) ?? sharing[0])?.[0];
+};
+
+// Letters that people write in several ways become one: with and without accents, Arabic and Persian ones.
+const folded = (text) =>
+  text
+    .normalize("NFKD")
+    .replace(/[\p{M}\u200c]/gu, "")
+    .toLowerCase()
+    .replace(/[يى]/g, "ی")
+    .replace(/ك/g, "ک")
+    .replace(/ة/g, "ه");
+
+const regionNames = (language) => {
+  const names = new Intl.DisplayNames([language], { type: "region" });
+  return (region) => (region ? names.of(region) : "");
+};
+
+const made = (tag, attributes, ...children) => {
+  const node = document.createElement(tag);
+  Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
+  node.append(...children);
+  return node;
+};
+
+// The regions that a query finds, best first: by calling code, or by the words of their names.
+const foundIn = (rows, query, language) => {
+  const digits = ascii(query).replace(/\D/g, "");
+  const text = folded(query.trim());
+  const names = ["en", language].map(regionNames);
+  const rank = (row) => {
+    if (digits) {
+      return row.code.startsWith(digits) ? row.code.length - row.isMain / 2 : -1;
+    }
+    const native = () => regionNames(new Intl.Locale(`und-${row.region}`).maximize().language);
+    row.words ??= folded([row.region, ...[...names, native()].map((name) => name(row.region))].join(" "));
+    return [row.words.startsWith(text), row.words.includes(` ${text}`), row.words.includes(text)].indexOf(true);
+  };
+  const ranked = rows.map((row) => [rank(row), row]).filter(([place]) => place >= 0);
+  return ranked.sort(([one], [other]) => one - other).map(([, row]) => row);
+};
+
+// A combobox with a list (WAI-ARIA: editable combobox with list autocomplete); `choose` gets the chosen region.
+const countryList = (input, language, texts, say, choose) => {
+  const id = `${input.id}-country`;
+  const name = regionNames(language);
+  const code = made("bdi", { dir: "ltr" });
+  const list = made("ul", { class: "pv-countries", part: "countries", id: `${id}-list`, role: "listbox", "aria-label": texts.country, hidden: "" });
+  const field = made("input", {
+    class: "pv-input pv-country", part: "country", id, role: "combobox", autocomplete: "off", spellcheck: "false",
+    "aria-autocomplete": "list", "aria-controls": list.id, "aria-label": texts.country, "aria-describedby": `${id}-code`,
+  });
+  const box = made("div", { class: "pv-country-box" }, field, made("span", { class: "pv-country-code", id: `${id}-code` }, code), list);
+  input.before(box);
+
+  let regions = [];
+  let rows;
+  let present = "";
+  let active = null;
+  const setActive = (option) => {
+    active?.setAttribute("aria-selected", "false");
+    active = option;
+    active?.setAttribute("aria-selected", "true");
+    active?.scrollIntoView({ block: "nearest" });
+    field.setAttribute("aria-activedescendant", active?.id ?? "");
+  };
+  const setOpen = (isOpen) => {
+    list.hidden = !isOpen;
+    field.setAttribute("aria-expanded", isOpen);
+  };
+  const close = () => {
+    setOpen(false);
+    setActive(null);
+    field.value = name(present);
+    if (field.matches(":focus")) {
+      field.select();
+    }
+  };
+  const rowOf = ([region, callingCode, own]) => {
+    const shown = name(region);
+    const option = made("li", { role: "option", id: `${id}-${region}`, "aria-selected": "false" }, shown, made("bdi", { dir: "ltr" }, `+${callingCode}`));
+    return { region, code: callingCode, isMain: own === undefined, shown, option };
+  };
+  const open = (query) => {
+    const { compare } = new Intl.Collator(language);
+    rows ??= regions.map(rowOf).sort((one, other) => compare(one.shown, other.shown));
+    const found = query ? foundIn(rows, query, language) : rows;
+    list.replaceChildren(...found.map(({ option }) => option));
+    setOpen(found.length > 0);
+    setActive((query ? found[0] : rows.find(({ region }) => region === present))?.option);
+    if (query && rows.length) {
+      say(found.length ? texts.found.replace("{count}", found.length) : texts.none);
+    }
+  };
+  const pick = () => {
+    const row = rows.find(({ option }) => option === active);
+    close();
+    if (row) {
+      choose(row.region);
+    }
+  };
+  const keys = {
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    Enter: () => (active ? pick() : open("")), // Never sends the form: the visitor is in the middle of it.
+    Escape: close,
+  };
+  const move = (step) => {
+    const options = [...list.children];
+    if (list.hidden) {
+      open("");
+    } else {
+      setActive(options.at((options.indexOf(active) + (active || step > 0 ? step : 0)) % options.length));
+    }
+  };
+
+  field.addEventListener("focus", () => field.select());
+  field.addEventListener("click", () => (list.hidden ? open("") : close()));
+  field.addEventListener("input", () => open(field.value));
+  field.addEventListener("blur", close);
+  field.addEventListener("keydown", (event) => {
+    if (event.key === "Tab" && active && field.value !== name(present)) {
+      pick();
+    } else if (keys[event.key] && !event.isComposing) {
+      event.preventDefault();
+      keys[event.key]();
+    }
+  });
+  list.addEventListener("pointerdown", (event) => event.preventDefault()); // The field keeps the focus.
+  list.addEventListener("click", (event) => {
+    setActive(event.target.closest("[role=option]"));
+    pick();
+  });
+  setOpen(false);
+
+  return {
+    offer(listed) {
+      regions = listed;
+      rows = null;
+      box.hidden = listed.length < 2;
+      if (field.matches(":focus")) {
+        open(field.value === name(present) ? "" : field.value);
+      }
+    },
+    show(region, callingCode) {
+      present = region;
+      code.textContent = callingCode && `+${callingCode}`;
+      if (!field.matches(":focus")) {
+        close();
+      }
+    },
+  };
+};
+
 export const enhanceNumber = (root) => {
-  const phone = root.querySelector("[data-pv-phone]");
-  if (!phone) {
+  const input = root.querySelector("[data-pv-phone]");
+  if (!input) {
     return;
   }
-  const country = root.querySelector("[data-pv-country]");
-  const names = Intl.DisplayNames && new Intl.DisplayNames([phone.closest("[lang]")?.lang || "en"], { type: "region" });
-  const plans = PLANS.split(",").map((plan) => /(\d+)([A-Z]+)(\d*)/.exec(plan));
-  const sum = (groups) => groups.reduce((total, group) => total + group, 0);
-  const example = phone.placeholder.match(/\d+/g) ?? [];
-  const national = phone.dataset.pvPhone ? example.map((group) => group.length) : [];
-  const own = plans.find((plan) => plan[3] && plan[2].startsWith(phone.dataset.pvPhone));
-  const trunk = sum(national) > sum([...own[3]].map(Number)) ? example[0][0] : "";
-  // The longest prefix names the country; its groups are those of the calling code if it has none of its own.
-  const planOf = (typed) => {
-    const fitting = plans.filter((plan) => typed.startsWith(plan[1])).sort((a, b) => b[1].length - a[1].length);
-    const code = fitting.find((plan) => plan[3]);
-    return fitting.length ? { regions: fitting[0][2], groups: [code[1].length, ...[...code[3]].map(Number)] } : null;
-  };
-  const grouping = (typed) => {
-    if (typed.startsWith("+")) {
-      const plan = planOf(typed.slice(1));
-      return plan ? [plan.groups[0] + 1, ...plan.groups.slice(1)] : [];
+  const { pvPhone: local, pvFirst: likely, pvCode, pvCountries: country, pvFound: found, pvNone: none } = input.dataset;
+  const live = root.querySelector("[data-pv-country]");
+  const help = root.querySelector("[data-pv-example]");
+  const say = (text) => live && (live.textContent = text);
+  const language = input.closest("[lang]")?.lang || "en";
+  const nameOf = regionNames(language);
+  const metas = new Map();
+  let regions = [];
+  let present = "";
+  let before = input.value;
+  const rowOf = (region) => regions.find((row) => row[0] === region);
+
+  const showExample = () => {
+    const example = metas.get(present)?.example[present === local ? 0 : 1];
+    if (example) {
+      input.placeholder = example;
+      help?.replaceChildren(example);
     }
-    // In national form, without the leading 0 or 8 of the example if it was not typed.
-    return trunk && typed[0] !== trunk ? [national[0] - 1, ...national.slice(1)] : national;
   };
-  const grouped = (characters, groups) => {
-    let text = "";
-    let left = groups.length ? groups[0] : Infinity;
-    let group = 0;
-    for (const character of characters) {
-      if (left === 0 && group < groups.length - 1) {
-        group += 1;
-        left = groups[group];
-        text += " ";
+
+  // The metadata of a region comes when it is first met; then the number is written again with it.
+  const setRegion = async (region, isTyped) => {
+    if (region !== present) {
+      present = region;
+      const code = rowOf(region)?.[1] ?? "";
+      list?.show(region, code);
+      showExample();
+      if (isTyped) {
+        say(region && `${nameOf(region)} +${code}`);
       }
-      text += character;
-      left -= 1;
     }
-    return text;
+    if (region && !metas.has(region)) {
+      metas.set(region, null);
+      metas.set(region, await load(`regions/${region}.json`));
+      showExample();
+      format();
+    }
   };
-  const format = () => {
-    const isKept = (character) => isDigit(character) || character === "+";
-    if (/[^\p{Nd}+\s().\-\u2010-\u2015\u200e\u200f]/u.test(phone.value)) {
-      country.textContent = ""; // Not a number alone: left as it is.
+
+  // A number in ASCII digits: its calling code if it is in international form, and the rest.
+  const parsed = (text, isNew) => {
+    const cut = text.replace(/^.*tel:/i, "").replaceAll("\uff0b", "+");
+    if (OTHER.test(cut)) {
+      return null;
+    }
+    const all = ascii(kept(cut));
+    let digits = all.slice(all.lastIndexOf("+") + 1);
+    let abroad = digits !== all;
+    const codeOf = () => regions.find((row) => digits.startsWith(row[1]))?.[1];
+    if (!abroad && /^00[1-9]/.test(digits)) {
+      digits = digits.slice(2);
+      abroad = true;
+    }
+    // Where no national form is read, a new number begins with the calling code of the country.
+    const own = !abroad && isNew && digits && present !== local && rowOf(present)?.[1];
+    if (own) {
+      const { length = 15, trunk = "" } = metas.get(present) ?? {};
+      digits = digits.length > length + trunk.length && codeOf() ? digits : own + digits;
+      abroad = true;
+    }
+    const code = abroad && codeOf();
+    if (!code) {
+      return { digits, abroad };
+    }
+    digits = digits.slice(code.length);
+    if (/^00[1-9]/.test(digits)) {
+      return parsed(`+${digits.slice(2)}`); // Pasted after the calling code.
+    }
+    const region = regionOf(digits, code, regions, present, metas.get(present)?.length ?? 15);
+    const { trunk, length } = metas.get(region) ?? {};
+    for (const prefix of [trunk, code]) {
+      if (prefix && digits.startsWith(prefix) && (prefix === "0" || digits.length > length)) {
+        digits = digits.slice(prefix.length);
+      }
+    }
+    return { digits, abroad, code, region };
+  };
+
+  // Write a text over the present one as if it was typed, so that undo works.
+  let isWriting = false;
+  const write = (text) => {
+    isWriting = true;
+    if (input.matches(":focus")) {
+      input.select();
+      document.execCommand("insertText", false, text);
+    }
+    if (input.value !== text) {
+      input.value = text;
+    }
+    isWriting = false;
+    before = text;
+  };
+
+  function format(isNew = false, isTyped = false) {
+    before = input.value;
+    const number = parsed(before, isNew);
+    if (!number) {
       return;
     }
-    const typed = ascii([...phone.value].filter(isKept).join(""));
-    const atEnd = phone.selectionStart === phone.value.length;
-    const before = [...phone.value.slice(0, phone.selectionStart)].filter(isKept).length;
-    const text = grouped([...phone.value].filter(isKept), grouping(typed));
-    if (text !== phone.value) {
-      phone.value = text;
-      let caret = 0;
-      for (let kept = 0; kept < before; caret += 1) {
-        kept += isKept(text[caret]) ? 1 : 0;
-      }
-      if (phone.getRootNode().activeElement === phone) {
-        phone.setSelectionRange(atEnd ? text.length : caret, atEnd ? text.length : caret);
-      }
+    const { digits, abroad, code, region } = number;
+    if (abroad && (code || digits.length > 2)) {
+      setRegion(region ?? "", isTyped);
+    } else if (!abroad && digits && local) {
+      setRegion(local, isTyped);
     }
-    const regions = typed.startsWith("+") ? planOf(typed.slice(1))?.regions : typed && phone.dataset.pvPhone;
-    const named = (regions || "").match(/../g)?.map((region) => names?.of(region)).join(", ") ?? "";
-    if (country.textContent !== named) {
-      country.textContent = named;
+    let text = abroad && !code ? `+${digits}` : written(digits, code, metas.get(region ?? present));
+    if (!digits && !isNew && !/\s$/.test(before)) {
+      text = text.trimEnd();
+    }
+    // The digits stay in the script in which they were typed; some of the first ones may be left out, or be new.
+    const typed = [...kept(before)];
+    const asTyped = (digit) => {
+      while (typed.length && ascii(typed.at(-1)) !== digit) {
+        typed.pop();
+      }
+      return typed.pop() ?? digit;
+    };
+    text = [...text].reduceRight((end, each) => (/\d/.test(each) ? asTyped(each) : each) + end, "");
+    if (text !== before) {
+      const after = kept(before.slice(input.selectionEnd)).length;
+      write(text);
+      let caret = text.length;
+      while (after && caret && kept(text.slice(caret - 1)).length <= after) {
+        caret -= 1;
+      }
+      input.setSelectionRange(caret, caret);
+    }
+  }
+
+  // With a separator the digit next to it is deleted.
+  const deleteDigit = (isForward) => {
+    const characters = [...kept(input.value)];
+    const at = kept(input.value.slice(0, input.selectionStart)).length - (isForward ? 0 : 1);
+    if (characters[at]) {
+      characters.splice(at, 1);
+      write(characters.join(""));
+      input.setSelectionRange(at, at);
     }
   };
-  phone.addEventListener("input", (event) => event.isComposing || format());
-  format();
+
+  input.addEventListener("input", ({ inputType: type = "", isComposing }) => {
+    if (isWriting || isComposing) {
+      return;
+    }
+    const last = before;
+    before = input.value;
+    if (type.startsWith("history")) {
+      return;
+    }
+    if (/^deleteContent/.test(type) && last.length === before.length + 1 && kept(last) === kept(before)) {
+      deleteDigit(type === "deleteContentForward");
+    }
+    format(!last && !type.startsWith("delete"), true);
+  });
+  input.addEventListener("compositionend", () => format(!before, true));
+
+  const choose = (region) => {
+    const number = parsed(input.value);
+    setRegion(region);
+    input.focus();
+    if (number) {
+      const { digits, abroad, code } = number;
+      const { trunk = "" } = metas.get(local) ?? {};
+      const rest = abroad ? (code ? digits : "") : digits.slice(digits.startsWith(trunk) ? trunk.length : 0);
+      write(region === local && !rest ? "" : `+${rowOf(region)[1]} ${rest}`);
+      format();
+    }
+    input.setSelectionRange(input.value.length, input.value.length);
+  };
+
+  const list = country && countryList(input, language, { country, found, none }, say, choose);
+  list?.show(likely, pvCode);
+  load("regions.json").then((listed) => {
+    regions = listed ?? [];
+    const [first] = [local, new Intl.Locale(navigator.language).region, likely, regions[0]?.[0]].filter(rowOf);
+    if (first) {
+      setRegion(first);
+      format();
+    }
+    list?.offer(regions);
+    if (list && regions.length > 1) {
+      // The list says what the text about calling codes says.
+      root.querySelectorAll("[data-pv-plain]").forEach((text) => (text.textContent = text.dataset.pvPlain));
+    }
+  });
 };
