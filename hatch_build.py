@@ -30,7 +30,7 @@ _TEMPLATES, _COPIES = "phone_verify_django/templates/phone_verify", "phone_verif
 _ONLY_DJANGO = frozenset({"signup.html"})
 
 #: The modules of the client in the order of their imports, the one file that is served, and its public names.
-_CLIENT_SOURCES = ("digits", "number_field", "problem", "watch", "form", "api", "element")
+_CLIENT_SOURCES = ("digits", "dom", "number_field", "problem", "watch", "form", "api", "element")
 _CLIENT, _CLIENT_FILE = "phone_verify/web/client", "phone_verify/web/static/phone-verify-client.js"
 _CLIENT_EXPORTS = ("PhoneVerifyClient", "PhoneVerifyElement", "PhoneVerifyError", "enhance", "watch")
 _IMPORT, _EXPORT = re.compile(r'^import .*? from "\./\w+\.js";$', re.MULTILINE), re.compile(r"^export ", re.MULTILINE)

@@ -78,7 +78,7 @@ def test_element_settings_are_complete_in_each_language(url: str, lang: str) -> 
     document = settings_in(url, f"{lang}-XX")
     assert (document["lang"], document["dir"]) == (lang, LANGUAGES[lang].direction)
     assert [channel["value"] for channel in document["channels"]] == ["sms", "inbound_call"]
-    assert document["number"]["region"] == "IR"
+    assert document["number"]["field"]["data-pv-phone"] == "IR"
     assert all(document["texts"].values())
     used = re.findall(r"texts\.(\w+)", (ROOT / "phone_verify/web/client/element.js").read_text("utf-8"))
     assert set(used) <= set(document["texts"])

@@ -6,7 +6,6 @@ Nothing in it depends on the visitor, so browsers and proxies may keep it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from functools import cache
 from importlib.resources import files
 
@@ -14,7 +13,7 @@ from ..http.site import Site
 from ..i18n.languages import ENGLISH, named
 from ..i18n.texts import Texts, texts_in
 from ..model import Channel
-from .pages import number_help
+from .pages import NumberHelp, number_help
 from .steps import choice_of
 
 #: The texts of the pages that the element shows too.
@@ -47,7 +46,7 @@ def client_settings(site: Site, lang: str, purpose: str) -> bytes:
         "lang": language.tag,
         "dir": language.direction,
         "digits": language.digits,
-        "number": asdict(number),
+        "number": {"example": number.example, "local": number.local, "field": _field(number, texts)},
         "channels": [_channel(site, texts, channel, first=channel is channels[0]) for channel in channels],
         "texts": {**{key: texts.page[key] for key in _TEXTS}, "try_again_in": texts.translated(_TRY_AGAIN)},
         "attempts": [texts.attempts_left(count) for count in range(_MOST_ATTEMPTS + 1)],
@@ -56,6 +55,17 @@ def client_settings(site: Site, lang: str, purpose: str) -> bytes:
         "style": _style(),
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _field(number: NumberHelp, texts: Texts) -> dict[str, str]:
+    """Return the attributes of the number field, as in the template `number.html`."""
+    words = {"countries": "country", "found": "countries_found", "none": "no_country"} if number.abroad else {}
+    return {
+        "data-pv-phone": number.region,
+        "data-pv-first": number.country,
+        "data-pv-code": number.calling_code,
+        **{f"data-pv-{name}": texts.page[key] for name, key in words.items()},
+    }
 
 
 def _channel(site: Site, texts: Texts, channel: Channel, *, first: bool) -> dict[str, object]:

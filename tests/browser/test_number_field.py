@@ -429,6 +429,24 @@ def test_open_list_has_no_axe_violations_and_fits_the_screen(tabs: Tabs, axe: An
             assert name["x"] < code["x"] < name["x"] + name["width"] - code["width"]
 
 
+def test_element_has_the_same_list_in_its_shadow_root(tab: Any) -> None:
+    page = """<!doctype html><html lang="en"><title>x</title><phone-verify></phone-verify>
+        <script type="module" src="/phone/static/phone-verify-client.js"></script>"""
+    tab.unroute_all()
+    serve(tab, {"/page": page}, site_of(region="IR"))
+    tab.goto(f"{HOST}/page")
+    field = tab.get_by_label("Mobile number")
+    expect(country(tab)).to_have_value("Iran")
+    country(tab).fill("germ")
+    expect(tab.get_by_role("option")).to_have_text("Germany+49")
+    country(tab).press("Enter")
+    field.press_sequentially("0151 2345678")
+    expect(field).to_have_value("+49 1512 345678")
+    for _ in range(20):
+        field.press("Control+z")
+    assert field.input_value() == ""
+
+
 # The example sites
 
 

@@ -1,25 +1,13 @@
 // <phone-verify>: around the content of one of our pages it enhances the forms in it; without content it shows its own
 // view in a shadow root.
 import { PhoneVerifyClient } from "./api.js";
+import { h } from "./dom.js";
 import { enhance } from "./form.js";
 import { isOpen } from "./watch.js";
 
 const OPEN_AGAIN_AFTER = 10000;
 
 // An element: `h("p.help", { id: "x" }, "text")`. Its classes are parts, too.
-const h = (kind, attributes, ...children) => {
-  const [tag, ...classes] = kind.split(".");
-  const names = classes.join(" ");
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries({ ...(names && { class: names, part: names }), ...attributes })) {
-    if (value || value === "") {
-      node.setAttribute(name, value === true ? "" : value);
-    }
-  }
-  node.append(...children.flat().filter(Boolean));
-  return node;
-};
-
 // A form; `step` is what its submission does.
 const form = (step, ...children) => h("form", { "data-pv-form": true, "data-step": step }, ...children);
 const button = (label, kind = "button") => h(`button.${kind}`, { type: "submit" }, label);
@@ -315,11 +303,18 @@ export class PhoneVerifyElement extends HTMLElement {
           value: this.#phone,
           placeholder: number.example,
           "data-focus": true,
-          "data-pv-phone": this.#of("region") ?? number.region,
+          ...number.field,
+          ...(this.#of("region") && { "data-pv-phone": this.#of("region") }),
           ...described("pv-help"),
         }),
-        h("p.help", { "aria-live": "polite", "data-pv-country": true }),
-        h("p.help", { id: "pv-help" }, number.local ? texts.phone_example : texts.phone_help, " ", ltr(number.example)),
+        h("p.announced", { "aria-live": "polite", "data-pv-country": true }),
+        h(
+          "p.help",
+          { id: "pv-help" },
+          h("span", { "data-pv-plain": texts.phone_example }, number.local ? texts.phone_example : texts.phone_help),
+          " ",
+          h("bdi", { dir: "ltr", "data-pv-example": true }, number.example),
+        ),
         choices.length > 1 &&
           !this.#of("channel") &&
           h("fieldset.channels", null, h("legend.label", null, texts.way), choices),

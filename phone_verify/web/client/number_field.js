@@ -1,6 +1,7 @@
 // The number field: a list of countries with calling codes, and the number grouped as it is typed. The metadata comes
 // from the server of this module, one small file for each region; without it the field stays a plain one.
 import { ascii, isDigit } from "./digits.js";
+import { h } from "./dom.js";
 
 // What a number may contain besides digits. Any other text is left as it is: the server reads it.
 const OTHER = /[^\p{Nd}\p{Pd}\p{Cf}\s+\uff0b().\/\u2212]/u;
@@ -63,13 +64,6 @@ const regionNames = (language) => {
   return (region) => (region ? names.of(region) : "");
 };
 
-const made = (tag, attributes, ...children) => {
-  const node = document.createElement(tag);
-  Object.entries(attributes).forEach(([name, value]) => node.setAttribute(name, value));
-  node.append(...children);
-  return node;
-};
-
 // The regions that a query finds, best first: by calling code, or by the words of their names.
 const foundIn = (rows, query, language) => {
   const digits = ascii(query).replace(/\D/g, "");
@@ -91,13 +85,13 @@ const foundIn = (rows, query, language) => {
 const countryList = (input, language, texts, say, choose) => {
   const id = `${input.id}-country`;
   const name = regionNames(language);
-  const code = made("bdi", { dir: "ltr" });
-  const list = made("ul", { class: "pv-countries", part: "countries", id: `${id}-list`, role: "listbox", "aria-label": texts.country, hidden: "" });
-  const field = made("input", {
-    class: "pv-input pv-country", part: "country", id, role: "combobox", autocomplete: "off", spellcheck: "false",
+  const code = h("bdi", { dir: "ltr" });
+  const list = h("ul.pv-countries", { id: `${id}-list`, role: "listbox", "aria-label": texts.country, hidden: "" });
+  const field = h("input.input.pv-input.pv-country", {
+    id, role: "combobox", autocomplete: "off", spellcheck: "false",
     "aria-autocomplete": "list", "aria-controls": list.id, "aria-label": texts.country, "aria-describedby": `${id}-code`,
   });
-  const box = made("div", { class: "pv-country-box" }, field, made("span", { class: "pv-country-code", id: `${id}-code` }, code), list);
+  const box = h("div.pv-country-box", null, field, h("span.pv-country-code", { id: `${id}-code` }, code), list);
   input.before(box);
 
   let regions = [];
@@ -125,7 +119,7 @@ const countryList = (input, language, texts, say, choose) => {
   };
   const rowOf = ([region, callingCode, own]) => {
     const shown = name(region);
-    const option = made("li", { role: "option", id: `${id}-${region}`, "aria-selected": "false" }, shown, made("bdi", { dir: "ltr" }, `+${callingCode}`));
+    const option = h("li", { role: "option", id: `${id}-${region}`, "aria-selected": "false" }, shown, h("bdi", { dir: "ltr" }, `+${callingCode}`));
     return { region, code: callingCode, isMain: own === undefined, shown, option };
   };
   const open = (query) => {
