@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from phone_verify.api.openapi import openapi
 from phone_verify.i18n.languages import LANGUAGES
 from phone_verify.web.assets import CLIENT, asset
 
@@ -178,3 +179,11 @@ def test_types_name_what_the_module_exports_and_has() -> None:
     methods = set(re.findall(r"^  (?:async )?\*?(\w+)\([^#\n]*\{$", source, re.MULTILINE)) - {"constructor"}
     body = declared[0].decode().partition("export class PhoneVerifyClient {")[2].partition("\n}")[0]
     assert methods - {"settings"} == set(re.findall(r"^  (\w+)[(<]", body, re.MULTILINE)) - {"constructor"}
+
+
+def test_types_name_every_code_of_the_api() -> None:
+    declared = asset("phone-verify-client.d.ts")
+    assert declared is not None
+    named = declared[0].decode().partition("export type Code =")[2].partition(";")[0]
+    codes = openapi()["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    assert set(codes) < set(re.findall(r'"(\w+)"', named))

@@ -324,6 +324,30 @@ def test_outage_is_reported_and_the_element_opens_later(home: Place, tabs: Tabs)
         tab.locator("input[type=tel]").wait_for()
 
 
+def test_further_fields_are_sent_with_a_start(home: Place, tabs: Tabs, stage: Stage) -> None:
+    with tabs() as tab:
+        home.show(tab, 'purpose="login" channel="sms"')
+        tab.evaluate("document.querySelector('phone-verify').extra = { captcha: 'x' }")
+        tab.locator("input[type=tel]").fill(stage.phone())
+        with tab.expect_request("**/v1/verifications") as sent:
+            tab.keyboard.press("Enter")
+        order = sent.value.post_data_json
+        assert (order["extra"], order["purpose"], order["channel"]) == ({"captcha": "x"}, "login", "sms")
+        tab.locator("#pv-error").wait_for()  # this site has no rule that reads them
+
+
+def test_second_factor_is_linked(home: Place, tabs: Tabs, stage: Stage) -> None:
+    phone = stage.phone()
+    document = {"code": "mfa_required", "detail": "One more step is needed.", "continue_at": "/accounts/2fa/"}
+    with tabs() as tab:
+        tab.route("**/v1/session", lambda route: route.fulfill(status=403, json=document))
+        home.show(tab, "sign-in")
+        enter_number(tab, phone)
+        tab.locator("#pv-code").fill(stage.code(phone))
+        assert tab.get_by_role("link", name="Continue").get_attribute("href") == f"{home.site}/accounts/2fa/"
+        assert [name for name, _ in events(tab)] == ["verified", "error"]
+
+
 def test_own_texts_slots_parts_and_properties(home: Place, tabs: Tabs) -> None:
     content = (
         '<script type="application/json">{"continue": "Go on"}</script>'

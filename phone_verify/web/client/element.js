@@ -188,6 +188,7 @@ export class PhoneVerifyElement extends HTMLElement {
     this.#show(shown, {
       error: [said, attempts[attemptsLeft], wait].filter(Boolean).join(" "),
       invalid: /^(invalid_phone|wrong_code)$/.test(code) || error.fields?.[0] === "code",
+      to: error.continueAt && new URL(error.continueAt, this.client.api),
     });
   }
 
@@ -204,7 +205,7 @@ export class PhoneVerifyElement extends HTMLElement {
     return texts[`${name}_${channel}`] ?? texts[`${name}_code`] ?? texts[name];
   }
 
-  #show(shown, { error, notice, invalid, still } = {}) {
+  #show(shown, { error, notice, invalid, to, still } = {}) {
     this.#shown = shown;
     if (!this.isConnected) {
       return;
@@ -216,6 +217,7 @@ export class PhoneVerifyElement extends HTMLElement {
     const message = [
       h("p.error", { role: "alert", hidden: true, "data-pv-offline": true }, texts.offline),
       error && h("p.error", { role: "alert", id: "pv-error" }, error),
+      to && h("a.button", { href: to }, texts.continue),
       notice && h("p.notice", { role: "status" }, notice),
     ];
     const described = (id) => ({

@@ -11,5 +11,6 @@ export class PhoneVerifyError extends Error {
     this.attemptsLeft = problem.attempts_left ?? null;
     this.verificationStatus = problem.verification_status ?? null;
     this.cause = problem.cause ?? null;
+    this.continueAt = problem.continue_at ?? null;
   }
 }

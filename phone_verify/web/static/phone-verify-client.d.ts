@@ -60,7 +60,7 @@ export interface Order {
   /** The proof of a verification on another channel, if the purpose requires several. */
   proof?: string;
   /** For the site's own check before it sends. */
-  extra?: Record<string, unknown>;
+  extra?: Record<string, string>;
 }
 
 export interface User {
@@ -74,19 +74,25 @@ export type Code =
   | "invalid_proof"
   | "not_signed_in"
   | "destination_not_allowed"
+  | "send_refused"
   | "login_refused"
-  | "cross_site"
+  | "mfa_required"
   | "reauthentication_required"
-  | "not_found"
-  | "channel_unavailable"
   | "phone_taken"
+  | "cross_site"
+  | "not_found"
+  | "method_not_allowed"
+  | "not_acceptable"
+  | "channel_unavailable"
   | "closed"
+  | "too_large"
+  | "unsupported_media_type"
   | "wrong_code"
-  | "idempotency_mismatch"
   | "too_many_requests"
   | "internal_error"
   | "delivery_failed"
   | "unavailable"
+  | "idempotency_mismatch"
   /** No answer arrived: the browser is offline, or it blocked the answer. */
   | "network"
   | (string & {});
@@ -108,6 +114,8 @@ export class PhoneVerifyError extends Error {
   readonly verificationStatus: Status | null;
   /** Of `delivery_failed`: whether the provider refused the number, or the service failed. */
   readonly cause: "number" | "service" | null;
+  /** Of `mfa_required`: the path of the page that completes the sign-in, if there is one. */
+  readonly continueAt: string | null;
 }
 
 export interface ClientOptions {
@@ -143,7 +151,7 @@ export class PhoneVerifyClient {
   check(verification: Reference, code: string, options?: CallOptions): Promise<Verification>;
   resend(
     verification: Reference,
-    options?: CallOptions & { channel?: Channel; extra?: Record<string, unknown> },
+    options?: CallOptions & { channel?: Channel; extra?: Record<string, string> },
   ): Promise<Verification>;
   cancel(verification: Reference, options?: CallOptions): Promise<null>;
   /** Yields the verification now and at each change; the last one has ended. */
@@ -178,7 +186,7 @@ export interface PhoneVerifyEvents {
 /** `<phone-verify>`, with the attributes `api`, `purpose`, `channel`, `region`, `lang` and `sign-in`. */
 export class PhoneVerifyElement extends HTMLElement {
   /** Sent with each start and resend, for the site's own check before it sends. */
-  extra?: Record<string, unknown>;
+  extra?: Record<string, string>;
   /** Texts of your own, in place of ours. Set them before the element is in the page. */
   texts?: Texts;
   readonly client: PhoneVerifyClient;
