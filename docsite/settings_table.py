@@ -88,6 +88,12 @@ MEANINGS: Mapping[str, Meaning] = {
     ),
     "sends_per_hour": Meaning("Messages per phone and hour, counted separately for trusted devices."),
     "sends_per_hour_per_address": Meaning("Messages per client address and hour (IPv6 by /64)."),
+    "sends_per_hour_per_client": Meaning(
+        "Messages per [OAuth client](oauth.md) and hour, in place of those per address."
+    ),
+    "wrong_per_hour_per_client": Meaning(
+        "Wrong answers per [OAuth client](oauth.md) and hour, in place of those per address."
+    ),
     "sends_per_hour_per_prefix": Meaning("Messages per hour to numbers that differ in the last four digits only."),
     "sends_per_hour_total": Meaning("Messages per hour for the whole site."),
     "webhook_secret": Meaning(
@@ -214,6 +220,9 @@ _DJANGO: Mapping[str, Meaning] = {
     "user_for_token": Meaning(
         "Function of the request and a token that returns its user, or None. See [tokens](tokens.md).",
         type="dotted path",
+    ),
+    "oauth_grants": Meaning(
+        "Names of the grant of [django-oauth-toolkit](oauth.md#django), and the clients that may use each.", type="dict"
     ),
 }
 

@@ -121,6 +121,7 @@ class Keyring:
         self._code_keys = {_key_id(key): _subkey(key, "code") for key in secret_keys}
         self._digest_keys = tuple(_subkey(key, "digest") for key in secret_keys)
         self._tag_key = _subkey(tag_key or secret_keys[-1], "tag")
+        self._client_keys = tuple(_subkey(key, "client") for key in secret_keys)
         #: Signing keys for proofs, newest first.
         self.proof_keys = tuple(_subkey(key, "proof") for key in secret_keys)
         #: Signing keys for the trusted-device cookie, newest first.
@@ -150,6 +151,15 @@ class Keyring:
     def subject(self, user_id: str) -> str:
         """Return the keyed digest that a record keeps of the signed-in user; empty for none."""
         return self._tagged("subject", user_id) if user_id else ""
+
+    def client_secrets(self, client: str, id: str) -> tuple[str, ...]:
+        """Return the secret of a verification that an OAuth client started, under each listed key.
+
+        The newest key's is the one given to new verifications. It is derived from the id's 128 random
+        bits, so that the client can be found by its name and the phone alone.
+        """
+        message = "\0".join((client, id)).encode()
+        return tuple(_text(hmac.digest(key, message, "sha256")[:_RANDOM_BYTES]) for key in self._client_keys)
 
     def has_key(self, key_id: str) -> bool:
         """Return whether codes derived under this key can still be derived again."""

@@ -54,6 +54,8 @@ SITE_OF_ADDRESSES = 10
 #: Orders that every provider refused, per hour: for a phone, for an address, for the site.
 REFUSED_PER_PHONE = 5
 REFUSED_PER_ADDRESS = 20
+#: For an OAuth client, whose server orders for many users.
+REFUSED_PER_CLIENT = 100
 REFUSED_TOTAL = 200
 #: For an IPv6 /48: half of the site's, so that one network closes nothing for others.
 REFUSED_PER_SITE_OF_ADDRESSES = 100
@@ -75,6 +77,8 @@ COUNTS = (
     "sends_per_hour_per_prefix",
     "sends_per_hour_total",
     "wrong_per_hour_per_address",
+    "sends_per_hour_per_client",
+    "wrong_per_hour_per_client",
     "failures_ceiling",
 )
 
@@ -85,8 +89,8 @@ class Policy:
 
     Every number is an upper limit: the smaller of it and the channel's own limit applies.
     `code_length` is a preference: a driver that carries only shorter ones of our codes uses its
-    longest. A limit of sends or of wrong answers per address, and a failures ceiling, of 0 means no
-    limit. Raises `ConfigurationError` for a value outside its range.
+    longest. A limit of sends or of wrong answers, and a failures ceiling, of 0 means no limit.
+    Raises `ConfigurationError` for a value outside its range.
     """
 
     code_length: int = 6
@@ -102,6 +106,9 @@ class Policy:
     short_failures_per_day: int = 100
     failures_per_day: int = 1000
     wrong_per_hour_per_address: int = 30
+    #: Of OAuth clients, in place of the limits per address.
+    sends_per_hour_per_client: int = 500
+    wrong_per_hour_per_client: int = 100
     region: str | None = None
     allowed_regions: frozenset[str] | None = None
     #: Code length and lifetime of single purposes, in place of `code_length` and `ttl`.

@@ -26,6 +26,8 @@ from phone_verify.api import (
     IssueToken,
     SessionUser,
     Site,
+    accepts_client,
+    client_refused,
     cors_headers,
     dispatch,
     invalid_proof,
@@ -45,7 +47,19 @@ from phone_verify.model import Redeemed
 from phone_verify.sync import run
 from phone_verify.verifier.operations import AsyncVerifier
 
-from . import accounts, actions, app_settings, bearer, calls, primary, sessions, site_requirements, streaming, users
+from . import (
+    accounts,
+    actions,
+    app_settings,
+    bearer,
+    calls,
+    oauth_clients,
+    primary,
+    sessions,
+    site_requirements,
+    streaming,
+    users,
+)
 from .last_number import outlives_browser
 from .site import site_of
 from .store.transactions import name_of
@@ -175,10 +189,18 @@ async def _reply(
         token = bearer.presented(request)
         call = replace(call, token=token, issues_tokens=chosen.token is not None, can_stream=can_stream)
         by_token = call.token is not None
+        client_of = oauth_clients.of(request) if accepts_client(path, call.method) else None
         if path == "v1/session" or (path == "v1/session/phone" and not by_token):
             site_requirements.require_session(request)  # before the proof is consumed
-        if needs_user(path, call.method, identified=by_token or has_session):
+        wants_user = needs_user(path, call.method, identified=by_token or (has_session and client_of is None))
+        if wants_user:
             call = await runs(bearer.described if by_token else accounts.described, request, call)
+        if client_of is not None and call.user is None:
+            client = await runs(client_of, request)
+            # A user's token is not looked up for every call.
+            if client is None and (wants_user or not by_token):
+                return client_refused()
+            call = replace(call, client=client or "")
     except ImproperlyConfigured as error:
         log.error("%s", error)
         return problem(500, "internal_error", "Something went wrong on our side.")

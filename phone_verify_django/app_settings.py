@@ -48,6 +48,7 @@ NAMES = (
     "connection_setup",
     "token",
     "user_for_token",
+    "oauth_grants",
 )
 _HOLD_CREDENTIALS = (*CHANNEL_NAMES, "store")
 #: The commands that report invalid settings, as in `sys.argv`.
@@ -84,6 +85,8 @@ class AccountSettings:
     token: object = None
     #: A function that returns the user of a token.
     user_for_token: object = None
+    #: The grants of `phone_verify_django.oauth_toolkit`, which checks them.
+    oauth_grants: object = None
 
     @classmethod
     def of(cls, values: Mapping[str, object]) -> AccountSettings:

@@ -334,6 +334,13 @@ def _problem_of_function(value: object, advice: str) -> tuple[str, str] | None:
     return None if callable(found) else (f"{quoted(value)} is not a function.", advice)
 
 
+def _problem_of_oauth_grants(value: object) -> tuple[str, str] | None:
+    """The bridge checks the rest."""
+    if apps.is_installed("phone_verify_django.oauth_toolkit"):
+        return None
+    return "No app reads it.", "Add 'phone_verify_django.oauth_toolkit' to INSTALLED_APPS."
+
+
 _RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
     "accounts": _problem_of_accounts,
     "shared_phones": _problem_of_shared_phones,
@@ -343,6 +350,7 @@ _RULES: Mapping[str, Callable[[object], tuple[str, str] | None]] = {
     "connection_setup": _problem_of_connection_setup,
     "token": _problem_of_token,
     "user_for_token": _problem_of_user_for_token,
+    "oauth_grants": _problem_of_oauth_grants,
 }
 
 

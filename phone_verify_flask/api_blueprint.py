@@ -23,7 +23,9 @@ from phone_verify.api import (
     SetPhone,
     SignIn,
     SignOut,
+    accepts_client,
     body_limit,
+    client_refused,
     cors_headers,
     handle,
     invalid_proof,
@@ -40,6 +42,7 @@ from phone_verify.http.problems import invalid, problem, unavailable
 from .api_paths import RestConverter
 from .calls import STREAMS, BrokenBodyError, make_response, read_body, read_call
 from .login import sign_out
+from .oauth_clients import of_request
 from .recent import notes, with_session_data
 from .replies import Replies, complete
 from .state import AppState, current_state
@@ -74,11 +77,18 @@ def _handle(part: str, rest: str | None = None) -> Response:
         here.accounts.require()  # before the proof is consumed
     call = read_call(path, body=body)
     call = replace(call, token=presented(), issues_tokens=issues_tokens, can_stream=STREAMS in request.environ)
-    by_token = call.token is not None
-    if needs_user(path, call.method, identified=by_token or bool(session)):
+    by_token, client_of = call.token is not None, of_request() if accepts_client(path, call.method) else None
+    wants_user = needs_user(path, call.method, identified=by_token or (bool(session) and client_of is None))
+    if wants_user:
         call = with_token_user(call) if by_token else with_session_data(call)
         if call.user is not None and path == _PHONE_PATH:
             here.accounts.require_set_phone()
+    if client_of is not None and call.user is None:
+        client = client_of()
+        # A user's token is not looked up for every call.
+        if client is None and (wants_user or not by_token):
+            return make_response(client_refused(), here)
+        call = replace(call, client=client or "")
     result = handle(here.site, call)
     while isinstance(result, AskSite):  # at most once: `without_old` is then set
         allowed = here.accounts.allows_change_without_old(result.redeemed)

@@ -51,7 +51,7 @@ def exchange(here: AppState, call: ApiRequest, action: IssueToken) -> ApiRespons
     found = login.admit(here.site, here.accounts, action.redeemed)
     if found is None:
         return login_refused(call)
-    if _has_second_factor(found.user):
+    if has_second_factor(found.user):
         return mfa_required(call)
     send_phone_verified(found.user, action.redeemed)
     token = _made(here, found.user, action)
@@ -73,7 +73,7 @@ def _user_of(token: str) -> tuple[Any, timedelta | None]:
     return (user, age) if user is not None and getattr(user, "is_active", False) else (None, None)
 
 
-def _has_second_factor(user: Any) -> bool:
+def has_second_factor(user: Any) -> bool:
     """Return whether Flask-Security asks this user for a second factor after a password."""
     security = current_app.extensions.get("security")
     if security is None or not current_app.config.get("SECURITY_TWO_FACTOR"):

@@ -118,6 +118,7 @@ def test_packages_with_the_same_files_are_reported(tmp_path: Path, monkeypatch: 
     ({"allowed_regions": "IR,RU"}, Level.WARNING, "ALLOWED_REGIONS", ["allows RU", "no configured driver"]),
     ({"sends_per_hour": "0"}, Level.WARNING, "SENDS_PER_HOUR", ["no limit", "SENDS_PER_HOUR=5"]),
     ({"sends_per_hour_per_address": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_ADDRESS", ["no limit"]),
+    ({"sends_per_hour_per_client": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_CLIENT", ["no limit"]),
     ({"sends_per_hour_per_prefix": "0"}, Level.WARNING, "SENDS_PER_HOUR_PER_PREFIX", ["no limit", "pumping"]),
     ({"sends_per_hour_total": "0"}, Level.WARNING, "SENDS_PER_HOUR_TOTAL", ["no limit", "bill"]),
     ({"trusted_proxies": None}, Level.NOTE, "TRUSTED_PROXIES", ["proxy", "number of your proxies"]),

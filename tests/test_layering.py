@@ -62,6 +62,7 @@ MAY_IMPORT: dict[str, set[str]] = {
        "sync", "test_numbers", "tokens"},
     # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
+    "oauth": RULES | {"verifier"},
     "i18n": {"errors", "phone", "model", "segments", "before_send"},
     "http": RULES | {"i18n", "tokens", "verifier"},
     "api": RULES | {"http", "i18n", "lines", "sync", "verifier"},
@@ -76,8 +77,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {"cli"},
 }  # fmt: skip
 ADAPTERS_IMPORT = {
-    "adoption", "api", "before_send", "config", "errors", "events", "external", "http", "i18n", "model", "sync",
-    "verifier", "web",
+    "adoption", "api", "before_send", "config", "errors", "events", "external", "http", "i18n", "model", "oauth",
+    "sync", "verifier", "web",
 }  # fmt: skip
 #: Commands and checks report errors, and run tests.
 COMMANDS_IMPORT = ADAPTERS_IMPORT | {"cli", "doctor", "routing", "transports"}
@@ -210,7 +211,7 @@ OPTIONAL = {
 #: Django loads models after the module of an app's configuration.
 AFTER_DJANGO_STARTS = {
     "phone_verify_django.allauth.apps", "phone_verify_django.apps", "phone_verify_django.checks",
-    "phone_verify_django.cli", "phone_verify_django.otp.apps",
+    "phone_verify_django.cli", "phone_verify_django.oauth_toolkit.apps", "phone_verify_django.otp.apps",
 }  # fmt: skip
 #: Modules that import an optional package at the top.
 NEED_EXTRAS = {

@@ -58,6 +58,18 @@ def make_staff(password: str | None) -> None:
     connections.close_all()
 
 
+def make_client(client: str | None) -> None:
+    """Create the OAuth client written as `id:secret`; nothing without one."""
+    if not client:
+        return
+    from django.db import connections
+    from oauth import put_client
+
+    with _alone():
+        put_client(client)
+    connections.close_all()
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
     from django.db import connection

@@ -7,6 +7,7 @@ ALLOWED_HOSTS    separated by commas; default: the loopback names
 DEBUG            1 for a developer's site
 ASK_NAME         1: new users complete the form of forms.py
 STAFF_PASSWORD   creates the user "staff" for /admin/ with this password; for a demo
+OAUTH_CLIENT     id:secret of an OAuth client that signs users in; needs the extra "oauthtoolkit"
 LOG_LEVEL        default: INFO
 """
 
@@ -84,6 +85,16 @@ TEMPLATES = [
 PHONE_VERIFY = {"token": "tokens.make", "user_for_token": "tokens.user"}
 if flag("ASK_NAME"):
     PHONE_VERIFY["signup_form"] = "forms.NameForm"
+
+if OAUTH_CLIENT := os.environ.get("OAUTH_CLIENT"):
+    INSTALLED_APPS += ["oauth2_provider", "phone_verify_django.oauth_toolkit"]
+    OAUTH2_PROVIDER = {
+        "OAUTH2_BACKEND_CLASS": "phone_verify_django.oauth_toolkit.core.PhoneVerifyOAuthCore",
+        "SCOPES": {"phone_verify": "Verify phone numbers", "profile": "Read your number"},
+        "DEFAULT_SCOPES": ["profile"],
+        "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
+    }
+    PHONE_VERIFY["oauth_grants"] = {"mobile_verification": {"clients": [OAUTH_CLIENT.split(":")[0]]}}
 
 LOGIN_URL = "phone_verify:login"
 OTP_LOGIN_URL = "second_factor"

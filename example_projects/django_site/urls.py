@@ -1,6 +1,7 @@
 """The URLs of the site: its pages, and those of phone_verify under /phone/."""
 
 import views
+from django.apps import apps
 from django.contrib import admin
 from django.templatetags.static import static
 from django.urls import include, path
@@ -18,3 +19,10 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=static("icon.svg"))),
 ]
+if apps.is_installed("oauth2_provider"):
+    from oauth import me
+
+    urlpatterns += [
+        path("o/", include("oauth2_provider.urls", namespace="oauth2_provider")),
+        path("api/me/", me, name="me"),
+    ]

@@ -43,6 +43,10 @@ def create_app(environ=os.environ):
     app.register_blueprint(language)
     app.register_blueprint(pages)
     app.register_error_handler(404, not_found)
+    if client := environ.get("OAUTH_CLIENT"):
+        from oauth import add_oauth  # needs the extra "authlib"
+
+        add_oauth(app, accounts, csrf, client)
     return app
 
 

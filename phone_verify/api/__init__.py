@@ -25,8 +25,9 @@ from ..http.call import (
 from ..http.cookies import device_cookie
 from ..http.site import Site
 from .cors import cors_headers
-from .routes import ahandle, body_limit, dispatch, handle, needs_user
+from .routes import accepts_client, ahandle, body_limit, dispatch, handle, needs_user
 from .session import (
+    client_refused,
     invalid_proof,
     login_refused,
     mfa_required,
@@ -52,8 +53,10 @@ __all__ = [
     "SignIn",
     "SignOut",
     "Site",
+    "accepts_client",
     "ahandle",
     "body_limit",
+    "client_refused",
     "cors_headers",
     "device_cookie",
     "dispatch",

@@ -38,6 +38,8 @@ _ROUTES: Sequence[tuple[str, dict[str, Handler]]] = (
 #: The calls that need the signed-in user, and those that need it if the client sends a session or a token.
 _NEEDS_USER = (("v1/session", "GET"), ("v1/session", "HEAD"), ("v1/session/phone", "PUT"))
 _NEEDS_USER_IF_SENT = re.compile(r"v1/verifications(/[^/]+/resend)?")
+#: The calls that count in the limits of an OAuth client.
+_FOR_CLIENTS = re.compile(r"v1/verifications(/[^/]+/(resend|check))?")
 
 
 def needs_user(path: str, method: str, *, identified: bool) -> bool:
@@ -48,6 +50,11 @@ def needs_user(path: str, method: str, *, identified: bool) -> bool:
     """
     sends = identified and method == "POST" and _NEEDS_USER_IF_SENT.fullmatch(path) is not None
     return sends or (path, method) in _NEEDS_USER
+
+
+def accepts_client(path: str, method: str) -> bool:
+    """Return whether the token of an OAuth client counts for this call: for others it is not read."""
+    return method == "POST" and _FOR_CLIENTS.fullmatch(path) is not None
 
 
 def methods_of(path: str) -> Sequence[str]:

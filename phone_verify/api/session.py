@@ -126,6 +126,12 @@ def not_signed_in(call: ApiRequest) -> ApiResponse:
     return reply if call.token is None else replace(reply, headers={**reply.headers, "WWW-Authenticate": "Bearer"})
 
 
+def client_refused() -> ApiResponse:
+    """Return the response to a token of an OAuth client that is not valid for this call."""
+    reply = problem(401, "not_signed_in", "This token is not valid here.")
+    return replace(reply, headers={**reply.headers, "WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
 def signed_out(call: ApiRequest) -> ApiResponse:
     """Return the response after the adapter has signed the user out.
 

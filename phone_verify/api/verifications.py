@@ -68,10 +68,11 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         by_client=True,
         proof=fields.get("proof"),
         client=client_facts(site, replace(call, extra=extra)),
+        oauth_client=call.client,
     )
     if not isinstance(result, Started):
         return refusal(result)
-    cookie = with_pair(call.cookie, result.verification.id, result.secret)
+    cookie = with_pair(call.cookie, result.verification.id, result.secret) if not call.client else None
     started = with_id(call.started, result.verification.id) if call.has_session else None
     return ApiResponse(201, {**verification(result), "secret": result.secret}, cookie=cookie, started=started)
 
@@ -96,7 +97,8 @@ async def check(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> 
         return fields
     if forged := cross_site(call, site):
         return forged
-    return _answer(await flows.check(id, secret_for(call, id), fields["code"], address=call_address(site, call)))
+    address, client = call_address(site, call), call.client
+    return _answer(await flows.check(id, secret_for(call, id), fields["code"], address=address, oauth_client=client))
 
 
 async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
@@ -114,10 +116,18 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     if own := current_numbers(call):
         record = (await flows.get(id, secret)).verification
         owned = record is not None and record.phone in own
-    client = client_facts(site, replace(call, extra=extra))
-    return _answer(
-        await flows.resend(id, secret, channel=channel, address=address, owned=owned, by_client=True, client=client)
+    facts = client_facts(site, replace(call, extra=extra))
+    outcome = await flows.resend(
+        id,
+        secret,
+        channel=channel,
+        address=address,
+        owned=owned,
+        by_client=True,
+        client=facts,
+        oauth_client=call.client,
     )
+    return _answer(outcome)
 
 
 async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:

@@ -35,6 +35,8 @@ _QUOTAS = (
     "SENDS_PER_HOUR_PER_PREFIX",
     "SENDS_PER_HOUR_TOTAL",
     "WRONG_PER_HOUR_PER_ADDRESS",
+    "SENDS_PER_HOUR_PER_CLIENT",
+    "WRONG_PER_HOUR_PER_CLIENT",
 )
 _FOLDERS = {"django": "django_site", "flask": "flask_site"}
 

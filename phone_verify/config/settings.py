@@ -45,6 +45,8 @@ _NUMBERS = (
     "short_failures_per_day",
     "failures_per_day",
     "wrong_per_hour_per_address",
+    "sends_per_hour_per_client",
+    "wrong_per_hour_per_client",
     "trusted_proxies",
 )
 _SECONDS = ("ttl", "resend_after")

@@ -37,6 +37,7 @@ _PROXY_ADVICE = {
 _UNLIMITED = {
     "sends_per_hour": "one phone can be sent unlimited messages and calls",
     "sends_per_hour_per_address": "one client address can request unlimited messages",
+    "sends_per_hour_per_client": "one OAuth client can request unlimited messages",
     "sends_per_hour_per_prefix": "one range of numbers can be sent unlimited messages, as in SMS-pumping fraud",
     "sends_per_hour_total": "the bill has no upper limit, so an attack can cost any amount",
 }

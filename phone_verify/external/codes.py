@@ -183,6 +183,7 @@ def _verifier_for(verifier: Verifier, driver: _ExternalCodes, *, apart: bool = F
         parts.policy,
         sends_per_hour=0,
         sends_per_hour_per_address=0,
+        sends_per_hour_per_client=0,
         sends_per_hour_per_prefix=0,
         sends_per_hour_total=0,
     )

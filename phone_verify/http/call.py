@@ -36,7 +36,8 @@ class ApiRequest:
     verifications that this browser started, `device_cookie` its trusted-device token; `peer` is the
     address of the connection, `user` the signed-in user, `signed_in_for` the time since sign-in
     (None if unknown); `multiprocess` is the WSGI server's flag of that name; `language` is the tag
-    of the language in which the site addresses this visitor, None if the browser decides.
+    of the language in which the site addresses this visitor, None if the browser decides; `client`
+    the id of the OAuth client whose own token it has, empty without one.
 
     Of the session: `has_session` is whether there is one, `started` holds the ids of the
     verifications that it started, `not_entered` those of them whose number was not entered in it,
@@ -67,6 +68,7 @@ class ApiRequest:
     signed_in_for: timedelta | None = None
     multiprocess: bool = False
     language: str | None = None
+    client: str = ""
     has_session: bool = False
     started: Sequence[str] = ()
     not_entered: Sequence[str] = ()

@@ -150,6 +150,10 @@ class Store(Protocol):
         """
         ...
 
+    async def recent(self, tag: str, now: datetime | None) -> Sequence[Verification]:
+        """Return the records of the phone with this tag that have not expired, closed ones included."""
+        ...
+
     async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
         """Return the open verification that waits for a call to this line of this driver.
 

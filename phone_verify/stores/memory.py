@@ -233,6 +233,12 @@ class MemoryStore:
             phone = self._phones.get(tag) or _Phone()
             return lifecycle.find(phone.records.values(), driver, reference, now)
 
+    async def recent(self, tag: str, now: datetime | None) -> Sequence[Verification]:
+        now = self._begin(now)
+        with self._lock:
+            phone = self._phones.get(tag) or _Phone()
+            return [with_changes(each, read_at=now) for each in phone.records.values() if now < each.expires_at]
+
     async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
         now = self._begin(now)
         with self._lock:

@@ -101,6 +101,9 @@ class ThreadedStore:
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         return await self._in_thread(lambda: run(self._store.get(id, now)))
 
+    async def recent(self, tag: str, now: datetime | None) -> Sequence[Verification]:
+        return await self._in_thread(lambda: run(self._store.recent(tag, now)))
+
     async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
         return await self._in_thread(lambda: run(self._store.claimant(driver, line, now)))
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from ipaddress import IPv6Network
 
 from ..before_send import ClientFacts, HookError, SendOrder
 from ..codes import Keyring
@@ -19,7 +18,6 @@ from ..parts import Components
 from ..phone import PhoneNumber
 from ..planning import Plan, Planner
 from ..policy import (
-    REFUSED_PER_ADDRESS,
     REFUSED_PER_PHONE,
     REFUSED_PER_SITE_OF_ADDRESSES,
     REFUSED_TOTAL,
@@ -29,6 +27,7 @@ from ..policy import (
 )
 from ..purposes import SECOND_FACTOR, SIGN_IN_PURPOSES, Budget, budget_of
 from ..test_numbers import TestNumber
+from .sources import Source
 
 log = logging.getLogger("phone_verify")
 
@@ -51,16 +50,16 @@ class Sends:
         phone: PhoneNumber,
         tag: str,
         purpose: str | None,
-        address: str | None,
+        source: Source,
         *,
         trusted: bool,
         reserved: bool,
     ) -> None:
-        self._parts, self._tag, self._address, self.trusted = parts, tag, address, trusted
-        self.of_phone = _phone_quotas(parts, tag, purpose, address, trusted=trusted)
-        refused = _refusal_gates(parts.keyring, tag, address, trusted=trusted, reserved=reserved)
-        own = _address_quotas(parts, address, trusted=trusted, reserved=reserved)
-        self._of_address = len(own)
+        self._parts, self._tag, self._source, self.trusted = parts, tag, source, trusted
+        self.of_phone = _phone_quotas(parts, tag, purpose, source, trusted=trusted)
+        refused = _refusal_gates(parts.keyring, tag, source, trusted=trusted, reserved=reserved)
+        own = _source_quotas(parts, source, trusted=trusted, reserved=reserved)
+        self._of_source = len(own)
         self._shared = [*own, *_of_all(parts.policy, parts.keyring, phone, reserved=reserved), *refused]
         self._counted: Counted | None = None
 
@@ -71,17 +70,17 @@ class Sends:
             self._counted = counted
         return counted
 
-    async def uncount(self, *, keep_address: bool = False) -> None:
+    async def uncount(self, *, keep_source: bool = False) -> None:
         """Take the order out of the quotas that span phones, or only out of those of other clients."""
         if self._counted is not None:
-            kept = self._of_address if keep_address else 0
+            kept = self._of_source if keep_source else 0
             await self._parts.store.uncount(self._shared[kept:], self._counted.windows[kept:], self._parts.now())
 
     async def give_back(self, record: Verification) -> None:
         """Return an order that every provider refused to its quotas, and count the refusal."""
         await self.uncount()
         await self._parts.store.refund(record.id, self.of_phone, record.read_at, self._parts.now())
-        refused = _refusal_gates(self._parts.keyring, self._tag, self._address, trusted=self.trusted, reserved=False)
+        refused = _refusal_gates(self._parts.keyring, self._tag, self._source, trusted=self.trusted, reserved=False)
         await self._parts.store.count([replace(quota, gate=False) for quota in refused], self._parts.now())
 
 
@@ -146,14 +145,14 @@ class Admission:
             self._report_spraying(counted.tally)
         hooked = self._parts.before_send.is_set
         if hooked and (refusal := await self._refusal(phone, purpose, channels, sends, asked, found)) is not None:
-            await sends.uncount(keep_address=True)
+            await sends.uncount(keep_source=True)
             return refusal
         # Trusted devices are not affected, and short codes are withheld from sign-in only.
         closed = not sends.trusted and budget.is_of_sign_in and self.limits.closes_short(counted.tally)
         long = not sends.trusted and self.limits.lengthens(counted.tally)
         admitted = await self._first(phone, purpose, channels, step, found, closed=closed, long=long)
         if isinstance(admitted, Denied):
-            await sends.uncount(keep_address=hooked)
+            await sends.uncount(keep_source=hooked)
         return admitted
 
     async def _refusal(
@@ -312,18 +311,13 @@ class Admission:
             self._parts.events.emit(VerificationEvent("short_codes_off", "spraying"))
 
 
-def wrong_answers_key(keyring: Keyring, address: str | None) -> str | None:
-    """Return the key of an address's counter of wrong answers; None for an unknown address."""
-    return keyring.bucket("wrong", address) if address else None
-
-
 def notice_quotas(policy: Policy, keyring: Keyring, phone: PhoneNumber) -> Sequence[Quota]:
     """Return the quotas of a text without a code."""
     return [replace(quota, others=False) for quota in _of_all(policy, keyring, phone, reserved=True)]
 
 
 def _phone_quotas(
-    parts: Components, tag: str, purpose: str | None, address: str | None, *, trusted: bool
+    parts: Components, tag: str, purpose: str | None, source: Source, *, trusted: bool
 ) -> Sequence[Quota]:
     """Return the quotas of sends to this phone: the client's own, then that of all clients."""
     limit = parts.policy.sends_per_hour
@@ -331,23 +325,22 @@ def _phone_quotas(
         return []
     apart = f"{purpose}:" if purpose in _BUDGETS_OF_THEIR_OWN else ""
     key = f"sends:{apart}known:{tag}" if trusted else f"sends:{apart}{tag}"
-    own = parts.keyring.bucket("own", address or "")
+    own = source.bucket(parts.keyring, "own") or parts.keyring.bucket("own", "")
     return [Quota(f"{key}:{own}", limit), Quota(key, limit, others=True)]
 
 
-def _address_quotas(parts: Components, address: str | None, *, trusted: bool, reserved: bool) -> Sequence[Quota]:
-    """Return the quotas of the client's address, with the gate of its wrong answers."""
+def _source_quotas(parts: Components, source: Source, *, trusted: bool, reserved: bool) -> Sequence[Quota]:
+    """Return the quotas of the client's address, or of an OAuth client, with the gate of its wrong answers."""
     policy, bucket = parts.policy, parts.keyring.bucket
-    per_address = policy.sends_per_hour_per_address
-    around = _around(address)
+    limit_of_source, around = source.sends(policy), source.around
     wanted = [
-        (bucket("address", address) if address else None, per_address, False),
-        (bucket("site", around) if around else None, per_address * SITE_OF_ADDRESSES, True),
+        (source.bucket(parts.keyring, "address"), limit_of_source, False),
+        (bucket("site", around) if around else None, limit_of_source * SITE_OF_ADDRESSES, True),
     ]
     quotas = _with_reserve(wanted, reserved=reserved)
-    wrong = wrong_answers_key(parts.keyring, address)
-    if wrong is not None and policy.wrong_per_hour_per_address and not trusted:
-        quotas.append(Quota(wrong, policy.wrong_per_hour_per_address, gate=True))
+    wrong, most_wrong = source.bucket(parts.keyring, "wrong"), source.wrong_answers(policy)
+    if wrong is not None and most_wrong and not trusted:
+        quotas.append(Quota(wrong, most_wrong, gate=True))
     return quotas
 
 
@@ -367,29 +360,18 @@ def _with_reserve(wanted: Sequence[tuple[str | None, int, bool]], *, reserved: b
     ]
 
 
-def _refusal_gates(
-    keyring: Keyring, tag: str, address: str | None, *, trusted: bool, reserved: bool
-) -> Sequence[Quota]:
+def _refusal_gates(keyring: Keyring, tag: str, source: Source, *, trusted: bool, reserved: bool) -> Sequence[Quota]:
     """Return the gates of orders that every provider refused.
 
     The gates of other clients do not affect a trusted device. The site-wide gate does not apply to
     server code, but counts the orders of server code that were refused.
     """
-    own = [Quota(keyring.bucket("refused", address), REFUSED_PER_ADDRESS, gate=True)] if address else []
-    if around := _around(address):
+    refused = source.bucket(keyring, "refused")
+    own = [Quota(refused, source.refusals, gate=True)] if refused is not None else []
+    if around := source.around:
         key = keyring.bucket("refused_site", around)
         own.append(Quota(key, REFUSED_PER_SITE_OF_ADDRESSES, others=True, gate=True))
     if trusted:
         return [*own, Quota(f"refused:known:{tag}", REFUSED_PER_PHONE, gate=True)]
     phone = Quota(f"refused:{tag}", REFUSED_PER_PHONE, others=True, gate=True)
     return [*own, phone, *([] if reserved else [Quota("refused", REFUSED_TOTAL, others=True, gate=True)])]
-
-
-def _around(address: str | None) -> str | None:
-    """Return the /48 network of an IPv6 address; None for other addresses."""
-    if address is None or ":" not in address:
-        return None
-    try:
-        return str(IPv6Network((IPv6Network(address, strict=False).network_address, 48), strict=False))
-    except ValueError:
-        return None

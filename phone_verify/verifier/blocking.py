@@ -93,6 +93,7 @@ class Verifier:
         options: Mapping[str, str] | None = None,
         proof: str | None = None,
         client: ClientFacts | None = None,
+        oauth_client: str = "",
     ) -> Started | Outcome:
         """Start a verification: send a code, place a call or assign a number to call.
 
@@ -106,7 +107,8 @@ class Verifier:
         token at the provider (evand). `options`: options of this order for the driver that declares
         them (evand: `event_id`). `proof`: that of the verification before this one, with its secret
         in `shown`, if the purpose requires several channels. `client`: the request that triggered
-        this start, for the site's `before_send`.
+        this start, for the site's `before_send`. `oauth_client`: id of the OAuth client that starts
+        it; its limits apply in place of those of the address.
 
         Return `Started` with `verification` and `secret`, which you keep for `check` and `redeem`,
         or the outcome with the refusal. The quotas of the phone are counted in the same atomic step that creates the
@@ -130,6 +132,7 @@ class Verifier:
                 options=options,
                 proof=proof,
                 client=client,
+                oauth_client=oauth_client,
             )
         )
 
@@ -144,6 +147,7 @@ class Verifier:
         by_client: bool = False,
         user_token: str | None = None,
         client: ClientFacts | None = None,
+        oauth_client: str = "",
     ) -> Outcome:
         """Send again for an open verification, on another `channel` if one is given.
 
@@ -163,20 +167,21 @@ class Verifier:
                 by_client=by_client,
                 user_token=user_token,
                 client=client,
+                oauth_client=oauth_client,
             )
         )
 
-    def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
+    def check(self, id: str, secret: str, typed: str, *, address: str | None = None, oauth_client: str = "") -> Outcome:
         """Check the code that the user typed.
 
         The outcome for a correct code holds `proof`, for `redeem`. `typed` may contain spaces,
         dashes and non-ASCII digits. `address` is the client's address, for the limit on its wrong
-        answers. Consuming the attempt and comparing the code is one atomic step, so concurrent
-        guesses cannot exceed the limit. Refusals: not found, closed, malformed code (no attempt
-        consumed), too many requests, wrong code, provider unavailable (attempt consumed). Raises
-        `StoreError`.
+        answers; that of the `oauth_client` takes its place. Consuming the attempt and comparing the
+        code is one atomic step, so concurrent guesses cannot exceed the limit. Refusals: not found,
+        closed, malformed code (no attempt consumed), too many requests, wrong code, provider
+        unavailable (attempt consumed). Raises `StoreError`.
         """
-        return run(self._flows.check(id, secret, typed, address=address))
+        return run(self._flows.check(id, secret, typed, address=address, oauth_client=oauth_client))
 
     def poll(self, id: str, secret: str) -> Outcome:
         """Return the current status, with `proof` once verified.
@@ -261,6 +266,13 @@ class Verifier:
         identified the person who asks for it.
         """
         return run(self._flows.unlock(phone))
+
+    def held_by(self, client: str, phone: PhoneNumber, purposes: Collection[str]) -> tuple[str, str] | None:
+        """Return id and secret of the newest verification that an OAuth client started for this phone.
+
+        `purposes`: those that count. None without one that has not expired. Raises `StoreError`.
+        """
+        return run(self._flows.held_by(client, phone, purposes))
 
     def session_generation(self, subject: str) -> int:
         """Return how often `end_sessions` was called for this subject (a user, as text).

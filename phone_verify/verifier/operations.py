@@ -42,10 +42,11 @@ from ..parts import Components
 from ..phone import PhoneKind, PhoneNumber
 from ..policy import VOICE_CHANNELS
 from ..tokens.proof import Proofs
-from .admission import Admission, Asked, Candidate, Sends, wrong_answers_key
+from .admission import Admission, Asked, Candidate, Sends
 from .combined import channels_left
 from .redemption import MAX_SECRETS, Redemption
 from .server_code import ServerOperations
+from .sources import Source
 from .streaming import Streaming
 
 log = logging.getLogger("phone_verify")
@@ -114,6 +115,7 @@ class AsyncVerifier(ServerOperations):
         options: Mapping[str, str] | None = None,
         proof: str | None = None,
         client: ClientFacts | None = None,
+        oauth_client: str = "",
     ) -> Started | Outcome:
         """Send a code, place a call or assign a number to call.
 
@@ -133,7 +135,9 @@ class AsyncVerifier(ServerOperations):
         `event_id`), in place of its DSN's. `proof` is that of the verification before this one, if
         the purpose requires several channels: it is consumed, its secret must be among `shown`, and
         its phone, purpose and `subject` must be the same. `client` is the
-        request that triggered this start, for the site's `before_send`.
+        request that triggered this start, for the site's `before_send`. `oauth_client` is the id of
+        the OAuth client that starts it: its limits apply in place of those of the address, and
+        `held_by` finds the secret.
 
         Refusals: invalid proof, destination not allowed, not configured, channel unavailable, too many requests,
         send refused, hook failed, delivery failed. Raises `StoreError` if the store is unavailable and `ValueError`
@@ -152,16 +156,20 @@ class AsyncVerifier(ServerOperations):
         channels = self._admission.startable(phone, purpose, proved, channel)
         if isinstance(channels, Reason):
             return Outcome(channels)
-        secret, tag = new_secret(self._parts.random_bytes), self.keyring.tag(phone)
+        tag = self.keyring.tag(phone)
+        secret, id = new_secret(self._parts.random_bytes), new_id(tag, self._parts.random_bytes)
+        if oauth_client:
+            secret = self.keyring.client_secrets(oauth_client, id)[0]
         trusted = self._trusts_device(trusted_device, tag)
         apart, reserved = purpose if owned or not by_client else None, trusted or not by_client
-        sends = Sends(self._parts, phone, tag, apart, address, trusted=trusted, reserved=reserved)
+        source = Source(address, oauth_client)
+        sends = Sends(self._parts, phone, tag, apart, source, trusted=trusted, reserved=reserved)
         bindings = [binding_digest(old) for old in list(shown)[:MAX_SECRETS]]
         budget = self._admission.budget(phone, purpose, subject, proved)
 
         async def open_with(candidate: Candidate) -> Verification | Denied:
             request = Request(
-                id=new_id(tag, self._parts.random_bytes),
+                id=id,
                 tag=tag,
                 phone=phone,
                 purpose=purpose,
@@ -215,6 +223,7 @@ class AsyncVerifier(ServerOperations):
         by_client: bool = False,
         user_token: str | None = None,
         client: ClientFacts | None = None,
+        oauth_client: str = "",
     ) -> Outcome:
         """Send again, on another channel if one is given.
 
@@ -237,7 +246,8 @@ class AsyncVerifier(ServerOperations):
         if not any(self._admission.route(c, found.phone, found.purpose) for c in channels):
             return self._outcome_for(found, Reason.CHANNEL_UNAVAILABLE)
         apart, reserved = found.purpose if owned or not by_client else None, found.trusted or not by_client
-        sends = Sends(self._parts, found.phone, found.tag, apart, address, trusted=found.trusted, reserved=reserved)
+        source = Source(address, oauth_client)
+        sends = Sends(self._parts, found.phone, found.tag, apart, source, trusted=found.trusted, reserved=reserved)
         binding = binding_digest(secret)
 
         async def reopen_with(candidate: Candidate) -> Verification | Denied:
@@ -274,10 +284,13 @@ class AsyncVerifier(ServerOperations):
         return replace(_throttled(admitted), verification=admitted.record)
 
     @_operation("check")
-    async def check(self, id: str, secret: str, typed: str, *, address: str | None = None) -> Outcome:
+    async def check(
+        self, id: str, secret: str, typed: str, *, address: str | None = None, oauth_client: str = ""
+    ) -> Outcome:
         """Check a code as the user typed it; the outcome for a correct code holds the proof.
 
-        `address` is the client's address, for the limit on its wrong answers over all phones.
+        `address` is the client's address, for the limit on its wrong answers over all phones; that of
+        the `oauth_client` takes its place.
         Consuming the attempt and comparing the code is one atomic step of the store. Refusals: not
         found, closed, malformed code (no attempt consumed), too many requests, wrong code, provider
         unavailable (the provider could not check its code; the attempt is consumed).
@@ -286,10 +299,10 @@ class AsyncVerifier(ServerOperations):
             return Outcome(Reason.NOT_FOUND)
         code = normalise(typed) or ""
         digests = self.keyring.digests(id, code)
-        answering = Answering(wrong_answers_key(self.keyring, address), self._rights.due())
-        spent = await self._store.spend(
-            id, binding_digest(secret), digests, len(code), self._limits, answering, self._now()
-        )
+        source = Source(address, oauth_client)
+        answering = Answering(source.bucket(self.keyring, "wrong"), self._rights.due())
+        limits = source.limits(self._limits, self.policy)
+        spent = await self._store.spend(id, binding_digest(secret), digests, len(code), limits, answering, self._now())
         if isinstance(spent, Denied):
             match spent.why:
                 case DenialReason.UNBOUND:

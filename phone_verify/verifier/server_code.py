@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from ..codes import binding_digest
 from ..delivery import Delivery
 from ..drivers.base import ReportsDelivery, SendsNotices, Starts
 from ..errors import ProviderError, StoreError, UnclearError
@@ -74,6 +76,20 @@ class ServerOperations(DeviceOperations):
         except (ProviderError, UnclearError) as error:
             log.warning("%s could not report the delivery status of an order: %s", driver.name, error)
             return None
+
+    async def held_by(self, client: str, phone: PhoneNumber, purposes: Collection[str]) -> tuple[str, str] | None:
+        """Return id and secret of the newest verification that an OAuth client started for this phone.
+
+        Only one of these purposes that has not expired counts, also if it has ended otherwise: an
+        earlier one would give further attempts. None without one. Raises `StoreError`.
+        """
+        tag = self.keyring.tag(phone)
+        found = [record for record in await self._store.recent(tag, self._now()) if record.purpose in purposes]
+        for record in sorted(found, key=lambda record: record.created_at, reverse=True):
+            for secret in self.keyring.client_secrets(client, record.id):
+                if hmac.compare_digest(record.binding, binding_digest(secret)):
+                    return record.id, secret
+        return None
 
     async def session_generation(self, subject: str) -> int:
         """Return how often `end_sessions` was called for this subject (a user, as text).

@@ -276,7 +276,7 @@ def test_missing_package_is_named_with_its_extra(package: str, store: str, extra
 
 
 def test_every_setting_of_the_contract_is_known() -> None:
-    assert len(KNOWN) == len(set(KNOWN)) == 58
+    assert len(KNOWN) == len(set(KNOWN)) == 60
 
 
 def test_framework_keys_meet_the_same_rules() -> None:

@@ -260,6 +260,11 @@ class _Verbs:
         told = (plain(driver), optional(reference))
         return (await self._step("find", [self._phone_key(tag)], tag, now, *told)).read()
 
+    async def recent(self, tag: str, now: datetime | None) -> Sequence[Verification]:
+        reply = await self._step("recent", [self._phone_key(tag)], tag, now)
+        last = len(reply.values) - len(reply.values) % VALUES
+        return [record_of([*reply.values[at : at + VALUES], ""], reply.read_at, None) for at in range(0, last, VALUES)]
+
     async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
         ids = (await self._step("line_ids", [self._line_key(driver, line)], "shared", now)).values[:-1]
         if len(ids) > MOST_CLAIMANTS:

@@ -232,6 +232,13 @@ class RowStore:
 
         return self._transactions.run(step, now, Mode.READ_ONLY)
 
+    async def recent(self, tag: str, now: datetime | None) -> Sequence[Verification]:
+        def step(tx: Transaction) -> Sequence[Verification]:
+            _, at = tx.phone(tag)
+            return tx.siblings(tag, at)
+
+        return self._transactions.run(step, now, Mode.READ_ONLY)
+
     async def claimant(self, driver: str, line: PhoneNumber, now: datetime | None) -> Verification | None:
         def step(tx: Transaction) -> Verification | None:
             waiting = tx.waiting(line.e164, MOST_CLAIMANTS + 1)

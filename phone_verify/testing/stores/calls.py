@@ -138,6 +138,22 @@ class CallPromises(StoreCase):
         clock.move(300)
         assert run(store.may_poll(call.id, BINDING, clock())) is False
 
+    # The records of a phone.
+
+    def test_recent_records_are_those_of_the_phone(self, store: Store, clock: ManualClock) -> None:
+        assert list(run(store.recent(opening().tag, clock()))) == []
+        short_lived = self.open(store, clock, plan=SHORT)
+        ended, kept = self.open(store, clock, binding=OTHER_BINDING), self.claim_on(store, clock, LINE, locale="fa")
+        self.open(store, clock, OTHER_PHONE)
+        assert run(store.settle(ended.id, Status.CANCELLED, clock()))
+        clock.move(SHORT.ttl.total_seconds())
+        found = {record.id: record for record in run(store.recent(kept.tag, clock()))}
+        assert found.keys() == {ended.id, kept.id}, short_lived
+        assert found[kept.id] == replace(kept, read_at=clock())
+        assert (found[ended.id].status, found[ended.id].binding) == (Status.CANCELLED, OTHER_BINDING)
+        clock.move(LIFE.total_seconds())
+        assert list(run(store.recent(kept.tag, clock()))) == []
+
     # Calls from another phone.
 
     def test_claimant_is_the_only_open_claim_of_a_line(self, store: Store, clock: ManualClock) -> None:
