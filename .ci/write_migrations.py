@@ -62,7 +62,7 @@ _WRITTEN_BY_PEOPLE = re.compile(r"RunSQL|RunPython|SeparateDatabaseAndState|op\.
 _ON_USER = "migrations.swappable_dependency(settings.AUTH_USER_MODEL),\n"
 
 _REVISION = '''\
-"""The three tables."""
+"""The tables."""
 
 from __future__ import annotations
 

@@ -122,6 +122,7 @@ class Keyring:
         self._digest_keys = tuple(_subkey(key, "digest") for key in secret_keys)
         self._tag_key = _subkey(tag_key or secret_keys[-1], "tag")
         self._client_keys = tuple(_subkey(key, "client") for key in secret_keys)
+        self._response_key = _subkey(tag_key or secret_keys[-1], "response")
         #: Signing keys for proofs, newest first.
         self.proof_keys = tuple(_subkey(key, "proof") for key in secret_keys)
         #: Signing keys for the trusted-device cookie, newest first.
@@ -160,6 +161,22 @@ class Keyring:
         """
         message = "\0".join((client, id)).encode()
         return tuple(_text(hmac.digest(key, message, "sha256")[:_RANDOM_BYTES]) for key in self._client_keys)
+    def place(self, idempotency_key: str, client: str) -> str:
+        """Return the name of the place where a client's response under this idempotency key is kept.
+
+        The names for one idempotency key begin alike, so that one server of a Cluster has all of
+        them.
+        """
+        of_key = self._tagged("idempotency key", idempotency_key)
+        return of_key + self._tagged("idempotent client", f"{idempotency_key}\0{client}")
+
+    def request_digest(self, request: str) -> str:
+        """Return the keyed digest by which repetitions of a request are recognized."""
+        return self._tagged("idempotent request", request)
+
+    def sealing_key(self, idempotency_key: str) -> bytes:
+        """Return the key that seals the response to a request; it needs the client's idempotency key."""
+        return hmac.digest(self._response_key, idempotency_key.encode(), "sha256")
 
     def has_key(self, key_id: str) -> bool:
         """Return whether codes derived under this key can still be derived again."""

@@ -182,3 +182,21 @@ class CounterRow(models.Model):
 
     def __str__(self) -> str:
         return str(self.name).partition(":")[0]
+
+
+class ResponseRow(models.Model):
+    """The response to a request with an idempotency key, sealed; without one the place is reserved."""
+
+    name = ExactCharField(primary_key=True, max_length=44)
+    holder = models.CharField(max_length=22)
+    request = models.CharField(max_length=22)
+    tag = ExactCharField(max_length=22)
+    response = models.TextField(null=True)
+    ends_at = models.BigIntegerField(db_index=True)
+
+    class Meta:
+        verbose_name = "kept response"
+        verbose_name_plural = "kept responses"
+
+    def __str__(self) -> str:
+        return "kept response"

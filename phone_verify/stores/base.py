@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
+from ..idempotency import Place, Reservation
 from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
@@ -194,13 +195,37 @@ class Store(Protocol):
         """
         ...
 
+    async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
+        """Return the first of these places that is taken, or take the first of them and return it.
+
+        A place that was just taken has the reservation's `holder`, and is free again after
+        `RESERVED_FOR`. Also removes some expired places.
+        """
+        ...
+
+    async def keep_response(
+        self, reservation: Reservation, response: str, also: str | None, now: datetime | None
+    ) -> bool:
+        """Keep a response for `KEPT_FOR` in the place that this reservation took, and in `also`, a
+        place that no reservation has named before, if it is given.
+
+        Returns False, and keeps nothing, if the reservation has ended, or its place was erased.
+        """
+        ...
+
+    async def release(self, reservation: Reservation, now: datetime | None) -> None:
+        """Free the place that this reservation took, unless it was taken by another one since."""
+        ...
+
     async def purge(self, limit: int, now: datetime | None) -> int:
-        """Delete at most `limit` expired records and counters; return how many were deleted."""
+        """Delete at most `limit` expired records, counters and places; return how many were
+        deleted.
+        """
         ...
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        """Delete all data of the phone with this tag, including counters; return the number of
-        deleted records.
+        """Delete all data of the phone with this tag, including counters and responses; return the
+        number of deleted records.
         """
         ...
 

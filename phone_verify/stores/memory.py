@@ -7,11 +7,14 @@ import os
 import threading
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from .. import lifecycle
 from ..codes import TAG_LENGTH
 from ..errors import StoreError
+from ..idempotency import KEPT_FOR, RESERVED_FOR, Place, Reservation
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import (
     Answering,
@@ -52,6 +55,14 @@ class _Phone:
         self.ends_at = datetime.min.replace(tzinfo=UTC)
 
 
+class _Taken(NamedTuple):
+    """A place that is taken, for the phone of this tag."""
+
+    place: Place
+    tag: str
+    ends_at: datetime
+
+
 class MemoryStore:
     """A store for exactly one process: a second process would double every limit, so the store
     refuses to work after a fork.
@@ -68,11 +79,13 @@ class MemoryStore:
         self._phones: dict[str, _Phone] = {}
         self._counters: dict[str, Window] = {}
         self._tally: dict[int, Tally] = {}  # one entry per hour
+        self._places: dict[str, _Taken] = {}
         # Expiry queue: what can be dropped, and from when. Lifetimes and windows differ little, so
         # insertion order is close enough.
         self._old_records: deque[tuple[datetime, str]] = deque()
         self._old_phones: deque[tuple[datetime, str]] = deque()
         self._old_counters: deque[tuple[datetime, str]] = deque()
+        self._old_places: deque[tuple[datetime, str]] = deque()
 
     def refuse(self, reason: str) -> None:
         """Raise `StoreError` from now on: this store cannot keep its guarantees here. Logs `reason`
@@ -287,17 +300,52 @@ class MemoryStore:
             phone.failures.clear()
             return any_left
 
+    async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
+        now = self._begin(now)
+        with self._lock:
+            self._drop_places(PURGE_PER_START, now)
+            for name in reservation.names:
+                taken = self._places.get(name)
+                if taken is not None and taken.ends_at > now:
+                    return replace(taken.place, read_at=now)
+            place = Place(reservation.holder, reservation.request, None, now)
+            self._take(reservation.names[0], _Taken(place, reservation.tag, now + RESERVED_FOR))
+            return place
+
+    async def keep_response(
+        self, reservation: Reservation, response: str, also: str | None, now: datetime | None
+    ) -> bool:
+        now = self._begin(now)
+        with self._lock:
+            if not self._holds(reservation, now):
+                return False
+            taken = self._places[reservation.names[0]]
+            kept = taken._replace(place=replace(taken.place, response=response), ends_at=now + KEPT_FOR)
+            for name in (reservation.names[0], also):
+                if name is not None:
+                    self._take(name, kept)
+            return True
+
+    async def release(self, reservation: Reservation, now: datetime | None) -> None:
+        now = self._begin(now)
+        with self._lock:
+            if self._holds(reservation, now):
+                del self._places[reservation.names[0]]
+
     async def purge(self, limit: int, now: datetime | None) -> int:
         now = self._begin(now)
         with self._lock:
             gone = self._drop_records(limit, now)
             gone += self._drop_phones(limit - gone, now)
-            return gone + self._drop_counters(limit - gone, now)
+            gone += self._drop_counters(limit - gone, now)
+            return gone + self._drop_places(limit - gone, now)
 
     async def erase(self, tag: str, now: datetime | None) -> int:
         self._begin(now)
         with self._lock:
             phone = self._phones.pop(tag, None)
+            for name in [name for name, taken in self._places.items() if taken.tag == tag]:
+                del self._places[name]
             return len(phone.records) if phone is not None else 0
 
     def _begin(self, now: datetime | None) -> datetime:
@@ -411,5 +459,24 @@ class MemoryStore:
             # A key that started a new window since is in the queue again.
             if window is not None and window.ends_at <= now:
                 del self._counters[key]
+                gone += 1
+        return gone
+
+    def _holds(self, reservation: Reservation, now: datetime) -> bool:
+        taken = self._places.get(reservation.names[0])
+        return taken is not None and taken.place.holder == reservation.holder and taken.ends_at > now
+
+    def _take(self, name: str, taken: _Taken) -> None:
+        self._places[name] = taken
+        self._old_places.append((taken.ends_at, name))
+
+    def _drop_places(self, limit: int, now: datetime) -> int:
+        gone = 0
+        while gone < limit and self._old_places and self._old_places[0][0] <= now:
+            name = self._old_places.popleft()[1]
+            taken = self._places.get(name)
+            # A place that was taken or kept again since is in the queue again.
+            if taken is not None and taken.ends_at <= now:
+                del self._places[name]
                 gone += 1
         return gone

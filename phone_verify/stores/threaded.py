@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from ..idempotency import Place, Reservation
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
@@ -118,6 +119,17 @@ class ThreadedStore:
 
     async def unlock(self, tag: str, now: datetime | None) -> bool:
         return await self._in_thread(lambda: run(self._store.unlock(tag, now)))
+
+    async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
+        return await self._in_thread(lambda: run(self._store.reserve(reservation, now)))
+
+    async def keep_response(
+        self, reservation: Reservation, response: str, also: str | None, now: datetime | None
+    ) -> bool:
+        return await self._in_thread(lambda: run(self._store.keep_response(reservation, response, also, now)))
+
+    async def release(self, reservation: Reservation, now: datetime | None) -> None:
+        await self._in_thread(lambda: run(self._store.release(reservation, now)))
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         return await self._in_thread(lambda: run(self._store.purge(limit, now)))

@@ -39,6 +39,21 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="ResponseRow",
+            fields=[
+                ("name", phone_verify_django.fields.ExactCharField(max_length=44, primary_key=True, serialize=False)),
+                ("holder", models.CharField(max_length=22)),
+                ("request", models.CharField(max_length=22)),
+                ("tag", phone_verify_django.fields.ExactCharField(max_length=22)),
+                ("response", models.TextField(null=True)),
+                ("ends_at", models.BigIntegerField(db_index=True)),
+            ],
+            options={
+                "verbose_name": "kept response",
+                "verbose_name_plural": "kept responses",
+            },
+        ),
+        migrations.CreateModel(
             name="SessionGeneration",
             fields=[
                 (

@@ -23,9 +23,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from phone_verify.errors import StoreError
 from phone_verify.stores.rows.waits import bounded
 
-from ..models import CounterRow, PhoneRow, VerificationRow
+from ..models import CounterRow, PhoneRow, ResponseRow, VerificationRow
 
 T = TypeVar("T")
+
+#: The models of the store's tables.
+_MODELS = (VerificationRow, PhoneRow, CounterRow, ResponseRow)
 
 #: Configures the given connection like the connection of the request.
 Setup: TypeAlias = Callable[[BaseDatabaseWrapper], object]
@@ -162,7 +165,7 @@ class SecondConnection:
 def _place(connection: BaseDatabaseWrapper) -> Any:
     """Return the user and the tables that statements on this connection use."""
     if connection.vendor == "postgresql":
-        names = [connection.ops.quote_name(model._meta.db_table) for model in (VerificationRow, PhoneRow, CounterRow)]
+        names = [connection.ops.quote_name(model._meta.db_table) for model in _MODELS]
         statement = f"SELECT current_user, {', '.join(['to_regclass(%s)::oid'] * len(names))}"
     elif connection.vendor == "mysql":
         names, statement = [], "SELECT CURRENT_ROLE(), DATABASE()"

@@ -22,7 +22,7 @@ from phone_verify.stores.rows.transactions import ReadStatements, Statement
 from phone_verify.stores.rows.values import FIELDS, SERIES, TALLY_BEYOND, TALLY_FIRST, series_range
 from phone_verify.stores.rows.writes import STARTED, STORED, UNSET, Table, WriteStatements
 
-from ..models import CounterRow, PhoneRow, VerificationRow
+from ..models import CounterRow, PhoneRow, ResponseRow, VerificationRow
 
 #: The time when the statement runs, not when its transaction started. SQLite uses the time of the process.
 _SERVER_TIME = {
@@ -34,6 +34,13 @@ _ASYNC_COMMIT = "set_config('synchronous_commit', 'off', true)"
 _COUNTED = ("windows", "failures", "ends_at")
 #: For PostgreSQL: casts for values that are passed as text or number.
 _CASTS = {"JSONField": "::jsonb", "BooleanField": "::integer::boolean"}
+#: The primary keys.
+_KEYS: Mapping[type[models.Model], str] = {
+    VerificationRow: "id",
+    PhoneRow: "tag",
+    CounterRow: "name",
+    ResponseRow: "name",
+}
 _NAMED = re.compile(r"%\((\w+)\)s")
 
 
@@ -56,7 +63,7 @@ class _Table:
         self._model, self._connection, self._short = model, connection, short
         self._quote = connection.ops.quote_name
         self.name = self._quote(model._meta.db_table)
-        self.key = "name" if model is CounterRow else "id" if model is VerificationRow else "tag"
+        self.key: str = _KEYS[model]
         #: The column with the expiry of a row.
         self.expiry = "expires_at" if model is VerificationRow else "ends_at"
 
@@ -113,7 +120,7 @@ class _Table:
 
 
 class _Tables:
-    """The three tables in one database, and its expressions for the server's time and a row's version."""
+    """The tables in one database, and its expressions for the server's time and a row's version."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.vendor = connection.vendor
@@ -130,6 +137,7 @@ class _Tables:
         self.record = _Table(VerificationRow, connection, "r")
         self.phone = _Table(PhoneRow, connection, "p")
         self.counter = _Table(CounterRow, connection, "c")
+        self.response = _Table(ResponseRow, connection, "a")
 
     def tallied(self, series: str) -> str:
         """Return an expression for the sum of a series of the tally at the time `at`."""
@@ -140,14 +148,20 @@ class _Tables:
         )
 
     def __getitem__(self, table: Table) -> _Table:
-        return {Table.VERIFICATION: self.record, Table.PHONE: self.phone, Table.COUNTER: self.counter}[table]
+        return {
+            Table.VERIFICATION: self.record,
+            Table.PHONE: self.phone,
+            Table.COUNTER: self.counter,
+            Table.RESPONSE: self.response,
+        }[table]
 
 
 class ConnectionReads(ReadStatements):
     """The statements that read, in one database."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        tables = _Tables(connection)
+        super().__init__()
+        self._tables = tables = _Tables(connection)
         now, r, p = tables.now, tables.record, tables.phone
         fields = ", ".join(now if name == "read_at" else r.of(name) for name in FIELDS)
         counted = f"{', '.join(map(p.of, _COUNTED))}, {tables.version}"
@@ -182,6 +196,16 @@ class ConnectionReads(ReadStatements):
             f"AND {r.of('status')} IN ('{Status.PENDING}', '{Status.SENT}') LIMIT %(most)s"
         )
 
+    def build_places(self, count: int) -> Statement:
+        a, now = self._tables.response, self._tables.time_given
+        names = ", ".join(f"%(name{n})s" for n in range(count))
+        order = " ".join(f"WHEN %(name{n})s THEN {n}" for n in range(count))
+        return Prepared(
+            f"SELECT {a.columns(('holder', 'request', 'response'))}, {now} FROM {a.name} "
+            f"WHERE {a.column('name')} IN ({names}) AND {a.column('ends_at')} > {now} "
+            f"ORDER BY CASE {a.column('name')} {order} END LIMIT 1"
+        )
+
 
 class ConnectionWrites(WriteStatements):
     """The statements that write, in one database."""
@@ -205,9 +229,23 @@ class ConnectionWrites(WriteStatements):
             f"UPDATE {c.name} SET {counted} = {counted} - 1 "
             f"WHERE {name} = %(this)s AND {ends_at} = %(then)s AND {counted} > 0"
         )
-        self.erase_records, self.erase_phone = (
-            Prepared(f"DELETE FROM {t.name} WHERE {t.column('tag')} = %(this)s") for t in (r, p)
+        a = self._tables.response
+        self.erase_records, self.erase_phone, self.erase_responses = (
+            Prepared(f"DELETE FROM {t.name} WHERE {t.column('tag')} = %(this)s") for t in (r, p, a)
         )
+        held = f"WHERE {a.column('name')} = %(this)s AND {a.column('holder')} = %(holder)s"
+        self.take = Prepared(self._take_text())
+        self.keep_response = Prepared(
+            f"UPDATE {a.name} SET {a.column('response')} = %(response)s, "
+            f"{a.column('ends_at')} = {self._tables.time_given} + %(lasts)s {held} "
+            f"AND {a.column('ends_at')} > {self._tables.time_given}"
+        )
+        copied = ("holder", "request", "tag", "response", "ends_at")
+        self.copy_response = Prepared(
+            f"INSERT INTO {a.name} ({a.columns(('name', *copied))}) SELECT %(name)s, {a.columns(copied)} "
+            f"FROM {a.name} {held}"
+        )
+        self.release = Prepared(f"DELETE FROM {a.name} {held}")
 
     def build_update(self, names: tuple[str, ...]) -> Statement:
         return Prepared(self._update_text(names))
@@ -256,6 +294,24 @@ class ConnectionWrites(WriteStatements):
             f"{counted} = CASE WHEN {ended} THEN {new_count} ELSE {c.name}.{counted} + {new_count} END, "
             f"{ends_at} = CASE WHEN {ended} THEN {new_ends_at} ELSE {c.name}.{ends_at} END"
         )
+
+    def _take_text(self) -> str:
+        """Return a statement that inserts a place, or takes one that has ended; any other is left unchanged."""
+        a, now = self._tables.response, self._tables.time_given
+        changed = ("holder", "request", "tag", "response", "ends_at")
+        insert = (
+            f"INSERT INTO {a.name} ({a.columns(('name', *changed))}) "
+            f"VALUES ({a.values(('name', 'holder', 'request', 'tag'))}, NULL, {now} + %(lasts)s)"
+        )
+        ended = f"{a.name}.{a.column('ends_at')} <= {now}"
+        if self._vendor == "mysql":
+            # `ends_at` last: the assignments before it read its old value.
+            new = ", ".join(
+                f"{a.column(name)} = IF({ended}, VALUES({a.column(name)}), {a.column(name)})" for name in changed
+            )
+            return f"{insert} ON DUPLICATE KEY UPDATE {new}"
+        new = ", ".join(f"{a.column(name)} = excluded.{a.column(name)}" for name in changed)
+        return f"{insert} ON CONFLICT ({a.column('name')}) DO UPDATE SET {new} WHERE {ended}"
 
     def build_start(self, purged: Mapping[Table, int]) -> Statement:
         r, p, names = self._tables.record, self._tables.phone, ("tag", *_COUNTED)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from phone_verify.codes import Keyring, binding_digest, new_id, new_secret, normalise
+from phone_verify.codes import TAG_LENGTH, Keyring, binding_digest, new_id, new_secret, normalise
 from phone_verify.errors import ConfigurationError
 from phone_verify.model import is_id
 from phone_verify.phone import PhoneNumber
@@ -151,3 +151,14 @@ def test_tag_key_id_names_the_key_that_makes_tags() -> None:
     for ring in (Keyring([NEW, OLD]), Keyring([OLD]), Keyring([NEW], OLD)):
         assert (ring.tag_key_id, ring.tag(PHONE)) == (Keyring([OLD]).tag_key_id, Keyring([OLD]).tag(PHONE))
     assert len({Keyring([NEW], key).tag_key_id for key in (None, OLD, TAG)}) == 3
+
+
+def test_places_of_one_key_begin_alike_and_reveal_no_client() -> None:
+    keyring = Keyring(["k-key-for-tests-0123456789abcdef"])
+    first, second, other = keyring.place("a", "client"), keyring.place("a", "another"), keyring.place("b", "client")
+    assert len(first) == 2 * TAG_LENGTH
+    assert first[:TAG_LENGTH] == second[:TAG_LENGTH] != other[:TAG_LENGTH], "one server of a Cluster has both"
+    assert len({name[TAG_LENGTH:] for name in (first, second, other)}) == 3, "one client's requests are not linked"
+    later = Keyring(["n-key-for-tests-0123456789abcdef", "k-key-for-tests-0123456789abcdef"])
+    assert later.place("a", "client") == first, "a rotation of the keys forgets none"
+    assert later.sealing_key("a") == keyring.sealing_key("a") != keyring.sealing_key("b")

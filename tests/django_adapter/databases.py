@@ -53,9 +53,9 @@ def registered(alias: str, given: dict[str, Any], blocker: Any) -> Iterator[str]
 
 def tables() -> list[Any]:
     """The models of the store."""
-    from phone_verify_django.models import CounterRow, PhoneRow, VerificationRow
+    from phone_verify_django.models import CounterRow, PhoneRow, ResponseRow, VerificationRow
 
-    return [VerificationRow, PhoneRow, CounterRow]
+    return [VerificationRow, PhoneRow, CounterRow, ResponseRow]
 
 
 def make_tables(alias: str) -> None:

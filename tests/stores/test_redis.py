@@ -52,6 +52,7 @@ from phone_verify.testing.stores import (
     StoreRaces,
     attachment,
     opening,
+    reservation,
     run,
     together,
 )
@@ -254,6 +255,11 @@ def test_documented_redis_commands_suffice(own: RedisServer) -> None:
         client.execute_command("ACL", "SETUSER", "default", "off")
     store = RedisStore.from_url(f"redis://site:p%40ss%3Aw%2Frd@{own.host}/1")
     one_login(store)
+    wanted = reservation()
+    assert run(store.reserve(wanted, None)).holder == wanted.holder
+    assert run(store.keep_response(wanted, "sealed", reservation("b", "other").names[0], None))
+    run(store.release(wanted, None))
+    run(store.erase(wanted.tag, None))
     assert run(store.examine()) == []
     named = (Path(__file__).parents[2] / "docs" / "stores.md").read_text("utf-8")
     assert " ".join(ACL[3:]) in named

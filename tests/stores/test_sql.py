@@ -349,5 +349,5 @@ def test_store_repr_shows_no_address(store: SqlStore) -> None:
 def test_postgresql_plans_a_start_for_the_rows_it_purges() -> None:
     """A plan is made once, for any values: with the literal number it scanned the whole of a large table."""
     words = str(writes._start(dict.fromkeys(Table, 8)).compile(dialect=psycopg.dialect()))
-    assert words.count("LIMIT 8") == 3
-    assert words.count("LIMIT") == 3
+    assert words.count("LIMIT 8") == len(Table)
+    assert words.count("LIMIT") == len(Table)

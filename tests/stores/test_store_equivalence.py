@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from phone_verify.idempotency import Reservation
 from phone_verify.lifecycle import Opening
 from phone_verify.limits import Counted, Denied, Limits, Quota
 from phone_verify.model import Channel, CodeSource, IncomingCall, Status, Verification
@@ -26,6 +27,7 @@ from phone_verify.stores.sql.schema import upgrade
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import (
     CALL,
+    KEYRING,
     NOBODY,
     OURS,
     REMOTE,
@@ -36,6 +38,7 @@ from phone_verify.testing.stores import (
     WRONG,
     attachment,
     opening,
+    reservation,
     run,
 )
 from tests.django_adapter import databases
@@ -308,6 +311,51 @@ class Lines(SideBySide):
             self.clock.move(8)
 
 
+class Places(SideBySide):
+    """Requests with idempotency keys of two clients, some of which crash."""
+
+    reservations = Bundle("reservations")
+
+    @initialize()
+    def no_secret_was_drawn(self) -> None:
+        self.secrets = 0
+
+    @rule(
+        target=reservations,
+        holder=st.sampled_from("abcdef"),
+        key=st.sampled_from(["key", "KEY"]),
+        clients=st.lists(st.sampled_from(["cookies", "address", "secret"]), min_size=1, max_size=3, unique=True),
+        request=st.sampled_from(["start", "resend"]),
+        seconds=st.sampled_from([0, 0, 1, 20, 59.999999, 60]),
+    )
+    def reserve(self, holder: str, key: str, clients: list[str], request: str, seconds: float) -> Reservation:
+        self.clock.move(seconds)
+        wanted = reservation(holder, *clients, key=key, request=request)
+        self.same("reserve", wanted)
+        return wanted
+
+    @rule(wanted=reservations, also=st.booleans(), seconds=st.sampled_from([0, 1, 60, 540, 599.999999, 600]))
+    def keep(self, wanted: Reservation, also: bool, seconds: float) -> None:
+        self.secrets += also
+        secret = KEYRING.place("key", f"secret {self.secrets}") if also else None
+        self.same("keep_response", wanted, f"sealed by {wanted.holder}", secret)
+        self.clock.move(seconds)
+
+    @rule()
+    def come_back(self) -> None:
+        self.same("reserve", reservation("z", f"secret {self.secrets}"))
+
+    @rule(wanted=reservations)
+    def release(self, wanted: Reservation) -> None:
+        self.same("release", wanted)
+
+    @rule(wanted=reservations, surely=st.sampled_from([False, False, True]))
+    def erase(self, wanted: Reservation, surely: bool) -> None:
+        # A place without a response may stay where a server finds places by their responses.
+        if surely and all(taken.place.response for taken in self.memory._places.values()):
+            self.same("erase", wanted.tag)
+
+
 def comparable(verb: str, answer: Any) -> Any:
     """Return the result without the failures of a record where they are unused: there stores may differ."""
     if isinstance(answer, Verification):
@@ -383,7 +431,7 @@ def emptied(
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize(("steps", "times"), [(Steps, 3), (Lines, 1)])
+@pytest.mark.parametrize(("steps", "times"), [(Steps, 3), (Lines, 1), (Places, 1)])
 def test_every_store_behaves_like_memory(
     kind: str, emptied: Callable[[], Store], steps: type[SideBySide], times: int
 ) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from ... import lifecycle, limits, lines, model, policy
+from ... import idempotency, lifecycle, limits, lines, model, policy
 from ..base import PURGE_PER_START
 
 #: The constants of the Python rules, under the names that the scripts use; durations in
@@ -22,6 +22,7 @@ _NUMBERS = {
     "HARD_LIFE": policy.HARD_LIFE,
     "HARD_RESEND_DELAY": policy.HARD_RESEND_DELAY,
     "HOUR": timedelta(hours=1),
+    "KEPT_FOR": idempotency.KEPT_FOR,
     "LINE_REST": lines.LINE_REST,
     "LONGEST_LOCK": policy.LONGEST_LOCK,
     "LONG_CODE": policy.LONG_CODE,
@@ -32,6 +33,7 @@ _NUMBERS = {
     "PAIR_REST": lines.PAIR_REST,
     "POLL_INTERVAL": lifecycle.POLL_INTERVAL,
     "PROOF_LIFE": lifecycle.PROOF_LIFE,
+    "RESERVED_FOR": idempotency.RESERVED_FOR,
     "SEND_WINDOW": policy.SEND_WINDOW,
     "SHORT_REST": policy.SHORT_REST,
     "SWEPT_PER_START": PURGE_PER_START,

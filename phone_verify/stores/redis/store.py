@@ -15,6 +15,7 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
+from ...idempotency import Place, Reservation
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, TallyChange
 from ...lines import MOST_CLAIMANTS, claimant
@@ -287,12 +288,36 @@ class _Verbs:
     async def unlock(self, tag: str, now: datetime | None) -> bool:
         return (await self._step("unlock", [self._phone_key(tag)], tag, now)).done
 
+    async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
+        keys = [self._place_key(name) for name in reservation.names]
+        values = (reservation.holder, reservation.request)
+        reply = await self._step("reserve", keys, reservation.holder, now, *values)
+        holder, request, response, _ = reply.values
+        return Place(holder, request, response or None, reply.read_at)
+
+    async def keep_response(
+        self, reservation: Reservation, response: str, also: str | None, now: datetime | None
+    ) -> bool:
+        names = [reservation.names[0], *([also] if also is not None else [])]
+        # First, so that no response is kept that `erase` cannot find.
+        await self._step("index_places", [self._places_key(reservation.tag)], reservation.holder, now, *names)
+        keys = [self._place_key(name) for name in names]
+        return (await self._step("keep_response", keys, reservation.holder, now, reservation.holder, response)).done
+
+    async def release(self, reservation: Reservation, now: datetime | None) -> None:
+        keys = [self._place_key(reservation.names[0])]
+        await self._step("release", keys, reservation.holder, now, reservation.holder)
+
     async def purge(self, limit: int, now: datetime | None) -> int:
         """Do nothing: every key has a time to live on the server."""
         return 0
 
     async def erase(self, tag: str, now: datetime | None) -> int:
-        return int((await self._step("erase", [self._phone_key(tag)], tag, now)).values[0])
+        reply = await self._step("erase", [self._phone_key(tag), self._places_key(tag)], tag, now)
+        records, *names, _ = reply.values
+        for name in names:
+            await self._step("drop_place", [self._place_key(name)], tag, now)
+        return int(records)
 
     # The parts of a step.
 
@@ -373,6 +398,14 @@ class _Verbs:
 
     def _shared_key(self, name: str) -> bytes:
         return f"{self._address.prefix}:{{shared}}:{name}".encode("utf-8", "surrogatepass")
+
+    def _place_key(self, name: str) -> bytes:
+        # The first part is the same for every place of one idempotency key: their slot in a Cluster.
+        of_key, of_client = name[:TAG_LENGTH], name[TAG_LENGTH:]
+        return f"{self._address.prefix}:{{{of_key}}}:{of_client}".encode()
+
+    def _places_key(self, tag: str) -> bytes:
+        return f"{self._address.prefix}:{{{tag}}}:places".encode("utf-8", "surrogatepass")
 
     def _line_key(self, driver: str, line: PhoneNumber) -> bytes:
         return self._shared_key(f"line:{plain(driver)}:{line.e164}")

@@ -12,15 +12,18 @@ and the step reads.
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
+from ...idempotency import Place
 from ...limits import Denied, Tally, Window
 from ...model import Verification
 from .values import READ_AT, Phone, micros, record_of, time_of
@@ -106,7 +109,7 @@ class Answered(NamedTuple):
     tally: Tally
 
 
-class ReadStatements:
+class ReadStatements(ABC):
     """The statements that read, set by a subclass in the SQL of one database. Of a phone they read
     its windows, failures, expiry and version.
     """
@@ -130,6 +133,15 @@ class ReadStatements:
     #: At most `most` open records that have `line`, of a claim or of a code, and had not expired at
     #: `since`.
     waiting: Statement
+
+    def __init__(self) -> None:
+        self.places = cache(self.build_places)
+
+    @abstractmethod
+    def build_places(self, count: int) -> Statement:
+        """Return the statement that reads the holder, request and response of the first of this
+        many places that is taken at the time `at`, and that time.
+        """
 
 
 class Transaction:
@@ -167,6 +179,11 @@ class Transaction:
         self._memory.hear(server_time, self._began)
         return time_of(server_time)
 
+    def given_time(self) -> int | None:
+        """Return the time for a statement in microseconds; None if the server knows it better."""
+        at = self._now if self._server else self.time(None)
+        return micros(at) if at is not None else None
+
     def server_time(self) -> datetime:
         """Query the time of the step separately."""
         if self._now is not None or not self._server:
@@ -182,10 +199,7 @@ class Transaction:
 
     def answer(self, id: str, address: str | None) -> Answered:
         """Like `record`, with what the client's address and the whole site have answered."""
-        at = self._now if self._server else self.time(None)
-        row = self._record(
-            id, self._reads.answer, self._reads.held_answer, address=address or "", at=micros(at) if at else None
-        )
+        row = self._record(id, self._reads.answer, self._reads.held_answer, address=address or "", at=self.given_time())
         if row is None:
             return Answered(*self._read(id, None), None, Tally())
         *row, count, ends_at, short, right = row
@@ -251,6 +265,15 @@ class Transaction:
         at = self.server_time()
         rows = self._reads.waiting(self.cursor, line=line, since=micros(at), most=most)
         return [record_of(row, at) for row in rows.fetchall()]
+
+    def place(self, names: Sequence[str]) -> Place | None:
+        """Read the first of these places that is taken, or else return None."""
+        values = {f"name{n}": name for n, name in enumerate(names)}
+        row = self._reads.places(len(names))(self.cursor, **values, at=self.given_time()).fetchone()
+        if row is None:
+            return None
+        holder, request, response, at = row
+        return Place(holder, request, response, time_of(at))
 
     def write(self, write: Callable[..., bool], *values: Any, **options: bool) -> None:
         """Write the decision of the step. Raises `ConcurrentUpdate`."""

@@ -11,12 +11,13 @@ from itertools import cycle
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
+from ...idempotency import KEPT_FOR, RESERVED_FOR, Place, Reservation
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
 from ...lines import MOST_CLAIMANTS, PAIR_REST, claimant, note_other_caller
 from ...model import Channel, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
-from ..base import checked_keep
+from ..base import PURGE_PER_START, checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteStatements
@@ -24,6 +25,7 @@ from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteSta
 #: How many rows one transaction of `purge` deletes at most, so that it blocks no other step for
 #: long.
 BATCH = 500
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class RowStore:
@@ -37,6 +39,8 @@ class RowStore:
         self._keep = checked_keep(keep)
         #: Whether the next start purges; the first of a process does.
         self._purges = cycle([True] + [False] * (STARTS_PER_PURGE - 1))
+        #: The same for places.
+        self._purges_places = cycle([True] + [False] * (STARTS_PER_PURGE - 1))
 
     @cached_property
     def _writes(self) -> WriteStatements:
@@ -288,6 +292,52 @@ class RowStore:
 
         return self._transactions.run(step, now)
 
+    async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
+        lasts = RESERVED_FOR // _MICROSECOND
+        taken = {
+            "name": reservation.names[0],
+            "holder": reservation.holder,
+            "request": reservation.request,
+            "tag": reservation.tag,
+        }
+
+        def step(tx: Transaction) -> Place:
+            if (found := tx.place(reservation.names)) is not None:
+                return found
+            if next(self._purges_places):
+                most = PURGE_PER_START * STARTS_PER_PURGE
+                self._writes.purge(tx.cursor, Table.RESPONSE, tx.server_time(), most)
+            tx.unclear = tx.wrote = True
+            self._writes.take(tx.cursor, **taken, at=tx.given_time(), lasts=lasts)
+            place = tx.place(reservation.names[:1])
+            if place is None:
+                raise ConcurrentUpdate  # another request took it and has freed it again
+            return place
+
+        return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+
+    async def keep_response(
+        self, reservation: Reservation, response: str, also: str | None, now: datetime | None
+    ) -> bool:
+        held = {"this": reservation.names[0], "holder": reservation.holder}
+
+        def step(tx: Transaction) -> bool:
+            writes, lasts = self._writes, KEPT_FOR // _MICROSECOND
+            kept = writes.keep_response(tx.cursor, **held, response=response, at=tx.given_time(), lasts=lasts)
+            if kept.rowcount <= 0:
+                return False
+            if also is not None:
+                writes.copy_response(tx.cursor, **held, name=also)
+            return True
+
+        return self._transactions.run(step, now)
+
+    async def release(self, reservation: Reservation, now: datetime | None) -> None:
+        def step(tx: Transaction) -> None:
+            self._writes.release(tx.cursor, this=reservation.names[0], holder=reservation.holder)
+
+        self._transactions.run(step, now)
+
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
         for table in Table:
@@ -299,7 +349,8 @@ class RowStore:
         return gone
 
     def _purge(self, table: Table, most: int, tx: Transaction) -> int:
-        return self._writes.purge(tx.cursor, table, tx.server_time() - self._keep, most)
+        keep = timedelta(0) if table is Table.RESPONSE else self._keep
+        return self._writes.purge(tx.cursor, table, tx.server_time() - keep, most)
 
     async def erase(self, tag: str, now: datetime | None) -> int:
         def step(tx: Transaction) -> int:
@@ -307,6 +358,7 @@ class RowStore:
             # "~" sorts after every character of an id.
             gone: int = self._writes.erase_records(tx.cursor, this=tag, beyond=f"{tag}~").rowcount
             self._writes.erase_phone(tx.cursor, this=tag)
+            self._writes.erase_responses(tx.cursor, this=tag)
             return gone
 
         return self._transactions.run(step, now)

@@ -70,11 +70,12 @@ STARTED = tuple(name for name in STORED if name not in UNSET)
 
 
 class Table(Enum):
-    """The three tables."""
+    """The tables."""
 
     VERIFICATION = "verification"
     PHONE = "phone"
     COUNTER = "counter"
+    RESPONSE = "response"
 
 
 #: A purge costs as much as the rest of a start, regardless of the number of rows: one start in
@@ -113,6 +114,16 @@ class WriteStatements(ABC):
     erase_records: Statement
     #: Deletes `this` phone.
     erase_phone: Statement
+    #: Deletes the places of the phone with this `tag`.
+    erase_responses: Statement
+    #: Takes the place `name` until `lasts` microseconds after the time `at`, if it is free then.
+    take: Statement
+    #: Puts a `response` in the place `this` that has this `holder`, until `lasts` after `at`.
+    keep_response: Statement
+    #: Copies the place `this` that has this `holder` to the place `name`.
+    copy_response: Statement
+    #: Deletes the place `this` that has this `holder`.
+    release: Statement
 
     def __init__(self) -> None:
         self._update, self._guarded_update = cache(self.build_update), cache(self.build_guarded_update)

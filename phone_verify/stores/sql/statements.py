@@ -10,9 +10,9 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from ...codes import TAG_LENGTH
 from ...model import Status
-from ..rows.transactions import ReadStatements
+from ..rows.transactions import ReadStatements, Statement
 from ..rows.values import FIELDS, series_range
-from .tables import COUNTER, PHONE, VERIFICATION
+from .tables import COUNTER, PHONE, RESPONSE, VERIFICATION
 
 
 class Prepared:
@@ -35,6 +35,8 @@ class EngineReads(ReadStatements):
     """The statements that read, for an engine's dialect."""
 
     def __init__(self, dialect: sa.Dialect) -> None:
+        super().__init__()
+        self._dialect = dialect
         now = server_time(dialect.name)
         record, phone = VERIFICATION.c, PHONE.c
         this: sa.BindParameter[str] = sa.bindparam("this")
@@ -79,6 +81,13 @@ class EngineReads(ReadStatements):
             .limit(sa.bindparam("most")),
             dialect,
         )
+
+    def build_places(self, count: int) -> Statement:
+        c, now = RESPONSE.c, time_given(self._dialect.name)
+        names = [sa.bindparam(f"name{n}", type_=c.name.type) for n in range(count)]
+        taken = sa.select(c.holder, c.request, c.response, now).where(c.name.in_(names), c.ends_at > now)
+        order = sa.case(*((c.name == name, sa.literal_column(str(n))) for n, name in enumerate(names)))
+        return Prepared(taken.order_by(order).limit(sa.literal_column("1")), self._dialect)
 
 
 def time_given(dialect_name: str) -> sa.ColumnElement[Any]:

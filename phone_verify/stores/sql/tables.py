@@ -94,3 +94,16 @@ COUNTER = sa.Table(
     sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
+
+#: The responses to requests with an idempotency key, sealed; without one the place is reserved.
+RESPONSE = sa.Table(
+    "phone_verify_response",
+    metadata,
+    sa.Column("name", _text(44), primary_key=True),
+    sa.Column("holder", _text(22), nullable=False),
+    sa.Column("request", _text(22), nullable=False),
+    sa.Column("tag", _text(TAG_LENGTH), nullable=False),
+    sa.Column("response", sa.Text),
+    sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)

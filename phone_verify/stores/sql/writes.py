@@ -12,9 +12,14 @@ from ..rows.transactions import Statement
 from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
 from ..rows.writes import COUNTED, STARTED, STORED, UNSET, Table, WriteStatements
 from .statements import Prepared, bound, server_time, tallied, time_given, upsert
-from .tables import COUNTER, PHONE, VERIFICATION
+from .tables import COUNTER, PHONE, RESPONSE, VERIFICATION
 
-_TABLES = {Table.VERIFICATION: VERIFICATION, Table.PHONE: PHONE, Table.COUNTER: COUNTER}
+_TABLES = {
+    Table.VERIFICATION: VERIFICATION,
+    Table.PHONE: PHONE,
+    Table.COUNTER: COUNTER,
+    Table.RESPONSE: RESPONSE,
+}
 _WITHOUT_WAITING: sa.ColumnElement[str] = sa.literal_column("set_config('synchronous_commit', 'off', true)")
 #: A phone's tag begins the id, so it has no column.
 _INSERTED = tuple(name for name in STORED if name != "tag")
@@ -53,6 +58,17 @@ class EngineWrites(WriteStatements):
         of_phone = (VERIFICATION.c.id >= this, VERIFICATION.c.id < sa.bindparam("beyond"))
         self.erase_records = self._prepared(sa.delete(VERIFICATION).where(*of_phone))
         self.erase_phone = self._prepared(sa.delete(PHONE).where(PHONE.c.tag == this))
+        r = RESPONSE.c
+        held = (r.name == this, r.holder == sa.bindparam("holder"))
+        self.erase_responses = self._prepared(sa.delete(RESPONSE).where(r.tag == this))
+        self.take = self._prepared(_take(dialect.name))
+        kept = {"response": sa.bindparam("response"), "ends_at": _ends_at(dialect.name)}
+        still = r.ends_at > time_given(dialect.name)
+        self.keep_response = self._prepared(sa.update(RESPONSE).where(*held, still).values(kept))
+        copied = [sa.bindparam("name", type_=r.name.type), r.holder, r.request, r.tag, r.response, r.ends_at]
+        copy = sa.insert(RESPONSE).from_select([column.name for column in r], sa.select(*copied).where(*held))
+        self.copy_response = self._prepared(copy)
+        self.release = self._prepared(sa.delete(RESPONSE).where(*held))
 
     def build_update(self, names: tuple[str, ...]) -> Statement:
         return self._prepared(_update(names))
@@ -218,3 +234,25 @@ def _tally(dialect_name: str, count: int, held: sa.CTE | None = None) -> Any:
         },
     )
     return upserted if held is None else upserted.returning(c.name)
+
+
+def _ends_at(dialect_name: str) -> sa.ColumnElement[Any]:
+    return time_given(dialect_name) + sa.bindparam("lasts", type_=sa.BigInteger)
+
+
+def _take(dialect_name: str) -> sa.ClauseElement:
+    """Insert a place, or take one that has ended; any other is left unchanged."""
+    c = RESPONSE.c
+    values = {**bound(RESPONSE), "response": sa.null(), "ends_at": _ends_at(dialect_name)}
+    ended = c.ends_at <= time_given(dialect_name)
+    if dialect_name in ("mysql", "mariadb"):
+        added = mysql.insert(RESPONSE).values(values)
+        # `ends_at` last: the assignments before it read its old value.
+        changed = ("holder", "request", "tag", "response", "ends_at")
+        return added.on_duplicate_key_update(
+            [(name, sa.case((ended, added.inserted[name]), else_=c[name])) for name in changed]
+        )
+    module = sqlite if dialect_name == "sqlite" else postgresql
+    insert: sqlite.Insert | postgresql.Insert = module.insert(RESPONSE).values(values)
+    new = {name: insert.excluded[name] for name in ("holder", "request", "tag", "response", "ends_at")}
+    return insert.on_conflict_do_update(index_elements=[c.name], set_=new, where=ended)

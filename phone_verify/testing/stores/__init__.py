@@ -22,6 +22,7 @@ from .calls import CallPromises
 from .case import (
     BINDING,
     CALL,
+    KEYRING,
     LIFE,
     LIMITS,
     LINE,
@@ -42,6 +43,7 @@ from .case import (
     together,
 )
 from .failures import FailurePromises
+from .places import PlacePromises, PlaceSweeping, reservation
 from .purging import StoreSweeping
 from .quotas import QuotaPromises
 from .races import StoreRaces
@@ -52,6 +54,7 @@ from .side_by_side import SideBySidePromises
 __all__ = [
     "BINDING",
     "CALL",
+    "KEYRING",
     "LIFE",
     "LIMITS",
     "LINE",
@@ -72,18 +75,26 @@ __all__ = [
     "attachment",
     "failure_count",
     "opening",
+    "reservation",
     "run",
     "together",
 ]
 
 
 class StorePromises(
-    RecordPromises, QuotaPromises, ReceiptPromises, SideBySidePromises, AttemptPromises, FailurePromises, CallPromises
+    RecordPromises,
+    QuotaPromises,
+    ReceiptPromises,
+    SideBySidePromises,
+    AttemptPromises,
+    FailurePromises,
+    CallPromises,
+    PlacePromises,
 ):
     """The contract of a store, step by step."""
 
 
-class StoreSuite(StorePromises, StoreSweeping, StoreRaces):
+class StoreSuite(StorePromises, StoreSweeping, PlaceSweeping, StoreRaces):
     """The whole suite. Subclasses define the fixtures `store` and `forgetful`; `stores` may return
     several on the same data.
     """

@@ -28,6 +28,7 @@ from .case import (
     run,
     together,
 )
+from .places import reservation
 
 
 class StoreRaces(StoreCase):
@@ -198,3 +199,15 @@ class StoreRaces(StoreCase):
         self.race(stores, 40, step)
         assert (found := run(stores[0].get(records[0].id, clock())))
         assert not found.open, "a start that showed its binding has ended it"
+
+    @pytest.mark.race
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_one_of_fifty_concurrent_reservations_wins(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        letters = "abcdefghijklmnopqrstuvwxyABCDEFGHIJKLMNOPQRSTUVWXY"
+        places = self.race(
+            stores, 50, lambda store, number: run(store.reserve(reservation(letters[number], "a", "b"), clock()))
+        )
+        assert len({place.holder for place in places}) == 1
+        assert {place.response for place in places} == {None}

@@ -1,4 +1,4 @@
-"""The three tables."""
+"""The tables."""
 
 from __future__ import annotations
 
@@ -37,6 +37,18 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(op.f("ix_phone_verify_phone_ends_at"), "phone_verify_phone", ["ends_at"], unique=False)
+    op.create_table(
+        "phone_verify_response",
+        sa.Column("name", _text(44), nullable=False),
+        sa.Column("holder", _text(22), nullable=False),
+        sa.Column("request", _text(22), nullable=False),
+        sa.Column("tag", _text(22), nullable=False),
+        sa.Column("response", sa.Text(), nullable=True),
+        sa.Column("ends_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(op.f("ix_phone_verify_response_ends_at"), "phone_verify_response", ["ends_at"], unique=False)
     op.create_table(
         "phone_verify_verification",
         sa.Column("id", _text(44), nullable=False),
