@@ -17,6 +17,7 @@ from .policy import Policy
 from .routing import Router
 from .spray_guard import RightAnswers
 from .stores.base import Store
+from .sync import ThreadWaiting, Waiting
 from .test_numbers import TestNumber
 from .transports.base import Transport
 
@@ -50,6 +51,8 @@ class Components:
     rights: RightAnswers = field(default_factory=RightAnswers)
     #: The site's own decision about each order.
     before_send: BeforeSend = field(default_factory=BeforeSend)
+    #: `TaskWaiting` for an `AsyncVerifier`.
+    waiting: Waiting = field(default_factory=ThreadWaiting)
 
     def now(self) -> datetime | None:
         """Return the time for stores: None, so that they use their own, unless a clock was set."""

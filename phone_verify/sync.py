@@ -1,9 +1,13 @@
-"""Run a coroutine that never suspends, without an event loop."""
+"""Flows without an event loop and in one: how they run, wait, and end although their caller is gone."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -20,3 +24,52 @@ def run(flow: Coroutine[Any, Any, T]) -> T:
         return result
     flow.close()
     raise RuntimeError("a blocking Verifier was given an async store or transport: give it blocking ones")
+
+
+class Waiting(Protocol):
+    """What differs between a flow of a blocking site and one of an async site."""
+
+    async def pause(self, seconds: float) -> None:
+        """Return after this many seconds."""
+        ...
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        """Run a flow to its end and return its result, even if the caller is cancelled meanwhile."""
+        ...
+
+
+class ThreadWaiting:
+    """Blocks the thread."""
+
+    async def pause(self, seconds: float) -> None:
+        """See `Waiting`."""
+        time.sleep(seconds)
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        """See `Waiting`. A thread is never cancelled."""
+        return await flow
+
+
+class TaskWaiting:
+    """Leaves the event loop to others."""
+
+    # asyncio is loaded where it is needed: a blocking site does not pay for it.
+
+    def __init__(self) -> None:
+        # An event loop itself keeps only weak references to its tasks.
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def pause(self, seconds: float) -> None:
+        """See `Waiting`."""
+        import asyncio
+
+        await asyncio.sleep(seconds)
+
+    async def finish(self, flow: Coroutine[Any, Any, T]) -> T:
+        """See `Waiting`."""
+        import asyncio
+
+        task = asyncio.create_task(flow)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return await asyncio.shield(task)

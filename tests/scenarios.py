@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -429,6 +430,49 @@ def a_resend_repeats_and_never_refills(stage: Stage) -> None:
     assert answer.json()["expires_in"] <= 180
     flash = stage.code(phone)
     assert browser.call("POST", f"{path}/check", {"code": flash}).status == 200
+
+
+def a_repeated_request_sends_once(stage: Stage) -> None:
+    """The same Idempotency-Key and body give the same response, also with the cookies of that response."""
+    browser, phone, key = stage.browser(), stage.phone(), {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+
+    def begin(who: Browser, headers: dict[str, str] = key, phone: str = phone, **more: str) -> Answer:
+        fields = {"phone": phone, "channel": "sms", **more}
+        return who.call("POST", "v1/verifications", fields, headers=headers)
+
+    first = begin(browser)
+    conforms(first, 201, "StartedVerification")
+    begun = first.json()
+    for again in (
+        begin(browser),
+        begin(stage.browser()),
+        begin(browser, {"Idempotency-Key": key["Idempotency-Key"][1:-1]}),
+    ):
+        conforms(again, 201, "StartedVerification")
+        assert {**again.json(), "expires_in": 0} == {**begun, "expires_in": 0}
+        assert any(begun["secret"] in cookie for cookie in again.cookies.values())
+    assert stage.arrived(phone) == 1
+    refused(begin(browser, purpose="signup"), 422, "idempotency_mismatch")
+    refused(begin(browser, phone=stage.phone()), 422, "idempotency_mismatch")
+    refused(begin(browser, {"Idempotency-Key": "two words"}), 400, "invalid_request")
+    other = stage.browser()
+    assert start(other, stage.phone(), channel="sms")["id"] != begun["id"]
+    assert begin(other).json()["id"] != begun["id"], "another client, by its cookies"
+    bearer = {**key, "Authorization": f"Bearer {uuid.uuid4()}"}
+    assert begin(stage.browser(), bearer).json()["id"] == begin(stage.browser(), bearer).json()["id"] != begun["id"]
+    assert stage.arrived(phone) == 3
+    path, again = f"v1/verifications/{begun['id']}/resend", {"Idempotency-Key": str(uuid.uuid4())}
+    resent = [browser.call("POST", path, {}, headers=again).json() for _ in range(2)]
+    assert resent[0]["id"] == resent[1]["id"] == begun["id"]
+    assert stage.arrived(phone) == 4
+    refused(browser.call("POST", path, {"channel": "sms"}, headers=again), 422, "idempotency_mismatch")
+    refused(stage.browser().call("POST", path, {}, headers=again), 404, "not_found")
+    refused(
+        begin(stage.browser(), {"Idempotency-Key": "refused"}, phone="+1 900 555 0100"), 403, "destination_not_allowed"
+    )
+    answer = browser.call("POST", f"v1/verifications/{begun['id']}/check", {"code": stage.code(phone)})
+    proof = answer.json()["proof"]
+    assert browser.call("POST", "v1/session", {"proof": proof}).status == 200
 
 
 def cancelling_ends_it(stage: Stage) -> None:
@@ -1199,6 +1243,7 @@ SCENARIOS: dict[str, Callable[[Stage], None]] = {
         numbers_as_people_type_them,
         sends_are_limited,
         a_resend_repeats_and_never_refills,
+        a_repeated_request_sends_once,
         cancelling_ends_it,
         a_proof_is_for_its_purpose,
         a_user_changes_the_number,

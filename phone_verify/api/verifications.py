@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from ..codes import TAG_LENGTH
 from ..errors import InvalidPhoneError
 from ..http.call import ApiRequest, ApiResponse
 from ..http.client_address import call_address
@@ -18,10 +19,11 @@ from ..http.site import Site
 from ..i18n.languages import named
 from ..i18n.texts import PAGE
 from ..lines import other_phone_called
-from ..model import Channel, Outcome, Started
+from ..model import Channel, Outcome, Started, is_id
 from ..phone import is_region
 from ..verifier.operations import AsyncVerifier
 from . import bodies
+from .idempotency import Sent, idempotency_key, of_resend, of_start, once, sent
 from .representation import verification
 from .session import not_signed_in
 
@@ -46,6 +48,8 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
         return invalid(" ".join(f"Invalid value for: {name}. Allowed: {_ALLOWED[name]}." for name in wrong), *wrong)
     if not site.purposes.known(purpose):
         return invalid("Unknown purpose.", "purpose")
+    if isinstance(key := idempotency_key(call), ApiResponse):
+        return key
     if forged := cross_site(call, site):
         return forged
     if call.user is None and site.purposes.needs_user(purpose):
@@ -55,26 +59,33 @@ async def start(site: Site, flows: AsyncVerifier, call: ApiRequest) -> ApiRespon
     except InvalidPhoneError:
         return problem(400, "invalid_phone", PAGE["invalid_phone"], fields=["phone"])
     language = named(fields.get("locale", "")) or call.texts.language
-    result = await flows.start(
-        phone,
-        purpose=purpose,
-        channel=Channel(fields["channel"]) if "channel" in fields else None,
-        locale=language.tag,
-        address=call_address(site, call),
-        shown=presented_secrets(call),
-        trusted_device=call.device_cookie,
-        subject=call.user.id if call.user is not None else "",
-        owned=phone in current_numbers(call),
-        by_client=True,
-        proof=fields.get("proof"),
-        client=client_facts(site, replace(call, extra=extra)),
-        oauth_client=call.client,
-    )
-    if not isinstance(result, Started):
-        return refusal(result)
-    cookie = with_pair(call.cookie, result.verification.id, result.secret) if not call.client else None
-    started = with_id(call.started, result.verification.id) if call.has_session else None
-    return ApiResponse(201, {**verification(result), "secret": result.secret}, cookie=cookie, started=started)
+
+    async def send() -> Sent | ApiResponse:
+        result = await flows.start(
+            phone,
+            purpose=purpose,
+            channel=Channel(fields["channel"]) if "channel" in fields else None,
+            locale=language.tag,
+            address=call_address(site, call),
+            shown=presented_secrets(call),
+            trusted_device=call.device_cookie,
+            subject=call.user.id if call.user is not None else "",
+            owned=phone in current_numbers(call),
+            by_client=True,
+            proof=fields.get("proof"),
+            client=client_facts(site, replace(call, extra=extra)),
+            oauth_client=call.client,
+        )
+        return sent(result, secret=result.secret) if isinstance(result, Started) else refusal(result)
+
+    def respond(document: Mapping[str, object], same_session: bool) -> ApiResponse:
+        id = str(document["id"])
+        cookie = with_pair(call.cookie, id, str(document["secret"])) if not call.client else None
+        started = with_id(call.started, id) if call.has_session and same_session else None
+        return ApiResponse(201, document, cookie=cookie, started=started)
+
+    body = {**fields, "extra": extra}
+    return await once(flows, of_start(site, call, key, body, flows.tag(phone)) if key else None, send, respond)
 
 
 async def get(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:
@@ -109,25 +120,26 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
     fields, extra = order
     if "channel" in fields and not _FORMS["channel"](fields["channel"]):
         return invalid(f"Unknown channel. Allowed: {_ALLOWED['channel']}.", "channel")
+    if isinstance(key := idempotency_key(call), ApiResponse):
+        return key
     if forged := cross_site(call, site):
         return forged
     channel = Channel(fields["channel"]) if "channel" in fields else None
-    secret, address, owned = secret_for(call, id), call_address(site, call), False
-    if own := current_numbers(call):
-        record = (await flows.get(id, secret)).verification
-        owned = record is not None and record.phone in own
-    facts = client_facts(site, replace(call, extra=extra))
-    outcome = await flows.resend(
-        id,
-        secret,
-        channel=channel,
-        address=address,
-        owned=owned,
-        by_client=True,
-        client=facts,
-        oauth_client=call.client,
-    )
-    return _answer(outcome)
+    secret, address = secret_for(call, id), call_address(site, call)
+
+    async def send() -> Sent | ApiResponse:
+        owned = False
+        if own := current_numbers(call):
+            record = (await flows.get(id, secret)).verification
+            owned = record is not None and record.phone in own
+        client = client_facts(site, replace(call, extra=extra))
+        outcome = await flows.resend(
+            id, secret, channel=channel, address=address, owned=owned, by_client=True, client=client
+        )
+        return sent(outcome) if outcome.ok else refusal(outcome)
+
+    keyed = of_resend(call, key, {**fields, "extra": extra}, secret, id[:TAG_LENGTH]) if key and is_id(id) else None
+    return await once(flows, keyed, send, lambda document, _: ApiResponse(200, document))
 
 
 async def cancel(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> ApiResponse:

@@ -25,6 +25,7 @@ from ..policy import Policy
 from ..routing import Router
 from ..stores.base import OfOneProcess, Store
 from ..stores.threaded import InThread
+from ..sync import TaskWaiting
 from ..test_numbers import load_test_numbers
 from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
@@ -127,6 +128,7 @@ def build_site(
             parts,
             store=async_store,
             transport=transport or AsyncTransport(),
+            waiting=TaskWaiting(),
             before_send=replace(before_send, in_thread=in_thread or to_thread),
         )
 

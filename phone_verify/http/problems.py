@@ -75,9 +75,9 @@ def invalid(detail: str, *fields: str) -> ApiResponse:
     return problem(400, "invalid_request", detail, fields=fields)
 
 
-def unavailable() -> ApiResponse:
-    """Return 503: the store did not respond; nothing was sent and nothing accepted."""
-    return problem(503, "unavailable", PAGE["unavailable"])
+def unavailable(detail: str = PAGE["unavailable"]) -> ApiResponse:
+    """Return 503: the store did not respond, unless `detail` names another cause."""
+    return problem(503, "unavailable", detail)
 
 
 def refusal(outcome: Outcome) -> ApiResponse:

@@ -31,6 +31,7 @@ from phone_verify.phone import PhoneNumber
 from phone_verify.policy import Policy
 from phone_verify.routing import Router
 from phone_verify.stores.memory import MemoryStore
+from phone_verify.sync import ThreadWaiting, Waiting
 from phone_verify.test_numbers import TestNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.transport import FakeTransport
@@ -208,6 +209,7 @@ class Harness:
         preference: Sequence[Channel] = (),
         transport: Any = None,
         test_numbers: Mapping[PhoneNumber, TestNumber] | None = None,
+        waiting: Waiting | None = None,
         **policy: Any,
     ) -> None:
         self.clock, self.ticks = ManualClock(), 0.0
@@ -226,6 +228,7 @@ class Harness:
             test_numbers=test_numbers or {},
             clock=self.clock,
             ticks=lambda: self.ticks,
+            waiting=waiting or ThreadWaiting(),
         )
         self.verifier: Verifier = Harness.face(self.parts)
 
