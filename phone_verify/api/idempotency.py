@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ..http.bearer import token_of
 from ..http.call import ApiRequest, ApiResponse
 from ..http.client_address import call_address
 from ..http.cookies import presented_secrets
@@ -28,10 +29,7 @@ _BARE = re.compile(r"[!#-~][!-~]*", re.ASCII)
 #: A string of structured fields (RFC 9651), without spaces.
 _QUOTED = re.compile(r'"((?:[!#-\[\]-~]|\\["\\])*)"', re.ASCII)
 _ESCAPED = re.compile(r'\\(["\\])')
-#: Schemes whose credentials belong to one client. Those of others are shared (a password in front of
-#: a whole site) or change with each request.
-_BEARER = re.compile(r"(?:bearer|token) +(\S.*)", re.IGNORECASE | re.ASCII)
-#: Cookies of statistics and of firewalls, which change between two attempts, by convention.
+#: Cookies of statistics and of firewalls change between two attempts; by convention they begin like this.
 _CHANGING = re.compile(r"_(?!_Host-|_Secure-)")
 
 
@@ -69,7 +67,7 @@ def idempotency_key(call: ApiRequest) -> str | ApiResponse | None:
 def of_start(site: Site, call: ApiRequest, key: str, body: Mapping[str, object], tag: str) -> KeyedRequest:
     """Return a start with this key, from the client that it shows to be.
 
-    A client is its bearer token, or else its cookies, or else its address, and its signed-in user. A
+    A client is its token, or else its cookies, or else its address, and its signed-in user. A
     repetition that presents the secret of the first response is from the same client too, although
     that response changed the cookies.
     """
@@ -123,8 +121,8 @@ async def once(
 
 
 def _client(site: Site, call: ApiRequest) -> str:
-    if (bearer := _BEARER.fullmatch(call.headers.get("authorization", ""))) is not None:
-        return f"bearer\0{bearer[1]}"
+    if token := token_of(call.headers.get("authorization")):
+        return f"token\0{token}"
     cookies = (cookie.strip() for cookie in call.headers.get("cookie", "").split(";"))
     if shown := sorted(cookie for cookie in cookies if cookie and not _CHANGING.match(cookie)):
         return "cookies\0" + ";".join(shown)
