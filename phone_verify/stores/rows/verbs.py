@@ -336,7 +336,7 @@ class RowStore:
         def step(tx: Transaction) -> None:
             self._writes.release(tx.cursor, this=reservation.names[0], holder=reservation.holder)
 
-        self._transactions.run(step, now)
+        self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
