@@ -301,9 +301,14 @@ class RowStore:
             "tag": reservation.tag,
         }
 
+        # Without a lock: repetitions look again and again while the first request is performed.
+        found = self._transactions.run(lambda tx: tx.place(reservation.names), now, Mode.READ_ONLY)
+        if found is not None:
+            return found
+
+        # The names after the first are those of responses that the client already has: no other
+        # request takes them meanwhile.
         def step(tx: Transaction) -> Place:
-            if (found := tx.place(reservation.names)) is not None:
-                return found
             if next(self._purges_places):
                 most = PURGE_PER_START * STARTS_PER_PURGE
                 self._writes.purge(tx.cursor, Table.RESPONSE, tx.server_time(), most)
