@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from phone_verify.api import ApiRequest, ApiResponse, SessionUser, Site, ahandle, handle, idempotency
+from phone_verify.before_send import BeforeSend, Hook, Refusal
 from phone_verify.codes import TAG_LENGTH
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import with_pair
@@ -49,12 +50,15 @@ class Waits(ThreadWaiting):
 class Desk:
     """A site over a harness, and shortcuts to call it."""
 
-    def __init__(self, *drivers: Driver, **more: Any) -> None:
+    def __init__(self, *drivers: Driver, before_send: Hook | None = None, **more: Any) -> None:
         self.driver = drivers[0] if drivers else sms()
         self.waits = Waits()
         settings = {name: more.pop(name) for name in ("proxies",) if name in more}
         self.harness = Harness(*(drivers or (self.driver,)), waiting=self.waits, **more)
         self.waits.on_pause = self.time_goes_by
+        if before_send is not None:
+            self.harness.parts = replace(self.harness.parts, before_send=BeforeSend(lambda: before_send))
+            self.harness.verifier = Harness.face(self.harness.parts)
         self.flows = AsyncFace(self.harness.parts).flows
         self.site = Site(self.harness.verifier, make_async_verifier=lambda: self.flows, **settings)
 
@@ -203,6 +207,16 @@ def test_each_key_and_each_start_without_one_sends() -> None:
     desk = Desk()
     answers = [desk.call(), desk.call(key="another"), desk.call(key=None), desk.call(key=None), desk.call(key=KEY[:-1])]
     assert len({document(answer)["id"] for answer in answers}) == desk.sends == 5
+
+
+def test_site_decides_once_about_a_repeated_start() -> None:
+    answers: list[Any] = [Refusal(), None]
+    desk = Desk(before_send=lambda *_: answers.pop(0))
+    captcha = {**FIELDS, "extra": {"captcha": "used once"}}
+    assert desk.call(fields=captcha).status == 403
+    assert desk.call(fields=captcha).status == desk.call(fields=captcha).status == 201
+    assert answers == []
+    assert problem(desk.call(fields={**FIELDS, "extra": {"captcha": "another"}})) == (422, "idempotency_mismatch")
 
 
 def test_refusal_is_not_kept() -> None:
