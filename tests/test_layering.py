@@ -22,7 +22,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     # Values and rules.
     "errors": set(),
     "exchange": {"errors"},
-    "idempotency": set(),
     "segments": set(),
     "spray_guard": set(),
     "sync": set(),
@@ -46,9 +45,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drivers.*": RULES | {"drivers.base", "drivers.options", "drivers.reading"},
     "drivers": set(),
     "stores": set(),
-    "stores.base": RULES | {"idempotency", "lifecycle", "limits"},
-    "stores.rows": RULES | {"codes", "idempotency", "lifecycle", "limits", "lines", "stores.base"},
-    "stores.*": RULES | {"codes", "idempotency", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
+    "stores.base": RULES | {"lifecycle", "limits"},
+    "stores.rows": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base"},
+    "stores.*": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
     "transports": {"errors", "exchange", "model"},
     "tokens": RULES | {"codes", "lifecycle"},
     "events": {"errors", "phone", "model", "codes", "lines"},
@@ -60,8 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
     "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "lines", "parts"},
     "verifier": RULES
-    | {"codes", "delivery", "drivers.base", "events", "idempotency", "inbound", "lifecycle", "limits", "lines", "parts",
-       "planning", "sync", "test_numbers", "tokens"},
+    | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts",
+       "planning", "stores.base", "sync", "test_numbers", "tokens"},
     # Used by adapters and programs.
     "external": RULES | {"drivers.base", "events", "routing", "spray_guard", "sync", "verifier"},
     "oauth": RULES | {"verifier"},

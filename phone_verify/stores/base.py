@@ -13,11 +13,11 @@ implementation of the flows; those of a blocking store never suspend.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
-from ..idempotency import Place, Reservation
 from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
@@ -30,6 +30,12 @@ RETENTION = timedelta(hours=24)
 #: store may instead do the work of several starts in one of them.
 PURGE_PER_START = 2
 
+#: How long the response to a request with an idempotency key is kept.
+KEPT_FOR = timedelta(minutes=10)
+#: How long a place without a response is reserved: longer than the site's decision (10 s), a start
+#: with failover (20 s) and the time-outs of the store steps. After a crash the key is free then.
+RESERVED_FOR = timedelta(seconds=60)
+
 
 def checked_keep(keep: timedelta) -> timedelta:
     """Return `keep`. Raises `ConfigurationError` if records would be removed before their proofs
@@ -40,6 +46,33 @@ def checked_keep(keep: timedelta) -> timedelta:
             f"keep must be {PROOF_LIFE.total_seconds():.0f} seconds or more, the lifetime of proofs"
         )
     return keep
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """A request that looks for the response to its first attempt, or else takes the place of it.
+
+    A place has a name, the keyed digest of an idempotency key and of a client (`Keyring.place`).
+
+    The response may be in any of the places `names`; without one, the first of them is taken.
+    `holder` is drawn for this attempt, `request` is the keyed digest of the call and its body, and
+    `tag` that of the phone.
+    """
+
+    names: Sequence[str]
+    holder: str
+    request: str
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place that is taken: by whom, for which request, and its sealed response if there is one."""
+
+    holder: str
+    request: str
+    response: str | None = field(repr=False)
+    read_at: datetime
 
 
 class Store(Protocol):

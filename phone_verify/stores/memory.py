@@ -14,7 +14,6 @@ from typing import NamedTuple
 from .. import lifecycle
 from ..codes import TAG_LENGTH
 from ..errors import StoreError
-from ..idempotency import KEPT_FOR, RESERVED_FOR, Place, Reservation
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import (
     Answering,
@@ -37,7 +36,7 @@ from ..lines import claimant, note_other_caller
 from ..model import Channel, Failures, IncomingCall, Status, Verification, with_changes
 from ..phone import PhoneNumber
 from ..policy import HARD_LIFE
-from .base import PURGE_PER_START, RETENTION, checked_keep
+from .base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR, RETENTION, Place, Reservation, checked_keep
 
 log = logging.getLogger("phone_verify")
 

@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
-from ..idempotency import Place, Reservation
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
 from ..phone import PhoneNumber
 from ..sync import run
-from .base import Store
+from .base import Place, Reservation, Store
 
 T = TypeVar("T")
 

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from ..codes import new_secret
 from ..errors import StoreError
-from ..idempotency import Place, Reservation
 from ..parts import Components
+from ..stores.base import Place, Reservation
 from ..tokens.sealed import seal, unseal
 
 log = logging.getLogger("phone_verify")

@@ -17,8 +17,8 @@ from phone_verify.codes import TAG_LENGTH
 from phone_verify.errors import StoreError
 from phone_verify.http.cookies import with_pair
 from phone_verify.http.proxies import Proxies
-from phone_verify.idempotency import KEPT_FOR, RESERVED_FOR
 from phone_verify.model import Status
+from phone_verify.stores.base import KEPT_FOR, RESERVED_FOR
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.sync import TaskWaiting, ThreadWaiting
 from phone_verify.testing.stores import together

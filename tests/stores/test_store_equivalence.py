@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from phone_verify.idempotency import Reservation
 from phone_verify.lifecycle import Opening
 from phone_verify.limits import Counted, Denied, Limits, Quota
 from phone_verify.model import Channel, CodeSource, IncomingCall, Status, Verification
 from phone_verify.phone import PhoneNumber
-from phone_verify.stores.base import RETENTION, Store
+from phone_verify.stores.base import RETENTION, Reservation, Store
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.stores.redis import RedisStore
 from phone_verify.stores.sql import SqlStore

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from ... import idempotency, lifecycle, limits, lines, model, policy
-from ..base import PURGE_PER_START
+from ... import lifecycle, limits, lines, model, policy
+from ..base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR
 
 #: The constants of the Python rules, under the names that the scripts use; durations in
 #: microseconds.
@@ -22,7 +22,7 @@ _NUMBERS = {
     "HARD_LIFE": policy.HARD_LIFE,
     "HARD_RESEND_DELAY": policy.HARD_RESEND_DELAY,
     "HOUR": timedelta(hours=1),
-    "KEPT_FOR": idempotency.KEPT_FOR,
+    "KEPT_FOR": KEPT_FOR,
     "LINE_REST": lines.LINE_REST,
     "LONGEST_LOCK": policy.LONGEST_LOCK,
     "LONG_CODE": policy.LONG_CODE,
@@ -33,7 +33,7 @@ _NUMBERS = {
     "PAIR_REST": lines.PAIR_REST,
     "POLL_INTERVAL": lifecycle.POLL_INTERVAL,
     "PROOF_LIFE": lifecycle.PROOF_LIFE,
-    "RESERVED_FOR": idempotency.RESERVED_FOR,
+    "RESERVED_FOR": RESERVED_FOR,
     "SEND_WINDOW": policy.SEND_WINDOW,
     "SHORT_REST": policy.SHORT_REST,
     "SWEPT_PER_START": PURGE_PER_START,

@@ -15,14 +15,13 @@ from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
-from ...idempotency import Place, Reservation
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, TallyChange
 from ...lines import MOST_CLAIMANTS, claimant
 from ...model import Channel, CodeSource, Failures, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
 from ...policy import resend_delay
-from ..base import RETENTION, checked_keep
+from ..base import RETENTION, Place, Reservation, checked_keep
 from .address import Address, Kind, read_address
 from .clients import ERRORS, Blocking, OfLoops, blocking, explained
 from .records import (

@@ -23,9 +23,9 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
-from ...idempotency import Place
 from ...limits import Denied, Tally, Window
 from ...model import Verification
+from ..base import Place
 from .values import READ_AT, Phone, micros, record_of, time_of
 
 T = TypeVar("T")

@@ -11,13 +11,12 @@ from itertools import cycle
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
-from ...idempotency import KEPT_FOR, RESERVED_FOR, Place, Reservation
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
 from ...lines import MOST_CLAIMANTS, PAIR_REST, claimant, note_other_caller
 from ...model import Channel, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
-from ..base import PURGE_PER_START, checked_keep
+from ..base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR, Place, Reservation, checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteStatements

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...idempotency import KEPT_FOR, RESERVED_FOR, Place, Reservation
-from ...stores.base import Store
+from ...stores.base import KEPT_FOR, RESERVED_FOR, Place, Reservation, Store
 from ..clock import ManualClock
 from .case import KEYRING, OTHER_PHONE, PHONE, StoreCase, run
 
