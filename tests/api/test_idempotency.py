@@ -510,7 +510,7 @@ def test_crash_blocks_the_key_for_a_minute_only() -> None:
     assert desk.sends == 2
 
 
-# At once
+# Simultaneous requests
 
 
 def test_repetition_waits_for_the_first_with_growing_pauses() -> None:
@@ -556,7 +556,7 @@ def test_number_of_waiting_repetitions_is_limited(monkeypatch: pytest.MonkeyPatc
 
 
 class Pausing(ThreadWaiting):
-    """Waits as a site does, and tells that it began to."""
+    """Waits as a site does, and sets an event first."""
 
     def __init__(self) -> None:
         self.began = threading.Event()
