@@ -161,6 +161,7 @@ class Keyring:
         """
         message = "\0".join((client, id)).encode()
         return tuple(_text(hmac.digest(key, message, "sha256")[:_RANDOM_BYTES]) for key in self._client_keys)
+
     def place(self, idempotency_key: str, client: str) -> str:
         """Return the name of the place where a client's response under this idempotency key is kept.
 

@@ -73,7 +73,7 @@ def of_start(site: Site, call: ApiRequest, key: str, body: Mapping[str, object],
     """
     user = call.user.id if call.user is not None else ""
     secrets = [of_secret(secret) for secret in presented_secrets(call)[:MAX_SECRETS]]
-    return KeyedRequest(key, [f"{_client(site, call)}\0{user}", *secrets], _content(call, body), tag)
+    return KeyedRequest(key, [f"{_client(site, call)}\0{user}\0{call.client}", *secrets], _content(call, body), tag)
 
 
 def of_resend(call: ApiRequest, key: str, body: Mapping[str, object], secret: str, tag: str) -> KeyedRequest:
