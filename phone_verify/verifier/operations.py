@@ -45,7 +45,6 @@ from ..tokens.proof import Proofs
 from .admission import Admission, Asked, Candidate, Sends
 from .combined import channels_left
 from .redemption import MAX_SECRETS, Redemption
-from .repeats import Repeats
 from .server_code import ServerOperations
 from .sources import Source
 from .streaming import Streaming
@@ -97,8 +96,6 @@ class AsyncVerifier(ServerOperations):
         self._admission = Admission(parts, self._planner)
         self._limits, self._rights = self._admission.limits, parts.rights
         self.streaming = Streaming(parts, self._inbound)
-        #: Requests with an idempotency key.
-        self.repeats = Repeats(parts)
 
     @_operation("start")
     async def start(

@@ -17,6 +17,7 @@ from ..parts import Components
 from ..phone import PhoneNumber
 from .admission import notice_quotas
 from .devices import DeviceOperations
+from .repeats import Repeats
 from .token_checks import TokenChecks
 
 log = logging.getLogger("phone_verify")
@@ -34,6 +35,8 @@ class ServerOperations(DeviceOperations):
         super().__init__(parts)
         self.policy, self.keyring, self.router = parts.policy, parts.keyring, parts.router
         self._store, self._parts, self._delivery = parts.store, parts, Delivery(parts)
+        #: Requests with an idempotency key.
+        self.repeats = Repeats(parts)
         self._token_checks = TokenChecks(parts)
 
     @property
