@@ -335,6 +335,35 @@ def test_further_fields_are_sent_with_a_start(home: Place, tabs: Tabs, stage: St
         tab.locator("#pv-error").wait_for()  # this site has no rule that reads them
 
 
+def test_countdowns_continue_after_a_wrong_code(home: Place, tabs: Tabs, stage: Stage) -> None:
+    phone = stage.phone()
+    with tabs() as tab:
+        tab.clock.install()
+        home.show(tab, 'channel="sms"')
+        tab.locator("input[type=tel]").fill(phone)
+        tab.keyboard.press("Enter")
+        code = stage.code(phone)
+        assert tab.get_by_text("Resend code in").is_disabled()
+        tab.clock.fast_forward(70_000)
+        tab.locator("#pv-code").fill(wrong(code))
+        tab.keyboard.press("Enter")
+        tab.locator("#pv-error").wait_for()
+        assert re.fullmatch(r"3:[345]\d", tab.get_by_role("timer").inner_text())
+        assert tab.get_by_role("button", name="Resend code", exact=True).is_enabled()
+
+
+def test_language_changes_without_losing_the_verification(place: Place, tabs: Tabs, stage: Stage) -> None:
+    phone = stage.phone()
+    with tabs() as tab:
+        place.show(tab)
+        enter_number(tab, phone)
+        tab.get_by_text("6-digit code").wait_for()
+        tab.evaluate("document.querySelector('phone-verify').lang = 'fa'")
+        tab.get_by_text("کد ۶ رقمی").wait_for()
+        tab.locator("#pv-code").fill(stage.code(phone))
+        assert until(tab, "verified")["proof"]
+
+
 def test_second_factor_is_linked(home: Place, tabs: Tabs, stage: Stage) -> None:
     phone = stage.phone()
     document = {"code": "mfa_required", "detail": "One more step is needed.", "continue_at": "/accounts/2fa/"}

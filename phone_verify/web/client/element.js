@@ -25,6 +25,7 @@ export class PhoneVerifyElement extends HTMLElement {
   #phone;
   #channel;
   #verification;
+  #takenAt;
   #shown = "number";
 
   // The client that the element uses: the app calls it for the session or a token.
@@ -56,11 +57,18 @@ export class PhoneVerifyElement extends HTMLElement {
     this.#view?.abort();
   }
 
-  attributeChangedCallback() {
-    if (this.#card) {
-      this.#client = this.#settings = undefined;
-      this.#open();
+  attributeChangedCallback(name) {
+    if (!this.#card) {
+      return;
     }
+    if (name === "api") {
+      this.#client = this.#verification = undefined;
+      this.#shown = "number";
+    } else {
+      this.client.lang = this.#lang; // The same client: it has the secret.
+    }
+    this.#settings = undefined;
+    this.#open();
   }
 
   // Show the number field again, empty.
@@ -155,6 +163,7 @@ export class PhoneVerifyElement extends HTMLElement {
   // Show what the server has answered about the verification.
   async #take({ secret, ...verification }, options) {
     this.#verification = verification;
+    this.#takenAt = Date.now();
     const { proof, channels_left: left } = verification;
     if (isOpen(verification)) {
       this.#show("open", options);
@@ -190,6 +199,11 @@ export class PhoneVerifyElement extends HTMLElement {
       invalid: /^(invalid_phone|wrong_code)$/.test(code) || error.fields?.[0] === "code",
       to: error.continueAt && new URL(error.continueAt, this.client.api),
     });
+  }
+
+  // What is left of a time that the server has named.
+  #left(seconds) {
+    return Math.max(0, Math.ceil(seconds - (Date.now() - this.#takenAt) / 1000));
   }
 
   #time(seconds) {
@@ -333,7 +347,7 @@ export class PhoneVerifyElement extends HTMLElement {
     const isCall = channel === "inbound_call";
     const [before, after] = this.#text("lead").split("{number}");
     const resend = button(this.#text("resend"), "link");
-    resend.dataset.pvResend = verification.resend_in;
+    resend.dataset.pvResend = this.#left(verification.resend_in);
     resend.dataset.pvWait = this.#text("resend_in");
     const others = channels.filter(({ value }) => value !== channel && verification.channels.includes(value));
     return [
@@ -350,7 +364,7 @@ export class PhoneVerifyElement extends HTMLElement {
         help(
           this.#text("expires"),
           " ",
-          h("bdi", { role: "timer", "data-pv-life": true, "data-pv-seconds": `${verification.expires_in}` }),
+          h("bdi", { role: "timer", "data-pv-life": true, "data-pv-seconds": `${this.#left(verification.expires_in)}` }),
         ),
         form("resend", resend),
       ),
