@@ -6,11 +6,8 @@ the phone. A hook that fails or takes too long refuses the order.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field
 from inspect import isawaitable, iscoroutinefunction
 from traceback import extract_tb
@@ -19,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 from .errors import PhoneVerifyError
 from .model import Channel
 from .phone import PhoneNumber
+from .sync import limited, run_in_loop
 
 log = logging.getLogger("phone_verify")
 
@@ -83,17 +81,6 @@ class HookError(PhoneVerifyError):
     """The hook failed: nothing is sent. The message contains no value of the order or the request."""
 
 
-def run_in_loop(flow: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine in an event loop made for it, and return its result."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(flow)
-    # This thread's loop is running, and a thread has one.
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(copy_context().run, asyncio.run, flow).result()
-
-
 @dataclass(frozen=True, slots=True)
 class BeforeSend:
     """The hook of a site, and how it is run.
@@ -135,8 +122,8 @@ class BeforeSend:
     async def _called(self, hook: Hook, order: SendOrder, client: ClientFacts) -> object:
         if self.in_thread is None:
             decision = hook(order, client)
-            return self.run(_limited(_completed(decision))) if isawaitable(decision) else decision
-        return await _limited(self._off_the_loop(hook, order, client))
+            return self.run(limited(decision, HOOK_SECONDS)) if isawaitable(decision) else decision
+        return await limited(self._off_the_loop(hook, order, client), HOOK_SECONDS)
 
     async def _off_the_loop(self, hook: Hook, order: SendOrder, client: ClientFacts) -> object:
         if self.in_thread is None or iscoroutinefunction(hook):
@@ -144,33 +131,6 @@ class BeforeSend:
         else:
             decision = await self.in_thread(lambda: hook(order, client))
         return await decision if isawaitable(decision) else decision
-
-
-async def _completed(decision: Awaitable[object]) -> object:
-    return await decision
-
-
-async def _limited(flow: Coroutine[Any, Any, object]) -> object:
-    """Return the result of the coroutine. Raises `TimeoutError` after the limit, also if it ignores that."""
-    task = asyncio.create_task(_settled(flow))
-    try:
-        done, _ = await asyncio.wait({task}, timeout=HOOK_SECONDS)
-        if not done:
-            raise TimeoutError
-        result, error = task.result()
-    finally:
-        task.cancel()
-    if error is not None:
-        raise error
-    return result
-
-
-async def _settled(flow: Coroutine[Any, Any, object]) -> tuple[object, Exception | None]:
-    # asyncio logs an error that no code has read, with its message.
-    try:
-        return await flow, None
-    except Exception as error:  # noqa: BLE001 - as above
-        return None, error
 
 
 def _place(error: Exception) -> str:

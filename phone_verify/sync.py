@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -24,6 +26,53 @@ def run(flow: Coroutine[Any, Any, T]) -> T:
         return result
     flow.close()
     raise RuntimeError("a blocking Verifier was given an async store or transport: give it blocking ones")
+
+
+def run_in_loop(flow: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine in an event loop made for it, and return its result."""
+    # asyncio is loaded where it is needed: a blocking site does not pay for it.
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(flow)
+    # This thread's loop is running, and a thread has one.
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(copy_context().run, asyncio.run, flow).result()
+
+
+async def run_in_thread(function: Callable[..., T], *args: Any) -> T:
+    """Call a function that blocks in a thread, and return its result."""
+    import asyncio
+
+    return await asyncio.to_thread(function, *args)
+
+
+async def limited(flow: Awaitable[T], seconds: float) -> T:
+    """Return the result of code that is not ours. Raises `TimeoutError` after the limit, also if it ignores that."""
+    import asyncio
+
+    task = asyncio.create_task(_settled(flow))
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+        if not done:
+            raise TimeoutError
+        result, error = task.result()
+    finally:
+        task.cancel()
+    if error is not None:
+        raise error
+    value: T = result
+    return value
+
+
+async def _settled(flow: Awaitable[Any]) -> tuple[Any, Exception | None]:
+    # asyncio logs an error that no code has read, with its message.
+    try:
+        return await flow, None
+    except Exception as error:  # noqa: BLE001 - code that is not ours
+        return None, error
 
 
 class Waiting(Protocol):
@@ -52,8 +101,6 @@ class ThreadWaiting:
 
 class TaskWaiting:
     """Leaves the event loop to others."""
-
-    # asyncio is loaded where it is needed: a blocking site does not pay for it.
 
     def __init__(self) -> None:
         # An event loop itself keeps only weak references to its tasks.

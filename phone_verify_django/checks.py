@@ -45,7 +45,7 @@ DEPLOYED = {
     "regions": 23,
     "limits": 24,
     "test_numbers": 25,
-    "segments": 26,
+    "messages": 26,
     "one_account": 27,
     "origins": 28,
 }

@@ -23,10 +23,10 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import get_supported_language_variant, override
 
-from phone_verify.before_send import run_in_loop
 from phone_verify.config.site import SiteConfig
 from phone_verify.errors import ConfigurationError, quoted
 from phone_verify.http.site import Site
+from phone_verify.sync import run_in_loop
 
 from . import app_settings, signals
 from .app_settings import DEFAULT_STORE, REBUILD_ON

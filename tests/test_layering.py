@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "phone": {"errors"},
     "adoption": {"errors", "phone"},
     "purposes": {"errors"},
-    "before_send": {"errors", "model", "phone"},
+    "before_send": {"errors", "model", "phone", "sync"},
     "model": {"phone", "purposes", "exchange", "errors"},
     "policy": {"errors", "phone", "exchange", "model", "purposes"},
     "codes": {"errors", "phone", "exchange", "model"},

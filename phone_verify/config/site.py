@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import to_thread
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..before_send import BeforeSend, Hook, run_in_loop
+from ..before_send import BeforeSend, Hook
 from ..codes import DRAW_KEY, Keyring, name_of_site
 from ..errors import ConfigurationError
 from ..events.opentelemetry import telemetry
@@ -25,7 +24,7 @@ from ..policy import Policy
 from ..routing import Router
 from ..stores.base import OfOneProcess, Store
 from ..stores.threaded import InThread
-from ..sync import TaskWaiting
+from ..sync import TaskWaiting, run_in_loop, run_in_thread
 from ..test_numbers import load_test_numbers
 from ..transports.base import Transport
 from ..transports.blocking import BlockingTransport
@@ -67,7 +66,7 @@ def build_site(
     under which the adapter receives webhooks. In `production` test numbers must be listed twice,
     and keys meant for development are refused. `listeners` receive every event, like the one that
     the settings name. `in_thread` runs the steps of a blocking store for the async verifier; by
-    default, `asyncio.to_thread`. `hook` returns the framework's own `before_send`, for a site whose
+    default, a thread for each. `hook` returns the framework's own `before_send`, for a site whose
     settings name none; `run_async` completes an async one in the blocking verifier.
     `words` rewrites log messages that name settings.
     """
@@ -129,7 +128,7 @@ def build_site(
             store=async_store,
             transport=transport or AsyncTransport(),
             waiting=TaskWaiting(),
-            before_send=replace(before_send, in_thread=in_thread or to_thread),
+            before_send=replace(before_send, in_thread=in_thread or run_in_thread),
         )
 
     @cache

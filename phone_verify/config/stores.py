@@ -8,6 +8,7 @@ from ..errors import ConfigurationError, quoted
 from ..stores.base import Store
 from ..stores.memory import MemoryStore
 from ..stores.threaded import InThread, ThreadedStore
+from ..sync import run_in_thread
 from .settings import PREFIX
 
 
@@ -26,9 +27,7 @@ def open_async_store(url: str, store: Store, in_thread: InThread | None = None) 
     scheme = url.partition(":")[0]
     if scheme in _ASYNC_STORES:
         return _ASYNC_STORES[scheme](url, store)
-    from asyncio import to_thread
-
-    return ThreadedStore(store, in_thread or to_thread)
+    return ThreadedStore(store, in_thread or run_in_thread)
 
 
 def _open_memory(url: str) -> Store:
