@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -659,12 +658,10 @@ def test_site_can_override_block_by_block(name):
         assert {"number", "choices"} <= blocks
 
 
-def test_style_and_script_are_small_and_support_rtl():
-    style, script = asset("phone_verify.css"), asset("phone-verify-client.js")
+def test_style_sheet_is_small_and_supports_rtl():
+    style = asset("phone_verify.css")
     assert style is not None
-    assert script is not None
     assert len(style[0]) < 17_500
-    assert len(gzip.compress(script[0], 9)) < 12_000
     sided = r"(?<![\w-])(left|right|(margin|padding|border)-(left|right)[\w-]*)\s*:|text-align:\s*(left|right)"
     assert not re.search(sided, style[0].decode())
     # Nothing is loaded from another host.

@@ -30,8 +30,7 @@ export class PhoneVerifyElement extends HTMLElement {
 
   // The client that the element uses: the app calls it for the session or a token.
   get client() {
-    const api = this.#of("api");
-    return (this.#client ??= new PhoneVerifyClient({ lang: this.#lang, ...(api && { api }) }));
+    return (this.#client ??= new PhoneVerifyClient({ lang: this.#lang, api: this.#of("api") }));
   }
 
   // The present verification, without its secret.
@@ -207,9 +206,7 @@ export class PhoneVerifyElement extends HTMLElement {
   }
 
   #time(seconds) {
-    const parts = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-    const [first, ...rest] = parts.slice(parts[0] ? 0 : 1);
-    const text = [first, ...rest.map((part) => String(part).padStart(2, "0"))].join(":");
+    const text = new Date(Math.min(seconds, 86399) * 1000).toISOString().slice(seconds < 3600 ? 14 : 11, 19);
     return text.replace(/\d/g, (digit) => this.#settings.digits[digit]);
   }
 

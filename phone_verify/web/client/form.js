@@ -18,8 +18,8 @@ export const receiveCode = async (signal) => {
 
 // Two clicks must not start two verifications. If no response arrives, the form works again after a while.
 const enhanceForms = (view) => {
-  const { first, live, say } = view;
-  const offline = first("[data-pv-offline]");
+  const { live, say } = view;
+  const offline = view.first("[data-pv-offline]");
   const showOffline = (isOffline) => offline && (offline.hidden = !isOffline);
   let busy = null;
 
@@ -46,7 +46,7 @@ const enhanceForms = (view) => {
 
   view.stay = () => {
     view.leaving = false;
-    first("[aria-busy]")?.removeAttribute("aria-busy");
+    view.first("[aria-busy]")?.removeAttribute("aria-busy");
     busy?.();
     busy = null;
   };

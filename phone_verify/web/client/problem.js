@@ -1,16 +1,11 @@
 // A refusal of the API, or a call that did not reach it.
 export class PhoneVerifyError extends Error {
-  constructor(problem, status = 0) {
-    super(problem.detail ?? problem.code);
-    this.name = "PhoneVerifyError";
-    this.status = status;
-    this.code = problem.code;
-    this.detail = problem.detail ?? "";
-    this.fields = problem.fields ?? [];
-    this.retryAfter = problem.retry_after ?? null;
-    this.attemptsLeft = problem.attempts_left ?? null;
-    this.verificationStatus = problem.verification_status ?? null;
-    this.cause = problem.cause ?? null;
-    this.continueAt = problem.continue_at ?? null;
+  constructor({ code, detail = "", fields = [], cause = null, ...more }, status = 0) {
+    super(detail || code);
+    Object.assign(this, { name: "PhoneVerifyError", status, code, detail, fields, cause });
+    this.retryAfter = more.retry_after ?? null;
+    this.attemptsLeft = more.attempts_left ?? null;
+    this.verificationStatus = more.verification_status ?? null;
+    this.continueAt = more.continue_at ?? null;
   }
 }

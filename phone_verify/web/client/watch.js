@@ -35,7 +35,7 @@ export const read = async (response) => {
   if (!response.ok) {
     const after = Number(response.headers.get("Retry-After"));
     throw new PhoneVerifyError(
-      { code: response.status < 500 ? "not_found" : "unavailable", ...(after && { retry_after: after }), ...body },
+      { code: response.status < 500 ? "not_found" : "unavailable", retry_after: after || null, ...body },
       response.status,
     );
   }
