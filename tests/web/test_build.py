@@ -21,6 +21,8 @@ PLACES = sorted(
     if tag != "en"
 )
 PAGES = "phone_verify_flask/templates/phone_verify"
+#: The browser client, joined from its sources.
+CLIENT = "phone_verify/web/static/phone-verify-client.js"
 
 
 @pytest.fixture
@@ -59,6 +61,7 @@ def test_wheel_holds_the_generated_files(copy: Path) -> None:
         assert sorted(name for name in wheel.namelist() if name.endswith(".mo")) == [f"{place}.mo" for place in PLACES]
         assert not [name for name in wheel.namelist() if name.endswith(".po")]
         assert "hatch_build.py" not in wheel.namelist()
+        assert b"import " not in wheel.read(CLIENT).replace(b"import(", b"").replace(b"import.meta", b"")
         assert {name.removeprefix(f"{PAGES}/") for name in wheel.namelist() if name.startswith(PAGES)} == flask_pages()
     for place in PLACES:
         (copy / f"{place}.mo").unlink()
@@ -75,10 +78,12 @@ def test_editable_install_makes_the_generated_files(copy: Path) -> None:
 
 def test_outdated_files_are_made_again(copy: Path) -> None:
     fresh = {path: path.read_bytes() for path in generate(copy)}
-    for old in (next(iter(fresh)), copy / PAGES / "base.html"):
+    for old in (next(iter(fresh)), copy / PAGES / "base.html", copy / CLIENT):
         old.write_bytes(b"older")
     assert {path: path.read_bytes() for path in generate(copy)} == fresh
-    assert {path.suffix for old in fresh for path in old.parent.iterdir()} == {".po", ".mo", ".html"}
+    assert {path.suffix for old in fresh for path in old.parent.iterdir()} == {
+        ".po", ".mo", ".html", ".css", ".js", ".ts",
+    }  # fmt: skip
 
 
 def test_unreadable_translation_stops_the_build(copy: Path) -> None:
