@@ -24,7 +24,7 @@ from .servers import environment, gunicorn
 
 APP, EVIL = "https://spa.example", "https://evil.example"
 ROOT = Path(__file__).parent.parent
-#: Of the module as it is served, with gzip level 9: "12 KB", whatever a kilobyte is.
+#: Of the module as it is served, with gzip level 9: "12 KB", in the smaller of the two kilobytes.
 LARGEST = 12_000
 
 

@@ -165,7 +165,7 @@ def test_fifth_stream_is_refused_until_one_is_closed(url: str, stage: Stage) -> 
 
 
 def opened_after_a_disconnect(url: str, begun: Mapping[str, Any]) -> Events:
-    """Return a stream; the server may need a moment to see that another one was closed."""
+    """Return a stream; the server may see only a little later that another one was closed."""
     end = time.monotonic() + PATIENCE
     while (events := follow(url, begun)).response.status == 429 and time.monotonic() < end:
         events.close()
@@ -234,7 +234,7 @@ def test_change_by_another_process_is_shown(framework: str, sandbox: SandboxServ
 
 @pytest.mark.parametrize("framework", FRAMEWORKS)
 def test_stopping_server_ends_its_streams(framework: str, sandbox: SandboxServer, tmp_path: Path) -> None:
-    """Without a limit of its own, uvicorn would wait for them until the verification expires."""
+    """Without a limit, uvicorn would wait for them until the verification expires."""
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "asgi:application", "--port", str(port), "--log-level", "warning"]
     with ExitStack() as stack:

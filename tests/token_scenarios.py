@@ -97,7 +97,7 @@ def a_token_decides_alone(stage: Stage) -> None:
         answer = browser.call("GET", "v1/session", headers={"Authorization": f"Bearer {wrong}"})
         refused(answer, 401, "not_signed_in")
         assert answer.headers["www-authenticate"] == "Bearer"
-    # What a browser adds by itself is no token.
+    # What a browser adds by itself is not a token.
     basic = browser.call("GET", "v1/session", headers={"Authorization": "Basic dXNlcjpwYXNz"})
     assert basic.json()["user"]["phone"] == phone
     # A proof of the session's user is not one of the token's.

@@ -367,6 +367,6 @@ def test_many_streams_read_less_often() -> None:
 
 @pytest.fixture(autouse=True)
 def no_error_in_the_background(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Asyncio logs exceptions that nobody received."""
+    """Asyncio logs exceptions that no code has received."""
     yield
     assert [record for record in caplog.get_records("call") if record.name == "asyncio"] == []

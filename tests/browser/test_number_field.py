@@ -130,7 +130,7 @@ def choose(tab: Any, query: str) -> None:
 
 
 def paste(tab: Any, field: Any, text: str) -> None:
-    """Insert a text at once, as pasting does."""
+    """Insert a whole text, as pasting does."""
     field.focus()
     field.press("End")
     tab.keyboard.insert_text(text)
