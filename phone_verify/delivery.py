@@ -13,15 +13,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from .before_send import ClientFacts
-from .drivers.base import ReadsWebhooks, Retries, Starts, TakesOptions, TakesUserTokens
+from .drivers.base import Retries, Starts, TakesOptions, TakesUserTokens
 from .errors import FailureKind, ProviderError, StoreError, UnclearError
 from .events.record import record_provider_time, record_receipt
-from .exchange import Exchange, HttpRequest, HttpResponse, Notice
+from .exchange import Exchange, HttpRequest, HttpResponse, Notice, RecallToken, StoreToken
 from .lifecycle import Attachment
 from .limits import Denied
 from .model import Cause, Channel, CodeSource, Order, Receipt, Status, Verification
 from .parts import Components
 from .planning import Plan, Planner
+from .transports.token_cache import TokenCache
 
 log = logging.getLogger("phone_verify")
 
@@ -77,6 +78,7 @@ class Delivery:
     def __init__(self, parts: Components) -> None:
         self._parts = parts
         self.planner = Planner(parts.policy, parts.keyring)
+        self._tokens = TokenCache(parts.ticks)
 
     def check_options(self, options: Mapping[str, str]) -> None:
         """Raise ValueError for an option that no configured driver declares, or for its value."""
@@ -178,7 +180,11 @@ class Delivery:
             result: T = stop.value
             return result
 
-    async def _sent(self, request: HttpRequest | Notice, driver: Starts, seconds: float) -> HttpResponse:
+    async def _sent(
+        self, request: HttpRequest | Notice | RecallToken | StoreToken, driver: Starts, seconds: float
+    ) -> HttpResponse:
+        if isinstance(request, RecallToken | StoreToken):
+            return self._tokens.answer(driver.name, request)
         began = self._parts.ticks()
         try:
             response = await self._parts.transport.send(request, seconds)
@@ -262,11 +268,12 @@ class Delivery:
         text = None
         if code.text:
             text = self._parts.texts(channel, code.text, life, record.locale, record.purpose, client)
-        uses_webhook = code.plan.code_source is CodeSource.NONE and isinstance(driver, ReadsWebhooks)
-        webhook_url = self._parts.webhook_url(driver.name) if uses_webhook else None
+        webhook_url = self._parts.webhook_url(driver.name, "") if driver.abilities[channel].webhook_url else None
         takes = user_token is not None and isinstance(driver, TakesUserTokens) and driver.takes_user_tokens
         token = user_token if takes else None
-        return Order(record.phone, channel, life, code.text, text, webhook_url, token)
+        return Order(
+            record.phone, channel, life, code.text, text, webhook_url, token, key=f"{record.id}.{record.sends}"
+        )
 
 
 def _verifiable_without(record: Verification, attachment: Attachment) -> bool:

@@ -1,20 +1,26 @@
 """Requests and responses of drivers, as values without sockets.
 
 A driver's method is a generator (`Exchange`) that yields `HttpRequest` (or, in the console driver,
-`Notice`), receives the `HttpResponse`, and returns its result. URLs, headers and bodies can contain
-credentials and codes, so none of them appears in a repr.
+`Notice`), receives the `HttpResponse`, and returns its result. A webhook is the opposite direction:
+a driver parses the `WebhookRequest`. URLs, headers and bodies can contain credentials and codes, so
+none of them appears in a repr.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 T = TypeVar("T")
+
+FORM = "application/x-www-form-urlencoded"
+_MOST_PARAMETERS = 100
 
 _TOKEN = re.compile(r"[!-~]{1,8000}")
 
@@ -24,14 +30,28 @@ def is_token(text: str) -> bool:
     return bool(_TOKEN.fullmatch(text))
 
 
+#: Returns the headers that sign a request at this time, which the transport supplies: a driver holds no clock.
+Sign = Callable[[datetime], Mapping[str, str]]
+
+
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One complete HTTP request to a provider."""
+    """One complete HTTP request to a provider.
+
+    `sign`, if set, adds headers that depend on the time of sending.
+    """
 
     method: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
+    sign: Sign | None = field(default=None, repr=False, compare=False)
+
+    def signed(self, now: datetime) -> HttpRequest:
+        """Return the request with the headers that sign it at this time, or itself if it is not signed."""
+        if self.sign is None:
+            return self
+        return replace(self, headers={**self.headers, **self.sign(now)}, sign=None)
 
     @property
     def host(self) -> str:
@@ -57,7 +77,7 @@ class HttpRequest:
     def post_form(cls, url: str, fields: Mapping[str, str], headers: Mapping[str, str] | None = None) -> HttpRequest:
         """Return a POST request with an HTML form in UTF-8."""
         body = urlencode(fields).encode()
-        return cls("POST", url, {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}, body)
+        return cls("POST", url, {"Content-Type": FORM, **(headers or {})}, body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,4 +115,100 @@ class Notice:
     code: str = field(default="", repr=False)
 
 
-Exchange = Generator[HttpRequest | Notice, HttpResponse, T]
+@dataclass(frozen=True, slots=True)
+class RecallToken:
+    """A request for the token that this driver stored under this name.
+
+    No provider is involved: the response is 200 with the token as its body, or 404 if there is none
+    or it has expired.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoreToken:
+    """A request to keep a provider's token in this process until its lifetime ends.
+
+    No provider is involved; the response is an empty 200.
+    """
+
+    name: str
+    token: str = field(repr=False)
+    lifetime: timedelta
+
+
+Exchange = Generator[HttpRequest | Notice | RecallToken | StoreToken, HttpResponse, T]
+
+
+def cached_token(
+    name: str, fetch: Callable[[], Exchange[tuple[str, timedelta]]], refused: Collection[str] = ()
+) -> Exchange[str]:
+    """Return the token kept under this name, or the one that `fetch` returns with its lifetime.
+
+    A token that the provider has `refused` is replaced.
+    """
+    kept = yield RecallToken(name)
+    token = kept.body.decode()
+    if kept.status != HTTPStatus.OK or token in refused:
+        token, lifetime = yield from fetch()
+        yield StoreToken(name, token, lifetime)
+    return token
+
+
+def parameters_of(text: str) -> Sequence[tuple[str, str]]:
+    """Return the parameters of a query or a form in order; none if there are more than a webhook can have."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="replace")
+    except ValueError:
+        return ()
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookRequest:
+    """A webhook as received: all parameters of query and form in order, and the raw body.
+
+    Header names are lower case. `url` is the webhook's public URL with its query, as the provider
+    called it; empty if the site has no public URL. `received_at` is set before a driver parses it.
+    """
+
+    method: str
+    parameters: Sequence[tuple[str, str]] = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    url: str = field(default="", repr=False)
+    received_at: datetime | None = None
+
+    def once(self, *names: str) -> str | None:
+        """Return the value of the parameter with one of these names, if it appears exactly once."""
+        values = [value for name, value in self.parameters if name in names]
+        return values[0] if len(values) == 1 and values[0] else None
+
+    @property
+    def form(self) -> Sequence[tuple[str, str]]:
+        """The parameters of the form alone; none if the body is not a form."""
+        is_form = self.headers.get("content-type", "").lower().startswith(FORM)
+        return parameters_of(self.body.decode("utf-8", "replace")) if is_form else ()
+
+    def json(self) -> Any:
+        """Return the body as JSON, or None if it is not JSON, empty or nested too deeply."""
+        return HttpResponse(HTTPStatus.OK, body=self.body).json()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The result of parsing a webhook whose signature is missing, wrong or too old.
+
+    `reason` is for the log; it contains no value of the request.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookResult:
+    """What a webhook caused: whether it verified a call or was rejected, and the reply if not empty."""
+
+    verified: bool = False
+    rejected: bool = False
+    reply: Mapping[str, object] | None = None

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from .delivery import Delivery
-from .drivers.base import NamesParameters, Polls, ReadsWebhooks, Starts
+from .drivers.base import NamesParameters, OrderQuestion, Polls, ReadsWebhooks, Starts
 from .drivers.reading import scrubbed
 from .errors import ProviderError, UnclearError
+from .events.record import record_receipt
+from .exchange import Rejected, WebhookRequest, WebhookResult
 from .lines import claim_of
-from .model import CallState, Channel, DeliveryReport, IncomingCall, Status, Verification, WebhookRequest
+from .model import CallState, Channel, DeliveryReport, IncomingCall, Receipt, Status, Verification, is_id
 from .parts import Components
 
 log = logging.getLogger("phone_verify")
@@ -26,32 +31,54 @@ class InboundCalls:
         self._parts, self._delivery = parts, delivery
         self._warned_at: dict[tuple[str, str], float] = {}
 
-    async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
+    async def receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
         """Process a webhook whose secret was valid; see `AsyncVerifier.receive`."""
         driver = self._parts.router.drivers().get(driver_name)
-        event = driver.parse_webhook(request) if isinstance(driver, ReadsWebhooks) else None
+        if not isinstance(driver, ReadsWebhooks):
+            return WebhookResult()
+        received_at = self._parts.now() or datetime.now(UTC)
+        event = driver.parse_webhook(replace(request, received_at=received_at))
+        if isinstance(event, Rejected):
+            if self._may_warn(driver_name, "signature"):
+                log.warning("a webhook for %s was rejected: %s", driver_name, event.reason)
+            return WebhookResult(rejected=True)
+        if isinstance(event, OrderQuestion):
+            return WebhookResult(reply=await self._reply(driver_name, event))
         if isinstance(event, DeliveryReport):
+            record_receipt(Receipt(parts=event.parts, price=event.price, currency=event.currency))
             # The reference is left out: it may be a phone number.
             log.info(
                 "%s reported the delivery status of an order: %s",
                 driver_name,
                 f"{event.state} {scrubbed(event.said)}".rstrip(),
             )
-            return False
+            return WebhookResult()
         if event is None and isinstance(driver, NamesParameters):
             self._warn_of_parameters(driver, request)
-        if driver is None or event is None or event.caller is None or _repeats(request):
-            return False
-        tag = self._parts.keyring.tag(event.caller)
+        if event is None or event.caller is None or _repeats(request):
+            return WebhookResult()
+        return WebhookResult(verified=await self._proves(driver, event, self._parts.keyring.tag(event.caller)))
+
+    async def _reply(self, driver_name: str, question: OrderQuestion) -> Mapping[str, object]:
+        """Allow an order that this library is sending by this driver, and deny any other."""
+        id, _, send = question.key.rpartition(".")
+        record = await self._parts.store.get(id, self._parts.now()) if is_id(id) else None
+        if record is None or not record.open or record.phone != question.phone or str(record.sends) != send:
+            log.warning("%s asked about an order that is not one of this site, or is over", driver_name)
+            return question.deny
+        return question.allow
+
+    async def _proves(self, driver: Starts, event: IncomingCall, tag: str) -> bool:
+        """Settle the claim that this call proves, after a query if the provider can be queried."""
         if not isinstance(driver, Polls):
-            if await self._parts.store.claim(driver_name, tag, event, self._parts.now()) is not None:
+            if await self._parts.store.claim(driver.name, tag, event, self._parts.now()) is not None:
                 return True
             await self._warn_of_driver(driver, tag, event)
             await self._note_other_caller(driver, event)
             return False
         if event.reference is None:
             return False
-        record = await self._parts.store.find(driver_name, tag, event.reference, self._parts.now())
+        record = await self._parts.store.find(driver.name, tag, event.reference, self._parts.now())
         if record is None:
             await self._warn_of_driver(driver, tag, event)
             return False

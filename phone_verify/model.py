@@ -135,6 +135,8 @@ class Order:
     #: The user's token at the provider, if the provider accepts it in place of the site's credential.
     user_token: str | None = field(default=None, repr=False)
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)  #: parsed, as the driver declares them
+    #: Unique for each send, up to 64 URL-safe characters: for a provider's idempotency key, or its reference to us.
+    key: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +178,17 @@ class DeliveryState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReport:
-    """Delivery report from a status query or a webhook. `said` is safe to log."""
+    """Delivery report from a status query or a webhook. `said` is safe to log.
+
+    `parts`, `price` and `currency` are as in `Receipt`, for providers that report them late.
+    """
 
     reference: str | None
     state: DeliveryState
     said: str = ""
+    parts: int | None = None
+    price: Decimal | None = None
+    currency: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,21 +200,6 @@ class ProviderAccount:
 
     balance: Decimal | None = None
     currency: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookRequest:
-    """A webhook as received: all parameters of query and form in order, and the raw body."""
-
-    method: str
-    parameters: Sequence[tuple[str, str]] = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-
-    def once(self, *names: str) -> str | None:
-        """Return the value of the parameter with one of these names, if it appears exactly once."""
-        values = [value for name, value in self.parameters if name in names]
-        return values[0] if len(values) == 1 and values[0] else None
 
 
 class CallState(StrEnum):

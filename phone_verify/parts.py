@@ -30,7 +30,8 @@ class Components:
     """The components of a verifier. All are finished objects, made from settings by `config`.
 
     Without a `clock`, as in production, the store provides the time; `webhook_url` returns a
-    driver's public webhook URL, or None if the site has no public URL; `rights` is shared by
+    driver's public webhook URL with this secret, by default the current one, or None if the site
+    has no public URL; `rights` is shared by
     verifiers that count together.
     """
 
@@ -42,7 +43,7 @@ class Components:
     texts: Texts
     #: The names of this site in signed values, newest first.
     audiences: Sequence[str] = ("default",)
-    webhook_url: Callable[[str], str | None] = field(default=lambda _: None)
+    webhook_url: Callable[[str, str], str | None] = field(default=lambda _driver, _secret: None)
     test_numbers: Mapping[PhoneNumber, TestNumber] = field(default_factory=dict)
     events: EventBus = field(default_factory=EventBus)
     clock: Callable[[], datetime] | None = None

@@ -50,14 +50,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "stores.*": RULES | {"codes", "lifecycle", "limits", "lines", "stores.base", "stores.rows", "sync"},
     "transports": {"errors", "exchange", "model"},
     "tokens": RULES | {"codes", "lifecycle"},
-    "events": {"errors", "phone", "model", "codes", "lines"},
+    "events": {"errors", "phone", "exchange", "model", "codes", "lines"},
     # The order of I/O.
     "routing": RULES | {"drivers.base"},
     "parts": RULES
     | {"codes", "drivers.base", "events", "routing", "spray_guard", "stores.base", "sync", "test_numbers",
        "transports"},
-    "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning"},
-    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "lines", "parts"},
+    "delivery": RULES | {"drivers.base", "events", "lifecycle", "limits", "parts", "planning", "transports"},
+    "inbound": RULES | {"delivery", "drivers.base", "drivers.reading", "events", "lines", "parts"},
     "verifier": RULES
     | {"codes", "delivery", "drivers.base", "events", "inbound", "lifecycle", "limits", "lines", "parts",
        "planning", "stores.base", "sync", "test_numbers", "tokens"},

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 import hmac
-from urllib.parse import parse_qsl
+from dataclasses import replace
 
+from ..exchange import WebhookRequest, parameters_of
 from ..http.call import ApiRequest, ApiResponse
 from ..http.problems import problem
 from ..http.site import Site
-from ..model import WebhookRequest
 from ..verifier.operations import AsyncVerifier
-
-_MOST_PARAMETERS = 100
 
 
 async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: str, secret: str) -> ApiResponse:
-    """200 `OK`, also for unknown and repeated events: a provider repeats what is not accepted."""
+    """200 `OK`, also for unknown and repeated events: a provider repeats what is not accepted.
+
+    The reply to a provider's question is JSON. 403 if the provider signs its webhooks and did not
+    sign this one.
+    """
     presented = secret.encode("utf-8", "surrogatepass")
     is_valid = sum(hmac.compare_digest(presented, good.encode()) for good in site.webhook_secrets)
     if not is_valid or driver not in flows.drivers:
         return problem(404, "not_found", "Not found.")
     if call.body is None:
         return problem(413, "too_large", "Request body too large.")
-    parameters = _parameters(call.query)
-    if call.headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        parameters = [*parameters, *_parameters(call.body.decode("utf-8", "replace"))]
-    await flows.receive(driver, WebhookRequest(call.method, parameters, call.headers, call.body))
-    return ApiResponse(200, text="OK")
-
-
-def _parameters(text: str) -> list[tuple[str, str]]:
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS, errors="replace")
-    except ValueError:
-        return []
+    url = flows.webhook_url(driver, secret)
+    if url and call.query:
+        url = f"{url}?{call.query}"
+    request = WebhookRequest(call.method, parameters_of(call.query), call.headers, call.body, url or "")
+    result = await flows.receive(driver, replace(request, parameters=[*request.parameters, *request.form]))
+    if result.rejected:
+        return problem(403, "invalid_signature", "The signature of this webhook is missing or wrong.")
+    return ApiResponse(200, text="OK") if result.reply is None else ApiResponse(200, result.reply)

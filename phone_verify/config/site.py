@@ -77,10 +77,10 @@ def build_site(
     _check_required_channels(settings.policy, router)
     secrets = list(settings.webhook_secret or keyring.webhook_secrets)
 
-    def webhook_url(driver: str) -> str | None:
+    def webhook_url(driver: str, secret: str) -> str | None:
         if settings.public_url is None or webhook_path is None:
             return None
-        return settings.public_url + webhook_path(driver, secrets[0])
+        return settings.public_url + webhook_path(driver, secret or secrets[0])
 
     store_url = settings.store or default_store
     store = open_store(store_url, stores or {})

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..errors import FailureKind, ProviderError, UnclearError
-from ..exchange import Exchange, HttpRequest
-from ..model import Channel, CodeSource, DeliveryReport, DeliveryState, Order, ProviderAccount, Receipt, WebhookRequest
+from ..exchange import Exchange, HttpRequest, WebhookRequest
+from ..model import Channel, CodeSource, DeliveryReport, DeliveryState, Order, ProviderAccount, Receipt
 from .base import Ability, NationalDriver
 from .options import Option, one_of
 from .reading import amount_of, our_code, reference_of, trouble_of_status

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus, urlsplit
 
 from ..errors import ConfigurationError, FailureKind, ProviderError, quoted
-from ..exchange import Exchange
+from ..exchange import Exchange, Rejected, WebhookRequest
 from ..model import (
     Channel,
     CodeSource,
@@ -33,7 +33,6 @@ from ..model import (
     ProviderAccount,
     Receipt,
     Sighting,
-    WebhookRequest,
 )
 from ..phone import PhoneNumber
 from .options import COMMON_OPTIONS, Dsn, Option, is_loopback, one_of
@@ -59,6 +58,8 @@ class Ability:
     cap: timedelta | None = None
     #: Whether an announcement answers the call to a line; otherwise nobody answers, so it is free.
     announced: bool = False
+    #: Whether the order names our webhook's URL.
+    webhook_url: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Driver:
 
     `default_host` is the provider's host; None if it has none. `credential_forms` lists the
     fields that the credentials of a DSN fill, one tuple for each form. `calling_codes` is the
-    provider's number plan: None is worldwide. A subclass rejects conflicting fields in
+    provider's number plan: None is worldwide. `signs_webhooks` is whether every webhook has a
+    signature, without which `parse_webhook` rejects it. A subclass rejects conflicting fields in
     `__post_init__`, by a ValueError that says how to fix them.
     """
 
@@ -77,6 +79,7 @@ class Driver:
     credential_forms: ClassVar[Sequence[Sequence[str]]] = ((),)
     options: ClassVar[Mapping[str, Option]] = {}
     calling_codes: ClassVar[frozenset[str] | None] = None
+    signs_webhooks: ClassVar[bool] = False
 
     name: str
     base_url: str = field(repr=False)
@@ -239,6 +242,19 @@ def _spellings(secret: str) -> Iterator[str]:
     yield base64.b64encode(secret.encode()).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class OrderQuestion:
+    """A provider's question by webhook whether it may carry an order, and the two possible replies.
+
+    `key` is the order's; the replies are JSON documents.
+    """
+
+    key: str = field(repr=False)
+    phone: PhoneNumber | None
+    allow: Mapping[str, object]
+    deny: Mapping[str, object]
+
+
 class Carrier(Protocol):
     """The interface that the verifier requires of every driver."""
 
@@ -282,10 +298,14 @@ class Polls(Carrier, Protocol):
 
 @runtime_checkable
 class ReadsWebhooks(Carrier, Protocol):
-    """Parses the provider's webhooks, which report calls or deliveries."""
+    """Parses the provider's webhooks, which report calls or deliveries, or ask about an order."""
 
-    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | None:
-        """Return the event that this webhook reports, or None if it reports nothing meaningful."""
+    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | OrderQuestion | Rejected | None:
+        """Return the event that this webhook reports, or None if it reports nothing meaningful.
+
+        `Rejected` if the provider signs its webhooks and did not sign this one, or signed it too
+        long before `request.received_at`.
+        """
         ...
 
 

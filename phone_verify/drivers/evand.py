@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from ..errors import FailureKind, ProviderError, UnclearError
-from ..exchange import Exchange, HttpRequest, HttpResponse, is_token
+from ..exchange import Exchange, HttpRequest, HttpResponse, cached_token, is_token
 from ..model import Channel, CodeSource, Order, ProviderAccount, Receipt
 from ..phone import PhoneNumber
 from .base import Ability, NationalDriver
@@ -46,6 +46,7 @@ _FAULT_WORD = re.compile(
 _SEND = "/mobile/verification-codes"
 _TOKENS = "/api/oauth2/token"
 _CONNECT_HOST = "connect.evand.com"
+_LONGEST_LIFE = 24 * 60 * 60
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,31}")
 _PREFIX = re.compile(r"[!-~]*")
 
@@ -110,9 +111,8 @@ class Evand(NationalDriver):
     def start(self, order: Order) -> Exchange[Receipt]:
         """Request a code; any 2xx means that it is being sent (assumed: the blog shows no reply).
 
-        The user's own token is used if the order has one, else one of the site's. A driver is a
-        value without clock or memory, so tokens are not cached: a cache would save a short request
-        with each SMS, but add a shared secret with an expiry to track.
+        The user's own token is used if the order has one, else one of the site's, which is kept for
+        the lifetime that the provider names.
 
         The send does not name the event. One that came with the order becomes its reference, because
         the exchange names it.
@@ -163,12 +163,16 @@ class Evand(NationalDriver):
 
     def account(self) -> Exchange[ProviderAccount]:
         """Return whether the credentials obtain a token; the provider does not report a balance."""
-        yield from self._client_token()
+        yield from self._new_token()
         return ProviderAccount()
 
-    def _client_token(self, *tokens: str) -> Exchange[str]:
-        """Request a token for the site with these credentials. Nothing was sent yet, so every
-        failure here is a refusal.
+    def _client_token(self, *refused: str) -> Exchange[str]:
+        """Return a token for the site that is not among the refused ones."""
+        return cached_token("client", lambda: self._new_token(*refused), refused)
+
+    def _new_token(self, *tokens: str) -> Exchange[tuple[str, timedelta]]:
+        """Request a token for the site with these credentials; return it with its lifetime, zero if
+        it is unknown. Nothing was sent yet, so every failure here is a refusal.
         """
         try:
             response = yield self._grant("client_credentials", {})
@@ -179,7 +183,7 @@ class Evand(NationalDriver):
         token = _token(response)
         if token is None:
             raise ProviderError(FailureKind.UNKNOWN, f"HTTP {response.status} without a readable access_token")
-        return token
+        return token, _lifetime(response)
 
     def _send(self, mobile: str, token: str) -> HttpRequest:
         authorization = f"{self.auth_prefix} {token}" if self.auth_prefix else token
@@ -218,6 +222,12 @@ def _token(response: HttpResponse) -> str | None:
         return None
     token = document.get("access_token")
     return token if isinstance(token, str) and is_token(token) else None
+
+
+def _lifetime(response: HttpResponse) -> timedelta:
+    seconds = response.json().get("expires_in")
+    # A longer one saves nothing, and a revoked token would be refused once more often.
+    return timedelta(seconds=min(seconds, _LONGEST_LIFE)) if type(seconds) is int and seconds > 0 else timedelta(0)
 
 
 DRIVER = Evand

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree as ET
 
 from ..errors import FailureKind, ProviderError, UnclearError
-from ..exchange import Exchange, HttpRequest, HttpResponse
+from ..exchange import Exchange, HttpRequest, HttpResponse, WebhookRequest
 from ..model import (
     Channel,
     CodeSource,
@@ -28,7 +28,6 @@ from ..model import (
     Order,
     ProviderAccount,
     Receipt,
-    WebhookRequest,
 )
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from .base import Ability, NationalDriver
@@ -214,7 +213,9 @@ class Ssms(NationalDriver):
         cap = timedelta(seconds=self.call_protection or _LONGEST_WAIT)
         return {
             **_ABILITIES,
-            Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=cap, announced=self.line_answer == "announcement"),
+            Channel.INBOUND_CALL: Ability(
+                CodeSource.NONE, cap=cap, announced=self.line_answer == "announcement", webhook_url=self.hook_url
+            ),
         }
 
     @property

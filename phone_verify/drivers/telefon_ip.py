@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from urllib.parse import quote
 
 from ..errors import FailureKind, ProviderError, UnclearError
-from ..exchange import Exchange, HttpRequest, HttpResponse
+from ..exchange import Exchange, HttpRequest, HttpResponse, WebhookRequest
 from ..model import (
     CallState,
     Channel,
@@ -28,7 +28,6 @@ from ..model import (
     ProviderAccount,
     Receipt,
     Sighting,
-    WebhookRequest,
 )
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from .base import Ability, NationalDriver
@@ -57,7 +56,7 @@ _STATES = {1: DeliveryState.DELIVERED, 0: DeliveryState.UNDELIVERED}
 #: The provider's lifetimes: a line 120 s (Back Calls), a code in Telegram 90 s (TG Code). Its own
 #: codes have any length, ours at most four digits (SMS Code), in Telegram exactly four.
 _ABILITIES = {
-    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=120)),
+    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(seconds=120), webhook_url=True),
     Channel.FLASH_CALL: Ability(CodeSource.PROVIDER),
     Channel.SMS: Ability(CodeSource.LOCAL, shortest=4, longest=4),
     Channel.TELEGRAM: Ability(CodeSource.LOCAL, shortest=4, longest=4, cap=timedelta(seconds=90)),

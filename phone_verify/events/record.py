@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from ..codes import TAG_LENGTH
+from ..exchange import WebhookResult
 from ..lines import served_by
 from ..model import Outcome, Receipt, Redeemed, Verification
 from ..phone import PhoneNumber
@@ -123,9 +124,10 @@ def event_for(verb: str, result: object, phone: PhoneNumber | None, tag: str | N
                 "tag": result.verification_id[:TAG_LENGTH],
             }
             outcome = OK
-        case bool() | None:
-            # A webhook that verifies nothing and an invalid proof carry no further facts.
-            outcome = OK if result else "no_effect" if result is False else "invalid_proof"
+        case WebhookResult():
+            outcome = OK if result.verified else "rejected" if result.rejected else "no_effect"
+        case None:
+            outcome = "invalid_proof"
         case _:
             raise TypeError(f"unexpected result type {type(result).__name__}")
     if phone is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
-from ..exchange import Exchange, HttpRequest, HttpResponse, Notice
+from ..exchange import Exchange, HttpRequest, HttpResponse, Notice, RecallToken, StoreToken
 from ..exchange import T as Result
 
 Answer = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]
@@ -25,7 +26,7 @@ class FakeTransport:
         if isinstance(request, Notice):
             self.notices.append(request)
             return HttpResponse(200)
-        self.requests.append(request)
+        self.requests.append(request.signed(datetime.now(UTC)))
         if not self.answers:
             raise AssertionError(f"no response left for {request.method} to {request.host}")
         answer = self.answers.pop(0)
@@ -41,6 +42,9 @@ def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result
     try:
         request = next(exchange)
         while True:
+            if isinstance(request, RecallToken | StoreToken):
+                request = exchange.send(HttpResponse(404 if isinstance(request, RecallToken) else 200))
+                continue
             asked.append(request)
             if isinstance(request, Notice):
                 request = exchange.send(HttpResponse(200))

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from ..before_send import ClientFacts
 from ..drivers.base import Starts
-from ..model import Channel, DeliveryReport, Outcome, Redeemed, Started, Verification, WebhookRequest
+from ..exchange import WebhookRequest, WebhookResult
+from ..model import Channel, DeliveryReport, Outcome, Redeemed, Started, Verification
 from ..parts import Components
 from ..phone import PhoneNumber
 from ..policy import Policy
@@ -44,6 +45,10 @@ class Verifier:
     def has_before_send(self) -> bool:
         """Whether the site decides about each order before anything is sent."""
         return self._flows.has_before_send
+
+    def webhook_url(self, driver_name: str, secret: str) -> str | None:
+        """Return the public URL of this driver's webhooks with this secret; None if the site has no public URL."""
+        return self._flows.webhook_url(driver_name, secret)
 
     @property
     def flows(self) -> AsyncVerifier:
@@ -198,12 +203,12 @@ class Verifier:
         """
         return run(self._flows.get(id, secret))
 
-    def receive(self, driver_name: str, request: WebhookRequest) -> bool:
-        """Process a webhook for this driver; return True if it verified an inbound call.
+    def receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
+        """Process a webhook for this driver; return whether it verified a call, and what to reply.
 
         Check the secret in the webhook's URL first: this method does not. If the provider can be
-        queried, the webhook only triggers a query. Delivery reports are only logged. Raises
-        `StoreError`.
+        queried, the webhook only triggers a query. Delivery reports are only logged. A webhook
+        without the signature that its provider adds is rejected. Raises `StoreError`.
         """
         return run(self._flows.receive(driver_name, request))
 

@@ -21,7 +21,7 @@ from ..delivery import Undelivered
 from ..drivers.base import ChecksRemotely
 from ..errors import ProviderError, UnclearError
 from ..events.record import UNAVAILABLE, VerificationEvent, collect_provider_use, event_for
-from ..exchange import is_token
+from ..exchange import WebhookRequest, WebhookResult, is_token
 from ..inbound import InboundCalls
 from ..lifecycle import AttemptResult, Opening, Spent, has_proof
 from ..limits import Answering, DenialReason, Denied
@@ -35,7 +35,6 @@ from ..model import (
     Started,
     Status,
     Verification,
-    WebhookRequest,
     is_id,
 )
 from ..parts import Components
@@ -347,12 +346,13 @@ class AsyncVerifier(ServerOperations):
         return found if isinstance(found, Outcome) else self._outcome_for(found)
 
     @_operation("receive")
-    async def receive(self, driver_name: str, request: WebhookRequest) -> bool:
-        """Process a webhook for this driver; return True if it verified an inbound call.
+    async def receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
+        """Process a webhook for this driver; return whether it verified a call, and what to reply.
 
         The caller must have checked the secret in the webhook's URL. If the provider can be
         queried, the event only triggers a query and the response decides; otherwise the event must
-        match exactly one open claim. Delivery reports are only logged. Raises `StoreError`.
+        match exactly one open claim. Delivery reports are only logged. A webhook without the
+        signature that its provider adds is rejected. Raises `StoreError`.
         """
         return await self._inbound.receive(driver_name, request)
 

@@ -54,6 +54,10 @@ class ServerOperations(DeviceOperations):
         """Whether the site decides about each order before anything is sent."""
         return self._parts.before_send.is_set
 
+    def webhook_url(self, driver_name: str, secret: str) -> str | None:
+        """Return the public URL of this driver's webhooks with this secret; None if the site has no public URL."""
+        return self._parts.webhook_url(driver_name, secret)
+
     def tag(self, phone: PhoneNumber) -> str:
         """Return the keyed digest under which a phone is counted and looked up.
 

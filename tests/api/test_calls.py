@@ -14,6 +14,7 @@ from phone_verify.api import ApiRequest, ApiResponse, SignIn, Site, ahandle, han
 from phone_verify.api.representation import dial, seconds_left, verification
 from phone_verify.http.cookies import with_pair
 from phone_verify.model import Receipt, Status
+from phone_verify.testing.clock import ManualClock
 from phone_verify.verifier.blocking import Verifier
 from tests.core.harness import (
     CALL,
@@ -30,6 +31,7 @@ from tests.core.harness import (
     flash,
     sms,
 )
+from tests.core.test_signed_webhooks import Signing, signed
 
 OLD, NEW = "old-secret", "new-secret"
 
@@ -230,3 +232,22 @@ def test_caller_prefix_is_returned_for_flash_calls_only() -> None:
     harness = Harness(flash("1234"), sms(), resend_after=timedelta(0))
     id, secret = harness.begun(FLASH)
     assert verification(harness.verifier.resend(id, secret, channel=SMS))["caller_hint"] is None
+
+
+def signed_webhook(secret: str, body: bytes, headers: dict[str, str]) -> ApiResponse:
+    call = ApiRequest("POST", f"webhooks/signing/{secret}", headers, "a=1", body)
+    answer = handled(site(Harness(Signing())), call)
+    assert isinstance(answer, ApiResponse)
+    return answer
+
+
+@pytest.mark.parametrize("secret", [NEW, OLD])
+def test_driver_gets_the_public_url_that_the_provider_called(secret: str) -> None:
+    url = f"https://site.example/signing/{secret}?a=1"
+    told = signed(b'{"key": "x.1", "phone": "+989120000000"}', ManualClock()(), url)
+    answer = signed_webhook(secret, told.body, dict(told.headers))
+    assert (answer.status, answer.document, answer.content_type) == (200, {"ok": False}, "application/json")
+
+
+def test_webhook_without_its_signature_is_403() -> None:
+    assert problem(signed_webhook(NEW, b"{}", {})) == (403, "invalid_signature")

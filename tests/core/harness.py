@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability, Starts
 from phone_verify.errors import FailureKind, ProviderError, UnclearError
-from phone_verify.exchange import Exchange, HttpRequest
+from phone_verify.exchange import Exchange, HttpRequest, WebhookRequest
 from phone_verify.model import (
     CallState,
     Channel,
@@ -24,7 +24,6 @@ from phone_verify.model import (
     Receipt,
     Sighting,
     Started,
-    WebhookRequest,
 )
 from phone_verify.parts import Components
 from phone_verify.phone import PhoneNumber
@@ -225,6 +224,7 @@ class Harness:
             transport=transport or FakeTransport(),
             router=Router(by_channel, preference, ticks=lambda: self.ticks),
             texts=lambda channel, code, *_: f"code {code}",
+            webhook_url=lambda driver, secret: f"https://site.example/{driver}/{secret}",
             test_numbers=test_numbers or {},
             clock=self.clock,
             ticks=lambda: self.ticks,

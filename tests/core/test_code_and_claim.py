@@ -88,7 +88,7 @@ def test_call_verifies_after_switching_to_a_code(first: Channel) -> None:
 def test_webhook_verifies_the_claim_beside_a_code(deaf: bool) -> None:
     call = DeafCaller(Receipt("1", line=LINE)) if deaf else lines(CALLED)
     harness, id, secret = both(sms(), call, CALL)
-    assert harness.verifier.receive(call.name, webhook(id="1", line=LINE.e164, caller=PHONE.e164))
+    assert harness.verifier.receive(call.name, webhook(id="1", line=LINE.e164, caller=PHONE.e164)).verified
     assert harness.verifier.get(id, secret).proof is not None
 
 
@@ -115,10 +115,10 @@ def test_repeated_webhook_proves_no_claim_after_the_code() -> None:
     written, deaf = sms(), DeafCaller(Receipt("1", line=LINE), Receipt("2", line=LINE))
     harness, id, secret = both(written, deaf, CALL)
     assert harness.verifier.check(id, secret, written.codes[0]).ok
-    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164))
+    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164)).verified
     harness.clock.move(61)
     assert harness.start(CALL).reason is Reason.CHANNEL_UNAVAILABLE
-    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164))
+    assert not harness.verifier.receive(deaf.name, webhook(line=LINE.e164, caller=PHONE.e164)).verified
 
 
 def test_concurrent_orders_of_two_channels_have_separate_codes() -> None:

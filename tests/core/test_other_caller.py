@@ -22,7 +22,7 @@ def noted(harness: Harness, id: str, secret: str) -> bool:
 
 
 def call(harness: Harness, caller: str = OTHER_PHONE.e164, line: str = LINE.e164, **more: str) -> bool:
-    return harness.verifier.receive("deaf", webhook(caller=caller, line=line, **more))
+    return harness.verifier.receive("deaf", webhook(caller=caller, line=line, **more)).verified
 
 
 def test_foreign_call_on_the_line_is_noted_for_a_minute() -> None:

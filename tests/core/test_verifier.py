@@ -13,7 +13,7 @@ import pytest
 from phone_verify.codes import Keyring
 from phone_verify.drivers.base import Ability
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, StoreError
-from phone_verify.exchange import Exchange, HttpRequest, HttpResponse
+from phone_verify.exchange import Exchange, HttpRequest, HttpResponse, WebhookRequest
 from phone_verify.lifecycle import Opening
 from phone_verify.model import (
     CallState,
@@ -28,7 +28,6 @@ from phone_verify.model import (
     Sighting,
     Started,
     Status,
-    WebhookRequest,
 )
 from phone_verify.phone import PhoneNumber
 from phone_verify.purposes import CodeLimits
@@ -707,12 +706,12 @@ def test_webhook_triggers_a_poll_where_possible() -> None:
     harness = Harness(caller)
     id, secret = harness.begun()
     told = webhook(id="7", caller=PHONE.e164)
-    assert harness.verifier.receive("caller", told) is False  # polled, and the provider has no such call
-    assert harness.verifier.receive("caller", told) is False  # polled just before
+    assert harness.verifier.receive("caller", told).verified is False  # polled, and the provider has no such call
+    assert harness.verifier.receive("caller", told).verified is False  # polled just before
     assert caller.polls == 1
     harness.clock.move(3)
-    assert harness.verifier.receive("caller", told) is True
-    assert harness.verifier.receive("caller", told) is False
+    assert harness.verifier.receive("caller", told).verified is True
+    assert harness.verifier.receive("caller", told).verified is False
     assert harness.verifier.poll(id, secret).verification.state is Status.VERIFIED  # type: ignore[union-attr]
 
 
@@ -732,23 +731,23 @@ def test_webhook_triggers_a_poll_where_possible() -> None:
 def test_webhook_is_trusted_where_polling_is_impossible(parameters: dict[str, str], proves: bool) -> None:
     harness = Harness(DeafCaller(Receipt("7", line=LINE)))
     harness.begun()
-    assert harness.verifier.receive("deaf", webhook(**parameters)) is proves
+    assert harness.verifier.receive("deaf", webhook(**parameters)).verified is proves
 
 
 def test_repeated_parameter_verifies_nothing() -> None:
     harness = Harness(DeafCaller(Receipt("7", line=LINE)))
     harness.begun()
     twice = WebhookRequest("GET", [("id", "7"), ("caller", PHONE.e164), ("caller", "+989120000001")], {}, b"")
-    assert harness.verifier.receive("deaf", twice) is False
+    assert harness.verifier.receive("deaf", twice).verified is False
     unread = WebhookRequest("GET", [("id", "7"), ("caller", PHONE.e164), ("x", "1"), ("x", "1")], {}, b"")
-    assert harness.verifier.receive("deaf", unread) is False
-    assert harness.verifier.receive("sms-1", webhook(id="7", caller=PHONE.e164)) is False
+    assert harness.verifier.receive("deaf", unread).verified is False
+    assert harness.verifier.receive("sms-1", webhook(id="7", caller=PHONE.e164)).verified is False
 
 
 def test_event_is_looked_up_within_its_driver() -> None:
     harness = Harness(DeafCaller(Receipt("7", line=LINE)))
     harness.begun()
-    assert harness.verifier.receive("other", webhook(id="7", caller=PHONE.e164)) is False
+    assert harness.verifier.receive("other", webhook(id="7", caller=PHONE.e164)).verified is False
 
 
 def test_phone_reserves_a_line_once() -> None:
@@ -796,8 +795,8 @@ def test_resend_takes_a_new_line_and_voids_the_old_call() -> None:
     harness = Harness(DeafCaller(Receipt("1", line=LINE), Receipt("2", line=OTHER_LINE)), resend_after=timedelta(0))
     id, secret = harness.begun()
     assert harness.verifier.resend(id, secret).verification.line == OTHER_LINE  # type: ignore[union-attr]
-    assert harness.verifier.receive("deaf", webhook(id="1", caller=PHONE.e164)) is False
-    assert harness.verifier.receive("deaf", webhook(id="2", caller=PHONE.e164)) is True
+    assert harness.verifier.receive("deaf", webhook(id="1", caller=PHONE.e164)).verified is False
+    assert harness.verifier.receive("deaf", webhook(id="2", caller=PHONE.e164)).verified is True
 
 
 def test_code_is_refused_for_an_inbound_call() -> None:
@@ -1207,14 +1206,14 @@ def test_delivery_webhook_changes_no_verification(caplog: pytest.LogCaptureFixtu
     id, secret = harness.begun()
     before = harness.verifier.get(id, secret)
     said = f"to {PHONE.e164[1:]}\nforged: line 482193"
-    assert harness.verifier.receive("teller", webhook(id="600000001", said=said)) is False
+    assert harness.verifier.receive("teller", webhook(id="600000001", said=said)).verified is False
     assert harness.verifier.get(id, secret) == before
     (record,) = of_the_library(caplog)
     assert (record.levelno, record.getMessage()) == (
         logging.INFO,
         "teller reported the delivery status of an order: delivered to … forged: line …",
     )
-    assert harness.verifier.receive("teller", webhook(said="nothing")) is False
+    assert harness.verifier.receive("teller", webhook(said="nothing")).verified is False
     assert len(of_the_library(caplog)) == 1
 
 
@@ -1225,7 +1224,7 @@ def of_the_library(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 
 def test_delivery_webhook_without_text_logs_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    assert Harness(Teller()).verifier.receive("teller", webhook(id="600000001")) is False
+    assert Harness(Teller()).verifier.receive("teller", webhook(id="600000001")).verified is False
     (record,) = of_the_library(caplog)
     assert record.getMessage() == "teller reported the delivery status of an order: delivered"
 

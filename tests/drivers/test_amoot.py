@@ -12,8 +12,8 @@ from phone_verify.drivers.amoot import Amoot
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.reading import scrubbed
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError
-from phone_verify.exchange import HttpResponse
-from phone_verify.model import Channel, CodeSource, DeliveryState, Order, WebhookRequest
+from phone_verify.exchange import HttpResponse, WebhookRequest
+from phone_verify.model import Channel, CodeSource, DeliveryState, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
 

@@ -15,8 +15,7 @@ from phone_verify.drivers.ferzz import Ferzz
 from phone_verify.drivers.options import Dsn
 from phone_verify.drivers.reading import amount_of, reference_of, scrubbed, trouble_of_status
 from phone_verify.errors import ConfigurationError, FailureKind
-from phone_verify.exchange import HttpResponse, is_token
-from phone_verify.model import WebhookRequest
+from phone_verify.exchange import HttpResponse, WebhookRequest, is_token
 from phone_verify.phone import PhoneNumber
 
 SETTING = "PHONE_VERIFY_SMS"

@@ -208,7 +208,7 @@ class Site:
                 router=Router({Channel.SMS: drivers}, ticks=lambda: 0.0),
                 texts=lambda channel, code, *_: code,
                 clock=self.clock,
-                ticks=lambda: 0.0,
+                ticks=lambda: self.clock().timestamp(),
             )
         )
         self.id = self.secret = ""
@@ -271,9 +271,9 @@ def test_driver_works_against_the_sandbox() -> None:
 
 
 def test_wrong_code_counts_as_a_failure_of_the_phone() -> None:
-    site = Site(max_failures=2)
+    site = Site(CLIENT_TOKEN, max_failures=2)
     for _ in range(2):
-        site.transport.answers = [CLIENT_TOKEN, answer(204)]
+        site.transport.answers.append(answer(204))
         site.begin()
         assert site.check(WRONG, WRONG_CODE).reason is Reason.WRONG_CODE
         site.clock.move(60)
@@ -391,6 +391,41 @@ def test_expired_user_token_falls_back_to_the_sites() -> None:
     assert headers == ["Bearer FAKE.USER.TOKEN", None, "Bearer FAKE.CLIENT.TOKEN"]
 
 
+def authorizations(site: Site) -> list[str | None]:
+    return [request.headers.get("Authorization") for request in site.transport.requests]
+
+
+def test_token_is_kept_for_its_lifetime() -> None:
+    site = Site(CLIENT_TOKEN, answer(204), answer(204))
+    for _ in range(2):
+        assert site.begin().ok
+        site.clock.move(60)
+    assert authorizations(site) == [None, *["Bearer FAKE.CLIENT.TOKEN"] * 2]
+    site.clock.move(3600 - 120 - 30)
+    site.transport.answers = [CLIENT_TOKEN, answer(204)]
+    assert site.begin().ok
+    assert len(site.transport.requests) == 5
+
+
+@pytest.mark.parametrize("expires_in", [None, 0, -5, "3600", True, 1.5])
+def test_token_without_a_known_lifetime_is_not_kept(expires_in: object) -> None:
+    token = answer(200, {"access_token": "FAKE.CLIENT.TOKEN", "expires_in": expires_in})
+    site = Site(*[token, answer(204)] * 2)
+    for _ in range(2):
+        assert site.begin().ok
+        site.clock.move(60)
+    assert len(site.transport.requests) == 4
+
+
+def test_kept_token_that_is_refused_is_replaced() -> None:
+    other = answer(200, {"access_token": "FAKE.OTHER.TOKEN", "expires_in": 3600})
+    site = Site(CLIENT_TOKEN, answer(204), answer(401), other, answer(204), answer(204))
+    for _ in range(3):
+        assert site.begin().ok
+        site.clock.move(60)
+    assert authorizations(site)[2:] == ["Bearer FAKE.CLIENT.TOKEN", None, *["Bearer FAKE.OTHER.TOKEN"] * 2]
+
+
 def events_of(site: Site) -> list[object]:
     """Return the events that the exchanges named."""
     bodies = [json.loads(request.body or b"") for request in site.transport.requests]
@@ -401,11 +436,11 @@ def test_event_of_a_start_replaces_the_dsns() -> None:
     site = Site(CLIENT_TOKEN, answer(204))
     assert site.begin(options={"event_id": "2002"}).ok
     site.clock.move(60)
-    site.transport.answers.extend([CLIENT_TOKEN, answer(204)])
+    site.transport.answers.append(answer(204))
     assert site.verifier.resend(site.id, site.secret).ok
     assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
     assert events_of(site) == ["2002"]
-    site.transport.answers.extend([CLIENT_TOKEN, answer(204)])
+    site.transport.answers.append(answer(204))
     assert site.begin().ok
     assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 2)
     assert events_of(site) == ["2002", "1001"]
@@ -463,7 +498,7 @@ def test_resend_requests_another_code_and_resets_nothing() -> None:
     site = begun()
     site.check(WRONG, WRONG_CODE)
     site.clock.move(60)
-    site.transport.answers = [CLIENT_TOKEN, answer(204)]
+    site.transport.answers = [answer(204)]
     assert site.verifier.resend(site.id, site.secret).ok
     assert left(site.check(WRONG, WRONG_CODE)) == (Reason.WRONG_CODE, Status.SENT, 1)
     assert left(site.check(RIGHT, USER_TOKEN)) == (None, Status.VERIFIED, 0)

@@ -15,9 +15,9 @@ from phone_verify.config.site import build_site
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.ssms import Ssms
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError, UnclearError
-from phone_verify.exchange import HttpRequest, HttpResponse
+from phone_verify.exchange import HttpRequest, HttpResponse, WebhookRequest
 from phone_verify.http.call import ApiRequest, ApiResponse
-from phone_verify.model import Channel, CodeSource, DeliveryReport, Order, WebhookRequest
+from phone_verify.model import Channel, CodeSource, DeliveryReport, Order
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from phone_verify.drivers.base import Driver, ReadsWebhooks
 from phone_verify.drivers.dsn import load_driver, parse_dsn
 from phone_verify.drivers.reading import reference_of
-from phone_verify.model import IncomingCall, WebhookRequest
+from phone_verify.exchange import WebhookRequest
+from phone_verify.model import IncomingCall
 from phone_verify.phone import PhoneNumber
 
 DRIVERS = [

@@ -19,11 +19,12 @@
                absent, any request matches. response is status, headers and body: JSON, or a string
                with the literal body. read is false if the body of a 2xx carries no information and
                so must not change anything
-    webhook    for read: method, query and form as the provider sends them
+    webhook    for read: method, query and form (or json, or body as text), headers and url as the
+               provider sends them, received at the beginning of 2026 (UTC)
     expect     one of receipt, sighting, event (their fields, omitting those that are None; null is
-               no event), delivery and account (likewise; delivery for read too), right (true or
-               false, for check), missing (a text), refusal (the name of the failure kind), unclear
-               (true)
+               no event), delivery, account and question (likewise; delivery for read too), right
+               (true or false, for check), missing (a text), refusal (the name of the failure kind),
+               unclear and rejected (true)
 
 Numbers and keys in samples are invented.
 """

@@ -29,7 +29,7 @@ from ...drivers.base import (
 from ...drivers.dsn import load_driver, parse_dsn
 from ...drivers.reading import scrubbed
 from ...errors import ProviderError, UnclearError
-from ...exchange import Exchange, HttpResponse
+from ...exchange import Exchange, HttpResponse, WebhookRequest
 from ...model import (
     CallState,
     Channel,
@@ -39,7 +39,6 @@ from ...model import (
     ProviderAccount,
     Receipt,
     Sighting,
-    WebhookRequest,
 )
 from ...phone import PhoneNumber
 from .corruption import JSON, places_in, with_value

@@ -5,14 +5,29 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from ...drivers.base import Driver, Starts
+from ...drivers.base import Driver, OrderQuestion, Starts
 from ...errors import ProviderError, UnclearError
-from ...exchange import Exchange, HttpRequest, HttpResponse, Notice
-from ...model import DeliveryReport, IncomingCall, Order, ProviderAccount, Receipt, Sighting, WebhookRequest
+from ...exchange import (
+    FORM,
+    Exchange,
+    HttpRequest,
+    HttpResponse,
+    Notice,
+    RecallToken,
+    Rejected,
+    StoreToken,
+    WebhookRequest,
+    parameters_of,
+)
+from ...model import DeliveryReport, IncomingCall, Order, ProviderAccount, Receipt, Sighting
 from ...phone import PhoneNumber
+
+#: The time at which samples send and receive.
+SAMPLE_TIME = datetime(2026, 1, 1, tzinfo=UTC)
 
 #: No driver needs more requests than this for one order.
 MOST_REQUESTS = 4
@@ -33,7 +48,10 @@ def overhear(
     try:
         request = next(exchange)
         while True:
-            asked.append(request)
+            if isinstance(request, RecallToken | StoreToken):
+                request = exchange.send(HttpResponse(200 if isinstance(request, StoreToken) else 404))
+                continue
+            asked.append(request.signed(SAMPLE_TIME) if isinstance(request, HttpRequest) else request)
             assert len(asked) <= MOST_REQUESTS, "the driver never stops asking"
             if isinstance(request, Notice):
                 request = exchange.send(HttpResponse(200))
@@ -72,10 +90,15 @@ def response_of(content: Mapping[str, Any]) -> HttpResponse:
 
 
 def webhook_of(content: Mapping[str, Any]) -> WebhookRequest:
-    """Return a webhook as it is written in a sample."""
-    form = content.get("form", "")
-    parameters = [*parse_qsl(content.get("query", "")), *parse_qsl(form)]
-    return WebhookRequest(content["method"], parameters, content.get("headers", {}), form.encode())
+    """Return a webhook as it is written in a sample, received at `SAMPLE_TIME`."""
+    form, query, document = content.get("form", ""), content.get("query", ""), content.get("json")
+    headers = {name.lower(): value for name, value in content.get("headers", {}).items()}
+    if form:
+        headers.setdefault("content-type", FORM)
+    body = form or content.get("body") or ("" if document is None else json.dumps(document, ensure_ascii=False))
+    parameters = [*parameters_of(query), *parameters_of(form)]
+    url = content.get("url", "https://site.example/phone/webhooks/driver/secret") + (f"?{query}" if query else "")
+    return WebhookRequest(content["method"], parameters, headers, body.encode(), url, SAMPLE_TIME)
 
 
 def part_of(request: HttpRequest, name: str, base_path: str) -> object:
@@ -106,6 +129,10 @@ def as_expected(result: object) -> dict[str, object]:
             return {"receipt": plain_fields(result)}
         case Sighting():
             return {"sighting": plain_fields(result)}
+        case Rejected():
+            return {"rejected": True}
+        case OrderQuestion():
+            return {"question": plain_fields(result)}
         case IncomingCall():
             return {"event": plain_fields(result)}
         case DeliveryReport():
@@ -124,7 +151,9 @@ def as_expected(result: object) -> dict[str, object]:
             raise AssertionError(f"no result of a driver: {result!r}")
 
 
-def plain_fields(value: Receipt | Sighting | IncomingCall | DeliveryReport | ProviderAccount) -> dict[str, str]:
+def plain_fields(
+    value: Receipt | Sighting | IncomingCall | DeliveryReport | ProviderAccount | OrderQuestion,
+) -> dict[str, str]:
     """Return the fields that have a value, as texts."""
     fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return {
