@@ -279,7 +279,28 @@ def test_client_that_leaves_while_it_waits(url: str, stage: Stage) -> None:
     for _ in range(3 * MAX_STREAMS):
         events = opened_after_a_disconnect(url, begun)
         events.next()
-        events.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+        reset(events.connection.sock)
         events.close()
     with closing(opened_after_a_disconnect(url, begun)) as events:
         assert events.next()["status"] == "sent"
+
+
+def test_client_that_leaves_before_the_response(url: str, stage: Stage) -> None:
+    """At any step of the request: all places are free afterwards."""
+    begun = start(stage.browser(), stage.phone())
+    host = urlsplit(url)
+    call = f"GET /phone/v1/verifications/{begun['id']}/events HTTP/1.1\r\nHost: {host.netloc}\r\n"
+    for step in range(12 * MAX_STREAMS):
+        with socket.create_connection((host.hostname, host.port), PATIENCE) as client:
+            client.sendall(f"{call}Verification-Secret: {begun['secret']}\r\n\r\n".encode())
+            time.sleep(0.001 * (step % 16))
+            reset(client)
+    with ExitStack() as stack:
+        for _ in range(MAX_STREAMS):
+            events = stack.enter_context(closing(opened_after_a_disconnect(url, begun)))
+            assert events.next()["status"] == "sent"
+
+
+def reset(client: Any) -> None:
+    """Make the connection end with a reset when it is closed."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")

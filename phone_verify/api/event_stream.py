@@ -53,14 +53,7 @@ async def show(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) -> A
     stream = EventStream(site, id, secret, outcome, call_address(site, call))
     if not record.open:
         return ApiStream(stream, _HEADERS)
-    if not site.streams.add(stream):
-        return _too_many()
-    try:
-        stream.windows = await flows.streaming.enter(id)
-    finally:
-        if stream.windows is None:
-            site.streams.remove(stream)
-    return ApiStream(stream, _HEADERS) if stream.windows is not None else _too_many()
+    return ApiStream(stream, _HEADERS) if await stream.enter(flows) else _too_many()
 
 
 def _too_many() -> ApiResponse:
@@ -78,12 +71,34 @@ class EventStream:
     def __init__(self, site: Site, id: str, secret: str, first: Outcome, address: str | None) -> None:
         self.address = address
         #: The windows of the place that this stream takes; None without one.
-        self.windows: Sequence[datetime] | None = None
+        self._windows: Sequence[datetime] | None = None
+        self._has_left = False
         self._site, self._id, self._secret = site, id, secret
         self._first = first
         # Created when the first part is read: it refers to this stream, which would then not be dropped.
         self._parts: AsyncGenerator[bytes, None] | None = None
         self._query: asyncio.Task[None] | None = None
+
+    async def enter(self, flows: AsyncVerifier) -> bool:
+        """Take a place; return False if there is none. Raises `StoreError`.
+
+        A caller that is cancelled meanwhile takes none.
+        """
+        if not self._site.streams.add(self):
+            return False
+        entered = False
+        try:
+            await flows.streaming.enter(self._id, self._entered)
+            entered = self._windows is not None
+        finally:
+            if not entered:
+                self._leave()
+        return entered
+
+    def _entered(self, windows: Sequence[datetime]) -> None:
+        self._windows = windows
+        if self._has_left:
+            self._give_back()
 
     def __aiter__(self) -> EventStream:
         return self
@@ -146,16 +161,17 @@ class EventStream:
             self._give_back()
 
     def _leave(self) -> None:
+        self._has_left = True
         self._site.streams.remove(self)
         if self._query is not None:
             self._query.cancel()
         self._give_back()
 
     def _give_back(self) -> None:
-        if self.windows is None:
+        if self._windows is None:
             return
         loop = asyncio.get_running_loop()
-        windows, self.windows = self.windows, None
+        windows, self._windows = self._windows, None
         streaming = self._site.async_verifier.streaming
         # In a separate task: the one that sends the stream may be cancelled already.
         task = loop.create_task(_unless_down(streaming.leave(self._id, windows)))

@@ -103,33 +103,42 @@ class Repeats:
             request=keyring.request_digest(request.content),
             tag=request.tag,
         )
-        place = await self._store.reserve(reservation, self._parts.now())
-        if _is_pending(place, reservation) and self._room.acquire(blocking=False):
+
+        async def attempt() -> Performed | Place:
+            place = await self._store.reserve(reservation, self._parts.now())
+            if place.holder != reservation.holder:
+                return place
+            return await self._perform(request, reservation, perform)
+
+        found = await self._parts.waiting.finish(attempt())
+        if _is_pending(found, reservation) and self._room.acquire(blocking=False):
             try:
-                place = await self._wait(reservation)
+                found = await self._wait(reservation, attempt)
             finally:
                 self._room.release()
-        if place.holder == reservation.holder:
-            return await self._parts.waiting.finish(self._perform(request, reservation, perform))
-        if not hmac.compare_digest(place.request, reservation.request):
+        if isinstance(found, Performed):
+            return found
+        if not hmac.compare_digest(found.request, reservation.request):
             return Conflict.OTHER_REQUEST
-        if place.response is None:
+        if found.response is None:
             return Conflict.IN_PROGRESS
-        kept = unseal(place.response, place.holder, keyring.sealing_key(request.key))
+        kept = unseal(found.response, found.holder, keyring.sealing_key(request.key))
         if kept is None:
             raise StoreError("A kept response cannot be read: it was changed in the store")
         name, _, response = kept.partition("\n")
-        return Repeat(response, place.read_at, by_secret=name != reservation.names[0])
+        return Repeat(response, found.read_at, by_secret=name != reservation.names[0])
 
-    async def _wait(self, reservation: Reservation) -> Place:
-        """Look until the place is free or has a response, for `LONGEST_WAIT` at most."""
+    async def _wait(
+        self, reservation: Reservation, attempt: Callable[[], Coroutine[Any, Any, Performed | Place]]
+    ) -> Performed | Place:
+        """Attempt until the place was free or has a response, for `LONGEST_WAIT` at most."""
         ticks, pause = self._parts.ticks, FIRST_PAUSE
         deadline = ticks() + LONGEST_WAIT
         while True:
             await self._parts.waiting.pause(pause)
-            place = await self._store.reserve(reservation, self._parts.now())
-            if not _is_pending(place, reservation) or ticks() >= deadline:
-                return place
+            found = await self._parts.waiting.finish(attempt())
+            if not _is_pending(found, reservation) or ticks() >= deadline:
+                return found
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _perform(
@@ -160,7 +169,8 @@ class Repeats:
             log.warning("an idempotency key stays reserved for a minute: %s", error)
 
 
-def _is_pending(place: Place, reservation: Reservation) -> bool:
+def _is_pending(found: Performed | Place, reservation: Reservation) -> bool:
     """Return whether another attempt of the same request is being performed."""
-    mine = place.holder == reservation.holder
-    return not mine and place.response is None and hmac.compare_digest(place.request, reservation.request)
+    if isinstance(found, Performed):
+        return False
+    return found.response is None and hmac.compare_digest(found.request, reservation.request)

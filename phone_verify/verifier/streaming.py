@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from ..inbound import InboundCalls
@@ -21,13 +21,19 @@ class Streaming:
     def __init__(self, parts: Components, inbound: InboundCalls) -> None:
         self._parts, self._inbound = parts, inbound
 
-    async def enter(self, id: str) -> Sequence[datetime] | None:
-        """Take a place; return what `leave` needs, or None if all are taken. Raises `StoreError`.
+    async def enter(self, id: str, entered: Callable[[Sequence[datetime]], None]) -> None:
+        """Take a place and call `entered` with what `leave` needs, or do nothing if all are taken.
 
-        A place whose process was killed is free again when the verification has expired.
+        `entered` is called even if the caller is cancelled meanwhile, so that no place is lost. A
+        place whose process was killed is free again when the verification has expired. Raises
+        `StoreError`.
         """
+        await self._parts.waiting.finish(self._enter(id, entered))
+
+    async def _enter(self, id: str, entered: Callable[[Sequence[datetime]], None]) -> None:
         counted = await self._parts.store.count([_places(id)], self._parts.now())
-        return None if isinstance(counted, Denied) else counted.windows
+        if not isinstance(counted, Denied):
+            entered(counted.windows)
 
     async def leave(self, id: str, windows: Sequence[datetime]) -> None:
         """Release a place. Raises `StoreError`."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from phone_verify.config.settings import Settings
 from phone_verify.config.site import build_site
 from phone_verify.errors import StoreError
 from phone_verify.http.streams import READS_PER_SECOND, OpenStreams
+from phone_verify.limits import Counted, Denied, Quota
 from phone_verify.model import Verification
 from phone_verify.stores.memory import MemoryStore
 from phone_verify.testing.clock import ManualClock
@@ -30,11 +32,18 @@ PATIENCE = 20.0
 
 
 class Store(MemoryStore):
-    """A store that can fail, and counts its reads."""
+    """A store that can fail or be slow to count, and counts its reads."""
 
     def __init__(self) -> None:
         super().__init__()
         self.is_down, self.reads = False, 0
+        self.counting: threading.Event | None = None
+
+    async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
+        counted = await super().count(quotas, now)
+        if self.counting is not None:
+            self.counting.wait(PATIENCE)
+        return counted
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         self.reads += 1
@@ -268,6 +277,29 @@ def test_cancelled_reader_frees_the_place(site: Site) -> None:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             await asyncio.sleep(0)
+
+    in_loop(test)
+    assert len(site.streams) == 0
+
+
+def test_client_that_leaves_before_the_response_takes_no_place(site: Site, store: Store) -> None:
+    """The store counts its stream all the same, and answers a request that has been cancelled."""
+    started = begin(site)
+
+    async def test() -> None:
+        for _ in range(MAX_STREAMS):
+            store.counting = threading.Event()
+            left = asyncio.ensure_future(ahandle(site, request(started)))
+            await asyncio.sleep(0.02)
+            left.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await left
+            store.counting.set()
+            await asyncio.sleep(0.02)
+        store.counting = None
+        for stream in [await opened(site, started) for _ in range(MAX_STREAMS)]:
+            await stream.chunks.aclose()
+        await asyncio.sleep(0)
 
     in_loop(test)
     assert len(site.streams) == 0

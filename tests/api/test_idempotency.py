@@ -636,6 +636,31 @@ def test_start_ends_although_its_client_disconnects() -> None:
     asyncio.run(lost())
 
 
+def test_disconnect_during_the_reservation_frees_the_key() -> None:
+    async def lost() -> None:
+        loop = Loop()
+        store, taken = loop.flows._parts.store, asyncio.Event()
+        reserve = store.reserve
+
+        async def slowly(*args: Any) -> Any:
+            place = await reserve(*args)
+            await taken.wait()
+            return place
+
+        vars(store)["reserve"] = slowly
+        loop.answering.set()
+        first = asyncio.create_task(loop.call())
+        await asyncio.sleep(0.02)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        taken.set()
+        answer = await asyncio.wait_for(loop.call(), 5)
+        assert (answer.status, loop.sends) == (201, 1)
+
+    asyncio.run(lost())
+
+
 def test_starts_with_other_keys_do_not_wait() -> None:
     desk, other = Desk(), []
 
