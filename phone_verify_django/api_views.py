@@ -41,6 +41,7 @@ from phone_verify.api import (
     signup_required,
     token_issued,
 )
+from phone_verify.errors import StoreError
 from phone_verify.http.bearer import checked_token, note_sign_in
 from phone_verify.http.problems import invalid, problem, unavailable
 from phone_verify.model import Redeemed
@@ -228,6 +229,9 @@ async def _reply(
         return await runs(actions.perform, request, result, replies)
     except DatabaseError as error:
         return _database_down(error)
+    except StoreError as error:
+        log.error("the store did not answer: %s", error)
+        return unavailable()
     except Exception:
         log.exception("sign-in, sign-out or a token failed; its proof cannot be used again")
         return problem(500, "internal_error", "Something went wrong on our side.")

@@ -67,7 +67,7 @@ def _user_of(request: HttpRequest, token: str) -> tuple[AbstractBaseUser | None,
         raise ImproperlyConfigured(f"PHONE_VERIFY['user_for_token']: {error}") from None
     if found is None or not getattr(found, "is_authenticated", True):
         return None, None
-    if getattr(found, "pk", None) is None:
+    if not users.may_be_user(found):
         raise ImproperlyConfigured(
             f"PHONE_VERIFY['user_for_token'] returned {type(found).__name__}. Return a user, or None to refuse."
         )

@@ -23,7 +23,7 @@ from phone_verify.http.problems import invalid, unavailable
 from phone_verify.model import Redeemed
 from phone_verify.sync import run
 
-from . import accounts, actions, calls
+from . import accounts, actions, calls, users
 from .api_views import TokenReplies
 from .site import current_site, site_of
 from .store.transactions import name_of
@@ -119,7 +119,8 @@ class _Replies(TokenReplies):
 def user_for_token(request: HttpRequest, token: str) -> object | None:
     """Return the user whom one of the `DEFAULT_AUTHENTICATION_CLASSES` finds by the header `Authorization`.
 
-    For `PHONE_VERIFY["user_for_token"]`. Classes for sessions, passwords and proxies are left out.
+    For `PHONE_VERIFY["user_for_token"]`. Classes for sessions, passwords and proxies are left out. A token
+    whose class finds a record of another model, like a device, is refused.
     """
     wrapped = Request(request)
     for each in api_settings.DEFAULT_AUTHENTICATION_CLASSES:
@@ -131,5 +132,5 @@ def user_for_token(request: HttpRequest, token: str) -> object | None:
             return None
         if found is not None:
             user: object = found[0]
-            return user
+            return user if users.may_be_user(user) else None
     return None

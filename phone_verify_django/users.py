@@ -37,6 +37,15 @@ def everyone() -> models.QuerySet[Any]:
     return get_user_model()._base_manager.using(database())
 
 
+def may_be_user(found: object) -> bool:
+    """Return whether this object has the key of a user: a user, or an object that stands for one.
+
+    The key of another model's record, like a device of the site, is not that of a user.
+    """
+    is_other_record = isinstance(found, models.Model) and not isinstance(found, get_user_model())
+    return getattr(found, "pk", None) is not None and not is_other_record
+
+
 def load(user_id: Any) -> AbstractBaseUser | None:
     """Return this user; None if there is none, or the default manager hides the user."""
     found: AbstractBaseUser | None = visible().filter(pk=user_id).first()

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.contrib.sessions.models import Session
 from django.core.exceptions import ImproperlyConfigured
 
+from phone_verify.errors import StoreError
 from phone_verify_django import checks, signals
 from phone_verify_django.accounts import Accounts
 from phone_verify_django.models import VerifiedPhone
@@ -251,6 +252,46 @@ def test_functions_must_return_what_is_documented(
     assert "the function for tokens returned object" in caplog.text
     assert visitor.call("GET", "v1/session", headers=bearer("x")).status == 500
     assert "PHONE_VERIFY['user_for_token'] returned str" in caplog.text
+
+
+class Devices:
+    """An authentication class of a site whose API serves devices too."""
+
+    def authenticate(self, request: Any) -> Any:
+        return Group.objects.get(), request.headers["Authorization"]
+
+
+def device(request: Any, token: str) -> object:
+    return Group.objects.get()
+
+
+@pytest.mark.parametrize(
+    ("function", "status"), [(f"{__name__}.device", 500), ("phone_verify_django.drf.user_for_token", 401)]
+)
+def test_record_of_another_model_is_not_the_user_with_its_key(
+    visitor: Browser, network: Network, configure: Callable[..., None], settings: Any, function: str, status: int
+) -> None:
+    pytest.importorskip("rest_framework")
+    exchange(visitor, network)
+    Group.objects.create(pk=User.objects.get().pk)
+    settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": [f"{__name__}.Devices"]}
+    configure(**{**SETTINGS, "user_for_token": function})
+    answer = visitor.call("GET", "v1/session", headers=bearer("of-a-device"))
+    assert (answer.status, PHONE in answer.text) == (status, False)
+
+
+def test_store_outage_after_the_number_was_verified_is_503(
+    visitor: Browser, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = exchange(visitor, network).json()["token"]
+
+    def fail(*_: Any) -> Any:
+        raise StoreError("no answer")
+
+    monkeypatch.setattr("phone_verify.verifier.blocking.Verifier.note_token_check", fail)
+    answer = redeemed(visitor, network, token, PHONE, "confirm")
+    assert (answer.status, answer.json()["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "5"
 
 
 @pytest.mark.parametrize("name", ["token", "user_for_token"])
