@@ -18,6 +18,7 @@ from ..http.site import Site
 from ..http.streams import KEEP_ALIVE, server_is_stopping
 from ..model import Outcome, Verification
 from ..verifier.operations import AsyncVerifier
+from ..verifier.streaming import Streaming
 from .representation import verification
 
 log = logging.getLogger("phone_verify")
@@ -31,6 +32,8 @@ _HEADERS: Mapping[str, str] = {
 _KEEP_ALIVE = b": keep-alive\n\n"
 #: Seconds between two queries of the provider. The store permits no more over all processes.
 _QUERY_EVERY = 3.0
+#: How often the place of an ended stream is returned to a store that does not answer.
+_RETURN_ATTEMPTS = 6
 #: Fields that change with every second.
 _COUNTERS = ("expires_in", "resend_in")
 
@@ -172,9 +175,9 @@ class EventStream:
             return
         loop = asyncio.get_running_loop()
         windows, self._windows = self._windows, None
-        streaming = self._site.async_verifier.streaming
+        streaming, pause = self._site.async_verifier.streaming, self._site.streams.pause
         # In a separate task: the one that sends the stream may be cancelled already.
-        task = loop.create_task(_unless_down(streaming.leave(self._id, windows)))
+        task = loop.create_task(_return_place(streaming, self._id, windows, pause))
         _leaving.add(task)
         task.add_done_callback(_leaving.discard)
 
@@ -186,6 +189,15 @@ _leaving: set[asyncio.Task[None]] = set()
 def _rest(record: Verification) -> float:
     """Return the seconds until the verification expires, and a little more."""
     return max(0.0, (record.expires_at - record.read_at).total_seconds()) + 0.05
+
+
+async def _return_place(streaming: Streaming, id: str, windows: Sequence[datetime], pause: float) -> None:
+    """Return a place, also if the store is down for some seconds: its failure ends every stream."""
+    for attempt in range(_RETURN_ATTEMPTS):
+        with suppress(StoreError):
+            await streaming.leave(id, windows)
+            return
+        await asyncio.sleep(pause * 2**attempt)
 
 
 async def _unless_down(step: Awaitable[object]) -> None:

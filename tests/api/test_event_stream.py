@@ -36,7 +36,7 @@ class Store(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.is_down, self.reads = False, 0
+        self.is_down, self.reads, self.failed = False, 0, 0
         self.counting: threading.Event | None = None
 
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
@@ -44,6 +44,12 @@ class Store(MemoryStore):
         if self.counting is not None:
             self.counting.wait(PATIENCE)
         return counted
+
+    async def uncount(self, quotas: Sequence[Quota], windows: Sequence[datetime], now: datetime | None) -> None:
+        if self.is_down:
+            self.failed += 1
+            raise StoreError("down")
+        await super().uncount(quotas, windows, now)
 
     async def get(self, id: str, now: datetime | None) -> Verification | None:
         self.reads += 1
@@ -343,6 +349,25 @@ def test_store_failure_ends_the_stream(site: Site, store: Store, caplog: pytest.
         "the store did not answer",
     }
     assert len(site.streams) == 0
+
+
+def test_places_are_free_after_a_store_failure(site: Site, store: Store) -> None:
+    started = begin(site)
+
+    async def test() -> None:
+        streams = [await opened(site, started) for _ in range(MAX_STREAMS)]
+        store.is_down = True
+        for stream in streams:
+            await stream.chunks.aclose()
+        while store.failed < 2 * MAX_STREAMS:
+            await asyncio.sleep(0.01)
+        store.is_down = False
+        await asyncio.sleep(0.2)
+        for stream in [await opened(site, started) for _ in range(MAX_STREAMS)]:
+            await stream.chunks.aclose()
+        await asyncio.sleep(0)
+
+    in_loop(test)
 
 
 def test_only_the_holder_has_a_stream(site: Site) -> None:
