@@ -190,8 +190,25 @@ async def _in_thread(step: Callable[[], T]) -> T:
         # Outside of a server asgiref uses the main thread: a test case's, whose transaction is visible only there.
         return await sync_to_async(step)()
     # A request without a thread has no connection; neither has an event stream, which gave its thread back.
-    results = await sync_to_async(_if_connected)(step) if context in SyncToAsync.context_to_thread_executor else ()
+    results = await _in_request_thread(step) if context in SyncToAsync.context_to_thread_executor else ()
     return results[0] if results else await to_thread(_in_request_cycle, step)
+
+
+async def _in_request_thread(step: Callable[[], T]) -> Sequence[T]:
+    """Run the step in the request's thread, if that has a connection, and return its result; otherwise nothing."""
+    has_begun = False
+
+    def begin() -> Sequence[T]:
+        nonlocal has_begun
+        has_begun = True
+        return _if_connected(step)
+
+    try:
+        return await sync_to_async(begin)()
+    except RuntimeError:
+        if has_begun:
+            raise
+        return ()  # the client has left, and with it the thread in which blocking middleware ran the view
 
 
 async def release_thread() -> None:

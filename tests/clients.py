@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Mapping
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -95,6 +96,11 @@ class Browser:
         """Load the page to which a form was redirected."""
         assert answer.status == 303, (answer.status, answer.text)
         return self.get(answer.target)
+
+
+def reset(client: socket.socket) -> None:
+    """Make the connection end with a reset when it is closed."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
 
 
 def hidden_fields(page: str) -> dict[str, str]:

@@ -32,6 +32,31 @@ def environment(framework: str, data: Path, dsn: str | None, settings: Mapping[s
     }
 
 
+#: Django's example site with middleware that supports only blocking calls.
+_BLOCKING = """
+from settings import *
+MIDDLEWARE = ["blocking.Blocking", *MIDDLEWARE]
+
+class Blocking:
+    def __init__(self, get_response):
+        self.get_response = get_response
+
+    def __call__(self, request):
+        return self.get_response(request)
+"""
+
+
+def with_blocking_middleware(env: Mapping[str, str], folder: Path) -> dict[str, str]:
+    """Return the environment of Django's site with middleware that supports only blocking calls."""
+    (folder / "blocking.py").write_text(_BLOCKING)
+    return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "blocking"}
+
+
+def on_path(folder: Path) -> str:
+    """Return the value of PYTHONPATH with another folder."""
+    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
+
+
 def free_port() -> int:
     """Return a free port of this machine."""
     with socket.socket() as free:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 import time
@@ -22,9 +21,9 @@ from phone_verify.http.cookies import COOKIE
 from phone_verify.sandbox import SandboxServer
 from phone_verify.verifier.streaming import MAX_STREAMS
 
-from .clients import Browser, HttpCarrier
+from .clients import Browser, HttpCarrier, reset
 from .scenarios import SETTINGS, Stage, conforms, start
-from .servers import FOLDERS, environment, free_port, gunicorn, running, uvicorn
+from .servers import FOLDERS, environment, free_port, gunicorn, on_path, running, uvicorn, with_blocking_middleware
 
 APP = "https://spa.example"
 FRAMEWORKS = ["django", "flask"]
@@ -78,11 +77,6 @@ def zipped(env: dict[str, str], folder: Path) -> dict[str, str]:
     """Return the environment of the Django site with `ZIPPED`; Flask's ignores it."""
     (folder / "zipped.py").write_text(ZIPPED)
     return {**env, "PYTHONPATH": on_path(folder), "DJANGO_SETTINGS_MODULE": "zipped"}
-
-
-def on_path(folder: Path) -> str:
-    """Return the value of PYTHONPATH with another folder."""
-    return os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -286,8 +280,18 @@ def test_client_that_leaves_while_it_waits(url: str, stage: Stage) -> None:
 
 
 def test_client_that_leaves_before_the_response(url: str, stage: Stage) -> None:
-    """At any step of the request: all places are free afterwards."""
-    begun = start(stage.browser(), stage.phone())
+    leave_early(url, start(stage.browser(), stage.phone()))
+
+
+def test_client_that_leaves_early_with_blocking_middleware(sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Django then runs the view in an event loop's thread, and may drop the response in that thread."""
+    env = environment("django", tmp_path, sandbox.dsn, SETTINGS)
+    with uvicorn("django", with_blocking_middleware(env, tmp_path)) as url:
+        leave_early(url, start(Browser(HttpCarrier(url)), "+989120009005"))
+
+
+def leave_early(url: str, begun: Mapping[str, Any]) -> None:
+    """Leave at any step of the request: all places are free afterwards."""
     host = urlsplit(url)
     call = f"GET /phone/v1/verifications/{begun['id']}/events HTTP/1.1\r\nHost: {host.netloc}\r\n"
     for step in range(12 * MAX_STREAMS):
@@ -299,8 +303,3 @@ def test_client_that_leaves_before_the_response(url: str, stage: Stage) -> None:
         for _ in range(MAX_STREAMS):
             events = stack.enter_context(closing(opened_after_a_disconnect(url, begun)))
             assert events.next()["status"] == "sent"
-
-
-def reset(client: Any) -> None:
-    """Make the connection end with a reset when it is closed."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from phone_verify.sandbox import SandboxServer
 from phone_verify.testing.stores import together
 
-from .clients import Answer, Browser, HttpCarrier
+from .clients import Answer, Browser, HttpCarrier, reset
 from .scenarios import SETTINGS, Stage
-from .servers import environment, gunicorn, uvicorn
+from .servers import environment, gunicorn, uvicorn, with_blocking_middleware
 
 TARGETS = [
     pytest.param(("django", gunicorn), id="django"),
@@ -50,6 +54,29 @@ def test_fifty_simultaneous_starts_and_resends_send_once(stage: Stage, sandbox: 
     )
     assert resent["id"] == started["id"]
     assert stage.arrived(phone) == 2
+
+
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+def test_client_that_disconnects_gets_its_start_by_repeating(
+    sandbox: SandboxServer, tmp_path: Path, *, blocking: bool
+) -> None:
+    """Also if Django runs the view in a thread, for middleware that supports only blocking calls."""
+    phone = "+989120009006" if blocking else "+989120009007"
+    slow = {"provider": "amoot", "phone": phone, "delay": 1}
+    assert Browser(HttpCarrier(sandbox.url), "/api/").call("PUT", "faults", slow).status in (200, 204)
+    env = environment("django", tmp_path, sandbox.dsn, SETTINGS)
+    with uvicorn("django", with_blocking_middleware(env, tmp_path) if blocking else env) as url:
+        fields, key = {"phone": phone, "channel": "sms"}, {"Idempotency-Key": str(uuid.uuid4())}
+        host = urlsplit(url)
+        client = HTTPConnection(host.hostname or "", host.port or 0, timeout=20)
+        headers = {"Content-Type": "application/json", **key}
+        client.request("POST", "/phone/v1/verifications", json.dumps(fields), headers)
+        time.sleep(0.5)  # the provider has the order and does not answer yet
+        reset(client.sock)
+        client.close()
+        answer = Browser(HttpCarrier(url)).call("POST", "v1/verifications", fields, headers=key)
+        assert (answer.status, answer.json()["status"]) == (201, "sent")
+        assert Stage(lambda: HttpCarrier(url), sandbox).arrived(phone) == 1
 
 
 def same(answers: list[Answer], status: int) -> dict[str, str]:

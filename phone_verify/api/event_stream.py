@@ -76,6 +76,7 @@ class EventStream:
         #: The windows of the place that this stream takes; None without one.
         self._windows: Sequence[datetime] | None = None
         self._has_left = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._site, self._id, self._secret = site, id, secret
         self._first = first
         # Created when the first part is read: it refers to this stream, which would then not be dropped.
@@ -90,6 +91,8 @@ class EventStream:
         if not self._site.streams.add(self):
             return False
         entered = False
+        with suppress(RuntimeError):  # Flask opens streams in threads
+            self._loop = asyncio.get_running_loop()
         try:
             await flows.streaming.enter(self._id, self._entered)
             entered = self._windows is not None
@@ -160,7 +163,7 @@ class EventStream:
 
     def __del__(self) -> None:
         # A framework may drop a response that it never began to send, for example if the client has left.
-        with suppress(RuntimeError):  # no event loop
+        with suppress(RuntimeError):  # the event loop has ended
             self._give_back()
 
     def _leave(self) -> None:
@@ -173,13 +176,22 @@ class EventStream:
     def _give_back(self) -> None:
         if self._windows is None:
             return
-        loop = asyncio.get_running_loop()
-        windows, self._windows = self._windows, None
+        id, windows, self._windows = self._id, self._windows, None
         streaming, pause = self._site.async_verifier.streaming, self._site.streams.pause
-        # In a separate task: the one that sends the stream may be cancelled already.
-        task = loop.create_task(_return_place(streaming, self._id, windows, pause))
-        _leaving.add(task)
-        task.add_done_callback(_leaving.discard)
+
+        def begin() -> None:
+            # In a separate task: the one that sends the stream may be cancelled already.
+            task = asyncio.create_task(_return_place(streaming, id, windows, pause))
+            _leaving.add(task)
+            task.add_done_callback(_leaving.discard)
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # dropped in a thread
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(begin)
+        else:
+            begin()
 
 
 #: The loop itself keeps only weak references to tasks.
