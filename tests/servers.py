@@ -78,7 +78,7 @@ def gunicorn(
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}",
                "--workers", str(workers), "--threads", "4", "--log-level", "warning",
                "--no-control-socket", "--graceful-timeout", "1", "--keep-alive", "1"]  # fmt: skip
-    with running(command, framework, env, port) as url:
+    with running(command, FOLDERS[framework], env, port) as url:
         yield url
 
 
@@ -88,16 +88,16 @@ def uvicorn(framework: str, env: Mapping[str, str]) -> Iterator[str]:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "asgi:application", "--host", "127.0.0.1", "--port", str(port),
                "--log-level", "warning", "--no-proxy-headers", "--timeout-graceful-shutdown", "1"]  # fmt: skip
-    with running(command, framework, env, port) as url:
+    with running(command, FOLDERS[framework], env, port) as url:
         yield url
 
 
 @contextmanager
-def running(command: list[str], framework: str, env: Mapping[str, str], port: int) -> Iterator[str]:
-    """Run a server's command in the folder of an example site; yield its URL."""
+def running(command: list[str], folder: Path, env: Mapping[str, str], port: int) -> Iterator[str]:
+    """Run a server's command in the folder of its site; yield its URL."""
     # Not a pipe: an unread pipe stops the server when it is full.
     with tempfile.TemporaryFile("w+", errors="replace") as printed:
-        server = subprocess.Popen(command, cwd=FOLDERS[framework], env=dict(env), stderr=printed, text=True)
+        server = subprocess.Popen(command, cwd=folder, env=dict(env), stderr=printed, text=True)
         try:
             _await(server, port)
             yield f"http://127.0.0.1:{port}"
