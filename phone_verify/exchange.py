@@ -20,7 +20,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 T = TypeVar("T")
 
 FORM = "application/x-www-form-urlencoded"
-_MOST_PARAMETERS = 100
+#: SMS.ru sends up to 100 events and their hash in one webhook.
+_MOST_PARAMETERS = 128
 
 _TOKEN = re.compile(r"[!-~]{1,8000}")
 
@@ -207,8 +208,11 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class WebhookResult:
-    """What a webhook caused: whether it verified a call or was rejected, and the reply if not empty."""
+    """What a webhook caused: whether it verified a call or was rejected, and the response: `reply` as
+    JSON, or else `text`.
+    """
 
     verified: bool = False
     rejected: bool = False
     reply: Mapping[str, object] | None = None
+    text: str = "OK"

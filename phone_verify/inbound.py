@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .delivery import Delivery
-from .drivers.base import NamesParameters, OrderQuestion, Polls, ReadsWebhooks, Starts
+from .drivers.base import AnswersWebhooks, NamesParameters, OrderQuestion, Polls, ReadsWebhooks, Starts
 from .drivers.reading import scrubbed
 from .errors import ProviderError, UnclearError
 from .events.record import record_receipt
@@ -33,6 +33,11 @@ class InboundCalls:
 
     async def receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
         """Process a webhook whose secret was valid; see `AsyncVerifier.receive`."""
+        result = await self._receive(driver_name, request)
+        driver = self._parts.router.drivers().get(driver_name)
+        return replace(result, text=driver.webhook_answer) if isinstance(driver, AnswersWebhooks) else result
+
+    async def _receive(self, driver_name: str, request: WebhookRequest) -> WebhookResult:
         driver = self._parts.router.drivers().get(driver_name)
         if not isinstance(driver, ReadsWebhooks):
             return WebhookResult()
@@ -160,9 +165,10 @@ class InboundCalls:
         except (ProviderError, UnclearError) as error:
             log.warning("%s could not report whether a call arrived: %s", driver.name, error)
             return False
-        if sighting.state is CallState.CALLED and sighting.caller == record.phone:
+        called = sighting.state is CallState.CALLED and sighting.caller == record.phone
+        if called or sighting.state is CallState.CONFIRMED:
             # By `claim`, not `settle`: a resend may have moved the claim to another line meanwhile.
-            event = IncomingCall(claim.reference, None, sighting.caller)
+            event = IncomingCall(claim.reference, None, record.phone)
             return await self._parts.store.claim(driver.name, record.tag, event, self._parts.now()) is not None
         if sighting.state is CallState.CALLED and sighting.caller is not None:
             await self._parts.store.note_other_caller(record.id, self._parts.now())

@@ -206,7 +206,8 @@ class CallState(StrEnum):
     """The provider's response to a query about an incoming call."""
 
     WAITING = "waiting"
-    CALLED = "called"
+    CALLED = "called"  #: by the caller that is returned, which the core compares
+    CONFIRMED = "confirmed"  #: the ordered number called: the provider compared it, and does not return it
     EXPIRED = "expired"
 
 

@@ -13,10 +13,10 @@ from ..verifier.operations import AsyncVerifier
 
 
 async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: str, secret: str) -> ApiResponse:
-    """200 `OK`, also for unknown and repeated events: a provider repeats what is not accepted.
+    """200, also for unknown and repeated events: a provider repeats what is not accepted.
 
-    The reply to a provider's question is JSON. 403 if the provider signs its webhooks and did not
-    sign this one.
+    The text is the one that the provider waits for; the reply to its question is JSON. 403 if the
+    provider signs its webhooks and did not sign this one.
     """
     presented = secret.encode("utf-8", "surrogatepass")
     is_valid = sum(hmac.compare_digest(presented, good.encode()) for good in site.webhook_secrets)
@@ -31,4 +31,4 @@ async def receive(site: Site, flows: AsyncVerifier, call: ApiRequest, driver: st
     result = await flows.receive(driver, replace(request, parameters=[*request.parameters, *request.form]))
     if result.rejected:
         return problem(403, "invalid_signature", "The signature of this webhook is missing or wrong.")
-    return ApiResponse(200, text="OK") if result.reply is None else ApiResponse(200, result.reply)
+    return ApiResponse(200, text=result.text) if result.reply is None else ApiResponse(200, result.reply)

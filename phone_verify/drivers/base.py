@@ -320,6 +320,14 @@ class NamesParameters(Carrier, Protocol):
 
 
 @runtime_checkable
+class AnswersWebhooks(Carrier, Protocol):
+    """Its provider repeats a webhook unless the response is this text; for others it is `OK`."""
+
+    @property
+    def webhook_answer(self) -> str: ...
+
+
+@runtime_checkable
 class ChecksRemotely(Carrier, Protocol):
     """Sends codes that the provider itself checks."""
 

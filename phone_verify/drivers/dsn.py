@@ -66,7 +66,13 @@ def driver_class(scheme: str) -> type[Driver]:
 
 def schemes() -> list[str]:
     """Return the schemes of all drivers, found by the names of their modules."""
-    names = {module.name for module in pkgutil.iter_modules(drivers.__path__)} - {"base", "dsn", "options", "reading"}
+    names = {module.name for module in pkgutil.iter_modules(drivers.__path__)} - {
+        "base",
+        "dsn",
+        "kinds",
+        "options",
+        "reading",
+    }
     return sorted(name.replace("_", "-") for name in names)
 
 

@@ -65,6 +65,12 @@ def amount_of(value: object) -> Decimal | None:
     return Decimal(text) if _AMOUNT.fullmatch(text) else None
 
 
+def price_of(value: object) -> Decimal | None:
+    """Parse a price, like an amount; None if it is negative."""
+    price = amount_of(value)
+    return price if price is not None and price >= 0 else None
+
+
 def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:
     """Return the error for an HTTP status outside 2xx whose body adds nothing except `said`, which
     is safe for logs.

@@ -46,6 +46,8 @@ from .samples import Result, overhear, responses_of, start_order
 
 #: What a sample of success expects, and therefore what is corrupted to make it fail.
 SUCCESSES = {"receipt", "sighting", "right", "delivery", "account", "missing"}
+#: The states of a call that arrived.
+CALLS = {CallState.CALLED, CallState.CONFIRMED}
 #: The calls that carry no order: after a lost response nothing is in doubt.
 QUESTIONS = {"poll", "check", "delivery", "account", "missing"}
 

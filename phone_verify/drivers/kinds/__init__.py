@@ -1,0 +1,1 @@
+"""What drivers of the same kind share. No module here is a scheme."""
