@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from phone_verify.sandbox import SandboxServer
 from tests import scenarios
@@ -70,22 +73,51 @@ def test_app_behaves_as_a_site(name: str, stage: Stage) -> None:
     scenarios.SCENARIOS[name](stage)
 
 
-def test_client_signs_in_with_the_app_s_token(stage: Stage) -> None:
+@pytest.mark.parametrize("path", ["v1/token", "v1/session"])
+def test_client_signs_in_with_the_app_s_token(path: str, stage: Stage) -> None:
     client, phone = stage.browser(), stage.phone()
     begun = scenarios.start(client, phone, channel="sms")
     secret, bare = begun["secret"], stage.browser()
-    path = f"v1/verifications/{begun['id']}"
-    proof = bare.call("POST", f"{path}/check", {"code": stage.code(phone)}, secret=secret).json()["proof"]
-    assert bare.call("POST", "v1/session", {"proof": proof}, secret="x" * 22).status == 400
-    answer = bare.call("POST", "v1/session", {"proof": proof}, secret=secret)
+    check = f"v1/verifications/{begun['id']}/check"
+    proof = bare.call("POST", check, {"code": stage.code(phone)}, secret=secret).json()["proof"]
+    assert bare.call("POST", path, {"proof": proof}, secret="x" * 22).status == 400
+    answer = bare.call("POST", path, {"proof": proof}, secret=secret)
     assert (answer.status, answer.json()["user"]["phone"], answer.json()["created"]) == (200, phone, True)
     bearer = {"Authorization": f"Bearer {answer.json()['token']}"}
     assert stage.browser().get("/me", headers=bearer).json()["phone"] == phone
     assert stage.browser().call("GET", "v1/session", headers=bearer).json() == {"user": answer.json()["user"]}
-    # A bearer is no cookie: no other page can send it.
     assert stage.browser().call("DELETE", "v1/session", headers=bearer).status == 204
     assert stage.browser().get("/me", headers=bearer).status == 401
     assert stage.browser().get("/me").status == 401
+
+
+def opened(pool: urllib3.PoolManager, address: str, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
+    """Open a stream, as soon as the server has noticed that another one was left."""
+    end = time.monotonic() + 5
+    while True:
+        stream = pool.request("GET", address, headers=headers, preload_content=False)
+        if stream.status == 200:
+            return stream
+        assert time.monotonic() < end, stream.status
+
+
+def test_call_arrives_in_the_event_stream(url: str, stage: Stage) -> None:
+    client, phone = stage.browser(), stage.phone()
+    begun = scenarios.start(client, phone, channel="inbound_call")
+    address = f"{url}/phone/v1/verifications/{begun['id']}/events"
+    headers, events = {"Verification-Secret": begun["secret"]}, []
+    with urllib3.PoolManager(timeout=30, retries=False) as pool:
+        for _ in range(5):  # more than a verification may have: one that was left frees its place
+            opened(pool, address, headers).close()
+        stream = opened(pool, address, headers)
+        assert stream.headers["Content-Type"] == "text/event-stream"
+        for line in stream:
+            if line.startswith(b"data: "):
+                events.append(json.loads(line[len(b"data: ") :]))
+                if len(events) == 1:
+                    stage.dial(phone, begun["dial"]["number"])
+    assert [event["status"] for event in events] == ["sent", "verified"]
+    assert events[-1]["proof"]
 
 
 def test_app_without_a_token_is_signed_out(stage: Stage) -> None:
