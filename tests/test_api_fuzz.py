@@ -125,7 +125,7 @@ def test_invalid_requests_get_documented_refusals(label: str, stage: Stage, sess
 @pytest.mark.parametrize(
     ("label", "mode"),
     [(label, "positive") for label in LABELS if "{id}" in label]
-    + [(label, "negative") for label in LABELS if "{id}/" in label],
+    + [(label, "negative") for label in LABELS if label.startswith("POST") and "{id}/" in label],
 )
 def test_existing_verification_survives_fuzzing(
     label: str, channel: str, mode: str, stage: Stage, session: requests.Session

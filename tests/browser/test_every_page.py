@@ -168,7 +168,8 @@ def test_forms_are_enhanced_with_and_without_the_element(tab: Any, has_element: 
         page = re.sub(r'</?phone-verify>|<script type="module"[^>]*></script>| data-pv-client="[^"]*"', "", page)
         assert "phone-verify-client" not in page
     serve(tab, {"/page": page, "/phone/code/": page})
-    tab.goto(f"{HOST}/page")
+    # The script may leave the page before it has loaded as a whole.
+    tab.goto(f"{HOST}/page", wait_until="commit")
     tab.locator("[data-pv-life]", has_text="2:5").wait_for()  # the countdown runs
     with tab.expect_request("**/phone/code/") as posted:
         tab.locator("#pv-code").fill("123456")

@@ -220,8 +220,14 @@ def test_workers_that_start_at_once_agree(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def modules() -> Callable[[str], Any]:
+def modules(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
     """The example's modules by name, hidden from other imports."""
+    # What they import of each other is forgotten afterwards.
+    monkeypatch.syspath_prepend(SITE)
+    for other in SITE.glob("*.py"):
+        monkeypatch.delitem(sys.modules, other.stem, raising=False)
+        monkeypatch.setitem(sys.modules, other.stem, None)
+        del sys.modules[other.stem]
 
     def load(name: str) -> Any:
         spec = importlib.util.spec_from_file_location(f"flask_site_{name}", SITE / f"{name}.py")
