@@ -172,14 +172,12 @@ class _JsonRequest(FlaskOAuth2Request):  # type: ignore[misc]
 
     def __init__(self) -> None:
         super().__init__(request)
-        found = request.get_json(silent=True)
-        fields = found if isinstance(found, dict) else {}
-        self._fields = {name: value for name, value in fields.items() if isinstance(value, str)}
-        self.payload = BasicOAuth2Payload(self._fields)
+        self._parameters = ImmutableMultiDict(core.json_parameters(request.get_data()))
+        self.payload = BasicOAuth2Payload(self._parameters.to_dict())
 
     @property
     def form(self) -> ImmutableMultiDict[str, str]:
-        return ImmutableMultiDict(self._fields)
+        return self._parameters
 
 
 def _is_json() -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -206,11 +207,15 @@ class OAuthJourneys:
         wrong = site.call("POST", TOKEN, json={**request, "client_secret": "wrong"})
         assert wrong.document["error"] == "invalid_client"
         assert site.call("POST", TOKEN, json={**request, "mobile_verification_code": 123456}).status == 400
+        repeated = json.dumps(request)[:-1] + ', "mobile": "+989120000009"}'
+        assert site.call("POST", TOKEN, json=repeated.encode()).document["error"] == "invalid_request"
         assert site.call("POST", TOKEN, json=request).status == 200
         start = {"grant_type": "client_credentials", "client_id": CLIENT, "client_secret": SECRET}
         assert site.call("POST", TOKEN, json=start).status == 200
         for body in ([], "x", [["grant_type", GRANT]], None, {"grant_type": GRANT}, {"grant_type": [GRANT]}):
             assert 400 <= site.call("POST", TOKEN, json=body).status < 500, body
+        for raw in (b"", b"[" * 100_000, b'{"grant_type": "\xff"}', b'{"grant_type": ' * 2000):
+            assert 400 <= site.call("POST", TOKEN, json=raw).status < 500, raw[:20]
 
     @pytest.mark.parametrize(
         ("changes", "error"),

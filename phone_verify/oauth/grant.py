@@ -7,6 +7,7 @@ one of the verification's: `redeem` only calls `check` and `redeem` of the verif
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -113,6 +114,20 @@ class TokenRequest:
     id: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
     extra: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+def json_parameters(body: bytes) -> Sequence[tuple[str, str]]:
+    """Return the parameters in a JSON object, a repeated one twice; none for any other body.
+
+    Values that are not strings are left out.
+    """
+    try:
+        pairs = json.loads(body, object_pairs_hook=list)
+    except (ValueError, RecursionError):
+        return ()
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
+        return ()
+    return [(name, value) for name, value in pairs if isinstance(value, str)]
 
 
 def parse(policy: Policy, parameters: Sequence[tuple[str, str]]) -> TokenRequest | Refusal:

@@ -65,7 +65,7 @@ class PhoneVerifyGrants:
     def extract_body(self, request: HttpRequest) -> list[tuple[str, str]]:
         """Return the parameters of a form or of a JSON object; values that are not strings are left out."""
         if request.content_type == "application/json":
-            return _json_parameters(request)
+            return list(core.json_parameters(request.body))
         repeated = [(name, value) for name in _ONCE for value in request.POST.getlist(name)[1:]]
         parameters: list[tuple[str, str]] = super().extract_body(request)  # type: ignore[misc]
         return [*parameters, *repeated]
@@ -152,13 +152,3 @@ def _require_active(request: Any) -> None:
     """Refuse to refresh the token of a user who is inactive or deleted; the toolkit does not look."""
     if request.user is not None and not request.user.is_active:
         raise errors.InvalidGrantError(request=request)
-
-
-def _json_parameters(request: HttpRequest) -> list[tuple[str, str]]:
-    try:
-        pairs = json.loads(request.body, object_pairs_hook=list)
-    except (ValueError, RecursionError):
-        return []
-    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
-        return []
-    return [(name, value) for name, value in pairs if isinstance(value, str)]

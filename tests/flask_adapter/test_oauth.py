@@ -78,7 +78,8 @@ class FlaskSite:
         elif form is not None:
             extra |= {"data": form}
         elif method == "POST":
-            extra |= {"data": json_module.dumps(json), "content_type": "application/json"}
+            body = json if isinstance(json, bytes) else json_module.dumps(json)
+            extra |= {"data": body, "content_type": "application/json"}
         if isinstance(json, dict) and "client_secret" in json:
             self._allow_post()
         answer = self.app.test_client(use_cookies=False).open(path, method=method, **extra)

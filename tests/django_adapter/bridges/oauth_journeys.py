@@ -64,7 +64,8 @@ class DjangoSite:
         extra: dict[str, Any] = {"headers": dict(headers or {})}
         if form is None:
             if method == "POST":
-                extra |= {"data": json_module.dumps(json), "content_type": "application/json"}
+                body = json if isinstance(json, bytes) else json_module.dumps(json)
+                extra |= {"data": body, "content_type": "application/json"}
         else:
             from urllib.parse import urlencode
 
