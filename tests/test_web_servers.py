@@ -133,7 +133,7 @@ def test_concurrent_visitors_sign_in(framework: str, server: str, store: str, da
         env = environment(framework, tmp_path, sandbox.dsn, settings)
         env |= {"PYTHONPATH": f"{ROOT}:{FOLDERS[framework]}", "DEBUG": "1"}
         port = free_port()
-        with running(SERVERS[server][1](framework, port), framework, env, port) as url:
+        with running(SERVERS[server][1](framework, port), FOLDERS[framework], env, port) as url:
             _visit(url, sandbox)
 
 

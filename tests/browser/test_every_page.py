@@ -168,12 +168,12 @@ def test_forms_are_enhanced_with_and_without_the_element(tab: Any, has_element: 
         page = re.sub(r'</?phone-verify>|<script type="module"[^>]*></script>| data-pv-client="[^"]*"', "", page)
         assert "phone-verify-client" not in page
     serve(tab, {"/page": page, "/phone/code/": page})
-    # The script may leave the page before it has loaded as a whole.
-    tab.goto(f"{HOST}/page", wait_until="commit")
+    tab.goto(f"{HOST}/page")
     tab.locator("[data-pv-life]", has_text="2:5").wait_for()  # the countdown runs
     with tab.expect_request("**/phone/code/") as posted:
         tab.locator("#pv-code").fill("123456")
     assert "code=123456" in posted.value.post_data
+    tab.wait_for_url("**/phone/code/")  # else the next page would interrupt it
 
 
 def test_csp_violation_is_detected(tabs: Tabs) -> None:

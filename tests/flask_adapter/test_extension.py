@@ -236,7 +236,7 @@ def test_uncreatable_instance_folder_is_reported(tmp_path: Path) -> None:
 
 
 def webhook_url(made: Made, driver: str = "telefon-ip") -> str | None:
-    return made.app.extensions["phone_verify"].site.verifier._flows._parts.webhook_url(driver)
+    return made.app.extensions["phone_verify"].site.verifier._flows.webhook_url(driver, "")
 
 
 def test_providers_get_the_webhook_url_of_the_mount() -> None:

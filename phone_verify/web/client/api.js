@@ -136,7 +136,7 @@ export class PhoneVerifyClient {
       this.#keys.delete(name);
       return answer;
     } catch (error) {
-      error.status && this.#keys.delete(name);
+      /^4/.test(error.status) && this.#keys.delete(name); // A proxy's 504 can follow a message that was sent.
       throw error;
     }
   }

@@ -196,7 +196,8 @@ export class PhoneVerifyElement extends HTMLElement {
     this.#show(shown, {
       error: [said, attempts[attemptsLeft], wait].filter(Boolean).join(" "),
       invalid: /^(invalid_phone|wrong_code)$/.test(code) || error.fields?.[0] === "code",
-      to: error.continueAt && new URL(error.continueAt, this.client.api),
+      // A path of the API's origin, never an address of another scheme.
+      to: error.continueAt && new URL(error.continueAt.replace(/^\/*/, "/"), this.client.api),
     });
   }
 
