@@ -128,11 +128,12 @@ export class PhoneVerifyClient {
   // A repeated call with the same key sends once: also when the visitor presses again after a lost answer.
   async #send(path, fields, signal, verification) {
     const name = `${path} ${JSON.stringify(fields)}`;
-    const { key, until } = this.#keys.get(name) ?? {};
-    const used = until > Date.now() ? key : newKey();
-    this.#keys.set(name, { key: used, until: until > Date.now() ? until : Date.now() + KEY_LIFE });
+    let kept = this.#keys.get(name);
+    if (!(kept?.until > Date.now())) {
+      this.#keys.set(name, (kept = { key: newKey(), until: Date.now() + KEY_LIFE }));
+    }
     try {
-      const answer = await this.#call("POST", path, { fields, verification, signal, key: used });
+      const answer = await this.#call("POST", path, { fields, verification, signal, key: kept.key });
       this.#keys.delete(name);
       return answer;
     } catch (error) {
