@@ -132,9 +132,15 @@ async def resend(site: Site, flows: AsyncVerifier, call: ApiRequest, id: str) ->
         if own := current_numbers(call):
             record = (await flows.get(id, secret)).verification
             owned = record is not None and record.phone in own
-        client = client_facts(site, replace(call, extra=extra))
         outcome = await flows.resend(
-            id, secret, channel=channel, address=address, owned=owned, by_client=True, client=client
+            id,
+            secret,
+            channel=channel,
+            address=address,
+            owned=owned,
+            by_client=True,
+            client=client_facts(site, replace(call, extra=extra)),
+            oauth_client=call.client,
         )
         return sent(outcome) if outcome.ok else refusal(outcome)
 

@@ -107,6 +107,22 @@ def test_proof_signs_in_only_for_sign_in_purposes(purpose: str, signs_in: bool) 
     assert signs_in or target.verifier.redeem(proof, [secret], [purpose]) is not None
 
 
+def test_resends_of_an_oauth_client_count_for_it_alone() -> None:
+    harness = Harness(
+        sms(), sends_per_hour_per_address=1, sends_per_hour_per_client=3, resend_after=timedelta(0), max_attempts=3
+    )
+    target = site(harness)
+    begun = ask(target, "POST", "v1/verifications", {"phone": PHONE.e164}, client="shop", peer="203.0.113.1")
+    assert isinstance(begun, ApiResponse)
+    assert begun.document is not None
+    headers = {"verification-secret": str(begun.document["secret"])}
+    path = f"v1/verifications/{begun.document['id']}/resend"
+    for status in (200, 200, 429):
+        again = ask(target, "POST", path, {}, client="shop", peer="203.0.113.1", headers=headers)
+        assert isinstance(again, ApiResponse)
+        assert again.status == status
+
+
 # Webhooks
 
 
