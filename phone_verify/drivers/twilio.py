@@ -295,7 +295,8 @@ def _body_matches(request: WebhookRequest) -> bool:
     if not request.body:
         return True
     told = parse_qs(urlsplit(request.url).query).get("bodySHA256", [""])[0]
-    return hmac.compare_digest(hashlib.sha256(request.body).hexdigest(), told.lower())
+    digest = hashlib.sha256(request.body).hexdigest()
+    return hmac.compare_digest(digest.encode(), told.lower().encode("utf-8", "replace"))
 
 
 def _with_and_without_port(url: str) -> Iterator[str]:

@@ -140,6 +140,21 @@ def test_body_that_is_no_form_needs_its_digest() -> None:
         assert result is None if is_signed else isinstance(result, Rejected)
 
 
+def test_digest_that_is_no_ascii_is_rejected() -> None:
+    url = "https://site.example/hook?bodySHA256=%D0%BA"
+    assert isinstance(load().parse_webhook(webhook("", url, {}, b"{}")), Rejected)
+
+
+def test_repeated_fields_are_signed_once_and_in_order() -> None:
+    driver, url = load(), "https://site.example/hook"
+    signature = driver.signature(f"{url}A1A2").decode()
+    fields = [("A", "2"), ("A", "1"), ("A", "2")]
+    request = WebhookRequest(
+        "POST", fields, {"x-twilio-signature": signature, "content-type": FORM}, urlencode(fields).encode(), url
+    )
+    assert driver.parse_webhook(request) is None
+
+
 def test_api_key_needs_the_account_and_its_token_for_webhooks() -> None:
     options = f"sender=%2B15005550001&account_id={ACCOUNT}"
     driver = load(options, "SK1:FAKE-SECRET")
