@@ -16,6 +16,7 @@ import pytest
 
 from phone_verify.api.openapi import openapi
 from phone_verify.i18n.languages import LANGUAGES
+from phone_verify.web import assets
 from phone_verify.web.assets import CLIENT, asset
 
 from .clients import Answer, HttpCarrier
@@ -100,6 +101,17 @@ def test_module_is_small() -> None:
     found = asset(CLIENT)
     assert found is not None
     assert len(gzip.compress(found[0], 9)) < LARGEST
+
+
+def test_names_of_files_that_do_not_exist_are_not_kept() -> None:
+    def kept() -> int:
+        return sum(
+            function.cache_info().currsize for function in vars(assets).values() if hasattr(function, "cache_info")
+        )
+
+    before = kept()
+    assert [assets.asset(f"unknown-{n}.js") for n in range(100)] == [None] * 100
+    assert kept() == before
 
 
 def test_module_neither_evaluates_nor_stores() -> None:

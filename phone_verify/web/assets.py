@@ -62,12 +62,15 @@ def asset_headers(site: Site, name: str, origin: str | None) -> Mapping[str, str
     return {"Vary": "Origin", **allowed, **({"Cache-Control": "public, max-age=3600"} if is_metadata else {})}
 
 
-@cache
 def asset(name: str) -> tuple[bytes, str] | None:
     """Return content and media type of one of our files, or None if it does not exist."""
-    if name not in _TYPES:
-        return None
-    return files(__package__).joinpath("static", name).read_bytes(), _TYPES[name]
+    return (_content(name), _TYPES[name]) if name in _TYPES else None
+
+
+@cache
+def _content(name: str) -> bytes:
+    # Only for names in `_TYPES`: any other name is a visitor's, and would be kept for ever.
+    return files(__package__).joinpath("static", name).read_bytes()
 
 
 @lru_cache(maxsize=64)
