@@ -103,11 +103,14 @@ class Amoot(NationalDriver):
     """SMS through Amoot's `SendQuickOTP`."""
 
     scheme: ClassVar[str] = "amoot"
+    provider: ClassVar[str] = "Amoot"
     default_host: ClassVar[str | None] = "portal.amootsms.com"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("token",),)
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
-        "auth": Option("header", one_of("header", "form")),
+        "auth": Option(
+            "header", one_of("header", "form"), meaning="where the token is sent: in `Authorization`, or in the form"
+        ),
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
 

@@ -23,7 +23,7 @@ from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 from urllib.parse import quote, quote_plus, urlsplit
 
 from ..errors import ConfigurationError, FailureKind, ProviderError, quoted
-from ..exchange import Exchange, Rejected, WebhookRequest
+from ..exchange import Exchange, Rejected, WebhookReply, WebhookRequest, is_token
 from ..model import (
     Channel,
     CodeSource,
@@ -39,6 +39,9 @@ from .options import COMMON_OPTIONS, Dsn, Option, is_loopback, one_of
 from .reading import scrubbed
 
 ANSWER_TIMEOUT = timedelta(seconds=10)
+
+#: Of a credential inside of Base64, in characters.
+_SHORTEST_FORM = 8
 
 #: A driver's name is a segment of its webhook URL.
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -56,10 +59,17 @@ class Ability:
     fixed_length: int | None = None
     #: The provider's own lifetime of a code or line.
     cap: timedelta | None = None
-    #: Whether an announcement answers the call to a line; otherwise nobody answers, so it is free.
+    #: Whether an announcement answers the call to a line; otherwise the call is not answered, so it is free.
     announced: bool = False
     #: Whether the order names our webhook's URL.
     webhook_url: bool = False
+    #: Whether its webhooks state the attestation of a call.
+    attests: bool = False
+    #: Whether its webhooks name a call by its reference alone, without the caller, so that each order
+    #: must be found by it.
+    by_reference: bool = False
+    #: Whether the provider executes orders with the same `Order.key` once, so that one may be repeated.
+    once_by_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,19 +77,28 @@ class Driver:
     """The base of all drivers. A subclass adds its credentials and options as fields, and
     implements its roles.
 
-    `default_host` is the provider's host; None if it has none. `credential_forms` lists the
+    `provider` is the provider's name, and `errors` its table of error codes, both for the
+    documentation. `default_host` is the provider's host; None if it has none. `credential_forms` lists the
     fields that the credentials of a DSN fill, one tuple for each form. `calling_codes` is the
-    provider's number plan: None is worldwide. `signs_webhooks` is whether every webhook has a
-    signature, without which `parse_webhook` rejects it. A subclass rejects conflicting fields in
-    `__post_init__`, by a ValueError that says how to fix them.
+    provider's number plan: None is worldwide. `unserved_regions` are those where it documents that it
+    delivers nothing, for the doctor: an order to one is still left to the provider. `signs_webhooks` is
+    whether every webhook has a signature, without which `parse_webhook` rejects it; `names_site` whether
+    a DSN names a function or file of the site, so that an example DSN cannot be loaded. A subclass
+    rejects conflicting fields in `__post_init__`, by a ValueError that says how to fix them.
     """
 
     scheme: ClassVar[str]
+    provider: ClassVar[str] = ""
+    errors: ClassVar[Mapping[str, FailureKind]] = {}
     default_host: ClassVar[str | None] = None
+    #: The host in the example DSNs: another one if each account at the provider has its own.
+    example_host: ClassVar[str] = "default"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = ((),)
     options: ClassVar[Mapping[str, Option]] = {}
     calling_codes: ClassVar[frozenset[str] | None] = None
+    unserved_regions: ClassVar[frozenset[str]] = frozenset()
     signs_webhooks: ClassVar[bool] = False
+    names_site: ClassVar[bool] = False
 
     name: str
     base_url: str = field(repr=False)
@@ -110,15 +129,32 @@ class Driver:
         """
         return not self.base_url or is_loopback(urlsplit(self.base_url).hostname or "")
 
+    def require_token(self, *names: str) -> None:
+        """Raise ValueError if one of these credentials does not fit into a header unchanged."""
+        for name in names:
+            if not is_token(getattr(self, name)):
+                raise ValueError(f"a {name} that is not printable ASCII without spaces cannot be sent in a header")
+
     @classmethod
-    def example_dsns(cls) -> Sequence[str]:
-        """Return an example DSN of this driver for each form of its credentials."""
-        needed = [f"{name}={option.example}" for name, option in cls.options.items() if option.example is not None]
-        query = "?" + "&".join(needed) if needed else ""
+    def example_dsns(cls, channel: Channel = Channel.SMS) -> Sequence[str]:
+        """Return an example DSN of this driver for each form of its credentials, with the options that
+        this channel needs.
+        """
+        needed = [
+            f"{name}={option.example}"
+            for name, option in cls.options.items()
+            if option.required or channel in option.needed_for
+        ]
+        place = f"{cls.example_host}?{'&'.join(needed)}" if needed else cls.example_host
         return [
-            f"{cls.scheme}://{':'.join(name.upper() for name in form)}@default{query}" if form else f"{cls.scheme}://"
+            f"{cls.scheme}://{':'.join(name.upper() for name in form)}@{place}" if form else f"{cls.scheme}://"
             for form in cls.credential_forms
         ]
+
+    @classmethod
+    def example(cls, dsn: Dsn) -> Driver:
+        """Return a driver for the documentation, for one of the example DSNs."""
+        return cls.from_dsn(dsn)
 
     @classmethod
     def from_dsn(cls, dsn: Dsn) -> Self:
@@ -148,7 +184,9 @@ class Driver:
         if not isinstance(words, str):
             return ""
         secrets = {secret for secret in (*tokens, *self.credentials.values()) if secret}
-        for spelling in {spelling for secret in secrets for spelling in _spellings(secret)}:
+        spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+        # A spelling can be part of another one, which must be removed whole.
+        for spelling in sorted(spellings, key=len, reverse=True):
             words = re.sub(re.escape(spelling), "…", words, flags=re.IGNORECASE)
         return scrubbed(words)
 
@@ -170,6 +208,8 @@ class Driver:
                 raise ConfigurationError(f"{setting}: unknown option {quoted(name)}; options: {', '.join(known)}")
         values = {}
         for name, option in cls.options.items():
+            if option.required and name not in dsn.options:
+                raise ConfigurationError(f"{setting}: option {name!r} is required: write ?{name}={option.example}")
             try:
                 values[name] = option.read(dsn.options[name]) if name in dsn.options else option.default
             except ValueError as error:
@@ -202,7 +242,13 @@ class NationalDriver(Driver):
     """
 
     trunk: ClassVar[str] = ""
-    options: ClassVar[Mapping[str, Option]] = {"foreign": Option("refuse", one_of("refuse", "digits"))}
+    options: ClassVar[Mapping[str, Option]] = {
+        "foreign": Option(
+            "refuse",
+            one_of("refuse", "digits"),
+            meaning="numbers of other countries: refuse them, or send their digits in E.164 without the plus",
+        )
+    }
 
     foreign: str
 
@@ -240,6 +286,21 @@ def _spellings(secret: str) -> Iterator[str]:
     yield quote(secret, safe="")
     yield quote_plus(secret)
     yield base64.b64encode(secret.encode()).decode()
+    yield from _inside_base64(secret.encode())
+
+
+def _inside_base64(secret: bytes) -> Iterator[str]:
+    """Yield a secret as it shows in the Base64 of a longer text, as in the header of basic
+    authentication: without the characters at its edges that encode its neighbours too.
+
+    The place in the text decides which of three forms that is. A short form is left out: it could be
+    part of a word.
+    """
+    for bytes_before, edge in enumerate((0, 2, 3)):
+        encoded = base64.b64encode(bytes(bytes_before) + secret).decode()
+        form = encoded[edge:-1].rstrip("=")[:-1] if encoded.endswith("=") else encoded[edge:]
+        if len(form) >= _SHORTEST_FORM:
+            yield form
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +314,11 @@ class OrderQuestion:
     phone: PhoneNumber | None
     allow: Mapping[str, object]
     deny: Mapping[str, object]
+
+
+#: What one webhook reports.
+Event = IncomingCall | DeliveryReport
+ParsedWebhook = Event | tuple[Event, ...] | OrderQuestion | WebhookReply | Rejected | None
 
 
 class Carrier(Protocol):
@@ -273,6 +339,16 @@ class Starts(Carrier, Protocol):
 
     def start(self, order: Order) -> Exchange[Receipt]:
         """Execute the order. Raises `ProviderError` or `UnclearError`."""
+        ...
+
+
+@runtime_checkable
+class LeasesLines(Carrier, Protocol):
+    """Has lines of the site's own, each of which serves one claim at a time."""
+
+    @property
+    def pool(self) -> Sequence[PhoneNumber]:
+        """The lines. An order for an inbound call has one of them, which its claim has leased."""
         ...
 
 
@@ -300,8 +376,9 @@ class Polls(Carrier, Protocol):
 class ReadsWebhooks(Carrier, Protocol):
     """Parses the provider's webhooks, which report calls or deliveries, or ask about an order."""
 
-    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | OrderQuestion | Rejected | None:
-        """Return the event that this webhook reports, or None if it reports nothing meaningful.
+    def parse_webhook(self, request: WebhookRequest) -> ParsedWebhook:
+        """Return the event that this webhook reports, a tuple of them if it reports several, or None
+        if it reports nothing meaningful.
 
         `Rejected` if the provider signs its webhooks and did not sign this one, or signed it too
         long before `request.received_at`.
@@ -321,10 +398,12 @@ class NamesParameters(Carrier, Protocol):
 
 @runtime_checkable
 class AnswersWebhooks(Carrier, Protocol):
-    """Its provider repeats a webhook unless the response is this text; for others it is `OK`."""
+    """Its provider acts by the response to a webhook, or repeats the webhook unless it is this text; for
+    others it is `OK`.
+    """
 
     @property
-    def webhook_answer(self) -> str: ...
+    def webhook_answer(self) -> str | WebhookReply: ...
 
 
 @runtime_checkable
@@ -334,6 +413,19 @@ class ChecksRemotely(Carrier, Protocol):
     def check(self, phone: PhoneNumber, code: str, reference: str | None = None) -> Exchange[bool]:
         """Return whether the code of the order with this reference is right. Raises `ProviderError` or
         `UnclearError` if the provider gives no verdict.
+        """
+        ...
+
+
+@runtime_checkable
+class ClosesOrders(Carrier, Protocol):
+    """Reports to the provider what became of an order whose code is checked here."""
+
+    def close(self, reference: str, *, verified: bool) -> Exchange[None]:
+        """Report that the order with this reference has verified the phone, or that the verification
+        was cancelled. Raises `ProviderError` or `UnclearError`.
+
+        Must not end a code of another verification of the same phone.
         """
         ...
 

@@ -22,6 +22,7 @@ class Console(Driver):
     """Shows the message to the developer instead of sending it."""
 
     scheme: ClassVar[str] = "console"
+    provider: ClassVar[str] = "the terminal"
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:

@@ -1,8 +1,10 @@
 """Parses a driver's DSN and finds the driver that it names.
 
     driver://credential[:second]@host[:port][/base/path][?option=value]
+    python:dotted.path.of.a.function[?option=value]
 
-All parts between the delimiters are percent-encoded. No error repeats any part of the DSN except
+A driver of another package is found by its entry point in the group `phone_verify.drivers`, whose name
+is the scheme. All parts between the delimiters are percent-encoded. No error repeats any part of the DSN except
 the name of the driver: a credential may be in the wrong place.
 """
 
@@ -10,9 +12,13 @@ from __future__ import annotations
 
 import pkgutil
 import re
+from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from ipaddress import IPv6Address
+from types import MappingProxyType
 from urllib.parse import unquote
 
 from .. import drivers
@@ -20,15 +26,19 @@ from ..errors import ConfigurationError, quoted
 from .base import Driver
 from .options import Dsn
 
+#: The group of entry points of drivers in other packages.
+ENTRY_POINTS = "phone_verify.drivers"
+
 _FORM = "driver://credential@host[:port][/base/path][?option=value]"
 
 _SHAPE = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9_-]*)://"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9_-]*)(?:\+(?P<transport>https?))?://"
     r"(?:(?P<credentials>[^@/?]*)(?P<at>@))?"
     r"(?P<host>\[[^\[\]@/?]*\]|[^\[\]:@/?]*)(?::(?P<port>[^:@/?]*))?"
     r"(?P<path>/[^@?]*)?"
     r"(?:\?(?P<query>[^@]*))?"
 )
+_FUNCTION = re.compile(r"python:(?P<path>[\w.]+)(?:\?(?P<query>.*))?")
 _HOST = re.compile(r"[a-z0-9]([a-z0-9._-]{0,252}[a-z0-9])?")
 _PORT = re.compile(r"[0-9]{1,5}")
 _PLAIN_PATH = re.compile(r"(/(?!\.{1,2}(/|\Z))[A-Za-z0-9._~-]+)*/?")
@@ -43,16 +53,25 @@ def parse_dsn(text: str, setting: str) -> Dsn:
         raise ConfigurationError(f"{setting}: {error}") from None
 
 
-def load_driver(dsn: Dsn) -> Driver:
-    """Create the driver that a DSN names and describes. Raises `ConfigurationError`."""
+def load_driver(dsn: Dsn, named: Mapping[str, type[Driver]] = MappingProxyType({})) -> Driver:
+    """Create the driver that a DSN names and describes. Raises `ConfigurationError`.
+
+    `named` are the classes that the settings name, by scheme, besides the drivers of this library and
+    of installed packages.
+    """
     if dsn.scheme not in schemes():
-        raise ConfigurationError(f"{dsn.setting}: {unknown_driver(dsn.scheme)}")
+        if dsn.scheme in named:
+            return named[dsn.scheme].from_dsn(dsn)
+        if dsn.scheme not in external_drivers():
+            raise ConfigurationError(f"{dsn.setting}: {unknown_driver(dsn.scheme, named)}")
+        return external_driver(dsn.scheme, dsn.setting).from_dsn(dsn)
     return driver_class(dsn.scheme).from_dsn(dsn)
 
 
-def unknown_driver(scheme: str) -> str:
+def unknown_driver(scheme: str, named: Collection[str] = ()) -> str:
     """Say that no driver has this scheme, with the nearest one or the list of all."""
-    known = sorted({*schemes(), "sandbox"} - {scheme})  # only `load_drivers` expands it
+    # Only `load_drivers` expands `sandbox`.
+    known = sorted({*schemes(), *external_drivers(), *named, "sandbox"} - {scheme})
     near = get_close_matches(scheme.replace("_", "-"), known, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"Drivers: {', '.join(known)}"
     return f"unknown driver {quoted(scheme)}. {hint}"
@@ -64,8 +83,32 @@ def driver_class(scheme: str) -> type[Driver]:
     return driver
 
 
+@cache
+def external_drivers() -> Mapping[str, EntryPoint]:
+    """Return the entry points of the drivers in installed packages, by scheme."""
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+
+
+def external_driver(scheme: str, setting: str) -> type[Driver]:
+    """Return the class of one of the `external_drivers`. Raises `ConfigurationError` that names `setting`."""
+    point = external_drivers()[scheme]
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        what = f"the driver {point.name!r} of another package cannot be imported ({type(error).__name__})"
+        raise ConfigurationError(f"{setting}: {what}") from error
+    if not isinstance(found, type) or not issubclass(found, Driver):
+        raise ConfigurationError(f"{setting}: the entry point {point.name!r} must be a subclass of Driver")
+    return found
+
+
 def schemes() -> list[str]:
-    """Return the schemes of all drivers, found by the names of their modules."""
+    """Return the schemes of this library's drivers, found by the names of their modules."""
+    return list(_schemes())
+
+
+@cache
+def _schemes() -> tuple[str, ...]:
     names = {module.name for module in pkgutil.iter_modules(drivers.__path__)} - {
         "base",
         "dsn",
@@ -73,10 +116,13 @@ def schemes() -> list[str]:
         "options",
         "reading",
     }
-    return sorted(name.replace("_", "-") for name in names)
+    return tuple(sorted(name.replace("_", "-") for name in names))
 
 
 def _parse(text: str, setting: str) -> Dsn:
+    if (function := _FUNCTION.fullmatch(text)) is not None:
+        options = {**_options(function["query"]), "function": function["path"]}
+        return Dsn("python", options=options, setting=setting)
     if not text.isprintable() or " " in text:
         raise ValueError("write it without spaces and control characters; percent-encode those of a credential")
     if "#" in text:
@@ -92,16 +138,24 @@ def _parse(text: str, setting: str) -> Dsn:
     host, port = _host(shape["host"]), _port(shape["port"])
     if host == "" and (credentials or port):
         raise ValueError("write a host, or default for the provider's")
+    options = _options(shape["query"])
+    scheme, transport = shape["scheme"].lower(), shape["transport"]
+    if scheme in ("http", "https"):
+        raise ValueError(f"write webhook+{scheme}:// for a provider that a request file describes")
+    if transport is not None and scheme != "webhook":
+        raise ValueError(f"write {scheme}:// without +{transport}; the option tls decides")
+    if transport == "http" and options.setdefault("tls", "off") != "off":
+        raise ValueError("webhook+http:// is without TLS: leave the option tls out")
     path = shape["path"] or ""
     if not _PLAIN_PATH.fullmatch(path):
         raise ValueError("write the base path of letters, digits and . _ ~ - only, without empty, . or .. parts")
     return Dsn(
-        scheme=shape["scheme"].lower(),
+        scheme=scheme,
         credentials=credentials,
         host=None if host in ("", "default") else host,
         port=port,
         base_path=path.rstrip("/"),
-        options=_options(shape["query"]),
+        options=options,
         setting=setting,
     )
 

@@ -77,15 +77,18 @@ class Evand(NationalDriver):
     """SMS codes that Evand sends and checks, for the participants of one event."""
 
     scheme: ClassVar[str] = "evand"
+    provider: ClassVar[str] = "Evand"
     default_host: ClassVar[str | None] = "api.evand.com"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("client_id", "client_secret"),)
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
-        "event_id": Option("", _event, example="1001"),
+        "event_id": Option("", _event, example="1001", required=True, meaning="the id of the event"),
         # No source shows the header; scripts for other resources of this API send only the token.
-        "auth_prefix": Option("Bearer", _prefix),
+        "auth_prefix": Option(
+            "Bearer", _prefix, meaning="the word before the token in `Authorization`; nothing for the token alone"
+        ),
         # The body of a send is cut off in the blog; this is the name that the grant uses.
-        "mobile_field": Option("mobile", _field_name),
+        "mobile_field": Option("mobile", _field_name, meaning="the name of the field with the number in a send"),
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
     takes_user_tokens: ClassVar[bool] = True
@@ -98,10 +101,6 @@ class Evand(NationalDriver):
     mobile_field: str
     #: As `base_url`, for tokens: a separate host only if the DSN uses the provider's default host.
     token_base_url: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not self.event_id:
-            raise ValueError("option 'event_id' is required: write ?event_id= and the id of the event")
 
     @property
     def abilities(self) -> Mapping[Channel, Ability]:
@@ -226,7 +225,7 @@ def _token(response: HttpResponse) -> str | None:
 
 def _lifetime(response: HttpResponse) -> timedelta:
     seconds = response.json().get("expires_in")
-    # A longer one saves nothing, and a revoked token would be refused once more often.
+    # A longer one saves nothing, and a revoked token would be refused more often.
     return timedelta(seconds=min(seconds, _LONGEST_LIFE)) if type(seconds) is int and seconds > 0 else timedelta(0)
 
 

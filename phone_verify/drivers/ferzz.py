@@ -45,9 +45,13 @@ class Ferzz(NationalDriver):
     """
 
     scheme: ClassVar[str] = "ferzz"
+    provider: ClassVar[str] = "FlashCall (Ferzz)"
     default_host: ClassVar[str | None] = "flashcall-service.ferzz.ir"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("access_key",),)
-    options: ClassVar[Mapping[str, Option]] = {**NationalDriver.options, "retry_path": Option(None, path)}
+    options: ClassVar[Mapping[str, Option]] = {
+        **NationalDriver.options,
+        "retry_path": Option(None, path, meaning="the path of the provider's request to call again"),
+    }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"98"})
     trunk: ClassVar[str] = "0"
 

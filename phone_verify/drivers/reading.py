@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from typing import Any
 
 from ..errors import FailureKind, InvalidPhoneError, ProviderError
 from ..exchange import HttpResponse
@@ -69,6 +70,11 @@ def price_of(value: object) -> Decimal | None:
     """Parse a price, like an amount; None if it is negative."""
     price = amount_of(value)
     return price if price is not None and price >= 0 else None
+
+
+def priced(price: Decimal | None, currency: str | None) -> dict[str, Any]:
+    """Return the fields `price` and `currency` of a receipt or a report; none without a price."""
+    return {} if price is None else {"price": price, "currency": currency}
 
 
 def trouble_of_status(response: HttpResponse, said: str = "") -> ProviderError:

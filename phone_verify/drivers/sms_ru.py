@@ -29,7 +29,7 @@ from ..model import (
     Receipt,
     Sighting,
 )
-from .base import Ability, Driver
+from .base import Ability, Driver, ParsedWebhook
 from .kinds.inbound_call import line_to_call
 from .kinds.told_code import told_code
 from .options import Option
@@ -61,7 +61,7 @@ _CODE_LENGTH = 4
 _ABILITIES = {
     Channel.SMS: Ability(CodeSource.LOCAL),
     Channel.FLASH_CALL: Ability(CodeSource.PROVIDER, fixed_length=_CODE_LENGTH),
-    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(minutes=5)),
+    Channel.INBOUND_CALL: Ability(CodeSource.NONE, cap=timedelta(minutes=5), by_reference=True),
 }
 
 _ENTRY_NAME = re.compile(r"data\[[0-9]{1,3}\]")
@@ -79,9 +79,10 @@ class SmsRu(Driver):
     """
 
     scheme: ClassVar[str] = "sms-ru"
+    provider: ClassVar[str] = "SMS.ru"
     default_host: ClassVar[str | None] = "sms.ru"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("api_id",), ("login", "password"))
-    options: ClassVar[Mapping[str, Option]] = {"sender": Option(None)}
+    options: ClassVar[Mapping[str, Option]] = {"sender": Option(None, meaning="the approved sender name of SMS")}
     signs_webhooks: ClassVar[bool] = True
 
     sender: str | None
@@ -138,10 +139,10 @@ class SmsRu(Driver):
         answer = yield from self._ask("/my/balance", {})
         return ProviderAccount(amount_of(answer.get("balance")), "RUB")
 
-    def parse_webhook(self, request: WebhookRequest) -> IncomingCall | DeliveryReport | Rejected | None:
-        """Parse the first entry that reports something, calls before messages.
+    def parse_webhook(self, request: WebhookRequest) -> ParsedWebhook:
+        """Parse the entries that report something.
 
-        A call has no caller, and so only its query proves it.
+        A call has no caller: its reference finds the claim, and a query proves it.
         """
         entries = [(name, value) for name, value in request.parameters if _ENTRY_NAME.fullmatch(name)]
         hashes = [value for name, value in request.parameters if name == "hash"]
@@ -153,15 +154,20 @@ class SmsRu(Driver):
         if not self.api_id or not texts or not hmac.compare_digest(digest.encode(), presented):
             return Rejected("the hash is missing or wrong")
         lines = [text.split("\n") for text in texts]
-        events = [line for line in lines if len(line) == 4 and line[0] in ("callcheck_status", "sms_status")]
-        if any(not _is_recent(line[3], request.received_at) for line in events):
+        reported = [line for line in lines if len(line) == 4 and line[0] in ("callcheck_status", "sms_status")]
+        if any(not _is_recent(line[3], request.received_at) for line in reported):
             return Rejected("an event is too old, or in the future")
-        for kind, id, code, _ in sorted(events, key=lambda line: line[0]):
-            reference = reference_of(id)
-            if reference and kind == "sms_status":
-                return self._report(reference, code, {})
-            if reference and _CALLS.get(code) is CallState.CONFIRMED:
-                return IncomingCall(reference, line=None, caller=None)
+        parsed = (self._event(kind, reference_of(id), code) for kind, id, code, _ in reported)
+        events = tuple(event for event in parsed if event is not None)
+        if len(events) == 1:
+            return events[0]
+        return events or None
+
+    def _event(self, kind: str, reference: str | None, code: str) -> IncomingCall | DeliveryReport | None:
+        if reference and kind == "sms_status":
+            return self._report(reference, code, {})
+        if reference and _CALLS.get(code) is CallState.CONFIRMED:
+            return IncomingCall(reference, line=None, caller=None)
         return None
 
     def _message(self, phone: str, text: str) -> Exchange[Receipt]:

@@ -31,8 +31,8 @@ from ..model import (
 )
 from ..phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from .base import Ability, NationalDriver
-from .options import Option, flag, one_of
-from .reading import amount_of, line_of, number_of, our_code, reference_of, trouble_of_status
+from .options import CURRENCY, Option, flag, one_of
+from .reading import amount_of, line_of, number_of, our_code, price_of, priced, reference_of, trouble_of_status
 
 #: Every `err_code` of the labels' tables, taken together (public clients). Repeatable,
 #: configuration and unreachable errors are grouped as the clients group them, the rest by meaning
@@ -168,27 +168,36 @@ class Ssms(NationalDriver):
     """
 
     scheme: ClassVar[str] = "ssms"
+    provider: ClassVar[str] = "the SSMS platform"
     default_host: ClassVar[str | None] = "ssl.bs00.ru"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("key",), ("email", "password"))
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
-        "sender": Option(None, _short_text(_LONGEST_SENDER)),
-        "route": Option(None, _route),
-        "format": Option("json", one_of("json", "xml")),
-        "call_protection": Option(None, _wait),
-        "line_answer": Option("announcement", one_of("announcement", "none")),
-        "priority": Option(None, one_of("1", "2", "3", "4")),
-        "external_id": Option(None, _short_text(_LONGEST_EXTERNAL_ID)),
-        "hook_url": Option(False, flag),
-        "webhook_caller": Option(_CALLER, _parameter),
-        "webhook_called": Option(_CALLED, _parameter),
-        "webhook_id": Option(_ID, _parameter),
+        "sender": Option(None, _short_text(_LONGEST_SENDER), meaning="the sender name of SMS"),
+        "route": Option(
+            None, _route, meaning="how SMS are delivered: `sms`, `tg`, `vb`, `wp`, `vk` or a cascade like `tg-sms`"
+        ),
+        "currency": CURRENCY,
+        "format": Option("json", one_of("json", "xml"), meaning="the format of the responses"),
+        "call_protection": Option(
+            None, _wait, meaning="seconds, 60 to 300: hold SMS back until the phone has called; or `off`"
+        ),
+        "line_answer": Option(
+            "announcement", one_of("announcement", "none"), meaning="what a caller of the line hears"
+        ),
+        "priority": Option(None, one_of("1", "2", "3", "4"), meaning="the priority of SMS, from 1 (codes) to 4"),
+        "external_id": Option(None, _short_text(_LONGEST_EXTERNAL_ID), meaning="a text for the provider's own reports"),
+        "hook_url": Option(False, flag, meaning="orders name our webhook's URL too"),
+        "webhook_caller": Option(_CALLER, _parameter, meaning="the name of the caller in the webhook"),
+        "webhook_called": Option(_CALLED, _parameter, meaning="the name of the line in the webhook"),
+        "webhook_id": Option(_ID, _parameter, meaning="the name of the order's id in the webhook"),
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"7"})
     trunk: ClassVar[str] = "7"
 
     sender: str | None
     route: str | None
+    currency: str | None
     format: str
     call_protection: int | None
     line_answer: str
@@ -283,7 +292,7 @@ class Ssms(NationalDriver):
         wait = None if self.call_protection is None else str(self.call_protection)
         data = yield from self._pushed(order.phone, order.text or our_code(order), wait)
         line = _line_of(data.get("call_to_number")) if wait else None
-        return replace(_receipt_of(data), line=line)
+        return replace(self._receipt_of(data), line=line)
 
     def _pushed(self, phone: PhoneNumber, text: str, wait: str | None) -> Exchange[Mapping[str, Any]]:
         options = {
@@ -299,7 +308,16 @@ class Ssms(NationalDriver):
 
     def _flash_call(self, order: Order) -> Exchange[Receipt]:
         fields = {"phone": self.written(order.phone), "text": our_code(order), "route": "pc"}
-        return _receipt_of((yield from self._ask("push_msg", fields)))
+        return self._receipt_of((yield from self._ask("push_msg", fields)))
+
+    def _receipt_of(self, data: Mapping[str, Any]) -> Receipt:
+        """Return the id, the segments and the price of a message; the currency is only in `get_profile`."""
+        parts = _number_of(data.get("n_raw_sms"))
+        return Receipt(
+            reference=reference_of(data.get("id")),
+            parts=parts if parts is not None and 0 < parts <= _MOST_PARTS else None,
+            **priced(price_of(data.get("credits")), self.currency),
+        )
 
     def _line(self, order: Order) -> Exchange[Receipt]:
         seconds = max(_SHORTEST_WAIT, math.ceil(order.ttl.total_seconds()))
@@ -359,7 +377,7 @@ def _tree(body: bytes) -> object:
     declares a document type.
     """
     text = body.decode("utf-8", "replace")
-    # Without a document type there are no entities except XML's five predefined ones.
+    # Without a document type a document has no entities except XML's five predefined ones.
     if len(body) > _LONGEST_XML or "<!DOCTYPE" in text:
         return None
     try:
@@ -373,16 +391,6 @@ def _number_of(err_code: object) -> int | None:
     """Parse a code given as string or integer; one client reads non-numbers as 0, which is wrong."""
     text = str(err_code) if type(err_code) is int and abs(err_code) < 10**6 else err_code
     return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text.strip()) else None
-
-
-def _receipt_of(data: Mapping[str, Any]) -> Receipt:
-    """Return the id, the segments and the price of a message; the currency is only in `get_profile`."""
-    parts, price = _number_of(data.get("n_raw_sms")), amount_of(data.get("credits"))
-    return Receipt(
-        reference=reference_of(data.get("id")),
-        parts=parts if parts is not None and 0 < parts <= _MOST_PARTS else None,
-        price=price if price is not None and price >= 0 else None,
-    )
 
 
 def _delivery_of(state: int, text: object) -> DeliveryState:

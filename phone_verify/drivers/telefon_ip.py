@@ -77,14 +77,17 @@ class TelefonIp(NationalDriver):
     """
 
     scheme: ClassVar[str] = "telefon-ip"
+    provider: ClassVar[str] = "Telefon-IP"
     default_host: ClassVar[str | None] = "api.telefon-ip.ru"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("token",),)
     options: ClassVar[Mapping[str, Option]] = {
         **NationalDriver.options,
-        "sms": Option(False, flag),
-        # No source says what the caller hears: that nobody answers is assumed.
-        "line_answer": Option("none", one_of("announcement", "none")),
-        "telegram_prefix": Option("8", one_of("8", "7")),
+        "sms": Option(
+            False, flag, meaning="the provider sends the code of a flash call by SMS if the call does not get through"
+        ),
+        # No source says what the caller hears: we assume that the call is not answered.
+        "line_answer": Option("none", one_of("announcement", "none"), meaning="what a caller of the line hears"),
+        "telegram_prefix": Option("8", one_of("8", "7"), meaning="how numbers begin in Telegram orders"),
     }
     calling_codes: ClassVar[frozenset[str] | None] = frozenset({"7"})
     trunk: ClassVar[str] = "8"

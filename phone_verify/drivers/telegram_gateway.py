@@ -60,9 +60,12 @@ class TelegramGateway(Driver):
     """Telegram messages through Telegram Gateway. `sender` is a verified channel of the account."""
 
     scheme: ClassVar[str] = "telegram-gateway"
+    provider: ClassVar[str] = "Telegram Gateway"
     default_host: ClassVar[str | None] = "gatewayapi.telegram.org"
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("token",),)
-    options: ClassVar[Mapping[str, Option]] = {"sender": Option(None, _sender)}
+    options: ClassVar[Mapping[str, Option]] = {
+        "sender": Option(None, _sender, meaning="the username of your verified channel, without `@`")
+    }
     signs_webhooks: ClassVar[bool] = True
 
     token: str = field(repr=False)

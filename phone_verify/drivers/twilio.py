@@ -8,21 +8,21 @@ validators), so a site that signs in with an API key names that token in an opti
 from __future__ import annotations
 
 import base64
-import hashlib
-import hmac
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from ..errors import FailureKind, ProviderError, UnclearError
 from ..exchange import Exchange, HttpRequest, HttpResponse, Rejected, WebhookRequest
 from ..model import Channel, CodeSource, DeliveryReport, DeliveryState, Order, ProviderAccount, Receipt
 from ..phone import PhoneNumber
 from .base import Ability, Driver
-from .options import Option
+from .kinds.twilio_regions import TWILIO_UNSERVED
+from .kinds.vendor_signatures import not_from_twilio
+from .options import Option, secret
 from .reading import amount_of, our_code, reference_of, trouble_of_status
 
 _TROUBLES: Mapping[int, FailureKind] = {
@@ -74,7 +74,6 @@ _CURRENCY = re.compile(r"[A-Z]{3}")
 _CODE = re.compile(r"[0-9]{5}")
 _PARTS = re.compile(r"[1-9][0-9]{0,2}")
 _LONGEST_VALIDITY = 36000
-_DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 def _sid(prefix: str) -> Callable[[str], str]:
@@ -100,12 +99,6 @@ def _whatsapp_sender(text: str) -> str:
     return text
 
 
-def _token(text: str) -> str:
-    if not text:
-        raise ValueError("write the account's auth token")
-    return text
-
-
 @dataclass(frozen=True)
 class Twilio(Driver):
     """SMS and WhatsApp messages through Twilio's Messages resource.
@@ -116,16 +109,38 @@ class Twilio(Driver):
     """
 
     scheme: ClassVar[str] = "twilio"
+    provider: ClassVar[str] = "Twilio Programmable Messaging"
     default_host: ClassVar[str | None] = "api.twilio.com"
+    unserved_regions: ClassVar[frozenset[str]] = TWILIO_UNSERVED
     credential_forms: ClassVar[Sequence[Sequence[str]]] = (("account_sid", "auth_token"),)
     signs_webhooks: ClassVar[bool] = True
     options: ClassVar[Mapping[str, Option]] = {
-        "sender": Option(None, _sender, example="%2B15005550001"),
-        "messaging_service": Option(None, _sid("MG")),
-        "whatsapp_sender": Option(None, _whatsapp_sender),
-        "content_sid": Option(None, _sid("HX")),
-        "account_id": Option(None, _sid("AC")),
-        "webhook_token": Option(None, _token),
+        "sender": Option(
+            None,
+            _sender,
+            example="%2B15005550001",
+            needed_for=(Channel.SMS,),
+            meaning="the number, short code or name that sends SMS, unless `messaging_service` is set",
+        ),
+        "messaging_service": Option(None, _sid("MG"), meaning="a messaging service (`MG…`) that selects the sender"),
+        "whatsapp_sender": Option(
+            None,
+            _whatsapp_sender,
+            example="%2B15005550001",
+            needed_for=(Channel.WHATSAPP,),
+            meaning="the WhatsApp number",
+        ),
+        "content_sid": Option(
+            None,
+            _sid("HX"),
+            example="HX00000000000000000000000000000000",
+            needed_for=(Channel.WHATSAPP,),
+            meaning="the approved WhatsApp template (`HX…`), whose variable 1 is the code",
+        ),
+        "account_id": Option(None, _sid("AC"), meaning="the account (`AC…`), if the credentials are an API key"),
+        "webhook_token": Option(
+            None, secret, meaning="the account's auth token; needed to read webhooks with an API key"
+        ),
     }
 
     account_sid: str = field(repr=False)
@@ -252,15 +267,11 @@ class Twilio(Driver):
         return {} if amount is None or currency is None else {"price": abs(amount), "currency": currency}
 
     def _said(self, status: str, code: object) -> str:
-        """Return the state and the kind of its failure. Unknown numbers are left out: a code of ours has digits too."""
+        """Return the state and the kind of its failure. Unknown numbers are left out: our codes have digits too."""
         number = int(code) if isinstance(code, str) and _CODE.fullmatch(code) else code
         kind = _TROUBLES.get(number) if type(number) is int else None
         known = status if _WORD.fullmatch(status) else "other state"
         return known if kind is None else f"{known}, {kind}"
-
-    def signature(self, text: str) -> bytes:
-        """Return the signature of a webhook: of its URL, followed by the sorted fields of its form."""
-        return base64.b64encode(hmac.digest(self._webhook_key.encode(), text.encode(), hashlib.sha1))
 
     @property
     def _webhook_key(self) -> str:
@@ -275,39 +286,7 @@ class Twilio(Driver):
         """Return why this webhook is not from Twilio; None if it is."""
         if not self._webhook_key:
             return "with an API key, write the option webhook_token to check signatures"
-        if not request.url:
-            return "the site has no public URL, which the signature covers"
-        presented = request.headers.get("x-twilio-signature", "")
-        form: dict[str, set[str]] = {}
-        for name, value in request.form:
-            form.setdefault(name, set()).add(value)
-        fields = "".join(name + value for name in sorted(form) for value in sorted(form[name]))
-        if not request.form and not _body_matches(request):
-            return "the digest of the body is missing or wrong"
-        signatures = (self.signature(url + fields) for url in _with_and_without_port(request.url))
-        if not any(hmac.compare_digest(good, presented.encode("utf-8", "replace")) for good in signatures):
-            return "the signature is missing or wrong"
-        return None
-
-
-def _body_matches(request: WebhookRequest) -> bool:
-    """Return whether the URL has the digest of this body, as it must for one that is no form."""
-    if not request.body:
-        return True
-    told = parse_qs(urlsplit(request.url).query).get("bodySHA256", [""])[0]
-    digest = hashlib.sha256(request.body).hexdigest()
-    return hmac.compare_digest(digest.encode(), told.lower().encode("utf-8", "replace"))
-
-
-def _with_and_without_port(url: str) -> Iterator[str]:
-    """Yield the URL as it is, and with its default port added or removed: the vendor signs either."""
-    yield url
-    parts = urlsplit(url)
-    port, host = _DEFAULT_PORTS.get(parts.scheme), parts.hostname or ""
-    if parts.port is None and port is not None:
-        yield parts._replace(netloc=f"{parts.netloc}:{port}").geturl()
-    elif parts.port == port:
-        yield parts._replace(netloc=host).geturl()
+        return not_from_twilio(self._webhook_key, request)
 
 
 def _trouble_of(code: object) -> FailureKind:

@@ -18,11 +18,13 @@ from ..errors import UnclearError
 from ..events.record import EventBus
 from ..exchange import Exchange, HttpRequest
 from ..model import Channel, CodeSource, Outcome, Receipt, Started, Verification
+from ..parts import Components
 from ..phone import PhoneNumber
 from ..policy import LONG_CODE
 from ..routing import Router
 from ..spray_guard import RightAnswers
 from ..sync import run
+from ..verifier.admission import Admission
 from ..verifier.blocking import Verifier
 from ..verifier.combined import BY_ANOTHER_PACKAGE
 from ..verifier.operations import AsyncVerifier
@@ -165,11 +167,19 @@ class _OneDriver(Router):
         return list(self.drivers().values())
 
 
-class _ExternalVerifier(AsyncVerifier):
-    """A verifier for every number: nothing is sent, so no destination is refused."""
+class _AnyDestination(Admission):
+    """Admits every number: nothing is sent, so no destination is refused."""
 
-    def _refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> None:
-        return None
+    def refused_destination(self, phone: PhoneNumber, channel: Channel | None, *, owned: bool) -> None:
+        """Refuse nothing."""
+
+
+class _ExternalVerifier(AsyncVerifier):
+    """A verifier for every number."""
+
+    def __init__(self, parts: Components) -> None:
+        super().__init__(parts)
+        self._admission = _AnyDestination(parts, self._planner, self._delivery.statistics)
 
 
 def _verifier_for(verifier: Verifier, driver: _ExternalCodes, *, apart: bool = False) -> _ExternalVerifier:

@@ -16,11 +16,14 @@ from ..errors import ConfigurationError, StoreError
 from ..phone import PhoneNumber
 from ..verifier.blocking import Verifier
 from .session_time import age_of
+from .site import Site
 
 log = logging.getLogger("phone_verify")
 
 #: Browsers send these by themselves, also in requests that another site made: they do not count as tokens.
 _SENT_BY_BROWSERS = ("basic", "digest", "negotiate", "ntlm")
+#: What the text of an access key begins with.
+KEY_PREFIX = "pv_"
 _VISIBLE = re.compile(r"[!-~]+\Z", re.ASCII)
 #: The user, and when the user signed in.
 _PAIR = 2
@@ -39,6 +42,19 @@ def token_of(authorization: str | None) -> str | None:
         return None
     token = rest.strip()
     return token if _VISIBLE.match(token) else ""
+
+
+def presented_key(site: Site, headers: Mapping[str, str]) -> str | None:
+    """Return the text of the access key that a request presents; None without one, or if the site has no keys.
+
+    Header names are lower case. The site's own tokens can begin in the same way only on a site
+    without keys.
+    """
+    if site.verifier.flows.keys is None:
+        return None
+    scheme, _, rest = headers.get("authorization", "").strip().partition(" ")
+    text = rest.strip()
+    return text if scheme.lower() == "bearer" and text.startswith(KEY_PREFIX) else None
 
 
 def user_and_age(found: object) -> tuple[object | None, timedelta | None]:
@@ -78,7 +94,7 @@ def checked_token(token: object) -> str | Mapping[str, object]:
 def note_sign_in(verifier: Verifier, token: str | Mapping[str, object], user_id: str, phone: PhoneNumber) -> None:
     """Note that this number has just signed the user in, for the tokens issued for it.
 
-    If the store does not answer, the user verifies the number once more before changing it.
+    If the store does not answer, the user verifies the number again before changing it.
     """
     try:
         for text in _texts(token):

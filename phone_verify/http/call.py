@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from ..exchange import TEXT
 from ..i18n.languages import ENGLISH, named, preferred
 from ..i18n.texts import Texts, texts_in
 from ..model import Redeemed
+
+if TYPE_CHECKING:
+    from ..keys.access_key import AccessKey
 
 BODY_LIMIT = 16 * 1024
 WEBHOOK_LIMIT = 64 * 1024
@@ -37,7 +41,8 @@ class ApiRequest:
     address of the connection, `user` the signed-in user, `signed_in_for` the time since sign-in
     (None if unknown); `multiprocess` is the WSGI server's flag of that name; `language` is the tag
     of the language in which the site addresses this visitor, None if the browser decides; `client`
-    the id of the OAuth client whose own token it has, empty without one.
+    the id of the OAuth client whose own token it has, empty without one. `access_key` is the key of
+    another program: the core sets it, and all that a browser sends is then left out.
 
     Of the session: `has_session` is whether there is one, `started` holds the ids of the
     verifications that it started, `not_entered` those of them whose number was not entered in it,
@@ -69,6 +74,7 @@ class ApiRequest:
     multiprocess: bool = False
     language: str | None = None
     client: str = ""
+    access_key: AccessKey | None = None
     has_session: bool = False
     started: Sequence[str] = ()
     not_entered: Sequence[str] = ()
@@ -83,6 +89,11 @@ class ApiRequest:
     top: str = ""
 
     @property
+    def key_id(self) -> str:
+        """The id of the access key; empty without one."""
+        return self.access_key.id if self.access_key is not None else ""
+
+    @property
     def texts(self) -> Texts:
         """Our texts in the site's language, or else in the browser's preferred one."""
         if self.language is not None:
@@ -92,7 +103,7 @@ class ApiRequest:
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """The response: JSON in `document`, or `text`.
+    """The response: JSON in `document`, or `text` of `text_type`.
 
     `cookie` and `device_cookie` are our new values, or None. `started` are the ids to store in the
     session; None leaves the session unchanged.
@@ -105,13 +116,14 @@ class ApiResponse:
     cookie: str | None = field(default=None, repr=False)
     device_cookie: str | None = field(default=None, repr=False)
     started: Sequence[str] | None = None
+    text_type: str = TEXT
 
     @property
     def content_type(self) -> str | None:
         """The media type of the body, or None without one."""
         if self.document is not None:
             return "application/problem+json" if self.status >= 400 else "application/json"
-        return "text/plain; charset=utf-8" if self.text is not None else None
+        return self.text_type if self.text is not None else None
 
 
 class Chunks(Protocol):

@@ -36,8 +36,13 @@ def call_address(site: Site, call: ApiRequest) -> str | None:
 
 def whole_address(site: Site, call: ApiRequest) -> str | None:
     """Return the client's address, IPv6 whole as well; None without one (Unix socket)."""
-    address = _client(call.peer, call.headers, site.proxies)
+    address = client_of(site, call)
     return None if address is None else str(address)
+
+
+def client_of(site: Site, call: ApiRequest) -> Address | None:
+    """Return the client's address as a value; None without one (Unix socket)."""
+    return _client(call.peer, call.headers, site.proxies)
 
 
 def client_address(peer: str | None, headers: Mapping[str, str], proxies: Proxies) -> str | None:

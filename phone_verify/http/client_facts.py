@@ -18,6 +18,12 @@ from .site import Site
 MOST_EXTRA = 10
 LONGEST_EXTRA = 8192
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+#: JSON can contain lone ones, which no encoder of a request to a captcha's service accepts.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: The client chooses what replaces a wildcard, and each segment of an SMS is billed.
+_LONGEST_SUBDOMAIN = 63
+#: An origin as browsers report it, with its host. The origins of IPv6 addresses have no host for the line of an SMS.
+_WEB_ORIGIN = re.compile(r"https?://([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::[0-9]{1,5})?", re.ASCII)
 #: The fields of the pages' forms.
 _OURS = frozenset({
     "phone", "channel", "next", "continue", "forget", "confirm", "sign_out_others", "code", "verification", "called",
@@ -34,7 +40,7 @@ def client_facts(site: Site, call: ApiRequest) -> ClientFacts:
     if not site.verifier.has_before_send:
         return facts
     headers = {name: value for name, value in call.headers.items() if name not in _CREDENTIALS}
-    return replace(facts, address=whole_address(site, call), headers=headers, extra=call.extra)
+    return replace(facts, address=whole_address(site, call), headers=headers, extra=call.extra, access_key=call.key_id)
 
 
 def with_form(site: Site, call: ApiRequest, form: Mapping[str, str]) -> ApiRequest:
@@ -56,7 +62,8 @@ def is_extra(value: object) -> bool:
 
 
 def _fits(name: str, value: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and "password" not in name.lower() and len(value) <= LONGEST_EXTRA
+    named = bool(_NAME.fullmatch(name)) and "password" not in name.lower()
+    return named and len(value) <= LONGEST_EXTRA and not _SURROGATE.search(value)
 
 
 def _page_host(site: Site, call: ApiRequest) -> str | None:
@@ -74,11 +81,10 @@ def _top_host(site: Site, call: ApiRequest) -> str | None:
     """
     if not call.top or call.headers.get("sec-fetch-dest", "iframe") != "iframe":
         return None
-    try:
-        top = urlsplit(call.top.lower())
-    except ValueError:
-        return None
-    return top.hostname if _is_listed(f"{top.scheme}://{top.netloc}", site.frame_ancestors) else None
+    origin = call.top.lower()
+    # A parser of URLs finds other hosts than the end of the text suggests: https://a[v1.host].partner.example.
+    shape = _WEB_ORIGIN.fullmatch(origin)
+    return shape[1] if shape is not None and _is_listed(origin, site.frame_ancestors) else None
 
 
 def _is_listed(origin: str, ancestors: Sequence[str]) -> bool:
@@ -88,6 +94,8 @@ def _is_listed(origin: str, ancestors: Sequence[str]) -> bool:
         listed_scheme, _, listed = source.partition("://")
         if scheme != listed_scheme:
             continue
-        if host == listed or (listed.startswith("*.") and host.endswith(listed[1:]) and len(host) >= len(listed)):
+        if host == listed:
+            return True
+        if listed.startswith("*.") and host.endswith(listed[1:]) and 0 <= len(host) - len(listed) < _LONGEST_SUBDOMAIN:
             return True
     return False

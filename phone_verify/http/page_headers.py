@@ -13,16 +13,15 @@ _POLICY = (
     "connect-src 'self'{widget}; {frame_src}{font_src}form-action {form_action}; "
     "base-uri 'none'; frame-ancestors {ancestors}"
 )
-#: The older header, for the ancestors that it can express.
-_FRAME_OPTIONS = {"'none'": "DENY", "'self'": "SAMEORIGIN"}
 
 
 def page_headers(site: Site, elsewhere: Iterable[str] = ()) -> Mapping[str, str]:
     """Return the headers of a page, a redirect or an error below the mount.
 
     The adapter keeps headers that are already set. `elsewhere` are further origins that a form may
-    lead to: browsers apply `form-action` to the redirect that follows a form. X-Frame-Options is
-    omitted if it cannot express the site's frame ancestors.
+    lead to: browsers apply `form-action` to the redirect that follows a form. X-Frame-Options, the
+    older header, cannot name other sites. Browsers ignore it if `frame-ancestors` is present; it counts if
+    the site's own policy replaces ours and has no such directive.
     """
     ancestors = " ".join(site.frame_ancestors) or "'none'"
     sources = site.brand.sources
@@ -35,11 +34,9 @@ def page_headers(site: Site, elsewhere: Iterable[str] = ()) -> Mapping[str, str]
         form_action=" ".join(["'self'", *sorted(set(elsewhere))]),
         ancestors=ancestors,
     )
-    headers = {
+    return {
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
+        "X-Frame-Options": "SAMEORIGIN" if "'self'" in site.frame_ancestors else "DENY",
     }
-    if ancestors in _FRAME_OPTIONS:
-        headers["X-Frame-Options"] = _FRAME_OPTIONS[ancestors]
-    return headers

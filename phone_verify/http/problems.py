@@ -25,6 +25,8 @@ _OF_REASON = {
     Reason.DELIVERY_FAILED: (502, "delivery_failed"),
     Reason.SEND_REFUSED: (403, "send_refused"),
     Reason.HOOK_FAILED: (503, "unavailable"),
+    Reason.SERVICE_SUSPENDED: (503, "unavailable"),
+    Reason.UNAVAILABLE: (503, "unavailable"),
     Reason.NOT_FOUND: (404, "not_found"),
     Reason.CLOSED: (410, "closed"),
     Reason.WRONG_CODE: (422, "wrong_code"),
@@ -32,6 +34,10 @@ _OF_REASON = {
     Reason.CHANNELS_LEFT: (400, "invalid_proof"),
     Reason.PROVIDER_UNAVAILABLE: (503, "unavailable"),
 }
+
+
+#: For programs; visitors read the text of any other failure.
+SUSPENDED = "A cap or the balance of this service is used up. Top up its account or raise the cap."
 
 
 def problem(
@@ -80,13 +86,18 @@ def unavailable(detail: str = PAGE["unavailable"]) -> ApiResponse:
     return problem(503, "unavailable", detail)
 
 
-def refusal(outcome: Outcome) -> ApiResponse:
-    """Return the problem for an unsuccessful outcome."""
+def refusal(outcome: Outcome, *, keyed: bool = False) -> ApiResponse:
+    """Return the problem for an unsuccessful outcome.
+
+    `keyed` is whether another program called with an access key: only it learns that a service is suspended.
+    """
     reason, record = outcome.reason, outcome.verification
     if reason is None:
         raise ValueError("this outcome is a success")
     if reason is Reason.MALFORMED_CODE:
         return invalid(REASONS[reason], "code")
+    if reason is Reason.SERVICE_SUSPENDED and keyed:
+        return problem(402, "service_suspended", SUSPENDED)
     status, code = _OF_REASON[reason]
     more: dict[str, object] = {}
     if reason is Reason.WRONG_CODE and record is not None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 from ..phone.formats import served_regions
-from ..purposes import Purposes
+from ..purposes import DEFAULT_SERVICE, Purposes
 from ..verifier.blocking import Verifier
 from ..verifier.operations import AsyncVerifier
+from ..work.background import Background
 from .brand import Brand
 from .proxies import Proxies
 from .streams import OpenStreams
+
+if TYPE_CHECKING:
+    from ..services.catalog import Services
+    from ..webhooks_out.delivery import Deliverer
 
 
 def _no_async_verifier() -> AsyncVerifier:
@@ -58,6 +64,16 @@ class Site:
     next_channel_sends_by_itself: bool = False
     #: Whether the login page of a trusted device offers to continue with the number used last.
     offer_last_number: bool = True
+    #: The services; None if the site has only its own, and loads nothing of others.
+    services: Services | None = field(default=None, repr=False)
+    #: The service of the pages, and of calls to the API that name none.
+    service: str = DEFAULT_SERVICE
+    #: The bearer token of the endpoint for Prometheus; empty: there is no endpoint.
+    metrics_token: str = field(default="", repr=False)
+    #: Delivers the webhooks of services; None without a ledger, whose database has their messages.
+    deliverer: Deliverer | None = field(default=None, repr=False)
+    #: What is done outside of requests.
+    background: Background = field(default_factory=Background, repr=False)
     #: The event streams that this process has open.
     streams: OpenStreams = field(default_factory=OpenStreams, repr=False)
     #: Called when a request shows that the site runs in several processes; a store of one process

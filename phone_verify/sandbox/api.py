@@ -18,11 +18,13 @@
                                           to that phone. Any of: "refuse" (one of the provider's errors), "delay"
                                           (seconds), "hang", "lose", "double", "hidden_caller" (true),
                                           "foreign_caller" (a number), "malformed" ("cut", "empty", "html",
-                                          "types"), "variants" (response formats), "times" (limit to this many
-                                          requests). Replaces an earlier fault of the same provider and phone
+                                          "types"), "webhook_signature" ("wrong_key", "stale", "unsigned"),
+                                          "webhook_delay" (seconds), "webhook_first" (true: before the response),
+                                          "variants" (response formats), "times" (limit to this many requests).
+                                          Replaces an earlier fault of the same provider and phone
     DELETE /api/faults                    remove all faults; with ?provider=, and ?phone=, only that one
-    GET    /api/webhooks                  the URLs set in the providers' accounts: ssms reports incoming calls,
-                                          amoot reports deliveries
+    GET    /api/webhooks                  the URLs set in the providers' accounts, for webhooks whose URL no
+                                          request names; "keys" are those that a site needs for signatures
     PUT    /api/webhooks                  {"provider": "ssms", "url": "http://127.0.0.1:8000/hook"}: set one; plain
                                           http on this machine only, null for none
     GET    /api/scenario                  the current behaviour as a file (YAML, or JSON on request): faults,
@@ -126,8 +128,8 @@ def newest_code(sandbox: SandboxState, request: Request, path: Mapping[str, str]
     )
     if found is None:
         raise Problem(HTTPStatus.NOT_FOUND, "no code has arrived at this number yet")
-    channel = found.channel if isinstance(found, Message) else "flash_call"
-    return json_response({"id": found.id, "code": found.code, "channel": channel, "provider": found.provider})
+    shown = {"id": found.id, "code": found.code, "channel": found.channel, "provider": found.provider}
+    return json_response(shown)
 
 
 def dial_number(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
@@ -191,7 +193,8 @@ def clear_faults(sandbox: SandboxState, request: Request, path: Mapping[str, str
 
 def list_webhooks(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
     urls = sandbox.network.webhooks()
-    return json_response({"webhooks": {name: urls.get(name) for name in WITH_WEBHOOK}})
+    keys = {provider.name: dict(provider.keys) for provider in PROVIDERS.values() if provider.keys}
+    return json_response({"webhooks": {name: urls.get(name) for name in WITH_WEBHOOK}, "keys": keys})
 
 
 def set_webhook(sandbox: SandboxState, request: Request, path: Mapping[str, str]) -> Response:
@@ -345,12 +348,15 @@ def _call(call: PhoneCall, now: datetime) -> dict[str, object]:
         "id": call.id,
         "at": call.at.isoformat(),
         "provider": call.provider,
+        "channel": call.channel,
         "direction": call.direction,
         "number": call.number,
         "code": call.code,
         "hidden": not call.number,
         "ringing_for": round(call.ringing_for(now), 1),
         "busy": call.busy,
+        "spoken": call.spoken,
+        "language": call.language,
     }
 
 

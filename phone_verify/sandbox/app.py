@@ -19,6 +19,7 @@ from phone_verify.sandbox.problem import Problem
 from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.protocols.base import Answer, Provider, RefusedError, Route, UnreadableError, Visit
 from phone_verify.sandbox.state import SandboxState
+from phone_verify.sandbox.webhooks import Forgery, Hook
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -80,9 +81,11 @@ class Sandbox(SandboxState):
         if request.method != route.method:
             raise Problem(HTTPStatus.METHOD_NOT_ALLOWED, f"send {route.method}", allow=route.method)
         _refuse_cross_site(request)
-        visit = Visit(provider, request, path, self.network, self.faults)
+        visit = Visit(provider, request, path, self.network, self.faults, self._ask_site)
         answer = self._visited(visit, route)
         self._journal(visit, route, None if visit.fault.hang else answer)
+        if visit.fault.webhook_first:
+            self._report(visit)
         if visit.fault.delay:
             self._pause(visit.fault.delay)
         if visit.fault.hang:
@@ -91,12 +94,14 @@ class Sandbox(SandboxState):
         response = Response(
             spoilt(answer.text, visit.fault.malformed),
             status=answer.status,
+            headers=dict(answer.headers),
             content_type="text/html; charset=utf-8" if visit.fault.malformed == "html" else answer.content_type,
         )
         # Handsets with automatic calls are notified only now.
         response.call_on_close(lambda: self._follow_habits(visit.waits))
-        # Likewise the site: a report must not arrive before the response that names the message.
-        response.call_on_close(lambda: self._report(visit.reports))
+        # Likewise the site: without that fault, no report arrives before the response that names the message.
+        if not visit.fault.webhook_first:
+            response.call_on_close(lambda: self._report(visit))
         return response
 
     def _follow_habits(self, waits: Iterable[Wait]) -> None:
@@ -106,9 +111,19 @@ class Sandbox(SandboxState):
                 call = partial(self.dial, wait.phone, wait.line, caller=habit.caller, hidden=habit.hidden)
                 self._later(habit.dials_after, call)
 
-    def _report(self, urls: Iterable[str]) -> None:
-        for url in urls:
-            self._ask_url(url)
+    def _report(self, visit: Visit) -> None:
+        for hook in visit.reports:
+            send = partial(self._send_hook, hook, visit.fault.webhook_signature)
+            if visit.fault.webhook_delay:
+                self._later(visit.fault.webhook_delay, send)
+            else:
+                send()
+        for seconds, make in visit.later_reports:
+            self._later(seconds, partial(self._send_made, make, visit.fault.webhook_signature))
+
+    def _send_made(self, make: Callable[[], Hook | None], forgery: Forgery | None) -> None:
+        if hook := make():
+            self._send_hook(hook, forgery)
 
     def _visited(self, visit: Visit, route: Route) -> Answer:
         try:

@@ -7,7 +7,7 @@ from phone_verify.sandbox.faults import NO_FAULT, Faults
 from phone_verify.sandbox.network import Network
 from phone_verify.sandbox.phones import Wait
 from phone_verify.sandbox.protocols.base import Provider
-from phone_verify.sandbox.webhooks import AskUrl
+from phone_verify.sandbox.webhooks import Forgery, Hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def dial(
     network: Network,
     faults: Faults,
     providers: Mapping[str, Provider],
-    ask_url: AskUrl,
+    send_hook: Callable[[Hook, Forgery | None], int | None],
     pause: Callable[[float], object],
     caller: str | None = None,
     hidden: bool = False,
@@ -61,6 +61,7 @@ def dial(
         pause(fault.delay)
     reports = []
     for wait in reached:
-        url = owner.hook_url(wait, fault)
-        reports.append(Report(wait, tuple(ask_url(url) for _ in range(fault.copies)) if url else ()))
+        hook = owner.hook(wait, fault)
+        statuses = tuple(send_hook(hook, fault.webhook_signature) for _ in range(fault.copies)) if hook else ()
+        reports.append(Report(wait, statuses))
     return Dialled(number, busy=True, reports=tuple(reports))

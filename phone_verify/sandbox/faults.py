@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from phone_verify.sandbox.numbers import read_number
+from phone_verify.sandbox.webhooks import FORGERIES, Forgery
 
 MAX_FAULTS = 200
 LONGEST_DELAY = 60.0
@@ -39,6 +40,12 @@ class Fault:
     foreign_caller: str | None = None
     #: Hide the calling number, in either direction.
     hidden_caller: bool = False
+    #: Sign webhooks with another key or an old time, or do not sign them.
+    webhook_signature: Forgery | None = None
+    #: Send the webhooks of a request this many seconds after the response.
+    webhook_delay: float = 0.0
+    #: Send them before the response instead, when the site cannot know the order's id yet.
+    webhook_first: bool = False
     #: Remove itself after this many requests.
     times: int | None = None
     #: The response format that the provider uses, one of its known variants.
@@ -206,6 +213,12 @@ def _read_delay(value: object, provider: Breakable) -> float:
     raise ValueError(f"seconds, 0 to {LONGEST_DELAY:g}")
 
 
+def _read_signature(value: object, provider: Breakable) -> str | None:
+    if value is None or (isinstance(value, str) and value in FORGERIES):
+        return value
+    raise ValueError("null or one of: " + ", ".join(FORGERIES))
+
+
 def _read_times(value: object, provider: Breakable) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MOST_TIMES):
         return value
@@ -242,6 +255,9 @@ _READERS: Mapping[str, Callable[[object, Breakable], object]] = {
     "malformed": _read_malformed,
     "foreign_caller": _read_foreign_caller,
     "hidden_caller": _read_switch,
+    "webhook_signature": _read_signature,
+    "webhook_delay": _read_delay,
+    "webhook_first": _read_switch,
     "times": _read_times,
     "variants": _read_variants,
 }

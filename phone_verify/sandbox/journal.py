@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from urllib.parse import parse_qsl, urlsplit
 
+from phone_verify.sandbox.webhooks import FORM, Hook
+
 MAX_ENTRIES = 200
 MASK = "***"
 _MAX_PARAMS = 30
@@ -48,6 +50,7 @@ class Delivery:
     """One request to a site's webhook. `status` is None if there was no response."""
 
     at: datetime
+    method: str
     url: str
     params: Mapping[str, str] = field(repr=False)
     status: int | None
@@ -104,7 +107,7 @@ def masked(params: Mapping[str, object], secrets: frozenset[str]) -> dict[str, o
 
 def masked_answer(text: str, content_type: str, secrets: frozenset[str]) -> str:
     """Return the start of a response's body, with the values of secret names masked if it is JSON."""
-    if not content_type.startswith(("application/json", "text/")):
+    if not content_type.startswith(("application/json", "application/problem+json", "text/")):
         return f"({content_type})"
     try:
         body = json.loads(text)
@@ -113,17 +116,29 @@ def masked_answer(text: str, content_type: str, secrets: frozenset[str]) -> str:
     return json.dumps(_without(body, secrets | _TOKENS, _MAX_DEPTH), ensure_ascii=False)[:_MAX_ANSWER]
 
 
-def delivery(at: datetime, url: str, status: int | None) -> Delivery:
+def delivery(at: datetime, hook: Hook, status: int | None) -> Delivery:
     """Return the record of a webhook request. The last segment of the path is the site's secret, and
     the site's own parameters may hold one.
     """
-    parts = urlsplit(url)
+    parts = urlsplit(hook.url)
     head, slash, _ = parts.path.rstrip("/").rpartition("/")
     shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{head}{slash}{MASK if slash else ''}"
-    params = parse_qsl(parts.query, keep_blank_values=True)[:_MAX_PARAMS]
-    return Delivery(
-        at, shown, {name[:40]: value if len(value) <= _LONGEST_SHOWN else MASK for name, value in params}, status
-    )
+    params = (parse_qsl(parts.query, keep_blank_values=True) + _sent(hook))[:_MAX_PARAMS]
+    short = {name[:40]: value if len(value) <= _LONGEST_SHOWN else MASK for name, value in params}
+    return Delivery(at, hook.method, shown, short, status)
+
+
+def _sent(hook: Hook) -> list[tuple[str, str]]:
+    """Return the fields of a webhook's body; of JSON, the plain values at the top."""
+    if hook.content_type.startswith(FORM):
+        return parse_qsl(hook.body.decode(), keep_blank_values=True)
+    try:
+        value = json.loads(hook.body)
+    except ValueError:
+        return []
+    if not isinstance(value, dict):
+        return []
+    return [(str(name), str(each)) for name, each in value.items() if not isinstance(each, dict | list)]
 
 
 def _without(value: object, secrets: frozenset[str], depth: int) -> object:

@@ -10,12 +10,14 @@ import random
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import TypeVar
 
 from phone_verify.sandbox.phones import Channel, Dispatch, Habit, Handset, Held, Message, PhoneCall, Wait
+from phone_verify.sandbox.remote_codes import RemoteCodes
 
 MAX_HANDSETS = 50
 MAX_ITEMS_PER_HANDSET = 50
@@ -25,6 +27,9 @@ MAX_LINES = 100
 
 #: How long a handset rings: a flash call is dropped before anyone would answer.
 RING = timedelta(seconds=10)
+#: How long it rings for a voice call, which is to be answered.
+VOICE_RING = timedelta(seconds=30)
+_NO_DETAILS: Mapping[str, str] = MappingProxyType({})
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -59,7 +64,10 @@ class Network:
         self._dispatches: OrderedDict[int, Dispatch] = OrderedDict()
         self._waits: OrderedDict[int, Wait] = OrderedDict()
         self._webhooks: dict[str, str] = {}
+        self._application_webhooks: dict[tuple[str, str], str] = {}
         self._lines: dict[str, tuple[str, ...]] = {}
+        #: The codes that providers check themselves.
+        self.codes = RemoteCodes(now)
 
     def set_webhook(self, provider: str, url: str | None) -> None:
         """Set the webhook URL in a provider's account; None removes it."""
@@ -68,6 +76,17 @@ class Network:
             if url is not None:
                 self._webhooks[provider] = url
             self._changed()
+
+    def set_application_webhook(self, provider: str, application: str, url: str) -> None:
+        """Set the webhook URL of one application of the account, in place of the account's."""
+        with self._happened:
+            self._application_webhooks[provider, application] = url
+            self._changed()
+
+    def application_webhook(self, provider: str, application: str) -> str | None:
+        """Return the webhook URL of this application, or else that of its account; None without one."""
+        with self._happened:
+            return self._application_webhooks.get((provider, application)) or self._webhooks.get(provider)
 
     def webhooks(self) -> dict[str, str]:
         """Return the webhook URLs in the providers' accounts, by provider."""
@@ -113,7 +132,8 @@ class Network:
             return tuple(_snapshot(phone, memory) for phone, memory in newest_first)
 
     def remove_handset(self, phone: str) -> bool:
-        """Delete a handset with its waits; return whether it existed."""
+        """Delete a handset with its waits and codes; return whether it existed."""
+        self.codes.remove(phone)
         with self._happened:
             existed = self._memories.pop(phone, None) is not None
             for wait in [wait for wait in self._waits.values() if wait.phone == phone]:
@@ -141,7 +161,8 @@ class Network:
         return tuple(wait for wait in waits if wait.is_open(now))
 
     def clear(self) -> None:
-        """Delete all handsets, dispatches and waits."""
+        """Delete all handsets, dispatches, waits and codes."""
+        self.codes.clear()
         with self._happened:
             self._memories.clear()
             self._dispatches.clear()
@@ -158,10 +179,13 @@ class Network:
         text: str,
         code: str,
         copies: int = 1,
+        details: Mapping[str, str] = _NO_DETAILS,
     ) -> Dispatch:
         """Deliver a text `copies` times; 0 means that it was lost in transit."""
         with self._happened:
-            dispatch = self._dispatch(phone, provider, channel, arrived=copies > 0, number="", code=code)
+            dispatch = self._dispatch(
+                phone, provider, channel, arrived=copies > 0, number="", code=code, details=details
+            )
             for _ in range(copies):
                 message = Message(self._next_id(), dispatch.at, provider, channel, sender, text, code)
                 self._memory(phone).messages.appendleft(message)
@@ -179,8 +203,13 @@ class Network:
         hidden: bool = False,
         caller: str | None = None,
         settles_after: timedelta = timedelta(0),
+        spoken: str = "",
+        language: str = "",
+        details: Mapping[str, str] = _NO_DETAILS,
     ) -> Dispatch:
-        """Ring `phone` from `number`, whose last digits are `code`. A hidden number shows neither.
+        """Ring `phone` from `number`. With a `spoken` text it is a voice call, whose text contains
+        `code`; otherwise a flash call: `code` is the last digits of the number, and a hidden number
+        shows neither.
 
         `caller` is another number that is shown in its place; the owner then reads the end of that
         number.
@@ -189,16 +218,28 @@ class Network:
             dispatch = self._dispatch(
                 phone,
                 provider,
-                "flash_call",
+                "voice" if spoken else "flash_call",
                 arrived=copies > 0,
                 number=number,
                 code=code,
                 settles_after=settles_after,
+                details=details,
             )
             shown = "" if hidden else caller or number
-            readable = shown[len(shown) - len(code) :] if shown else ""
+            readable = code if spoken else shown[len(shown) - len(code) :] if shown else ""
+            until = dispatch.at + (VOICE_RING if spoken else RING)
             for _ in range(copies):
-                call = PhoneCall(self._next_id(), dispatch.at, provider, "in", shown, readable, dispatch.at + RING)
+                call = PhoneCall(
+                    self._next_id(),
+                    dispatch.at,
+                    provider,
+                    "in",
+                    shown,
+                    readable,
+                    until,
+                    spoken=spoken,
+                    language=language,
+                )
                 self._memory(phone).calls.appendleft(call)
             self._changed()
             return dispatch
@@ -220,9 +261,11 @@ class Network:
         ttl: timedelta,
         webhook: str | None = None,
         held: Held | None = None,
+        webhook_key: str = "",
+        also: Sequence[str] = (),
     ) -> Wait:
         """Wait for `phone` to call one of `lines`, drawn at random; then deliver the text `held`
-        back for it.
+        back for it. A call to one of the lines in `also` counts too.
 
         A line that this phone was given recently is drawn only if all were: providers with a large
         pool rarely repeat a number to the same person.
@@ -232,7 +275,18 @@ class Network:
             taken = {wait.line for wait in self._waits.values() if wait.phone == phone}
             fresh = [line for line in lines if line not in taken]
             line = self.chance.choice(fresh or lines)
-            wait = Wait(self._next_id(), provider, phone, line, now, now + ttl, webhook, held=held)
+            wait = Wait(
+                self._next_id(),
+                provider,
+                phone,
+                line,
+                now,
+                now + ttl,
+                webhook,
+                held=held,
+                webhook_key=webhook_key,
+                also=tuple(also),
+            )
             self._waits[wait.id] = wait
             _trim(self._waits, MAX_WAITS)
             self._memory(phone)
@@ -258,7 +312,7 @@ class Network:
         """
         with self._happened:
             now = self.now()
-            on_line = [wait for wait in self._waits.values() if wait.line == line and wait.is_open(now)]
+            on_line = [wait for wait in self._waits.values() if line in (wait.line, *wait.also) and wait.is_open(now)]
             reached = (
                 [wait for wait in on_line if wait.phone == shown]
                 or [wait for wait in on_line if wait.phone == dialled_by][-1:]
@@ -348,9 +402,12 @@ class Network:
         number: str,
         code: str,
         settles_after: timedelta = timedelta(0),
+        details: Mapping[str, str] = _NO_DETAILS,
     ) -> Dispatch:
         now = self.now()
-        dispatch = Dispatch(self._next_id(), provider, phone, channel, now, now + settles_after, arrived, number, code)
+        dispatch = Dispatch(
+            self._next_id(), provider, phone, channel, now, now + settles_after, arrived, number, code, details
+        )
         self._dispatches[dispatch.id] = dispatch
         _trim(self._dispatches, MAX_DISPATCHES)
         # A handset appears even if nothing reaches it, so that a lost message is visible.

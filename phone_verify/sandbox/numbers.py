@@ -12,8 +12,10 @@ _DIGITS = re.compile(r"(?P<prefix>\+|00)?(?P<digits>[0-9]{5,15})", re.ASCII)
 _BOUND_CODE = re.compile(r"#([0-9]{3,10})\s*$", re.ASCII)
 _HOST = re.compile(r"(?:https?://|@)\S+|\b[\w-]+(?:\.[\w-]+)+(?::[0-9]+)?", re.ASCII)
 _CODE = re.compile(r"(?<![0-9])[0-9]{3,10}(?![0-9])", re.ASCII)
+_APART = re.compile(r"(?<!\d)\d(?:[\s.,،\-]+\d)+(?!\d)")
 _E164_LENGTHS = range(8, 16)
 _LONGEST_WRITING = 40
+_SHORTEST_SPOKEN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,14 @@ def code_in(text: str) -> str:
     if bound := _BOUND_CODE.search(last):
         return bound[1]
     return max(_CODE.findall(_HOST.sub(" ", text)), key=len, default="")
+
+
+def spoken_code_in(text: str) -> str:
+    """Return the code in a text for speech, or an empty string: the longest run of single digits,
+    as in `4. 8. 2. 1.`, of any script, else as in a message.
+    """
+    runs = ["".join(str(int(each)) for each in run if each.isdecimal()) for run in _APART.findall(text)]
+    return max((run for run in runs if len(run) >= _SHORTEST_SPOKEN), key=len, default="") or code_in(text)
 
 
 def read_number(written: object) -> str | None:

@@ -17,6 +17,7 @@ from werkzeug.wrappers import Request, Response
 from phone_verify.sandbox import api
 from phone_verify.sandbox.guard import local_site
 from phone_verify.sandbox.problem import Problem
+from phone_verify.sandbox.protocols import PROVIDERS
 from phone_verify.sandbox.state import SandboxState
 
 _POLICY = (
@@ -88,6 +89,11 @@ def about_api(sandbox: SandboxState, request: Request) -> Response:
             for method, path, text in _API_CALL.findall(calls)
         ),
         notes=_marked(notes),
+        keys="".join(
+            f"<dt>{html.escape(provider.title)}: {name.replace('_', ' ')}</dt><dd><code>{html.escape(key)}</code></dd>"
+            for provider in PROVIDERS.values()
+            for name, key in provider.keys.items()
+        ),
         address=html.escape(request.host_url.rstrip("/")),
     )
 
@@ -114,6 +120,11 @@ def script(sandbox: SandboxState, request: Request) -> Response:
     return _static("sandbox.js", "text/javascript")
 
 
+def calls_script(sandbox: SandboxState, request: Request) -> Response:
+    """The script of the calls."""
+    return _static("calls.js", "text/javascript")
+
+
 def requests_script(sandbox: SandboxState, request: Request) -> Response:
     """The script of the requests."""
     return _static("requests.js", "text/javascript")
@@ -136,6 +147,7 @@ ROUTES = (
     PageRoute("/api/", about_api),
     PageRoute("/static/sandbox.css", style),
     PageRoute("/static/sandbox.js", script),
+    PageRoute("/static/calls.js", calls_script),
     PageRoute("/static/requests.js", requests_script),
     PageRoute("/static/tour.js", tour_script),
     PageRoute("/static/icon.svg", icon),

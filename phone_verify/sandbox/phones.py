@@ -4,11 +4,13 @@ E.164 strings, times are aware UTC.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
-Channel = Literal["sms", "telegram", "flash_call"]
+Channel = Literal["sms", "telegram", "whatsapp", "flash_call", "voice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class PhoneCall:
     """A call that a handset received (`in`) or made (`out`). `number` is the other end, empty when
-    hidden.
+    hidden. A voice call speaks the text `spoken`, in `language` (BCP 47, empty if unknown).
     """
 
     id: int
@@ -38,6 +40,15 @@ class PhoneCall:
     code: str = field(repr=False)
     rings_until: datetime
     busy: bool = False
+    spoken: str = field(default="", repr=False)
+    language: str = ""
+
+    @property
+    def channel(self) -> Literal["flash_call", "voice", "inbound_call"]:
+        """Return the channel of the call."""
+        if self.direction == "out":
+            return "inbound_call"
+        return "voice" if self.spoken else "flash_call"
 
     def ringing_for(self, now: datetime) -> float:
         """Return how many seconds this call still rings, 0 when it has ended."""
@@ -89,6 +100,8 @@ class Dispatch:
     arrived: bool
     number: str = field(repr=False)
     code: str = field(repr=False)
+    #: What the protocol needs for its reports: the sender, the client's reference and the like.
+    details: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), repr=False)
 
     def state(self, now: datetime) -> Literal["done", "failed", "unknown"]:
         """Return the state in a provider's report; `unknown` until it is settled."""
@@ -109,8 +122,9 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """A provider waits for `phone` to call `line`. `caller` is the actual caller: None before any
-    call, empty when hidden.
+    """A provider waits for `phone` to call `line`, or one of the lines in `also`. `caller` is the
+    actual caller: None before any call, empty when hidden. `webhook_key` signs the requests to
+    `webhook`.
     """
 
     id: int
@@ -122,6 +136,8 @@ class Wait:
     webhook: str | None = field(default=None, repr=False)
     caller: str | None = None
     held: Held | None = None
+    webhook_key: str = field(default="", repr=False)
+    also: tuple[str, ...] = ()
 
     @property
     def confirmed(self) -> bool:

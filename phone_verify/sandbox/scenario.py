@@ -20,15 +20,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, cast
 
+import yaml
+
+from phone_verify.documents.yaml_reader import YamlError, read_yaml
 from phone_verify.sandbox.faults import NO_FAULT, Fault, FaultError, read_fault
 from phone_verify.sandbox.guard import local_site
 from phone_verify.sandbox.numbers import read_number
 from phone_verify.sandbox.phones import Habit
 from phone_verify.sandbox.protocols import PROVIDERS
-from phone_verify.sandbox.scenario_file import ScenarioFileError, read_yaml, write_yaml
-from phone_verify.sandbox.scenario_schema import WITH_LINES, problems_of
+from phone_verify.sandbox.scenario_schema import WITH_LINES, path_text, problems_of
 from phone_verify.sandbox.state import SandboxState
 
+LARGEST_FILE = 64 * 1024
 _PARTS = ("faults", "handsets", "webhooks", "lines")
 
 
@@ -51,9 +54,8 @@ class Scenario:
 
     def as_text(self) -> str:
         """Return the scenario as a file; `read_scenario` parses it."""
-        return "# A scenario of the phone_verify sandbox: phone-verify sandbox --scenario FILE\n" + write_yaml(
-            self.as_json()
-        )
+        text: str = yaml.safe_dump(self.as_json(), sort_keys=False, width=120)
+        return "# A scenario of the phone_verify sandbox: phone-verify sandbox --scenario FILE\n" + text
 
 
 class ScenarioError(ValueError):
@@ -66,11 +68,13 @@ class ScenarioError(ValueError):
 
 def read_scenario(text: str) -> Scenario:
     """Parse a scenario's file. Raises ScenarioError."""
+    if len(text) > LARGEST_FILE:
+        raise ScenarioError({"": f"write no more than {LARGEST_FILE // 1024} KiB"})
     try:
-        value, lines = read_yaml(text)
-    except ScenarioFileError as error:
+        document = read_yaml(text)
+    except YamlError as error:
         raise ScenarioError({"": str(error)}) from None
-    return scenario_of(value, lines)
+    return scenario_of(document.value, {path_text(path): line for path, line in document.lines.items()})
 
 
 def scenario_of(value: object, lines: Mapping[str, int] = MappingProxyType({})) -> Scenario:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -123,7 +123,7 @@ def problems_of(value: object) -> dict[str, str]:
     return found
 
 
-def path_text(path: list[Any]) -> str:
+def path_text(path: Iterable[str | int]) -> str:
     """Return the path of a value as text: `faults[0].phone`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")

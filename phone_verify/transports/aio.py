@@ -11,13 +11,16 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
+from inspect import isawaitable, iscoroutinefunction
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, FailureKind, ProviderError, UnclearError
-from ..exchange import HttpRequest, HttpResponse
+from ..exchange import HttpRequest, HttpResponse, SiteCall, SmppMessage
+from ..sync import limited
 from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
 from .failures import in_words
+from .smpp import submit
 
 if TYPE_CHECKING:
     from aiohttp import ClientHandlerType, ClientRequest, ClientResponse, ClientSession
@@ -76,6 +79,20 @@ class AsyncTransport(HttpTransport):
             raise UnclearError(f"the response of {request.host} is too long")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.raw_headers}
         return HttpResponse(response.status, headers, body)
+
+    async def _called(self, call: SiteCall, timeout: float) -> object:
+        """Call the function in a thread, or await it here if it is a coroutine."""
+
+        async def called() -> object:
+            if iscoroutinefunction(call.function):
+                return await call.function(call.order)
+            answer = await asyncio.to_thread(call.function, call.order)
+            return await answer if isawaitable(answer) else answer
+
+        return await limited(called(), timeout)
+
+    async def _submitted(self, message: SmppMessage, timeout: float) -> HttpResponse:
+        return await asyncio.to_thread(submit, message, timeout)
 
     async def _session(self) -> ClientSession:
         key = (os.getpid(), asyncio.get_running_loop())

@@ -13,12 +13,15 @@ import socket
 import threading
 from contextlib import suppress
 from functools import cache
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from ..errors import FailureKind, ProviderError, UnclearError
-from ..exchange import HttpRequest, HttpResponse
+from ..exchange import HttpRequest, HttpResponse, SiteCall, SmppMessage
+from ..sync import limited, run_in_loop, without_waiting_for_threads
 from .base import CONNECT_TIMEOUT, HEADERS, LONGEST_BODY, HttpTransport
 from .failures import in_words
+from .smpp import submit
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
@@ -62,6 +65,14 @@ class BlockingTransport(HttpTransport):
         if body is None or watch.expired:
             raise UnclearError(f"the response of {request.host} is too long or too slow")
         return HttpResponse(response.status, {name.lower(): value for name, value in response.headers.items()}, body)
+
+    async def _called(self, call: SiteCall, timeout: float) -> object:
+        """Call the function in this thread, without a time limit unless it is a coroutine."""
+        answer = call.function(call.order)
+        return run_in_loop(without_waiting_for_threads(limited(answer, timeout))) if isawaitable(answer) else answer
+
+    async def _submitted(self, message: SmppMessage, timeout: float) -> HttpResponse:
+        return submit(message, timeout)
 
     def _pooled(self) -> PoolManager:
         with self._lock:

@@ -16,6 +16,7 @@ from phone_verify.exchange import HttpResponse, WebhookRequest
 from phone_verify.model import Channel, CodeSource, DeliveryState, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
+from tests.cases import in_one_test
 
 
 class TestAmoot(DriverSuite):
@@ -114,6 +115,7 @@ def refusal(status: str) -> ProviderError:
     return result
 
 
+@in_one_test
 @pytest.mark.parametrize(("number", "name", "trouble"), STATUSES, ids=[name for _, name, _ in STATUSES])
 def test_every_documented_status_is_mapped(number: str, name: str, trouble: str) -> None:
     """By name, by number and by number in a string, with the name for the log."""
@@ -123,6 +125,7 @@ def test_every_documented_status_is_mapped(number: str, name: str, trouble: str)
         assert error.detail == name
 
 
+@in_one_test
 @pytest.mark.parametrize("status", [*(f'"{name}"' for name in OTHER_NAMES), "3", "-999", "12345678", '" "', '"0001"'])
 def test_undocumented_status_is_a_plain_refusal(status: str) -> None:
     assert refusal(status).trouble is FailureKind.UNKNOWN

@@ -17,6 +17,7 @@ from phone_verify.drivers.reading import amount_of, reference_of, scrubbed, trou
 from phone_verify.errors import ConfigurationError, FailureKind
 from phone_verify.exchange import HttpResponse, WebhookRequest, is_token
 from phone_verify.phone import PhoneNumber
+from tests.cases import in_one_test
 
 SETTING = "PHONE_VERIFY_SMS"
 
@@ -34,6 +35,7 @@ def told(dsn: str) -> str:
     return str(raised.value)
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("place", "base_url"),
     [
@@ -87,6 +89,7 @@ def test_timeout_defaults_to_ten_seconds() -> None:
     assert load("amoot://FAKE-TOKEN@default").timeout == timedelta(seconds=10)
 
 
+@in_one_test
 @pytest.mark.parametrize("text", ["", "0", "0.0", "60.001", "61", "-1", "1e1", "nan", "%D9%A3", "5s", "1.2345", "inf"])
 def test_invalid_timeout_is_refused(text: str) -> None:
     assert "'timeout'" in told(f"amoot://FAKE-TOKEN@default?timeout={text}")
@@ -133,6 +136,15 @@ def test_driver_without_a_default_host_requires_one() -> None:
         Homeless.from_dsn(Dsn("homeless", setting=SETTING))
 
 
+def test_example_dsn_names_the_example_host() -> None:
+    class PerAccount(Driver):
+        scheme = "per-account"
+        example_host = "account.example"
+        credential_forms = (("key",),)
+
+    assert PerAccount.example_dsns() == ["per-account://KEY@account.example"]
+
+
 def test_combination_refused_by_a_driver_names_the_setting() -> None:
     @dataclass(frozen=True)
     class Strict(Driver):
@@ -146,6 +158,7 @@ def test_combination_refused_by_a_driver_names_the_setting() -> None:
         Strict.from_dsn(Dsn("strict", setting=SETTING))
 
 
+@in_one_test
 @pytest.mark.parametrize("scheme", [one for one in schemes() if issubclass(driver_class(one), NationalDriver)])
 def test_national_provider_refuses_foreign_numbers_by_default(scheme: str) -> None:
     dsn = driver_class(scheme).example_dsns()[0]
@@ -185,6 +198,15 @@ def test_detail_repeats_no_credential(spell: Callable[[str], str]) -> None:
     assert b64("FAKE.key/1+x y") not in said
 
 
+@pytest.mark.parametrize("user", ["AC" + "1" * length for length in range(1, 7)])
+def test_detail_repeats_no_header_of_basic_auth(user: str) -> None:
+    driver = load(f"plivo://{user}:FAKE-AUTH-TOKEN@default?sender=Example")
+    said = driver.redact(f"not accepted: Basic {b64(f'{user}:FAKE-AUTH-TOKEN')}")
+    assert said.startswith("not accepted: Basic")
+    for before in range(3):
+        assert b64("x" * before + "FAKE-AUTH-TOKEN")[4:-4] not in said
+
+
 @pytest.mark.parametrize("words", [None, 1, True, [], {}, ["text"]])
 def test_non_text_detail_is_empty(words: object) -> None:
     assert load("ferzz://FAKE@default").redact(words) == ""
@@ -218,6 +240,7 @@ def test_reference_is_kept_as_text(value: object, reference: str) -> None:
     assert reference_of(value) == reference
 
 
+@in_one_test
 @pytest.mark.parametrize("value", [None, "", " ", "a b", "a" * 65, "\x00", "\ud800", "é", True, 1.5, [], {}, 10**70])
 def test_unstorable_reference_is_dropped(value: object) -> None:
     assert reference_of(value) is None
@@ -231,6 +254,7 @@ def test_amount_of_money_is_parsed(value: object, amount: str) -> None:
     assert amount_of(value) == Decimal(amount)
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "value",
     [

@@ -26,6 +26,7 @@ from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear
 from phone_verify.testing.transport import Answer, FakeTransport
 from phone_verify.verifier.blocking import Verifier
+from tests.cases import in_one_test
 
 PHONE = PhoneNumber("+989140000000")
 ORDER = Order(PHONE, Channel.SMS, timedelta(seconds=120))
@@ -137,6 +138,7 @@ TABLE = [
 ]
 
 
+@in_one_test
 @pytest.mark.parametrize(("status", "body", "token", "send", "check"), TABLE)
 def test_every_status_is_mapped_at_every_request(status: int, body: object, token: str, send: str, check: str) -> None:
     driver, refused = load(), answer(status, body)
@@ -149,6 +151,7 @@ def test_every_status_is_mapped_at_every_request(status: int, body: object, toke
     assert told == [token, send, check]
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("message", "trouble"),
     [

@@ -13,6 +13,7 @@ from phone_verify.exchange import HttpRequest, HttpResponse
 from phone_verify.model import Channel, CodeSource, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
+from tests.cases import in_one_test
 
 
 class TestFerzz(DriverSuite):
@@ -49,6 +50,7 @@ STATUSES = [
 ]
 
 
+@in_one_test
 @pytest.mark.parametrize(("status", "trouble"), STATUSES)
 @pytest.mark.parametrize("message", [None, "", "درخواست دچار خطا شد", "متن دیگر"])
 def test_every_http_error(status: int, trouble: str, message: str | None) -> None:
@@ -103,6 +105,7 @@ def test_provider_code_has_unknown_length() -> None:
 HOSTS = ("flashcall-service.ferzz.ir", "flash-call2.liara.run", "flash-call.liara.run", "api.ferzz.ir")
 
 
+@in_one_test
 @pytest.mark.parametrize("host", ["default", *HOSTS])
 @pytest.mark.parametrize("retry_path", [None, "/services/call/retry/"])
 def test_every_known_host_has_the_same_paths(host: str, retry_path: str | None) -> None:

@@ -17,6 +17,7 @@ from phone_verify.exchange import HttpRequest, HttpResponse, Rejected, WebhookRe
 from phone_verify.model import Channel, CodeSource, DeliveryReport, DeliveryState, IncomingCall, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
+from tests.cases import in_one_test
 
 
 class TestSmsRu(DriverSuite):
@@ -88,13 +89,14 @@ def webhook(parameters: list[tuple[str, str]], at: datetime | None = NOW) -> Web
     return WebhookRequest("POST", parameters, {}, b"", received_at=at)
 
 
+@in_one_test
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.FLASH_CALL, Channel.INBOUND_CALL])
 @pytest.mark.parametrize(("status", "trouble"), STATUSES, ids=[status for status, _ in STATUSES])
 def test_every_status_is_mapped(channel: Channel, status: str, trouble: str) -> None:
     """As a number and as a text, at the top level, and for an SMS inside too."""
     order = Order(PHONE, channel, timedelta(minutes=5), "482193" if channel is Channel.SMS else None)
     for code in (int(status), status):
-        error = {"status": "ERROR", "status_code": code, "status_text": "no, 79990000001"}
+        error: dict[str, object] = {"status": "ERROR", "status_code": code, "status_text": "no, 79990000001"}
         documents: list[dict[str, object]] = [error]
         if channel is Channel.SMS:
             documents.append({"status": "OK", "status_code": 100, "sms": {"79990000001": error}})
@@ -105,6 +107,7 @@ def test_every_status_is_mapped(channel: Channel, status: str, trouble: str) -> 
             assert "999000" not in result.detail
 
 
+@in_one_test
 @pytest.mark.parametrize(("code", "state"), STATES.items())
 def test_every_state_of_a_message_is_mapped(code: str, state: DeliveryState) -> None:
     driver = load()
@@ -135,6 +138,21 @@ def test_known_signature_is_accepted(texts: list[str], digest: str) -> None:
     assert load().parse_webhook(webhook(parameters)) == IncomingCall("201737-542", None, None)
     for broken in (digest[:-1] + "0", digest[:-1], "", digest + "0"):
         assert isinstance(load().parse_webhook(webhook([*parameters[:-1], ("hash", broken)])), Rejected)
+
+
+def test_every_entry_of_a_webhook_is_read() -> None:
+    texts = [
+        "test",
+        "sms_status\n1\n103\n1767225600",
+        CALL,
+        "sms_status\n2\n104\n1767225600",
+        CALL.replace("401", "402"),
+    ]
+    assert load().parse_webhook(signed(*texts)) == (
+        DeliveryReport("1", DeliveryState.DELIVERED),
+        IncomingCall("201737-542", None, None),
+        DeliveryReport("2", DeliveryState.UNDELIVERED),
+    )
 
 
 def test_webhook_without_a_time_of_receipt_is_rejected() -> None:
@@ -180,7 +198,8 @@ def test_unsigned_webhook_reports_nothing(parameters: list[tuple[str, str]]) -> 
 @given(st.lists(st.text(max_size=30) | st.text("\n0123456789adcehklmstu_", max_size=60), min_size=1, max_size=4))
 def test_any_signed_text_is_read_or_rejected(texts: list[str]) -> None:
     event = load().parse_webhook(signed(*texts))
-    assert event is None or isinstance(event, Rejected | DeliveryReport | IncomingCall)
+    for each in event if isinstance(event, tuple) else (event,):
+        assert each is None or isinstance(each, Rejected | DeliveryReport | IncomingCall)
 
 
 def test_abilities_declare_the_limits() -> None:

@@ -22,6 +22,7 @@ from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.drivers import DriverSuite, overhear
 from phone_verify.testing.transport import FakeTransport
+from tests.cases import in_one_test
 
 PHONE, LINE = PhoneNumber("+79000000000"), "+78000000000"
 
@@ -101,6 +102,7 @@ def asked(driver: Ssms, order: Order, data: object = None) -> dict[str, str]:
     return dict(parse_qsl((request.body or b"").decode()))
 
 
+@in_one_test
 @pytest.mark.parametrize(("code", "trouble"), ROWS)
 @pytest.mark.parametrize("channel", [Channel.SMS, Channel.FLASH_CALL, Channel.INBOUND_CALL])
 def test_every_documented_error_is_mapped(code: int, trouble: str, channel: Channel) -> None:
@@ -111,6 +113,7 @@ def test_every_documented_error_is_mapped(code: int, trouble: str, channel: Chan
         assert str(code) in str(result) or abs(code) > 999
 
 
+@in_one_test
 @pytest.mark.parametrize("err_code", ["", "x", "0x0", "0.0", 0.0, False, [], {}, "٠", "0 0", 10**400, "1" * 5000])
 def test_non_numeric_value_is_not_zero(err_code: object) -> None:
     result, _ = overhear(load().start(order()), [answer(err_code)])
@@ -152,6 +155,7 @@ def test_call_wait_is_our_ttl_within_provider_limits(seconds: float, sent: str) 
     assert asked(load(), order(Channel.INBOUND_CALL, seconds), data)["call_protection"] == sent
 
 
+@in_one_test
 @pytest.mark.parametrize("state", [*range(128), 1025, 999_999])
 def test_every_report_state_is_mapped(state: int) -> None:
     """The table's single states, and combined bits of the first generation; as number and text."""
@@ -186,6 +190,7 @@ def test_missing_text_is_replaced_by_the_code() -> None:
     assert asked(load(), bare)["text"] == "082164"
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "option",
     [
@@ -250,6 +255,7 @@ def caller(reported: str) -> PhoneNumber | None:
     return event.caller if event else None
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("reported", "e164"),
     [
@@ -269,6 +275,7 @@ def test_reported_caller_is_parsed(reported: str, e164: str) -> None:
     assert caller(reported) == PhoneNumber(e164)
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "reported",
     [

@@ -13,6 +13,7 @@ from phone_verify.exchange import HttpResponse
 from phone_verify.model import CallState, Channel, CodeSource, Order, Sighting
 from phone_verify.phone import HIDDEN_CALLER_DIGITS, PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
+from tests.cases import in_one_test
 
 
 class TestTelefonIp(DriverSuite):
@@ -54,6 +55,7 @@ def test_russian_numbers_are_recognised(reported: object, e164: str) -> None:
     assert caller(reported) == PhoneNumber(e164)
 
 
+@in_one_test
 @pytest.mark.parametrize("options", ["", "?foreign=digits"])
 @pytest.mark.parametrize(
     "reported",

@@ -13,6 +13,7 @@ from phone_verify.exchange import HttpRequest, HttpResponse, Rejected, WebhookRe
 from phone_verify.model import Channel, DeliveryReport, DeliveryState, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
+from tests.cases import in_one_test
 
 
 class TestTelegramGateway(DriverSuite):
@@ -66,6 +67,7 @@ def sent(driver: TelegramGateway, an_order: Order) -> dict[str, object]:
     return document
 
 
+@in_one_test
 @pytest.mark.parametrize("status", [200, 400])
 @pytest.mark.parametrize(("error", "trouble"), ERRORS, ids=[error for error, _ in ERRORS])
 def test_every_error_is_mapped(error: str, trouble: str, status: int) -> None:

@@ -9,12 +9,14 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from phone_verify.drivers.dsn import load_driver, parse_dsn
+from phone_verify.drivers.kinds.vendor_signatures import twilio_signature
 from phone_verify.drivers.twilio import Twilio
 from phone_verify.errors import ConfigurationError, FailureKind, ProviderError
 from phone_verify.exchange import FORM, HttpRequest, HttpResponse, Rejected, WebhookRequest
 from phone_verify.model import Channel, DeliveryReport, DeliveryState, Order
 from phone_verify.phone import PhoneNumber
 from phone_verify.testing.drivers import DriverSuite, overhear
+from tests.cases import in_one_test
 
 ACCOUNT = "AC00000000000000000000000000000001"
 PHONE = PhoneNumber("+15005550006")
@@ -74,6 +76,7 @@ def fields(driver: Twilio, an_order: Order) -> dict[str, str]:
     return dict(parse_qsl((asked(driver, an_order).body or b"").decode()))
 
 
+@in_one_test
 @pytest.mark.parametrize("status", [400, 201])
 @pytest.mark.parametrize(("code", "trouble"), ERRORS)
 def test_every_code_is_mapped(code: int, trouble: str, status: int) -> None:
@@ -135,7 +138,7 @@ def test_body_that_is_no_form_needs_its_digest() -> None:
     body, driver = b'{"a": 1}', load()
     for digest, is_signed in ((hashlib.sha256(body).hexdigest(), True), ("0" * 64, False)):
         url = f"https://site.example/hook?bodySHA256={digest}"
-        signature = driver.signature(url).decode()
+        signature = twilio_signature(driver.auth_token, url).decode()
         result = driver.parse_webhook(webhook(signature, url, {}, body))
         assert result is None if is_signed else isinstance(result, Rejected)
 
@@ -147,7 +150,7 @@ def test_digest_that_is_no_ascii_is_rejected() -> None:
 
 def test_repeated_fields_are_signed_once_and_in_order() -> None:
     driver, url = load(), "https://site.example/hook"
-    signature = driver.signature(f"{url}A1A2").decode()
+    signature = twilio_signature(driver.auth_token, f"{url}A1A2").decode()
     fields = [("A", "2"), ("A", "1"), ("A", "2")]
     request = WebhookRequest(
         "POST", fields, {"x-twilio-signature": signature, "content-type": FORM}, urlencode(fields).encode(), url
@@ -194,7 +197,7 @@ def test_notice_is_an_sms() -> None:
         ("sender=%2B15005550001", "SK1:FAKE", "account_id"),
         ("sender=a-name-that-is-too-long", f"{ACCOUNT}:FAKE", "sender"),
         ("messaging_service=XX1", f"{ACCOUNT}:FAKE", "MG"),
-        ("sender=%2B15005550001&webhook_token=", f"{ACCOUNT}:FAKE", "auth token"),
+        ("sender=%2B15005550001&webhook_token=", f"{ACCOUNT}:FAKE", "write the secret"),
         ("whatsapp_sender=Shop&content_sid=HX01", f"{ACCOUNT}:FAKE", "E.164"),
     ],
 )

@@ -36,6 +36,7 @@ def request(parameters: list[tuple[str, str]], body: bytes = b"") -> WebhookRequ
     return WebhookRequest("GET", parameters, {}, body)
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("driver", DRIVERS, ids=lambda driver: f"{driver.scheme}-{driver.foreign}")
 @given(parameters=_parameters, body=st.binary(max_size=100))
 def test_any_webhook_parses_to_a_complete_event_or_none(

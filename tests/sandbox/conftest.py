@@ -11,6 +11,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 from werkzeug.test import Client
 
 from phone_verify.sandbox import Network, Sandbox
+from phone_verify.sandbox.webhooks import Hook, Reply
 
 
 class Clock:
@@ -49,6 +50,18 @@ def asked() -> list[str]:
 
 
 @pytest.fixture
+def hooks() -> list[Hook]:
+    """The requests to webhooks, as they were sent."""
+    return []
+
+
+@pytest.fixture
+def replies() -> list[Reply | None]:
+    """The site's next responses to questions of providers; None without any."""
+    return []
+
+
+@pytest.fixture
 def planned() -> list[tuple[float, Callable[[], object]]]:
     """The automatic actions of handsets, with their delay in seconds."""
     return []
@@ -56,16 +69,26 @@ def planned() -> list[tuple[float, Callable[[], object]]]:
 
 @pytest.fixture
 def sandbox(
-    network: Network, pauses: list[float], asked: list[str], planned: list[tuple[float, Callable[[], object]]]
+    network: Network,
+    pauses: list[float],
+    asked: list[str],
+    hooks: list[Hook],
+    replies: list[Reply | None],
+    planned: list[tuple[float, Callable[[], object]]],
 ) -> Iterator[Sandbox]:
-    def ask_url(url: str) -> int:
-        asked.append(url)
+    def ask_url(hook: Hook) -> int:
+        asked.append(hook.url)
+        hooks.append(hook)
         return 200
+
+    def ask_site(hook: Hook) -> Reply | None:
+        hooks.append(hook)
+        return replies.pop(0) if replies else None
 
     def later(seconds: float, action: Callable[[], object]) -> None:
         planned.append((seconds, action))
 
-    sandbox = Sandbox(network, pause=pauses.append, ask_url=ask_url, later=later)
+    sandbox = Sandbox(network, pause=pauses.append, ask_url=ask_url, ask_site=ask_site, later=later)
     yield sandbox
     sandbox.close()
 

@@ -9,6 +9,7 @@ from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
 from phone_verify.sandbox.protocols.amoot import PROVIDER
+from tests.cases import in_one_test
 
 PHONE = "+989120000000"
 SEND = "/rest/SendQuickOTP"
@@ -80,6 +81,7 @@ def test_path_works_under_provider_name_and_with_slash(client: Client) -> None:
         assert form(client, path, Mobile="9120000000", CodeLength="4")["Status"] == "Success"
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
@@ -120,6 +122,7 @@ def test_special_tokens_trigger_errors(client: Client, sandbox: Sandbox, token: 
     assert arrived(sandbox) == []
 
 
+@in_one_test
 @pytest.mark.parametrize("name", PROVIDER.refusals)
 def test_every_status_is_available_by_name_and_number(client: Client, sandbox: Sandbox, name: str) -> None:
     sandbox.faults.put("amoot", None, Fault(refuse=name))

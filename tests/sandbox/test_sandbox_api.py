@@ -9,6 +9,7 @@ from werkzeug.test import Client
 from phone_verify.sandbox import Sandbox
 from phone_verify.sandbox.journal import MAX_ENTRIES
 from phone_verify.sandbox.protocols import PROVIDERS
+from tests.cases import in_one_test
 
 from .conftest import Clock
 
@@ -187,6 +188,7 @@ def test_too_many_streams_are_refused(client: Client) -> None:
     again.close()
 
 
+@in_one_test
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "8.8.8.8", "",
                                   "a b", "localhost@evil.example", "[::2]", "0.0.0.0", "127.0.0.1:999999"])  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/api/handsets", "/rest/AccountStatus"])
@@ -289,6 +291,7 @@ VALUES: list[object] = [
 ]
 
 
+@in_one_test
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize(
     ("method", "path", "names"),

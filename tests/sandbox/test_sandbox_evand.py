@@ -10,6 +10,7 @@ from phone_verify.sandbox import Fault, Sandbox
 from phone_verify.sandbox.network import Network
 from phone_verify.sandbox.phones import Message
 from phone_verify.sandbox.protocols.evand import PROVIDER
+from tests.cases import in_one_test
 
 from .conftest import Clock
 
@@ -219,6 +220,7 @@ def test_exchange_may_return_no_token(client: Client, sandbox: Sandbox) -> None:
     assert "access_token" not in grant(client, code)
 
 
+@in_one_test
 @pytest.mark.parametrize("name", ["client_id", "client_secret"])
 @pytest.mark.parametrize("value", ["WRONG", "EXPIRED", "INACTIVE", "", None, 7])
 def test_special_client_ids_trigger_errors(client: Client, sandbox: Sandbox, name: str, value: object) -> None:
@@ -284,6 +286,7 @@ def test_only_post_is_answered(client: Client, path: str) -> None:
     assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
+@in_one_test
 @pytest.mark.parametrize("path", [TOKEN, SEND])
 @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff", b"[" * 60_000])
 def test_unreadable_bodies_are_missing_fields(client: Client, path: str, body: bytes) -> None:

@@ -13,6 +13,7 @@ from phone_verify.sandbox.faults import (
     spoilt,
 )
 from phone_verify.sandbox.protocols import PROVIDERS
+from tests.cases import in_one_test
 
 AMOOT = PROVIDERS["amoot"]
 PHONE = "+989120000000"
@@ -25,6 +26,7 @@ def test_fault_is_read_from_json() -> None:
             "delay": 2,
             "hang": True,
             "double": True,
+            "webhook_first": True,
             "foreign_caller": "89000000013",
             "times": 3,
             "variants": {"status": "number"},
@@ -32,9 +34,11 @@ def test_fault_is_read_from_json() -> None:
         AMOOT,
     )
     assert (fault.refuse, fault.delay, fault.hang, fault.copies) == ("Token_Invalid", 2.0, True, 2)
+    assert fault.webhook_first
     assert (fault.foreign_caller, fault.times, dict(fault.variants)) == ("+79000000013", 3, {"status": "number"})
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "wish",
     [
@@ -103,6 +107,7 @@ def test_faults_are_bounded() -> None:
     assert len(faults.all()) == MAX_FAULTS
 
 
+@in_one_test
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
 def test_every_refusal_and_dialect_can_be_enabled(provider: object) -> None:
     known = PROVIDERS[provider.name]  # type: ignore[attr-defined]

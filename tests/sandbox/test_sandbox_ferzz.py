@@ -9,6 +9,7 @@ from werkzeug.test import Client
 from phone_verify.sandbox import Fault, Sandbox
 from phone_verify.sandbox.phones import PhoneCall
 from phone_verify.sandbox.protocols.ferzz import PROVIDER
+from tests.cases import in_one_test
 
 from .conftest import Clock
 
@@ -51,6 +52,7 @@ def test_code_may_begin_with_zero(client: Client, sandbox: Sandbox) -> None:
     assert calls(sandbox)[0].number.endswith(code)
 
 
+@in_one_test
 @pytest.mark.parametrize("length", ["3", "4", "5", "6", "7", "8"])
 @pytest.mark.parametrize(("head", "begin"), [("national", "0990"), ("international", "+98990"), ("bare", "990")])
 def test_code_lengths_and_prefixes_are_honoured(

@@ -88,6 +88,14 @@ def test_fault_is_set_on_the_page(page: Any) -> None:
 
 
 SMS = "/rest/SendQuickOTP"
+SPOKEN = "Your <b>Example</b> verification code is: 4, 8, 2, 1, 9, 3."
+#: Keeps what the page has spoken, in place of a synthesizer.
+RECORD_SPEECH = """
+    window.spoken = [];
+    Object.defineProperty(window, "speechSynthesis", {
+        value: { cancel() {}, speak(said) { window.spoken.push([said.text, said.lang]); } },
+    });
+"""
 HOSTILE = '<img src=x onerror="document.title=1"><b>Code</b> 482193'
 
 
@@ -102,7 +110,7 @@ def test_expected_call_is_made_with_one_tap(page: Any) -> None:
     with SandboxServer() as server:
         page.goto(server.url)
         path = "/api/v1/authcalls/TOKEN/reverse_auth_phone_get?phone=89000000000"
-        line = urllib3.request("GET", server.url + path).json()["data"]["auth_phone"]
+        line = urllib3.request("GET", server.url + path, timeout=60).json()["data"]["auth_phone"]
         page.get_by_text("Telefon-IP is waiting for your call:").wait_for()
         button = page.get_by_role("button", name="Call +7")
         assert re.sub(r"\D", "", button.inner_text()) == line
@@ -116,7 +124,7 @@ def test_requests_are_shown_escaped_and_masked(page: Any) -> None:
     with SandboxServer() as server:
         page.goto(server.url)
         fields = {"Mobile": "9120000000", "CodeLength": "6", "OptionalCode": HOSTILE}
-        urllib3.request("POST", server.url + SMS, fields=fields, headers={"Authorization": "SECRET-TOKEN"})
+        urllib3.request("POST", server.url + SMS, fields=fields, headers={"Authorization": "SECRET-TOKEN"}, timeout=60)
         page.get_by_role("tab", name="Requests").click()
         page.locator("#requests summary").click()
         page.locator("#requests dd", has_text="<b>Code</b>").wait_for()
@@ -164,6 +172,75 @@ def test_list_counts_unread_messages_in_the_title(page: Any) -> None:
         row.click()
         assert page.title() == "Handsets"
         assert page.locator(".handset:visible .own").inner_text().endswith("0001")
+
+
+def speak(server: SandboxServer, phone: str, copies: int = 1) -> None:
+    """Let a voice call ring at a handset."""
+    server.sandbox.network.place_call(
+        phone, provider="twilio-verify", number="+15005550010", code="482193", spoken=SPOKEN, language="en-US",
+        copies=copies,
+    )  # fmt: skip
+
+
+def test_voice_call_is_read_aloud_on_request_only(page: Any) -> None:
+    page.add_init_script(RECORD_SPEECH)
+    with SandboxServer() as server:
+        page.goto(server.url)
+        speak(server, "+14155550100")
+        handset = page.get_by_role("article", name="+1 415 555 0100")
+        handset.get_by_text("Answer to hear the code.").wait_for()
+        assert handset.locator(".ringing").get_by_text("4, 8, 2").count() == 0
+        handset.get_by_role("button", name="Answer").click()
+        assert handset.locator(".ringing .bubble").inner_text() == SPOKEN
+        assert handset.locator(".ringing .bubble strong").inner_text() == "4, 8, 2, 1, 9, 3"
+        assert page.locator(".bubble b, .bubble img").count() == 0
+        assert page.evaluate("window.spoken") == []
+        handset.locator(".ringing").get_by_role("button", name="Read aloud").click()
+        handset.get_by_role("button", name="Hang up").click()
+        handset.locator(".inbox").get_by_role("button", name="Read aloud").click()
+        assert page.evaluate("window.spoken") == [[SPOKEN, "en-US"]] * 2
+        assert handset.locator(".inbox .bubble").inner_text() == SPOKEN
+        page.get_by_label("Search numbers and messages").fill("verification code")
+        assert handset.is_visible()
+
+
+def test_code_in_persian_digits_is_marked(page: Any) -> None:
+    with SandboxServer() as server:
+        server.sandbox.network.place_call(
+            "+989120000000",
+            provider="amoot",
+            number="+982100000000",
+            code="4821",
+            spoken="کد: ۴، ۸، ۲، ۱.",
+            language="fa",
+        )
+        page.goto(server.url)
+        assert page.locator(".inbox .bubble strong").text_content() == "۴، ۸، ۲، ۱"
+        assert page.locator(".inbox .bubble").get_attribute("lang") == "fa"
+
+
+def test_declined_voice_call_is_text_without_speech_synthesis(page: Any) -> None:
+    page.add_init_script("delete Window.prototype.speechSynthesis; delete window.speechSynthesis;")
+    with SandboxServer() as server:
+        page.goto(server.url)
+        speak(server, "+14155550100", copies=2)
+        page.get_by_role("button", name="Decline").click()
+        assert page.locator(".ringing").is_hidden()
+        assert page.locator(".inbox .bubble").all_inner_texts() == [SPOKEN] * 2
+        assert page.get_by_role("button", name="Read aloud").count() == 0
+
+
+def test_hanging_up_keeps_a_newer_call_ringing(page: Any) -> None:
+    with SandboxServer() as server:
+        page.goto(server.url)
+        speak(server, "+14155550100")
+        page.get_by_role("button", name="Answer").click()
+        speak(server, "+14155550100")
+        page.locator(".inbox .bubble").nth(1).wait_for(state="attached")
+        page.get_by_role("button", name="Hang up").click()
+        page.get_by_text("Answer to hear the code.").wait_for()
+        page.get_by_role("button", name="Decline").click()
+        assert page.locator(".ringing").is_hidden()
 
 
 def test_message_and_handset_are_deleted_on_the_page(page: Any) -> None:
@@ -230,7 +307,7 @@ def test_pages_have_no_axe_violations(page: Any, width: int, scheme: str) -> Non
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     with SandboxServer() as server:
         receive(server, "+989120000000", HOSTILE)
-        urllib3.request("GET", f"{server.url}/api/v1/authcalls/T/reverse_auth_phone_get?phone=89000000000")
+        urllib3.request("GET", f"{server.url}/api/v1/authcalls/T/reverse_auth_phone_get?phone=89000000000", timeout=60)
 
         def check() -> None:
             found = Axe().run(page, options={"resultTypes": ["violations"]})
@@ -242,6 +319,13 @@ def test_pages_have_no_axe_violations(page: Any, width: int, scheme: str) -> Non
             if path not in ("/api/", "/nosuch"):
                 page.locator(".handset").nth(1).wait_for()
             check()
+        speak(server, "+14155550100")
+        page.get_by_text("Answer to hear the code.").wait_for()
+        check()
+        page.get_by_role("button", name="Answer").click()
+        check()
+        page.get_by_role("button", name="Hang up").click()
+        check()
         page.get_by_text("Simulate failures").click()
         page.get_by_role("button", name="List").click()
         check()

@@ -1,6 +1,7 @@
 """The phone network alone, without HTTP."""
 
 import threading
+import time
 from datetime import timedelta
 
 from phone_verify.sandbox import network as network_module
@@ -194,14 +195,16 @@ def test_await_code_waits_for_a_newer_one(network: Network) -> None:
     first = network.await_code(PHONE, after=0, timeout=0)
     assert first is not None
     threading.Timer(0.02, send, [network, PHONE, "2222"]).start()
-    second = network.await_code(PHONE, after=first.id, timeout=5)
+    second = network.await_code(PHONE, after=first.id, timeout=30)
     assert second is not None
     assert second.code == "2222"
 
 
 def test_close_wakes_every_waiter(network: Network) -> None:
     threading.Timer(0.02, network.close).start()
-    assert network.await_code(PHONE, after=0, timeout=5) is None
+    began = time.monotonic()
+    assert network.await_code(PHONE, after=0, timeout=60) is None
+    assert time.monotonic() - began < 30
 
 
 def test_no_repr_shows_a_code_or_a_text(network: Network) -> None:

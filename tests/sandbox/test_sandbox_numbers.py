@@ -3,8 +3,10 @@
 import pytest
 
 from phone_verify.sandbox.numbers import IRAN, RUSSIA, Plan, read_number
+from tests.cases import in_one_test
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("plan", "written", "phone"),
     [
@@ -26,6 +28,7 @@ def test_plan_reads_usual_spellings(plan: Plan, written: object, phone: str) -> 
     assert plan.to_e164(written) == phone
 
 
+@in_one_test
 @pytest.mark.parametrize(
     "written",
     [

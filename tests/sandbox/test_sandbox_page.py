@@ -7,6 +7,7 @@ from werkzeug.test import Client
 
 from phone_verify.sandbox import Sandbox
 from phone_verify.sandbox.api import ROUTES
+from phone_verify.sandbox.protocols import PROVIDERS
 
 
 def test_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
@@ -23,6 +24,7 @@ def test_page_loads_nothing_inline_and_nothing_foreign(client: Client) -> None:
     [
         ("/static/sandbox.css", "text/css"),
         ("/static/sandbox.js", "text/javascript"),
+        ("/static/calls.js", "text/javascript"),
         ("/static/requests.js", "text/javascript"),
         ("/static/tour.js", "text/javascript"),
         ("/favicon.ico", "image/svg+xml"),
@@ -40,6 +42,13 @@ def test_api_page_lists_every_call(client: Client) -> None:
     for route in ROUTES:
         path = route.path.replace("<", "{").replace(">", "}")
         assert f"<dt><b>{route.method}</b> <code>{path}</code></dt>" in text
+
+
+def test_api_page_shows_the_keys_of_every_provider(client: Client) -> None:
+    text = client.get("/api/").text
+    keys = [key for provider in PROVIDERS.values() for key in provider.keys.values()]
+    assert len(keys) >= 2
+    assert all(f"<dd><code>{key}</code></dd>" in text for key in keys)
 
 
 def test_page_frames_exactly_the_named_sites(client: Client) -> None:

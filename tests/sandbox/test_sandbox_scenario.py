@@ -24,10 +24,10 @@ from phone_verify.sandbox import Fault, Habit, Sandbox, SandboxServer, ScenarioE
 from phone_verify.sandbox.faults import MAX_FAULTS
 from phone_verify.sandbox.network import MAX_HANDSETS
 from phone_verify.sandbox.protocols import PROVIDERS
-from phone_verify.sandbox.scenario import present, scenario_of
-from phone_verify.sandbox.scenario_file import LARGEST_FILE
+from phone_verify.sandbox.scenario import LARGEST_FILE, present, scenario_of
 from phone_verify.sandbox.scenario_schema import SCHEMA
 from phone_verify.sandbox.timers import MAX_TIMERS, Timers
+from tests.cases import in_one_test
 
 PHONE, OTHER = "+79000000000", "+989120000000"
 EXAMPLES = sorted((Path(__file__).parents[2] / "docs" / "scenarios").glob("*.yaml"))
@@ -110,6 +110,7 @@ def test_saved_scenario_loads_unchanged(client: Client) -> None:
         assert put(client, as_json.data, "application/json").get_json() == loaded.get_json()
 
 
+@in_one_test
 @pytest.mark.parametrize("provider", PROVIDERS.values(), ids=list(PROVIDERS))
 def test_every_fault_and_dialect_can_be_saved(sandbox: Sandbox, provider: Any) -> None:
     # The phone is in two places, with a fault and without, so that the file has each choice once.
@@ -138,13 +139,14 @@ def test_used_up_fault_is_saved_in_its_state(client: Client) -> None:
     assert "times: 1" in client.get("/api/scenario").text
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("text", "field", "said"),
     [
         ("faults: 7", "faults", "line 1: write a list of at most 200"),
         ("\n- faults", "", "line 2: write names with values: faults, handsets, webhooks, lines"),
         ("fault: []", "fault", "line 1: unknown; known are: faults, handsets, webhooks, lines"),
-        ("faults:\n  - provider: nobody", "faults[0].provider", "line 2: write one of: amoot, evand, ferzz, ssms"),
+        ("faults:\n  - provider: nobody", "faults[0].provider", "line 2: write one of: amoot, "),
         ("faults:\n  -\n", "faults[0]", "line 2: write names with values: provider"),
         ("faults:\n  - provider: amoot\n    refuse: Broke", "faults[0].refuse", "line 3: write null or one of: Failed"),
         ("faults:\n  - provider: amoot\n    explode: 1", "faults[0].explode", "line 3: write nothing; known"),
@@ -163,7 +165,7 @@ def test_used_up_fault_is_saved_in_its_state(client: Client) -> None:
         ("handsets: [{phone: '09120000000'}, {phone: '+989120000000'}]", "handsets[1].phone", "already in the list"),
         ("webhooks:\n  ssms: https://site.example/", "webhooks.ssms", "line 2: write plain http on this machine"),
         ("webhooks: {amoot2: http://127.0.0.1/}", "webhooks.amoot2", "unknown; known are"),
-        ("lines: {amoot: [+79990000001]}", "lines.amoot", "unknown; known are: ssms, telefon-ip"),
+        ("lines: {amoot: [+79990000001]}", "lines.amoot", "unknown; known are: "),
         ("lines: {ssms: []}", "lines.ssms", "write a list of 1 to"),
         ("lines: {ssms: [1]}", "lines.ssms[0]", "write a phone number"),
         ('lines: {ssms: ["+79990000001"]}', "lines.ssms", "write numbers that telefon-ip does not have"),
@@ -191,18 +193,21 @@ def test_all_errors_are_reported_together() -> None:
     assert list(caught.value.fields) == ["fault", "handsets[0].phone", "lines"]
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("a: 1\nb: [1\n", "line 3"),
-        ("faults: &x []\nhandsets: *x\n", "aliases are not supported"),
-        ("a: 1\nb: !!python/object:os.system {}\n", "line 2: could not determine a constructor"),
+        ("faults: &x []\nhandsets: *x\n", "aliases (*) are not supported"),
+        ("a: 1\nb: !!python/object:os.system {}\n", "line 2: write the value in quotes, without a tag"),
+        ("a: !!bool x", "line 1: write the value in quotes, without a tag"),
+        ("1: x", "line 1: write the name in quotes"),
         ("faults: []\nfaults: []\n", "line 2: duplicate name"),
         ("faults: [{provider: amoot, provider: ssms}]", "line 1: duplicate name"),
         ("a: 1\n---\nb: 2\n", "line 2"),
         ("\tx: 1", "line 1"),
-        ("a: \x00", "does not allow"),
-        ("a: 2026-13-01", "does not allow"),
+        ("a: \x00", "remove the control characters"),
+        ("a: 2026-13-01", "line 1: write the value in quotes"),
         ("[" * 20_000, "too deeply"),
         ("x" * (LARGEST_FILE + 1), "64 KiB"),
     ],
@@ -320,17 +325,18 @@ def test_scenario_lines_are_assigned_and_answered(client: Client) -> None:
 def test_timers_fire_once_and_never_after_close() -> None:
     done, timers = threading.Event(), Timers()
     timers.after(0, done.set)
-    assert done.wait(5)
-    before = threading.active_count()
+    assert done.wait(30)
+    before = set(threading.enumerate())
     acted: list[int] = []
     for _ in range(MAX_TIMERS + 5):
         timers.after(60, lambda: acted.append(1))
-    assert threading.active_count() - before <= MAX_TIMERS
+    started = [thread for thread in threading.enumerate() if thread not in before]
+    assert len(started) <= MAX_TIMERS
     timers.stop()
     timers.after(0, lambda: acted.append(2))
-    for thread in threading.enumerate():
-        if isinstance(thread, threading.Timer):
-            thread.join(5)
+    for thread in started:
+        thread.join(30)
+        assert not thread.is_alive()
     assert acted == []
 
 
@@ -339,13 +345,13 @@ def test_call_follows_the_response_over_real_http(site: tuple[str, list[str]]) -
     with SandboxServer() as server:
         network = server.sandbox.network
         load(server.sandbox, read_scenario(f'handsets: [{{phone: "{PHONE}", dials_after: 0}}]'))
-        connection = HTTPConnection("127.0.0.1", urlsplit(server.url).port or 0, timeout=5)
+        connection = HTTPConnection("127.0.0.1", urlsplit(server.url).port or 0, timeout=30)
         body = json.dumps({"phone": "89000000000", "webhook": f"{url}/hook"})
         path = "/api/v1/authcalls/T/reverse_auth_phone_post"
         connection.request("POST", path, body, {"Content-Type": "application/json"})
         id = json.loads(connection.getresponse().read())["data"]["id"]
         connection.close()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not heard and time.monotonic() < deadline:
             # The webhook follows the last change.
             network.changed(network.version, 0.05)
@@ -392,6 +398,7 @@ def test_command_plays_a_file(tmp_path: Path) -> None:
         running.communicate(timeout=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "said"),
     [(b"faults:\n  - provider: nobody\n", "faults[0].provider: line 2: write one of: amoot"), (b"\xff", "not UTF-8")],

@@ -9,6 +9,7 @@ from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
 from phone_verify.sandbox.protocols.ssms import PROVIDER
+from tests.cases import in_one_test
 
 from .conftest import Clock
 
@@ -105,6 +106,7 @@ def test_get_is_answered_under_the_provider_s_name(client: Client, sandbox: Sand
     assert len(texts(sandbox)) == 2
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -125,6 +127,7 @@ def test_credentials_are_checked(client: Client, fields: dict[str, object], code
     assert ask(client, "get_profile", **fields)["msg"]["err_code"] == code
 
 
+@in_one_test
 @pytest.mark.parametrize(
     ("method", "fields", "code"),
     [
@@ -352,6 +355,7 @@ def test_no_credential_is_kept(client: Client) -> None:
     assert "SECRET" not in client.get("/api/requests").text
 
 
+@in_one_test
 @pytest.mark.parametrize("value", [None, True, 0, -1, 10**40, "", "x" * 1000, "\u0000", "۹", [], {}])
 @pytest.mark.parametrize(
     "name", ["method", "key", "email", "phone", "text", "route", "priority", "call_protection", "id", "hook_url"]

@@ -12,6 +12,7 @@ from werkzeug.test import Client
 
 from phone_verify.sandbox import Fault, Sandbox
 from phone_verify.sandbox.protocols.telefon_ip import PROVIDER
+from tests.cases import in_one_test
 
 from .conftest import Clock
 
@@ -317,6 +318,7 @@ def test_malformed_codes_are_refused(client: Client, action: str, code: str) -> 
     assert get(client, f"{action}/89000000000/", 400, code=code)["data"] == {}
 
 
+@in_one_test
 @pytest.mark.parametrize("phone", ["12", "x", "8900000000000000000", "%00", "%FF%FE", "89000000000%0A"])
 @pytest.mark.parametrize("action", ["get_code", "get_sms_code", "get_tg_code"])
 def test_bad_phones_are_refused(client: Client, sandbox: Sandbox, action: str, phone: str) -> None:
@@ -377,6 +379,7 @@ def test_special_tokens_trigger_errors(client: Client, token: str, status: int) 
         assert ("token" in answer["error"]) is (status == 401)
 
 
+@in_one_test
 @pytest.mark.parametrize("name", PROVIDER.refusals)
 def test_every_error_is_available(client: Client, sandbox: Sandbox, name: str) -> None:
     sandbox.faults.put("telefon-ip", None, Fault(refuse=name))

@@ -19,3 +19,11 @@ def told_code(value: object, length: int, scheme: str) -> str:
     if not isinstance(text, str) or not _DIGITS.fullmatch(text) or len(text) > length:
         raise UnclearError(f"{scheme}: the response has no readable code")
     return text.zfill(length)
+
+
+def other_code(value: object, ours: str, scheme: str) -> str | None:
+    """Return the code that a provider reports to have sent in place of ours; None if it is ours, or the
+    response has none. Raises `UnclearError` like `told_code`.
+    """
+    told = ours if value is None else told_code(value, len(ours), scheme)
+    return told if told != ours else None

@@ -8,7 +8,6 @@ quotes.
 
 from datetime import timedelta, timezone
 from typing import Final
-from urllib.parse import urlencode
 
 from phone_verify.sandbox.numbers import IRAN
 from phone_verify.sandbox.phones import Dispatch
@@ -24,6 +23,7 @@ from phone_verify.sandbox.protocols.base import (
     Route,
     Visit,
 )
+from phone_verify.sandbox.webhooks import Hook
 
 _FIRST_MESSAGE_ID = 600_000_000
 _SHORTEST_CODE, _LONGEST_CODE = 4, 8
@@ -141,8 +141,7 @@ def send_quick_otp(visit: Visit) -> Answer:
         code = visit.draw_digits(length)
     dispatch = visit.send_message(phone, channel="sms", sender="Amoot", text=f"Your code is {code}", code=code)
     if (url := visit.network.webhooks().get(PROVIDER.name)) is not None:
-        report = _report_url(url, _delivery(dispatch), visit.variant("webhook"))
-        visit.reports.extend([report] * max(1, visit.fault.copies))
+        visit.report(_report(url, _delivery(dispatch), visit.variant("webhook")))
     result: dict[str, object] = {
         "Status": _status(visit, "Success"),
         "MessageID": _FIRST_MESSAGE_ID + dispatch.id,
@@ -203,11 +202,11 @@ def _delivery(dispatch: Dispatch) -> dict[str, object]:
     }
 
 
-def _report_url(url: str, delivery: dict[str, object], form: str) -> str:
+def _report(url: str, delivery: dict[str, object], form: str) -> Hook:
     if form == "word" and delivery["DeliveryType"] == _DELIVERED:
         delivery = {**delivery, "DeliveryType": "Delivered"}
     fields = {name: str(value) if form == "bare" else f'"{value}"' for name, value in delivery.items()}
-    return f"{url}{'&' if '?' in url else '?'}{urlencode(fields)}"
+    return Hook.with_query(url, fields)
 
 
 def _admitted(visit: Visit) -> dict[str, object]:

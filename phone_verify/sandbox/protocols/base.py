@@ -10,12 +10,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 
 from werkzeug.wrappers import Request
 
 from phone_verify.sandbox.faults import NO_FAULT, Fault, Faults
 from phone_verify.sandbox.network import Network
 from phone_verify.sandbox.phones import Channel, Dispatch, Held, Wait
+from phone_verify.sandbox.webhooks import Forgery, Hook, Reply
 
 #: Credentials with a meaning, so that errors can be tested by configuration alone. All others are
 #: accepted.
@@ -29,6 +31,8 @@ class Answer:
     body: object
     status: int = 200
     content_type: str = "application/json; charset=utf-8"
+    #: Further headers, such as `Retry-After`.
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def text(self) -> str:
@@ -48,6 +52,10 @@ class UnreadableError(Exception):
     """The body of the request does not match its content type."""
 
 
+def _no_site(hook: Hook, forgery: Forgery | None) -> Reply | None:
+    return None
+
+
 class Visit:
     """One request to a provider, and its operations on the network."""
 
@@ -58,6 +66,7 @@ class Visit:
         path: Mapping[str, str],
         network: Network,
         faults: Faults,
+        ask_site: Callable[[Hook, Forgery | None], Reply | None] = _no_site,
     ) -> None:
         self.provider = provider
         self.request = request
@@ -68,15 +77,44 @@ class Visit:
         self.params: dict[str, object] = dict(request.args.items())
         #: The calls that it asked phones to make.
         self.waits: list[Wait] = []
-        #: The URLs to request afterwards, to report a delivery.
-        self.reports: list[str] = []
+        #: The webhooks to send afterwards.
+        self.reports: list[Hook] = []
+        #: What makes further webhooks, and after how many seconds.
+        self.later_reports: list[tuple[float, Callable[[], Hook | None]]] = []
         self._faults = faults
+        self._ask_site = ask_site
 
     def admit(self, credential: object) -> None:
         """Reject the special credentials, and values that are not credentials."""
         known = credential if isinstance(credential, str) else MISSING
         if (refusal := self.provider.credentials.get(known)) is not None:
             raise RefusedError(refusal)
+
+    def basic(self) -> tuple[str, str]:
+        """Return the user and the password of Basic authentication; both empty without it."""
+        given = self.request.authorization
+        if given is None or given.type != "basic":
+            return MISSING, MISSING
+        return given.username or MISSING, given.password or MISSING
+
+    def scheme(self, name: str) -> str:
+        """Return the credential of the `Authorization` header after `name`, such as `Bearer`."""
+        written, _, credential = self.request.headers.get("Authorization", "").partition(" ")
+        return credential.strip() if written.lower() == name.lower() else MISSING
+
+    def report(self, hook: Hook) -> None:
+        """Send a webhook after the response, as many times as the fault delivers it, at least once:
+        a lost message is reported too.
+        """
+        self.reports.extend([hook] * max(1, self.fault.copies))
+
+    def report_later(self, delay: timedelta, make: Callable[[], Hook | None]) -> None:
+        """Send the webhook that `make` returns after this delay, if it returns one."""
+        self.later_reports.append((delay.total_seconds(), make))
+
+    def ask(self, hook: Hook) -> Reply | None:
+        """Send a webhook now, and return the site's response; None without one."""
+        return self._ask_site(hook, self.fault.webhook_signature)
 
     def meet(self, phone: str | None) -> Fault:
         """Look up the fault for this request, which concerns `phone` or no particular phone."""
@@ -96,9 +134,17 @@ class Visit:
         return self._draw(length)
 
     def send_message(
-        self, phone: str, *, channel: Channel, sender: str, text: str, code: str, reachable: bool = True
+        self,
+        phone: str,
+        *,
+        channel: Channel,
+        sender: str,
+        text: str,
+        code: str,
+        reachable: bool = True,
+        details: Mapping[str, str] = MappingProxyType({}),
     ) -> Dispatch:
-        """Send a text, as many times as the fault delivers it."""
+        """Send a text, as many times as the fault delivers it. `details` stay with the dispatch."""
         return self.network.send_message(
             phone,
             provider=self.provider.name,
@@ -107,6 +153,7 @@ class Visit:
             text=text,
             code=code,
             copies=self.fault.copies if reachable else 0,
+            details=details,
         )
 
     def place_call(
@@ -117,8 +164,13 @@ class Visit:
         code: str,
         settles_after: timedelta = timedelta(0),
         reachable: bool = True,
+        spoken: str = "",
+        language: str = "",
+        details: Mapping[str, str] = MappingProxyType({}),
     ) -> Dispatch:
-        """Ring a phone, as many times as the fault delivers it."""
+        """Ring a phone, as many times as the fault delivers it; with a `spoken` text it is a voice
+        call. `details` stay with the dispatch.
+        """
         return self.network.place_call(
             phone,
             provider=self.provider.name,
@@ -128,11 +180,23 @@ class Visit:
             hidden=self.fault.hidden_caller,
             caller=self.fault.foreign_caller,
             settles_after=settles_after,
+            spoken=spoken,
+            language=language,
+            details=details,
         )
 
-    def open_wait(self, phone: str, *, ttl: timedelta, webhook: str | None, held: Held | None = None) -> Wait:
-        """Wait for a phone to call one of the provider's lines; then send the text held back for
-        it.
+    def open_wait(
+        self,
+        phone: str,
+        *,
+        ttl: timedelta,
+        webhook: str | None,
+        held: Held | None = None,
+        webhook_key: str = "",
+        any_line: bool = False,
+    ) -> Wait:
+        """Wait for a phone to call one of the provider's lines, or any of them; then send the text
+        held back for it.
         """
         lines = self.provider.lines_in(self.network)
         wait = self.network.open_wait(
@@ -142,6 +206,8 @@ class Visit:
             ttl=ttl,
             webhook=webhook,
             held=held,
+            webhook_key=webhook_key,
+            also=lines if any_line else (),
         )
         self.waits.append(wait)
         return wait
@@ -182,7 +248,7 @@ class Route:
     exact_slash: bool = False
 
 
-def _no_hook(wait: Wait, fault: Fault) -> str | None:
+def _no_hook(wait: Wait, fault: Fault) -> Hook | None:
     return None
 
 
@@ -207,11 +273,12 @@ class Provider:
     variants: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Numbers, in E.164, that it asks users to call.
     lines: tuple[str, ...] = ()
-    #: The URL to request after a call for this wait, while this fault is active; None for no
-    #: webhook.
-    hook_url: Callable[[Wait, Fault], str | None] = _no_hook
+    #: The webhook to send after a call for this wait, while this fault is active, or None.
+    hook: Callable[[Wait, Fault], Hook | None] = _no_hook
     #: Whether its account has a webhook URL, in addition to one given in a start.
     webhook_in_cabinet: bool = False
+    #: The keys for signatures that its account shows, the same in every sandbox.
+    keys: Mapping[str, str] = field(default_factory=dict)
 
     def lines_in(self, network: Network) -> tuple[str, ...]:
         """Return the numbers that it asks users to call in this network."""

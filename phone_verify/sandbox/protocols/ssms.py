@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
-from urllib.parse import urlencode
 from xml.sax.saxutils import escape
 
 from phone_verify.sandbox.faults import Fault
@@ -30,6 +29,7 @@ from phone_verify.sandbox.protocols.base import (
     Route,
     Visit,
 )
+from phone_verify.sandbox.webhooks import Hook
 
 _FIRST_ID = 100_000
 _UNKNOWN_ID = 999_999
@@ -243,7 +243,7 @@ def _state_of(found: Dispatch | Wait, visit: Visit) -> int:
     return 0 if found.is_open(visit.network.now()) else 34
 
 
-def _hook_url(wait: Wait, fault: Fault) -> str | None:
+def _hook(wait: Wait, fault: Fault) -> Hook | None:
     if wait.webhook is None:
         return None
     choice = fault.variants.get("webhook", "usual")
@@ -259,7 +259,7 @@ def _hook_url(wait: Wait, fault: Fault) -> str | None:
             fields = fields[1:2]
         case "repeated":
             fields = [*fields, fields[1]]
-    return f"{wait.webhook}{'&' if '?' in wait.webhook else '?'}{urlencode(fields)}"
+    return Hook.with_query(wait.webhook, fields)
 
 
 def _ok(visit: Visit, data: _Data) -> Answer:
@@ -313,6 +313,6 @@ PROVIDER: Final = Provider(
         "webhook": ("usual", "other_names", "no_id", "unknown_id", "caller_alone", "repeated"),
     },
     lines=tuple(f"+7800000{number:04}" for number in range(1, 51)),
-    hook_url=_hook_url,
+    hook=_hook,
     webhook_in_cabinet=True,
 )

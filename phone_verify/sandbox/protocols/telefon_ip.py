@@ -9,7 +9,6 @@ import io
 from collections.abc import Iterable
 from datetime import date, timedelta, timezone
 from typing import Final
-from urllib.parse import urlencode
 
 import segno
 
@@ -28,6 +27,7 @@ from phone_verify.sandbox.protocols.base import (
     Route,
     Visit,
 )
+from phone_verify.sandbox.webhooks import Hook
 
 LIFE: Final = timedelta(seconds=120)
 _FIRST_ID = 120_000
@@ -342,11 +342,11 @@ def _caller(caller: str | None) -> str:
     return RUSSIA.with_trunk(caller) if caller else _HIDDEN
 
 
-def _hook_url(wait: Wait, fault: Fault) -> str | None:
+def _hook(wait: Wait, fault: Fault) -> Hook | None:
     if wait.webhook is None:
         return None
-    query = urlencode({"success": "True", "phone": _caller(wait.caller), "id": _outer_id(wait.id)})
-    return f"{wait.webhook}{'&' if '?' in wait.webhook else '?'}{query}"
+    fields = {"success": "True", "phone": _caller(wait.caller), "id": _outer_id(wait.id)}
+    return Hook.with_query(wait.webhook, fields)
 
 
 def _ok(data: object) -> Answer:
@@ -404,5 +404,5 @@ PROVIDER: Final = Provider(
         "digits": ("random", "leading_zero"),
     },
     lines=tuple(f"+7999000{number:04}" for number in range(1, 51)),
-    hook_url=_hook_url,
+    hook=_hook,
 )

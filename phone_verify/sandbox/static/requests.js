@@ -41,7 +41,7 @@ const STATES = { done: "delivered", failed: "failed", unknown: "on its way" };
 function merged(requests, deliveries, dispatches) {
   return [
     ...requests.map((each) => ({ ...each, who: title(each.provider) })),
-    ...deliveries.map((each) => ({ ...each, who: "Webhook", method: "GET", path: each.url, headers: {}, answer: null })),
+    ...deliveries.map((each) => ({ ...each, who: "Webhook", path: each.url, headers: {}, answer: null })),
     ...dispatches.map((each) => ({
       at: each.at, who: title(each.provider), method: each.channel.replace("_", " "), path: `to ${each.phone}`,
       headers: {}, params: { id: each.id, state: each.state }, answer: null, status: STATES[each.state],

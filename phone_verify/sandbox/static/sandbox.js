@@ -58,10 +58,12 @@ function icon(name) {
   return svg;
 }
 
+const COUNTRY = /^(\+(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})|\+)?(.*)$/;
+
 // Groups digits by three and keeps the digits of the code apart: "+98 990 000 " and "3563".
 function spread(number, code = "") {
   const head = code && number.endsWith(code) ? number.slice(0, -code.length) : number;
-  const [, country, rest] = head.match(/^(\+(?:98|7)|\+)?(.*)$/);
+  const [, country, rest] = head.match(COUNTRY);
   const grouped = code
     ? rest.replace(/(\d{3})(?=\d)/g, "$1 ")
     : rest.replace(/(\d{3})(?=\d{3})/g, "$1 ");
@@ -104,34 +106,33 @@ function deleteButton(phone, id, what) {
   return button;
 }
 
-function messageElement(phone, message) {
-  const way = message.channel === "telegram" ? "Telegram" : "SMS";
+const CHANNELS = { telegram: "Telegram", whatsapp: "WhatsApp", sms: "SMS" };
+
+// A digit in Western, Arabic and Persian writing.
+const anyDigit = (digit) => `[${digit}${String.fromCodePoint(0x660 + Number(digit), 0x6f0 + Number(digit))}]`;
+
+// A text with its code in bold; a spoken code has its digits apart.
+function bubbleElement(text, code) {
   const bubble = element("div", "bubble");
   bubble.dir = "auto";
-  const at = message.code ? message.text.indexOf(message.code) : -1;
-  if (at < 0) bubble.append(message.text);
+  const spaced = code.replace(/[^0-9A-Za-z]/g, "").split("").map((each) => (/\d/.test(each) ? anyDigit(each) : each)).join("[\\s.,،-]*");
+  const found = spaced ? text.match(new RegExp(spaced)) : null;
+  if (!found) bubble.append(text);
   else {
-    bubble.append(message.text.slice(0, at), element("strong", "", message.code), message.text.slice(at + message.code.length));
+    bubble.append(text.slice(0, found.index), element("strong", "", found[0]), text.slice(found.index + found[0].length));
   }
-  const meta = element("div", "meta", element("b", "", message.sender), ` ${way}`, time(message.at));
+  return bubble;
+}
+
+function messageElement(phone, message) {
+  const bubble = bubbleElement(message.text, message.code);
+  const meta = element("div", "meta", element("b", "", message.sender), ` ${CHANNELS[message.channel]}`, time(message.at));
   const foot = element("div", "foot", element("span", "via", `via ${title(message.provider)}`));
   const actions = element("span", "actions");
   if (message.code) actions.append(copyButton(message.code));
   actions.append(deleteButton(phone, message.id, "message"));
   foot.append(actions);
   return element("li", `item message ${message.channel}`, meta, bubble, foot);
-}
-
-function callElement(phone, call) {
-  const incoming = call.direction === "in";
-  const what = incoming ? "Missed call" : call.busy ? "Outgoing call, busy" : "Outgoing call, number not in service";
-  const number = call.number ? numberElement(call.number, call.code) : element("span", "digits", "Hidden number");
-  const body = element("div", "", element("div", "meta", what, time(call.at)), number);
-  const actions = element("span", "actions");
-  if (call.code) actions.append(copyButton(call.code));
-  actions.append(deleteButton(phone, call.id, "call"));
-  body.append(element("div", "foot", element("span", "via", call.code ? `last ${call.code.length} digits` : ""), actions));
-  return element("li", `item call-item ${incoming ? "missed" : "out"}`, element("span", "disc", icon(incoming ? "missed" : "out")), body);
 }
 
 function makeTabs(tabs, panels, chosen) {
@@ -189,76 +190,26 @@ function makeHandset(phone) {
   find(".mask").addEventListener("toggle", () => find(".mask").scrollIntoView({ block: "nearest" }));
   find(".remove").addEventListener("click", () => attempt(() => ask("DELETE", `/api/handsets/${encodeURIComponent(phone)}`)));
 
-  const shown = { article, choose, rejected: 0, timer: 0, calls: [], waits: [], waitTimer: 0, unread: 0, text: "", row: null };
+  const shown = { article, choose, rejected: 0, answered: null, timer: 0, calls: [], waits: [], waitTimer: 0, unread: 0, text: "", row: null };
   for (const kind of ["pointerenter", "focusin"]) article.addEventListener(kind, () => markRead(shown));
   find(".reject").addEventListener("click", () => {
-    shown.rejected = Math.max(0, ...shown.calls.map((each) => each.id));
+    const ended = shown.answered ? [shown.answered] : shown.calls;
+    shown.rejected = Math.max(shown.rejected, ...ended.map((each) => each.id));
+    shown.answered = null;
+    if (canSpeak) speechSynthesis.cancel();
     ring(shown);
   });
+  find(".answer").addEventListener("click", () => {
+    shown.answered = ringingCall(shown);
+    ring(shown);
+    find(".reject").focus();
+  });
   return shown;
-}
-
-function call(phone, article) {
-  const find = (selector) => article.querySelector(selector);
-  const body = { number: find(".number").value, hidden: find(".hide").checked };
-  const caller = find(".caller").value.trim();
-  if (caller) body.caller = caller;
-  return dial(phone, body, find(".result"));
-}
-
-async function dial(phone, body, result) {
-  result.className = "result";
-  result.textContent = "Calling…";
-  try {
-    const answer = await ask("POST", `/api/handsets/${encodeURIComponent(phone)}/dial`, body);
-    result.classList.add(answer.matched ? "good" : "bad");
-    if (!answer.busy) result.textContent = "This number is not in service.";
-    else if (answer.matched) result.textContent = "Call received: verified.";
-    else if (answer.waits.length) result.textContent = "The provider saw a different caller ID.";
-    else result.textContent = "Nobody is waiting for this call.";
-  } catch (error) {
-    result.classList.add("bad");
-    result.textContent = error.message;
-  }
 }
 
 function habitText(habit) {
   const shows = habit.hidden ? ", hiding its number" : habit.caller ? `, showing ${habit.caller}` : "";
   return `Calls automatically after ${habit.dials_after} s${shows}`;
-}
-
-// Offers to call the lines at which providers wait for this handset.
-function showWaits(shown, phone) {
-  clearTimeout(shown.waitTimer);
-  const left = (wait) => wait.until - performance.now();
-  const live = shown.waits.filter((wait) => left(wait) > 0);
-  const box = shown.article.querySelector(".waits");
-  const signature = live.map((wait) => wait.id).join();
-  if (box.dataset.signature !== signature) {
-    box.dataset.signature = signature;
-    box.replaceChildren(...live.map((wait) => {
-      const button = element("button", "call-now", icon("call"), "Call ", numberElement(wait.number));
-      button.type = "button";
-      const result = element("p", "result");
-      button.addEventListener("click", () => dial(phone, { number: wait.number }, result));
-      return element("div", "wait", element("p", "", `${title(wait.provider)} is waiting for your call:`), button, result);
-    }));
-  }
-  if (live.length) shown.waitTimer = setTimeout(() => showWaits(shown, phone), Math.min(...live.map(left)) + 50);
-}
-
-// Shows the newest ringing call, and runs again when it ends.
-function ring(shown) {
-  clearTimeout(shown.timer);
-  const overlay = shown.article.querySelector(".ringing");
-  const left = (each) => each.until - performance.now();
-  const live = shown.calls.find((each) => each.id > shown.rejected && left(each) > 0);
-  overlay.hidden = !live;
-  if (!live) return;
-  const who = live.number ? numberElement(live.number, live.code) : element("span", "digits", "Hidden number");
-  overlay.querySelector(".who").replaceChildren(who);
-  overlay.querySelector(".hint").textContent = live.code ? "The last digits are the code. Don't answer." : "The number is hidden, so there is no code.";
-  shown.timer = setTimeout(() => ring(shown), left(live));
 }
 
 function fill(shown, handset) {
@@ -273,9 +224,9 @@ function fill(shown, handset) {
     list.replaceChildren(...items.map((item) => item.made()));
     shown.article.querySelector(".inbox").scrollTop = 0;
     const texts = handset.messages.map((message) => `${message.sender} ${message.text}`);
-    shown.text = [handset.phone, ...texts, ...handset.calls.map((each) => each.number)].join("\n").toLowerCase();
+    shown.text = [handset.phone, ...texts, ...handset.calls.map((each) => `${each.number} ${each.spoken}`)].join("\n").toLowerCase();
     const [newest] = [...handset.messages, ...handset.calls].sort((one, other) => other.id - one.id);
-    shown.preview = !newest ? "No messages or calls yet" : newest.text || (newest.direction === "in" ? "Missed call" : "Outgoing call");
+    shown.preview = !newest ? "No messages or calls yet" : newest.text || newest.spoken || (newest.direction === "in" ? "Missed call" : "Outgoing call");
   }
   shown.article.querySelector(".empty").hidden = items.length > 0;
   const habit = shown.article.querySelector(".habit");
@@ -359,7 +310,7 @@ function announce(list) {
   const arrived = list.flatMap((handset) => [
     ...handset.messages.map((message) => ({ id: message.id, handset, text: `${message.sender}: ${message.text}` })),
     ...handset.calls.filter((each) => each.direction === "in").map((each) => ({
-      id: each.id, handset, text: each.number ? `call from ${each.number.split("").join(" ")}` : "call from a hidden number",
+      id: each.id, handset, text: `${each.spoken ? "voice call" : "call"} from ${each.number ? each.number.split("").join(" ") : "a hidden number"}`,
     })),
   ]);
   const newest = Math.max(0, ...arrived.map((item) => item.id));
@@ -443,6 +394,9 @@ function describe(fault) {
   if (fault.double) parts.push("delivers twice");
   if (fault.malformed) parts.push(`malformed response (${fault.malformed === true ? "cut" : fault.malformed})`);
   if (fault.hidden_caller) parts.push("hides the caller ID");
+  if (fault.webhook_signature) parts.push(`signs webhooks wrongly (${fault.webhook_signature.replace("_", " ")})`);
+  if (fault.webhook_delay) parts.push(`sends webhooks ${fault.webhook_delay} s late`);
+  if (fault.webhook_first) parts.push("sends webhooks before its response");
   if (fault.foreign_caller) parts.push(`spoofs the caller ID ${fault.foreign_caller}`);
   for (const [name, choice] of Object.entries(fault.variants)) parts.push(`${name.replace("_", " ")}: ${choice}`);
   if (fault.times) parts.push(`for ${fault.times} more requests`);
@@ -475,8 +429,9 @@ async function setFault(event) {
   event.preventDefault();
   const fields = byId("fault").elements;
   const fault = { provider: fields.provider.value, delay: Number(fields.delay.value), variants: {} };
-  for (const name of ["phone", "refuse", "malformed", "foreign_caller"]) if (fields[name].value) fault[name] = fields[name].value;
-  for (const name of ["hang", "lose", "double", "hidden_caller"]) fault[name] = fields[name].checked;
+  for (const name of ["phone", "refuse", "malformed", "foreign_caller", "webhook_signature"]) if (fields[name].value) fault[name] = fields[name].value;
+  for (const name of ["hang", "lose", "double", "hidden_caller", "webhook_first"]) fault[name] = fields[name].checked;
+  if (fields.webhook_delay.value) fault.webhook_delay = Number(fields.webhook_delay.value);
   if (fields.times.value) fault.times = Number(fields.times.value);
   byId("variants").querySelectorAll("select").forEach((select) => {
     if (select.selectedIndex > 0) fault.variants[select.dataset.variant] = select.value;
@@ -544,7 +499,10 @@ document.querySelectorAll("[data-phone]").forEach((button) => button.addEventLis
 byId("fault").addEventListener("submit", setFault);
 byId("scenario-file").addEventListener("change", loadScenario);
 byId("fault").elements.provider.addEventListener("change", showDialects);
-byId("dsn").textContent = ["SMS", "FLASH_CALL", "INBOUND_CALL"].map((channel) => `PHONE_VERIFY_${channel}=sandbox://${location.host}`).join("\n");
+// A narrow page breaks the lines after the sign.
+byId("dsn").append(...["SMS", "VOICE", "FLASH_CALL", "INBOUND_CALL", "WHATSAPP"].flatMap(
+  (channel) => [`PHONE_VERIFY_${channel}=`, element("wbr"), `sandbox://${location.host}\n`],
+));
 
 const siteTabs = [...document.querySelectorAll(".site-bar [role='tab']")];
 if (siteTabs.length) {

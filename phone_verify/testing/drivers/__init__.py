@@ -12,7 +12,7 @@
     about      what is special about it
     options    DSN options of this sample, added to `dsn`; none if absent
     call       start (if absent), retry, poll, check, read, delivery, account or missing
-    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token, options
+    order      channel; phone (the suite's if absent), code, text, webhook_url, user_token, options, line
     reference  of the previous order, for retry, poll and delivery, and for check if it has one
     exchange   a list of {request, response, read}. request is what the driver must send: method,
                path (under the base path), and query, headers, form or json if they matter; if
@@ -24,7 +24,8 @@
     expect     one of receipt, sighting, event (their fields, omitting those that are None; null is
                no event), delivery, account and question (likewise; delivery for read too), right
                (true or false, for check), missing (a text), refusal (the name of the failure kind),
-               unclear and rejected (true)
+               unclear and rejected (true), reply (the text that a webhook wants back), events (a list
+               of the event and delivery of a webhook that reports several)
 
 Numbers and keys in samples are invented.
 """

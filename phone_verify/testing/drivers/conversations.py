@@ -41,7 +41,8 @@ class ConversationPromises(DriverCase):
         assert len(requests) == len(sample.get("exchange", ()))
         base_path = urlsplit(driver.base_url).path
         for request, step in zip(requests, sample.get("exchange", ()), strict=True):
-            assert request.url.startswith(driver.base_url + "/")
+            assert request.url.startswith(driver.base_url)
+            assert request.url.removeprefix(driver.base_url)[:1] in ("", "/", "?")
             for name, value in step.get("request", {}).items():
                 assert part_of(request, name, base_path) == value, name
 
@@ -120,12 +121,14 @@ class ConversationPromises(DriverCase):
 
     @with_every_sample
     def test_no_error_repeats_a_secret(self, sample: dict[str, Any]) -> None:
-        """A provider that repeats credential, code and number in its response doesn't get them into
-        an error.
+        """A provider that repeats credential, code and number in its response, or the headers of the
+        request, doesn't get them into an error.
         """
         secrets = self._secrets(sample)
         for driver, step, responses in self._steps(sample, spoilt=True):
-            spoken = " ".join((*secrets, *chain.from_iterable(map(spellings_of, self._credentials()))))
+            _, sent = overhear(self._call(driver, sample), responses)
+            headers = chain.from_iterable(each.headers.values() for each in sent if isinstance(each, HttpRequest))
+            spoken = " ".join((*secrets, *chain.from_iterable(map(spellings_of, self._credentials())), *headers))
             body = responses[step].json()
             replies = [with_strings(body, "{} " + spoken), with_strings(body, spoken)]
             replies += [dict.fromkeys(("error", "message", "detail", "Status", "code", "msg"), spoken), spoken]

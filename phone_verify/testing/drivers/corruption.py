@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC
 from typing import Any
+from urllib.parse import urlencode
 
 from hypothesis import strategies as st
+
+from ...exchange import WebhookRequest
 
 NOT_2XX = (300, 301, 302, 304, 307, 308, 400, 401, 402, 403, 404, 405, 408, 409, 410, 422, 429, 500, 502, 503, 504, 599)
 
@@ -76,3 +81,21 @@ def with_strings(body: object, template: str) -> object:
             return [with_strings(value, template) for value in body]
         case _:
             return body
+
+
+@st.composite
+def any_webhook(draw: st.DrawFn, known: Sequence[WebhookRequest]) -> WebhookRequest:
+    """Draw a webhook: one of the samples' with its signature, time or content changed, or any other."""
+    request = draw(st.sampled_from(known)) if known else WebhookRequest("POST", (), {}, b"")
+    names = sorted({name for each in known for name, _ in each.parameters}) or ["id"]
+    headers = sorted({name for each in known for name in each.headers}) or ["authorization"]
+    times = st.none() | st.datetimes(timezones=st.just(UTC))
+    values = _TEXTS | st.from_regex(r"[+]?[0-9]{0,40}", fullmatch=True)
+    parameters = st.lists(st.tuples(st.sampled_from(names) | _TEXTS, values), max_size=8)
+    pairs = draw(parameters)
+    form = urlencode(pairs, errors="replace").encode()
+    body = draw(st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).encode()) | st.just(form))
+    # Every header has another value, so that no signature of a sample is left.
+    changed = draw(st.dictionaries(st.sampled_from(headers), _TEXTS))
+    url = draw(_TEXTS | st.just(request.url))
+    return WebhookRequest(request.method, pairs, changed, body, url, draw(times))

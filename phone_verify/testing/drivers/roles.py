@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ...drivers.base import (
     ChecksRemotely,
+    ClosesOrders,
     Polls,
     ReadsWebhooks,
     ReportsAccount,
@@ -18,11 +22,14 @@ from ...drivers.base import (
     TakesUserTokens,
 )
 from ...drivers.dsn import load_driver, parse_dsn
+from ...drivers.reading import reference_of, scrubbed
 from ...errors import ConfigurationError, FailureKind, ProviderError
-from ...model import CodeSource, DeliveryState
+from ...exchange import Rejected, WebhookReply
+from ...model import CodeSource, DeliveryReport, DeliveryState, IncomingCall
 from ...phone import PhoneNumber
 from .case import DriverCase
-from .samples import overhear, start_order
+from .corruption import any_webhook
+from .samples import overhear, start_order, webhook_of
 from .secrecy import assert_hidden
 
 
@@ -46,16 +53,16 @@ class RolePromises(DriverCase):
             assert ability.longest is None or 4 <= (ability.shortest or 4) <= ability.longest <= 8
 
     def test_every_channel_has_samples(self) -> None:
-        """Each channel has at least one sample of success and one of refusal (without a provider:
-        success only).
+        """Each channel has at least one sample of success and one of refusal (success only, if its
+        order sends no request).
         """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
-        talks = any(sample.get("exchange") for sample in contents)
         for channel in driver.abilities:
-            own = [s["expect"] for s in contents if s.get("order", {}).get("channel") == channel]
-            assert any("receipt" in expect for expect in own), channel
-            assert any("refusal" in expect for expect in own) or not talks, channel
+            own = [sample for sample in contents if sample.get("order", {}).get("channel") == channel]
+            expected = {word for sample in own for word in sample["expect"]}
+            assert "receipt" in expected, channel
+            assert "refusal" in expected or not any(sample.get("exchange") for sample in own), channel
 
     def test_remote_code_has_samples_of_both_results(self) -> None:
         """A code that the provider checks has at least one sample of a right answer and one of a
@@ -73,7 +80,13 @@ class RolePromises(DriverCase):
         """
         contents = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
         driver = self._driver()
-        for call, role in (("delivery", ReportsDelivery), ("account", ReportsAccount), ("missing", ReportsMissing)):
+        roles: dict[str, Any] = {
+            "delivery": ReportsDelivery,
+            "account": ReportsAccount,
+            "missing": ReportsMissing,
+            "close": ClosesOrders,
+        }
+        for call, role in roles.items():
             own = [sample["expect"] for sample in contents if sample.get("call") == call]
             if isinstance(driver, role):
                 assert {call, "refusal"} <= {word for expect in own for word in expect}, call
@@ -83,6 +96,8 @@ class RolePromises(DriverCase):
         if isinstance(driver, ReadsWebhooks):
             reads = [sample["expect"] for sample in contents if "webhook" in sample]
             assert {False, True} == {any(expect.values()) for expect in reads}
+            # A forged webhook: without a signature, or with another one.
+            assert not driver.signs_webhooks or {"rejected": True} in reads
         if isinstance(driver, TakesUserTokens):
             assert any("user_token" in sample.get("order", {}) for sample in contents)
 
@@ -138,3 +153,30 @@ class RolePromises(DriverCase):
             assert asked == []
             assert isinstance(result, ProviderError)
             assert result.trouble is FailureKind.BAD_NUMBER
+
+    @pytest.mark.fuzz
+    def test_any_webhook_parses_to_events_or_nothing(self) -> None:
+        """Any parameters, headers, body and URL parse to complete events, to nothing, or are rejected;
+        never to an error, and to no event if the provider signs its webhooks.
+        """
+        driver = self._driver()
+        if not isinstance(driver, ReadsWebhooks):
+            return
+        samples = [json.loads(file.read_text(encoding="utf-8")) for file in self.samples.glob("*.json")]
+        known = [webhook_of(sample["webhook"]) for sample in samples if "webhook" in sample]
+
+        @settings(max_examples=150, deadline=None, database=None)
+        @given(st.data())
+        def parse_one(data: st.DataObject) -> None:
+            parsed = driver.parse_webhook(data.draw(any_webhook(known)))
+            events = parsed if isinstance(parsed, tuple) else (parsed,)
+            for event in events:
+                assert not driver.signs_webhooks or isinstance(event, Rejected | WebhookReply | None)
+                if isinstance(event, DeliveryReport):
+                    assert event.said == scrubbed(event.said)
+                if isinstance(event, IncomingCall | DeliveryReport):
+                    assert event.reference is None or reference_of(event.reference) == event.reference
+                if isinstance(event, IncomingCall):
+                    assert event.caller is None or PhoneNumber.parse(event.caller.e164) == event.caller
+
+        parse_one()

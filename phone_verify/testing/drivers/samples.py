@@ -19,7 +19,9 @@ from ...exchange import (
     Notice,
     RecallToken,
     Rejected,
+    Request,
     StoreToken,
+    WebhookReply,
     WebhookRequest,
     parameters_of,
 )
@@ -37,13 +39,13 @@ Result = Receipt | Sighting | bool | DeliveryReport | ProviderAccount | str | Pr
 
 def overhear(
     exchange: Exchange[Any], answers: Iterable[HttpResponse | ProviderError | UnclearError]
-) -> tuple[Any, list[HttpRequest | Notice]]:
+) -> tuple[Any, list[Request]]:
     """Run an exchange against these responses; return its result or the error it raised, and its
     requests.
 
     An error among the responses is raised by the transport in place of one.
     """
-    asked: list[HttpRequest | Notice] = []
+    asked: list[Request] = []
     remaining = iter(answers)
     try:
         request = next(exchange)
@@ -131,6 +133,10 @@ def as_expected(result: object) -> dict[str, object]:
             return {"sighting": plain_fields(result)}
         case Rejected():
             return {"rejected": True}
+        case WebhookReply():
+            return {"reply": result.text}
+        case tuple():
+            return {"events": [as_expected(event) for event in result]}
         case OrderQuestion():
             return {"question": plain_fields(result)}
         case IncomingCall():
@@ -143,6 +149,8 @@ def as_expected(result: object) -> dict[str, object]:
             return {"right": result}
         case str():
             return {"missing": result}
+        case None:
+            return {"close": True}
         case ProviderError():
             return {"refusal": str(result.trouble)}
         case UnclearError():
