@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
+from ..conversions import Conversion
 from ..errors import ConfigurationError
 from ..lifecycle import PROOF_LIFE, Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
@@ -52,7 +53,8 @@ def checked_keep(keep: timedelta) -> timedelta:
 class Reservation:
     """A request that looks for the response to its first attempt, or else takes the place of it.
 
-    A place has a name, the keyed digest of an idempotency key and of a client (`Keyring.place`).
+    A place has a name, the keyed digest of an idempotency key and of a client (`Keyring.place`), or of
+    a line (`Keyring.line_place`).
 
     The response may be in any of the places `names`; without one, the first of them is taken.
     `holder` is drawn for this attempt, `request` is the keyed digest of the call and its body, and
@@ -63,6 +65,8 @@ class Reservation:
     holder: str
     request: str
     tag: str
+    #: How long the place is taken.
+    lasts: timedelta = RESERVED_FOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ class Store(Protocol):
         """Put a receipt on an open record. Never resets attempts and never extends the expiry.
 
         Denied with `CLOSED`, or with `LINE_TAKEN`, in which case the record is closed as failed,
-        unless it can be verified without this receipt.
+        unless it can be verified without this receipt or the line is leased.
         """
         ...
 
@@ -231,8 +235,15 @@ class Store(Protocol):
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
         """Return the first of these places that is taken, or take the first of them and return it.
 
-        A place that was just taken has the reservation's `holder`, and is free again after
-        `RESERVED_FOR`. Also removes some expired places.
+        A place that was just taken has the reservation's `holder`, and is free again after its
+        `lasts`. Also removes some expired places.
+        """
+        ...
+
+    async def places(self, names: Sequence[str], now: datetime | None) -> Sequence[Place | None]:
+        """Return the places with these names, one or more, None for each that is free.
+
+        The names begin alike, as those of `Keyring.line_place` do.
         """
         ...
 
@@ -250,9 +261,25 @@ class Store(Protocol):
         """Free the place that this reservation took, unless it was taken by another one since."""
         ...
 
+    async def add_conversion(self, route: str, sent: int, verified: int, now: datetime | None) -> None:
+        """Add orders to the counts of a route, by the rule of `Conversion.added`.
+
+        Concurrent calls that return lose nothing. If the server fails, the last changes may be lost.
+        Raises `StoreError` instead of a wait longer than `LONGEST_WAIT` for another change, as far as
+        the database can limit it: a verification waits for this call.
+        """
+        ...
+
+    async def conversions(self, routes: Sequence[str], now: datetime | None) -> Sequence[Conversion]:
+        """Return the counts of these routes in the same order, decayed to the time of the step.
+
+        A route without counts has zeros. Several routes need not be read in one atomic step.
+        """
+        ...
+
     async def purge(self, limit: int, now: datetime | None) -> int:
-        """Delete at most `limit` expired records, counters and places; return how many were
-        deleted.
+        """Delete at most `limit` expired records, counters, places and conversions; return how many
+        were deleted.
         """
         ...
 

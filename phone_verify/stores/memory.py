@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from .. import lifecycle
 from ..codes import TAG_LENGTH
+from ..conversions import CONVERSIONS_KEPT, Conversion
 from ..errors import StoreError
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import (
@@ -36,7 +37,7 @@ from ..lines import claimant, note_other_caller
 from ..model import Channel, Failures, IncomingCall, Status, Verification, with_changes
 from ..phone import PhoneNumber
 from ..policy import HARD_LIFE
-from .base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR, RETENTION, Place, Reservation, checked_keep
+from .base import KEPT_FOR, PURGE_PER_START, RETENTION, Place, Reservation, checked_keep
 
 log = logging.getLogger("phone_verify")
 
@@ -62,6 +63,9 @@ class _Taken(NamedTuple):
     ends_at: datetime
 
 
+Ends = TypeVar("Ends", Window, _Taken)
+
+
 class MemoryStore:
     """A store for exactly one process: a second process would double every limit, so the store
     refuses to work after a fork.
@@ -79,6 +83,7 @@ class MemoryStore:
         self._counters: dict[str, Window] = {}
         self._tally: dict[int, Tally] = {}  # one entry per hour
         self._places: dict[str, _Taken] = {}
+        self._conversions: dict[str, Conversion] = {}
         # Expiry queue: what can be dropped, and from when. Lifetimes and windows differ little, so
         # insertion order is close enough.
         self._old_records: deque[tuple[datetime, str]] = deque()
@@ -97,7 +102,7 @@ class MemoryStore:
     async def count(self, quotas: Sequence[Quota], now: datetime | None) -> Counted | Denied:
         now = self._begin(now)
         with self._lock:
-            self._drop_counters(len(quotas) + 1, now)
+            _drop_ended(self._old_counters, self._counters, len(quotas) + 1, now)
             windows = []
             for quota in quotas:
                 window = increment(self._counters.get(quota.key), quota, now)
@@ -302,14 +307,20 @@ class MemoryStore:
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
         now = self._begin(now)
         with self._lock:
-            self._drop_places(PURGE_PER_START, now)
+            _drop_ended(self._old_places, self._places, PURGE_PER_START, now)
             for name in reservation.names:
                 taken = self._places.get(name)
                 if taken is not None and taken.ends_at > now:
                     return replace(taken.place, read_at=now)
             place = Place(reservation.holder, reservation.request, None, now)
-            self._take(reservation.names[0], _Taken(place, reservation.tag, now + RESERVED_FOR))
+            self._take(reservation.names[0], _Taken(place, reservation.tag, now + reservation.lasts))
             return place
+
+    async def places(self, names: Sequence[str], now: datetime | None) -> Sequence[Place | None]:
+        now = self._begin(now)
+        with self._lock:
+            found = [self._places.get(name) for name in names]
+            return [replace(each.place, read_at=now) if each and each.ends_at > now else None for each in found]
 
     async def keep_response(
         self, reservation: Reservation, response: str, also: str | None, now: datetime | None
@@ -331,13 +342,27 @@ class MemoryStore:
             if self._holds(reservation, now):
                 del self._places[reservation.names[0]]
 
+    async def add_conversion(self, route: str, sent: int, verified: int, now: datetime | None) -> None:
+        now = self._begin(now)
+        with self._lock:
+            self._conversions[route] = self._conversion(route, now).added(sent, verified, now)
+
+    async def conversions(self, routes: Sequence[str], now: datetime | None) -> Sequence[Conversion]:
+        now = self._begin(now)
+        with self._lock:
+            return [self._conversion(route, now).decayed(now) for route in routes]
+
     async def purge(self, limit: int, now: datetime | None) -> int:
         now = self._begin(now)
         with self._lock:
             gone = self._drop_records(limit, now)
             gone += self._drop_phones(limit - gone, now)
-            gone += self._drop_counters(limit - gone, now)
-            return gone + self._drop_places(limit - gone, now)
+            gone += _drop_ended(self._old_counters, self._counters, limit - gone, now)
+            gone += _drop_ended(self._old_places, self._places, limit - gone, now)
+            old = [route for route, each in self._conversions.items() if each.at + CONVERSIONS_KEPT <= now]
+            for route in old[: limit - gone]:
+                del self._conversions[route]
+            return gone + len(old[: limit - gone])
 
     async def erase(self, tag: str, now: datetime | None) -> int:
         self._begin(now)
@@ -417,6 +442,9 @@ class MemoryStore:
         hours = self._tally.values()
         return Tally(sum(h.short for h in hours), sum(h.long for h in hours), sum(h.right for h in hours))
 
+    def _conversion(self, route: str, now: datetime) -> Conversion:
+        return self._conversions.get(route) or Conversion(0.0, 0.0, now)
+
     def _counter_of(self, answering: Answering) -> Window | None:
         return self._counters.get(answering.address) if answering.address else None
 
@@ -450,17 +478,6 @@ class MemoryStore:
                 gone += 1
         return gone
 
-    def _drop_counters(self, limit: int, now: datetime) -> int:
-        gone = 0
-        while gone < limit and self._old_counters and self._old_counters[0][0] <= now:
-            key = self._old_counters.popleft()[1]
-            window = self._counters.get(key)
-            # A key that started a new window since is in the queue again.
-            if window is not None and window.ends_at <= now:
-                del self._counters[key]
-                gone += 1
-        return gone
-
     def _holds(self, reservation: Reservation, now: datetime) -> bool:
         taken = self._places.get(reservation.names[0])
         return taken is not None and taken.place.holder == reservation.holder and taken.ends_at > now
@@ -469,13 +486,15 @@ class MemoryStore:
         self._places[name] = taken
         self._old_places.append((taken.ends_at, name))
 
-    def _drop_places(self, limit: int, now: datetime) -> int:
-        gone = 0
-        while gone < limit and self._old_places and self._old_places[0][0] <= now:
-            name = self._old_places.popleft()[1]
-            taken = self._places.get(name)
-            # A place that was taken or kept again since is in the queue again.
-            if taken is not None and taken.ends_at <= now:
-                del self._places[name]
-                gone += 1
-        return gone
+
+def _drop_ended(queue: deque[tuple[datetime, str]], kept: dict[str, Ends], limit: int, now: datetime) -> int:
+    """Drop what has ended, at most this many; return how many."""
+    gone = 0
+    while gone < limit and queue and queue[0][0] <= now:
+        key = queue.popleft()[1]
+        found = kept.get(key)
+        # One that was renewed since is in the queue again.
+        if found is not None and found.ends_at <= now:
+            del kept[key]
+            gone += 1
+    return gone

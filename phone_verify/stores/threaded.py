@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
+from ..conversions import Conversion
 from ..lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ..limits import Answering, Counted, Denied, Limits, Quota
 from ..model import Channel, IncomingCall, Status, Verification
@@ -122,6 +123,9 @@ class ThreadedStore:
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
         return await self._in_thread(lambda: run(self._store.reserve(reservation, now)))
 
+    async def places(self, names: Sequence[str], now: datetime | None) -> Sequence[Place | None]:
+        return await self._in_thread(lambda: run(self._store.places(names, now)))
+
     async def keep_response(
         self, reservation: Reservation, response: str, also: str | None, now: datetime | None
     ) -> bool:
@@ -129,6 +133,12 @@ class ThreadedStore:
 
     async def release(self, reservation: Reservation, now: datetime | None) -> None:
         await self._in_thread(lambda: run(self._store.release(reservation, now)))
+
+    async def add_conversion(self, route: str, sent: int, verified: int, now: datetime | None) -> None:
+        await self._in_thread(lambda: run(self._store.add_conversion(route, sent, verified, now)))
+
+    async def conversions(self, routes: Sequence[str], now: datetime | None) -> Sequence[Conversion]:
+        return await self._in_thread(lambda: run(self._store.conversions(routes, now)))
 
     async def purge(self, limit: int, now: datetime | None) -> int:
         return await self._in_thread(lambda: run(self._store.purge(limit, now)))

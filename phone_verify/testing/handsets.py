@@ -103,8 +103,8 @@ class Handset:
         return tuple(reversed(handset.calls)) if handset else ()
 
     def code(self, wait: float = PATIENCE) -> str:
-        """Return the code that arrived last: in an SMS, in Telegram, or as the end of a calling
-        number.
+        """Return the code that arrived last: in a message, spoken in a call, or as the end of a
+        calling number.
 
         Waits up to `wait` seconds for a first one. Raises AssertionError if none arrives.
         """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
-from ..exchange import Exchange, HttpRequest, HttpResponse, Notice, RecallToken, StoreToken
+from ..exchange import Exchange, HttpRequest, HttpResponse, Notice, RecallToken, Request, SiteCall, StoreToken
 from ..exchange import T as Result
 
 Answer = HttpResponse | Exception | Callable[[HttpRequest], HttpResponse]
@@ -21,11 +21,12 @@ class FakeTransport:
         self.requests: list[HttpRequest] = []
         self.notices: list[Notice] = []
 
-    async def send(self, request: HttpRequest | Notice, timeout: float) -> HttpResponse:
+    async def send(self, request: Request, timeout: float) -> HttpResponse:
         """Return the next prepared response; a notice is recorded and gets an empty 200."""
         if isinstance(request, Notice):
             self.notices.append(request)
             return HttpResponse(200)
+        assert isinstance(request, HttpRequest), "this transport has responses for HTTP requests only"
         self.requests.append(request.signed(datetime.now(UTC)))
         if not self.answers:
             raise AssertionError(f"no response left for {request.method} to {request.host}")
@@ -35,9 +36,9 @@ class FakeTransport:
         return answer if isinstance(answer, HttpResponse) else answer(request)
 
 
-def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result, list[HttpRequest | Notice]]:
+def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result, list[Request]]:
     """Run a driver's exchange against these responses; return its result and its requests."""
-    asked: list[HttpRequest | Notice] = []
+    asked: list[Request] = []
     remaining = list(answers)
     try:
         request = next(exchange)
@@ -46,7 +47,7 @@ def converse(exchange: Exchange[Result], *answers: HttpResponse) -> tuple[Result
                 request = exchange.send(HttpResponse(404 if isinstance(request, RecallToken) else 200))
                 continue
             asked.append(request)
-            if isinstance(request, Notice):
+            if isinstance(request, Notice | SiteCall):
                 request = exchange.send(HttpResponse(200))
             elif remaining:
                 request = exchange.send(remaining.pop(0))

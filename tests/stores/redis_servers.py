@@ -24,9 +24,12 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a free port whose port plus ten thousand, for the Cluster bus, is free too."""
+    """Return a free port whose port plus ten thousand, for the Cluster bus, is free too.
+
+    The system gives neither to a connection: that would take it before the server listens.
+    """
     while True:
-        port = random.randrange(20000, 30000)
+        port = random.randrange(12000, 22000)
         with suppress(OSError), socket.socket() as one, socket.socket() as other:
             one.bind((HOST, port))
             other.bind((HOST, port + 10000))

@@ -18,22 +18,26 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pymysql.connections
+import pytest
 import sqlalchemy as sa
 
 from phone_verify.stores.sql import SqlStore
 from phone_verify.stores.sql.engine import engine_of
 from tests.conftest import missing
+from tests.servers import free_port
 
 HOST = "127.0.0.1"
 # Making ready for TLS, which no server here offers, would take longer than most tests of MariaDB.
 pymysql.connections.SSL_ENABLED = False
 KINDS = ("postgresql", "mysql")
+#: For tests that run on each: the second server repeats what the first one does.
+PARAMETERS = ("postgresql", pytest.param("mysql", marks=pytest.mark.slow))
 _URLS = {
     "postgresql": os.environ.get("PHONE_VERIFY_TEST_POSTGRESQL", f"postgresql://postgres@{HOST}:5432/test"),
     "mysql": os.environ.get("PHONE_VERIFY_TEST_MYSQL", f"mysql://root@{HOST}:3306/test"),
@@ -62,6 +66,18 @@ def execute(url: str, *statements: str) -> list[sa.Row[tuple[object, ...]]]:
         for statement in statements:
             result = connection.exec_driver_sql(statement)
         return list(result) if result.returns_rows else []
+
+
+@contextmanager
+def locked(url: str, table: str) -> Iterator[None]:
+    """Hold the locks of all rows of a table, by a transaction that has not ended."""
+    with _engine(url).connect() as connection:
+        connection.exec_driver_sql("BEGIN")
+        connection.exec_driver_sql(f"SELECT * FROM {table} FOR UPDATE")
+        try:
+            yield
+        finally:
+            connection.exec_driver_sql("ROLLBACK")
 
 
 def end(url: str, connection: int) -> None:
@@ -118,9 +134,7 @@ class PrivateServer:
     user: str
 
     def __init__(self, folder: Path) -> None:
-        with closing(socket.socket()) as probe:
-            probe.bind((HOST, 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.folder = folder
         self._data = folder / "data"
         self._user = self.user if os.getuid() == 0 else None

@@ -25,7 +25,7 @@ def failure(url: str) -> str:
     return str(raised.value)
 
 
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_missing_database_and_closed_port_are_named(kind: str) -> None:
     with servers.database(kind) as url:
         absent = sa.make_url(url).set(database="phone_verify_nowhere")
@@ -36,7 +36,7 @@ def test_missing_database_and_closed_port_are_named(kind: str) -> None:
         assert failure(closed) == "The SQL store failed: connection refused"
 
 
-@pytest.mark.parametrize("kind", ["sqlite", *servers.KINDS])
+@pytest.mark.parametrize("kind", ["sqlite", *servers.PARAMETERS])
 def test_missing_table_and_column_name_the_command(kind: str, tmp_path: Path) -> None:
     with nullcontext(f"sqlite:///{tmp_path / 'x.sqlite3'}") if kind == "sqlite" else servers.database(kind) as url:
 

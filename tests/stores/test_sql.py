@@ -26,9 +26,8 @@ from phone_verify.lifecycle import PROOF_LIFE, Spent
 from phone_verify.limits import Denied, Quota
 from phone_verify.model import Status, Verification
 from phone_verify.stores.rows.writes import Table
-from phone_verify.stores.sql import SqlStore, metadata, schema, tables, writes
+from phone_verify.stores.sql import SqlStore, connections, metadata, schema, tables, transactions, writes
 from phone_verify.stores.sql import engine as sql_engine
-from phone_verify.stores.sql import transactions as sql_transactions
 from phone_verify.testing.clock import ManualClock
 from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, ROUNDS, WRONG, StoreSuite, opening, run
 
@@ -119,6 +118,19 @@ def in_processes(work: Callable[[int], object], count: int) -> list[Any]:
     for process in children:
         process.join(60)
     return answers
+
+
+@forks
+@pytest.mark.race
+def test_processes_sharing_a_file_count_every_conversion(store: SqlStore) -> None:
+    def add(_: int) -> int:
+        for _ in range(20):
+            run(store.add_conversion("kavenegar:IR:sms", 1, 1, None))
+        return 20
+
+    assert in_processes(add, 4) == [20] * 4
+    (found,) = run(store.conversions(["kavenegar:IR:sms"], None))
+    assert (found.sent, found.verified) == pytest.approx((80, 80), rel=0.01)
 
 
 @forks
@@ -246,7 +258,7 @@ def test_attempt_survives_the_death_of_its_process(store: SqlStore) -> None:
 
 
 def test_locked_store_raises_an_error_and_recovers(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (sql_engine, sql_transactions):
+    for module in (sql_engine, connections, transactions):
         monkeypatch.setattr(module, "WAIT", 0.05)
     store = SqlStore.from_url(f"sqlite:///{path}")
     order = opening()
@@ -262,9 +274,9 @@ def test_locked_store_raises_an_error_and_recovers(path: Path, monkeypatch: pyte
 
 def test_threads_that_wait_too_long_get_an_error(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     run(store.get("x" * 44, None))
-    for module in (sql_engine, sql_transactions):
+    for module in (sql_engine, connections, transactions):
         monkeypatch.setattr(module, "WAIT", 0.05)
-    with store._transactions._gate, pytest.raises(StoreError, match="too busy"):
+    with store._transactions._connections.turn(), pytest.raises(StoreError, match="too busy"):
         run(store.get("x" * 44, None))
 
 
@@ -299,7 +311,7 @@ def test_site_may_create_the_tables_itself(path: Path) -> None:
     engine = sqlalchemy.create_engine(f"sqlite:///{path}")
     metadata.create_all(engine)
     engine.dispose()
-    names = ("verification", "phone", "counter", "response")
+    names = ("verification", "phone", "counter", "conversion", "response")
     assert set(metadata.tables) == {f"phone_verify_{name}" for name in names}
     store = SqlStore.from_url(f"sqlite:///{path}", create_tables=False)
     assert isinstance(run(store.open(opening(), [], LIMITS, None)), Verification)

@@ -94,7 +94,7 @@ VERBS: dict[str, tuple[Callable[[SqlStore, ManualClock], None], Callable[[SqlSto
 }
 
 
-@pytest.fixture(scope="module", params=["postgresql", pytest.param("mysql", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=servers.PARAMETERS)
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
     with servers.database(request.param) as url:
         upgrade(url)
@@ -186,6 +186,7 @@ class Killer:
         servers.end(self._url, connection.info.backend_pid if postgresql else connection.thread_id())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_dropped_connection_is_all_or_nothing(
     database: str, verb: str, way: str, monkeypatch: pytest.MonkeyPatch
@@ -233,7 +234,7 @@ def test_dead_idle_connection_goes_unnoticed(database: str, monkeypatch: pytest.
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", servers.KINDS)
+@pytest.mark.parametrize("kind", servers.PARAMETERS)
 def test_store_survives_server_restart_freeze_and_death(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sql_engine, "WAIT", 1)
     with servers.private(kind) as server:

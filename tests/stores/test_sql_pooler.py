@@ -15,7 +15,7 @@ from phone_verify.errors import ConfigurationError, StoreError
 from phone_verify.lifecycle import PROOF_LIFE, Spent
 from phone_verify.limits import Quota
 from phone_verify.model import Verification
-from phone_verify.stores.sql import SqlStore, engine, metadata, options
+from phone_verify.stores.sql import SqlStore, connections, engine, metadata, options
 from phone_verify.stores.sql.engine import engine_of
 from phone_verify.stores.sql.postgresql import Connection
 from phone_verify.stores.sql.schema import upgrade
@@ -140,7 +140,7 @@ def test_server_limits_hold_in_each_transaction(url: str, store: SqlStore, direc
     cycle(store)
     names = ("lock_timeout", "statement_timeout", "jit", "transaction_isolation")
     with session(store) as connection:
-        connection.execute(engine.BEGIN_POOLED)
+        connection.execute(connections.BEGIN_POOLED)
         assert [shown(connection, name) for name in names] == ["5s", "5s", "off", "read committed"]
         connection.rollback()
         assert shown(connection, "statement_timeout") == "0"

@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from phone_verify.testing.stores import BINDING, LIMITS, NOBODY, RIGHT, opening,
 from tests.stores import servers
 
 
-@pytest.fixture(params=["sqlite", *servers.KINDS])
+@pytest.fixture(params=["sqlite", *servers.PARAMETERS])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a new database without tables."""
     with ExitStack() as stack:
@@ -53,8 +54,8 @@ def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[], None]
             "def upgrade():\n"
             "    op.add_column('phone_verify_phone', sa.Column('note', sa.Integer, server_default='0'))\n"
         )
-        monkeypatch.setattr(schema, "_MIGRATIONS", str(folder))
         monkeypatch.setattr(schema, "HEAD", NEXT)
+        monkeypatch.setattr(schema, "STORE_TABLES", replace(schema.STORE_TABLES, head=NEXT, migrations=str(folder)))
 
     return add
 

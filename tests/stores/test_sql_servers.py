@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, tzinfo
@@ -44,11 +45,12 @@ from phone_verify.testing.stores import (
     run,
     together,
 )
+from phone_verify.testing.stores.conversions import ROUTE, counts_of
 from tests.stores import servers
 from tests.stores.modes import always_locked
 
 
-@pytest.fixture(scope="module", params=servers.KINDS)
+@pytest.fixture(scope="module", params=servers.PARAMETERS)
 def database(request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a separate database of this run, with the tables."""
     with servers.database(request.param) as url:
@@ -243,6 +245,22 @@ def test_phone_lock_timeout_is_a_store_error(url: str, store: SqlStore, monkeypa
     assert spent.record.attempts_left == 4
 
 
+def test_locked_conversion_delays_for_a_fraction_of_a_second(url: str, store: SqlStore, clock: ManualClock) -> None:
+    run(store.add_conversion(ROUTE, 1, 0, clock()))
+    with servers.locked(url, "phone_verify_conversion"):
+        begun = time.monotonic()
+        with pytest.raises(StoreError, match="timed out"):
+            run(store.add_conversion(ROUTE, 1, 0, clock()))
+        assert time.monotonic() - begun < 2.5, "it took 4 seconds, or more"
+        assert counts_of(store, clock) == [(1.0, 0.0)], "a read does not wait"
+    run(store.add_conversion(ROUTE, 1, 0, clock()))
+    assert counts_of(store, clock) == [(2.0, 0.0)]
+    with store._transactions.engine.connect() as connection:
+        shown = "SHOW lock_timeout" if url.startswith("postgresql") else "SELECT @@max_statement_time * 1"
+        limit = connection.exec_driver_sql(shown).scalar()
+    assert limit in ("5s", 0.0), "that of other steps is unchanged"
+
+
 def test_overtaken_step_is_retried(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between its read and its write another one spends an attempt: neither is lost."""
     order = opening(resend_after=NO_DELAY)
@@ -329,6 +347,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_system_without_poll_works() -> None:
     """As Windows, and under eventlet, which removes it."""
     with servers.database("postgresql") as url:
@@ -363,6 +382,7 @@ print("done")
 """
 
 
+@pytest.mark.slow
 def test_fork_without_hooks_shares_no_connection(url: str) -> None:
     """As uWSGI forks its workers: a shared connection would give one visitor the answer for another."""
     command = [sys.executable, "-c", _FORKED_IN_C, url]

@@ -287,6 +287,7 @@ class Lines(SideBySide):
         sends=st.integers(1, 3),
         line=st.one_of(two_lines, st.none()),
         shown=shown,
+        leased=st.booleans(),
         seconds=st.sampled_from([0, 1, 59.999999, 60]),
     )
     def attach(self, order: Opening, plan: Any, seconds: float, **changes: Any) -> None:
@@ -326,10 +327,13 @@ class Places(SideBySide):
         clients=st.lists(st.sampled_from(["cookies", "address", "secret"]), min_size=1, max_size=3, unique=True),
         request=st.sampled_from(["start", "resend"]),
         seconds=st.sampled_from([0, 0, 1, 20, 59.999999, 60]),
+        lasts=st.sampled_from([60, 60, 20, 900]),
     )
-    def reserve(self, holder: str, key: str, clients: list[str], request: str, seconds: float) -> Reservation:
+    def reserve(
+        self, holder: str, key: str, clients: list[str], request: str, seconds: float, lasts: int
+    ) -> Reservation:
         self.clock.move(seconds)
-        wanted = reservation(holder, *clients, key=key, request=request)
+        wanted = replace(reservation(holder, *clients, key=key, request=request), lasts=timedelta(seconds=lasts))
         self.same("reserve", wanted)
         return wanted
 
@@ -339,6 +343,10 @@ class Places(SideBySide):
         secret = KEYRING.place("key", f"secret {self.secrets}") if also else None
         self.same("keep_response", wanted, f"sealed by {wanted.holder}", secret)
         self.clock.move(seconds)
+
+    @rule(key=st.sampled_from(["key", "KEY"]))
+    def look(self, key: str) -> None:
+        self.same("places", [KEYRING.place(key, client) for client in ("cookies", "address", "secret")])
 
     @rule()
     def come_back(self) -> None:
@@ -355,10 +363,30 @@ class Places(SideBySide):
             self.same("erase", wanted.tag)
 
 
+class Conversions(SideBySide):
+    """Conversions of two routes."""
+
+    @rule(
+        route=st.sampled_from(["a:IR:sms", "A:IR:sms"]),
+        sent=st.integers(0, 3),
+        verified=st.integers(0, 2),
+        seconds=st.sampled_from([0, 0.000001, 12, 3600, 86400, 604800, -60]),
+    )
+    def add(self, route: str, sent: int, verified: int, seconds: float) -> None:
+        self.same("add_conversion", route, sent, verified)
+        self.clock.move(seconds)
+
+    @rule()
+    def read(self) -> None:
+        self.same("conversions", ["A:IR:sms", "none", "a:IR:sms"])
+
+
 def comparable(verb: str, answer: Any) -> Any:
     """Return the result without the failures of a record where they are unused: there stores may differ."""
     if isinstance(answer, Verification):
         return answer if verb in ("get", "open", "reopen") else replace(answer, failures=0)
+    if verb == "conversions":
+        return [(round(each.sent, 6), round(each.verified, 6), each.at) for each in answer]
     if isinstance(answer, Denied) and answer.record is not None:
         return replace(answer, record=replace(answer.record, failures=0))
     return answer
@@ -430,7 +458,7 @@ def emptied(
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize(("steps", "times"), [(Steps, 3), (Lines, 1), (Places, 1)])
+@pytest.mark.parametrize(("steps", "times"), [(Steps, 3), (Lines, 1), (Places, 1), (Conversions, 1)])
 def test_every_store_behaves_like_memory(
     kind: str, emptied: Callable[[], Store], steps: type[SideBySide], times: int
 ) -> None:

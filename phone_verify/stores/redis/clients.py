@@ -42,7 +42,7 @@ _MEANINGS: dict[type[BaseException], str] = {
     exceptions.TimeoutError: "it timed out",
     exceptions.ConnectionError: "it cannot be reached",
     exceptions.RedisClusterException: "the Cluster cannot be reached",
-    TimeoutError: "too many steps are waiting for it",
+    TimeoutError: "it answered none of the steps before this one",
     OSError: "it cannot be reached",
 }
 
@@ -164,15 +164,33 @@ class Async:
             self._client = _client(address, redis.asyncio, AsyncRetry)
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._wait = address.wait
+        #: The commands that the server has answered.
+        self._answered = 0
 
     async def ask(self, *command: bytes) -> Any:
         """Send a command when a slot is free, and return its answer."""
-        async with asyncio.timeout(self._wait):
-            await self._turns.acquire()
+        await self._turn()
         try:
-            return await self._client.execute_command(command[0].decode(), *command[1:])
+            answer = await self._client.execute_command(command[0].decode(), *command[1:])
         finally:
             self._turns.release()
+        self._answered += 1
+        return answer
+
+    async def _turn(self) -> None:
+        """Wait for a slot for as long as the server answers others: a queue in this process is no sign of
+        a server that is down. Raises `TimeoutError` if it answers none within its time limit.
+        """
+        while True:
+            answered = self._answered
+            try:
+                async with asyncio.timeout(self._wait):
+                    await self._turns.acquire()
+            except TimeoutError:
+                if self._answered == answered:
+                    raise
+            else:
+                return
 
     async def memory(self) -> list[dict[str, Any]]:
         """Return the INFO output on memory of each server."""

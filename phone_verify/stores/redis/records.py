@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 from ...codes import TAG_LENGTH
 from ...lifecycle import Attachment, Opening
 from ...model import Channel, CodeSource, Failures, Request, Status, Verification
-from ...phone import PhoneNumber
+from ...phone import Attestation, PhoneNumber
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 _OLD_VALUES = 30
 #: The number of values in a record.
-VALUES = 45
+VALUES = 48
 #: What the values after the first `_OLD_VALUES` are in records written before they were added.
-_DEFAULTS = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "", "", "")
+_DEFAULTS = ("", "", "0", "0", "0", "", "", "", "", "0", "", "", "", "", "", "", "", "")
 
 _CHANNELS = {channel.value: channel for channel in Channel}
 _CODE_SOURCES = {code_source.value: code_source for code_source in CodeSource}
@@ -124,6 +124,8 @@ def receipt_values(attachment: Attachment) -> tuple[str, ...]:
         flag(attachment.plan.short),
         optional(attachment.reference),
         optional(attachment.caller_hint),
+        flag(attachment.any_line),
+        flag(attachment.leased),
     )
 
 
@@ -139,7 +141,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
     (
         subject, budget, mistakes, tallied_short, tallied_long, by_pair,
         claim_driver, claim_reference, claim_line, claim_send, code_channel, waits, by_call,
-        proved_channels, other_caller_at,
+        proved_channels, other_caller_at, attestation, access_key, channels,
     ) = (*more, *_DEFAULTS[len(more):])  # fmt: skip
     return Verification(
         request=Request(
@@ -154,6 +156,8 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
             subject=subject,
             budget=budget,
             proved_channels=proved_channels,
+            access_key=access_key,
+            channels=channels,
         ),
         channel=_CHANNELS[channel],
         driver=driver,
@@ -191,6 +195,7 @@ def record_of(values: Sequence[str], read_at: datetime, failures: Failures | Non
         waits=waits,
         by_call=bool(by_call),
         other_caller_at=time_of(other_caller_at) if other_caller_at else None,
+        attestation=Attestation(attestation) if attestation else None,
         failures=failures,
     )
 

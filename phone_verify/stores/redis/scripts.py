@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 
-from ... import lifecycle, limits, lines, model, policy
+from ... import conversions, lifecycle, limits, lines, model, policy
 from ..base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR
 
 #: The constants of the Python rules, under the names that the scripts use; durations in
 #: microseconds.
 _NUMBERS = {
     "CLOCK_SLACK": model.CLOCK_SLACK,
+    "CONVERSIONS_KEPT": conversions.CONVERSIONS_KEPT,
+    "DECAY": conversions.DECAY,
     "FAILURE_MEMORY": policy.FAILURE_MEMORY,
     "FIRST_LOCK": policy.FIRST_LOCK,
     "FOREVER": limits.FOREVER - datetime(1970, 1, 1, tzinfo=UTC),
@@ -26,6 +28,8 @@ _NUMBERS = {
     "LINE_REST": lines.LINE_REST,
     "LONGEST_LOCK": policy.LONGEST_LOCK,
     "LONG_CODE": policy.LONG_CODE,
+    "MEMORY": conversions.MEMORY,
+    "MOST_COUNTED": conversions.MOST_COUNTED,
     "MOST_CLAIMANTS": lines.MOST_CLAIMANTS,
     "MOST_FIELDS": 40,
     "MOST_RELEASED": lines.MOST_RELEASED,
@@ -35,6 +39,7 @@ _NUMBERS = {
     "PROOF_LIFE": lifecycle.PROOF_LIFE,
     "RESERVED_FOR": RESERVED_FOR,
     "SEND_WINDOW": policy.SEND_WINDOW,
+    "SHORTEST_MEMORY": conversions.SHORTEST_MEMORY,
     "SHORT_REST": policy.SHORT_REST,
     "SWEPT_PER_START": PURGE_PER_START,
     "TALLIED_PER_ADDRESS": policy.TALLIED_PER_ADDRESS,

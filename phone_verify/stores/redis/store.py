@@ -9,21 +9,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any
 
 from redis.exceptions import NoPermissionError, NoScriptError, ReadOnlyError
 
 from ...codes import TAG_LENGTH
 from ...errors import StoreError
 from ...lifecycle import Attachment, AttemptResult, Opening, ResolvedCheck, Spent
-from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, TallyChange
+from ...limits import Answering, Counted, Denied, Limits, Quota, Tally
 from ...lines import MOST_CLAIMANTS, claimant
-from ...model import Channel, CodeSource, Failures, IncomingCall, Status, Verification
+from ...model import Channel, CodeSource, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
 from ...policy import resend_delay
 from ..base import RETENTION, Place, Reservation, checked_keep
 from .address import Address, Kind, read_address
 from .clients import ERRORS, Blocking, OfLoops, blocking, explained
+from .conversions import ConversionVerbs
 from .records import (
     VALUES,
     digest,
@@ -40,6 +41,7 @@ from .records import (
     time_of,
     was_plain,
 )
+from .replies import CHANGES, Reply
 from .scripts import Script, scripts
 
 log = logging.getLogger("phone_verify")
@@ -49,9 +51,6 @@ _calls = count()
 
 #: The key that holds the site-wide tally.
 _TALLY = "tally"
-#: How many numbers an answer changes besides its record.
-_CHANGES = 4
-
 _ANSWERS = {answer.value: answer for answer in AttemptResult}
 
 _NO_INFO = (
@@ -60,36 +59,7 @@ _NO_INFO = (
 )
 
 
-class _Reply(NamedTuple):
-    """A script's reply, after the mark of the call."""
-
-    word: str
-    read_at: datetime
-    failures: Failures | None
-    retry_after: int
-    values: Sequence[str]
-
-    @property
-    def done(self) -> bool:
-        return self.word == "done"
-
-    def found(self) -> Verification:
-        return record_of(self.values, self.read_at, self.failures)
-
-    def read(self) -> Verification | None:
-        return self.found() if len(self.values) > 1 else None
-
-    def tally(self) -> TallyChange | None:
-        """What an answer changes besides its record."""
-        change = TallyChange(*map(int, self.values[VALUES : VALUES + _CHANGES]))
-        return change if change != TallyChange() else None
-
-    def refused(self) -> Denied:
-        wait = timedelta(microseconds=self.retry_after) if self.retry_after else None
-        return Denied(DenialReason(self.word), wait, self.read())
-
-
-class _Verbs:
+class _Verbs(ConversionVerbs):
     """The methods, over any client that sends commands."""
 
     def __init__(self, address: Address, keep: timedelta) -> None:
@@ -158,6 +128,8 @@ class _Verbs:
             opening.request.subject,
             opening.request.budget,
             opening.request.proved_channels,
+            opening.request.access_key,
+            opening.request.channels,
             str(microseconds(opening.plan.ttl)),
             str(microseconds(resend_delay(opening.resend_after, 1))),
             flag(opening.short),
@@ -204,8 +176,7 @@ class _Verbs:
         reply = await self._answer(
             "spend", id, now, answering, binding.hex(), str(length), *map(str, numbers), last=[d.hex() for d in digests]
         )
-        answer = _ANSWERS.get(reply.word)
-        if answer is None:
+        if (answer := _ANSWERS.get(reply.word)) is None:
             return reply.refused()
         return Spent(answer, reply.found(), reply.failures, reply.tally())
 
@@ -253,6 +224,7 @@ class _Verbs:
             event.caller.e164 if event.caller is not None else "",
             optional(event.reference),
             optional(event.line.e164 if event.line is not None else None),
+            event.attestation or "",
         )
         return (await self._step("claim", [self._phone_key(tag)], tag, now, plain(driver), *told)).read()
 
@@ -289,10 +261,18 @@ class _Verbs:
 
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
         keys = [self._place_key(name) for name in reservation.names]
-        values = (reservation.holder, reservation.request)
+        values = (reservation.holder, reservation.request, str(microseconds(reservation.lasts)))
         reply = await self._step("reserve", keys, reservation.holder, now, *values)
         holder, request, response, _ = reply.values
         return Place(holder, request, response or None, reply.read_at)
+
+    async def places(self, names: Sequence[str], now: datetime | None) -> Sequence[Place | None]:
+        reply = await self._step("look_at_places", [self._place_key(name) for name in names], "shared", now)
+        found = [reply.values[at : at + 3] for at in range(0, 3 * len(names), 3)]
+        return [
+            Place(holder, request, response or None, reply.read_at) if holder else None
+            for holder, request, response in found
+        ]
 
     async def keep_response(
         self, reservation: Reservation, response: str, also: str | None, now: datetime | None
@@ -322,7 +302,7 @@ class _Verbs:
 
     async def _answer(
         self, verb: str, id: str, now: datetime | None, answering: Answering, *values: str, last: Sequence[str] = ()
-    ) -> _Reply:
+    ) -> Reply:
         """Run a method that evaluates an answer, with the tally and the address's counter.
 
         In a Cluster those are on another server: they are read before the step and written after
@@ -336,15 +316,15 @@ class _Verbs:
             return await self._step(verb, [phone_key, *shared], id, now, *values, "", "", "", "", *last)
         seen = await self._step("look", shared, "shared", now)
         reply = await self._step(verb, [phone_key], id, now, *values, *seen.values[:-1], *last)
-        change = reply.values[VALUES : VALUES + _CHANGES]
-        if len(change) == _CHANGES and any(number != "0" for number in change):
+        change = reply.values[VALUES : VALUES + CHANGES]
+        if len(change) == CHANGES and any(number != "0" for number in change):
             await self._step("change", shared, "shared", now, *change)
         return reply
 
-    async def _on_record(self, verb: str, id: str, now: datetime | None, *values: str) -> _Reply:
+    async def _on_record(self, verb: str, id: str, now: datetime | None, *values: str) -> Reply:
         return await self._step(verb, [self._phone_key(id[:TAG_LENGTH])], id, now, plain(id), *values)
 
-    async def _step(self, verb: str, keys: Sequence[bytes], subject: str, now: datetime | None, *values: str) -> _Reply:
+    async def _step(self, verb: str, keys: Sequence[bytes], subject: str, now: datetime | None, *values: str) -> Reply:
         if not self._examined:
             await self._report()
         mark = f"{plain(subject)} {next(_calls)}"
@@ -361,7 +341,7 @@ class _Verbs:
         _, word, read_at, failures, retry_after, *told = text.split("\0")
         if "\\" in text:
             told = [was_plain(value) for value in told]
-        return _Reply(word, time_of(read_at), failures_of(failures), int(retry_after), told)
+        return Reply(word, time_of(read_at), failures_of(failures), int(retry_after), told)
 
     async def _evaluated(self, script: Script, *arguments: bytes) -> Any:
         try:

@@ -16,7 +16,7 @@ _PHRASES: Sequence[tuple[str, str]] = (
     (r"failed to resolve host|[Nn]ame or service not known|name resolution|nodename nor", "host not found"),
     (r"authentication failed|Access denied for user|role \S+ does not exist|no password supplied",
      "it rejected the user or password"),
-    (r"timeout expired|[Tt]imed out|statement timeout|lock timeout", "timed out"),
+    (r"timeout expired|[Tt]imed out|statement timeout|lock timeout|timeout exceeded|_time exceeded", "timed out"),
     (r"[Tt]oo many (?:connections|clients)|slots are reserved", "it has too many connections"),
     (r"server closed the connection|Lost connection|gone away|terminating connection", "the connection was lost"),
     (r"no such column|has no column named|column \S+ (?:of relation \S+ )?does not exist|Unknown column", _NO_COLUMN),

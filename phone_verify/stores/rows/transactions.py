@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
+from ...conversions import Conversion
 from ...limits import Denied, Tally, Window
 from ...model import Verification
 from ..base import Place
@@ -135,12 +136,18 @@ class ReadStatements(ABC):
     waiting: Statement
 
     def __init__(self) -> None:
-        self.places = cache(self.build_places)
+        self.places, self.conversions = cache(self.build_places), cache(self.build_conversions)
 
     @abstractmethod
     def build_places(self, count: int) -> Statement:
-        """Return the statement that reads the holder, request and response of the first of this
-        many places that is taken at the time `at`, and that time.
+        """Return the statement that reads the name, holder, request and response of those of this
+        many places that are taken at the time `at`, in the order of the names, and that time.
+        """
+
+    @abstractmethod
+    def build_conversions(self, count: int) -> Statement:
+        """Return the statement that reads the route, the counts, the time of the last change and the
+        time `at` of this many conversions.
         """
 
 
@@ -268,12 +275,20 @@ class Transaction:
 
     def place(self, names: Sequence[str]) -> Place | None:
         """Read the first of these places that is taken, or else return None."""
+        return next(iter(self.places(names).values()), None)
+
+    def places(self, names: Sequence[str]) -> dict[str, Place]:
+        """Read those of these places that are taken, in the order of the names."""
         values = {f"name{n}": name for n, name in enumerate(names)}
-        row = self._reads.places(len(names))(self.cursor, **values, at=self.given_time()).fetchone()
-        if row is None:
-            return None
-        holder, request, response, at = row
-        return Place(holder, request, response, time_of(at))
+        rows = self._reads.places(len(names))(self.cursor, **values, at=self.given_time()).fetchall()
+        return {name: Place(holder, request, response, time_of(at)) for name, holder, request, response, at in rows}
+
+    def conversions(self, routes: Sequence[str]) -> tuple[dict[str, Conversion], datetime]:
+        """Read the conversions of these routes as they are stored, and the time."""
+        values = {f"name{n}": route for n, route in enumerate(routes)}
+        rows = self._reads.conversions(len(routes))(self.cursor, **values, at=self.given_time()).fetchall()
+        at = time_of(rows[0][4]) if rows else self.time(None)
+        return {route: Conversion(sent, verified, time_of(changed)) for route, sent, verified, changed, _ in rows}, at
 
     def write(self, write: Callable[..., bool], *values: Any, **options: bool) -> None:
         """Write the decision of the step. Raises `ConcurrentUpdate`."""

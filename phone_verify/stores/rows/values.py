@@ -11,9 +11,8 @@ from typing import Any
 from ... import limits
 from ...limits import Quota, Tally, TallyChange, Window
 from ...model import Channel, CodeSource, Failures, Request, Status, Verification
-from ...phone import PhoneNumber
+from ...phone import Attestation, PhoneNumber
 from ...policy import SEND_WINDOW, SHORT_REST, TALLY_HOURS
-from ...purposes import Budget, failure_key
 
 #: A record's fields, in order; `read_at` is not stored, the server's time is read in its place.
 _REQUEST = tuple(field.name for field in fields(Request))
@@ -53,6 +52,7 @@ _MADE: dict[str, Callable[[Any], object]] = {
     "code_channel": Channel,
     "by_call": bool,
     "other_caller_at": time_of,
+    "attestation": Attestation,
 }
 _PLACES = [(FIELDS.index(name), made) for name, made in _MADE.items()]
 READ_AT = FIELDS.index("read_at")
@@ -72,7 +72,7 @@ _KEPT_AS: dict[type, Callable[[Any], object]] = {
     datetime: micros,
     PhoneNumber: lambda phone: phone.e164,
     bool: int,
-    **dict.fromkeys((Channel, CodeSource, Status), lambda word: word.value),
+    **dict.fromkeys((Attestation, Channel, CodeSource, Status), lambda word: word.value),
 }
 
 
@@ -85,7 +85,8 @@ def stored(value: object) -> object:
 
 def stored_fields(record: Verification, names: Iterable[str]) -> dict[str, object]:
     """Return these fields of a record in their stored form."""
-    return {name: stored(getattr(record, name)) for name in names}
+    request = record.request
+    return {name: stored(getattr(request if name in _REQUEST else record, name)) for name in names}
 
 
 class Phone:
@@ -120,7 +121,7 @@ class Phone:
 
     def succeed(self, record: Verification) -> None:
         """Clear what a success of this record clears."""
-        kept = {key: found for key in _FAILURE_KEYS if (found := self.failures_of(key)) is not None}
+        kept = {key: found for key in self._failures if (found := self.failures_of(key)) is not None}
         for key in limits.after_success(record, kept):
             self.fail(key, None)
 
@@ -178,8 +179,6 @@ class Phone:
 
 #: Rows of an earlier version have a count and an end, an hour after the last wrong answer.
 _OLD_FAILURES = 2
-#: Every name under which failures are kept. Other names, in older rows, are ignored.
-_FAILURE_KEYS = tuple(failure_key(budget, trusted=trusted) for budget in Budget for trusted in (False, True))
 
 
 #: The counters of the tally: a row for each series and hour. No other counter has a name between

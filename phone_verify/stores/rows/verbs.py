@@ -11,12 +11,13 @@ from itertools import cycle
 
 from ... import lifecycle
 from ...codes import TAG_LENGTH
+from ...conversions import CONVERSIONS_KEPT, Conversion
 from ...lifecycle import Attachment, Opening, ResolvedCheck, Spent
 from ...limits import Answering, Counted, DenialReason, Denied, Limits, Quota, Tally, Window, increment
 from ...lines import MOST_CLAIMANTS, PAIR_REST, claimant, note_other_caller
 from ...model import Channel, IncomingCall, Status, Verification
 from ...phone import PhoneNumber
-from ..base import KEPT_FOR, PURGE_PER_START, RESERVED_FOR, Place, Reservation, checked_keep
+from ..base import KEPT_FOR, PURGE_PER_START, Place, Reservation, checked_keep
 from .transactions import ConcurrentUpdate, Mode, Transaction, TransactionRunner
 from .values import Phone, micros, tally_of, tally_rows, time_of
 from .writes import ANSWERED, CLOSED, RECEIPT, STARTS_PER_PURGE, Table, WriteStatements
@@ -292,7 +293,7 @@ class RowStore:
         return self._transactions.run(step, now)
 
     async def reserve(self, reservation: Reservation, now: datetime | None) -> Place:
-        lasts = RESERVED_FOR // _MICROSECOND
+        lasts = reservation.lasts // _MICROSECOND
         taken = {
             "name": reservation.names[0],
             "holder": reservation.holder,
@@ -320,6 +321,10 @@ class RowStore:
 
         return self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
+    async def places(self, names: Sequence[str], now: datetime | None) -> Sequence[Place | None]:
+        found = self._transactions.run(lambda tx: tx.places(names), now, Mode.READ_ONLY)
+        return [found.get(name) for name in names]
+
     async def keep_response(
         self, reservation: Reservation, response: str, also: str | None, now: datetime | None
     ) -> bool:
@@ -342,6 +347,26 @@ class RowStore:
 
         self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
 
+    async def add_conversion(self, route: str, sent: int, verified: int, now: datetime | None) -> None:
+        def step(tx: Transaction) -> None:
+            added = {"route": route, "sent": sent, "verified": verified}
+            if (add := self._writes.add_conversion) is not None:
+                tx.unclear = tx.wrote = True  # not repeated: it could count twice
+                add(tx.cursor, **added, at=tx.given_time())
+                return
+            found, at = tx.conversions([route])
+            new = found.get(route, Conversion(0.0, 0.0, at)).added(sent, verified, at)
+            values = {"sent": new.sent, "verified": new.verified, "changed_at": micros(new.at)}
+            self._writes.put_conversion(tx.cursor, route=route, **values)
+
+        self._transactions.run(step, now, Mode.OPTIMISTIC_THEN_LOCKED)
+
+    async def conversions(self, routes: Sequence[str], now: datetime | None) -> Sequence[Conversion]:
+        if not routes:
+            return []
+        found, at = self._transactions.run(lambda tx: tx.conversions(routes), now, Mode.READ_ONLY)
+        return [found.get(route, Conversion(0.0, 0.0, at)).decayed(at) for route in routes]
+
     async def purge(self, limit: int, now: datetime | None) -> int:
         gone = 0
         for table in Table:
@@ -353,7 +378,7 @@ class RowStore:
         return gone
 
     def _purge(self, table: Table, most: int, tx: Transaction) -> int:
-        keep = timedelta(0) if table is Table.RESPONSE else self._keep
+        keep = {Table.RESPONSE: timedelta(0), Table.CONVERSION: CONVERSIONS_KEPT}.get(table, self._keep)
         return self._writes.purge(tx.cursor, table, tx.server_time() - keep, most)
 
     async def erase(self, tag: str, now: datetime | None) -> int:

@@ -14,11 +14,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from functools import cache
 from typing import Any
 
+from ...conversions import LONGEST_WAIT
 from ...lifecycle import Opened
 from ...limits import Quota, Window
 from ...model import Verification
@@ -51,9 +52,14 @@ RECEIPT = (
     "claim_send",
     "code_channel",
 )
+#: The limit for the wait of a change of conversions: a condition of PostgreSQL, which is evaluated
+#: before the row is locked, and a comment that MariaDB alone executes before the statement. MySQL
+#: can limit a wait only for the session, by two more statements.
+WAITS_SHORTLY = f"set_config('lock_timeout', '{LONGEST_WAIT // timedelta(milliseconds=1)}ms', true) IS NOT NULL"
+FOR_A_SHORT_TIME = f"/*M! SET STATEMENT max_statement_time={LONGEST_WAIT.total_seconds():g} FOR */ "
 #: The columns of a phone that a step changes.
 COUNTED = ("windows", "failures", "ends_at", "version")
-CLOSED = ("status", "closed_at", "by_pair", "by_call")
+CLOSED = ("status", "closed_at", "by_pair", "by_call", "attestation")
 ANSWERED = (*CLOSED, "pending_checks", "mistakes", "tallied_short", "tallied_long")
 #: All columns of a record that a store keeps; one that finds the tag in the id has no column for
 #: it.
@@ -76,6 +82,7 @@ class Table(Enum):
     PHONE = "phone"
     COUNTER = "counter"
     RESPONSE = "response"
+    CONVERSION = "conversion"
 
 
 #: A purge costs as much as the rest of a start, regardless of the number of rows: one start in
@@ -124,6 +131,11 @@ class WriteStatements(ABC):
     copy_response: Statement
     #: Deletes the place `this` that has this `holder`.
     release: Statement
+    #: Adds `sent` and `verified` to the conversions of this `route` at the time `at`, by the rule of
+    #: `Conversion.added`; None if the database may lack the exponential function.
+    add_conversion: Statement | None
+    #: Sets the conversions of this `route`, in a step that excludes all others.
+    put_conversion: Statement
 
     def __init__(self) -> None:
         self._update, self._guarded_update = cache(self.build_update), cache(self.build_guarded_update)

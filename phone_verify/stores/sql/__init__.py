@@ -1,7 +1,7 @@
 """Verifications in an SQL database: an SQLite file, PostgreSQL, MariaDB or MySQL.
 
 A step locks the one row of its phone, which also holds the phone's few counters: a step reads and
-writes one row besides the record. On SQLite, which has one writer, `BEGIN IMMEDIATE` is the lock.
+writes one row in addition to the record. On SQLite, which has one writer, `BEGIN IMMEDIATE` is the lock.
 
 SQLAlchemy Core provides the tables, dialects and connections. Its statements are compiled once and
 run on the DBAPI cursor: on SQLite, where a statement takes five microseconds, executing it as a

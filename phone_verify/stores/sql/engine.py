@@ -31,11 +31,6 @@ _POSTGRESQL_SETTINGS = (
     f"-c lock_timeout={WAIT}s -c statement_timeout={WAIT}s -c plan_cache_mode=force_generic_plan -c jit=off "
     r"-c default_transaction_isolation=read\ committed"
 )
-#: The same for one transaction behind a pooler, which keeps no settings of a session and no plans.
-BEGIN_POOLED = (
-    f"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{WAIT}s'; "
-    f"SET LOCAL statement_timeout = '{WAIT}s'; SET LOCAL jit = off"
-)
 
 
 def engine_of(text: str) -> sa.Engine:

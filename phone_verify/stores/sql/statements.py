@@ -12,15 +12,15 @@ from ...codes import TAG_LENGTH
 from ...model import Status
 from ..rows.transactions import ReadStatements, Statement
 from ..rows.values import FIELDS, series_range
-from .tables import COUNTER, PHONE, RESPONSE, VERIFICATION
+from .tables import CONVERSION, COUNTER, PHONE, RESPONSE, VERIFICATION
 
 
 class Prepared:
-    """A statement, compiled once, that runs on a DBAPI cursor and returns it."""
+    """A statement, compiled once, that runs on a DBAPI cursor and returns it; `before` precedes its text."""
 
-    def __init__(self, statement: sa.ClauseElement, dialect: sa.Dialect) -> None:
+    def __init__(self, statement: sa.ClauseElement, dialect: sa.Dialect, before: str = "") -> None:
         compiled = statement.compile(dialect=dialect)
-        self._text = str(compiled)
+        self._text = before + str(compiled)
         self._fixed = {name: value for name, value in compiled.params.items() if value is not None}
         self._order: Sequence[str] | None = getattr(compiled, "positiontup", None)
 
@@ -85,9 +85,15 @@ class EngineReads(ReadStatements):
     def build_places(self, count: int) -> Statement:
         c, now = RESPONSE.c, time_given(self._dialect.name)
         names = [sa.bindparam(f"name{n}", type_=c.name.type) for n in range(count)]
-        taken = sa.select(c.holder, c.request, c.response, now).where(c.name.in_(names), c.ends_at > now)
+        taken = sa.select(c.name, c.holder, c.request, c.response, now).where(c.name.in_(names), c.ends_at > now)
         order = sa.case(*((c.name == name, sa.literal_column(str(n))) for n, name in enumerate(names)))
-        return Prepared(taken.order_by(order).limit(sa.literal_column("1")), self._dialect)
+        return Prepared(taken.order_by(order), self._dialect)
+
+    def build_conversions(self, count: int) -> Statement:
+        c = CONVERSION.c
+        routes = [sa.bindparam(f"name{n}", type_=c.route.type) for n in range(count)]
+        read = sa.select(c.route, c.sent, c.verified, c.changed_at, time_given(self._dialect.name))
+        return Prepared(read.where(c.route.in_(routes)), self._dialect)
 
 
 def time_given(dialect_name: str) -> sa.ColumnElement[Any]:

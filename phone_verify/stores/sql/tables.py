@@ -68,7 +68,10 @@ VERIFICATION = sa.Table(
     sa.Column("waits", _text(255), nullable=False, server_default=""),
     sa.Column("by_call", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Column("proved_channels", _text(64), nullable=False, server_default=""),
+    sa.Column("access_key", _text(12), nullable=False, server_default=""),
+    sa.Column("channels", _text(64), nullable=False, server_default=""),
     sa.Column("other_caller_at", sa.BigInteger),
+    sa.Column("attestation", _text(1)),
     sqlite_with_rowid=False,
 )
 
@@ -92,6 +95,18 @@ COUNTER = sa.Table(
     sa.Column("name", _text(100), primary_key=True),
     sa.Column("count", sa.Integer, nullable=False),
     sa.Column("ends_at", sa.BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
+#: The conversions of routes. The last change is not indexed: the table is small, and PostgreSQL updates a
+#: row cheaply (HOT) only if no indexed column changes.
+CONVERSION = sa.Table(
+    "phone_verify_conversion",
+    metadata,
+    sa.Column("route", _text(100), primary_key=True),
+    sa.Column("sent", sa.Double, nullable=False),
+    sa.Column("verified", sa.Double, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
+from ...conversions import DECAY, MEMORY, MOST_COUNTED, SHORTEST_MEMORY
 from ..rows.transactions import Statement
 from ..rows.values import SERIES, TALLY_BEYOND, TALLY_FIRST
-from ..rows.writes import COUNTED, STARTED, STORED, UNSET, Table, WriteStatements
+from ..rows.writes import (
+    COUNTED,
+    FOR_A_SHORT_TIME,
+    STARTED,
+    STORED,
+    UNSET,
+    WAITS_SHORTLY,
+    Table,
+    WriteStatements,
+)
 from .statements import Prepared, bound, server_time, tallied, time_given, upsert
-from .tables import COUNTER, PHONE, RESPONSE, VERIFICATION
+from .tables import CONVERSION, COUNTER, PHONE, RESPONSE, VERIFICATION
 
 _TABLES = {
     Table.VERIFICATION: VERIFICATION,
     Table.PHONE: PHONE,
     Table.COUNTER: COUNTER,
     Table.RESPONSE: RESPONSE,
+    Table.CONVERSION: CONVERSION,
 }
+_EXPIRY = {Table.VERIFICATION: VERIFICATION.c.expires_at, Table.CONVERSION: CONVERSION.c.changed_at}
 _WITHOUT_WAITING: sa.ColumnElement[str] = sa.literal_column("set_config('synchronous_commit', 'off', true)")
 #: A phone's tag begins the id, so it has no column.
 _INSERTED = tuple(name for name in STORED if name != "tag")
@@ -69,6 +82,13 @@ class EngineWrites(WriteStatements):
         copy = sa.insert(RESPONSE).from_select([column.name for column in r], sa.select(*copied).where(*held))
         self.copy_response = self._prepared(copy)
         self.release = self._prepared(sa.delete(RESPONSE).where(*held))
+        if dialect.name == "sqlite":
+            self.add_conversion = None
+        else:
+            before = "" if dialect.name == "postgresql" else FOR_A_SHORT_TIME
+            self.add_conversion = Prepared(_add_conversion(dialect.name), dialect, before)
+        changed = ("sent", "verified", "changed_at")
+        self.put_conversion = self._prepared(upsert(dialect.name, CONVERSION, [bound(CONVERSION)], *changed))
 
     def build_update(self, names: tuple[str, ...]) -> Statement:
         return self._prepared(_update(names))
@@ -94,7 +114,7 @@ class EngineWrites(WriteStatements):
         return self._prepared(_start(purged))
 
     def build_purge(self, table: Table) -> tuple[Statement, Statement | None]:
-        key, rows = _old(_TABLES[table])
+        key, rows = _old(table)
         rows = rows.limit(sa.bindparam("most"))
         drop = sa.delete(_TABLES[table])
         if self._dialect.name in ("sqlite", "postgresql"):
@@ -127,12 +147,14 @@ class EngineWrites(WriteStatements):
         return Prepared(statement, self._dialect)
 
 
-def _old(table: sa.Table) -> tuple[sa.Column[Any], sa.Select[Any]]:
+def _old(kind: Table) -> tuple[sa.Column[Any], sa.Select[Any]]:
     """Return the key of a table, and its expired rows, the oldest first. Rows locked by a step are
     skipped.
     """
+    table = _TABLES[kind]
     (key,) = table.primary_key
-    over = table.c.expires_at if table is VERIFICATION else table.c.ends_at
+    over = _EXPIRY.get(kind)
+    over = table.c.ends_at if over is None else over
     rows = sa.select(key).where(over <= sa.bindparam("before")).order_by(over)
     return key, rows.with_for_update(skip_locked=True)
 
@@ -153,7 +175,7 @@ def _start(purged: Mapping[Table, int]) -> sa.ClauseElement:
     start = start.returning(sa.select(held.c.version).scalar_subquery())
     sweeps = []
     for table, most in purged.items():
-        key, rows = _old(_TABLES[table])
+        key, rows = _old(table)
         if table is Table.PHONE:
             # This phone's row may have expired; it is being written here and must not be deleted as
             # well.
@@ -256,3 +278,40 @@ def _take(dialect_name: str) -> sa.ClauseElement:
     insert: sqlite.Insert | postgresql.Insert = module.insert(RESPONSE).values(values)
     new = {name: insert.excluded[name] for name in ("holder", "request", "tag", "response", "ends_at")}
     return insert.on_conflict_do_update(index_elements=[c.name], set_=new, where=ended)
+
+
+def _add_conversion(dialect_name: str) -> sa.ClauseElement:
+    """Insert the conversions of a route, or add to them by the rule of `Conversion.added`."""
+    c, now = CONVERSION.c, time_given(dialect_name)
+    microsecond = timedelta(microseconds=1)
+    passed = sa.func.greatest(now - c.changed_at, sa.literal_column("0"))
+    in_memory = sa.func.least(_number(1 / MEMORY), passed * _number(microsecond / SHORTEST_MEMORY))
+    left = sa.func.exp(-(passed * _number(microsecond / DECAY) + in_memory))
+    given = {name: sa.bindparam(name, type_=c[name].type) for name in ("route", "sent", "verified")}
+    values: dict[str, sa.ColumnElement[Any]] = {**given, "changed_at": now}
+    if dialect_name == "postgresql":
+        values["route"] = sa.case((sa.literal_column(WAITS_SHORTLY), given["route"]))
+        insert = postgresql.insert(CONVERSION).values(values)
+        new = insert.excluded
+    else:
+        of_mysql = mysql.insert(CONVERSION).values(values)
+        new = of_mysql.inserted
+    # `changed_at` last: in MySQL the assignments before it read its old value.
+    changes = [
+        ("sent", _possible(c.sent) * left + new.sent),
+        ("verified", _possible(c.verified) * left + new.verified),
+        ("changed_at", sa.func.greatest(c.changed_at, new.changed_at)),
+    ]
+    if dialect_name != "postgresql":
+        return of_mysql.on_duplicate_key_update(changes)
+    upserted = insert.on_conflict_do_update(index_elements=[c.route], set_=dict(changes))
+    # The counts may lose their last changes: a flush for each order would only make the row hotter.
+    return upserted.returning(_WITHOUT_WAITING)
+
+
+def _possible(count: sa.ColumnElement[float]) -> sa.ColumnElement[float]:
+    return sa.case((count.between(_number(0), _number(MOST_COUNTED)), count), else_=_number(0))
+
+
+def _number(value: float) -> sa.ColumnElement[float]:
+    return sa.literal_column(f"{value:.17e}", sa.Double)

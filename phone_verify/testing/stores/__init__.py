@@ -42,13 +42,16 @@ from .case import (
     run,
     together,
 )
+from .conversions import ConversionPromises, ConversionSweeping
 from .failures import FailurePromises
+from .lines import LeasePromises
 from .places import PlacePromises, PlaceSweeping, reservation
 from .purging import StoreSweeping
 from .quotas import QuotaPromises
 from .races import StoreRaces
 from .receipts import ReceiptPromises
 from .records import RecordPromises
+from .references import ReferencePromises
 from .side_by_side import SideBySidePromises
 
 __all__ = [
@@ -90,11 +93,14 @@ class StorePromises(
     FailurePromises,
     CallPromises,
     PlacePromises,
+    LeasePromises,
+    ReferencePromises,
+    ConversionPromises,
 ):
     """The contract of a store, step by step."""
 
 
-class StoreSuite(StorePromises, StoreSweeping, PlaceSweeping, StoreRaces):
+class StoreSuite(StorePromises, StoreSweeping, PlaceSweeping, ConversionSweeping, StoreRaces):
     """The whole suite. Subclasses define the fixtures `store` and `forgetful`; `stores` may return
     several on the same data.
     """

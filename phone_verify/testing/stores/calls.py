@@ -9,8 +9,8 @@ import pytest
 from ...lifecycle import POLL_INTERVAL
 from ...limits import Limits
 from ...lines import MOST_CLAIMANTS, OTHER_CALLER_EVERY
-from ...model import Channel, IncomingCall, Status, Verification
-from ...phone import PhoneNumber
+from ...model import Assurance, Channel, IncomingCall, Status, Verification
+from ...phone import Attestation, PhoneNumber
 from ...stores.base import Store
 from ..clock import ManualClock
 from .case import (
@@ -55,9 +55,31 @@ class CallPromises(StoreCase):
         assert self.call(store, clock, record, IncomingCall(None, LINE, PHONE)) is None
         assert isinstance(run(store.open(opening(), [], Limits(1), clock())), Verification), "a success clears failures"
 
+    @pytest.mark.parametrize("attestation", [*Attestation, None])
+    def test_attestation_is_kept_with_the_claim(
+        self, store: Store, clock: ManualClock, attestation: Attestation | None
+    ) -> None:
+        record = self.claim_on(store, clock, LINE)
+        claimed = self.call(store, clock, record, IncomingCall(None, LINE, PHONE, attestation))
+        assert claimed is not None
+        assert (record.attestation, claimed.attestation) == (None, attestation)
+        attested = attestation is Attestation.A
+        assert claimed.assurance is (Assurance.CALLER_ID_ATTESTED if attested else Assurance.CALLER_ID)
+        assert run(store.get(record.id, clock())) == claimed
+        redeemed = run(store.redeem(record.id, BINDING, "", clock()))
+        assert redeemed is not None
+        assert redeemed.attestation is attestation
+
     def test_call_with_the_reference_verifies_the_claim(self, store: Store, clock: ManualClock) -> None:
         record = self.claim_on(store, clock, LINE)
         assert self.call(store, clock, record, IncomingCall("ref", None, PHONE)) is not None
+
+    def test_call_without_line_verifies_a_claim_without_reference(self, store: Store, clock: ManualClock) -> None:
+        record = self.claim_on(store, clock, LINE, reference=None)
+        claimed = self.call(store, clock, record, IncomingCall(None, None, PHONE))
+        assert claimed is not None
+        assert claimed.by_pair, "the provider may repeat its webhook"
+        assert self.call(store, clock, record, IncomingCall(None, None, PHONE)) is None
 
     @pytest.mark.parametrize(
         "event",

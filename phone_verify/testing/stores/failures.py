@@ -308,6 +308,31 @@ class FailurePromises(StoreCase):
         assert isinstance(run(store.open(opening(**other), [], Limits(1), clock())), Verification)
         assert isinstance(run(store.open(opening(), [], Limits(2), clock())), Denied)
 
+    def test_failures_of_services_count_apart(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(2)
+        for trusted in (False, True):
+            mine = self.open(store, clock, trusted=trusted)
+            self.fail(store, clock, 1, limits, service="shop", trusted=trusted)
+            theirs = self.open(store, clock, service="shop", trusted=trusted)
+            self.fail(store, clock, 1, limits, service="shop", trusted=trusted)
+            assert isinstance(self.spend(store, clock, theirs, RIGHT, limits), Denied)
+            assert self.locked_for(store, clock, limits, service="shop", trusted=trusted) is not None
+            assert self.locked_for(store, clock, limits, service="bank", trusted=trusted) is None
+            assert isinstance(self.spend(store, clock, mine, RIGHT, limits), Spent)
+            assert self.locked_for(store, clock, limits, service="shop", trusted=trusted) is not None, "not cleared"
+        self.fail(store, clock, 2, limits, service="shop", budget=Budget.TEST_NUMBER)
+        assert self.locked_for(store, clock, limits, service="bank", budget=Budget.TEST_NUMBER) is not None
+        assert self.tally(store, clock).long == 4, "the tally of the site counts over all services"
+
+    def test_trusted_success_opens_the_ceiling_of_its_service(self, store: Store, clock: ManualClock) -> None:
+        limits = Limits(100, ceiling=2)
+        for service in ("shop", "bank"):
+            self.fail(store, clock, 2, limits, service=service)
+        device = self.open(store, clock, service="shop", trusted=True)
+        assert isinstance(self.spend(store, clock, device, RIGHT, limits), Spent)
+        assert self.locked_for(store, clock, limits, service="shop") is None
+        assert self.locked_for(store, clock, limits, service="bank") is not None
+
     @pytest.mark.parametrize("trusted", [False, True])
     @pytest.mark.parametrize(
         ("part", "last", "other"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from ...stores.base import KEPT_FOR, RESERVED_FOR, Place, Reservation, Store
 from ..clock import ManualClock
-from .case import KEYRING, OTHER_PHONE, PHONE, StoreCase, run
+from .case import KEYRING, LINE, OTHER_LINE, OTHER_PHONE, PHONE, StoreCase, run
 
 _SECOND = 1.0
 _SEALED = "c2VhbGVk" * 500
@@ -84,6 +85,30 @@ class PlacePromises(StoreCase):
         clock.move(0.000001)
         second = reservation("b", request="another")
         assert self.reserve(store, clock, second) == Place(second.holder, second.request, None, clock())
+
+    def test_place_is_taken_as_long_as_wanted(self, store: Store, clock: ManualClock) -> None:
+        wanted = replace(reservation("a"), lasts=timedelta(minutes=17))
+        assert self.taken(store, clock, wanted)
+        clock.move(17 * 60 - 0.000001)
+        assert not self.taken(store, clock, reservation("b"))
+        clock.move(0.000001)
+        assert self.taken(store, clock, reservation("b"))
+
+    def test_places_are_read_without_taking_any(self, store: Store, clock: ManualClock) -> None:
+        names = [KEYRING.line_place(line) for line in (LINE, OTHER_LINE, PHONE)]
+        assert run(store.places(names, clock())) == [None, None, None]
+        for holder, name in zip("ab", names[1:], strict=True):
+            assert self.taken(store, clock, replace(reservation(holder), names=[name]))
+        clock.move(1)
+        found = run(store.places([names[2], names[0], names[1]], clock()))
+        assert [place and (place.holder[0], place.request, place.response, place.read_at) for place in found] == [
+            ("b", KEYRING.request_digest("request"), None, clock()),
+            None,
+            ("a", KEYRING.request_digest("request"), None, clock()),
+        ]
+        clock.move(RESERVED_FOR.total_seconds())
+        assert run(store.places(names, clock())) == [None, None, None]
+        assert self.taken(store, clock, replace(reservation("c"), names=[names[1]]))
 
     def test_late_holder_changes_nothing(self, store: Store, clock: ManualClock) -> None:
         first, second = reservation("a"), reservation("b", request="another")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import pytest
 
+from ...errors import StoreError
+from ...fraud.guard import Decision, FraudGuard
+from ...fraud.rules import FraudRules
 from ...lifecycle import Spent
 from ...limits import Denied, Limits, Quota
+from ...lines import LINE_REST
 from ...model import IncomingCall, Status, Verification
+from ...phone import PhoneNumber
 from ...stores.base import Store
+from ...stores.leases import Leases
 from ..clock import ManualClock
 from .case import (
     BINDING,
     CALL,
+    KEYRING,
     LIMITS,
     LINE,
     OTHER_PHONE,
@@ -28,6 +37,8 @@ from .case import (
     run,
     together,
 )
+from .conversions import ROUTE, counts_of
+from .lines import caller, pool_of
 from .places import reservation
 
 
@@ -58,6 +69,18 @@ class StoreRaces(StoreCase):
         record = self.open(stores[0], clock)
         answers = self.race(stores, 100, lambda store, _: self.spend(store, clock, record, RIGHT))
         assert sum(isinstance(answer, Spent) for answer in answers) == 1
+
+    @pytest.mark.race
+    def test_simultaneous_orders_of_a_network_see_each_other(self, stores: Sequence[Store], clock: ManualClock) -> None:
+        guard = FraudGuard(FraudRules(record_only=False), KEYRING)
+
+        def order(store: Store, number: int) -> Decision:
+            phone = PhoneNumber(f"+7{900 + number}0000000")
+            return run(guard.decide(phone, store, clock(), networks=["203.0.113.1"], by_client=True))
+
+        passed = sum(not decision.is_refused for decision in self.race(stores, 40, order))
+        assert 1 <= passed <= 6, "five, and one that a closed network may send"
+        assert order(stores[0], 41).is_refused
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
@@ -202,6 +225,42 @@ class StoreRaces(StoreCase):
 
     @pytest.mark.race
     @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_fifty_concurrent_claims_lease_ten_lines_once(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        pool, orders = pool_of(10), [opening(caller(n), plan=CALL) for n in range(50)]
+        claims = [run(stores[0].open(order, [], LIMITS, clock())) for order in orders]
+
+        def take(store: Store, number: int) -> PhoneNumber | None:
+            claim = claims[number]
+            assert isinstance(claim, Verification)
+            return run(Leases(store, KEYRING, os.urandom, clock).take(pool, claim, ()))
+
+        leased = [line for line in self.race(stores, 50, take) if line is not None]
+        assert len(leased) == len(set(leased)) == 10
+
+    @pytest.mark.race
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_fifty_concurrent_claims_reuse_a_rested_line_once(
+        self, stores: Sequence[Store], clock: ManualClock, _: int
+    ) -> None:
+        pool = pool_of(1)
+        first, *claims = [run(stores[0].open(opening(caller(n), plan=CALL), [], LIMITS, clock())) for n in range(51)]
+        assert isinstance(first, Verification)
+        assert run(Leases(stores[0], KEYRING, os.urandom, clock).take(pool, first, ())) == pool[0]
+        assert run(stores[0].settle(first.id, Status.CANCELLED, clock()))
+        clock.move(LINE_REST.total_seconds())
+
+        def take(store: Store, number: int) -> PhoneNumber | None:
+            claim = claims[number]
+            assert isinstance(claim, Verification)
+            return run(Leases(store, KEYRING, os.urandom, clock).take(pool, claim, ()))
+
+        leased = [line for line in self.race(stores, 50, take) if line is not None]
+        assert leased == pool
+
+    @pytest.mark.race
+    @pytest.mark.parametrize("_", range(ROUNDS))
     def test_one_of_fifty_concurrent_reservations_wins(
         self, stores: Sequence[Store], clock: ManualClock, _: int
     ) -> None:
@@ -211,3 +270,26 @@ class StoreRaces(StoreCase):
         )
         assert len({place.holder for place in places}) == 1
         assert {place.response for place in places} == {None}
+
+    @pytest.mark.race
+    @pytest.mark.parametrize("_", range(ROUNDS))
+    def test_concurrent_orders_are_all_counted(self, stores: Sequence[Store], clock: ManualClock, _: int) -> None:
+        run(stores[0].add_conversion(ROUTE, 1, 0, clock()))
+        counted = self.race(stores, 50, lambda store, n: _counted(store, n % 2, clock()))
+        assert counted.count(None) < 50, "a long queue may end the wait of the last ones"
+        expected = (1.0 + counted.count(0) + counted.count(1), float(counted.count(1)))
+        assert counts_of(stores[0], clock) == [expected]
+
+    @pytest.mark.race
+    def test_first_orders_of_a_route_are_all_counted(self, stores: Sequence[Store], clock: ManualClock) -> None:
+        counted = self.race(stores, 50, lambda store, n: _counted(store, 0, clock()))
+        assert counts_of(stores[0], clock) == [(float(counted.count(0)), 0.0)]
+
+
+def _counted(store: Store, verified: int, now: datetime) -> int | None:
+    """Count an order; return its verifications, or None if the store refused the wait for others."""
+    try:
+        run(store.add_conversion(ROUTE, 1, verified, now))
+    except StoreError:
+        return None
+    return verified

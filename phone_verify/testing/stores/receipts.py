@@ -37,6 +37,8 @@ from .case import (
     run,
 )
 
+THIRD_LINE = PhoneNumber("+982100000003")
+
 
 class ReceiptPromises(StoreCase):
     """Receipts of providers, and the lines that they reserve."""
@@ -145,6 +147,43 @@ class ReceiptPromises(StoreCase):
         assert self.claim_on(store, clock, LINE, phone=OTHER_PHONE).line == LINE
         assert self.claim_on(store, clock, OTHER_LINE).line == OTHER_LINE
 
+    @pytest.mark.parametrize("ended", ["verified", "cancelled", "moved", None])
+    def test_claims_without_reference_hold_all_lines_of_their_driver(
+        self, store: Store, clock: ManualClock, ended: str | None
+    ) -> None:
+        first = self.claim_on(store, clock, LINE, reference=None)
+        rest = LINE_REST
+        if ended == "verified":
+            assert self.call(store, clock, first, IncomingCall(None, None, PHONE))
+            rest = PAIR_REST
+        elif ended == "cancelled":
+            run(store.settle(first.id, Status.CANCELLED, clock()))
+        elif ended == "moved":
+            moved = attachment(opening(plan=CALL), driver="other", line=OTHER_LINE, reference="ref", sends=2)
+            assert isinstance(run(store.attach(first.id, moved, clock())), Verification)
+        clock.move(rest.total_seconds() - 0.000001 if ended else 0)
+        order = opening(plan=CALL, binding=OTHER_BINDING)
+        run(store.open(order, [], LIMITS, clock()))
+        refused = run(store.attach(order.id, attachment(order, line=OTHER_LINE, any_line=True), clock()))
+        assert isinstance(refused, Denied), "a call that the driver reports without a line would verify it"
+        assert refused.why is DenialReason.LINE_TAKEN
+        if ended:
+            clock.move(0.000001)
+            free = opening(plan=CALL, binding=OTHER_BINDING)
+            run(store.open(free, [], LIMITS, clock()))
+            receipt = attachment(free, line=THIRD_LINE, any_line=True)
+            assert isinstance(run(store.attach(free.id, receipt, clock())), Verification)
+        else:
+            referenced = self.claim_on(store, clock, THIRD_LINE, binding=OTHER_BINDING)
+            assert referenced.open, "only its reference verifies it"
+
+    def test_claims_without_reference_at_two_drivers_are_apart(self, store: Store, clock: ManualClock) -> None:
+        self.claim_on(store, clock, LINE, reference=None)
+        order = opening(plan=CALL, binding=OTHER_BINDING)
+        run(store.open(order, [], LIMITS, clock()))
+        other = attachment(order, driver="other", line=OTHER_LINE, any_line=True)
+        assert isinstance(run(store.attach(order.id, other, clock())), Verification)
+
     def test_claim_may_get_its_line_again(self, store: Store, clock: ManualClock) -> None:
         order = opening(plan=CALL)
         run(store.open(order, [], LIMITS, clock()))
@@ -232,12 +271,13 @@ class ReceiptPromises(StoreCase):
         order = opening(plan=CALL)
         run(store.open(order, [], LIMITS, clock()))
         for line in lines:
-            assert isinstance(run(store.attach(order.id, attachment(order, line=line), clock())), Verification)
+            moved = attachment(order, line=line, reference="ref")
+            assert isinstance(run(store.attach(order.id, moved, clock())), Verification)
         resting = []
         for line in lines:
             other = opening(plan=CALL, binding=OTHER_BINDING)
             run(store.open(other, [], LIMITS, clock()))
-            answer = run(store.attach(other.id, attachment(other, line=line), clock()))
+            answer = run(store.attach(other.id, attachment(other, line=line, reference="new"), clock()))
             resting.append(isinstance(answer, Denied))
             run(store.settle(other.id, Status.CANCELLED, clock()))
         assert resting == [False] * 2 + [True] * 7

@@ -47,6 +47,7 @@ class RecordPromises(StoreCase):
     def test_record_comes_back_as_it_was_opened(self, store: Store, clock: ManualClock) -> None:
         order = opening()
         changes: dict[str, Any] = {"subject": "s" * 22, "budget": Budget.SIGNED_IN, "trusted": True}
+        changes |= {"access_key": "3kTMd9aQz0Lw", "channels": "flash_call inbound_call sms telegram voice whatsapp"}
         changes["proved_channels"] = "flash_call inbound_call sms telegram voice whatsapp"
         record = self.open(store, clock, id=order.id, locale="fa", service="shop", purpose="signup", **changes)
         assert record == Verification(
@@ -62,6 +63,8 @@ class RecordPromises(StoreCase):
                 subject="s" * 22,
                 budget="signed_in",
                 proved_channels="flash_call inbound_call sms telegram voice whatsapp",
+                access_key="3kTMd9aQz0Lw",
+                channels="flash_call inbound_call sms telegram voice whatsapp",
             ),
             channel=Channel.SMS,
             driver="fake",

@@ -136,13 +136,13 @@ class SideBySidePromises(StoreCase):
             self.call(store, clock, record, IncomingCall(None, LINE, PHONE), "caller")
             rest = PAIR_REST
         elif ended == "moved":
-            other = attachment(opening(id=record.id), plan=CALL, line=OTHER_LINE, sends=3)
+            other = attachment(opening(id=record.id), plan=CALL, line=OTHER_LINE, reference="new", sends=3)
             run(store.attach(record.id, other, clock()))
 
         def taken() -> bool:
             order = opening(plan=CALL, binding=OTHER_BINDING)
             run(store.open(order, [], LIMITS, clock()))
-            attached = run(store.attach(order.id, attachment(order, line=LINE), clock()))
+            attached = run(store.attach(order.id, attachment(order, line=LINE, reference="another"), clock()))
             return isinstance(attached, Denied) and attached.why is DenialReason.LINE_TAKEN
 
         clock.move(rest.total_seconds() - 0.000001)

@@ -1,7 +1,7 @@
 -- needs records failures siblings lines
 -- Put a receipt on an open record: never resets attempts, never extends the expiry. A code replaces
 -- the code, a claim the claim; one of the other kind stays live. A line that another claim of the
--- phone holds closes the record as failed, unless it can be verified without this receipt.
+-- phone holds closes the record as failed, unless it can be verified without this receipt or is leased.
 local id, sends, status, line, code_source, attempts, life, channel = unpack(asked, 4, 11)
 local record, text = read(id)
 if not record then
@@ -28,10 +28,19 @@ local function lines_released(of)
 end
 
 if line ~= '' then
-  local shown = shown_from(20)
-  local function holds_line(sibling)
+  local shown = shown_from(22)
+  -- Calls of such a claim may be reported without a line, and would fit each other's.
+  local any_line = asked[20] ~= ''
+  local function claims(sibling)
     local its_claim = claim_of(sibling)
-    local claimed = its_claim ~= nil and its_claim.line == line
+    if not its_claim or its_claim.line == '' then
+      return false
+    end
+    return its_claim.line == line
+      or any_line and its_claim.reference == '' and its_claim.driver == asked[12]
+  end
+  local function holds_line(sibling)
+    local claimed = claims(sibling)
     local same = claimed or sibling.line == line
     local live = same and is_open(sibling)
     if not by_call then
@@ -50,7 +59,7 @@ if line ~= '' then
     end
     local rests = same and now < ended_at + LINE_REST
     for _, old in ipairs(lines_released(sibling)) do
-      rests = rests or ('=' .. old.line == line and now < old.at + LINE_REST)
+      rests = rests or ((any_line or '=' .. old.line == line) and now < old.at + LINE_REST)
     end
     return rests and not shown[sibling.binding]
   end
@@ -58,7 +67,7 @@ if line ~= '' then
   for _, sibling in ipairs(siblings(index, now - PAIR_REST)) do
     if sibling.id ~= id and sibling.phone == record.phone and holds_line(sibling) then
       local claim_is_live = claim ~= nil and claim.line ~= ''
-      if by_call and has_code(record) or not by_call and claim_is_live then
+      if asked[21] ~= '' or by_call and has_code(record) or not by_call and claim_is_live then
         return answer('line_taken', text, failures)
       end
       close(record, 'failed')
@@ -90,9 +99,7 @@ end
 
 local released_lines = {}
 for _, old in ipairs(lines_released(record)) do
-  if now < old.at + LINE_REST then
-    released_lines[#released_lines + 1] = old.line .. '@' .. text_of(old.at)
-  end
+  released_lines[#released_lines + 1] = old.line .. '@' .. text_of(old.at)
 end
 for _, old in ipairs(old_lines) do
   if old ~= '' and old ~= record.line and old ~= record.claim_line then

@@ -1,10 +1,10 @@
 -- needs records failures siblings
 -- Verify the one open claim of the phone that this call proves; a call that fits two proves
 -- neither.
-local driver, caller, reference, line = unpack(asked, 4, 7)
+local driver, caller, reference, line, attestation = unpack(asked, 4, 8)
 
 -- Match the full caller, and the reference or else the line: an unknown reference is never retried
--- as a pair.
+-- as a pair. A call with neither fits the claims without a reference.
 local function proven(record)
   local claim = claim_of(record)
   if not claim or not is_open(record) or claim.driver ~= driver or record.phone ~= caller then
@@ -13,7 +13,10 @@ local function proven(record)
   if reference ~= '' then
     return claim.reference == reference
   end
-  return line ~= '' and claim.line == line
+  if line ~= '' then
+    return claim.line == line
+  end
+  return claim.line ~= '' and claim.reference == ''
 end
 
 local fitting = {}
@@ -25,7 +28,7 @@ if #fitting ~= 1 then
 end
 local record = fitting[1]
 close(record, 'verified')
-record.by_pair, record.by_call = reference == '' and '1' or '', '1'
+record.by_pair, record.by_call, record.attestation = reference == '' and '1' or '', '1', attestation
 local text = write(record)
 succeed(record)
 return answer('done', text)

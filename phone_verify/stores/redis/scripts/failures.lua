@@ -89,6 +89,7 @@ local function succeed(record)
   if others == 'test_number' or whole(others) ~= others then
     return
   end
+  others = of_service(record, others)
   redis.call('HDEL', KEYS[1], 'f' .. key)
   if record.trusted ~= '' then
     local closed = failures_of(others)

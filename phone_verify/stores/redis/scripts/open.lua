@@ -3,9 +3,10 @@
 -- nothing and return the reason.
 local id, purpose, service = asked[4], asked[6], asked[7]
 local values = table.concat(asked, '\0', 4, 28)
-local subject, budget, proved_channels, life, delay, short, most, most_short, quotas = unpack(asked, 29, 37)
-local counted_as = failure_key({purpose = purpose, trusted = asked[27], budget = budget, subject = subject})
-local first_quota, first_shown = 38, 38 + 4 * quotas
+local subject, budget, proved_channels, access_key, channels = unpack(asked, 29, 33)
+local life, delay, short, most, most_short, quotas = unpack(asked, 34, 39)
+local counted_as = failure_key({purpose = purpose, service = service, trusted = asked[27], budget = budget, subject = subject})
+local first_quota, first_shown = 40, 40 + 4 * quotas
 
 local failures, failures_before = failures_of(counted_as)
 local why, wait = locked(failures, most, most_short, short)
@@ -19,11 +20,11 @@ for n = first_quota, first_shown - 1, 4 do
 end
 local kept = redis.call('HMGET', KEYS[1], unpack(names))
 -- The values after the times are empty: not closed, not polled, no answers, no proving call, no
--- second method, no other channel, no other caller.
+-- second method, no other channel, no other caller, no attestation.
 local ends_at = text_of(now + life)
 local record = table.concat(
   {values, now_text, ends_at, text_of(now + delay), '', '', subject, budget, '0', '0', '0', '', '', '', '',
-    '0', '', '', '', proved_channels, '', ''}, '\0')
+    '0', '', '', '', proved_channels, '', '', access_key, channels, ''}, '\0')
 local fields = {'r' .. id, record}
 local longest = life + keep
 for n = 2, #names do

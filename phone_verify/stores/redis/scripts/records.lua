@@ -17,7 +17,14 @@ local function record_of(text)
   end
   local proved_channels, other_caller_at = '', ''
   if more <= #text then
-    proved_channels, other_caller_at = struct.unpack('ss', text, more)
+    proved_channels, other_caller_at, more = struct.unpack('ss', text, more)
+  end
+  local attestation, access_key, channels = '', '', ''
+  if more <= #text then
+    attestation, more = struct.unpack('s', text, more)
+  end
+  if more <= #text then
+    access_key, channels = struct.unpack('ss', text, more)
   end
   return {
     id = id, phone = phone, purpose = purpose, service = service, binding = binding, locale = locale,
@@ -29,7 +36,7 @@ local function record_of(text)
     budget = budget, mistakes = mistakes, tallied_short = tallied_short, tallied_long = tallied_long, by_pair = by_pair,
     claim_driver = claim_driver, claim_reference = claim_reference, claim_line = claim_line, claim_send = claim_send,
     code_channel = code_channel, waits = waits, by_call = by_call, proved_channels = proved_channels,
-    other_caller_at = other_caller_at,
+    other_caller_at = other_caller_at, attestation = attestation, access_key = access_key, channels = channels,
   }
 end
 
@@ -42,7 +49,8 @@ local function stored(record)
     record.created_at, record.expires_at, record.resend_at, record.closed_at, record.polled_at, record.subject,
     record.budget, record.mistakes, record.tallied_short, record.tallied_long, record.by_pair,
     record.claim_driver, record.claim_reference, record.claim_line, record.claim_send, record.code_channel, record.waits,
-    record.by_call, record.proved_channels, record.other_caller_at, '',
+    record.by_call, record.proved_channels, record.other_caller_at, record.attestation,
+    record.access_key, record.channels, '',
   }, '\0')
 end
 
@@ -64,9 +72,14 @@ local function whole(budget)
   return WHOLE[budget] or budget
 end
 
+-- The name under which a service keeps the failures of a budget; all share those of a test number.
+local function of_service(record, name)
+  return (record.service == 'default' or name == 'test_number') and name or record.service .. '/' .. name
+end
+
 -- The name under which they are kept; trusted devices have separate budgets.
 local function failure_key(record)
-  local name = whole(counts_as(record))
+  local name = of_service(record, whole(counts_as(record)))
   return record.trusted ~= '' and name ~= 'test_number' and name .. '+trusted' or name
 end
 

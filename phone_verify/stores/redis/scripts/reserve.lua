@@ -7,5 +7,5 @@ for n = 1, #KEYS do
   end
 end
 local place = {holder = asked[4], request = asked[5], response = ''}
-put(KEYS[1], place, RESERVED_FOR)
+put(KEYS[1], place, tonumber(asked[6]))
 return held(place)

@@ -18,6 +18,15 @@ def _text(length: int) -> sa.String:
 
 def upgrade() -> None:
     op.create_table(
+        "phone_verify_conversion",
+        sa.Column("route", _text(100), nullable=False),
+        sa.Column("sent", sa.Double(), nullable=False),
+        sa.Column("verified", sa.Double(), nullable=False),
+        sa.Column("changed_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("route"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "phone_verify_counter",
         sa.Column("name", _text(100), nullable=False),
         sa.Column("count", sa.Integer(), nullable=False),
@@ -95,7 +104,10 @@ def upgrade() -> None:
         sa.Column("waits", _text(255), server_default="", nullable=False),
         sa.Column("by_call", sa.SmallInteger(), server_default="0", nullable=False),
         sa.Column("proved_channels", _text(64), server_default="", nullable=False),
+        sa.Column("access_key", _text(12), server_default="", nullable=False),
+        sa.Column("channels", _text(64), server_default="", nullable=False),
         sa.Column("other_caller_at", sa.BigInteger(), nullable=True),
+        sa.Column("attestation", _text(1), nullable=True),
         sa.PrimaryKeyConstraint("id"),
         sqlite_with_rowid=False,
     )

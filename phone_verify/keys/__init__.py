@@ -1,0 +1,1 @@
+"""Access keys, with which other programs call the JSON API from their servers."""

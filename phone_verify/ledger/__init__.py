@@ -1,0 +1,1 @@
+"""Every attempt to send or call as a row, with its outcome and its cost."""

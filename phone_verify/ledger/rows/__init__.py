@@ -1,0 +1,1 @@
+"""The ledger over rows of an SQL database: its statements and its steps, for SQLAlchemy and for Django."""

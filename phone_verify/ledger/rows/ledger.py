@@ -1,0 +1,447 @@
+"""The steps of a ledger over rows.
+
+Each step locks attempts first, in the order of their ids, then counters in the order of their names, then
+the account: no two steps wait for each other. A counter and an account are hot rows, so a step touches
+them last, in one statement each, and ends.
+"""
+
+from __future__ import annotations
+
+import os
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from ...codes import RandomBytes
+from ...model import Channel, DeliveryReport
+from ...stores.rows.values import micros, time_of
+from ...webhooks_out.messages import Change
+from .. import rules
+from ..amounts import amount_of, units
+from ..base import Charge
+from ..caps import (
+    Cap,
+    Usage,
+    Window,
+    alarm_of,
+    caps_for,
+    counter_name,
+    level_left,
+    level_of,
+    names_of,
+    passes,
+    window_end,
+)
+from ..changes import changes_of
+from ..values import (
+    ACCOUNT_BIT,
+    ZERO,
+    Account,
+    Alarm,
+    Attempt,
+    AttemptOutcome,
+    AttemptResult,
+    Held,
+    Payment,
+    Suspended,
+    Terms,
+)
+from .alarms import AlarmRows
+from .conversion import attempt_of, row_of
+from .counters import Transaction, TransactionRunner, add, usage
+from .statements import CHANGED
+
+T = TypeVar("T")
+
+_PURGE_BATCH = 200
+_RANDOM_BYTES = 33  # 44 characters, as many as an id has
+
+
+#: Writes a change of a verification for the endpoints of its service, in the transaction of a step.
+Tells = Callable[[Any, Change, datetime], object]
+#: Deletes the messages about a phone's verifications, whose ids begin with its tag, in the transaction of a step.
+Forgets = Callable[[Any, str], object]
+
+
+class RowLedger(AlarmRows):
+    """A blocking ledger over rows."""
+
+    def __init__(
+        self,
+        runner: TransactionRunner,
+        tells: Tells | None = None,
+        forgets: Forgets | None = None,
+        random_bytes: RandomBytes = os.urandom,
+    ) -> None:
+        super().__init__(runner, random_bytes)
+        self._tells, self._forgets = tells, forgets
+
+    async def begin(
+        self, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime
+    ) -> Held | Suspended:
+        """See `Ledger`."""
+        applied = caps_for(caps, attempt.region)
+        counted = sum(cap.window.bit for cap in applied) + (ACCOUNT_BIT if terms else 0)
+        attempt = rules.settled(replace(attempt, started_at=now, counted=counted))
+        try:
+            return self._runner.run(lambda tx: self._begin(tx, attempt, applied, terms, now), durable=False)
+        except _Over as refused:
+            over = refused
+        alarms = self._runner.run(lambda tx: self._raised(tx, over.note(tx, now), now)) if over.alarm else []
+        return Suspended(over.limit, tuple(alarms))
+
+    def _begin(
+        self, tx: Transaction, attempt: Attempt, caps: Sequence[Cap], terms: Terms | None, now: datetime
+    ) -> Held:
+        values = row_of(attempt)
+        id = tx.insert(tx.statements.insert, {**values, "dirty": 1})
+        if id is None:
+            key = {name: values[name] for name in ("verification", "send", "driver")}
+            found = attempt_of(tx.rows(tx.statements.by_key, key)[0])
+            if attempt.outcome is AttemptOutcome.UNCLEAR and tx.change(tx.statements.asked, {"id": found.id}):
+                found = replace(found, outcome=AttemptOutcome.UNCLEAR)
+            return Held(found, repeated=True)
+        attempt = replace(attempt, id=id)
+        alarms = [*self._count(tx, attempt, caps), *(self._reserve(tx, attempt, terms, now) if terms else ())]
+        return Held(attempt, tuple(self._raised(tx, alarms, now)))
+
+    def _count(self, tx: Transaction, attempt: Attempt, caps: Sequence[Cap]) -> list[Alarm]:
+        if not caps:
+            return []
+        by_name, now = {counter_name(cap.window, attempt): cap for cap in caps}, attempt.started_at
+        price = attempt.price or ZERO
+        alarms = []
+        for used in add(tx, {name: (1, price, window_end(cap.window, now)) for name, cap in by_name.items()}):
+            cap = by_name[used.name]
+            if cap.enforced and passes(cap, used):
+                before = replace(used, count=used.count - 1, spent=used.spent - price)
+                alarm = alarm_of(cap, before, attempt, attempt.account_currency, refused=True)
+                raise _Over(cap.window.value, alarm, used.name, window_end(cap.window, now))
+            if (level := level_left(cap, used)) < used.alarmed:
+                tx.change(tx.statements.lower_counter, {"name": used.name, "level": level})
+                used = replace(used, alarmed=level)
+            if alarm := alarm_of(cap, used, attempt, attempt.account_currency):
+                tx.change(tx.statements.alarm_counter, {"name": used.name, "level": alarm.level})
+                alarms.append(alarm)
+        return alarms
+
+    def _reserve(self, tx: Transaction, attempt: Attempt, terms: Terms, now: datetime) -> list[Alarm]:
+        service = attempt.service
+        move = {"service": service, "reserved": units(attempt.reserved), "charged": 0}
+        row = _move(tx, move)
+        if row is None:
+            _create_account(tx, service, terms, now)
+            row = _move(tx, move)
+        _, currency, balance, reserved, base, alarmed, _ = row or ()
+        if currency != terms.currency:
+            raise _Over("currency", None, service)
+        limit = amount_of(base) + terms.credit_limit
+        left = amount_of(balance - reserved) + terms.credit_limit
+        if terms.enforced and left < 0:
+            left += attempt.reserved
+            over = _balance_alarm(service, 100, limit, left, terms) if alarmed < 100 else None
+            raise _Over("balance", over, service, terms=terms)
+        level = level_of(1 - left / limit) if limit > 0 else 0
+        if level <= alarmed:
+            return []
+        tx.change(tx.statements.alarm_account, {"service": service, "level": level})
+        return [_balance_alarm(service, level, limit, left, terms)]
+
+    async def finish(self, attempt: Attempt, result: AttemptResult, now: datetime) -> Attempt:
+        """See `Ledger`."""
+        return self._runner.run(lambda tx: self._finish(tx, attempt, result, now))
+
+    def _finish(self, tx: Transaction, attempt: Attempt, result: AttemptResult, now: datetime) -> Attempt:
+        after = rules.finish(attempt, result, now)
+        # The tag differs once the phone was erased: the response must bring nothing back.
+        if tx.change(tx.statements.update_unclear, {**_changes(after), "tag": attempt.tag}):
+            self._moved(tx, [(attempt, after)], now)
+            return after
+        found = tx.rows(tx.statements.by_id, {"id": attempt.id})
+        if found:
+            after = rules.finish(before := attempt_of(found[0]), result, now)
+            self._write(tx, [(before, after)], now)
+            return after
+        values = row_of(after)
+        id = tx.insert(tx.statements.insert, {**values, "dirty": 1})
+        if id is None:
+            # The same attempt was written again under another id.
+            key = {name: values[name] for name in ("verification", "send", "driver")}
+            found = tx.rows(tx.statements.held_by_key, key)
+            after = rules.finish(before := attempt_of(found[0]), result, now)
+            self._write(tx, [(before, after)], now)
+            return after
+        self._moved(tx, [(replace(attempt, price=None, reserved=ZERO, charged=ZERO), after)], now)
+        return replace(after, id=id)
+
+    async def verify(self, verification: str, channel: Channel, driver: str, now: datetime) -> int:
+        """See `Ledger`."""
+
+        def change(found: Sequence[Attempt]) -> list[Attempt]:
+            by = [each for each in found if (each.channel, each.driver) == (channel.value, driver)]
+            by = [each for each in by if each.outcome not in (AttemptOutcome.UNSENT, AttemptOutcome.REFUSED)]
+            first = min((each.sent_at or each.started_at for each in by or found), default=now)
+            last = by[-1].id if by else None
+            return [
+                rules.verify(each, first, now) if each.id == last else rules.end(each, now, expired=False)
+                for each in found
+            ]
+
+        return self._runner.run(lambda tx: self._change_all(tx, verification, change, now))
+
+    async def end(self, verification: str, now: datetime, *, expired: bool = True) -> int:
+        """See `Ledger`."""
+
+        def change(found: Sequence[Attempt]) -> list[Attempt]:
+            return [rules.end(each, now, expired=expired) for each in found]
+
+        return self._runner.run(lambda tx: self._change_all(tx, verification, change, now))
+
+    async def release(self, verification: str, send: int, now: datetime) -> Sequence[Attempt]:
+        """See `Ledger`."""
+        released: list[Attempt] = []
+
+        def change(found: Sequence[Attempt]) -> list[Attempt]:
+            released[:] = [rules.release(each, now) if each.send == send else each for each in found]
+            return released
+
+        self._runner.run(lambda tx: self._change_all(tx, verification, change, now))
+        return released
+
+    async def look_ups(self, limit: int, now: datetime) -> Sequence[Attempt]:
+        """See `Ledger`."""
+
+        def step(tx: Transaction) -> Sequence[Attempt]:
+            rows = tx.rows(tx.statements.look_ups, {"now": micros(now), "limit": limit})
+            found = [attempt_of(row) for row in rows]
+            for each in found:
+                at = rules.look_up_after(each, now)
+                tx.change(tx.statements.look_up, {"id": each.id, "look_up_at": None if at is None else micros(at)})
+            return found
+
+        return self._runner.run(step)
+
+    def _change_all(
+        self,
+        tx: Transaction,
+        verification: str,
+        change: Callable[[Sequence[Attempt]], list[Attempt]],
+        now: datetime,
+    ) -> int:
+        rows = tx.rows(tx.statements.held_of_verification, {"verification": verification})
+        found = [attempt_of(row) for row in rows]
+        return self._write(tx, zip(found, change(found), strict=True), now)
+
+    async def report(self, driver: str, report: DeliveryReport, charge: Charge, now: datetime) -> Attempt | None:
+        """See `Ledger`."""
+
+        def step(tx: Transaction) -> Attempt | None:
+            rows = tx.rows(tx.statements.by_reference, {"reference": report.reference, "driver": driver})
+            if not rows:
+                return None
+            before = attempt_of(rows[0])
+            after = rules.report(before, report, charge(before.account_currency), now)
+            self._write(tx, [(before, after)], now)
+            return after
+
+        return self._runner.run(step) if report.reference else None
+
+    async def tell(self, change: Change, now: datetime) -> None:
+        """See `Ledger`."""
+        tells = self._tells
+        if tells is not None:
+            self._runner.run(lambda tx: tells(tx, change, now))
+
+    async def unsettled(self, before: datetime, limit: int) -> Sequence[Attempt]:
+        """See `Ledger`."""
+        values = {"before": micros(before), "limit": limit}
+        return self._runner.run(lambda tx: [attempt_of(row) for row in tx.rows(tx.statements.unsettled, values)])
+
+    async def attempts(self, verification: str) -> Sequence[Attempt]:
+        """See `Ledger`."""
+        values = {"verification": verification}
+        return self._runner.run(lambda tx: [attempt_of(row) for row in tx.rows(tx.statements.of_verification, values)])
+
+    async def pay(self, payment: Payment, terms: Terms, now: datetime) -> Account | None:
+        """See `Ledger`."""
+
+        def step(tx: Transaction) -> Account | None:
+            service = {"service": payment.service}
+            if not tx.change(tx.statements.insert_payment, _payment_row(payment, now)):
+                return None
+            amount = {**service, "amount": units(payment.amount)}
+            if not tx.change(tx.statements.pay, amount):
+                _create_account(tx, payment.service, terms, now)
+                tx.change(tx.statements.pay, amount)
+            if payment.amount > 0:
+                tx.change(tx.statements.rebase, service)
+            account = _account_of(tx.rows(tx.statements.account, service)[0])
+            if account.currency != payment.currency:
+                raise ValueError(f"the account of {payment.service} is in {account.currency}")
+            return account
+
+        return self._runner.run(step)
+
+    async def account(self, service: str) -> Account | None:
+        """See `Ledger`."""
+        rows = self._runner.run(lambda tx: tx.rows(tx.statements.account, {"service": service}))
+        return _account_of(rows[0]) if rows else None
+
+    async def payments(self, service: str, limit: int = 100) -> Sequence[tuple[datetime, Payment]]:
+        """See `Ledger`."""
+        values = {"service": service, "limit": limit}
+        rows = self._runner.run(lambda tx: tx.rows(tx.statements.payments, values))
+        return [
+            (time_of(at), Payment(service, amount_of(amount), currency, key, kind, note, by))
+            for service, amount, currency, key, kind, note, by, at in rows
+        ]
+
+    async def usage(self, names: Sequence[str]) -> Sequence[Usage]:
+        """See `Ledger`."""
+        return self._runner.run(lambda tx: usage(tx, names)) if names else []
+
+    async def erase(self, tag: str) -> int:
+        """See `Ledger`."""
+
+        def step(tx: Transaction) -> int:
+            ids = [row[0] for row in tx.rows(tx.statements.of_phone, {"tag": tag, "limit": _PURGE_BATCH})]
+            self._blank(tx, ids)
+            return len(ids)
+
+        erased = 0
+        while count := self._runner.run(step) if tag else 0:
+            erased += count
+        forgets = self._forgets
+        if tag and forgets is not None:
+            self._runner.run(lambda tx: forgets(tx, tag))
+        return erased
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """See `Ledger`."""
+
+        def step(tx: Transaction) -> int:
+            size = min(limit - purged, _PURGE_BATCH)
+            found = tx.rows(tx.statements.old, {"before": micros(before), "limit": size})
+            self._blank(tx, [id for id, dirty, _ in found if dirty])
+            deleted = [tx.change(tx.statements.delete, {"id": id}) for id, dirty, _ in found if not dirty]
+            return sum(deleted) + sum(1 for _, dirty, _ in found if dirty)
+
+        purged = 0
+        while purged < limit and (count := self._runner.run(step)):
+            purged += count
+        self._runner.run(lambda tx: tx.change(tx.statements.delete_counters, {"before": micros(before)}))
+        return purged
+
+    def _blank(self, tx: Transaction, ids: Iterable[int]) -> None:
+        for id in ids:
+            other = urlsafe_b64encode(self._random_bytes(_RANDOM_BYTES)).decode()
+            tx.change(tx.statements.blank, {"id": id, "verification": other})
+
+    def _write(self, tx: Transaction, changes: Iterable[tuple[Attempt, Attempt]], now: datetime) -> int:
+        changed = [(before, after) for before, after in changes if before != after]
+        for _, after in changed:
+            tx.change(tx.statements.update, _changes(after))
+        self._moved(tx, changed, now)
+        return len(changed)
+
+    def _moved(self, tx: Transaction, changes: Sequence[tuple[Attempt, Attempt]], now: datetime) -> None:
+        """Move the money of changed attempts on counters and accounts."""
+        spent: dict[str, tuple[int, Decimal, datetime]] = {}
+        moves: dict[str, tuple[Decimal, Decimal]] = {}
+        for before, after in changes:
+            reserved, charged = after.reserved - before.reserved, after.charged - before.charged
+            if total := reserved + charged:
+                for name in names_of(after):
+                    earlier = spent.get(name, (0, ZERO, after.started_at))[1]
+                    ends_at = window_end(Window(name.split(":")[1]), after.started_at)
+                    spent[name] = 0, earlier + total, ends_at
+            if after.counted & ACCOUNT_BIT and (reserved or charged):
+                more, paid = moves.get(after.service, (ZERO, ZERO))
+                moves[after.service] = more + reserved, paid + charged
+        if spent := {name: change for name, change in spent.items() if change[1]}:
+            add(tx, spent)
+        for service, (reserved, charged) in sorted(moves.items()):
+            values = {"service": service, "reserved": units(reserved), "charged": units(charged)}
+            tx.change(tx.statements.move, values)
+        if self._tells is not None:
+            known = [(before, after) for before, after in changes if after.tag]
+            for change in [change for before, after in known for change in changes_of(before, after, now)]:
+                self._tells(tx, change, now)
+
+
+class _Over(Exception):  # noqa: N818 - it undoes a step and is expected
+    """A cap or the balance does not allow an attempt. Undoes the step."""
+
+    def __init__(
+        self,
+        limit: str,
+        alarm: Alarm | None,
+        name: str,
+        ends_at: datetime | None = None,
+        terms: Terms | None = None,
+    ) -> None:
+        super().__init__()
+        self.limit, self.alarm, self._name, self._ends_at, self._terms = limit, alarm, name, ends_at, terms
+
+    def note(self, tx: Transaction, now: datetime) -> Sequence[Alarm]:
+        """Note that the alarm was raised; return it unless a concurrent step did."""
+        if self._ends_at is None:
+            if self._terms is not None:
+                # The step that was undone may have made the account.
+                _create_account(tx, self._name, self._terms, now)
+            raised = tx.change(tx.statements.alarm_account, {"service": self._name, "level": 100})
+        else:
+            add(tx, {self._name: (0, ZERO, self._ends_at)})
+            raised = tx.change(tx.statements.alarm_counter, {"name": self._name, "level": 100})
+        return (self.alarm,) if raised and self.alarm else ()
+
+
+def _move(tx: Transaction, values: Mapping[str, Any]) -> Sequence[Any] | None:
+    """Move money on an account, and return its row; None without one."""
+    if tx.statements.returns:
+        return next(iter(tx.rows(tx.statements.move_returning, values)), None)
+    if not tx.change(tx.statements.move, values):
+        return None
+    return tx.rows(tx.statements.account, {"service": values["service"]})[0]
+
+
+def _create_account(tx: Transaction, service: str, terms: Terms, now: datetime) -> None:
+    """Create an account unless a concurrent step has, with the trial as its first payment."""
+    values = {"service": service, "currency": terms.currency, "balance": 0, "reserved": 0, "alarm_base": 0,
+              "alarmed": 0, "created_at": micros(now)}  # fmt: skip
+    tx.change(tx.statements.make_account, values)
+    trial = Payment(service, terms.trial, terms.currency, "trial", kind="trial")
+    if trial.amount and tx.change(tx.statements.insert_payment, _payment_row(trial, now)):
+        tx.change(tx.statements.pay, {"service": service, "amount": units(trial.amount)})
+        tx.change(tx.statements.rebase, {"service": service})
+
+
+def _account_of(row: Sequence[Any]) -> Account:
+    service, currency, balance, reserved, _, _, created_at = row
+    return Account(service, currency, amount_of(balance), amount_of(reserved), time_of(created_at))
+
+
+def _payment_row(payment: Payment, now: datetime) -> dict[str, Any]:
+    return {
+        "service": payment.service,
+        "amount": units(payment.amount),
+        "currency": payment.currency,
+        "payment_key": payment.key,
+        "kind": payment.kind,
+        "note": payment.note,
+        "made_by": payment.by,
+        "created_at": micros(now),
+    }
+
+
+def _balance_alarm(service: str, level: int, limit: Decimal, left: Decimal, terms: Terms) -> Alarm:
+    used = f"{limit - left:f}"
+    return Alarm(service, "balance", level, used, f"{limit:f}", terms.currency, enforced=terms.enforced)
+
+
+def _changes(attempt: Attempt) -> dict[str, Any]:
+    values = row_of(attempt)
+    return {name: values[name] for name in (*CHANGED, "id")}

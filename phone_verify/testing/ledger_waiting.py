@@ -1,0 +1,112 @@
+"""What a ledger promises about what waits: orders for a worker, look-ups of deliveries, and alarms."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from ..ledger.base import Ledger
+from ..ledger.caps import Cap, Window
+from ..ledger.values import ZERO, Alarm, AttemptOutcome, ChargedFor
+from ..model import Channel, Receipt
+from .ledger_calls import (
+    CENT,
+    DELIVERED,
+    ONE,
+    PREPAID,
+    SENT,
+    TAG,
+    UNCLEAR,
+    LedgerCalls,
+    attempt,
+    later,
+    no_charge,
+    run,
+)
+
+
+class WaitingPromises(LedgerCalls):
+    """Promises about orders that wait, look-ups and alarms, as a part of `LedgerSuite`."""
+
+    def test_waiting_attempt_reserves_and_becomes_unclear(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        caps = [Cap(Window.HOUR, count=1)]
+        held = self.begin(ledger, caps=caps, terms=PREPAID, outcome=AttemptOutcome.UNSENT)
+        assert (self.only(ledger).outcome, self.account(ledger).reserved) == (AttemptOutcome.UNSENT, CENT)
+        again = self.begin(ledger, caps=caps, terms=PREPAID, now=later(5))
+        assert self.only(ledger) == again == replace(held, outcome=AttemptOutcome.UNCLEAR)
+        assert (self.spent(ledger, Window.HOUR), self.account(ledger).reserved) == ((1, CENT), CENT)
+        assert run(ledger.release(held.verification, 1, later(6))) == [again]
+        run(ledger.finish(again, SENT, later(7)))
+        assert self.account(ledger).balance == Decimal("0.99")
+
+    def test_order_that_is_not_sent_costs_nothing(self, ledger: Ledger) -> None:
+        self.pay(ledger, "1")
+        caps = [Cap(Window.DAY, money=ONE)]
+        for send in (1, 2):
+            self.begin(ledger, caps=caps, terms=PREPAID, send=send, outcome=AttemptOutcome.UNSENT)
+        first, second = run(ledger.release(attempt().verification, 1, later(5)))
+        assert (first.open, first.cost, second.open) == (False, ZERO, True)
+        assert self.account(ledger).reserved == CENT
+        run(ledger.end(attempt().verification, later(9)))
+        assert (self.account(ledger).available, self.spent(ledger, Window.DAY)) == (ONE, (2, ZERO))
+        assert {each.outcome for each in run(ledger.attempts(attempt().verification))} == {AttemptOutcome.UNSENT}
+
+    @pytest.mark.parametrize("charged_for", ChargedFor)
+    def test_unsent_attempt_is_not_verified(self, ledger: Ledger, charged_for: ChargedFor) -> None:
+        run(ledger.finish(self.begin(ledger), SENT, later(1)))
+        self.begin(ledger, send=2, outcome=AttemptOutcome.UNSENT, charged_for=charged_for)
+        run(ledger.verify(attempt().verification, Channel.SMS, "amoot", later(9)))
+        first, second = run(ledger.attempts(attempt().verification))
+        assert (first.outcome, second.outcome) == (AttemptOutcome.VERIFIED, AttemptOutcome.UNSENT)
+        assert (second.open, second.charged, second.reserved) == (False, ZERO, ZERO)
+
+    def test_delivery_is_looked_up_until_it_is_known(self, ledger: Ledger) -> None:
+        kept = replace(SENT, sealed="sealed")
+        for send, reference in ((1, "r" * 22), (2, "s" * 22)):
+            held = self.begin(ledger, send=send, charged_for=ChargedFor.DELIVERED)
+            run(ledger.finish(held, replace(kept, receipt=Receipt(reference=reference)), later(1)))
+        assert run(ledger.look_ups(9, later(59))) == []
+        assert [each.sealed for each in run(ledger.look_ups(9, later(60)))] == ["sealed"] * 2
+        assert run(ledger.look_ups(9, later(179))) == []
+        # Also after the verification has ended: it may still be charged.
+        run(ledger.verify(attempt().verification, Channel.SMS, "amoot", later(170)))
+        (first,) = run(ledger.look_ups(9, later(180)))
+        assert first.send == 1
+        run(ledger.report("amoot", DELIVERED, no_charge, later(181)))
+        found = run(ledger.attempts(attempt().verification))
+        assert [(each.sealed, each.look_up_at, each.charged) for each in found] == [(None, None, CENT)] * 2
+        assert run(ledger.look_ups(9, later(9999))) == []
+
+    def test_look_ups_end_after_the_last(self, ledger: Ledger) -> None:
+        held = self.begin(ledger)
+        run(ledger.finish(held, replace(UNCLEAR, sealed="sealed"), later(1)))
+        asked = [minute for minute in range(30) if run(ledger.look_ups(9, later(60 * minute)))]
+        assert asked == [1, 3, 8, 14]
+        assert self.only(ledger).sealed == "sealed"
+        run(ledger.end(held.verification, later(1800)))
+        assert self.only(ledger).sealed is None
+
+    def test_erased_phone_is_not_looked_up(self, ledger: Ledger) -> None:
+        run(ledger.finish(self.begin(ledger), replace(SENT, sealed="sealed"), later(1)))
+        run(ledger.erase(TAG))
+        assert run(ledger.look_ups(9, later(60))) == []
+
+    def test_alarm_is_kept_until_it_was_told(self, ledger: Ledger) -> None:
+        caps = [Cap(Window.HOUR, count=2), Cap(Window.REGION, money=CENT, region="IR", enforced=False)]
+        alarms: list[Alarm] = []
+        for number in range(3):
+            alarms += run(ledger.begin(attempt(number), caps, None, later(number))).alarms
+        raised = run(ledger.raise_level("provider:amoot", Alarm("default", "provider", 80, "1", "2"), later(3)))
+        assert [alarm.level for alarm in alarms] == [50, 100, 100]
+        assert raised is not None
+        kept = run(ledger.alarms(later(4), 9))
+        # The first two were raised in one step, so their order is not defined.
+        assert (sorted(kept[:2], key=str), kept[2:]) == (sorted(alarms[:2], key=str), [alarms[2], raised])
+        assert len({alarm.key for alarm in kept}) == 4
+        assert sorted(map(str, run(ledger.alarms(later(3), 2)))) == sorted(map(str, alarms[:2]))
+        for alarm in alarms:
+            run(ledger.told(alarm))
+        assert run(ledger.alarms(later(4), 9)) == [raised]

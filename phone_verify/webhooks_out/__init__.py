@@ -1,0 +1,1 @@
+"""Outgoing webhooks: events of verifications for the URLs that a service names."""
