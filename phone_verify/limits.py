@@ -287,7 +287,7 @@ def after_success(record: Verification, failures: Mapping[str, Failures]) -> Col
     budget = record.counts_as
     if not budget.is_cleared:
         return ()
-    others = failure_key(budget, trusted=False)
+    others = failure_key(budget, trusted=False, service=record.service)
     if not record.trusted:
         return {others}
     closed = others in failures and failures[others].locked_until == FOREVER

@@ -18,7 +18,7 @@ LINE_REST = timedelta(seconds=60)
 #: A pair of line and caller that verified a claim without a reference is blocked for other browsers
 #: for this long: the provider may repeat its webhook (design 11.8).
 PAIR_REST = timedelta(minutes=10)
-#: Covers the resends that quotas and delays allow in a minute, and fits into a column.
+#: Covers the resends that quotas and delays allow a claim, and fits into a column.
 MOST_RELEASED = 6
 #: How long the page shows that another phone has called the line.
 OTHER_CALLER_SHOWN = timedelta(seconds=60)
@@ -79,14 +79,17 @@ def proven_by(record: Verification, driver: str, event: IncomingCall) -> bool:
     """Return whether this call verifies this open claim.
 
     The full caller must match, and the reference or else the line. An event with a reference is
-    matched by it alone: an unknown reference never falls back to the pair.
+    matched by it alone: an unknown reference never falls back to the pair. A provider that reports
+    neither matches the claims without a reference.
     """
     claim = claim_of(record)
     if claim is None or not record.open or claim.driver != driver or event.caller != record.phone:
         return False
     if event.reference is not None:
         return claim.reference == event.reference
-    return event.line is not None and claim.line == event.line
+    if event.line is not None:
+        return claim.line == event.line
+    return claim.line is not None and claim.reference is None
 
 
 def claimant(records: Collection[Verification], driver: str, line: PhoneNumber) -> Verification | None:
@@ -128,18 +131,21 @@ def holds_line(
     now: datetime,
     *,
     presented: bool,
+    without_reference_at: str | None = None,
 ) -> bool:
     """Return whether this record keeps the claim of the same phone from getting the line.
 
     An open claim does; one that held it within the last minute, unless its binding was presented;
-    and one that a call without a reference verified within the last ten minutes, or a code beside it
+    and one that a call without a reference verified within the last ten minutes, or its code
     (a call may have been made as well), unless it is the same browser or user. Codes that are held
     back until the phone calls share their lines with each other, but not with claims: a call made
     to receive a code must not verify another client's claim. `code_source` is that of the claim's
     order. `presented` is whether the claim's client presented the record's binding.
+    `without_reference_at` is the claim's driver if its calls may be reported without a reference and a
+    line: the claims without a reference at one driver then hold each other's lines.
     """
-    claim_held = claim_of(record)
-    same, claimed = line in lines_of(record), claim_held is not None and claim_held.line == line
+    claimed = _claims(record, line, without_reference_at)
+    same = claimed or line in lines_of(record)
     live = same and record.open_at(now)
     if code_source is not CodeSource.NONE:
         # The call verifies nothing about a code that is held back until its phone calls, but it
@@ -154,8 +160,38 @@ def holds_line(
         same_user = bool(claim.subject) and claim.subject == record.subject
         return not (claim.trusted or same_user or presented)
     given_up = [ended] if same else []
-    given_up += [at for old, at in _parse_released(record) if old == line.e164]
+    given_up += [at for old, at in _parse_released(record) if without_reference_at or old == line.e164]
     return any(now < at + LINE_REST for at in given_up) and not presented
+
+
+def _claims(record: Verification, line: PhoneNumber, without_reference_at: str | None) -> bool:
+    """Return whether a call to the line could verify the claim of this record, open or not."""
+    claim = claim_of(record)
+    if claim is None or claim.line is None:
+        return False
+    return claim.line == line or (claim.reference is None and claim.driver == without_reference_at)
+
+
+def may_lease(
+    held: Verification | None, line: PhoneNumber, claim: Verification, now: datetime, *, presented: bool
+) -> bool:
+    """Return whether the claim may lease a line that the record `held` has leased before.
+
+    A line rests for a minute after its claim has ended or was moved to another line; for the same
+    phone, as long as `holds_line` says. `presented` is whether the claim's client presented the
+    binding of `held`. A record that no longer exists holds nothing.
+    """
+    if held is None:
+        return True
+    if held.id == claim.id:
+        return False
+    if held.open_at(now):
+        # One that has no line yet waits for the receipt that names it.
+        given_up = {} if line in lines_of(held) else dict(_parse_released(held))
+        return line.e164 in given_up and given_up[line.e164] + LINE_REST <= now
+    if held.phone == claim.phone:
+        return not holds_line(held, line, CodeSource.NONE, claim, now, presented=presented)
+    return (held.closed_at or held.expires_at) + LINE_REST <= now
 
 
 def lines_of(record: Verification) -> Collection[PhoneNumber]:
@@ -164,11 +200,14 @@ def lines_of(record: Verification) -> Collection[PhoneNumber]:
 
 
 def released_lines(record: Verification, kept: Collection[PhoneNumber], now: datetime) -> str:
-    """Return the lines that a record has released within the last minute, once it holds `kept`."""
+    """Return the lines that a record has released, once it holds `kept`, with the times.
+
+    They are kept after their rest: an open record whose lease of a line is not among them may still
+    get that line (`may_lease`).
+    """
     if not record.released_lines and record.line is None and record.claim_line is None:
         return ""
-    lines = [(old, at) for old, at in _parse_released(record) if now < at + LINE_REST]
-    lines += [(line.e164, now) for line in lines_of(record) if line not in kept]
+    lines = _parse_released(record) + [(line.e164, now) for line in lines_of(record) if line not in kept]
     return " ".join(f"{old}@{at.isoformat()}" for old, at in lines[-MOST_RELEASED:])
 
 

@@ -1,17 +1,22 @@
-"""The effective limits of one driver on one channel: code length, attempts and lifetime."""
+"""The effective limits of one driver on one channel: code length, attempts and lifetime; and the code of one order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from .codes import Keyring
 from .drivers.base import Starts
-from .model import Channel, CodeSource
+from .model import Channel, CodeSource, Receipt, Verification
 from .phone import PhoneNumber
 from .policy import HARD_LIFE, LONG_CODE, SHORT_ATTEMPTS, SHORT_BELOW, SHORT_LIFE, Policy
 from .purposes import CodeLimits
 from .test_numbers import TestNumber
+
+#: Codes that providers generate and return have three to eight digits (fact sheet); other values
+#: cannot be typed.
+_RETURNED_CODE = re.compile(r"[0-9]{3,8}\Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,20 @@ class Plan:
     def fits(self, code: str) -> bool:
         """Return whether a test number's code can replace the codes of this plan."""
         return self.code_source is CodeSource.LOCAL and self.code_length == len(code)
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """The code of one order: the previous one if it can be repeated, else of a new generation.
+
+    Without `text` it is not ours.
+    """
+
+    plan: Plan
+    key_id: str
+    generation: int
+    text: str | None = field(default=None, repr=False)
+    digest: bytes | None = field(default=None, repr=False)
 
 
 def plan(
@@ -84,6 +103,35 @@ class Planner:
             return driver.code
         return self._keyring.derive(key_id, id, phone, purpose, generation, length)
 
+    def order_code(self, record: Verification, channel: Channel, driver: Starts, *, again: bool, long: bool) -> Code:
+        """Return the code of an order by this driver: that of the record if it may be repeated, or a new one."""
+        planned, keyring = self.plan(driver, channel, record.purpose, long=long), self._keyring
+        repeated = (
+            planned.code_source is CodeSource.LOCAL
+            and record.code_source is CodeSource.LOCAL
+            and record.channel_of_code is channel
+            and record.code_length == planned.code_length
+            and keyring.has_key(record.key_id)
+            and not (again and self._is_replaced(record, driver))
+        )
+        first = not again and planned.code_source is record.code_source and planned.code_source is not CodeSource.LOCAL
+        key_id = record.key_id if repeated else keyring.key_id
+        # By the number of the send: a concurrent order of another channel never gets the same one.
+        generation = record.generation if repeated or first else record.sends + 1
+        if planned.code_source is not CodeSource.LOCAL or planned.code_length is None:
+            return Code(planned, key_id, generation)
+        text = self.code(driver, key_id, record.id, record.phone, record.purpose, generation, planned.code_length)
+        # The digest on the record is kept, so that a key rotation in between changes nothing.
+        digest = record.code_digest if repeated else keyring.digest(record.id, text)
+        return Code(planned, key_id, generation, text, digest)
+
+    def _is_replaced(self, record: Verification, driver: Starts) -> bool:
+        """Return whether the provider sent another code than ours, which cannot be sent again."""
+        ours = self.code(
+            driver, record.key_id, record.id, record.phone, record.purpose, record.generation, record.code_length or 0
+        )
+        return record.code_digest not in self._keyring.digests(record.id, ours)
+
     def _planned(self, driver: Starts, channel: Channel, purpose: str, long: bool) -> Plan:
         ability = driver.abilities[channel]
         return plan(
@@ -95,3 +143,10 @@ class Planner:
             cap=ability.cap,
             long=long,
         )
+
+
+def proves(receipt: Receipt, code_source: CodeSource) -> bool:
+    """Return whether the user can verify the phone by what this receipt says."""
+    if receipt.code is not None or code_source is CodeSource.PROVIDER:
+        return receipt.code is not None and _RETURNED_CODE.match(receipt.code) is not None
+    return code_source is not CodeSource.NONE or receipt.line is not None

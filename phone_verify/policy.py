@@ -12,8 +12,8 @@ from typing import Any
 
 from .errors import ConfigurationError, quoted
 from .model import Channel
-from .phone import is_region
-from .purposes import CodeLimits, rules_for
+from .phone import Attestation, is_region
+from .purposes import SECOND_FACTOR, CodeLimits, rules_for
 
 #: NIST SP 800-63B-4 section 3.1.3.2: a code is valid for at most ten minutes. Cannot be raised by
 #: configuration.
@@ -51,12 +51,17 @@ LONG_CODE = 8
 RESERVED_SHARE = 5
 #: An IPv6 /48 may send this many times the limit of a /64.
 SITE_OF_ADDRESSES = 10
-#: Orders that every provider refused, per hour: for a phone, for an address, for the site.
+#: Orders that every provider refused, per hour: for a phone, for an address, for a service.
 REFUSED_PER_PHONE = 5
 REFUSED_PER_ADDRESS = 20
-#: For an OAuth client, whose server orders for many users.
+#: For an OAuth client or an access key, whose server orders for many users.
 REFUSED_PER_CLIENT = 100
 REFUSED_TOTAL = 200
+#: Orders that may lease one of the site's lines, of an address, and of an OAuth client or an access key, within
+#: the time that a lease and its rest take by default: an address then holds few lines of a pool at a time.
+LEASES_PER_ADDRESS = 10
+LEASES_PER_CLIENT = 100
+LEASE_WINDOW = timedelta(minutes=4)
 #: For an IPv6 /48: half of the site's, so that one network closes nothing for others.
 REFUSED_PER_SITE_OF_ADDRESSES = 100
 
@@ -81,6 +86,28 @@ COUNTS = (
     "wrong_per_hour_per_client",
     "failures_ceiling",
 )
+
+
+#: Smallest and largest wait before an order moves to another channel by itself.
+FALLBACK_AFTER = (timedelta(seconds=10), timedelta(seconds=120))
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The channel to which an order moves by itself, and how long after it was sent."""
+
+    channel: Channel
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class SendQuotas:
+    """Sends per hour of one service, besides the quotas of the whole site; 0 means no limit."""
+
+    per_phone: int = 0
+    per_address: int = 0
+    per_prefix: int = 0
+    total: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +142,23 @@ class Policy:
     code_limits: Mapping[str, CodeLimits] = field(default_factory=dict)
     #: Purposes whose proof is accepted only after each of these channels has verified the phone.
     required_channels: Mapping[str, Sequence[Channel]] = field(default_factory=dict)
+    #: Channels that must each verify the phone, for every purpose without an entry above.
+    combined: Sequence[Channel] = ()
+    #: Whether another channel that is required starts only after the phone has called.
+    call_first: bool = False
+    #: Whether the pages ask by which channel to verify, if there are several.
+    offers_choice: bool = True
+    #: The weakest attestation of a caller that verifies a call; None: any call does.
+    caller_attestation: Attestation | None = None
+    #: Channels whose orders move to another one if the user does not answer in time.
+    fallbacks: Mapping[Channel, Fallback] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        low, high = FALLBACK_AFTER
+        for channel, fallback in self.fallbacks.items():
+            if fallback.channel is channel or not low <= fallback.after <= high:
+                wait = f"{low.seconds} to {high.seconds} seconds"
+                raise ConfigurationError(f"PHONE_VERIFY_FALLBACKS: {channel}: name another channel, and {wait}")
         for purpose, limits in self.code_limits.items():
             for name, word in (("code_length", "length"), ("ttl", "ttl")):
                 low, high = RANGES[name]
@@ -150,15 +192,23 @@ class Policy:
         return [other for other in others if other not in (None, region)]
 
     def accepts(self, channel: Channel, *purposes: str) -> bool:
-        """Return whether this channel may be used for one of these purposes."""
+        """Return whether this channel may begin a verification for one of these purposes."""
         wanted = [self.required_for(purpose) for purpose in purposes]
-        return any(channels is None or channel in channels for channels in wanted)
+        may_begin = not self.call_first or channel is Channel.INBOUND_CALL
+        return any(channels is None or (channel in channels and may_begin) for channels in wanted)
 
     def required_for(self, purpose: str) -> Sequence[Channel] | None:
         """Return the channels that must each verify the phone for this purpose; None if any one is sufficient."""
-        if not self.required_channels:
+        if not self.combines:
             return None
-        return next(iter(rules_for(self.required_channels, purpose)), None)
+        # The forms of the second factor have one code.
+        of_all = None if purpose == SECOND_FACTOR or not self.combined else self.combined
+        return next(iter(rules_for(self.required_channels, purpose)), of_all)
+
+    @property
+    def combines(self) -> bool:
+        """Whether a purpose may require several channels."""
+        return bool(self.required_channels or self.combined)
 
     def limits_for(self, purpose: str) -> CodeLimits | None:
         """Return the code length and lifetime of this purpose; None for those of the site."""
